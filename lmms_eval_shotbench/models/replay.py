@@ -1,0 +1,43 @@
+"""`--model replay --model_args responses=FILE`: stored responses through the harness, without a model.
+
+The harness then scores what was said elsewhere, by another machine or by the authors, exactly as it scores a live model.
+FILE takes every form `shotbench score` takes. A question without a stored response gets "".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+
+from lmms_eval_shotbench.responses import read_responses
+
+
+class Replay(lmms):  # type: ignore[misc]
+    """A model that repeats stored responses; no media is ever read."""
+
+    is_simple = True
+
+    def __init__(self, responses: str, device: str = "cpu", **ignored: Any) -> None:
+        """Read all responses at once; raises `BadResponses`. Batch settings of the command line are ignored."""
+        super().__init__()
+        self._responses = read_responses(Path(responses))
+        self.device = device  # the harness gathers counts of several ranks on it
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """Return the stored response of each request's question."""
+        return [self._responses.get(self._question_index(request), "") for request in requests]
+
+    def _question_index(self, request: Instance) -> int:
+        _context, _settings, _visual, doc_id, task, split = request.args
+        return int(self.task_dict[task][split][doc_id]["source_index"])
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Stored text has no likelihood."""
+        raise NotImplementedError("replay holds text only; use a task that generates")
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """ShotBench has one round."""
+        raise NotImplementedError("replay answers one round only")

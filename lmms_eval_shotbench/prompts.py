@@ -1,0 +1,79 @@
+"""What a model is asked: one prompt builder in three styles, for evaluation, SFT and GRPO alike.
+
+The user's text is the official one in every style, character for character: scores of other wordings cannot be
+compared with the published ones. What differs is the system text.
+
+- DIRECT: the official script without `--reasoning`.
+- REASONING: the official script with `--reasoning`; ShotVL was trained on it.
+- STEP_BY_STEP: our wording of RefineShot's third setting (arXiv 2510.02423), four named steps inside the thought.
+
+Where each choice comes from: the medium stands before the text, options are "A. text" one a line and the closing
+sentence follows them without a blank line, as in `evaluation/shotvl/evaluate.py` of the ShotBench repository.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lmms_eval_shotbench.qa_item import QAItem
+
+MAX_NEW_TOKENS = 1024  # official script, every style
+
+
+@dataclass(frozen=True)
+class PromptStyle:
+    """A system text and the form of answer it asks for."""
+
+    name: str
+    system: str
+    answer_form: str  # how a right answer is written, with {letter}
+
+    def well_formed(self, letter: str) -> str:
+        """The shortest response in this style's form that answers `letter`."""
+        return self.answer_form.format(letter=letter)
+
+
+DIRECT = PromptStyle("direct", "You are a helpful assistant.", "{letter}")
+REASONING = PromptStyle(
+    "reasoning",
+    "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. The assistant "
+    "first thinks about the reasoning process in the mind and then provides the user with the answer. The reasoning "
+    "process and answer are enclosed within <think> </think> and <answer> </answer> tags.",
+    "<think>The frame shows it.</think><answer>{letter}</answer>",
+)
+STEP_BY_STEP = PromptStyle(
+    "step_by_step",
+    "You are an expert in film language. Think inside <think> </think> in four steps, each opened by its name: "
+    "Step 1 (what the question asks), Step 2 (what is visible), Step 3 (each option against what is visible), "
+    "Step 4 (which option is left). Then give only the letter of that option inside <answer> </answer>.",
+    "<think>Step 1: the term. Step 2: the frame. Step 3: compared. Step 4: one is left.</think>"
+    "<answer>{letter}</answer>",
+)
+PROMPT_STYLES: tuple[PromptStyle, ...] = (DIRECT, REASONING, STEP_BY_STEP)
+
+
+def prompt_style(name: str) -> PromptStyle:
+    """Return the style of this name; raise `ValueError` listing the names."""
+    for style in PROMPT_STYLES:
+        if style.name == name:
+            return style
+    raise ValueError(f"{name!r} is no prompt style; use one of {', '.join(style.name for style in PROMPT_STYLES)}")
+
+
+def user_text(item: QAItem) -> str:
+    """The text that follows the medium."""
+    options = "\n".join(f"{letter}. {text}" for letter, text in item.choices.items())
+    return (
+        f"Question: {item.question}\nOptions:\n{options}\nPlease select the most likely answer from the options above."
+    )
+
+
+def messages(item: QAItem, style: PromptStyle, media: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chat: system text, then the medium as the caller's framework writes it, then the question."""
+    return [
+        {"role": "system", "content": [{"type": "text", "text": style.system}]},
+        {"role": "user", "content": [*media, {"type": "text", "text": user_text(item)}]},
+    ]

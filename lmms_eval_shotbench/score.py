@@ -1,0 +1,162 @@
+"""`shotbench score`: stored responses against their questions, without a model.
+
+`shotbench eval` ends in the same functions, so both print and write the same scores.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.grading import Protocol, grade
+from lmms_eval_shotbench.metrics import Estimate, Graded, Scores, score
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.strict_reading import has_response
+from lmms_eval_shotbench.vocabulary import DIMENSIONS
+
+SCHEMA = 1  # of scores.json; raised when a field changes its meaning
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """The scores of one run with all that scores.json holds."""
+
+    protocol: Protocol
+    graded: list[Graded]
+    scores: Scores
+    unanswered: list[QAItem]  # items without any response
+    run: dict[str, Any] = field(default_factory=dict)  # how the responses came to be
+
+
+def score_responses(
+    items: Sequence[QAItem],
+    responses: Sequence[str],
+    protocol: Protocol = "strict",
+    *,
+    judged: Mapping[int, str] | None = None,
+    run: Mapping[str, Any] | None = None,
+) -> ScoredRun:
+    """Grade `responses[i]` as the response to `items[i]` and compute all scores.
+
+    `judged` gives letters by index for items that the official rules left undecided (see `judge.py`).
+    """
+    graded = []
+    for item, response in zip(items, responses, strict=True):
+        verdict = grade(item, response, protocol)
+        letter = (judged or {}).get(item.source_index)
+        if verdict.letter is None and letter is not None:
+            verdict = type(verdict)(letter, letter == item.answer, "judge", verdict.well_formed)
+        graded.append(Graded(item, verdict))
+    unanswered = [item for item, response in zip(items, responses, strict=True) if not has_response(response)]
+    return ScoredRun(protocol, graded, score(graded), unanswered, dict(run or {}))
+
+
+def scores_json(scored: ScoredRun) -> dict[str, Any]:
+    """The documented form of scores.json (docs/scores.md)."""
+    scores = scored.scores
+    compound = None if scores.compound is None else asdict(scores.compound) | {"term_f1": scores.compound_term_f1}
+    return {
+        "schema": SCHEMA,
+        "protocol": scored.protocol,
+        "accuracy": {
+            "micro": asdict(scores.micro),
+            "macro": asdict(scores.macro),
+            "by_dimension": {slug: asdict(estimate) for slug, estimate in scores.by_dimension.items()},
+        },
+        "correct": scores.correct,
+        "n": scores.n,
+        "answered_rate": scores.answered_rate,
+        "well_formed_rate": scores.well_formed_rate,
+        "unanswered": [item.source_index for item in scored.unanswered],
+        "compound": compound,
+        "run": scored.run,
+        "items": [
+            {
+                "index": entry.item.source_index,
+                "item_id": entry.item.item_id,
+                "dimension": entry.item.dimension,
+                "letter": entry.grade.letter,
+                "correct": entry.grade.correct,
+                "how": entry.grade.how,
+            }
+            for entry in scored.graded
+        ],
+    }
+
+
+def scores_csv(scored: ScoredRun) -> str:
+    """One line a dimension and two for the averages, shares from 0 to 1."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", "n", "accuracy", "low", "high", "stderr"))
+    for name, estimate in _rows(scored.scores):
+        writer.writerow((name, estimate.n, *(f"{value:.6f}" for value in _numbers(estimate))))
+    return text.getvalue()
+
+
+def scores_table(scored: ScoredRun) -> str:
+    """The table for a terminal, in percent."""
+    names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
+    names |= {"micro": "over items (micro)", "macro": "over dimensions (macro)"}
+    lines = [f"{'':24}{'items':>7}{'accuracy':>10}{'95 % interval':>17}"]
+    for name, estimate in _rows(scored.scores):
+        lines += [""] if name == "micro" else []
+        interval = f"{100 * estimate.low:.1f} – {100 * estimate.high:.1f}"
+        lines.append(f"{names[name]:24}{estimate.n:>7}{100 * estimate.value:>9.2f} {interval:>17}")
+    return "\n".join([*lines, "", *_remarks(scored)])
+
+
+def _remarks(scored: ScoredRun) -> list[str]:
+    scores = scored.scores
+    remarks = [
+        f"protocol {scored.protocol}: {scores.correct} of {scores.n} right, {100 * scores.answered_rate:.2f} % decided"
+    ]
+    if scores.compound is not None:
+        remarks.append(
+            f"compound answers: {100 * scores.compound.value:.2f} % of {scores.compound.n} right, "
+            f"term F1 {100 * (scores.compound_term_f1 or 0):.2f}"
+        )
+    if scored.unanswered:
+        remarks.append(f"no response for {len(scored.unanswered)} items (index {first_indices(scored.unanswered)})")
+    return remarks
+
+
+def first_indices(items: Sequence[QAItem], most: int = 5) -> str:
+    """The first few indices, to name items in a message."""
+    return ", ".join(str(item.source_index) for item in items[:most]) + (", …" if len(items) > most else "")
+
+
+def _rows(scores: Scores) -> list[tuple[str, Estimate]]:
+    return [*scores.by_dimension.items(), ("micro", scores.micro), ("macro", scores.macro)]
+
+
+def _numbers(estimate: Estimate) -> tuple[float, ...]:
+    return estimate.value, estimate.low, estimate.high, estimate.stderr
+
+
+FORMATS = {
+    "table": scores_table,
+    "json": lambda scored: json.dumps(scores_json(scored), indent=1, ensure_ascii=False),
+    "csv": scores_csv,
+}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(name, 0o644)  # mkstemp's 0600 would surprise a team that shares results
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

@@ -1,0 +1,133 @@
+"""What the task YAMLs name: adapters between lmms-eval's documents and this package. No logic lives here.
+
+A document is a shard's row without media. It stays small through the harness's queues and logs, and a medium is read
+when a model asks for it, once.
+
+The YAMLs also name two things computed on access: `DATASET_KWARGS` (so that the dataset's place is looked up when a
+task is built, before the harness's five-fold retry) and `keep_<dimension>` (the filter of each task).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from lmms_eval_shotbench import media, prompts
+from lmms_eval_shotbench.grading import grade
+from lmms_eval_shotbench.metrics import term_f1
+from lmms_eval_shotbench.qa_item import COLUMNS, BadRow, QAItem
+from lmms_eval_shotbench.shards import (
+    DatasetNotFound,
+    ShardFolder,
+    dataset_in_use,
+    locate_shards,
+    questions_parquet,
+    read_questions,
+)
+from lmms_eval_shotbench.vocabulary import MediaKind, dimension_named
+
+if TYPE_CHECKING:
+    import datasets
+
+Doc = Mapping[str, Any]
+RESAMPLE_VARIABLE = "SHOTBENCH_RESAMPLE_CLIPS"  # set by `shotbench eval` for models that cannot be told a frame rate
+
+
+def __getattr__(name: str) -> Any:
+    """Names the YAMLs use that depend on the environment or on the vocabulary."""
+    if name == "DATASET_KWARGS":
+        return _dataset_kwargs(dataset_in_use())
+    if name.startswith("keep_"):
+        return _keeper(name.removeprefix("keep_"))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@lru_cache
+def _dataset_kwargs(dataset: str) -> dict[str, Any]:
+    """Where `load_dataset("parquet")` finds the questions. Stops the program with one line where there are none:
+    the harness would try five times, print a traceback and report success."""
+    try:
+        read_questions(dataset)  # every row is valid, or the first bad one is named now
+        files = _question_files(dataset)
+    except (DatasetNotFound, BadRow) as error:
+        raise SystemExit(f"shotbench: {error}") from None
+    return {"data_files": {"test": files}, "columns": list(COLUMNS)}
+
+
+def _question_files(dataset: str) -> list[str]:
+    if Path(dataset).is_file():
+        return [str(questions_parquet(Path(dataset), media.cache_folder("questions")))]
+    return sorted(str(path) for path in (locate_shards(dataset) / "data").glob("test-*.parquet"))
+
+
+@lru_cache
+def _keeper(slug: str) -> Callable[[datasets.Dataset], datasets.Dataset]:
+    dimension = dimension_named(slug)
+
+    def keep(questions: datasets.Dataset) -> datasets.Dataset:
+        rows = [row for row, name in enumerate(questions["dimension"]) if name == dimension.slug]
+        return questions.select(rows)
+
+    return keep
+
+
+def doc_to_visual(doc: Doc) -> list[Any]:
+    """The medium: a PIL picture, or the path of a clip."""
+    item = QAItem.from_row(doc)
+    encoded = _shards(dataset_in_use()).media(item.item_id)
+    if item.media_kind is MediaKind.STILL:
+        return [media.open_still(encoded)]
+    place = media.protocol_clip_path if os.environ.get(RESAMPLE_VARIABLE) else media.clip_path
+    return [str(place(encoded, item.media_sha256))]
+
+
+@lru_cache(maxsize=2)
+def _shards(dataset: str) -> ShardFolder:
+    if Path(dataset).is_file():
+        raise DatasetNotFound(f"{dataset} holds questions only; a model that looks at media needs shards: --data SHARDS")
+    return ShardFolder(locate_shards(dataset))
+
+
+def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> str:
+    """The text for models without chat roles: a system text other than the plain one stands before the question."""
+    style = prompts.prompt_style(lmms_eval_specific_kwargs["prompt_style"])
+    text = prompts.user_text(QAItem.from_row(doc))
+    return text if style is prompts.DIRECT else f"{style.system}\n\n{text}"
+
+
+def doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The chat with its system text, which the harness has no other way to give."""
+    style = prompts.prompt_style(lmms_eval_specific_kwargs["prompt_style"])
+    item = QAItem.from_row(doc)
+    content_type = "image" if item.media_kind is MediaKind.STILL else "video"
+    return prompts.messages(item, style, [{"type": content_type, "url": shown} for shown in doc_to_visual(doc)])
+
+
+def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
+    """Grade a response under both protocols; the harness hands it over with its thought (`reasoning_tags: none`)."""
+    item = QAItem.from_row(doc)
+    strict, official = grade(item, results[0]), grade(item, results[0], "official")
+    return {
+        "shotbench_accuracy": float(strict.correct),
+        "shotbench_macro": float(strict.correct),  # the same numbers; the group averages them over dimensions
+        "shotbench_official": float(official.correct),
+        "shotbench_answered": float(strict.letter is not None),
+        "shotbench_term_f1": term_f1(item, strict.letter),
+        "shotbench_score": {
+            "score": int(strict.correct),
+            "pred": strict.letter,
+            "answer": item.answer,
+            "index": item.source_index,
+            "dimension": item.dimension,
+            "medium": item.medium,
+        },
+    }
+
+
+def mean_score(entries: Sequence[Mapping[str, Any]]) -> float:
+    """Mean of `shotbench_score`, whose standard error the harness clusters by medium."""
+    return fmean(entry["score"] for entry in entries)

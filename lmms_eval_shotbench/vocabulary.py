@@ -1,0 +1,242 @@
+"""The language of film as ShotBench tests it: eight dimensions and their terms.
+
+This is the only place that names a dimension or a term. A *term* is one label ("Close Up"); its *facet* is the
+question it answers, so two terms of one facet cannot both be right of one shot. A *label* is what an option says:
+one term, several at once ("Backlight, Silhouette") or several in turn ("Firstly Pan left, then Tilt up").
+`Dimension.parse` turns any spelling of the release into a `Label`.
+
+Sources: ShotBench paper (arXiv 2506.21356), section 3 and table 9 for dimensions and terms; the spelling variants are
+those of the released `test.tsv`; facets of framing and light follow RefineShot (arXiv 2510.02423).
+
+Standard library only: reward workers import this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property, lru_cache
+
+
+class MediaKind(StrEnum):
+    """What a question shows: one picture, or a piece of film."""
+
+    STILL = "still"
+    CLIP = "clip"
+
+
+class UnknownTerm(ValueError):
+    """A label names something that is no term of its dimension."""
+
+
+class UnknownDimension(ValueError):
+    """A slug or release label that names no dimension."""
+
+
+def normal_form(text: str) -> str:
+    """Fold case, punctuation and the joining "and", so that spellings of one label compare equal.
+
+    >>> normal_form("Backlight and  Silhouette.") == normal_form("backlight, silhouette")
+    True
+    """
+    return " ".join(word for word in re.findall(r"[^\W_]+", text.casefold()) if word != "and")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One label of one dimension; `aliases` are other names of the same thing, `facet` what it excludes."""
+
+    name: str
+    facet: str
+    aliases: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Label:
+    """What an option says: steps in time order, each holding the terms that are true at once."""
+
+    steps: tuple[tuple[Term, ...], ...]
+
+    @property
+    def terms(self) -> frozenset[Term]:
+        """All terms, whenever they happen."""
+        return frozenset(term for step in self.steps for term in step)
+
+    @property
+    def is_compound(self) -> bool:
+        """Whether the label names more than one thing."""
+        return sum(len(step) for step in self.steps) > 1
+
+    @property
+    def repeated_terms(self) -> tuple[Term, ...]:
+        """Terms said twice at once, or in two successive steps that say the same: a defect of the label."""
+        twice = [term for step in self.steps for term in set(step) if step.count(term) > 1]
+        again = [
+            term
+            for before, after in zip(self.steps, self.steps[1:], strict=False)
+            if set(before) == set(after)
+            for term in before
+        ]
+        return tuple(dict.fromkeys(twice + again))
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One of the eight things ShotBench asks about a shot."""
+
+    slug: str  # our name, in tasks, columns and scores
+    release_label: str  # `category` in test.tsv
+    paper_name: str
+    abbreviation: str  # column of the paper's tables
+    media_kind: MediaKind
+    terms: tuple[Term, ...]
+
+    @property
+    def question(self) -> str:
+        """The one question the release asks of this dimension."""
+        place = "in this movie shot" if self.media_kind is MediaKind.CLIP else "of this shot"
+        return f"What's the {self.release_label} {place}?"
+
+    @cached_property
+    def _term_of_spelling(self) -> dict[str, Term]:
+        return {normal_form(name): term for term in self.terms for name in (term.name, *term.aliases)}
+
+    def term(self, name: str) -> Term:
+        """Return the term a single name stands for, with or without a closing "shot"; raise `UnknownTerm`."""
+        spelling = normal_form(name)
+        for candidate in (spelling, spelling.removesuffix(" shot"), f"{spelling} shot"):
+            if candidate in self._term_of_spelling:
+                return self._term_of_spelling[candidate]
+        raise UnknownTerm(f"{name!r} is no term of {self.paper_name}; its terms: {', '.join(map(str, self.terms))}")
+
+    def parse(self, text: str) -> Label:
+        """Parse an option or annotation of any spelling the release uses; raise `UnknownTerm` naming the part."""
+        return _parse(self, text)
+
+
+# The release spells its opening word three ways.
+_OPENING = re.compile(r"^\s*(?:firstly|fisrtly|fristly|first)\b,?", re.IGNORECASE)
+_NEXT_STEP = re.compile(r"\s*,?\s*\b(?:then|finally)\b\s*", re.IGNORECASE)
+_AT_ONCE = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)  # about 500 distinct labels in the release
+def _parse(dimension: Dimension, text: str) -> Label:
+    steps = _NEXT_STEP.split(_OPENING.sub("", text.strip().rstrip(".")))
+    return Label(tuple(tuple(dimension.term(part) for part in _AT_ONCE.split(step.strip())) for step in steps))
+
+
+def _terms(facet: str, *names: str | tuple[str, ...]) -> tuple[Term, ...]:
+    """Terms of one facet; a tuple is a name followed by its aliases."""
+    return tuple(Term(name, facet) if isinstance(name, str) else Term(name[0], facet, name[1:]) for name in names)
+
+
+SHOT_SIZE = Dimension(
+    "shot_size", "shot size", "Shot Size", "SS", MediaKind.STILL,
+    _terms(
+        "size",
+        ("Extreme Close Up", "ECU", "Extreme Closeup"),
+        ("Close Up", "CU", "Closeup"),
+        ("Medium Close Up", "MCU", "Medium Closeup"),
+        ("Medium", "MS"),
+        ("Medium Wide", "MWS"),
+        ("Wide", "WS"),
+        ("Extreme Wide", "EWS"),
+    ),
+)  # fmt: skip
+SHOT_FRAMING = Dimension(
+    "shot_framing", "shot framing", "Shot Framing", "SF", MediaKind.STILL,
+    _terms("subject count", "Single", ("2 shot", "Two shot"), ("3 shot", "Three shot"), ("Group shot", "Group"))
+    + _terms("detail", "Insert")
+    + _terms("environment", "Establishing shot")
+    + _terms("perspective", ("Over the shoulder", "OTS")),
+)  # fmt: skip
+CAMERA_ANGLE = Dimension(
+    "camera_angle", "camera angle", "Camera Angle", "CA", MediaKind.STILL,
+    _terms("height", "Aerial", "Overhead", "High angle", "Low angle")
+    + _terms("roll", ("Dutch angle", "Dutch", "Canted angle")),
+)  # fmt: skip
+LENS_SIZE = Dimension(
+    "lens_size", "lens size", "Lens Size", "LS", MediaKind.STILL,
+    _terms(
+        "focal length",
+        ("Ultra Wide / Fisheye", "Ultra Wide", "Fisheye"),
+        ("Wide", "Wide Lens"),
+        ("Medium", "Medium Lens"),
+        ("Long Lens", "Long", "Telephoto"),
+    ),
+)  # fmt: skip
+LIGHTING_TYPE = Dimension(
+    "lighting_type", "lighting type", "Lighting Type", "LT", MediaKind.STILL,
+    _terms("light source", "Daylight", "Artificial light", "Mixed light", "Firelight", "Moonlight")
+    + _terms("visible source", "Practical light")
+    + _terms("weather", "Overcast", "Sunny")
+    + _terms("lamp", "Fluorescent", "HMI", "Tungsten", "LED"),
+)  # fmt: skip
+LIGHTING_CONDITION = Dimension(
+    "lighting_condition", "lighting", "Lighting Condition", "LC", MediaKind.STILL,
+    _terms("direction", "Side light", "Backlight", "Underlight", "Top light")
+    + _terms("contrast", "High contrast", "Low contrast")
+    + _terms("quality", "Hard light", "Soft light")
+    + _terms("technique", "Edge light")
+    + _terms("effect", "Silhouette"),
+)  # fmt: skip
+COMPOSITION = Dimension(
+    "composition", "composition", "Shot Composition", "SC", MediaKind.STILL,
+    _terms("weight", "Center", "Balanced", "Left heavy", "Right heavy")
+    + _terms("symmetry", "Symmetrical")
+    + _terms("looking room", "Short side"),
+)  # fmt: skip
+CAMERA_MOVEMENT = Dimension(
+    "camera_movement", "camera movement", "Camera Movement", "CM", MediaKind.CLIP,
+    _terms("depth", ("Push in", "Dolly in"), ("Pull out", "Dolly out"))
+    + _terms("height", "Boom up", "Boom down")
+    + _terms(
+        "lateral",
+        ("Move to the left", "Move to left", "Trucking left", "Truck left"),
+        ("Move to the right", "Move to right", "Trucking right", "Truck right"),
+    )
+    + _terms("yaw", "Pan left", "Pan right")
+    + _terms("pitch", "Tilt up", "Tilt down")
+    + _terms("roll", ("Camera roll", "Roll"))
+    + _terms("focal length", "Zoom in", "Zoom out", "Dolly zoom")
+    + _terms("orbit", "Arc")
+    + _terms("subject", ("Tracking", "Tracking shot"))
+    + _terms(
+        "focus",
+        "Rack focus",
+        ("Rack focus to foreground", "the focus changes from background to foreground"),
+        ("Rack focus to background", "the focus changes from foreground to background"),
+    )
+    + _terms("rest", ("Static shot", "Static")),
+)  # fmt: skip
+
+DIMENSIONS: tuple[Dimension, ...] = (
+    SHOT_SIZE,
+    SHOT_FRAMING,
+    CAMERA_ANGLE,
+    LENS_SIZE,
+    LIGHTING_TYPE,
+    LIGHTING_CONDITION,
+    COMPOSITION,
+    CAMERA_MOVEMENT,
+)
+_BY_NAME = {name: dimension for dimension in DIMENSIONS for name in (dimension.slug, dimension.release_label)}
+
+
+def dimension_named(name: str) -> Dimension:
+    """Return the dimension with this slug or release label; raise `UnknownDimension` listing the slugs."""
+    try:
+        return _BY_NAME[name.strip().lower()]
+    except KeyError:
+        raise UnknownDimension(f"{name!r} is no dimension; use one of {', '.join(slugs())}") from None
+
+
+def slugs(dimensions: Iterable[Dimension] = DIMENSIONS) -> list[str]:
+    """Slugs in the paper's order."""
+    return [dimension.slug for dimension in dimensions]
