@@ -56,7 +56,7 @@ _OFFICIAL_BLANKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 
 def read_official(choices: Mapping[str, str], response: str) -> Reading:
     """Read a letter by the reference's rules: one lone letter among the words, else one option text contained."""
-    answer = _official_answer(response)
+    answer = official_answer(response)
     words = set(answer.translate(_OFFICIAL_BLANKS).split())
     letters = [letter for letter in choices if letter in words]
     if len(letters) == 1:
@@ -70,7 +70,7 @@ def read_official(choices: Mapping[str, str], response: str) -> Reading:
     return Reading(None, "no single letter or option text")
 
 
-def _official_answer(response: str) -> str:
+def official_answer(response: str) -> str:
     """The first `<answer>` block, or everything. Two searches instead of one lazy pattern: linear on any text."""
     opening = _ANSWER_OPENS.search(response)
     closing = _ANSWER_CLOSES.search(response, opening.end()) if opening else None

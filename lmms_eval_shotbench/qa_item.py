@@ -165,7 +165,7 @@ def _only_entry(item_id: str, field: str, text: str) -> str:
     """The single entry of a list written as JSON or as a Python literal: the release has both."""
     try:
         entries = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             entries = ast.literal_eval(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -178,7 +178,7 @@ def _only_entry(item_id: str, field: str, text: str) -> str:
 def _release_options(item_id: str, text: str) -> tuple[str, ...]:
     try:
         options = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadRow(item_id, "options", text, "a JSON object from letter to text") from None
     letters = list(ascii_uppercase[: len(options)]) if isinstance(options, dict) else None
     if letters is None or list(options) != letters:

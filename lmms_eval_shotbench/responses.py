@@ -56,10 +56,10 @@ def _entries(path: Path) -> Iterator[tuple[str, int, str]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    opener = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
-        with opened as lines:
+        with opener(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     row = json.loads(line)

@@ -158,5 +158,5 @@ def write_whole(path: Path, text: str) -> None:
         os.chmod(name, 0o644)  # mkstemp's 0600 would surprise a team that shares results
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        Path(name).unlink()
         raise

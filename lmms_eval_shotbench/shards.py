@@ -44,7 +44,7 @@ def shard_features() -> datasets.Features:
     import datasets
 
     text = datasets.Value("string")
-    typed: dict[str, Any] = {name: text for name in COLUMNS}
+    typed: dict[str, Any] = dict.fromkeys(COLUMNS, text)
     typed["options"] = datasets.List(text)
     typed["source_index"] = datasets.Value("int64")
     typed["start_seconds"] = typed["end_seconds"] = datasets.Value("float64")
@@ -88,10 +88,7 @@ def read_questions(name: str | Path) -> list[QAItem]:
         BadRow: a row is broken, or an index stands twice.
     """
     path = Path(name).expanduser()
-    if path.is_file():
-        items = list(read_tsv(path))
-    else:
-        items = list(ShardFolder(locate_shards(str(name))).items())
+    items = list(read_tsv(path) if path.is_file() else ShardFolder(locate_shards(str(name))).items())
     seen: set[int] = set()
     for item in items:
         if item.source_index in seen:
@@ -161,7 +158,7 @@ class ShardFolder:
             if self._places is None:
                 self._places = self._find_places()
             place = self._places[item_id]
-            return self._row_group(place)[place.row].as_py()
+            return bytes(self._row_group(place)[place.row].as_buffer())
 
     def _find_places(self) -> dict[str, _Place]:
         places = {}

@@ -88,7 +88,9 @@ def doc_to_visual(doc: Doc) -> list[Any]:
 @lru_cache(maxsize=2)
 def _shards(dataset: str) -> ShardFolder:
     if Path(dataset).is_file():
-        raise DatasetNotFound(f"{dataset} holds questions only; a model that looks at media needs shards: --data SHARDS")
+        raise DatasetNotFound(
+            f"{dataset} holds questions only; a model that looks at media needs shards: --data SHARDS"
+        )
     return ShardFolder(locate_shards(dataset))
 
 

@@ -1,6 +1,6 @@
 """`--model replay --model_args responses=FILE`: stored responses through the harness, without a model.
 
-The harness then scores what was said elsewhere, by another machine or by the authors, exactly as it scores a live model.
+The harness then scores what was said elsewhere, on another machine or by the authors, as it scores a live model.
 FILE takes every form `shotbench score` takes. A question without a stored response gets "".
 """
 

@@ -1,0 +1,142 @@
+"""Measure the import of a release against the plain way of doing it, side by side, each in a process of its own.
+
+    python benchmarks/import_release.py [RELEASE] [--full] [--shards DIR] [--json]
+
+"ours" is `data_pipeline.import_shotbench`: every row and medium checked, nothing unpacked. "theirs" unpacks both tars
+into a temporary folder and lets `datasets` write Parquet files with Image and Video columns; it checks nothing. A
+ratio above 1 is in our favour. Without RELEASE a stand-in is drawn (see `stand_in_release.py`), small unless --full.
+Start-up and imports are part of both times. Memory is the peak of the process (VmHWM), disk is what it passed to
+write(2), both as the kernel counts them, so this runs on Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lmms_eval_shotbench.qa_item import COLUMNS
+from lmms_eval_shotbench.shards import MEDIA_COLUMNS, read_tsv, shard_features
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = 300  # questions
+
+
+class Cost(NamedTuple):
+    """What one way of importing takes."""
+
+    seconds: float
+    peak_memory_mb: float
+    disk_written_mb: float
+
+
+def import_ours(release: Path, out: Path) -> None:
+    """Import with this package."""
+    from data_pipeline.import_shotbench import import_shotbench
+
+    import_shotbench(str(release), out)
+
+
+def import_theirs(release: Path, out: Path) -> None:
+    """Unpack everything, then write it again: the usual script."""
+    import datasets
+
+    with tempfile.TemporaryDirectory(dir=out.parent) as unpacked:
+        for name in ("images.tar", "videos.tar"):
+            with tarfile.open(release / name) as tar:
+                tar.extractall(unpacked, filter="data")
+        rows: list[dict[str, Any]] = []
+        for item in read_tsv(release / "test.tsv"):
+            empty = dict.fromkeys(MEDIA_COLUMNS.values())
+            rows.append(item.to_row() | empty | {MEDIA_COLUMNS[item.media_kind]: f"{unpacked}/{item.media_path}"})
+        assert set(rows[0]) == {*COLUMNS, *MEDIA_COLUMNS.values()}
+        out.mkdir()
+        # Cast afterwards: encoding into a Video column would need a torchcodec that finds its FFmpeg.
+        questions = datasets.Dataset.from_list(rows).cast(shard_features())
+        # As push_to_hub does; without it the files would hold the paths of the temporary folder.
+        whole = questions.with_format("arrow").map(datasets.table.embed_table_storage, batched=True)
+        whole.with_format(None).to_parquet(out / "test.parquet")
+
+
+def measure(way: str, release: Path, out: Path) -> Cost:
+    """Run one way in a fresh process."""
+    command = [sys.executable, __file__, str(release), "--way", way, "--shards", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    begin = time.perf_counter()
+    said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    seconds = time.perf_counter() - begin
+    return Cost(seconds, *json.loads(said.splitlines()[-1]))
+
+
+def _run_way(way: str, release: Path, out: Path) -> None:
+    (import_ours if way == "ours" else import_theirs)(release, out)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    written = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    print(json.dumps([int(status["VmHWM"].split()[0]) * 1024 / 1e6, int(written["wchar"]) / 1e6]))
+
+
+def compare(release: Path, shards: Path | None, work: Path) -> dict[str, dict[str, float]]:
+    """Measure both ways and print them beside each other."""
+    for path in release.glob("*.tar"):
+        path.read_bytes()  # both find the release in the page cache, whoever comes first
+    ours, theirs = measure("ours", release, shards or work / "ours"), measure("theirs", release, work / "theirs")
+    figures = {}
+    for name in Cost._fields:
+        mine, plain = getattr(ours, name), getattr(theirs, name)
+        figures[name] = {"ours": round(mine, 2), "theirs": round(plain, 2), "ratio": round(plain / mine, 3)}
+        print(f"{name:18} ours {mine:10,.1f}   theirs {plain:10,.1f}   ratio {plain / mine:.2f}")
+    rows = sum(1 for _ in read_tsv(release / "test.tsv"))
+    megabytes = sum(path.stat().st_size for path in release.glob("*.tar")) / 1e6
+    for name, cost in (("ours", ours), ("theirs", theirs)):
+        print(f"{name:7} {rows / cost.seconds:8,.0f} rows/s {megabytes / cost.seconds:8,.0f} MB/s")
+    return figures
+
+
+def _machine() -> str:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    name = models[0].partition(": ")[2] if models else platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}, {platform.system()}"
+
+
+def _stand_in(work: Path, full: bool) -> Path:
+    from stand_in_release import Look, make_release, real_questions
+
+    make_release(real_questions(), work / "release", Look(), None if full else SMALL)
+    return work / "release"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("release", type=Path, nargs="?", help="release folder; a stand-in is drawn without it")
+    parser.add_argument("--full", action="store_true", help="draw all 3,572 questions")
+    parser.add_argument("--shards", type=Path, help="keep our shards there; must not exist")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
+    parser.add_argument("--way", choices=("ours", "theirs"), help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if args.way:
+        _run_way(args.way, args.release, args.shards)
+        return 0
+    if args.shards and args.shards.exists():
+        parser.error(f"{args.shards} exists; an import would find it complete and do nothing")
+    place = args.shards.parent if args.shards else None
+    with tempfile.TemporaryDirectory(prefix="import-benchmark-", dir=place) as work:
+        print(_machine())
+        figures = compare(args.release or _stand_in(Path(work), args.full), args.shards, Path(work))
+    if args.json:
+        print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Is this medium sound? Judges the encoded bytes of one still or clip; nothing a file holds can raise here.
+
+Owns `Defect`, the typed record of everything an import finds wrong, and the limits on media. It does not find or read
+media (see `release_media.py`) and does not prepare them for a model (see `lmms_eval_shotbench/media.py`).
+
+A still is decoded whole, since a cut JPEG opens without complaint. Of a clip the first frame is decoded. Size is
+judged by the header, before any pixel is allocated. Only the named formats are tried: Pillow would hand PostScript to
+Ghostscript, and FFmpeg would follow the addresses of a playlist that calls itself .mp4.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from io import BytesIO
+from typing import NamedTuple
+
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+MAX_MEDIUM_BYTES = 1 << 30  # 1 GiB; also keeps a row group below Arrow's 2 GiB for one binary column
+MAX_PIXELS = 100_000_000  # of a still or a frame: 300 MB decoded
+STILL_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+CLIP_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg"  # FFmpeg demuxers that read one file
+
+# What Pillow's plugins raise on broken input; they promise no closed set.
+STILL_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+)
+
+
+class DefectKind(StrEnum):
+    """What is wrong. The second group is a warning: the row is kept."""
+
+    BAD_ROW = "bad row"
+    DUPLICATE_INDEX = "duplicate index"
+    MISSING_MEDIUM = "missing medium"
+    AMBIGUOUS_MEDIUM = "ambiguous medium"
+    NOT_A_REGULAR_FILE = "not a regular file"
+    EMPTY_FILE = "empty file"
+    UNDECODABLE_MEDIUM = "undecodable medium"
+    TOO_LARGE = "too large"
+    CLIP_WITHOUT_FRAMES = "clip without frames"
+
+    REPEATED_TERM = "repeated term"
+    UNKNOWN_TERM = "unknown term"
+    SAME_OPTIONS = "options that say the same"
+    DUPLICATE_MEMBER = "duplicate tar member"
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One thing wrong with one row; `line` counts from 1, the header being line 1."""
+
+    kind: DefectKind
+    line: int
+    index: str
+    path: str
+    detail: str
+    loses_row: bool
+
+    def to_row(self) -> dict[str, str | int | bool]:
+        """The record as it stands in `defects.jsonl`."""
+        return {**asdict(self), "kind": str(self.kind)}
+
+    def __str__(self) -> str:
+        return f"line {self.line}, index {self.index}, {self.path}: {self.kind} ({self.detail})"
+
+
+class Flaw(NamedTuple):
+    """Why a medium cannot be used."""
+
+    kind: DefectKind
+    detail: str
+
+
+def judge_size(size: int) -> Flaw | None:
+    """Judge a medium by its length, before it is read."""
+    if size == 0:
+        return Flaw(DefectKind.EMPTY_FILE, "0 bytes")
+    if size > MAX_MEDIUM_BYTES:
+        return Flaw(DefectKind.TOO_LARGE, f"{size:,} bytes, the limit is {MAX_MEDIUM_BYTES:,}")
+    return None
+
+
+def check_medium(kind: MediaKind, encoded: bytes) -> Flaw | None:
+    """Return what is wrong with a medium, None if nothing is."""
+    return judge_size(len(encoded)) or (_check_still if kind is MediaKind.STILL else _check_clip)(encoded)
+
+
+def _check_still(encoded: bytes) -> Flaw | None:
+    from PIL import Image
+
+    Image.init()
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # the warning, where a caller made it raise
+    try:
+        with Image.open(BytesIO(encoded), formats=[name for name in STILL_FORMATS if name in Image.OPEN]) as still:
+            if flaw := _judge_pixels(*still.size):
+                return flaw
+            still.load()
+    except bombs as error:
+        return Flaw(DefectKind.TOO_LARGE, _one_line(error))
+    except STILL_ERRORS as error:
+        return Flaw(DefectKind.UNDECODABLE_MEDIUM, _one_line(error))
+    return None
+
+
+def _check_clip(encoded: bytes) -> Flaw | None:
+    import av
+
+    try:
+        # Titles in an old encoding are no reason to lose a clip.
+        options = {"format_whitelist": CLIP_FORMATS, "protocol_whitelist": ""}
+        with av.open(BytesIO(encoded), metadata_errors="replace", options=options) as clip:
+            if not clip.streams.video:
+                return Flaw(DefectKind.CLIP_WITHOUT_FRAMES, "no video stream")
+            stream = clip.streams.video[0]
+            if flaw := _judge_pixels(stream.codec_context.width, stream.codec_context.height):
+                return flaw
+            frame = next(clip.decode(stream), None)
+            if frame is None:
+                return Flaw(DefectKind.CLIP_WITHOUT_FRAMES, "the video stream holds no frame")
+            return _judge_pixels(frame.width, frame.height)
+    except (av.FFmpegError, *STILL_ERRORS) as error:
+        return Flaw(DefectKind.UNDECODABLE_MEDIUM, _one_line(error))
+
+
+def _judge_pixels(width: int, height: int) -> Flaw | None:
+    if width * height > MAX_PIXELS:
+        return Flaw(DefectKind.TOO_LARGE, f"{width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    """The decoder's own words, without the address of our buffer, so that two runs report alike."""
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "no known picture format"
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

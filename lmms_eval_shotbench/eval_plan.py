@@ -1,0 +1,98 @@
+"""What `shotbench eval` will do: which tasks, in which passes, with which model arguments.
+
+The official protocol shows stills at the model's own size and clips at 12 frames a second of at most 360x640 pixels.
+lmms-eval has one setting for both, so stills and clips are asked in two passes with their own model arguments. A model
+without such arguments gets clips as copies made at that rate and size.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from lmms_eval_shotbench.harness import clip_arguments
+from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
+
+
+class EvaluationError(RuntimeError):
+    """An evaluation that cannot start or did not finish; the message says what to do."""
+
+
+class Task(NamedTuple):
+    """One of our leaf tasks."""
+
+    style: PromptStyle
+    dimension: Dimension
+
+    @property
+    def name(self) -> str:
+        """Its name in lmms-eval."""
+        return f"{group_name(self.style)}_{self.dimension.slug}"
+
+
+def group_name(style: PromptStyle) -> str:
+    """The task of all dimensions in one prompt style."""
+    return "shotbench" if style is DIRECT else f"shotbench_{style.name}"
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """What `shotbench eval` was asked to do; `passed_on` are lmms-eval's own flags, untouched."""
+
+    tasks: str
+    data: str
+    out: Path
+    model: str
+    model_args: str = ""
+    force_simple: bool = False
+    limited: bool = False  # --limit or --offset: not every question is asked
+    passed_on: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of lmms-eval: tasks that share their model arguments."""
+
+    name: str
+    tasks: list[str]
+    model_args: str
+    resample_clips: bool = False
+
+
+def resolve_tasks(names: str, present: set[str]) -> tuple[list[Task], list[str]]:
+    """Split a --tasks text into our leaf tasks and names of others; a group leaves out what the data do not ask."""
+    known = [Task(style, dimension) for style in PROMPT_STYLES for dimension in DIMENSIONS]
+    ours: dict[str, Task] = {}
+    others = []
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        group = [task for task in known if group_name(task.style) == name and task.dimension.slug in present]
+        leaves = [task for task in known if fnmatch.fnmatch(task.name, name)]
+        if not group and not leaves:
+            others.append(name)
+        absent = [task.name for task in leaves if task.dimension.slug not in present]
+        if absent and "*" not in name:
+            raise EvaluationError(
+                f"{', '.join(absent)}: these data have no such questions, only {', '.join(sorted(present))}"
+            )
+        ours |= {task.name: task for task in group + leaves if task.name not in absent}
+    if len({task.style for task in ours.values()}) > 1:
+        raise EvaluationError("one prompt style a run, so that scores do not mix; run each style with its own --out")
+    return list(ours.values()), others
+
+
+def plan_passes(request: EvalRequest, ours: Sequence[Task], others: Sequence[str]) -> list[Pass]:
+    """Stills (and tasks of others) with the model arguments as given; clips with the protocol's."""
+    clips = [task.name for task in ours if task.dimension.media_kind is MediaKind.CLIP]
+    first = [*others, *(task.name for task in ours if task.name not in clips)]
+    passes = [Pass("stills", first, request.model_args)] if first else []
+    if clips:
+        given = dict(part.split("=", 1) for part in request.model_args.split(",") if "=" in part)
+        added = clip_arguments(request.model, request.force_simple, given)
+        merged = given | (added or {})
+        arguments = ",".join(f"{name}={value}" for name, value in merged.items())
+        passes.append(Pass("clips", clips, arguments, resample_clips=added is None))
+    return passes

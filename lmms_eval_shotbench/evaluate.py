@@ -1,0 +1,173 @@
+"""`shotbench eval`: ask a model all questions through lmms-eval and write scores that can be trusted.
+
+OUT/samples.jsonl         one response a line; `shotbench score QUESTIONS OUT/samples.jsonl` gives the scores again
+OUT/scores.json           strict protocol, the form of `shotbench score --format json`
+OUT/scores.official.json  official protocol, without a judge
+OUT/lmms_eval/            what lmms-eval itself wrote, a folder for each pass
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench import __version__
+from lmms_eval_shotbench.eval_plan import EvalRequest, Pass, Task, plan_passes, resolve_tasks
+from lmms_eval_shotbench.harness import HarnessOutcome, environment, is_main_process, run_harness
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_json, scores_table, write_whole
+from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, file_sha256, locate_shards, read_questions
+from lmms_eval_shotbench.task_functions import RESAMPLE_VARIABLE
+
+SAMPLES = "samples.jsonl"
+SCORES = "scores.json"
+OFFICIAL_SCORES = "scores.official.json"
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation brought; `complete` only if every question asked has a response."""
+
+    strict: ScoredRun | None = None
+    official: ScoredRun | None = None
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the exit status may be 0."""
+        return not self.errors and self.strict is not None and not self.strict.unanswered
+
+
+def run_evaluation(request: EvalRequest) -> Evaluation:
+    """Run all passes, write OUT, and return the scores; on other ranks than the first, return nothing but errors.
+
+    Raises:
+        DatasetNotFound, BadRow: the questions cannot be read.
+        EvaluationError: the tasks asked for cannot be run together.
+    """
+    items = read_questions(request.data)
+    ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
+    _set_aside_earlier_run(request.out)
+    passes = plan_passes(request, ours, others)
+    evaluation = Evaluation()
+    responses: dict[int, str] = {}
+    for one in passes:
+        outcome = _run_pass(request, one, bool(others))
+        responses |= responses_in(outcome, ours, items)
+        if outcome.error or (is_main_process() and not outcome.finished):
+            evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
+            break
+    if is_main_process() and ours:
+        asked = [item for item in items if item.dimension in {task.dimension.slug for task in ours}]
+        if request.limited:
+            asked = [item for item in asked if item.source_index in responses]
+        _write_samples(request.out / SAMPLES, asked, responses)
+        if not evaluation.errors:
+            run = _how_it_was_run(request, passes, ours)
+            _score_and_write(evaluation, request.out, asked, responses, run)
+    return evaluation
+
+
+def _run_pass(request: EvalRequest, one: Pass, index_all_tasks: bool) -> HarnessOutcome:
+    arguments = ["--model", request.model, "--tasks", ",".join(one.tasks), *request.passed_on]
+    arguments += ["--model_args", one.model_args] if one.model_args else []
+    arguments += ["--force_simple"] if request.force_simple else []
+    arguments += ["--log_samples", "--output_path", str(request.out / "lmms_eval" / one.name)]
+    with environment(**{DATA_VARIABLE: request.data, RESAMPLE_VARIABLE: "1" if one.resample_clips else ""}):
+        return run_harness(arguments, index_all_tasks=index_all_tasks)
+
+
+def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, str]:
+    """Responses by question index, thought and all; a task's documents are its dimension's questions in order."""
+    responses = {}
+    for task in ours:
+        questions = [item for item in items if item.dimension == task.dimension.slug]
+        for place, response in outcome.responses.get(task.name, {}).items():
+            responses[questions[place].source_index] = response
+    return responses
+
+
+def _write_samples(path: Path, items: Iterable[QAItem], responses: dict[int, str]) -> None:
+    rows = (
+        {
+            "index": item.source_index,
+            "item_id": item.item_id,
+            "dimension": item.dimension,
+            "response": responses[item.source_index],
+        }
+        for item in items
+        if item.source_index in responses
+    )
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _score_and_write(
+    evaluation: Evaluation, out: Path, items: Sequence[QAItem], responses: dict[int, str], run: dict[str, Any]
+) -> None:
+    if not items:
+        evaluation.errors.append("no question was asked; is --limit 0 or --offset past the end?")
+        return
+    texts = [responses.get(item.source_index, "") for item in items]
+    evaluation.strict = score_responses(items, texts, "strict", run=run)
+    evaluation.official = score_responses(items, texts, "official", run=run)
+    write_whole(out / SCORES, FORMATS["json"](evaluation.strict))
+    write_whole(out / OFFICIAL_SCORES, FORMATS["json"](evaluation.official))
+
+
+def evaluation_table(evaluation: Evaluation) -> str:
+    """The table printed at the end, with the official protocol's averages below."""
+    if evaluation.strict is None or evaluation.official is None:
+        return ""
+    official = scores_json(evaluation.official)["accuracy"]
+    return (
+        f"{scores_table(evaluation.strict)}\nprotocol official: micro {100 * official['micro']['value']:.2f}, "
+        f"macro {100 * official['macro']['value']:.2f}, {100 * evaluation.official.scores.answered_rate:.2f} % decided"
+    )
+
+
+def _how_it_was_run(request: EvalRequest, passes: Sequence[Pass], ours: Sequence[Task]) -> dict[str, Any]:
+    return {
+        "model": request.model,
+        "tasks": request.tasks,
+        "prompt_style": ours[0].style.name,
+        "passes": {
+            one.name: {"tasks": one.tasks, "model_args": one.model_args, "clips_resampled": one.resample_clips}
+            for one in passes
+        },
+        "data": request.data,
+        "data_sha256": data_sha256(request.data),
+        "passed_on": list(request.passed_on),
+        "versions": _versions(),
+    }
+
+
+def data_sha256(data: str) -> str:
+    """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
+    path = Path(data).expanduser()
+    return file_sha256(path if path.is_file() else locate_shards(data) / MANIFEST)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"lmms-eval-shotbench": __version__, "python": sys.version.split()[0]}
+    for name in ("lmms-eval", "transformers", "torch", "qwen-vl-utils", "decord"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _set_aside_earlier_run(out: Path) -> None:
+    """Move an earlier run's files to OUT/previous, so that a failed run never stands beside old scores."""
+    if not is_main_process():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (SAMPLES, SCORES, OFFICIAL_SCORES):
+        if (out / name).exists():
+            (out / "previous").mkdir(exist_ok=True)
+            (out / name).replace(out / "previous" / name)

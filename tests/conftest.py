@@ -1,0 +1,67 @@
+"""Fixtures shared by all tests: the real questions and responses, and small items made on the spot."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+REPOSITORY = Path(__file__).parents[1]
+REAL_DATA_VARIABLE = "SHOTBENCH_REAL_DATA"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the real question files and real models' responses; they are not part of the repository."""
+    given = os.environ.get(REAL_DATA_VARIABLE)
+    folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
+    if not (folder / "shotbench" / "test.tsv").is_file():
+        if given:
+            pytest.fail(f"${REAL_DATA_VARIABLE} is {given}, which has no shotbench/test.tsv")
+        pytest.skip(f"needs the real questions and responses: set {REAL_DATA_VARIABLE} to their folder")
+    return folder
+
+
+def release_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a question TSV, read without our own reader."""
+    with path.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines, delimiter="\t"))
+
+
+@pytest.fixture(scope="session")
+def real_items(real_data: Path) -> dict[int, QAItem]:
+    """The 3,572 real questions by index."""
+    rows = release_rows(real_data / "shotbench" / "test.tsv")
+    return {int(row["index"]): QAItem.from_release_row(row) for row in rows}
+
+
+@pytest.fixture(scope="session")
+def refined_items(real_data: Path) -> dict[int, QAItem]:
+    """RefineShot's version of the questions by index."""
+    rows = release_rows(real_data / "refineshot" / "test.tsv")
+    return {int(row["index"]): QAItem.from_release_row(row) for row in rows}
+
+
+def stored_responses(real_data: Path, name: str) -> list[dict[str, object]]:
+    """A file of real responses, read without our own reader."""
+    with gzip.open(real_data / "responses" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def make_item(
+    options: tuple[str, ...] = ("Wide", "Medium", "Close up", "Extreme close up"),
+    answer: str = "C",
+    dimension: str = "shot_size",
+    index: int = 1,
+    media: str = "image/a.jpg",
+) -> QAItem:
+    """A question of the given options."""
+    kind = MediaKind.CLIP if dimension == "camera_movement" else MediaKind.STILL
+    return QAItem(f"test-{index}", dimension, "What is it?", options, answer, kind, media, source_index=index)
