@@ -77,8 +77,8 @@ def _eval(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.harness import is_main_process
 
     evaluation = run_evaluation(_eval_request(args))
-    for error in evaluation.errors:
-        print(f"shotbench: {error}", file=sys.stderr)
+    for message in evaluation.warnings + evaluation.errors:
+        print(f"shotbench: {message}", file=sys.stderr)
     if not is_main_process():
         return 1 if evaluation.errors else 0
     print(f"\n{evaluation_table(evaluation)}\nwritten to {args.out}")

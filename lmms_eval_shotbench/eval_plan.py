@@ -17,6 +17,8 @@ from lmms_eval_shotbench.harness import clip_arguments
 from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
 
+STILLS, CLIPS = "stills", "clips"  # names of the passes
+
 
 class EvaluationError(RuntimeError):
     """An evaluation that cannot start or did not finish; the message says what to do."""
@@ -88,11 +90,11 @@ def plan_passes(request: EvalRequest, ours: Sequence[Task], others: Sequence[str
     """Stills (and tasks of others) with the model arguments as given; clips with the protocol's."""
     clips = [task.name for task in ours if task.dimension.media_kind is MediaKind.CLIP]
     first = [*others, *(task.name for task in ours if task.name not in clips)]
-    passes = [Pass("stills", first, request.model_args)] if first else []
+    passes = [Pass(STILLS, first, request.model_args)] if first else []
     if clips:
         given = dict(part.split("=", 1) for part in request.model_args.split(",") if "=" in part)
         added = clip_arguments(request.model, request.force_simple, given)
         merged = given | (added or {})
         arguments = ",".join(f"{name}={value}" for name, value in merged.items())
-        passes.append(Pass("clips", clips, arguments, resample_clips=added is None))
+        passes.append(Pass(CLIPS, clips, arguments, resample_clips=added is None))
     return passes

@@ -17,8 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench import __version__
-from lmms_eval_shotbench.eval_plan import EvalRequest, Pass, Task, plan_passes, resolve_tasks
-from lmms_eval_shotbench.harness import HarnessOutcome, environment, is_main_process, run_harness
+from lmms_eval_shotbench.eval_plan import CLIPS, EvalRequest, Pass, Task, plan_passes, resolve_tasks
+from lmms_eval_shotbench.harness import (
+    HarnessOutcome,
+    environment,
+    is_main_process,
+    run_harness,
+    time_position_warning,
+)
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_json, scores_table, write_whole
 from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, file_sha256, locate_shards, read_questions
@@ -36,6 +42,7 @@ class Evaluation:
     strict: ScoredRun | None = None
     official: ScoredRun | None = None
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -54,7 +61,7 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
     _set_aside_earlier_run(request.out)
     passes = plan_passes(request, ours, others)
-    evaluation = Evaluation()
+    evaluation = Evaluation(warnings=_warnings(request, passes))
     responses: dict[int, str] = {}
     for one in passes:
         outcome = _run_pass(request, one, bool(others))
@@ -68,7 +75,7 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
             asked = [item for item in asked if item.source_index in responses]
         _write_samples(request.out / SAMPLES, asked, responses)
         if not evaluation.errors:
-            run = _how_it_was_run(request, passes, ours)
+            run = _how_it_was_run(request, passes, ours) | {"warnings": evaluation.warnings}
             _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
 
@@ -150,6 +157,11 @@ def data_sha256(data: str) -> str:
     """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
     path = Path(data).expanduser()
     return file_sha256(path if path.is_file() else locate_shards(data) / MANIFEST)
+
+
+def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:
+    clips = any(one.name == CLIPS for one in passes)
+    return [text for text in (time_position_warning(request.model),) if clips and text]
 
 
 def _versions() -> dict[str, str]:

@@ -10,6 +10,9 @@ import hashlib
 import io
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +38,28 @@ def open_still(encoded: bytes) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(encoded)) as picture:
+        with _whole_pictures_only(), Image.open(io.BytesIO(encoded)) as picture:
             if picture.width * picture.height > MAX_STILL_PIXELS:
                 raise BrokenMedium(f"still of {picture.width}x{picture.height} pixels; at most {MAX_STILL_PIXELS}")
             return picture.convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BrokenMedium(f"still cannot be decoded: {error}") from error
+
+
+_decoding = threading.Lock()
+
+
+@contextmanager
+def _whole_pictures_only() -> Iterator[None]:
+    """Undo for a moment what lmms-eval sets for the whole process: that cut-off files are filled up with grey."""
+    from PIL import ImageFile
+
+    with _decoding:
+        lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
 def clip_path(encoded: bytes, sha256: str = "") -> Path:

@@ -104,7 +104,7 @@ _DECLARED_REACH = 200  # characters after a declaration in which the answer must
 # A letter standing alone and not denied. "A" must be set off by punctuation or the end of a line, or it is the article;
 # after a declaration a conjunction does as well ("the answer is A because …").
 _NOT_DENIED = r"(?<!\bnot )(?<!\bnor )(?<!\bthan )(?<!n't )(?<!n’t )(?<![\w'’/-])"
-_SET_OFF = r"\s?(?:[.)\]}:,;*\"”]|$"
+_SET_OFF = r"\s?(?:[.)\]}:,;*\"”]|$|\s?[A-Z](?![\w'’-])"
 _STANDING_LETTER = re.compile(rf"{_NOT_DENIED}(?:([B-HJ-Z])(?![\w'’/-])|(A)(?={_SET_OFF})))", re.MULTILINE)
 _DECLARED_LETTER = re.compile(rf"([B-Z])(?![\w'’/-])|(A)(?={_SET_OFF}|(?:or|and|as|because|since|due|for|given)\b))")
 _OTHER_TOO = re.compile(r"[\s*)\]\"']{0,4}(?:or|and|/|&)\s+", re.IGNORECASE)

@@ -55,6 +55,7 @@ ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
         ("The answer is Medium or Wide", None),
         ("B. Wide", None),
         ("B or C", None),
+        ("A B", None),
         ("Option A is too wide, option B is too tight.", None),
         # Forms models like.
         ("<answer>C", "C"),
@@ -186,8 +187,24 @@ def test_strict_reads_the_same_letter_when_the_harness_has_stripped_the_thought(
 
 
 PIECES = st.sampled_from(
-    ["<think>", "</think>", "<answer>", "</answer>", "A", "B.", "(C)", "answer is", "option", "close up", "not", "\n"]
-    + ["\\boxed{", "}", "Ａ", "ع", "𝔅", "\x00", "\ud800", "\u202e", "<THINK>", "the", "or", "Z", " "]
+    [
+        *(
+            "<think>",
+            "</think>",
+            "<answer>",
+            "</answer>",
+            "<THINK>",
+            "A",
+            "B.",
+            "(C)",
+            "Z",
+            "the",
+            "or",
+            "not",
+            "option",
+        ),
+        *("answer is", "close up", "\\boxed{", "}", "Ａ", "ع", "𝔅", "\x00", "\ud800", "\u202e", "\n", " "),
+    ]
 )
 
 
