@@ -1,7 +1,7 @@
 """A tiny random Qwen2.5-VL with its own tokenizer and processor, made in seconds, for demos and tests without a hub.
 
-It is the real architecture at 0.4 M parameters: stills, clips, chat template and generation take the same code as the
-released checkpoints. Its weights are random, so it scores chance.
+It is the real architecture at 0.2 M parameters: stills, clips, chat template and generation take the same code as the
+released checkpoints. Its weights are random and it can say nothing but letters, so with one new token it scores chance.
 """
 
 from __future__ import annotations
@@ -142,5 +142,12 @@ def _model(tokenizer: Any, seed: int) -> Any:
         model = Qwen2_5_VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = ids[END]
     model.generation_config.pad_token_id = ids[PAD]
-    model.generation_config.suppress_tokens = sorted(set(ids.values()) - {ids[END]})  # a response is text
+    _let_it_say_letters_only(model, tokenizer, ids[END])
     return model
+
+
+def _let_it_say_letters_only(model: Any, tokenizer: Any, end: int) -> None:
+    """Random weights choose among A, B, C and D: so the model scores chance, not the zero of random bytes."""
+    letters = {tokenizer.convert_tokens_to_ids(letter) for letter in "ABCD"}
+    model.generation_config.suppress_tokens = sorted(set(range(len(tokenizer))) - letters - {end})
+    model.generation_config.begin_suppress_tokens = [end]
