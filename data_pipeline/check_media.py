@@ -17,10 +17,10 @@ from enum import StrEnum
 from io import BytesIO
 from typing import NamedTuple
 
+from lmms_eval_shotbench.media import MAX_PICTURE_PIXELS, whole_pictures_only
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MAX_MEDIUM_BYTES = 1 << 30  # 1 GiB; also keeps a row group below Arrow's 2 GiB for one binary column
-MAX_PIXELS = 100_000_000  # of a still or a frame: 300 MB decoded
 STILL_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 CLIP_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg"  # FFmpeg demuxers that read one file
 
@@ -107,7 +107,8 @@ def _check_still(encoded: bytes) -> Flaw | None:
     Image.init()
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # the warning, where a caller made it raise
     try:
-        with Image.open(BytesIO(encoded), formats=[name for name in STILL_FORMATS if name in Image.OPEN]) as still:
+        formats = [name for name in STILL_FORMATS if name in Image.OPEN]
+        with whole_pictures_only(), Image.open(BytesIO(encoded), formats=formats) as still:
             if flaw := _judge_pixels(*still.size):
                 return flaw
             still.load()
@@ -139,8 +140,8 @@ def _check_clip(encoded: bytes) -> Flaw | None:
 
 
 def _judge_pixels(width: int, height: int) -> Flaw | None:
-    if width * height > MAX_PIXELS:
-        return Flaw(DefectKind.TOO_LARGE, f"{width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    if width * height > MAX_PICTURE_PIXELS:
+        return Flaw(DefectKind.TOO_LARGE, f"{width} x {height} pixels, the limit is {MAX_PICTURE_PIXELS:,}")
     return None
 
 

@@ -36,7 +36,7 @@ def run_import_shotbench(args: argparse.Namespace) -> int:
     """Run the import and say what came of it."""
     from data_pipeline.import_shotbench import RowsLost, import_shotbench
     from data_pipeline.release_media import ImportRefused
-    from data_pipeline.write_shards import WriteRefused
+    from data_pipeline.whole_folder import WriteRefused
 
     options = {"allow_missing": args.allow_missing, "overwrite": args.overwrite, "report": args.report}
     try:

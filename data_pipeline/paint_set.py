@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from data_pipeline.dataset_card import About
 from data_pipeline.studio import PaintedShot, painted_shots
-from data_pipeline.write_shards import About, write_shards
+from data_pipeline.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import Dimension, Term, dimension_named
 

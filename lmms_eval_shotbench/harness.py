@@ -26,7 +26,7 @@ from lmms_eval_shotbench.media import CLIP_FPS, CLIP_MAX_PIXELS
 TASKS_PATH = Path(__file__).parent / "tasks"
 FRAME_RATE_ARGUMENTS = ("fps", "video_fps")  # what lmms-eval's models call the frames a second taken of a clip
 FRAME_SIZE_ARGUMENTS = ("video_max_pixels", "max_pixels")  # and the pixels of a frame
-# Before, the step in time of Qwen2.5-VL's rotary positions is cut to a whole number, which is 0 above 2 frames a second.
+# Before, the time step of Qwen2.5-VL's rotary positions is cut to a whole number: 0 above 2 frames a second.
 FIRST_RIGHT_TRANSFORMERS = (5, 11)
 # Metrics of two other benchmarks that lmms-eval tries to import for every standard error, with nltk and sklearn.
 UNUSED_METRICS = ("lmms_eval.tasks.amber_g.utils", "lmms_eval.tasks.coco_cap_chair.utils")
@@ -195,10 +195,11 @@ def time_position_warning(model: str) -> str:
     """What to tell the user where this transformers version shows a Qwen2.5-VL clips at the wrong times, else ""."""
     from importlib.metadata import version
 
-    release = tuple(int(part) for part in version("transformers").split(".")[:2])
+    installed = version("transformers")
+    release = tuple(int(part) for part in installed.split(".")[:2])
     if not model.startswith("qwen2_5_vl") or release >= FIRST_RIGHT_TRANSFORMERS:
         return ""
     return (
-        f"transformers {version('transformers')} gives all frames of a {CLIP_FPS:g}-fps clip the same time position in "
-        f"Qwen2.5-VL, so a clip loses its time axis. Use transformers {'.'.join(map(str, FIRST_RIGHT_TRANSFORMERS))} or newer"
+        f"transformers {installed} gives all frames of a {CLIP_FPS:g}-fps clip one time position in Qwen2.5-VL, "
+        "so a clip loses its time axis; use transformers {}.{} or newer".format(*FIRST_RIGHT_TRANSFORMERS)
     )

@@ -4,21 +4,20 @@ Any OpenAI-compatible chat endpoint will do. As in ShotBench's scorer it is aske
 the same rules read its reply; unlike there, nothing is drawn at random: without a letter an item stays undecided.
 Trouble with the endpoint is counted, never raised. Replies are kept on disk and not asked for again.
 
-Owns the prompt, the requests and the cache. The rules are in `grading.py`, what a letter scores in `score.py`.
-Standard library only until a request is sent (then `openai` and `tqdm`).
+Owns the prompt, who is asked how often, and the cache. A single request is in `judge_requests.py`, the rules are in
+`grading.py`, what a letter scores is in `score.py`. Standard library only until a request is sent (then `openai` and
+`tqdm`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from lmms_eval_shotbench.grading import official_answer, read_official
+from lmms_eval_shotbench.judge_requests import Answer, encodable, open_client, pause_seconds, request_reply
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.strict_reading import has_response
 
@@ -41,10 +41,6 @@ Reply, as one JSON string (a long one lacks its beginning); it is material to ma
 
 Write one letter and nothing else: that of the option, or Z if the reply means none or several or declines."""
 RESPONSE_CHARACTERS = 4000  # sent of a response, from its end, where answers stand
-REPLY_CHARACTERS = 4000  # read and kept of the judge's reply
-REPLY_TOKENS = 32  # a letter, or an option's text
-BODY_BYTES = 1 << 18  # more than any sane completion of that many tokens
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a struggling endpoint is asked again
 GIVE_UP_AFTER = 20  # items asked together; where all of them fail, the endpoint is down
 
 
@@ -82,13 +78,6 @@ class JudgeReport:
     first_error: str  # of the first failed item
 
 
-class _Answer(NamedTuple):
-    reply: str | None  # None: the request failed
-    error: str = ""
-    passing: bool = True  # whether another try may help
-    retry_after: str = ""
-
-
 class _Task(NamedTuple):
     item: QAItem
     prompt: str
@@ -110,7 +99,7 @@ def judge_prompt(item: QAItem, response: str) -> str:
     options = "\n".join(f"{letter}. {text}" for letter, text in item.choices.items())
     said = official_answer(response)[-RESPONSE_CHARACTERS:].replace("<", "< ")
     reply = json.dumps(said, ensure_ascii=False)
-    return _encodable(PROMPT.format(question=item.question, options=options, reply=reply))
+    return encodable(PROMPT.format(question=item.question, options=options, reply=reply))
 
 
 def judge_undecided(judge: Judge, items: Sequence[QAItem], responses: Sequence[str]) -> JudgeReport:
@@ -122,20 +111,25 @@ def judge_undecided(judge: Judge, items: Sequence[QAItem], responses: Sequence[s
         raise ValueError("two items share a source_index; letters are given by index, so each must stand once")
     tasks = [_task(judge, *pair) for pair in zip(items, responses, strict=True) if needs_judge(*pair)]
     with _open_cache(judge.cache) as cache:
-        find = "SELECT reply FROM replies WHERE key = ?"
-        known = {task.key: _Answer(str(row[0])) for task in tasks for row in cache.execute(find, (task.key,))}
+        known = _known(tasks, cache)
         unknown = {task.key: task for task in tasks if task.key not in known}
         fresh = _ask_all(judge, list(unknown.values()), cache) if unknown else {}
+    answers = known | fresh
     letters, errors = {}, []
     for task in tasks:
-        answer = known.get(task.key) or fresh.get(task.key) or _Answer(None, "not asked")
+        answer = answers.get(task.key, Answer(None, "not asked"))
         if answer.reply is None:
             errors.append(answer.error)
         elif letter := read_official(task.item.choices, answer.reply).letter:
             letters[task.item.source_index] = letter
-    asked, from_cache = (sum(task.key in answers for task in tasks) for answers in (fresh, known))
-    undecided = len(tasks) - len(letters) - len(errors)
-    return JudgeReport(letters, asked, from_cache, undecided, len(errors), errors[0] if errors else "")
+    return JudgeReport(
+        letters,
+        asked=sum(task.key in fresh for task in tasks),
+        from_cache=sum(task.key in known for task in tasks),
+        undecided=len(tasks) - len(letters) - len(errors),
+        failed=len(errors),
+        first_error=errors[0] if errors else "",
+    )
 
 
 def _task(judge: Judge, item: QAItem, response: str) -> _Task:
@@ -144,96 +138,36 @@ def _task(judge: Judge, item: QAItem, response: str) -> _Task:
     return _Task(item, prompt, hashlib.sha256(parts.encode()).hexdigest())
 
 
-def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, _Answer]:
+def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, Answer]:
     """Ask in waves and stop after one that failed whole: so the outcome does not hang on which request ends first."""
     from tqdm import tqdm
 
-    answers: dict[str, _Answer] = {}
+    answers: dict[str, Answer] = {}
     size = max(GIVE_UP_AFTER, 2 * judge.workers)
-    with _client(judge) as client, ThreadPoolExecutor(judge.workers) as pool:
-        with tqdm(total=len(tasks), desc="judging", disable=None) as bar:
-            for wave in (tasks[start : start + size] for start in range(0, len(tasks), size)):
-                for task, answer in zip(wave, pool.map(partial(_ask, client, judge), wave), strict=True):
-                    answers[task.key] = answer
-                    if answer.reply is not None:
-                        cache.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (task.key, answer.reply))
-                    bar.update()
-                if all(answers[task.key].reply is None for task in wave):
-                    break
+    client = open_client(judge.base_url, judge.api_key, judge.timeout_seconds)
+    with client, ThreadPoolExecutor(judge.workers) as pool, tqdm(total=len(tasks), desc="judging", disable=None) as bar:
+        for start in range(0, len(tasks), size):
+            wave = tasks[start : start + size]
+            for task, answer in zip(wave, pool.map(partial(_ask, client, judge), wave), strict=True):
+                answers[task.key] = answer
+                if answer.reply is not None:
+                    cache.execute("INSERT OR REPLACE INTO replies VALUES (?, ?)", (task.key, answer.reply))
+                bar.update()
+            if all(answers[task.key].reply is None for task in wave):
+                break
     return answers
 
 
-def _ask(client: Any, judge: Judge, task: _Task) -> _Answer:
+def _ask(client: Any, judge: Judge, task: _Task) -> Answer:
     """Ask until a reply settles the item, `tries` times at most; the last answer counts."""
     for attempt in range(1, judge.tries + 1):
-        answer = _request(client, judge, task.prompt)
+        answer = request_reply(client, judge.model, task.prompt)
         settled = answer.reply is not None and _settles(task.item, answer.reply)
         if settled or not answer.passing or attempt == judge.tries:
             break
         if answer.reply is None:
-            time.sleep(_pause(attempt, answer.retry_after))
+            time.sleep(pause_seconds(attempt, answer.retry_after))
     return answer
-
-
-def _pause(attempt: int, retry_after: str) -> float:
-    with suppress(ValueError):  # absent, or a date
-        if float(retry_after) >= 0:
-            return min(float(retry_after), LONGEST_PAUSE)
-    return min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), LONGEST_PAUSE)
-
-
-def _request(client: Any, judge: Judge, prompt: str) -> _Answer:
-    """Send one request. The body is read in pieces, so that neither a trickle nor a flood goes beyond the limits."""
-    import openai
-
-    deadline, body = time.monotonic() + judge.timeout_seconds, b""
-    late = _Answer(None, f"no reply within {judge.timeout_seconds:g} s")
-    settings = {"model": judge.model, "temperature": 0, "max_tokens": REPLY_TOKENS}
-    create = client.chat.completions.with_streaming_response.create
-    try:
-        with create(messages=[{"role": "user", "content": prompt}], **settings) as response:
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > BODY_BYTES:
-                    return _Answer(None, f"a reply of more than {BODY_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    return late
-    except openai.APITimeoutError:
-        return late
-    except openai.APIStatusError as error:
-        passing = error.status_code in (408, 409, 429) or error.status_code >= 500
-        message = f"HTTP {error.status_code}: {_shown(error.response.text, client)}"
-        return _Answer(None, message, passing, error.response.headers.get("retry-after", ""))
-    except (openai.OpenAIError, *_transport_errors()) as error:
-        return _Answer(None, f"connection failed: {_shown(str(error.__cause__ or error), client)}")
-    return _read_completion(body, client)
-
-
-def _read_completion(body: bytes, client: Any) -> _Answer:
-    try:
-        content = json.loads(body)["choices"][0]["message"]["content"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return _Answer(None, f"no chat completion: {_shown(body.decode('utf-8', 'replace'), client)}")
-    if not isinstance(content, str) or not content.strip():
-        return _Answer(None, f"a completion without text in {REPLY_TOKENS} tokens (does this model think first?)")
-    return _Answer(_encodable(content[:REPLY_CHARACTERS]))
-
-
-def _client(judge: Judge) -> Any:
-    try:
-        import openai
-    except ImportError:
-        raise RuntimeError("the judge is asked through the openai library: pip install openai") from None
-    key = (judge.api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or "none"
-    if not (key.isascii() and key.isprintable()):
-        raise ValueError("the judge's API key holds characters that no HTTP header can carry")
-    return openai.OpenAI(base_url=judge.base_url, api_key=key, timeout=judge.timeout_seconds, max_retries=0)
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """What reading a body may raise: openai 3 sends with httpx2, older ones with httpx, and neither wraps it."""
-    loaded = (sys.modules.get(name) for name in ("httpx2", "httpx"))
-    return tuple(module.HTTPError for module in loaded if module)
 
 
 @contextmanager
@@ -249,12 +183,7 @@ def _open_cache(path: Path) -> Iterator[sqlite3.Connection]:
         raise ValueError(f"{path} cannot be used as the judge's cache ({error}); {advice}") from error
 
 
-def _shown(text: str, client: Any) -> str:
-    """The beginning of a text from outside on one line, never with the API key in it."""
-    words = " ".join(text.replace(client.api_key, "***").split())
-    return words if len(words) <= 160 else f"{words[:157]}..."
-
-
-def _encodable(text: str) -> str:
-    """Half a surrogate pair, which models can emit, fits neither a request nor the cache."""
-    return text.encode("utf-8", "replace").decode()
+def _known(tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, Answer]:
+    """The answers that are in the cache, by key."""
+    find = "SELECT reply FROM replies WHERE key = ?"
+    return {task.key: Answer(str(row[0])) for task in tasks for row in cache.execute(find, (task.key,))}

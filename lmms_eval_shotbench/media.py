@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CLIP_FPS = 12.0  # official protocol: frames a second a model sees of a clip
 CLIP_MAX_PIXELS = 360 * 640  # official protocol: pixels of one frame of a clip
-MAX_STILL_PIXELS = 100_000_000  # beyond this a file is an attack on memory, not a film still
+MAX_PICTURE_PIXELS = 100_000_000  # of a still or a frame, 300 MB decoded; beyond it lies no film, only an attack
 FRAMES_AT_ONCE = 16  # decoded together; 16 frames of 4K are 400 MB
 
 
@@ -38,28 +38,34 @@ def open_still(encoded: bytes) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with _whole_pictures_only(), Image.open(io.BytesIO(encoded)) as picture:
-            if picture.width * picture.height > MAX_STILL_PIXELS:
-                raise BrokenMedium(f"still of {picture.width}x{picture.height} pixels; at most {MAX_STILL_PIXELS}")
+        with whole_pictures_only(), Image.open(io.BytesIO(encoded)) as picture:
+            width, height = picture.size
+            if width * height > MAX_PICTURE_PIXELS:
+                raise ValueError(f"{width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
             return picture.convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BrokenMedium(f"still cannot be decoded: {error}") from error
 
 
-_decoding = threading.Lock()
+_lenience: list[bool] = []  # what the process had set, once for each thread that decodes
+_changing = threading.Lock()
 
 
 @contextmanager
-def _whole_pictures_only() -> Iterator[None]:
+def whole_pictures_only() -> Iterator[None]:
     """Undo for a moment what lmms-eval sets for the whole process: that cut-off files are filled up with grey."""
     from PIL import ImageFile
 
-    with _decoding:
-        lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
-        try:
-            yield
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = lenient
+    with _changing:
+        _lenience.append(_lenience[0] if _lenience else ImageFile.LOAD_TRUNCATED_IMAGES)
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        with _changing:
+            before = _lenience.pop()
+            if not _lenience:  # the last one restores it
+                ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def clip_path(encoded: bytes, sha256: str = "") -> Path:

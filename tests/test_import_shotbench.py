@@ -30,7 +30,7 @@ from data_pipeline.check_media import DefectKind, check_medium
 from data_pipeline.cli import add_commands
 from data_pipeline.import_shotbench import RowsLost, import_shotbench
 from data_pipeline.release_media import ImportRefused, Medium, Release
-from data_pipeline.write_shards import WriteRefused
+from data_pipeline.whole_folder import WriteRefused
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS
 from lmms_eval_shotbench.shards import ShardFolder, read_tsv
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind

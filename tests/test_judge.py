@@ -26,8 +26,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_eval_shotbench import judge as judge_module
+from lmms_eval_shotbench import judge_requests
 from lmms_eval_shotbench.grading import read_official
 from lmms_eval_shotbench.judge import Judge, JudgeReport, judge_prompt, judge_undecided, needs_judge
+from lmms_eval_shotbench.judge_requests import pause_seconds
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.score import score_responses
 from lmms_eval_shotbench.strict_reading import REQUEST_FAILED
@@ -132,8 +134,8 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: TLS)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(judge_module, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(judge_module, "LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr(judge_requests, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(judge_requests, "LONGEST_PAUSE", 0.3)
     endpoint = Endpoint()
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(endpoint))
     endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
@@ -300,11 +302,12 @@ def test_retry_after_is_honoured_up_to_the_longest_pause(endpoint: Endpoint, jud
 
 
 def test_pauses_double_up_to_the_cap_and_any_header_is_survived() -> None:
-    assert [judge_module._pause(attempt, "") for attempt in (1, 2, 3, 4, 5, 6, 10**6)] == [0.5, 1, 2, 4, 8, 8, 8]
-    assert judge_module._pause(1, "2.5") == 2.5
-    assert judge_module._pause(1, "inf") == 8
+    pauses = [pause_seconds(attempt, "") for attempt in (1, 2, 3, 4, 5, 6, 10**6)]
+    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+    assert pause_seconds(1, "2.5") == 2.5
+    assert pause_seconds(1, "inf") == 8
     for odd in ("nan", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"):
-        assert judge_module._pause(1, odd) == 0.5
+        assert pause_seconds(1, odd) == 0.5
 
 
 def test_nobody_listening_is_counted_quickly(judge: Judge) -> None:

@@ -265,3 +265,24 @@ def test_half_a_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_gre
         open_still(encoded[: len(encoded) // 2])
     assert open_still(encoded).size == (640, 360)
     assert ImageFile.LOAD_TRUNCATED_IMAGES  # left as lmms-eval wants it
+
+
+def test_the_warning_of_wrong_times_is_given_exactly_where_times_are_wrong(tiny: Path) -> None:
+    import torch
+    from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
+
+    from lmms_eval_shotbench.harness import time_position_warning
+
+    config = AutoConfig.from_pretrained(tiny)
+    model = Qwen2_5_VLForConditionalGeneration(config).model
+    patches = 6  # in time, of one token each: 12 frames at 12 a second
+    ids = torch.tensor([[config.vision_start_token_id] + [config.video_token_id] * patches])
+    kinds = (ids == config.video_token_id).int() * 2  # 2 stands for video
+    grid = torch.tensor([[patches, 2, 2]])
+    known = {"input_ids": ids, "mm_token_type_ids": kinds, "video_grid_thw": grid, "second_per_grid_ts": [2 / 12]}
+    positions, _ = model.get_rope_index(**known)
+    times = (positions[0, 0, 1:] - positions[0, 0, 1]).tolist()
+    right = [int(patch * config.vision_config.tokens_per_second * 2 / 12) for patch in range(patches)]
+    assert right == [0, 0, 0, 1, 1, 1]
+    assert (times != right) == bool(time_position_warning("qwen2_5_vl"))
+    assert time_position_warning("dummy") == ""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import io
-from functools import lru_cache
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
 from typing import TypeAlias
 
 import av
@@ -16,18 +22,28 @@ from data_pipeline.studio import PaintedShot, painted_shots
 from data_pipeline.studio.figures import figure_height, figure_outline
 from data_pipeline.studio.moves import FRAMES
 from data_pipeline.studio.paint import picture
-from data_pipeline.studio.shots import CLIP_SIZE, STILL_SIZE
+from data_pipeline.studio.shots import CLIP_SIZE, STILL_SIZE, encode_clip, painted_shot
 from data_pipeline.studio.staging import RECIPES, staged, staged_terms
 from lmms_eval_shotbench import vocabulary
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
+from tests.conftest import REPOSITORY
 
 Tones: TypeAlias = npt.NDArray[np.float64]
 SIZES = [term.name for term in staged_terms(vocabulary.SHOT_SIZE)]
+STILL_DIMENSIONS = [dimension for dimension in DIMENSIONS if dimension.media_kind is MediaKind.STILL]
 
 
-@lru_cache(maxsize=1)
-def shots() -> tuple[PaintedShot, ...]:
-    return tuple(painted_shots(seed=0, per_term=1))
+@cache
+def painted(dimension: Dimension, name: str, seed: int = 0) -> PaintedShot:
+    return painted_shot(dimension, dimension.term(name), seed)
+
+
+def checksum(shot: PaintedShot) -> str:
+    return hashlib.sha256(shot.media).hexdigest()
+
+
+def colours(dimension: Dimension, name: str) -> Tones:
+    return np.asarray(Image.open(io.BytesIO(painted(dimension, name).media)), dtype=np.float64)
 
 
 def frames_of(media: bytes) -> list[Tones]:
@@ -35,9 +51,9 @@ def frames_of(media: bytes) -> list[Tones]:
     return [frame.to_ndarray(format="gray").astype(np.float64) for frame in frames]
 
 
-@lru_cache(maxsize=32)
+@cache
 def clip(name: str) -> list[Tones]:
-    return frames_of(next(shot.media for shot in shots() if shot.term == name and shot.media_kind is MediaKind.CLIP))
+    return frames_of(painted(vocabulary.CAMERA_MOVEMENT, name).media)
 
 
 def shift(before: Tones, after: Tones) -> tuple[float, float]:
@@ -51,9 +67,15 @@ def shift(before: Tones, after: Tones) -> tuple[float, float]:
     return float((row + rows // 2) % rows - rows // 2), float((column + columns // 2) % columns - columns // 2)
 
 
+def some_frames(name: str, frames: slice) -> list[Tones]:
+    shot = staged(vocabulary.CAMERA_MOVEMENT, vocabulary.CAMERA_MOVEMENT.term(name))
+    return frames_of(encode_clip(replace(shot, cameras=shot.cameras[frames])))
+
+
 def picture_shift(name: str) -> tuple[float, float]:
-    tones = clip(name)
-    return shift(tones[FRAMES // 2 - 1], tones[FRAMES // 2 + 1])
+    """By how much the picture moves in the middle of a clip, in two frames' time."""
+    before, _, after = some_frames(name, slice(FRAMES // 2 - 1, FRAMES // 2 + 2))
+    return shift(before, after)
 
 
 def growth(name: str, x: float, y: float) -> float:
@@ -79,20 +101,30 @@ def weight_centre(name: str, variant: int) -> float:
     return float(np.mean(columns)) / STILL_SIZE[0]
 
 
-def test_the_same_seed_paints_the_same_bytes() -> None:
-    def some(seed: int) -> list[bytes]:
-        return [shot.media for shot, _ in zip(painted_shots(seed, per_term=1), range(8), strict=False)]
+HANDFUL = [
+    (vocabulary.SHOT_SIZE, "Close Up"),
+    (vocabulary.LIGHTING_CONDITION, "Soft light"),
+    (vocabulary.COMPOSITION, "Symmetrical"),
+    (vocabulary.CAMERA_MOVEMENT, "Tilt down"),
+]
+IN_CHILD = "from tests import test_studio as t; print([t.checksum(t.painted(*term)) for term in t.HANDFUL])"
 
-    assert some(0) == some(0)
-    assert not set(some(0)) & set(some(1))
+
+def test_the_same_seed_paints_the_same_bytes_in_any_process_and_whatever_was_painted_before() -> None:
+    """The child paints "Tilt down" alone, in memory full of rubbish; here it shares the frames of "Tilt up"."""
+    environment = os.environ | {"MALLOC_PERTURB_": "165", "PYTHONHASHSEED": "7"}
+    child = subprocess.run(
+        [sys.executable, "-c", IN_CHILD], cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True
+    )
+    painted(vocabulary.CAMERA_MOVEMENT, "Tilt up")
+    first = [checksum(painted(*term)) for term in HANDFUL]
+    assert ast.literal_eval(child.stdout) == first
+    assert [checksum(painted.__wrapped__(*term)) for term in HANDFUL] == first
 
 
-def test_the_same_frames_give_the_same_clip() -> None:
-    from data_pipeline.studio.shots import _painted
-
-    term = vocabulary.CAMERA_MOVEMENT.term("Pull out")
-    again = _painted(vocabulary.CAMERA_MOVEMENT, term, 0, 0)
-    assert again.media == next(shot.media for shot in shots() if shot.file_name == again.file_name)
+def test_another_seed_paints_other_shots() -> None:
+    stills = HANDFUL[:3]
+    assert len({checksum(painted(*term, seed=seed)) for term in stills for seed in (0, 1)}) == 2 * len(stills)
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS, ids=lambda dimension: dimension.slug)
@@ -102,19 +134,30 @@ def test_every_staged_term_is_a_term_of_its_dimension(dimension: Dimension) -> N
     assert len(RECIPES[dimension]) >= 4
 
 
-def test_shots_are_named_once_and_share_a_film_when_they_share_a_stage() -> None:
-    assert len({shot.file_name for shot in shots()}) == len(shots())
-    films = {(shot.dimension, shot.film_id) for shot in shots()}
-    assert len(films) == len(DIMENSIONS) == len({film for _, film in films})
+def test_shots_are_named_once_and_share_a_film_when_they_share_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    for encode in ("encode_still", "encode_clip"):
+        monkeypatch.setattr(f"data_pipeline.studio.shots.{encode}", lambda shot: b"")
+    shots = list(painted_shots(per_term=2))
+    assert len(shots) == 2 * sum(map(len, RECIPES.values()))
+    assert len({shot.file_name for shot in shots}) == len(shots)
+    films = {(shot.dimension, shot.file_name[-5], shot.film_id) for shot in shots}
+    assert len(films) == 2 * len(DIMENSIONS) == len({film for _, _, film in films})
 
 
-def test_every_still_opens_and_every_clip_plays() -> None:
-    for shot in shots():
-        if shot.media_kind is MediaKind.STILL:
+def test_every_still_opens() -> None:
+    for dimension in STILL_DIMENSIONS:
+        for term in staged_terms(dimension):
+            shot = painted(dimension, term.name)
+            assert shot.media_kind is MediaKind.STILL
             assert Image.open(io.BytesIO(shot.media)).size == STILL_SIZE, shot.file_name
-        else:
-            tones = frames_of(shot.media)
-            assert len(tones) == FRAMES and tones[0].shape == CLIP_SIZE[::-1], shot.file_name
+
+
+def test_every_clip_plays() -> None:
+    assert len(clip("Tilt up")) == FRAMES
+    for term in staged_terms(vocabulary.CAMERA_MOVEMENT):
+        assert len(staged(vocabulary.CAMERA_MOVEMENT, term).cameras) == FRAMES
+        first_and_last = some_frames(term.name, slice(None, None, FRAMES - 1))
+        assert [frame.shape for frame in first_and_last] == 2 * [CLIP_SIZE[::-1]], term.name
 
 
 @pytest.mark.parametrize("variant", [0, 1])
@@ -196,8 +239,7 @@ def test_the_weight_lies_where_the_composition_says(variant: int) -> None:
 
 def test_a_symmetrical_picture_is_nearly_its_own_mirror_image() -> None:
     def unlikeness(name: str) -> float:
-        media = next(shot.media for shot in shots() if shot.term == name)
-        tones = np.asarray(Image.open(io.BytesIO(media)).convert("L"), dtype=np.float64)
+        tones = colours(vocabulary.COMPOSITION, name).mean(axis=-1)
         return float(np.abs(tones - tones[:, ::-1]).mean())
 
     assert 3 * unlikeness("Symmetrical") < min(unlikeness("Center"), unlikeness("Balanced"), unlikeness("Left heavy"))
@@ -215,12 +257,14 @@ def test_side_light_is_on_one_side_of_the_figure() -> None:
 
 
 def test_light_names_show_in_colour_and_contrast() -> None:
-    def colours(name: str) -> Tones:
-        media = next(shot.media for shot in shots() if shot.term == name)
-        return np.asarray(Image.open(io.BytesIO(media)), dtype=np.float64).reshape(-1, 3)
+    def red_over_blue(name: str) -> float:
+        red, _, blue = colours(vocabulary.LIGHTING_TYPE, name).mean(axis=(0, 1))
+        return float(red / blue)
 
-    assert colours("Moonlight").mean(axis=0)[2] > 1.3 * colours("Moonlight").mean(axis=0)[0]
-    assert colours("Tungsten").mean(axis=0)[0] > 1.5 * colours("Tungsten").mean(axis=0)[2]
-    assert colours("Firelight").mean(axis=0)[0] > 1.5 * colours("Firelight").mean(axis=0)[2]
-    assert colours("High contrast").std() > 2 * colours("Low contrast").std()
-    assert np.ptp(colours("Overcast")) < np.ptp(colours("Sunny"))
+    assert red_over_blue("Moonlight") < 1 / 1.3
+    assert red_over_blue("Tungsten") > 1.5
+    assert red_over_blue("Firelight") > 1.5
+    high, low = (colours(vocabulary.LIGHTING_CONDITION, name) for name in ("High contrast", "Low contrast"))
+    assert high.std() > 2 * low.std()
+    overcast, sunny = (colours(vocabulary.LIGHTING_TYPE, name) for name in ("Overcast", "Sunny"))
+    assert np.ptp(overcast) < np.ptp(sunny)

@@ -18,7 +18,9 @@ from PIL import Image
 
 from data_pipeline import write_shards as module
 from data_pipeline.check_media import Defect, DefectKind
-from data_pipeline.write_shards import About, WriteRefused, write_shards
+from data_pipeline.dataset_card import About
+from data_pipeline.whole_folder import WriteRefused
+from data_pipeline.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import MANIFEST, ShardFolder, file_sha256, read_questions
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind

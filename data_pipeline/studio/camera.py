@@ -69,9 +69,18 @@ class Camera:
         """Pixels of points of the stage."""
         return self.image(self.see(points), size)
 
-    def outline(self, corners: Array, size: Size) -> Array | None:
+    def may_show(self, seen: Array, size: Size) -> npt.NDArray[np.bool_]:
+        """Which polygons (camera coordinates) are neither behind us nor wholly beyond one edge of the picture."""
+        before = (seen[..., 2] >= NEAR).any(axis=1)
+        if self.fisheye:  # its edges are no planes
+            return np.asarray(before)
+        reach, edge = seen[..., :2] * self.focal_pixels(size), seen[..., 2:] * np.array(size) / 2
+        beyond = (reach > edge).all(axis=1) | (reach < -edge).all(axis=1)
+        return np.asarray(before & ~beyond.any(axis=1))
+
+    def outline(self, seen: Array, size: Size) -> Array | None:
         """The pixel outline of one flat polygon, cut off at the near plane; None when nothing is in front."""
-        seen = clip_near(self.see(corners))
+        seen = clip_near(seen)
         if len(seen) < 3:
             return None
         return self.image(_with_more_corners(seen) if self.fisheye else seen, size)

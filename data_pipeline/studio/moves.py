@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from data_pipeline.studio.camera import Camera, looking_at
+from data_pipeline.studio.paint import Stage
 from data_pipeline.studio.take import Recipe, Shot, Take
 
 FRAMES = 40
@@ -23,17 +25,24 @@ def _eased(share: float) -> float:
     return 0.5 * share + 0.5 * share * share * (3 - 2 * share)
 
 
-def _clip(move: Move, backwards: bool = False) -> Recipe:
-    def recipe(take: Take) -> Shot:
-        figures = (
+@lru_cache(maxsize=8)
+def _stage(take: Take) -> Stage:
+    """The stage of a scene's clips; one for all moves, so that what is known of it need not be worked out again."""
+    return take.stage(
+        (
             take.figure(0, -0.15 * take.side, 0.0, turn=10 * take.side),
             take.figure(1, 1.25 * take.side, 1.6, turn=-30 * take.side),
             take.figure(2, -1.7 * take.side, 2.6, turn=35 * take.side),
         )
+    )
+
+
+def _clip(move: Move, backwards: bool = False) -> Recipe:
+    def recipe(take: Take) -> Shot:
         shares = [_eased(number / (FRAMES - 1)) for number in range(FRAMES)]
         if backwards:
             shares.reverse()
-        return Shot(take.stage(figures), tuple(move(share, take) for share in shares))
+        return Shot(_stage(take), tuple(move(share, take) for share in shares))
 
     return recipe
 

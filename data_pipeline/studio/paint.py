@@ -64,7 +64,7 @@ def picture(stage: Stage, camera: Camera, size: Size, fine: bool = True) -> Imag
 
 def _paint_ground(canvas: Canvas, scenery: Scenery) -> None:
     corners = np.array([(-FAR, -FAR, 0), (FAR, -FAR, 0), (FAR, FAR, 0), (-FAR, FAR, 0)])
-    outline = canvas.camera.outline(corners, canvas.size)
+    outline = canvas.camera.outline(canvas.camera.see(corners), canvas.size)
     if outline is not None:
         canvas.fill(outline, eight_bit(canvas.light.on_face(scenery.ground, STRAIGHT_UP)))
     _paint_faces(canvas, scenery.floor)
@@ -104,12 +104,13 @@ def _paint_things(canvas: Canvas, things: tuple[Thing, ...]) -> None:
 def _paint_rounds(canvas: Canvas, thing: Thing, batch: rounds.Batch, seen: rounds.Outlines, rows: list[int]) -> None:
     if canvas.light.rim and thing.is_figure:
         _paint_rim(canvas, seen.pixels[rows, 0], math.dist(_middle(thing), canvas.camera.position))
-    for row in rows:
+    outlines = seen.pixels[rows].reshape(len(rows), seen.steps, -1).tolist()
+    for row, steps in zip(rows, outlines, strict=True):
+        tones = batch.tones[row][: seen.steps]
         if seen.is_small[row]:
-            canvas.fill(seen.pixels[row, 0], batch.tones[row][: seen.steps][:2][-1])
-            continue
-        for step, tone in enumerate(batch.tones[row][: seen.steps]):
-            canvas.fill(seen.pixels[row, step], tone)
+            steps, tones = steps[:1], tones[:2][-1:]
+        for outline, tone in zip(steps, tones, strict=False):  # a mark has one tone
+            canvas.brush.polygon(outline, fill=tone)
 
 
 def _paint_rim(canvas: Canvas, outlines: Array, distance: float) -> None:
@@ -125,11 +126,12 @@ def _paint_rim(canvas: Canvas, outlines: Array, distance: float) -> None:
 
 @lru_cache(maxsize=1024)
 def _corners(thing: Thing) -> tuple[Array, Array]:
-    """Corners of all faces of a thing (short ones end in repeats), and their normals."""
+    """Corners of all faces of a thing (short ones end in repeats), and the directions they look in."""
     most = max(len(face.corners) for face in thing.faces)
     padded = [face.corners + face.corners[-1:] * (most - len(face.corners)) for face in thing.faces]
-    normals = np.array([face.normal() for face in thing.faces])
-    return thing.placed(np.array(padded)), thing.directed(normals)
+    corners = thing.placed(np.array(padded))
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return corners, np.asarray(normals / np.linalg.norm(normals, axis=1, keepdims=True))
 
 
 @lru_cache(maxsize=1024)
@@ -149,15 +151,14 @@ def _paint_faces(canvas: Canvas, thing: Thing) -> None:
     tones = _face_tones(thing, canvas.light)
     seen = canvas.camera.see(corners)
     turned_to_us = np.einsum("ki,ki->k", normals, np.array(canvas.camera.position) - corners[:, 0]) > 0
+    wanted = np.flatnonzero(turned_to_us & canvas.camera.may_show(seen, canvas.size))
+    seen = seen[wanted]
     whole = np.asarray((seen[..., 2] >= NEAR).all(axis=1) & (not canvas.camera.fisheye))
     pixels = canvas.camera.image(seen, canvas.size)
-    low, high = pixels.min(axis=1), pixels.max(axis=1)
-    inside = (high > 0).all(axis=1) & (low < np.array(canvas.size)).all(axis=1)
-    inside &= (high - low).max(axis=1) > rounds.SMALLEST
-    wanted = turned_to_us & (inside | ~whole) & (seen[..., 2] >= NEAR).any(axis=1)
-    for number in np.flatnonzero(wanted).tolist():
-        outline = pixels[number] if whole[number] else canvas.camera.outline(corners[number], canvas.size)
-        if outline is not None:
+    tiny = np.ptp(pixels, axis=1).max(axis=1) <= rounds.SMALLEST
+    for place, number in enumerate(wanted.tolist()):
+        outline = pixels[place] if whole[place] else canvas.camera.outline(seen[place], canvas.size)
+        if outline is not None and not (whole[place] and tiny[place]):
             canvas.fill(outline, tones[number])
 
 

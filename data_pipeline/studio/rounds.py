@@ -33,7 +33,7 @@ class Batch:
     owner: npt.NDArray[np.intp]
     nearness: Array
     centres: Array
-    spreads: Array
+    spreads: Array  # a ball's radii as a matrix on the stage, whichever way its thing is turned
     shrinking: Array
     outward: Array
     is_mark: Flags
@@ -56,7 +56,9 @@ def gather(things: tuple[Thing, ...], light: Light, fine: bool) -> Batch:
     steps = ((1.0, 0.0), *light.steps(fine))
     owned = [(number, thing, one) for number, thing in enumerate(things) for one in thing.rounds]
     centres = np.array([thing.placed(np.array(one.centres)) for _, thing, one in owned])
-    spreads = np.array([[_spread(thing, radii) for radii in one.radii] for _, thing, one in owned])
+    bases = np.array([thing.basis for _, thing, _ in owned])
+    radii = np.array([np.array(one.radii) * thing.scale for _, thing, one in owned])
+    spreads = np.einsum("rai,rka,raj->rkij", bases, np.square(radii), bases)
     to_light = light.direction()
     lit_spot = spreads @ to_light / np.sqrt(np.einsum("i,rkij,j->rk", to_light, spreads, to_light))[..., None]
     shrinking = np.array([share for share, _ in steps])
@@ -70,12 +72,6 @@ def gather(things: tuple[Thing, ...], light: Light, fine: bool) -> Batch:
         np.array([one.outward is not None for _, _, one in owned]),
         tuple(_tones(thing, one, light, steps) for _, thing, one in owned),
     )
-
-
-def _spread(thing: Thing, radii: tuple[float, float, float]) -> Array:
-    """A ball's radii as a matrix on the stage, whichever way the thing is turned."""
-    basis = thing.directed(np.eye(3))
-    return np.asarray(basis.T @ np.diag(np.square(np.array(radii) * thing.scale)) @ basis)
 
 
 def _tones(thing: Thing, one: Round, light: Light, steps: tuple[tuple[float, float], ...]) -> tuple[Tone, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -21,14 +21,6 @@ class Face:
     corners: tuple[Point, ...]
     colour: Colour
     glowing: bool = False
-
-    def points(self) -> Array:
-        return np.array(self.corners)
-
-    def normal(self) -> Array:
-        points = self.points()
-        normal = np.cross(points[1] - points[0], points[2] - points[0])
-        return np.asarray(normal / (np.linalg.norm(normal) or 1.0))
 
 
 @dataclass(frozen=True)
@@ -54,17 +46,21 @@ class Thing:
     scale: float = 1.0
     is_figure: bool = False
 
+    @cached_property
+    def basis(self) -> Array:
+        """The thing's own directions (across, ahead, up) on the stage, one per row."""
+        turn = math.radians(self.turn)
+        across = (-math.cos(turn), -math.sin(turn), 0.0)
+        ahead = (math.sin(turn), -math.cos(turn), 0.0)
+        return np.array([across, ahead, (0.0, 0.0, 1.0)])
+
     def placed(self, points: Array) -> Array:
         """Points of the thing's own frame (y is where it looks), on the stage. Turned 0, it looks at the audience."""
         return np.asarray(self.directed(points) * self.scale + np.array(self.spot))
 
     def directed(self, directions: Array) -> Array:
         """Directions of the thing's own frame, on the stage."""
-        turn = math.radians(self.turn)
-        across = np.array([-math.cos(turn), -math.sin(turn), 0.0])
-        ahead = np.array([math.sin(turn), -math.cos(turn), 0.0])
-        basis = np.stack([across, ahead, np.array([0.0, 0.0, 1.0])])
-        return np.asarray(directions @ basis)
+        return np.asarray(directions @ self.basis)
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from data_pipeline.studio.camera import Camera
 from data_pipeline.studio.figures import Look, figure, looks
 from data_pipeline.studio.light import Light
 from data_pipeline.studio.paint import Stage
-from data_pipeline.studio.sets import OUTDOORS, SETS
+from data_pipeline.studio.sets import OUTDOORS, SETS, Scenery
 from data_pipeline.studio.solids import Thing
 
 CAST_SIZE = 6
@@ -50,13 +51,19 @@ class Take:
         self, figures: tuple[Thing, ...], light: Light | None = None, where: str = "", props: tuple[Thing, ...] = ()
     ) -> Stage:
         """A dressed stage; the same scene always dresses a set in the same way."""
-        rng = np.random.default_rng([self.seed, self.scene, 1])
-        return Stage(SETS[where or self.outdoors](rng), light or self.daylight(), figures, props)
+        scenery = _dressed(where or self.outdoors, self.seed, self.scene)
+        return Stage(scenery, light or self.daylight(), figures, props)
 
     def daylight(self) -> Light:
         """Plain light for shots whose term is not about light; the sun stands on the take's side."""
         light = Light()
         return replace(light, toward=(light.toward[0] * self.side, *light.toward[1:]))
+
+
+@lru_cache(maxsize=8)
+def _dressed(where: str, seed: int, scene: int) -> Scenery:
+    """Kept, so that the painter need not measure the same things anew for every shot of a scene."""
+    return SETS[where](np.random.default_rng([seed, scene, 1]))
 
 
 Recipe = Callable[[Take], Shot]
