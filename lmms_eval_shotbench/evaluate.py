@@ -57,14 +57,15 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         DatasetNotFound, BadRow: the questions cannot be read.
         EvaluationError: the tasks asked for cannot be run together.
     """
-    items = read_questions(request.data)
+    data = local_data(request.data)
+    items = read_questions(data)
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
     _set_aside_earlier_run(request.out)
     passes = plan_passes(request, ours, others)
     evaluation = Evaluation(warnings=_warnings(request, passes))
     responses: dict[int, str] = {}
     for one in passes:
-        outcome = _run_pass(request, one, bool(others))
+        outcome = _run_pass(request, one, data, bool(others))
         responses |= responses_in(outcome, ours, items)
         if outcome.error or (is_main_process() and not outcome.finished):
             evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
@@ -75,17 +76,17 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
             asked = [item for item in asked if item.source_index in responses]
         _write_samples(request.out / SAMPLES, asked, responses)
         if not evaluation.errors:
-            run = _how_it_was_run(request, passes, ours) | {"warnings": evaluation.warnings}
+            run = _how_it_was_run(request, data, passes, ours) | {"warnings": evaluation.warnings}
             _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
 
 
-def _run_pass(request: EvalRequest, one: Pass, index_all_tasks: bool) -> HarnessOutcome:
+def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool) -> HarnessOutcome:
     arguments = ["--model", request.model, "--tasks", ",".join(one.tasks), *request.passed_on]
     arguments += ["--model_args", one.model_args] if one.model_args else []
     arguments += ["--force_simple"] if request.force_simple else []
     arguments += ["--log_samples", "--output_path", str(request.out / "lmms_eval" / one.name)]
-    with environment(**{DATA_VARIABLE: request.data, RESAMPLE_VARIABLE: "1" if one.resample_clips else ""}):
+    with environment(**{DATA_VARIABLE: str(data), RESAMPLE_VARIABLE: "1" if one.resample_clips else ""}):
         return run_harness(arguments, index_all_tasks=index_all_tasks)
 
 
@@ -137,7 +138,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
     )
 
 
-def _how_it_was_run(request: EvalRequest, passes: Sequence[Pass], ours: Sequence[Task]) -> dict[str, Any]:
+def _how_it_was_run(request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task]) -> dict[str, Any]:
     return {
         "model": request.model,
         "tasks": request.tasks,
@@ -147,16 +148,21 @@ def _how_it_was_run(request: EvalRequest, passes: Sequence[Pass], ours: Sequence
             for one in passes
         },
         "data": request.data,
-        "data_sha256": data_sha256(request.data),
+        "data_sha256": data_sha256(data),
         "passed_on": list(request.passed_on),
         "versions": _versions(),
     }
 
 
-def data_sha256(data: str) -> str:
+def local_data(name: str) -> Path:
+    """The question TSV or shard folder a name stands for; a Hub id is looked up once for the whole evaluation."""
+    path = Path(name).expanduser()
+    return path if path.is_file() else locate_shards(name)
+
+
+def data_sha256(data: Path) -> str:
     """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
-    path = Path(data).expanduser()
-    return file_sha256(path if path.is_file() else locate_shards(data) / MANIFEST)
+    return file_sha256(data if data.is_file() else data / MANIFEST)
 
 
 def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:

@@ -1,0 +1,85 @@
+"""Which tasks `shotbench eval` runs, and what a model's constructor can be told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmms_eval_shotbench.eval_plan import EvalRequest, EvaluationError, group_name, plan_passes, resolve_tasks
+from lmms_eval_shotbench.harness import constructor_arguments, delay_import
+from lmms_eval_shotbench.prompts import DIRECT, REASONING
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
+
+ALL = set(slugs())
+
+
+def names(tasks: str, present: set[str] = ALL) -> tuple[list[str], list[str]]:
+    ours, others = resolve_tasks(tasks, present)
+    return [task.name for task in ours], others
+
+
+def test_a_group_stands_for_its_dimensions_and_leaves_out_those_without_questions() -> None:
+    everything = [f"shotbench_{dimension.slug}" for dimension in DIMENSIONS]
+    assert names("shotbench") == (everything, [])
+    assert names("shotbench", {"lens_size", "camera_movement"})[0] == [
+        "shotbench_lens_size",
+        "shotbench_camera_movement",
+    ]
+    assert len(names("shotbench_reasoning")[0]) == 8
+
+
+def test_single_tasks_wildcards_and_tasks_of_others_mix() -> None:
+    assert names("shotbench_lens_size, mme,shotbench_shot_*") == (
+        ["shotbench_lens_size", "shotbench_shot_size", "shotbench_shot_framing"],
+        ["mme"],
+    )
+
+
+def test_a_dimension_without_questions_is_refused_when_it_is_asked_for_by_name() -> None:
+    with pytest.raises(EvaluationError, match="shotbench_lens_size: these data have no such questions, only shot_size"):
+        names("shotbench_lens_size", {"shot_size"})
+
+
+def test_group_names_follow_the_style() -> None:
+    assert (group_name(DIRECT), group_name(REASONING)) == ("shotbench", "shotbench_reasoning")
+
+
+def test_stills_alone_make_one_pass_with_the_arguments_as_given() -> None:
+    request = EvalRequest("shotbench_lens_size", "data", Path("out"), "any", "pretrained=x,fps=3")
+    ours, others = resolve_tasks(request.tasks, ALL)
+    (only,) = plan_passes(request, ours, others)
+    assert (only.name, only.tasks, only.model_args) == ("stills", ["shotbench_lens_size"], "pretrained=x,fps=3")
+
+
+def test_a_constructor_is_read_through_the_classes_it_hands_arguments_on_to() -> None:
+    class Base:
+        def __init__(self, pretrained: str, max_pixels: int = 1) -> None: ...
+
+    class Middle(Base):
+        def __init__(self, fps: float | None = None, **rest: Any) -> None: ...
+
+    class Closed(Middle):
+        def __init__(self, other: int) -> None: ...
+
+    class Silent(Middle): ...
+
+    assert {"fps", "pretrained", "max_pixels"} <= constructor_arguments(Silent)
+    assert constructor_arguments(Closed) == {"self", "other"}
+
+
+def test_a_delayed_module_is_imported_when_it_is_used_and_not_when_it_is_inspected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_module.py").write_text("LOADED = True\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    delay_import("slow_module")
+    placeholder = sys.modules["slow_module"]
+    assert hasattr(placeholder, "__file__") and not hasattr(placeholder, "__wrapped__")
+    assert sys.modules["slow_module"] is placeholder
+    assert placeholder.LOADED is True
+    assert sys.modules["slow_module"] is not placeholder
+    delay_import("no_such_module_anywhere")
+    assert "no_such_module_anywhere" not in sys.modules
