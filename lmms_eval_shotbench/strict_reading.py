@@ -103,10 +103,12 @@ _DECLARATION = re.compile(
 _DECLARED_REACH = 200  # characters after a declaration in which the answer must begin and end
 # A letter standing alone and not denied. "A" must be set off by punctuation or the end of a line, or it is the article;
 # after a declaration a conjunction does as well ("the answer is A because …").
-_NOT_DENIED = r"(?<!\bnot )(?<!\bnor )(?<!\bthan )(?<!n't )(?<!n’t )(?<![\w'’/-])"
-_SET_OFF = r"\s?(?:[.)\]}:,;*\"”]|$|\s?[A-Z](?![\w'’-])"
-_STANDING_LETTER = re.compile(rf"{_NOT_DENIED}(?:([B-HJ-Z])(?![\w'’/-])|(A)(?={_SET_OFF})))", re.MULTILINE)
-_DECLARED_LETTER = re.compile(rf"([B-Z])(?![\w'’/-])|(A)(?={_SET_OFF}|(?:or|and|as|because|since|due|for|given)\b))")
+_NOT_DENIED = r"(?<!\bnot )(?<!\bnor )(?<!\bthan )(?<!n't )(?<!n’t )(?<![A-Za-z0-9_'’/-])"
+_SET_OFF = r"\s?(?:[.)\]}:,;*\"”。，）：]|$|\s?[A-Z](?![A-Za-z0-9_'’-])"
+_STANDING_LETTER = re.compile(rf"{_NOT_DENIED}(?:([B-HJ-Z])(?![A-Za-z0-9_'’/-])|(A)(?={_SET_OFF})))", re.MULTILINE)
+_DECLARED_LETTER = re.compile(
+    rf"([B-Z])(?![A-Za-z0-9_'’/-])|(A)(?={_SET_OFF}|(?:or|and|as|because|since|due|for|given)\b))"
+)
 _OTHER_TOO = re.compile(r"[\s*)\]\"']{0,4}(?:or|and|/|&)\s+", re.IGNORECASE)
 
 

@@ -68,6 +68,9 @@ ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
         ("not wide, medium", "B"),
         ("It's B, not C", "B"),
         ("The correct answer is not B.", None),
+        ("Answer:\n\n**C**", "C"),
+        ("答案是B。", "B"),
+        ("正确答案：A。", "A"),
         # Nothing there.
         ("", None),
         (" \n", None),
