@@ -1,8 +1,8 @@
 """The edge to lmms-eval: run its command line in this process and bring back what its exit status hides.
 
 lmms-eval 0.7.3 finds tasks of other packages only through a path, indexes 1,900 task files before every run, spends
-seconds on imports for metrics ShotBench does not use, and reports success after a failure. All four are mended here
-from outside, for the duration of one call; nothing of lmms-eval is replaced by own code.
+seconds on imports for metrics ShotBench does not use, forks to print a table, and reports success after a failure. All
+of it is mended here from outside, for the duration of one call; nothing of lmms-eval is replaced by own code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -86,6 +86,7 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
 
     with (
         _not_imported(() if index_all_tasks else UNUSED_METRICS),
+        _tables_in_this_process(),
         patch.object(command, "cli_evaluate_single", note_error),
         patch.object(command.evaluator, "simple_evaluate", keep_responses),
         patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, index_all_tasks)),
@@ -94,6 +95,15 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
         command.cli_evaluate()
     _free_model()
     return outcome
+
+
+@contextmanager
+def _tables_in_this_process() -> Iterator[None]:
+    """lmms-eval's table writer forks a process a core, each with the whole model in it, to measure 300 cells."""
+    from dataproperty import _extractor as cells
+
+    with patch.object(cells, "multiprocessing", SimpleNamespace(cpu_count=lambda: 1)):
+        yield
 
 
 @contextmanager
