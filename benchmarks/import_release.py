@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tarfile
@@ -23,6 +22,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from machine import Figures, figure, machine, print_figure, print_json
 
 from lmms_eval_shotbench.qa_item import COLUMNS
 from lmms_eval_shotbench.shards import MEDIA_COLUMNS, read_tsv, shard_features
@@ -84,28 +85,19 @@ def _run_way(way: str, release: Path, out: Path) -> None:
     print(json.dumps([int(status["VmHWM"].split()[0]) * 1024 / 1e6, int(written["wchar"]) / 1e6]))
 
 
-def compare(release: Path, shards: Path | None, work: Path) -> dict[str, dict[str, float]]:
+def compare(release: Path, shards: Path | None, work: Path) -> Figures:
     """Measure both ways and print them beside each other."""
     for path in release.glob("*.tar"):
         path.read_bytes()  # both find the release in the page cache, whoever comes first
     ours, theirs = measure("ours", release, shards or work / "ours"), measure("theirs", release, work / "theirs")
-    figures = {}
-    for name in Cost._fields:
-        mine, plain = getattr(ours, name), getattr(theirs, name)
-        figures[name] = {"ours": round(mine, 2), "theirs": round(plain, 2), "ratio": round(plain / mine, 3)}
-        print(f"{name:18} ours {mine:10,.1f}   theirs {plain:10,.1f}   ratio {plain / mine:.2f}")
+    figures = {name: figure(getattr(ours, name), getattr(theirs, name)) for name in Cost._fields}
+    for name, values in figures.items():
+        print_figure(name, values)
     rows = sum(1 for _ in read_tsv(release / "test.tsv"))
     megabytes = sum(path.stat().st_size for path in release.glob("*.tar")) / 1e6
     for name, cost in (("ours", ours), ("theirs", theirs)):
         print(f"{name:7} {rows / cost.seconds:8,.0f} rows/s {megabytes / cost.seconds:8,.0f} MB/s")
     return figures
-
-
-def _machine() -> str:
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    name = models[0].partition(": ")[2] if models else platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {memory:.0f} GB, Python {platform.python_version()}, {platform.system()}"
 
 
 def _stand_in(work: Path, full: bool) -> Path:
@@ -131,10 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{args.shards} exists; an import would find it complete and do nothing")
     place = args.shards.parent if args.shards else None
     with tempfile.TemporaryDirectory(prefix="import-benchmark-", dir=place) as work:
-        print(_machine())
+        print(machine())
         figures = compare(args.release or _stand_in(Path(work), args.full), args.shards, Path(work))
     if args.json:
-        print(json.dumps(figures))
+        print_json(figures)
     return 0
 
 

@@ -1,0 +1,41 @@
+"""The benchmarks without a model run to their end and say their figures in the agreed form; none is a timed test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REAL_DATA_VARIABLE, REPOSITORY
+
+
+def figures_of(name: str, real_data: Path, *arguments: str) -> dict[str, dict[str, float]]:
+    """The last line that a benchmark prints under --json."""
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / name), *arguments, "--repeat", "1", "--json"]
+    environment = os.environ | {REAL_DATA_VARIABLE: str(real_data)}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("machine: ")
+    figures: dict[str, dict[str, float]] = json.loads(run.stdout.splitlines()[-1])
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "expected"),
+    [
+        ("grading.py", "20", {"official_us", "official_options_parsed_us", "official_row_read_us"}),
+        ("scoring.py", "60", {"in_process_s", "command_s"}),
+    ],
+)
+def test_benchmark_says_both_sides_of_every_figure(name: str, limit: str, expected: set[str], real_data: Path) -> None:
+    if name == "scoring.py":
+        pytest.importorskip("pandas")
+    figures = figures_of(name, real_data, "--limit", limit)
+    assert expected <= set(figures)
+    for values in figures.values():
+        assert set(values) == {"ours", "theirs", "ratio"}
+        assert all(value > 0 for value in values.values())
