@@ -76,7 +76,7 @@ def make_case(name: str, work: Path) -> Case:
     return Case(
         stills if data == "stills" else "shotbench",
         painted,
-        ["--model", "qwen2_5_vl", *arguments, "--gen_kwargs", "max_new_tokens=8"],
+        ["--model", "qwen2_5_vl", *arguments, "--gen_kwargs", "max_new_tokens=1"],
         "" if data == "stills" else PASSES,
     )
 

@@ -51,23 +51,37 @@ def grade(item: QAItem, response: str, protocol: Protocol = "strict") -> Grade:
 
 _ANSWER_OPENS = re.compile("<answer>", re.IGNORECASE)
 _ANSWER_CLOSES = re.compile("</answer>", re.IGNORECASE)
-_OFFICIAL_BLANKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
+_OFFICIAL_BLANKS = frozenset(".()[],:;!*#{}")  # the reference puts a blank in place of each, then splits into words
 
 
 def read_official(choices: Mapping[str, str], response: str) -> Reading:
     """Read a letter by the reference's rules: one lone letter among the words, else one option text contained."""
     answer = official_answer(response)
-    words = set(answer.translate(_OFFICIAL_BLANKS).split())
-    letters = [letter for letter in choices if letter in words]
+    letters = [letter for letter in choices if _is_a_word(letter, answer)]
     if len(letters) == 1:
         return Reading(letters[0], "one lone letter")
-    if not letters and "Z" in words:  # the reference's sign for "no answer"
+    if not letters and _is_a_word("Z", answer):  # the reference's sign for "no answer"
         return Reading(None, "the letter Z")
     lowered = answer.lower()
     texts = [letter for letter, text in choices.items() if text.lower() in lowered]
     if len(texts) == 1:
         return Reading(texts[0], "one option text")
     return Reading(None, "no single letter or option text")
+
+
+def _is_a_word(letter: str, text: str) -> bool:
+    """Whether a letter is one of the words; asked of the text itself, which is faster than making all its words."""
+    place = text.find(letter)
+    while place >= 0:
+        before, after = text[place - 1 : place], text[place + 1 : place + 2]
+        if _parts_words(before) and _parts_words(after):
+            return True
+        place = text.find(letter, place + 1)
+    return False
+
+
+def _parts_words(sign: str) -> bool:
+    return not sign or sign in _OFFICIAL_BLANKS or sign.isspace()
 
 
 def official_answer(response: str) -> str:
@@ -79,6 +93,8 @@ def official_answer(response: str) -> str:
 
 def is_well_formed(response: str) -> bool:
     """Whether the response is a thought followed by an answer block, each once, with nothing around them."""
+    if response.rstrip()[-9:].lower() != "</answer>":  # most that are not, at little cost
+        return False
     names = [match[1] + match[2].lower() for match in TAG.finditer(response)]
     if names != ["think", "/think", "answer", "/answer"]:
         return False

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import lru_cache
 from string import ascii_uppercase
 from typing import Any
 
@@ -80,7 +81,7 @@ class QAItem:
     @property
     def choices(self) -> dict[str, str]:
         """Option text by letter."""
-        return dict(zip(self.letters, self.options, strict=True))
+        return _lettered(self.options)
 
     @property
     def gold(self) -> str:
@@ -144,6 +145,11 @@ class QAItem:
         )
 
 
+@lru_cache(maxsize=8192)  # graders ask for the same options many times
+def _lettered(options: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(ascii_uppercase, options, strict=False))
+
+
 COLUMNS: tuple[str, ...] = tuple(QAItem.__dataclass_fields__)
 
 
@@ -156,13 +162,19 @@ def _dimension(item_id: str, name: str) -> Dimension:
 
 def _inner_path(item_id: str, text: str) -> None:
     """A medium's name must stay inside its release: no absolute path, no way up, no NUL or backslash."""
-    path = PurePosixPath(text)
-    if not path.parts or path.is_absolute() or ".." in path.parts or set(text) & set("\0\\"):
+    steps = text.split("/")
+    leaves = text.startswith("/") or ".." in steps or "\0" in text or "\\" in text
+    if leaves or set(steps) <= {"", "."}:
         raise BadRow(item_id, "media_path", text, "a relative path that stays inside the release")
+
+
+_PLAIN_ENTRY = re.compile(r"""\['([^'"\\\n]+)'\]|\["([^'"\\\n]+)"\]""")
 
 
 def _only_entry(item_id: str, field: str, text: str) -> str:
     """The single entry of a list written as JSON or as a Python literal: the release has both."""
+    if plain := _PLAIN_ENTRY.fullmatch(text):  # all of the release; parsing each would take longer than grading it
+        return plain[1] or plain[2]
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):

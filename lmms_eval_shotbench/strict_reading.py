@@ -139,8 +139,9 @@ def _whole_answer(item: QAItem, text: str) -> Reading | None:
 
 
 def _option_said_exactly(item: QAItem, text: str) -> str | None:
-    said = normal_form(text)
-    return next((letter for letter, option in item.choices.items() if normal_form(option) == said), None)
+    if len(text) > _DECLARED_REACH:  # no option is that long
+        return None
+    return _phrases(item.dimension, item.options).letters.get(normal_form(text))
 
 
 def _last_declaration(item: QAItem, text: str) -> Reading | None:
