@@ -16,6 +16,7 @@ LOST_ROWS_NAMED = 20
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `data` command and its sub-commands to a parser."""
     data = commands.add_parser("data", help="make question shards from releases and film")
+    data.set_defaults(extra="data")  # what a missing library is installed with
     steps = data.add_subparsers(title="steps", metavar="STEP", required=True)
     step = steps.add_parser("import-shotbench", help="import the official ShotBench release")
     step.add_argument("release", metavar="RELEASE", help="folder with test.tsv, images.tar, videos.tar; or a Hub id")

@@ -30,6 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
+    except ModuleNotFoundError as error:
+        print(
+            f"shotbench: {error.name} is not installed; pip install 'lmms-eval-shotbench[{args.extra}]'",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, FileNotFoundError, FileExistsError, RuntimeError) as error:
         print(f"shotbench: {error}", file=sys.stderr)
         return 2
@@ -41,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="shotbench", description="The language of film: test models, make data.")
     parser.add_argument("--version", action="version", version=f"shotbench {__version__}")
-    parser.set_defaults(passes_on=False)
+    parser.set_defaults(passes_on=False, extra="eval")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_eval(commands)
     _add_score(commands)

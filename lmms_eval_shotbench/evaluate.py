@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench import __version__
-from lmms_eval_shotbench.eval_plan import CLIPS, EvalRequest, Pass, Task, plan_passes, resolve_tasks
+from lmms_eval_shotbench.eval_plan import CLIPS, EvalRequest, EvaluationError, Pass, Task, plan_passes, resolve_tasks
 from lmms_eval_shotbench.harness import (
     HarnessOutcome,
     environment,
@@ -60,8 +60,10 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
     data = local_data(request.data)
     items = read_questions(data)
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
-    _set_aside_earlier_run(request.out)
+    if not ours:
+        raise EvaluationError(f"no ShotBench task in --tasks {request.tasks}; ask lmms-eval itself for others alone")
     passes = plan_passes(request, ours, others)
+    _set_aside_earlier_run(request.out)
     evaluation = Evaluation(warnings=_warnings(request, passes))
     responses: dict[int, str] = {}
     for one in passes:
@@ -70,7 +72,7 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         if outcome.error or (is_main_process() and not outcome.finished):
             evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
             break
-    if is_main_process() and ours:
+    if is_main_process():
         asked = [item for item in items if item.dimension in {task.dimension.slug for task in ours}]
         if request.limited:
             asked = [item for item in asked if item.source_index in responses]

@@ -242,13 +242,17 @@ def test_an_item_without_response_is_named_and_exits_with_1(
     assert scores["correct"] == len(questions) - 1
 
 
-def test_styles_do_not_mix_and_absent_dimensions_are_refused(
-    painted: Path, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_run_is_refused_before_anything_is_written(
+    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_eval(tmp_path / "run", painted, "dummy", "", "shotbench,shotbench_reasoning") == 2
+    out = tmp_path / "run"
+    assert run_eval(out, painted, "dummy", "", "shotbench,shotbench_reasoning") == 2
     assert "one prompt style a run" in capsys.readouterr().err
-    assert main(["eval", "--tasks", "shotbench", "--out", str(tmp_path), "--model", "dummy", "--config", "x"]) == 2
+    assert run_eval(out, painted, "dummy", "", "shotbench_lens") == 2
+    assert "no ShotBench task in --tasks shotbench_lens" in capsys.readouterr().err
+    assert run_eval(out, painted, "dummy", "", "shotbench", "--config", "x.yaml") == 2
     assert "shotbench tasks-path" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_half_a_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_grey(

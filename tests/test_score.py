@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +166,27 @@ def test_a_judge_needs_the_official_protocol(
     responses = write_responses(tmp_path / "r.jsonl", {1: "A"})
     assert main(["score", str(questions), str(responses), "--judge-url", "http://localhost:1/v1"]) == 2
     assert "--judge-url needs --judge-model and --protocol official" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["data", "paint", "--out", "out"], "data"),
+        (["tiny-model", "--out", "out"], "eval"),
+    ],
+)
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(
+    arguments: list[str],
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("data_pipeline.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("numpy", "transformers", "tokenizers"):  # None there means: cannot be imported
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(arguments) == 2
+    assert re.search(rf"is not installed; pip install 'lmms-eval-shotbench\[{extra}\]'", capsys.readouterr().err)
+    assert not any(tmp_path.iterdir())
