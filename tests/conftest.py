@@ -13,6 +13,8 @@ import pytest
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 
+pytest.register_assert_rewrite("tests.releases", "tests.judge_server")  # their asserts should show values, too
+
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA_VARIABLE = "SHOTBENCH_REAL_DATA"
 
