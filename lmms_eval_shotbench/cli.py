@@ -70,8 +70,8 @@ def _add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--model", required=True, help="any model of lmms-eval, or replay")
     parser.add_argument("--model_args", default="", help="as in lmms-eval; clips get the protocol's settings on top")
     parser.add_argument("--force_simple", action="store_true", help="as in lmms-eval")
-    parser.add_argument("--config", help=argparse.SUPPRESS)
-    parser.add_argument("--output_path", help=argparse.SUPPRESS)
+    parser.add_argument("--output_path", type=Path, help="as in lmms-eval (default: OUT/lmms_eval)")
+    parser.add_argument("--config", type=Path, help="as in lmms-eval, for flags that are not listed here")
     parser.add_argument("--log_samples", action="store_true", help=argparse.SUPPRESS)  # always on
     for flag in EVAL_FLAGS_KEPT:
         parser.add_argument(flag, help="as in lmms-eval, for each task")
@@ -92,14 +92,10 @@ def _eval(args: argparse.Namespace) -> int:
 
 
 def _eval_request(args: argparse.Namespace) -> EvalRequest:
-    from lmms_eval_shotbench.eval_plan import EvalRequest
+    from lmms_eval_shotbench.eval_plan import EvalRequest, check_config
     from lmms_eval_shotbench.shards import dataset_in_use
 
-    if args.config or args.output_path:
-        raise ValueError(
-            "--config and --output_path belong to lmms-eval itself: use --out here, or run "
-            "lmms-eval --include_path $(shotbench tasks-path) …"
-        )
+    config = ["--config", str(check_config(args.config))] if args.config else []
     kept = [(flag, getattr(args, flag.lstrip("-"))) for flag in EVAL_FLAGS_KEPT]
     kept_on = [part for flag, value in kept if value is not None for part in (flag, value)]
     return EvalRequest(
@@ -108,9 +104,10 @@ def _eval_request(args: argparse.Namespace) -> EvalRequest:
         out=args.out,
         model=args.model,
         model_args=args.model_args,
+        harness_out=args.output_path or args.out / "lmms_eval",
         force_simple=args.force_simple,
         limited=bool(kept_on),
-        passed_on=[*args.passed_on, *kept_on],
+        passed_on=[*args.passed_on, *kept_on, *config],
     )
 
 

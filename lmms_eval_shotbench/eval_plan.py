@@ -17,6 +17,7 @@ from lmms_eval_shotbench.harness import clip_arguments
 from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
 
+OUR_SETTINGS = {"tasks", "model", "model_args", "force_simple", "limit", "offset", "output_path", "log_samples"}
 STILLS, CLIPS = "stills", "clips"  # names of the passes
 
 
@@ -48,6 +49,7 @@ class EvalRequest:
     tasks: str
     data: str
     out: Path
+    harness_out: Path  # where lmms-eval writes its own files
     model: str
     model_args: str = ""
     force_simple: bool = False
@@ -63,6 +65,26 @@ class Pass:
     tasks: list[str]
     model_args: str
     resample_clips: bool = False
+
+
+def check_config(path: Path) -> Path:
+    """Return a --config file of lmms-eval's that can be shared by both passes.
+
+    Raises:
+        EvaluationError: it is no mapping, or sets what we must know or set ourselves, such as the model's arguments:
+            clips would then be asked of another model than stills.
+    """
+    import yaml
+
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise EvaluationError(f"--config {path} cannot be read: {error}") from None
+    if not isinstance(settings, dict):
+        raise EvaluationError(f"--config {path} must hold one mapping; run each of several with its own --out")
+    if ours := sorted(OUR_SETTINGS & settings.keys()):
+        raise EvaluationError(f"--config {path} sets {', '.join(ours)}; say that on the command line instead")
+    return path
 
 
 def resolve_tasks(names: str, present: set[str]) -> tuple[list[Task], list[str]]:

@@ -87,7 +87,7 @@ def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool
     arguments = ["--model", request.model, "--tasks", ",".join(one.tasks), *request.passed_on]
     arguments += ["--model_args", one.model_args] if one.model_args else []
     arguments += ["--force_simple"] if request.force_simple else []
-    arguments += ["--log_samples", "--output_path", str(request.out / "lmms_eval" / one.name)]
+    arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
     with environment(**{DATA_VARIABLE: str(data), RESAMPLE_VARIABLE: "1" if one.resample_clips else ""}):
         return run_harness(arguments, index_all_tasks=index_all_tasks)
 

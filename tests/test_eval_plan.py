@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from lmms_eval_shotbench.eval_plan import EvalRequest, EvaluationError, group_name, plan_passes, resolve_tasks
+from lmms_eval_shotbench.eval_plan import (
+    EvalRequest,
+    EvaluationError,
+    check_config,
+    group_name,
+    plan_passes,
+    resolve_tasks,
+)
 from lmms_eval_shotbench.harness import constructor_arguments, delay_import
 from lmms_eval_shotbench.prompts import DIRECT, REASONING
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
@@ -48,10 +55,28 @@ def test_group_names_follow_the_style() -> None:
 
 
 def test_stills_alone_make_one_pass_with_the_arguments_as_given() -> None:
-    request = EvalRequest("shotbench_lens_size", "data", Path("out"), "any", "pretrained=x,fps=3")
+    request = EvalRequest("shotbench_lens_size", "data", Path("out"), Path("out"), "any", "pretrained=x,fps=3")
     ours, others = resolve_tasks(request.tasks, ALL)
     (only,) = plan_passes(request, ours, others)
     assert (only.name, only.tasks, only.model_args) == ("stills", ["shotbench_lens_size"], "pretrained=x,fps=3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model_args: pretrained=x\nlimit: 3\n", "sets limit, model_args; say that on the command line instead"),
+        ("- seed: 1\n- seed: 2\n", "must hold one mapping"),
+        ("seed: [1", "cannot be read"),
+    ],
+)
+def test_a_config_file_may_not_part_the_passes(text: str, message: str, tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(EvaluationError, match=message):
+        check_config(path)
+    path.write_text("seed: 1\n", encoding="utf-8")
+    assert check_config(path) == path
 
 
 def test_a_constructor_is_read_through_the_classes_it_hands_arguments_on_to() -> None:

@@ -194,6 +194,19 @@ def test_two_processes_together_ask_every_question_once(painted: Path, questions
     assert (scores["correct"], scores["n"]) == (len(questions), len(questions))
 
 
+def test_flags_of_lmms_eval_are_passed_on_with_a_config_file_and_its_own_output_path(
+    painted: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("seed: [7, 7, 7, 7]\n", encoding="utf-8")
+    flags = ("--config", str(config), "--output_path", str(tmp_path / "theirs"), "--limit", "1")
+    assert run_eval(tmp_path / "run", painted, "dummy", "response=B", "shotbench_shot_size", *flags) == 0
+    assert [item["letter"] for item in read_scores(tmp_path / "run")["items"]] == ["B"]
+    (results,) = (tmp_path / "theirs").rglob("*_results.json")
+    assert json.loads(results.read_text(encoding="utf-8"))["config"]["random_seed"] == 7
+    assert not (tmp_path / "run" / "lmms_eval").exists()
+
+
 # -------------------------------------------------------------------------------------------------------- when it fails
 
 
@@ -250,8 +263,6 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(
     assert "one prompt style a run" in capsys.readouterr().err
     assert run_eval(out, painted, "dummy", "", "shotbench_lens") == 2
     assert "no ShotBench task in --tasks shotbench_lens" in capsys.readouterr().err
-    assert run_eval(out, painted, "dummy", "", "shotbench", "--config", "x.yaml") == 2
-    assert "shotbench tasks-path" in capsys.readouterr().err
     assert not out.exists()
 
 
