@@ -25,11 +25,12 @@ from typing import NamedTuple
 from data_pipeline.check_media import Defect, DefectKind, Flaw, check_medium, judge_size
 from data_pipeline.dataset_card import read_defects
 from data_pipeline.release_media import QUESTIONS, ImportRefused, Medium, Release, find_release
-from data_pipeline.release_questions import Question, about_release, defect_of, read_questions
+from data_pipeline.release_questions import Question, about_release, defect_of, read_release
 from data_pipeline.whole_folder import WriteRefused
 from data_pipeline.write_shards import finished_manifest, write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
+from lmms_eval_shotbench.whole_file import write_whole
 
 SPLIT = "test"
 THREADS = min(4, os.cpu_count() or 1)
@@ -121,7 +122,7 @@ def _run_import(
         if outcome.rows_lost and not allow_missing:  # complete, but only because rows were once allowed to be lost
             raise RowsLost(outcome)
         return outcome
-    questions = read_questions(source.folder / QUESTIONS, defects)
+    questions = read_release(source.folder / QUESTIONS, defects)
     for kind in sorted({question.item.media_kind for question in questions}):
         source.require(kind)
     source.scan()
@@ -195,11 +196,5 @@ def _check(kind: MediaKind, encoded: bytes) -> Checked:
 
 
 def _write_report(path: Path | None, defects: list[Defect]) -> None:
-    if path is None:
-        return
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        partial.write_text("".join(json.dumps(defect.to_row()) + "\n" for defect in defects), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    if path is not None:
+        write_whole(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))

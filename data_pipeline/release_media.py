@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data_pipeline.check_media import DefectKind, Flaw
-from lmms_eval_shotbench.shards import file_sha256
+from lmms_eval_shotbench.shards import DatasetNotFound, file_sha256, hub_snapshot
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 QUESTIONS = "test.tsv"
@@ -149,16 +149,12 @@ def find_release(name: str) -> Release:
 
 
 def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
     try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=WANTED))
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return hub_snapshot(name, WANTED)
+    except DatasetNotFound as error:
         raise ImportRefused(
-            f"no release at {name!r}: it is no folder here, and the Hub says: {reason}. Check the name and the "
-            "network, or download the release by hand and give its folder"
+            f"no release at {name!r}: {error}. Check the name and the network, or download the release by hand and "
+            "give its folder"
         ) from None
 
 

@@ -23,7 +23,6 @@ from lmms_eval_shotbench.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import UnknownTerm, dimension_named, normal_form
 
 SOURCE, LICENCE = "shotbench", "apache-2.0"
-SURPLUS = "surplus cells"  # where `csv` puts those beyond the last column
 
 
 class Question(NamedTuple):
@@ -33,7 +32,7 @@ class Question(NamedTuple):
     item: QAItem
 
 
-def read_questions(path: Path, defects: list[Defect]) -> list[Question]:
+def read_release(path: Path, defects: list[Defect]) -> list[Question]:
     """Read the good questions; lines that are none, and doubtful labels, are added to `defects`.
 
     Raises:
@@ -43,7 +42,7 @@ def read_questions(path: Path, defects: list[Defect]) -> list[Question]:
     for line, row in _lines(path):
         try:
             item = _item(row)
-        except (ValueError, RecursionError) as error:  # JSON nested without end overflows the parser
+        except ValueError as error:
             broken = Flaw(DefectKind.BAD_ROW, str(error))
             defects.append(defect_of(broken, line, str(row["index"]), str(row["path"]), loses_row=True))
             continue
@@ -84,7 +83,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     csv.field_size_limit(sys.maxsize)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream, delimiter="\t", restkey=SURPLUS)
+            rows = csv.DictReader(stream, delimiter="\t")
             if missing := [name for name in RELEASE_COLUMNS if name not in (rows.fieldnames or ())]:
                 raise ImportRefused(f"{path} lacks the columns {', '.join(missing)}; is it the release's {QUESTIONS}?")
             for row in rows:
@@ -95,8 +94,6 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _item(row: dict[str, str]) -> QAItem:
     """The question in a row; raises `BadRow` where the line is broken (too few cells leave one empty)."""
-    if SURPLUS in row:
-        raise BadRow(row["index"], "line", row, f"{len(row) - 1} cells")
     if any("\n" in text for text in row.values() if text):
         raise BadRow(row["index"], "line", row, "one line (an open quotation mark swallows what follows it)")
     item = QAItem.from_release_row(row, SOURCE, LICENCE)

@@ -113,12 +113,13 @@ def _eval_request(args: argparse.Namespace) -> EvalRequest:
 
 def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from lmms_eval_shotbench.grading import PROTOCOLS
+    from lmms_eval_shotbench.score import FORMATS
 
     parser = commands.add_parser("score", help="score stored responses, without a model")
     parser.add_argument("questions", help="test.tsv, shard folder or Hub id")
     parser.add_argument("responses", type=Path, help=".jsonl(.gz) with index and response, or .xlsx/.tsv predictions")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
-    parser.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
     parser.add_argument("--out", type=Path, help="write there instead of printing")
     parser.add_argument("--allow-missing", action="store_true", help="exit 0 although items have no response")
     judge = parser.add_argument_group("judge", "for --protocol official: a model that matches undecided responses")
@@ -130,8 +131,9 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _score(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.responses import match_responses, read_responses
-    from lmms_eval_shotbench.score import FORMATS, first_indices, score_responses, write_whole
+    from lmms_eval_shotbench.score import FORMATS, first_indices, score_responses
     from lmms_eval_shotbench.shards import read_questions
+    from lmms_eval_shotbench.whole_file import write_whole
 
     items = read_questions(args.questions)
     responses = match_responses(items, read_responses(args.responses), args.responses)

@@ -116,7 +116,7 @@ def plan_passes(request: EvalRequest, ours: Sequence[Task], others: Sequence[str
     if clips:
         given = dict(part.split("=", 1) for part in request.model_args.split(",") if "=" in part)
         added = clip_arguments(request.model, request.force_simple, given)
-        merged = given | (added or {})
-        arguments = ",".join(f"{name}={value}" for name, value in merged.items())
+        more = [f"{name}={value}" for name, value in (added or {}).items()]  # of two, lmms-eval takes the last
+        arguments = ",".join(filter(None, [request.model_args, *more]))
         passes.append(Pass(CLIPS, clips, arguments, resample_clips=added is None))
     return passes

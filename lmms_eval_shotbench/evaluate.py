@@ -9,26 +9,28 @@ OUT/lmms_eval/            what lmms-eval itself wrote, a folder for each pass
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.eval_plan import CLIPS, EvalRequest, EvaluationError, Pass, Task, plan_passes, resolve_tasks
 from lmms_eval_shotbench.harness import (
     HarnessOutcome,
-    environment,
     is_main_process,
     run_harness,
     time_position_warning,
 )
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_json, scores_table, write_whole
-from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, file_sha256, locate_shards, read_questions
+from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_table
+from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, file_sha256, locate_questions, read_questions
 from lmms_eval_shotbench.task_functions import RESAMPLE_VARIABLE
+from lmms_eval_shotbench.whole_file import write_whole
 
 SAMPLES = "samples.jsonl"
 SCORES = "scores.json"
@@ -57,7 +59,7 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         DatasetNotFound, BadRow: the questions cannot be read.
         EvaluationError: the tasks asked for cannot be run together.
     """
-    data = local_data(request.data)
+    data = locate_questions(request.data)
     items = read_questions(data)
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
     if not ours:
@@ -88,7 +90,8 @@ def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool
     arguments += ["--model_args", one.model_args] if one.model_args else []
     arguments += ["--force_simple"] if request.force_simple else []
     arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
-    with environment(**{DATA_VARIABLE: str(data), RESAMPLE_VARIABLE: "1" if one.resample_clips else ""}):
+    told = {DATA_VARIABLE: str(data), RESAMPLE_VARIABLE: "1" if one.resample_clips else ""}
+    with patch.dict(os.environ, told):
         return run_harness(arguments, index_all_tasks=index_all_tasks)
 
 
@@ -113,7 +116,8 @@ def _write_samples(path: Path, items: Iterable[QAItem], responses: dict[int, str
         for item in items
         if item.source_index in responses
     )
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    # ASCII: a response may hold half a surrogate pair, which UTF-8 cannot, and one such must not cost all the others.
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _score_and_write(
@@ -133,10 +137,10 @@ def evaluation_table(evaluation: Evaluation) -> str:
     """The table printed at the end, with the official protocol's averages below."""
     if evaluation.strict is None or evaluation.official is None:
         return ""
-    official = scores_json(evaluation.official)["accuracy"]
+    official = evaluation.official.scores
     return (
-        f"{scores_table(evaluation.strict)}\nprotocol official: micro {100 * official['micro']['value']:.2f}, "
-        f"macro {100 * official['macro']['value']:.2f}, {100 * evaluation.official.scores.answered_rate:.2f} % decided"
+        f"{scores_table(evaluation.strict)}\nprotocol official: micro {100 * official.micro.value:.2f}, "
+        f"macro {100 * official.macro.value:.2f}, {100 * official.answered_rate:.2f} % decided"
     )
 
 
@@ -156,20 +160,14 @@ def _how_it_was_run(request: EvalRequest, data: Path, passes: Sequence[Pass], ou
     }
 
 
-def local_data(name: str) -> Path:
-    """The question TSV or shard folder a name stands for; a Hub id is looked up once for the whole evaluation."""
-    path = Path(name).expanduser()
-    return path if path.is_file() else locate_shards(name)
-
-
 def data_sha256(data: Path) -> str:
     """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
     return file_sha256(data if data.is_file() else data / MANIFEST)
 
 
 def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:
-    clips = any(one.name == CLIPS for one in passes)
-    return [text for text in (time_position_warning(request.model),) if clips and text]
+    warning = time_position_warning(request.model)
+    return [warning] if warning and any(one.name == CLIPS for one in passes) else []
 
 
 def _versions() -> dict[str, str]:

@@ -187,15 +187,6 @@ def constructor_arguments(model_class: type) -> set[str]:
     return names
 
 
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Set environment variables for a while; an empty text unsets."""
-    with patch.dict(os.environ, {name: value for name, value in values.items() if value}):
-        for name in (name for name, value in values.items() if not value):
-            os.environ.pop(name, None)
-        yield
-
-
 def is_main_process() -> bool:
     """Whether this process writes the results when several evaluate together (`accelerate launch`)."""
     return os.environ.get("RANK", "0") == "0"

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmms_eval_shotbench.whole_file import write_whole
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -73,7 +75,7 @@ def clip_path(encoded: bytes, sha256: str = "") -> Path:
     name = sha256 or hashlib.sha256(encoded).hexdigest()
     path = cache_folder("clips") / f"{name}.mp4"
     if not path.exists():
-        _write_new(path, encoded)
+        write_whole(path, encoded)
     return path
 
 
@@ -128,15 +130,3 @@ def cache_folder(name: str) -> Path:
     folder = Path(root).expanduser() / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    """Write a file under a name that other processes may be writing too."""
-    handle, draft = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from string import ascii_uppercase
+from types import MappingProxyType
 from typing import Any
 
 from lmms_eval_shotbench.vocabulary import (
@@ -79,7 +80,7 @@ class QAItem:
         return tuple(ascii_uppercase[: len(self.options)])
 
     @property
-    def choices(self) -> dict[str, str]:
+    def choices(self) -> Mapping[str, str]:
         """Option text by letter."""
         return _lettered(self.options)
 
@@ -122,6 +123,8 @@ class QAItem:
     def from_release_row(cls, row: Mapping[str, str], source: str = "shotbench", licence: str = "") -> QAItem:
         """Read a row of the release's `test.tsv`; raise `BadRow` naming the field that is broken."""
         index = str(row.get("index"))
+        if None in row:  # where `csv` puts the cells beyond the last column
+            raise BadRow(index, "line", row, f"{len(row) - 1} cells")
         missing = [name for name in RELEASE_COLUMNS if row.get(name) in (None, "")]
         if missing:
             raise BadRow(index, missing[0], row.get(missing[0]), "a value (is the line broken?)")
@@ -146,8 +149,8 @@ class QAItem:
 
 
 @lru_cache(maxsize=8192)  # graders ask for the same options many times
-def _lettered(options: tuple[str, ...]) -> dict[str, str]:
-    return dict(zip(ascii_uppercase, options, strict=False))
+def _lettered(options: tuple[str, ...]) -> Mapping[str, str]:
+    return MappingProxyType(dict(zip(ascii_uppercase, options, strict=False)))
 
 
 COLUMNS: tuple[str, ...] = tuple(QAItem.__dataclass_fields__)

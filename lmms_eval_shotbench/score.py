@@ -8,11 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.grading import Protocol, grade
@@ -146,17 +143,3 @@ FORMATS = {
     "json": lambda scored: json.dumps(scores_json(scored), indent=1, ensure_ascii=False),
     "csv": scores_csv,
 }
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(name, 0o644)  # mkstemp's 0600 would surprise a team that shares results
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink()
-        raise

@@ -64,20 +64,32 @@ def locate_shards(name: str) -> Path:
     return folder
 
 
+def locate_questions(name: str | Path) -> Path:
+    """Turn a question TSV, folder or Hub id into a local file or shard folder; raise `DatasetNotFound`."""
+    path = Path(name).expanduser()
+    return path if path.is_file() else locate_shards(str(name))
+
+
 def _download(name: str) -> Path:
-    """Fetch a dataset of the Hub (or find it in the local cache) through huggingface_hub."""
+    try:
+        return hub_snapshot(name, ["README.md", MANIFEST, "data/*.parquet"])
+    except DatasetNotFound as error:
+        raise DatasetNotFound(
+            f"no questions at {name!r}: {error}. Give a shard folder or Hub id with --data or ${DATA_VARIABLE}; "
+            "`shotbench data paint --out SHARDS` draws a small set at once"
+        ) from None
+
+
+def hub_snapshot(name: str, patterns: list[str]) -> Path:
+    """Fetch files of a Hub dataset, or find them in the local cache; raise `DatasetNotFound` with the Hub's reason."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        patterns = ["README.md", MANIFEST, "data/*.parquet"]
         return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DatasetNotFound(
-            f"no questions at {name!r}: it is no folder here, and the Hub says: {reason}. Give a shard folder or Hub "
-            f"id with --data or ${DATA_VARIABLE}; `shotbench data paint --out SHARDS` draws a small set at once"
-        ) from None
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DatasetNotFound(f"it is no folder here, and the Hub says: {reason}") from None
 
 
 def read_questions(name: str | Path) -> list[QAItem]:
@@ -87,8 +99,8 @@ def read_questions(name: str | Path) -> list[QAItem]:
         DatasetNotFound: nothing there.
         BadRow: a row is broken, or an index stands twice.
     """
-    path = Path(name).expanduser()
-    items = list(read_tsv(path) if path.is_file() else ShardFolder(locate_shards(str(name))).items())
+    path = locate_questions(name)
+    items = list(read_tsv(path) if path.is_file() else ShardFolder(path).items())
     seen: set[int] = set()
     for item in items:
         if item.source_index in seen:
@@ -104,7 +116,7 @@ def read_tsv(path: Path, source: str = "shotbench", licence: str = "") -> Iterat
 
 
 def tsv_rows(path: Path) -> Iterator[dict[str, str]]:
-    """Yield a TSV's rows as they stand; lines with too few or too many cells come with None under a column."""
+    """Yield a TSV's rows as they stand; too few cells leave None in a column, too many stand under None."""
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as lines:
         yield from csv.DictReader(lines, delimiter="\t")

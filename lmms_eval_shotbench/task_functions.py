@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from lmms_eval_shotbench.shards import (
     DatasetNotFound,
     ShardFolder,
     dataset_in_use,
-    locate_shards,
+    locate_questions,
     questions_parquet,
     read_questions,
 )
@@ -59,9 +58,10 @@ def _dataset_kwargs(dataset: str) -> dict[str, Any]:
 
 
 def _question_files(dataset: str) -> list[str]:
-    if Path(dataset).is_file():
-        return [str(questions_parquet(Path(dataset), media.cache_folder("questions")))]
-    return sorted(str(path) for path in (locate_shards(dataset) / "data").glob("test-*.parquet"))
+    place = locate_questions(dataset)
+    if place.is_file():
+        return [str(questions_parquet(place, media.cache_folder("questions")))]
+    return sorted(str(path) for path in (place / "data").glob("test-*.parquet"))
 
 
 @lru_cache
@@ -87,11 +87,12 @@ def doc_to_visual(doc: Doc) -> list[Any]:
 
 @lru_cache(maxsize=2)
 def _shards(dataset: str) -> ShardFolder:
-    if Path(dataset).is_file():
+    place = locate_questions(dataset)
+    if place.is_file():
         raise DatasetNotFound(
             f"{dataset} holds questions only; a model that looks at media needs shards: --data SHARDS"
         )
-    return ShardFolder(locate_shards(dataset))
+    return ShardFolder(place)
 
 
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> str:

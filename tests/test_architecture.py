@@ -18,7 +18,7 @@ CORE = "lmms_eval_shotbench"
 STANDARD_LIBRARY_ONLY = ("vocabulary", "qa_item", "prompts", "strict_reading", "grading", "metrics")
 # A module may import those to its left, and itself nothing to its right.
 ORDER = [
-    {"vocabulary"},
+    {"vocabulary", "whole_file"},
     {"qa_item"},
     {"prompts", "strict_reading", "grading", "judge_requests", "judge"},
     {"metrics", "shards", "media", "responses"},

@@ -108,3 +108,11 @@ def test_a_delayed_module_is_imported_when_it_is_used_and_not_when_it_is_inspect
     assert sys.modules["slow_module"] is not placeholder
     delay_import("no_such_module_anywhere")
     assert "no_such_module_anywhere" not in sys.modules
+
+
+def test_model_arguments_that_hold_commas_reach_the_clips_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmms_eval_shotbench.eval_plan.clip_arguments", lambda *_: {"fps": "12"})
+    given = 'pretrained=x,extra=\'{"a":1,"b":2}\''
+    request = EvalRequest("shotbench_camera_movement", "data", Path("out"), Path("out"), "any", given)
+    (only,) = plan_passes(request, *resolve_tasks(request.tasks, ALL))
+    assert only.model_args == f"{given},fps=12"

@@ -151,6 +151,14 @@ def test_a_broken_question_is_named(questions: Path, tmp_path: Path, capsys: pyt
     assert "item 5: path is None, expected a value (is the line broken?)" in capsys.readouterr().err
 
 
+def test_a_question_with_too_many_cells_is_named(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions.write_text(questions.read_text(encoding="utf-8").rstrip("\n") + "\tsurplus\n", encoding="utf-8")
+    assert main(["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"}))]) == 2
+    assert "item 4: line is" in capsys.readouterr().err
+
+
 def test_a_question_that_stands_twice_is_named(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,7 +38,9 @@ CHAT_TEMPLATE = (
 def make_tiny_qwen(folder: Path, seed: int = SEED) -> Path:
     """Write a complete checkpoint into `folder` (nothing is written where one stands already) and return it."""
     if (folder / "config.json").is_file():
-        json.loads((folder / "config.json").read_text())  # a folder that holds something else raises here
+        known = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if known.get("text_config", {}).get("hidden_size") != TEXT_WIDTH:
+            raise FileExistsError(f"{folder} holds another model; choose another --out")
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
