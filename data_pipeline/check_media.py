@@ -17,12 +17,12 @@ from enum import StrEnum
 from io import BytesIO
 from typing import NamedTuple
 
+from lmms_eval_shotbench.clips import CLIP_FORMATS
 from lmms_eval_shotbench.media import MAX_PICTURE_PIXELS, whole_pictures_only
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MAX_MEDIUM_BYTES = 1 << 30  # 1 GiB; also keeps a row group below Arrow's 2 GiB for one binary column
 STILL_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
-CLIP_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg"  # FFmpeg demuxers that read one file
 
 # What Pillow's plugins raise on broken input; they promise no closed set.
 STILL_ERRORS = (
@@ -124,8 +124,11 @@ def _check_clip(encoded: bytes) -> Flaw | None:
 
     try:
         # Titles in an old encoding are no reason to lose a clip.
-        options = {"format_whitelist": CLIP_FORMATS, "protocol_whitelist": ""}
-        with av.open(BytesIO(encoded), metadata_errors="replace", options=options) as clip:
+        options = {
+            "format_whitelist": CLIP_FORMATS,
+            "protocol_whitelist": "",
+        }  # as stream options, FLV would crash PyAV
+        with av.open(BytesIO(encoded), metadata_errors="replace", container_options=options) as clip:
             if not clip.streams.video:
                 return Flaw(DefectKind.CLIP_WITHOUT_FRAMES, "no video stream")
             stream = clip.streams.video[0]

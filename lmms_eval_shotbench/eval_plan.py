@@ -1,24 +1,25 @@
 """What `shotbench eval` will do: which tasks, in which passes, with which model arguments.
 
 The official protocol shows stills at the model's own size and clips at 12 frames a second of at most 360x640 pixels.
-lmms-eval has one setting for both, so stills and clips are asked in two passes with their own model arguments. A model
-without such arguments gets clips as copies made at that rate and size.
+lmms-eval has one setting for both, so stills and clips are asked in two passes with their own model arguments; what a
+model can be told is in `backends.py`. A model that cannot gets clips as copies made at that rate and size. A class with
+the attribute `protocol_built_in = True` shows stills and clips rightly by itself and is asked everything in one pass.
 """
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from lmms_eval_shotbench.harness import clip_arguments
+from lmms_eval_shotbench.backends import clip_settings, find_model_class, token_arguments
 from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
 
 OUR_SETTINGS = {"tasks", "model", "model_args", "force_simple", "limit", "offset", "output_path", "log_samples"}
-STILLS, CLIPS = "stills", "clips"  # names of the passes
+STILLS, CLIPS, ALL = "stills", "clips", "all"  # names of the passes
 
 
 class EvaluationError(RuntimeError):
@@ -65,6 +66,7 @@ class Pass:
     tasks: list[str]
     model_args: str
     resample_clips: bool = False
+    warnings: Sequence[str] = ()  # how it parts with the protocol
 
 
 def check_config(path: Path) -> Path:
@@ -109,14 +111,27 @@ def resolve_tasks(names: str, present: set[str]) -> tuple[list[Task], list[str]]
 
 
 def plan_passes(request: EvalRequest, ours: Sequence[Task], others: Sequence[str]) -> list[Pass]:
-    """Stills (and tasks of others) with the model arguments as given; clips with the protocol's."""
+    """Stills (and tasks of others) with the model arguments as given; clips with the protocol's.
+
+    Raises:
+        BackendUnavailable: the model needs a library that is not installed.
+        ValueError: there is no such model, or a number among its arguments is none.
+    """
+    model_class = find_model_class(request.model, request.force_simple)
+    if getattr(model_class, "protocol_built_in", False):
+        return [Pass(ALL, [*others, *(task.name for task in ours)], request.model_args)]
+    given = dict(part.split("=", 1) for part in request.model_args.split(",") if "=" in part)
+    tokens = token_arguments(model_class, given)
     clips = [task.name for task in ours if task.dimension.media_kind is MediaKind.CLIP]
     first = [*others, *(task.name for task in ours if task.name not in clips)]
-    passes = [Pass(STILLS, first, request.model_args)] if first else []
+    passes = [Pass(STILLS, first, _joined(request.model_args, tokens))] if first else []
     if clips:
-        given = dict(part.split("=", 1) for part in request.model_args.split(",") if "=" in part)
-        added = clip_arguments(request.model, request.force_simple, given)
-        more = [f"{name}={value}" for name, value in (added or {}).items()]  # of two, lmms-eval takes the last
-        arguments = ",".join(filter(None, [request.model_args, *more]))
-        passes.append(Pass(CLIPS, clips, arguments, resample_clips=added is None))
+        added = clip_settings(request.model, model_class, given)
+        arguments = _joined(request.model_args, tokens | added.arguments)
+        passes.append(Pass(CLIPS, clips, arguments, added.resample, added.remarks))
     return passes
+
+
+def _joined(model_args: str, added: Mapping[str, str]) -> str:
+    """Model arguments with more behind them: of two of one name, lmms-eval takes the last."""
+    return ",".join(filter(None, [model_args, *(f"{name}={value}" for name, value in added.items())]))

@@ -4,6 +4,7 @@ OUT/samples.jsonl         one response a line; `shotbench score QUESTIONS OUT/sa
 OUT/scores.json           strict protocol, the form of `shotbench score --format json`
 OUT/scores.official.json  official protocol, without a judge
 OUT/lmms_eval/            what lmms-eval itself wrote, a folder for each pass
+OUT/responses/            what `shotvl` keeps as it goes: the same command goes on from there after a kill
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from lmms_eval_shotbench.harness import (
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_table
 from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, file_sha256, locate_questions, read_questions
-from lmms_eval_shotbench.task_functions import RESAMPLE_VARIABLE
+from lmms_eval_shotbench.task_functions import RESAMPLE_VARIABLE, RESPONSES_VARIABLE
 from lmms_eval_shotbench.whole_file import write_whole
 
 SAMPLES = "samples.jsonl"
+RESPONSES = "responses"  # folder of what a model keeps as it goes, and goes on from after a kill
 SCORES = "scores.json"
 OFFICIAL_SCORES = "scores.official.json"
 
@@ -90,7 +92,11 @@ def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool
     arguments += ["--model_args", one.model_args] if one.model_args else []
     arguments += ["--force_simple"] if request.force_simple else []
     arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
-    told = {DATA_VARIABLE: str(data), RESAMPLE_VARIABLE: "1" if one.resample_clips else ""}
+    told = {
+        DATA_VARIABLE: str(data),
+        RESAMPLE_VARIABLE: "1" if one.resample_clips else "",
+        RESPONSES_VARIABLE: os.environ.get(RESPONSES_VARIABLE) or str((request.out / RESPONSES).absolute()),
+    }
     with patch.dict(os.environ, told):
         return run_harness(arguments, index_all_tasks=index_all_tasks)
 
@@ -167,7 +173,8 @@ def data_sha256(data: Path) -> str:
 
 def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:
     warning = time_position_warning(request.model)
-    return [warning] if warning and any(one.name == CLIPS for one in passes) else []
+    clips_at_wrong_times = [warning] if warning and any(one.name == CLIPS for one in passes) else []
+    return clips_at_wrong_times + [text for one in passes for text in one.warnings]
 
 
 def _versions() -> dict[str, str]:

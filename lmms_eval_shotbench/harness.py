@@ -1,8 +1,9 @@
 """The edge to lmms-eval: run its command line in this process and bring back what its exit status hides.
 
 lmms-eval 0.7.3 finds tasks of other packages only through a path, indexes 1,900 task files before every run, spends
-seconds on imports for metrics ShotBench does not use, forks to print a table, and reports success after a failure. All
-of it is mended here from outside, for the duration of one call; nothing of lmms-eval is replaced by own code.
+seconds on imports for metrics ShotBench does not use, forks to print a table, sends a server wrong frames of a clip,
+and reports success after a failure. All of it is mended here from outside, for the duration of one call; nothing of
+lmms-eval is replaced by own code.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.util
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +21,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from lmms_eval_shotbench.media import CLIP_FPS, CLIP_MAX_PIXELS
+from lmms_eval_shotbench.clips import CLIP_FPS
 
 TASKS_PATH = Path(__file__).parent / "tasks"
-FRAME_RATE_ARGUMENTS = ("fps", "video_fps")  # what lmms-eval's models call the frames a second taken of a clip
-FRAME_SIZE_ARGUMENTS = ("video_max_pixels", "max_pixels")  # and the pixels of a frame
 # Before, the time step of Qwen2.5-VL's rotary positions is cut to a whole number: 0 above 2 frames a second.
 FIRST_RIGHT_TRANSFORMERS = (5, 11)
 # Metrics of two other benchmarks that lmms-eval tries to import for every standard error, with nltk and sklearn.
@@ -87,6 +85,7 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
     with (
         _not_imported(() if index_all_tasks else UNUSED_METRICS),
         _tables_in_this_process(),
+        _every_frame_sent(),
         patch.object(command, "cli_evaluate_single", note_error),
         patch.object(command.evaluator, "simple_evaluate", keep_responses),
         patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, index_all_tasks)),
@@ -103,6 +102,23 @@ def _tables_in_this_process() -> Iterator[None]:
     from dataproperty import _extractor as cells
 
     with patch.object(cells, "multiprocessing", SimpleNamespace(cpu_count=lambda: 1)):
+        yield
+
+
+@contextmanager
+def _every_frame_sent() -> Iterator[None]:
+    """lmms-eval keeps encoded frames by the address of a picture that is gone by then, and sends earlier ones again.
+
+    Of 360 frames of a clip, a request held 168, 176 and 228 different ones in three tries.
+    """
+    from lmms_eval.protocol import ChatMessages
+
+    encode = ChatMessages.encode_image
+
+    def encode_anew(self: Any, image: Any, cache: Any = None, *settings: Any) -> str:
+        return str(encode(self, image, None, *settings))
+
+    with patch.object(ChatMessages, "encode_image", encode_anew):
         yield
 
 
@@ -156,35 +172,6 @@ def delay_import(name: str) -> None:
     if spec is not None:
         sys.modules[name] = _DelayedModule(name)
         sys.modules[name].__file__, sys.modules[name].__spec__ = spec.origin, spec
-
-
-def clip_arguments(model: str, force_simple: bool, given: Mapping[str, str]) -> dict[str, str] | None:
-    """Model arguments that give clips the protocol's rate and size, or None where the model takes no such arguments.
-
-    What the user gave is kept; a smaller limit of pixels too.
-    """
-    prepare_harness()
-    from lmms_eval.models import get_model
-
-    accepted = constructor_arguments(get_model(model, force_simple))
-    rate = next((name for name in FRAME_RATE_ARGUMENTS if name in accepted), None)
-    size = next((name for name in FRAME_SIZE_ARGUMENTS if name in accepted), None)
-    if rate is None or size is None:
-        return None
-    pixels = min(int(given.get(size, CLIP_MAX_PIXELS)), CLIP_MAX_PIXELS)
-    return {rate: given.get(rate, f"{CLIP_FPS:g}"), size: str(pixels)}
-
-
-def constructor_arguments(model_class: type) -> set[str]:
-    """Names a model's constructor takes, with those that it hands on to its base classes."""
-    names: set[str] = set()
-    for base in model_class.__mro__:
-        if "__init__" in vars(base):
-            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-            names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                break
-    return names
 
 
 def is_main_process() -> bool:

@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,6 +134,19 @@ def questions_parquet(tsv: Path, folder: Path) -> Path:
         parquet.write_table(pyarrow.Table.from_pylist([item.to_row() for item in read_tsv(tsv)], schema), draft)
         os.replace(draft, path)
     return path
+
+
+class StoredMedium(NamedTuple):
+    """A medium as it is stored: what it is, which bytes they are, and how to read them when they are needed."""
+
+    kind: MediaKind
+    sha256: str
+    read: Callable[[], bytes]
+
+    @classmethod
+    def of(cls, kind: MediaKind, sha256: str, read: Callable[[], bytes]) -> StoredMedium:
+        """A medium of the shards; where they name no checksum it is computed."""
+        return cls(kind, sha256 or hashlib.sha256(read()).hexdigest(), read)
 
 
 class _Place(NamedTuple):

@@ -10,18 +10,21 @@ task is built, before the harness's five-fold retry) and `keep_<dimension>` (the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache, partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from lmms_eval_shotbench import media, prompts
+from lmms_eval_shotbench import clips, media, prompts
 from lmms_eval_shotbench.grading import grade
 from lmms_eval_shotbench.metrics import term_f1
 from lmms_eval_shotbench.qa_item import COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.shards import (
     DatasetNotFound,
     ShardFolder,
+    StoredMedium,
     dataset_in_use,
     locate_questions,
     questions_parquet,
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 
 Doc = Mapping[str, Any]
 RESAMPLE_VARIABLE = "SHOTBENCH_RESAMPLE_CLIPS"  # set by `shotbench eval` for models that cannot be told a frame rate
+RESPONSES_VARIABLE = (
+    "SHOTBENCH_RESPONSES"  # set by it to a folder where a model may keep responses, to go on from there
+)
+_undecoded: ContextVar[bool] = ContextVar("undecoded", default=False)
 
 
 def __getattr__(name: str) -> Any:
@@ -75,13 +82,26 @@ def _keeper(slug: str) -> Callable[[datasets.Dataset], datasets.Dataset]:
     return keep
 
 
+@contextmanager
+def media_undecoded() -> Iterator[None]:
+    """Within it, media are handed over as `StoredMedium`, for a model of ours that decodes them itself, in parallel."""
+    token = _undecoded.set(True)
+    try:
+        yield
+    finally:
+        _undecoded.reset(token)
+
+
 def doc_to_visual(doc: Doc) -> list[Any]:
     """The medium: a PIL picture, or the path of a clip."""
     item = QAItem.from_row(doc)
-    encoded = _shards(dataset_in_use()).media(item.item_id)
+    read = partial(_shards(dataset_in_use()).media, item.item_id)
+    if _undecoded.get():
+        return [StoredMedium.of(item.media_kind, item.media_sha256, read)]
+    encoded = read()
     if item.media_kind is MediaKind.STILL:
         return [media.open_still(encoded)]
-    place = media.protocol_clip_path if os.environ.get(RESAMPLE_VARIABLE) else media.clip_path
+    place = clips.protocol_clip_path if os.environ.get(RESAMPLE_VARIABLE) else media.clip_path
     return [str(place(encoded, item.media_sha256))]
 
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,32 @@ def make_item(
     """A question of the given options."""
     kind = MediaKind.CLIP if dimension == "camera_movement" else MediaKind.STILL
     return QAItem(f"test-{index}", dimension, "What is it?", options, answer, kind, media, source_index=index)
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest painted set: one shot a term, all eight dimensions, stills and clips."""
+    from data_pipeline.paint_set import paint_set
+
+    folder = tmp_path_factory.mktemp("painted") / "shards"
+    paint_set(folder, per_term=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen2.5-VL that says letters."""
+    from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
+
+    return make_tiny_qwen(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def talkative(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, free to say anything: what it says depends on what it is shown, and where it stops does, too."""
+    folder = tmp_path_factory.mktemp("tiny") / "talkative"
+    shutil.copytree(tiny, folder)
+    generation = json.loads((folder / "generation_config.json").read_text())
+    kept = {name: value for name, value in generation.items() if "suppress" not in name}
+    (folder / "generation_config.json").write_text(json.dumps(kept | {"repetition_penalty": 1.2}))
+    return folder

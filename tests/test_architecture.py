@@ -21,8 +21,8 @@ ORDER = [
     {"vocabulary", "whole_file"},
     {"qa_item"},
     {"prompts", "strict_reading", "grading", "judge_requests", "judge"},
-    {"metrics", "shards", "media", "responses"},
-    {"task_functions", "score", "harness", "models"},
+    {"metrics", "shards", "media", "clips", "responses"},
+    {"task_functions", "score", "harness", "models", "backends"},
     {"eval_plan", "evaluate"},
     {"cli"},
 ]

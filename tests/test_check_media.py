@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from data_pipeline.check_media import DefectKind, check_medium
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.releases import bomb, clip, folders, good, import_defects, line, still, tars
+from tests.rendered_clips import Rendering, render
 
 
 @pytest.mark.parametrize("layout", [tars, folders])
@@ -64,6 +65,11 @@ def test_a_list_of_files_that_calls_itself_a_clip_is_not_followed(
     flaw = check_medium(MediaKind.CLIP, b"ffconcat version 1.0\nfile other.mp4\n")
     assert flaw is not None
     assert flaw.kind is DefectKind.UNDECODABLE_MEDIUM
+
+
+@pytest.mark.parametrize(("container", "codec"), [("flv", "flv"), ("avi", "mpeg4"), ("webm", "libvpx-vp9")])
+def test_a_sound_clip_of_any_known_container_passes(container: str, codec: str) -> None:
+    assert check_medium(MediaKind.CLIP, render(Rendering(5, container=container, codec=codec))) is None
 
 
 SAMPLES = {"JPEG": still(1), "PNG": still(1, "PNG"), "WEBP": still(1, "WEBP"), "TIFF": still(1, "TIFF"), "clip": clip()}

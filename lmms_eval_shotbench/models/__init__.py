@@ -12,4 +12,7 @@ def manifests() -> list[ModelManifest]:
     """Tell lmms-eval which models there are; nothing is imported before one is asked for."""
     from lmms_eval.models.registry_v2 import ModelManifest
 
-    return [ModelManifest("replay", simple_class_path="lmms_eval_shotbench.models.replay.Replay")]
+    return [
+        ModelManifest("shotvl", chat_class_path="lmms_eval_shotbench.models.shotvl.ShotVL"),
+        ModelManifest("replay", simple_class_path="lmms_eval_shotbench.models.replay.Replay"),
+    ]

@@ -1,0 +1,91 @@
+"""From lmms-eval's requests to chats a model can answer: text, media as they are stored, and how to answer.
+
+Tasks of ShotBench hand their media over undecoded. Media of other tasks, pictures in memory or paths, are taken too, so
+that `shotvl` runs any chat task of lmms-eval with stills and clips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
+from lmms_eval_shotbench.shards import StoredMedium
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+KINDS = {"image": MediaKind.STILL, "video": MediaKind.CLIP}
+IGNORED_SETTINGS = {"do_sample", "use_cache", "top_p", "top_k"}  # without meaning where decoding is greedy
+
+
+class UnfitRequest(ValueError):
+    """A request this model cannot answer; the message says what to change."""
+
+
+class HowToAnswer(NamedTuple):
+    """Settings of greedy generation."""
+
+    max_new_tokens: int = MAX_NEW_TOKENS
+    stop_strings: tuple[str, ...] = ()
+
+
+class Chat(NamedTuple):
+    """Messages as a chat template takes them, with bare marks for media; the media in order; how to answer."""
+
+    messages: list[dict[str, Any]]
+    media: list[StoredMedium]
+    how: HowToAnswer
+
+    def settings(self) -> dict[str, Any]:
+        """All of the chat that decides its answer."""
+        return {
+            "messages": self.messages,
+            "media": [[medium.kind.value, medium.sha256] for medium in self.media],
+            "how": self.how._asdict(),
+        }
+
+
+def read_chat(messages: Sequence[Mapping[str, Any]], generation: Mapping[str, Any]) -> Chat:
+    """Read lmms-eval's messages and generation settings; raises `UnfitRequest`."""
+    media: list[StoredMedium] = []
+    bare = []
+    for message in messages:
+        parts = []
+        for part in message["content"]:
+            if part["type"] in KINDS:
+                media.append(_stored(part["url"], KINDS[part["type"]]))
+                parts.append({"type": part["type"]})
+            elif part["type"] == "text":
+                parts.append({"type": "text", "text": part["text"]})
+            else:
+                raise UnfitRequest(f"shotvl reads text, stills and clips, not {part['type']}")
+        bare.append({"role": message["role"], "content": parts})
+    return Chat(bare, media, how_to_answer(generation))
+
+
+def how_to_answer(generation: Mapping[str, Any]) -> HowToAnswer:
+    """Read a task's `generation_kwargs`; raises `UnfitRequest` for what greedy decoding cannot do."""
+    given = {name: value for name, value in generation.items() if name not in IGNORED_SETTINGS}
+    if float(given.pop("temperature", 0) or 0) > 0 or int(given.pop("num_beams", 1) or 1) > 1:
+        raise UnfitRequest("shotvl decodes greedily, as the protocol says; leave temperature at 0 and num_beams at 1")
+    until = given.pop("until", None) or ()
+    stops = (until,) if isinstance(until, str) else tuple(until)
+    tokens = int(given.pop("max_new_tokens", None) or MAX_NEW_TOKENS)
+    if tokens < 1 or given:
+        raise UnfitRequest(f"shotvl does not know these generation settings: {given or {'max_new_tokens': tokens}}")
+    return HowToAnswer(tokens, stops)
+
+
+def _stored(shown: Any, kind: MediaKind) -> StoredMedium:
+    """A medium of any task, as bytes with their digest."""
+    if isinstance(shown, StoredMedium):
+        return shown
+    if isinstance(shown, str):
+        path = Path(shown.removeprefix("file://"))
+        with path.open("rb") as stream:
+            return StoredMedium(kind, hashlib.file_digest(stream, "sha256").hexdigest(), path.read_bytes)
+    encoded = io.BytesIO()
+    shown.convert("RGB").save(encoded, "PNG", compress_level=1)  # without loss, so it is the same picture
+    return StoredMedium(kind, hashlib.sha256(encoded.getvalue()).hexdigest(), encoded.getvalue)

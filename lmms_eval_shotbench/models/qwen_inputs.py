@@ -1,0 +1,187 @@
+"""What Qwen2.5-VL is shown: pictures and frames at the protocol's size, cut into patches; prompts padded into batches.
+
+The sizes and the resampling are those of qwen_vl_utils followed by the checkpoint's own processor, which the official
+script uses, and the numbers the vision tower gets are bit for bit the same. Patches stay bytes until they are on the
+model's device, a quarter of the memory and of the copying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, Clip, clip_header, sampled_frames
+from lmms_eval_shotbench.media import still_size
+from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils: smaller frames are scaled up to it
+PLAIN_TEXT = 0  # position of padding; masked, so any value does
+
+
+class Shown(NamedTuple):
+    """Limits of what is shown, in pixels of a still or of one frame, and frames a second of a clip."""
+
+    still_min: int
+    still_max: int
+    clip_min: int = CLIP_MIN_PIXELS
+    clip_max: int = CLIP_MAX_PIXELS
+    fps: float = CLIP_FPS
+
+
+class Patches(NamedTuple):
+    """A medium ready for the vision tower: bytes of shape (patches, channels * frames a patch * side * side)."""
+
+    kind: MediaKind
+    values: torch.Tensor
+    grid: Grid
+
+
+class Prompt(NamedTuple):
+    """Token ids with one placeholder for each medium, and the media."""
+
+    ids: Sequence[int]
+    media: Sequence[Patches] = ()
+
+
+@dataclass(frozen=True)
+class PatchRule:
+    """How a checkpoint's processor cuts and scales pictures."""
+
+    side: int  # pixels of a patch
+    merge: int
+    frames: int  # frames of a patch
+    mean: tuple[float, ...] = field(default=())  # of a channel, in 0..255
+    std: tuple[float, ...] = field(default=())
+
+    @classmethod
+    def of(cls, processor: Any) -> PatchRule:
+        """Read it from a processor."""
+        images = processor.image_processor
+        scale = 1.0 / images.rescale_factor
+        mean, std = (tuple((torch.tensor(values) * scale).tolist()) for values in (images.image_mean, images.image_std))
+        return cls(images.patch_size, images.merge_size, images.temporal_patch_size, mean, std)
+
+    def fitted(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
+        """Height and width a picture is scaled to; both multiples of a token's side."""
+        from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+        return smart_resize(height, width, self.side * self.merge, min(least, most), most)  # type: ignore[no-any-return]
+
+    def grid(self, frames: int, height: int, width: int, fps: float = 0.0) -> Grid:
+        """Patches of so many frames of a fitted size."""
+        return Grid(-(-frames // self.frames), height // self.side, width // self.side, fps)
+
+
+def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
+    """Scale a still as qwen_vl_utils does and cut it; it is one frame, which the device repeats to fill a patch."""
+    import numpy
+
+    height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
+    pixels = torch.from_numpy(numpy.array(picture.resize((width, height))))
+    grid = rule.grid(1, height, width)
+    return Patches(MediaKind.STILL, _cut(pixels.permute(2, 0, 1)[None], grid, rule, frames=1), grid)
+
+
+def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule) -> Patches:
+    """Decode the protocol's frames, a few at a time, scale and cut them; raises `BrokenMedium`."""
+    from torchvision.transforms.functional import InterpolationMode, resize
+
+    with Clip(encoded) as clip:
+        indices = clip.sampled(shown.fps)
+        size = list(rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max))
+        grid = rule.grid(len(indices), *size, fps=len(indices) / clip.frames * clip.frame_rate)
+        channels = 3
+        values = torch.empty((grid.patches, channels * rule.frames * rule.side**2), dtype=torch.uint8)
+        done = 0
+        for frames in clip.read(indices):
+            pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
+            scaled = resize(pictures, size, InterpolationMode.BICUBIC, antialias=True)
+            if odd := -len(scaled) % rule.frames:
+                scaled = torch.cat([scaled, scaled[-1:].expand(odd, -1, -1, -1)])
+            part = _cut(scaled, grid._replace(time=len(scaled) // rule.frames), rule, rule.frames)
+            values[done : done + len(part)] = part
+            done += len(part)
+    return Patches(MediaKind.CLIP, values, grid)
+
+
+def _cut(pictures: torch.Tensor, grid: Grid, rule: PatchRule, frames: int) -> torch.Tensor:
+    """Bytes (frames, channels, height, width) to (patches, values): tokens in rows, the patches of a token together."""
+    rows, columns = grid.height // rule.merge, grid.width // rule.merge
+    channels, merge, side = pictures.shape[1], rule.merge, rule.side
+    parts = pictures.reshape(-1, frames, channels, rows, merge, side, columns, merge, side)
+    return parts.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(grid.patches, -1)
+
+
+def still_tokens(encoded: bytes, shown: Shown, rule: PatchRule) -> int:
+    """Tokens of a still, from its header."""
+    width, height = still_size(encoded)
+    return tokens_of(rule.grid(1, *rule.fitted(height, width, shown.still_min, shown.still_max)), rule.merge)
+
+
+def clip_tokens(encoded: bytes, shown: Shown, rule: PatchRule) -> int:
+    """Tokens of a clip, estimated from its header."""
+    header = clip_header(encoded)
+    frames = len(sampled_frames(max(header.frames, 1), header.frame_rate, shown.fps))
+    size = rule.fitted(header.height, header.width, shown.clip_min, shown.clip_max)
+    return tokens_of(rule.grid(frames, *size), rule.merge)
+
+
+def pad_batch(
+    prompts: Sequence[Prompt], placeholders: dict[MediaKind, int], rule: PositionRule
+) -> dict[str, torch.Tensor]:
+    """Pad on the left: input_ids and attention_mask of shape (rows, length), position_ids of (3, rows, length).
+
+    A row is filled up with its own first token, not with the padding token: a penalty on repetition looks at masked
+    tokens, too, and would then depend on the company a prompt is in.
+    """
+    rows = [_expanded(prompt, placeholders, rule.merge) for prompt in prompts]
+    length = max(map(len, rows))
+    ids = torch.stack([torch.cat([row[:1].expand(length - len(row)), row]) for row in rows])
+    mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
+    positions = torch.full((3, len(rows), length), PLAIN_TEXT)
+    for number, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+        positions[:, number, length - len(row) :] = prompt_positions(row, [one.grid for one in prompt.media], rule)
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+
+
+def _expanded(prompt: Prompt, placeholders: dict[MediaKind, int], merge: int) -> torch.Tensor:
+    """Repeat each placeholder once for each token of its medium."""
+    media = iter(prompt.media)
+    of_media = set(placeholders.values())
+    counts = [tokens_of(next(media).grid, merge) if token in of_media else 1 for token in prompt.ids]
+    return torch.tensor(prompt.ids).repeat_interleave(torch.tensor(counts))
+
+
+def vision_inputs(
+    media: Iterable[Patches], rule: PatchRule, device: torch.device, dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """What the model's forward takes for these media, on its device."""
+    named = {
+        MediaKind.STILL: ("pixel_values", "image_grid_thw"),
+        MediaKind.CLIP: ("pixel_values_videos", "video_grid_thw"),
+    }
+    media = list(media)
+    inputs = {}
+    for kind, (values_name, grid_name) in named.items():
+        ours = [one for one in media if one.kind is kind]
+        if ours:
+            inputs[values_name] = torch.cat([_normalised(one.values, rule, device, dtype) for one in ours])
+            inputs[grid_name] = torch.tensor([one.grid[:3] for one in ours], device=device)
+    return inputs
+
+
+def _normalised(values: torch.Tensor, rule: PatchRule, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Bytes to what the processor would give: minus mean, by deviation, in float32 and then in the model's type."""
+    channels = len(rule.mean)
+    frames = values.shape[1] // (channels * rule.side**2)
+    shaped = values.to(device, non_blocking=True).view(-1, channels, frames, rule.side**2).float()
+    mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
+    scaled = shaped.sub_(mean).div_(std).to(dtype)
+    return scaled.expand(-1, -1, rule.frames, -1).reshape(len(values), -1)

@@ -1,0 +1,100 @@
+"""Which prompts go together, and media made ready ahead of them."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 9000), min_size=1, max_size=200), st.integers(1, 20_000), st.integers(1, 1024))
+def test_every_prompt_is_in_one_batch_and_no_batch_is_over_the_budget(
+    lengths: list[int], budget: int, new_tokens: int
+) -> None:
+    batches = plan_batches([Planned(place, length) for place, length in enumerate(lengths)], budget, new_tokens)
+    assert sorted(prompt.place for batch in batches for prompt in batch) == list(range(len(lengths)))
+    for batch in batches:
+        needed = len(batch) * (max(prompt.tokens for prompt in batch) + new_tokens)
+        assert len(batch) == 1 or needed <= budget
+
+
+def test_the_longest_come_first_and_equals_stay_in_the_order_of_the_shards() -> None:
+    prompts = [Planned(0, 260), Planned(1, 6000), Planned(2, 270), Planned(3, 258), Planned(4, 1500)]
+    (batch,) = plan_batches(prompts, 100_000, 10)
+    assert [prompt.place for prompt in batch] == [1, 4, 0, 2, 3]
+
+
+def test_prompts_of_one_medium_stand_together() -> None:
+    prompts = [Planned(place, 260, (f"still {place % 3}",)) for place in range(9)]
+    (batch,) = plan_batches(prompts, 100_000, 10)
+    assert [prompt.place for prompt in batch] == [0, 3, 6, 1, 4, 7, 2, 5, 8]
+
+
+def test_each_medium_is_prepared_once_and_let_go_when_its_last_prompt_is_done() -> None:
+    prompts = [Planned(place, 100, (f"medium {place // 4}",)) for place in range(40)]
+    batches = plan_batches(prompts, 600, 0)  # six a batch, so media are shared by batches
+    prepared: Counter[str] = Counter()
+
+    def prepare(key: str) -> str:
+        prepared[key] += 1
+        return key.upper()
+
+    for batch, media in Lookahead(prepare, workers=3, tokens_ahead=500).run(batches):
+        assert {key: future.result() for key, future in media.items()} == {
+            key: key.upper() for prompt in batch for key in prompt.media
+        }
+    assert prepared == {f"medium {number}": 1 for number in range(10)}
+
+
+def test_what_lies_ready_is_bounded_and_the_model_is_not_kept_waiting() -> None:
+    started = 0
+    lock = threading.Lock()
+
+    def prepare(_key: str) -> None:
+        nonlocal started
+        with lock:
+            started += 1
+
+    batches = [[Planned(place, 100, (str(place),))] for place in range(50)]
+    for number, _ in enumerate(Lookahead(prepare, workers=2, tokens_ahead=300).run(batches)):
+        time.sleep(0.002)
+        with lock:
+            assert number + 1 <= started <= number + 1 + 3
+
+
+def test_a_medium_that_fails_fails_for_its_prompts_only() -> None:
+    def prepare(key: str) -> str:
+        if key == "broken":
+            raise ValueError("no picture")
+        return key
+
+    batches = [[Planned(0, 1, ("whole",)), Planned(1, 1, ("broken",))], [Planned(2, 1, ("broken",))]]
+    failures = [
+        {key: str(future.exception()) for key, future in media.items() if future.exception()}
+        for _batch, media in Lookahead(prepare, 1, 10).run(batches)
+    ]
+    assert failures == [{"broken": "no picture"}, {"broken": "no picture"}]
+
+
+def test_threads_end_when_the_caller_stops_early() -> None:
+    chance = random.Random(0)
+    before = threading.active_count()
+    run = Lookahead(lambda key: time.sleep(chance.random() / 100), 2, 50).run(
+        [[Planned(place, 1, (str(place),))] for place in range(100)]
+    )
+    next(run)
+    run.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("budget", [0, 1])
+def test_a_prompt_over_the_budget_is_asked_alone(budget: int) -> None:
+    assert plan_batches([Planned(0, 10), Planned(1, 10)], budget, 5) == [[Planned(0, 10)], [Planned(1, 10)]]

@@ -1,0 +1,70 @@
+"""Responses that survive a kill, and are found by exactly what decided them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
+
+SAID = Response("<think>Wide.</think><answer>B</answer>", 1400, 9)
+SETTINGS: dict[str, Any] = {
+    "messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Question: …"}]}],
+    "media": [["still", "ab12"]],
+    "how": {"max_new_tokens": 1024, "stop_strings": []},
+    "revision": "c0ffee",
+    "shown": {"fps": 12.0},
+    "computed": ["torch.float32", "sdpa", "5.9.0"],
+}
+
+
+def test_a_key_covers_every_setting() -> None:
+    key = response_key(SETTINGS)
+    assert key == response_key(dict(reversed(SETTINGS.items())))
+    changed = [SETTINGS | {name: "another"} for name in SETTINGS]
+    assert len({key, *map(response_key, changed)}) == 1 + len(SETTINGS)
+
+
+def test_another_run_finds_what_all_ranks_kept(tmp_path: Path) -> None:
+    for rank in (0, 1):
+        ResponseStore(tmp_path, rank).keep({f"key {rank}": SAID})
+    store = ResponseStore(tmp_path, rank=0)
+    assert [store.get(f"key {rank}") for rank in (0, 1, 2)] == [SAID, SAID, None]
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_line_cut_off_by_a_kill_costs_only_itself(tmp_path: Path, cut: int, caplog: pytest.LogCaptureFixture) -> None:
+    ResponseStore(tmp_path).keep({"first": SAID, "second": SAID})
+    path = tmp_path / "rank-0.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    with caplog.at_level(logging.WARNING):
+        again = ResponseStore(tmp_path)
+    assert (again.get("first"), again.get("second")) == (SAID, SAID if cut == 1 else None)
+    again.keep({"third": SAID})
+    last = ResponseStore(tmp_path)
+    assert (last.get("first"), last.get("third")) == (SAID, SAID)
+    assert ("cut off" in caplog.text) == (cut > 1)
+
+
+def test_any_text_comes_back_as_it_was(tmp_path: Path) -> None:
+    texts = ["", "\n", "\ud83c", "</answer>\u2028\x00", "é" * 5000]
+    ResponseStore(tmp_path).keep({str(n): Response(text, 1, 2) for n, text in enumerate(texts)})
+    store = ResponseStore(tmp_path)
+    assert [store.get(str(n)) for n in range(len(texts))] == [Response(text, 1, 2) for text in texts]
+
+
+def test_lines_of_another_form_are_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "rank-0.jsonl").write_text(json.dumps({"key": "k", "said": "B"}) + "\n[1]\n\n")
+    assert ResponseStore(tmp_path).get("k") is None
+
+
+def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = ResponseStore(None)
+    store.keep({"key": SAID})
+    assert store.get("key") == SAID
+    assert not list(tmp_path.iterdir())
