@@ -21,9 +21,8 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/shotbench data paint --out $(OUT)/shards
 	$(BIN)/shotbench tiny-model --out $(OUT)/tiny-qwen
-	$(BIN)/shotbench eval --tasks shotbench --data $(OUT)/shards --out $(OUT)/run --model qwen2_5_vl \
-	    --model_args pretrained=$(OUT)/tiny-qwen,device=cpu,device_map=cpu,min_pixels=3136 \
-	    --gen_kwargs max_new_tokens=1 --verbosity WARNING
+	$(BIN)/shotbench eval --tasks shotbench --data $(OUT)/shards --out $(OUT)/run --model shotvl \
+	    --model_args pretrained=$(OUT)/tiny-qwen,device=cpu --gen_kwargs max_new_tokens=1 --verbosity WARNING
 	@echo "An untrained model that says a letter: it scores chance, 25 % within the interval. More in $(OUT)/run."
 
 test: $(STAMP)

@@ -123,11 +123,8 @@ def _check_clip(encoded: bytes) -> Flaw | None:
     import av
 
     try:
-        # Titles in an old encoding are no reason to lose a clip.
-        options = {
-            "format_whitelist": CLIP_FORMATS,
-            "protocol_whitelist": "",
-        }  # as stream options, FLV would crash PyAV
+        # Titles in an old encoding are no reason to lose a clip. As `options`, FLV would crash PyAV.
+        options = {"format_whitelist": CLIP_FORMATS, "protocol_whitelist": ""}
         with av.open(BytesIO(encoded), metadata_errors="replace", container_options=options) as clip:
             if not clip.streams.video:
                 return Flaw(DefectKind.CLIP_WITHOUT_FRAMES, "no video stream")

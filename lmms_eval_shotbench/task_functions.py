@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 Doc = Mapping[str, Any]
 RESAMPLE_VARIABLE = "SHOTBENCH_RESAMPLE_CLIPS"  # set by `shotbench eval` for models that cannot be told a frame rate
-RESPONSES_VARIABLE = (
-    "SHOTBENCH_RESPONSES"  # set by it to a folder where a model may keep responses, to go on from there
-)
+RESPONSES_VARIABLE = "SHOTBENCH_RESPONSES"  # set by it to a folder where a model may keep responses as they come
 _undecoded: ContextVar[bool] = ContextVar("undecoded", default=False)
 
 

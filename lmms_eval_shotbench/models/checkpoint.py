@@ -39,6 +39,15 @@ class Checkpoint:
         """Where the model is."""
         return torch.device(self.model.device)
 
+    @property
+    def bytes_a_token(self) -> int:
+        """Memory a prompt's token takes at most while it is read: cache, activations of both towers, pixels."""
+        text, vision = self.model.config.get_text_config(), self.model.config.vision_config
+        cache = 2 * text.num_hidden_layers * text.num_key_value_heads * text.hidden_size // text.num_attention_heads
+        patches, pixels = self.patch_rule.merge**2, len(self.patch_rule.mean) * self.patch_rule.frames
+        tower = patches * (12 * vision.hidden_size + 2 * pixels * self.patch_rule.side**2)
+        return self.model.dtype.itemsize * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower)
+
     def batch(self, prompts: list[Prompt]) -> dict[str, torch.Tensor]:
         """Inputs of the model for these prompts, on its device."""
         padded = pad_batch(prompts, self.placeholders, self.position_rule)
@@ -54,8 +63,9 @@ def load_checkpoint(
     revision: str | None = None,
     dtype: str = "auto",
     attn_implementation: str | None = None,
+    device_map: str | None = None,
 ) -> Checkpoint:
-    """Load from a folder or the Hub.
+    """Load from a folder or the Hub, onto one device or, with `device_map="auto"`, over all GPUs.
 
     Raises:
         UnfitCheckpoint: another kind of model, or one whose clips would stand at wrong times.
@@ -73,10 +83,11 @@ def load_checkpoint(
         revision=revision,
         dtype=chosen_dtype(dtype, device),
         attn_implementation=attn_implementation or best_attention(device),
+        device_map=device_map or {"": str(device)},
     )
     processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
     checkpoint = Checkpoint(
-        model.to(device).eval(),
+        model.eval(),
         processor,
         getattr(config, "_commit_hash", None) or folder_digest(Path(pretrained)),
         PatchRule.of(processor),

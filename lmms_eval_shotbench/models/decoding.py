@@ -14,7 +14,6 @@ import torch
 WORTH_COMPACTING = 0.75  # of the rows still alive; below, copying the cache costs less than dragging the others along
 
 
-@torch.inference_mode()
 def answer_batch(
     model: Any, inputs: dict[str, torch.Tensor], max_new_tokens: int, stops: Any = None
 ) -> list[list[int]]:
@@ -30,16 +29,17 @@ def answer_batch(
     def loop(model: Any, input_ids: torch.Tensor, logits_processor: Any, stopping_criteria: Any, **given: Any) -> Any:
         return _greedy(model, inputs, logits_processor, stopping_criteria, given["past_key_values"])
 
-    return model.generate(  # type: ignore[no-any-return]
-        **inputs,
-        stopping_criteria=stops,
-        custom_generate=loop,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-    )
+    with torch.inference_mode():
+        return model.generate(  # type: ignore[no-any-return]
+            **inputs,
+            stopping_criteria=stops,
+            custom_generate=loop,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+        )
 
 
 def _greedy(
@@ -60,7 +60,7 @@ def _greedy(
             use_cache=True,
             logits_to_keep=1,
         )
-        scores = logits_processor(input_ids, output.logits[:, -1].float())
+        scores = logits_processor(input_ids, output.logits[:, -1].to(input_ids.device, torch.float32))
         chosen = scores.argmax(dim=-1, keepdim=True)
         input_ids = torch.cat([input_ids, chosen], dim=1)
         done = stopping_criteria(input_ids, scores).tolist()
@@ -73,7 +73,7 @@ def _greedy(
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions = positions.amax(dim=(0, 2), keepdim=True).expand(3, -1, 1) + 1
         if len(alive) <= WORTH_COMPACTING * len(rows):
-            kept = torch.tensor(alive, device=input_ids.device)
+            kept = torch.tensor(alive)  # on the CPU, from where it may index a cache spread over GPUs
             input_ids, mask, positions, chosen = input_ids[kept], mask[kept], positions[:, kept], chosen[kept]
             cache.batch_select_indices(kept)
             rows = [rows[place] for place in alive]

@@ -95,14 +95,14 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule) -> Patches:
 
     with Clip(encoded) as clip:
         indices = clip.sampled(shown.fps)
-        size = list(rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max))
-        grid = rule.grid(len(indices), *size, fps=len(indices) / clip.frames * clip.frame_rate)
+        height, width = rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max)
+        grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
         channels = 3
         values = torch.empty((grid.patches, channels * rule.frames * rule.side**2), dtype=torch.uint8)
         done = 0
         for frames in clip.read(indices):
             pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
-            scaled = resize(pictures, size, InterpolationMode.BICUBIC, antialias=True)
+            scaled = resize(pictures, [height, width], InterpolationMode.BICUBIC, antialias=True)
             if odd := -len(scaled) % rule.frames:
                 scaled = torch.cat([scaled, scaled[-1:].expand(odd, -1, -1, -1)])
             part = _cut(scaled, grid._replace(time=len(scaled) // rule.frames), rule, rule.frames)

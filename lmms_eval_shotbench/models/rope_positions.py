@@ -62,10 +62,7 @@ def prompt_positions(ids: torch.Tensor, grids: Sequence[Grid], rule: PositionRul
     start = 0
     for is_medium, length in _runs(ids, rule):
         while length > 0:
-            if is_medium:
-                part = _medium_positions(next(media), rule)
-            else:
-                part = torch.arange(length).expand(3, length)
+            part = _medium_positions(next(media), rule) if is_medium else torch.arange(length).expand(3, length)
             parts.append(part + start)
             start = int(parts[-1].max()) + 1
             length -= part.shape[1]

@@ -29,7 +29,6 @@ from lmms_eval_shotbench.task_functions import RESPONSES_VARIABLE, media_undecod
 logger = logging.getLogger(__name__)
 CPU_BATCH_TOKENS = 16_384
 MOST_BATCH_TOKENS = 131_072  # beyond it a GPU is no busier
-BYTES_A_TOKEN = 300_000  # of a 3B model in bfloat16: cache, activations of both towers, pixels
 
 
 class ShotVL(lmms):  # type: ignore[misc]
@@ -45,6 +44,7 @@ class ShotVL(lmms):  # type: ignore[misc]
         device: str | None = None,
         dtype: str = "auto",
         attn_implementation: str | None = None,
+        device_map: str | None = None,
         fps: float = CLIP_FPS,
         video_max_pixels: int = CLIP_MAX_PIXELS,
         min_pixels: int | None = None,
@@ -63,6 +63,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             device: as torch names it; the first GPU where there is one, and each rank its own.
             dtype: bfloat16 on a GPU and float32 on a CPU unless given.
             attn_implementation: flash_attention_2 where it is installed, else sdpa, unless given.
+            device_map: `auto` spreads a model that one GPU cannot hold over all of them; then start one rank only.
             fps: frames a second taken of a clip.
             video_max_pixels: of a frame of a clip.
             min_pixels: of a still; the processor's own limit unless given.
@@ -82,12 +83,13 @@ class ShotVL(lmms):  # type: ignore[misc]
             revision=revision,
             dtype=dtype,
             attn_implementation=attn_implementation,
+            device_map=device_map,
         )
         self._shown = _shown(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
         self._answerer = Answerer(
             self._checkpoint,
             self._shown,
-            int(batch_tokens or _fitting_tokens(self.device)),
+            int(batch_tokens or _fitting_tokens(self._checkpoint)),
             int(workers or _spare_cores()),
         )
         folder = responses or os.environ.get(RESPONSES_VARIABLE)
@@ -176,12 +178,12 @@ def _shown(
     )
 
 
-def _fitting_tokens(device: torch.device) -> int:
-    """Half of the free memory for batches; the rest is for what a prefill needs besides."""
-    if device.type != "cuda":
+def _fitting_tokens(checkpoint: Checkpoint) -> int:
+    """What half of the free memory holds; where that is too much after all, batches become smaller."""
+    if checkpoint.device.type != "cuda":
         return CPU_BATCH_TOKENS
-    free, _all = torch.cuda.mem_get_info(device)
-    return max(min(free // 2 // BYTES_A_TOKEN, MOST_BATCH_TOKENS), CPU_BATCH_TOKENS // 2)
+    free, _all = torch.cuda.mem_get_info(checkpoint.device)
+    return max(min(int(free) // 2 // checkpoint.bytes_a_token, MOST_BATCH_TOKENS), 1)
 
 
 def _spare_cores() -> int:
