@@ -16,6 +16,7 @@ import pytest
 
 pytestmark = pytest.mark.host
 torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 pytest.importorskip("lmms_eval")
 from lmms_eval.api.instance import Instance  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -307,6 +308,20 @@ def test_settings_that_greedy_decoding_cannot_follow_are_refused(setting: dict[s
 
 
 # -------------------------------------------------------------------------------------------------- the checkpoint
+
+
+@pytest.mark.parametrize(
+    "grids", [[[1, 4, 4]], [[1, 26, 18], [1, 8, 8], [1, 2, 30]], [[9, 24, 44], [2, 10, 6]]], ids=str
+)
+def test_attention_by_length_sees_what_transformers_attention_sees(
+    loaded: Checkpoint, talkative: Path, grids: list[list[int]]
+) -> None:
+    theirs = transformers.AutoModelForImageTextToText.from_pretrained(talkative, dtype=torch.float32)
+    grid = torch.tensor(grids)
+    pixels = torch.randn(int(grid.prod(dim=1).sum()), 3 * 2 * 14 * 14, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        seen = [model.model.visual(pixels, grid).pooler_output for model in (loaded.model, theirs)]
+    torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-6)
 
 
 def test_a_checkpoint_of_another_kind_is_refused_with_the_way_out(tmp_path: Path) -> None:

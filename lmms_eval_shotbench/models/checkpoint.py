@@ -12,6 +12,7 @@ import torch
 from lmms_eval_shotbench.models.decoding import answer_batch
 from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Prompt, pad_batch, vision_inputs
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, time_positions
+from lmms_eval_shotbench.models.vision_windows import attend_by_length
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MODEL_TYPE = "qwen2_5_vl"
@@ -46,7 +47,7 @@ class Checkpoint:
         cache = 2 * text.num_hidden_layers * text.num_key_value_heads * text.hidden_size // text.num_attention_heads
         patches, pixels = self.patch_rule.merge**2, len(self.patch_rule.mean) * self.patch_rule.frames
         tower = patches * (12 * vision.hidden_size + 2 * pixels * self.patch_rule.side**2)
-        return self.model.dtype.itemsize * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower)
+        return int(self.model.dtype.itemsize) * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower)
 
     def batch(self, prompts: list[Prompt]) -> dict[str, torch.Tensor]:
         """Inputs of the model for these prompts, on its device."""
@@ -78,13 +79,16 @@ def load_checkpoint(
             f"{pretrained} is a {config.model_type}; shotvl runs {MODEL_TYPE} checkpoints. "
             "Run others by their own name in lmms-eval, such as --model qwen3_vl"
         )
+    attention = attn_implementation or best_attention(device)
     model = AutoModelForImageTextToText.from_pretrained(
         pretrained,
         revision=revision,
         dtype=chosen_dtype(dtype, device),
-        attn_implementation=attn_implementation or best_attention(device),
+        attn_implementation=attention,
         device_map=device_map or {"": str(device)},
     )
+    if attention == "sdpa":
+        attend_by_length(model)
     processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
     checkpoint = Checkpoint(
         model.eval(),
