@@ -47,7 +47,7 @@ class Checkpoint:
         cache = 2 * text.num_hidden_layers * text.num_key_value_heads * text.hidden_size // text.num_attention_heads
         patches, pixels = self.patch_rule.merge**2, len(self.patch_rule.mean) * self.patch_rule.frames
         tower = patches * (12 * vision.hidden_size + 2 * pixels * self.patch_rule.side**2)
-        return int(self.model.dtype.itemsize) * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower)
+        return int(self.model.dtype.itemsize * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower))
 
     def batch(self, prompts: list[Prompt]) -> dict[str, torch.Tensor]:
         """Inputs of the model for these prompts, on its device."""
