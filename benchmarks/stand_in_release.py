@@ -26,7 +26,8 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 REAL_DATA = Path(__file__).resolve().parents[1] / "../shared/data"
-CLIP_FPS, CLIP_SIZE = 24, (640, 360)
+CLIP_FPS = 24
+CLIP_QUALITY = {"crf": "30", "threads": "1"}
 BASES = 8  # blurred noise pictures a worker draws once; every medium is one of them, shifted and tinted
 GRAIN = 6.0  # standard deviation of the noise; gives a JPEG of 1280x720 about 200 KB
 JPEG_QUALITY = 88
@@ -45,6 +46,8 @@ class Look(NamedTuple):
 
     still_size: tuple[int, int] = (1280, 720)
     clip_seconds: tuple[float, float] = (2.0, 8.0)
+    clip_size: tuple[int, int] = (640, 360)
+    clip_preset: str = "ultrafast"  # of x264; slower ones take longer to decode, too
 
 
 def make_release(questions: Path, out: Path, look: Look, limit: int | None = None, show: bool = True) -> int:
@@ -126,10 +129,10 @@ def _draw_clip(drawing: Drawing, look: Look) -> bytes:
     import numpy
 
     seconds = random.Random(drawing.number).uniform(*look.clip_seconds)
-    picture, stream = numpy.asarray(_picture(drawing, CLIP_SIZE)), io.BytesIO()
+    picture, stream = numpy.asarray(_picture(drawing, look.clip_size)), io.BytesIO()
     with av.open(stream, "w", format="mp4") as clip:
-        track = clip.add_stream("libx264", rate=CLIP_FPS, options={"preset": "ultrafast", "crf": "30", "threads": "1"})
-        track.width, track.height, track.pix_fmt = *CLIP_SIZE, "yuv420p"
+        track = clip.add_stream("libx264", rate=CLIP_FPS, options={"preset": look.clip_preset} | CLIP_QUALITY)
+        track.width, track.height, track.pix_fmt = *look.clip_size, "yuv420p"
         for number in range(round(seconds * CLIP_FPS)):
             frame = av.VideoFrame.from_ndarray(numpy.roll(picture, 2 * number, axis=1), format="rgb24")
             clip.mux(track.encode(frame))

@@ -189,5 +189,7 @@ def time_position_warning(model: str) -> str:
         return ""
     return (
         f"transformers {installed} gives all frames of a {CLIP_FPS:g}-fps clip one time position in Qwen2.5-VL, "
-        "so a clip loses its time axis; use transformers {}.{} or newer".format(*FIRST_RIGHT_TRANSFORMERS)
+        "so a clip loses its time axis; use --model shotvl, or transformers {}.{} or newer".format(
+            *FIRST_RIGHT_TRANSFORMERS
+        )
     )

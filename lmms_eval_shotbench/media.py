@@ -28,7 +28,7 @@ class BrokenMedium(ValueError):
 
 
 def open_still(encoded: bytes) -> Image:
-    """Decode a still to RGB, at its own size.
+    """Decode a still to RGB, at its own size; what is transparent becomes white, as in qwen_vl_utils.
 
     Raises:
         BrokenMedium: no picture, cut off, or larger than 100 megapixels.
@@ -40,7 +40,9 @@ def open_still(encoded: bytes) -> Image:
             width, height = picture.size
             if width * height > MAX_PICTURE_PIXELS:
                 raise ValueError(f"{width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
-            return picture.convert("RGB")
+            if picture.mode != "RGBA":
+                return picture.convert("RGB")
+            return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BrokenMedium(f"still cannot be decoded: {error}") from error
 

@@ -87,5 +87,6 @@ def _stored(shown: Any, kind: MediaKind) -> StoredMedium:
         with path.open("rb") as stream:
             return StoredMedium(kind, hashlib.file_digest(stream, "sha256").hexdigest(), path.read_bytes)
     encoded = io.BytesIO()
-    shown.convert("RGB").save(encoded, "PNG", compress_level=1)  # without loss, so it is the same picture
+    picture = shown if shown.mode == "RGBA" else shown.convert("RGB")
+    picture.save(encoded, "PNG", compress_level=1)  # without loss, so it is the same picture
     return StoredMedium(kind, hashlib.sha256(encoded.getvalue()).hexdigest(), encoded.getvalue)

@@ -1,8 +1,8 @@
 """What Qwen2.5-VL is shown: pictures and frames at the protocol's size, cut into patches; prompts padded into batches.
 
-The sizes and the resampling are those of qwen_vl_utils followed by the checkpoint's own processor, which the official
-script uses, and the numbers the vision tower gets are bit for bit the same. Patches stay bytes until they are on the
-model's device, a quarter of the memory and of the copying.
+The sizes are those of qwen_vl_utils followed by the checkpoint's own processor, which the official script uses, and the
+numbers the vision tower gets are bit for bit the same. Patches stay bytes until they are on the model's device: a
+quarter of the memory and of the copying. How pictures are scaled is in `scaling.py`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import torch
 from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, Clip, clip_header, sampled_frames
 from lmms_eval_shotbench.media import still_size
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
+from lmms_eval_shotbench.models.scaling import EXACT, scaled_frames, scaled_still
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils: smaller frames are scaled up to it
+CHANNELS = 3
 PLAIN_TEXT = 0  # position of padding; masked, so any value does
 
 
@@ -33,6 +35,7 @@ class Shown(NamedTuple):
     clip_min: int = CLIP_MIN_PIXELS
     clip_max: int = CLIP_MAX_PIXELS
     fps: float = CLIP_FPS
+    scaling: str = EXACT
 
 
 class Patches(NamedTuple):
@@ -80,43 +83,46 @@ class PatchRule:
 
 
 def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
-    """Scale a still as qwen_vl_utils does and cut it; it is one frame, which the device repeats to fill a patch."""
-    import numpy
-
+    """Scale a still and cut it; it is one frame, which the device repeats to fill a patch."""
     height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
-    pixels = torch.from_numpy(numpy.array(picture.resize((width, height))))
     grid = rule.grid(1, height, width)
-    return Patches(MediaKind.STILL, _cut(pixels.permute(2, 0, 1)[None], grid, rule, frames=1), grid)
+    values = torch.empty((grid.patches, CHANNELS * rule.side**2), dtype=torch.uint8)
+    _cut(scaled_still(picture, height, width, shown.scaling), values, grid, rule, frames=1)
+    return Patches(MediaKind.STILL, values, grid)
 
 
 def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule) -> Patches:
     """Decode the protocol's frames, a few at a time, scale and cut them; raises `BrokenMedium`."""
-    from torchvision.transforms.functional import InterpolationMode, resize
-
     with Clip(encoded) as clip:
         indices = clip.sampled(shown.fps)
         height, width = rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max)
         grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
-        channels = 3
-        values = torch.empty((grid.patches, channels * rule.frames * rule.side**2), dtype=torch.uint8)
-        done = 0
+        values = torch.empty((grid.patches, CHANNELS * rule.frames * rule.side**2), dtype=torch.uint8)
+        rest = values
         for frames in clip.read(indices):
-            pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
-            scaled = resize(pictures, [height, width], InterpolationMode.BICUBIC, antialias=True)
-            if odd := -len(scaled) % rule.frames:
-                scaled = torch.cat([scaled, scaled[-1:].expand(odd, -1, -1, -1)])
-            part = _cut(scaled, grid._replace(time=len(scaled) // rule.frames), rule, rule.frames)
-            values[done : done + len(part)] = part
-            done += len(part)
+            scaled = scaled_frames(frames, height, width, shown.scaling)
+            if missing := -len(scaled) % rule.frames:
+                scaled = torch.cat([scaled, scaled[-1:].expand(missing, -1, -1, -1)])
+            part = grid._replace(time=len(scaled) // rule.frames)
+            _cut(scaled, rest[: part.patches], part, rule, rule.frames)
+            rest = rest[part.patches :]
     return Patches(MediaKind.CLIP, values, grid)
 
 
-def _cut(pictures: torch.Tensor, grid: Grid, rule: PatchRule, frames: int) -> torch.Tensor:
-    """Bytes (frames, channels, height, width) to (patches, values): tokens in rows, the patches of a token together."""
+def _cut(pictures: torch.Tensor, values: torch.Tensor, grid: Grid, rule: PatchRule, frames: int) -> None:
+    """Copy bytes (frames, channels, height, width) to (patches, values): tokens by rows, a token's patches together.
+
+    Bytes are moved in pairs where a patch's side is even, which takes half the time.
+    """
+    import numpy
+
+    unit = numpy.uint8 if rule.side % 2 else numpy.uint16
+    side = rule.side // numpy.dtype(unit).itemsize
     rows, columns = grid.height // rule.merge, grid.width // rule.merge
-    channels, merge, side = pictures.shape[1], rule.merge, rule.side
-    parts = pictures.reshape(-1, frames, channels, rows, merge, side, columns, merge, side)
-    return parts.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(grid.patches, -1)
+    parts = pictures.numpy().view(unit)
+    parts = parts.reshape(-1, frames, CHANNELS, rows, rule.merge, rule.side, columns, rule.merge, side)
+    parts = parts.transpose(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    numpy.copyto(values.numpy().view(unit).reshape(parts.shape), parts)
 
 
 def still_tokens(encoded: bytes, shown: Shown, rule: PatchRule) -> int:
@@ -172,16 +178,22 @@ def vision_inputs(
     for kind, (values_name, grid_name) in named.items():
         ours = [one for one in media if one.kind is kind]
         if ours:
-            inputs[values_name] = torch.cat([_normalised(one.values, rule, device, dtype) for one in ours])
+            inputs[values_name] = _normalised([one.values for one in ours], rule, device, dtype)
             inputs[grid_name] = torch.tensor([one.grid[:3] for one in ours], device=device)
     return inputs
 
 
-def _normalised(values: torch.Tensor, rule: PatchRule, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def _normalised(
+    media: Sequence[torch.Tensor], rule: PatchRule, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
     """Bytes to what the processor would give: minus mean, by deviation, in float32 and then in the model's type."""
-    channels = len(rule.mean)
-    frames = values.shape[1] // (channels * rule.side**2)
-    shaped = values.to(device, non_blocking=True).view(-1, channels, frames, rule.side**2).float()
+    area = rule.side**2
+    patches = sum(map(len, media))
+    normal = torch.empty((patches, CHANNELS, rule.frames, area), dtype=dtype, device=device)
     mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
-    scaled = shaped.sub_(mean).div_(std).to(dtype)
-    return scaled.expand(-1, -1, rule.frames, -1).reshape(len(values), -1)
+    rest = normal
+    for values in media:
+        bytes_ = values.to(device, non_blocking=True).view(len(values), CHANNELS, -1, area)
+        rest[: len(values)] = bytes_.float().sub_(mean).div_(std)  # the one frame of a still goes into all of a patch
+        rest = rest[len(values) :]
+    return normal.view(patches, -1)

@@ -1,0 +1,265 @@
+"""Measure `--model shotvl` against a plain loop on the same checkpoint and items, and against what no code could beat.
+
+    python benchmarks/evaluate.py [--shards DIR] [--stills 200] [--clips 40] [--new-tokens 64] [--json]
+
+Everything happens in one run on the CPU in float32, each side in a process of its own:
+
+  plain   `plain_loop.py`: one item at a time, as ShotBench's reference script does it
+  shotvl  `generate_until` of our model: planning, media in threads, batches
+  bound   the same batches with all media prepared before the clock starts, which stands still except in forward passes
+  media   no model: our decoding and preprocessing, and raw decoding alone of the same media in as many threads (PIL
+          for stills, of which decord opens none; decord for all frames of clips, from bytes or paths, what is quicker);
+          `_quick` is `--model_args scaling=transformers`
+
+The clock runs from the first item to the last answer; imports, loading and a warm-up of two items come before. All
+answers must be equal, or the exit status is 1; one question asked about several media shows that they depend on the
+medium. What both are given is in `evaluate_setting.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, ParamSpec
+from unittest.mock import patch
+
+import psutil
+from evaluate_setting import MAX_PIXELS, MIN_PIXELS, Setting, Value, prepare
+from machine import Figures, figure, machine, print_figure, print_json
+from plain_loop import STYLE, PlainLoop, decode_clip, decode_still
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.models.scaling import EXACT, SCALINGS
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.shards import ShardFolder, StoredMedium
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+ROUNDS = 3  # of each decoder, taking turns
+SAME_QUESTION = {MediaKind.STILL: 8, MediaKind.CLIP: 4}  # media that one question is asked about
+Given = ParamSpec("Given")
+Answers = dict[str, str]  # by item
+
+
+class Run(NamedTuple):
+    """One side's run."""
+
+    answers: Answers
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    loaded_mb: float  # held before the first item
+
+
+class Bound(NamedTuple):
+    """Forward passes alone, and the answers to one question about several media."""
+
+    answers: Answers
+    seconds: float
+    same_question: Answers
+
+
+def alone(function: Callable[Given, Value], *args: Given.args, **kwargs: Given.kwargs) -> Value:
+    """Call in a fresh process: the most memory it ever held is then the function's own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *args, **kwargs).result()
+
+
+def run_plain(setting: Setting) -> Run:
+    """One item at a time."""
+    return _timed(setting, PlainLoop(setting.checkpoint, setting.files).answers)
+
+
+def run_shotvl(setting: Setting) -> Run:
+    """The model as lmms-eval calls it."""
+    return _timed(setting, ShotVLSide(setting).answers)
+
+
+def _timed(setting: Setting, answers: Callable[[Sequence[QAItem], int], Answers]) -> Run:
+    loaded = psutil.Process().memory_info().rss / 1e6
+    _warm_up(setting, answers)
+    begin, cpu = time.perf_counter(), time.process_time()
+    found = answers(setting.items, setting.new_tokens)
+    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
+    return Run(found, seconds, cpu_seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, loaded)
+
+
+def _warm_up(setting: Setting, answers: Callable[[Sequence[QAItem], int], Answers]) -> None:
+    """Ask about one still and one clip, for a number of tokens that no kept response has."""
+    answers([setting.of_kind(kind)[0] for kind in MediaKind], setting.new_tokens + 1)
+
+
+class ShotVLSide:
+    """`--model shotvl` with requests as lmms-eval makes them."""
+
+    def __init__(self, setting: Setting) -> None:
+        from lmms_eval_shotbench.models.shotvl import ShotVL
+
+        self._folder = ShardFolder(setting.shards)
+        self._model = ShotVL(str(setting.checkpoint), device="cpu", workers=setting.workers)
+
+    def answers(self, items: Sequence[QAItem], new_tokens: int) -> Answers:
+        """Ask for all at once."""
+        from lmms_eval.api.instance import Instance
+
+        self._model.task_dict = {"shotbench": {"test": items}}
+        requests = []
+        for number in range(len(items)):
+            arguments = ("", self._messages, {"max_new_tokens": new_tokens}, number, "shotbench", "test")
+            about = {"task": "shotbench", "doc_id": number, "repeats": 1}
+            requests.append(Instance("generate_until", arguments, number, about))
+        results = self._model.generate_until(requests)
+        return {item.item_id: result.text for item, result in zip(items, results, strict=True)}
+
+    def stored(self, item: QAItem) -> StoredMedium:
+        """An item's medium as tasks hand it over."""
+        return StoredMedium.of(item.media_kind, item.media_sha256, lambda: self._folder.media(item.item_id))
+
+    def _messages(self, item: QAItem) -> list[dict[str, Any]]:
+        kind = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}[item.media_kind]
+        return prompts.messages(item, STYLE, [{"type": kind, "url": self.stored(item)}])
+
+
+def run_bound(setting: Setting) -> Bound:
+    """Answer from prepared media and time the forward passes only."""
+    from lmms_eval_shotbench.models import answering, decoding
+
+    side, prepare_one, forward, spent = ShotVLSide(setting), _ours(setting), decoding.answer_batch, [0.0]
+    with ThreadPoolExecutor(setting.workers) as threads:
+        made = threads.map(
+            lambda item: prepare_one(item.media_kind, setting.files[item.item_id].read_bytes()), setting.items
+        )
+        ready = dict(zip((side.stored(item).sha256 for item in setting.items), made, strict=True))
+
+    def timed_forward(*args: Any, **kwargs: Any) -> Any:
+        begin = time.perf_counter()
+        rows = forward(*args, **kwargs)
+        spent[0] += time.perf_counter() - begin
+        return rows
+
+    with (
+        patch.object(answering.Answerer, "_patches", lambda _self, medium: ready[medium.sha256]),
+        patch.object(answering, "answer_batch", timed_forward),
+    ):
+        _warm_up(setting, side.answers)
+        spent[0] = 0.0
+        found = side.answers(setting.items, setting.new_tokens)
+        seconds = spent[0]
+        first, some = (
+            setting.items[0],
+            [item for kind, n in SAME_QUESTION.items() for item in setting.of_kind(kind)[:n]],
+        )
+        asked = [replace(item, question=first.question, options=first.options) for item in some]
+        return Bound(found, seconds, side.answers(asked, setting.new_tokens))
+
+
+def _ours(setting: Setting, scaling: str = EXACT) -> Callable[[MediaKind, bytes], Any]:
+    """What `shotvl` does with a medium before the model sees it."""
+    from transformers import AutoProcessor
+
+    from lmms_eval_shotbench.media import open_still
+    from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Shown, clip_patches, still_patches
+
+    shown = Shown(MIN_PIXELS, MAX_PIXELS, scaling=scaling)
+    rule = PatchRule.of(AutoProcessor.from_pretrained(setting.checkpoint))
+
+    def prepare_one(kind: MediaKind, encoded: bytes) -> Patches:
+        if kind is MediaKind.CLIP:
+            return clip_patches(encoded, shown, rule)
+        return still_patches(open_still(encoded), shown, rule)
+
+    return prepare_one
+
+
+def run_media(setting: Setting) -> dict[MediaKind, dict[str, float]]:
+    """Seconds a medium: the median of some rounds in which ours and raw decoding take turns."""
+    exact, quick = (_ours(setting, scaling) for scaling in SCALINGS)
+    raw = {MediaKind.STILL: decode_still, MediaKind.CLIP: decode_clip}
+    seconds = {}
+    for kind in MediaKind:
+        paths = [setting.files[item.item_id] for item in setting.of_kind(kind)]
+        encoded = [path.read_bytes() for path in paths]
+        sides: dict[str, tuple[Callable[[Any], Any], Sequence[Any]]] = {
+            "ours": (partial(exact, kind), encoded),
+            "ours with scaling=transformers": (partial(quick, kind), encoded),
+            "raw from bytes": (raw[kind], encoded),
+            "raw from paths": (raw[kind], paths),
+        }
+        rounds = [{name: _each(*side, setting.workers) for name, side in sides.items()} for _ in range(1 + ROUNDS)]
+        seconds[kind] = {name: median(one[name] for one in rounds[1:]) for name in sides}  # the first warms up
+    return seconds
+
+
+def _each(decode: Callable[[Any], Any], media: Sequence[Any], workers: int) -> float:
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(workers) as threads:
+        deque(threads.map(decode, media), maxlen=0)
+    return (time.perf_counter() - begin) / len(media)
+
+
+def compare(setting: Setting) -> tuple[Figures, str]:
+    """Run all sides and print what they did; the second value names the first answer that differs."""
+    plain, ours, bound = alone(run_plain, setting), alone(run_shotvl, setting), alone(run_bound, setting)
+    count, answers = len(setting.items), plain.answers
+    equal = sum(answers[key] == text for key, text in ours.answers.items())
+    print(f"answers: {equal} of {count} equal, {len(set(answers.values()))} of them distinct")
+    print(f"one question about {len(bound.same_question)} media: {len(set(bound.same_question.values()))} answers")
+    rows = {
+        "wall": (ours.seconds, plain.seconds, f"items/s {count / ours.seconds:.2f} and {count / plain.seconds:.2f}"),
+        "wall_cpu": (ours.cpu_seconds, plain.cpu_seconds, "processor time"),
+        "peak_memory": (ours.peak_mb, plain.peak_mb, f"MB; loaded {ours.loaded_mb:,.0f} and {plain.loaded_mb:,.0f}"),
+        "bound": (ours.seconds, bound.seconds, f"forward passes: {100 * bound.seconds / ours.seconds:.0f} % of wall"),
+    }
+    figures = {name: figure(*costs) for name, (*costs, _) in rows.items()}
+    for name, (_, _, remark) in rows.items():
+        print_figure(name, figures[name], remark)
+    for kind, seconds in alone(run_media, setting).items():
+        exact, quick, *raw = seconds.values()
+        for name, ours_s in ((f"{kind.value}_decode", exact), (f"{kind.value}_decode_quick", quick)):
+            figures[name] = values = figure(ours_s, min(raw))
+            print_figure(name, values, f"s a medium; {1 / ours_s:,.1f} a second, {100 * values['ratio']:.0f} % of raw")
+    return figures, _first_difference(answers, {"shotvl": ours.answers, "bound": bound.answers})
+
+
+def _first_difference(expected: Answers, sides: dict[str, Answers]) -> str:
+    for name, answers in sides.items():
+        for key, text in expected.items():
+            if answers[key] != text:
+                return f"{key}: plain loop {text!r}, {name} {answers[key]!r}"
+    return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--shards", type=Path, help="take items from these; without it some are drawn")
+    parser.add_argument("--stills", type=int, default=200, help="default: 200")
+    parser.add_argument("--clips", type=int, default=40, help="default: 40")
+    parser.add_argument("--new-tokens", type=int, default=64, help="of an answer (default: 64)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
+    args = parser.parse_args(arguments)
+    wanted = {MediaKind.STILL: max(args.stills, 1), MediaKind.CLIP: max(args.clips, 1)}
+    with tempfile.TemporaryDirectory(prefix="evaluate-benchmark-") as folder:
+        setting = alone(prepare, Path(folder), args.shards, wanted, args.new_tokens)
+        about = f"{len(setting.items)} items, up to {args.new_tokens} new tokens, {setting.workers} threads for media"
+        print(f"{machine()}\n{about}; seconds from the first item to the last answer; theirs is the plain loop")
+        figures, difference = compare(setting)
+    if difference:
+        print(f"ANSWERS DIFFER. {difference}")
+    if args.json:
+        print_json(figures)
+    return 1 if difference else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What both sides of `evaluate.py` are given: items, their media as shards and as files, and a checkpoint.
+
+Media are drawn where no shards are given: stills of 1280x720, clips of 1280x720, 24 frames a second and 2 to 8 seconds,
+about as long to decode as film. The checkpoint is the tiny random Qwen2.5-VL with the size limits of the released ones,
+free to say any token, and its attention sharpened: answers then depend on the medium and on where its tokens stand.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.shards import ShardFolder
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+MIN_PIXELS, MAX_PIXELS = 3136, 12_845_056  # of the released checkpoints
+SHARPER = 6.0  # factor on queries and keys; the random model's attention is otherwise nearly the same everywhere
+Value = TypeVar("Value")
+
+
+class Setting(NamedTuple):
+    """What every side is given."""
+
+    shards: Path
+    files: dict[str, Path]  # the same media as files, by item
+    checkpoint: Path
+    items: list[QAItem]
+    new_tokens: int
+    workers: int
+
+    def of_kind(self, kind: MediaKind) -> list[QAItem]:
+        """Items about stills, or about clips."""
+        return [item for item in self.items if item.media_kind is kind]
+
+
+def prepare(work: Path, shards: Path | None, wanted: dict[MediaKind, int], new_tokens: int) -> Setting:
+    """Draw media where no shards are given; spread the items over them; write media as files, as a release has them."""
+    shards = shards or _stand_in(work, wanted)
+    folder = ShardFolder(shards)
+    by_kind = {kind: [item for item in folder.items() if item.media_kind is kind] for kind in wanted}
+    items = [item for kind, count in wanted.items() for item in spread(by_kind[kind], count)]
+    files = {item.item_id: work / f"{n}{Path(item.media_path).suffix}" for n, item in enumerate(items)}
+    for key, path in files.items():
+        path.write_bytes(folder.media(key))
+    _make_checkpoint(work / "checkpoint")
+    return Setting(shards, files, work / "checkpoint", items, new_tokens, len(os.sched_getaffinity(0)))
+
+
+def _stand_in(work: Path, wanted: dict[MediaKind, int]) -> Path:
+    from stand_in_release import Look, make_release, real_questions
+
+    head, *lines = real_questions().read_text(encoding="utf-8").splitlines(keepends=True)
+    items = list(map(QAItem.from_release_row, csv.DictReader([head, *lines], delimiter="\t")))
+    chosen = []
+    for kind, count in wanted.items():
+        chosen += spread([line for item, line in zip(items, lines, strict=True) if item.media_kind is kind], count)
+    questions, release, shards = work / "questions.tsv", work / "release", work / "shards"
+    questions.write_text("".join([head, *chosen]), encoding="utf-8")
+    make_release(questions, release, Look(clip_size=(1280, 720), clip_preset="fast"), show=False)
+    shotbench = str(Path(sys.executable).with_name("shotbench"))
+    command = [shotbench, "data", "import-shotbench", str(release), "--out", str(shards)]
+    subprocess.run(command, check=True, capture_output=True)
+    return shards
+
+
+def spread(values: Sequence[Value], count: int) -> list[Value]:
+    count = min(count, len(values))
+    return [values[number * len(values) // count] for number in range(count)]
+
+
+def _make_checkpoint(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
+
+    make_tiny_qwen(folder)
+    path = folder / "generation_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({name: settings[name] for name in settings if not name.endswith("suppress_tokens")}))
+    path = folder / "processor_config.json"
+    settings = json.loads(path.read_text())
+    for part in ("image_processor", "video_processor"):
+        settings[part]["size"] = {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS}
+    path.write_text(json.dumps(settings))
+    weights = load_file(folder / "model.safetensors")
+    sharper = {name: SHARPER * values for name, values in weights.items() if "q_proj" in name or "k_proj" in name}
+    save_file(weights | sharper, folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,0 +1,97 @@
+"""What `evaluate.py` compares with: ShotBench's way of asking, one item at a time, and plain decoding of media.
+
+The loop opens a medium with qwen_vl_utils (12 frames a second and 360x640 pixels for clips), calls the checkpoint's
+processor, `generate` greedily, and decodes, as the reference script does. It is written by us. It gets one help: the
+positions of a prompt are ours (`rope_positions.py`), because those of transformers 5.9.0 put all frames of a 12-fps
+clip at one time, and answers could not be compared. Its media are files, as in the release; decord decodes clips.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+STYLE = prompts.REASONING
+os.environ["FORCE_QWENVL_VIDEO_READER"] = "decord"  # qwen_vl_utils reads it when it is imported
+
+
+class PlainLoop:
+    """A checkpoint on the CPU in float32, and the files of the media by item."""
+
+    def __init__(self, checkpoint: Path, files: Mapping[str, Path]) -> None:
+        import decord  # noqa: F401  (imported later, it would be timed)
+        import qwen_vl_utils
+        import torch
+        from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+        self._fetch = qwen_vl_utils.process_vision_info
+        self._processor = AutoProcessor.from_pretrained(checkpoint)
+        self._model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
+        self._files = files
+
+    def answers(self, items: Sequence[QAItem], new_tokens: int) -> dict[str, str]:
+        """Answer one item after the other."""
+        from tqdm import tqdm
+
+        return {item.item_id: self._answer(item, new_tokens) for item in tqdm(items, "plain loop", disable=None)}
+
+    def _answer(self, item: QAItem, new_tokens: int) -> str:
+        messages = prompts.messages(item, STYLE, [self._medium(item)])
+        text = self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        images, videos, settings = self._fetch(messages, return_video_kwargs=True)
+        fps = settings.pop("fps")  # as sampled, of each clip; the processor would use it for positions only
+        inputs = self._processor(
+            text=[text], images=images, videos=videos, padding=True, return_tensors="pt", **settings
+        )
+        generated = self._model.generate(
+            **inputs, position_ids=self._positions(inputs, *fps), max_new_tokens=new_tokens, do_sample=False
+        )
+        said = generated[:, inputs["input_ids"].shape[1] :]
+        decoded = self._processor.batch_decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(decoded[0])
+
+    def _medium(self, item: QAItem) -> dict[str, Any]:
+        path = str(self._files[item.item_id])
+        if item.media_kind is MediaKind.STILL:
+            return {"type": "image", "image": path}
+        return {"type": "video", "video": path, "fps": CLIP_FPS, "max_pixels": CLIP_MAX_PIXELS}
+
+    def _positions(self, inputs: Mapping[str, Any], fps: float = 0.0) -> Any:
+        """Place in the text, time, row, column: (4, 1, length); `generate` counts on from the last token's."""
+        import torch
+
+        from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions
+
+        config, vision = self._model.config, self._model.config.vision_config
+        media_tokens = frozenset((config.image_token_id, config.video_token_id))
+        rule = PositionRule(
+            media_tokens, vision.spatial_merge_size, vision.tokens_per_second, vision.temporal_patch_size
+        )
+        patches, height, width = inputs["video_grid_thw" if fps else "image_grid_thw"][0].tolist()
+        rows = prompt_positions(inputs["input_ids"][0], [Grid(patches, height, width, fps)], rule)
+        return torch.cat([torch.arange(rows.shape[1])[None], rows])[:, None]
+
+
+def decode_still(source: bytes | Path) -> None:
+    """Decode to pixels with PIL and do nothing with them."""
+    from PIL import Image
+
+    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        picture.load()
+
+
+def decode_clip(source: bytes | Path) -> None:
+    """Decode every frame with decord, in this thread, one after the other."""
+    import decord
+
+    reader = decord.VideoReader(BytesIO(source) if isinstance(source, bytes) else str(source), num_threads=1)
+    for _ in range(len(reader)):
+        reader.next()
