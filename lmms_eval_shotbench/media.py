@@ -40,6 +40,9 @@ def open_still(encoded: bytes) -> Image:
             width, height = picture.size
             if width * height > MAX_PICTURE_PIXELS:
                 raise ValueError(f"{width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
+            if picture.mode == "RGB":
+                picture.load()
+                return picture  # `convert` would copy it
             if picture.mode != "RGBA":
                 return picture.convert("RGB")
             return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

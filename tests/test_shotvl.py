@@ -134,6 +134,18 @@ def test_greedy_answers_are_those_of_transformers_own_generate(loaded: Checkpoin
         assert answer.input_tokens == inputs["input_ids"].shape[1]
 
 
+def test_threads_for_media_take_one_core_each_and_leave_the_model_its_own() -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        threads = answering.media_threads(3)
+        assert torch.get_num_threads() == 2
+        assert {future.result() for future in [threads.submit(torch.get_num_threads) for _ in range(9)]} == {1}
+        threads.shutdown()
+    finally:
+        torch.set_num_threads(usual)
+
+
 # ------------------------------------------------------------------------------------------- what must not end a run
 
 

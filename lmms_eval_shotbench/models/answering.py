@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier
 from typing import Any, NamedTuple
 
 import torch
@@ -59,14 +60,13 @@ class Answerer:
         """`batch_tokens` bounds rows x (longest prompt + new tokens) of a batch; `workers` threads prepare media."""
         self._checkpoint = checkpoint
         self._shown = shown
-        self._workers = workers
+        self._threads = media_threads(workers)
         self._batch_tokens = batch_tokens  # lowered when memory runs out
 
     def plan(self, chats: Sequence[Chat]) -> Plan:
         """Read the header of every medium; one that has none is a failure of its chats."""
         media = {medium.sha256: medium for chat in chats for medium in chat.media}
-        with ThreadPoolExecutor(self._workers) as threads:
-            sizes = dict(zip(media, threads.map(self._tokens_or_failure, media.values()), strict=True))
+        sizes = dict(zip(media, self._threads.map(self._tokens_or_failure, media.values()), strict=True))
         ids = self._token_ids(chats)
         prompts, failed = [], dict[int, Answer]()
         for place, chat in enumerate(chats):
@@ -86,7 +86,7 @@ class Answerer:
         """Yield answers by place in the planned chats, a batch at a time, longest prompts first."""
         yield plan.failed
         batches = plan_batches(plan.prompts, self._batch_tokens, plan.how.max_new_tokens)
-        lookahead = Lookahead(lambda key: self._patches(plan.media[key]), self._workers, self._batch_tokens)
+        lookahead = Lookahead(lambda key: self._patches(plan.media[key]), self._threads, self._batch_tokens)
         for batch, ready in lookahead.run(batches):
             yield from self._in_memory(batch, plan, ready)
 
@@ -160,6 +160,28 @@ class Answerer:
         if medium.kind is MediaKind.CLIP:
             return clip_patches(medium.read(), self._shown, rule)
         return still_patches(open_still(medium.read()), self._shown, rule)
+
+
+def media_threads(workers: int) -> ThreadPoolExecutor:
+    """Threads in which an operation of torch takes one core: otherwise each of them would take all.
+
+    torch keeps that number for each thread, from the moment it first computes there; the caller's own stays as it was.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        threads = ThreadPoolExecutor(workers, thread_name_prefix="media")
+        all_started = Barrier(workers)
+        for started in [threads.submit(_start, all_started) for _ in range(workers)]:
+            started.result()
+    finally:
+        torch.set_num_threads(usual)
+    return threads
+
+
+def _start(all_started: Barrier) -> None:
+    all_started.wait()
+    torch.get_num_threads()
 
 
 def _stops(tokenizer: Any, how: HowToAnswer) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, wait
 from typing import Generic, NamedTuple, TypeVar
 
 Prepared = TypeVar("Prepared")
@@ -49,10 +49,10 @@ def plan_batches(prompts: Sequence[Planned], budget: int, new_tokens: int) -> li
 class Lookahead(Generic[Prepared]):
     """Prepares media in threads, ahead of the batches that need them."""
 
-    def __init__(self, prepare: Callable[[str], Prepared], workers: int, tokens_ahead: int) -> None:
+    def __init__(self, prepare: Callable[[str], Prepared], threads: Executor, tokens_ahead: int) -> None:
         """`prepare` turns a medium's key into what the model is given; an error of it is raised for its prompts."""
         self._prepare = prepare
-        self._workers = workers
+        self._threads = threads
         self._tokens_ahead = tokens_ahead
 
     def run(self, batches: Sequence[list[Planned]]) -> Iterator[tuple[list[Planned], dict[str, Future[Prepared]]]]:
@@ -61,24 +61,23 @@ class Lookahead(Generic[Prepared]):
         ready: dict[str, Future[Prepared]] = {}
         waiting = deque(prompt for batch in batches for prompt in batch)
         ahead = 0
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="media") as threads:
-            try:
-                for batch in batches:
-                    limit = self._tokens_ahead + sum(prompt.tokens for prompt in batch)
-                    while waiting and (ahead < limit or waiting[0] in batch):
-                        prompt = waiting.popleft()
-                        ahead += prompt.tokens
-                        for key in prompt.media:
-                            if key not in ready:
-                                ready[key] = threads.submit(self._prepare, key)
-                    media = {key: ready[key] for prompt in batch for key in prompt.media}
-                    for future in media.values():
-                        future.exception()  # wait for it
-                    yield batch, media
-                    ahead -= sum(prompt.tokens for prompt in batch)
-                    uses.subtract(key for prompt in batch for key in set(prompt.media))
-                    for key in media:
-                        if not uses[key]:
-                            ready.pop(key, None)
-            finally:
-                threads.shutdown(wait=True, cancel_futures=True)
+        try:
+            for batch in batches:
+                limit = self._tokens_ahead + sum(prompt.tokens for prompt in batch)
+                while waiting and (ahead < limit or waiting[0] in batch):
+                    prompt = waiting.popleft()
+                    ahead += prompt.tokens
+                    for key in prompt.media:
+                        if key not in ready:
+                            ready[key] = self._threads.submit(self._prepare, key)
+                media = {key: ready[key] for prompt in batch for key in prompt.media}
+                wait(media.values())
+                yield batch, media
+                ahead -= sum(prompt.tokens for prompt in batch)
+                uses.subtract(key for prompt in batch for key in set(prompt.media))
+                for key in media:
+                    if not uses[key]:
+                        ready.pop(key, None)
+        finally:  # also when the caller stops early
+            for future in ready.values():
+                future.cancel()

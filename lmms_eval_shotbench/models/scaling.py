@@ -24,8 +24,8 @@ def scaled_still(picture: Image, height: int, width: int, scaling: str = EXACT) 
 
     if scaling == QUICK:
         return _by_bytes(torch.from_numpy(numpy.array(picture))[None], height, width)
-    pixels = numpy.asarray(picture.resize((width, height)))
-    return torch.from_numpy(numpy.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    pixels = torch.from_numpy(numpy.array(picture.resize((width, height))))
+    return _planes(pixels.permute(2, 0, 1)[None])
 
 
 def scaled_frames(frames: numpy.ndarray, height: int, width: int, scaling: str = EXACT) -> torch.Tensor:
@@ -42,7 +42,14 @@ def scaled_frames(frames: numpy.ndarray, height: int, width: int, scaling: str =
 
 
 def _by_bytes(pictures: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return _bicubic(pictures.permute(0, 3, 1, 2), height, width).contiguous()
+    return _planes(_bicubic(pictures.permute(0, 3, 1, 2), height, width))
+
+
+def _planes(pictures: torch.Tensor) -> torch.Tensor:
+    """A plane a colour; numpy copies by one core, and quicker."""
+    import numpy
+
+    return torch.from_numpy(numpy.ascontiguousarray(pictures.numpy()))
 
 
 def _bicubic(pictures: torch.Tensor, height: int, width: int) -> torch.Tensor:
