@@ -164,7 +164,7 @@ def _opened(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
             yield container, stream
     except av.FFmpegError as error:
-        raise BrokenMedium(f"clip cannot be decoded: {error}") from error
+        raise BrokenMedium(f"clip cannot be decoded: {error.strerror or error}") from error
 
 
 def _frame_rate(stream: Any) -> float:

@@ -9,25 +9,27 @@ from tqdm import tqdm
 
 from lmms_eval_shotbench.models.response_store import Response
 
-BAR = "{desc} {percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
+BAR = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 
 class Progress:
     """Counts items and new tokens; the time left is judged by the tokens of the prompts done and still to do."""
 
-    def __init__(self, weights: Mapping[str, int], done: int, items: int, shown: bool) -> None:
+    def __init__(self, name: str, weights: Mapping[str, int], done: int, items: int, shown: bool) -> None:
         """`weights`: tokens of the open prompts by key; `done` of all `items` are there from an earlier run."""
-        self._weights = weights
+        self._name, self._weights = name, weights
         self._done, self._items, self._new_tokens = done, items, 0
         self._started = time.monotonic()
-        self._bar = tqdm(total=sum(weights.values()), desc="shotvl", bar_format=BAR, smoothing=0.1, disable=not shown)
+        self._bar = tqdm(total=sum(weights.values()), bar_format=BAR, smoothing=0.1, disable=not shown)
+        self._bar.set_description_str(f"{name} {done:,}/{items:,} items")
 
     def add(self, answers: Mapping[str, object]) -> None:
         """Note a batch."""
         self._done += len(answers)
         self._new_tokens += sum(one.output_tokens for one in answers.values() if isinstance(one, Response))
         rate = self._new_tokens / max(time.monotonic() - self._started, 1e-3)
-        self._bar.set_postfix_str(f"{self._done:,}/{self._items:,} items, {rate:,.0f} new tokens/s", refresh=False)
+        counted = f"{self._name} {self._done:,}/{self._items:,} items, {rate:,.0f} new tokens/s"
+        self._bar.set_description_str(counted, refresh=False)
         self._bar.update(sum(self._weights.get(key, 0) for key in answers))
 
     def __enter__(self) -> Progress:

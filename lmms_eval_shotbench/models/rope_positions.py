@@ -5,9 +5,9 @@ time of temporal patch t is floor(t * tokens_per_second * temporal_patch_size / 
 one above the highest position in it (Qwen2.5-VL technical report, arXiv 2502.13923, section 2.1.2, and the rule of the
 release's own code).
 
-transformers gets this wrong in two ways, which is why it is not asked: up to 5.10 the step is cut to a whole number of
-seconds, so above 2 frames a second all frames stand at one time; from 5.0 on, what follows a clip ignores its length in
-time, so after a long clip the question shares positions with frames.
+transformers gets this wrong, which is why it is not asked. Up to 5.10 the step is cut to a whole number of seconds, so
+above 2 frames a second all frames stand at one time; in 5.5 they do so at any rate. And in all of 5.x so far, what
+follows a clip ignores its length in time, so that after a long clip the question shares positions with frames.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ together in `batching.py`, how they are answered in `answering.py`.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
+from loguru import logger  # lmms-eval's
 
 from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.models.answering import Answer, Answerer, Failure
@@ -27,7 +27,6 @@ from lmms_eval_shotbench.models.scaling import EXACT, SCALINGS
 from lmms_eval_shotbench.strict_reading import REQUEST_FAILED
 from lmms_eval_shotbench.task_functions import RESPONSES_VARIABLE, media_undecoded
 
-logger = logging.getLogger(__name__)
 CPU_BATCH_TOKENS = 16_384
 MOST_BATCH_TOKENS = 131_072  # beyond it a GPU is no busier
 
@@ -109,7 +108,7 @@ class ShotVL(lmms):  # type: ignore[misc]
         answers: dict[str, Answer] = {key: kept for key in distinct if (kept := self._store.get(key))}
         open_chats = {key: chat for key, chat in distinct.items() if key not in answers}
         if answers:
-            logger.info("%d of %d responses are there from an earlier run", len(answers), len(distinct))
+            logger.info(f"{len(answers)} of {len(distinct)} responses are there from an earlier run")
         answers |= self._ask(open_chats, len(distinct))
         return [_result(answers[key]) for key in keys]
 
@@ -127,7 +126,13 @@ class ShotVL(lmms):  # type: ignore[misc]
             | {
                 "revision": self._checkpoint.revision,
                 "shown": self._shown._asdict(),
-                "computed": [str(model.dtype), model.config._attn_implementation, transformers_version()],
+                "computed": [
+                    self.device.type,
+                    str(model.dtype),
+                    model.config._attn_implementation,
+                    f"torch {torch.__version__}",
+                    f"transformers {transformers_version()}",
+                ],
             }
         )
 
@@ -139,7 +144,8 @@ class ShotVL(lmms):  # type: ignore[misc]
         plans = [(keys, self._answerer.plan([chats[key] for key in keys])) for keys in groups.values()]
         weights = {keys[one.place]: one.tokens for keys, plan in plans for one in plan.prompts}
         answers: dict[str, Answer] = {}
-        with Progress(weights, distinct - len(chats), distinct, shown=self.rank == 0) as progress:
+        name = f"shotvl, rank 0 of {self.world_size}" if self.world_size > 1 else "shotvl"
+        with Progress(name, weights, distinct - len(chats), distinct, shown=self.rank == 0) as progress:
             for keys, plan in plans:
                 for batch in self._answerer.answers(plan):
                     found = {keys[place]: answer for place, answer in batch.items()}
