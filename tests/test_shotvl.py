@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from lmms_eval_shotbench.models import answering, checkpoint  # noqa: E402
 from lmms_eval_shotbench.models.answering import Answer, Answerer, Failure  # noqa: E402
 from lmms_eval_shotbench.models.chats import Chat, UnfitRequest, how_to_answer, read_chat  # noqa: E402
 from lmms_eval_shotbench.models.checkpoint import Checkpoint, UnfitCheckpoint, load_checkpoint  # noqa: E402
-from lmms_eval_shotbench.models.qwen_inputs import Shown  # noqa: E402
+from lmms_eval_shotbench.models.qwen_inputs import Prompt, Shown  # noqa: E402
 from lmms_eval_shotbench.models.response_store import Response  # noqa: E402
 from lmms_eval_shotbench.models.shotvl import ShotVL  # noqa: E402
 from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle  # noqa: E402
@@ -95,6 +96,13 @@ def test_answers_are_the_same_alone_and_in_batches(
     texts = Counter(answer.text for answer in alone if isinstance(answer, Response))
     assert texts.total() == len(chats) == 126
     assert len(texts) > 30, "a model that says the same to all would prove nothing"
+
+
+def test_prompts_read_together_are_answered_as_those_read_alone(loaded: Checkpoint, shards: ShardFolder) -> None:
+    chats = asked(shards, mixed(shards, 6))
+    groups = [replace(loaded, read_tokens=tokens) for tokens in (0, 1000, 100_000)]
+    alone, some, all_at_once = (answered(checkpoint, chats, 50_000) for checkpoint in groups)
+    assert alone == some == all_at_once
 
 
 def test_rows_that_end_early_leave_the_batch_and_change_nothing(loaded: Checkpoint, shards: ShardFolder) -> None:
@@ -174,16 +182,15 @@ def test_where_memory_runs_out_batches_become_smaller(
     ]
     sizes = []
 
-    def short_of_memory(model: Any, inputs: dict[str, Any], *rest: Any) -> Any:
-        rows, length = inputs["input_ids"].shape
-        sizes.append(rows)
-        if rows > 3 or length > 900:
+    def short_of_memory(self: Checkpoint, prompts: Sequence[Prompt], *rest: Any) -> Any:
+        sizes.append(len(prompts))
+        if len(prompts) > 3 or prompts[0].tokens(2) > 900:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
-        return answer_batch(model, inputs, *rest)
+        return answer(self, prompts, *rest)
 
-    answer_batch = answering.answer_batch
+    answer = Checkpoint.answer
     expected = answered(loaded, chats[:-1], 50_000)
-    monkeypatch.setattr(answering, "answer_batch", short_of_memory)
+    monkeypatch.setattr(Checkpoint, "answer", short_of_memory)
     with caplog.at_level(logging.WARNING):
         found = answered(loaded, chats, 50_000)
     assert found[:-1] == expected
@@ -199,7 +206,7 @@ def test_other_errors_of_the_model_are_not_taken_for_a_shortage(
     def broken(*_given: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(answering, "answer_batch", broken)
+    monkeypatch.setattr(Checkpoint, "answer", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         answered(loaded, asked(shards, mixed(shards, 1)), 20_000)
 
@@ -261,9 +268,7 @@ def test_chats_of_any_task_are_answered_each_distinct_one_once(
     def must_not_run(*_given: Any) -> Any:
         raise AssertionError("the answer was there")
 
-    monkeypatch.setattr(answering, "answer_batch", must_not_run)
-    again = ShotVL.__new__(ShotVL)
-    again.__dict__ |= model.__dict__
+    monkeypatch.setattr(Checkpoint, "answer", must_not_run)
     assert [result.text for result in model.generate_until(requests(model, chats))] == texts
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from lmms_eval_shotbench.models.checkpoint import Checkpoint, load_checkpoint  # noqa: E402
-from lmms_eval_shotbench.models.decoding import answer_batch  # noqa: E402
 from lmms_eval_shotbench.models.qwen_inputs import Patches, Prompt  # noqa: E402
 from lmms_eval_shotbench.models.rope_positions import Grid, tokens_of  # noqa: E402
 from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen  # noqa: E402
@@ -170,12 +170,11 @@ def seen(loaded: Checkpoint, prompts: Sequence[Prompt]) -> tuple[list[list[int]]
         lambda _module, given, named: positions.append(named.get("position_ids", given[-1])), with_kwargs=True
     )
     try:
-        inputs = loaded.batch(list(prompts))
-        answers = answer_batch(loaded.model, inputs, NEW_TOKENS)
+        answers = replace(loaded, read_tokens=100_000).answer(prompts, NEW_TOKENS)
     finally:
         hook.remove()
     times = []
-    for row, ids in enumerate(inputs["input_ids"]):
+    for row, ids in enumerate(loaded.padded(prompts)["input_ids"]):
         of_clip = positions[0][0, row, ids == loaded.placeholders[MediaKind.CLIP]].tolist()
         times.append([time - of_clip[0] for time in of_clip[:: tokens_of(Grid(1, 4, 2), 2)]])
     return times, answers
@@ -184,12 +183,12 @@ def seen(loaded: Checkpoint, prompts: Sequence[Prompt]) -> tuple[list[list[int]]
 def their_own(loaded: Checkpoint) -> dict[str, Any]:
     """Where this release itself would put a clip of 12 frames a second, and the text behind it."""
     prompt = Prompt(asked(loaded, clip(12.0)).ids, [clip(12.0)])
-    inputs = loaded.batch([prompt])
+    inputs = loaded.padded([prompt])
     of_clip = inputs["input_ids"] == loaded.placeholders[MediaKind.CLIP]
     positions, _delta = loaded.model.model.get_rope_index(
         inputs["input_ids"],
         mm_token_type_ids=of_clip.int() * 2,
-        video_grid_thw=inputs["video_grid_thw"],
+        video_grid_thw=torch.tensor([prompt.media[0].grid[:3]]),
         second_per_grid_ts=torch.tensor([2 / 12]),
     )
     times = positions[0, 0]

@@ -15,7 +15,6 @@ from lmms_eval_shotbench.media import BrokenMedium, open_still
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
 from lmms_eval_shotbench.models.chats import Chat, HowToAnswer
 from lmms_eval_shotbench.models.checkpoint import Checkpoint
-from lmms_eval_shotbench.models.decoding import answer_batch
 from lmms_eval_shotbench.models.qwen_inputs import (
     Patches,
     Prompt,
@@ -132,13 +131,11 @@ class Answerer:
 
     def _responses(self, prompts: list[Prompt], how: HowToAnswer) -> list[Response]:
         checkpoint, tokenizer = self._checkpoint, self._checkpoint.processor.tokenizer
-        inputs = checkpoint.batch(prompts)
-        rows = answer_batch(checkpoint.model, inputs, how.max_new_tokens, _stops(tokenizer, how))
+        rows = checkpoint.answer(prompts, how.max_new_tokens, _stops(tokenizer, how))
         texts = tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
         return [
-            Response(_cut_at(text, how.stop_strings), length, len(row))
-            for text, length, row in zip(texts, lengths, rows, strict=True)
+            Response(_cut_at(text, how.stop_strings), prompt.tokens(checkpoint.position_rule.merge), len(row))
+            for text, prompt, row in zip(texts, prompts, rows, strict=True)
         ]
 
     def _token_ids(self, chats: Sequence[Chat]) -> list[list[int]]:

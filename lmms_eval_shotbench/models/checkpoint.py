@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lmms_eval_shotbench.models.vision_windows import attend_by_length
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MODEL_TYPE = "qwen2_5_vl"
+READ_TOKENS = 16_384  # on a GPU: reading a short prompt alone would cost more in calls than in work
 SMALL_FILE = 16_000_000  # bytes; larger ones hold weights
 KNOWN_ATTENTION = ("flash_attention_2", "sdpa", "eager")
 
@@ -34,6 +36,7 @@ class Checkpoint:
     patch_rule: PatchRule
     position_rule: PositionRule
     placeholders: dict[MediaKind, int]  # token a medium's place is marked with
+    read_tokens: int = 0  # of prompts that are read together; 0: each alone
 
     @property
     def device(self) -> torch.device:
@@ -49,12 +52,24 @@ class Checkpoint:
         tower = patches * (12 * vision.hidden_size + 2 * pixels * self.patch_rule.side**2)
         return int(self.model.dtype.itemsize * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower))
 
-    def batch(self, prompts: list[Prompt]) -> dict[str, torch.Tensor]:
-        """Inputs of the model for these prompts, on its device."""
+    def answer(self, prompts: Sequence[Prompt], max_new_tokens: int, stops: Any = None) -> list[list[int]]:
+        """New tokens of each prompt, greedily; see `answer_batch`."""
+        longest = max(prompt.tokens(self.position_rule.merge) for prompt in prompts)
+        rows = max(1, self.read_tokens // longest)
+        groups = (
+            self.padded(group) | self._vision(group)
+            for group in (prompts[start : start + rows] for start in range(0, len(prompts), rows))
+        )
+        return answer_batch(self.model, self.padded(prompts), groups, max_new_tokens, stops)
+
+    def padded(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        """Ids, mask and positions on the model's device."""
         padded = pad_batch(prompts, self.placeholders, self.position_rule)
+        return {name: values.to(self.device) for name, values in padded.items()}
+
+    def _vision(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         media = [medium for prompt in prompts for medium in prompt.media]
-        inputs = {name: values.to(self.device) for name, values in padded.items()}
-        return inputs | vision_inputs(media, self.patch_rule, self.device, self.model.dtype)
+        return vision_inputs(media, self.patch_rule, self.device, self.model.dtype)
 
 
 def load_checkpoint(
@@ -97,6 +112,7 @@ def load_checkpoint(
         PatchRule.of(processor),
         _position_rule(config),
         {MediaKind.STILL: config.image_token_id, MediaKind.CLIP: config.video_token_id},
+        0 if device.type == "cpu" else READ_TOKENS,
     )
     check_time_positions(checkpoint)
     return checkpoint
@@ -161,12 +177,11 @@ def check_time_positions(checkpoint: Checkpoint) -> None:
         lambda _module, args, kwargs: seen.append(kwargs.get("position_ids", args[-1])), with_kwargs=True
     )
     try:
-        inputs = checkpoint.batch(prompts)
-        answer_batch(checkpoint.model, inputs, max_new_tokens=1)
+        checkpoint.answer(prompts, max_new_tokens=1)
     finally:
         hook.remove()
     expected = time_positions(grid, rule) + 1  # one text token stands before the clip
-    found = seen[0][0, 0, inputs["input_ids"][0] == clip_token].cpu() if seen else None
+    found = seen[0][0, 0, -CHECKED_PATCHES:].cpu() if seen else None
     if found is None or not torch.equal(found, expected):
         raise UnfitCheckpoint(
             f"transformers {transformers_version()} shows the frames of a {CHECKED_FPS:g}-fps clip at times "

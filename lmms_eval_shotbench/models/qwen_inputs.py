@@ -52,6 +52,10 @@ class Prompt(NamedTuple):
     ids: Sequence[int]
     media: Sequence[Patches] = ()
 
+    def tokens(self, merge: int) -> int:
+        """Its length once each placeholder stands for the tokens of its medium."""
+        return len(self.ids) + sum(tokens_of(one.grid, merge) - 1 for one in self.media)
+
 
 @dataclass(frozen=True)
 class PatchRule:

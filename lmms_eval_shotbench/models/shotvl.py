@@ -27,7 +27,7 @@ from lmms_eval_shotbench.models.scaling import EXACT, SCALINGS
 from lmms_eval_shotbench.strict_reading import REQUEST_FAILED
 from lmms_eval_shotbench.task_functions import RESPONSES_VARIABLE, media_undecoded
 
-CPU_BATCH_TOKENS = 16_384
+CPU_BATCH_TOKENS = 32_768
 MOST_BATCH_TOKENS = 131_072  # beyond it a GPU is no busier
 
 
