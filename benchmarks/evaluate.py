@@ -1,6 +1,6 @@
 """Measure `--model shotvl` against a plain loop on the same checkpoint and items, and against what no code could beat.
 
-    python benchmarks/evaluate.py [--shards DIR] [--stills 200] [--clips 40] [--new-tokens 64] [--json]
+    python benchmarks/evaluate.py [--shards DIR] [--stills 200] [--clips 40] [--new-tokens 80] [--json]
 
 Everything happens in one run on the CPU in float32, each side in a process of its own:
 
@@ -249,7 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shards", type=Path, help="take items from these; without it some are drawn")
     parser.add_argument("--stills", type=int, default=200, help="default: 200")
     parser.add_argument("--clips", type=int, default=40, help="default: 40")
-    parser.add_argument("--new-tokens", type=int, default=64, help="of an answer (default: 64)")
+    # ShotVL-3B's public responses with reasoning have 348 characters on average.
+    parser.add_argument("--new-tokens", type=int, default=80, help="of an answer (default: 80)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
     args = parser.parse_args(arguments)
     wanted = {MediaKind.STILL: max(args.stills, 1), MediaKind.CLIP: max(args.clips, 1)}

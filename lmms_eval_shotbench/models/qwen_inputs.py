@@ -197,7 +197,10 @@ def _normalised(
     mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
     rest = normal
     for values in media:
-        bytes_ = values.to(device, non_blocking=True).view(len(values), CHANNELS, -1, area)
-        rest[: len(values)] = bytes_.float().sub_(mean).div_(std)  # the one frame of a still goes into all of a patch
-        rest = rest[len(values) :]
+        target, rest = rest[: len(values)], rest[len(values) :]
+        exact = target if dtype == torch.float32 else torch.empty_like(target, dtype=torch.float32)
+        shown = values.to(device, non_blocking=True).view(len(values), CHANNELS, -1, area)
+        torch.sub(shown.expand_as(target), mean, out=exact).div_(std)  # a still's one frame fills all of a patch
+        if exact is not target:
+            target.copy_(exact)
     return normal.view(patches, -1)
