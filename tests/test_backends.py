@@ -34,7 +34,7 @@ from lmms_eval_shotbench.shards import ShardFolder  # noqa: E402
 from lmms_eval_shotbench.vocabulary import MediaKind  # noqa: E402
 from tests.conftest import REPOSITORY  # noqa: E402
 from tests.openai_server import ANSWER, HANG_UP, Endpoint, Request, serve  # noqa: E402
-from tests.test_lmms_eval import own_caches, painted, questions, read_scores, run_eval  # noqa: E402, F401
+from tests.test_lmms_eval import own_caches, questions, read_scores, run_eval  # noqa: E402, F401
 
 AT_ONCE = "max_retries=1,retry_backoff_s=0,num_cpus=1"  # no long waits, one request after the other
 FRAMES = 20  # of a painted clip: 40 frames at 24 a second, shown at 12
@@ -123,7 +123,7 @@ def sizes(requests: list[Request]) -> set[tuple[int, int]]:
 
 def test_openai_is_shown_stills_as_they_are_and_every_frame_of_the_protocol(
     endpoint: Endpoint,
-    painted: Path,  # noqa: F811
+    painted: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -147,7 +147,7 @@ def test_openai_is_shown_stills_as_they_are_and_every_frame_of_the_protocol(
 
 def test_async_openai_is_shown_the_same_although_the_server_is_busy_at_first(
     endpoint: Endpoint,
-    painted: Path,  # noqa: F811
+    painted: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -163,7 +163,7 @@ def test_async_openai_is_shown_the_same_although_the_server_is_busy_at_first(
 
 def test_openai_hands_over_the_clip_itself_when_it_is_told_to(
     endpoint: Endpoint,
-    painted: Path,  # noqa: F811
+    painted: Path,
     tmp_path: Path,
 ) -> None:
     import decord
@@ -180,7 +180,7 @@ def test_openai_hands_over_the_clip_itself_when_it_is_told_to(
 
 def test_a_request_that_fails_for_good_is_a_missing_response_and_no_graded_answer(
     endpoint: Endpoint,
-    painted: Path,  # noqa: F811
+    painted: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
@@ -219,7 +219,7 @@ class RecordingLLM:
 
 
 def test_vllm_is_shown_the_same_as_async_openai_by_the_class_that_calls_it(
-    painted: Path,  # noqa: F811
+    painted: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -245,7 +245,7 @@ def test_vllm_is_shown_the_same_as_async_openai_by_the_class_that_calls_it(
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
 def test_vllm_without_vllm_is_refused_in_one_line_that_says_what_to_install(
-    painted: Path,  # noqa: F811
+    painted: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

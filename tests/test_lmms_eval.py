@@ -15,10 +15,8 @@ import pytest
 pytestmark = pytest.mark.host
 pytest.importorskip("lmms_eval")
 
-from data_pipeline.paint_set import paint_set  # noqa: E402
 from lmms_eval_shotbench.cli import main  # noqa: E402
 from lmms_eval_shotbench.harness import TASKS_PATH  # noqa: E402
-from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen  # noqa: E402
 from lmms_eval_shotbench.qa_item import QAItem  # noqa: E402
 from lmms_eval_shotbench.shards import read_questions  # noqa: E402
 from tests.conftest import stored_responses  # noqa: E402
@@ -39,22 +37,8 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small painted set: one shot a term, all eight dimensions."""
-    folder = tmp_path_factory.mktemp("painted") / "shards"
-    paint_set(folder, per_term=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def questions(painted: Path) -> list[QAItem]:
     return read_questions(painted)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Qwen2.5-VL."""
-    return make_tiny_qwen(tmp_path_factory.mktemp("tiny") / "model")
 
 
 def run_eval(out: Path, data: Path, model: str, model_args: str, tasks: str = "shotbench", *more: str) -> int:
