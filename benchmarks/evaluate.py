@@ -40,6 +40,7 @@ from machine import Figures, figure, machine, print_figure, print_json
 from plain_loop import STYLE, PlainLoop, decode_clip, decode_still
 
 from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.clips import CLIP_MAX_PIXELS
 from lmms_eval_shotbench.models.scaling import EXACT, SCALINGS
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import ShardFolder, StoredMedium
@@ -77,7 +78,7 @@ def alone(function: Callable[Given, Value], *args: Given.args, **kwargs: Given.k
 
 def run_plain(setting: Setting) -> Run:
     """One item at a time."""
-    return _timed(setting, PlainLoop(setting.checkpoint, setting.files).answers)
+    return _timed(setting, PlainLoop(setting.checkpoint, setting.files, (MIN_PIXELS, setting.max_pixels)).answers)
 
 
 def run_shotvl(setting: Setting) -> Run:
@@ -174,7 +175,8 @@ def _ours(setting: Setting, scaling: str = EXACT) -> Callable[[MediaKind, bytes]
     from lmms_eval_shotbench.media import open_still
     from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Shown, clip_patches, still_patches
 
-    shown = Shown(MIN_PIXELS, MAX_PIXELS, scaling=scaling)
+    most = setting.max_pixels
+    shown = Shown(MIN_PIXELS, most, clip_max=min(CLIP_MAX_PIXELS, most), scaling=scaling)
     rule = PatchRule.of(AutoProcessor.from_pretrained(setting.checkpoint))
 
     def prepare_one(kind: MediaKind, encoded: bytes) -> Patches:
@@ -251,11 +253,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=40, help="default: 40")
     # ShotVL-3B's public responses with reasoning have 348 characters on average.
     parser.add_argument("--new-tokens", type=int, default=80, help="of an answer (default: 80)")
+    parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="of a still (default: as released)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
     args = parser.parse_args(arguments)
     wanted = {MediaKind.STILL: max(args.stills, 1), MediaKind.CLIP: max(args.clips, 1)}
     with tempfile.TemporaryDirectory(prefix="evaluate-benchmark-") as folder:
-        setting = alone(prepare, Path(folder), args.shards, wanted, args.new_tokens)
+        setting = alone(prepare, Path(folder), args.shards, wanted, args.new_tokens, args.max_pixels)
         about = f"{len(setting.items)} items, up to {args.new_tokens} new tokens, {setting.workers} threads for media"
         print(f"{machine()}\n{about}; seconds from the first item to the last answer; theirs is the plain loop")
         figures, difference = compare(setting)

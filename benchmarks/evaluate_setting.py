@@ -2,7 +2,8 @@
 
 Media are drawn where no shards are given: stills of 1280x720, clips of 1280x720, 24 frames a second and 2 to 8 seconds,
 about as long to decode as film. The checkpoint is the tiny random Qwen2.5-VL with the size limits of the released ones,
-free to say any token, and its attention sharpened: answers then depend on the medium and on where its tokens stand.
+or those asked for, free to say any token, and its attention sharpened: answers then depend on the medium and on where
+its tokens stand.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ class Setting(NamedTuple):
     items: list[QAItem]
     new_tokens: int
     workers: int
+    max_pixels: int  # of a still, and of a frame where the protocol's limit is higher
 
     def of_kind(self, kind: MediaKind) -> list[QAItem]:
         """Items about stills, or about clips."""
         return [item for item in self.items if item.media_kind is kind]
 
 
-def prepare(work: Path, shards: Path | None, wanted: dict[MediaKind, int], new_tokens: int) -> Setting:
+def prepare(work: Path, shards: Path | None, wanted: dict[MediaKind, int], new_tokens: int, max_pixels: int) -> Setting:
     """Draw media where no shards are given; spread the items over them; write media as files, as a release has them."""
     shards = shards or _stand_in(work, wanted)
     folder = ShardFolder(shards)
@@ -49,8 +51,8 @@ def prepare(work: Path, shards: Path | None, wanted: dict[MediaKind, int], new_t
     files = {item.item_id: work / f"{n}{Path(item.media_path).suffix}" for n, item in enumerate(items)}
     for key, path in files.items():
         path.write_bytes(folder.media(key))
-    _make_checkpoint(work / "checkpoint")
-    return Setting(shards, files, work / "checkpoint", items, new_tokens, len(os.sched_getaffinity(0)))
+    _make_checkpoint(work / "checkpoint", max_pixels)
+    return Setting(shards, files, work / "checkpoint", items, new_tokens, len(os.sched_getaffinity(0)), max_pixels)
 
 
 def _stand_in(work: Path, wanted: dict[MediaKind, int]) -> Path:
@@ -75,7 +77,7 @@ def spread(values: Sequence[Value], count: int) -> list[Value]:
     return [values[number * len(values) // count] for number in range(count)]
 
 
-def _make_checkpoint(folder: Path) -> None:
+def _make_checkpoint(folder: Path, max_pixels: int) -> None:
     from safetensors.torch import load_file, save_file
 
     from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
@@ -87,7 +89,7 @@ def _make_checkpoint(folder: Path) -> None:
     path = folder / "processor_config.json"
     settings = json.loads(path.read_text())
     for part in ("image_processor", "video_processor"):
-        settings[part]["size"] = {"shortest_edge": MIN_PIXELS, "longest_edge": MAX_PIXELS}
+        settings[part]["size"] = {"shortest_edge": MIN_PIXELS, "longest_edge": max_pixels}
     path.write_text(json.dumps(settings))
     weights = load_file(folder / "model.safetensors")
     sharper = {name: SHARPER * values for name, values in weights.items() if "q_proj" in name or "k_proj" in name}

@@ -16,6 +16,7 @@ from typing import Any
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS
+from lmms_eval_shotbench.models.qwen_inputs import CLIP_MIN_PIXELS
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -26,7 +27,8 @@ os.environ["FORCE_QWENVL_VIDEO_READER"] = "decord"  # qwen_vl_utils reads it whe
 class PlainLoop:
     """A checkpoint on the CPU in float32, and the files of the media by item."""
 
-    def __init__(self, checkpoint: Path, files: Mapping[str, Path]) -> None:
+    def __init__(self, checkpoint: Path, files: Mapping[str, Path], pixels: tuple[int, int]) -> None:
+        """`pixels`: least and most of a still."""
         import decord  # noqa: F401  (imported later, it would be timed)
         import qwen_vl_utils
         import torch
@@ -36,6 +38,7 @@ class PlainLoop:
         self._processor = AutoProcessor.from_pretrained(checkpoint)
         self._model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
         self._files = files
+        self._least, self._most = pixels
 
     def answers(self, items: Sequence[QAItem], new_tokens: int) -> dict[str, str]:
         """Answer one item after the other."""
@@ -61,8 +64,9 @@ class PlainLoop:
     def _medium(self, item: QAItem) -> dict[str, Any]:
         path = str(self._files[item.item_id])
         if item.media_kind is MediaKind.STILL:
-            return {"type": "image", "image": path}
-        return {"type": "video", "video": path, "fps": CLIP_FPS, "max_pixels": CLIP_MAX_PIXELS}
+            return {"type": "image", "image": path, "min_pixels": self._least, "max_pixels": self._most}
+        least, most = min(CLIP_MIN_PIXELS, self._most), min(CLIP_MAX_PIXELS, self._most)
+        return {"type": "video", "video": path, "fps": CLIP_FPS, "min_pixels": least, "max_pixels": most}
 
     def _positions(self, inputs: Mapping[str, Any], fps: float = 0.0) -> Any:
         """Place in the text, time, row, column: (4, 1, length); `generate` counts on from the last token's."""
