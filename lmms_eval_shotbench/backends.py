@@ -41,7 +41,7 @@ class Backend:
     cap: str = ""  # most frames, whatever the rate
     count: str = ""  # a fixed number of frames, which means nothing once a rate is given
     tokens: str = ""  # most new tokens, where the model's own default beats the task's
-    library: str = ""  # what has to be installed beside lmms-eval
+    package: str = ""  # what has to be installed beside lmms-eval
     video_url: str = ""  # says that clips go to the server whole
     looks: bool = True  # at media at all
     remarks: tuple[str, ...] = ()  # how clips differ from the protocol, whatever it is told
@@ -52,10 +52,10 @@ CHECKED = {  # by module below lmms_eval.models
     "simple.qwen2_5_vl": Backend(remarks=(DEAF,)),  # takes fps, does not use it
     "chat.qwen3_vl": Backend("fps", "max_pixels", cap="max_num_frames"),
     "chat.vllm": Backend(
-        "fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", library="vllm", remarks=(PICTURES,)
+        "fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", package="vllm", remarks=(PICTURES,)
     ),
-    "chat.vllm_generate": Backend("fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", library="vllm"),
-    "simple.vllm": Backend(library="vllm", remarks=(DEAF, PICTURES)),
+    "chat.vllm_generate": Backend("fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", package="vllm"),
+    "simple.vllm": Backend(package="vllm", remarks=(DEAF, PICTURES)),
     "chat.async_openai": Backend("fps", "max_pixels", "max_frames", "nframes", remarks=(PICTURES,)),
     "chat.openai": Backend(
         "video_fps", "", "max_frames_num", "max_frames_num", video_url="pass_video_url", remarks=(PICTURES, ROUNDED)
@@ -89,14 +89,14 @@ def find_model_class(model: str, force_simple: bool) -> type:
         raise _not_installed(model, str(error.name)) from None
     except ImportError as error:
         raise BackendUnavailable(f"--model {model} cannot be imported: {error}") from None
-    library = _backend(found).library
-    if library and importlib.util.find_spec(library) is None:
-        raise _not_installed(model, library)
+    package = _backend(found).package
+    if package and importlib.util.find_spec(package) is None:
+        raise _not_installed(model, package)
     return found
 
 
-def _not_installed(model: str, library: str) -> BackendUnavailable:
-    return BackendUnavailable(f"--model {model} needs {library}, which is not installed: pip install {library}")
+def _not_installed(model: str, package: str) -> BackendUnavailable:
+    return BackendUnavailable(f"--model {model} needs {package}, which is not installed: pip install {package}")
 
 
 def token_arguments(model_class: type, given: Mapping[str, str]) -> dict[str, str]:

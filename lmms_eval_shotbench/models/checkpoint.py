@@ -19,7 +19,6 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 MODEL_TYPE = "qwen2_5_vl"
 READ_TOKENS = 16_384  # on a GPU: reading a short prompt alone would cost more in calls than in work
 SMALL_FILE = 16_000_000  # bytes; larger ones hold weights
-KNOWN_ATTENTION = ("flash_attention_2", "sdpa", "eager")
 
 
 class UnfitCheckpoint(ValueError):
