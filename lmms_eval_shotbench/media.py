@@ -33,6 +33,25 @@ def open_still(encoded: bytes) -> Image:
     Raises:
         BrokenMedium: no picture, cut off, or larger than 100 megapixels.
     """
+    from PIL import Image
+
+    with _opened_still(encoded) as picture:
+        if picture.mode == "RGB":
+            picture.load()
+            return picture  # `convert` would copy it
+        if picture.mode != "RGBA":
+            return picture.convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def still_size(encoded: bytes) -> tuple[int, int]:
+    """Width and height of a still, from its header; raises `BrokenMedium`."""
+    with _opened_still(encoded) as picture:
+        return picture.size
+
+
+@contextmanager
+def _opened_still(encoded: bytes) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -40,23 +59,7 @@ def open_still(encoded: bytes) -> Image:
             width, height = picture.size
             if width * height > MAX_PICTURE_PIXELS:
                 raise ValueError(f"{width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
-            if picture.mode == "RGB":
-                picture.load()
-                return picture  # `convert` would copy it
-            if picture.mode != "RGBA":
-                return picture.convert("RGB")
-            return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BrokenMedium(f"still cannot be decoded: {error}") from error
-
-
-def still_size(encoded: bytes) -> tuple[int, int]:
-    """Width and height of a still, from its header; raises `BrokenMedium`."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(encoded)) as picture:
-            return picture.size
+            yield picture
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BrokenMedium(f"still cannot be decoded: {error}") from error
 

@@ -171,6 +171,16 @@ def test_a_broken_medium_costs_its_own_item(loaded: Checkpoint, shards: ShardFol
         assert words in failed.reason
 
 
+def test_a_picture_no_processor_takes_costs_its_own_item(loaded: Checkpoint, shards: ShardFolder) -> None:
+    items = mixed(shards, 1)
+    ribbon = io.BytesIO()
+    Image.new("RGB", (2100, 10)).save(ribbon, "PNG")
+    failed, *others = answered(loaded, [chat_on(items[0], ribbon.getvalue), *asked(shards, items)], 20_000)
+    assert isinstance(failed, Failure)
+    assert "2100x10 pixels cannot be shown" in failed.reason
+    assert all(isinstance(answer, Response) for answer in others)
+
+
 def test_where_memory_runs_out_batches_become_smaller(
     loaded: Checkpoint, shards: ShardFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

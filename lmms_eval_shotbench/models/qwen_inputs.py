@@ -8,13 +8,13 @@ quarter of the memory and of the copying. How pictures are scaled is in `scaling
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, Clip, clip_header, sampled_frames
-from lmms_eval_shotbench.media import still_size
+from lmms_eval_shotbench.media import BrokenMedium, still_size
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
 from lmms_eval_shotbench.models.scaling import EXACT, scaled_frames, scaled_still
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -64,8 +64,8 @@ class PatchRule:
     side: int  # pixels of a patch
     merge: int
     frames: int  # frames of a patch
-    mean: tuple[float, ...] = field(default=())  # of a channel, in 0..255
-    std: tuple[float, ...] = field(default=())
+    mean: tuple[float, ...]  # of a channel, in 0..255
+    std: tuple[float, ...]
 
     @classmethod
     def of(cls, processor: Any) -> PatchRule:
@@ -76,10 +76,14 @@ class PatchRule:
         return cls(images.patch_size, images.merge_size, images.temporal_patch_size, mean, std)
 
     def fitted(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
-        """Height and width a picture is scaled to; both multiples of a token's side."""
+        """Height and width a picture is scaled to, both multiples of a token's side; raises `BrokenMedium`."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
-        return smart_resize(height, width, self.side * self.merge, min(least, most), most)  # type: ignore[no-any-return]
+        try:
+            fitted: tuple[int, int] = smart_resize(height, width, self.side * self.merge, min(least, most), most)
+        except ValueError as error:  # more than 200 times as long as wide
+            raise BrokenMedium(f"{width}x{height} pixels cannot be shown: {error}") from None
+        return fitted
 
     def grid(self, frames: int, height: int, width: int, fps: float = 0.0) -> Grid:
         """Patches of so many frames of a fitted size."""
