@@ -1,7 +1,7 @@
 """Is this medium sound? Judges the encoded bytes of one still or clip; nothing a file holds can raise here.
 
-Owns `Defect`, the typed record of everything an import finds wrong, and the limits on media. It does not find or read
-media (see `release_media.py`) and does not prepare them for a model (see `lmms_eval_shotbench/media.py`).
+Owns the limits on media. What is wrong is said in the words of `defects.py`. It does not find or read media (see
+`release_media.py`) and does not prepare them for a model (see `lmms_eval_shotbench/media.py`).
 
 A still is decoded whole, since a cut JPEG opens without complaint. Of a clip the first frame is decoded. Size is
 judged by the header, before any pixel is allocated. Only the named formats are tried: Pillow would hand PostScript to
@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from io import BytesIO
-from typing import NamedTuple
 
+from data_pipeline.defects import DefectKind, Flaw
 from lmms_eval_shotbench.clips import CLIP_FORMATS
 from lmms_eval_shotbench.media import MAX_PICTURE_PIXELS, whole_pictures_only
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -40,51 +38,6 @@ STILL_ERRORS = (
     struct.error,
     zlib.error,
 )
-
-
-class DefectKind(StrEnum):
-    """What is wrong. The second group is a warning: the row is kept."""
-
-    BAD_ROW = "bad row"
-    DUPLICATE_INDEX = "duplicate index"
-    MISSING_MEDIUM = "missing medium"
-    AMBIGUOUS_MEDIUM = "ambiguous medium"
-    NOT_A_REGULAR_FILE = "not a regular file"
-    EMPTY_FILE = "empty file"
-    UNDECODABLE_MEDIUM = "undecodable medium"
-    TOO_LARGE = "too large"
-    CLIP_WITHOUT_FRAMES = "clip without frames"
-
-    REPEATED_TERM = "repeated term"
-    UNKNOWN_TERM = "unknown term"
-    SAME_OPTIONS = "options that say the same"
-    DUPLICATE_MEMBER = "duplicate tar member"
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One thing wrong with one row; `line` counts from 1, the header being line 1."""
-
-    kind: DefectKind
-    line: int
-    index: str
-    path: str
-    detail: str
-    loses_row: bool
-
-    def to_row(self) -> dict[str, str | int | bool]:
-        """The record as it stands in `defects.jsonl`."""
-        return {**asdict(self), "kind": str(self.kind)}
-
-    def __str__(self) -> str:
-        return f"line {self.line}, index {self.index}, {self.path}: {self.kind} ({self.detail})"
-
-
-class Flaw(NamedTuple):
-    """Why a medium cannot be used."""
-
-    kind: DefectKind
-    detail: str
 
 
 def judge_size(size: int) -> Flaw | None:

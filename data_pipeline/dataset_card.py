@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.check_media import Defect, DefectKind
+from data_pipeline.defects import Defect, DefectKind
 from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, shard_features
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 

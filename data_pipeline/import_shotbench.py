@@ -22,8 +22,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.check_media import Defect, DefectKind, Flaw, check_medium, judge_size
+from data_pipeline.check_media import check_medium, judge_size
 from data_pipeline.dataset_card import read_defects
+from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.release_media import QUESTIONS, ImportRefused, Medium, Release, find_release
 from data_pipeline.release_questions import Question, about_release, defect_of, read_release
 from data_pipeline.whole_folder import WriteRefused

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data_pipeline.check_media import DefectKind, Flaw
+from data_pipeline.defects import DefectKind, Flaw
 from lmms_eval_shotbench.shards import DatasetNotFound, file_sha256, hub_snapshot
 from lmms_eval_shotbench.vocabulary import MediaKind
 

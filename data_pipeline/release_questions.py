@@ -15,8 +15,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.check_media import Defect, DefectKind, Flaw
 from data_pipeline.dataset_card import About
+from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.release_media import QUESTIONS, ImportRefused
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.shards import file_sha256

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from data_pipeline.check_media import Defect
 from data_pipeline.dataset_card import CARD, DEFECTS, About, Counts, write_card, write_defects
+from data_pipeline.defects import Defect
 from data_pipeline.whole_folder import WriteRefused, clear_abandoned, whole_folder
 from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
 from lmms_eval_shotbench.shards import MANIFEST, MEDIA_COLUMNS, file_sha256, shard_features

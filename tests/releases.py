@@ -16,7 +16,7 @@ import av
 import numpy
 from PIL import Image
 
-from data_pipeline.check_media import DefectKind
+from data_pipeline.defects import DefectKind
 from data_pipeline.import_shotbench import RowsLost, import_shotbench
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS
 from lmms_eval_shotbench.shards import ShardFolder

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.check_media import DefectKind
 from data_pipeline.cli import add_commands
+from data_pipeline.defects import DefectKind
 from data_pipeline.import_shotbench import RowsLost, import_shotbench
 from data_pipeline.release_media import ImportRefused, Medium, Release
 from data_pipeline.whole_folder import WriteRefused

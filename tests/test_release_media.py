@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.check_media import DefectKind
+from data_pipeline.defects import DefectKind
 from data_pipeline.import_shotbench import import_shotbench
 from data_pipeline.release_media import ImportRefused
 from lmms_eval_shotbench.shards import ShardFolder

@@ -17,8 +17,8 @@ import yaml
 from PIL import Image
 
 from data_pipeline import write_shards as module
-from data_pipeline.check_media import Defect, DefectKind
 from data_pipeline.dataset_card import About
+from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.whole_folder import WriteRefused
 from data_pipeline.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
