@@ -14,12 +14,12 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11 or say PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[eval,xlsx,test,check]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[eval,train,xlsx,test,check]"
 	touch $(STAMP)
 
-# Paint a set, make a tiny random model, evaluate it through lmms-eval on the CPU.
+# Shoot two synthetic films, make a tiny random model, evaluate it through lmms-eval on the CPU.
 demo: $(STAMP)
-	$(BIN)/shotbench data paint --out $(OUT)/shards
+	$(BIN)/shotbench data studio --out $(OUT)/shards --films 2 --splits test:1 --width 160
 	$(BIN)/shotbench tiny-model --out $(OUT)/tiny-qwen
 	$(BIN)/shotbench eval --tasks shotbench --data $(OUT)/shards --out $(OUT)/run --model shotvl \
 	    --model_args pretrained=$(OUT)/tiny-qwen,device=cpu --gen_kwargs max_new_tokens=1 --verbosity WARNING

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from data_pipeline.commands import import_shotbench, paint
+from data_pipeline.commands import audit, chains, difficulty, films, import_shotbench, import_shotqa, push, studio
 
-COMMANDS = (import_shotbench, paint)
+COMMANDS = (import_shotbench, import_shotqa, studio, chains, push, difficulty, films, audit)
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,26 +1,25 @@
 """What a shard folder says of itself to people: the dataset card `README.md`, and the list of defects of its source.
 
 Owns both files' names and content, and `About`, what a caller adds to what the rows show. The card's YAML is read by
-the Hub and `datasets`. Shards, manifest and the writing of the folder are in `write_shards.py`, what a defect is in
-`check_media.py`.
+the Hub and `datasets`. The tables of what is in the shards are in `composition.py`; shards, manifest and the writing of
+the folder in `write_shards.py`; what a defect is in `defects.py`.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.composition import Composition, Counts
 from data_pipeline.defects import Defect, DefectKind
 from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, shard_features
-from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
 DEFECTS_ON_CARD = 20
-Counts = dict[str, dict[str, int]]  # split -> dimension -> rows
 LOADING = f"""
 ```python
 import datasets
@@ -30,6 +29,15 @@ questions = datasets.load_dataset("FOLDER_OR_HUB_ID", split="test")  # streaming
 
 Stills are in the column `image`, clips in `video`; the other one is null. For lmms-eval, set
 `{DATA_VARIABLE}=FOLDER_OR_HUB_ID` and run the ShotBench tasks. `{MANIFEST}` holds the checksum of every file.
+"""
+TERMS = """
+<details><summary>Right answers by term</summary>
+
+An answer that names several terms counts once for each of them.
+
+{}
+
+</details>
 """
 
 
@@ -44,6 +52,8 @@ class About:
     how_made: str
     licence: str  # Hub identifier
     tags: tuple[str, ...] = ()
+    known_limits: str = ""
+    sections: Mapping[str, str] = field(default_factory=dict)  # further ones, by title: an audit, say
 
 
 def write_defects(folder: Path, defects: Sequence[Defect]) -> None:
@@ -61,10 +71,12 @@ def read_defects(folder: Path) -> list[Defect]:
     return [Defect(**{**row, "kind": DefectKind(row["kind"])}) for row in rows]
 
 
-def write_card(folder: Path, counts: Counts, about: About, defects: Sequence[Defect]) -> None:
+def write_card(folder: Path, composition: Composition, about: About, defects: Sequence[Defect]) -> None:
     """Write the card: YAML that the Hub and `datasets` read, then what a person wants to know."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
+    # `datasets` cannot load a split without rows, and then loads none of the others: such splits are not declared.
+    counts = {split: rows for split, rows in composition.counts.items() if rows}
     header = DatasetCardData(
         language="en",
         license=about.licence,
@@ -81,13 +93,15 @@ def write_card(folder: Path, counts: Counts, about: About, defects: Sequence[Def
     )
     sections = {
         "What it is": about.what,
-        "Questions by dimension": _composition(counts),
+        "Questions by dimension": f"{composition.dimension_table()}\n\n{TERMS.format(composition.term_table())}",
+        **about.sections,
         "Defects": _defects(defects),
         "Where it comes from": about.provenance,
         "How it was made": about.how_made,
+        "Known limits": about.known_limits,
         "How to load it": LOADING,
     }
-    body = "".join(f"\n## {title}\n\n{text.strip()}\n" for title, text in sections.items())
+    body = "".join(f"\n## {title}\n\n{text.strip()}\n" for title, text in sections.items() if text.strip())
     card = DatasetCard(f"---\n{header.to_yaml()}\n---\n\n# {about.title}\n{body}")
     (folder / CARD).write_text(str(card), encoding="utf-8")
 
@@ -108,17 +122,6 @@ def _dataset_info(folder: Path, counts: Counts) -> dict[str, Any]:
     card: Any = {}
     datasets.info.DatasetInfosDict({"default": info}).to_dataset_card_data(card)
     return dict(card["dataset_info"])
-
-
-def _composition(counts: Counts) -> str:
-    head = ["dimension", "media", *counts]
-    lines = [head, ["---"] * 2 + ["---:"] * len(counts)]
-    for dimension in DIMENSIONS:
-        shares = [by_dimension.get(dimension.slug, 0) for by_dimension in counts.values()]
-        if any(shares):
-            lines.append([dimension.paper_name, f"{dimension.media_kind}s", *(f"{share:,}" for share in shares)])
-    lines.append(["**all**", "", *(f"{sum(by_dimension.values()):,}" for by_dimension in counts.values())])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _defects(defects: Sequence[Defect]) -> str:

@@ -25,6 +25,8 @@ class DefectKind(StrEnum):
     TOO_LARGE = "too large"
     CLIP_WITHOUT_FRAMES = "clip without frames"
 
+    OPEN_ENDED = "open-ended question"
+    DUPLICATE_QUESTION = "duplicate question"
     NO_QUESTION = "file that no question asks about"
     UNKNOWN_LABEL = "label that names no term"
     TOO_FEW_DISTRACTORS = "too few distractors"

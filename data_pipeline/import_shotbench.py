@@ -28,8 +28,7 @@ from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.release_media import QUESTIONS, ImportRefused, Medium, Release, find_release
 from data_pipeline.release_questions import Question, about_release, defect_of, read_release
 from data_pipeline.whole_folder import WriteRefused
-from data_pipeline.write_shards import finished_manifest, write_shards
-from lmms_eval_shotbench.qa_item import QAItem
+from data_pipeline.write_shards import ShardRow, finished_manifest, write_shards
 from lmms_eval_shotbench.vocabulary import MediaKind
 from lmms_eval_shotbench.whole_file import write_whole
 
@@ -129,8 +128,21 @@ def _run_import(
     source.scan()
     rows = _checked_rows(source, questions, defects, out, allow_missing)
     about = about_release(source.folder, fingerprint)
-    shards = write_shards({SPLIT: rows}, out, about, overwrite=overwrite, defects=defects)
+    shards = write_shards(
+        rows,
+        out,
+        about,
+        splits=[SPLIT],
+        overwrite=overwrite,
+        defects=defects,
+        expected_bytes=_expected_bytes(source, questions),
+    )
     return _outcome(shards.folder, sum(shards.counts[SPLIT].values()), defects)
+
+
+def _expected_bytes(source: Release, questions: list[Question]) -> int:
+    found = (source.find(item.media_path, item.media_kind) for _, item in questions)
+    return sum(medium.size for medium in found if isinstance(medium, Medium) and not judge_size(medium.size))
 
 
 def _outcome(out: Path, written: int, defects: list[Defect], already_complete: bool = False) -> ImportReport:
@@ -140,7 +152,7 @@ def _outcome(out: Path, written: int, defects: list[Defect], already_complete: b
 
 def _checked_rows(
     source: Release, questions: list[Question], defects: list[Defect], out: Path, allow_missing: bool
-) -> Iterator[tuple[QAItem, bytes]]:
+) -> Iterator[ShardRow]:
     """Yield the good questions with their media; add to `defects`; raise `RowsLost` at the end if that is due."""
     from tqdm import tqdm
 
@@ -158,7 +170,7 @@ def _checked_rows(
         else:
             written += 1
             if not doomed:  # else only checked on, to name every broken row at once
-                yield replace(item, media_sha256=sha256), encoded
+                yield ShardRow.of(SPLIT, replace(item, media_sha256=sha256), encoded)
     defects.sort(key=lambda defect: defect.line)
     if doomed:
         raise RowsLost(_outcome(out, written, defects)._replace(rows_written=0))

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import argparse
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
+Kept = TypeVar("Kept")
+RETRIES = 3  # of a unit whose worker died
+START_TRIES = 3
 OBJECT_STORE_BYTES = 500_000_000  # of a Ray that we start; what is on its way between processes
 
 
@@ -55,7 +60,7 @@ def map_units(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Wo
     if workers.count <= 0 or len(units) == 0:
         yield from map(work, units)
         return
-    with _ray(workers):
+    with ray_running(workers):
         yield from _map_on_ray(work, units, workers.count)
 
 
@@ -66,6 +71,7 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
     def apply(row: dict[str, Any]) -> dict[str, Any]:
         return {"result": [work(units[row["id"]])]}  # in a list: Ray would take an array or a dict apart
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it is set up anew whenever Ray Data is imported
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
@@ -79,29 +85,107 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
         raise RuntimeError(f"a worker failed: {error}") from error
 
 
+class Parcel(NamedTuple, Generic[Kept, Unit]):
+    """A unit of work that goes to a worker, and what stays here until its result is back."""
+
+    kept: Kept
+    unit: Unit
+    weight: int  # bytes that both take
+
+
+def map_stream(
+    work: Callable[[Unit], Result], parcels: Iterable[Parcel[Kept, Unit]], workers: Workers, room: int
+) -> Iterator[tuple[Kept, Result]]:
+    """Yield what was kept and `work(unit)` for parcels that only the caller can read, one after the other, in order.
+
+    At most `room` bytes are on their way, or one larger parcel. Without Ray, threads do the work: it should be of a
+    kind that releases the interpreter lock. This is no Ray Data: its sources are read by workers, and a compressed
+    stream has one reader; tasks are bounded and ordered here instead, and are repeated alike when a worker dies.
+
+    Raises:
+        RuntimeError: Ray cannot be reached, `work` raised on a worker, or a unit killed one worker after another.
+    """
+    with _crew(work, workers) as (send, receive):
+        waiting: deque[tuple[Kept, int, Any]] = deque()
+        under_way = 0
+        for parcel in parcels:
+            while waiting and under_way + parcel.weight > room:
+                kept, weight, result = waiting.popleft()
+                yield kept, receive(result)
+                under_way -= weight
+            waiting.append((parcel.kept, parcel.weight, send(parcel.unit)))
+            under_way += parcel.weight
+        while waiting:
+            kept, _, result = waiting.popleft()
+            yield kept, receive(result)
+
+
 @contextmanager
-def _ray(workers: Workers) -> Iterator[None]:
-    """Connect to Ray, or start one that ends with the block; one that is running already is used and left."""
+def _crew(
+    work: Callable[[Unit], Result], workers: Workers
+) -> Iterator[tuple[Callable[[Unit], Any], Callable[[Any], Result]]]:
+    """How to send a unit out and how to get its result."""
+    if workers.count <= 0:
+        with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as threads:
+            yield lambda unit: threads.submit(work, unit), Future.result
+        return
+    with ray_running(workers):
+        import ray
+        from ray.exceptions import RayError
+
+        def receive(result: Any) -> Result:
+            try:
+                answer: Result = ray.get(result)
+            except RayError as error:
+                raise RuntimeError(f"a worker failed: {error}") from error
+            return answer
+
+        def apply(unit: Unit) -> Result:  # Ray takes functions, but no `partial`
+            return work(unit)
+
+        yield ray.remote(num_cpus=1, max_retries=RETRIES)(apply).remote, receive
+
+
+@contextmanager
+def ray_running(workers: Workers) -> Iterator[None]:
+    """Connect to Ray, or start one that ends with the block; one that is running already is used and left.
+
+    Raises:
+        RuntimeError: there is no Ray at the address, or none can be started.
+    """
     import ray
 
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers see the devices their parent sees
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
     if workers.address:
         options = {"address": workers.address, "logging_level": logging.ERROR}
     else:
         options |= {"num_cpus": workers.count, "object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": _short_folder()}
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        ray.init(**options)
-    except (ConnectionError, ValueError) as error:
-        raise RuntimeError(f"no Ray at {workers.address or 'this machine'}: {error}") from error
+    _start(options, workers.address or "this machine")
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(options: dict[str, Any], place: str) -> None:
+    """Start or reach Ray. It gives a node 30 s to come up, which a busy machine may miss; then it is tried again."""
+    import ray
+
+    for tries_left in reversed(range(START_TRIES)):
+        try:
+            ray.init(**options)
+            return
+        except (ConnectionError, ValueError) as error:
+            raise RuntimeError(f"no Ray at {place}: {error}") from error
+        except Exception as error:  # Ray raises the bare class
+            ray.shutdown()
+            if "timed out" not in str(error) or not tries_left:
+                raise RuntimeError(f"Ray does not start on {place}: {error}") from error
 
 
 def _short_folder() -> str | None:

@@ -1,33 +1,53 @@
 """Write questions and their media as a shard folder (layout: `lmms_eval_shotbench/shards.py`), whole or not at all.
 
-Owns the parquet files, bounded in rows and bytes, the manifest, and what at OUT may be replaced. What the items and
-media are is the caller's affair; they are taken one at a time and never held beyond a row group. The card is in
-`dataset_card.py`, the unfinished folder and its swap into place in `whole_folder.py`.
+Owns the flow, and what at OUT may be replaced. What the items and media are is the caller's affair; they
+are taken one at a time and never held beyond a row group. A run that was killed goes on where its last finished file
+ends, if it is called again with the same source and settings; the result is the same to the byte.
+
+The parquet files are in `split_writer.py`, which of them are finished in `finished_files.py`, the unfinished folder and
+its swap into place in `whole_folder.py`, the lock in `folder_lock.py`, a full disk in `full_disk.py`, the card in
+`dataset_card.py`, the list of checksums in `manifest.py`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from data_pipeline.dataset_card import CARD, DEFECTS, About, Counts, write_card, write_defects
+from data_pipeline import split_writer
+from data_pipeline.composition import Composition, Counts, in_order
+from data_pipeline.dataset_card import CARD, DEFECTS, About, write_card, write_defects
 from data_pipeline.defects import Defect
-from data_pipeline.whole_folder import WriteRefused, clear_abandoned, whole_folder
-from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
-from lmms_eval_shotbench.shards import MANIFEST, MEDIA_COLUMNS, file_sha256, shard_features
-from lmms_eval_shotbench.vocabulary import DIMENSIONS
+from data_pipeline.finished_files import DATA, FinishedFiles
+from data_pipeline.folder_lock import only_writer
+from data_pipeline.full_disk import full_disk_told, require_room
+from data_pipeline.manifest import check_place, write_manifest
+from data_pipeline.split_writer import SplitWriter
+from data_pipeline.whole_folder import Draft, WriteRefused, put_back, set_aside, whole_folder
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.shards import FORMAT_VERSION, MANIFEST
 
-if TYPE_CHECKING:
-    import pyarrow.parquet as parquet
+SPLIT_NAME = re.compile(r"\w+")
+NO_EXTRA: Mapping[str, str | bytes] = MappingProxyType({})
 
-FORMAT_VERSION = 1
-ROW_GROUP_ROWS = 64
-ROW_GROUP_BYTES = 8_000_000  # of media; what a reader must take to get at one of them
-FILE_BYTES = 400_000_000  # of media; the Hub shows and resumes files of this size well
+
+class ShardRow(NamedTuple):
+    """A question, the split it belongs to, and how to get its medium's encoded bytes."""
+
+    split: str
+    item: QAItem
+    read: Callable[[], bytes]  # called at most once and at once; not at all where an earlier run has written the row
+
+    @classmethod
+    def of(cls, split: str, item: QAItem, medium: bytes) -> ShardRow:
+        """A row whose medium is in memory already."""
+        return cls(split, item, lambda: medium)
 
 
 class WrittenShards(NamedTuple):
@@ -39,37 +59,57 @@ class WrittenShards(NamedTuple):
 
 
 def write_shards(
-    splits: Mapping[str, Iterable[tuple[QAItem, bytes]]],
+    rows: Iterable[ShardRow],
     out: Path,
     about: About,
     *,
+    splits: Sequence[str],
     overwrite: bool = False,
     defects: Sequence[Defect] = (),
+    extra: Mapping[str, str | bytes] = NO_EXTRA,
+    expected_bytes: int = 0,
 ) -> WrittenShards:
     """Write every split's questions and media to `out`.
 
     Args:
-        splits: For each split, its questions with their encoded media; read once, in order.
+        rows: Rows of all splits, mixed as they come; their order within a split is kept. Read once.
+        about: Its fingerprint must change with everything that decides which rows come: source, settings, seed.
+        splits: The names of all splits, those without rows as well.
         overwrite: Replace other shards at `out`, once the new ones are complete.
         defects: What was found wrong; looked at after the last row, so the rows' source may still add to it.
+        extra: Further small files by name. Looked at after the last row, too.
+        expected_bytes: Media in all, where the caller knows: then a disk that is too small is told beforehand.
 
     Raises:
-        WriteRefused: something else is at `out`, or there is no row. Nothing is left behind.
+        WriteRefused: something else is at `out`, another process writes there, or there is no row. Nothing stays.
+        DiskFull: no room. Shards that were at `out` are untouched; the next call with the same fingerprint goes on.
     """
-    out = Path(os.path.realpath(out.expanduser()))
-    clear_abandoned(out)
-    if (finished := finished_manifest(out, about.fingerprint)) and not overwrite:
+    out, splits = Path(os.path.realpath(out.expanduser())), in_order(splits)
+    if bad := [split for split in splits if not SPLIT_NAME.fullmatch(split)]:
+        raise ValueError(f"{bad[0]!r} is no name for a split; use letters, digits and _")
+    if not overwrite and not set_aside(out).exists() and (finished := finished_manifest(out, about.fingerprint)):
         return WrittenShards(out, finished["counts"], already_complete=True)
-    _check_place(out, overwrite)
-    with whole_folder(out, overwrite) as folder:
-        (folder / "data").mkdir()
-        counts = {split: _write_split(folder / "data", split, rows) for split, rows in splits.items()}
-        if not any(counts.values()):
-            raise WriteRefused(f"no question is left to write to {out}; look at the defects of the source")
-        write_defects(folder, defects)
-        write_card(folder, counts, about, defects)
-        _write_manifest(folder, counts, about.fingerprint)
-    return WrittenShards(out, counts, already_complete=False)
+    if not out.name or (out.exists() and not out.is_dir()):
+        raise WriteRefused(f"{out} is no folder; choose another --out")
+    with only_writer(out):
+        put_back(out)
+        if (finished := finished_manifest(out, about.fingerprint)) and not overwrite:
+            return WrittenShards(out, finished["counts"], already_complete=True)
+        check_place(out, overwrite)
+        with whole_folder(out, overwrite) as draft, _finished_files(out, draft, about, splits) as files:
+            to_come = expected_bytes - sum(file.media_bytes for file in files.files)
+            require_room(out, to_come)
+            composition = _Writing(out, draft.folder, splits, files, to_come).take(rows)
+            if not any(composition.counts.values()):
+                raise WriteRefused(f"no question is left to write to {out}; look at the defects of the source")
+            with full_disk_told(out):
+                data = files.give_final_names()
+                write_defects(draft.folder, defects)
+                for name, content in extra.items():
+                    _write_extra(draft.folder, name, content)
+                write_card(draft.folder, composition, about, defects)
+                write_manifest(draft.folder, composition.counts, about.fingerprint, data)
+    return WrittenShards(out, composition.counts, already_complete=False)
 
 
 def finished_manifest(out: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -83,98 +123,57 @@ def finished_manifest(out: Path, fingerprint: str) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
-    """Refuse a place that holds anything but shards: not even `overwrite` may delete what no import has written."""
-    if not out.name or (out.exists() and not out.is_dir()):
-        raise WriteRefused(f"{out} is no folder; choose another --out")
-    if not out.exists() or not any(out.iterdir()):
-        return
-    strangers = sorted({path.name for path in out.iterdir()} - {CARD, DEFECTS, MANIFEST, "data"})
-    strangers += sorted(path.name for path in (out / "data").glob("*") if path.suffix != ".parquet")
-    if strangers:
-        raise WriteRefused(f"{out} holds {strangers[0]!r}, which is no part of a shard folder; choose another --out")
-    if not overwrite:
-        raise WriteRefused(f"{out} holds shards of another source, or broken ones; choose another --out or --overwrite")
+def _finished_files(out: Path, draft: Draft, about: About, splits: Sequence[str]) -> FinishedFiles:
+    """What an interrupted run has finished, if it had this key in common with the present one."""
+    sizes = [split_writer.ROW_GROUP_ROWS, split_writer.ROW_GROUP_BYTES, split_writer.FILE_BYTES]
+    fingerprint = about.fingerprint
+    key = {"format_version": FORMAT_VERSION, "source_fingerprint": fingerprint, "splits": splits, "sizes": sizes}
+    with full_disk_told(out):
+        return FinishedFiles(draft, key)
 
 
-def _write_split(folder: Path, split: str, rows: Iterable[tuple[QAItem, bytes]]) -> dict[str, int]:
-    """Write one split's files and return its rows by dimension."""
-    counts: Counter[str] = Counter()
-    writer = _SplitWriter(folder, split)
-    try:
-        for item, media in rows:
-            writer.add(item, media)
-            counts[item.dimension] += 1
-    finally:
-        writer.close()
-    for number, path in enumerate(writer.paths):
-        path.rename(folder / f"{split}-{number:05d}-of-{len(writer.paths):05d}.parquet")
-    return {dimension.slug: counts[dimension.slug] for dimension in DIMENSIONS if counts[dimension.slug]}
+class _Writing:
+    """Rows on their way into the files of their splits."""
+
+    def __init__(self, out: Path, folder: Path, splits: Sequence[str], files: FinishedFiles, to_come: int) -> None:
+        self._out, self._to_come, self._composition = out, to_come, Composition(splits)
+        self._writers = {split: SplitWriter(folder / DATA, split, files) for split in splits}
+
+    def take(self, rows: Iterable[ShardRow]) -> Composition:
+        """Write all rows but those that lie in finished files; returns what they were."""
+        try:
+            for row in rows:
+                if row.split not in self._writers:
+                    raise ValueError(f"{row.item.item_id} is of split {row.split!r}, not of {', '.join(self._writers)}")
+                self._composition.add(row.split, row.item)
+                if not self._writers[row.split].skips(row.item):
+                    self._add(row)
+            with self._full_disk_told():
+                for writer in self._writers.values():
+                    writer.close()
+        finally:
+            for writer in self._writers.values():
+                writer.discard()
+        return self._composition
+
+    def _add(self, row: ShardRow) -> None:
+        medium = row.read()
+        with self._full_disk_told():
+            self._writers[row.split].add(row.item, medium)
+
+    def _full_disk_told(self) -> AbstractContextManager[None]:
+        return full_disk_told(self._out, self._to_write, self._given_up)
+
+    def _to_write(self) -> int:
+        writers = self._writers.values()
+        written = sum(writer.finished_bytes for writer in writers)
+        return max(self._to_come - written, sum(writer.open_bytes for writer in writers))
+
+    def _given_up(self) -> int:
+        return sum(writer.bytes_on_disk for writer in self._writers.values())
 
 
-class _SplitWriter:
-    """Parquet files of one split. Media are left as they are: they are compressed already."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        self.paths: list[Path] = []
-        self._folder, self._split, self._schema = folder, split, shard_features().arrow_schema
-        self._file: parquet.ParquetWriter | None = None
-        self._rows: list[dict[str, Any]] = []
-        self._group_bytes = self._file_bytes = 0
-
-    def add(self, item: QAItem, media: bytes) -> None:
-        """Take one row; write the row group it fills, and begin a new file where one is full."""
-        self._rows.append(item.to_row() | {MEDIA_COLUMNS[item.media_kind]: {"bytes": media, "path": item.media_path}})
-        self._group_bytes += len(media)
-        if len(self._rows) >= ROW_GROUP_ROWS or self._group_bytes >= ROW_GROUP_BYTES:
-            self._write_group()
-
-    def close(self) -> None:
-        """Write what is left; a split without rows still gets its file, so that it can be read as empty."""
-        if self._rows or not self.paths:
-            self._write_group()
-        self._close_file()
-
-    def _write_group(self) -> None:
-        import pyarrow
-
-        if self._file is None:
-            self._file = self._open_file()
-        table = pyarrow.Table.from_pylist(self._rows, schema=self._schema)
-        self._file.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        self._file_bytes += self._group_bytes
-        self._rows, self._group_bytes = [], 0
-        if self._file_bytes >= FILE_BYTES:
-            self._close_file()
-
-    def _open_file(self) -> parquet.ParquetWriter:
-        import pyarrow.parquet as parquet
-
-        self.paths.append(self._folder / f"{self._split}-{len(self.paths):05d}.parquet")
-        small = [*COLUMNS, "options.list.element"]
-        return parquet.ParquetWriter(
-            self.paths[-1],
-            self._schema,
-            compression=dict.fromkeys(small, "zstd"),  # columns that are not named stay uncompressed
-            use_dictionary=small,
-            write_statistics=list(COLUMNS),
-        )
-
-    def _close_file(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file, self._file_bytes = None, 0
-
-
-def _write_manifest(folder: Path, counts: Counts, fingerprint: str) -> None:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "source_fingerprint": fingerprint,
-        "counts": counts,
-        "files": {
-            path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-            for path in paths
-        },
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+def _write_extra(folder: Path, name: str, content: str | bytes) -> None:
+    if Path(name).name != name or name in (CARD, DEFECTS, MANIFEST, DATA):
+        raise ValueError(f"{name!r} cannot be the name of a further file in a shard folder")
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)

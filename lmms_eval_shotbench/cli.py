@@ -42,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands; those of `data_pipeline` are mounted from there."""
+    """All commands; those of the other packages are mounted from there."""
     from data_pipeline.cli import add_commands
+    from verl_recipes.cli import add_commands as add_training
 
     parser = argparse.ArgumentParser(prog="shotbench", description="The language of film: test models, make data.")
     parser.add_argument("--version", action="version", version=f"shotbench {__version__}")
@@ -54,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_tasks_path(commands)
     _add_tiny_model(commands)
     add_commands(commands)
+    add_training(commands)
     return parser
 
 
@@ -66,6 +68,7 @@ def _add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.add_argument("--tasks", required=True, help="shotbench, shotbench_reasoning, shotbench_<dimension>, …")
     parser.add_argument("--data", help="shard folder, Hub id or test.tsv (default: $SHOTBENCH_DATA)")
+    parser.add_argument("--split", help="split of the shards to ask (default: $SHOTBENCH_SPLIT, else test)")
     parser.add_argument("--out", required=True, type=Path, help="folder for scores.json and samples.jsonl")
     parser.add_argument("--model", required=True, help="any model of lmms-eval, or replay")
     parser.add_argument("--model_args", default="", help="as in lmms-eval; clips get the protocol's settings on top")
@@ -93,7 +96,7 @@ def _eval(args: argparse.Namespace) -> int:
 
 def _eval_request(args: argparse.Namespace) -> EvalRequest:
     from lmms_eval_shotbench.eval_plan import EvalRequest, check_config
-    from lmms_eval_shotbench.shards import dataset_in_use
+    from lmms_eval_shotbench.shards import dataset_in_use, split_in_use
 
     config = ["--config", str(check_config(args.config))] if args.config else []
     kept = [(flag, getattr(args, flag.lstrip("-"))) for flag in EVAL_FLAGS_KEPT]
@@ -101,6 +104,7 @@ def _eval_request(args: argparse.Namespace) -> EvalRequest:
     return EvalRequest(
         tasks=args.tasks,
         data=dataset_in_use(args.data),
+        split=split_in_use(args.split),
         out=args.out,
         model=args.model,
         model_args=args.model_args,
@@ -118,6 +122,7 @@ def _add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("score", help="score stored responses, without a model")
     parser.add_argument("questions", help="test.tsv, shard folder or Hub id")
     parser.add_argument("responses", type=Path, help=".jsonl(.gz) with index and response, or .xlsx/.tsv predictions")
+    parser.add_argument("--split", default="test", help="split of a shard folder (default: test)")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
     parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
     parser.add_argument("--out", type=Path, help="write there instead of printing")
@@ -135,7 +140,7 @@ def _score(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.shards import read_questions
     from lmms_eval_shotbench.whole_file import write_whole
 
-    items = read_questions(args.questions)
+    items = read_questions(args.questions, args.split)
     responses = match_responses(items, read_responses(args.responses), args.responses)
     judged = _judged(args, items, responses)
     scored = score_responses(items, responses, args.protocol, judged=judged)

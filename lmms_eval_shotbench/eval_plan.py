@@ -53,6 +53,7 @@ class EvalRequest:
     harness_out: Path  # where lmms-eval writes its own files
     model: str
     model_args: str = ""
+    split: str = "test"
     force_simple: bool = False
     limited: bool = False  # --limit or --offset: not every question is asked
     passed_on: Sequence[str] = ()

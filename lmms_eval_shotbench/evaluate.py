@@ -29,7 +29,14 @@ from lmms_eval_shotbench.harness import (
 )
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_table
-from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, file_sha256, locate_questions, read_questions
+from lmms_eval_shotbench.shards import (
+    DATA_VARIABLE,
+    MANIFEST,
+    SPLIT_VARIABLE,
+    file_sha256,
+    locate_questions,
+    read_questions,
+)
 from lmms_eval_shotbench.task_functions import RESAMPLE_VARIABLE, RESPONSES_VARIABLE
 from lmms_eval_shotbench.whole_file import write_whole
 
@@ -62,7 +69,7 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         EvaluationError: the tasks asked for cannot be run together.
     """
     data = locate_questions(request.data)
-    items = read_questions(data)
+    items = read_questions(data, request.split)
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
     if not ours:
         raise EvaluationError(f"no ShotBench task in --tasks {request.tasks}; ask lmms-eval itself for others alone")
@@ -94,6 +101,7 @@ def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool
     arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
     told = {
         DATA_VARIABLE: str(data),
+        SPLIT_VARIABLE: request.split,
         RESAMPLE_VARIABLE: "1" if one.resample_clips else "",
         RESPONSES_VARIABLE: os.environ.get(RESPONSES_VARIABLE) or str((request.out / RESPONSES).absolute()),
     }
@@ -160,6 +168,7 @@ def _how_it_was_run(request: EvalRequest, data: Path, passes: Sequence[Pass], ou
             for one in passes
         },
         "data": request.data,
+        "split": request.split,
         "data_sha256": data_sha256(data),
         "passed_on": list(request.passed_on),
         "versions": _versions(),

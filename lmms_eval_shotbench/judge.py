@@ -22,10 +22,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from lmms_eval_shotbench.grading import official_answer, read_official
-from lmms_eval_shotbench.judge_requests import Answer, encodable, open_client, pause_seconds, request_reply
+from lmms_eval_shotbench.judge_requests import (
+    Answer,
+    check_base_url,
+    encodable,
+    open_client,
+    pause_seconds,
+    request_reply,
+)
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.strict_reading import has_response
 
@@ -57,9 +63,7 @@ class Judge:
     workers: int = 8  # requests under way at once
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc or url.port == 0:
-            raise ValueError("the judge's base_url must read http(s)://HOST[:PORT]/PATH, without a user or password")
+        check_base_url(self.base_url)
         if not self.model.strip():
             raise ValueError("the judge needs the name of a model")
         if self.tries < 1 or self.workers < 1 or not self.timeout_seconds > 0:

@@ -1,8 +1,9 @@
-"""The judge's way to its endpoint: one prompt goes out, one `Answer` comes back, whatever happens on the way.
+"""The way to a chat endpoint: one prompt goes out, one `Answer` comes back, whatever happens on the way.
 
 Owns the client of an OpenAI-compatible chat endpoint, the limits on what is read of a reply, which trouble may pass
-and how long to wait then. What is asked, how often, and what a reply means is in `judge.py`. The API key goes into the
-authorization header and nowhere else. Standard library only until a client is opened (then `openai`).
+and how long to wait then. What is asked, how often, and what a reply means is the caller's affair: `judge.py` asks for
+letters, the pipeline for reasoning chains. The API key goes into the authorization header and nowhere else. Standard
+library only until a client is opened (then `openai`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 REPLY_CHARACTERS = 4000  # read and kept of a reply
 REPLY_TOKENS = 32  # a letter, or an option's text
@@ -34,15 +36,35 @@ def open_client(base_url: str, api_key: str, timeout_seconds: float) -> Any:
     try:
         import openai
     except ImportError:
-        raise RuntimeError("the judge is asked through the openai library: pip install openai") from None
+        raise RuntimeError("endpoints are asked through the openai library: pip install openai") from None
     key = (api_key or os.environ.get("OPENAI_API_KEY", "")).strip() or "none"
     if not (key.isascii() and key.isprintable()):
-        raise ValueError("the judge's API key holds characters that no HTTP header can carry")
+        raise ValueError("the endpoint's API key holds characters that no HTTP header can carry")
     return openai.OpenAI(base_url=base_url, api_key=key, timeout=timeout_seconds, max_retries=0)
 
 
-def request_reply(client: Any, model: str, prompt: str) -> Answer:
-    """Send one request. The body is read in pieces, so that neither a trickle nor a flood goes beyond the limits."""
+def check_base_url(base_url: str, whose: str = "judge's") -> None:
+    """Raise `ValueError` where an API's address is none, or holds a user or password, which would end up in reports."""
+    url = urlsplit(base_url)
+    if url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc or url.port == 0:
+        raise ValueError(f"the {whose} base_url must read http(s)://HOST[:PORT]/PATH, without a user or password")
+
+
+def request_reply(
+    client: Any,
+    model: str,
+    prompt: str | list[dict[str, Any]],
+    *,
+    tokens: int = REPLY_TOKENS,
+    characters: int = REPLY_CHARACTERS,
+) -> Answer:
+    """Send one request. The body is read in pieces, so that neither a trickle nor a flood goes beyond the limits.
+
+    Args:
+        prompt: The user's message: a text, or its parts in OpenAI's form.
+        tokens: That the reply may take.
+        characters: That are kept of it.
+    """
     import openai
 
     deadline, body = time.monotonic() + client.timeout, b""
@@ -50,7 +72,7 @@ def request_reply(client: Any, model: str, prompt: str) -> Answer:
     messages = [{"role": "user", "content": prompt}]
     create = client.chat.completions.with_streaming_response.create
     try:
-        with create(messages=messages, model=model, temperature=0, max_tokens=REPLY_TOKENS) as response:
+        with create(messages=messages, model=model, temperature=0, max_tokens=tokens) as response:
             for piece in response.iter_bytes():
                 body += piece
                 if len(body) > BODY_BYTES:
@@ -65,15 +87,16 @@ def request_reply(client: Any, model: str, prompt: str) -> Answer:
         return Answer(None, message, passing, error.response.headers.get("retry-after", ""))
     except (openai.OpenAIError, *_transport_errors()) as error:
         return Answer(None, f"connection failed: {_shown(str(error.__cause__ or error), client)}")
-    return _read_completion(body, client)
+    return _read_completion(body, client, tokens, characters)
 
 
-def pause_seconds(attempt: int, retry_after: str) -> float:
+def pause_seconds(attempt: int, retry_after: str, longest: float | None = None) -> float:
     """How long to wait after so many attempts: as the endpoint wishes, else twice as long each time; never for long."""
+    longest = LONGEST_PAUSE if longest is None else longest
     with suppress(ValueError):  # absent, or a date
         if float(retry_after) >= 0:
-            return min(float(retry_after), LONGEST_PAUSE)
-    return min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), LONGEST_PAUSE)
+            return min(float(retry_after), longest)
+    return min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), longest)
 
 
 def encodable(text: str) -> str:
@@ -81,14 +104,14 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _read_completion(body: bytes, client: Any) -> Answer:
+def _read_completion(body: bytes, client: Any, tokens: int, characters: int) -> Answer:
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return Answer(None, f"no chat completion: {_shown(body.decode('utf-8', 'replace'), client)}")
     if not isinstance(content, str) or not content.strip():
-        return Answer(None, f"a completion without text in {REPLY_TOKENS} tokens (does this model think first?)")
-    return Answer(encodable(content[:REPLY_CHARACTERS]))
+        return Answer(None, f"a completion without text in {tokens} tokens (does this model think first?)")
+    return Answer(encodable(content[:characters]))
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

@@ -61,6 +61,7 @@ class QAItem:
     film_id: str = ""
     start_seconds: float | None = None
     end_seconds: float | None = None
+    reasoning: str = ""  # a chain of thought to learn from; it ends in the answer
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.options) <= len(ascii_uppercase):

@@ -30,7 +30,7 @@ def read_responses(path: Path) -> dict[int, str]:
     if not path.is_file():
         raise BadResponses(f"{path}: no such file of responses")
     responses: dict[int, str] = {}
-    for place, index, response in _entries(path):
+    for place, index, response in entries(path):
         if index in responses:
             raise BadResponses(f"{path}, {place}: question {index} is answered twice; keep one response a question")
         responses[index] = response
@@ -39,8 +39,12 @@ def read_responses(path: Path) -> dict[int, str]:
     return responses
 
 
-def _entries(path: Path) -> Iterator[tuple[str, int, str]]:
-    """Yield (place in the file, question index, response)."""
+def entries(path: Path) -> Iterator[tuple[str, int, str]]:
+    """Yield (place in the file, question index, response) as the file has them, a question as often as it stands there.
+
+    Raises:
+        BadResponses: while iterating, the file is of an unknown form or broken.
+    """
     suffixes = "".join(path.suffixes[-2:]).lower()
     if suffixes.endswith((".jsonl", ".jsonl.gz", ".json")):
         rows: Iterable[tuple[str, Mapping[str, Any]]] = _json_lines(path)

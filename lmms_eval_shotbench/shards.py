@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import sys
 import threading
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     import datasets
 
 DATA_VARIABLE = "SHOTBENCH_DATA"  # where the lmms-eval tasks find their questions: a folder, a TSV or a Hub id
+SPLIT_VARIABLE = "SHOTBENCH_SPLIT"  # which split they ask; "test" unless given
 DEFAULT_DATASET = "Vchitect/ShotBench"  # the official release; it must be imported once, its tars are no shards
 MEDIA_COLUMNS: dict[MediaKind, str] = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 MANIFEST = "manifest.json"
+FORMAT_VERSION = 2  # of a shard folder; 2 added the column `reasoning`
 ROW_GROUPS_KEPT = 4  # media of the last row groups read, a few MB each
 
 
@@ -61,7 +64,22 @@ def locate_shards(name: str) -> Path:
             f"{name} holds no shards (no {MANIFEST} beside data/*.parquet). If it is the official release, import it "
             f"once: shotbench data import-shotbench {name} --out SHARDS"
         )
+    _require_our_format(folder)
     return folder
+
+
+def _require_our_format(folder: Path) -> None:
+    """Raise `DatasetNotFound` if the shards are of a version with other columns."""
+    try:
+        version = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format_version"]
+    except (ValueError, LookupError, TypeError):
+        version = "unknown"
+    if version == FORMAT_VERSION:
+        return
+    step = "install a newer lmms-eval-shotbench"
+    if not isinstance(version, int) or version < FORMAT_VERSION:
+        step = "write them again from their source, by the command that their README.md names, with --overwrite"
+    raise DatasetNotFound(f"{folder} holds shards of format {version}, this version reads {FORMAT_VERSION}: {step}")
 
 
 def locate_questions(name: str | Path) -> Path:
@@ -76,7 +94,7 @@ def _download(name: str) -> Path:
     except DatasetNotFound as error:
         raise DatasetNotFound(
             f"no questions at {name!r}: {error}. Give a shard folder or Hub id with --data or ${DATA_VARIABLE}; "
-            "`shotbench data paint --out SHARDS` draws a small set at once"
+            "`shotbench data studio --out SHARDS --films 2` shoots a small set at once"
         ) from None
 
 
@@ -92,15 +110,15 @@ def hub_snapshot(name: str, patterns: list[str]) -> Path:
         raise DatasetNotFound(f"it is no folder here, and the Hub says: {reason}") from None
 
 
-def read_questions(name: str | Path) -> list[QAItem]:
-    """Read all questions of a shard folder, Hub id, or `test.tsv` in the release's layout, without media.
+def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
+    """Read a split's questions of a shard folder or Hub id, or of a `test.tsv` in the release's layout, without media.
 
     Raises:
         DatasetNotFound: nothing there.
         BadRow: a row is broken, or an index stands twice.
     """
     path = locate_questions(name)
-    items = list(read_tsv(path) if path.is_file() else ShardFolder(path).items())
+    items = list(read_tsv(path) if path.is_file() else ShardFolder(path, split).items())
     seen: set[int] = set()
     for item in items:
         if item.source_index in seen:
@@ -163,6 +181,8 @@ class ShardFolder:
         import pyarrow.parquet as parquet
 
         self.folder = folder
+        if (folder / MANIFEST).is_file():
+            _require_our_format(folder)
         paths = sorted((folder / "data").glob(f"{split}-*.parquet"))
         if not paths:
             raise DatasetNotFound(f"{folder} has no split {split!r}")
@@ -214,3 +234,8 @@ def file_sha256(path: Path) -> str:
 def dataset_in_use(given: str | None = None) -> str:
     """The dataset a command or task should use: what was given, else $SHOTBENCH_DATA, else the official release."""
     return given or os.environ.get(DATA_VARIABLE) or DEFAULT_DATASET
+
+
+def split_in_use(given: str | None = None) -> str:
+    """The split a command or task should use: what was given, else $SHOTBENCH_SPLIT, else test."""
+    return given or os.environ.get(SPLIT_VARIABLE) or "test"

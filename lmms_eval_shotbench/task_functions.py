@@ -29,6 +29,7 @@ from lmms_eval_shotbench.shards import (
     locate_questions,
     questions_parquet,
     read_questions,
+    split_in_use,
 )
 from lmms_eval_shotbench.vocabulary import MediaKind, dimension_named
 
@@ -44,29 +45,29 @@ _undecoded: ContextVar[bool] = ContextVar("undecoded", default=False)
 def __getattr__(name: str) -> Any:
     """Names the YAMLs use that depend on the environment or on the vocabulary."""
     if name == "DATASET_KWARGS":
-        return _dataset_kwargs(dataset_in_use())
+        return _dataset_kwargs(dataset_in_use(), split_in_use())
     if name.startswith("keep_"):
         return _keeper(name.removeprefix("keep_"))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @lru_cache
-def _dataset_kwargs(dataset: str) -> dict[str, Any]:
+def _dataset_kwargs(dataset: str, split: str) -> dict[str, Any]:
     """Where `load_dataset("parquet")` finds the questions. Stops the program with one line where there are none:
     the harness would try five times, print a traceback and report success."""
     try:
-        read_questions(dataset)  # every row is valid, or the first bad one is named now
-        files = _question_files(dataset)
+        read_questions(dataset, split)  # every row is valid, or the first bad one is named now
+        files = _question_files(dataset, split)
     except (DatasetNotFound, BadRow) as error:
         raise SystemExit(f"shotbench: {error}") from None
     return {"data_files": {"test": files}, "columns": list(COLUMNS)}
 
 
-def _question_files(dataset: str) -> list[str]:
+def _question_files(dataset: str, split: str) -> list[str]:
     place = locate_questions(dataset)
     if place.is_file():
         return [str(questions_parquet(place, media.cache_folder("questions")))]
-    return sorted(str(path) for path in (place / "data").glob("test-*.parquet"))
+    return sorted(str(path) for path in (place / "data").glob(f"{split}-*.parquet"))
 
 
 @lru_cache
@@ -93,7 +94,7 @@ def media_undecoded() -> Iterator[None]:
 def doc_to_visual(doc: Doc) -> list[Any]:
     """The medium: a PIL picture, or the path of a clip."""
     item = QAItem.from_row(doc)
-    read = partial(_shards(dataset_in_use()).media, item.item_id)
+    read = partial(_shards(dataset_in_use(), split_in_use()).media, item.item_id)
     if _undecoded.get():
         return [StoredMedium.of(item.media_kind, item.media_sha256, read)]
     encoded = read()
@@ -104,13 +105,13 @@ def doc_to_visual(doc: Doc) -> list[Any]:
 
 
 @lru_cache(maxsize=2)
-def _shards(dataset: str) -> ShardFolder:
+def _shards(dataset: str, split: str) -> ShardFolder:
     place = locate_questions(dataset)
     if place.is_file():
         raise DatasetNotFound(
             f"{dataset} holds questions only; a model that looks at media needs shards: --data SHARDS"
         )
-    return ShardFolder(place)
+    return ShardFolder(place, split)
 
 
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> str:

@@ -72,11 +72,13 @@ def make_item(
 
 @pytest.fixture(scope="session")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The smallest painted set: one shot a term, all eight dimensions, stills and clips."""
-    from data_pipeline.paint_set import paint_set
+    """The smallest studio set: one film of small pictures, all eight dimensions, stills and clips."""
+    pytest.importorskip("numba")
+    from data_pipeline.studio_set import StudioSettings, studio_shards
+    from data_pipeline.workers import Workers
 
     folder = tmp_path_factory.mktemp("painted") / "shards"
-    paint_set(folder, per_term=1)
+    studio_shards(StudioSettings(films=1, width=160, shares={"test": 1.0}), folder, Workers(0))
     return folder
 
 

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline import split_writer
 from data_pipeline.cli import add_commands
 from data_pipeline.defects import DefectKind
 from data_pipeline.import_shotbench import RowsLost, import_shotbench
 from data_pipeline.release_media import ImportRefused, Medium, Release
+from data_pipeline.split_writer import SplitWriter
 from data_pipeline.whole_folder import WriteRefused
+from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import ShardFolder, read_tsv
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.releases import Row, clip, folders, good, import_defects, line, still, stills, tar_of, tars, write_tsv
+from tests.shard_rows import checksums
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("SHOTBENCH_REAL_DATA", ROOT / "../shared/data")) / "shotbench/test.tsv"
@@ -117,6 +121,34 @@ def test_a_break_in_the_middle_leaves_nothing_and_can_be_repeated(
         import_shotbench(str(release), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
     assert import_shotbench(str(release), tmp_path / "out").rows_written == 4
+
+
+def test_an_import_that_was_stopped_goes_on_and_lost_rows_still_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(split_writer, "ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(split_writer, "FILE_BYTES", 1)  # a file a row
+    rows, media = good()
+    release = tars(tmp_path / "release", rows, media)
+    add = SplitWriter.add
+
+    def stops_at_the_third(self: SplitWriter, item: QAItem, medium: bytes) -> None:
+        if self._number == 2:
+            raise KeyboardInterrupt
+        add(self, item, medium)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SplitWriter, "add", stops_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            import_shotbench(str(release), tmp_path / "out")
+    assert len(list((tmp_path / ".out.partial/shards/data").iterdir())) == 2
+    assert import_shotbench(str(release), tmp_path / "out").rows_written == 4
+    import_shotbench(str(release), tmp_path / "once")
+    assert checksums(tmp_path / "out") == checksums(tmp_path / "once")
+    write_tsv(release, [*rows, line(9, "image/gone.jpg")])
+    with pytest.raises(RowsLost):
+        import_shotbench(str(release), tmp_path / "lost")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["once", "out", "release"]
 
 
 def test_the_release_is_never_changed_and_never_the_target(tmp_path: Path) -> None:

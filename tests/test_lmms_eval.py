@@ -200,7 +200,7 @@ def test_a_missing_dataset_ends_bare_lmms_eval_with_one_line_at_once(tmp_path: P
     seconds = time.monotonic() - started
     told = [line for line in finished.stderr.splitlines() if line.startswith("shotbench: no questions at")]
     assert finished.returncode != 0 and len(told) == 1
-    assert "shotbench data paint --out SHARDS" in told[0]
+    assert "shotbench data studio --out SHARDS" in told[0]
     assert "RetryError" not in finished.stdout + finished.stderr
     assert seconds < 120
 

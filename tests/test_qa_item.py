@@ -56,7 +56,7 @@ def test_a_broken_cell_is_named(field: str, value: str, message: str) -> None:
 
 
 def test_an_item_survives_its_row() -> None:
-    item = dataclasses.replace(make_item(), start_seconds=1.5, film_id="tt1")
+    item = dataclasses.replace(make_item(), start_seconds=1.5, film_id="tt1", reasoning="It is near. So: C")
     assert QAItem.from_row(item.to_row()) == item
 
 

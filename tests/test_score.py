@@ -179,7 +179,7 @@ def test_a_judge_needs_the_official_protocol(
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
-        (["data", "paint", "--out", "out"], "data"),
+        (["data", "studio", "--out", "out"], "data"),
         (["tiny-model", "--out", "out"], "eval"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 pytest.importorskip("datasets")
 
 from data_pipeline.dataset_card import About
-from data_pipeline.write_shards import write_shards
+from data_pipeline.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.shards import (
     DatasetNotFound,
@@ -38,7 +39,8 @@ def item_and_bytes(index: int) -> tuple[QAItem, bytes]:
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    write_shards({"test": map(item_and_bytes, range(1, 201))}, tmp_path / "shards", ABOUT)
+    rows = (ShardRow.of("test", *item_and_bytes(index)) for index in range(1, 201))
+    write_shards(rows, tmp_path / "shards", ABOUT, splits=["test"])
     return tmp_path / "shards"
 
 
@@ -58,6 +60,17 @@ def test_an_interrupted_folder_is_no_dataset(shards: Path) -> None:
     (shards / "manifest.json").unlink()
     with pytest.raises(DatasetNotFound, match="holds no shards"):
         locate_shards(str(shards))
+
+
+@pytest.mark.parametrize(
+    ("version", "step"), [(1, r"write them again .* --overwrite"), (3, "install a newer"), (None, "write them again")]
+)
+def test_shards_of_another_format_say_what_to_do(shards: Path, version: int | None, step: str) -> None:
+    manifest = json.loads((shards / "manifest.json").read_text())
+    (shards / "manifest.json").write_text(json.dumps(manifest | {"format_version": version}))
+    for read in (lambda: locate_shards(str(shards)), lambda: ShardFolder(shards), lambda: read_questions(shards)):
+        with pytest.raises(DatasetNotFound, match=rf"format {version}, this version reads 2: {step}"):
+            read()
 
 
 def test_the_official_release_as_it_is_leads_to_its_import(tmp_path: Path) -> None:
@@ -90,8 +103,9 @@ def test_a_hub_id_is_resolved_through_the_local_cache(shards: Path, tmp_path: Pa
 
 
 def test_an_index_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    twice = [item_and_bytes(1), (replace(item_and_bytes(1)[0], item_id="other"), b"x")]
-    write_shards({"test": twice}, tmp_path / "shards", ABOUT)
+    item, content = item_and_bytes(1)
+    twice = [ShardRow.of("test", item, content), ShardRow.of("test", replace(item, item_id="other"), b"x")]
+    write_shards(twice, tmp_path / "shards", ABOUT, splits=["test"])
     with pytest.raises(BadRow, match="an index that stands once"):
         read_questions(tmp_path / "shards")
 

@@ -22,7 +22,6 @@ pytest.importorskip("lmms_eval")
 from lmms_eval.api.instance import Instance  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from data_pipeline.paint_set import paint_set  # noqa: E402
 from lmms_eval_shotbench import prompts  # noqa: E402
 from lmms_eval_shotbench.models import answering, checkpoint  # noqa: E402
 from lmms_eval_shotbench.models.answering import Answer, Answerer, Failure  # noqa: E402
@@ -83,19 +82,13 @@ def mixed(shards: ShardFolder, each: int) -> list[QAItem]:
 
 
 @pytest.mark.parametrize("style", PROMPT_STYLES, ids=lambda style: style.name)
-def test_answers_are_the_same_alone_and_in_batches(
-    loaded: Checkpoint, style: PromptStyle, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.getbasetemp() / "embedded"
-    if not folder.exists():
-        paint_set(folder)  # the set `make demo` paints
-    embedded = ShardFolder(folder)
-    chats = asked(embedded, list(embedded.items()), style)
+def test_answers_are_the_same_alone_and_in_batches(loaded: Checkpoint, shards: ShardFolder, style: PromptStyle) -> None:
+    chats = asked(shards, list(shards.items()), style)
     batched, alone = answered(loaded, chats, 20_000), answered(loaded, chats, 1)
     assert batched == alone
     texts = Counter(answer.text for answer in alone if isinstance(answer, Response))
-    assert texts.total() == len(chats) == 126
-    assert len(texts) > 30, "a model that says the same to all would prove nothing"
+    assert texts.total() == len(chats) > 60
+    assert len(texts) > 20, "a model that says the same to all would prove nothing"
 
 
 def test_prompts_read_together_are_answered_as_those_read_alone(loaded: Checkpoint, shards: ShardFolder) -> None:
@@ -323,13 +316,12 @@ def test_a_broken_medium_is_reported_as_a_failed_request(talkative: Path, reques
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"temperature": 0.7}, "greedily"),
-        ({"num_beams": 4}, "greedily"),
+        ({"num_beams": 4}, "beams"),
         ({"min_p": 0.1}, "min_p"),
         ({"max_new_tokens": -1}, "-1"),
     ],
 )
-def test_settings_that_greedy_decoding_cannot_follow_are_refused(setting: dict[str, Any], words: str) -> None:
+def test_settings_it_cannot_follow_are_refused(setting: dict[str, Any], words: str) -> None:
     with pytest.raises(UnfitRequest, match=words):
         how_to_answer(setting)
 

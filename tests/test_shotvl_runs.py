@@ -41,7 +41,7 @@ from tests.test_lmms_eval import lmms_eval, own_caches, read_scores  # noqa: E40
 QWEN = "transformers.models.qwen2_5_vl"
 # With --cpu instead, accelerate starts a single process, whatever --num_processes says.
 LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--mixed_precision=no")
-ITEMS = 63  # of the smallest painted set; no number of processes below divides all of its tasks
+ITEMS = 68  # of the smallest studio set; no number of processes below divides all of its tasks
 NEW_TOKENS = 24
 SEED = 20
 WARM = multiprocessing.get_context("forkserver")
@@ -150,7 +150,7 @@ def test_one_pass_answers_every_question(whole: Whole, painted: Path) -> None:
 
 
 def test_the_progress_bar_shows_items_tokens_a_second_and_the_time_left(whole: Whole) -> None:
-    shown = re.findall(r"(\d+)/63 items, ([\d,]+) new tokens/s.*?\[([\d:]+)<([\d:]+)", whole.finished.stderr)
+    shown = re.findall(r"(\d+)/68 items, ([\d,]+) new tokens/s.*?\[([\d:]+)<([\d:]+)", whole.finished.stderr)
     assert len(shown) > 3
     done = [int(items) for items, _rate, _elapsed, _left in shown]
     assert done == sorted(done) and done[-1] == ITEMS

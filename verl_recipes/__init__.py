@@ -1,1 +1,1 @@
-"""ShotVL's training as verl recipes. Nothing here yet: the first recipe comes with its own release."""
+"""ShotVL's training as verl recipes. Here so far: the rows verl trains on, `training_rows.py`."""

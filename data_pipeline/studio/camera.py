@@ -1,121 +1,103 @@
-"""The camera of the studio: where it stands, what its lens sees, where a point of the stage falls in the picture.
+"""The virtual camera: where it stands, where it looks, through which lens, and where points of the stage appear.
 
-The stage is measured in metres: x to the right, y away from the camera, z up. Angles are in degrees.
+Metres; x to the right, y away from the first row, z up. A heading of 0 degrees looks along y, 90 along x. A picture's
+pixel coordinates start at the upper left corner of the frame, so the middle of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float64]
-Point = tuple[float, float, float]
-Size = tuple[int, int]
+Point: TypeAlias = tuple[float, float, float]
+Size: TypeAlias = tuple[int, int]  # width, height
 
-GATE_WIDTH = 36.0
-GATE_HEIGHT = GATE_WIDTH * 9 / 16
-NEAR = 0.05
+GATE = 36.0  # mm: the width of a full frame, which focal lengths refer to
+ASPECT = 16 / 9
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera. Yaw turns it to the right, pitch up, roll clockwise; the lens is in mm on a 36 mm gate."""
+    """A camera at rest. Pitch looks up; roll turns the camera clockwise, and so the picture the other way."""
 
-    position: Point
-    yaw: float = 0.0
+    eye: Point
+    yaw: float = 0.0  # degrees, as are pitch and roll
     pitch: float = 0.0
     roll: float = 0.0
-    lens: float = 35.0
+    focal_length: float = 35.0  # mm on the gate; of a fisheye: of its equidistant projection
     fisheye: bool = False
+    focus: float | None = None  # metres to what is sharp; None: everything is
+    f_number: float = 4.0
 
-    @cached_property
+    @property
+    def half_field(self) -> float:
+        """Half the horizontal field of view, in radians."""
+        if self.fisheye:
+            return GATE / 2 / self.focal_length
+        return math.atan(GATE / 2 / self.focal_length)
+
+    @property
     def axes(self) -> Array:
-        """The camera's right, up and forward directions, one per row."""
+        """Unit vectors to the right, up and forward, as rows."""
         yaw, pitch, roll = (math.radians(angle) for angle in (self.yaw, self.pitch, self.roll))
         forward = np.array([math.sin(yaw) * math.cos(pitch), math.cos(yaw) * math.cos(pitch), math.sin(pitch)])
-        level = np.array([math.cos(yaw), -math.sin(yaw), 0.0])
-        upright = np.cross(level, forward)
-        right = math.cos(roll) * level - math.sin(roll) * upright
-        up = math.sin(roll) * level + math.cos(roll) * upright
-        return np.stack([right, up, forward])
+        right = np.array([math.cos(yaw), -math.sin(yaw), 0.0])
+        up = np.cross(right, forward)
+        cosine, sine = math.cos(roll), math.sin(roll)
+        return np.array([cosine * right - sine * up, sine * right + cosine * up, forward])
 
-    def see(self, points: Array) -> Array:
-        """Points of the stage in the camera's own right, up, depth coordinates."""
-        return np.asarray((points - np.array(self.position)) @ self.axes.T)
-
-    def focal_pixels(self, size: Size) -> float:
-        return self.lens / GATE_WIDTH * size[0]
-
-    def image(self, seen: Array, size: Size) -> Array:
-        """Pixels of points already in camera coordinates; only points in front of the camera make sense."""
-        return self.from_tangents(seen[..., :2] / np.maximum(seen[..., 2:], NEAR / 2), size)
-
-    def from_tangents(self, tangents: Array, size: Size) -> Array:
-        """Pixels of sight lines, given as right and up over depth."""
-        scale: float | Array = self.focal_pixels(size)
+    def project(self, points: npt.ArrayLike, size: Size) -> Array:
+        """Pixel x, pixel y and distance along the optical axis of points (..., 3)."""
+        seen = (np.asarray(points, dtype=np.float64) - np.array(self.eye)) @ self.axes.T
+        across, up, ahead = seen[..., 0], seen[..., 1], seen[..., 2]
         if self.fisheye:
-            # Equidistant: the angle off the axis, not its tangent, is the distance from the picture's middle.
-            off_axis = np.maximum(np.linalg.norm(tangents, axis=-1, keepdims=True), 1e-9)
-            scale = np.asarray(scale * np.arctan(off_axis) / off_axis)
-        pixels: Array = tangents * scale * np.array([1.0, -1.0]) + np.array(size) / 2
-        return pixels
+            off_axis = np.hypot(across, up)
+            reach = np.arctan2(off_axis, ahead) / self.half_field / np.maximum(off_axis, 1e-12)
+        else:
+            reach = 1.0 / (ahead * math.tan(self.half_field))
+        width, height = size
+        return np.stack([(1 + across * reach) * width / 2, height / 2 - up * reach * width / 2, ahead], axis=-1)
 
-    def project(self, points: Array, size: Size) -> Array:
-        """Pixels of points of the stage."""
-        return self.image(self.see(points), size)
-
-    def may_show(self, seen: Array, size: Size) -> npt.NDArray[np.bool_]:
-        """Which polygons (camera coordinates) are neither behind us nor wholly beyond one edge of the picture."""
-        before = (seen[..., 2] >= NEAR).any(axis=1)
-        if self.fisheye:  # its edges are no planes
-            return np.asarray(before)
-        reach, edge = seen[..., :2] * self.focal_pixels(size), seen[..., 2:] * np.array(size) / 2
-        beyond = (reach > edge).all(axis=1) | (reach < -edge).all(axis=1)
-        return np.asarray(before & ~beyond.any(axis=1))
-
-    def outline(self, seen: Array, size: Size) -> Array | None:
-        """The pixel outline of one flat polygon, cut off at the near plane; None when nothing is in front."""
-        seen = clip_near(seen)
-        if len(seen) < 3:
-            return None
-        return self.image(_with_more_corners(seen) if self.fisheye else seen, size)
+    def rays(self, size: Size) -> Array:
+        """Unit direction of the ray through the middle of every pixel: (height, width, 3)."""
+        width, height = size
+        across = np.broadcast_to(((np.arange(width) + 0.5) / width * 2 - 1)[None, :], (height, width))
+        up = np.broadcast_to(((1 - (np.arange(height) + 0.5) / height * 2) * height / width)[:, None], (height, width))
+        if self.fisheye:
+            radius = np.hypot(across, up)
+            angle = radius * self.half_field
+            spread = np.sin(angle) / np.maximum(radius, 1e-9)
+            directions = np.stack([across * spread, up * spread, np.cos(angle)], axis=-1)
+        else:
+            reach = math.tan(self.half_field)
+            directions = np.stack([across * reach, up * reach, np.ones((height, width))], axis=-1)
+        directions = directions @ self.axes
+        return np.asarray(directions / np.linalg.norm(directions, axis=-1, keepdims=True))
 
 
-def clip_near(seen: Array) -> Array:
-    """The part of a polygon (camera coordinates) that lies in front of the near plane."""
-    if (seen[:, 2] >= NEAR).all():
-        return seen
-    kept: list[Array] = []
-    for here, there in zip(seen, np.roll(seen, -1, axis=0), strict=True):
-        if here[2] >= NEAR:
-            kept.append(here)
-        if (here[2] >= NEAR) != (there[2] >= NEAR):
-            kept.append(here + (there - here) * (NEAR - here[2]) / (there[2] - here[2]))
-    return np.array(kept).reshape(-1, 3)
+def looking_at(
+    eye: Point,
+    target: Point,
+    focal_length: float = 35.0,
+    *,
+    roll: float = 0.0,
+    fisheye: bool = False,
+    focus: float | None = None,
+    f_number: float = 4.0,
+) -> Camera:
+    """A camera at `eye` with `target` in the middle of its frame."""
+    across, away, up = (there - here for there, here in zip(target, eye, strict=True))
+    level = math.hypot(across, away)
+    yaw = math.degrees(math.atan2(across, away)) if level > 1e-6 else 0.0
+    pitch = math.degrees(math.atan2(up, level))
+    return Camera(eye, yaw, pitch, roll, focal_length, fisheye, focus, f_number)
 
 
-def _with_more_corners(seen: Array) -> Array:
-    """A corner about every metre: a fisheye bends straight edges, a polygon bends only at its corners."""
-    pieces: list[Array] = []
-    for here, there in zip(seen, np.roll(seen, -1, axis=0), strict=True):
-        steps = int(np.clip(np.linalg.norm(there - here), 8, 1000))
-        pieces.append(here + (there - here) * np.linspace(0, 1, steps, endpoint=False)[:, None])
-    return np.concatenate(pieces)
-
-
-def looking_at(position: Point, target: Point, lens: float = 35.0, roll: float = 0.0, fisheye: bool = False) -> Camera:
-    """A camera at a position, turned so that the target is in the middle of the picture."""
-    across, ahead, rise = (there - here for here, there in zip(position, target, strict=True))
-    yaw = math.degrees(math.atan2(across, ahead))
-    pitch = math.degrees(math.atan2(rise, math.hypot(across, ahead)))
-    return Camera(position, yaw, pitch, roll, lens, fisheye)
-
-
-def distance_for(frame_height: float, lens: float) -> float:
-    """How far away a camera must stand for its frame to be so many metres high."""
-    return frame_height * lens / GATE_HEIGHT
+def distance_for(frame_height: float, focal_length: float) -> float:
+    """How far away a frame of 16:9 is so many metres high."""
+    return frame_height * ASPECT * focal_length / GATE

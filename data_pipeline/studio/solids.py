@@ -1,119 +1,177 @@
-"""What things on the stage are made of: flat faces, and rounds (one ball, or two in one skin)."""
+"""The solids a stage is built of: round cones, ellipsoids and boxes of some material, and their rows for the renderer.
+
+A row holds one solid; the constants below name its columns. Clusters are solids that stand together and share a
+bounding sphere. The owner of a solid is 0 for the set, and n for the n-th figure.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 
-from data_pipeline.studio.camera import Array, Point
+from data_pipeline.studio.camera import Array
 
-Colour = tuple[float, float, float]
+KIND, FIRST, SECOND, FIRST_RADIUS, SECOND_RADIUS, TURN = 0, 1, 4, 7, 8, 9
+TEXTURE, GLOSS, COLOUR, GLOW, BOUND, BOUND_RADIUS = 18, 19, 20, 23, 24, 27
+OWNER, SOFTNESS, CLUSTER, SHADOW = 28, 29, 30, 31
+COLUMNS = 32
+CLUSTER_SHADOW = 6  # column of a cluster
+ROUND_CONE, ELLIPSOID, BOX = 0.0, 1.0, 2.0
+
+Colour = tuple[float, float, float]  # sRGB, 0 to 1
+UPRIGHT: Array = np.eye(3)
+
+
+class Texture(IntEnum):
+    """The pattern of a surface."""
+
+    PLAIN = 0
+    CLOTH = 1
+    SKIN = 2
+    HAIR = 3
+    GRASS = 4
+    BRICK = 5
+    WINDOWS = 6
+    WOOD = 7
+    PAVING = 8
+    STRIPES = 9
+    LEAVES = 10
+    ASPHALT = 11
+    BOOKS = 12
+    FOLDS = 13
+    CHECKS = 14
+    SAND = 15
+    PRINT = 16
 
 
 @dataclass(frozen=True)
-class Face:
-    """One flat polygon. A lit face is shaded by its normal; a glowing face keeps its colour whatever the light."""
+class Material:
+    """What a surface is made of. Glow is light it gives off by itself; of windows: the lit ones.
 
-    corners: tuple[Point, ...]
+    What glows otherwise (flames, lamp glass) lets the light of lamps pass. Walls with all lamps on one side of them
+    need no shadow either, and cost less without.
+    """
+
     colour: Colour
-    glowing: bool = False
+    texture: Texture = Texture.PLAIN
+    gloss: float = 0.05
+    glow: float = 0.0
+    casts_shadow: bool = True
+
+    def shade(self, factor: float) -> Material:
+        """The same material, lighter or darker."""
+        red, green, blue = (min(1.0, tone * factor) for tone in self.colour)
+        return replace(self, colour=(red, green, blue))
 
 
-@dataclass(frozen=True)
-class Round:
-    """One or two ellipsoids in one skin. A mark (eye, mouth) lies on a surface: it shows only when faced."""
-
-    centres: tuple[Point, Point]
-    radii: tuple[Point, Point]
-    colour: Colour
-    nearness: float = 0.0
-    outward: Point | None = None
-    shaded: bool = True
+def linear(colour: npt.ArrayLike) -> Array:
+    """sRGB tones as amounts of light."""
+    return np.asarray(colour, dtype=np.float64) ** 2.2
 
 
-@dataclass(frozen=True, eq=False)
-class Thing:
-    """Faces and rounds that stand together on a spot and are painted together."""
-
-    spot: Point = (0.0, 0.0, 0.0)
-    faces: tuple[Face, ...] = ()
-    rounds: tuple[Round, ...] = ()
-    turn: float = 0.0
-    scale: float = 1.0
-    is_figure: bool = False
-
-    @cached_property
-    def basis(self) -> Array:
-        """The thing's own directions (across, ahead, up) on the stage, one per row."""
-        turn = math.radians(self.turn)
-        across = (-math.cos(turn), -math.sin(turn), 0.0)
-        ahead = (math.sin(turn), -math.cos(turn), 0.0)
-        return np.array([across, ahead, (0.0, 0.0, 1.0)])
-
-    def placed(self, points: Array) -> Array:
-        """Points of the thing's own frame (y is where it looks), on the stage. Turned 0, it looks at the audience."""
-        return np.asarray(self.directed(points) * self.scale + np.array(self.spot))
-
-    def directed(self, directions: Array) -> Array:
-        """Directions of the thing's own frame, on the stage."""
-        return np.asarray(directions @ self.basis)
+def turned(degrees: float) -> Array:
+    """The turn that takes y to a heading."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
 
-@lru_cache(maxsize=4)
-def _ball(samples: int) -> Array:
-    """Points spread evenly over a unit ball."""
-    step = np.arange(samples) + 0.5
-    height = 1 - 2 * step / samples
-    around = math.pi * (1 + math.sqrt(5)) * step
-    flat = np.sqrt(1 - height**2)
-    return np.stack([flat * np.cos(around), flat * np.sin(around), height], axis=-1)
+class Assembly:
+    """Solids in the making. Everything added goes to the open cluster; `cluster()` opens the next one."""
+
+    def __init__(self, owner: int = 0) -> None:
+        self._rows: list[Array] = []
+        self._cluster = 0
+        self._owner = owner
+
+    def cluster(self) -> Assembly:
+        """Open a new cluster."""
+        self._cluster += 1
+        return self
+
+    def cone(
+        self,
+        first: npt.ArrayLike,
+        second: npt.ArrayLike,
+        radii: tuple[float, float],
+        material: Material,
+        softness: float = 0.0,
+    ) -> None:
+        """A round cone: the hull of two balls. Softness is how far, in metres, it melts into its neighbours."""
+        row = self._row(ROUND_CONE, material, softness)
+        start, end = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+        row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = start, end
+        row[FIRST_RADIUS], row[SECOND_RADIUS] = radii
+        row[BOUND : BOUND + 3] = (start + end) / 2
+        row[BOUND_RADIUS] = math.dist(start, end) / 2 + max(radii)
+
+    def ellipsoid(
+        self,
+        centre: npt.ArrayLike,
+        radii: npt.ArrayLike,
+        material: Material,
+        turn: Array = UPRIGHT,
+        softness: float = 0.0,
+    ) -> None:
+        """An ellipsoid; a single radius makes a ball."""
+        row = self._row(ELLIPSOID, material, softness)
+        row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = centre, radii
+        row[TURN : TURN + 9] = turn.ravel()
+        row[BOUND : BOUND + 3] = centre
+        row[BOUND_RADIUS] = row[SECOND : SECOND + 3].max()
+
+    def box(self, centre: npt.ArrayLike, half: npt.ArrayLike, material: Material, turn: Array = UPRIGHT) -> None:
+        """A box of so many metres to each side of its centre."""
+        row = self._row(BOX, material, 0.0)
+        row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = centre, half
+        row[TURN : TURN + 9] = turn.ravel()
+        row[BOUND : BOUND + 3] = centre
+        row[BOUND_RADIUS] = float(np.linalg.norm(row[SECOND : SECOND + 3]))
+
+    def _row(self, kind: float, material: Material, softness: float) -> Array:
+        row = np.zeros(COLUMNS)
+        row[KIND], row[TEXTURE], row[GLOSS], row[GLOW] = kind, material.texture, material.gloss, material.glow
+        row[COLOUR : COLOUR + 3] = linear(material.colour)
+        lets_pass = material.glow > 0 and material.texture is not Texture.WINDOWS
+        row[SHADOW] = material.casts_shadow and not lets_pass
+        row[OWNER], row[SOFTNESS], row[CLUSTER] = self._owner, softness, self._cluster
+        self._rows.append(row)
+        return row
+
+    def take(self, other: Assembly, *, mirrored_x: bool = False) -> None:
+        """Add another assembly to the open cluster, mirrored at x = 0 if asked; boxes must stand square."""
+        for row in other.rows():
+            row[CLUSTER] = self._cluster
+            if mirrored_x:
+                row[[FIRST, BOUND]] *= -1
+                if row[KIND] == ROUND_CONE:
+                    row[SECOND] *= -1
+            self._rows.append(row)
+
+    def rows(self) -> Array:
+        """The solids so far."""
+        return np.array(self._rows) if self._rows else np.zeros((0, COLUMNS))
 
 
-def skin(thing: Thing, samples: int, marks: bool = True) -> Array:
-    """Points all over the skins of a thing's rounds, as they lie on the stage: (round, sample, 3)."""
-    chosen = [one for one in thing.rounds if marks or one.outward is None]
-    centres = np.array([one.centres for one in chosen])[:, :, None]
-    radii = np.array([one.radii for one in chosen])[:, :, None]
-    return thing.placed((centres + radii * _ball(samples)).reshape(len(chosen), 2 * samples, 3))
+def clustered(parts: list[Array]) -> tuple[Array, Array]:
+    """All solids in the order of their clusters, and a row (centre, radius, first, end, shadow) for every cluster."""
+    ordered: list[Array] = []
+    bounds: list[Array] = []
+    count = 0
+    for rows in parts:
+        for number in np.unique(rows[:, CLUSTER]):
+            members = rows[rows[:, CLUSTER] == number]
+            ordered.append(members)
+            bounds.append(np.array([*_bounding_ball(members), count, count + len(members), members[:, SHADOW].max()]))
+            count += len(members)
+    return np.ascontiguousarray(np.concatenate(ordered)), np.array(bounds)
 
 
-def ball(centre: Point, radii: Point | float, colour: Colour, nearness: float = 0.0, shaded: bool = True) -> Round:
-    spread = (radii, radii, radii) if isinstance(radii, float) else radii
-    return Round((centre, centre), (spread, spread), colour, nearness, None, shaded)
-
-
-def limb(start: Point, end: Point, thick: float, thin: float, colour: Colour, nearness: float = 0.0) -> Round:
-    return Round((start, end), ((thick,) * 3, (thin,) * 3), colour, nearness)
-
-
-def quad(corners: Sequence[Point], colour: Colour, glowing: bool = False) -> Face:
-    return Face(tuple(corners), colour, glowing)
-
-
-def upright(
-    left: float, right: float, low: float, high: float, y: float, colour: Colour, glowing: bool = False
-) -> Face:
-    """A face that stands upright and looks at the audience."""
-    return Face(((left, y, low), (right, y, low), (right, y, high), (left, y, high)), colour, glowing)
-
-
-def lying(left: float, right: float, near: float, far: float, z: float, colour: Colour) -> Face:
-    """A face that lies flat and looks up."""
-    return Face(((left, near, z), (right, near, z), (right, far, z), (left, far, z)), colour)
-
-
-def box(
-    left: float, right: float, near: float, far: float, low: float, high: float, colour: Colour
-) -> tuple[Face, ...]:
-    """The five faces of a box that can be seen from above the ground."""
-    return (
-        upright(left, right, low, high, near, colour),
-        quad([(right, far, low), (left, far, low), (left, far, high), (right, far, high)], colour),
-        quad([(right, near, low), (right, far, low), (right, far, high), (right, near, high)], colour),
-        quad([(left, far, low), (left, near, low), (left, near, high), (left, far, high)], colour),
-        lying(left, right, near, far, high, colour),
-    )
+def _bounding_ball(members: Array) -> Array:
+    centres, radii = members[:, BOUND : BOUND + 3], members[:, BOUND_RADIUS]
+    middle = ((centres - radii[:, None]).min(axis=0) + (centres + radii[:, None]).max(axis=0)) / 2
+    reach = float((np.linalg.norm(centres - middle, axis=1) + radii).max())
+    return np.array([*middle, reach])

@@ -1,39 +1,57 @@
-"""Which recipe stages which term. The vocabulary owns dimensions and terms; this table only points at them."""
+"""What a recipe hands over: a stage and the camera before it; and placing a camera by the picture that is wanted."""
 
 from __future__ import annotations
 
-from data_pipeline.studio.composition import COMPOSITIONS
-from data_pipeline.studio.framing import CAMERA_ANGLES, LENS_SIZES, SHOT_FRAMINGS, SHOT_SIZES
-from data_pipeline.studio.light_conditions import LIGHTING_CONDITIONS
-from data_pipeline.studio.lighting import LIGHTING_TYPES
-from data_pipeline.studio.moves import CAMERA_MOVEMENTS
-from data_pipeline.studio.take import Recipe, Shot, take
-from lmms_eval_shotbench import vocabulary
-from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-RECIPES: dict[Dimension, dict[str, Recipe]] = {
-    vocabulary.SHOT_SIZE: SHOT_SIZES,
-    vocabulary.SHOT_FRAMING: SHOT_FRAMINGS,
-    vocabulary.CAMERA_ANGLE: CAMERA_ANGLES,
-    vocabulary.LENS_SIZE: LENS_SIZES,
-    vocabulary.LIGHTING_TYPE: LIGHTING_TYPES,
-    vocabulary.LIGHTING_CONDITION: LIGHTING_CONDITIONS,
-    vocabulary.COMPOSITION: COMPOSITIONS,
-    vocabulary.CAMERA_MOVEMENT: CAMERA_MOVEMENTS,
-}
+from data_pipeline.studio.camera import Camera, Point, distance_for, looking_at
+from data_pipeline.studio.figures import Figure
+from data_pipeline.studio.lights import around
+from data_pipeline.studio.stage import Stage
+from data_pipeline.studio.take import Take
+
+HEADROOM = 0.08  # metres above the tallest head
+LOWEST_EYE = 0.14  # metres: the camera does not dig into the ground
 
 
-def staged_terms(dimension: Dimension) -> tuple[Term, ...]:
-    """The terms of a dimension the studio can draw honestly, in the vocabulary's order."""
-    recipes = RECIPES.get(dimension, {})
-    return tuple(term for term in dimension.terms if term.name in recipes)
+@dataclass(frozen=True, eq=False)
+class Staging:
+    """One still, ready to be taken. `also` holds labels of other dimensions that are certain."""
+
+    stage: Stage
+    camera: Camera
+    also: dict[str, str] = field(default_factory=dict)
 
 
-def scene_number(dimension: Dimension, variant: int) -> int:
-    """Each dimension has its own scenes, and every term is staged in each of them: a scene never tells the term."""
-    return variant * len(DIMENSIONS) + DIMENSIONS.index(dimension)
+Recipe = Callable[[Take], Staging]
 
 
-def staged(dimension: Dimension, term: Term, seed: int = 0, variant: int = 0) -> Shot:
-    """The stage and the cameras of one shot."""
-    return RECIPES[dimension][term.name](take(seed, scene_number(dimension, variant), variant))
+def camera_on(
+    target: Point,
+    frame_height: float,
+    focal_length: float,
+    *,
+    azimuth: float = 0.0,
+    elevation: float = 0.0,
+    shift: float = 0.0,
+    roll: float = 0.0,
+    f_number: float | None = None,
+) -> Camera:
+    """A camera whose frame is so many metres high at the target.
+
+    Shift moves the target to the right, by a share of the frame's width. With an f-number the target is in focus and
+    the rest as sharp as the lens makes it; without, everything is sharp.
+    """
+    away = distance_for(frame_height, focal_length)
+    x, y, z = around(azimuth, elevation, away, target)
+    camera = looking_at((x, y, max(z, LOWEST_EYE)), target, focal_length, roll=roll)
+    turn = math.degrees(math.atan(2 * shift * math.tan(camera.half_field)))
+    camera = replace(camera, yaw=camera.yaw - turn)
+    return camera if f_number is None else replace(camera, focus=away, f_number=f_number)
+
+
+def below_headroom(figures: Sequence[Figure], frame_height: float) -> float:
+    """How high the middle of a level frame must be for the tallest head to have a little room above it."""
+    return max(figure.crown[2] for figure in figures) + HEADROOM - frame_height / 2

@@ -1,78 +1,101 @@
-"""One take: what chance decides before a term is staged (cast, set, side), and what staging hands to the painter."""
+"""One take: what chance decides, within a film's style, before a term is staged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
-from data_pipeline.studio.camera import Camera
-from data_pipeline.studio.figures import Look, figure, looks
-from data_pipeline.studio.light import Light
-from data_pipeline.studio.paint import Stage
-from data_pipeline.studio.sets import OUTDOORS, SETS, Scenery
-from data_pipeline.studio.solids import Thing
+from data_pipeline.studio import moods
+from data_pipeline.studio.figures import Arm, Figure, Pose
+from data_pipeline.studio.film_style import INDOORS, FilmStyle
+from data_pipeline.studio.lights import Lighting
+from data_pipeline.studio.looks import Look
+from data_pipeline.studio.solids import Assembly
+from data_pipeline.studio.stage import Stage
 
-CAST_SIZE = 6
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A stage and the cameras on it: one for a still, one per frame for a clip."""
-
-    stage: Stage
-    cameras: tuple[Camera, ...]
+Choice = TypeVar("Choice")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Take:
-    """What chance decided for one scene. Side is -1 or 1: which way round a stage is set up, where no term minds."""
+    """Draws everything that a term leaves open. Side is -1 or 1: which way round a stage is set up."""
 
-    seed: int
-    scene: int
-    variant: int
-    cast: tuple[Look, ...]
+    style: FilmStyle
+    rng: np.random.Generator
+    side: int = field(init=False)
+    cast: tuple[Look, ...] = field(init=False)
 
-    @property
-    def side(self) -> int:
-        return 1 if self.variant % 2 == 0 else -1
+    def __post_init__(self) -> None:
+        self.side = int(self.rng.choice((-1, 1)))
+        self.cast = tuple(self.style.cast[number] for number in self.rng.permutation(len(self.style.cast)))
 
-    @property
-    def outdoors(self) -> str:
-        return OUTDOORS[(self.variant + self.scene // 2) % len(OUTDOORS)]
+    def between(self, low: float, high: float) -> float:
+        """A number from a range."""
+        return float(self.rng.uniform(low, high))
 
-    def figure(self, number: int = 0, x: float = 0.0, y: float = 0.0, turn: float = 0.0) -> Thing:
-        """A member of the cast, of a stature of its own."""
-        return figure(self.cast[number % len(self.cast)], x, y, turn, (1.0, 0.96, 1.04, 0.98, 1.02, 0.94)[number % 6])
+    def one_of(self, choices: Sequence[Choice]) -> Choice:
+        """One of several, each as likely."""
+        return choices[int(self.rng.integers(len(choices)))]
+
+    def chance(self, share: float) -> bool:
+        """Whether something happens that happens so often."""
+        return bool(self.rng.random() < share)
+
+    def pose(self, walk: float | None = None) -> Pose:
+        """Some way to stand (or to walk, at a phase)."""
+        arms = [Arm(self.between(-10, 15), self.between(4, 10), self.between(5, 35)) for _ in range(2)]
+        if walk is None and self.chance(0.25):
+            arms[0] = Arm(self.between(15, 35), self.between(6, 14), self.between(70, 110))
+        return Pose(arms[0], arms[1], walk, self.between(-12, 12), self.between(-4, 4), stride=self.between(0.02, 0.07))
+
+    def figure(
+        self, number: int = 0, x: float = 0.0, y: float = 0.0, facing: float = 180.0, pose: Pose | None = None
+    ) -> Figure:
+        """A member of the cast on the stage."""
+        return Figure(self.cast[number % len(self.cast)], x, y, facing, pose or self.pose())
+
+    def place(self, where: Sequence[str] = ()) -> str:
+        """One of the film's sets, or of those asked for."""
+        return self.one_of(where or (*self.style.outdoors, *self.style.indoors))
+
+    def lighting(self, where: str) -> Lighting:
+        """Plain light that fits a set, for shots whose term is not about light."""
+        if where == "corridor":
+            return moods.corridor(self.rng)
+        if where in (*INDOORS, "bare wall"):
+            return moods.indoors(self.rng)
+        if self.chance(0.2):
+            return moods.overcast(self.rng)
+        return moods.day(self.rng, self.style.sun_elevation, self.style.sun_warmth)
 
     def stage(
-        self, figures: tuple[Thing, ...], light: Light | None = None, where: str = "", props: tuple[Thing, ...] = ()
+        self,
+        figures: Sequence[Figure],
+        where: str | None = None,
+        lighting: Lighting | None = None,
+        props: Sequence[Assembly] = (),
+        *,
+        at_night: bool = False,
     ) -> Stage:
-        """A dressed stage; the same scene always dresses a set in the same way."""
-        scenery = _dressed(where or self.outdoors, self.seed, self.scene)
-        return Stage(scenery, light or self.daylight(), figures, props)
+        """The figures on a set of the film, lit and graded in the film's way."""
+        where = where or self.place()
+        lighting = lighting or self.lighting(where)
+        return Stage(self.style.scenery(where, at_night=at_night), tuple(figures), self.graded(lighting), tuple(props))
 
-    def daylight(self) -> Light:
-        """Plain light for shots whose term is not about light; the sun stands on the take's side."""
-        light = Light()
-        return replace(light, toward=(light.toward[0] * self.side, *light.toward[1:]))
-
-
-@lru_cache(maxsize=8)
-def _dressed(where: str, seed: int, scene: int) -> Scenery:
-    """Kept, so that the painter need not measure the same things anew for every shot of a scene."""
-    return SETS[where](np.random.default_rng([seed, scene, 1]))
-
-
-Recipe = Callable[[Take], Shot]
+    def graded(self, lighting: Lighting) -> Lighting:
+        """The same light on this film's stock."""
+        white = tuple(one * other for one, other in zip(lighting.white, self.style.white, strict=True))
+        return replace(
+            lighting,
+            contrast=lighting.contrast * self.style.contrast,
+            saturation=lighting.saturation * self.style.saturation,
+            white=(white[0], white[1], white[2]),
+        )
 
 
-def take(seed: int, scene: int, variant: int) -> Take:
-    """The take of a scene."""
-    return Take(seed, scene, variant, looks(np.random.default_rng([seed, scene, 0]), CAST_SIZE))
-
-
-def still(stage: Stage, camera: Camera) -> Shot:
-    return Shot(stage, (camera,))
+def new_take(style: FilmStyle, *key: int) -> Take:
+    """The take of a film that belongs to some numbers: the same numbers, the same take."""
+    return Take(style, np.random.default_rng([style.seed, style.number, 1000, *key]))

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lmms_eval_shotbench.models.decoding import Sampling
 from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
 from lmms_eval_shotbench.shards import StoredMedium
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 KINDS = {"image": MediaKind.STILL, "video": MediaKind.CLIP}
-IGNORED_SETTINGS = {"do_sample", "use_cache", "top_p", "top_k"}  # without meaning where decoding is greedy
+IGNORED_SETTINGS = {"do_sample", "use_cache"}  # the temperature says whether to sample; the cache is always used
 
 
 class UnfitRequest(ValueError):
@@ -25,10 +26,11 @@ class UnfitRequest(ValueError):
 
 
 class HowToAnswer(NamedTuple):
-    """Settings of greedy generation."""
+    """Settings of generation; without `sampling` it is greedy, as the protocol says."""
 
     max_new_tokens: int = MAX_NEW_TOKENS
     stop_strings: tuple[str, ...] = ()
+    sampling: Sampling | None = None
 
 
 class Chat(NamedTuple):
@@ -66,16 +68,27 @@ def read_chat(messages: Sequence[Mapping[str, Any]], generation: Mapping[str, An
 
 
 def how_to_answer(generation: Mapping[str, Any]) -> HowToAnswer:
-    """Read a task's `generation_kwargs`; raises `UnfitRequest` for what greedy decoding cannot do."""
+    """Read a task's `generation_kwargs`; raises `UnfitRequest` for what is not to be had."""
     given = {name: value for name, value in generation.items() if name not in IGNORED_SETTINGS}
-    if float(given.pop("temperature", 0) or 0) > 0 or int(given.pop("num_beams", 1) or 1) > 1:
-        raise UnfitRequest("shotvl decodes greedily, as the protocol says; leave temperature at 0 and num_beams at 1")
+    if int(given.pop("num_beams", 1) or 1) > 1:
+        raise UnfitRequest("shotvl searches no beams; leave num_beams at 1")
+    sampling = _sampling(given)
     until = given.pop("until", None) or ()
     stops = (until,) if isinstance(until, str) else tuple(until)
     tokens = int(given.pop("max_new_tokens", None) or MAX_NEW_TOKENS)
     if tokens < 1 or given:
         raise UnfitRequest(f"shotvl does not know these generation settings: {given or {'max_new_tokens': tokens}}")
-    return HowToAnswer(tokens, stops)
+    return HowToAnswer(tokens, stops, sampling)
+
+
+def _sampling(given: dict[str, Any]) -> Sampling | None:
+    """Take the settings of sampling out of `given`; without a temperature they have no meaning."""
+    temperature, top_p, top_k, seed = (
+        given.pop(name, None) or default for name, default in Sampling._field_defaults.items()
+    )
+    if not (float(temperature) >= 0 and 0 < float(top_p) <= 1 and int(top_k) >= 0):
+        raise UnfitRequest(f"no way to sample: temperature={temperature}, top_p={top_p}, top_k={top_k}")
+    return Sampling(float(temperature), float(top_p), int(top_k), int(seed)) if float(temperature) > 0 else None
 
 
 def _stored(shown: Any, kind: MediaKind) -> StoredMedium:

@@ -51,15 +51,15 @@ class Checkpoint:
         tower = patches * (12 * vision.hidden_size + 2 * pixels * self.patch_rule.side**2)
         return int(self.model.dtype.itemsize * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower))
 
-    def answer(self, prompts: Sequence[Prompt], max_new_tokens: int, stops: Any = None) -> list[list[int]]:
-        """New tokens of each prompt, greedily; see `answer_batch`."""
+    def answer(self, prompts: Sequence[Prompt], max_new_tokens: int, stops: Any = None, *drawn: Any) -> list[list[int]]:
+        """New tokens of each prompt; the last arguments are those of `answer_batch`."""
         longest = max(prompt.tokens(self.position_rule.merge) for prompt in prompts)
         rows = max(1, self.read_tokens // longest)
         groups = (
             self.padded(group) | self._vision(group)
             for group in (prompts[start : start + rows] for start in range(0, len(prompts), rows))
         )
-        return answer_batch(self.model, self.padded(prompts), groups, max_new_tokens, stops)
+        return answer_batch(self.model, self.padded(prompts), groups, max_new_tokens, stops, *drawn)
 
     def padded(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         """Ids, mask and positions on the model's device."""

@@ -1,0 +1,235 @@
+"""Measure the data pipeline: import of a release and cutting of own film, in items and MB a second, in one run.
+
+    python benchmarks/pipeline.py [--megabytes 800] [--films 4] [--minutes 2] [--json]
+
+A stand-in of ShotQA is drawn whose files are as large as the real ones (690 kB a still), without broken media. Then
+
+- `import_vs_copy`: pass-through import (`--media trust`: first bytes and checksums) against copying the archive; both
+  end with the bytes on the disk. The aim is half of a copy's speed, a ratio of 0.5.
+- `import_vs_from_generator`: the same against the usual script, `datasets.Dataset.from_generator(...).to_parquet()`.
+- `two_workers_vs_one`: cutting films, where the work is decoding and encoding; with one Ray worker (theirs) and two.
+  The checked import is told for both as well. Ray has started before the clock does.
+
+A figure is a cost in seconds, so a ratio above 1 is in our favour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from machine import Figures, figure, machine, print_figure, print_json
+
+STILL_BYTES = 690_000  # 40 GB in 58,343 files
+STILL_SIZE = (1920, 1080)
+CUT_SECONDS = 4.0  # of a clip that is cut out of a film
+
+
+class Setting(NamedTuple):
+    """What is measured, and where."""
+
+    work: Path
+    items: int
+    films: int
+    minutes: float
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Wall time of a call, with its bytes on the disk."""
+    os.sync()
+    begin = time.perf_counter()
+    run()
+    os.sync()
+    return time.perf_counter() - begin
+
+
+def draw_release(setting: Setting) -> Path:
+    """A release with whole media of the real size; every file is padded where decoders do not look."""
+    from stand_in_media import LOOK
+    from stand_in_shotqa import make_shotqa
+
+    look = LOOK._replace(still_size=STILL_SIZE)
+    make_shotqa(setting.work / "release", setting.items, broken_share=0, look=look, least_bytes=STILL_BYTES)
+    return setting.work / "release"
+
+
+def copy_archive(release: Path, out: Path) -> None:
+    """The raw copy: the same bytes once through this machine."""
+    shutil.copyfile(release / "data.tar.gz", out)
+
+
+def import_release(release: Path, out: Path, media: str, workers: int = 0) -> None:
+    """Import with this package."""
+    from data_pipeline.import_shotqa import import_shotqa
+    from data_pipeline.shotqa_questions import ShotQAChoices
+    from data_pipeline.workers import Workers
+
+    import_shotqa(str(release), out, ShotQAChoices(media=media), workers=Workers(workers))
+
+
+def import_from_generator(release: Path, out: Path) -> None:
+    """The usual script: rows from a generator, Parquet at the end; nothing is checked."""
+    import json
+
+    import datasets
+
+    asked: dict[str, list[dict[str, Any]]] = {}
+    for name in ("sft.json", "grpo.json"):
+        for row in json.loads((release / name).read_text()):
+            for path in (row or {}).get("images", []) + (row or {}).get("videos", []):
+                asked.setdefault(Path(path).name, []).append(row)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with tarfile.open(release / "data.tar.gz", "r|gz") as tar:
+            for member in tar:
+                stream = tar.extractfile(member) if member.name in asked else None
+                encoded = stream.read() if stream else b""
+                for row in asked.get(member.name, []) if stream else []:
+                    yield {"messages": row["messages"], "solution": row["solution"], "medium": encoded}
+
+    questions: Any = datasets.Dataset.from_generator(rows, cache_dir=str(out.parent / "cache"))
+    questions.to_parquet(out)
+    shutil.rmtree(out.parent / "cache")
+
+
+@contextmanager
+def ray_with(workers: int) -> Iterator[None]:
+    """A Ray of so many workers that has started its processes and imported its libraries."""
+    from data_pipeline.workers import Workers, map_units, ray_running
+
+    with ray_running(Workers(workers)):
+        list(map_units(_warm_up, range(2 * workers), Workers(workers)))
+        yield
+
+
+def _warm_up(_number: int) -> None:
+    import data_pipeline.cut_films
+    import data_pipeline.import_shotqa  # noqa: F401
+
+    time.sleep(0.5)  # so that no worker does it all
+
+
+def draw_films(setting: Setting) -> Path:
+    """Films of moving noise with a table of clips and stills to cut out of them."""
+    import csv
+
+    import av
+    import numpy
+
+    from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
+
+    folder = setting.work / "films"
+    folder.mkdir()
+    length = setting.minutes * 60
+    ground = numpy.random.default_rng(0).integers(0, 255, (90, 160, 3), dtype="uint8").repeat(8, 0).repeat(8, 1)
+    with (setting.work / "annotations.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["film_id", "media", "start", "end", CAMERA_MOVEMENT.slug, SHOT_SIZE.slug])
+        for number in range(setting.films):
+            with av.open(str(folder / f"film-{number}.mp4"), "w") as film:
+                track: Any = film.add_stream("libx264", rate=24, options={"preset": "ultrafast", "threads": "2"})
+                track.width, track.height, track.pix_fmt = 1280, 720, "yuv420p"
+                for step in range(int(length * 24)):
+                    picture = numpy.ascontiguousarray(numpy.roll(ground, 5 * step + 97 * number, axis=1))
+                    film.mux(track.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                film.mux(track.encode())
+            for start in range(0, int(length - CUT_SECONDS), 2 * int(CUT_SECONDS)):
+                move, size = CAMERA_MOVEMENT.term("Truck right").name, SHOT_SIZE.terms[0].name
+                table.writerow([f"film-{number}", f"film-{number}.mp4", start, start + CUT_SECONDS, move, size])
+    return folder
+
+
+def cut(setting: Setting, films: Path, workers: int) -> int:
+    """Cut the films with so many workers; the number of stills and clips."""
+    from data_pipeline.cut_films import cut_films
+    from data_pipeline.cut_settings import CutSettings
+    from data_pipeline.workers import Workers
+
+    work, defects = setting.work / f"cut-{workers}", list[Any]()
+    shots = cut_films(setting.work / "annotations.csv", films, work, CutSettings(), Workers(workers), defects)
+    return len(list(shots))
+
+
+def measure_import(setting: Setting) -> Figures:
+    """The import against a copy and against the usual script; the checked import with one worker and two."""
+    release = draw_release(setting)
+    archive = release / "data.tar.gz"
+    megabytes = archive.stat().st_size / 1e6
+    archive.read_bytes()  # all find it in the page cache, whoever comes first
+    ways: dict[str, Callable[[Path], None]] = {
+        "raw copy": lambda out: copy_archive(release, out),
+        "pass-through import": lambda out: import_release(release, out, "trust"),
+        "from_generator": lambda out: import_from_generator(release, out),
+    }
+    wall = {}
+    for name, way in ways.items():
+        out = setting.work / name.replace(" ", "-")
+        wall[name] = seconds(lambda way=way, out=out: way(out))  # type: ignore[misc]
+        (shutil.rmtree if out.is_dir() else os.unlink)(out)
+    for workers in (1, 2):
+        out, name = setting.work / f"checked-{workers}", f"checked import, {workers} of 2 workers"
+        with ray_with(workers):
+            wall[name] = seconds(lambda out=out, n=workers: import_release(release, out, "check", n))  # type: ignore[misc]
+        shutil.rmtree(out)
+    for name, taken in wall.items():
+        print(
+            f"{name:34} {taken:8.2f} s {setting.items / taken:8,.0f} items/s {megabytes / taken:8,.0f} MB/s", flush=True
+        )
+    ours = wall["pass-through import"]
+    return {
+        "import_vs_copy": figure(ours, wall["raw copy"]),
+        "import_vs_from_generator": figure(ours, wall["from_generator"]),
+        "checked_import_two_workers_vs_one": figure(*(wall[f"checked import, {n} of 2 workers"] for n in (2, 1))),
+    }
+
+
+def measure_films(setting: Setting) -> Figures:
+    """Cutting with one worker and with two."""
+    films = draw_films(setting)
+    megabytes = sum(path.stat().st_size for path in films.iterdir()) / 1e6
+    wall = {}
+    for workers in (1, 2):
+        with ray_with(workers):
+            found: list[int] = []
+            wall[workers] = seconds(lambda n=workers, found=found: found.append(cut(setting, films, n)))  # type: ignore[misc]
+        taken, rate = wall[workers], found[0] / wall[workers]
+        film_speed = setting.films * setting.minutes * 60 / taken
+        print(f"own film, {workers} of 2 workers            {taken:8.2f} s {rate:8,.1f} items/s "
+              f"{megabytes / taken:8,.1f} MB/s, {film_speed:,.1f} times as fast as it plays", flush=True)  # fmt: skip
+    return {"two_workers_vs_one": figure(wall[2], wall[1])}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--megabytes", type=int, default=800, help="size of the stand-in release (default: 800)")
+    parser.add_argument("--films", type=int, default=4, help="films to cut (default: 4)")
+    parser.add_argument("--minutes", type=float, default=2, help="length of a film (default: 2)")
+    parser.add_argument(
+        "--place", type=Path, help="folder on the disk to measure (default: the system's temporary one)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-", dir=args.place) as work:
+        print(machine())
+        items = max(args.megabytes * 1_000_000 // STILL_BYTES, 40)
+        setting = Setting(Path(work), items, args.films, args.minutes)
+        figures = measure_import(setting) | measure_films(setting)
+        for name, values in figures.items():
+            print_figure(name, values)
+    if args.json:
+        print_json(figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What of a reply becomes a reasoning chain: well-formed, of a sane length, true to the gold answer, and its own work.
+
+Owns the verdict on one reply. A chain is dropped as *contradicting* where its answer, or the conclusion of its thought,
+is another option, and as *failed* for any other reason. Letters are read by the house's grader alone
+(`lmms_eval_shotbench/grading.py`, `strict_reading.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from data_pipeline.defects import DefectKind, Flaw
+from lmms_eval_shotbench.grading import grade, is_well_formed
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.strict_reading import TAG, read_strict
+from lmms_eval_shotbench.vocabulary import normal_form
+
+FEWEST_WORDS, MOST_WORDS = 40, 300  # of the thought, as the endpoint is told
+LENIENCE = 1.5  # models count words badly; this much beyond either bound is still kept
+
+# Rules of the strict reading that need a declaration. Its looser ones take the only letter or option that is named,
+# and a thought may well name one in order to reject it.
+DECLARED = ("declared letter", "declared text", "lone letter", "letter and text", "option text")
+_CONCLUDES = re.compile(
+    r"\b(?:so|thus|hence|therefore|consequently|overall|accordingly|in (?:sum|short|conclusion)|altogether"
+    r"|(?:this|that|it|which) (?:is|makes|must be|leaves)|leaving|what (?:is left|remains))\b",
+    re.IGNORECASE,
+)
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|\n+")
+
+_SAID = r"(?:given|provided|supplied|stated|indicated|known|specified|mentioned|labell?ed|annotated|told|assigned)"
+_ANSWER = r"(?:(?:correct|right|true|gold|reference|final) )?(?:answer|label|option|solution|choice)"
+# A chain that speaks of what it was told teaches a model to look for an answer that will not be there.
+_BETRAYALS = re.compile(
+    rf"\b(?:{_SAID} (?:that |as )?(?:the )?{_ANSWER}\b"
+    rf"|{_ANSWER}s? (?:(?:that|which) )?(?:(?:is|was|has been|i was|were|as) )?(?:already )?{_SAID}\b"
+    r"|ground[- ]truth|gold (?:answer|label|standard)|answer key|for (?:my|your) eyes"
+    r"|(?:i|we) (?:am|are|was|were|have been|had been) (?:told|given|informed|asked to)"
+    rf"|(?:i|we) (?:already )?know (?:that )?the {_ANSWER}"
+    r"|(?:the|these|those|your|my) (?:glossary|prompt|(?:notes?|hints?|knowledge|definitions?) "
+    r"(?:above|given|provided|says?|states?|tells?|describes?|on the))\b"
+    rf"|according to (?:the |my |your )?(?:notes?|{_ANSWER}|glossary|prompt|instructions?)\b"
+    rf"|(?:must|has to|should|need to) (?:justify|arrive at|support|match) (?:the )?{_ANSWER}\b)",
+    re.IGNORECASE,
+)
+
+
+class Chain(NamedTuple):
+    """An accepted chain, in the form that a model is to learn."""
+
+    text: str
+
+
+def check_chain(item: QAItem, reply: str) -> Chain | Flaw:
+    """The chain in a reply, or why there is none."""
+    if not is_well_formed(reply):
+        return _failed("not of the form <think>…</think><answer>…</answer>")
+    thought, verdict = thought_of(reply), grade(item, reply)
+    if verdict.letter is None:
+        return _failed(f"no answer can be read ({verdict.how})")
+    if verdict.letter != item.answer:
+        return _contradicts(f"answers {verdict.letter}, right is {item.answer}")
+    if (letter := concluded(item, thought)) not in (None, item.answer):
+        return _contradicts(f"the thought comes to {letter}, right is {item.answer}")
+    words = len(thought.split())
+    if not FEWEST_WORDS / LENIENCE <= words <= MOST_WORDS * LENIENCE:
+        return _failed(f"a thought of {words} words, {FEWEST_WORDS} to {MOST_WORDS} were asked for")
+    if betrayal := _BETRAYALS.search(thought):
+        return _failed(f"betrays that it was told the answer: {betrayal[0]!r}")
+    if letter is None and not names_the_gold(item, thought):
+        return _failed("the thought never comes to the answer")
+    return Chain(f"<think>{thought}</think><answer>{item.answer}</answer>")
+
+
+def thought_of(reply: str) -> str:
+    """The text between the tags of a well-formed reply."""
+    opening, closing, *_ = TAG.finditer(reply)
+    return reply[opening.end() : closing.start()].strip()
+
+
+def concluded(item: QAItem, thought: str) -> str | None:
+    """The letter that a thought comes to: by its last declaration, else by a last sentence that draws a conclusion."""
+    reading = read_strict(item, thought)
+    if reading.letter and reading.how.removeprefix("free text: ") in DECLARED:
+        return reading.letter
+    last = next((part for part in reversed(_SENTENCE_ENDS.split(thought)) if part.strip()), "")
+    return read_strict(item, last).letter if _CONCLUDES.search(last) else None
+
+
+def names_the_gold(item: QAItem, thought: str) -> bool:
+    """Whether the right option is named at all: by its text, or term by term."""
+    said, label = f" {normal_form(thought)} ", item.label(item.answer)
+    if f" {normal_form(item.gold)} " in said:
+        return True
+    terms = label.terms if label else frozenset()
+    return bool(terms) and all(
+        any(f" {normal_form(name)} " in said for name in (term.name, *term.aliases)) for term in terms
+    )
+
+
+def _failed(detail: str) -> Flaw:
+    return Flaw(DefectKind.CHAIN_FAILED, detail)
+
+
+def _contradicts(detail: str) -> Flaw:
+    return Flaw(DefectKind.CHAIN_CONTRADICTS, detail)

@@ -1,0 +1,38 @@
+"""`shotbench data audit`: is a shard folder fit to teach and to test with?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from data_pipeline.commands.told import say
+from data_pipeline.workers import Workers
+
+
+def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    step = steps.add_parser("audit", help="check finished shards: blind accuracy, duplicates, splits, benchmark")
+    step.add_argument("shards", metavar="SHARDS", help="shard folder or Hub id")
+    step.add_argument("--against", metavar="SHARDS", action="append", default=[], help="whose pictures must not be in")
+    step.add_argument("--gate", type=float, help="points above chance that may be got blind (default: 5)")
+    step.add_argument("--no-gate", action="store_true", help="report blind accuracy, but fail nothing for it")
+    step.add_argument("--report", metavar="FILE", type=Path, help="write all figures there, as JSON")
+    Workers.add_arguments(step)
+    step.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit, print the figures; 1 where something fails."""
+    from data_pipeline.audit import audit_shards
+    from data_pipeline.blind_audit import MARGIN
+    from lmms_eval_shotbench.whole_file import write_whole
+
+    margin = None if args.no_gate else MARGIN if args.gate is None else args.gate / 100
+    report = audit_shards(args.shards, args.against, margin, Workers.of(args))
+    if args.report:
+        write_whole(args.report, report.to_json())
+    print(f"{args.shards}: {report.questions:,} questions on {report.media:,} media\n")
+    print(report.to_markdown().replace("All figures are in `audit.json`.", "").strip())
+    for failure in report.failures:
+        say(failure)
+    return int(bool(report.failures))

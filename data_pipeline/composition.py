@@ -1,0 +1,74 @@
+"""What a shard folder is made of: questions by split and dimension, right answers by split and term.
+
+Owns the counting and the tables that the card shows. It reads questions, never media.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
+
+Counts = dict[str, dict[str, int]]  # split -> dimension -> rows
+ORDER = ("sft", "cot_sft", "grpo", "dev", "test")  # as they are used, one after the other
+
+
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Splits as a card lists them: others first, as they were given, then the pipeline's own."""
+    return sorted(dict.fromkeys(splits), key=lambda split: ORDER.index(split) if split in ORDER else -1)
+
+
+class Composition:
+    """Counts questions one by one."""
+
+    def __init__(self, splits: Sequence[str]) -> None:
+        self.splits = splits
+        self._rows: Counter[tuple[str, str]] = Counter()  # split, dimension
+        self._terms: Counter[tuple[str, str, Term | None]] = Counter()  # None: the answer names no term
+
+    def add(self, split: str, item: QAItem) -> None:
+        """Count a question, and every term of its right answer once."""
+        self._rows[split, item.dimension] += 1
+        label = item.label(item.answer)
+        for term in label.terms if label else [None]:
+            self._terms[split, item.dimension, term] += 1
+
+    @property
+    def counts(self) -> Counts:
+        """Questions by split and dimension, in the vocabulary's order; dimensions without any are left out."""
+        return {
+            split: {d.slug: self._rows[split, d.slug] for d in DIMENSIONS if self._rows[split, d.slug]}
+            for split in self.splits
+        }
+
+    def dimension_table(self) -> str:
+        """Questions by dimension, one column a split."""
+        lines = [["dimension", "media", *self.splits], ["---"] * 2 + ["---:"] * len(self.splits)]
+        for dimension in self._asked():
+            rows = [self._rows[split, dimension.slug] for split in self.splits]
+            lines.append([dimension.paper_name, f"{dimension.media_kind}s", *map(_number, rows)])
+        totals = [sum(by_dimension.values()) for by_dimension in self.counts.values()]
+        return _table([*lines, ["**all**", "", *map(_number, totals)]])
+
+    def term_table(self) -> str:
+        """How often each term is right; terms that never are show what the questions cannot teach or measure."""
+        lines = [["dimension", "term", *self.splits], ["---"] * 2 + ["---:"] * len(self.splits)]
+        for dimension in self._asked():
+            for term in [*dimension.terms, None]:
+                rows = [self._terms[split, dimension.slug, term] for split in self.splits]
+                if term or any(rows):
+                    lines.append([dimension.paper_name, str(term or "(no term)"), *map(_number, rows)])
+        return _table(lines)
+
+    def _asked(self) -> list[Dimension]:
+        return [d for d in DIMENSIONS if any(self._rows[split, d.slug] for split in self.splits)]
+
+
+def _number(count: int) -> str:
+    return f"{count:,}"
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

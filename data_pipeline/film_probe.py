@@ -1,0 +1,203 @@
+"""What a film is, and its frames by number: times, size, rotation, colours; read in order, in bounded memory.
+
+Owns the opening of films. Everything else speaks of frames by their number among those that are shown; the time of a
+frame is its presentation time after that of the first one shown, so that constant and variable frame rates are the
+same. Times come from the packets: nothing is decoded but the first frame. Reading may begin at a keyframe in the
+middle, and is exact all the same: every decoded frame must bear the time that its packet announced, else reading
+starts again from the first frame, and if it is still not so, the film is broken.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.clips import CLIP_FORMATS, CUT_OFF_SECONDS, MICROSECONDS, UNCOUNTED
+from lmms_eval_shotbench.media import MAX_PICTURE_PIXELS
+
+FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read one file and follow no addresses
+HALF_A_MILLISECOND = 0.00051  # tables and Matroska round times to milliseconds
+PQ, HLG = 16, 18  # FFmpeg's numbers of the transfer characteristics of high dynamic range
+FULL_RANGE = 2
+DOLBY_VISION_TAGS = ("dvh1", "dvhe", "dva1", "dvav")  # without a picture that others can show
+
+
+class BrokenFilm(ValueError):
+    """A film that cannot be opened, is cut off or does not decode as it announces."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film; `times[n]` is when frame n is shown, in ticks of `tick` seconds, and `end` when the last one ends."""
+
+    path: Path
+    width: int  # as stored, as is height
+    height: int
+    turns: int  # quarters to the left that put the stored picture upright
+    pixel_aspect: Fraction  # width of a pixel to its height
+    tick: Fraction
+    times: Sequence[int]
+    end: int
+    keyframes: Sequence[int]  # ticks
+    rate: Fraction  # frames a second, on average
+    primaries: int
+    transfer: int
+    matrix: int
+    full_range: bool
+    codec_tag: str
+
+    @property
+    def frames(self) -> int:
+        """How many are shown."""
+        return len(self.times)
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.time_of(self.frames)
+
+    @property
+    def is_high_dynamic_range(self) -> bool:
+        """Whether its colours need mapping before they can be shown in the usual way."""
+        return self.transfer in (PQ, HLG)
+
+    @property
+    def is_dolby_vision(self) -> bool:
+        """Whether its colours are private to Dolby Vision."""
+        return self.codec_tag in DOLBY_VISION_TAGS
+
+    def time_of(self, number: int) -> float:
+        """When a frame is shown, in seconds; of the number after the last, when the film ends."""
+        ticks = self.times[number] if number < self.frames else self.end
+        return float((ticks - self.times[0]) * self.tick)
+
+    def first_from(self, seconds: float) -> int:
+        """Number of the first frame shown at this time or later."""
+        return bisect_left(range(self.frames), seconds - HALF_A_MILLISECOND, key=self.time_of)
+
+    def shown_at(self, seconds: float) -> int:
+        """Number of the frame on the screen at this time."""
+        return max(bisect_right(range(self.frames), seconds + HALF_A_MILLISECOND, key=self.time_of) - 1, 0)
+
+
+def probe_film(path: Path) -> Film:
+    """Read all packets of a film, and decode its first frame.
+
+    Raises:
+        BrokenFilm: no film, no picture, cut off, or frames without times.
+    """
+    with _opened(path) as (container, stream):
+        first, packets, cut_off = _read_packets(container, stream)
+        shown = sorted({packet.pts for packet in packets if packet.pts >= first.pts and not packet.is_discard})
+        if cut_off or not shown:
+            raise BrokenFilm(f"cut off after {float(max(shown, default=0) * stream.time_base):.2f} s")
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        last = next(packet for packet in packets if packet.pts == shown[-1])
+        context = stream.codec_context
+        return Film(
+            path,
+            first.width,
+            first.height,
+            round(first.rotation / 90) % 4,
+            Fraction(stream.sample_aspect_ratio or 1),
+            stream.time_base,
+            shown,
+            shown[-1] + (last.duration or round(1 / rate / stream.time_base)),
+            sorted(packet.pts for packet in packets if packet.is_keyframe),
+            rate,
+            context.color_primaries,
+            context.color_trc,
+            context.colorspace,
+            context.color_range == FULL_RANGE or "yuvj" in (context.pix_fmt or ""),
+            str(context.codec_tag),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    pts: int
+    duration: int
+    is_keyframe: bool
+    is_discard: bool
+
+
+def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool]:
+    """The first frame, all packets of the picture, and whether the file ends before its header says."""
+    first, packets, end = None, [], 0.0
+    for packet in container.demux():
+        if packet.pts is not None and packet.time_base:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.is_corrupt:
+            raise BrokenFilm(f"cut off or damaged after {end:.2f} s")
+        if packet.stream is not stream:
+            continue
+        first = first or next(iter(packet.decode()), None)
+        if not packet.size:
+            continue
+        if packet.pts is None:
+            raise BrokenFilm("frames without presentation times; remux it, e.g. ffmpeg -fflags +genpts -i FILM -c copy")
+        packets.append(_Packet(packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
+    if first is None or first.pts is None:
+        raise BrokenFilm("no frame that can be decoded")
+    uncounted = container.format.name in UNCOUNTED
+    length = ((container.start_time or 0) + (container.duration or 0)) / MICROSECONDS
+    return first, packets, (uncounted or len(packets) < stream.frames) and end < length - CUT_OFF_SECONDS
+
+
+def read_frames(film: Film, first: int, last: int) -> Iterator[tuple[int, Any]]:
+    """Decode the frames numbered first to last - 1 and yield them, as stored, with their numbers.
+
+    Raises:
+        BrokenFilm: while iterating, a frame is missing or damaged.
+    """
+    wanted = first
+    before = bisect_right(film.keyframes, film.times[first]) - 1
+    for keyframe in [film.keyframes[before], None] if before > 0 else [None]:
+        for number, frame in _frames_from(film, keyframe, wanted, last):
+            yield number, frame
+            wanted = number + 1
+        if wanted >= last:
+            return
+    raise BrokenFilm(f"the frame at {film.time_of(wanted):.3f} s cannot be decoded")
+
+
+def _frames_from(film: Film, keyframe: int | None, number: int, last: int) -> Iterator[tuple[int, Any]]:
+    """Frames in their order, up to the first that is not as announced."""
+    with _opened(film.path) as (container, stream):
+        if keyframe is not None:
+            container.seek(keyframe, stream=stream)
+        for frame in container.decode(stream):
+            if frame.pts is None or frame.pts < film.times[number]:
+                continue
+            if frame.pts != film.times[number] or frame.is_corrupt:
+                return
+            if (frame.width, frame.height) != (film.width, film.height):
+                raise BrokenFilm(f"its picture changes size at {film.time_of(number):.3f} s")
+            yield number, frame
+            number += 1
+            if number == last:
+                return
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its picture, decoded by the calling thread alone: films are cut side by side."""
+    import av
+
+    options = {"format_whitelist": FILM_FORMATS, "protocol_whitelist": ""}
+    try:
+        with path.open("rb") as encoded, av.open(encoded, metadata_errors="replace", container_options=options) as film:
+            stream = film.streams.best("video")
+            if stream is None:
+                raise BrokenFilm("no video stream")
+            if stream.width * stream.height > MAX_PICTURE_PIXELS:
+                raise BrokenFilm(f"{stream.width}x{stream.height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
+            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+            yield film, stream
+    except (av.FFmpegError, EOFError) as error:
+        raise BrokenFilm(f"cannot be decoded: {getattr(error, 'strerror', None) or error}") from error

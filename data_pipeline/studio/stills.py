@@ -1,0 +1,68 @@
+"""Which recipe stages which term, and the stills of a film. The vocabulary owns terms; tables only point at them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from data_pipeline.studio.camera import Size
+from data_pipeline.studio.camera_angles import CAMERA_ANGLES
+from data_pipeline.studio.compositions import COMPOSITIONS
+from data_pipeline.studio.film_style import FilmStyle
+from data_pipeline.studio.lens_sizes import LENS_SIZES
+from data_pipeline.studio.lighting_conditions import LIGHTING_CONDITIONS
+from data_pipeline.studio.lighting_types import LIGHTING_TYPES
+from data_pipeline.studio.render import SIZE, render
+from data_pipeline.studio.shot_framings import SHOT_FRAMINGS
+from data_pipeline.studio.shot_sizes import SHOT_SIZES
+from data_pipeline.studio.staged_shot import StagedShot
+from data_pipeline.studio.staging import Recipe, Staging
+from data_pipeline.studio.take import new_take
+from lmms_eval_shotbench import vocabulary
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
+
+STILL_RECIPES: dict[Dimension, dict[str, Recipe]] = {
+    vocabulary.SHOT_SIZE: SHOT_SIZES,
+    vocabulary.SHOT_FRAMING: SHOT_FRAMINGS,
+    vocabulary.CAMERA_ANGLE: CAMERA_ANGLES,
+    vocabulary.LENS_SIZE: LENS_SIZES,
+    vocabulary.LIGHTING_TYPE: LIGHTING_TYPES,
+    vocabulary.LIGHTING_CONDITION: LIGHTING_CONDITIONS,
+    vocabulary.COMPOSITION: COMPOSITIONS,
+}
+
+
+def still_terms(dimension: Dimension) -> tuple[Term, ...]:
+    """The terms of a dimension that the studio stages as stills, in the vocabulary's order."""
+    recipes = STILL_RECIPES.get(dimension, {})
+    return tuple(term for term in dimension.terms if term.name in recipes)
+
+
+def staged_stills(style: FilmStyle, per_term: int = 1, size: Size = SIZE) -> Iterator[StagedShot]:
+    """So many stills of every term, all of one film."""
+    for dimension in STILL_RECIPES:
+        for term in still_terms(dimension):
+            for number in range(per_term):
+                yield staged_still(style, dimension, term, number, size)
+
+
+def staging(style: FilmStyle, dimension: Dimension, term: Term, number: int = 0) -> Staging:
+    """Stage and camera of a film's n-th still of a term."""
+    take = new_take(style, DIMENSIONS.index(dimension), dimension.terms.index(term), number)
+    return STILL_RECIPES[dimension][term.name](take)
+
+
+def staged_still(style: FilmStyle, dimension: Dimension, term: Term, number: int = 0, size: Size = SIZE) -> StagedShot:
+    """Take a film's n-th still of a term."""
+    staged = staging(style, dimension, term, number)
+    stem = re.sub(r"[^a-z0-9]+", "_", term.name.lower()).strip("_")
+    return StagedShot(
+        dimension=dimension,
+        term=term,
+        film_id=style.film_id,
+        name=f"{dimension.slug}-{stem}-{number}",
+        frames=(render(staged.stage, staged.camera, size),),
+        cameras=(staged.camera,),
+        figure_heights=tuple(figure.height_in_frame(staged.camera, size) for figure in staged.stage.figures),
+        also=staged.also,
+    )

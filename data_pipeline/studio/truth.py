@@ -1,0 +1,44 @@
+"""What no film can tell and the studio knows: of every frame whose pixel is whose, how far away, and where it goes.
+
+Owns the file: NumPy's compressed format with `ids` (-1 sky, 0 set, n the n-th figure), `depth` in metres, and, of
+clips, `flow` (right and down in pixels, from a frame to the next). Pixels of figures that walk have no flow: NaN.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from data_pipeline.studio.flow import exact_flow
+from lmms_eval_shotbench.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from data_pipeline.studio.films import FilmedShot
+
+
+def write_truth(path: Path, shot: FilmedShot) -> None:
+    """Write the truth about a shot's frames."""
+    arrays = {
+        "ids": np.stack([frame.ids for frame in shot.frames]).astype(np.int8),
+        "depth": np.stack([frame.depth for frame in shot.frames]).astype(np.float16),
+    }
+    if len(shot.frames) > 1:
+        arrays["flow"] = flow_of(shot).astype(np.float16)
+    target = io.BytesIO()
+    np.savez_compressed(target, allow_pickle=False, **arrays)
+    write_whole(path, target.getvalue())
+
+
+def flow_of(shot: FilmedShot) -> npt.NDArray[np.float32]:
+    """The exact optical flow of a clip: (frames - 1, height, width, 2)."""
+    walking = [number for number, person in enumerate(shot.clip.people, start=1) if person.pace] if shot.clip else []
+    flows = []
+    for frame, here, there in zip(shot.frames, shot.cameras, shot.cameras[1:], strict=False):
+        flow = exact_flow(frame, here, there)
+        flow[np.isin(frame.ids, walking)] = np.nan
+        flows.append(flow)
+    return np.stack(flows)

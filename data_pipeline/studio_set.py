@@ -1,0 +1,152 @@
+"""The embedded set: films that the project shoots itself, in a studio of its own, with ground truth by construction.
+
+It stands in wherever no film is at hand: the demo, the tests, a first look at a new machine. It can be made as large as
+one likes. What is shot is the studio's business; here the work is spread over workers, shot by shot for shards, film by
+film for raw films, and the labelled shots are handed on to become questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from data_pipeline.dataset_card import About
+from data_pipeline.labelled_shot import LabelledShot
+from data_pipeline.split_by_film import DEFAULT_SHARES
+from data_pipeline.workers import Workers, map_units
+from lmms_eval_shotbench.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from data_pipeline.studio.films import PlannedShot
+    from data_pipeline.write_shards import WrittenShards
+
+SHOOTING = 2  # raised when the studio shoots otherwise, so that an older set is not taken for this one
+WIDTH = 320  # pixels of a picture, 16:9; what the studio's textures and speeds are made for
+FEW_FILMS = 8  # below, statistics of options say nothing, and balancing them would cost most questions
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class StudioSettings:
+    """What is shot. The same settings give the same bytes, whoever does the work."""
+
+    films: int = 10
+    seed: int = 0
+    per_term: int = 1
+    width: int = WIDTH
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))
+
+    def __post_init__(self) -> None:
+        if self.films < 1 or self.per_term < 1:
+            raise ValueError(f"films and shots per term must be 1 or more, got {self.films} and {self.per_term}")
+        if self.width < 64 or self.width % 32:
+            raise ValueError(f"the width must be a multiple of 32 and 64 or more, got {self.width}")
+
+
+def studio_shards(settings: StudioSettings, out: Path, workers: Workers, *, overwrite: bool = False) -> WrittenShards:
+    """Shoot films and write questions on their shots as shards."""
+    from data_pipeline.build_dataset import DatasetRecipe, build_dataset
+    from data_pipeline.write_questions import QuestionPolicy
+
+    few = settings.films < FEW_FILMS
+    recipe = DatasetRecipe(
+        shares=settings.shares,
+        questions=QuestionPolicy(balance=not few, seed=settings.seed),
+        seed=settings.seed,
+        gate=None if few else DatasetRecipe.gate,
+        drop_duplicates=False,  # a camera at rest and one that begins to move may show the same
+    )
+    about = _about(settings)
+    folder = unfinished(out, about.fingerprint)
+    shots = shoot(settings, folder, workers)  # not begun if the shards are there
+    lookers = Workers() if few else workers  # Ray is not started twice for a minute's work
+    written = build_dataset(shots, folder, out, about, recipe, [], lookers, overwrite=overwrite)
+    shutil.rmtree(folder, ignore_errors=True)
+    return written
+
+
+def unfinished(out: Path, fingerprint: str) -> Path:
+    """Where shots lie until the shards are complete; a run that was killed finds them there again."""
+    out = Path(os.path.realpath(out.expanduser()))
+    return out.parent / f".{out.name}.{hashlib.sha256(fingerprint.encode()).hexdigest()[:12]}.shots"
+
+
+def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[LabelledShot]:
+    """Shoot every shot of all films; their media are written to `folder`."""
+    from data_pipeline.studio.films import film_plan
+
+    plans = [
+        plan
+        for film in range(settings.films)
+        for plan in film_plan(settings.seed, film, settings.per_term, settings.width)
+    ]
+    yield from _told(map_units(partial(shoot_one, folder=folder), plans, workers), len(plans), "shot")
+
+
+def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
+    """Shoot one shot and write its medium to `folder`, unless an earlier run has."""
+    from data_pipeline.studio.films import LICENCE, SOURCE, film_shot
+
+    record = folder / f"{plan.file_name}.json"
+    if record.exists():  # written after the medium
+        return LabelledShot.from_row(json.loads(record.read_text(encoding="utf-8")))
+    shot = film_shot(plan)
+    medium = shot.encoded()
+    write_whole(folder / plan.file_name, medium)
+    labelled = LabelledShot(
+        shot_id=plan.shot_id,
+        film_id=plan.film_id,
+        media_kind=plan.media_kind,
+        media_path=plan.file_name,
+        media_sha256=hashlib.sha256(medium).hexdigest(),
+        labels=shot.labels,
+        source=SOURCE,
+        licence=LICENCE,
+    )
+    write_whole(record, json.dumps(labelled.to_row()))
+    return labelled
+
+
+def studio_films(settings: StudioSettings, out: Path, workers: Workers, *, truth: bool = False) -> int:
+    """Shoot films as files, with their annotation table; returns the number of its rows. Finished films are kept."""
+    from data_pipeline.studio.film_reels import ROWS, TABLE, ReelOrder, make_reel, write_table
+
+    if (out / TABLE).exists():
+        raise FileExistsError(f"{out} holds studio films already; choose another --out")
+    orders = [
+        ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in range(settings.films)
+    ]
+    rows = [row for reel in _told(map_units(make_reel, orders, workers), len(orders), "film") for row in reel]
+    write_table(out / TABLE, rows)  # last: with it the films are complete
+    shutil.rmtree(out / ROWS)
+    return len(rows)
+
+
+def _told(results: Iterable[Result], total: int, unit: str) -> Iterator[Result]:
+    from tqdm import tqdm
+
+    yield from tqdm(results, total=total, desc="studio", unit=unit, file=sys.stderr, disable=None)
+
+
+def _about(settings: StudioSettings) -> About:
+    shares = ",".join(f"{split}:{share:g}" for split, share in settings.shares.items())
+    flags = f"--films {settings.films} --seed {settings.seed} --shots-per-term {settings.per_term}"
+    return About(
+        title="Studio films",
+        fingerprint=f"studio-{SHOOTING}-{flags}-{settings.width}-{shares}",
+        what="Synthetic stills and clips, each with questions about its film language.",
+        provenance="Shot by the virtual camera of lmms-eval-shotbench; no film was used.",
+        how_made=f"`shotbench data studio {flags} --width {settings.width} --splits {shares}`: "
+        "every shot is staged for one term.",
+        licence="apache-2.0",
+        tags=("synthetic",),
+        known_limits="People are mannequins, sets are simple; clips are two to three seconds at 12 frames a second.",
+    )

@@ -1,0 +1,52 @@
+"""Splits by film: fixed by name and seed, near the shares, none empty where films suffice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from data_pipeline.split_by_film import DEFAULT_SHARES, BadShares, parse_shares, split_films
+
+FILMS = [f"film {number}" for number in range(100)]
+
+
+def test_films_are_dealt_out_by_the_shares() -> None:
+    counts = Counter(split_films(FILMS, DEFAULT_SHARES, seed=0).values())
+    assert counts == {"sft": 60, "grpo": 20, "dev": 10, "test": 10}
+
+
+@pytest.mark.parametrize("films", range(4, 30))
+def test_every_split_gets_a_film_where_there_are_enough(films: int) -> None:
+    counts = Counter(split_films(FILMS[:films], DEFAULT_SHARES, seed=0).values())
+    assert set(counts) == set(DEFAULT_SHARES)
+    assert sum(counts.values()) == films
+    assert counts["sft"] == max(counts.values())
+
+
+def test_too_few_films_go_to_the_largest_shares() -> None:
+    assert set(split_films(FILMS[:2], DEFAULT_SHARES, seed=0).values()) == {"sft", "grpo"}
+    assert split_films([], DEFAULT_SHARES, seed=0) == {}
+
+
+def test_a_split_without_a_share_gets_nothing() -> None:
+    assert set(split_films(FILMS, {"sft": 0, "test": 1}, seed=0).values()) == {"test"}
+
+
+def test_neither_order_nor_repetition_of_films_matters() -> None:
+    assert split_films(FILMS[::-1] * 2, DEFAULT_SHARES, seed=5) == split_films(FILMS, DEFAULT_SHARES, seed=5)
+
+
+def test_another_seed_deals_otherwise() -> None:
+    assert split_films(FILMS, DEFAULT_SHARES, seed=1) != split_films(FILMS, DEFAULT_SHARES, seed=2)
+
+
+def test_shares_are_read_as_they_are_written() -> None:
+    assert parse_shares("sft:6, grpo:2,dev:1,test:1") == DEFAULT_SHARES
+    assert parse_shares("test:1") == {"test": 1}
+
+
+@pytest.mark.parametrize("text", ["", "test", "test:", "train:1", "test:0", "test:-1,sft:2", "test:nan"])
+def test_bad_shares_are_named(text: str) -> None:
+    with pytest.raises(BadShares, match="sft"):
+        parse_shares(text)

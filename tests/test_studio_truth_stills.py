@@ -1,0 +1,180 @@
+"""Stills show what their labels say, measured in masks, projections and tones of many seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from data_pipeline.studio.film_style import film_style
+from data_pipeline.studio.render import SET, SKY, Frame
+from data_pipeline.studio.shot_sizes import SIZES
+from data_pipeline.studio.staged_shot import StagedShot
+from data_pipeline.studio.stills import staged_still, staging, still_terms
+from lmms_eval_shotbench import vocabulary
+from lmms_eval_shotbench.vocabulary import Dimension
+
+Tones: TypeAlias = npt.NDArray[np.float64]
+TINY = (128, 72)
+# A figure's height as a share of the frame's, by what the frame cuts: eyes, chin, chest, waist, knees, nothing.
+HEIGHTS = {
+    "Extreme Close Up": (7.5, 16),
+    "Close Up": (4.2, 6.2),
+    "Medium Close Up": (2.5, 3.4),
+    "Medium": (1.55, 1.85),
+    "Medium Wide": (1.1, 1.4),
+    "Wide": (0.36, 0.82),
+    "Extreme Wide": (0.03, 0.13),
+}
+
+
+@cache
+def still(dimension: Dimension, name: str, film: int = 0) -> StagedShot:
+    return staged_still(film_style(7, film), dimension, dimension.term(name), film, TINY)
+
+
+def stills(dimension: Dimension, name: str, count: int = 3) -> Iterator[StagedShot]:
+    return (still(dimension, name, film) for film in range(count))
+
+
+def shares(frame: Frame) -> list[float]:
+    """How much of the frame each figure covers, the largest first."""
+    return sorted((float((frame.ids == number).mean()) for number in range(1, frame.ids.max() + 1)), reverse=True)
+
+
+def grey(frame: Frame) -> Tones:
+    return np.asarray(frame.rgb.astype(np.float64).mean(-1))
+
+
+def test_the_projected_figure_is_as_high_as_its_shot_size_says_and_no_two_sizes_touch() -> None:
+    assert set(HEIGHTS) == set(SIZES)
+    edges = [edge for low, high in reversed(HEIGHTS.values()) for edge in (low, high)]
+    assert edges == sorted(edges)
+    for name, (low, high) in HEIGHTS.items():
+        for film in range(20):
+            staged = staging(film_style(7, film), vocabulary.SHOT_SIZE, vocabulary.SHOT_SIZE.term(name), film)
+            assert low <= staged.stage.figures[0].height_in_frame(staged.camera, TINY) <= high, (name, film)
+
+
+def test_a_wider_size_shows_less_of_the_figure_and_its_mask_reaches_the_edges_that_the_size_cuts() -> None:
+    for film in range(2):
+        areas = []
+        for name in SIZES:
+            mask = still(vocabulary.SHOT_SIZE, name, film).frames[0].figure_mask(1)
+            areas.append(int(mask.sum()))
+            assert mask[-1].any() == (name not in ("Wide", "Extreme Wide")), (name, film)
+            assert mask[0].any() <= (name in ("Extreme Close Up", "Close Up")), (name, film)
+        assert areas[0] > areas[2] > areas[3] > areas[4] > areas[5] > areas[6] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("Single", 1, 1), ("2 shot", 2, 2), ("3 shot", 3, 3), ("Group shot", 5, 7)]
+)
+def test_the_masks_count_the_people_of_the_framing(name: str, least: int, most: int) -> None:
+    for shot in stills(vocabulary.SHOT_FRAMING, name):
+        people = [share for share in shares(shot.frames[0]) if share > 0.005]
+        assert least <= len(people) <= most
+        assert people[-1] > 0.25 * people[0]
+
+
+def test_an_insert_shows_no_one_an_establishing_shot_hardly_anyone_a_shoulder_shot_one_past_another() -> None:
+    for shot in stills(vocabulary.SHOT_FRAMING, "Insert"):
+        assert shares(shot.frames[0]) == []
+    for shot in stills(vocabulary.SHOT_FRAMING, "Establishing shot"):
+        assert sum(shares(shot.frames[0])) < 0.01
+    for shot in stills(vocabulary.SHOT_FRAMING, "Over the shoulder"):
+        far, near = (shot.frames[0].figure_mask(number) for number in (1, 2))
+        assert near.mean() < 0.4 and far.mean() > 0.04
+        assert shot.frames[0].depth[near].mean() < 0.6 * shot.frames[0].depth[far].mean()
+        sides = [np.nonzero(mask)[1].mean() / TINY[0] for mask in (near, far)]
+        assert abs(sides[0] - 0.5) > 0.2 and abs(sides[1] - 0.5) < 0.25
+
+
+def test_angles_are_those_of_the_camera_and_of_what_it_sees() -> None:
+    pitches = {"Aerial": (-60, -25), "Overhead": (-90, -85), "High angle": (-52, -30), "Low angle": (25, 50)}
+    for name, (low, high) in pitches.items():
+        for shot in stills(vocabulary.CAMERA_ANGLE, name):
+            assert low <= shot.cameras[0].pitch <= high and shot.cameras[0].roll == 0
+            if name != "Overhead":
+                assert (max(shot.figure_heights) < 0.06) == (name == "Aerial")
+    for shot in stills(vocabulary.CAMERA_ANGLE, "Dutch angle", 6):
+        assert 12 <= abs(shot.cameras[0].roll) <= 30 and abs(shot.cameras[0].pitch) < 15
+
+
+def test_a_longer_lens_sees_a_narrower_field_and_makes_the_far_figure_as_large_as_the_near_one() -> None:
+    names = [term.name for term in still_terms(vocabulary.LENS_SIZE)]
+    for film in range(3):
+        shots = [still(vocabulary.LENS_SIZE, name, film) for name in names]
+        fields = [shot.cameras[0].half_field for shot in shots]
+        assert all(wide > 1.3 * narrow for wide, narrow in pairwise(fields))
+        ratios = [shot.figure_heights[1] / shot.figure_heights[0] for shot in shots[1:]]
+        assert ratios[0] < 0.6 and ratios[0] < ratios[1] < ratios[2] > 0.76
+
+
+def test_a_silhouette_is_black_on_bright_and_an_edge_light_bright_on_its_outline_only() -> None:
+    for shot in stills(vocabulary.LIGHTING_CONDITION, "Silhouette"):
+        frame = shot.frames[0]
+        figures = frame.ids > SET
+        assert np.median(grey(frame)[figures]) < 12 < 90 < grey(frame)[frame.ids == SKY].mean()
+    for shot in stills(vocabulary.LIGHTING_CONDITION, "Edge light"):
+        mask = shot.frames[0].figure_mask(1)
+        inner = mask & np.roll(mask, 4, 0) & np.roll(mask, 5, 1) & np.roll(mask, -5, 1)
+        assert grey(shot.frames[0])[mask & ~inner].mean() > 2 * grey(shot.frames[0])[inner].mean()
+
+
+def test_light_falls_from_where_it_is_said_to() -> None:
+    for shot in stills(vocabulary.LIGHTING_CONDITION, "Side light"):
+        rows, columns = np.nonzero(shot.frames[0].figure_mask(1))
+        middle, tones = np.median(columns), grey(shot.frames[0])[rows, columns]
+        sides = sorted((tones[columns < middle].mean(), tones[columns > middle].mean()))
+        assert sides[1] > 1.8 * sides[0]
+    top, under = (still(vocabulary.LIGHTING_CONDITION, name) for name in ("Top light", "Underlight"))
+    lights = [staging(film_style(7, 0), shot.dimension, shot.term).stage.lighting.lights[0] for shot in (top, under)]
+    assert lights[0].place[2] > 2.3 and lights[1].place[2] < 1.2
+
+
+def test_contrast_and_colour_are_those_of_the_label() -> None:
+    for film in range(2):
+        high, low = (
+            still(vocabulary.LIGHTING_CONDITION, name, film).frames[0] for name in ("High contrast", "Low contrast")
+        )
+        assert np.percentile(grey(high), 50) < 25 < 100 < np.percentile(grey(high), 98)
+        assert 45 < np.percentile(grey(low), 2) < np.percentile(grey(low), 98) < 215
+        red_over_blue = {}
+        for name in ("Moonlight", "Tungsten", "Firelight"):
+            red, _, blue = still(vocabulary.LIGHTING_TYPE, name, film).frames[0].rgb.mean((0, 1))
+            red_over_blue[name] = red / blue
+        assert red_over_blue["Moonlight"] < 0.9 and min(red_over_blue["Tungsten"], red_over_blue["Firelight"]) > 1.35
+
+
+def test_the_weight_lies_where_the_composition_says() -> None:
+    for film in range(3):
+        centre = {}
+        for name in ("Center", "Balanced", "Left heavy", "Right heavy", "Short side", "Symmetrical"):
+            frame = still(vocabulary.COMPOSITION, name, film).frames[0]
+            centre[name] = float(np.nonzero(frame.ids > SET)[1].mean()) / TINY[0]
+        assert centre["Left heavy"] < 0.32 and centre["Right heavy"] > 0.68
+        assert abs(centre["Center"] - 0.5) < 0.05 and abs(centre["Balanced"] - 0.5) < 0.12
+        assert abs(centre["Symmetrical"] - 0.5) < 0.03 and abs(centre["Short side"] - 0.5) > 0.15
+
+
+def test_a_symmetrical_picture_is_nearly_its_own_mirror_image() -> None:
+    def unlikeness(name: str, film: int) -> float:
+        tones = grey(still(vocabulary.COMPOSITION, name, film).frames[0])
+        return float(np.abs(tones - tones[:, ::-1]).mean())
+
+    for film in range(2):
+        assert 2 * unlikeness("Symmetrical", film) < min(unlikeness("Left heavy", film), unlikeness("Balanced", film))
+
+
+def test_two_stills_of_one_term_differ_in_picture_and_camera() -> None:
+    for dimension in (vocabulary.SHOT_SIZE, vocabulary.LIGHTING_TYPE, vocabulary.COMPOSITION):
+        for term in still_terms(dimension)[:3]:
+            one, other = still(dimension, term.name, 0), still(dimension, term.name, 1)
+            assert one.cameras != other.cameras and one.film_id != other.film_id
+            assert np.abs(one.frames[0].rgb.astype(int) - other.frames[0].rgb).mean() > 8

@@ -1,0 +1,69 @@
+"""Work on many workers: in order, whoever does it; what fails is said, and a worker that dies costs nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.workers import Workers, map_units, ray_running
+
+
+def numbered(number: int) -> dict[str, int]:
+    time.sleep(0.02 * (number % 3))  # later units are done first
+    return {"number": number, "process": os.getpid()}
+
+
+def die_once(folder: Path, number: int) -> int:
+    """The first worker that takes unit 3 is killed as the kernel kills one that takes too much memory."""
+    (folder / f"{number}-{os.getpid()}-{time.monotonic_ns()}").touch()
+    if number == 3 and len(list(folder.glob("3-*"))) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def refuse(number: int) -> int:
+    raise ValueError(f"unit {number} cannot be done")
+
+
+def test_without_ray_work_is_done_here_one_after_the_other_as_results_are_asked_for() -> None:
+    results = map_units(numbered, range(1_000_000_000), Workers(0))
+    assert [next(results)["number"] for _ in range(3)] == [0, 1, 2]
+    assert next(results)["process"] == os.getpid()
+
+
+def test_nothing_to_do_starts_no_ray() -> None:
+    assert list(map_units(numbered, [], Workers(2, "ray://nowhere:1"))) == []
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Workers]:
+    pytest.importorskip("ray")
+    with ray_running(Workers(2)):
+        yield Workers(2)
+
+
+@pytest.mark.verl
+def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers) -> None:
+    results = list(map_units(numbered, range(30), two_workers))
+    assert [result["number"] for result in results] == list(range(30))
+    processes = {result["process"] for result in results}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+@pytest.mark.verl
+def test_a_worker_that_is_killed_loses_and_repeats_nothing(two_workers: Workers, tmp_path: Path) -> None:
+    assert list(map_units(partial(die_once, tmp_path), range(8), two_workers)) == list(range(8))
+    assert len(list(tmp_path.glob("3-*"))) == 2, "the unit should have been tried twice"
+
+
+@pytest.mark.verl
+def test_what_a_worker_raises_reaches_the_caller_with_its_words(two_workers: Workers) -> None:
+    with pytest.raises(RuntimeError, match="unit 0 cannot be done"):
+        list(map_units(refuse, range(3), two_workers))

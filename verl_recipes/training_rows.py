@@ -1,0 +1,154 @@
+"""From question shards to the rows verl trains on: `messages` for SFT, `prompt` and a rule-based reward for GRPO.
+
+    ROWS/
+      media/<sha256>.jpg|.png|.mp4|…   each medium once, as it is stored in the shards
+      <split>.parquet                  the rows; written last, so a folder without it is not complete
+
+Owns the columns and that no film of the test split is trained on. Rows name media by path, with the protocol's frame
+rate and pixel limits: verl's SFT dataset keeps all rows of a file in memory, in every rank, so bytes do not belong in
+them. The folder must lie where every node of a cluster finds it under the same path. The prompt is the evaluation's
+(`lmms_eval_shotbench/prompts.py`); the answer is judged by the evaluation's grader, which needs the question itself: it
+travels in `extra_info`.
+
+Columns are those of verl 0.9's `MultiTurnSFTDataset` and `RLHFDataset` as they stand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS
+from lmms_eval_shotbench.prompts import PromptStyle
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.shards import DatasetNotFound, ShardFolder, locate_shards
+from lmms_eval_shotbench.vocabulary import MediaKind
+from lmms_eval_shotbench.whole_file import write_whole
+
+Purpose = Literal["sft", "grpo"]
+PURPOSES: tuple[Purpose, ...] = ("sft", "grpo")
+MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}  # verl puts the media in their place
+CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils' own default; it must be said where a maximum is said
+
+
+class RowsRefused(ValueError):
+    """Shards that must not, or cannot, be trained on."""
+
+
+def write_training_rows(
+    shards: str, split: str, out: Path, purpose: Purpose, style: PromptStyle = prompts.DIRECT
+) -> Path:
+    """Write one split of a shard folder or Hub dataset as verl's rows; return the parquet file.
+
+    Args:
+        purpose: `sft` for rows with the right answer as the assistant's text (with its reasoning where the item has
+            one and the style asks for it), `grpo` for prompts with a rule-based reward.
+
+    Raises:
+        DatasetNotFound: no such shards or split.
+        RowsRefused: a film stands in the test split too, or a question holds a mark of verl's.
+    """
+    import pyarrow
+    import pyarrow.parquet as parquet
+    from tqdm import tqdm
+
+    folder = locate_shards(shards)
+    source = ShardFolder(folder, split)
+    items = list(source.items())
+    _refuse_films_of_the_test(items, folder, split)
+    rows = []
+    for item in tqdm(items, f"rows of {split}", unit="row", file=sys.stderr, disable=None):
+        medium = _place_medium(source, item, out / "media")
+        rows.append((_sft_row if purpose == "sft" else _grpo_row)(item, split, style) | _media_columns(item, medium))
+    path = out / f"{split}.parquet"
+    draft = path.with_suffix(".partial")
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_schema(purpose)), draft)
+    draft.replace(path)
+    return path
+
+
+def _refuse_films_of_the_test(items: list[QAItem], folder: Path, split: str) -> None:
+    try:
+        tested = {name for item in ShardFolder(folder, "test").items() for name in _origins(item)}
+    except DatasetNotFound:
+        return  # a folder without a test split
+    for item in items:
+        if shared := tested.intersection(_origins(item)):
+            raise RowsRefused(
+                f"{item.item_id} of split {split!r} comes from {min(shared)}, which the test split asks about too; "
+                "training on it would spoil every score. Split by film (shotbench data films does) and try again"
+            )
+
+
+def _origins(item: QAItem) -> Iterator[str]:
+    """What may not stand in training and test: the film where it is known, and the medium."""
+    if item.film_id:
+        yield f"film {item.film_id}"
+    yield f"medium {item.medium}"
+
+
+def _place_medium(source: ShardFolder, item: QAItem, folder: Path) -> Path:
+    """Put the medium into the folder, named by content, once."""
+    suffix = Path(item.media_path).suffix.lower() or (".mp4" if item.media_kind is MediaKind.CLIP else ".jpg")
+    path = folder.absolute() / f"{item.media_sha256 or item.item_id}{suffix}"
+    if not path.exists():
+        write_whole(path, source.media(item.item_id))
+    return path
+
+
+def _media_columns(item: QAItem, medium: Path) -> dict[str, Any]:
+    if item.media_kind is MediaKind.STILL:
+        return {"images": [{"image": str(medium)}], "videos": []}
+    limits = {"fps": CLIP_FPS, "min_pixels": CLIP_MIN_PIXELS, "max_pixels": CLIP_MAX_PIXELS}
+    return {"images": [], "videos": [{"video": str(medium)} | limits]}
+
+
+def _prompt(item: QAItem, style: PromptStyle) -> list[dict[str, str]]:
+    text = prompts.user_text(item)
+    if marks := [mark for mark in (*MARKS.values(), "<audio>") if mark in text]:
+        raise RowsRefused(f"{item.item_id}: its text holds {marks[0]}, which verl would take for a medium")
+    return [
+        {"role": "system", "content": style.system},
+        {"role": "user", "content": f"{MARKS[item.media_kind]}{text}"},
+    ]
+
+
+def _sft_row(item: QAItem, split: str, style: PromptStyle) -> dict[str, Any]:
+    thinks = style is not prompts.DIRECT
+    if thinks and not item.reasoning:
+        raise RowsRefused(
+            f"{item.item_id} has no reasoning for the style {style.name} to teach; run shotbench data chains first"
+        )
+    answer = item.reasoning if thinks else style.well_formed(item.answer)
+    return {"messages": [*_prompt(item, style), {"role": "assistant", "content": answer}]}
+
+
+def _grpo_row(item: QAItem, split: str, style: PromptStyle) -> dict[str, Any]:
+    return {
+        "data_source": f"{item.source or 'shots'}/{item.dimension}",  # verl averages validation by it
+        "prompt": _prompt(item, style),
+        "ability": item.dimension,
+        "reward_model": {"style": "rule", "ground_truth": item.answer},
+        "extra_info": {"index": item.source_index, "split": split, "item": json.dumps(item.to_row())},
+    }
+
+
+def _schema(purpose: Purpose) -> Any:
+    """Column types; they must not depend on whether a split holds clips at all."""
+    import pyarrow
+
+    text, whole = pyarrow.string(), pyarrow.int64()
+    chat = pyarrow.list_(pyarrow.struct({"role": text, "content": text}))
+    clip = {"video": text, "fps": pyarrow.float64(), "min_pixels": whole, "max_pixels": whole}
+    media = {"images": pyarrow.list_(pyarrow.struct({"image": text})), "videos": pyarrow.list_(pyarrow.struct(clip))}
+    if purpose == "sft":
+        return pyarrow.schema({"messages": chat} | media)
+    reward = pyarrow.struct({"style": text, "ground_truth": text})
+    extra = pyarrow.struct({"index": whole, "split": text, "item": text})
+    return pyarrow.schema(
+        {"data_source": text, "prompt": chat, "ability": text, "reward_model": reward, "extra_info": extra} | media
+    )
