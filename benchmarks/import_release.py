@@ -2,8 +2,8 @@
 
     python benchmarks/import_release.py [RELEASE] [--full] [--shards DIR] [--json]
 
-"ours" is `data_pipeline.import_shotbench`: every row and medium checked, nothing unpacked. "theirs" unpacks both tars
-into a temporary folder and lets `datasets` write Parquet files with Image and Video columns; it checks nothing. A
+"ours" is `import_shotbench`: every row and medium checked, nothing unpacked. "theirs" unpacks both tars into a
+temporary folder and lets `datasets` write Parquet files with Image and Video columns; it checks nothing. A
 ratio above 1 is in our favour. Without RELEASE a stand-in is drawn (see `stand_in_release.py`), small unless --full.
 Start-up and imports are part of both times. Memory is the peak of the process (VmHWM), disk is what it passed to
 write(2), both as the kernel counts them, so this runs on Linux only.
@@ -42,7 +42,7 @@ class Cost(NamedTuple):
 
 def import_ours(release: Path, out: Path) -> None:
     """Import with this package."""
-    from data_pipeline.import_shotbench import import_shotbench
+    from data_pipeline.releases.import_shotbench import import_shotbench
 
     import_shotbench(str(release), out)
 

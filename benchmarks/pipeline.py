@@ -69,8 +69,8 @@ def copy_archive(release: Path, out: Path) -> None:
 
 def import_release(release: Path, out: Path, media: str, workers: int = 0) -> None:
     """Import with this package."""
-    from data_pipeline.import_shotqa import import_shotqa
-    from data_pipeline.shotqa_questions import ShotQAChoices
+    from data_pipeline.releases.import_shotqa import import_shotqa
+    from data_pipeline.releases.shotqa_questions import ShotQAChoices
     from data_pipeline.workers import Workers
 
     import_shotqa(str(release), out, ShotQAChoices(media=media), workers=Workers(workers))
@@ -112,8 +112,8 @@ def ray_with(workers: int) -> Iterator[None]:
 
 
 def _warm_up(_number: int) -> None:
-    import data_pipeline.cut_films
-    import data_pipeline.import_shotqa  # noqa: F401
+    import data_pipeline.films.cut_films
+    import data_pipeline.releases.import_shotqa  # noqa: F401
 
     time.sleep(0.5)  # so that no worker does it all
 
@@ -150,8 +150,8 @@ def draw_films(setting: Setting) -> Path:
 
 def cut(setting: Setting, films: Path, workers: int) -> int:
     """Cut the films with so many workers; the number of stills and clips."""
-    from data_pipeline.cut_films import cut_films
-    from data_pipeline.cut_settings import CutSettings
+    from data_pipeline.films.cut_films import cut_films
+    from data_pipeline.films.cut_settings import CutSettings
     from data_pipeline.workers import Workers
 
     work, defects = setting.work / f"cut-{workers}", list[Any]()

@@ -18,18 +18,18 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from data_pipeline.audit import AuditFailed, AuditReport, audit
-from data_pipeline.blind_audit import MARGIN
-from data_pipeline.dataset_card import About
-from data_pipeline.decontaminate import benchmark_media, drop_benchmark
+from data_pipeline.checks.audit import AuditFailed, AuditReport, audit
+from data_pipeline.checks.blind_audit import MARGIN
+from data_pipeline.checks.decontaminate import benchmark_media, drop_benchmark
+from data_pipeline.checks.duplicates import drop_duplicates
+from data_pipeline.checks.media_looks import LookedAt, look_at_shots
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.duplicates import drop_duplicates
 from data_pipeline.labelled_shot import LabelledShot
-from data_pipeline.media_looks import LookedAt, look_at_shots
-from data_pipeline.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
+from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
+from data_pipeline.questions.write_questions import QuestionPolicy, ask
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.write_shards import ShardRow, WrittenShards, finished_manifest, write_shards
 from data_pipeline.workers import Workers
-from data_pipeline.write_questions import QuestionPolicy, ask
-from data_pipeline.write_shards import ShardRow, WrittenShards, finished_manifest, write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import MANIFEST, file_sha256, locate_shards
 

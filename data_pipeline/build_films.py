@@ -15,12 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from data_pipeline.build_dataset import DatasetRecipe, build_dataset
-from data_pipeline.cut_films import CUTTING_VERSION, cut_films
-from data_pipeline.cut_settings import CutSettings
-from data_pipeline.dataset_card import About
 from data_pipeline.defects import Defect
+from data_pipeline.films.cut_films import CUTTING_VERSION, cut_films
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.write_shards import WrittenShards
 from data_pipeline.workers import Workers
-from data_pipeline.write_shards import WrittenShards
 
 LICENCE = "other"  # the Hub's word; the films' owner knows better
 

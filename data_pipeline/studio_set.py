@@ -18,15 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from data_pipeline.dataset_card import About
 from data_pipeline.labelled_shot import LabelledShot
-from data_pipeline.split_by_film import DEFAULT_SHARES
+from data_pipeline.questions.split_by_film import DEFAULT_SHARES
+from data_pipeline.shards.dataset_card import About
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.whole_file import write_whole
 
 if TYPE_CHECKING:
+    from data_pipeline.shards.write_shards import WrittenShards
     from data_pipeline.studio.films import PlannedShot
-    from data_pipeline.write_shards import WrittenShards
 
 SHOOTING = 2  # raised when the studio shoots otherwise, so that an older set is not taken for this one
 WIDTH = 320  # pixels of a picture, 16:9; what the studio's textures and speeds are made for
@@ -54,7 +54,7 @@ class StudioSettings:
 def studio_shards(settings: StudioSettings, out: Path, workers: Workers, *, overwrite: bool = False) -> WrittenShards:
     """Shoot films and write questions on their shots as shards."""
     from data_pipeline.build_dataset import DatasetRecipe, build_dataset
-    from data_pipeline.write_questions import QuestionPolicy
+    from data_pipeline.questions.write_questions import QuestionPolicy
 
     few = settings.films < FEW_FILMS
     recipe = DatasetRecipe(
@@ -62,7 +62,6 @@ def studio_shards(settings: StudioSettings, out: Path, workers: Workers, *, over
         questions=QuestionPolicy(balance=not few, seed=settings.seed),
         seed=settings.seed,
         gate=None if few else DatasetRecipe.gate,
-        drop_duplicates=False,  # a camera at rest and one that begins to move may show the same
     )
     about = _about(settings)
     folder = unfinished(out, about.fingerprint)

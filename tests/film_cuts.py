@@ -10,9 +10,9 @@ from typing import Any
 import numpy
 from PIL import Image
 
-from data_pipeline.cut_films import cut_films
-from data_pipeline.cut_settings import CutSettings
 from data_pipeline.defects import Defect, DefectKind
+from data_pipeline.films.cut_films import cut_films
+from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import MediaKind

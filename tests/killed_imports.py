@@ -16,9 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-from data_pipeline import check_on_workers, split_writer
-from data_pipeline.import_shotqa import import_shotqa
-from data_pipeline.shotqa_questions import ShotQAChoices
+from data_pipeline.releases import check_on_workers
+from data_pipeline.releases.import_shotqa import import_shotqa
+from data_pipeline.releases.shotqa_questions import ShotQAChoices
+from data_pipeline.shards import split_writer
 from lmms_eval_shotbench.shards import shard_features
 
 SMALL_SIZES = (

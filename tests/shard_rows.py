@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_pipeline.dataset_card import About
-from data_pipeline.write_shards import ShardRow
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.write_shards import ShardRow
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind

@@ -10,9 +10,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from data_pipeline.annotation_files import TableRefused
-from data_pipeline.annotations import AnnotatedRange, plain_name, read_annotations
 from data_pipeline.defects import Defect, DefectKind
+from data_pipeline.films.annotation_files import TableRefused
+from data_pipeline.films.annotations import AnnotatedRange, plain_name, read_annotations
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.conftest import REPOSITORY
 

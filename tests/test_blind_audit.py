@@ -6,11 +6,11 @@ import json
 import random
 from dataclasses import replace
 
-from data_pipeline.audit import AuditReport, audit, is_gradable
-from data_pipeline.blind_audit import MARGIN, audit_blind
-from data_pipeline.decontaminate import BenchmarkMedium
-from data_pipeline.media_looks import LookedAt
-from data_pipeline.write_questions import QuestionPolicy, ask
+from data_pipeline.checks.audit import AuditReport, audit, is_gradable
+from data_pipeline.checks.blind_audit import MARGIN, audit_blind
+from data_pipeline.checks.decontaminate import BenchmarkMedium
+from data_pipeline.checks.media_looks import LookedAt
+from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.conftest import make_item

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline import media_looks
-from data_pipeline.audit import AuditFailed, audit_shards
 from data_pipeline.build_dataset import DatasetRecipe, build_dataset
-from data_pipeline.dataset_card import About, read_defects
-from data_pipeline.decontaminate import benchmark_media
+from data_pipeline.checks import media_looks
+from data_pipeline.checks.audit import AuditFailed, audit_shards
+from data_pipeline.checks.decontaminate import benchmark_media
+from data_pipeline.checks.media_looks import look_at_shards
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
-from data_pipeline.media_looks import look_at_shards
+from data_pipeline.questions.write_questions import QuestionPolicy
+from data_pipeline.shards.dataset_card import About, read_defects
 from data_pipeline.workers import Workers
-from data_pipeline.write_questions import QuestionPolicy
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.shards import ShardFolder, read_questions
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind

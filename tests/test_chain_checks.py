@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.chain_checks import FEWEST_WORDS, MOST_WORDS, Chain, check_chain, concluded
 from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.questions.chain_checks import FEWEST_WORDS, MOST_WORDS, Chain, check_chain, concluded
 from lmms_eval_shotbench.grading import grade
 from lmms_eval_shotbench.qa_item import QAItem
 from tests.conftest import make_item, stored_responses

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline import chain_requests
-from data_pipeline.chain_requests import TRIES, Endpoint, EndpointFailed, Request, answers
-from data_pipeline.chains import ChainReport, default_cache, write_chains
-from data_pipeline.reply_cache import ReplyCache
+from data_pipeline.questions import chain_requests
+from data_pipeline.questions.chain_requests import TRIES, Endpoint, EndpointFailed, Request, answers
+from data_pipeline.questions.chains import ChainReport, default_cache, write_chains
+from data_pipeline.questions.reply_cache import ReplyCache
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.shards import ShardFolder
 from tests import vision_server

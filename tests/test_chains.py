@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.chain_prompts import CLIP_FRAMES, CLIP_PIXELS, STILL_PIXELS, offered_terms
-from data_pipeline.chain_requests import Endpoint
-from data_pipeline.chains import ChainReport, ChainsRefused, default_cache, write_chains
-from data_pipeline.dataset_card import read_defects
 from data_pipeline.defects import DefectKind
-from data_pipeline.knowledge import knowledge_of
-from data_pipeline.whole_folder import WriteRefused
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.questions.chain_prompts import CLIP_FRAMES, CLIP_PIXELS, STILL_PIXELS, offered_terms
+from data_pipeline.questions.chain_requests import Endpoint
+from data_pipeline.questions.chains import ChainReport, ChainsRefused, default_cache, write_chains
+from data_pipeline.questions.knowledge import knowledge_of
+from data_pipeline.shards.dataset_card import read_defects
+from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading import grade
 from lmms_eval_shotbench.shards import ShardFolder

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.check_media import check_medium
+from data_pipeline.checks.check_media import check_medium
 from data_pipeline.defects import DefectKind
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.releases import bomb, clip, folders, good, import_defects, line, still, tars

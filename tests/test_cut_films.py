@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_pipeline.cut_settings import BadSettings, CutSettings
 from data_pipeline.defects import DefectKind
+from data_pipeline.films.cut_settings import BadSettings, CutSettings
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.film_cuts import Cut, row
 from tests.made_films import MadeFilm, MadeShot, clip_frames

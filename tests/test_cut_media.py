@@ -11,11 +11,11 @@ import av
 import numpy
 import pytest
 
-from data_pipeline.cut_media import ClipCutter, cut_still, encoded_still
-from data_pipeline.cut_settings import CutSettings
-from data_pipeline.film_probe import BrokenFilm, Film, probe_film, read_frames
-from data_pipeline.letterbox import Crop
-from data_pipeline.tone_map import DIFFUSE_WHITE, to_standard_range
+from data_pipeline.films.cut_media import ClipCutter, cut_still, encoded_still
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.film_probe import BrokenFilm, Film, probe_film, read_frames
+from data_pipeline.films.letterbox import Crop
+from data_pipeline.films.tone_map import DIFFUSE_WHITE, to_standard_range
 from lmms_eval_shotbench.clips import Clip
 from tests.made_films import MadeFilm, MadeShot, clip_frames, number_on
 

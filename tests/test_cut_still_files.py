@@ -8,8 +8,8 @@ import numpy
 import pytest
 from PIL import Image
 
-from data_pipeline.cut_settings import CutSettings
 from data_pipeline.defects import DefectKind
+from data_pipeline.films.cut_settings import CutSettings
 from tests.film_cuts import Cut, row
 from tests.made_films import MadeFilm
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.folder_lock import only_writer
-from data_pipeline.whole_folder import WriteRefused
+from data_pipeline.shards.folder_lock import only_writer
+from data_pipeline.shards.whole_folder import WriteRefused
 from tests.conftest import REPOSITORY
 from tests.film_cuts import Cut, row
 from tests.made_films import MadeFilm
@@ -47,7 +47,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_result(tmp_path: Path) -> None
     expected = contents(tmp_path / "work")
     (tmp_path / "work").rename(tmp_path / "whole")
     code = (
-        "from pathlib import Path; from data_pipeline.cut_films import *;"
+        "from pathlib import Path; from data_pipeline.films.cut_films import *;"
         "list(cut_films(Path('table.csv'), Path(), Path('work'), CutSettings(), Workers(), []))"
     )
     killed = 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.shard_rows import ABOUT, row, rows
 

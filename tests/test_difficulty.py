@@ -12,11 +12,18 @@ from typing import Any
 import pytest
 
 from data_pipeline.commands.difficulty import bin_of
-from data_pipeline.dataset_card import read_defects
 from data_pipeline.defects import DefectKind
-from data_pipeline.difficulty import PASS_RATES, Chosen, DifficultySettings, NoneChosen, choose, write_difficulty
-from data_pipeline.sampled_responses import PassRate, tally
-from data_pipeline.source_split import SourceSplit
+from data_pipeline.questions.difficulty import (
+    PASS_RATES,
+    Chosen,
+    DifficultySettings,
+    NoneChosen,
+    choose,
+    write_difficulty,
+)
+from data_pipeline.questions.sampled_responses import PassRate, tally
+from data_pipeline.questions.source_split import SourceSplit
+from data_pipeline.shards.dataset_card import read_defects
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.responses import BadResponses

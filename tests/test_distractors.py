@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 
-from data_pipeline import distractors
-from data_pipeline.distractors import (
+from data_pipeline.questions import distractors
+from data_pipeline.questions.distractors import (
     canonical,
     crossed,
     distance,

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 from PIL import Image, ImageEnhance
 
-from data_pipeline.decontaminate import BenchmarkMedium, drop_benchmark
+from data_pipeline.checks.decontaminate import BenchmarkMedium, drop_benchmark
+from data_pipeline.checks.duplicates import FRAME_BYTES, drop_duplicates, near_pairs, picture_hash
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.duplicates import FRAME_BYTES, drop_duplicates, near_pairs, picture_hash
 from data_pipeline.labelled_shot import LabelledShot
 from lmms_eval_shotbench.media import BrokenMedium
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from data_pipeline.import_shotbench import import_shotbench
+from data_pipeline.releases.import_shotbench import import_shotbench
 from lmms_eval_shotbench.shards import ShardFolder
 from tests.conftest import REPOSITORY
 from tests.releases import folders, good, tars
@@ -71,7 +71,7 @@ def fake_hub(files: dict[str, bytes]) -> Iterator[str]:
 IMPORT_IN_CHILD = """
 import sys
 from pathlib import Path
-from data_pipeline.import_shotbench import ImportRefused, import_shotbench
+from data_pipeline.releases.import_shotbench import ImportRefused, import_shotbench
 try:
     print(import_shotbench(sys.argv[1], Path(sys.argv[2])).rows_written)
 except ImportRefused as error:

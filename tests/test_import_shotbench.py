@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline import split_writer
 from data_pipeline.cli import add_commands
 from data_pipeline.defects import DefectKind
-from data_pipeline.import_shotbench import RowsLost, import_shotbench
-from data_pipeline.release_media import ImportRefused, Medium, Release
-from data_pipeline.split_writer import SplitWriter
-from data_pipeline.whole_folder import WriteRefused
+from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
+from data_pipeline.releases.release_media import ImportRefused, Medium, Release
+from data_pipeline.shards import split_writer
+from data_pipeline.shards.split_writer import SplitWriter
+from data_pipeline.shards.whole_folder import WriteRefused
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import ShardFolder, read_tsv
 from lmms_eval_shotbench.vocabulary import MediaKind

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from data_pipeline import shotqa_archive
 from data_pipeline.defects import DefectKind
-from data_pipeline.import_shotqa import ShotQAReport, import_shotqa
-from data_pipeline.shotqa_archive import ArchiveDamaged
-from data_pipeline.shotqa_questions import ShotQAChoices
+from data_pipeline.releases import shotqa_archive
+from data_pipeline.releases.import_shotqa import ShotQAReport, import_shotqa
+from data_pipeline.releases.shotqa_archive import ArchiveDamaged
+from data_pipeline.releases.shotqa_questions import ShotQAChoices
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.shards import ShardFolder
 from tests.conftest import REPOSITORY

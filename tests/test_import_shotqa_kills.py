@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline import check_on_workers
-from data_pipeline import import_shotqa as step
-from data_pipeline.check_media import check_medium
-from data_pipeline.check_on_workers import VerdictJournal
+from data_pipeline.checks.check_media import check_medium
 from data_pipeline.defects import Flaw
-from data_pipeline.import_shotqa import import_shotqa
-from data_pipeline.shotqa_files import find_shotqa
-from data_pipeline.shotqa_questions import ShotQAChoices
+from data_pipeline.releases import check_on_workers
+from data_pipeline.releases import import_shotqa as step
+from data_pipeline.releases.check_on_workers import VerdictJournal
+from data_pipeline.releases.import_shotqa import import_shotqa
+from data_pipeline.releases.shotqa_files import find_shotqa
+from data_pipeline.releases.shotqa_questions import ShotQAChoices
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind

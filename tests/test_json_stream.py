@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from data_pipeline import json_stream
-from data_pipeline.json_stream import BrokenJson, json_entries
+from data_pipeline.releases import json_stream
+from data_pipeline.releases.json_stream import BrokenJson, json_entries
 
 ENTRIES: list[Any] = [{"a": "ü]},[{", "b": [1, 2.5]}, [], 12345, "text", None, {"long": "x" * 300}]
 FORMS = {

@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 
-from data_pipeline.knowledge import TABLE, BadKnowledge, TermKnowledge, knowledge_of, read_knowledge
+from data_pipeline.questions.knowledge import TABLE, BadKnowledge, TermKnowledge, knowledge_of, read_knowledge
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE, Dimension, Term, normal_form
 
 TEXT = (resources.files("data_pipeline") / TABLE).read_text(encoding="utf-8")

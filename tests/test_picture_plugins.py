@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_pipeline.cut_films import cut_films
-from data_pipeline.cut_settings import BadSettings, CutSettings
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.picture_plugins import (
+from data_pipeline.films.cut_films import cut_films
+from data_pipeline.films.cut_settings import BadSettings, CutSettings
+from data_pipeline.films.picture_plugins import (
     PluginUnusable,
     aesthetic_score,
     check_plugins,

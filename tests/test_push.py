@@ -10,13 +10,13 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from data_pipeline import push_to_folder, split_writer
-from data_pipeline.full_disk import DiskFull
-from data_pipeline.manifest import Damaged
-from data_pipeline.push import Place, closed_licences, place_of, push
-from data_pipeline.pushed import PushRefused
-from data_pipeline.whole_folder import WriteRefused
-from data_pipeline.write_shards import write_shards
+from data_pipeline.shards import push_to_folder, split_writer
+from data_pipeline.shards.full_disk import DiskFull
+from data_pipeline.shards.manifest import Damaged
+from data_pipeline.shards.push import Place, closed_licences, place_of, push
+from data_pipeline.shards.pushed import PushRefused
+from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.shards import DatasetNotFound, locate_shards
 from tests.shard_rows import ABOUT, checksums, rows

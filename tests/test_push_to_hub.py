@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from data_pipeline import split_writer
-from data_pipeline.push import push
-from data_pipeline.pushed import PushRefused
-from data_pipeline.write_shards import write_shards
+from data_pipeline.shards import split_writer
+from data_pipeline.shards.push import push
+from data_pipeline.shards.pushed import PushRefused
+from data_pipeline.shards.write_shards import write_shards
 from tests.hub_uploads import Repository, upload_server
 from tests.shard_rows import ABOUT, checksums, rows
 

@@ -11,11 +11,11 @@ import numpy
 import pytest
 from PIL import Image, ImageFilter
 
-from data_pipeline.cut_films import cut_films
-from data_pipeline.cut_settings import CutSettings
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.letterbox import Crop, choose_crop, outline, together
-from data_pipeline.quality import ClipMeasure, brightness, distance, judge_still, sharpness, thumbnail
+from data_pipeline.films.cut_films import cut_films
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.letterbox import Crop, choose_crop, outline, together
+from data_pipeline.films.quality import ClipMeasure, brightness, distance, judge_still, sharpness, thumbnail
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
 from tests.made_films import MadeFilm, MadeShot

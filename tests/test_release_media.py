@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.defects import DefectKind
-from data_pipeline.import_shotbench import import_shotbench
-from data_pipeline.release_media import ImportRefused
+from data_pipeline.releases.import_shotbench import import_shotbench
+from data_pipeline.releases.release_media import ImportRefused
 from lmms_eval_shotbench.shards import ShardFolder
 from tests.releases import CLIP_PATH, LAYOUTS, folders, good, import_defects, line, still, stills, tar_of, tars
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.reply_cache import CacheRefused, ReplyCache
+from data_pipeline.questions.reply_cache import CacheRefused, ReplyCache
 
 
 def filled(path: Path) -> bytes:

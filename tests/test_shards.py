@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("datasets")
 
-from data_pipeline.dataset_card import About
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.shards import (
     DatasetNotFound,

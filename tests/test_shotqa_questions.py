@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.shotqa_files import ShotQARelease, find_shotqa
-from data_pipeline.shotqa_questions import Question, ShotQAChoices, is_drawn, read_shotqa
-from data_pipeline.shotqa_rows import read_row, split_prompt
+from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
+from data_pipeline.releases.shotqa_questions import Question, ShotQAChoices, is_drawn, read_shotqa
+from data_pipeline.releases.shotqa_rows import read_row, split_prompt
 from lmms_eval_shotbench.prompts import user_text
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE, MediaKind
 from tests.shotqa_releases import OPTIONS, clip_row, prompt, shotqa, still_row

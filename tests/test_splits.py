@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from data_pipeline.split_by_film import DEFAULT_SHARES, BadShares, parse_shares, split_films
+from data_pipeline.questions.split_by_film import DEFAULT_SHARES, BadShares, parse_shares, split_films
 
 FILMS = [f"film {number}" for number in range(100)]
 

@@ -19,8 +19,8 @@ av = pytest.importorskip("av")
 
 from PIL import Image  # noqa: E402
 
-from data_pipeline.annotations import read_annotations  # noqa: E402
 from data_pipeline.defects import Defect  # noqa: E402
+from data_pipeline.films.annotations import read_annotations  # noqa: E402
 from data_pipeline.studio.clips import FRAME_RATE  # noqa: E402
 from data_pipeline.studio.film_reels import HELD, LETTERBOXED, TABLE, ReelOrder, make_reel  # noqa: E402
 from data_pipeline.studio.films import PlannedShot, film_plan, film_shot  # noqa: E402

@@ -19,8 +19,8 @@ pytest.importorskip("torch")
 from omegaconf import OmegaConf  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from data_pipeline.dataset_card import About  # noqa: E402
-from data_pipeline.write_shards import ShardRow, write_shards  # noqa: E402
+from data_pipeline.shards.dataset_card import About  # noqa: E402
+from data_pipeline.shards.write_shards import ShardRow, write_shards  # noqa: E402
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, user_text  # noqa: E402
 from lmms_eval_shotbench.qa_item import QAItem  # noqa: E402
 from lmms_eval_shotbench.shards import ShardFolder  # noqa: E402

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.folder_lock import only_writer
-from data_pipeline.whole_folder import WriteRefused
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.shards.folder_lock import only_writer
+from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.shards import read_questions
 from tests.conftest import REPOSITORY
 from tests.shard_rows import ABOUT, rows
@@ -23,7 +23,7 @@ from tests.shard_rows import ABOUT, rows
 HOLD_THE_LOCK = """
 import sys, time
 from pathlib import Path
-from data_pipeline.folder_lock import only_writer
+from data_pipeline.shards.folder_lock import only_writer
 with only_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

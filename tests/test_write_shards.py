@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from data_pipeline import split_writer
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.whole_folder import WriteRefused
-from data_pipeline.write_shards import write_shards
+from data_pipeline.shards import split_writer
+from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.shards import MANIFEST, ShardFolder, file_sha256, read_questions
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.shard_rows import ABOUT, failing, row, rows

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.full_disk import DiskFull, byte_count
-from data_pipeline.write_shards import write_shards
+from data_pipeline.shards.full_disk import DiskFull, byte_count
+from data_pipeline.shards.write_shards import write_shards
 from tests.conftest import REPOSITORY
 from tests.shard_rows import ABOUT, checksums, rows
 
@@ -23,9 +23,9 @@ FILL_AND_GO_ON = """
 import json, os, subprocess, sys
 from dataclasses import replace
 from pathlib import Path
-from data_pipeline import split_writer
-from data_pipeline.full_disk import DiskFull
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.shards import split_writer
+from data_pipeline.shards.full_disk import DiskFull
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from tests.shard_rows import ABOUT, checksums, row
 split_writer.FILE_BYTES, split_writer.ROW_GROUP_BYTES = 600_000, 100_000
 disk = Path(sys.argv[1])
@@ -99,8 +99,8 @@ def test_on_a_full_disk_the_old_shards_stay_and_the_next_call_goes_on(tmp_path: 
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from data_pipeline.full_disk import DiskFull
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.shards.full_disk import DiskFull
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from tests.shard_rows import ABOUT, row
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:

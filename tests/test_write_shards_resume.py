@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline import finished_files, split_writer, whole_folder
-from data_pipeline.dataset_card import About
-from data_pipeline.whole_folder import WriteRefused
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.shards import finished_files, split_writer, whole_folder
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.shards import read_questions
 from tests.conftest import REPOSITORY
 from tests.shard_rows import ABOUT, checksums, row

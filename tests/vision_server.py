@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_pipeline.dataset_card import About
-from data_pipeline.write_shards import ShardRow, write_shards
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench import judge_requests
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind

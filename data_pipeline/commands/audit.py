@@ -23,8 +23,8 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Audit, print the figures; 1 where something fails."""
-    from data_pipeline.audit import audit_shards
-    from data_pipeline.blind_audit import MARGIN
+    from data_pipeline.checks.audit import audit_shards
+    from data_pipeline.checks.blind_audit import MARGIN
     from lmms_eval_shotbench.whole_file import write_whole
 
     margin = None if args.no_gate else MARGIN if args.gate is None else args.gate / 100

@@ -27,8 +27,8 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, write, and say what was left out; 1 where items are still without a reply."""
-    from data_pipeline.chain_requests import Endpoint
-    from data_pipeline.chains import write_chains
+    from data_pipeline.questions.chain_requests import Endpoint
+    from data_pipeline.questions.chains import write_chains
 
     endpoint = Endpoint(args.base_url, args.model, args.concurrency, args.requests_per_minute, args.max_tokens)
     done = write_chains(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 if TYPE_CHECKING:
-    from data_pipeline.difficulty import DifficultyReport
-    from data_pipeline.sampled_responses import PassRate
+    from data_pipeline.questions.difficulty import DifficultyReport
+    from data_pipeline.questions.sampled_responses import PassRate
 
 BINS = ("none", "to 25 %", "to 50 %", "to 75 %", "more", "all")  # right answers among an item's responses
 
@@ -37,7 +37,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Choose, write, and show the pass rates by dimension."""
-    from data_pipeline.difficulty import DifficultySettings, write_difficulty
+    from data_pipeline.questions.difficulty import DifficultySettings, write_difficulty
 
     settings = DifficultySettings(args.min_samples, args.size, args.uniform_share, args.seed)
     done = write_difficulty(args.shards, args.split, args.responses, args.out, settings, overwrite=args.overwrite)

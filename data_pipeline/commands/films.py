@@ -42,13 +42,13 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Cut, ask, audit, write, and say what came of it."""
-    from data_pipeline.audit import AuditFailed
-    from data_pipeline.blind_audit import MARGIN
     from data_pipeline.build_dataset import DatasetRecipe
     from data_pipeline.build_films import build_films
-    from data_pipeline.cut_settings import CutSettings
-    from data_pipeline.split_by_film import DEFAULT_SHARES, parse_shares
-    from data_pipeline.write_questions import Difficulty, QuestionPolicy
+    from data_pipeline.checks.audit import AuditFailed
+    from data_pipeline.checks.blind_audit import MARGIN
+    from data_pipeline.films.cut_settings import CutSettings
+    from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
+    from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy
     from lmms_eval_shotbench.whole_file import write_whole
 
     recipe = DatasetRecipe(

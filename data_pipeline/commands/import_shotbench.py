@@ -23,9 +23,9 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the import and say what came of it."""
-    from data_pipeline.import_shotbench import RowsLost, import_shotbench
-    from data_pipeline.release_media import ImportRefused
-    from data_pipeline.whole_folder import WriteRefused
+    from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
+    from data_pipeline.releases.release_media import ImportRefused
+    from data_pipeline.shards.whole_folder import WriteRefused
 
     options = {"allow_missing": args.allow_missing, "overwrite": args.overwrite, "report": args.report}
     try:

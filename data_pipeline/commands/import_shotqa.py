@@ -25,8 +25,8 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the import and say where every row went."""
-    from data_pipeline.import_shotqa import import_shotqa
-    from data_pipeline.shotqa_questions import ShotQAChoices
+    from data_pipeline.releases.import_shotqa import import_shotqa
+    from data_pipeline.releases.shotqa_questions import ShotQAChoices
 
     choices = ShotQAChoices(args.dev_share, args.media, args.with_open_ended)
     done = import_shotqa(args.release, args.out, choices, workers=Workers.of(args), overwrite=args.overwrite)

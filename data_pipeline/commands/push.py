@@ -22,8 +22,8 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Push and say what was sent."""
-    from data_pipeline.full_disk import byte_count
-    from data_pipeline.push import push
+    from data_pipeline.shards.full_disk import byte_count
+    from data_pipeline.shards.push import push
 
     done = push(
         args.shards,

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Shoot and say how much."""
     if args.sheets:
         return _write_sheets(args.out, args.seed)
-    from data_pipeline.split_by_film import DEFAULT_SHARES, parse_shares
+    from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
     from data_pipeline.studio_set import StudioSettings, studio_films, studio_shards
 
     shares = parse_shares(args.splits) if args.splits else DEFAULT_SHARES

@@ -1,0 +1,123 @@
+"""Cut stills and clips out of a run of frames that is decoded once, and judge each as soon as it is whole.
+
+Owns who takes which frame. A frame goes to every still and clip that wants it and is then forgotten. What does not pass
+`quality.py` or `picture_plugins.py` leaves a defect and no file. Which pieces there are is in `film_plan.py`, how they
+are encoded in `cut_media.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.films.annotations import AnnotatedRange
+from data_pipeline.films.cut_media import ClipCutter, cut_still, encoded_still, shown_size, still_suffix
+from data_pipeline.films.cutting import Cutting
+from data_pipeline.films.film_plan import Piece
+from data_pipeline.films.film_probe import BrokenFilm, Film, read_frames
+from data_pipeline.films.letterbox import Crop, grey, outline
+from data_pipeline.films.picture_plugins import judge_picture
+from data_pipeline.films.quality import ClipMeasure, judge_length, judge_size, judge_still, thumbnail
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], cutting: Cutting) -> None:
+    """Decode a run of frames once and give each to all pieces that want it."""
+    waiting = sorted(pieces, key=lambda entry: entry[0].first, reverse=True)
+    open_clips: list[_OpenClip] = []
+    try:
+        for number, frame in read_frames(film, *run):
+            while waiting and waiting[-1][0].first == number:
+                piece, crop = waiting.pop()
+                if piece.kind is MediaKind.STILL:
+                    _cut_still(film, frame, piece, crop, cutting)
+                elif clip := _OpenClip.begin(film, piece, crop, cutting):
+                    open_clips.append(clip)
+            for clip in open_clips:
+                clip.take(number, frame)
+            for clip in [clip for clip in open_clips if clip.piece.last == number + 1]:
+                open_clips.remove(clip)
+                clip.finish()
+    except BrokenFilm as error:
+        for piece in [*(clip.piece for clip in open_clips), *(piece for piece, _ in waiting)]:
+            cutting.lose(piece.row, Flaw(DefectKind.UNREADABLE_FILM, str(error)))
+    finally:
+        for clip in open_clips:
+            clip.drop()
+
+
+def keep_still(
+    picture: Image, row: AnnotatedRange, start: float | None, encoded: bytes, suffix: str, cutting: Cutting
+) -> None:
+    """Judge a still and write it down."""
+    flaw = judge_still(picture, cutting.settings) or judge_picture(picture, cutting.settings)
+    if flaw:
+        cutting.lose(row, flaw)
+        return
+    path = cutting.path(row, MediaKind.STILL, suffix)
+    path.write_bytes(encoded)
+    cutting.keep(row, MediaKind.STILL, path, start, None)
+    cutting.thumbnails[cutting.shots[-1][1].shot_id] = thumbnail(picture)
+
+
+def _cut_still(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> None:
+    settings = cutting.settings
+    if not outline(grey(frame)).is_black_outside(crop):  # the film's bars are not this shot's
+        crop = Crop.whole(film.width, film.height)
+    picture = cut_still(film, frame, crop, settings)
+    encoded = encoded_still(picture, settings)
+    keep_still(picture, piece.row, film.time_of(piece.first), encoded, still_suffix(settings), cutting)
+
+
+class _OpenClip:
+    """A clip that is being written, and measured meanwhile."""
+
+    def __init__(self, film: Film, piece: Piece, crop: Crop, cutting: Cutting) -> None:
+        self.piece = piece
+        self._film, self._cutting = film, cutting
+        self._path = cutting.path(piece.row, MediaKind.CLIP, ".mp4")
+        self._measure = ClipMeasure()
+        self._middle: Image | None = None
+        self._cutter = ClipCutter(self._path, film, piece.first, crop, cutting.settings)
+
+    @classmethod
+    def begin(cls, film: Film, piece: Piece, crop: Crop, cutting: Cutting) -> _OpenClip | None:
+        """Open a clip, or note why it is none."""
+        settings = cutting.settings
+        seconds = film.time_of(piece.last) - film.time_of(piece.first)
+        size = shown_size(film, crop, settings.clip_longest_side)
+        if flaw := judge_length(seconds, piece.last - piece.first, settings) or judge_size(*size, settings):
+            cutting.lose(piece.row, flaw)
+            return None
+        return cls(film, piece, crop, cutting)
+
+    def take(self, number: int, frame: Any) -> None:
+        """Write and measure the next frame."""
+        shown = self._cutter.take(number, frame)
+        self._measure.see(shown, self._cutting.settings)
+        settings = self._cutting.settings
+        if number == (self.piece.first + self.piece.last) // 2 and (settings.aesthetic_model or settings.nsfw_model):
+            self._middle = shown.to_image()
+
+    def finish(self) -> None:
+        """Complete the file and keep it, if it is worth keeping."""
+        self._cutter.close()
+        row, settings = self.piece.row, self._cutting.settings
+        movement = CAMERA_MOVEMENT.parse(row.labels[CAMERA_MOVEMENT.slug])
+        flaw = self._measure.judge(movement, settings)
+        if flaw is None and self._middle is not None:
+            flaw = judge_picture(self._middle, settings)
+        if flaw:
+            self._path.unlink()
+            self._cutting.lose(row, flaw)
+            return
+        start, end = self._film.time_of(self.piece.first), self._film.time_of(self.piece.last)
+        self._cutting.keep(row, MediaKind.CLIP, self._path, start, end)
+
+    def drop(self) -> None:
+        """Remove what was written."""
+        self._cutter.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,59 @@
+"""A still that lies in the films folder as a picture already.
+
+Owns what is done to it: turned upright by its EXIF mark, bars cropped, scaled down if it is very large; a JPEG or PNG
+that needs none of this keeps its bytes. Stills cut from films are in `cut_pieces.py`.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_pipeline.checks.check_media import check_medium, judge_size
+from data_pipeline.films.annotations import AnnotatedRange
+from data_pipeline.films.cut_media import encoded_still, still_suffix
+from data_pipeline.films.cut_pieces import keep_still
+from data_pipeline.films.cutting import Cutting
+from data_pipeline.films.letterbox import Crop, outline
+from lmms_eval_shotbench.media import open_still
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # what every reader knows
+ORIENTATION, UPRIGHT = 0x0112, (None, 1)  # EXIF
+
+
+def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
+    """Take a picture over as a still."""
+    from PIL import Image
+
+    if flaw := judge_size(path.stat().st_size):
+        cutting.lose(row, flaw)
+        return
+    encoded = path.read_bytes()
+    if flaw := check_medium(MediaKind.STILL, encoded):
+        cutting.lose(row, flaw)
+        return
+    picture = _shown(encoded, cutting)
+    with Image.open(BytesIO(encoded)) as file:
+        as_it_is = picture.size == file.size and file.getexif().get(ORIENTATION) in UPRIGHT
+        suffix = KEPT_FORMATS.get(file.format or "", "") if as_it_is and file.mode == "RGB" else ""
+    if not suffix:
+        encoded, suffix = encoded_still(picture, cutting.settings), still_suffix(cutting.settings)
+    keep_still(picture, row, None, encoded, suffix, cutting)
+
+
+def _shown(encoded: bytes, cutting: Cutting) -> Image:
+    import numpy
+    from PIL import ImageOps
+
+    picture = ImageOps.exif_transpose(open_still(encoded))
+    bars: Crop | None = outline(numpy.asarray(picture.convert("L"))).picture() if cutting.settings.crop_bars else None
+    if bars:
+        picture = picture.crop((bars.left, bars.top, bars.left + bars.width, bars.top + bars.height))
+    if longest := cutting.settings.still_longest_side:
+        picture.thumbnail((longest, longest))
+    return picture

@@ -1,0 +1,134 @@
+"""Optional judges of pictures: how beautiful, and whether unfit to be shown. Real models, off by default.
+
+Owns the loading and asking of two kinds of model, each at a path or Hub id that the settings name. The aesthetic score
+is LAION's: a head of linear layers on the normalised picture embedding of CLIP, about 1 to 10. The other is any
+classifier of pictures in Transformers, one class of which means unsafe. A model that was asked for and cannot be loaded
+stops the run: a filter that silently does not filter would be worse. Stills are asked about as they are cut, of clips
+the frame in the middle.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.films.cut_settings import CutSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+INSTALL = "pip install 'lmms-eval-shotbench[eval]'"
+
+
+class PluginUnusable(ValueError):
+    """A model that the settings ask for cannot be used: which, why, what to do."""
+
+
+def judge_picture(picture: Image, settings: CutSettings) -> Flaw | None:
+    """Ask the models that the settings name.
+
+    Raises:
+        PluginUnusable: one cannot be loaded.
+    """
+    if settings.aesthetic_model:
+        score = aesthetic_score(picture, settings.aesthetic_model, settings.aesthetic_head)
+        if score < settings.least_aesthetic:
+            return Flaw(DefectKind.UNAESTHETIC, f"scores {score:.2f}, it must {settings.least_aesthetic:g}")
+    if settings.nsfw_model:
+        probability = unsafe_probability(picture, settings.nsfw_model, settings.nsfw_label)
+        if probability > settings.most_nsfw:
+            return Flaw(DefectKind.UNSAFE, f"{settings.nsfw_label} with {probability:.2f}")
+    return None
+
+
+def check_plugins(settings: CutSettings) -> None:
+    """Load what the settings ask for, so that a mistake shows before films are cut.
+
+    Raises:
+        PluginUnusable: a model cannot be loaded.
+    """
+    if settings.aesthetic_model:
+        _aesthetic(settings.aesthetic_model, settings.aesthetic_head)
+    if settings.nsfw_model:
+        _classifier(settings.nsfw_model, settings.nsfw_label)
+
+
+def aesthetic_score(picture: Image, model: str, head: str) -> float:
+    """LAION's aesthetic score of a picture."""
+    import torch
+
+    clip, processor, layers = _aesthetic(model, head)
+    with torch.inference_mode():
+        seen = clip.get_image_features(**processor(images=picture, return_tensors="pt").to(clip.device))
+        features = seen if isinstance(seen, torch.Tensor) else seen.pooler_output  # since transformers 5
+        features = torch.nn.functional.normalize(features.float(), dim=-1)
+        for weight, bias in layers:
+            features = torch.nn.functional.linear(features, weight, bias)
+    return float(features)
+
+
+def unsafe_probability(picture: Image, model: str, label: str) -> float:
+    """Probability of the unsafe class."""
+    import torch
+
+    classifier, processor, number = _classifier(model, label)
+    with torch.inference_mode():
+        logits = classifier(**processor(images=picture, return_tensors="pt").to(classifier.device)).logits
+    return float(logits.float().softmax(dim=-1)[0, number])
+
+
+@lru_cache(maxsize=1)
+def _aesthetic(model: str, head: str) -> tuple[Any, Any, list[tuple[Any, Any]]]:
+    clip, processor = _loaded("CLIPModel", model)
+    return clip, processor, _head_layers(head, clip.config.projection_dim, clip.device)
+
+
+def _head_layers(head: str, width: int, device: Any) -> list[tuple[Any, Any]]:
+    """Weights and biases of LAION's head, which has no activations; older ones are a single layer."""
+    import torch
+
+    try:
+        state = torch.load(Path(head), map_location=device, weights_only=True)
+        names = [name.removesuffix("weight") for name in state if name.endswith("weight")]
+        names.sort(key=lambda name: [int(part) for part in name.split(".") if part.isdecimal()])
+        layers = [(state[f"{name}weight"].float(), state[f"{name}bias"].float()) for name in names]
+    except Exception as error:  # pickle, zip and torch raise what they like
+        raise PluginUnusable(f"aesthetic_head {head} cannot be loaded: {_first_line(error)}") from error
+    sizes = [width, *(weight.shape[0] for weight, _ in layers)]
+    if not layers or sizes[-1] != 1 or any(w.shape[1] != size for (w, _), size in zip(layers, sizes, strict=False)):
+        raise PluginUnusable(f"aesthetic_head {head} does not fit: it must lead from {width} features to one score")
+    return layers
+
+
+@lru_cache(maxsize=1)
+def _classifier(model: str, label: str) -> tuple[Any, Any, int]:
+    classifier, processor = _loaded("AutoModelForImageClassification", model)
+    classes = {name.casefold(): int(number) for number, name in classifier.config.id2label.items()}
+    if label.casefold() not in classes:
+        raise PluginUnusable(
+            f"nsfw_model {model} has no class {label!r}; set nsfw_label to one of {', '.join(classes)}"
+        )
+    return classifier, processor, classes[label.casefold()]
+
+
+def _loaded(kind: str, model: str) -> tuple[Any, Any]:
+    """A model of Transformers and its preprocessing, on the GPU if there is one."""
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise PluginUnusable(f"{model} needs torch and transformers: {INSTALL}") from error
+    try:
+        processor = transformers.AutoImageProcessor.from_pretrained(model)
+        network, report = getattr(transformers, kind).from_pretrained(model, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise PluginUnusable(f"{model} cannot be loaded as {kind}: {_first_line(error)}") from error
+    if missing := sorted(report["missing_keys"]):  # Transformers would go on with random numbers
+        raise PluginUnusable(f"{model} is no {kind}: it lacks {len(missing)} weights, e.g. {missing[0]}")
+    return network.eval().to("cuda" if torch.cuda.is_available() else "cpu"), processor
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

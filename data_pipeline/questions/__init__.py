@@ -1,0 +1,1 @@
+"""Questions out of labelled shots, and what training wants besides: reasoning chains, difficulty."""

@@ -1,0 +1,180 @@
+"""Questions for GRPO by difficulty: those that a model answers now rightly, now wrongly, and a uniform share of all.
+
+A group of responses that are all right or all wrong has no advantage to learn from. So the middle is kept, and, as in
+the ShotBench paper, an even draw over the dimensions from all items, so that nothing is forgotten.
+
+Owns the choice and the flow from a split of shards to a shard folder with the chosen items. The pass rates come from
+`sampled_responses.py`. Every draw goes by a hash of seed and item, so it does not hang on the order of the items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from data_pipeline.defects import Defect, DefectKind
+from data_pipeline.questions.sampled_responses import PassRate, Tally, tally
+from data_pipeline.questions.source_split import SourceSplit
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.write_shards import write_shards
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.vocabulary import DIMENSIONS
+
+SPLIT = "grpo"
+PASS_RATES = "pass_rates.jsonl"
+VERSION = 1  # of the choice; raise it where the same settings choose other items
+
+
+class NoneChosen(ValueError):
+    """No item is left; the message says why and what to do."""
+
+
+class Chosen(StrEnum):
+    """Why an item is in the set."""
+
+    MIDDLE = "middle"
+    UNIFORM = "uniform"
+
+
+@dataclass(frozen=True)
+class DifficultySettings:
+    """What is kept, and how much of it."""
+
+    min_samples: int = 4  # fewer responses cannot tell the middle from the ends
+    size: int = 8000  # items, as in the paper
+    uniform_share: float = 0.2  # of the chosen items; the paper does not say how many
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.min_samples < 2 or self.size < 1 or not 0 <= self.uniform_share < 1:
+            raise ValueError("difficulty needs min-samples >= 2, size >= 1 and 0 <= uniform-share < 1")
+
+
+class DifficultyReport(NamedTuple):
+    """What was chosen, and the pass rates it was chosen by."""
+
+    folder: Path
+    items: Sequence[QAItem]
+    rates: Mapping[int, PassRate]
+    chosen: Mapping[str, Chosen]  # by item id
+    drops: Counter[DefectKind]
+    already_complete: bool
+
+
+def write_difficulty(
+    shards: str, split: str, runs: Sequence[Path], out: Path, settings: DifficultySettings, *, overwrite: bool = False
+) -> DifficultyReport:
+    """Choose items of a split by the responses in `runs` and write them to `out`.
+
+    Raises:
+        lmms_eval_shotbench.responses.BadResponses: the runs cannot be read or counted together.
+        NoneChosen: no item is of middle difficulty.
+        data_pipeline.shards.whole_folder.WriteRefused: something else is at `out`.
+    """
+    source = SourceSplit(shards, split)
+    source.check_out(out, overwrite=True, settings="")
+    counted = tally(source, runs)
+    chosen = choose(source.items, counted.rates, settings)
+    defects = [defect for item in source.items if (defect := _defect(item, counted.rates, chosen, settings))]
+    if Chosen.MIDDLE not in chosen.values():
+        kinds = Counter(defect.kind for defect in defects)
+        told = ", ".join(f"{kind}: {count}" for kind, count in kinds.items())
+        raise NoneChosen(f"no item of {shards} is of middle difficulty ({told}); sample more responses, or warmer ones")
+    written = write_shards(
+        (source.row(SPLIT, item) for item in source.items if item.item_id in chosen),
+        out,
+        _about(source, counted, chosen, settings),
+        splits=[SPLIT],
+        overwrite=overwrite,
+        defects=defects,
+        extra={PASS_RATES: "".join(_rate_lines(source.items, counted.rates, chosen))},
+    )
+    drops = Counter(defect.kind for defect in defects)
+    return DifficultyReport(written.folder, source.items, counted.rates, chosen, drops, written.already_complete)
+
+
+def choose(items: Sequence[QAItem], rates: Mapping[int, PassRate], settings: DifficultySettings) -> dict[str, Chosen]:
+    """Which items are taken and why: first the uniform share, evenly over the dimensions, then the middle.
+
+    Where the middle is too small for `size`, the whole set becomes smaller, so that the uniform share stays a share.
+    """
+    middle = [item for item in items if judge(rates[item.source_index], settings) is None]
+    size = min(settings.size, int(len(middle) / (1 - settings.uniform_share)))
+    uniform = _evenly(items, round(size * settings.uniform_share), settings.seed)
+    chosen = {item.item_id: Chosen.UNIFORM for item in uniform}
+    for item in _drawn(middle, f"middle {settings.seed}"):
+        if len(chosen) >= size:
+            break
+        chosen.setdefault(item.item_id, Chosen.MIDDLE)
+    return chosen
+
+
+def judge(rate: PassRate, settings: DifficultySettings) -> DefectKind | None:
+    """Why an item is not of the middle; None where it is."""
+    if rate.samples < settings.min_samples:
+        return DefectKind.NOT_SAMPLED
+    if rate.right == 0:
+        return DefectKind.TOO_HARD
+    return DefectKind.TOO_EASY if rate.right == rate.samples else None
+
+
+def _evenly(items: Sequence[QAItem], count: int, seed: int) -> list[QAItem]:
+    """`count` items, the same number of each dimension as far as they go."""
+    waiting: defaultdict[str, list[QAItem]] = defaultdict(list)
+    for item in reversed(_drawn(items, f"uniform {seed}")):
+        waiting[item.dimension].append(item)
+    taken: list[QAItem] = []
+    while len(taken) < count and any(waiting.values()):
+        for dimension in DIMENSIONS:
+            if waiting[dimension.slug] and len(taken) < count:
+                taken.append(waiting[dimension.slug].pop())
+    return taken
+
+
+def _drawn(items: Iterable[QAItem], draw: str) -> list[QAItem]:
+    """The items in an order that the name of the draw decides."""
+    return sorted(items, key=lambda item: hashlib.sha256(f"{draw} {item.item_id}".encode()).digest())
+
+
+def _defect(
+    item: QAItem, rates: Mapping[int, PassRate], chosen: Mapping[str, Chosen], settings: DifficultySettings
+) -> Defect | None:
+    if item.item_id in chosen:
+        return None
+    rate = rates[item.source_index]
+    kind = judge(rate, settings) or DefectKind.SURPLUS
+    detail = f"{rate.right} of {rate.samples} responses are right"
+    return Defect(kind, 0, str(item.source_index), item.media_path, detail, loses_row=True)
+
+
+def _rate_lines(items: Iterable[QAItem], rates: Mapping[int, PassRate], chosen: Mapping[str, Chosen]) -> Iterable[str]:
+    for item in items:
+        samples, right = rates[item.source_index]
+        line = {"item_id": item.item_id, "index": item.source_index, "dimension": item.dimension}
+        yield json.dumps(line | {"samples": samples, "right": right, "chosen": chosen.get(item.item_id)}) + "\n"
+
+
+def _about(source: SourceSplit, counted: Tally, chosen: Mapping[str, Chosen], settings: DifficultySettings) -> About:
+    parts = [VERSION, source.sha256, source.split, sorted(run.sha256 for run in counted.runs), astuple(settings)]
+    kinds = Counter(chosen.values())
+    by = ", ".join(f"{name} `{value}`" for name, value in counted.made_by.items() if value and name != "questions")
+    return About(
+        title=f"{source.title}, of middle difficulty",
+        fingerprint=f"difficulty-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}",
+        what="Questions about the film language of a shot that a model answers now rightly, now wrongly, "
+        f"with a uniform share of all questions. `{PASS_RATES}` tells of every question of the source how often.",
+        provenance=f"Split `{source.split}` of {source.title} (manifest {source.sha256}); media are unchanged.",
+        how_made=f"`shotbench data difficulty` graded {len(counted.runs)} runs of sampled responses ({by or 'stored'}) "
+        f"by the strict grader. Of questions with at least {settings.min_samples} responses those with some right and "
+        f"some wrong were drawn ({kinds[Chosen.MIDDLE]:,}), and {kinds[Chosen.UNIFORM]:,} from all questions evenly "
+        f"over the dimensions (size {settings.size:,}, uniform share {settings.uniform_share:g}, seed "
+        f"{settings.seed}). The difficulty is that for this model alone.",
+        licence=source.licence,
+        tags=("film",),
+    )

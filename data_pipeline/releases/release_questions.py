@@ -1,0 +1,119 @@
+"""The question file of the official release: every line a good question, or a defect that names what is wrong with it.
+
+Owns the reading of `test.tsv`, what makes a line unusable (broken, or its index is taken), what is only doubtful
+(labels that are no film terms, or say the same twice), and what a card says of it all. Where the release lies is in
+`release_media.py`, what a good row is in `lmms_eval_shotbench/qa_item.py`, and whether lost rows stop the import in
+`import_shotbench.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from data_pipeline.defects import Defect, DefectKind, Flaw
+from data_pipeline.releases.release_media import QUESTIONS, ImportRefused
+from data_pipeline.shards.dataset_card import About
+from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
+from lmms_eval_shotbench.shards import file_sha256
+from lmms_eval_shotbench.vocabulary import UnknownTerm, dimension_named, normal_form
+
+SOURCE, LICENCE = "shotbench", "apache-2.0"
+
+
+class Question(NamedTuple):
+    """A line of the question file that is a good row."""
+
+    line: int
+    item: QAItem
+
+
+def read_release(path: Path, defects: list[Defect]) -> list[Question]:
+    """Read the good questions; lines that are none, and doubtful labels, are added to `defects`.
+
+    Raises:
+        ImportRefused: the file is no table of questions.
+    """
+    questions: dict[int, Question] = {}  # by index
+    for line, row in _lines(path):
+        try:
+            item = _item(row)
+        except ValueError as error:
+            broken = Flaw(DefectKind.BAD_ROW, str(error))
+            defects.append(defect_of(broken, line, str(row["index"]), str(row["path"]), loses_row=True))
+            continue
+        if first := questions.get(item.source_index):
+            twice = Flaw(DefectKind.DUPLICATE_INDEX, f"line {first.line} has it already")
+            defects.append(defect_of(twice, line, row["index"], item.media_path, loses_row=True))
+            continue
+        questions[item.source_index] = Question(line, item)
+        defects += [defect_of(flaw, line, row["index"], item.media_path, loses_row=False) for flaw in _doubts(item)]
+    return list(questions.values())
+
+
+def about_release(folder: Path, fingerprint: str) -> About:
+    """What a dataset card says of these questions."""
+    checksum = file_sha256(folder / QUESTIONS)
+    return About(
+        title="ShotBench",
+        fingerprint=fingerprint,
+        what="Multiple-choice questions by experts about the language of film: what a shot shows, how it is framed, "
+        "lit and composed, and how the camera moves. One question a row, one still or clip a question.",
+        provenance="The official release Vchitect/ShotBench (arXiv 2506.21356), licence Apache-2.0; the films' own "
+        f"rights remain with their owners. Its `{QUESTIONS}` has the SHA-256 `{checksum}`.",
+        how_made="With `shotbench data import-shotbench`. Questions and media are unchanged, byte for byte. Every "
+        "still was decoded whole, and of every clip the first frame.",
+        licence=LICENCE,
+        tags=("film", "cinematography", "benchmark", "shotbench"),
+    )
+
+
+def defect_of(flaw: Flaw, line: int, index: str, path: str, *, loses_row: bool) -> Defect:
+    """The record of a flaw; names that are no UTF-8 come from tars, and must not stop the report."""
+    index, path, detail = (text.encode(errors="backslashreplace").decode() for text in (index, path, flaw.detail))
+    return Defect(flaw.kind, line, index, path, detail, loses_row)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield each row with the number of its first line."""
+    csv.field_size_limit(sys.maxsize)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream, delimiter="\t")
+            if missing := [name for name in RELEASE_COLUMNS if name not in (rows.fieldnames or ())]:
+                raise ImportRefused(f"{path} lacks the columns {', '.join(missing)}; is it the release's {QUESTIONS}?")
+            for row in rows:
+                yield rows.line_num - sum(text.count("\n") for text in row.values() if isinstance(text, str)), row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ImportRefused(f"{path} is no table in UTF-8 ({error}); download it again") from None
+
+
+def _item(row: dict[str, str]) -> QAItem:
+    """The question in a row; raises `BadRow` where the line is broken (too few cells leave one empty)."""
+    if any("\n" in text for text in row.values() if text):
+        raise BadRow(row["index"], "line", row, "one line (an open quotation mark swallows what follows it)")
+    item = QAItem.from_release_row(row, SOURCE, LICENCE)
+    "".join((item.question, *item.options, item.media_path)).encode()  # half a surrogate pair cannot be stored
+    return item
+
+
+def _doubts(item: QAItem) -> Iterator[Flaw]:
+    """What is wrong with the options as film terms; a reader of scores should know, but the row is kept."""
+    letters: dict[object, str] = {}  # meaning -> first letter that has it
+    for letter, text in item.choices.items():
+        meaning: object = normal_form(text)
+        try:
+            label = dimension_named(item.dimension).parse(text)
+        except UnknownTerm as error:
+            yield Flaw(DefectKind.UNKNOWN_TERM, f"{letter}: {error}")
+        else:
+            meaning = tuple(step for step, _ in groupby(frozenset(step) for step in label.steps))
+            if label.repeated_terms:
+                yield Flaw(DefectKind.REPEATED_TERM, f"{letter}: {text!r}")
+        if meaning in letters:
+            yield Flaw(DefectKind.SAME_OPTIONS, f"{letters[meaning]} and {letter}: {text!r}")
+        letters.setdefault(meaning, letter)

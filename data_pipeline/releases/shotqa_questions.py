@@ -1,0 +1,161 @@
+"""The questions of a ShotQA release: every row a good question with its film and split, or a defect that says why not.
+
+Owns which files are read, what becomes of rows that are no question or stand twice, the split, and what a card says.
+How one row is read is in `shotqa_rows.py`, films are in `shotqa_files.py`, media in `shotqa_archive.py`.
+
+Splits are those of the files, `sft` and `grpo`, less a share of the films for `dev`: a film is in `dev` with all its
+questions, whichever file they are in. It is drawn by a checksum of its name, so that it stays there when the release
+grows. A medium of which no film is known stands for itself. A question that stands in both files stays in `grpo.json`,
+which comes first, as it is the smaller one.
+
+Open-ended rows are counted, not listed: there are 700,000 of them in `sft_v1.1.json`, which is why that file is not
+even read unless it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from data_pipeline.defects import Defect, DefectKind, Flaw
+from data_pipeline.releases.json_stream import json_entries
+from data_pipeline.releases.release_questions import defect_of
+from data_pipeline.releases.shotqa_files import (
+    GRPO,
+    META,
+    OPEN_ENDED,
+    SFT,
+    Origin,
+    ShotQARelease,
+    origin_of,
+    read_origins,
+)
+from data_pipeline.releases.shotqa_rows import LICENCE, SOURCE, OpenEnded, read_row
+from data_pipeline.shards.dataset_card import About
+from lmms_eval_shotbench.qa_item import QAItem
+
+SPLITS = ("sft", "grpo", "dev")
+SPLIT_OF_FILE = {SFT: "sft", GRPO: "grpo", OPEN_ENDED: "sft"}
+NAME_OF_FILE = {SFT: "sft", GRPO: "grpo", OPEN_ENDED: "sft11"}
+FIRST_INDEX = {SFT: 0, GRPO: 1_000_000, OPEN_ENDED: 2_000_000}  # an index says file and row, and stands once
+DEV_SEED = "shotqa dev"  # another word would draw other films
+
+
+@dataclass(frozen=True)
+class ShotQAChoices:
+    """What a user may choose of an import; each of them changes which rows come."""
+
+    dev_share: float = 0.02  # of the films
+    media: str = "check"  # or trust
+    with_open_ended: bool = False  # read sft_v1.1.json as well, for the multiple choice in it
+
+
+class Question(NamedTuple):
+    """A row that is a good question."""
+
+    split: str
+    line: int  # row of its file, from 1
+    item: QAItem
+
+
+class Questions(NamedTuple):
+    """All good questions, and how many rows were read and were open-ended."""
+
+    good: list[Question]
+    rows_read: int
+    open_ended: int
+
+
+def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[Defect]) -> Questions:
+    """Read all good questions; rows that are lost, and doubtful labels, are added to `defects`.
+
+    Raises:
+        data_pipeline.releases.json_stream.BrokenJson: a file is no JSON, or is cut off.
+    """
+    reader = _Reader(read_origins(release.folder / META), choices.dev_share, defects)
+    rows_read = open_ended = 0
+    for path in release.question_files(choices.with_open_ended):
+        unasked = 0
+        for line, row in enumerate(json_entries(path), 1):
+            rows_read += 1
+            unasked += not reader.take(path.name, line, row)
+        if unasked:
+            told = Flaw(DefectKind.OPEN_ENDED, f"{unasked:,} rows offer no options; they are no part of the shards")
+            defects.append(defect_of(told, 0, "", path.name, loses_row=False))
+        open_ended += unasked
+    return Questions(reader.good, rows_read, open_ended)
+
+
+def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> About:
+    """What a dataset card says of these questions."""
+    decoded = "Every still was decoded whole, and of every clip the first frame."
+    trusted = "Media were not decoded: only their size and first bytes were looked at."
+    return About(
+        title="ShotQA",
+        fingerprint=fingerprint,
+        what="Multiple-choice questions about the language of film, to train on: what a shot shows, how it is framed, "
+        "lit and composed, and how the camera moves. One question a row, one still or clip a question.",
+        provenance="The release Vchitect/ShotQA (arXiv 2506.21356), licence CC BY-NC-ND 4.0: not for commercial use, "
+        "and not to be passed on in a changed form, as these shards are. The films' rights remain with their owners.",
+        how_made="With `shotbench data import-shotqa`. Media are unchanged, byte for byte. "
+        f"{decoded if choices.media == 'check' else trusted} Options are worded as the vocabulary words them. "
+        f"`dev` holds {choices.dev_share:.1%} of the films, with all their questions; the rest stands in `sft` and "
+        f"`grpo` as published. Open-ended questions (`{OPEN_ENDED}`) are no part of it.",
+        licence=LICENCE,
+        tags=("film", "cinematography", "shotqa"),
+        known_limits="The authors verified the labels of clips, but not those of stills. Films are known by their "
+        "title only, clips by the video they were cut from.",
+    )
+
+
+def is_drawn(name: str, share: float) -> bool:
+    """Whether a film, or whatever bears this name, is among the drawn share."""
+    drawn = hashlib.sha256(f"{DEV_SEED} {name}".encode(errors="replace")).digest()
+    return int.from_bytes(drawn[:8]) < share * 2**64
+
+
+class _Reader:
+    """Takes rows of all files, one after the other."""
+
+    def __init__(self, origins: Mapping[str, Origin], dev_share: float, defects: list[Defect]) -> None:
+        self.good: list[Question] = []
+        self._origins, self._dev_share, self._defects = origins, dev_share, defects
+        self._seen: dict[object, str] = {}  # what is asked -> item that asks it
+
+    def take(self, file: str, line: int, row: object) -> bool:
+        """Keep a row, or say in a defect why not; False if it is open-ended."""
+        item_id = f"{SOURCE}-{NAME_OF_FILE[file]}-{line - 1:06d}"
+        try:
+            read = read_row(row, item_id, FIRST_INDEX[file] + line - 1)
+        except OpenEnded:
+            return False
+        except ValueError as error:
+            self._tell(Flaw(DefectKind.BAD_ROW, str(error)), line, item_id, file, loses_row=True)
+            return True
+        item, path = self._with_origin(read.item), read.item.media_path
+        asked = (path, item.media_kind, item.dimension, item.gold, tuple(sorted(item.options)))
+        first = self._seen.setdefault(asked, item_id)
+        if first != item_id:
+            same = Flaw(DefectKind.DUPLICATE_QUESTION, f"{first} asks the same of the same medium")
+            self._tell(same, line, item_id, path, loses_row=True)
+        elif read.ambiguous:
+            self._tell(read.ambiguous, line, item_id, path, loses_row=True)
+        else:
+            self.good.append(Question(self._split(file, item), line, item))
+            for doubt in read.doubts:
+                self._tell(doubt, line, item_id, path, loses_row=False)
+        return True
+
+    def _with_origin(self, item: QAItem) -> QAItem:
+        origin = origin_of(item.media_path, self._origins)
+        return replace(item, film_id=origin.film_id, start_seconds=origin.start_seconds)
+
+    def _split(self, file: str, item: QAItem) -> str:
+        group = item.film_id or PurePosixPath(item.media_path).name
+        return "dev" if is_drawn(group, self._dev_share) else SPLIT_OF_FILE[file]
+
+    def _tell(self, flaw: Flaw, line: int, item_id: str, path: str, *, loses_row: bool) -> None:
+        self._defects.append(defect_of(flaw, line, item_id, path, loses_row=loses_row))
