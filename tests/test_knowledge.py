@@ -10,7 +10,7 @@ import pytest
 from data_pipeline.questions.knowledge import TABLE, BadKnowledge, TermKnowledge, knowledge_of, read_knowledge
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE, Dimension, Term, normal_form
 
-TEXT = (resources.files("data_pipeline") / TABLE).read_text(encoding="utf-8")
+TEXT = (resources.files("data_pipeline.questions") / TABLE).read_text(encoding="utf-8")
 ALL = [
     pytest.param(dimension, term, id=f"{dimension.abbreviation}-{term.name}")
     for dimension in DIMENSIONS

@@ -47,7 +47,7 @@ def knowledge_of(dimension: Dimension, term: Term) -> TermKnowledge:
 
 @cache
 def _table() -> dict[tuple[str, str], TermKnowledge]:
-    return read_knowledge((resources.files("data_pipeline") / TABLE).read_text(encoding="utf-8"))
+    return read_knowledge((resources.files("data_pipeline.questions") / TABLE).read_text(encoding="utf-8"))
 
 
 def read_knowledge(text: str) -> dict[tuple[str, str], TermKnowledge]:

@@ -124,7 +124,6 @@ class SplitWriter:
             compression=dict.fromkeys(small, "zstd"),  # columns that are not named stay uncompressed
             use_dictionary=small,
             write_statistics=list(COLUMNS),
-            write_batch_size=1,  # values at a time; media are large, and in batches they are copied together first
         )
         return self._file
 
