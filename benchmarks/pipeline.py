@@ -5,7 +5,8 @@
 A stand-in of ShotQA is drawn whose files are as large as the real ones (690 kB a still), without broken media. Then
 
 - `import_vs_copy`: pass-through import (`--media trust`: first bytes and checksums) against copying the archive; both
-  end with the bytes on the disk. The aim is half of a copy's speed, a ratio of 0.5.
+  end with the bytes on the disk. The aim is half of a copy's speed, a ratio of 0.5. The stand-in's gzip holds stored
+  blocks, as cheap to read as can be: how the real archive is coded is not known to us.
 - `import_vs_from_generator`: the same against the usual script, `datasets.Dataset.from_generator(...).to_parquet()`.
 - `two_workers_vs_one`: cutting films, where the work is decoding and encoding; with one Ray worker (theirs) and two.
   The checked import is told for both as well. Ray has started before the clock does.
@@ -41,6 +42,7 @@ class Setting(NamedTuple):
     items: int
     films: int
     minutes: float
+    repeat: int
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -170,11 +172,13 @@ def measure_import(setting: Setting) -> Figures:
         "pass-through import": lambda out: import_release(release, out, "trust"),
         "from_generator": lambda out: import_from_generator(release, out),
     }
-    wall = {}
-    for name, way in ways.items():
-        out = setting.work / name.replace(" ", "-")
-        wall[name] = seconds(lambda way=way, out=out: way(out))  # type: ignore[misc]
-        (shutil.rmtree if out.is_dir() else os.unlink)(out)
+    wall: dict[str, float] = {}
+    for _ in range(setting.repeat):  # by turns: the first touch of memory is slow on a virtual machine
+        for name, way in ways.items():
+            out = setting.work / name.replace(" ", "-")
+            taken = seconds(lambda way=way, out=out: way(out))  # type: ignore[misc]
+            wall[name] = min(taken, wall.get(name, taken))
+            (shutil.rmtree if out.is_dir() else os.unlink)(out)
     for workers in (1, 2):
         out, name = setting.work / f"checked-{workers}", f"checked import, {workers} of 2 workers"
         with ray_with(workers):
@@ -222,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="pipeline-benchmark-", dir=args.place) as work:
         print(machine())
         items = max(args.megabytes * 1_000_000 // STILL_BYTES, 40)
-        setting = Setting(Path(work), items, args.films, args.minutes)
+        setting = Setting(Path(work), items, args.films, args.minutes, args.repeat)
         figures = measure_import(setting) | measure_films(setting)
         for name, values in figures.items():
             print_figure(name, values)
