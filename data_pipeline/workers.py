@@ -1,9 +1,9 @@
 """Heavy steps on many workers: the same call runs on the cores of a laptop and on a Ray cluster.
 
-Owns starting and stopping Ray, and the one way to spread work: `map_units` applies a function to every unit of work
-with Ray Data and yields results in the order of the units. A worker that dies costs nothing: Ray asks another one for
-its unit, and since only the caller writes, nothing is lost or written twice. What a unit is and what is done with
-results is the step's affair; results should be small, and a step that wants to go on after a kill keeps them.
+Owns starting and stopping Ray, and two ways to spread work, both in order: `map_units` applies a function to every unit
+of work with Ray Data, `map_stream` to what only the caller can read. A worker that dies costs nothing: Ray asks another
+one for its unit, and since only the caller writes, nothing is lost or written twice. What a unit is and what is done
+with results is the step's affair; results should be small, and a step that wants to go on after a kill keeps them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def ray_running(workers: Workers) -> Iterator[None]:
     if workers.address:
         options = {"address": workers.address, "logging_level": logging.ERROR}
     else:
-        options |= {"num_cpus": workers.count, "object_store_memory": OBJECT_STORE_BYTES, "_temp_dir": _short_folder()}
+        options |= {"num_cpus": workers.count, "object_store_memory": OBJECT_STORE_BYTES}
     _start(options, workers.address or "this machine")
     try:
         yield
@@ -186,9 +185,3 @@ def _start(options: dict[str, Any], place: str) -> None:
             ray.shutdown()
             if "timed out" not in str(error) or not tries_left:
                 raise RuntimeError(f"Ray does not start on {place}: {error}") from error
-
-
-def _short_folder() -> str | None:
-    """Ray's sockets live under its folder, and their names must stay below 107 characters; None is its own choice."""
-    given = os.environ.get("RAY_TMPDIR")
-    return given if given and Path(given).is_dir() else None

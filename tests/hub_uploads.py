@@ -23,6 +23,7 @@ class Repository:
         self.commits: list[str] = []
         self.put: list[str] = []  # checksums of the large files that were sent
         self.failing_after: int | None = None  # large files, after which the server breaks off
+        self.one_at_a_time = threading.Lock()  # files come in parallel
 
     def tree(self, branch: str) -> list[dict[str, Any]]:
         return [self._entry(path, content) for path, content in self.branches[branch].items()]
@@ -92,12 +93,13 @@ def upload_server(repository: Repository) -> Iterator[str]:
             wanted = json.loads(sent)["objects"]
             return 200, {"transfer": "basic", "objects": [large_object(one) for one in wanted]}
         if method == "PUT":
-            if repository.failing_after is not None and len(repository.put) >= repository.failing_after:
-                return 403, {"error": "the upload is not allowed any more"}
             oid = path.rpartition("/")[2]
             assert hashlib.sha256(sent).hexdigest() == oid
-            repository.put.append(oid)
-            repository.large[oid] = sent
+            with repository.one_at_a_time:
+                if repository.failing_after is not None and len(repository.put) >= repository.failing_after:
+                    return 403, {"error": "the upload is not allowed any more"}
+                repository.put.append(oid)
+                repository.large[oid] = sent
             return 200, {}
         rest = path.removeprefix(api).strip("/").split("/")
         if repository.private is None or not path.startswith(api):

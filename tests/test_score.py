@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from lmms_eval_shotbench.cli import main
-from tests.conftest import stored_responses
+from tests.conftest import REPOSITORY, stored_responses
 
 HEADER = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
 
@@ -184,17 +186,16 @@ def test_a_judge_needs_the_official_protocol(
     ],
 )
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(
-    arguments: list[str],
-    extra: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], extra: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in sys.modules if name.startswith("data_pipeline.")]:
-        monkeypatch.delitem(sys.modules, name)
-    for name in ("numpy", "transformers", "tokenizers"):  # None there means: cannot be imported
-        monkeypatch.setitem(sys.modules, name, None)
-    assert main(arguments) == 2
-    assert re.search(rf"is not installed; pip install 'lmms-eval-shotbench\[{extra}\]'", capsys.readouterr().err)
+    code = (
+        "import sys\n"
+        "for name in ('numpy', 'transformers', 'tokenizers'): sys.modules[name] = None  # cannot be imported\n"
+        "from lmms_eval_shotbench.cli import main\n"
+        f"sys.exit(main({arguments!r}))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert re.search(rf"is not installed; pip install 'lmms-eval-shotbench\[{extra}\]'", told.stderr)
     assert not any(tmp_path.iterdir())
