@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,7 +69,7 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
     from ray.exceptions import RayError
 
     def apply(row: dict[str, Any]) -> dict[str, Any]:
-        return {"result": [work(units[row["id"]])]}  # in a list: Ray would take an array or a dict apart
+        return {"result": pickle.dumps(work(units[row["id"]]))}  # as it is: Arrow would make a list of a tuple
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # it is set up anew whenever Ray Data is imported
     context = ray.data.DataContext.get_current()
@@ -79,7 +80,7 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
     rows = numbers.map(apply, num_cpus=1, compute=ray.data.TaskPoolStrategy(size=count))
     try:
         for row in rows.iter_rows():
-            yield row["result"][0]
+            yield pickle.loads(row["result"])
     except RayError as error:
         raise RuntimeError(f"a worker failed: {error}") from error
 
@@ -163,7 +164,7 @@ def ray_running(workers: Workers) -> Iterator[None]:
     if workers.address:
         options = {"address": workers.address, "logging_level": logging.ERROR}
     else:
-        options |= {"num_cpus": workers.count, "object_store_memory": OBJECT_STORE_BYTES}
+        options |= {"address": "local", "num_cpus": workers.count, "object_store_memory": OBJECT_STORE_BYTES}
     _start(options, workers.address or "this machine")
     try:
         yield
@@ -180,7 +181,8 @@ def _start(options: dict[str, Any], place: str) -> None:
             ray.init(**options)
             return
         except (ConnectionError, ValueError) as error:
-            raise RuntimeError(f"no Ray at {place}: {error}") from error
+            hint = "; a cluster that wants a token needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here too"
+            raise RuntimeError(f"no Ray at {place}: {error}{hint}") from error
         except Exception as error:  # Ray raises the bare class
             ray.shutdown()
             if "timed out" not in str(error) or not tries_left:

@@ -8,15 +8,24 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from data_pipeline.workers import Workers, map_units, ray_running
 
 
-def numbered(number: int) -> dict[str, int]:
+class Done(NamedTuple):
+    """What came of a unit; a tuple within must stay one."""
+
+    number: int
+    process: int
+    pair: tuple[int, str] = (1, "a")
+
+
+def numbered(number: int) -> Done:
     time.sleep(0.02 * (number % 3))  # later units are done first
-    return {"number": number, "process": os.getpid()}
+    return Done(number, os.getpid())
 
 
 def die_once(folder: Path, number: int) -> int:
@@ -33,8 +42,8 @@ def refuse(number: int) -> int:
 
 def test_without_ray_work_is_done_here_one_after_the_other_as_results_are_asked_for() -> None:
     results = map_units(numbered, range(1_000_000_000), Workers(0))
-    assert [next(results)["number"] for _ in range(3)] == [0, 1, 2]
-    assert next(results)["process"] == os.getpid()
+    assert [next(results).number for _ in range(3)] == [0, 1, 2]
+    assert next(results).process == os.getpid()
 
 
 def test_nothing_to_do_starts_no_ray() -> None:
@@ -51,8 +60,9 @@ def two_workers() -> Iterator[Workers]:
 @pytest.mark.verl
 def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers) -> None:
     results = list(map_units(numbered, range(30), two_workers))
-    assert [result["number"] for result in results] == list(range(30))
-    processes = {result["process"] for result in results}
+    assert [result.number for result in results] == list(range(30))
+    processes = {result.process for result in results}
+    assert {type(result) for result in results} == {Done} and {result.pair for result in results} == {(1, "a")}
     assert len(processes) == 2
     assert os.getpid() not in processes
 
