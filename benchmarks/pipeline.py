@@ -1,6 +1,6 @@
 """Measure the data pipeline: import of a release and cutting of own film, in items and MB a second, in one run.
 
-    python benchmarks/pipeline.py [--megabytes 800] [--films 4] [--minutes 0.5] [--json]
+    python benchmarks/pipeline.py [--megabytes 800] [--films 4] [--minutes 1] [--json]
 
 A stand-in of ShotQA is drawn whose files are as large as the real ones (690 kB a still), without broken media. Then
 
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--megabytes", type=int, default=800, help="size of the stand-in release (default: 800)")
     parser.add_argument("--films", type=int, default=4, help="films to cut (default: 4)")
-    parser.add_argument("--minutes", type=float, default=0.5, help="length of a film (default: 0.5)")
+    parser.add_argument("--minutes", type=float, default=1, help="length of a film (default: 1)")
     parser.add_argument(
         "--place", type=Path, help="folder on the disk to measure (default: the system's temporary one)"
     )
