@@ -54,7 +54,12 @@ def asked_of(kind: MediaKind) -> list[Dimension]:
     return [dimension for dimension in DIMENSIONS if dimension.media_kind is kind]
 
 
+def label_text(label: Label) -> str:
+    """A label as an annotation or option says it, in the vocabulary's own words."""
+    steps = [", ".join(map(str, step)) for step in label.steps]
+    return steps[0] if len(steps) == 1 else f"Firstly {', then '.join(steps)}"
+
+
 def known_label(slug: str, text: str) -> str:
     """A label of any known spelling in the vocabulary's own words; raises `UnknownTerm`, `UnknownDimension`."""
-    steps = [", ".join(map(str, step)) for step in dimension_named(slug).parse(text).steps]
-    return steps[0] if len(steps) == 1 else f"Firstly {', then '.join(steps)}"
+    return label_text(dimension_named(slug).parse(text))

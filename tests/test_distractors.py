@@ -6,6 +6,7 @@ from itertools import islice
 
 import pytest
 
+from data_pipeline.labelled_shot import label_text
 from data_pipeline.questions import distractors
 from data_pipeline.questions.distractors import (
     canonical,
@@ -13,7 +14,6 @@ from data_pipeline.questions.distractors import (
     distance,
     is_hopeless,
     is_wrong,
-    label_text,
     shape,
 )
 from lmms_eval_shotbench.vocabulary import (

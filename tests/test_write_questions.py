@@ -11,8 +11,8 @@ from itertools import pairwise
 import pytest
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.labelled_shot import LabelledShot
-from data_pipeline.questions.distractors import canonical, is_wrong, label_text, shape
+from data_pipeline.labelled_shot import LabelledShot, label_text
+from data_pipeline.questions.distractors import canonical, is_wrong, shape
 from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy, ask
 from lmms_eval_shotbench.option_prior import blind_letters, chance
 from lmms_eval_shotbench.qa_item import QAItem

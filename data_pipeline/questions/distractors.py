@@ -63,12 +63,6 @@ def canonical(dimension: Dimension, label: Label) -> Label:
     return Label(tuple(step for place, step in enumerate(steps) if not place or step != steps[place - 1]))
 
 
-def label_text(label: Label) -> str:
-    """A label as an option says it."""
-    steps = [", ".join(map(str, step)) for step in label.steps]
-    return steps[0] if len(steps) == 1 else f"Firstly {', then '.join(steps)}"
-
-
 def shape(label: Label) -> tuple[int, ...]:
     """How many terms each step has; options of one question have one shape, or the odd one out gives itself away."""
     return tuple(len(step) for step in label.steps)

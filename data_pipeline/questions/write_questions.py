@@ -20,7 +20,7 @@ from string import ascii_uppercase
 from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.labelled_shot import LabelledShot, asked_of
+from data_pipeline.labelled_shot import LabelledShot, asked_of, label_text
 from data_pipeline.questions.balance import fill_up, make_rounds, spread_over_films
 from data_pipeline.questions.distractors import (
     canonical,
@@ -28,7 +28,6 @@ from data_pipeline.questions.distractors import (
     distance,
     is_hopeless,
     is_wrong,
-    label_text,
     shape,
 )
 from lmms_eval_shotbench.qa_item import QAItem
