@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS
-from lmms_eval_shotbench.models.qwen_inputs import CLIP_MIN_PIXELS
+from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 

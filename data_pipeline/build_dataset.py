@@ -57,7 +57,6 @@ class DatasetRecipe:
     seed: int = 0  # of the splits; that of the questions is in `questions`
     gate: float | None = MARGIN  # how far above chance option frequencies may get; None: as far as they do
     against: tuple[str, ...] = ()  # shard folders or Hub ids whose pictures are kept out
-    drop_duplicates: bool = True
 
     @property
     def splits(self) -> list[str]:
@@ -116,8 +115,7 @@ def _questions(
     benchmark = benchmark_media(recipe.against, workers)
     shots = drop_benchmark(shots, benchmark, defects)
     split_of = split_films((shot.film_id for shot in shots), recipe.shares, recipe.seed)
-    if recipe.drop_duplicates:
-        shots = drop_duplicates(shots, split_of, recipe.splits, defects)
+    shots = drop_duplicates(shots, split_of, recipe.splits, defects)
     looks = {shot.media_path: shot.perceptual_hash for shot in shots}
     rows: list[LookedAt] = []
     for split in recipe.splits:

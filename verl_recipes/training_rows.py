@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS
+from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
 from lmms_eval_shotbench.prompts import PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import DatasetNotFound, ShardFolder, locate_shards
@@ -32,7 +32,6 @@ from lmms_eval_shotbench.whole_file import write_whole
 Purpose = Literal["sft", "grpo"]
 PURPOSES: tuple[Purpose, ...] = ("sft", "grpo")
 MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}  # verl puts the media in their place
-CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils' own default; it must be said where a maximum is said
 
 
 class RowsRefused(ValueError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, Clip, clip_header, sampled_frames
+from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS, Clip, clip_header, sampled_frames
 from lmms_eval_shotbench.media import BrokenMedium, still_size
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
 from lmms_eval_shotbench.models.scaling import EXACT, scaled_frames, scaled_still
@@ -22,7 +22,6 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils: smaller frames are scaled up to it
 CHANNELS = 3
 PLAIN_TEXT = 0  # position of padding; masked, so any value does
 
