@@ -4,28 +4,145 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from verl_recipes.run_folder import TrainingOrder
+
+METHODS = {"sft": "sft", "cot-sft": "cot_sft", "grpo": "grpo"}  # as one types them, and as modules know them
+HELP = {
+    "sft": "teach right answers, without a thought",
+    "cot-sft": "teach thoughts that end in the right answer",
+    "grpo": "reinforce well-formed right answers",
+}
+Steps = argparse._SubParsersAction
 
 
-def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_commands(commands: Steps[argparse.ArgumentParser]) -> None:
     """Add the `train` command and its sub-commands to a parser."""
+    train = commands.add_parser("train", help="train models on question shards with verl")
+    train.set_defaults(extra="train")  # what a missing library is installed with
+    steps = train.add_subparsers(title="steps", metavar="STEP", required=True)
+    for name in METHODS:
+        _add_method(steps, name)
+    _add_merge(steps)
+    _add_evaluate(steps)
+    _add_rows(steps)
+
+
+def _add_method(steps: Steps[argparse.ArgumentParser], name: str) -> None:
+    step = steps.add_parser(
+        name,
+        help=HELP[name],
+        description=f"{HELP[name].capitalize()}. Further arguments are hydra's: trainer.total_epochs=2 and the like. "
+        "The same command goes on with a run that was stopped.",
+    )
+    step.add_argument("--recipe", required=True, help="3b, 7b, tiny, …: see verl_recipes/config")
+    step.add_argument("--data", required=True, metavar="SHARDS", help="shard folder or Hub id, with a dev split")
+    step.add_argument("--model", help="Hub id, checkpoint folder or RUN folder to start from (default: the recipe's)")
+    step.add_argument("--out", required=True, type=Path, metavar="RUN", help="folder of the run")
+    step.add_argument("--attempts", type=int, default=1, help="start a trainer that fails again, so often in all")
+    step.add_argument(
+        "--dry-run", action="store_true", help="write rows, check everything, print configuration and command"
+    )
+    step.set_defaults(run=_run_method, method=METHODS[name], passes_on=True)
+
+
+def _run_method(args: argparse.Namespace) -> int:
+    from verl_recipes.launch import train
+
+    order = _order(args)
+    if args.dry_run:
+        return _dry_run(order)
+    train(order, args.attempts)
+    print(f"{args.out}: trained; next: shotbench train evaluate {args.out} --data {args.data}")
+    return 0
+
+
+def _order(args: argparse.Namespace) -> TrainingOrder:
+    from verl_recipes.run_folder import TrainingOrder
+
+    if args.attempts < 1:
+        raise ValueError(f"--attempts must be 1 or more, got {args.attempts}")
+    if flags := [part for part in args.passed_on if part.startswith("-") or "=" not in part.lstrip("~")]:
+        wrong = [part for part in flags if not part.startswith("~")]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is neither an option nor an override of the form key=value")
+    return TrainingOrder(args.method, args.recipe, args.data, args.out, args.model, tuple(args.passed_on))
+
+
+def _dry_run(order: TrainingOrder) -> int:
+    import shlex
+
+    from omegaconf import OmegaConf
+
+    from verl_recipes.launch import prepare
+
+    prepared = prepare(order)
+    print(OmegaConf.to_yaml(prepared.config, resolve=True))
+    print(" ".join(f"{name}={shlex.quote(value)}" for name, value in prepared.environment.items()), end=" ")
+    print(shlex.join(prepared.command))
+    print(prepared.report.text())
+    return 2 if prepared.report.problems else 0
+
+
+def _add_merge(steps: Steps[argparse.ArgumentParser]) -> None:
+    step = steps.add_parser("merge", help="make a model folder of a run's checkpoint")
+    step.add_argument("training_run", metavar="RUN", type=Path, help="folder of the run")
+    step.add_argument("--step", type=int, help="of the checkpoint (default: the newest whole one)")
+    step.add_argument("--out", type=Path, help="model folder (default: RUN/model)")
+    step.set_defaults(run=_run_merge)
+
+
+def _run_merge(args: argparse.Namespace) -> int:
+    from verl_recipes.merge import merge_run
+
+    print(merge_run(args.training_run, args.out, args.step))
+    return 0
+
+
+def _add_evaluate(steps: Steps[argparse.ArgumentParser]) -> None:
+    step = steps.add_parser("evaluate", help="merge a run's newest checkpoint and score it on the test split")
+    step.add_argument("training_run", metavar="RUN", type=Path, help="folder of the run, or of a model")
+    step.add_argument("--data", required=True, metavar="SHARDS", help="shard folder or Hub id")
+    step.add_argument("--split", default="test", help="of the shards (default: test)")
+    step.add_argument("--blank", action="store_true", help="show grey in place of every medium")
+    step.add_argument("--out", type=Path, help="folder for the scores (default: RUN/eval)")
+    step.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(args: argparse.Namespace) -> int:
+    from verl_recipes.evaluate_run import evaluate_model
+    from verl_recipes.merge import merge_run
+    from verl_recipes.run_folder import is_run
+
+    folder: Path = args.training_run
+    model = merge_run(folder) if is_run(folder) else folder
+    out = args.out or folder / "eval"
+    for task, scores in evaluate_model(model, args.data, out, split=args.split, blank=args.blank).items():
+        macro = scores["accuracy"]["macro"]
+        print(f"{task}: macro {100 * macro['value']:.1f} ({100 * macro['low']:.1f} to {100 * macro['high']:.1f})")
+    print(f"written to {out}")
+    return 0
+
+
+def _add_rows(steps: Steps[argparse.ArgumentParser]) -> None:
     from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES
 
-    train = commands.add_parser("train", help="train models on question shards with verl")
-    train.set_defaults(extra="data")  # what a missing library is installed with
-    steps = train.add_subparsers(title="steps", metavar="STEP", required=True)
     step = steps.add_parser("rows", help="turn a split of shards into the rows verl trains on")
+    step.set_defaults(extra="data")
     step.add_argument("shards", metavar="SHARDS", help="shard folder or Hub id")
-    step.add_argument("--split", required=True, help="split to turn into rows: sft, cot_sft, grpo, dev, …")
+    step.add_argument("--split", required=True, help="split to turn into rows: sft, grpo, dev, …")
     step.add_argument(
         "--for", dest="purpose", choices=("sft", "grpo"), required=True, help="the trainer that reads them"
     )
     styles = [style.name for style in PROMPT_STYLES]
     step.add_argument("--style", choices=styles, default=DIRECT.name, help=f"prompt style (default: {DIRECT.name})")
     step.add_argument("--out", metavar="ROWS", type=Path, required=True, help="folder for the rows and their media")
-    step.set_defaults(run=run_rows)
+    step.set_defaults(run=_run_rows)
 
 
-def run_rows(args: argparse.Namespace) -> int:
+def _run_rows(args: argparse.Namespace) -> int:
     """Write the rows and say where they are."""
     from lmms_eval_shotbench.prompts import prompt_style
     from verl_recipes.training_rows import write_training_rows
