@@ -27,6 +27,7 @@ def add_commands(commands: Steps[argparse.ArgumentParser]) -> None:
         _add_method(steps, name)
     _add_merge(steps)
     _add_evaluate(steps)
+    _add_ablation(steps)
     _add_rows(steps)
 
 
@@ -123,6 +124,35 @@ def _run_evaluate(args: argparse.Namespace) -> int:
         macro = scores["accuracy"]["macro"]
         print(f"{task}: macro {100 * macro['value']:.1f} ({100 * macro['low']:.1f} to {100 * macro['high']:.1f})")
     print(f"written to {out}")
+    return 0
+
+
+def _add_ablation(steps: Steps[argparse.ArgumentParser]) -> None:
+    step = steps.add_parser(
+        "ablation",
+        help="train and score the rows of the paper's ablation: SFT, CoT-SFT, GRPO and their orders",
+        description="Further arguments are METHOD:key=value, overrides for one method: grpo:trainer.total_epochs=1",
+    )
+    step.add_argument("--recipe", default="tiny", help="default: tiny")
+    step.add_argument("--data", required=True, metavar="SHARDS", help="with splits sft, grpo, dev and test")
+    step.add_argument("--model", help="the base model (default: the recipe's)")
+    step.add_argument("--seeds", type=int, default=3, help="runs of each row (default: 3)")
+    step.add_argument("--out", required=True, type=Path, help="folder of all runs, the table and the curves")
+    step.set_defaults(run=_run_ablation, passes_on=True)
+
+
+def _run_ablation(args: argparse.Namespace) -> int:
+    from verl_recipes.ablation import AblationPlan, overrides_by_method, run_ablation
+    from verl_recipes.ablation_report import write_report
+
+    if args.seeds < 1:
+        raise ValueError(f"--seeds must be 1 or more, got {args.seeds}")
+    seeds = tuple(range(1, args.seeds + 1))
+    overrides = overrides_by_method(args.passed_on)
+    plan = AblationPlan(args.recipe, args.data, args.out, args.model, seeds, overrides)
+    table = write_report(run_ablation(plan), args.out)
+    print(table.read_text(encoding="utf-8"))
+    print(f"written to {table}, with curves.png and dimensions.png beside it")
     return 0
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 SPLITS = {"sft": "sft", "cot_sft": "sft", "grpo": "grpo"}  # what each method trains on
 STYLES = {"sft": prompts.DIRECT, "cot_sft": prompts.REASONING, "grpo": prompts.REASONING}
 VALIDATION = "dev"
-CONFIG = Path(__file__).with_name("config")
 OF_A_LOCAL_RAY = ("num_cpus", "num_gpus", "object_store_memory")  # a cluster that runs already refuses to be told
 
 
@@ -63,7 +62,7 @@ def prepare(order: TrainingOrder) -> Prepared:
     report = preflight.check(config, order.method)
     entry = "verl.trainer.main_ppo" if order.method == "grpo" else "verl_recipes.main_sft"
     name = recipes.config_name(order.method, order.recipe)
-    command = [sys.executable, "-m", entry, "--config-dir", str(CONFIG), "--config-name", name, *overrides]
+    command = [sys.executable, "-m", entry, "--config-dir", str(recipes.CONFIG_FOLDER), "--config-name", name, *overrides]
     return Prepared(command, recipes.environment(config), config, report)
 
 
@@ -77,11 +76,15 @@ def train(order: TrainingOrder, attempts: int = 1) -> None:
     """
     folder = RunFolder(order.out)
     with folder.claimed(order):
+        if folder.finished.exists():
+            say(f"{folder.path} is trained already")
+            return
         prepared = prepare(order)
         say(prepared.report.text())
         prepared.report.raise_for_problems()
         for left in reversed(range(attempts)):
             if not _one_attempt(folder, prepared):
+                folder.finished.touch()
                 return
             say(f"the trainer failed; {left} attempts left")
         log = folder.log(folder.next_attempt() - 1)
@@ -158,9 +161,9 @@ def model_of(order: TrainingOrder) -> str:
 
 def _rows(order: TrainingOrder, folder: RunFolder) -> tuple[Path, Path]:
     """Rows to train and to validate on; those written by an earlier attempt are used again."""
-    from verl_recipes.training_rows import write_training_rows
+    from verl_recipes.training_rows import Purpose, write_training_rows
 
-    purpose = "grpo" if order.method == "grpo" else "sft"
+    purpose: Purpose = "grpo" if order.method == "grpo" else "sft"
     paths = []
     for split in (SPLITS[order.method], VALIDATION):
         path = (folder.rows / f"{split}.parquet").absolute()

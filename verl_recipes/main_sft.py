@@ -51,7 +51,7 @@ def begin_next_epoch(trainer: Any) -> None:
         loader.next_iter_state = None
 
 
-@hydra.main(config_path=None, config_name=None, version_base=None)
+@hydra.main(config_path=None, config_name=None, version_base=None)  # type: ignore[untyped-decorator]
 def main(config: DictConfig) -> None:
     """Hydra's entry."""
     run_sft(config)

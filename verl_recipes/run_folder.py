@@ -9,6 +9,7 @@ RUN/
   metrics/0001.jsonl   verl's file logger, one file an attempt; verl empties the file it is given
   logs/0001.log        all that was printed, one file an attempt
   model/               the trained model, merged (`merge.py`)
+      finished             there once the trainer came to its end
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class RunFolder:
     @property
     def model(self) -> Path:
         return self.path / "model"
+
+    @property
+    def finished(self) -> Path:
+        return self.path / "finished"
 
     def metrics(self, attempt: int) -> Path:
         """What verl logs in one attempt."""
