@@ -1,11 +1,13 @@
-# make demo | make test | make check | make clean. Each sets up what it needs in .venv, once.
+# make demo | make train-tiny | make test | make check | make clean. Each sets up what it needs in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo
+TINY = $$($(BIN)/shotbench tiny-model)
+EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo test check clean install
+.PHONY: demo train-tiny test check clean install
 
 install: $(STAMP)
 
@@ -17,13 +19,21 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[eval,train,xlsx,test,check]"
 	touch $(STAMP)
 
-# Shoot two synthetic films, make a tiny random model, evaluate it through lmms-eval on the CPU.
+# Shoot films that nobody trained on, and ask the tiny model that comes with the package: by letter, with a thought, and
+# with grey in place of every picture, which shows what of its score it sees.
 demo: $(STAMP)
-	$(BIN)/shotbench data studio --out $(OUT)/shards --films 2 --splits test:1 --width 160
-	$(BIN)/shotbench tiny-model --out $(OUT)/tiny-qwen
-	$(BIN)/shotbench eval --tasks shotbench --data $(OUT)/shards --out $(OUT)/run --model shotvl \
-	    --model_args pretrained=$(OUT)/tiny-qwen,device=cpu --gen_kwargs max_new_tokens=1 --verbosity WARNING
-	@echo "An untrained model that says a letter: it scores chance, 25 % within the interval. More in $(OUT)/run."
+	$(BIN)/shotbench data studio --out $(OUT)/shards --films 3 --seed 7 --splits test:1 --width 128
+	$(EVAL) --tasks shotbench --out $(OUT)/direct --model_args pretrained=$(TINY),device=cpu
+	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/reasoning --model_args pretrained=$(TINY),device=cpu
+	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/blank --model_args pretrained=$(TINY),device=cpu,blank=True
+	@echo "Above: direct answers, answers after a thought, and the latter without seeing. More in $(OUT)/reasoning."
+
+# Train at toy size by the recipes: CoT-SFT, then GRPO, with verl's own trainers on Ray; merged and scored at the end.
+train-tiny: $(STAMP)
+	$(BIN)/shotbench data studio --out $(OUT)/films --films 6 --seed 8 --splits sft:3,grpo:1,dev:1,test:1 --width 128 --reasoning
+	$(BIN)/shotbench train cot-sft --recipe tiny --data $(OUT)/films --out $(OUT)/cot_sft
+	$(BIN)/shotbench train grpo --recipe tiny --data $(OUT)/films --model $(OUT)/cot_sft --out $(OUT)/grpo
+	$(BIN)/shotbench train evaluate $(OUT)/grpo --data $(OUT)/films
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

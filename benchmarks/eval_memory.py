@@ -131,7 +131,7 @@ def compare(args: argparse.Namespace, work: Path) -> Figures:
     if release:
         figures |= _measured("import_peak_mb", import_command(release, work / "shards"), work, args.minutes)
     shards, limit = args.shards or work / "shards", None if args.full else args.limit
-    subprocess.run([SHOTBENCH, "tiny-model", "--out", str(work / "tiny")], check=True, capture_output=True)
+    subprocess.run([SHOTBENCH, "tiny-model", "--random", "--out", str(work / "tiny")], check=True, capture_output=True)
     stills = stills_command(shards, work / "tiny", work / "stills", limit, args.max_pixels)
     figures |= _measured("eval_stills_peak_mb", stills, work, args.minutes)
     return figures | _measured("eval_clips_peak_mb", clips_command(shards, work / "clips", limit), work, args.minutes)

@@ -156,7 +156,7 @@ def _equal_accuracies(ours: Run, theirs: Run, compared: Sequence[str]) -> int:
 def prepare(work: Path) -> str:
     """Shoot the set, make the tiny model, and run both sides once: no case pays for a cold disk or for compiling."""
     studio = ["data", "studio", "--out", str(work / "painted"), "--films", "2", "--splits", "test:1"]
-    for command in (studio, ["tiny-model", "--out", str(work / "tiny")]):
+    for command in (studio, ["tiny-model", "--random", "--out", str(work / "tiny")]):
         subprocess.run([SHOTBENCH, *command], check=True, capture_output=True)
     tasks_path = subprocess.run([SHOTBENCH, "tasks-path"], check=True, capture_output=True, text=True).stdout.strip()
     warm = make_case("tiny_all", work)  # imports the most

@@ -22,6 +22,7 @@ from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.workers import Workers, map_units
+from lmms_eval_shotbench.vocabulary import MediaKind
 from lmms_eval_shotbench.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class StudioSettings:
     per_term: int = 1
     width: int = WIDTH
     shares: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))
+    kind: MediaKind | None = None  # shoot stills alone, or clips; stills cost a twentieth
+    reasoning: bool = False  # questions with a chain of thought
 
     def __post_init__(self) -> None:
         if self.films < 1 or self.per_term < 1:
@@ -59,7 +62,7 @@ def studio_shards(settings: StudioSettings, out: Path, workers: Workers, *, over
     few = settings.films < FEW_FILMS
     recipe = DatasetRecipe(
         shares=settings.shares,
-        questions=QuestionPolicy(balance=not few, seed=settings.seed),
+        questions=QuestionPolicy(balance=not few, seed=settings.seed, reasoning=settings.reasoning),
         seed=settings.seed,
         gate=None if few else DatasetRecipe.gate,
     )
@@ -86,6 +89,7 @@ def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[
         plan
         for film in range(settings.films)
         for plan in film_plan(settings.seed, film, settings.per_term, settings.width)
+        if settings.kind in (None, plan.media_kind)
     ]
     yield from _told(map_units(partial(shoot_one, folder=folder), plans, workers), len(plans), "shot")
 
@@ -138,12 +142,15 @@ def _told(results: Iterable[Result], total: int, unit: str) -> Iterator[Result]:
 def _about(settings: StudioSettings) -> About:
     shares = ",".join(f"{split}:{share:g}" for split, share in settings.shares.items())
     flags = f"--films {settings.films} --seed {settings.seed} --shots-per-term {settings.per_term}"
+    flags += f" --only {settings.kind}s" * bool(settings.kind)
     return About(
         title="Studio films",
         fingerprint=f"studio-{SHOOTING}-{flags}-{settings.width}-{shares}",
         what="Synthetic stills and clips, each with questions about its film language.",
         provenance="Shot by the virtual camera of lmms-eval-shotbench; no film was used.",
-        how_made=f"`shotbench data studio {flags} --width {settings.width} --splits {shares}`: "
+        how_made=f"`shotbench data studio {flags} --width {settings.width} --splits {shares}"
+        + " --reasoning" * settings.reasoning
+        + "`: "
         "every shot is staged for one term.",
         licence="apache-2.0",
         tags=("synthetic",),

@@ -189,15 +189,21 @@ def _tasks_path(_args: argparse.Namespace) -> int:
 
 
 def _add_tiny_model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("tiny-model", help="make a tiny random Qwen2.5-VL for demos and tests")
-    parser.add_argument("--out", required=True, type=Path, help="checkpoint folder")
+    parser = commands.add_parser(
+        "tiny-model",
+        help="print the folder of the tiny Qwen2.5-VL that comes with this package, trained on studio films",
+    )
+    parser.add_argument("--random", action="store_true", help="make one of random weights instead, for tests")
+    parser.add_argument("--out", type=Path, help="checkpoint folder for --random")
     parser.set_defaults(run=_tiny_model)
 
 
 def _tiny_model(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
+    from lmms_eval_shotbench.models.tiny_qwen import TINY_SHOTVL, make_tiny_qwen
 
-    print(make_tiny_qwen(args.out))
+    if args.random != bool(args.out):
+        raise ValueError("--random and --out go together; without them the folder of the trained model is printed")
+    print(make_tiny_qwen(args.out) if args.random else TINY_SHOTVL)
     return 0
 
 

@@ -15,12 +15,21 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from tests.conftest import REPOSITORY
 
 CORE = "lmms_eval_shotbench"
-STANDARD_LIBRARY_ONLY = ("vocabulary", "qa_item", "prompts", "strict_reading", "grading", "metrics", "option_prior")
+STANDARD_LIBRARY_ONLY = (
+    "vocabulary",
+    "qa_item",
+    "prompts",
+    "plain_reasoning",
+    "strict_reading",
+    "grading",
+    "metrics",
+    "option_prior",
+)
 # A module may import those to its left, and itself nothing to its right.
 ORDER = [
     {"vocabulary", "whole_file"},
     {"qa_item"},
-    {"prompts", "strict_reading", "grading", "judge_requests", "judge"},
+    {"prompts", "plain_reasoning", "strict_reading", "grading", "judge_requests", "judge"},
     {"metrics", "option_prior", "shards", "media", "clips", "responses"},
     {"task_functions", "score", "harness", "models", "backends"},
     {"eval_plan", "evaluate"},

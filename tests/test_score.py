@@ -182,7 +182,7 @@ def test_a_judge_needs_the_official_protocol(
     ("arguments", "extra"),
     [
         (["data", "studio", "--out", "out"], "data"),
-        (["tiny-model", "--out", "out"], "eval"),
+        (["tiny-model", "--random", "--out", "out"], "eval"),
     ],
 )
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(

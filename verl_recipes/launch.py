@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SPLITS = {"sft": "sft", "cot_sft": "sft", "grpo": "grpo"}  # what each method trains on
 STYLES = {"sft": prompts.DIRECT, "cot_sft": prompts.REASONING, "grpo": prompts.REASONING}
 VALIDATION = "dev"
-OF_A_LOCAL_RAY = ("num_cpus", "num_gpus", "object_store_memory")  # a cluster that runs already refuses to be told
+TINY_BASE = Path(__file__).parent / "tiny_base" / "model"  # what the tiny recipes start from
 
 
 class TrainingFailed(RuntimeError):
@@ -59,10 +59,20 @@ def prepare(order: TrainingOrder) -> Prepared:
     folder = RunFolder(order.out)
     overrides = [*_own_overrides(order, folder), *order.overrides]
     config = recipes.compose(order.method, order.recipe, overrides)
-    report = preflight.check(config, order.method)
+    local = Path(order.data).expanduser()
+    report = preflight.check(config, order.method, shards=str(local) if local.is_dir() else None)
     entry = "verl.trainer.main_ppo" if order.method == "grpo" else "verl_recipes.main_sft"
     name = recipes.config_name(order.method, order.recipe)
-    command = [sys.executable, "-m", entry, "--config-dir", str(recipes.CONFIG_FOLDER), "--config-name", name, *overrides]
+    command = [
+        sys.executable,
+        "-m",
+        entry,
+        "--config-dir",
+        str(recipes.CONFIG_FOLDER),
+        "--config-name",
+        name,
+        *overrides,
+    ]
     return Prepared(command, recipes.environment(config), config, report)
 
 
@@ -80,8 +90,8 @@ def train(order: TrainingOrder, attempts: int = 1) -> None:
             say(f"{folder.path} is trained already")
             return
         prepared = prepare(order)
-        say(prepared.report.text())
         prepared.report.raise_for_problems()
+        say(prepared.report.text())
         for left in reversed(range(attempts)):
             if not _one_attempt(folder, prepared):
                 folder.finished.touch()
@@ -139,10 +149,15 @@ def _own_overrides(order: TrainingOrder, folder: RunFolder) -> list[str]:
         f"trainer.experiment_name={folder.path.absolute().name}",
     ]
     path = "actor_rollout_ref.model.path" if order.method == "grpo" else "model.path"
-    on_cluster = (
-        [f"++ray_kwargs.ray_init.{name}=null" for name in OF_A_LOCAL_RAY] if os.environ.get("RAY_ADDRESS") else []
-    )
-    return [*files, *names, f"{path}={model}", *on_cluster]
+    joined = ["ray=cpu_joined"] if os.environ.get("RAY_ADDRESS") and _on_cpu(order) else []
+    return [*files, *names, f"{path}={model}", *joined]
+
+
+def _on_cpu(order: TrainingOrder) -> bool:
+    """Whether a recipe brings a Ray of its own, which a run on a cluster does without."""
+    from verl_recipes import recipes
+
+    return bool(recipes.compose(order.method, order.recipe, order.overrides).trainer.device == "cpu")
 
 
 def model_of(order: TrainingOrder) -> str:
@@ -152,7 +167,7 @@ def model_of(order: TrainingOrder) -> str:
 
     if order.model is None:
         config = recipes.compose(order.method, order.recipe, order.overrides)
-        return str(config.actor_rollout_ref.model.path if order.method == "grpo" else config.model.path)
+        return str((config.actor_rollout_ref if order.method == "grpo" else config).model.path or TINY_BASE)
     path = Path(order.model).expanduser()
     if is_run(path):
         return str(merge_run(path).absolute())

@@ -14,6 +14,7 @@ from verl_recipes.checkpoints import chosen_step, engine_folder, step_folder
 from verl_recipes.run_folder import RunFolder
 
 MERGED = "merged_from.json"  # written last: with it the model is complete
+ADAPTER = "lora_adapter"  # where verl's merger puts what LoRA trained, beside a base without it
 
 
 class MergeFailed(RuntimeError):
@@ -41,6 +42,8 @@ def merge_run(run: Path, out: Path | None = None, step: int | None = None) -> Pa
     draft = target.with_name(f".{target.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     _merge(engine_folder(step_folder(folder.checkpoints, step)), draft)
+    if (draft / ADAPTER).is_dir():
+        _fold_in(draft)
     write_whole(draft / MERGED, json.dumps(about))
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
@@ -56,3 +59,16 @@ def _merge(shards: Path, target: Path) -> None:
     if done.returncode or not list(target.glob("*.safetensors")):
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
         raise MergeFailed(f"verl's merger failed on {shards}:\n{last}")
+
+
+def _fold_in(model: Path) -> None:
+    """Add a LoRA adapter to the weights beside it, which verl leaves as they were before the training."""
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText
+
+    about = json.loads((model / ADAPTER / "adapter_config.json").read_text(encoding="utf-8"))
+    if not about.get("lora_alpha"):
+        raise MergeFailed(f"{model}: the checkpoint does not say its lora_alpha, so the adapter's weight is unknown")
+    base = AutoModelForImageTextToText.from_pretrained(model, dtype="auto")
+    PeftModel.from_pretrained(base, model / ADAPTER).merge_and_unload().save_pretrained(model)
+    shutil.rmtree(model / ADAPTER)

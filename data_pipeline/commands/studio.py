@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from data_pipeline.workers import Workers
+from lmms_eval_shotbench.vocabulary import MediaKind
 
 
 def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,6 +18,8 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     step.add_argument("--shots-per-term", type=int, default=1, help="in each film (default: 1)")
     step.add_argument("--width", type=int, default=320, help="of pictures, a multiple of 32 (default: 320)")
     step.add_argument("--splits", default="", help="shares of films, e.g. test:1 (default: sft:6,grpo:2,dev:1,test:1)")
+    step.add_argument("--only", choices=("stills", "clips"), help="shoot no others; with shards")
+    step.add_argument("--reasoning", action="store_true", help="give each question a chain of thought of one sentence")
     step.add_argument("--raw", action="store_true", help="films and an annotation table instead of shards")
     step.add_argument("--truth", action="store_true", help="with --raw: masks, depth and optical flow as well")
     step.add_argument("--sheets", action="store_true", help="contact sheets of stills and clips in DIR, nothing else")
@@ -33,8 +36,11 @@ def run(args: argparse.Namespace) -> int:
     from data_pipeline.studio_set import StudioSettings, studio_films, studio_shards
 
     shares = parse_shares(args.splits) if args.splits else DEFAULT_SHARES
-    settings = StudioSettings(args.films, args.seed, args.shots_per_term, args.width, shares)
+    kind = MediaKind(args.only.removesuffix("s")) if args.only else None
+    settings = StudioSettings(args.films, args.seed, args.shots_per_term, args.width, shares, kind, args.reasoning)
     if args.raw:
+        if args.only or args.reasoning:
+            raise ValueError("--only and --reasoning are for shards; leave out --raw, or leave them out")
         rows = studio_films(settings, args.out, Workers.of(args), truth=args.truth)
         print(f"{args.out}: {args.films} films, {rows} rows in annotations.csv")
         return 0

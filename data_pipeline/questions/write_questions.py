@@ -30,6 +30,7 @@ from data_pipeline.questions.distractors import (
     is_wrong,
     shape,
 )
+from lmms_eval_shotbench.plain_reasoning import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label
 
@@ -57,6 +58,7 @@ class QuestionPolicy:
     max_per_term: int = 0  # questions with one right answer, in one dimension and split; 0: no limit
     balance: bool = True  # False: no shot is surplus, and frequencies may give answers away
     seed: int = 0
+    reasoning: bool = False  # with the plainest chain of thought; for labels that are true by construction
 
     def __post_init__(self) -> None:
         if not 2 <= self.fewest_options <= self.options:
@@ -82,6 +84,7 @@ def ask(
         labelled = [shot for shot in shots if dimension in asked_of(shot.media_kind) and dimension.slug in shot.labels]
         for question, options, answer in _lettered(dimension, _questions(dimension, labelled, policy, defects), policy):
             item = _item(dimension, question, options, answer)
+            item = replace(item, reasoning=plain_reasoning(item)) if policy.reasoning else item
             items.append((places[question.shot.shot_id], number, item))
     items.sort(key=lambda entry: entry[:2])
     return [replace(item, source_index=index) for index, (_, _, item) in enumerate(items, start=first_index)]

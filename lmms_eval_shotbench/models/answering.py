@@ -20,6 +20,7 @@ from lmms_eval_shotbench.models.qwen_inputs import (
     Patches,
     Prompt,
     Shown,
+    blanked,
     clip_patches,
     clip_tokens,
     still_patches,
@@ -158,8 +159,10 @@ class Answerer:
     def _patches(self, medium: StoredMedium) -> Patches:
         rule = self._checkpoint.patch_rule
         if medium.kind is MediaKind.CLIP:
-            return clip_patches(medium.read(), self._shown, rule)
-        return still_patches(open_still(medium.read()), self._shown, rule)
+            patches = clip_patches(medium.read(), self._shown, rule)
+        else:
+            patches = still_patches(open_still(medium.read()), self._shown, rule)
+        return blanked(patches) if self._shown.blank else patches
 
 
 def media_threads(workers: int) -> ThreadPoolExecutor:

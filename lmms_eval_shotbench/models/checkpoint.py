@@ -109,7 +109,7 @@ def load_checkpoint(
         processor,
         getattr(config, "_commit_hash", None) or folder_digest(Path(pretrained)),
         PatchRule.of(processor),
-        _position_rule(config),
+        position_rule(config),
         {MediaKind.STILL: config.image_token_id, MediaKind.CLIP: config.video_token_id},
         0 if device.type == "cpu" else READ_TOKENS,
     )
@@ -134,7 +134,7 @@ def best_attention(device: torch.device) -> str:
     return "flash_attention_2" if device.type == "cuda" and is_flash_attn_2_available() else "sdpa"
 
 
-def _position_rule(config: Any) -> PositionRule:
+def position_rule(config: Any) -> PositionRule:
     vision = config.vision_config
     tokens = frozenset((config.image_token_id, config.video_token_id))
     return PositionRule(tokens, vision.spatial_merge_size, vision.tokens_per_second, vision.temporal_patch_size)

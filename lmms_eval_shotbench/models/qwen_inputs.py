@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHANNELS = 3
 PLAIN_TEXT = 0  # position of padding; masked, so any value does
+MID_GREY = 128  # what blanked media are filled with
 
 
 class Shown(NamedTuple):
@@ -35,6 +36,7 @@ class Shown(NamedTuple):
     clip_max: int = CLIP_MAX_PIXELS
     fps: float = CLIP_FPS
     scaling: str = EXACT
+    blank: bool = False  # plain grey in place of every picture: what a model knows without looking
 
 
 class Patches(NamedTuple):
@@ -78,8 +80,11 @@ class PatchRule:
         """Height and width a picture is scaled to, both multiples of a token's side; raises `BrokenMedium`."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
+        side = self.side * self.merge
         try:
-            fitted: tuple[int, int] = smart_resize(height, width, self.side * self.merge, min(least, most), most)
+            fitted: tuple[int, int] = smart_resize(height, width, side, min(least, most), most)
+            if fitted[0] * fitted[1] > most:  # scaled up past it; a processor with this limit would scale it down again
+                fitted = smart_resize(*fitted, side, 0, most)
         except ValueError as error:  # more than 200 times as long as wide
             raise BrokenMedium(f"{width}x{height} pixels cannot be shown: {error}") from None
         return fitted
@@ -114,6 +119,11 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule) -> Patches:
             _cut(scaled, rest[: part.patches], part, rule, rule.frames)
             rest = rest[part.patches :]
     return Patches(MediaKind.CLIP, values, grid)
+
+
+def blanked(medium: Patches) -> Patches:
+    """The same medium with nothing on it: as large, as long, and grey."""
+    return medium._replace(values=torch.full_like(medium.values, MID_GREY))
 
 
 def _cut(pictures: torch.Tensor, values: torch.Tensor, grid: Grid, rule: PatchRule, frames: int) -> None:

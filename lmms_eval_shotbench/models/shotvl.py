@@ -50,6 +50,7 @@ class ShotVL(lmms):  # type: ignore[misc]
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         scaling: str = EXACT,
+        blank: bool = False,
         batch_tokens: int | None = None,
         workers: int | None = None,
         responses: str | None = None,
@@ -70,6 +71,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             min_pixels: of a still; the processor's own limit unless given.
             max_pixels: of a still; the processor's own limit unless given.
             scaling: `qwen_vl_utils` is the official script's, to the bit; `transformers` is several times quicker.
+            blank: show plain grey of the same size and length, to learn what a model scores without looking.
             batch_tokens: most of rows x (longest prompt + new tokens) in a batch; by free memory unless given.
             workers: threads that decode and preprocess media ahead of the model.
             responses: folder where responses are kept as they come; another run with the same settings takes them.
@@ -90,7 +92,7 @@ class ShotVL(lmms):  # type: ignore[misc]
         if scaling not in SCALINGS:
             raise ValueError(f"scaling={scaling} is unknown; use one of {', '.join(SCALINGS)}")
         limits = _shown(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
-        self._shown = limits._replace(scaling=scaling)
+        self._shown = limits._replace(scaling=scaling, blank=bool(blank))
         self._answerer = Answerer(
             self._checkpoint,
             self._shown,

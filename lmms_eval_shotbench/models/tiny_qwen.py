@@ -16,6 +16,7 @@ from typing import Any
 from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
+TINY_SHOTVL = Path(__file__).with_name("tiny_shotvl")  # a trained one, with its model card
 SEED = 0
 TEXT_WIDTH, VISION_WIDTH = 64, 32
 PATCH, MERGE, FRAMES_A_PATCH = 14, 2, 2  # as in the released checkpoints

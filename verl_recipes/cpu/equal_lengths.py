@@ -1,0 +1,87 @@
+"""Position ids of a batch whose sequences are all equally long.
+
+Position ids of a Qwen-VL model are a nested tensor of shape (batch, 4, length), ragged in the last dimension. Where all
+lengths are equal (short answers that all run to the limit), torch stores the rows one below the other and calls the
+dimension of size 4 the ragged one. verl then only declares the last dimension ragged, without moving the values:
+splitting the batch fails, or gives the rows of one sequence to another. We lay the values out anew.
+
+The fault is verl's on any device; it is put right here because equal lengths are the rule in tiny runs alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+MODULE = "verl.utils.tensordict_utils"
+AXES = 4  # text, time, height, width
+USERS = ("verl.workers.engine_workers", "verl.workers.engine.base")  # hold the function under their own name
+FUNCTION = "maybe_fix_3d_position_ids"
+
+
+def apply(home: ModuleType) -> None:
+    """Replace verl's correction by one that holds for equal lengths too."""
+    if late := [name for name in USERS if name in sys.modules and not _is_ours(sys.modules[name])]:
+        raise RuntimeError(f"{', '.join(late)} was imported before verl_recipes.plugin; let verl import the plugin")
+    home.maybe_fix_3d_position_ids = correct_position_ids  # type: ignore[attr-defined]
+
+
+def _is_ours(module: Any) -> bool:
+    return getattr(module, FUNCTION) is correct_position_ids
+
+
+def correct_position_ids(data: Any) -> None:
+    """Make the last dimension of nested `position_ids` the ragged one, in place.
+
+    Args:
+        data: verl's batch, a TensorDict.
+    """
+    if "position_ids" not in data.keys():  # noqa: SIM118  # a TensorDict iterates over its rows
+        return
+    positions = data["position_ids"]
+    if not (positions.is_nested and positions.dim() == 3):
+        return
+    if _is_ragged_in_its_axes(positions):
+        from verl.utils.tensordict_utils import nested_tensor_from_tensor_list
+
+        data["position_ids"] = nested_tensor_from_tensor_list(list(positions.values().split(AXES)), ragged_idx=2)
+    else:
+        positions._ragged_idx = 2  # as verl does
+
+
+def _is_ragged_in_its_axes(positions: torch.Tensor) -> bool:
+    values, offsets = positions.values(), positions.offsets()
+    stacked = (
+        values.dim() == 2 and values.shape[0] == AXES * positions.shape[0] and bool((offsets.diff() == AXES).all())
+    )
+    side_by_side = values.shape == (AXES, int(offsets[-1]))  # also so where every sequence is four tokens long
+    return stacked and not side_by_side
+
+
+def still_needed() -> bool:
+    """Whether verl's own correction still mixes up sequences of equal length."""
+    import torch
+    from tensordict import TensorDict
+
+    rows = [torch.arange(AXES * 3).reshape(AXES, 3) + 100 * row for row in range(2)]
+    data = TensorDict({"position_ids": torch.nested.as_nested_tensor(rows, layout=torch.jagged)}, batch_size=2)
+    _original(data)
+    try:
+        return not all(torch.equal(found, row) for found, row in zip(data["position_ids"].unbind(), rows, strict=True))
+    except RuntimeError:
+        return True
+
+
+def _original(data: Any) -> None:
+    """verl's correction as released: its source is run again, for its name may be ours by now."""
+    import importlib.util
+
+    spec = importlib.util.find_spec(MODULE)
+    assert spec is not None and spec.loader is not None
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    getattr(fresh, FUNCTION)(data)

@@ -1,0 +1,122 @@
+"""The rollout engine `hf`: the replica that starts its server, and the adapter that hands the trainer's weights to it.
+
+The two halves verl asks of an engine, as in its own backend for vLLM. The server stands on the node of the worker whose
+weights it takes. Synchronous training alone: a server's work cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import ray
+import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from verl.workers.rollout.base import BaseRollout
+from verl.workers.rollout.replica import RolloutReplica
+
+from verl_recipes.cpu.hf_server import HFServer, ServerSettings
+
+
+class UnsupportedRollout(ValueError):
+    """A recipe that asks of the engine `hf` what it cannot do."""
+
+
+def server_name(replica: int) -> str:
+    """By which the adapter finds its server."""
+    return f"hf_server_{replica}"
+
+
+class HFReplica(RolloutReplica):  # type: ignore[misc]  # verl has no types
+    """One server, on one worker."""
+
+    async def launch_servers(self) -> None:
+        """Start the server on the worker's node; the name is verl's."""
+        if self.world_size != 1:
+            raise UnsupportedRollout("the rollout engine hf is not split: set rollout.tensor_model_parallel_size=1")
+        node = await self.workers[0].__ray_call__.remote(_node_id)
+        name = server_name(self.replica_rank)
+        server: Any = (
+            ray.remote(HFServer)
+            .options(
+                name=name,
+                num_cpus=0,  # it works while the trainer waits
+                max_concurrency=self.max_concurrency,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False),
+            )
+            .remote(self._settings())
+        )
+        await server.ready.remote()
+        self.servers, self._server_handle, self._server_address = [server], server, name
+
+    def _settings(self) -> ServerSettings:
+        config, model = self.config, self.model_config
+        return ServerSettings(
+            model=model["path"],
+            seed=config.seed + self.replica_rank,
+            dtype=config.dtype,
+            attn_implementation=(model.get("override_config") or {}).get("attn_implementation", "sdpa"),
+            trust_remote_code=model.get("trust_remote_code", False),
+            response_length=config.response_length,
+            max_model_len=config.max_model_len or config.prompt_length + config.response_length,
+            max_num_seqs=config.max_num_seqs,
+            max_num_batched_tokens=config.max_num_batched_tokens,
+        )
+
+    async def wake_up(self) -> None:
+        """Nothing slept: there is no device memory to give back."""
+
+    async def sleep(self) -> None:
+        """See `wake_up`."""
+
+    async def clear_kv_cache(self) -> None:
+        """Nothing is kept from one batch to the next."""
+
+    async def release_kv_cache(self) -> None:
+        """See `clear_kv_cache`."""
+
+    async def resume_kv_cache(self) -> None:
+        """See `clear_kv_cache`."""
+
+    async def abort_all_requests(self, reject_request: bool = False) -> None:
+        raise UnsupportedRollout("the rollout engine hf cannot be interrupted: set trainer.v1.trainer_mode=sync")
+
+    async def start_profile(self, **_: Any) -> None:
+        """There is no profiler."""
+
+    async def stop_profile(self) -> None:
+        """See `start_profile`."""
+
+
+def _node_id(_worker: Any) -> str:
+    return str(ray.get_runtime_context().get_node_id())
+
+
+class HFAdapter(BaseRollout):  # type: ignore[misc]
+    """Lives in the trainer's worker."""
+
+    def __init__(self, config: Any, model_config: Any, device_mesh: Any, replica_rank: int = -1) -> None:
+        super().__init__(config, model_config, device_mesh)
+        self.replica_rank = int(os.environ["RANK"]) if replica_rank == -1 else replica_rank
+
+    async def resume(self, tags: list[str]) -> None:
+        """Nothing slept."""
+
+    async def release(self) -> None:
+        """Nothing is to sleep."""
+
+    async def update_weights(
+        self,
+        weights: Iterable[tuple[str, torch.Tensor]],
+        global_steps: int | None = None,
+        wire_format: str = "named_tensors",
+        peft_config: Any = None,
+        **_: Any,
+    ) -> None:
+        """Send whole weights; every rank walks through them, for they are gathered on the way."""
+        if wire_format != "named_tensors" or peft_config is not None:
+            raise UnsupportedRollout("the rollout engine hf takes whole weights: with LoRA set model.lora.merge=true")
+        whole = {name: tensor.detach().cpu() for name, tensor in weights}
+        server = ray.get_actor(server_name(self.replica_rank))
+        await server.update_weights.remote(whole, global_steps)

@@ -1,0 +1,47 @@
+"""One gloo backend, named once.
+
+verl asks torch for the backends `cpu:gloo,<device>:<backend of the platform>`. Where the device is the CPU, that names
+the CPU twice, and torch refuses it.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+MODULE = "torch.distributed"
+TWICE, ONCE = "cpu:gloo,cpu:gloo", "cpu:gloo"
+
+
+def apply(distributed: ModuleType) -> None:
+    """Let `init_process_group` take the doubled name."""
+    original = distributed.init_process_group
+
+    @functools.wraps(original)
+    def init_process_group(backend: str | None = None, *args: Any, **kwargs: Any) -> None:
+        original(ONCE if backend == TWICE else backend, *args, **kwargs)
+
+    distributed.init_process_group = init_process_group  # type: ignore[attr-defined]
+
+
+def still_needed() -> bool:
+    """Whether torch refuses the doubled name and verl still asks for it."""
+    import inspect
+
+    from verl.utils.distributed import initialize_global_process_group_ray
+
+    asks = 'f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"' in inspect.getsource(
+        initialize_global_process_group_ray
+    )
+    return asks and _torch_refuses()
+
+
+def _torch_refuses() -> bool:
+    import torch.distributed
+
+    try:
+        torch.distributed.distributed_c10d.BackendConfig(torch.distributed.Backend(TWICE))
+    except ValueError:
+        return True
+    return False

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Submit a training run to a Ray cluster and see it through: after a node is lost, the same command goes on from the
+# last whole checkpoint as soon as the cluster has its nodes again.
+#
+#   bash submit_ray_job.sh grpo --recipe 7b --data /shared/shards --out /shared/runs/grpo_7b trainer.nnodes=2
+#
+# Arguments are those of `shotbench train`. Every node has the package installed and sees data and run folder under the
+# same paths. The environment of the workers is the recipe's own; runtime_env.yaml adds what is yours.
+set -euo pipefail
+
+ADDRESS=${RAY_API_SERVER_ADDRESS:-http://127.0.0.1:8265}
+RUNTIME_ENV=${RUNTIME_ENV:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/runtime_env.yaml}
+ATTEMPTS=${ATTEMPTS:-10}
+PAUSE=${PAUSE:-120} # seconds between attempts, for a lost node to come back
+export RAY_AUTH_MODE=token
+export RAY_AUTH_TOKEN_PATH=${RAY_AUTH_TOKEN_PATH:-$HOME/.ray/shotbench_token}
+
+for ((attempt = 1; attempt <= ATTEMPTS; attempt++)); do
+    if ray job submit --address="$ADDRESS" --runtime-env="$RUNTIME_ENV" -- shotbench train "$@"; then
+        exit 0
+    fi
+    echo "submit_ray_job: attempt $attempt of $ATTEMPTS failed" >&2
+    ((attempt == ATTEMPTS)) || sleep "$PAUSE"
+done
+exit 1

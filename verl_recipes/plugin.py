@@ -1,0 +1,29 @@
+"""What verl imports in every process of a run: `VERL_USE_EXTERNAL_MODULES=verl_recipes.plugin`.
+
+Owns only the order in which our additions to verl are put in place; each has its own module. Nothing heavy is imported
+here: what an addition needs of verl is waited for, so a process that never trains or generates pays nothing for it.
+
+    VERL_PLATFORM=cpu    adds the CPU path of `verl_recipes/cpu`
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from verl_recipes import time_positions
+from verl_recipes.when_imported import when_imported
+
+
+def _register_trainer(_: ModuleType) -> None:
+    from verl_recipes import dimension_trainer
+
+    dimension_trainer.register()
+
+
+time_positions.install()
+when_imported("verl.trainer.ppo.v1", _register_trainer)
+if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # read as verl reads it
+    from verl_recipes import cpu
+
+    cpu.install()

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# GRPO by verl's own entry, for those who start verl by script. `shotbench train grpo` does the same after writing the
+# rows and checking everything, and says what is wrong before a GPU is taken.
+#
+#   SIZE=7b ROWS=RUN/rows MODEL=SFT_MODEL OUT=RUN bash run_grpo_qwen2_5_vl.sh actor_rollout_ref.rollout.n=8
+set -euo pipefail
+
+# ---- adjust ----
+SIZE=${SIZE:-3b}             # 3b, 7b, 3b_lora, tiny
+ROWS=${ROWS:-rows}           # folder with grpo.parquet and dev.parquet; every node must see it under this path
+MODEL=${MODEL:-}             # model to start from; the recipe's own where empty
+OUT=${OUT:-runs/grpo_$SIZE}  # on several nodes: a folder they share
+NNODES=${NNODES:-}           # the recipe's own where empty
+NGPUS_PER_NODE=${NGPUS_PER_NODE:-}
+INFER_BACKEND=${INFER_BACKEND:-}  # vllm, sglang
+REWARD=${REWARD:-ours}            # ours, paper
+PYTHON=${PYTHON:-python3}
+# ----------------
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROWS=$(realpath -m "$ROWS")
+OUT=$(realpath -m "$OUT")
+
+# The driver imports verl before it reads the recipe, so it needs the recipe's environment beforehand.
+VARIABLES=$("$PYTHON" -c 'import sys
+from verl_recipes import recipes
+for pair in recipes.environment(recipes.compose(*sys.argv[1:3])).items():
+    print("=".join(pair))' grpo "$SIZE")
+while IFS= read -r variable; do export "${variable?}"; done <<< "$VARIABLES"
+
+DATA=(
+    data.train_files="$ROWS/grpo.parquet"
+    data.val_files="$ROWS/dev.parquet"
+)
+ACTOR=()
+[[ -z $MODEL ]] || ACTOR+=(actor_rollout_ref.model.path="$MODEL")
+ROLLOUT=()
+[[ -z $INFER_BACKEND ]] || ROLLOUT+=(actor_rollout_ref.rollout.name="$INFER_BACKEND")
+REWARD_TERMS=(answer_reward="$REWARD")
+TRAINER=(trainer.default_local_dir="$OUT/checkpoints")
+[[ -z $NNODES ]] || TRAINER+=(trainer.nnodes="$NNODES")
+[[ -z $NGPUS_PER_NODE ]] || TRAINER+=(trainer.n_gpus_per_node="$NGPUS_PER_NODE")
+
+exec "$PYTHON" -m verl.trainer.main_ppo --config-dir "$HERE/config" --config-name "grpo_$SIZE" \
+    "${DATA[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD_TERMS[@]}" "${TRAINER[@]}" "$@"

@@ -1,0 +1,171 @@
+"""The tiny base model before it has learned anything: tokenizer, processor and random weights.
+
+It is the real architecture and loads in plain transformers. Three things differ from the released checkpoints, each
+because a small model learned in minutes with it and not at all without:
+
+- The tokenizer has one token for every term, for a letter right behind a term, and for the sentences of the protocol.
+- Rotary angles turn quickly (theta 10) and most of them tell columns, so that places in a frame can be told apart.
+- Weights begin larger than usual, or a term and its letter are not bound within hours.
+
+Pictures of 16:9, whatever their size from 128 pixels wide, are shown as 112 x 56 pixels: 8 tokens, as is each pair of a
+clip's frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.models.tiny_qwen import (
+    CHAT_TEMPLATE,
+    END,
+    FRAMES_A_PATCH,
+    IMAGE,
+    MERGE,
+    PAD,
+    PATCH,
+    SPECIAL_TOKENS,
+    VIDEO,
+    VISION_END,
+    VISION_START,
+)
+from lmms_eval_shotbench.plain_reasoning import opening
+from lmms_eval_shotbench.prompts import PROMPT_STYLES
+from lmms_eval_shotbench.vocabulary import DIMENSIONS
+
+# sqrt(7840 * 9/16) lies in 56..84 and sqrt(7840 * 16/9) in 112..140, so smart_resize comes to 112 x 56 for all 16:9.
+MIN_PIXELS, MAX_PIXELS = 4 * (PATCH * MERGE) ** 2, 10 * (PATCH * MERGE) ** 2  # 3136 and 7840
+TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 128, 3, 4
+VISION_WIDTH, VISION_LAYERS, VISION_HEADS = 128, 3, 4
+ROPE_THETA = 10.0
+MROPE_SECTION = (1, 4, 11)  # rotary pairs of a head for time, row and column
+TEXT_SPREAD, VISION_SPREAD = 0.08, 0.04  # standard deviation of first weights; usual is 0.02
+TOKENS_PER_SECOND = 2  # as in the released checkpoints
+LETTERS = "ABCD"
+CLOSING = "Please select the most likely answer from the options above."  # of the user's text, in `prompts.py`
+BYTE_TOKENS = 640  # bytes and merges of them, for any other text
+MAX_POSITIONS = 4096
+
+
+def make_processor() -> Any:
+    """Tokenizer, and limits of what is shown."""
+    from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+
+    limits = {
+        "min_pixels": MIN_PIXELS,
+        "max_pixels": MAX_PIXELS,
+        "patch_size": PATCH,
+        "merge_size": MERGE,
+        "temporal_patch_size": FRAMES_A_PATCH,
+    }
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(**limits),
+        video_processor=Qwen2VLVideoProcessor(**limits),
+        tokenizer=_tokenizer(),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def make_model(tokenizer: Any, seed: int) -> Any:
+    """Random weights for this tokenizer."""
+    import torch
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer))
+    model.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(END)
+    model.generation_config.pad_token_id = tokenizer.convert_tokens_to_ids(PAD)
+    return model
+
+
+def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
+    """Write a checkpoint that plain transformers loads, in bfloat16 as the released ones; the model stays as it is."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    processor.save_pretrained(folder)
+    deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+
+
+def _tokenizer() -> Any:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import Qwen2TokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    raw.train_from_iterator(_texts(), trainers.BpeTrainer(vocab_size=BYTE_TOKENS, initial_alphabet=alphabet))
+    tokenizer = Qwen2TokenizerFast(tokenizer_object=raw, eos_token=END, pad_token=PAD)
+    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL_TOKENS})
+    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in _whole_tokens()])
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def _texts() -> Iterator[str]:
+    """What ordinary tokens are learned from."""
+    for dimension in DIMENSIONS:
+        yield dimension.question
+        yield opening(dimension.slug)
+        yield from (term.name for term in dimension.terms)
+    yield from (style.system for style in PROMPT_STYLES)
+
+
+def _whole_tokens() -> list[str]:
+    """Texts that are one token each."""
+    names = {f" {name}": None for dimension in DIMENSIONS for name in (term.name for term in dimension.terms)}
+    joints = [" Firstly", ", then", ",", "Question: ", "\nOptions:", f"\n{CLOSING}"]
+    letters = [form.format(letter) for letter in LETTERS for form in ("\n{}.", " ({}).", "{}")]
+    tags = ["<think>", "</think>", "<answer>", "</answer>", "system\n", "user\n", "assistant\n", "\n"]
+    sentences = [text for one in DIMENSIONS for text in (one.question, opening(one.slug))]
+    return [*names, *joints, *letters, *tags, *sentences, *(style.system for style in PROMPT_STYLES)]
+
+
+def _config(tokenizer: Any) -> Any:
+    from transformers import Qwen2_5_VLConfig
+
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
+    return Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": -(-len(tokenizer) // 64) * 64,
+            "hidden_size": TEXT_WIDTH,
+            "intermediate_size": TEXT_WIDTH * 5 // 2,
+            "num_hidden_layers": TEXT_LAYERS,
+            "num_attention_heads": TEXT_HEADS,
+            "num_key_value_heads": TEXT_HEADS // 2,
+            "max_position_embeddings": MAX_POSITIONS,
+            "initializer_range": TEXT_SPREAD,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": ROPE_THETA,
+                "mrope_section": list(MROPE_SECTION),
+            },
+            "tie_word_embeddings": True,
+            "bos_token_id": ids[PAD],
+            "eos_token_id": ids[END],
+            "pad_token_id": ids[PAD],
+        },
+        vision_config={
+            "depth": VISION_LAYERS,
+            "hidden_size": VISION_WIDTH,
+            "intermediate_size": VISION_WIDTH * 5 // 2,
+            "num_heads": VISION_HEADS,
+            "out_hidden_size": TEXT_WIDTH,
+            "patch_size": PATCH,
+            "temporal_patch_size": FRAMES_A_PATCH,
+            "spatial_merge_size": MERGE,
+            "fullatt_block_indexes": list(range(VISION_LAYERS)),
+            "window_size": 8 * PATCH,
+            "tokens_per_second": TOKENS_PER_SECOND,
+            "initializer_range": VISION_SPREAD,
+        },
+        image_token_id=ids[IMAGE],
+        video_token_id=ids[VIDEO],
+        vision_start_token_id=ids[VISION_START],
+        vision_end_token_id=ids[VISION_END],
+        tie_word_embeddings=True,
+    )

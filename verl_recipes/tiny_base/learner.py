@@ -1,0 +1,56 @@
+"""A tiny base model at work: the checkpoint, the fast reader over it, and the words it practises with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from lmms_eval_shotbench.models.checkpoint import position_rule
+from lmms_eval_shotbench.models.qwen_inputs import PatchRule, Shown
+from lmms_eval_shotbench.models.rope_positions import PositionRule
+from lmms_eval_shotbench.models.tiny_qwen import PAD
+from lmms_eval_shotbench.vocabulary import MediaKind
+from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, make_model, make_processor
+from verl_recipes.tiny_base.exercises import Wording, labels_of
+from verl_recipes.tiny_base.forward import Reader
+from verl_recipes.tiny_base.shots import Shot
+
+SHOWN = Shown(MIN_PIXELS, MAX_PIXELS, clip_max=MAX_PIXELS)  # what the evaluation shows this model
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What training and checking share."""
+
+    model: Any
+    processor: Any
+    patches: PatchRule
+    positions: PositionRule
+    tokens: dict[MediaKind, int]  # a medium's place is marked with
+
+    def wording(self, shots: Sequence[Shot], draw: Random) -> Wording:
+        """Exercises about these shots."""
+        return Wording(self.processor.tokenizer, labels_of([shot.item for shot in shots]), draw)
+
+    def reader(self, wording: Wording) -> Reader:
+        """The quick way through the model; from here on it takes media of one size only."""
+        pad = self.processor.tokenizer.convert_tokens_to_ids(PAD)
+        return Reader(self.model, self.patches, self.positions, wording.before, pad)
+
+
+def make_learner(start: Path | None, seed: int) -> Learner:
+    """A model with random weights, or with those of an earlier run."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    processor = make_processor()
+    if start is None:
+        model = make_model(processor.tokenizer, seed)
+    else:
+        model = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
+    config = model.config
+    tokens = {MediaKind.STILL: config.image_token_id, MediaKind.CLIP: config.video_token_id}
+    return Learner(model, processor, PatchRule.of(processor), position_rule(config), tokens)

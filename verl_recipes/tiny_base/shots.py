@@ -1,0 +1,97 @@
+"""Shots to learn from: questions with their pictures in memory, as the model is shown them, and their mirror images.
+
+Pictures are scaled by the evaluation's own code. A mirrored picture and a clip shown backwards have labels of their
+own, which follow from the vocabulary; they double and redouble the shots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from lmms_eval_shotbench.clips import Clip
+from lmms_eval_shotbench.media import open_still
+from lmms_eval_shotbench.models.qwen_inputs import PatchRule, Shown
+from lmms_eval_shotbench.models.scaling import scaled_frames, scaled_still
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.shards import ShardFolder, locate_shards
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind, Term, UnknownTerm
+
+SIDES = {"left": "right", "right": "left"}
+WAYS = {**SIDES, "in": "out", "out": "in", "up": "down", "down": "up"}
+WAYS |= {"foreground": "background", "background": "foreground"}
+NOT_REVERSED = "subject"  # facet: people who are followed would walk backwards
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A question, and its pictures as bytes (frames, 3, height, width); a still has one frame and no frame rate."""
+
+    item: QAItem
+    frames: torch.Tensor
+    fps: float = 0.0
+
+
+def read_shots(shards: Iterable[str], split: str, shown: Shown, rule: PatchRule) -> Iterator[Shot]:
+    """Yield a split's questions with their pictures; raises `DatasetNotFound`."""
+    for name in shards:
+        folder = ShardFolder(locate_shards(name), split)
+        for item in folder.items():
+            yield make_shot(item, folder.media(item.item_id), shown, rule)
+
+
+def make_shot(item: QAItem, encoded: bytes, shown: Shown, rule: PatchRule) -> Shot:
+    """Decode what the evaluation would show of a medium."""
+    if item.media_kind is MediaKind.STILL:
+        picture = open_still(encoded)
+        size = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
+        return Shot(item, scaled_still(picture, *size))
+    with Clip(encoded) as clip:
+        size = rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max)
+        indices = clip.sampled(shown.fps)
+        frames = torch.cat([scaled_frames(frames, *size) for frames in clip.read(indices)])
+        return Shot(item, frames, len(indices) / clip.frames * clip.frame_rate)
+
+
+def mirrored(shot: Shot) -> Shot:
+    """The shot seen in a mirror."""
+    return Shot(_relabelled(shot.item, _mirrored_text), shot.frames.flip(-1), shot.fps)
+
+
+def backwards(shot: Shot) -> Shot | None:
+    """The clip from its end to its beginning; None where that is no movement of a camera any more."""
+    label = shot.item.label(shot.item.answer)
+    if label is None or any(term.facet == NOT_REVERSED for term in label.terms):
+        return None
+    return Shot(_relabelled(shot.item, _backwards_text), shot.frames.flip(0), shot.fps)
+
+
+def _relabelled(item: QAItem, change: Callable[[str], str]) -> QAItem:
+    return replace(item, options=tuple(change(text) for text in item.options))
+
+
+def _mirrored_text(text: str) -> str:
+    return _swapped(text, SIDES)
+
+
+def _swapped(text: str, words: dict[str, str]) -> str:
+    return re.sub(r"\b[a-z]+\b", lambda word: words.get(word[0], word[0]), text)
+
+
+def _backwards_text(text: str) -> str:
+    steps = CAMERA_MOVEMENT.parse(text).steps[::-1]
+    said = [", ".join(_backwards_term(term) for term in step) for step in steps]
+    return said[0] if len(said) == 1 else f"Firstly {', then '.join(said)}"
+
+
+def _backwards_term(term: Term) -> str:
+    """The other way round; "Push in" becomes "Pull out", which only its facet tells."""
+    other = _swapped(term.name, WAYS)
+    try:
+        return CAMERA_MOVEMENT.term(other).name
+    except UnknownTerm:
+        (opposite,) = (one for one in CAMERA_MOVEMENT.terms if one.facet == term.facet and one != term)
+        return opposite.name

@@ -1,0 +1,166 @@
+"""Train the tiny base model: plain PyTorch, one process, one CPU core.
+
+    shotbench train tiny-base SHARDS [SHARDS …] --out MODEL            # a base to fine-tune
+    shotbench train tiny-base SHARDS --out MODEL --start BASE --finish # reasoned answers, without verl
+
+Shots come from the split `sft` of all shards; held-out films are those of the split `dev`, where shards have one. The
+test split is never read. What is practised when is in `curriculum.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from lmms_eval_shotbench.shards import DatasetNotFound
+from verl_recipes.tiny_base.architecture import save_checkpoint
+from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, NAMING, Lessons, Phase, Practice
+from verl_recipes.tiny_base.forward import Reader
+from verl_recipes.tiny_base.held_out import accuracy
+from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
+from verl_recipes.tiny_base.shots import Shot, read_shots
+
+logger = logging.getLogger(__name__)
+Check = Callable[[str], None]  # takes what is to be told of the training itself
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of a run."""
+
+    phases: Sequence[Phase] = (BINDING, NAMING)
+    rate: float = 1.5e-3
+    last_rate: float = 0.06  # share of the rate at the end
+    warm_up: int = 60  # steps
+    decay: float = 0.05
+    seed: int = 0
+    told_every: float = 180.0  # seconds; a check on held-out films takes ten
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def rate_at(self, step: int) -> float:
+        """Warm-up, then half a cosine."""
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.rate * min(1.0, (step + 1) / self.warm_up) * (self.last_rate + (1 - self.last_rate) * cosine)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase a step belongs to."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase
+            step -= phase.steps
+        return self.phases[-1]
+
+
+BASE, FINISH = Training(), Training(phases=(FINISHING,), rate=8e-4, warm_up=20)
+
+
+def train_tiny_base(
+    shards: Sequence[str],
+    out: Path,
+    start: Path | None = None,
+    training: Training = BASE,
+    tell: Callable[[str], None] = logger.info,
+) -> dict[str, float]:
+    """Train on shards and write a checkpoint; returns the accuracy by dimension on held-out films.
+
+    Args:
+        start: checkpoint of an earlier run to go on from.
+        tell: takes a line now and then about how it goes.
+
+    Raises:
+        DatasetNotFound: no such shards.
+        FileExistsError: a model is at `out`.
+    """
+    import torch
+
+    if (out / "config.json").exists():
+        raise FileExistsError(f"{out} holds a model already; choose another --out")
+    torch.manual_seed(training.seed)
+    learner = make_learner(start, training.seed)
+    shots = list(read_shots(shards, "sft", SHOWN, learner.patches))
+    unseen = _held_out(shards, learner)
+    tell(f"{len(shots)} questions to learn from, {len(unseen)} held out")
+    draw = Random(training.seed)
+    wording = learner.wording(shots, draw)
+    reader = learner.reader(wording)
+    found: dict[str, float] = {}
+
+    def check(told: str) -> None:
+        learner.model.eval()
+        found.update(accuracy(reader, wording, unseen, learner.positions))
+        learner.model.train()
+        save_checkpoint(learner.model, learner.processor, out)
+        tell(f"{told} | held-out {told_accuracy(found)}")
+
+    practise(reader, Lessons(shots, wording, learner.positions, draw), training, check)
+    return found
+
+
+def _held_out(shards: Sequence[str], learner: Learner) -> list[Shot]:
+    shots: list[Shot] = []
+    for name in shards:
+        try:
+            shots += read_shots([name], "dev", SHOWN, learner.patches)
+        except DatasetNotFound:
+            continue  # shards to learn from alone
+    return shots
+
+
+def practise(reader: Reader, lessons: Lessons, training: Training, check: Check) -> None:
+    """Run all steps; `check` is called now and then, and at the end."""
+    draw = Random(f"{training.seed} practice")
+    optimizer = _optimizer(reader.model, training)
+    losses: dict[Practice, list[float]] = defaultdict(list)
+    told = time.monotonic()
+    reader.model.train()
+    for step in range(training.steps):
+        phase = training.phase_at(step)
+        practice = draw.choices(list(phase.shares), list(phase.shares.values()))[0]
+        for group in optimizer.param_groups:
+            group["lr"] = training.rate_at(step)
+        losses[practice].append(_step(reader, lessons, optimizer, practice, phase.pairs))
+        if time.monotonic() - told > training.told_every or step == training.steps - 1:
+            check(f"step {step + 1} of {training.steps}: {_told(losses)}")
+            told = time.monotonic()
+
+
+def _step(reader: Reader, lessons: Lessons, optimizer: Any, practice: Practice, pairs: int) -> float:
+    import torch
+
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = reader.loss(*lessons.step(practice, pairs))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(reader.model.parameters(), 1.0)
+    optimizer.step()
+    return float(loss.item())
+
+
+def _optimizer(model: Any, training: Training) -> Any:
+    import torch
+
+    matrices = [one for one in model.parameters() if one.ndim > 1]
+    others = [one for one in model.parameters() if one.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": training.decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=training.rate, betas=(0.9, 0.98))
+
+
+def _told(losses: Mapping[Practice, list[float]]) -> str:
+    return ", ".join(f"{name} {sum(some[-40:]) / len(some[-40:]):.3f} ({len(some)})" for name, some in losses.items())
+
+
+def told_accuracy(found: Mapping[str, float]) -> str:
+    """A line of accuracies, their mean first."""
+    mean = sum(found.values()) / len(found) if found else 0.0
+    return f"{mean:.3f} ({', '.join(f'{slug} {share:.2f}' for slug, share in found.items())})"
