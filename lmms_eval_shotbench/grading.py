@@ -100,4 +100,5 @@ def is_well_formed(response: str) -> bool:
         return False
     think, thought_end, answer, answer_end = TAG.finditer(response)
     around = response[: think.start()] + response[thought_end.end() : answer.start()] + response[answer_end.end() :]
-    return not around.strip() and bool(response[answer.end() : answer_end.start()].strip())
+    thought, said = response[think.end() : thought_end.start()], response[answer.end() : answer_end.start()]
+    return not around.strip() and bool(thought.strip()) and bool(said.strip())

@@ -103,9 +103,20 @@ _DECLARATION = re.compile(
 _DECLARED_REACH = 200  # characters after a declaration in which the answer must begin and end
 # A letter standing alone and not denied. "A" must be set off by punctuation or the end of a line, or it is the article;
 # after a declaration a conjunction does as well ("the answer is A because …").
-_NOT_DENIED = r"(?<!\bnot )(?<!\bnor )(?<!\bthan )(?<!n't )(?<!n’t )(?<![A-Za-z0-9_'’/-])"
-_SET_OFF = r"\s?(?:[.)\]}:,;*\"”。，）：]|$|\s?[A-Z](?![A-Za-z0-9_'’-])"
-_STANDING_LETTER = re.compile(rf"{_NOT_DENIED}(?:([B-HJ-Z])(?![A-Za-z0-9_'’/-])|(A)(?={_SET_OFF})))", re.MULTILINE)
+_NOT_DENIED = (
+    r"(?<!\b[Nn]ot )(?<!\bNOT )(?<!\b[Nn]o )(?<!\b[Nn]or )(?<!\b[Nn]ever )(?<!\bthan )(?<!\bexcept )(?<!n't )(?<!n’t )"
+    r"(?<!thing but )(?<!\bAll but )(?<!\ball but )(?<![A-Za-z0-9_'’/-])"
+)
+_NOT_REJECTED = r"(?!\s(?:is|was|would be) (?:not|wrong|incorrect|false|out)\b)(?!\s(?:isn|wasn|can)['’]t\b)"
+_SET_OFF = r"\s?(?:[.)\]}:,;*\"”。，）：]|$|(?<=\s)[A-Z](?![A-Za-z0-9_'’-])"
+_STANDING_LETTER = re.compile(
+    rf"{_NOT_DENIED}(?:([B-HJ-Z])(?![A-Za-z0-9_'’/-])|(A)(?={_SET_OFF}))){_NOT_REJECTED}", re.MULTILINE
+)
+# An "A" that no article can be: beside a sign, or before a word that follows no article. It names a second option.
+_A_AS_WELL = re.compile(
+    r"(?<![A-Za-z0-9_'’/-])A(?:\s?[^\w\s'’\"“‘*_(\[{/-]|\s?\(\s?(?:or )?[B-Z]\s?\)|\s?[或和与、]"
+    r"|\s(?:or|and|nor|vs|versus|then|but|because|is|was)\b)"
+)
 _DECLARED_LETTER = re.compile(
     rf"([B-Z])(?![A-Za-z0-9_'’/-])|(A)(?={_SET_OFF}|(?:or|and|as|because|since|due|for|given)\b))"
 )
@@ -188,6 +199,8 @@ def _only_mention(item: QAItem, text: str) -> Reading:
     """No declaration: one letter standing alone, else one option text, and never two of either."""
     standing = {match[1] or match[2] for match in _STANDING_LETTER.finditer(text)} & set(item.letters)
     said = set(_options_said(item, text))
+    if standing and "A" not in standing and _A_AS_WELL.search(text):
+        standing.add("A")
     if len(standing) == 1 and said <= standing:
         return Reading(standing.pop(), "only letter")
     if not standing and len(said) == 1:

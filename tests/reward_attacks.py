@@ -171,11 +171,6 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("another compound", block("B"), rewards(0.5, 0, 1, 1, 1 / 3), "one of three parts", MOVES),
     Attack("the parts in turn", block("C"), rewards(0.5, 0, 1, 1, 2 / 3), "both parts, and an order", MOVES),
     Attack("the whole compound", block("D"), RIGHT, "all of it", MOVES),
-)
-
-# What the grader still takes for an answer, although nobody would. None pays more than saying the letter: it is read
-# without knowing the right one. Whoever mends the reader moves them up.
-READER_GAPS: tuple[Attack, ...] = (
     Attack("a letter and the article", block("A or C"), UNDECIDED, SEVERAL),
     Attack("two letters and a bar", block("A|C"), UNDECIDED, SEVERAL),
     Attack("two letters in one word", block("AC"), UNDECIDED, SEVERAL, make_item(answer="A")),

@@ -41,7 +41,10 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
 }
 # An untrained model is never right: this reward tells its responses apart, so that weights change.
-REWARD = "def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):\n    return len(set(solution_str)) / 50\n"
+REWARD = """
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
+    return len(set(solution_str)) / 50
+"""
 
 
 class Run(NamedTuple):

@@ -435,7 +435,7 @@ def test_rows_are_as_long_as_verls_own_dataset_makes_them(run: Callable[[str], R
         found = []
         for prompt in prompts:
             text = processor.apply_chat_template(prompt["raw_prompt"], add_generation_prompt=True, tokenize=False)
-            stills, clips, _ = FilmPrompts._process_multi_modal_info(prompt["raw_prompt"], 14)
+            stills, clips, _ = FilmPrompts._process_multi_modal_info(prompt["raw_prompt"], 14, config.data)
             inputs = build_multimodal_processor_inputs(processor, text=[text], images=stills, videos=clips)
             found.append(len(inputs["input_ids"][0]))
     else:
@@ -480,14 +480,15 @@ def test_clips_take_as_many_tokens_as_the_released_processor_gives_them(
 
 def test_a_cluster_that_does_not_answer_is_told_in_time(grpo: Run) -> None:
     environment = {"RAY_ADDRESS": "127.0.0.1:1", "PATH": "/usr/bin:/bin"}
-    (problem,), _ = cluster.cluster_problems(grpo.config(), "grpo", environment, seconds=2)
+    config = grpo.config("ray_kwargs.ray_init.address=null")
+    (problem,), _ = cluster.cluster_problems(config, "grpo", environment, seconds=2)
     assert "did not answer within 2 s" in problem.what or "cannot be asked" in problem.what
     assert "127.0.0.1:1" in problem.where
 
 
 HOLD = """
 import sys, ray
-print(ray.init(num_cpus=5, num_gpus=1, include_dashboard=False).address_info["gcs_address"], flush=True)
+print(ray.init("local", num_cpus=5, num_gpus=1, include_dashboard=False).address_info["gcs_address"], flush=True)
 sys.stdin.read()
 """
 
@@ -513,7 +514,8 @@ def test_a_cluster_is_asked_what_it_has(small_cluster: str, run: Callable[[str],
     import os
 
     environment = dict(os.environ) | {"RAY_ADDRESS": small_cluster}
-    overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in ("num_cpus", "num_gpus", "object_store_memory")]
+    told = ("address", "num_cpus", "num_gpus", "object_store_memory")
+    overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in told]
     problems, (note,) = cluster.cluster_problems(run("grpo").config(*overrides), "grpo", environment)
     assert not problems
     assert f"1 node(s) with 1 GPUs and 5 CPUs, the Ray cluster at {small_cluster}" in note

@@ -160,7 +160,7 @@ def test_a_finished_run_is_not_trained_again(
 
 
 def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo: Path, films: Path) -> None:
-    assert main(["train", "evaluate", str(grpo), "--data", str(films)]) == 0
+    assert main(["train", "evaluate", str(grpo), "--data", str(films), "--max-new-tokens", "8"]) == 0
     for task in ("shotbench", "shotbench_reasoning"):
         scores = json.loads((grpo / "eval" / task / "scores.json").read_text())
         assert scores["n"] == len(scores["items"]) > 0

@@ -57,6 +57,7 @@ class AblationPlan:
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by method
     rows: tuple[Row, ...] = ROWS
     tasks: tuple[str, ...] = TASKS
+    max_new_tokens: int | None = None  # None: the protocol's
 
     def order(self, row: Row, seed: int) -> TrainingOrder:
         """The last training step of a row."""
@@ -112,7 +113,7 @@ def _baseline(plan: AblationPlan, row: Row) -> Trial:
     first = next(row for row in plan.rows if row.steps)
     model = plan.model or model_of(plan.order(first, plan.seeds[0]))
     folder = plan.out / "baseline"
-    return Trial(row, None, folder, evaluate_model(model, plan.data, folder / "eval", plan.tasks))
+    return Trial(row, None, folder, _scores(plan, model, folder))
 
 
 def _trained(plan: AblationPlan, row: Row, seed: int) -> Trial:
@@ -123,4 +124,8 @@ def _trained(plan: AblationPlan, row: Row, seed: int) -> Trial:
         train(plan.order(part, seed))
     run = plan.run_folder(row, seed)
     model = merge_run(run)
-    return Trial(row, seed, run, evaluate_model(model, plan.data, run / "eval", plan.tasks))
+    return Trial(row, seed, run, _scores(plan, model, run))
+
+
+def _scores(plan: AblationPlan, model: Path | str, folder: Path) -> dict[str, dict[str, Any]]:
+    return evaluate_model(model, plan.data, folder / "eval", plan.tasks, max_new_tokens=plan.max_new_tokens)

@@ -108,8 +108,15 @@ def _add_evaluate(steps: Steps[argparse.ArgumentParser]) -> None:
     step.add_argument("--data", required=True, metavar="SHARDS", help="shard folder or Hub id")
     step.add_argument("--split", default="test", help="of the shards (default: test)")
     step.add_argument("--blank", action="store_true", help="show grey in place of every medium")
+    _add_max_new_tokens(step)
     step.add_argument("--out", type=Path, help="folder for the scores (default: RUN/eval)")
     step.set_defaults(run=_run_evaluate)
+
+
+def _add_max_new_tokens(step: argparse.ArgumentParser) -> None:
+    step.add_argument(
+        "--max-new-tokens", type=int, help="of a response, where a model does not know its end (default: 1,024)"
+    )
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
@@ -120,7 +127,8 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     folder: Path = args.training_run
     model = merge_run(folder) if is_run(folder) else folder
     out = args.out or folder / "eval"
-    for task, scores in evaluate_model(model, args.data, out, split=args.split, blank=args.blank).items():
+    asked = {"split": args.split, "blank": args.blank, "max_new_tokens": args.max_new_tokens}
+    for task, scores in evaluate_model(model, args.data, out, **asked).items():
         macro = scores["accuracy"]["macro"]
         print(f"{task}: macro {100 * macro['value']:.1f} ({100 * macro['low']:.1f} to {100 * macro['high']:.1f})")
     print(f"written to {out}")
@@ -138,6 +146,7 @@ def _add_ablation(steps: Steps[argparse.ArgumentParser]) -> None:
     step.add_argument("--model", help="the base model (default: the recipe's)")
     step.add_argument("--seeds", type=int, default=3, help="runs of each row (default: 3)")
     step.add_argument("--out", required=True, type=Path, help="folder of all runs, the table and the curves")
+    _add_max_new_tokens(step)
     step.set_defaults(run=_run_ablation, passes_on=True)
 
 
@@ -149,7 +158,9 @@ def _run_ablation(args: argparse.Namespace) -> int:
         raise ValueError(f"--seeds must be 1 or more, got {args.seeds}")
     seeds = tuple(range(1, args.seeds + 1))
     overrides = overrides_by_method(args.passed_on)
-    plan = AblationPlan(args.recipe, args.data, args.out, args.model, seeds, overrides)
+    plan = AblationPlan(
+        args.recipe, args.data, args.out, args.model, seeds, overrides, max_new_tokens=args.max_new_tokens
+    )
     table = write_report(run_ablation(plan), args.out)
     print(table.read_text(encoding="utf-8"))
     print(f"written to {table}, with curves.png and dimensions.png beside it")

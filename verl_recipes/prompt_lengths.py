@@ -101,7 +101,8 @@ class Ruler:
             patched = clips(videos=[_black(frames, height, width)], do_sample_frames=False)
             return int(patched["video_grid_thw"][0].prod())
         a_patch = clips.temporal_patch_size
-        return int(clips.get_num_of_video_patches(a_patch, height, width, {})) * -(-frames // a_patch)
+        a_grid = int(clips.get_num_of_video_patches(a_patch, height, width, {}))
+        return a_grid * int(-(-frames // a_patch))
 
     def measured(self, row: TrainingRow, shapes: Shapes) -> int:
         """Tokens of a row as the processor itself makes them, of black pictures."""

@@ -151,5 +151,5 @@ def _accepted_by_verl(config: DictConfig, parts: tuple[str, ...]) -> Iterator[Pr
 
 
 def _refusal(error: Exception, where: str = "the configuration") -> Problem:
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = " ".join(str(error).split())[:400] or type(error).__name__  # Hydra's reason stands in a second line
     return Problem(f"verl refuses it: {said}", where, "Change the keys it names")

@@ -19,7 +19,7 @@ from lmms_eval_shotbench.models.tiny_qwen import END
 from lmms_eval_shotbench.plain_reasoning import opening, plain_reasoning
 from lmms_eval_shotbench.prompts import REASONING, user_text
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.vocabulary import dimension_named
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
 from verl_recipes.tiny_base.architecture import LETTERS
 
 BEFORE = f"<|im_start|>system\n{REASONING.system}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
@@ -78,7 +78,7 @@ class Wording:
     def any_question(self, items: Sequence[QAItem]) -> QAItem:
         """A question about nothing, of labels that may never have been seen."""
         item = self._draw.choice(items)
-        if item.dimension == "camera_movement" and self._draw.random() < COMPOUND:
+        if item.dimension == CAMERA_MOVEMENT.slug and self._draw.random() < COMPOUND:
             return self._of_two_movements(item)
         return self.asked_anew(item)
 
@@ -91,7 +91,7 @@ class Wording:
 
     def _of_two_movements(self, item: QAItem) -> QAItem:
         """Options as the questions have them of compound labels: each shares a part with two others."""
-        names = [term.name for term in dimension_named(item.dimension).terms]
+        names = [term.name for term in CAMERA_MOVEMENT.terms]
         one, two, three, four = self._draw.sample(names, 4)
         if self._draw.random() < 0.5:
             pairs = [(one, two), (two, one), (one, three), (three, one)]
