@@ -28,6 +28,7 @@ def add_commands(commands: Steps[argparse.ArgumentParser]) -> None:
     _add_merge(steps)
     _add_evaluate(steps)
     _add_ablation(steps)
+    _add_tiny_base(steps)
     _add_rows(steps)
 
 
@@ -164,6 +165,27 @@ def _run_ablation(args: argparse.Namespace) -> int:
     table = write_report(run_ablation(plan), args.out)
     print(table.read_text(encoding="utf-8"))
     print(f"written to {table}, with curves.png and dimensions.png beside it")
+    return 0
+
+
+def _add_tiny_base(steps: Steps[argparse.ArgumentParser]) -> None:
+    step = steps.add_parser("tiny-base", help="train the tiny base model, from nothing, on one CPU core")
+    step.add_argument("shards", metavar="SHARDS", nargs="+", help="shard folders with a split sft, of the studio")
+    step.add_argument("--out", required=True, type=Path, metavar="MODEL", help="checkpoint folder")
+    step.add_argument("--start", type=Path, metavar="BASE", help="checkpoint to go on from")
+    step.add_argument("--finish", action="store_true", help="practise whole answers, which the recipe cot-sft does too")
+    step.set_defaults(run=_run_tiny_base)
+
+
+def _run_tiny_base(args: argparse.Namespace) -> int:
+    import sys
+
+    from verl_recipes.tiny_base.train import BASE, FINISH, told_accuracy, train_tiny_base
+
+    found = train_tiny_base(
+        args.shards, args.out, args.start, FINISH if args.finish else BASE, lambda line: print(line, file=sys.stderr)
+    )
+    print(f"{args.out}: {told_accuracy(found)} on held-out films")
     return 0
 
 
