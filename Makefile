@@ -35,8 +35,10 @@ train-tiny: $(STAMP)
 	$(BIN)/shotbench train grpo --recipe tiny --data $(OUT)/films --model $(OUT)/cot_sft --out $(OUT)/grpo
 	$(BIN)/shotbench train evaluate $(OUT)/grpo --data $(OUT)/films
 
+# Side by side what is a process of its own; one after the other what starts Ray, which takes both of two cores.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not verl and not gpu and not browser"
+	$(BIN)/python -m pytest -m verl
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ pytest.importorskip("ray")
 from lmms_eval_shotbench import prompts  # noqa: E402
 from lmms_eval_shotbench.vocabulary import MediaKind  # noqa: E402
 from tests.conftest import REPOSITORY  # noqa: E402
+from tests.four_films import four_films  # noqa: E402
 from verl_recipes.training_rows import write_training_rows  # noqa: E402
 
 STEPS, PROMPTS, RESPONSES = 2, 4, 3
@@ -113,7 +114,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def run(painted: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("grpo")
-    rows = write_training_rows(str(painted), "test", folder / "rows", "grpo", prompts.REASONING)
+    shards = four_films(painted, folder / "shards")
+    rows = write_training_rows(str(shards), "sft", folder / "rows", "grpo", prompts.REASONING)
     (folder / "reward.py").write_text(REWARD)
     few_rows(rows)
     overrides = {
