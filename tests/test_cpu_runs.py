@@ -127,11 +127,11 @@ def run(painted: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory
         "trainer.nnodes": 2, "trainer.n_gpus_per_node": 1, "trainer.total_training_steps": STEPS,
         "trainer.save_freq": STEPS, "trainer.test_freq": -1, "trainer.val_before_train": "false",
         "trainer.default_local_dir": folder / "checkpoints", "trainer.rollout_data_dir": folder / "rollouts",
+        "++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH": folder / "metrics.jsonl",
     }  # fmt: skip
     command = [sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", REPOSITORY / "verl_recipes" / "config"]
     command += ["--config-name", "grpo_tiny", *(f"{key}={value}" for key, value in overrides.items())]
     with two_nodes(folder) as environment:
-        environment |= {"VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl")}
         done = subprocess.run(
             list(map(str, command)), env=environment, cwd=folder, text=True, timeout=280,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -494,33 +495,33 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def small_cluster() -> Iterator[str]:
-    """The address of a Ray with 5 CPUs and 1 GPU, in a process of its own."""
+def small_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment that joins a Ray with 5 CPUs and 1 GPU, in a process of its own, behind a token."""
+    (tmp_path / "token").write_text("0123456789abcdef" * 4)
+    environment = dict(os.environ) | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    command, pipe = [sys.executable, "-c", HOLD], subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip()
+            yield environment | {"RAY_ADDRESS": process.stdout.readline().strip()}
         finally:
             process.communicate(timeout=60)
 
 
-def test_a_cluster_is_asked_what_it_has(small_cluster: str, run: Callable[[str], Run]) -> None:
-    import os
-
-    environment = dict(os.environ) | {"RAY_ADDRESS": small_cluster}
+def test_a_cluster_is_asked_what_it_has(small_cluster: dict[str, str], run: Callable[[str], Run]) -> None:
     told = ("address", "num_cpus", "num_gpus", "object_store_memory")
     overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in told]
-    problems, (note,) = cluster.cluster_problems(run("grpo").config(*overrides), "grpo", environment)
+    joining = run("grpo").config(*overrides)
+    problems, (note,) = cluster.cluster_problems(joining, "grpo", small_cluster)
     assert not problems
-    assert f"1 node(s) with 1 GPUs and 5 CPUs, the Ray cluster at {small_cluster}" in note
-    problems, _ = cluster.cluster_problems(run("sft").config(*overrides), "sft", environment)
+    assert f"1 node(s) with 1 GPUs and 5 CPUs, the Ray cluster at {small_cluster['RAY_ADDRESS']}" in note
+    problems, _ = cluster.cluster_problems(run("sft").config(*overrides), "sft", small_cluster)
     assert "take 10 CPUs of Ray, a node has 5" in problems[0].what
+    stranger = dict(os.environ) | {"RAY_ADDRESS": small_cluster["RAY_ADDRESS"], "RAY_AUTH_MODE": "disabled"}
+    (problem,), _ = cluster.cluster_problems(joining, "grpo", stranger)
+    assert "it asks for a token" in problem.what
 
 
 def test_verl_still_takes_as_many_cpus_a_worker() -> None:

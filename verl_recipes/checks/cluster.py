@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 CPUS_A_WORKER = {"grpo": 3, "sft": 10, "cot_sft": 10}  # verl 0.9: `max_colocate_count` of its two resource pools
-SECONDS = 60  # for a cluster to answer
+SECONDS = 120  # for a cluster to answer; on a busy machine a client alone takes half a minute
 ASK = """
 import json, sys
 import ray
@@ -102,6 +102,8 @@ def _ask(where: str, environment: Mapping[str, str], seconds: float) -> list[Nod
     except subprocess.TimeoutExpired:
         return f"it did not answer within {seconds:g} s"
     answer = next((line for line in done.stdout.splitlines() if line.startswith("NODES")), None)
+    if answer is None and "AuthenticationError" in done.stderr:  # Ray's last line says only that it failed
+        return "it asks for a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file its head node has"
     if answer is None:
         last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
         return f"it cannot be asked ({last[0].strip()[:300] if last else 'no answer'})"
