@@ -79,8 +79,10 @@ def _dry_run(order: TrainingOrder) -> int:
     from omegaconf import OmegaConf
 
     from verl_recipes.launch import prepare
+    from verl_recipes.run_folder import RunFolder
 
-    prepared = prepare(order)
+    with RunFolder(order.out).claimed(order):  # rows of another order are not looked at in its place
+        prepared = prepare(order)
     print(OmegaConf.to_yaml(prepared.config, resolve=True))
     print(" ".join(f"{name}={shlex.quote(value)}" for name, value in prepared.environment.items()), end=" ")
     print(shlex.join(prepared.command))
