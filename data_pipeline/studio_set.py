@@ -145,7 +145,7 @@ def _about(settings: StudioSettings) -> About:
     flags += f" --only {settings.kind}s" * bool(settings.kind)
     return About(
         title="Studio films",
-        fingerprint=f"studio-{SHOOTING}-{flags}-{settings.width}-{shares}",
+        fingerprint=f"studio-{SHOOTING}-{flags}-{settings.width}-{shares}" + "-reasoning" * settings.reasoning,
         what="Synthetic stills and clips, each with questions about its film language.",
         provenance="Shot by the virtual camera of lmms-eval-shotbench; no film was used.",
         how_made=f"`shotbench data studio {flags} --width {settings.width} --splits {shares}"
