@@ -125,6 +125,7 @@ def test_a_benchmark_is_every_medium_of_its_shards_once(shards: Path, drawn: tup
 
 
 @pytest.mark.verl
+@pytest.mark.ray
 def test_workers_see_what_this_process_sees(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media_looks, "FEW_UNITS", 0)
     assert look_at_shards(shards, Workers(2)) == look_at_shards(shards, HERE)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-pytestmark = pytest.mark.verl
+pytestmark = [pytest.mark.verl, pytest.mark.ray]
 pytest.importorskip("verl")
 pytest.importorskip("ray")
 

@@ -15,7 +15,7 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
 
-pytestmark = [pytest.mark.verl, pytest.mark.host, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(900)]
 SPLITS = ("sft", "grpo", "dev", "test")
 SIZE = "192"  # pixels across; the studio's usual films are 320
 

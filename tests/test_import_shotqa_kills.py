@@ -100,6 +100,7 @@ def test_a_cut_line_is_removed_before_others_are_added(tmp_path: Path) -> None:
 
 
 @pytest.mark.verl
+@pytest.mark.ray
 @pytest.mark.timeout(600)  # Ray starts slowly on a busy machine
 def test_a_ray_worker_killed_in_mid_run_loses_and_repeats_nothing(
     release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

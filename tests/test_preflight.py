@@ -510,6 +510,7 @@ def small_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
             process.communicate(timeout=60)
 
 
+@pytest.mark.ray
 def test_a_cluster_is_asked_what_it_has(small_cluster: dict[str, str], run: Callable[[str], Run]) -> None:
     told = ("address", "num_cpus", "num_gpus", "object_store_memory")
     overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in told]

@@ -187,6 +187,7 @@ def test_what_is_shot_is_not_shot_again_after_a_kill(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.verl
+@pytest.mark.ray
 @pytest.mark.timeout(900)  # each worker may have to compile the renderer first
 def test_any_number_of_workers_shoots_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = film_plan(0, 0, width=64)[HANDFUL]

@@ -20,7 +20,7 @@ from tests.four_films import four_films
 from verl_recipes.checkpoints import TRACKER, whole_steps
 from verl_recipes.run_folder import RunFolder, read_metrics
 
-pytestmark = [pytest.mark.verl, pytest.mark.host, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(900)]
 SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600"]
 SMALL_SFT += ["trainer.save_freq=2", "trainer.test_freq=-1"]
 SMALL_GRPO = ["data.train_batch_size=4", "data.max_prompt_length=1600", "data.max_response_length=8"]

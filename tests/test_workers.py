@@ -58,6 +58,7 @@ def two_workers() -> Iterator[Workers]:
 
 
 @pytest.mark.verl
+@pytest.mark.ray
 def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers) -> None:
     results = list(map_units(numbered, range(30), two_workers))
     assert [result.number for result in results] == list(range(30))
@@ -68,12 +69,14 @@ def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers)
 
 
 @pytest.mark.verl
+@pytest.mark.ray
 def test_a_worker_that_is_killed_loses_and_repeats_nothing(two_workers: Workers, tmp_path: Path) -> None:
     assert list(map_units(partial(die_once, tmp_path), range(8), two_workers)) == list(range(8))
     assert len(list(tmp_path.glob("3-*"))) == 2, "the unit should have been tried twice"
 
 
 @pytest.mark.verl
+@pytest.mark.ray
 def test_what_a_worker_raises_reaches_the_caller_with_its_words(two_workers: Workers) -> None:
     with pytest.raises(RuntimeError, match="unit 0 cannot be done"):
         list(map_units(refuse, range(3), two_workers))
