@@ -1,1 +1,4 @@
-"""ShotVL's training as verl recipes. Here so far: the rows verl trains on, `training_rows.py`."""
+"""ShotVL's training as verl recipes: rows, reward, configuration, preflight, launch, merge, evaluation, ablation.
+
+`launch.py` is the way from an order to a trained run; `README.md` lists the other rooms.
+"""
