@@ -21,6 +21,7 @@ from typing import Any
 from lmms_eval_shotbench.qa_item import QAItem
 
 MAX_NEW_TOKENS = 1024  # official script, every style
+CLOSING = "Please select the most likely answer from the options above."
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,7 @@ def prompt_style(name: str) -> PromptStyle:
 def user_text(item: QAItem) -> str:
     """The text that follows the medium."""
     options = "\n".join(f"{letter}. {text}" for letter, text in item.choices.items())
-    return (
-        f"Question: {item.question}\nOptions:\n{options}\nPlease select the most likely answer from the options above."
-    )
+    return f"Question: {item.question}\nOptions:\n{options}\n{CLOSING}"
 
 
 def messages(item: QAItem, style: PromptStyle, media: list[dict[str, Any]]) -> list[dict[str, Any]]:

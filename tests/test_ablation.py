@@ -10,7 +10,7 @@ from statistics import fmean
 import pytest
 
 from lmms_eval_shotbench.grading import grade
-from lmms_eval_shotbench.metrics import Graded, score
+from lmms_eval_shotbench.metrics import Z95, Graded, score
 from lmms_eval_shotbench.score import FORMATS, score_responses
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from tests.conftest import make_item
@@ -61,7 +61,7 @@ def test_overrides_belong_to_a_method_and_others_are_refused() -> None:
 
 def test_the_mean_over_seeds_has_both_errors_in_its_interval() -> None:
     one = {"value": 0.5, "stderr": 0.05}
-    assert mean_over_seeds([one]) == pytest.approx((0.5, 0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05))
+    assert mean_over_seeds([one]) == pytest.approx((0.5, 0.5 - Z95 * 0.05, 0.5 + Z95 * 0.05))
     same = mean_over_seeds([one, one, one])
     assert same == pytest.approx(mean_over_seeds([one]))  # the same questions three times are no more questions
     spread = mean_over_seeds([{"value": value, "stderr": 0.0} for value in (0.4, 0.5, 0.6)])

@@ -128,4 +128,6 @@ def _trained(plan: AblationPlan, row: Row, seed: int) -> Trial:
 
 
 def _scores(plan: AblationPlan, model: Path | str, folder: Path) -> dict[str, dict[str, Any]]:
-    return evaluate_model(model, plan.data, folder / "eval", plan.tasks, max_new_tokens=plan.max_new_tokens)
+    tokens = plan.max_new_tokens
+    # A run that is done no longer changes, and neither do its scores.
+    return evaluate_model(model, plan.data, folder / "eval", plan.tasks, max_new_tokens=tokens, reuse=True)

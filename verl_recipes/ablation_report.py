@@ -14,13 +14,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from lmms_eval_shotbench.metrics import Z95
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from lmms_eval_shotbench.whole_file import write_whole
 from verl_recipes.ablation import Row, Trial
 from verl_recipes.run_folder import read_metrics
 
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # Student's t, two-sided, by degrees of freedom
-Z95 = 1.960
 
 
 class Mean(NamedTuple):

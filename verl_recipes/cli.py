@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verl_recipes.recipes import METHODS, Method
+
 if TYPE_CHECKING:
     from verl_recipes.run_folder import TrainingOrder
 
-METHODS = {"sft": "sft", "cot-sft": "cot_sft", "grpo": "grpo"}  # as one types them, and as modules know them
 HELP = {
     "sft": "teach right answers, without a thought",
-    "cot-sft": "teach thoughts that end in the right answer",
+    "cot_sft": "teach thoughts that end in the right answer",
     "grpo": "reinforce well-formed right answers",
 }
 Steps = argparse._SubParsersAction
@@ -23,8 +24,8 @@ def add_commands(commands: Steps[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train models on question shards with verl")
     train.set_defaults(extra="train")  # what a missing library is installed with
     steps = train.add_subparsers(title="steps", metavar="STEP", required=True)
-    for name in METHODS:
-        _add_method(steps, name)
+    for method in METHODS:
+        _add_method(steps, method)
     _add_merge(steps)
     _add_evaluate(steps)
     _add_ablation(steps)
@@ -32,11 +33,11 @@ def add_commands(commands: Steps[argparse.ArgumentParser]) -> None:
     _add_rows(steps)
 
 
-def _add_method(steps: Steps[argparse.ArgumentParser], name: str) -> None:
+def _add_method(steps: Steps[argparse.ArgumentParser], method: Method) -> None:
     step = steps.add_parser(
-        name,
-        help=HELP[name],
-        description=f"{HELP[name].capitalize()}. Further arguments are hydra's: trainer.total_epochs=2 and the like. "
+        method.replace("_", "-"),
+        help=HELP[method],
+        description=f"{HELP[method].capitalize()}. Further arguments are hydra's: trainer.total_epochs=2 and the like. "
         "The same command goes on with a run that was stopped.",
     )
     step.add_argument("--recipe", required=True, help="3b, 7b, tiny, …: see verl_recipes/config")
@@ -47,7 +48,7 @@ def _add_method(steps: Steps[argparse.ArgumentParser], name: str) -> None:
     step.add_argument(
         "--dry-run", action="store_true", help="write rows, check everything, print configuration and command"
     )
-    step.set_defaults(run=_run_method, method=METHODS[name], passes_on=True)
+    step.set_defaults(run=_run_method, method=method, passes_on=True)
 
 
 def _run_method(args: argparse.Namespace) -> int:
@@ -66,10 +67,9 @@ def _order(args: argparse.Namespace) -> TrainingOrder:
 
     if args.attempts < 1:
         raise ValueError(f"--attempts must be 1 or more, got {args.attempts}")
-    if flags := [part for part in args.passed_on if part.startswith("-") or "=" not in part.lstrip("~")]:
-        wrong = [part for part in flags if not part.startswith("~")]
-        if wrong:
-            raise ValueError(f"{wrong[0]} is neither an option nor an override of the form key=value")
+    for part in args.passed_on:
+        if part.startswith("-") or not ("=" in part or part.startswith("~")):  # ~key takes a key away
+            raise ValueError(f"{part} is neither an option nor an override of the form key=value")
     return TrainingOrder(args.method, args.recipe, args.data, args.out, args.model, tuple(args.passed_on))
 
 

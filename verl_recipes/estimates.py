@@ -181,13 +181,19 @@ def disk(config: DictConfig, method: str, size: ModelSize, steps: int) -> Disk:
 
 def _kept(config: DictConfig, method: str, steps: int) -> int:
     """Checkpoints that lie there at once: of one that is replaced, both for a moment."""
-    most = config.trainer.get("max_actor_ckpt_to_keep" if method == "grpo" else "max_ckpt_to_keep")
+    most = most_kept(config)
     each = config.trainer.save_freq
     if not isinstance(each, int):  # SFT's after_each_epoch
         saves = config.trainer.total_epochs
     else:
         saves = -(-steps // each) if each > 0 else int(method != "grpo")  # SFT saves its last step in any case
     return int(min(saves, max(most, 2)) if most else saves)
+
+
+def most_kept(config: DictConfig) -> int | None:
+    """Checkpoints a run is to keep, by PPO's key or SFT's; none for all."""
+    most: int | None = config.trainer.get("max_actor_ckpt_to_keep") or config.trainer.get("max_ckpt_to_keep")
+    return most
 
 
 def existing_bytes(folder: Path) -> int:

@@ -27,11 +27,13 @@ def evaluate_model(
     *,
     blank: bool = False,
     max_new_tokens: int | None = None,
+    reuse: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate a checkpoint by each task; return the content of OUT/TASK/scores.json by task.
 
     Args:
         blank: show plain grey in place of every medium: what is scored then was not seen.
+        reuse: take scores that are at OUT already; only where the model there cannot have changed since.
 
     Raises:
         EvaluationFailed: a task could not be run to its end.
@@ -44,7 +46,7 @@ def evaluate_model(
         command += ["--model_args", f"pretrained={model}" + ",blank=True" * blank, "--verbosity", "WARNING"]
         if max_new_tokens:
             command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
-        if not (target / SCORES).is_file():
+        if not (reuse and (target / SCORES).is_file()):
             _run(command)
         scores[task] = json.loads((target / SCORES).read_text(encoding="utf-8"))
     return scores

@@ -29,9 +29,10 @@ from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
 from lmms_eval_shotbench.media import BrokenMedium, open_still
 from lmms_eval_shotbench.models.qwen_inputs import PatchRule
 from lmms_eval_shotbench.models.scaling import scaled_frames, scaled_still
+from verl_recipes.training_rows import MARKS
 
 MERGE = 2  # patches a side of a token in all Qwen-VL models; verl hands readers the size of a patch only
-MARKS = {"<image>": "image", "<video>": "video"}
+KINDS = {mark: mark.strip("<>") for mark in MARKS.values()}  # as a part of a chat names them
 
 
 class Frames(NamedTuple):
@@ -120,14 +121,14 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
         columns = {"image": self.image_key, "video": self.video_key}
         media = {kind: iter(_listed(example.get(column))) for kind, column in columns.items()}
         for message in messages:
-            segments = re.split(f"({'|'.join(MARKS)})", message["content"])
+            segments = re.split(f"({'|'.join(KINDS)})", message["content"])
             message["content"] = [self._part(segment, media) for segment in segments if segment]
         if any(next(left, None) is not None for left in media.values()):
             raise ValueError("a row has more media than marks <image> and <video>; write the rows anew")
         return messages
 
     def _part(self, segment: str, media: dict[str, Iterator[dict[str, Any]]]) -> dict[str, Any]:
-        kind = MARKS.get(segment)
+        kind = KINDS.get(segment)
         if kind is None:
             return {"type": "text", "text": segment}
         medium = next(media[kind], None)

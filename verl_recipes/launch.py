@@ -54,10 +54,9 @@ def prepare(order: TrainingOrder) -> Prepared:
     """
     from verl_recipes import preflight, recipes
 
-    recipes.check_verl()
-    recipes.config_name(order.method, order.recipe)  # a wrong name is told before rows are written
+    recipe = recipes.compose(order.method, order.recipe, order.overrides)  # what is wrong there is told before all else
     folder = RunFolder(order.out)
-    overrides = [*_own_overrides(order, folder), *order.overrides]
+    overrides = [*_own_overrides(order, folder, recipe), *order.overrides]
     config = recipes.compose(order.method, order.recipe, overrides)
     local = Path(order.data).expanduser()
     report = preflight.check(config, order.method, shards=str(local) if local.is_dir() else None)
@@ -106,7 +105,11 @@ def train(order: TrainingOrder, attempts: int = 1) -> None:
 def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
     from omegaconf import OmegaConf
 
+    from verl_recipes import estimates
+
     step = checkpoints.settle(folder.checkpoints)
+    if keep := estimates.most_kept(prepared.config):
+        checkpoints.prune(folder.checkpoints, keep)
     say(f"going on from step {step}" if step else "training from the start")
     attempt = folder.next_attempt()
     metrics, log = folder.metrics(attempt).absolute(), folder.log(attempt)
@@ -139,7 +142,7 @@ def _end_with_us() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _own_overrides(order: TrainingOrder, folder: RunFolder) -> list[str]:
+def _own_overrides(order: TrainingOrder, folder: RunFolder, recipe: DictConfig) -> list[str]:
     """What this run adds to its recipe."""
     model = model_of(order)
     train_rows, validation_rows = _rows(order, folder)
@@ -149,25 +152,20 @@ def _own_overrides(order: TrainingOrder, folder: RunFolder) -> list[str]:
         f"trainer.experiment_name={folder.path.absolute().name}",
     ]
     path = "actor_rollout_ref.model.path" if order.method == "grpo" else "model.path"
-    joined = ["ray=cpu_joined"] if os.environ.get("RAY_ADDRESS") and _on_cpu(order) else []
+    brings_its_own_ray = recipe.trainer.device == "cpu"
+    joined = ["ray=cpu_joined"] if os.environ.get("RAY_ADDRESS") and brings_its_own_ray else []
     return [*files, *names, f"{path}={model}", *joined]
-
-
-def _on_cpu(order: TrainingOrder) -> bool:
-    """Whether a recipe brings a Ray of its own, which a run on a cluster does without."""
-    from verl_recipes import recipes
-
-    return bool(recipes.compose(order.method, order.recipe, order.overrides).trainer.device == "cpu")
 
 
 def model_of(order: TrainingOrder) -> str:
     """The model to train: as ordered (of a run, what it trained), or the recipe's own."""
     from verl_recipes import recipes
+    from verl_recipes.checks.model_folder import model_settings
     from verl_recipes.merge import merge_run
 
     if order.model is None:
         config = recipes.compose(order.method, order.recipe, order.overrides)
-        return str((config.actor_rollout_ref if order.method == "grpo" else config).model.path or TINY_BASE)
+        return str(model_settings(config, order.method).path or TINY_BASE)
     path = Path(order.model).expanduser()
     if is_run(path):
         return str(merge_run(path).absolute())

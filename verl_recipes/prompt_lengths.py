@@ -21,7 +21,8 @@ from lmms_eval_shotbench.clips import sampled_frames
 from lmms_eval_shotbench.media import BrokenMedium
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.checks.media_files import Shape
-from verl_recipes.checks.training_files import MARKS, Medium, TrainingRow
+from verl_recipes.checks.training_files import Medium, TrainingRow
+from verl_recipes.training_rows import MARKS
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.models.qwen_inputs import PatchRule

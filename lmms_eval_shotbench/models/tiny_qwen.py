@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def make_tiny_qwen(folder: Path, seed: int = SEED) -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
-        processor = _processor()
+        processor = processor_of(byte_tokenizer(_training_text(), 512), MIN_PIXELS, MAX_PIXELS)
         processor.save_pretrained(draft)
         _model(processor.tokenizer, seed).save_pretrained(draft)
         folder.mkdir(exist_ok=True)
@@ -62,27 +62,30 @@ def _training_text() -> Iterator[str]:
         yield from (term.name for term in dimension.terms)
 
 
-def _tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+def byte_tokenizer(texts: Iterable[str], size: int, whole: Sequence[str] = ()) -> Any:
+    """A tokenizer of bytes and their merges, learned from texts; each of `whole` is one token."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import Qwen2TokenizerFast
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(_training_text(), trainers.BpeTrainer(vocab_size=512, initial_alphabet=alphabet))
+    raw.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet))
     tokenizer = Qwen2TokenizerFast(tokenizer_object=raw, eos_token=END, pad_token=PAD)
     tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL_TOKENS})
+    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in whole])
     tokenizer.padding_side = "left"
     return tokenizer
 
 
-def _processor() -> Any:
+def processor_of(tokenizer: Any, min_pixels: int, max_pixels: int) -> Any:
+    """A processor that shows stills and frames within these limits."""
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
     size = {
-        "min_pixels": MIN_PIXELS,
-        "max_pixels": MAX_PIXELS,
+        "min_pixels": min_pixels,
+        "max_pixels": max_pixels,
         "patch_size": PATCH,
         "merge_size": MERGE,
         "temporal_patch_size": FRAMES_A_PATCH,
@@ -90,7 +93,7 @@ def _processor() -> Any:
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(**size),
         video_processor=Qwen2VLVideoProcessor(**size),
-        tokenizer=_tokenizer(),
+        tokenizer=tokenizer,
         chat_template=CHAT_TEMPLATE,
     )
 

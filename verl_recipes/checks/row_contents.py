@@ -16,7 +16,8 @@ from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.shards import DatasetNotFound, ShardFolder, locate_shards
 from lmms_eval_shotbench.vocabulary import UnknownDimension, dimension_named
 from verl_recipes.checks.problem import Problem
-from verl_recipes.checks.training_files import MARKS, WRITE_ROWS, TrainingRow
+from verl_recipes.checks.training_files import WRITE_ROWS, TrainingRow
+from verl_recipes.training_rows import MARKS
 
 Items = Mapping[str, QAItem]  # by place of the row
 ROLES = ("system", "user", "assistant")

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.checks.problem import Problem
+from verl_recipes.training_rows import MARKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 Part = Literal["train", "val"]
-MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}
 WRITE_ROWS = "Write the rows with shotbench train rows"
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.models.tiny_qwen import (
-    CHAT_TEMPLATE,
     END,
     FRAMES_A_PATCH,
     IMAGE,
@@ -30,9 +29,11 @@ from lmms_eval_shotbench.models.tiny_qwen import (
     VIDEO,
     VISION_END,
     VISION_START,
+    byte_tokenizer,
+    processor_of,
 )
 from lmms_eval_shotbench.plain_reasoning import opening
-from lmms_eval_shotbench.prompts import PROMPT_STYLES
+from lmms_eval_shotbench.prompts import CLOSING, PROMPT_STYLES
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 # sqrt(7840 * 9/16) lies in 56..84 and sqrt(7840 * 16/9) in 112..140, so smart_resize comes to 112 x 56 for all 16:9.
@@ -44,28 +45,13 @@ MROPE_SECTION = (1, 4, 11)  # rotary pairs of a head for time, row and column
 TEXT_SPREAD, VISION_SPREAD = 0.08, 0.04  # standard deviation of first weights; usual is 0.02
 TOKENS_PER_SECOND = 2  # as in the released checkpoints
 LETTERS = "ABCD"
-CLOSING = "Please select the most likely answer from the options above."  # of the user's text, in `prompts.py`
 BYTE_TOKENS = 640  # bytes and merges of them, for any other text
 MAX_POSITIONS = 4096
 
 
 def make_processor() -> Any:
     """Tokenizer, and limits of what is shown."""
-    from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
-
-    limits = {
-        "min_pixels": MIN_PIXELS,
-        "max_pixels": MAX_PIXELS,
-        "patch_size": PATCH,
-        "merge_size": MERGE,
-        "temporal_patch_size": FRAMES_A_PATCH,
-    }
-    return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**limits),
-        video_processor=Qwen2VLVideoProcessor(**limits),
-        tokenizer=_tokenizer(),
-        chat_template=CHAT_TEMPLATE,
-    )
+    return processor_of(byte_tokenizer(_texts(), BYTE_TOKENS, _whole_tokens()), MIN_PIXELS, MAX_PIXELS)
 
 
 def make_model(tokenizer: Any, seed: int) -> Any:
@@ -88,22 +74,6 @@ def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(folder)
     deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
-
-
-def _tokenizer() -> Any:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import Qwen2TokenizerFast
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(_texts(), trainers.BpeTrainer(vocab_size=BYTE_TOKENS, initial_alphabet=alphabet))
-    tokenizer = Qwen2TokenizerFast(tokenizer_object=raw, eos_token=END, pad_token=PAD)
-    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL_TOKENS})
-    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in _whole_tokens()])
-    tokenizer.padding_side = "left"
-    return tokenizer
 
 
 def _texts() -> Iterator[str]:
