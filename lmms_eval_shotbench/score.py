@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from lmms_eval_shotbench.strict_reading import has_response
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 SCHEMA = 1  # of scores.json; raised when a field changes its meaning
+SCORES_FILES: dict[Protocol, str] = {"strict": "scores.json", "official": "scores.official.json"}  # in a run's folder
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ def scores_json(scored: ScoredRun) -> dict[str, Any]:
                 "index": entry.item.source_index,
                 "item_id": entry.item.item_id,
                 "dimension": entry.item.dimension,
+                "medium": entry.item.medium,
+                "asked": fingerprint(entry.item),
+                "answer": entry.item.answer,
                 "letter": entry.grade.letter,
                 "correct": entry.grade.correct,
                 "how": entry.grade.how,
@@ -86,6 +91,12 @@ def scores_json(scored: ScoredRun) -> dict[str, Any]:
             for entry in scored.graded
         ],
     }
+
+
+def fingerprint(item: QAItem) -> str:
+    """16 hex digits of what was asked: two runs that agree in it were asked the same and graded by the same answer."""
+    asked = json.dumps([item.dimension, item.question, item.options, item.answer])
+    return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 def scores_csv(scored: ScoredRun) -> str:

@@ -1,0 +1,117 @@
+"""Runs as they are stored: which items were asked, and what was answered to each.
+
+Two forms are read: the scores of a run (the folder that `shotbench eval` writes, or one file of `shotbench score
+--format json`), and a pair of questions and responses, which is graded now. What is done with runs is elsewhere:
+`compare.py` sets two beside each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.grading import PROTOCOLS, Protocol
+from lmms_eval_shotbench.responses import match_responses, read_responses
+from lmms_eval_shotbench.score import SCORES_FILES, score_responses, scores_json
+from lmms_eval_shotbench.shards import read_questions
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredItem:
+    """One question of a run with the letter answered to it; the fields are those of `items[]` in docs/scores.md."""
+
+    index: int
+    item_id: str
+    dimension: str  # slug
+    medium: str
+    answer: str
+    letter: str | None  # None: undecided
+    correct: bool
+    asked: str  # fingerprint of the question
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run under one protocol. `how` is `run` of docs/scores.md, empty where only responses were kept."""
+
+    name: str
+    protocol: Protocol
+    items: Sequence[AnsweredItem]
+    how: Mapping[str, Any] = field(default_factory=dict)
+    unanswered: Sequence[int] = ()  # indices of items without any response: they count as wrong
+
+    @property
+    def by_index(self) -> dict[int, AnsweredItem]:
+        """The items by their index, in which two runs of the same questions agree."""
+        return {item.index: item for item in self.items}
+
+
+class BadRun(ValueError):
+    """A stored run that cannot be used; the message says where, and what to do."""
+
+
+def is_run(path: Path) -> bool:
+    """Whether `path` is what `read_run` reads: a folder with scores, or a `.json` file."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in SCORES_FILES.values())
+    return path.suffix == ".json"
+
+
+def read_run(path: Path, protocol: Protocol = "strict") -> StoredRun:
+    """Read the scores of a run's folder, or of one file of scores.
+
+    Raises:
+        BadRun: there are no such scores, they are broken, of another protocol or of a version that kept less.
+    """
+    file = path / SCORES_FILES[protocol] if path.is_dir() else path
+    scores = _load(file)
+    if scores["protocol"] != protocol:
+        raise BadRun(f"{file}: graded by the protocol {scores['protocol']}, not {protocol}; say --protocol")
+    return _run(str(path), scores, file)
+
+
+def score_pair(questions: str | Path, responses: Path, protocol: Protocol = "strict", split: str = "test") -> StoredRun:
+    """Grade stored responses, given as `shotbench score` takes them. A question without a row there was not asked.
+
+    Raises:
+        DatasetNotFound, BadRow: the questions cannot be read.
+        BadResponses: the responses cannot be read, or answer other questions.
+    """
+    said = read_responses(responses)
+    items = read_questions(questions, split)
+    match_responses(items, said, responses)
+    asked = [item for item in items if item.source_index in said]
+    scored = score_responses(asked, [said[item.source_index] for item in asked], protocol)
+    return _run(str(responses), scores_json(scored), responses)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        scores = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadRun(f"{file}: no such file; `shotbench eval` writes it when it is done") from None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise BadRun(f"{file}: no JSON ({error}); responses are given as two, QUESTIONS RESPONSES") from None
+    if not isinstance(scores, dict) or scores.get("protocol") not in PROTOCOLS or not scores.get("items"):
+        raise BadRun(f"{file}: no scores as `shotbench eval` or `shotbench score --format json` write them")
+    return scores
+
+
+def _run(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
+    items = [_item(row, scores["protocol"], file) for row in scores["items"]]
+    if len({item.index for item in items}) < len(items):
+        raise BadRun(f"{file}: an index stands there twice; its questions must be told apart by index")
+    return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, tuple(scores.get("unanswered", ())))
+
+
+def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredItem:
+    missing = [name for name in AnsweredItem.__dataclass_fields__ if name not in row]
+    if missing:
+        raise BadRun(
+            f"{file}: its items have no {', '.join(missing)}: written by an earlier version. Score it again: shotbench "
+            f"score QUESTIONS {file.parent / 'samples.jsonl'} --protocol {protocol} --format json --out {file}"
+        )
+    return AnsweredItem(**{name: row[name] for name in AnsweredItem.__dataclass_fields__})
