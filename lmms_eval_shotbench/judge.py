@@ -81,6 +81,12 @@ class JudgeReport:
     failed: int  # no proper reply, or not asked because the endpoint is down
     first_error: str  # of the first failed item
 
+    def __str__(self) -> str:
+        return (
+            f"judge named {len(self.letters)} letters ({self.from_cache} verdicts from the cache), "
+            f"left {self.undecided} undecided, failed on {self.failed} {self.first_error}"
+        ).rstrip()
+
 
 class _Task(NamedTuple):
     item: QAItem
@@ -113,7 +119,12 @@ def judge_undecided(judge: Judge, items: Sequence[QAItem], responses: Sequence[s
     """
     if len({item.source_index for item in items}) < len(items):
         raise ValueError("two items share a source_index; letters are given by index, so each must stand once")
-    tasks = [_task(judge, *pair) for pair in zip(items, responses, strict=True) if needs_judge(*pair)]
+    return judge_texts(judge, [pair for pair in zip(items, responses, strict=True) if needs_judge(*pair)])
+
+
+def judge_texts(judge: Judge, texts: Sequence[tuple[QAItem, str]]) -> JudgeReport:
+    """Have every text judged: which of its item's options it means. Raises `ValueError` as `judge_undecided` does."""
+    tasks = [_task(judge, *pair) for pair in texts]
     with _open_cache(judge.cache) as cache:
         known = _known(tasks, cache)
         unknown = {task.key: task for task in tasks if task.key not in known}

@@ -53,6 +53,20 @@ def read_strict(item: QAItem, response: str) -> Reading:
     return Reading(reading.letter, f"free text: {reading.how}")
 
 
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"”’')\]]{0,3}\s+|\n")
+
+
+def read_conclusion(item: QAItem, thought: str) -> Reading:
+    """Read the letter a thought comes to: its last declaration, a line that is an answer, else its last sentence.
+
+    Options are weighed all through a thought, so one that is only named before the end is no conclusion.
+    """
+    if said := _last_declaration(item, thought) or _answer_lines(item, thought):
+        return said
+    reading = _only_mention(item, _SENTENCE_ENDS.split(thought.strip())[-1])
+    return Reading(reading.letter, f"last sentence: {reading.how}")
+
+
 def _outside_thought(response: str) -> tuple[str, list[str]]:
     """Split off the thought: return the text outside it and the answer blocks found there.
 

@@ -24,6 +24,8 @@ STANDARD_LIBRARY_ONLY = (
     "grading",
     "metrics",
     "option_prior",
+    "refinement",
+    "refineshot",
 )
 # A module may import those to its left, and itself nothing to its right.
 ORDER = [
