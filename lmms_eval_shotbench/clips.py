@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from lmms_eval_shotbench.media import MAX_PICTURE_PIXELS, BrokenMedium, cache_folder, clip_path
+from lmms_eval_shotbench.vocabulary import View
 
 if TYPE_CHECKING:
     import numpy
@@ -198,22 +199,24 @@ def _count_frames(container: Any, stream: Any) -> tuple[Any, int]:
     return first, sum(None in (first.pts, time) or time >= first.pts for time in times)
 
 
-def protocol_clip_path(encoded: bytes, sha256: str = "", fps: float = CLIP_FPS) -> Path:
+def protocol_clip_path(encoded: bytes, sha256: str = "", fps: float = CLIP_FPS, view: View = View.AS_FILMED) -> Path:
     """Return a copy of a clip at the protocol's frame rate and size, for models that cannot be told either.
 
-    The frames are those qwen_vl_utils picks at this rate, scaled to fit and encoded anew at high quality.
+    The frames are those qwen_vl_utils picks at this rate, scaled to fit and encoded anew at high quality; a view that
+    is not as filmed is put into the copy.
     """
     source = clip_path(encoded, sha256)
-    path = cache_folder("clips") / f"{source.stem}-{fps:g}fps.mp4"
+    suffix = "" if view is View.AS_FILMED else f"-{view}"
+    path = cache_folder("clips") / f"{source.stem}-{fps:g}fps{suffix}.mp4"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            _encode_at(source, draft, fps)
+            _encode_at(source, draft, fps, view)
             os.replace(draft, path)
     return path
 
 
-def _encode_at(source: Path, target: Path, fps: float) -> None:
+def _encode_at(source: Path, target: Path, fps: float, view: View) -> None:
     import av
 
     with Clip(source) as clip, av.open(str(target), "w") as container:
@@ -221,7 +224,19 @@ def _encode_at(source: Path, target: Path, fps: float) -> None:
         stream: Any = container.add_stream("libx264", rate=round(fps), options={"crf": "10"})
         stream.width, stream.height = (max(2, int(side * scale) // 2 * 2) for side in (clip.width, clip.height))
         stream.pix_fmt = "yuv420p"
-        for batch in clip.read(clip.sampled(fps)):
-            for picture in batch:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        pictures: Iterable[Any] = _scaled_pictures(clip, fps, stream, mirrored=view is View.MIRRORED)
+        for picture in reversed(list(pictures)) if view is View.REVERSED else pictures:
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
+
+
+def _scaled_pictures(clip: Clip, fps: float, stream: Any, mirrored: bool) -> Iterator[Any]:
+    """The frames a model sees, small enough to be kept, as PyAV's."""
+    import av
+
+    for batch in clip.read(clip.sampled(fps)):
+        for picture in batch[:, :, ::-1] if mirrored else batch:
+            frame = av.VideoFrame.from_ndarray(picture.copy() if mirrored else picture, format="rgb24")
+            frame = frame.reformat(stream.width, stream.height, stream.pix_fmt)
+            frame.pts = None
+            yield frame

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from lmms_eval_shotbench.backends import clip_settings, find_model_class, token_arguments
 from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
+from lmms_eval_shotbench.variants import VARIANTS
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
 
 OUR_SETTINGS = {"tasks", "model", "model_args", "force_simple", "limit", "offset", "output_path", "log_samples"}
@@ -31,16 +32,34 @@ class Task(NamedTuple):
 
     style: PromptStyle
     dimension: Dimension
+    variant: str = ""  # name of the variant, empty for the questions as they are
+
+    @property
+    def group(self) -> str:
+        """The group of tasks it belongs to."""
+        return group_name(self.style, self.variant)
 
     @property
     def name(self) -> str:
         """Its name in lmms-eval."""
-        return f"{group_name(self.style)}_{self.dimension.slug}"
+        return f"{self.group}_{self.dimension.slug}"
 
 
-def group_name(style: PromptStyle) -> str:
-    """The task of all dimensions in one prompt style."""
-    return "shotbench" if style is DIRECT else f"shotbench_{style.name}"
+def group_name(style: PromptStyle, variant: str = "") -> str:
+    """The task of all dimensions in one prompt style, of the questions as they are or of a variant."""
+    base = {"": "shotbench", "refined": "refineshot"}.get(variant, f"shotbench_{variant}")
+    return base if style is DIRECT else f"{base}_{style.name}"
+
+
+def all_tasks() -> list[Task]:
+    """Every leaf task there is."""
+    plain = [Task(style, dimension) for style in PROMPT_STYLES for dimension in DIMENSIONS]
+    return plain + [
+        Task(style, dimension, variant.name)
+        for variant in VARIANTS
+        for style in PROMPT_STYLES
+        for dimension in variant.dimensions
+    ]
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,7 @@ class EvalRequest:
     model_args: str = ""
     split: str = "test"
     force_simple: bool = False
+    refined: Path | None = None  # RefineShot's published questions, for the tasks refineshot…
     limited: bool = False  # --limit or --offset: not every question is asked
     passed_on: Sequence[str] = ()
 
@@ -92,13 +112,15 @@ def check_config(path: Path) -> Path:
 
 def resolve_tasks(names: str, present: set[str]) -> tuple[list[Task], list[str]]:
     """Split a --tasks text into our leaf tasks and names of others; a group leaves out what the data do not ask."""
-    known = [Task(style, dimension) for style in PROMPT_STYLES for dimension in DIMENSIONS]
+    known = all_tasks()
     ours: dict[str, Task] = {}
     others = []
     for name in filter(None, (part.strip() for part in names.split(","))):
-        group = [task for task in known if group_name(task.style) == name and task.dimension.slug in present]
+        group = [task for task in known if task.group == name and task.dimension.slug in present]
         leaves = [task for task in known if fnmatch.fnmatch(task.name, name)]
         if not group and not leaves:
+            if any(task.group == name for task in known):
+                raise EvaluationError(f"{name}: these data have no such questions, only {', '.join(sorted(present))}")
             others.append(name)
         absent = [task.name for task in leaves if task.dimension.slug not in present]
         if absent and "*" not in name:
@@ -106,8 +128,10 @@ def resolve_tasks(names: str, present: set[str]) -> tuple[list[Task], list[str]]
                 f"{', '.join(absent)}: these data have no such questions, only {', '.join(sorted(present))}"
             )
         ours |= {task.name: task for task in group + leaves if task.name not in absent}
-    if len({task.style for task in ours.values()}) > 1:
-        raise EvaluationError("one prompt style a run, so that scores do not mix; run each style with its own --out")
+    if len({task.group for task in ours.values()}) > 1:
+        raise EvaluationError(
+            "one prompt style and one variant a run, so that scores do not mix; run each with its own --out"
+        )
     return list(ours.values()), others
 
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.eval_plan import CLIPS, EvalRequest, EvaluationError, Pass, Task, plan_passes, resolve_tasks
 from lmms_eval_shotbench.harness import (
     HarnessOutcome,
@@ -28,16 +25,15 @@ from lmms_eval_shotbench.harness import (
     time_position_warning,
 )
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.run_record import how_it_was_run
 from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_table
 from lmms_eval_shotbench.shards import (
     DATA_VARIABLE,
-    MANIFEST,
     SPLIT_VARIABLE,
-    file_sha256,
     locate_questions,
     read_questions,
 )
-from lmms_eval_shotbench.task_functions import RESAMPLE_VARIABLE, RESPONSES_VARIABLE
+from lmms_eval_shotbench.task_functions import REFINED_VARIABLE, RESAMPLE_VARIABLE, RESPONSES_VARIABLE, variant_in_use
 from lmms_eval_shotbench.whole_file import write_whole
 
 SAMPLES = "samples.jsonl"
@@ -73,6 +69,15 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
     if not ours:
         raise EvaluationError(f"no ShotBench task in --tasks {request.tasks}; ask lmms-eval itself for others alone")
+    told = {REFINED_VARIABLE: str(request.refined or os.environ.get(REFINED_VARIABLE) or "")}
+    with patch.dict(os.environ, told):
+        return _evaluate(request, data, items, ours, others)
+
+
+def _evaluate(
+    request: EvalRequest, data: Path, originals: Sequence[QAItem], ours: Sequence[Task], others: Sequence[str]
+) -> Evaluation:
+    items, left_out = _questions(ours, originals)
     passes = plan_passes(request, ours, others)
     _set_aside_earlier_run(request.out)
     evaluation = Evaluation(warnings=_warnings(request, passes))
@@ -89,9 +94,22 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
             asked = [item for item in asked if item.source_index in responses]
         _write_samples(request.out / SAMPLES, asked, responses)
         if not evaluation.errors:
-            run = _how_it_was_run(request, data, passes, ours) | {"warnings": evaluation.warnings}
+            run = how_it_was_run(request, data, passes, ours, left_out) | {"warnings": evaluation.warnings}
             _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
+
+
+def _questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:
+    """The questions these tasks ask, and those their variant leaves out."""
+    name = ours[0].variant
+    if not name:
+        return list(originals), []
+    variant = variant_in_use(name)
+    items = variant.of(originals)
+    present = {item.dimension for item in items}
+    if empty := [task.name for task in ours if task.dimension.slug not in present]:
+        raise EvaluationError(f"{', '.join(empty)}: no question of these data can be asked that way")
+    return items, variant.left_out(originals)
 
 
 def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool) -> HarnessOutcome:
@@ -158,42 +176,10 @@ def evaluation_table(evaluation: Evaluation) -> str:
     )
 
 
-def _how_it_was_run(request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task]) -> dict[str, Any]:
-    return {
-        "model": request.model,
-        "tasks": request.tasks,
-        "prompt_style": ours[0].style.name,
-        "passes": {
-            one.name: {"tasks": one.tasks, "model_args": one.model_args, "clips_resampled": one.resample_clips}
-            for one in passes
-        },
-        "data": request.data,
-        "split": request.split,
-        "data_sha256": data_sha256(data),
-        "passed_on": list(request.passed_on),
-        "versions": _versions(),
-    }
-
-
-def data_sha256(data: Path) -> str:
-    """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
-    return file_sha256(data if data.is_file() else data / MANIFEST)
-
-
 def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:
     warning = time_position_warning(request.model)
     clips_at_wrong_times = [warning] if warning and any(one.name == CLIPS for one in passes) else []
     return clips_at_wrong_times + [text for one in passes for text in one.warnings]
-
-
-def _versions() -> dict[str, str]:
-    versions = {"lmms-eval-shotbench": __version__, "python": sys.version.split()[0]}
-    for name in ("lmms-eval", "transformers", "torch", "qwen-vl-utils", "decord"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _set_aside_earlier_run(out: Path) -> None:

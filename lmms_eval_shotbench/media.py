@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmms_eval_shotbench.vocabulary import View
 from lmms_eval_shotbench.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -27,12 +28,21 @@ class BrokenMedium(ValueError):
     """A still or clip that cannot be shown to a model."""
 
 
-def open_still(encoded: bytes) -> Image:
+def open_still(encoded: bytes, view: View = View.AS_FILMED) -> Image:
     """Decode a still to RGB, at its own size; what is transparent becomes white, as in qwen_vl_utils.
+
+    A still has no end to be shown from: of the views it knows the mirrored one only.
 
     Raises:
         BrokenMedium: no picture, cut off, or larger than 100 megapixels.
     """
+    from PIL import ImageOps
+
+    picture = _rgb_still(encoded)
+    return ImageOps.mirror(picture) if view is View.MIRRORED else picture
+
+
+def _rgb_still(encoded: bytes) -> Image:
     from PIL import Image
 
     with _opened_still(encoded) as picture:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmms_eval_shotbench.qa_item import COLUMNS, BadRow, QAItem
-from lmms_eval_shotbench.vocabulary import MediaKind
+from lmms_eval_shotbench.vocabulary import MediaKind, View
 
 if TYPE_CHECKING:
     import datasets
@@ -155,16 +155,22 @@ def questions_parquet(tsv: Path, folder: Path) -> Path:
 
 
 class StoredMedium(NamedTuple):
-    """A medium as it is stored: what it is, which bytes they are, and how to read them when they are needed."""
+    """A medium as it is stored: what it is, which bytes they are, how to read them when needed, how to show them."""
 
     kind: MediaKind
     sha256: str
     read: Callable[[], bytes]
+    view: View = View.AS_FILMED
 
     @classmethod
-    def of(cls, kind: MediaKind, sha256: str, read: Callable[[], bytes]) -> StoredMedium:
+    def of(cls, kind: MediaKind, sha256: str, read: Callable[[], bytes], view: View = View.AS_FILMED) -> StoredMedium:
         """A medium of the shards; where they name no checksum it is computed."""
-        return cls(kind, sha256 or hashlib.sha256(read()).hexdigest(), read)
+        return cls(kind, sha256 or hashlib.sha256(read()).hexdigest(), read, view)
+
+    @property
+    def key(self) -> str:
+        """What a model is shown: the bytes, and how."""
+        return self.sha256 if self.view is View.AS_FILMED else f"{self.sha256} {self.view}"
 
 
 class _Place(NamedTuple):

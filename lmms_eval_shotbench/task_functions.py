@@ -4,7 +4,8 @@ A document is a shard's row without media. It stays small through the harness's 
 when a model asks for it, once.
 
 The YAMLs also name two things computed on access: `DATASET_KWARGS` (so that the dataset's place is looked up when a
-task is built, before the harness's five-fold retry) and `keep_<dimension>` (the filter of each task).
+task is built, before the harness's five-fold retry) and `<variant>_<dimension>` (the questions of each task, "keep" for
+those as they are).
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ from lmms_eval_shotbench.shards import (
     read_questions,
     split_in_use,
 )
-from lmms_eval_shotbench.vocabulary import MediaKind, dimension_named
+from lmms_eval_shotbench.variants import (
+    VARIANTS,
+    Variant,
+    original_id,
+    published_refinement,
+    variant_named,
+    variant_named_in,
+)
+from lmms_eval_shotbench.vocabulary import MediaKind, View, dimension_named
 
 if TYPE_CHECKING:
     import datasets
@@ -39,6 +48,9 @@ if TYPE_CHECKING:
 Doc = Mapping[str, Any]
 RESAMPLE_VARIABLE = "SHOTBENCH_RESAMPLE_CLIPS"  # set by `shotbench eval` for models that cannot be told a frame rate
 RESPONSES_VARIABLE = "SHOTBENCH_RESPONSES"  # set by it to a folder where a model may keep responses as they come
+REFINED_VARIABLE = "SHOTBENCH_REFINED"  # RefineShot's published test.tsv; without it its questions are rebuilt
+ALL_ROTATIONS = "shotbench_all_rotations"
+KEEP = "keep"  # the questions as they are
 _undecoded: ContextVar[bool] = ContextVar("undecoded", default=False)
 
 
@@ -46,8 +58,9 @@ def __getattr__(name: str) -> Any:
     """Names the YAMLs use that depend on the environment or on the vocabulary."""
     if name == "DATASET_KWARGS":
         return _dataset_kwargs(dataset_in_use(), split_in_use())
-    if name.startswith("keep_"):
-        return _keeper(name.removeprefix("keep_"))
+    variant, _, slug = name.partition("_")
+    if variant == KEEP or variant in {one.name for one in VARIANTS}:
+        return _questions_of(slug, variant)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -71,14 +84,34 @@ def _question_files(dataset: str, split: str) -> list[str]:
 
 
 @lru_cache
-def _keeper(slug: str) -> Callable[[datasets.Dataset], datasets.Dataset]:
+def _questions_of(slug: str, variant: str) -> Callable[[datasets.Dataset], datasets.Dataset]:
     dimension = dimension_named(slug)
 
     def keep(questions: datasets.Dataset) -> datasets.Dataset:
         rows = [row for row, name in enumerate(questions["dimension"]) if name == dimension.slug]
-        return questions.select(rows)
+        kept = questions.select(rows)
+        return kept if variant == KEEP else _changed(kept, variant_in_use(variant))
 
     return keep
+
+
+def _changed(questions: datasets.Dataset, variant: Variant) -> datasets.Dataset:
+    items = variant.of([QAItem.from_row(row) for row in questions])
+    columns = {name: [item.to_row()[name] for item in items] for name in COLUMNS}
+    return type(questions).from_dict(columns, features=questions.features)
+
+
+def variant_in_use(name: str) -> Variant:
+    """The variant of this name; the refined questions are the published ones where $SHOTBENCH_REFINED names their file.
+
+    Raises:
+        DatasetNotFound, BadRow: that file cannot be read.
+        ValueError: no variant has this name.
+    """
+    file = os.environ.get(REFINED_VARIABLE)
+    if name != "refined" or not file:
+        return variant_named(name)
+    return published_refinement({item.source_index: item for item in read_questions(file)})
 
 
 @contextmanager
@@ -94,14 +127,19 @@ def media_undecoded() -> Iterator[None]:
 def doc_to_visual(doc: Doc) -> list[Any]:
     """The medium: a PIL picture, or the path of a clip."""
     item = QAItem.from_row(doc)
-    read = partial(_shards(dataset_in_use(), split_in_use()).media, item.item_id)
+    variant = variant_named_in(item.item_id)
+    if variant and not variant.shows_media:
+        return []
+    view = variant.view if variant else View.AS_FILMED
+    read = partial(_shards(dataset_in_use(), split_in_use()).media, original_id(item.item_id))
     if _undecoded.get():
-        return [StoredMedium.of(item.media_kind, item.media_sha256, read)]
+        return [StoredMedium.of(item.media_kind, item.media_sha256, read, view)]
     encoded = read()
     if item.media_kind is MediaKind.STILL:
-        return [media.open_still(encoded)]
-    place = clips.protocol_clip_path if os.environ.get(RESAMPLE_VARIABLE) else media.clip_path
-    return [str(place(encoded, item.media_sha256))]
+        return [media.open_still(encoded, view)]
+    if os.environ.get(RESAMPLE_VARIABLE) or view is not View.AS_FILMED:  # the file itself shows it as filmed
+        return [str(clips.protocol_clip_path(encoded, item.media_sha256, view=view))]
+    return [str(media.clip_path(encoded, item.media_sha256))]
 
 
 @lru_cache(maxsize=2)
@@ -133,7 +171,9 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Grade a response under both protocols; the harness hands it over with its thought (`reasoning_tags: none`)."""
     item = QAItem.from_row(doc)
     strict, official = grade(item, results[0]), grade(item, results[0], "official")
-    return {
+    variant = variant_named_in(item.item_id)
+    rotation = {"question": original_id(item.item_id), "score": int(strict.correct)}
+    return ({ALL_ROTATIONS: rotation} if variant and variant.name == "circular" else {}) | {
         "shotbench_accuracy": float(strict.correct),
         "shotbench_macro": float(strict.correct),  # the same numbers; the group averages them over dimensions
         "shotbench_official": float(official.correct),
@@ -153,3 +193,11 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 def mean_score(entries: Sequence[Mapping[str, Any]]) -> float:
     """Mean of `shotbench_score`, whose standard error the harness clusters by medium."""
     return fmean(entry["score"] for entry in entries)
+
+
+def all_rotations(entries: Sequence[Mapping[str, Any]]) -> float:
+    """Share of questions that are right in every rotation of their options."""
+    right: dict[str, bool] = {}
+    for entry in entries:
+        right[entry["question"]] = right.get(entry["question"], True) and bool(entry["score"])
+    return fmean(right.values())

@@ -27,6 +27,14 @@ class MediaKind(StrEnum):
     CLIP = "clip"
 
 
+class View(StrEnum):
+    """How a medium is shown; what is true of the shot changes with it (`OPPOSITES`)."""
+
+    AS_FILMED = "as filmed"
+    MIRRORED = "mirrored"  # left and right exchanged
+    REVERSED = "reversed"  # a clip from its end to its beginning
+
+
 class UnknownTerm(ValueError):
     """A label names something that is no term of its dimension."""
 
@@ -61,6 +69,11 @@ class Label:
     """What an option says: steps in time order, each holding the terms that are true at once."""
 
     steps: tuple[tuple[Term, ...], ...]
+
+    def __str__(self) -> str:
+        """As an option says it, in the vocabulary's own words."""
+        steps = [", ".join(map(str, step)) for step in self.steps]
+        return steps[0] if len(steps) == 1 else f"Firstly {', then '.join(steps)}"
 
     @property
     def terms(self) -> frozenset[Term]:
@@ -118,6 +131,11 @@ class Dimension:
         """Parse an option or annotation of any spelling the release uses; raise `UnknownTerm` naming the part."""
         return _parse(self, text)
 
+    def canonical(self, label: Label) -> Label:
+        """The one form of labels that say the same: terms at once in the order of `terms`, none said twice."""
+        steps = [tuple(term for term in self.terms if term in step) for step in label.steps]
+        return Label(tuple(step for place, step in enumerate(steps) if not place or step != steps[place - 1]))
+
 
 # The release spells its opening word three ways.
 _OPENING = re.compile(r"^\s*(?:firstly|fisrtly|fristly|first)\b,?", re.IGNORECASE)
@@ -129,6 +147,21 @@ _AT_ONCE = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.IGNORECASE)
 def _parse(dimension: Dimension, text: str) -> Label:
     steps = _NEXT_STEP.split(_OPENING.sub("", text.strip().rstrip(".")))
     return Label(tuple(tuple(dimension.term(part) for part in _AT_ONCE.split(step.strip())) for step in steps))
+
+
+def steps_exchanged(text: str) -> str:
+    """A label's steps in the other order, joined as they were.
+
+    >>> steps_exchanged("Firstly Pan left, then Tilt up.")
+    'Firstly Tilt up, then Pan left.'
+    """
+    opening = _OPENING.match(text)
+    start, end = opening.end() if opening else 0, len(text.rstrip(" ."))
+    body = text[start:end]
+    steps, joints = _NEXT_STEP.split(body.strip())[::-1], _NEXT_STEP.findall(body)
+    blanks = body[: len(body) - len(body.lstrip())]
+    joined = "".join(step + joint for step, joint in zip(steps, [*joints, ""], strict=True))
+    return f"{text[:start]}{blanks}{joined}{text[end:]}"
 
 
 def _terms(facet: str, *names: str | tuple[str, ...]) -> tuple[Term, ...]:
@@ -240,3 +273,15 @@ def dimension_named(name: str) -> Dimension:
 def slugs(dimensions: Iterable[Dimension] = DIMENSIONS) -> list[str]:
     """Slugs in the paper's order."""
     return [dimension.slug for dimension in dimensions]
+
+
+_SIDES = {"left": "right"}
+_WAYS = {"push": "pull", "in": "out", "up": "down", "foreground": "background"}
+# What a word of a label becomes when the shot is shown otherwise. Terms without such a word stay true: backwards a
+# static shot is static, an arc an arc, a roll a roll, and of a dolly zoom both halves turn round.
+OPPOSITES: dict[View, dict[str, str]] = {
+    View.MIRRORED: _SIDES | {other: word for word, other in _SIDES.items()},
+    View.REVERSED: _SIDES | _WAYS | {other: word for word, other in (_SIDES | _WAYS).items()},
+}
+# Backwards, people who were followed walk backwards before the camera: whether that is still Tracking nobody says.
+AMBIGUOUS_REVERSED = "subject"  # facet

@@ -24,6 +24,9 @@ STANDARD_LIBRARY_ONLY = (
     "grading",
     "metrics",
     "option_prior",
+    "prior_aware",
+    "letter_balance",
+    "paired",
     "refinement",
     "refineshot",
 )
@@ -33,10 +36,10 @@ ORDER = [
     {"qa_item"},
     {"variants", "refinement"},
     {"prompts", "plain_reasoning", "strict_reading", "grading", "judge_requests", "judge"},
-    {"metrics", "option_prior", "shards", "media", "clips", "responses"},
-    {"prior_aware", "robustness", "refineshot", "audit", "paired"},
-    {"task_functions", "score", "harness", "models", "backends", "stored_runs", "compare", "task_files"},
-    {"eval_plan", "evaluate", "lm_eval_functions", "lm_eval_tasks"},
+    {"metrics", "option_prior", "letter_balance", "shards", "media", "clips", "responses"},
+    {"prior_aware", "robustness", "refineshot", "audit", "audit_report", "paired"},
+    {"task_functions", "score", "harness", "models", "backends", "stored_runs", "compare", "variant_runs"},
+    {"eval_plan", "task_files", "run_record", "evaluate", "lm_eval_functions", "lm_eval_tasks"},
     {"cli", "commands"},
 ]
 

@@ -244,7 +244,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(
 ) -> None:
     out = tmp_path / "run"
     assert run_eval(out, painted, "dummy", "", "shotbench,shotbench_reasoning") == 2
-    assert "one prompt style a run" in capsys.readouterr().err
+    assert "one prompt style and one variant a run" in capsys.readouterr().err
     assert run_eval(out, painted, "dummy", "", "shotbench_lens") == 2
     assert "no ShotBench task in --tasks shotbench_lens" in capsys.readouterr().err
     assert not out.exists()

@@ -19,15 +19,12 @@ from data_pipeline.studio.moves import TERMS  # noqa: E402
 from data_pipeline.studio.rig import eased  # noqa: E402
 from data_pipeline.studio.truth import flow_of  # noqa: E402
 from lmms_eval_shotbench.shards import ShardFolder  # noqa: E402
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind  # noqa: E402
+from lmms_eval_shotbench.variants import opposite  # noqa: E402
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind, View  # noqa: E402
 from tests.camera_recovery import Picture, flow_between, grey_frames, recovered  # noqa: E402
 
 FILMS = 3  # besides that of the embedded set; each term is filmed in one of them
 WIDTH = 160
-TWO_WAYS = {"Push in": "Pull out", "Boom up": "Boom down", "Tilt up": "Tilt down", "Zoom in": "Zoom out"}
-LEFT_RIGHT = {"Pan left": "Pan right", "Move to the left": "Move to the right"}
-REVERSED = {**TWO_WAYS, **LEFT_RIGHT, **{back: forth for forth, back in (TWO_WAYS | LEFT_RIGHT).items()}}
-MIRRORED = LEFT_RIGHT | {right: left for left, right in LEFT_RIGHT.items()}
 SINGLES = [term.name for term in CAMERA_MOVEMENT.terms if term.name in TERMS and not term.name.startswith("Rack")]
 
 
@@ -90,12 +87,12 @@ def test_movements_at_once_and_in_turn_are_recovered_from_the_frames(film: int) 
 @pytest.mark.parametrize("label", SINGLES)
 def test_a_mirrored_clip_shows_the_mirrored_movement(label: str) -> None:
     mirrored = [np.ascontiguousarray(frame[:, ::-1]) for frame in clip_of(label)]
-    assert recovered(mirrored) == {MIRRORED.get(label, label)}
+    assert recovered(mirrored) == {opposite(label, View.MIRRORED)}
 
 
 @pytest.mark.parametrize("label", SINGLES)
 def test_a_reversed_clip_shows_the_reversed_movement(label: str) -> None:
-    assert recovered(clip_of(label)[::-1]) == {REVERSED.get(label, label)}
+    assert recovered(clip_of(label)[::-1]) == {opposite(label, View.REVERSED)}
 
 
 def sharpness(frame: Picture, mask: np.ndarray) -> float:

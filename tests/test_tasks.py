@@ -5,10 +5,10 @@ from __future__ import annotations
 import yaml
 
 from lmms_eval_shotbench import task_functions
-from lmms_eval_shotbench.eval_plan import group_name
+from lmms_eval_shotbench.eval_plan import all_tasks
 from lmms_eval_shotbench.harness import TASKS_PATH
-from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS, PROMPT_STYLES
-from lmms_eval_shotbench.vocabulary import DIMENSIONS
+from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
+from lmms_eval_shotbench.task_files import task_files
 
 FOLDER = TASKS_PATH / "shotbench"
 
@@ -25,25 +25,28 @@ def read(name: str) -> dict[str, object]:
     return loaded
 
 
-def test_there_is_a_task_for_each_dimension_and_style_and_no_other() -> None:
-    groups = {group_name(style) for style in PROMPT_STYLES}
-    leaves = {f"{group}_{dimension.slug}" for group in groups for dimension in DIMENSIONS}
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == groups | leaves
+def test_the_task_files_are_those_that_vocabulary_styles_and_variants_give() -> None:
+    by_hand = {"README.md", "_template", "_circular"}
+    found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
+    assert found == by_hand | set(task_files()), "run python -m lmms_eval_shotbench.task_files"
+    for name, text in task_files().items():
+        assert (FOLDER / name).read_text(encoding="utf-8") == text, name
 
 
-def test_each_task_keeps_its_dimension_and_takes_its_style() -> None:
-    for style in PROMPT_STYLES:
-        assert read(f"_{style.name}")["lmms_eval_specific_kwargs"] == {"default": {"prompt_style": style.name}}
-        group = read(f"{group_name(style)}.yaml")
-        assert group["task"] == [f"{group_name(style)}_{dimension.slug}" for dimension in DIMENSIONS]
-        for dimension in DIMENSIONS:
-            name = f"{group_name(style)}_{dimension.slug}"
-            assert read(f"{name}.yaml") == {
-                "include": f"_{style.name}",
-                "task": name,
-                "task_alias": dimension.paper_name,
-                "process_docs": f"lmms_eval_shotbench.task_functions.keep_{dimension.slug}",
-            }
+def test_every_task_file_names_a_group_or_questions_of_one_dimension() -> None:
+    leaves = {task.name: task for task in all_tasks()}
+    assert leaves.keys() <= {path.stem for path in FOLDER.rglob("*.yaml")}
+    for path in FOLDER.rglob("*.yaml"):
+        task = read(str(path.relative_to(FOLDER)))
+        if "group" in task:
+            assert path.stem == task["group"]
+            assert task["task"] == [leaf.name for leaf in all_tasks() if leaf.group == task["group"]]
+        else:
+            leaf = leaves[path.stem]
+            assert (task["task"], task["task_alias"]) == (leaf.name, leaf.dimension.paper_name)
+            module, _, name = str(task["process_docs"]).rpartition(".")
+            assert module == task_functions.__name__ and callable(getattr(task_functions, name))
+            assert name == f"{leaf.variant or 'keep'}_{leaf.dimension.slug}"
 
 
 def test_the_template_holds_the_protocol_and_names_only_functions_there_are() -> None:

@@ -66,12 +66,12 @@ class Answerer:
 
     def plan(self, chats: Sequence[Chat]) -> Plan:
         """Read the header of every medium; one that has none is a failure of its chats."""
-        media = {medium.sha256: medium for chat in chats for medium in chat.media}
+        media = {medium.key: medium for chat in chats for medium in chat.media}
         sizes = dict(zip(media, self._threads.map(self._tokens_or_failure, media.values()), strict=True))
         ids = self._token_ids(chats)
         prompts, failed = [], dict[int, Answer]()
         for place, chat in enumerate(chats):
-            keys = tuple(medium.sha256 for medium in chat.media)
+            keys = tuple(medium.key for medium in chat.media)
             tokens = len(ids[place])
             for key in keys:
                 size = sizes[key]
@@ -159,9 +159,9 @@ class Answerer:
     def _patches(self, medium: StoredMedium) -> Patches:
         rule = self._checkpoint.patch_rule
         if medium.kind is MediaKind.CLIP:
-            patches = clip_patches(medium.read(), self._shown, rule)
+            patches = clip_patches(medium.read(), self._shown, rule, medium.view)
         else:
-            patches = still_patches(open_still(medium.read()), self._shown, rule)
+            patches = still_patches(open_still(medium.read(), medium.view), self._shown, rule)
         return blanked(patches) if self._shown.blank else patches
 
 

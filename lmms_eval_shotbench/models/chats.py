@@ -44,7 +44,7 @@ class Chat(NamedTuple):
         """All of the chat that decides its answer."""
         return {
             "messages": self.messages,
-            "media": [[medium.kind.value, medium.sha256] for medium in self.media],
+            "media": [[medium.kind.value, medium.key] for medium in self.media],
             "how": self.how._asdict(),
         }
 

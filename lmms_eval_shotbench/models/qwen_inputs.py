@@ -7,7 +7,7 @@ quarter of the memory and of the copying. How pictures are scaled is in `scaling
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +17,7 @@ from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
 from lmms_eval_shotbench.media import BrokenMedium, still_size
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
 from lmms_eval_shotbench.models.scaling import EXACT, scaled_frames, scaled_still
-from lmms_eval_shotbench.vocabulary import MediaKind
+from lmms_eval_shotbench.vocabulary import MediaKind, View
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -103,7 +103,7 @@ def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
     return Patches(MediaKind.STILL, values, grid)
 
 
-def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule) -> Patches:
+def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = View.AS_FILMED) -> Patches:
     """Decode the protocol's frames, a few at a time, scale and cut them; raises `BrokenMedium`."""
     with Clip(encoded) as clip:
         indices = clip.sampled(shown.fps)
@@ -111,14 +111,21 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule) -> Patches:
         grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
         values = torch.empty((grid.patches, CHANNELS * rule.frames * rule.side**2), dtype=torch.uint8)
         rest = values
-        for frames in clip.read(indices):
-            scaled = scaled_frames(frames, height, width, shown.scaling)
+        for scaled in in_view((scaled_frames(one, height, width, shown.scaling) for one in clip.read(indices)), view):
             if missing := -len(scaled) % rule.frames:
                 scaled = torch.cat([scaled, scaled[-1:].expand(missing, -1, -1, -1)])
             part = grid._replace(time=len(scaled) // rule.frames)
             _cut(scaled, rest[: part.patches], part, rule, rule.frames)
             rest = rest[part.patches :]
     return Patches(MediaKind.CLIP, values, grid)
+
+
+def in_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Tensor]:
+    """Pieces of a clip (frames, channels, height, width) as the view has them; backwards, all come in one piece."""
+    if view is View.REVERSED:
+        frames = [torch.cat(list(frames)).flip(0)]
+    for piece in frames:
+        yield piece.flip(-1) if view is View.MIRRORED else piece
 
 
 def blanked(medium: Patches) -> Patches:

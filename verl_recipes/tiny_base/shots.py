@@ -6,8 +6,7 @@ own, which follow from the vocabulary; they double and redouble the shots.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,12 +17,8 @@ from lmms_eval_shotbench.models.qwen_inputs import PatchRule, Shown
 from lmms_eval_shotbench.models.scaling import scaled_frames, scaled_still
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import ShardFolder, locate_shards
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind, Term, UnknownTerm
-
-SIDES = {"left": "right", "right": "left"}
-WAYS = {**SIDES, "in": "out", "out": "in", "up": "down", "down": "up"}
-WAYS |= {"foreground": "background", "background": "foreground"}
-NOT_REVERSED = "subject"  # facet: people who are followed would walk backwards
+from lmms_eval_shotbench.variants import opposite
+from lmms_eval_shotbench.vocabulary import AMBIGUOUS_REVERSED, MediaKind, View
 
 
 @dataclass(frozen=True)
@@ -58,40 +53,16 @@ def make_shot(item: QAItem, encoded: bytes, shown: Shown, rule: PatchRule) -> Sh
 
 def mirrored(shot: Shot) -> Shot:
     """The shot seen in a mirror."""
-    return Shot(_relabelled(shot.item, _mirrored_text), shot.frames.flip(-1), shot.fps)
+    return Shot(_relabelled(shot.item, View.MIRRORED), shot.frames.flip(-1), shot.fps)
 
 
 def backwards(shot: Shot) -> Shot | None:
     """The clip from its end to its beginning; None where that is no movement of a camera any more."""
     label = shot.item.label(shot.item.answer)
-    if label is None or any(term.facet == NOT_REVERSED for term in label.terms):
+    if label is None or any(term.facet == AMBIGUOUS_REVERSED for term in label.terms):
         return None
-    return Shot(_relabelled(shot.item, _backwards_text), shot.frames.flip(0), shot.fps)
+    return Shot(_relabelled(shot.item, View.REVERSED), shot.frames.flip(0), shot.fps)
 
 
-def _relabelled(item: QAItem, change: Callable[[str], str]) -> QAItem:
-    return replace(item, options=tuple(change(text) for text in item.options))
-
-
-def _mirrored_text(text: str) -> str:
-    return _swapped(text, SIDES)
-
-
-def _swapped(text: str, words: dict[str, str]) -> str:
-    return re.sub(r"\b[a-z]+\b", lambda word: words.get(word[0], word[0]), text)
-
-
-def _backwards_text(text: str) -> str:
-    steps = CAMERA_MOVEMENT.parse(text).steps[::-1]
-    said = [", ".join(_backwards_term(term) for term in step) for step in steps]
-    return said[0] if len(said) == 1 else f"Firstly {', then '.join(said)}"
-
-
-def _backwards_term(term: Term) -> str:
-    """The other way round; "Push in" becomes "Pull out", which only its facet tells."""
-    other = _swapped(term.name, WAYS)
-    try:
-        return CAMERA_MOVEMENT.term(other).name
-    except UnknownTerm:
-        (opposite,) = (one for one in CAMERA_MOVEMENT.terms if one.facet == term.facet and one != term)
-        return opposite.name
+def _relabelled(item: QAItem, view: View) -> QAItem:
+    return replace(item, options=tuple(opposite(text, view) for text in item.options))

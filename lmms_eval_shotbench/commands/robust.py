@@ -1,0 +1,44 @@
+"""`shotbench robust`: do the answers move as the shots do?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_robust(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Mount `shotbench robust`."""
+    from lmms_eval_shotbench.grading import PROTOCOLS
+
+    parser = commands.add_parser(
+        "robust",
+        help="a run beside runs on variants of its questions: consistency and robust accuracy",
+        description="A run is a folder of `shotbench eval` or a file of `shotbench score --format json`. A circular "
+        "run alone has its original within it.",
+    )
+    parser.add_argument("original", type=Path, help="run on the questions as they are (or a circular one, alone)")
+    parser.add_argument("variants", nargs="*", type=Path, help="runs of shotbench_mirrored, shotbench_reversed, …")
+    parser.add_argument("--data", help="the original questions (default: those the original run names)")
+    parser.add_argument("--split", help="split of a shard folder (default: the run's)")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--out", type=Path, help="write there instead of printing")
+    parser.set_defaults(run=_robust)
+
+
+def _robust(args: argparse.Namespace) -> int:
+    from lmms_eval_shotbench.stored_runs import read_run
+    from lmms_eval_shotbench.variant_runs import FORMATS, own_original, read_originals, scores_of_variants
+    from lmms_eval_shotbench.whole_file import write_whole
+
+    original = read_run(args.original, args.protocol)
+    questions = read_originals(original, args.data, args.split)
+    variants = [read_run(path, args.protocol) for path in args.variants]
+    if not variants:
+        original, variants = own_original(questions, original), [original]
+    text = FORMATS[args.format](scores_of_variants(questions, original, variants))
+    if args.out:
+        write_whole(args.out, text + "\n")
+    else:
+        print(text)
+    return 0

@@ -1,0 +1,109 @@
+"""Answers to a question and to its variant, together: does the answer move as the shot does?
+
+- **accuracy** on the originals and on the changed questions, over the same originals;
+- **consistency**: the answer to the changed question says what the original answer has become ("Pan left" in the mirror
+  "Pan right"), right or wrong; of several rotations, all of them. An undecided answer is consistent with nothing.
+  Without media consistency means nothing, and is not given;
+- **robust accuracy**: right on the original and on all that it was changed to;
+- the same over the questions whose answer moves to another option that was on offer all along: the options hold both
+  ways, so saying the same twice, as a guess from the text does, is wrong once.
+
+Pure functions; standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lmms_eval_shotbench.grading import Grade
+from lmms_eval_shotbench.metrics import Estimate, Graded, accuracy
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.variants import Variant, carried
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, View
+
+
+@dataclass(frozen=True)
+class AskedTwice:
+    """A question with its answer, and what it was changed to with the answers to that; None is undecided."""
+
+    item: QAItem
+    letter: str | None
+    changed: Sequence[tuple[QAItem, str | None]]
+
+    @property
+    def right(self) -> bool:
+        """Whether the original answer is right."""
+        return self.letter == self.item.answer
+
+    @property
+    def robust(self) -> bool:
+        """Whether every answer is right."""
+        return self.right and all(letter == item.answer for item, letter in self.changed)
+
+    @property
+    def consistent(self) -> bool:
+        """Whether every answer to the changed question says what the original one has become."""
+        if self.letter is None:
+            return False
+        return all(letter is not None and letter == carried(self.item, to, self.letter) for to, letter in self.changed)
+
+    @property
+    def moved(self) -> bool:
+        """Whether another of the options has become right."""
+        return any(item.answer != self.item.answer for item, _ in self.changed)
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """The numbers of some questions."""
+
+    n: int
+    original: Estimate
+    changed: Estimate
+    consistency: Estimate | None
+    robust: Estimate
+
+
+@dataclass(frozen=True)
+class VariantScores:
+    """All numbers of a variant; `moved` is None where no right answer moves."""
+
+    variant: str
+    overall: Robustness
+    moved: Robustness | None
+    by_dimension: dict[str, Robustness]
+
+
+def variant_scores(variant: Variant, asked: Sequence[AskedTwice]) -> VariantScores:
+    """Compute all numbers; raises `ValueError` where there is nothing to compare."""
+    if not asked:
+        raise ValueError(f"no question was asked both as it is and {variant.name}")
+    moved = [one for one in asked if one.moved and variant.view is not View.AS_FILMED]
+    groups = {d.slug: [one for one in asked if one.item.dimension == d.slug] for d in DIMENSIONS}
+    return VariantScores(
+        variant.name,
+        _robustness(variant, asked),
+        _robustness(variant, moved) if moved else None,
+        {slug: _robustness(variant, group) for slug, group in groups.items() if group},
+    )
+
+
+def _robustness(variant: Variant, asked: Sequence[AskedTwice]) -> Robustness:
+    changed = [Graded(one.item, _grade(letter == to.answer)) for one in asked for to, letter in one.changed]
+    return Robustness(
+        len(asked),
+        _share(asked, lambda one: one.right),
+        accuracy(changed),
+        _share(asked, lambda one: one.consistent) if variant.shows_media else None,
+        _share(asked, lambda one: one.robust),
+    )
+
+
+def _share(asked: Sequence[AskedTwice], of: Callable[[AskedTwice], bool]) -> Estimate:
+    """Share of questions, with the interval of an accuracy."""
+    return accuracy([Graded(one.item, _grade(of(one))) for one in asked])
+
+
+def _grade(correct: bool) -> Grade:
+    return Grade(None, correct, "robustness", well_formed=False)

@@ -1,0 +1,62 @@
+"""How a run's responses came to be: what scores.json keeps under `run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench import __version__
+from lmms_eval_shotbench.eval_plan import EvalRequest, Pass, Task
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.shards import MANIFEST, file_sha256
+from lmms_eval_shotbench.task_functions import REFINED_VARIABLE
+
+
+def how_it_was_run(
+    request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task], left_out: Sequence[QAItem]
+) -> dict[str, Any]:
+    """Model, arguments of each pass, variant, data checksum, versions."""
+    return {
+        "model": request.model,
+        "tasks": request.tasks,
+        "prompt_style": ours[0].style.name,
+        "variant": ours[0].variant,
+        "left_out": [item.source_index for item in left_out],
+        "refined": _refined(ours[0].variant),
+        "passes": {
+            one.name: {"tasks": one.tasks, "model_args": one.model_args, "clips_resampled": one.resample_clips}
+            for one in passes
+        },
+        "data": request.data,
+        "split": request.split,
+        "data_sha256": data_sha256(data),
+        "passed_on": list(request.passed_on),
+        "versions": _versions(),
+    }
+
+
+def data_sha256(data: Path) -> str:
+    """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
+    return file_sha256(data if data.is_file() else data / MANIFEST)
+
+
+def _refined(variant: str) -> dict[str, str] | None:
+    """Which refined questions were asked: the published file's, or those rebuilt here."""
+    file = os.environ.get(REFINED_VARIABLE)
+    if variant != "refined":
+        return None
+    return {"file": file, "sha256": file_sha256(Path(file))} if file else {"file": "", "sha256": ""}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"lmms-eval-shotbench": __version__, "python": sys.version.split()[0]}
+    for name in ("lmms-eval", "transformers", "torch", "qwen-vl-utils", "decord"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,158 @@
+"""`shotbench robust`: a run on the questions as they are beside runs on their variants. Numbers: `robustness.py`.
+
+The variants' questions are made again from the originals, and a run is refused that was not asked these: so a letter is
+known to mean the option it meant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.metrics import Estimate
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.robustness import AskedTwice, Robustness, VariantScores, variant_scores
+from lmms_eval_shotbench.score import fingerprint
+from lmms_eval_shotbench.shards import read_questions
+from lmms_eval_shotbench.stored_runs import BadRun, StoredRun
+from lmms_eval_shotbench.variants import (
+    Variant,
+    original_id,
+    published_refinement,
+    rotation_index,
+    variant_named,
+    variant_named_in,
+)
+from lmms_eval_shotbench.vocabulary import DIMENSIONS
+
+Letters = Mapping[int, str | None]
+SCHEMA = 1  # of the JSON; raised when a field changes its meaning
+
+
+def read_originals(run: StoredRun, given: str | None, split: str | None) -> list[QAItem]:
+    """The questions a run was made from: those given, or those it names itself.
+
+    Raises:
+        BadRun: the run does not say, and nothing was given.
+        DatasetNotFound, BadRow: the questions cannot be read.
+    """
+    name = given or run.how.get("data")
+    if not name:
+        raise BadRun(f"{run.name} does not say which questions it was asked; give them with --data")
+    return read_questions(name, split or run.how.get("split") or "test")
+
+
+def scores_of_variants(
+    originals: Sequence[QAItem], original: StoredRun, variants: Sequence[StoredRun]
+) -> list[VariantScores]:
+    """Each variant's run against the run on the questions as they are.
+
+    Raises:
+        BadRun: a run is of no variant, of another set of questions, or graded by another protocol.
+    """
+    letters = _letters(original, originals)
+    return [_scores(originals, letters, run, original.protocol) for run in variants]
+
+
+def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
+    """The run on the questions as they are that lies within a circular one: its first rotations.
+
+    Raises:
+        BadRun: the run is not circular.
+    """
+    if _variant_of(circular).name != "circular":
+        raise BadRun(f"{circular.name} needs the run on the questions as they are beside it: ORIGINAL VARIANT …")
+    first = {rotation_index(item.source_index, 0): item for item in originals}
+    items = [
+        one.__class__(**asdict(one) | {"index": first[one.index].source_index, "item_id": first[one.index].item_id})
+        for one in circular.items
+        if one.index in first
+    ]
+    return StoredRun(circular.name, circular.protocol, items, circular.how)
+
+
+def _variant_of(run: StoredRun) -> Variant:
+    """The variant a run was asked, as its items' ids tell."""
+    named = {variant.name for item in run.items if (variant := variant_named_in(item.item_id))}
+    if len(named) != 1:
+        raise BadRun(f"{run.name} is no run of a variant; its tasks are named shotbench_mirrored and the like")
+    refined = (run.how.get("refined") or {}).get("file")
+    if named == {"refined"} and refined:
+        return published_refinement({item.source_index: item for item in read_questions(Path(refined))})
+    return variant_named(named.pop())
+
+
+def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
+    """Letters by index; the questions must be those the run was asked."""
+    known = {item.source_index: fingerprint(item) for item in items}
+    strangers = [one.index for one in run.items if known.get(one.index) != one.asked]
+    if strangers:
+        raise BadRun(
+            f"{run.name}: {len(strangers)} of its questions are not among these (index {strangers[0]} first); give the "
+            "questions it was made from with --data"
+        )
+    return {one.index: one.letter for one in run.items}
+
+
+def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, protocol: str) -> VariantScores:
+    variant = _variant_of(run)
+    if run.protocol != protocol:
+        raise BadRun(f"{run.name} is graded by the protocol {run.protocol}, the original by {protocol}")
+    questions = variant.of(originals)
+    changed_letters = _letters(run, questions)
+    changed: defaultdict[str, list[tuple[QAItem, str | None]]] = defaultdict(list)
+    for item in questions:
+        if item.source_index in changed_letters:
+            changed[original_id(item.item_id)].append((item, changed_letters[item.source_index]))
+    asked = [
+        AskedTwice(item, letters[item.source_index], changed[item.item_id])
+        for item in originals
+        if item.source_index in letters and item.item_id in changed
+    ]
+    return variant_scores(variant, asked)
+
+
+def robust_json(found: Sequence[VariantScores]) -> dict[str, Any]:
+    """The documented form (docs/variants.md), by variant."""
+    return {"schema": SCHEMA, "variants": {one.variant: _plain(one) for one in found}}
+
+
+def _plain(one: VariantScores) -> dict[str, Any]:
+    return {name: value for name, value in asdict(one).items() if name != "variant"}
+
+
+def robust_table(found: Sequence[VariantScores]) -> str:
+    """The table for a terminal, in percent."""
+    return "\n\n".join("\n".join(_lines(one)) for one in found)
+
+
+def _lines(one: VariantScores) -> list[str]:
+    names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
+    lines = [f"{one.variant:24}{'items':>7}{'original':>10}{one.variant:>10}{'consistent':>12}{'robust':>8}"]
+    lines[0] += f"{'95 % interval':>17}"
+    lines += [_row(names[slug], numbers) for slug, numbers in one.by_dimension.items()]
+    lines += ["", _row("over items (micro)", one.overall)]
+    return lines + ([_row("  whose answer moves", one.moved)] if one.moved else [])
+
+
+def _row(name: str, one: Robustness) -> str:
+    consistency = _percent(one.consistency) if one.consistency else "–"
+    interval = f"{100 * one.robust.low:.1f} – {100 * one.robust.high:.1f}"
+    return (
+        f"{name:24}{one.n:>7}{_percent(one.original):>10}{_percent(one.changed):>10}{consistency:>12}"
+        f"{_percent(one.robust):>8}{interval:>17}"
+    )
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.2f}"
+
+
+FORMATS: dict[str, Callable[[Sequence[VariantScores]], str]] = {
+    "table": robust_table,
+    "json": lambda found: json.dumps(robust_json(found), indent=1),
+}
