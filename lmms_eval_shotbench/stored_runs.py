@@ -11,12 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading import PROTOCOLS, Protocol
 from lmms_eval_shotbench.responses import match_responses, read_responses
 from lmms_eval_shotbench.score import SCORES_FILES, score_responses, scores_json
 from lmms_eval_shotbench.shards import read_questions
+
+SAMPLES = "samples.jsonl"  # responses in a run's folder; there without scores, the run is not done
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class StoredRun:
     items: Sequence[AnsweredItem]
     how: Mapping[str, Any] = field(default_factory=dict)
     unanswered: Sequence[int] = ()  # indices of items without any response: they count as wrong
+    judged: Sequence[int] = ()  # indices of items whose letter a judge named
 
     @property
     def by_index(self) -> dict[int, AnsweredItem]:
@@ -50,13 +53,13 @@ class StoredRun:
 
 
 class BadRun(ValueError):
-    """A stored run that cannot be used; the message says where, and what to do."""
+    """A stored run that cannot be used, or an argument that is none; the message says which, and what to do."""
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is what `read_run` reads: a folder with scores, or a `.json` file."""
+    """Whether `path` is what `read_run` reads: a run's folder, or a `.json` file."""
     if path.is_dir():
-        return any((path / name).is_file() for name in SCORES_FILES.values())
+        return any((path / name).is_file() for name in (SAMPLES, *SCORES_FILES.values()))
     return path.suffix == ".json"
 
 
@@ -88,6 +91,44 @@ def score_pair(questions: str | Path, responses: Path, protocol: Protocol = "str
     return _run(str(responses), scores_json(scored), responses)
 
 
+class Side(NamedTuple):
+    """Where one side of a comparison is stored: a run, or questions and responses."""
+
+    questions: str  # "" for a run
+    path: Path
+
+    def read(self, protocol: Protocol = "strict", split: str = "test") -> StoredRun:
+        """The run; raises what `read_run` and `score_pair` raise."""
+        return (
+            score_pair(self.questions, self.path, protocol, split) if self.questions else read_run(self.path, protocol)
+        )
+
+
+def two_sides(arguments: Sequence[str]) -> tuple[Side, Side]:
+    """Sort arguments, from left to right, into two sides: runs, or pairs of QUESTIONS RESPONSES.
+
+    A last argument alone is responses to the questions before it. Raises `BadRun` where that gives no two sides.
+    """
+    found: list[Side] = []
+    rest = list(arguments)
+    while rest:
+        first = rest.pop(0)
+        if is_run(Path(first)):
+            found.append(Side("", Path(first)))
+        elif rest:
+            found.append(Side(first, Path(rest.pop(0))))
+        elif found and found[-1].questions:
+            found.append(Side(found[-1].questions, Path(first)))
+        else:
+            raise BadRun(
+                f"{first}: no folder with scores and no .json; responses are given as two, QUESTIONS RESPONSES"
+            )
+    if len(found) != 2:
+        read = "; ".join(" ".join(filter(None, (side.questions, str(side.path)))) for side in found)
+        raise BadRun(f"two sides are compared; these are {len(found)}: {read}")
+    return found[0], found[1]
+
+
 def _load(file: Path) -> dict[str, Any]:
     try:
         scores = json.loads(file.read_text(encoding="utf-8"))
@@ -104,7 +145,8 @@ def _run(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
     items = [_item(row, scores["protocol"], file) for row in scores["items"]]
     if len({item.index for item in items}) < len(items):
         raise BadRun(f"{file}: an index stands there twice; its questions must be told apart by index")
-    return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, tuple(scores.get("unanswered", ())))
+    judged = [item.index for item, row in zip(items, scores["items"], strict=True) if row.get("how") == "judge"]
+    return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, scores.get("unanswered", ()), judged)
 
 
 def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredItem:
@@ -112,6 +154,6 @@ def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredIte
     if missing:
         raise BadRun(
             f"{file}: its items have no {', '.join(missing)}: written by an earlier version. Score it again: shotbench "
-            f"score QUESTIONS {file.parent / 'samples.jsonl'} --protocol {protocol} --format json --out {file}"
+            f"score QUESTIONS {file.parent / SAMPLES} --protocol {protocol} --format json --out {file}"
         )
     return AnsweredItem(**{name: row[name] for name in AnsweredItem.__dataclass_fields__})

@@ -1,0 +1,43 @@
+"""`shotbench compare`: is B better than A, on the same questions?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Mount `shotbench compare`."""
+    from lmms_eval_shotbench.compare import FORMATS
+    from lmms_eval_shotbench.grading import PROTOCOLS
+
+    parser = commands.add_parser(
+        "compare",
+        help="compare two runs on the same questions: difference, interval, p, items gained and lost",
+        description="Everything is B minus A. A side is a folder of `shotbench eval`, a file of `shotbench score "
+        "--format json`, or two arguments, QUESTIONS RESPONSES; behind such a pair, RESPONSES alone is B on the same "
+        "questions.",
+    )
+    parser.add_argument("sides", nargs="+", metavar="A B", help="run folder or scores .json, or QUESTIONS RESPONSES")
+    parser.add_argument("--split", default="test", help="split of a shard folder (default: test)")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
+    parser.add_argument("--common", action="store_true", help="compare on the shared questions where others differ")
+    parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
+    parser.add_argument("--items", action="store_true", help="list items gained and lost below the table")
+    parser.add_argument("--out", type=Path, help="write there instead of printing")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from lmms_eval_shotbench.compare import FORMATS, compare_runs
+    from lmms_eval_shotbench.stored_runs import two_sides
+    from lmms_eval_shotbench.whole_file import write_whole
+
+    a, b = two_sides(args.sides)
+    comparison = compare_runs(a.read(args.protocol, args.split), b.read(args.protocol, args.split), args.common)
+    text = FORMATS[args.format](comparison, args.items)
+    if args.out:
+        write_whole(args.out, text + "\n")
+    else:
+        print(text)
+    return 0
