@@ -139,7 +139,7 @@ def _told(about: About, report: AuditReport) -> About:
         about,
         how_made=f"{about.how_made.strip()}\n{HOW_MADE}",
         known_limits=f"{about.known_limits.strip()}\n{KNOWN_LIMITS}",
-        sections={**about.sections, "Audit": report.to_markdown()},
+        sections={**about.sections, "Audit": report.checks_markdown()},
     )
 
 

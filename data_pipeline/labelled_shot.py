@@ -56,8 +56,7 @@ def asked_of(kind: MediaKind) -> list[Dimension]:
 
 def label_text(label: Label) -> str:
     """A label as an annotation or option says it, in the vocabulary's own words."""
-    steps = [", ".join(map(str, step)) for step in label.steps]
-    return steps[0] if len(steps) == 1 else f"Firstly {', then '.join(steps)}"
+    return str(label)
 
 
 def known_label(slug: str, text: str) -> str:

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """All commands; those of the other packages are mounted from there."""
     from data_pipeline.cli import add_commands
+    from lmms_eval_shotbench.commands.audit import add_audit
     from lmms_eval_shotbench.commands.compare import add_compare
     from lmms_eval_shotbench.commands.evaluate import add_eval
     from lmms_eval_shotbench.commands.refineshot import add_refineshot
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_eval(commands)
     add_score(commands)
+    add_audit(commands)
     add_compare(commands)
     add_refineshot(commands)
     _add_tasks_path(commands)

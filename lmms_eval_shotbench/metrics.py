@@ -67,7 +67,7 @@ def score(graded: Sequence[Graded]) -> Scores:
     for entry in graded:
         groups[entry.item.dimension].append(entry)
     by_dimension = {d.slug: accuracy(groups[d.slug]) for d in DIMENSIONS if d.slug in groups}
-    compound = [entry for entry in graded if _is_compound(entry.item)]
+    compound = [entry for entry in graded if is_compound(entry.item)]
     return Scores(
         micro=accuracy(graded),
         macro=macro_accuracy(graded),
@@ -145,6 +145,7 @@ def term_f1(item: QAItem, letter: str | None) -> float:
     return 2 * shared / (len(said.terms) + len(gold.terms))
 
 
-def _is_compound(item: QAItem) -> bool:
+def is_compound(item: QAItem) -> bool:
+    """Whether the right answer names several terms."""
     label = item.label(item.answer)
     return label is not None and label.is_compound

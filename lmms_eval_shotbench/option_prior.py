@@ -14,35 +14,57 @@ It serves the audit of a dataset, and scores told apart by whether the guess was
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.vocabulary import normal_form
+from lmms_eval_shotbench.vocabulary import Label, Term, UnknownTerm, dimension_named, normal_form
 
 FOLDS = 10
+TEXTS = 65536  # remembered: a few hundred texts stand in hundreds of thousands of options
 PRIOR_WEIGHT = 1.0  # offers an unseen text starts with, right as often as chance has it
 
 
-def fold_of(medium: str) -> int:
+class Meaning(NamedTuple):
+    """What an option says, whatever its spelling."""
+
+    text: str  # in the vocabulary's own words; the normal form where it names no term
+    label: Label | None
+    terms: frozenset[Term]  # none, where it names none
+
+
+@lru_cache(maxsize=TEXTS)
+def meaning(slug: str, option: str) -> Meaning:
+    """What an option of this dimension says."""
+    dimension = dimension_named(slug)
+    try:
+        label = dimension.parse(option)
+    except UnknownTerm:
+        return Meaning(normal_form(option), None, frozenset())
+    return Meaning(str(dimension.canonical(label)), label, label.terms)
+
+
+def fold_of(medium: str, folds: int = FOLDS) -> int:
     """The fold of all questions about this medium."""
-    return int.from_bytes(hashlib.sha256(medium.encode()).digest()[:8], "big") % FOLDS
+    return int.from_bytes(hashlib.sha256(medium.encode()).digest()[:8], "big") % folds
 
 
-def blind_letters(items: Sequence[QAItem]) -> list[str]:
+def blind_letters(items: Sequence[QAItem], folds: int = FOLDS) -> list[str]:
     """The letter of the option that was right most often where it was offered, in other folds; one for each item.
 
     Texts are counted by dimension, whatever their spelling. Of equal ones the first counts.
     """
-    folds = [fold_of(item.medium) for item in items]
+    placed = [(item, fold_of(item.medium, folds)) for item in items]
     offered: Counter[tuple[str, str]] = Counter()
     right: Counter[tuple[str, str]] = Counter()
-    offered_in: list[Counter[tuple[str, str]]] = [Counter() for _ in range(FOLDS)]
-    right_in: list[Counter[tuple[str, str]]] = [Counter() for _ in range(FOLDS)]
-    for item, fold in zip(items, folds, strict=True):
+    offered_in: defaultdict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
+    right_in: defaultdict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for item, fold in placed:
         offered_in[fold].update(_texts(item))
         right_in[fold][_text(item, item.gold)] += 1
-    for fold in range(FOLDS):
+    for fold in offered_in:
         offered.update(offered_in[fold])
         right.update(right_in[fold])
 
@@ -51,9 +73,7 @@ def blind_letters(items: Sequence[QAItem]) -> list[str]:
         hits = right[text] - right_in[fold][text]
         return (hits + PRIOR_WEIGHT / len(item.options)) / (offered[text] - offered_in[fold][text] + PRIOR_WEIGHT)
 
-    return [
-        max(item.letters, key=lambda letter: prior(item, fold, letter)) for item, fold in zip(items, folds, strict=True)
-    ]
+    return [max(item.letters, key=lambda letter: prior(item, fold, letter)) for item, fold in placed]
 
 
 def chance(items: Sequence[QAItem]) -> float:
@@ -68,4 +88,7 @@ def _texts(item: QAItem) -> list[tuple[str, str]]:
 
 
 def _text(item: QAItem, option: str) -> tuple[str, str]:
-    return item.dimension, normal_form(option)
+    return item.dimension, _normal_form(option)
+
+
+_normal_form = lru_cache(maxsize=TEXTS)(normal_form)

@@ -11,10 +11,12 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lmms_eval_shotbench.grading import Protocol, grade
 from lmms_eval_shotbench.metrics import Estimate, Graded, Scores, score
+from lmms_eval_shotbench.prior_aware import PriorAware, prior_aware, prior_aware_json, prior_remarks
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.strict_reading import has_response
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
@@ -32,6 +34,11 @@ class ScoredRun:
     scores: Scores
     unanswered: list[QAItem]  # items without any response
     run: dict[str, Any] = field(default_factory=dict)  # how the responses came to be
+
+    @cached_property
+    def prior_aware(self) -> PriorAware:
+        """The scores set against what could have been got without looking."""
+        return prior_aware(self.graded)
 
 
 def score_responses(
@@ -75,6 +82,7 @@ def scores_json(scored: ScoredRun) -> dict[str, Any]:
         "well_formed_rate": scores.well_formed_rate,
         "unanswered": [item.source_index for item in scored.unanswered],
         "compound": compound,
+        **prior_aware_json(scored.prior_aware),
         "run": scored.run,
         "items": [
             {
@@ -131,6 +139,7 @@ def _remarks(scored: ScoredRun) -> list[str]:
             f"compound answers: {100 * scores.compound.value:.2f} % of {scores.compound.n} right, "
             f"term F1 {100 * (scores.compound_term_f1 or 0):.2f}"
         )
+    remarks += prior_remarks(scored.prior_aware)
     if scored.unanswered:
         remarks.append(f"no response for {len(scored.unanswered)} items (index {first_indices(scored.unanswered)})")
     return remarks

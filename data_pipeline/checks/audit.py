@@ -20,6 +20,7 @@ from data_pipeline.checks.duplicates import near_pairs, say_the_same
 from data_pipeline.checks.media_looks import LookedAt, look_at_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.grading import PROTOCOLS, grade
+from lmms_eval_shotbench.letter_balance import letter_balance
 from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import locate_shards
@@ -75,17 +76,18 @@ class AuditReport:
         return json.dumps(row, indent=1) + "\n"
 
     def to_markdown(self) -> str:
-        """The report as the card's section."""
-        gate = "no gate" if self.margin is None else f"gate: surely more than {100 * self.margin:g} points above chance"
+        """The whole report for a reader."""
+        told = "What option frequencies alone get right, out of fold, over all splits:"
+        return "\n".join([told, "", *blind_table(self.blind), "", self.checks_markdown()])
+
+    def checks_markdown(self) -> str:
+        """What was checked, as a section of a card that shows blind accuracy elsewhere."""
+        gate = "no gate" if self.margin is None else f"surely more than {100 * self.margin:g} points above chance fails"
         benchmark = f"{len(self.in_benchmark):,} of {self.benchmark:,}" if self.benchmark else "not compared with any"
         return "\n".join(
             [
-                f"What option frequencies alone get right, out of fold, over all splits ({gate}):",
-                "",
-                *blind_table(self.blind),
-                "",
-                "Below chance is no fault: where answers are balanced exactly, each makes itself rarer among others.",
-                "",
+                f"* Option frequencies alone: {gate}; below chance is no fault: where answers are balanced exactly, "
+                "each makes itself rarer among the others",
                 f"* Right answers that the grader does not accept: {len(self.ungraded):,}",
                 f"* Films in two splits: {len(self.films_in_two):,}",
                 f"* Pairs of media that look alike, across splits: {len(self.across_splits):,}; "
@@ -176,11 +178,10 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _letters(items: Iterable[QAItem]) -> dict[str, dict[str, int]]:
-    counts = Counter((item.dimension, item.answer) for item in items)
-    by_dimension: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for (dimension, letter), count in sorted(counts.items()):
-        by_dimension[dimension][letter] = count
-    return dict(by_dimension)
+    by_dimension: defaultdict[str, list[QAItem]] = defaultdict(list)
+    for item in items:
+        by_dimension[item.dimension].append(item)
+    return {slug: letter_balance(by_dimension[slug]).counts for slug in sorted(by_dimension)}
 
 
 def _terms(items: Sequence[QAItem]) -> dict[str, dict[str, tuple[int, int]]]:

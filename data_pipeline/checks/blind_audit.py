@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmms_eval_shotbench.grading import Grade
-from lmms_eval_shotbench.metrics import Estimate, Graded, accuracy
-from lmms_eval_shotbench.option_prior import blind_letters, chance
+from lmms_eval_shotbench.metrics import Estimate, accuracy
+from lmms_eval_shotbench.option_prior import chance
+from lmms_eval_shotbench.prior_aware import blind_graded
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
@@ -46,17 +46,8 @@ def audit_blind(items: Mapping[str, Sequence[QAItem]]) -> list[BlindAccuracy]:
     every = [item for split in items.values() for item in split]
     groups = {ALL_SPLITS: every} | (dict(items) if len(items) > 1 else {})
     return [
-        BlindAccuracy(split, dimension.slug, _blind_accuracy(asked), chance(asked))
+        BlindAccuracy(split, dimension.slug, accuracy(blind_graded(asked)), chance(asked))
         for split, some in groups.items()
         for dimension in DIMENSIONS
         if (asked := [item for item in some if item.dimension == dimension.slug])
     ]
-
-
-def _blind_accuracy(items: Sequence[QAItem]) -> Estimate:
-    return accuracy(
-        [
-            Graded(item, Grade(letter, letter == item.answer, "blind", well_formed=True))
-            for item, letter in zip(items, blind_letters(items), strict=True)
-        ]
-    )

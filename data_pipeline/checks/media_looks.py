@@ -15,6 +15,7 @@ from data_pipeline.checks.duplicates import picture_hash
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.shards.composition import in_order
 from data_pipeline.workers import Workers, map_units
+from lmms_eval_shotbench.audit import split_names
 from lmms_eval_shotbench.media import BrokenMedium
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import ShardFolder
@@ -75,7 +76,7 @@ def look_at_shards(folder: Path, workers: Workers) -> list[LookedAt]:
 
 def shard_splits(folder: Path) -> list[str]:
     """Names of the splits of a shard folder, in their usual order."""
-    return in_order(sorted({path.name.rsplit("-", 3)[0] for path in (folder / "data").glob("*-*-of-*.parquet")}))
+    return in_order(split_names(folder))
 
 
 def _needed(workers: Workers, units: Sequence[object]) -> Workers:

@@ -58,9 +58,8 @@ _LOOK_ALIKE = {CAMERA_MOVEMENT.slug: ({"depth", "focal length"}, {"height", "pit
 
 
 def canonical(dimension: Dimension, label: Label) -> Label:
-    """The one form of labels that say the same: terms at once in the vocabulary's order, none said twice."""
-    steps = [tuple(term for term in dimension.terms if term in step) for step in label.steps]
-    return Label(tuple(step for place, step in enumerate(steps) if not place or step != steps[place - 1]))
+    """The one form of labels that say the same; options are compared and written in it."""
+    return dimension.canonical(label)
 
 
 def shape(label: Label) -> tuple[int, ...]:
