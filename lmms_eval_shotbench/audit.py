@@ -150,9 +150,9 @@ def _faults_of(item: QAItem) -> Iterator[Fault]:
         yield Fault.OPTIONS_ALIKE
     if gold.terms and any(gold.terms < option.terms for option in options):
         yield Fault.ANSWER_CONTAINED
-    if any(option.label and option.label.repeated_terms for option in options):
+    if any(option.repeats for option in options):
         yield Fault.REPEATED_TERM
-    if any(option.label is None for option in options):
+    if not all(option.terms for option in options):
         yield Fault.NO_TERM
 
 

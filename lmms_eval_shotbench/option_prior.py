@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.vocabulary import Label, Term, UnknownTerm, dimension_named, normal_form
+from lmms_eval_shotbench.vocabulary import Term, UnknownTerm, dimension_named, normal_form
 
 FOLDS = 10
 TEXTS = 65536  # remembered: a few hundred texts stand in hundreds of thousands of options
@@ -31,8 +31,8 @@ class Meaning(NamedTuple):
     """What an option says, whatever its spelling."""
 
     text: str  # in the vocabulary's own words; the normal form where it names no term
-    label: Label | None
-    terms: frozenset[Term]  # none, where it names none
+    terms: frozenset[Term]  # none where it names none
+    repeats: bool  # says a term twice
 
 
 @lru_cache(maxsize=TEXTS)
@@ -42,8 +42,8 @@ def meaning(slug: str, option: str) -> Meaning:
     try:
         label = dimension.parse(option)
     except UnknownTerm:
-        return Meaning(normal_form(option), None, frozenset())
-    return Meaning(str(dimension.canonical(label)), label, label.terms)
+        return Meaning(normal_form(option), frozenset(), repeats=False)
+    return Meaning(str(dimension.canonical(label)), label.terms, bool(label.repeated_terms))
 
 
 def fold_of(medium: str, folds: int = FOLDS) -> int:

@@ -75,7 +75,7 @@ def prior_aware(graded: Sequence[Graded]) -> PriorAware:
     paired = _by_dimension(pairs)
     groups = {slug: [entry for entry, _ in some] for slug, some in paired.items()}
     chances = {slug: _chance(group) for slug, group in groups.items()}
-    single = [entry for entry in graded if _names_terms(entry.item) and not is_compound(entry.item)]
+    single = [entry for entry in graded if _terms(entry, entry.item.answer) and not is_compound(entry.item)]
     return PriorAware(
         prior=_told_apart(pairs),
         prior_macro=_told_apart_by_dimension(paired),
@@ -183,10 +183,6 @@ def _sides(pairs: Sequence[Pair], mean: Mean) -> tuple[Estimate | None, Estimate
     right = [entry for entry, guess in pairs if guess.grade.correct]
     wrong = [entry for entry, guess in pairs if not guess.grade.correct]
     return (mean(right) if right else None), (mean(wrong) if wrong else None)
-
-
-def _names_terms(item: QAItem) -> bool:
-    return meaning(item.dimension, item.gold).label is not None
 
 
 def _recalls(dimension: Dimension, graded: Sequence[Graded]) -> dict[str, Estimate]:
