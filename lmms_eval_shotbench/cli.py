@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     from lmms_eval_shotbench.commands.compare import add_compare
     from lmms_eval_shotbench.commands.evaluate import add_eval
     from lmms_eval_shotbench.commands.refineshot import add_refineshot
+    from lmms_eval_shotbench.commands.robust import add_robust
     from lmms_eval_shotbench.commands.score import add_score
     from verl_recipes.cli import add_commands as add_training
 
@@ -50,9 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_eval(commands)
     add_score(commands)
-    add_audit(commands)
-    add_compare(commands)
     add_refineshot(commands)
+    add_compare(commands)
+    add_robust(commands)
+    add_audit(commands)
     _add_tasks_path(commands)
     _add_tiny_model(commands)
     add_commands(commands)
@@ -62,13 +64,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_tasks_path(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("tasks-path", help="print the folder for lmms-eval --include_path")
+    parser.add_argument("--lm-eval", action="store_true", help="the folder for lm-eval's --include_path instead")
     parser.set_defaults(run=_tasks_path)
 
 
-def _tasks_path(_args: argparse.Namespace) -> int:
+def _tasks_path(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.harness import TASKS_PATH
+    from lmms_eval_shotbench.lm_eval_tasks import FOLDER
 
-    print(TASKS_PATH)
+    print(FOLDER if args.lm_eval else TASKS_PATH)
     return 0
 
 
