@@ -33,7 +33,7 @@ from lmms_eval_shotbench.vocabulary import (
     DIMENSIONS,
     OPPOSITES,
     Dimension,
-    Term,
+    Label,
     UnknownTerm,
     View,
     dimension_named,
@@ -41,7 +41,6 @@ from lmms_eval_shotbench.vocabulary import (
     steps_exchanged,
 )
 
-Said = tuple[frozenset[Term], ...]  # what a label says: steps in order, in each what happens at once
 ROTATIONS_APART = len(ascii_uppercase)  # numbers between two questions' rotations: no question has more options
 
 
@@ -128,14 +127,15 @@ def shown_otherwise(item: QAItem, view: View) -> QAItem | None:
     return replace(item, options=options, answer=on_offer.get(turned[place], item.answer))
 
 
-def _said(item: QAItem, letter: str) -> Said | None:
+def _said(item: QAItem, letter: str) -> Label | None:
     return _said_in(item.dimension, item.choices[letter])
 
 
-def _said_in(dimension: str, text: str) -> Said | None:
-    """A label without regard to spelling and to the order of what happens at once."""
+def _said_in(dimension: str, text: str) -> Label | None:
+    """A label in the one form that all spellings of it have."""
+    vocabulary = dimension_named(dimension)
     try:
-        return tuple(frozenset(step) for step in dimension_named(dimension).parse(text).steps)
+        return vocabulary.canonical(vocabulary.parse(text))
     except UnknownTerm:
         return None
 
