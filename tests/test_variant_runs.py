@@ -61,6 +61,10 @@ def test_who_is_always_right_is_robust_in_every_variant(
         variant.name: 1.0 for variant in VARIANTS
     }
     assert found["reversed"]["moved"]["n"] > 0
+    mirrored = str(tmp_path / "shotbench_mirrored" / "samples.jsonl")
+    assert main(["score", str(painted), mirrored, "--variant", "mirrored", "--format", "json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["items"] == read_scores(tmp_path / "shotbench_mirrored")["items"]
     assert main(["robust", str(tmp_path / "shotbench_circular")]) == 0
     assert "circular" in capsys.readouterr().out
 

@@ -16,11 +16,13 @@ def add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     """Mount `shotbench score`."""
     from lmms_eval_shotbench.grading import PROTOCOLS
     from lmms_eval_shotbench.score import FORMATS
+    from lmms_eval_shotbench.variants import VARIANTS
 
     parser = commands.add_parser("score", help="score stored responses, without a model")
     parser.add_argument("questions", help="test.tsv, shard folder or Hub id")
     parser.add_argument("responses", type=Path, help=".jsonl(.gz) with index and response, or .xlsx/.tsv predictions")
     parser.add_argument("--split", default="test", help="split of a shard folder (default: test)")
+    parser.add_argument("--variant", choices=[variant.name for variant in VARIANTS], help="what the questions became")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
     parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
     parser.add_argument("--out", type=Path, help="write there instead of printing")
@@ -36,9 +38,12 @@ def _score(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.responses import match_responses, read_responses
     from lmms_eval_shotbench.score import FORMATS, first_indices, score_responses
     from lmms_eval_shotbench.shards import read_questions
+    from lmms_eval_shotbench.task_functions import variant_in_use
     from lmms_eval_shotbench.whole_file import write_whole
 
     items = read_questions(args.questions, args.split)
+    if args.variant:
+        items = variant_in_use(args.variant).of(items)
     responses = match_responses(items, read_responses(args.responses), args.responses)
     judged = _judged(args, items, responses)
     scored = score_responses(items, responses, args.protocol, judged=judged)
