@@ -44,7 +44,7 @@ def __getattr__(name: str) -> Any:
 
 def _dataset_with_media() -> dict[str, Any]:
     try:
-        task_functions._shards(dataset_in_use(), split_in_use())
+        task_functions.shards_in_use(dataset_in_use(), split_in_use())
     except DatasetNotFound as error:
         raise SystemExit(f"shotbench: {error}") from None
     kwargs: dict[str, Any] = task_functions.DATASET_KWARGS

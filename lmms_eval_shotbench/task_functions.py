@@ -131,7 +131,7 @@ def doc_to_visual(doc: Doc) -> list[Any]:
     if variant and not variant.shows_media:
         return []
     view = variant.view if variant else View.AS_FILMED
-    read = partial(_shards(dataset_in_use(), split_in_use()).media, original_id(item.item_id))
+    read = partial(shards_in_use(dataset_in_use(), split_in_use()).media, original_id(item.item_id))
     if _undecoded.get():
         return [StoredMedium.of(item.media_kind, item.media_sha256, read, view)]
     encoded = read()
@@ -143,7 +143,7 @@ def doc_to_visual(doc: Doc) -> list[Any]:
 
 
 @lru_cache(maxsize=2)
-def _shards(dataset: str, split: str) -> ShardFolder:
+def shards_in_use(dataset: str, split: str) -> ShardFolder:
     place = locate_questions(dataset)
     if place.is_file():
         raise DatasetNotFound(

@@ -24,9 +24,7 @@ def add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--tasks", required=True, help="shotbench, shotbench_reasoning, shotbench_<dimension>, …")
     parser.add_argument("--data", help="shard folder, Hub id or test.tsv (default: $SHOTBENCH_DATA)")
     parser.add_argument("--split", help="split of the shards to ask (default: $SHOTBENCH_SPLIT, else test)")
-    parser.add_argument(
-        "--refined", type=Path, help="RefineShot's test.tsv, for refineshot… (default: rebuilt)"
-    )
+    parser.add_argument("--refined", type=Path, help="RefineShot's test.tsv, for refineshot… (default: rebuilt)")
     parser.add_argument("--out", required=True, type=Path, help="folder for scores.json and samples.jsonl")
     parser.add_argument("--model", required=True, help="any model of lmms-eval, or replay")
     parser.add_argument("--model_args", default="", help="as in lmms-eval; clips get the protocol's settings on top")
