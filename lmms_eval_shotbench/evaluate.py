@@ -25,8 +25,9 @@ from lmms_eval_shotbench.harness import (
     time_position_warning,
 )
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.responses import SAMPLES
 from lmms_eval_shotbench.run_record import how_it_was_run
-from lmms_eval_shotbench.score import FORMATS, ScoredRun, score_responses, scores_table
+from lmms_eval_shotbench.score import FORMATS, SCORES_FILES, ScoredRun, score_responses, scores_table
 from lmms_eval_shotbench.shards import (
     DATA_VARIABLE,
     SPLIT_VARIABLE,
@@ -36,10 +37,7 @@ from lmms_eval_shotbench.shards import (
 from lmms_eval_shotbench.task_functions import REFINED_VARIABLE, RESAMPLE_VARIABLE, RESPONSES_VARIABLE, variant_in_use
 from lmms_eval_shotbench.whole_file import write_whole
 
-SAMPLES = "samples.jsonl"
 RESPONSES = "responses"  # folder of what a model keeps as it goes, and goes on from after a kill
-SCORES = "scores.json"
-OFFICIAL_SCORES = "scores.official.json"
 
 
 @dataclass
@@ -161,8 +159,8 @@ def _score_and_write(
     texts = [responses.get(item.source_index, "") for item in items]
     evaluation.strict = score_responses(items, texts, "strict", run=run)
     evaluation.official = score_responses(items, texts, "official", run=run)
-    write_whole(out / SCORES, FORMATS["json"](evaluation.strict))
-    write_whole(out / OFFICIAL_SCORES, FORMATS["json"](evaluation.official))
+    write_whole(out / SCORES_FILES["strict"], FORMATS["json"](evaluation.strict))
+    write_whole(out / SCORES_FILES["official"], FORMATS["json"](evaluation.official))
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
@@ -187,7 +185,7 @@ def _set_aside_earlier_run(out: Path) -> None:
     if not is_main_process():
         return
     out.mkdir(parents=True, exist_ok=True)
-    for name in (SAMPLES, SCORES, OFFICIAL_SCORES):
+    for name in (SAMPLES, *SCORES_FILES.values()):
         if (out / name).exists():
             (out / "previous").mkdir(exist_ok=True)
             (out / name).replace(out / "previous" / name)

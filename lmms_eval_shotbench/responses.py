@@ -16,6 +16,8 @@ from typing import Any
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import tsv_rows
 
+SAMPLES = "samples.jsonl"  # in the folder of a run of `shotbench eval`; there without scores, the run is not done
+
 
 class BadResponses(ValueError):
     """A file of responses that cannot be scored; the message says where and what to do."""

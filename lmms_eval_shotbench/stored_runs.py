@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading import PROTOCOLS, Protocol
-from lmms_eval_shotbench.responses import match_responses, read_responses
+from lmms_eval_shotbench.responses import SAMPLES, match_responses, read_responses
 from lmms_eval_shotbench.score import SCORES_FILES, score_responses, scores_json
 from lmms_eval_shotbench.shards import read_questions
-
-SAMPLES = "samples.jsonl"  # responses in a run's folder; there without scores, the run is not done
 
 
 @dataclass(frozen=True, slots=True)

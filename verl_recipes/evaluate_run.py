@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.evaluate import SCORES
+from lmms_eval_shotbench.score import SCORES_FILES
 
 TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning: what a model was trained for shows in both
 
@@ -46,9 +46,9 @@ def evaluate_model(
         command += ["--model_args", f"pretrained={model}" + ",blank=True" * blank, "--verbosity", "WARNING"]
         if max_new_tokens:
             command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
-        if not (reuse and (target / SCORES).is_file()):
+        if not (reuse and (target / SCORES_FILES["strict"]).is_file()):
             _run(command)
-        scores[task] = json.loads((target / SCORES).read_text(encoding="utf-8"))
+        scores[task] = json.loads((target / SCORES_FILES["strict"]).read_text(encoding="utf-8"))
     return scores
 
 

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from data_pipeline.questions.source_split import SourceSplit
 from lmms_eval_shotbench.grading import grade
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.responses import BadResponses, entries
+from lmms_eval_shotbench.responses import SAMPLES, BadResponses, entries
+from lmms_eval_shotbench.score import SCORES_FILES
 from lmms_eval_shotbench.shards import file_sha256
 from lmms_eval_shotbench.strict_reading import has_response
 
-SAMPLES, SCORES = "samples.jsonl", "scores.json"  # of a folder that `shotbench eval` has written
 _CHECKPOINT = re.compile(r"(?:^|,)(?:pretrained|model|model_version|model_id)=([^,]*)")
 _SAMPLING = re.compile(r"--gen_kwargs[ =](\S+)")
 _SEED = re.compile(r"\bseed=\d+,?")
@@ -89,7 +89,7 @@ def _run(path: Path) -> SampledRun:
     file = path / SAMPLES if path.is_dir() else path
     if not file.is_file():
         raise BadResponses(f"{file}: no responses; give a folder of `shotbench eval` or a .jsonl of index and response")
-    return SampledRun(file, file_sha256(file), _made_by(file.with_name(SCORES)))
+    return SampledRun(file, file_sha256(file), _made_by(file.with_name(SCORES_FILES["strict"])))
 
 
 def _made_by(scores: Path) -> dict[str, str]:

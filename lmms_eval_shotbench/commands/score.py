@@ -71,9 +71,5 @@ def _judged(args: argparse.Namespace, items: Sequence[QAItem], responses: Sequen
 
     cache = args.judge_cache or cache_folder("judge") / "verdicts.sqlite"
     report = judge_undecided(Judge(args.judge_url, args.judge_model, cache), items, responses)
-    print(
-        f"shotbench: judge named {len(report.letters)} letters ({report.from_cache} verdicts from the cache), "
-        f"left {report.undecided} undecided, failed on {report.failed} {report.first_error}".rstrip(),
-        file=sys.stderr,
-    )
+    print(f"shotbench: {report}", file=sys.stderr)
     return report.letters
