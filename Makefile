@@ -37,7 +37,7 @@ train-tiny: $(STAMP)
 
 # Side by side what is a process of its own; one after the other what starts Ray, which takes both of two cores.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
 	$(BIN)/python -m pytest -m ray
 
 check: $(STAMP)
