@@ -75,7 +75,7 @@ def explorer_records(runs: Sequence[ReportRun]) -> list[ExplorerRecord]:
     answered = [{(one.item_id, one.asked): one for one in run.stored.items} for run in runs]
     first: dict[Asked, AnsweredItem] = {}
     for items in answered:
-        first = items | first
+        first |= {asked: one for asked, one in items.items() if asked not in first}
     limit = shared_limit([one for run in runs for one in run.responses.values()], round(RESPONSES_MB * MB))
     return [
         _record(
