@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmms_eval_shotbench.report.gather import shown
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
 if TYPE_CHECKING:
@@ -66,11 +67,14 @@ def radar(numbers: Mapping[str, Any]) -> str:
         for run, look in _looks(numbers["runs"]):
             shares = run["strict"]["accuracy"]["by_dimension"]
             values = [100 * shares[slug]["value"] if slug in shares else math.nan for slug in slugs]
-            axes.plot([*angles, angles[0]], [*values, values[0]], **_line(look), label=run["name"])
+            axes.plot([*angles, angles[0]], [*values, values[0]], **_line(look), label=shown(run["name"], 40))
         axes.set_theta_offset(math.pi / 2)  # type: ignore[attr-defined]
         axes.set_theta_direction(-1)  # type: ignore[attr-defined]
         axes.set_ylim(0, 100)
         axes.set_xticks(angles, [dimension_named(slug).paper_name for slug in slugs])
+        for label, angle in zip(axes.get_xticklabels(), angles, strict=True):
+            side = round(math.sin(angle), 3)
+            label.set_horizontalalignment("left" if side > 0 else "right" if side < 0 else "center")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
     return _svg("radar", _alt("Radar chart of accuracy by dimension, in percent", numbers), (6, 5.6), draw, "polar")
@@ -96,7 +100,7 @@ def bars(numbers: Mapping[str, Any]) -> str:
                 ecolor=TEXT,
                 hatch=look.hatch,
                 capsize=2,
-                label=run["name"],
+                label=shown(run["name"], 40),
             )
         axes.set_yticks(range(len(slugs)), [dimension_named(slug).paper_name for slug in slugs])
         axes.invert_yaxis()
@@ -116,7 +120,7 @@ def lengths(numbers: Mapping[str, Any]) -> str:
     def draw(axes: Axes) -> None:
         for run, look in runs:
             counts, edges = run["responses"]["histogram"]["counts"], run["responses"]["histogram"]["edges"]
-            axes.plot(edges, [100 * count / sum(counts) for count in counts], **_line(look), label=run["name"])
+            axes.plot(edges, [100 * count / sum(counts) for count in counts], **_line(look), label=shown(run["name"], 40))
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("characters: from this many up to twice as many")

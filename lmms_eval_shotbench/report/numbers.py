@@ -76,7 +76,11 @@ def _protocols(strict: Sequence[Mapping[str, Any]], official: Sequence[Mapping[s
         "neither": right[False, False],
         "strict_undecided": sum(ours["letter"] is None for ours, _ in both),
         "official_undecided": sum(other["letter"] is None for _, other in both),
-        "other_letter": [ours["index"] for ours, other in both if ours["letter"] != other["letter"]],
+        "other_letter": [
+            {"index": ours["index"], "item_id": ours["item_id"]}
+            for ours, other in both
+            if ours["letter"] != other["letter"]
+        ],
     }
 
 

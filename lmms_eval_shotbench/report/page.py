@@ -74,7 +74,8 @@ def _environment() -> Environment:
     for table in (rows.comparison_rows, rows.prior_rows, rows.variant_rows, rows.training_rows, rows.how_rows):
         environment.globals[table.__name__] = table
     environment.globals["ranked"], environment.globals["command"] = rows.ranked, rows.command
-    environment.filters["shown"] = lambda value: shown(str(value), 2000)
+    environment.globals["abbreviation"] = lambda slug: dimension_named(slug).abbreviation
+    environment.filters["shown"] = lambda value, most=2000: shown(str(value), most)
     return environment
 
 
@@ -121,14 +122,20 @@ class Figures:
         return found
 
     def interval(self, *place: Step) -> Markup:
-        """Both ends of an estimate's interval."""
+        """Both ends of an estimate's interval, in percent."""
+        return self._ends("short", "{} – {}", place)
+
+    def signed(self, *place: Step) -> Markup:
+        """Both ends of a difference's interval, in percentage points."""
+        return self._ends("points", "{} to {}", place)
+
+    def _ends(self, form: str, between: str, place: Sequence[Step]) -> Markup:
         from markupsafe import Markup
 
         if self.at(*place) is None:
             return Markup("–")
-        return Markup('<span class="interval">{} – {}</span>').format(
-            self("short", *place, "low"), self("short", *place, "high")
-        )
+        ends = Markup(between).format(self(form, *place, "low"), self(form, *place, "high"))
+        return Markup('<span class="interval">{}</span>').format(ends)
 
 
 def pointer(*place: Step) -> str:
