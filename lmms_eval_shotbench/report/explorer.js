@@ -106,6 +106,16 @@
     showPage(0);
   }
 
+  function setFilters(asked) {
+    for (const control of controls) {
+      const value = asked.get(control.name) ?? "";
+      if (control.type === "checkbox") control.checked = value !== "";
+      else control.value = value;
+      if (control.selectedIndex === -1) control.selectedIndex = 0; // not on offer
+    }
+    applyFilters();
+  }
+
   // --- the fragment: #item=… and the filters
 
   function fragment(item) {
@@ -122,13 +132,7 @@
     const asked = new URLSearchParams(location.hash.slice(1));
     const ours = controls.some(({ name }) => asked.has(name)) || asked.has("item");
     if (!ours && location.hash !== "") return; // a link to another part of the page
-    for (const control of controls) {
-      const value = asked.get(control.name) ?? "";
-      if (control.type === "checkbox") control.checked = value !== "";
-      else control.value = value;
-      if (control.selectedIndex === -1) control.selectedIndex = 0; // not on offer
-    }
-    applyFilters();
+    setFilters(asked);
     const item = items.find(({ item_id }) => item_id === asked.get("item"));
     if (item) open(item);
     else if (dialog.open) dialog.close();
@@ -289,17 +293,19 @@
   // --- start
 
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => queueMicrotask(changed));
-  form.addEventListener("input", changed);
+  form.addEventListener("reset", (event) => {
+    event.preventDefault();
+    setFilters(new URLSearchParams());
+    rememberFilters();
+  });
+  form.addEventListener("input", () => {
+    applyFilters();
+    rememberFilters();
+  });
   for (const button of pages.querySelectorAll("button")) {
     button.addEventListener("click", () => showPage(page + Number(button.dataset.page)));
   }
   addEventListener("hashchange", followFragment);
   followFragment();
   performance.mark("explorer-ready");
-
-  function changed() {
-    applyFilters();
-    rememberFilters();
-  }
 })();
