@@ -27,6 +27,7 @@ demo: $(STAMP)
 	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/reasoning --model_args pretrained=$(TINY),device=cpu
 	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/blank --model_args pretrained=$(TINY),device=cpu,blank=True
 	@echo "Above: direct answers, answers after a thought, and the latter without seeing. More in $(OUT)/reasoning."
+	$(BIN)/shotbench report $(OUT)/reasoning $(OUT)/direct $(OUT)/blank --out $(OUT)/report/report.html
 
 # Train at toy size by the recipes: CoT-SFT, then GRPO, with verl's own trainers on Ray; merged and scored at the end.
 train-tiny: $(STAMP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_runs(parser)
     parser.add_argument("--out", type=Path, required=True, help="the page, such as report/report.html")
     parser.add_argument("--training", type=Path, action="append", default=[], help="folder of a training run; repeat")
-    parser.add_argument("--thumbnails-mb", type=float, help="bound of all pictures on the page (default: 8 MB)")
+    parser.add_argument("--thumbnails-mb", type=_size, help="bound of all pictures on the page (default: 8; 0: none)")
     parser.set_defaults(run=_report, extra="report")
     table = commands.add_parser("leaderboard", help="print runs among the published models")
     _add_runs(table)
@@ -36,6 +37,13 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="show the published models (default: where all of ShotBench was asked)",
     )
+
+
+def _size(text: str) -> float:
+    size = float(text)
+    if not 0 <= size < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of megabytes; give 0 or more")
+    return size
 
 
 def _report(args: argparse.Namespace) -> int:
