@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -436,3 +437,19 @@ def test_the_leaderboard_ranks_runs_among_the_published(
     assert lines[2].startswith("* shotbench.shotvl-3b.reasoning") and lines[2].split()[2:] == [
         "79.0", "87.0", "68.6", "60.9", "64.7", "54.3", "59.9", "51.1", "65.7", "66.0",
     ]  # fmt: skip
+
+
+def test_the_leaderboard_needs_neither_jinja2_nor_matplotlib(
+    questions: Path,
+    items: list[QAItem],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = write_run(tmp_path / "run", items, always_b, questions)
+    for name in ("jinja2", "markupsafe", "matplotlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["leaderboard", str(run)]) == 0
+    capsys.readouterr()
+    told = refused(capsys, "report", run, "--out", tmp_path / "page" / "report.html")
+    assert "lmms-eval-shotbench[report]" in told and not (tmp_path / "page").exists()

@@ -1,68 +1,27 @@
-"""Numbers of a report -> SVG by matplotlib, to stand inside the page.
-
-Colours are Okabe and Ito's, which colour-blind readers tell apart; every run has its own marker, line and hatching,
-too, so nothing is told by colour alone. Text and axes take the page's text colour. Each chart shows numbers that a
-table beside it gives; its description is its alternative text. The same numbers give the same bytes.
-"""
+"""Numbers of a report -> charts. Each shows numbers that a table beside it gives; how they look is in `svg.py`."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.report.gather import shown
-from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
+from lmms_eval_shotbench.report.rows import asked_dimensions
+from lmms_eval_shotbench.report.svg import LOOKS, TEXT, Look, svg_element
+from lmms_eval_shotbench.vocabulary import dimension_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TEXT = "#123456"  # stands for the page's text colour, which matplotlib cannot know
 Curve = Sequence[Sequence[float]]  # step and value
-
-
-class Look(NamedTuple):
-    """How one run, or one dimension, is drawn."""
-
-    colour: str
-    marker: str
-    line: str
-    hatch: str
-
-
-LOOKS = (
-    Look("#0072B2", "o", "-", ""),
-    Look("#D55E00", "s", "--", "//"),
-    Look("#009E73", "^", "-.", ".."),
-    Look("#CC79A7", "D", ":", "xx"),
-    Look("#E69F00", "v", "-", "\\\\"),
-    Look("#56B4E9", "P", "--", "++"),
-    Look("#999999", "X", "-.", "oo"),
-    Look("#A6761D", "*", ":", "--"),  # not Okabe and Ito's: their yellow and black are lost on white and on dark
-)
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "shotbench",  # ids that are the same every time
-    "text.parse_math": False,  # a run may be called "$x$"
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it measures alike everywhere; the page shows its own
-    "font.size": 10,
-    "hatch.linewidth": 0.8,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), TEXT),
-    "grid.color": "#888888",
-    "grid.alpha": 0.4,
-}
 
 
 def radar(numbers: Mapping[str, Any]) -> str:
     """Accuracy by dimension around a circle, one line a run."""
 
     def draw(axes: Axes) -> None:
-        slugs = _slugs(numbers)
+        slugs = asked_dimensions(numbers)
         angles = [2 * math.pi * place / len(slugs) for place in range(len(slugs))]
         for run, look in _looks(numbers["runs"]):
             shares = run["strict"]["accuracy"]["by_dimension"]
@@ -77,14 +36,16 @@ def radar(numbers: Mapping[str, Any]) -> str:
             label.set_horizontalalignment("left" if side > 0 else "right" if side < 0 else "center")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
-    return _svg("radar", _alt("Radar chart of accuracy by dimension, in percent", numbers), (6, 5.6), draw, "polar")
+    return svg_element(
+        "radar", _alt("Radar chart of accuracy by dimension, in percent", numbers), (6, 5.6), draw, "polar"
+    )
 
 
 def bars(numbers: Mapping[str, Any]) -> str:
     """Accuracy by dimension with 95 % intervals, one bar a run."""
 
     def draw(axes: Axes) -> None:
-        slugs = _slugs(numbers)
+        slugs = asked_dimensions(numbers)
         height = 0.8 / len(numbers["runs"])
         for place, (run, look) in enumerate(_looks(numbers["runs"])):
             shares = run["strict"]["accuracy"]["by_dimension"]
@@ -109,8 +70,10 @@ def bars(numbers: Mapping[str, Any]) -> str:
         axes.grid(axis="x")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
-    size = (7, 1.6 + 0.42 * len(_slugs(numbers)) * max(1.0, len(numbers["runs"]) / 2))
-    return _svg("bars", _alt("Bar chart of accuracy by dimension with intervals, in percent", numbers), size, draw)
+    size = (7, 1.6 + 0.42 * len(asked_dimensions(numbers)) * max(1.0, len(numbers["runs"]) / 2))
+    return svg_element(
+        "bars", _alt("Bar chart of accuracy by dimension with intervals, in percent", numbers), size, draw
+    )
 
 
 def lengths(numbers: Mapping[str, Any]) -> str:
@@ -119,8 +82,9 @@ def lengths(numbers: Mapping[str, Any]) -> str:
 
     def draw(axes: Axes) -> None:
         for run, look in runs:
-            counts, edges = run["responses"]["histogram"]["counts"], run["responses"]["histogram"]["edges"]
-            axes.plot(edges, [100 * count / sum(counts) for count in counts], **_line(look), label=shown(run["name"], 40))
+            edges, counts = (run["responses"]["histogram"][name] for name in ("edges", "counts"))
+            shares = [100 * count / sum(counts) for count in counts]
+            axes.plot(edges, shares, **_line(look), label=shown(run["name"], 40))
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("characters: from this many up to twice as many")
@@ -129,7 +93,7 @@ def lengths(numbers: Mapping[str, Any]) -> str:
         axes.grid()
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
-    return _svg("lengths", _alt("Line chart of response lengths", numbers), (7, 3.4), draw) if runs else ""
+    return svg_element("lengths", _alt("Line chart of response lengths", numbers), (7, 3.4), draw) if runs else ""
 
 
 def training(one: Mapping[str, Any], place: int) -> str:
@@ -147,7 +111,7 @@ def training(one: Mapping[str, Any], place: int) -> str:
         several[-1].set_xlabel("step")
 
     name = f"Curves of the training run {one['name']}: {'; '.join(label for label, _, _ in panels)}"
-    return _svg(f"training-{place}", name, (7.5, 3.2 * len(panels)), draw, panels=len(panels)) if panels else ""
+    return svg_element(f"training-{place}", name, (7.5, 3.2 * len(panels)), draw, panels=len(panels)) if panels else ""
 
 
 def _curves(axes: Axes, curves: Mapping[str, Curve], factor: float) -> None:
@@ -157,11 +121,6 @@ def _curves(axes: Axes, curves: Mapping[str, Curve], factor: float) -> None:
         axes.plot(steps, [factor * value for value in values], **_line(_look(place)), markevery=often, label=name)
     axes.grid()
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-
-
-def _slugs(numbers: Mapping[str, Any]) -> list[str]:
-    asked = {slug for run in numbers["runs"] for slug in run["strict"]["accuracy"]["by_dimension"]}
-    return [dimension.slug for dimension in DIMENSIONS if dimension.slug in asked]
 
 
 def _looks(runs: Sequence[Any]) -> Iterator[tuple[Any, Look]]:
@@ -185,50 +144,6 @@ def _whiskers(found: Sequence[Mapping[str, float]]) -> list[list[float]]:
 
 def _alt(what: str, numbers: Mapping[str, Any]) -> str:
     return f"{what}: {', '.join(run['name'] for run in numbers['runs'])}. The table of this section has the numbers."
-
-
-def _svg(
-    name: str,
-    description: str,
-    inches: tuple[float, float],
-    draw: Callable[..., None],
-    projection: str | None = None,
-    panels: int = 1,
-) -> str:
-    """Draw on one `Axes` a panel and return an SVG element whose ids begin with `name`."""
-    with _drawing():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=inches)
-        figure.patch.set_alpha(0)
-        axes = [figure.add_subplot(panels, 1, 1 + place, projection=projection) for place in range(panels)]
-        for each in axes:
-            each.patch.set_alpha(0)
-        draw(*axes)
-        stream = io.StringIO()
-        plain = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(stream, format="svg", bbox_inches="tight", metadata=plain)
-    return _as_part_of_a_page(stream.getvalue(), name, description)
-
-
-@contextmanager
-def _drawing() -> Iterator[None]:
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts are used, not those it measures with
-        yield
-
-
-def _as_part_of_a_page(svg: str, name: str, description: str) -> str:
-    """An SVG file as an element: no prologue, no style for the whole page, ids of its own, a name to be read out."""
-    element = svg[svg.index("<svg") :]
-    element = re.sub(r"<(style|metadata)\b.*?</\1>", "", element, flags=re.DOTALL)
-    element = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', element)
-    element = re.sub(r'(url\(|xlink:href="|\bhref=")#', rf"\1#{name}-", element)
-    element = element.replace(TEXT, "currentColor")
-    opening = f'<svg class="chart" role="img" aria-label="{escape(description)}"'
-    return element.replace("<svg", opening, 1).strip()
 
 
 def all_charts(numbers: Mapping[str, Any]) -> dict[str, str]:
