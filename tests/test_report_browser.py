@@ -21,6 +21,7 @@ from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
 from lmms_eval_shotbench.shards import read_questions
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.chromium import asked_for, chromium, open_page, said, serious_faults, show_as
+from tests.test_benchmarks import figures_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -392,3 +393,9 @@ def test_a_megabyte_is_cut_with_a_remark(made: Shown) -> None:
     place = next(place for place, response in enumerate(HOSTILE) if len(response) == 1_000_000)
     made.open(f"#item={quote(made.items[place].item_id)}")
     assert "Cut: 20,000 characters are shown, 980,000 more are not." in made.texts("dialog .explorer-said p")
+
+
+def test_the_benchmark_says_its_figures(browser: Any, real_data: Path) -> None:
+    figures = figures_of("report.py", real_data, "--limit", "40")
+    assert {"bare: first view, ms", "full: ready, ms", "full: filter, ms", "full: size, MB"} <= set(figures)
+    assert figures["full: size, MB"]["ours"] > figures["bare: size, MB"]["ours"]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import io
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmms_eval_shotbench.clips import Clip
@@ -65,7 +66,7 @@ def _shards(run: ReportRun) -> ShardFolder | None:
 def thumbnails(media: Mapping[str, Medium], budget: int) -> dict[str, Thumbnail]:
     """Pictures by the media's names, together at most `budget` characters of data URIs; some may be missing."""
     shares = sum(_shares(medium) for medium in media.values())
-    if not shares:
+    if not shares or budget <= 0:
         return {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         made = threads.map(lambda medium: _thumbnail(medium, budget * _shares(medium) // shares), media.values())
@@ -81,11 +82,9 @@ def _thumbnail(medium: Medium, most: int) -> Thumbnail | None:
         pictures = _pictures(medium)
     except BrokenMedium:
         return None
-    for side, quality in SIZES:
-        uri = _data_uri(_strip(pictures, side), quality)
-        if len(uri) <= most:
-            return Thumbnail(uri, len(pictures))
-    return None
+    made = [cache(partial(_data_uri, pictures, *size)) for size in SIZES]  # each when it is asked for
+    place = bisect_left(made, True, key=lambda uri: len(uri()) <= most)
+    return Thumbnail(made[place](), len(pictures)) if place < len(made) else None
 
 
 def _pictures(medium: Medium) -> list[Image]:
@@ -122,7 +121,7 @@ def _strip(pictures: Sequence[Image], side: int) -> Image:
     return strip
 
 
-def _data_uri(picture: Image, quality: int) -> str:
+def _data_uri(pictures: Sequence[Image], side: int, quality: int) -> str:
     encoded = io.BytesIO()
-    picture.save(encoded, "WEBP", quality=quality)
+    _strip(pictures, side).save(encoded, "WEBP", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
