@@ -162,7 +162,10 @@ def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun
     if len({item.index for item in items}) < len(items):
         raise BadRun(f"{file}: an index stands there twice; its questions must be told apart by index")
     judged = [item.index for item, row in zip(items, scores["items"], strict=True) if row.get("how") == "judge"]
-    return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, scores.get("unanswered", ()), judged)
+    how = scores.get("run") or {}
+    if not isinstance(how, dict):
+        raise BadRun(f"{file}: its `run` is no record of a run; write the scores again")
+    return StoredRun(name, scores["protocol"], items, how, scores.get("unanswered", ()), judged)
 
 
 def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredItem:

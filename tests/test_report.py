@@ -188,6 +188,8 @@ def test_all_27_published_rows_stand_there_as_printed(real: Report, real_data: P
         figures = [published[d.abbreviation] for d in DIMENSIONS] + [published["avg_printed"]]
         there = [line for line in lines_there if line[0] == published["model"] and line[-1] == published["source"]]
         assert [[cell.split("▲")[0].split("▼")[0].strip() for cell in line[1:10]] for line in there] == [figures]
+        marks = "".join(there[0][1:9])
+        assert there[0][10:12] == [str(marks.count("▲")), str(marks.count("▼"))]
 
 
 def test_a_published_figure_is_told_apart_by_two_proportions_and_holm(real: Report) -> None:
