@@ -248,6 +248,22 @@ def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(either: Shown)
     assert last.item_id in either.opened
 
 
+def test_what_runs_were_asked_otherwise_are_two_items(browser: Any, real_data: Path, tmp_path: Path) -> None:
+    pairs = [("shotbench", REAL_RUNS[0]), ("refineshot", "refineshot.shotvl-3b.direct")]
+    files = [(real_data / name / "test.tsv", real_data / f"responses/{said}.jsonl.gz") for name, said in pairs]
+    page = tmp_path / "report.html"
+    assert main(["report", *(str(path) for pair in files for path in pair), "--out", str(page)]) == 0
+    shown = Shown(browser, page, [read_report_run(responses, str(asked)) for asked, responses in files])
+    refined = {item.item_id: item for item in shown.runs[1].items}
+    first = next(item for item in shown.items if item.options != refined[item.item_id].options)
+    shown.open(f"#item={quote(first.item_id)}")
+    for name, item, other in ((first.item_id, first, 1), (f"{first.item_id} (2)", refined[first.item_id], 0)):
+        shown.open(f"#item={quote(name)}")
+        told = zip(item.options, shown.texts("dialog li"), strict=True)
+        assert all(option in line for option, line in told)
+        assert "Not asked" in shown.texts("dialog h4")[other]
+
+
 def test_a_link_to_no_item_says_so(real: Shown) -> None:
     real.open("#item=%3Cb%3Enobody")
     assert real.opened == ""

@@ -21,6 +21,13 @@
   const controls = [...form.elements].filter((control) => control.name);
   const termGroups = [...form.elements.term.querySelectorAll("optgroup")];
 
+  const named = new Map(); // one id stands for several items where runs were asked otherwise
+  for (const item of items) {
+    item.name = item.item_id;
+    for (let again = 2; named.has(item.name); again++) item.name = `${item.item_id} (${again})`;
+    named.set(item.name, item);
+  }
+
   let matches = items;
   let page = 0;
   let opened = null;
@@ -120,7 +127,7 @@
 
   function fragment(item) {
     const asked = new URLSearchParams(filters());
-    if (item) asked.set("item", item.item_id);
+    if (item) asked.set("item", item.name);
     return `#${asked}`;
   }
 
@@ -133,7 +140,7 @@
     const ours = controls.some(({ name }) => asked.has(name)) || asked.has("item");
     if (!ours && location.hash !== "") return; // a link to another part of the page
     setFilters(asked);
-    const item = items.find(({ item_id }) => item_id === asked.get("item"));
+    const item = named.get(asked.get("item"));
     if (item) open(item);
     else if (dialog.open) dialog.close();
     if (asked.has("item") && !item) count.textContent += ` There is no item ${visible(asked.get("item"))}.`;
@@ -159,7 +166,7 @@
       return make("span", {}, mark(stateOf(answer)), " ", name);
     });
     const link = make("a", { href: fragment(item) }, picture(item, true), make("strong", {}, dimensions[item.dimension]),
-      make("span", {}, `Answer: ${lettered(item, item.answer)}`), ...states, make("small", {}, visible(item.item_id)));
+      make("span", {}, `Answer: ${lettered(item, item.answer)}`), ...states, make("small", {}, visible(item.name)));
     return make("li", {}, link);
   }
 
@@ -180,7 +187,7 @@
   function picture(item, small) {
     const [uri, frames] = thumbnails.get(item.medium) ?? [null, 0];
     const what = item.kind === "clip" ? "Clip" : "Still";
-    const name = `${what} of ${item.item_id}`;
+    const name = `${what} of ${visible(item.name)}`;
     if (!uri) return make("span", { className: "explorer-absent" }, `${what} not in this report`);
     const image = make("img", { src: uri, alt: small ? "" : frames > 1 ? `${name}: ${frames} frames, first to last` : name });
     const frame = make("span", { className: "explorer-picture" }, image);
@@ -205,7 +212,7 @@
     const frame = picture(item, false);
     dialog.replaceChildren(
       itemButtons(item),
-      make("h3", { id: "explorer-item-title" }, `${dimensions[item.dimension]}: ${visible(item.item_id)}`),
+      make("h3", { id: "explorer-item-title" }, `${dimensions[item.dimension]}: ${visible(item.name)}`),
       frame,
       ...(frame.classList.contains("strip") ? [player(frame)] : []),
       make("p", { className: "explorer-question" }, visible(item.question) || "The question is not part of this report."),
