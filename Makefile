@@ -16,7 +16,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11 or say PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[eval,lm-eval,train,xlsx,test,check]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[eval,lm-eval,train,xlsx,report,test,browser,check]"
 	touch $(STAMP)
 
 # Shoot films that nobody trained on, and ask the tiny model that comes with the package: by letter, with a thought, and
@@ -27,6 +27,7 @@ demo: $(STAMP)
 	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/reasoning --model_args pretrained=$(TINY),device=cpu
 	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/blank --model_args pretrained=$(TINY),device=cpu,blank=True
 	@echo "Above: direct answers, answers after a thought, and the latter without seeing. More in $(OUT)/reasoning."
+	$(BIN)/shotbench report $(OUT)/reasoning $(OUT)/direct $(OUT)/blank --out $(OUT)/report/report.html
 
 # Train at toy size by the recipes: CoT-SFT, then GRPO, with verl's own trainers on Ray; merged and scored at the end.
 train-tiny: $(STAMP)
@@ -36,9 +37,11 @@ train-tiny: $(STAMP)
 	$(BIN)/shotbench train evaluate $(OUT)/grpo --data $(OUT)/films
 
 # Side by side what is a process of its own; one after the other what starts Ray, which takes both of two cores.
+# Without a browser those tests that need one are skipped, but where CI is set.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
 	$(BIN)/python -m pytest -m ray
+	$(BIN)/python -m pytest -m browser
 
 check: $(STAMP)
 	$(BIN)/ruff check .

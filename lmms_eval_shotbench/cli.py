@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     from lmms_eval_shotbench.commands.compare import add_compare
     from lmms_eval_shotbench.commands.evaluate import add_eval
     from lmms_eval_shotbench.commands.refineshot import add_refineshot
+    from lmms_eval_shotbench.commands.report import add_report
     from lmms_eval_shotbench.commands.robust import add_robust
     from lmms_eval_shotbench.commands.score import add_score
     from verl_recipes.cli import add_commands as add_training
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_compare(commands)
     add_robust(commands)
     add_audit(commands)
+    add_report(commands)
     _add_tasks_path(commands)
     _add_tiny_model(commands)
     add_commands(commands)

@@ -67,11 +67,20 @@ def read_run(path: Path, protocol: Protocol = "strict") -> StoredRun:
     Raises:
         BadRun: there are no such scores, they are broken, of another protocol or of a version that kept less.
     """
+    return run_of_scores(str(path), *load_scores(path, protocol))
+
+
+def load_scores(path: Path, protocol: Protocol = "strict") -> tuple[dict[str, Any], Path]:
+    """All that scores.json holds (docs/scores.md), of a run's folder or one file, and the file it stands in.
+
+    Raises:
+        BadRun: there are no such scores, they are broken or of another protocol.
+    """
     file = path / SCORES_FILES[protocol] if path.is_dir() else path
     scores = _load(file)
     if scores["protocol"] != protocol:
         raise BadRun(f"{file}: graded by the protocol {scores['protocol']}, not {protocol}; say --protocol")
-    return _run(str(path), scores, file)
+    return scores, file
 
 
 def score_pair(questions: str | Path, responses: Path, protocol: Protocol = "strict", split: str = "test") -> StoredRun:
@@ -86,7 +95,7 @@ def score_pair(questions: str | Path, responses: Path, protocol: Protocol = "str
     match_responses(items, said, responses)
     asked = [item for item in items if item.source_index in said]
     scored = score_responses(asked, [said[item.source_index] for item in asked], protocol)
-    return _run(str(responses), scores_json(scored), responses)
+    return run_of_scores(str(responses), scores_json(scored), responses)
 
 
 class Side(NamedTuple):
@@ -102,10 +111,10 @@ class Side(NamedTuple):
         )
 
 
-def two_sides(arguments: Sequence[str]) -> tuple[Side, Side]:
-    """Sort arguments, from left to right, into two sides: runs, or pairs of QUESTIONS RESPONSES.
+def sides(arguments: Sequence[str]) -> list[Side]:
+    """Sort arguments, from left to right, into sides: runs, or pairs of QUESTIONS RESPONSES.
 
-    A last argument alone is responses to the questions before it. Raises `BadRun` where that gives no two sides.
+    A last argument alone is responses to the questions before it. Raises `BadRun` where it cannot be.
     """
     found: list[Side] = []
     rest = list(arguments)
@@ -121,6 +130,12 @@ def two_sides(arguments: Sequence[str]) -> tuple[Side, Side]:
             raise BadRun(
                 f"{first}: no folder with scores and no .json; responses are given as two, QUESTIONS RESPONSES"
             )
+    return found
+
+
+def two_sides(arguments: Sequence[str]) -> tuple[Side, Side]:
+    """The `sides` of a comparison; raises `BadRun` where these are not two."""
+    found = sides(arguments)
     if len(found) != 2:
         read = "; ".join(" ".join(filter(None, (side.questions, str(side.path)))) for side in found)
         raise BadRun(f"two sides are compared; these are {len(found)}: {read}")
@@ -139,12 +154,16 @@ def _load(file: Path) -> dict[str, Any]:
     return scores
 
 
-def _run(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
+def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
+    """The run whose scores these are; `file` is named where they are broken. Raises `BadRun`."""
     items = [_item(row, scores["protocol"], file) for row in scores["items"]]
     if len({item.index for item in items}) < len(items):
         raise BadRun(f"{file}: an index stands there twice; its questions must be told apart by index")
     judged = [item.index for item, row in zip(items, scores["items"], strict=True) if row.get("how") == "judge"]
-    return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, scores.get("unanswered", ()), judged)
+    how = scores.get("run") or {}
+    if not isinstance(how, dict):
+        raise BadRun(f"{file}: its `run` is no record of a run; write the scores again")
+    return StoredRun(name, scores["protocol"], items, how, scores.get("unanswered", ()), judged)
 
 
 def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredItem:

@@ -64,7 +64,7 @@ def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
     Raises:
         BadRun: the run is not circular.
     """
-    if _variant_of(circular).name != "circular":
+    if variant_of(circular).name != "circular":
         raise BadRun(f"{circular.name} needs the run on the questions as they are beside it: ORIGINAL VARIANT …")
     first = {rotation_index(item.source_index, 0): item for item in originals}
     items = [
@@ -75,7 +75,7 @@ def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
     return StoredRun(circular.name, circular.protocol, items, circular.how)
 
 
-def _variant_of(run: StoredRun) -> Variant:
+def variant_of(run: StoredRun) -> Variant:
     """The variant a run was asked, as its items' ids tell."""
     named = {variant.name for item in run.items if (variant := variant_named_in(item.item_id))}
     if len(named) != 1:
@@ -99,7 +99,7 @@ def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
 
 
 def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, protocol: str) -> VariantScores:
-    variant = _variant_of(run)
+    variant = variant_of(run)
     if run.protocol != protocol:
         raise BadRun(f"{run.name} is graded by the protocol {run.protocol}, the original by {protocol}")
     questions = variant.of(originals)

@@ -40,6 +40,7 @@ ORDER = [
     {"prior_aware", "robustness", "refineshot", "audit", "audit_report", "paired"},
     {"task_functions", "score", "harness", "models", "backends", "stored_runs", "compare", "variant_runs"},
     {"eval_plan", "task_files", "run_record", "evaluate", "lm_eval_functions", "lm_eval_tasks"},
+    {"report"},
     {"cli", "commands"},
 ]
 

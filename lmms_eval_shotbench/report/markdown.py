@@ -1,0 +1,92 @@
+"""Tables in text: for a model card, and the leaderboard for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lmms_eval_shotbench.report.rows import asked_dimensions, ranked
+from lmms_eval_shotbench.vocabulary import dimension_named
+
+_SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+!|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+def model_card(numbers: Mapping[str, Any]) -> str:
+    """Markdown: accuracy by dimension and on average, in percent, and how each run was made."""
+    slugs = asked_dimensions(numbers)
+    names = [run["name"].translate(_SPECIAL) for run in numbers["runs"]]
+    lines = [f"| ShotBench, strict grading, % | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for slug in slugs:
+        cells = [_cell(run["strict"]["accuracy"]["by_dimension"].get(slug)) for run in numbers["runs"]]
+        lines.append(f"| {dimension_named(slug).paper_name} | {' | '.join(cells)} |")
+    for name, average in (("over items (micro)", "micro"), ("over dimensions (macro)", "macro")):
+        cells = [_cell(run["strict"]["accuracy"][average]) for run in numbers["runs"]]
+        lines.append(f"| **{name}** | {' | '.join(cells)} |")
+    lines += [_official(numbers["runs"]), "", "With 95 % intervals clustered by medium; undecided counts as wrong.", ""]
+    lines += [f"- {name}: {_how(run)}" for name, run in zip(names, numbers["runs"], strict=True)]
+    return "\n".join([*lines, "", f"lmms-eval-shotbench {numbers['version']}", ""]).encode("utf-8", "replace").decode()
+
+
+def _cell(estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return "–"
+    return f"{100 * estimate['value']:.2f} ({100 * estimate['low']:.1f} – {100 * estimate['high']:.1f})"
+
+
+def _official(runs: Sequence[Mapping[str, Any]]) -> str:
+    cells = [_cell(run["official"]["accuracy"]["micro"] if run["official"] else None) for run in runs]
+    return f"| official grading, over items | {' | '.join(cells)} |"
+
+
+def _how(run: Mapping[str, Any]) -> str:
+    from lmms_eval_shotbench.report.gather import shown
+
+    how, strict = run["strict"]["run"] or {}, run["strict"]
+    told = [f"{strict['n']:,} items", f"{100 * strict['answered_rate']:.2f} % decided"]
+    told += [f"{name} {how[key]}" for name, key in _TOLD if how.get(key)]
+    return shown(", ".join(told), 500).translate(_SPECIAL)
+
+
+_TOLD = (("model", "model"), ("prompt", "prompt_style"), ("data sha256", "data_sha256"))
+
+
+def leaderboard_table(numbers: Mapping[str, Any]) -> str:
+    """The runs among the published rows, for a terminal; names are free of control characters (`gather.shown`)."""
+    slugs = asked_dimensions(numbers)
+    head = "".join(f"{dimension_named(slug).abbreviation:>7}" for slug in slugs)
+    lines = [f"{'':40}{head}{'avg':>8}{'micro':>8}"]
+    lines += [_published(numbers, place, slugs) if kind == "published" else _own(numbers["runs"][place], slugs)
+              for kind, place in ranked(numbers)]  # fmt: skip
+    first = numbers["runs"][0]["name"]
+    legend = ["", "* your runs: strict grading, avg is the mean over dimensions"]
+    if numbers["published"]:
+        legend += [
+            f"+ significantly above, - below {first} (two proportions, Holm over dimensions, 5 %)",
+            "published figures as printed; their averages are over dimensions, ShotVL's over items",
+        ]
+    return "\n".join(lines + legend)
+
+
+def _own(run: Mapping[str, Any], slugs: Sequence[str]) -> str:
+    accuracy = run["strict"]["accuracy"]
+    shares = [accuracy["by_dimension"].get(slug) for slug in slugs]
+    figures = "".join(f"{100 * share['value']:>6.1f} " if share else f"{'–':>6} " for share in shares)
+    averages = f"{100 * accuracy['macro']['value']:>8.1f}{100 * accuracy['micro']['value']:>8.1f}"
+    return f"{_fit('* ' + run['name'])}{figures}{averages}"
+
+
+def _published(numbers: Mapping[str, Any], place: int, slugs: Sequence[str]) -> str:
+    row, against = numbers["published"][place], numbers["runs"][0]["published"][place]["by_dimension"]
+    figures = "".join(f"{row['by_dimension'][slug]:>6.1f}{_sign(against.get(slug))}" for slug in slugs)
+    note = "" if row["kind"] != "shotvl" else f"  {row['source']}"
+    return f"{_fit('  ' + row['model'])}{figures}{row['average']:>8.1f}{note and ' ' * 8 + note}"
+
+
+def _sign(found: Mapping[str, Any] | None) -> str:
+    if not found or not found["differs"]:
+        return " "
+    return "-" if found["difference"] > 0 else "+"
+
+
+def _fit(name: str, width: int = 40) -> str:
+    return f"{name if len(name) < width else name[: width - 2] + '…':{width}}"

@@ -1,0 +1,106 @@
+"""All numbers of a report, as its `scores.json` holds them (docs/report.md). The page shows these and no others."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lmms_eval_shotbench import __version__
+from lmms_eval_shotbench.compare import comparison_json
+from lmms_eval_shotbench.report.assemble import Compared, MainRun, ReportData
+from lmms_eval_shotbench.report.gather import shown
+from lmms_eval_shotbench.report.published import SHOTBENCH_ITEMS, differences_from, published_rows, signs
+from lmms_eval_shotbench.report.responses_told import responses_json
+from lmms_eval_shotbench.report.training import training_json
+from lmms_eval_shotbench.variant_runs import robust_json
+
+SCHEMA = 1  # raised when a field changes its meaning
+MATRIX_LABELS = 12  # of a confusion matrix; the rarer ones are put together
+OTHERS, UNDECIDED = "all others", "undecided"
+
+
+def report_numbers(data: ReportData) -> dict[str, Any]:
+    """The documented form."""
+    names = [one.run.name for one in data.runs]
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "runs": [_run(one, data.published) for one in data.runs],
+        "comparisons": [_comparison(one, names) for one in data.compared if one.found],
+        "not_compared": [
+            {"a": names[one.a], "b": names[one.b], "reason": shown(one.refused, 500)}
+            for one in data.compared
+            if not one.found
+        ],
+        "published": [asdict(row) for row in published_rows()] if data.published else [],
+        "published_items": SHOTBENCH_ITEMS,
+        "training": [training_json(one, shown(one.path.absolute().name)) for one in data.training],
+    }
+
+
+def _run(one: MainRun, published: bool) -> dict[str, Any]:
+    strict, official = one.run.scores, one.run.official
+    by_dimension = strict["accuracy"]["by_dimension"]
+    return {
+        "name": one.run.name,
+        "strict": _without_items(strict),
+        "official": _without_items(official) if official else None,
+        "protocols": _protocols(strict["items"], official["items"]) if official else None,
+        "responses": responses_json(one.run.responses, strict["items"]),
+        "matrices": {slug: _matrix(counts) for slug, counts in strict["confusion"].items()},
+        "variants": robust_json(one.variants)["variants"],
+        "published": [_against(differences_from(row, by_dimension)) for row in published_rows()] if published else [],
+    }
+
+
+def _without_items(scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in scores.items() if name != "items"}
+
+
+def _against(differences: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    above, below = signs(differences.values())
+    return {"by_dimension": differences, "above": above, "below": below}
+
+
+def _protocols(strict: Sequence[Mapping[str, Any]], official: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where the two protocols read the same responses differently, in items."""
+    theirs = {item["index"]: item for item in official}
+    both = [(item, theirs[item["index"]]) for item in strict if item["index"] in theirs]
+    right = Counter((ours["correct"], other["correct"]) for ours, other in both)
+    return {
+        "both_right": right[True, True],
+        "strict_only": right[True, False],
+        "official_only": right[False, True],
+        "neither": right[False, False],
+        "strict_undecided": sum(ours["letter"] is None for ours, _ in both),
+        "official_undecided": sum(other["letter"] is None for _, other in both),
+        "other_letter": [
+            {"index": ours["index"], "item_id": ours["item_id"]}
+            for ours, other in both
+            if ours["letter"] != other["letter"]
+        ],
+    }
+
+
+def _matrix(confusion: Sequence[tuple[str, str | None, int]]) -> dict[str, Any]:
+    """The most frequent right labels against what was answered to them; rows add up to the label's items."""
+    rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    asked: Counter[str] = Counter()
+    for gold, _, count in confusion:
+        asked[gold] += count
+    labels = sorted(asked, key=lambda label: (-asked[label], label))[:MATRIX_LABELS]
+    for gold, said, count in confusion:
+        column = UNDECIDED if said is None else said if said in labels else OTHERS
+        rows[gold if gold in labels else OTHERS][column] += count
+    used = {column for counts in rows.values() for column in counts}
+    right = labels + [OTHERS] * (OTHERS in rows)
+    answered = labels + [name for name in (OTHERS, UNDECIDED) if name in used]
+    return {"right": right, "answered": answered, "counts": [[rows[gold][said] for said in answered] for gold in right]}
+
+
+def _comparison(one: Compared, names: Sequence[str]) -> dict[str, Any]:
+    assert one.found is not None
+    plain = comparison_json(one.found)
+    return plain | {"a": {"name": names[one.a], "run": one.a}, "b": {"name": names[one.b], "run": one.b}}

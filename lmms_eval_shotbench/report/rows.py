@@ -1,0 +1,94 @@
+"""Which rows the tables of a report have: a name to read, and the place of its numbers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
+
+Place = tuple[str, ...]
+MICRO, MACRO = "over items (micro)", "over dimensions (macro)"
+
+
+def asked_dimensions(numbers: Mapping[str, Any]) -> list[str]:
+    """Slugs that a run was asked, in the paper's order."""
+    asked = {slug for run in numbers["runs"] for slug in run["strict"]["accuracy"]["by_dimension"]}
+    return [dimension.slug for dimension in DIMENSIONS if dimension.slug in asked]
+
+
+def ranked(numbers: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """("published" or "runs", place), the best average first: the printed one of others, the macro one of runs."""
+    rows = [("published", place, row["average"]) for place, row in enumerate(numbers["published"])]
+    rows += [
+        ("runs", place, 100 * run["strict"]["accuracy"]["macro"]["value"]) for place, run in enumerate(numbers["runs"])
+    ]
+    return [(kind, place) for kind, place, _ in sorted(rows, key=lambda row: (-row[2], row[0], row[1]))]
+
+
+def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+    """Of one comparison (docs/compare.md)."""
+    yield from _dimensions(one["by_dimension"])
+    yield MICRO, ("overall",)
+    if one["decided_by_both"]:
+        yield "decided by both", ("decided_by_both",)
+    yield MACRO, ("macro",)
+
+
+def prior_rows(run: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+    """Of one run's `prior` (docs/scores.md)."""
+    yield from _dimensions(run["strict"]["prior"]["by_dimension"])
+    yield MICRO, ()
+    yield MACRO, ("macro",)
+
+
+def variant_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+    """Of one variant (docs/variants.md)."""
+    yield from _dimensions(found["by_dimension"])
+    yield MICRO, ("overall",)
+    if found["moved"]:
+        yield "whose answer moves", ("moved",)
+
+
+def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, Place, str]]:
+    """Of one training run's curves, with the form of their values."""
+    for name in ("reward", "loss", "validation_loss"):
+        if name in one:
+            yield name.replace("_", " "), (name,), "value"
+    for kind, curves in one["accuracy"].items():
+        for name, place in _dimensions(curves):
+            yield f"accuracy, % ({kind}): {name}", ("accuracy", kind, place[-1]), "percent"
+
+
+def _dimensions(by_slug: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+    for slug in by_slug:
+        yield dimension_named(slug).paper_name, ("by_dimension", slug)
+
+
+def how_rows(how: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a run's record says, one fact a row; empty ones left out."""
+    for name, value in how.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}: {inner}", text) for inner, text in how_rows(value))
+        elif isinstance(value, list) and name == "left_out" and value:
+            yield "left out", f"{len(value)} questions: {', '.join(map(str, value[:20]))}{', …' if value[20:] else ''}"
+        elif value or value == 0:
+            yield name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def command(how: Mapping[str, Any]) -> str:
+    """The command of `shotbench eval` that a run's record tells; "" where it tells none."""
+    if not how.get("model"):
+        return ""
+    given = {"--tasks": how.get("tasks"), "--data": how.get("data"), "--split": how.get("split")}
+    arguments = _model_args(list((how.get("passes") or {}).values()))
+    given |= {"--model": how["model"], "--model_args": arguments}
+    told = [part for name, value in given.items() if value for part in (name, str(value))]
+    return shlex.join(["shotbench", "eval", *told, *map(str, how.get("passed_on") or ()), "--out", "RUN"])
+
+
+def _model_args(passes: Sequence[Mapping[str, Any]]) -> str:
+    """What all passes were given; `shotbench eval` itself adds to that what stills and clips need."""
+    several = [str(one.get("model_args") or "").split(",") for one in passes]
+    return ",".join(argument for argument in several[0] if all(argument in one for one in several)) if several else ""

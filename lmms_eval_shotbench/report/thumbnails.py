@@ -1,0 +1,127 @@
+"""Media as small pictures inside the page: stills as WebP, clips as a strip of frames from first to last.
+
+The page's share for pictures is divided evenly among the media, a clip counting as several stills. Each picture is as
+large as its share allows; a medium that cannot be opened, or that no size brings into its share, has none.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from lmms_eval_shotbench.clips import Clip
+from lmms_eval_shotbench.media import BrokenMedium, open_still
+from lmms_eval_shotbench.report.gather import ReportRun
+from lmms_eval_shotbench.shards import DatasetNotFound, ShardFolder, locate_questions
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FRAMES = 6  # of a clip's preview, evenly spread from its first to its last
+CLIP_SHARES = 4  # shares of a clip, where a still has one
+# Longest side in pixels and WebP quality, from what a full page of few media can afford to what is still a picture.
+SIZES = ((320, 70), (256, 60), (208, 50), (160, 45), (128, 40), (104, 35), (88, 30), (72, 25), (56, 20))
+
+
+class Medium(NamedTuple):
+    """A still or clip of the shards, read when its turn comes."""
+
+    kind: MediaKind
+    read: Callable[[], bytes]
+
+
+class Thumbnail(NamedTuple):
+    """A picture as a data URI; of a clip, `frames` of one size stand in it from left to right."""
+
+    uri: str
+    frames: int
+
+
+def stored_media(runs: Sequence[ReportRun]) -> dict[str, Medium]:
+    """The media of all runs whose questions came with them, each once, by the names the records use."""
+    media: dict[str, Medium] = {}
+    for run in runs:
+        if folder := _shards(run):
+            for item in run.items:
+                media.setdefault(item.medium, Medium(item.media_kind, partial(folder.media, item.item_id)))
+    return media
+
+
+def _shards(run: ReportRun) -> ShardFolder | None:
+    """Where the media of a run lie; a TSV has none."""
+    try:
+        place = locate_questions(run.data) if run.data else None
+        return ShardFolder(place, run.split) if place and place.is_dir() else None
+    except DatasetNotFound:
+        return None
+
+
+def thumbnails(media: Mapping[str, Medium], budget: int) -> dict[str, Thumbnail]:
+    """Pictures by the media's names, together at most `budget` characters of data URIs; some may be missing."""
+    shares = sum(_shares(medium) for medium in media.values())
+    if not shares or budget <= 0:
+        return {}
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        made = threads.map(lambda medium: _thumbnail(medium, budget * _shares(medium) // shares), media.values())
+        return {name: one for name, one in zip(media, made, strict=True) if one}
+
+
+def _shares(medium: Medium) -> int:
+    return CLIP_SHARES if medium.kind is MediaKind.CLIP else 1
+
+
+def _thumbnail(medium: Medium, most: int) -> Thumbnail | None:
+    try:
+        pictures = _pictures(medium)
+    except BrokenMedium:
+        return None
+    made = [cache(partial(_data_uri, pictures, *size)) for size in SIZES]  # each when it is asked for
+    place = bisect_left(made, True, key=lambda uri: len(uri()) <= most)
+    return Thumbnail(made[place](), len(pictures)) if place < len(made) else None
+
+
+def _pictures(medium: Medium) -> list[Image]:
+    """The still, or frames of the clip, at most at the largest size."""
+    if medium.kind is MediaKind.STILL:
+        return [_shrunk(open_still(medium.read()), SIZES[0][0])]
+    return _clip_frames(medium.read())
+
+
+def _clip_frames(encoded: bytes) -> list[Image]:
+    from PIL import Image
+
+    with Clip(encoded) as clip:
+        wanted = [round(place * (clip.frames - 1) / (FRAMES - 1)) for place in range(FRAMES)]
+        return [_shrunk(Image.fromarray(frame), SIZES[0][0]) for batch in clip.read(wanted) for frame in batch]
+
+
+def _shrunk(picture: Image, side: int) -> Image:
+    """A copy whose longer side is at most `side` pixels."""
+    small = picture.copy()
+    small.thumbnail((side, side), reducing_gap=2.0)
+    return small
+
+
+def _strip(pictures: Sequence[Image], side: int) -> Image:
+    """The pictures side by side, shrunk alike."""
+    from PIL import Image
+
+    small = [_shrunk(picture, side) for picture in pictures]
+    width, height = small[0].size
+    strip = Image.new("RGB", (width * len(small), height))
+    for place, picture in enumerate(small):
+        strip.paste(picture, (place * width, 0))
+    return strip
+
+
+def _data_uri(pictures: Sequence[Image], side: int, quality: int) -> str:
+    encoded = io.BytesIO()
+    _strip(pictures, side).save(encoded, "WEBP", quality=quality)
+    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -1,0 +1,91 @@
+"""The curves of a training run, from the JSON lines of verl's file logger in RUN/metrics, one file an attempt."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from lmms_eval_shotbench.stored_runs import BadRun
+from lmms_eval_shotbench.vocabulary import slugs
+
+Curve = list[tuple[int, float]]  # step and value
+_SINGLE = {"reward": "critic/rewards/mean", "loss": "train/loss", "validation_loss": "val/loss"}
+_TRAINED = re.compile(r"train/acc/(?P<slug>\w+)")
+_VALIDATED = re.compile(r"val-core/.+/(?P<slug>\w+)/acc/mean@\d+")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Curves of one run; those that were not logged are absent."""
+
+    path: Path
+    single: Mapping[str, Curve]  # reward, loss, validation_loss
+    trained: Mapping[str, Curve]  # accuracy in the batches trained on, by slug
+    validated: Mapping[str, Curve]  # accuracy in validation, by slug
+
+
+def read_training(run: Path) -> Training:
+    """Read a training run's folder; raises `BadRun` where it logged nothing."""
+    logged = _logged(run)
+    if not logged:
+        raise BadRun(f"{run}: no training run that has logged (metrics/*.jsonl); give the folder of `shotbench train`")
+    single = {
+        name: [(step, values[key]) for step, values in logged.items() if key in values] for name, key in _SINGLE.items()
+    }
+    return Training(
+        run,
+        {name: curve for name, curve in single.items() if curve},
+        _by_dimension(logged, _TRAINED),
+        _by_dimension(logged, _VALIDATED),
+    )
+
+
+def _logged(run: Path) -> dict[int, dict[str, float]]:
+    """What was logged, by step; an attempt that goes on from a checkpoint takes back the steps behind it."""
+    logged: dict[int, dict[str, float]] = {}
+    for path in sorted((run / "metrics").glob("*.jsonl")):
+        rows = _rows(path)
+        if rows:
+            logged = {step: values for step, values in logged.items() if step <= rows[0][0]}
+        for step, values in rows:
+            logged[step] = logged.get(step, {}) | values
+    return dict(sorted(logged.items()))
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, float]]]:
+    """Steps with their finite numbers; the last line may be cut by a kill."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [(int(row["step"]), {key: float(v) for key, v in row["data"].items() if _finite(v)}) for row in rows]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadRun(f"{path}: no lines of verl's file logger ({error}); is this a training run?") from None
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _by_dimension(logged: Mapping[int, Mapping[str, float]], key: re.Pattern[str]) -> dict[str, Curve]:
+    """Curves of known dimensions in the vocabulary's order; several data sources of one dimension are averaged."""
+    curves: defaultdict[str, Curve] = defaultdict(list)
+    for step, values in logged.items():
+        found: defaultdict[str, list[float]] = defaultdict(list)
+        for name, value in values.items():
+            if match := key.fullmatch(name):
+                found[match["slug"]].append(value)
+        for slug, several in found.items():
+            curves[slug].append((step, fmean(several)))
+    return {slug: curves[slug] for slug in slugs() if slug in curves}
+
+
+def training_json(training: Training, name: str) -> dict[str, Any]:
+    """The documented form (docs/report.md)."""
+    return {"name": name, **training.single, "accuracy": {"train": training.trained, "validation": training.validated}}

@@ -1,0 +1,48 @@
+"""`shotbench report`: the page, scores.json and report.md beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.report.assemble import ReportData
+from lmms_eval_shotbench.report.explorer import explorer_section
+from lmms_eval_shotbench.report.markdown import model_card
+from lmms_eval_shotbench.report.numbers import report_numbers
+from lmms_eval_shotbench.report.page import page
+from lmms_eval_shotbench.stored_runs import BadRun
+from lmms_eval_shotbench.whole_file import write_whole
+
+NUMBERS, CARD = "scores.json", "report.md"
+
+
+def write_report(data: ReportData, out: Path, thumbnails_mb: float) -> None:
+    """Write all three files, each whole; nothing is written where one cannot be made.
+
+    Raises:
+        BadRun: beside `out` lies a scores.json that is no report's, such as a run's own.
+    """
+    _require_own_folder(out)
+    numbers = report_numbers(data)
+    html = page(numbers, explorer_section([one.run for one in data.runs], thumbnails_mb))
+    written = {out.parent / NUMBERS: json.dumps(numbers, indent=1) + "\n", out.parent / CARD: model_card(numbers)}
+    for path, text in (written | {out: html}).items():
+        write_whole(path, text)
+
+
+def _require_own_folder(out: Path) -> None:
+    """A run's scores.json must not give way to a report's."""
+    beside = out.parent / NUMBERS
+    if out.name in (NUMBERS, CARD):
+        raise BadRun(f"{out}: this name is for the report's numbers or table; call the page otherwise, as report.html")
+    if beside.exists() and not _is_of_a_report(beside):
+        raise BadRun(f"{beside} is no report's and would be lost; write the page into a folder of its own with --out")
+
+
+def _is_of_a_report(file: Path) -> bool:
+    try:
+        kept: Any = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return isinstance(kept, dict) and "runs" in kept and "published_items" in kept
