@@ -37,7 +37,7 @@ train-tiny: $(STAMP)
 	$(BIN)/shotbench train evaluate $(OUT)/grpo --data $(OUT)/films
 
 # Side by side what is a process of its own; one after the other what starts Ray, which takes both of two cores.
-# Without a browser those tests that need one are skipped, but where CI is set.
+# Without a browser the tests that need one are skipped.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
 	$(BIN)/python -m pytest -m ray

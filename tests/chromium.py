@@ -13,19 +13,21 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+PROMISED = "SHOTBENCH_BROWSER"  # set by .ci/run where there is one
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900")
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser; where there is none the test is skipped, and in CI it fails."""
+    """A browser; where there is none the test is skipped, but where one was promised it fails."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     driver = shutil.which("chromedriver")
+    promised = os.environ.get(PROMISED)
     if not (found and driver):
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+        (pytest.fail if promised else pytest.skip)(
             "needs Chromium and its driver: apt-get install chromium chromium-driver"
         )
-    if not os.environ.get("CI"):
+    if not promised:
         pytest.importorskip("selenium", reason="needs selenium: pip install 'lmms-eval-shotbench[browser]'")
     from selenium import webdriver
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
-from lmms_eval_shotbench.responses import match_responses, read_responses
+from lmms_eval_shotbench.responses import SAMPLES, match_responses, read_responses
 from lmms_eval_shotbench.score import fingerprint, score_responses, scores_json
 from lmms_eval_shotbench.shards import DatasetNotFound, read_questions
-from lmms_eval_shotbench.stored_runs import SAMPLES, BadRun, StoredRun, is_run, load_scores, run_of_scores
+from lmms_eval_shotbench.stored_runs import BadRun, StoredRun, is_run, load_scores, run_of_scores
 from lmms_eval_shotbench.variant_runs import variant_of
 from lmms_eval_shotbench.variants import variant_named_in
 
