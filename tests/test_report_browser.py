@@ -270,6 +270,11 @@ def test_a_link_to_no_item_says_so(real: Shown) -> None:
     assert "There is no item <b>nobody" in real.texts(".explorer-count")[0]
 
 
+def test_opened_at_another_section_the_page_shows_all_items(made: Shown) -> None:
+    made.open("#headline")
+    assert made.matches == len(made.items)
+
+
 def test_a_link_to_another_section_leaves_the_filters(real: Shown) -> None:
     real.open("#run0=right")
     before = real.matches

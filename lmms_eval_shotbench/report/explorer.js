@@ -313,6 +313,7 @@
     button.addEventListener("click", () => showPage(page + Number(button.dataset.page)));
   }
   addEventListener("hashchange", followFragment);
-  followFragment();
+  setFilters(new URLSearchParams()); // also where the page was opened at another part of it
+  if (location.hash !== "") followFragment();
   performance.mark("explorer-ready");
 })();
