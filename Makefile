@@ -36,12 +36,10 @@ train-tiny: $(STAMP)
 	$(BIN)/shotbench train grpo --recipe tiny --data $(OUT)/films --model $(OUT)/cot_sft --out $(OUT)/grpo
 	$(BIN)/shotbench train evaluate $(OUT)/grpo --data $(OUT)/films
 
-# Side by side what is a process of its own; one after the other what starts Ray, which takes both of two cores.
-# Without a browser the tests that need one are skipped.
+# Two at a time, what starts Ray one after the other in one of them (tests/conftest.py); torch's threads would only wait
+# for each other. Without a browser the tests that need one are skipped.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
-	$(BIN)/python -m pytest -m ray
-	$(BIN)/python -m pytest -m browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not gpu"
 
 check: $(STAMP)
 	$(BIN)/ruff check .
