@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).parents[1]
 REAL_DATA_VARIABLE = "SHOTBENCH_REAL_DATA"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where processes share the tests: a file's go to one of them, and all that start Ray to one, from the start on."""
     for item in items:
