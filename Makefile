@@ -7,7 +7,7 @@ OUT ?= demo
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test check clean install
+.PHONY: demo train-tiny test test-ray test-rest check clean install
 
 install: $(STAMP)
 
@@ -36,10 +36,16 @@ train-tiny: $(STAMP)
 	$(BIN)/shotbench train grpo --recipe tiny --data $(OUT)/films --model $(OUT)/cot_sft --out $(OUT)/grpo
 	$(BIN)/shotbench train evaluate $(OUT)/grpo --data $(OUT)/films
 
-# Two at a time, what starts Ray one after the other in one of them (tests/conftest.py); torch's threads would only wait
-# for each other. Without a browser the tests that need one are skipped.
+# What starts Ray goes one after the other and leaves half of the machine free; all else runs beside it, two at a time,
+# where torch's threads would only wait for each other. Without a browser the tests that need one are skipped.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not gpu"
+	$(MAKE) --no-print-directory -j 2 test-ray test-rest
+
+test-ray: $(STAMP)
+	$(BIN)/python -m pytest -m ray
+
+test-rest: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

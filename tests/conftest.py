@@ -20,14 +20,6 @@ REPOSITORY = Path(__file__).parents[1]
 REAL_DATA_VARIABLE = "SHOTBENCH_REAL_DATA"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests: a file's go to one of them, and all that start Ray to one, from the start on."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.get_closest_marker("ray") else item.path.name))
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
-
-
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder with the real question files and real models' responses; they are not part of the repository."""
