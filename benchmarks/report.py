@@ -29,11 +29,13 @@ from machine import Figures, figure, machine, print_figure, print_json
 from stand_in_media import sound_medium
 
 from lmms_eval_shotbench.report.assemble import assemble
-from lmms_eval_shotbench.report.explorer import MB, THUMBNAILS_MB, explorer_parts, explorer_records
+from lmms_eval_shotbench.report.charts import all_charts
+from lmms_eval_shotbench.report.explorer import MB, explorer_parts, explorer_records
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
 from lmms_eval_shotbench.report.numbers import report_numbers
 from lmms_eval_shotbench.report.page import page
 from lmms_eval_shotbench.report.thumbnails import Medium, thumbnails
+from lmms_eval_shotbench.report.write import THUMBNAILS_MB
 
 RESPONSES = ("shotbench.shotvl-3b.reasoning", "shotbench.qwen2.5-vl-3b.direct")
 FILTERS = ("run0=wrong", "differ=1", "prior=wrong", "q=w", "q=wi", "q=wide", "q=wide+angle", "q=nobody+says", "")
@@ -70,6 +72,7 @@ class Round(NamedTuple):
 def write_pages(runs: Sequence[ReportRun], folder: Path) -> dict[str, Path]:
     """The page without pictures and with as many as it takes."""
     numbers, names = report_numbers(assemble(runs)), [run.name for run in runs]
+    charts = all_charts(numbers)
     records = explorer_records(runs)
     media = {
         item.medium: Medium(item.media_kind, partial(sound_medium, item.media_kind, place))
@@ -78,7 +81,7 @@ def write_pages(runs: Sequence[ReportRun], folder: Path) -> dict[str, Path]:
     pages = {}
     for name, pictures in (("bare", {}), ("full", thumbnails(media, round(THUMBNAILS_MB * MB)))):
         pages[name] = folder / f"{name}.html"
-        pages[name].write_text(page(numbers, explorer_parts(names, records, pictures)), encoding="utf-8")
+        pages[name].write_text(page(numbers, charts, explorer_parts(names, records, pictures)), encoding="utf-8")
     return pages
 
 

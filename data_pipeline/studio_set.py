@@ -46,10 +46,18 @@ class StudioSettings:
     shares: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))
     kind: MediaKind | None = None  # shoot stills alone, or clips; stills cost a twentieth
     reasoning: bool = False  # questions with a chain of thought
+    first_film: int = 0  # the number of the first: later ones of a seed that no earlier set holds
+
+    @property
+    def numbers(self) -> range:
+        """Of the films."""
+        return range(self.first_film, self.first_film + self.films)
 
     def __post_init__(self) -> None:
         if self.films < 1 or self.per_term < 1:
             raise ValueError(f"films and shots per term must be 1 or more, got {self.films} and {self.per_term}")
+        if self.first_film < 0:
+            raise ValueError(f"films are numbered from 0, got {self.first_film}")
         if self.width < 64 or self.width % 32:
             raise ValueError(f"the width must be a multiple of 32 and 64 or more, got {self.width}")
 
@@ -87,7 +95,7 @@ def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[
 
     plans = [
         plan
-        for film in range(settings.films)
+        for film in settings.numbers
         for plan in film_plan(settings.seed, film, settings.per_term, settings.width)
         if settings.kind in (None, plan.media_kind)
     ]
@@ -125,7 +133,7 @@ def studio_films(settings: StudioSettings, out: Path, workers: Workers, *, truth
     if (out / TABLE).exists():
         raise FileExistsError(f"{out} holds studio films already; choose another --out")
     orders = [
-        ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in range(settings.films)
+        ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in settings.numbers
     ]
     rows = [row for reel in _told(map_units(make_reel, orders, workers), len(orders), "film") for row in reel]
     write_table(out / TABLE, rows)  # last: with it the films are complete
@@ -142,6 +150,7 @@ def _told(results: Iterable[Result], total: int, unit: str) -> Iterator[Result]:
 def _about(settings: StudioSettings) -> About:
     shares = ",".join(f"{split}:{share:g}" for split, share in settings.shares.items())
     flags = f"--films {settings.films} --seed {settings.seed} --shots-per-term {settings.per_term}"
+    flags += f" --first-film {settings.first_film}" * bool(settings.first_film)
     flags += f" --only {settings.kind}s" * bool(settings.kind)
     return About(
         title="Studio films",

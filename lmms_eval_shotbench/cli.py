@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if passed_on and not args.passes_on:
         parser.error(f"unknown arguments: {' '.join(passed_on)}")
     args.passed_on = passed_on
+    args.command = ["shotbench", *(sys.argv[1:] if arguments is None else arguments)]
     try:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)

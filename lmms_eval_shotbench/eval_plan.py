@@ -77,6 +77,7 @@ class EvalRequest:
     refined: Path | None = None  # RefineShot's published questions, for the tasks refineshot…
     limited: bool = False  # --limit or --offset: not every question is asked
     passed_on: Sequence[str] = ()
+    command: Sequence[str] = ()  # as it was typed, for the record; empty when called from Python
 
 
 @dataclass(frozen=True)

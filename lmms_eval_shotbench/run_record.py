@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -11,32 +13,46 @@ from typing import Any
 
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.eval_plan import EvalRequest, Pass, Task
+from lmms_eval_shotbench.model_revision import revision_in_use
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import MANIFEST, file_sha256
 from lmms_eval_shotbench.task_functions import REFINED_VARIABLE
+
+SECRET = re.compile(r"((?<![a-z])(?:[a-z_]*_)?(?:api_?key|token|secret|password)=)[^,\s'\"]+", re.IGNORECASE)
 
 
 def how_it_was_run(
     request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task], left_out: Sequence[QAItem]
 ) -> dict[str, Any]:
-    """Model, arguments of each pass, variant, data checksum, versions."""
+    """Command, model and its revision, arguments of each pass, variant, data checksum, versions; keys are left out."""
     return {
+        "command": without_secrets(shlex.join(request.command)),
         "model": request.model,
+        "revision": revision_in_use(request.model_args),
         "tasks": request.tasks,
         "prompt_style": ours[0].style.name,
         "variant": ours[0].variant,
         "left_out": [item.source_index for item in left_out],
         "refined": _refined(ours[0].variant),
         "passes": {
-            one.name: {"tasks": one.tasks, "model_args": one.model_args, "clips_resampled": one.resample_clips}
+            one.name: {
+                "tasks": one.tasks,
+                "model_args": without_secrets(one.model_args),
+                "clips_resampled": one.resample_clips,
+            }
             for one in passes
         },
         "data": request.data,
         "split": request.split,
         "data_sha256": data_sha256(data),
-        "passed_on": list(request.passed_on),
+        "passed_on": [without_secrets(one) for one in request.passed_on],
         "versions": _versions(),
     }
+
+
+def without_secrets(arguments: str) -> str:
+    """Arguments with the values of keys, tokens and passwords replaced: records are shared."""
+    return SECRET.sub(r"\1***", arguments)
 
 
 def data_sha256(data: Path) -> str:

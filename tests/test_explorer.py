@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.report.assemble import assemble
 from lmms_eval_shotbench.report.embedding import LONGEST_RESPONSE, cut_response, script_json, shared_limit
 from lmms_eval_shotbench.report.explorer import Answer, explorer_parts, explorer_records, explorer_section
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
 from lmms_eval_shotbench.report.thumbnails import FRAMES, Medium, stored_media, thumbnails
+from lmms_eval_shotbench.report.write import write_report
 from lmms_eval_shotbench.shards import read_questions
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -138,8 +140,22 @@ def test_a_medium_that_cannot_be_opened_has_no_picture() -> None:
 def test_the_page_says_when_pictures_were_left_out(runs: list[ReportRun]) -> None:
     media = stored_media(runs)
     assert f"{len(media)} media have no picture here" in explorer_section(runs, 0.0).html
-    assert "have no picture" not in explorer_section(runs).html
+    assert "have no picture" not in explorer_section(runs, 1.0).html
     assert "not part of this report" in explorer_parts(["bare"], explorer_records([replace(runs[0], data="")]), {}).html
+
+
+def test_pictures_take_only_what_the_page_leaves_them(
+    runs: list[ReportRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = assemble(runs)
+
+    def size(name: str, thumbnails_mb: float | None) -> int:
+        write_report(data, tmp_path / name / "report.html", thumbnails_mb)
+        return (tmp_path / name / "report.html").stat().st_size
+
+    bare = size("bare", 0)
+    monkeypatch.setattr("lmms_eval_shotbench.report.write.PAGE_MB", (bare + 40_000) / 1_000_000)
+    assert bare < size("bound", None) <= bare + 40_000 < size("asked for", 1.0)
 
 
 def test_names_are_escaped(runs: list[ReportRun]) -> None:

@@ -88,4 +88,4 @@ def test_training_on_films_of_the_test_is_refused(
     write_shards(rows, tmp_path / "leaky", ABOUT, splits=("sft", "test"))
     command = ["train", "sft", "--recipe", "tiny", "--data", str(tmp_path / "leaky"), "--model", str(tiny)]
     assert main([*command, "--out", str(tmp_path / "run")]) == 2
-    assert "the test split asks about too" in capsys.readouterr().err
+    assert "tests with" in capsys.readouterr().err

@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lmms_eval_shotbench.shards import ShardFolder, locate_shards
 from verl_recipes.evaluate_run import TASKS, evaluate_model
 from verl_recipes.launch import model_of, say, train
 from verl_recipes.merge import merge_run
 from verl_recipes.run_folder import TrainingOrder
+from verl_recipes.training_rows import refuse_tested
 
+TRAINED_ON = ("sft", "grpo", "dev")  # splits that training sees
 SEED_KEYS = {"sft": "trainer.seed", "cot_sft": "trainer.seed", "grpo": "data.seed"}  # what the order of rows hangs on
 
 
@@ -58,6 +61,7 @@ class AblationPlan:
     rows: tuple[Row, ...] = ROWS
     tasks: tuple[str, ...] = TASKS
     max_new_tokens: int | None = None  # None: the protocol's
+    test: str | None = None  # shards that are tested with; None: those that are trained on
 
     def order(self, row: Row, seed: int) -> TrainingOrder:
         """The last training step of a row."""
@@ -95,7 +99,15 @@ def overrides_by_method(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def run_ablation(plan: AblationPlan) -> list[Trial]:
-    """Train and evaluate all rows for all seeds; returns the trials in the order of the table."""
+    """Train and evaluate all rows for all seeds; returns the trials in the order of the table.
+
+    Raises:
+        RowsRefused: a film or medium of a training split is tested with.
+    """
+    if plan.test:
+        folder = locate_shards(plan.data)
+        for split in TRAINED_ON:
+            refuse_tested(ShardFolder(folder, split).items(), split, locate_shards(plan.test))
     return list(_trials(plan))
 
 
@@ -128,6 +140,5 @@ def _trained(plan: AblationPlan, row: Row, seed: int) -> Trial:
 
 
 def _scores(plan: AblationPlan, model: Path | str, folder: Path) -> dict[str, dict[str, Any]]:
-    tokens = plan.max_new_tokens
-    # A run that is done no longer changes, and neither do its scores.
-    return evaluate_model(model, plan.data, folder / "eval", plan.tasks, max_new_tokens=tokens, reuse=True)
+    tested, tokens = plan.test or plan.data, plan.max_new_tokens
+    return evaluate_model(model, tested, folder / "eval", plan.tasks, max_new_tokens=tokens, reuse=True)

@@ -145,7 +145,8 @@ def _add_ablation(steps: Steps[argparse.ArgumentParser]) -> None:
         description="Further arguments are METHOD:key=value, overrides for one method: grpo:trainer.total_epochs=1",
     )
     step.add_argument("--recipe", default="tiny", help="default: tiny")
-    step.add_argument("--data", required=True, metavar="SHARDS", help="with splits sft, grpo, dev and test")
+    step.add_argument("--data", required=True, metavar="SHARDS", help="with splits sft, grpo and dev")
+    step.add_argument("--test", metavar="SHARDS", help="with the split test (default: those of --data)")
     step.add_argument("--model", help="the base model (default: the recipe's)")
     step.add_argument("--seeds", type=int, default=3, help="runs of each row (default: 3)")
     step.add_argument("--out", required=True, type=Path, help="folder of all runs, the table and the curves")
@@ -162,7 +163,14 @@ def _run_ablation(args: argparse.Namespace) -> int:
     seeds = tuple(range(1, args.seeds + 1))
     overrides = overrides_by_method(args.passed_on)
     plan = AblationPlan(
-        args.recipe, args.data, args.out, args.model, seeds, overrides, max_new_tokens=args.max_new_tokens
+        args.recipe,
+        args.data,
+        args.out,
+        args.model,
+        seeds,
+        overrides,
+        max_new_tokens=args.max_new_tokens,
+        test=args.test,
     )
     table = write_report(run_ablation(plan), args.out)
     print(table.read_text(encoding="utf-8"))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lmms_eval_shotbench.model_revision import revision_in_use
+from lmms_eval_shotbench.run_record import data_sha256
 from lmms_eval_shotbench.score import SCORES_FILES
+from lmms_eval_shotbench.shards import locate_questions
 
 TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning: what a model was trained for shows in both
 
@@ -33,7 +37,7 @@ def evaluate_model(
 
     Args:
         blank: show plain grey in place of every medium: what is scored then was not seen.
-        reuse: take scores that are at OUT already; only where the model there cannot have changed since.
+        reuse: take scores that are at OUT already if the same command made them of the same weights and questions.
 
     Raises:
         EvaluationFailed: a task could not be run to its end.
@@ -46,10 +50,28 @@ def evaluate_model(
         command += ["--model_args", f"pretrained={model}" + ",blank=True" * blank, "--verbosity", "WARNING"]
         if max_new_tokens:
             command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
-        if not (reuse and (target / SCORES_FILES["strict"]).is_file()):
+        stored = _stored(target) if reuse else None
+        if not (stored and _is_of(stored, command[3:], model, data)):
             _run(command)
-        scores[task] = json.loads((target / SCORES_FILES["strict"]).read_text(encoding="utf-8"))
+            stored = _stored(target)
+        scores[task] = stored or {}
     return scores
+
+
+def _stored(folder: Path) -> dict[str, Any] | None:
+    path = folder / SCORES_FILES["strict"]
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _is_of(scores: Mapping[str, Any], command: Sequence[str], model: Path | str, data: str) -> bool:
+    """Whether this command made the scores, of the weights and questions that are there now."""
+    run = scores.get("run") or {}
+    made = (
+        shlex.join(["shotbench", *command]),
+        revision_in_use(f"pretrained={model}"),
+        data_sha256(locate_questions(data)),
+    )
+    return bool(made == (run.get("command"), run.get("revision"), run.get("data_sha256")))
 
 
 def _run(command: list[str]) -> None:

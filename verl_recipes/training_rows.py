@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +58,7 @@ def write_training_rows(
     folder = locate_shards(shards)
     source = ShardFolder(folder, split)
     items = list(source.items())
-    _refuse_films_of_the_test(items, folder, split)
+    refuse_tested(items, split, folder)
     rows = []
     for item in tqdm(items, f"rows of {split}", unit="row", file=sys.stderr, disable=None):
         medium = _place_medium(source, item, out / "media")
@@ -70,15 +70,16 @@ def write_training_rows(
     return path
 
 
-def _refuse_films_of_the_test(items: list[QAItem], folder: Path, split: str) -> None:
+def refuse_tested(items: Iterable[QAItem], split: str, tested_in: Path) -> None:
+    """Raise `RowsRefused` if a question of a split is on a film or a medium that these shards test with."""
     try:
-        tested = {name for item in ShardFolder(folder, "test").items() for name in _origins(item)}
+        tested = {name for item in ShardFolder(tested_in, "test").items() for name in _origins(item)}
     except DatasetNotFound:
         return  # a folder without a test split
     for item in items:
         if shared := tested.intersection(_origins(item)):
             raise RowsRefused(
-                f"{item.item_id} of split {split!r} comes from {min(shared)}, which the test split asks about too; "
+                f"{item.item_id} of split {split!r} comes from {min(shared)}, which {tested_in} tests with; "
                 "training on it would spoil every score. Split by film (shotbench data films does) and try again"
             )
 

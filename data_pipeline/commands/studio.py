@@ -15,6 +15,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     step.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write: shards, or films")
     step.add_argument("--films", type=int, default=10, help="how many (default: 10)")
     step.add_argument("--seed", type=int, default=0, help="another seed shoots other films (default: 0)")
+    step.add_argument("--first-film", type=int, default=0, metavar="N", help="number of the first film (default: 0)")
     step.add_argument("--shots-per-term", type=int, default=1, help="in each film (default: 1)")
     step.add_argument("--width", type=int, default=320, help="of pictures, a multiple of 32 (default: 320)")
     step.add_argument("--splits", default="", help="shares of films, e.g. test:1 (default: sft:6,grpo:2,dev:1,test:1)")
@@ -37,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
     shares = parse_shares(args.splits) if args.splits else DEFAULT_SHARES
     kind = MediaKind(args.only.removesuffix("s")) if args.only else None
-    settings = StudioSettings(args.films, args.seed, args.shots_per_term, args.width, shares, kind, args.reasoning)
+    settings = StudioSettings(
+        args.films, args.seed, args.shots_per_term, args.width, shares, kind, args.reasoning, args.first_film
+    )
     if args.raw:
         if args.only or args.reasoning:
             raise ValueError("--only and --reasoning are for shards; leave out --raw, or leave them out")

@@ -69,4 +69,5 @@ def _eval_request(args: argparse.Namespace) -> EvalRequest:
         force_simple=args.force_simple,
         limited=bool(kept_on),
         passed_on=[*args.passed_on, *kept_on, *config],
+        command=args.command,
     )

@@ -19,7 +19,11 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_runs(parser)
     parser.add_argument("--out", type=Path, required=True, help="the page, such as report/report.html")
     parser.add_argument("--training", type=Path, action="append", default=[], help="folder of a training run; repeat")
-    parser.add_argument("--thumbnails-mb", type=_size, help="bound of all pictures on the page (default: 8; 0: none)")
+    parser.add_argument(
+        "--thumbnails-mb",
+        type=_size,
+        help="bound of all pictures on the page (default: 8, or less where the page would exceed 15 MB; 0: none)",
+    )
     parser.set_defaults(run=_report, extra="report")
     table = commands.add_parser("leaderboard", help="print runs among the published models")
     _add_runs(table)
@@ -48,12 +52,11 @@ def _size(text: str) -> float:
 
 def _report(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.report.assemble import read_report
-    from lmms_eval_shotbench.report.explorer import THUMBNAILS_MB
     from lmms_eval_shotbench.report.write import write_report
 
     data = read_report(args.runs, args.data, args.split, args.training, args.published)
-    write_report(data, args.out, THUMBNAILS_MB if args.thumbnails_mb is None else args.thumbnails_mb)
-    print(f"report: {args.out}")
+    write_report(data, args.out, args.thumbnails_mb)
+    print(f"report: {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lmms_eval_shotbench.model_revision import folder_digest
 from lmms_eval_shotbench.models.decoding import answer_batch
 from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Prompt, pad_batch, vision_inputs
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, time_positions
@@ -18,7 +18,6 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 MODEL_TYPE = "qwen2_5_vl"
 READ_TOKENS = 16_384  # on a GPU: reading a short prompt alone would cost more in calls than in work
-SMALL_FILE = 16_000_000  # bytes; larger ones hold weights
 
 
 class UnfitCheckpoint(ValueError):
@@ -138,21 +137,6 @@ def position_rule(config: Any) -> PositionRule:
     vision = config.vision_config
     tokens = frozenset((config.image_token_id, config.video_token_id))
     return PositionRule(tokens, vision.spatial_merge_size, vision.tokens_per_second, vision.temporal_patch_size)
-
-
-def folder_digest(folder: Path) -> str:
-    """Name a local checkpoint: small files by content, weights by size and time of change.
-
-    Reading 15 GB of weights would cost more than loading them, and a training run that writes anew changes their time.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*")):
-        if path.is_file():
-            found = path.stat()
-            digest.update(f"{path.name} {found.st_size} ".encode())
-            small = found.st_size <= SMALL_FILE and path.suffix != ".safetensors"
-            digest.update(path.read_bytes() if small else str(found.st_mtime_ns).encode())
-    return digest.hexdigest()
 
 
 CHECKED_FPS = 12.0

@@ -20,7 +20,6 @@ from lmms_eval_shotbench.report.thumbnails import Thumbnail, stored_media, thumb
 from lmms_eval_shotbench.stored_runs import AnsweredItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
-THUMBNAILS_MB = 8.0  # of the page's 15
 RESPONSES_MB = 4.0  # of all responses together; three runs of 3,572 responses with thoughts are 2.6
 MB = 1_000_000
 
@@ -62,7 +61,7 @@ class ExplorerParts(NamedTuple):
     js: str
 
 
-def explorer_section(runs: Sequence[ReportRun], thumbnails_mb: float = THUMBNAILS_MB) -> ExplorerParts:
+def explorer_section(runs: Sequence[ReportRun], thumbnails_mb: float) -> ExplorerParts:
     """The explorer of these runs; `thumbnails_mb` bounds the pictures (megabytes of the page)."""
     media = stored_media(runs)
     pictures = thumbnails(media, round(thumbnails_mb * MB))

@@ -47,7 +47,7 @@ def _how(run: Mapping[str, Any]) -> str:
     return shown(", ".join(told), 500).translate(_SPECIAL)
 
 
-_TOLD = (("model", "model"), ("prompt", "prompt_style"), ("data sha256", "data_sha256"))
+_TOLD = (("model", "model"), ("revision", "revision"), ("prompt", "prompt_style"), ("data sha256", "data_sha256"))
 
 
 def leaderboard_table(numbers: Mapping[str, Any]) -> str:

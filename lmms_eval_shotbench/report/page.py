@@ -15,7 +15,6 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.report import rows
-from lmms_eval_shotbench.report.charts import all_charts
 from lmms_eval_shotbench.report.gather import shown
 from lmms_eval_shotbench.vocabulary import dimension_named
 
@@ -38,23 +37,21 @@ FORMS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def page(numbers: Mapping[str, Any], explorer: ExplorerParts | None = None) -> str:
-    """The whole page; the same numbers give the same text."""
+def page(numbers: Mapping[str, Any], charts: Mapping[str, str], explorer: ExplorerParts) -> str:
+    """The whole page; the same numbers and charts give the same text."""
     from markupsafe import Markup
 
     environment = _environment()
-    charts = {name: Markup(svg) for name, svg in all_charts(numbers).items()}
-    script = explorer.js if explorer else ""
     text = environment.get_template("page.html.j2").render(
         numbers=numbers,
         title=f"ShotBench: {', '.join(run['name'] for run in numbers['runs'])}",
         dimensions=rows.asked_dimensions(numbers),
-        charts=charts,
+        charts={name: Markup(svg) for name, svg in charts.items()},
         figure=Figures(numbers),
-        style=Markup(_style() + (explorer.css if explorer else "")),
-        policy=_policy(script),
-        explorer=Markup(explorer.html) if explorer else "",
-        script=Markup(script),
+        style=Markup(_style() + explorer.css),
+        policy=_policy(explorer.js),
+        explorer=Markup(explorer.html),
+        script=Markup(explorer.js),
     )
     return text.encode("utf-8", "replace").decode()  # half a surrogate pair must not cost the page
 
@@ -86,9 +83,8 @@ def _style() -> str:
 def _policy(script: str) -> str:
     """Nothing is loaded, nothing but this script runs; the styles and pictures are in the page."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    scripts = f"'sha256-{digest}'" if script else "'none'"
     return (
-        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
         "media-src data: blob:; base-uri 'none'; form-action 'none'"
     )
 

@@ -69,6 +69,8 @@ def _dimensions(by_slug: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
 def how_rows(how: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a run's record says, one fact a row; empty ones left out."""
     for name, value in how.items():
+        if name == "command":
+            continue  # shown by itself, also where it has to be told
         if isinstance(value, Mapping):
             yield from ((f"{name}: {inner}", text) for inner, text in how_rows(value))
         elif isinstance(value, list) and name == "left_out" and value:
@@ -78,9 +80,9 @@ def how_rows(how: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def command(how: Mapping[str, Any]) -> str:
-    """The command of `shotbench eval` that a run's record tells; "" where it tells none."""
-    if not how.get("model"):
-        return ""
+    """The command that a run's record holds, or, of records that hold none, the one it tells; "" without a model."""
+    if how.get("command") or not how.get("model"):
+        return str(how.get("command") or "")
     given = {"--tasks": how.get("tasks"), "--data": how.get("data"), "--split": how.get("split")}
     arguments = _model_args(list((how.get("passes") or {}).values()))
     given |= {"--model": how["model"], "--model_args": arguments}

@@ -65,12 +65,15 @@ def _shards(run: ReportRun) -> ShardFolder | None:
 
 def thumbnails(media: Mapping[str, Medium], budget: int) -> dict[str, Thumbnail]:
     """Pictures by the media's names, together at most `budget` characters of data URIs; some may be missing."""
+    from tqdm import tqdm
+
     shares = sum(_shares(medium) for medium in media.values())
     if not shares or budget <= 0:
         return {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         made = threads.map(lambda medium: _thumbnail(medium, budget * _shares(medium) // shares), media.values())
-        return {name: one for name, one in zip(media, made, strict=True) if one}
+        named = zip(media, tqdm(made, "pictures", len(media), leave=False, unit="medium", disable=None), strict=True)
+        return {name: one for name, one in named if one}
 
 
 def _shares(medium: Medium) -> int:

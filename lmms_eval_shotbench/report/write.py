@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.report.assemble import ReportData
-from lmms_eval_shotbench.report.explorer import explorer_section
+from lmms_eval_shotbench.report.charts import all_charts
+from lmms_eval_shotbench.report.explorer import MB, explorer_section
 from lmms_eval_shotbench.report.markdown import model_card
 from lmms_eval_shotbench.report.numbers import report_numbers
 from lmms_eval_shotbench.report.page import page
@@ -15,20 +16,32 @@ from lmms_eval_shotbench.stored_runs import BadRun
 from lmms_eval_shotbench.whole_file import write_whole
 
 NUMBERS, CARD = "scores.json", "report.md"
+PAGE_MB = 15.0  # of the whole page, unless more pictures are asked for
+THUMBNAILS_MB = 8.0  # of all pictures, where the rest of the page leaves as much
 
 
-def write_report(data: ReportData, out: Path, thumbnails_mb: float) -> None:
+def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None) -> None:
     """Write all three files, each whole; nothing is written where one cannot be made.
+
+    Without `thumbnails_mb` the pictures take what the page's 15 MB leave them, 8 MB at most.
 
     Raises:
         BadRun: beside `out` lies a scores.json that is no report's, such as a run's own.
     """
     _require_own_folder(out)
     numbers = report_numbers(data)
-    html = page(numbers, explorer_section([one.run for one in data.runs], thumbnails_mb))
+    html = _page(data, numbers, thumbnails_mb)
     written = {out.parent / NUMBERS: json.dumps(numbers, indent=1) + "\n", out.parent / CARD: model_card(numbers)}
     for path, text in (written | {out: html}).items():
         write_whole(path, text)
+
+
+def _page(data: ReportData, numbers: dict[str, Any], thumbnails_mb: float | None) -> str:
+    runs, charts = [one.run for one in data.runs], all_charts(numbers)
+    if thumbnails_mb is None:
+        without = page(numbers, charts, explorer_section(runs, 0))
+        thumbnails_mb = min(THUMBNAILS_MB, PAGE_MB - len(without.encode()) / MB)
+    return page(numbers, charts, explorer_section(runs, thumbnails_mb))
 
 
 def _require_own_folder(out: Path) -> None:
