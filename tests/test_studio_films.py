@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -168,6 +169,15 @@ def test_shards_that_are_there_are_not_shot_again(painted: Path, monkeypatch: py
     monkeypatch.setattr("data_pipeline.studio_set.shoot_one", None)
     settings = StudioSettings(films=1, width=160, shares={"test": 1.0})
     assert studio_shards(settings, painted, Workers(0)).already_complete
+
+
+def test_later_films_of_a_seed_extend_an_earlier_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_pipeline.studio.films.film_plan", lambda *given: film_plan(*given)[HANDFUL])
+    both = list(shoot(replace(SMALL, films=2), tmp_path / "both", Workers(0)))
+    second = list(shoot(replace(SMALL, first_film=1), tmp_path / "second", Workers(0)))
+    assert second == both[len(both) // 2 :] and {shot.film_id for shot in second} == {"film-001"}
+    with pytest.raises(ValueError, match="numbered from 0"):
+        StudioSettings(first_film=-1)
 
 
 def test_what_is_shot_is_not_shot_again_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
 from tests.four_films import four_films
+from verl_recipes.evaluate_run import evaluate_model
 
 pytestmark = pytest.mark.verl
 pytest.importorskip("verl")
@@ -89,3 +93,27 @@ def test_training_on_films_of_the_test_is_refused(
     command = ["train", "sft", "--recipe", "tiny", "--data", str(tmp_path / "leaky"), "--model", str(tiny)]
     assert main([*command, "--out", str(tmp_path / "run")]) == 2
     assert "tests with" in capsys.readouterr().err
+
+
+def test_an_ablation_is_not_tested_on_films_it_trains_on(
+    films: Path, painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "ablation", "--data", str(films), "--test", str(painted), "--out", str(tmp_path / "ablation")]
+    assert main(command) == 2
+    assert f"which {painted} tests with" in capsys.readouterr().err
+    assert not (tmp_path / "ablation").exists()
+
+
+def test_scores_are_taken_again_only_of_the_same_weights_and_questions(painted: Path, tmp_path: Path) -> None:
+    model = make_tiny_qwen(tmp_path / "model")
+    asked = {"tasks": ("shotbench_shot_size",), "max_new_tokens": 2, "reuse": True}
+
+    def written(**changed: Any) -> int:
+        evaluate_model(model, str(painted), tmp_path / "eval", **(asked | changed))
+        return (tmp_path / "eval" / "shotbench_shot_size" / "scores.json").stat().st_mtime_ns
+
+    first = written()
+    assert written() == first
+    assert (second := written(max_new_tokens=3)) > first
+    os.utime(model / "model.safetensors")  # as a training that went on leaves it
+    assert written(max_new_tokens=3) > second
