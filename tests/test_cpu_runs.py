@@ -21,7 +21,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.timeout(1500)]
 pytest.importorskip("verl")
 pytest.importorskip("ray")
 
@@ -133,7 +133,7 @@ def run(painted: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory
     command += ["--config-name", "grpo_tiny", *(f"{key}={value}" for key, value in overrides.items())]
     with two_nodes(folder) as environment:
         done = subprocess.run(
-            list(map(str, command)), env=environment, cwd=folder, text=True, timeout=800,
+            list(map(str, command)), env=environment, cwd=folder, text=True, timeout=1400,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]

@@ -20,7 +20,7 @@ from tests.four_films import four_films
 from verl_recipes.checkpoints import TRACKER, whole_steps
 from verl_recipes.run_folder import RunFolder, read_metrics
 
-pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(1500)]
 SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600"]
 SMALL_SFT += ["trainer.save_freq=2", "trainer.test_freq=-1"]
 SMALL_GRPO = ["data.train_batch_size=4", "data.max_prompt_length=1600", "data.max_response_length=8"]
@@ -56,7 +56,7 @@ def grpo(films: Path, sft: Path) -> Path:
     with started(command) as process:
         wait_for(process, lambda: logged_steps(run, 1) >= 2)
         ray_process_of(process, "HFServer").send_signal(signal.SIGKILL)
-        assert process.wait(300) == 2  # it must not wait for the dead for ever
+        assert process.wait(600) == 2  # it must not wait for the dead for ever
     assert main(["train", *command]) == 0
     return run
 
@@ -79,7 +79,7 @@ class started:
         self._process.wait()
 
 
-def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool], seconds: float = 300) -> None:
+def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not there():
         assert process.poll() is None, f"ended early with status {process.returncode}"

@@ -1,0 +1,222 @@
+"""Kill a training run again and again, at random moments, and see whether it ends as one that nothing disturbed.
+
+    python benchmarks/kill_training.py --data SHARDS --out DIR [--methods cot-sft grpo] [--kills 2] [--seed 0]
+
+Each method is trained twice with the tiny recipe: once undisturbed, and once with SIGKILL sent `--kills` times each to
+the driver, to a training worker and (GRPO) to a rollout server, in random order, each at a moment drawn from the whole
+time that an undisturbed attempt takes, its start included. After each kill the same command is given again. Then:
+
+- every attempt began one step after the newest whole checkpoint that its predecessor left;
+- every step of every attempt was trained on the items of that step in the undisturbed run, and the attempts together
+  did all steps: no item was left out, or trained twice in an epoch but for those after the last checkpoint;
+- the weights at the end are compared with those of the undisturbed run.
+
+Ends with status 1 where one of the first two does not hold. SHARDS: `shotbench data studio`, as in `make train-tiny`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+from machine import machine
+
+from verl_recipes.checkpoints import whole_steps
+from verl_recipes.merge import merge_run
+from verl_recipes.run_folder import RunFolder
+
+SETTINGS = {
+    "cot-sft": ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "trainer.save_freq=3"],
+    "grpo": ["data.train_batch_size=8", "actor_rollout_ref.rollout.n=4", "trainer.save_freq=2"],
+}
+EPOCHS = {"cot-sft": 2, "grpo": 1}
+VICTIMS = {
+    "driver": "",
+    "worker": "WorkerDict|TrainingWorker",
+    "rollout server": "HFServer",
+}  # names of Ray's processes
+METHOD_VICTIMS = {"cot-sft": ("driver", "worker"), "grpo": ("driver", "worker", "rollout server")}
+PATIENCE = 300.0  # seconds for a command to notice that a part of it is gone
+
+
+class Attempt(NamedTuple):
+    """What one start of the command did."""
+
+    killed: str  # the victim; "" where it came to its end
+    after: float  # seconds from the start to the kill
+    noticed: float  # seconds from the kill to the command's end
+    resumable: int  # newest whole step on disk before it started
+
+
+@dataclass(frozen=True)
+class Training:
+    """One order of the tiny recipe."""
+
+    method: str
+    data: str
+    run: Path
+
+    @property
+    def command(self) -> list[str]:
+        settings = [*SETTINGS[self.method], f"trainer.total_epochs={EPOCHS[self.method]}", "trainer.test_freq=-1"]
+        if self.method == "grpo":
+            settings += [
+                f"trainer.rollout_data_dir={self.run.absolute() / 'rollouts'}",
+                "trainer.val_before_train=false",
+            ]
+        given = ["train", self.method, "--recipe", "tiny", "--data", self.data, "--out", str(self.run), *settings]
+        return [sys.executable, "-m", "lmms_eval_shotbench.cli", *given]
+
+    def steps(self, number: int) -> dict[int, dict[str, float]]:
+        """What an attempt logged of its training steps; the first attempt is number 1."""
+        path = RunFolder(self.run).metrics(number)
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return {row["step"]: row["data"] for row in rows if row.get("step", 0) > 0}
+
+    def items(self, number: int, step: int) -> object:
+        """What tells a step's items: the prompts of its rollouts, or the tokens and the loss of its rows."""
+        if self.method != "grpo":
+            logged = self.steps(number)[step]
+            return logged["train/global_tokens"]
+        rollouts = (self.run / "rollouts" / f"{step}.jsonl").read_text().splitlines()
+        return sorted(json.loads(line)["input"] for line in rollouts)
+
+
+def undisturbed(training: Training) -> float:
+    """Train to the end; returns the seconds it took."""
+    start = time.monotonic()
+    subprocess.run(training.command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - start
+
+
+def disturbed(training: Training, seconds: float, kills: int, draw: random.Random) -> Iterator[Attempt]:
+    """Start it, kill a part of it, and so on until all kills are done; then let it come to its end."""
+    victims = [victim for victim in VICTIMS[training.method] for _ in range(kills)]
+    draw.shuffle(victims)
+    for victim in [*victims, ""]:
+        resumable = max(whole_steps(RunFolder(training.run).checkpoints), default=0)
+        yield _attempt(training, victim, draw.uniform(0, seconds), resumable)
+
+
+def _attempt(training: Training, victim: str, moment: float, resumable: int) -> Attempt:
+    process = subprocess.Popen(training.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    start = time.monotonic()
+    try:
+        while victim and process.poll() is None:
+            target = _found(process, victim) if time.monotonic() - start >= moment else None
+            if target:
+                target.send_signal(signal.SIGKILL)
+                killed = time.monotonic()
+                process.wait(PATIENCE)
+                return Attempt(victim, killed - start, time.monotonic() - killed, resumable)
+            time.sleep(0.05)
+        if process.wait() != 0:
+            raise RuntimeError(f"ended with status {process.returncode}; see {training.run / 'logs'}")
+        return Attempt("", time.monotonic() - start, 0.0, resumable)
+    finally:
+        _end(process)
+
+
+def _found(process: subprocess.Popen[bytes], victim: str) -> psutil.Process | None:
+    """The victim, once it runs."""
+    try:
+        children = psutil.Process(process.pid).children()
+        if victim == "driver":
+            return next((one for one in children if "verl" in " ".join(one.cmdline())), None)
+        for one in psutil.Process(process.pid).children(recursive=True):
+            if any(name in " ".join(one.cmdline()) for name in RAY_NAMES[victim]):
+                return one
+    except psutil.NoSuchProcess:
+        pass
+    return None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    for one in [*left, process]:
+        one.kill()
+    process.wait()
+
+
+def faults(calm: Training, troubled: Training, attempts: Sequence[Attempt]) -> Iterator[str]:
+    """What is not as it should be."""
+    expected = calm.steps(1)
+    done: set[int] = set()
+    for number, attempt in enumerate(attempts, start=1):
+        steps = troubled.steps(number)
+        if steps and min(steps) != attempt.resumable + 1:
+            yield f"attempt {number} began with step {min(steps)}, the newest whole checkpoint was {attempt.resumable}"
+        for step in steps:
+            if troubled.method != "grpo" and troubled.items(number, step) != calm.items(1, step):
+                yield f"attempt {number}, step {step}: other items than in the undisturbed run"
+        done |= set(steps)
+    if missing := set(expected) ^ done:
+        yield f"steps {sorted(missing)} were done in one run only"
+    if troubled.method == "grpo":
+        for step in expected:  # of a step done twice the later rollouts are kept
+            if troubled.items(0, step) != calm.items(1, step):
+                yield f"step {step}: other items than in the undisturbed run"
+
+
+def weights_apart(calm: Training, troubled: Training) -> float:
+    """The largest difference of a weight."""
+    first, second = (_weights(merge_run(one.run)) for one in (calm, troubled))
+    return max(float((first[name].float() - second[name].float()).abs().max()) for name in first)
+
+
+def _weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return {name: value for path in sorted(folder.glob("*.safetensors")) for name, value in load_file(path).items()}
+
+
+def compared(method: str, data: str, out: Path, kills: int, draw: random.Random) -> int:
+    """Train one method both ways and tell what happened; returns the number of faults."""
+    shutil.rmtree(out / method, ignore_errors=True)
+    calm, troubled = (Training(method, data, out / method / name) for name in ("calm", "troubled"))
+    seconds = undisturbed(calm)
+    print(f"\n{method}: {max(calm.steps(1))} steps, {seconds:.0f} s undisturbed", flush=True)
+    attempts: list[Attempt] = []
+    for one in disturbed(troubled, seconds, kills, draw):
+        attempts.append(one)
+        print(f"  attempt {len(attempts)}: {_told(one, troubled.steps(len(attempts)))}", flush=True)
+    found = list(faults(calm, troubled, attempts))
+    apart = f"as if nothing had happened; weights differ by at most {weights_apart(calm, troubled):.2g}"
+    print("\n".join(f"  {line}" for line in found or [apart]), flush=True)
+    return len(found)
+
+
+def _told(attempt: Attempt, steps: Mapping[int, object]) -> str:
+    reached = f"steps {min(steps)} to {max(steps)}" if steps else "no step"
+    end = f"{attempt.killed} killed after {attempt.after:.0f} s, noticed in {attempt.noticed:.1f} s"
+    return f"from checkpoint {attempt.resumable}, {reached}, {end if attempt.killed else 'came to its end'}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", required=True, help="shards with splits sft, grpo and dev")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the runs; it is emptied")
+    parser.add_argument("--methods", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--kills", type=int, default=2, help="of each part (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="of moments and order (default: 0)")
+    args = parser.parse_args(arguments)
+    print(machine())
+    draw = random.Random(args.seed)
+    bad = [compared(method, args.data, args.out, args.kills, draw) for method in args.methods]
+    return 1 if any(bad) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
