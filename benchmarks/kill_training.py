@@ -41,12 +41,8 @@ SETTINGS = {
     "grpo": ["data.train_batch_size=8", "actor_rollout_ref.rollout.n=4", "trainer.save_freq=2"],
 }
 EPOCHS = {"cot-sft": 2, "grpo": 1}
-VICTIMS = {
-    "driver": "",
-    "worker": "WorkerDict|TrainingWorker",
-    "rollout server": "HFServer",
-}  # names of Ray's processes
-METHOD_VICTIMS = {"cot-sft": ("driver", "worker"), "grpo": ("driver", "worker", "rollout server")}
+VICTIMS = {"cot-sft": ("driver", "worker"), "grpo": ("driver", "worker", "rollout server")}
+RAY_NAMES = {"worker": ("WorkerDict", "TrainingWorker"), "rollout server": ("HFServer",)}  # in titles of processes
 PATIENCE = 300.0  # seconds for a command to notice that a part of it is gone
 
 
