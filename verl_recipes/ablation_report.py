@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -103,39 +103,37 @@ def _percent(estimate: dict[str, float] | None) -> str:
 
 
 def draw_training(trials: Sequence[Trial], path: Path) -> None:
-    """Training reward and held-out accuracy of every GRPO run, step by step."""
+    """Reward and accuracy of every GRPO run, step by step: on dev where it was asked, else of the sampled answers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     reward, accuracy = figure.subplots(1, 2)
-    names = [trial.row.name for trial in trials if "grpo" in trial.row.steps]
-    for trial in trials:
-        if "grpo" not in trial.row.steps:
-            continue
-        colour = f"C{list(dict.fromkeys(names)).index(trial.row.name)}"
-        label = trial.row.name if trial.seed == trials[-1].seed else None
-        logged = read_metrics(trial.run)
-        _line(reward, logged, "critic/score/mean", colour, label)
-        _line(accuracy, logged, "val-core", colour, label)
-    for axes, title in ((reward, "mean training reward"), (accuracy, "accuracy on dev, macro")):
-        axes.set(title=title, xlabel="step")
+    logged = [(trial, read_metrics(trial.run)) for trial in trials if "grpo" in trial.row.steps]
+    asked = any(_on_dev(values) is not None for _, steps in logged for values in steps.values())
+    names = list(dict.fromkeys(trial.row.name for trial, _ in logged))
+    for trial, steps in logged:
+        label = trial.row.name if trial.seed == logged[0][0].seed else None
+        look = {"color": f"C{names.index(trial.row.name)}", "label": label, "lw": 1.2}
+        _line(reward, {step: values.get("critic/score/mean") for step, values in steps.items()}, look)
+        right = {step: _on_dev(values) if asked else values.get("train/acc/mean") for step, values in steps.items()}
+        _line(accuracy, right, look | {"marker": "." * asked})
+    title = "accuracy on dev, macro" if asked else "accuracy of sampled answers"
+    for axes, told in ((reward, "mean training reward"), (accuracy, title)):
+        axes.set(title=told, xlabel="step")
         axes.grid(alpha=0.3)
     if names:
         reward.legend()
     figure.savefig(path, dpi=130)
 
 
-def _line(axes: Any, logged: dict[int, dict[str, float]], key: str, colour: str, label: str | None) -> None:
-    """Draw a logged value; `val-core` stands for the mean over its dimensions."""
-    points = []
-    for step, values in sorted(logged.items()):
-        found = [
-            value for name, value in values.items() if name == key or (name.startswith(key) and "/acc/mean" in name)
-        ]
-        points += [(step, fmean(found))] if found else []
-    axes.plot(
-        *zip(*points, strict=True) if points else ((), ()), color=colour, label=label, marker="." * (key == "val-core")
-    )
+def _on_dev(values: Mapping[str, float]) -> float | None:
+    found = [value for name, value in values.items() if name.startswith("val-core") and "/acc/mean" in name]
+    return fmean(found) if found else None
+
+
+def _line(axes: Any, values: Mapping[int, float | None], look: Mapping[str, Any]) -> None:
+    points = [(step, value) for step, value in sorted(values.items()) if value is not None]
+    axes.plot(*zip(*points, strict=True) if points else ((), ()), **look)
 
 
 def draw_dimensions(table: Sequence[dict[str, Any]], path: Path) -> None:
