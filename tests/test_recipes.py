@@ -131,6 +131,8 @@ def test_nothing_but_the_path_ties_a_recipe_to_one_model(method: str, recipe: st
 @pytest.mark.parametrize("recipe", recipes.recipe_names("sft"))
 def test_thoughts_and_letters_are_taught_with_the_same_values(recipe: str) -> None:
     letters = changed("sft", recipe, "trainer.experiment_name", f"cot_sft_{recipe}")
+    if recipe == "tiny":  # the one model that letters alone would break
+        letters.optim.lr = 1e-3
 
     assert composed("cot_sft", recipe) == letters
 

@@ -17,8 +17,11 @@ import pytest
 
 from lmms_eval_shotbench.cli import main
 from tests.four_films import four_films
+from verl_recipes.ablation import ROWS, AblationPlan, run_ablation
+from verl_recipes.ablation_report import write_report
 from verl_recipes.checkpoints import TRACKER, whole_steps
-from verl_recipes.run_folder import RunFolder, read_metrics
+from verl_recipes.evaluate_run import TASKS
+from verl_recipes.run_folder import RunFolder, TrainingOrder, read_metrics
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(1500)]
 SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600"]
@@ -34,11 +37,26 @@ def films(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sft(films: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plan(films: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> AblationPlan:
+    """A short ablation: the base, CoT-SFT, and GRPO of what that makes."""
+    overrides = {"cot_sft": (*SMALL_SFT, "trainer.total_epochs=2"), "grpo": (*SMALL_GRPO, "trainer.total_epochs=1")}
+    rows = tuple(row for row in ROWS if row.name in ("baseline", "CoT-SFT", "CoT-SFT then GRPO"))
+    out, tasks = tmp_path_factory.mktemp("runs") / "ablation", ("shotbench_reasoning",)
+    return AblationPlan("tiny", str(films), out, str(talkative), (1,), overrides, rows, tasks, max_new_tokens=8)
+
+
+def command_of(order: TrainingOrder) -> list[str]:
+    """As it is typed."""
+    method = order.method.replace("_", "-")
+    command = [method, "--recipe", order.recipe, "--data", order.data, "--model", str(order.model)]
+    return [*command, "--out", str(order.out), *order.overrides]
+
+
+@pytest.fixture(scope="module")
+def sft(plan: AblationPlan) -> Path:
     """A CoT-SFT run whose driver was killed after a checkpoint, and that went on by the same command."""
-    run = tmp_path_factory.mktemp("runs") / "cot_sft"
-    command = ["cot-sft", "--recipe", "tiny", "--data", str(films), "--model", str(talkative), "--out", str(run)]
-    command += [*SMALL_SFT, "trainer.total_epochs=2"]
+    order = plan.order(plan.rows[1], 1)
+    run, command = order.out, command_of(order)
     with started(command) as process:
         wait_for(process, lambda: logged_steps(run, 1) >= 3)
         driver_of(process).send_signal(signal.SIGKILL)
@@ -48,11 +66,11 @@ def sft(films: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def grpo(films: Path, sft: Path) -> Path:
+def grpo(plan: AblationPlan, sft: Path) -> Path:
     """GRPO of what SFT made; a Ray process of it was killed after a checkpoint, and it went on."""
-    run = sft.parent / "grpo"
-    command = ["grpo", "--recipe", "tiny", "--data", str(films), "--model", str(sft), "--out", str(run)]
-    command += [*SMALL_GRPO, "trainer.total_epochs=1"]
+    order = plan.order(plan.rows[2], 1)
+    assert order.model == str(sft)
+    run, command = order.out, command_of(order)
     with started(command) as process:
         wait_for(process, lambda: logged_steps(run, 1) >= 2)
         ray_process_of(process, "HFServer").send_signal(signal.SIGKILL)
@@ -149,19 +167,28 @@ def test_accuracy_of_each_dimension_is_logged_while_training(grpo: Path) -> None
     assert "train/acc/shot_size" in keys
 
 
-def test_a_finished_run_is_not_trained_again(
-    grpo: Path, films: Path, sft: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    command = ["grpo", "--recipe", "tiny", "--data", str(films), "--model", str(sft), "--out", str(grpo)]
-    assert main(["train", *command, *SMALL_GRPO, "trainer.total_epochs=1"]) == 0
+def test_a_finished_run_is_not_trained_again(plan: AblationPlan, grpo: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    command = command_of(plan.order(plan.rows[2], 1))
+    assert main(["train", *command]) == 0
     assert "trained already" in capfd.readouterr().err
     assert main(["train", *command, "trainer.total_epochs=3"]) == 2
     assert "begun with other settings" in capfd.readouterr().err
 
 
+def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(plan: AblationPlan, grpo: Path) -> None:
+    trials = run_ablation(plan)
+    assert [(trial.row.name, trial.seed) for trial in trials] == [
+        ("baseline", None), ("CoT-SFT", 1), ("CoT-SFT then GRPO", 1),
+    ]  # fmt: skip
+    assert len({trial.scores["shotbench_reasoning"]["run"]["revision"] for trial in trials}) == 3
+    lines = write_report(trials, plan.out).read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [trial.row.name for trial in trials]
+    assert len(list(plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
+
+
 def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo: Path, films: Path) -> None:
     assert main(["train", "evaluate", str(grpo), "--data", str(films), "--max-new-tokens", "8"]) == 0
-    for task in ("shotbench", "shotbench_reasoning"):
+    for task in TASKS:
         scores = json.loads((grpo / "eval" / task / "scores.json").read_text())
         assert scores["n"] == len(scores["items"]) > 0
     assert json.loads((grpo / "model" / "merged_from.json").read_text())["step"] == 4
