@@ -3,8 +3,9 @@
     python benchmarks/kill_training.py --data SHARDS --out DIR [--methods cot-sft grpo] [--kills 2] [--seed 0]
 
 Each method is trained twice with the tiny recipe: once undisturbed, and once with SIGKILL sent `--kills` times each to
-the driver, to a training worker and (GRPO) to a rollout server, in random order, each at a moment drawn from the whole
-time that an undisturbed attempt takes, its start included. After each kill the same command is given again. Then:
+the driver, to a training worker and (GRPO) to a rollout server, in random order, each at a random moment of a random
+step, counted from where the attempt began: in some the start is not over. After each kill the same command is given
+again. Then:
 
 - every attempt began one step after the newest whole checkpoint that its predecessor left;
 - every step of every attempt was trained on the items of that step in the undisturbed run, and the attempts together
@@ -40,7 +41,8 @@ SETTINGS = {
     "cot-sft": ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "trainer.save_freq=3"],
     "grpo": ["data.train_batch_size=8", "actor_rollout_ref.rollout.n=4", "trainer.save_freq=2"],
 }
-EPOCHS = {"cot-sft": 2, "grpo": 1}
+EPOCHS = {"cot-sft": 3, "grpo": 2}
+MOST_STEPS = 5  # of an attempt that is killed; some come to no checkpoint, some beyond one
 VICTIMS = {"cot-sft": ("driver", "worker"), "grpo": ("driver", "worker", "rollout server")}
 RAY_NAMES = {"worker": ("WorkerDict", "TrainingWorker"), "rollout server": ("HFServer",)}  # in titles of processes
 PATIENCE = 300.0  # seconds for a command to notice that a part of it is gone
@@ -77,8 +79,13 @@ class Training:
     def steps(self, number: int) -> dict[int, dict[str, float]]:
         """What an attempt logged of its training steps; the first attempt is number 1."""
         path = RunFolder(self.run).metrics(number)
-        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return {row["step"]: row["data"] for row in rows if row.get("step", 0) > 0}
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be half written
+        steps: dict[int, dict[str, float]] = {}
+        for row in rows:
+            if row.get("step", 0) > 0:  # validation has a row of its own
+                steps[row["step"]] = steps.get(row["step"], {}) | row["data"]
+        return steps
 
     def items(self, number: int, step: int) -> object:
         """What tells a step's items: the prompts of its rollouts, or the tokens and the loss of its rows."""
@@ -96,22 +103,25 @@ def undisturbed(training: Training) -> float:
     return time.monotonic() - start
 
 
-def disturbed(training: Training, seconds: float, kills: int, draw: random.Random) -> Iterator[Attempt]:
+def disturbed(training: Training, step_seconds: float, kills: int, draw: random.Random) -> Iterator[Attempt]:
     """Start it, kill a part of it, and so on until all kills are done; then let it come to its end."""
     victims = [victim for victim in VICTIMS[training.method] for _ in range(kills)]
     draw.shuffle(victims)
-    for victim in [*victims, ""]:
+    for number, victim in enumerate([*victims, ""], start=1):
         resumable = max(whole_steps(RunFolder(training.run).checkpoints), default=0)
-        yield _attempt(training, victim, draw.uniform(0, seconds), resumable)
+        steps, pause = draw.randint(0, MOST_STEPS), draw.uniform(0, step_seconds)
+        yield _attempt(training, number, victim, steps, pause, resumable)
 
 
-def _attempt(training: Training, victim: str, moment: float, resumable: int) -> Attempt:
+def _attempt(training: Training, number: int, victim: str, steps: int, pause: float, resumable: int) -> Attempt:
+    """Start it and kill a part of it so long after so many steps; without steps, once that part runs."""
     process = subprocess.Popen(training.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     start = time.monotonic()
     try:
         while victim and process.poll() is None:
-            target = _found(process, victim) if time.monotonic() - start >= moment else None
+            target = _found(process, victim) if len(training.steps(number)) >= steps else None
             if target:
+                time.sleep(pause)
                 target.send_signal(signal.SIGKILL)
                 killed = time.monotonic()
                 process.wait(PATIENCE)
@@ -157,6 +167,8 @@ def faults(calm: Training, troubled: Training, attempts: Sequence[Attempt]) -> I
             if troubled.method != "grpo" and troubled.items(number, step) != calm.items(1, step):
                 yield f"attempt {number}, step {step}: other items than in the undisturbed run"
         done |= set(steps)
+    if sum(not attempt.killed for attempt in attempts) > 1:
+        yield "the run came to its end before all kills were done: give it more steps"
     if missing := set(expected) ^ done:
         yield f"steps {sorted(missing)} were done in one run only"
     if troubled.method == "grpo":
@@ -184,7 +196,7 @@ def compared(method: str, data: str, out: Path, kills: int, draw: random.Random)
     seconds = undisturbed(calm)
     print(f"\n{method}: {max(calm.steps(1))} steps, {seconds:.0f} s undisturbed", flush=True)
     attempts: list[Attempt] = []
-    for one in disturbed(troubled, seconds, kills, draw):
+    for one in disturbed(troubled, seconds / max(calm.steps(1)) / 2, kills, draw):
         attempts.append(one)
         print(f"  attempt {len(attempts)}: {_told(one, troubled.steps(len(attempts)))}", flush=True)
     found = list(faults(calm, troubled, attempts))
