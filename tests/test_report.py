@@ -237,6 +237,14 @@ def test_a_variant_that_belongs_to_no_run_is_refused(
     assert not (tmp_path / "r.html").exists()
 
 
+def test_a_variant_given_twice_is_refused_as_one_would_be_lost(
+    questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", items, always_right, questions)
+    blind = [write_run(tmp_path / name, items, always_b, questions, "blind") for name in ("one", "two")]
+    assert "blind is given twice" in refused(capsys, "report", run, *blind, "--out", tmp_path / "r.html")
+
+
 def test_the_prior_s_mistakes_are_told(real: Report) -> None:
     moves = DIMENSIONS[-1]
     prior = real.numbers["runs"][0]["strict"]["prior"]["by_dimension"][moves.slug]
