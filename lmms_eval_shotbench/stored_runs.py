@@ -11,12 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading import PROTOCOLS, Protocol
 from lmms_eval_shotbench.responses import SAMPLES, match_responses, read_responses
 from lmms_eval_shotbench.score import SCORES_FILES, score_responses, scores_json
 from lmms_eval_shotbench.shards import read_questions
+from lmms_eval_shotbench.vocabulary import slugs
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,14 @@ def _load(file: Path) -> dict[str, Any]:
         raise BadRun(f"{file}: no such file; `shotbench eval` writes it when it is done") from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         raise BadRun(f"{file}: no JSON ({error}); responses are given as two, QUESTIONS RESPONSES") from None
-    if not isinstance(scores, dict) or scores.get("protocol") not in PROTOCOLS or not scores.get("items"):
+    if not isinstance(scores, dict) or scores.get("protocol") not in PROTOCOLS or not _has_items(scores):
         raise BadRun(f"{file}: no scores as `shotbench eval` or `shotbench score --format json` write them")
     return scores
+
+
+def _has_items(scores: Mapping[str, Any]) -> bool:
+    items = scores.get("items")
+    return isinstance(items, list) and bool(items) and all(isinstance(row, dict) for row in items)
 
 
 def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
@@ -173,4 +180,13 @@ def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredIte
             f"{file}: its items have no {', '.join(missing)}: written by an earlier version. Score it again: shotbench "
             f"score QUESTIONS {file.parent / SAMPLES} --protocol {protocol} --format json --out {file}"
         )
+    wrong = [name for name in AnsweredItem.__dataclass_fields__ if not isinstance(row[name], _KINDS.get(name, str))]
+    if wrong or row["dimension"] not in slugs():
+        raise BadRun(
+            f"{file}: {', '.join(wrong) or 'dimension'} of an item (index {row['index']!r}) is not what docs/scores.md "
+            "says; score the responses again"
+        )
     return AnsweredItem(**{name: row[name] for name in AnsweredItem.__dataclass_fields__})
+
+
+_KINDS: Mapping[str, type | UnionType] = {"index": int, "correct": bool, "letter": str | None}  # all else is text

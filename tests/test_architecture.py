@@ -32,7 +32,7 @@ STANDARD_LIBRARY_ONLY = (
 )
 # A module may import those to its left, and itself nothing to its right.
 ORDER = [
-    {"vocabulary", "whole_file"},
+    {"vocabulary", "whole_file", "model_revision"},
     {"qa_item"},
     {"variants", "refinement"},
     {"prompts", "plain_reasoning", "strict_reading", "grading", "judge_requests", "judge"},

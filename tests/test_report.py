@@ -237,6 +237,14 @@ def test_a_variant_that_belongs_to_no_run_is_refused(
     assert not (tmp_path / "r.html").exists()
 
 
+def test_a_variant_given_twice_is_refused_as_one_would_be_lost(
+    questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", items, always_right, questions)
+    blind = [write_run(tmp_path / name, items, always_b, questions, "blind") for name in ("one", "two")]
+    assert "blind is given twice" in refused(capsys, "report", run, *blind, "--out", tmp_path / "r.html")
+
+
 def test_the_prior_s_mistakes_are_told(real: Report) -> None:
     moves = DIMENSIONS[-1]
     prior = real.numbers["runs"][0]["strict"]["prior"]["by_dimension"][moves.slug]
@@ -388,6 +396,51 @@ def test_scores_of_an_earlier_version_are_graded_anew_or_refused(
     (run / "samples.jsonl").unlink()
     capsys.readouterr()
     assert "earlier version" in refused(capsys, "report", run, "--out", tmp_path / "r.html")
+
+
+def test_a_page_that_cannot_be_written_is_told_in_one_line(
+    questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", items, always_right, questions)
+    (tmp_path / "file").write_text("kept")
+    assert "is a folder" in refused(capsys, "report", run, "--out", tmp_path)
+    for out in ("file/report.html", "file/deep/report.html"):
+        line = refused(capsys, "report", run, "--out", tmp_path / out)
+        assert "cannot be written" in line and line.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
+
+
+BROKEN: dict[str, tuple[tuple[str | int, ...], object]] = {
+    "accuracy.micro.value": (("accuracy", "micro", "value"), "high"),
+    "accuracy.macro": (("accuracy", "macro"), {}),
+    "accuracy.by_dimension.shot_size.n": (("accuracy", "by_dimension", "shot_size", "n"), 0),
+    "chance_corrected.macro.value": (("chance_corrected", "macro", "value"), 65.9),
+    "prior.where_right.n": (("prior", "where_right"), {"value": 0.5, "low": 0.1, "high": 0.9}),
+    "prior.by_dimension": (("prior", "by_dimension"), {"sound": {}}),
+    "confusion.shot_size[0]": (("confusion", "shot_size", 0), ["Wide", "Wide"]),
+    "unanswered": (("unanswered",), 3),
+    "run.passes": (("run", "passes"), "all"),
+    "no scores": (("items",), 3),
+    "letter of an item (index 0)": (("items", 0, "letter"), 2),
+    "dimension of an item": (("items", 0, "dimension"), "sound"),
+}
+
+
+@pytest.mark.parametrize("told", BROKEN)
+def test_scores_that_are_broken_are_refused_with_the_place(
+    questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str], told: str
+) -> None:
+    run = write_run(tmp_path / "run", items, always_right, questions)
+    (*way, last), value = BROKEN[told]
+    scores = inside = json.loads((run / "scores.json").read_text())
+    for step in way:
+        inside = inside[step]
+    inside[last] = value
+    (run / "scores.json").write_text(json.dumps(scores))
+    for asked in (("report", run, "--out", tmp_path / "r.html"), ("leaderboard", run)):
+        line = refused(capsys, *asked)
+        assert told in line and str(run / "scores.json") in line and line.count("\n") == 1
+    assert not (tmp_path / "r.html").exists()
 
 
 def test_a_run_whose_questions_are_gone_is_still_told(items: list[QAItem], tmp_path: Path) -> None:

@@ -358,6 +358,19 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(either: Shown) -> None:
     either.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+CUT = """const wide = (one) => one.getBoundingClientRect().right > innerWidth || one.scrollWidth > one.clientWidth;
+return [...document.querySelectorAll("caption span, svg.chart, .scroll tbody th")]
+  .filter((one) => one.checkVisibility() && wide(one)).map((one) => one.textContent.slice(0, 80));"""
+
+
+def test_captions_charts_and_names_are_whole_on_a_narrow_screen(either: Shown) -> None:
+    size = {"width": 380, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    either.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    either.open()
+    assert either.js(CUT) == []
+    either.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_print_shows_a_remark_or_the_open_item(made: Shown) -> None:
     visible = "return document.querySelector(arguments[0]).checkVisibility()"
     show_as(made.browser, "print")

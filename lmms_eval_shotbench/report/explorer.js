@@ -59,6 +59,11 @@
     return visible(option === undefined ? letter : `${letter}. ${option}`);
   }
 
+  // Names are mostly of words joined by signs at which a browser breaks no line.
+  function breakable(name) {
+    return name.split(/(?<=[_./])/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+  }
+
   function stateOf(answer) {
     if (!answer) return "not asked";
     if (answer.letter === null) return "undecided";
@@ -162,11 +167,11 @@
 
   function card(item) {
     const states = item.answers.map((answer, run) => {
-      const name = make("span", { className: "explorer-run" }, runs[run]);
+      const name = make("span", { className: "explorer-run" }, ...breakable(runs[run]));
       return make("span", {}, mark(stateOf(answer)), " ", name);
     });
     const link = make("a", { href: fragment(item) }, picture(item, true), make("strong", {}, dimensions[item.dimension]),
-      make("span", {}, `Answer: ${lettered(item, item.answer)}`), ...states, make("small", {}, visible(item.name)));
+      make("span", {}, `Answer: ${lettered(item, item.answer)}`), ...states, make("small", {}, ...breakable(visible(item.name))));
     return make("li", {}, link);
   }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
+from lmms_eval_shotbench.report.shape import require_numbers
 from lmms_eval_shotbench.responses import SAMPLES, match_responses, read_responses
 from lmms_eval_shotbench.score import fingerprint, score_responses, scores_json
 from lmms_eval_shotbench.shards import DatasetNotFound, read_questions
@@ -70,6 +71,7 @@ def _with_all_numbers(
     """The scores, graded anew where an earlier version wrote fewer numbers; raises `BadRun` where that cannot be."""
     missing = [name for name in NEEDED if name not in scores]
     if not missing:
+        require_numbers(scores, file)
         return scores
     if items and responses:
         return scores_json(score_responses(items, _texts(items, responses), run=scores.get("run")))
@@ -99,7 +101,10 @@ def _graded_now(path: Path, data: str, split: str) -> ReportRun:
 def _official(path: Path, items: Sequence[QAItem], responses: Mapping[int, str]) -> Mapping[str, Any] | None:
     """The official protocol's scores: those in the run's folder, or graded now."""
     try:
-        return load_scores(path, "official")[0]
+        scores, file = load_scores(path, "official")
+        run_of_scores(str(path), scores, file)
+        require_numbers(scores, file)
+        return scores
     except BadRun:
         if not (items and responses):
             return None

@@ -26,14 +26,17 @@ def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None
     Without `thumbnails_mb` the pictures take what the page's 15 MB leave them, 8 MB at most.
 
     Raises:
-        BadRun: beside `out` lies a scores.json that is no report's, such as a run's own.
+        BadRun: beside `out` lies a scores.json that is no report's, such as a run's own; or `out` cannot be written.
     """
     _require_own_folder(out)
     numbers = report_numbers(data)
     html = _page(data, numbers, thumbnails_mb)
     written = {out.parent / NUMBERS: json.dumps(numbers, indent=1) + "\n", out.parent / CARD: model_card(numbers)}
-    for path, text in (written | {out: html}).items():
-        write_whole(path, text)
+    try:
+        for path, text in (written | {out: html}).items():
+            write_whole(path, text)
+    except OSError as error:
+        raise BadRun(f"{out} cannot be written ({error.strerror}); give another place with --out") from None
 
 
 def _page(data: ReportData, numbers: dict[str, Any], thumbnails_mb: float | None) -> str:
@@ -47,6 +50,8 @@ def _page(data: ReportData, numbers: dict[str, Any], thumbnails_mb: float | None
 def _require_own_folder(out: Path) -> None:
     """A run's scores.json must not give way to a report's."""
     beside = out.parent / NUMBERS
+    if out.is_dir():
+        raise BadRun(f"{out} is a folder; name the page in it, such as {out / 'report.html'}")
     if out.name in (NUMBERS, CARD):
         raise BadRun(f"{out}: this name is for the report's numbers or table; call the page otherwise, as report.html")
     if beside.exists() and not _is_of_a_report(beside):
