@@ -6,6 +6,7 @@ Exit status: 0 done; 1 done, but something is missing or failed; 2 nothing done,
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.command = ["shotbench", *(sys.argv[1:] if arguments is None else arguments)]
     try:
         run: Callable[[argparse.Namespace], int] = args.run
-        return run(args)
+        status = run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads us has seen enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ModuleNotFoundError as error:
         print(
             f"shotbench: {error.name} is not installed; pip install 'lmms-eval-shotbench[{args.extra}]'",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -508,3 +510,13 @@ def test_the_leaderboard_needs_neither_jinja2_nor_matplotlib(
     capsys.readouterr()
     told = refused(capsys, "report", run, "--out", tmp_path / "page" / "report.html")
     assert "lmms-eval-shotbench[report]" in told and not (tmp_path / "page").exists()
+
+
+def test_a_reader_that_has_seen_enough_costs_no_traceback(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", items, always_b, questions)
+    reading, writing = os.pipe()
+    os.close(reading)  # as `| head` does once it has its lines
+    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "leaderboard", str(run), "--no-published"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, "Traceback" in done.stderr, "Broken" in done.stderr) == (0, False, False)
