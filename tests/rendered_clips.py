@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -59,7 +61,7 @@ def number_shown(picture: Any) -> int:
 
 def render(how: Rendering) -> bytes:
     """Encode the numbered frames 0, 1, 2, …"""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, usual_scheduling():
         path = Path(folder) / "clip"
         options = {"fflags": "+bitexact", **how.container_options}
         with av.open(str(path), "w", format=how.container, options=options) as container:
@@ -74,6 +76,19 @@ def render(how: Rendering) -> bytes:
                 container.mux(stream.encode(_frame(how, number)))
             container.mux(stream.encode())
         return _turned(path.read_bytes(), how.turned)
+
+
+@contextmanager
+def usual_scheduling() -> Iterator[None]:
+    """Leave the process as it was: for root, SVT-AV1 makes its caller real-time, before which all else has to wait."""
+    if not hasattr(os, "sched_getscheduler"):  # not on macOS
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 def _quick(how: Rendering) -> dict[str, str]:

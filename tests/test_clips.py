@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import threading
 import time
@@ -94,6 +95,12 @@ def numbers_shown(source: bytes | Path) -> list[int]:
 
 def faststart(frames: int = 96) -> bytes:
     return render(Rendering(frames, container_options={"movflags": "faststart"}))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies")
+def test_making_a_clip_for_a_test_does_not_make_the_tests_real_time() -> None:
+    render(BEYOND_DECORD["AV1"])
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 23, 24, 48, 61, 192, 2000])
