@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -103,25 +103,29 @@ def _percent(estimate: dict[str, float] | None) -> str:
 
 
 def draw_training(trials: Sequence[Trial], path: Path) -> None:
-    """Reward and accuracy of every GRPO run, step by step: on dev where it was asked, else of the sampled answers."""
+    """Reward and accuracy of GRPO, step by step: on dev where it was asked, else of the sampled answers.
+
+    Each seed has a faint line, their mean a strong one: a step's questions are others than the step's before.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     reward, accuracy = figure.subplots(1, 2)
-    logged = [(trial, read_metrics(trial.run)) for trial in trials if "grpo" in trial.row.steps]
-    asked = any(_on_dev(values) is not None for _, steps in logged for values in steps.values())
-    names = list(dict.fromkeys(trial.row.name for trial, _ in logged))
-    for trial, steps in logged:
-        label = trial.row.name if trial.seed == logged[0][0].seed else None
-        look = {"color": f"C{names.index(trial.row.name)}", "label": label, "lw": 1.2}
-        _line(reward, {step: values.get("critic/score/mean") for step, values in steps.items()}, look)
-        right = {step: _on_dev(values) if asked else values.get("train/acc/mean") for step, values in steps.items()}
-        _line(accuracy, right, look | {"marker": "." * asked})
+    by_row: dict[str, list[dict[int, dict[str, float]]]] = defaultdict(list)
+    for trial in trials:
+        if "grpo" in trial.row.steps:
+            by_row[trial.row.name].append(read_metrics(trial.run))
+    asked = any(_on_dev(values) is not None for runs in by_row.values() for run in runs for values in run.values())
+    for place, (name, runs) in enumerate(by_row.items()):
+        look = {"color": f"C{place}", "marker": "." * asked}
+        _lines(reward, [_curve(run, lambda values: values.get("critic/score/mean")) for run in runs], name, look)
+        right = _on_dev if asked else lambda values: values.get("train/acc/mean")
+        _lines(accuracy, [_curve(run, right) for run in runs], name, look)
     title = "accuracy on dev, macro" if asked else "accuracy of sampled answers"
     for axes, told in ((reward, "mean training reward"), (accuracy, title)):
         axes.set(title=told, xlabel="step")
         axes.grid(alpha=0.3)
-    if names:
+    if by_row:
         reward.legend()
     figure.savefig(path, dpi=130)
 
@@ -131,9 +135,19 @@ def _on_dev(values: Mapping[str, float]) -> float | None:
     return fmean(found) if found else None
 
 
-def _line(axes: Any, values: Mapping[int, float | None], look: Mapping[str, Any]) -> None:
-    points = [(step, value) for step, value in sorted(values.items()) if value is not None]
-    axes.plot(*zip(*points, strict=True) if points else ((), ()), **look)
+def _curve(
+    logged: Mapping[int, Mapping[str, float]], read: Callable[[Mapping[str, float]], float | None]
+) -> dict[int, float]:
+    read_out = {step: read(values) for step, values in sorted(logged.items())}
+    return {step: value for step, value in read_out.items() if value is not None}
+
+
+def _lines(axes: Any, curves: Sequence[Mapping[int, float]], name: str, look: Mapping[str, Any]) -> None:
+    """The curves and their mean, over the steps that all of them have."""
+    for curve in curves:
+        axes.plot(list(curve), list(curve.values()), alpha=0.3, lw=0.8, **look)
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    axes.plot(steps, [fmean(curve[step] for curve in curves) for step in steps], lw=2, label=name, **look)
 
 
 def draw_dimensions(table: Sequence[dict[str, Any]], path: Path) -> None:
@@ -157,5 +171,7 @@ def draw_dimensions(table: Sequence[dict[str, Any]], path: Path) -> None:
     axes.set_xticks(
         [at + 0.4 for at in range(len(DIMENSIONS))], [dimension.paper_name for dimension in DIMENSIONS], rotation=15
     )
-    axes.legend(ncols=3, fontsize=8)
+    axes.legend(
+        ncols=len(table), fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+    )  # above: bars reach the top
     figure.savefig(path, dpi=130)
