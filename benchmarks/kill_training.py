@@ -41,7 +41,7 @@ SETTINGS = {
     "cot-sft": ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "trainer.save_freq=3"],
     "grpo": ["data.train_batch_size=8", "actor_rollout_ref.rollout.n=4", "trainer.save_freq=2"],
 }
-EPOCHS = {"cot-sft": 3, "grpo": 3}
+EPOCHS = 3
 MOST_STEPS = 5  # of an attempt that is killed; some come to no checkpoint, some beyond one
 VICTIMS = {"cot-sft": ("driver", "worker"), "grpo": ("driver", "worker", "rollout server")}
 RAY_NAMES = {"worker": ("WorkerDict", "TrainingWorker"), "rollout server": ("HFServer",)}  # in titles of processes
@@ -67,7 +67,7 @@ class Training:
 
     @property
     def command(self) -> list[str]:
-        settings = [*SETTINGS[self.method], f"trainer.total_epochs={EPOCHS[self.method]}", "trainer.test_freq=-1"]
+        settings = [*SETTINGS[self.method], f"trainer.total_epochs={EPOCHS}", "trainer.test_freq=-1"]
         if self.method == "grpo":
             settings += [
                 f"trainer.rollout_data_dir={self.run.absolute() / 'rollouts'}",
@@ -88,10 +88,9 @@ class Training:
         return steps
 
     def items(self, number: int, step: int) -> object:
-        """What tells a step's items: the prompts of its rollouts, or the tokens and the loss of its rows."""
+        """What tells a step's items: the prompts of its rollouts, or the tokens of its rows."""
         if self.method != "grpo":
-            logged = self.steps(number)[step]
-            return logged["train/global_tokens"]
+            return self.steps(number)[step]["train/global_tokens"]
         rollouts = (self.run / "rollouts" / f"{step}.jsonl").read_text().splitlines()
         return sorted(json.loads(line)["input"] for line in rollouts)
 

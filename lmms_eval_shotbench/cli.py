@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = run(args)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever reads us has seen enough, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise  # of another pipe: a fault like any other
+        return 128 + signal.SIGPIPE  # as of any program behind `| head`: how it would have ended was not seen
     except ModuleNotFoundError as error:
         print(
             f"shotbench: {error.name} is not installed; pip install 'lmms-eval-shotbench[{args.extra}]'",
@@ -39,6 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, FileExistsError, RuntimeError) as error:
         print(f"shotbench: {error}", file=sys.stderr)
         return 2
+
+
+def _reader_has_left() -> bool:
+    """Whether nobody reads what is printed any more, as behind `| head`; the rest then goes nowhere, unsaid."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # faults are told unasked
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import argparse
 import json
 import math
 import os
@@ -519,4 +520,16 @@ def test_a_reader_that_has_seen_enough_costs_no_traceback(questions: Path, items
     command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "leaderboard", str(run), "--no-published"]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
-    assert (done.returncode, "Traceback" in done.stderr, "Broken" in done.stderr) == (0, False, False)
+    assert (done.returncode, "Traceback" in done.stderr, "Broken" in done.stderr) == (141, False, False)
+
+
+def test_a_pipe_that_breaks_elsewhere_is_a_fault_and_no_reader_that_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def upload(_: argparse.Namespace) -> int:
+        raise BrokenPipeError("the server has closed the connection")
+
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(run=upload, passes_on=False)
+    monkeypatch.setattr("lmms_eval_shotbench.cli.build_parser", lambda: parser)
+    with Path(os.devnull).open("w") as read_by_all, pytest.raises(BrokenPipeError):
+        monkeypatch.setattr(sys, "stdout", read_by_all)
+        main([])

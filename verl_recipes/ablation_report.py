@@ -171,7 +171,6 @@ def draw_dimensions(table: Sequence[dict[str, Any]], path: Path) -> None:
     axes.set_xticks(
         [at + 0.4 for at in range(len(DIMENSIONS))], [dimension.paper_name for dimension in DIMENSIONS], rotation=15
     )
-    axes.legend(
-        ncols=len(table), fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0)
-    )  # above: bars reach the top
+    above = (0.5, 1.0)  # the axes: bars reach their top
+    axes.legend(ncols=len(table), fontsize=8, loc="lower center", bbox_to_anchor=above)
     figure.savefig(path, dpi=130)

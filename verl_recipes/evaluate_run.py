@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +50,18 @@ def evaluate_model(
         command += ["--model_args", f"pretrained={model}" + ",blank=True" * blank, "--verbosity", "WARNING"]
         if max_new_tokens:
             command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
-        stored = _stored(target) if reuse else None
-        if not (stored and _is_of(stored, command[3:], model, data)):
+        path = target / SCORES_FILES["strict"]
+        if not (reuse and _is_made(path, command[3:], model, data)):
             _run(command)
-            stored = _stored(target)
-        scores[task] = stored or {}
+        scores[task] = json.loads(path.read_text(encoding="utf-8"))
     return scores
 
 
-def _stored(folder: Path) -> dict[str, Any] | None:
-    path = folder / SCORES_FILES["strict"]
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _is_of(scores: Mapping[str, Any], command: Sequence[str], model: Path | str, data: str) -> bool:
-    """Whether this command made the scores, of the weights and questions that are there now."""
-    run = scores.get("run") or {}
+def _is_made(path: Path, command: Sequence[str], model: Path | str, data: str) -> bool:
+    """Whether the scores are there, made by this command of the weights and questions that are there now."""
+    if not path.is_file():
+        return False
+    run = json.loads(path.read_text(encoding="utf-8")).get("run") or {}
     made = (
         shlex.join(["shotbench", *command]),
         revision_in_use(f"pretrained={model}"),
