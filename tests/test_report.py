@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import argparse
+import csv
 import json
 import math
 import os
