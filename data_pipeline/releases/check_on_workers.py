@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.read_ahead import read_ahead
 from data_pipeline.releases.wanted_media import Found
 from data_pipeline.workers import Parcel, Workers, map_stream
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -95,7 +96,8 @@ def judge_media(
     """Yield the media with the verdict on each, in their order; a few batches are read ahead."""
     room = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
     work = partial(judge_batch, judge)
-    for batch, found in map_stream(work, map(partial(_parcel, journal), _batches(media)), workers, room):
+    batches = read_ahead(_batches(media))
+    for batch, found in map_stream(work, map(partial(_parcel, journal), batches), workers, room):
         fresh = iter(found)
         results = [(medium, journal.known(medium) or next(fresh)) for medium in batch]
         journal.add((medium, verdict) for medium, verdict in results if journal.known(medium) is None)

@@ -5,7 +5,7 @@ wrong with a file's content in `check_media.py`.
 
 A stream cannot know whether a name comes again: the first file of a name counts (unpacking would leave the last), and
 later ones are told. Nothing is ever written by a name from the archive; links and devices are no media. gzip is read by
-isal's igzip where that is installed, several times faster, in a thread of its own.
+isal's igzip where that is installed, several times faster.
 """
 
 from __future__ import annotations
@@ -85,15 +85,15 @@ def _open(archive: Path, opened: ExitStack) -> Any:
     if start != GZIP_START:
         return raw
     try:
-        from isal import igzip_threaded
+        from isal import igzip
     except ImportError:
         return opened.enter_context(gzip.open(raw, "rb"))
-    return opened.enter_context(igzip_threaded.open(archive, "rb"))  # type: ignore[no-untyped-call]
+    return opened.enter_context(igzip.open(raw, "rb"))  # type: ignore[no-untyped-call]
 
 
 def _tar(stream: Any, archive: Path) -> tarfile.TarFile:
     try:
-        return tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK_BYTES, tarinfo=_Header)
+        return tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header)  # members come in order: it never goes back
     except _errors() as error:
         raise _damaged(archive, error) from None
 

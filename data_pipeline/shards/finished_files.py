@@ -1,8 +1,8 @@
 """The journal of a shard folder in the making: which of its files are finished, so that a killed run can go on.
 
-Owns the journal's form, the way in which a file becomes finished (on the disk, checksum, journal line; in a thread of
-its own, beside the writing of the next file), and the tidying of what a killed run has left. What is in the files is
-the affair of `split_writer.py`.
+Owns the journal's form, the way in which a file becomes finished (on the disk, journal line; in a thread of its own,
+beside the writing of the next file), and the tidying of what a killed run has left. What is in the files is the affair
+of `split_writer.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.shards.whole_folder import Draft, make_durable
-from lmms_eval_shotbench.shards import file_sha256
 from lmms_eval_shotbench.whole_file import write_whole
 
 DATA = "data"
@@ -34,8 +33,8 @@ class FinishedFile:
     rows: int
     items: str  # checksum of its questions: a source that gives other ones cannot go on here
     media_bytes: int
-    bytes: int = 0
-    sha256: str = ""
+    sha256: str
+    bytes: int = 0  # once it is finished
 
     @property
     def name(self) -> str:
@@ -92,7 +91,7 @@ class FinishedFiles:
     def _finish(self, file: FinishedFile) -> None:
         path = self._folder / file.name
         make_durable(path)
-        whole = FinishedFile(**asdict(file) | {"bytes": path.stat().st_size, "sha256": file_sha256(path)})
+        whole = replace(file, bytes=path.stat().st_size)
         make_durable(self._folder)
         with self._draft.journal.open("a", encoding="utf-8") as journal:
             journal.write(json.dumps(asdict(whole)) + "\n")

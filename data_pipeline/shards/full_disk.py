@@ -6,6 +6,7 @@ Owns `DiskFull` and what it says. Keeping what was there is the affair of `whole
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def full_disk_told(place: Path, to_write: Callable[[], int] = int, given_up: Cal
         free = free_bytes(place) + given_up()
         missing = max(to_write() - free, BLOCK)
         raise DiskFull(
-            f"no room for {place} ({error.strerror}): {byte_count(free)} are free on its disk, at least "
+            f"no room for {place} ({os.strerror(error.errno)}): {byte_count(free)} are free on its disk, at least "
             f"{byte_count(missing)} are missing. What was there before is untouched, and files that were finished are "
             "kept; make room and run the same command again to go on"
         ) from error

@@ -1,42 +1,34 @@
 """The parquet files of one split: rows in, files of bounded size out, with row groups small enough to read alone.
 
-Owns the sizes, the encoding of columns, and the skipping of rows that lie in finished files already. Files are a
-function of their rows alone: a run that goes on after it was killed writes the same bytes as one that was not. When a
-file counts as finished is in `finished_files.py`.
+Owns the sizes, and the skipping of rows that lie in finished files already. Files are a function of their rows alone: a
+run that goes on after it was killed writes the same bytes as one that was not. How a file is written is in
+`shard_file.py`, when it counts as finished in `finished_files.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
 
 from data_pipeline.shards.finished_files import FinishedFile, FinishedFiles
+from data_pipeline.shards.shard_file import Row, ShardFile
 from data_pipeline.shards.whole_folder import WriteRefused
-from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
-from lmms_eval_shotbench.shards import MEDIA_COLUMNS, shard_features
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as parquet
+from lmms_eval_shotbench.qa_item import QAItem
 
 ROW_GROUP_ROWS = 64
 ROW_GROUP_BYTES = 8_000_000  # of media; what a reader must take to get at one of them
 FILE_BYTES = 400_000_000  # of media; the Hub shows and resumes files of this size well
-WRITE_BUFFER = 1_000_000
 
 
 class SplitWriter:
-    """Writes one split. Media are left as they are: they are compressed already."""
+    """Writes one split."""
 
     def __init__(self, folder: Path, split: str, finished: FinishedFiles) -> None:
         self._folder, self._split, self._finished = folder, split, finished
         self._to_skip, self._number = finished.of(split), 0
-        self._schema = shard_features().arrow_schema
-        self._stream: BinaryIO | None = None
-        self._file: parquet.ParquetWriter | None = None
+        self._file: ShardFile | None = None
         self.finished_bytes = 0  # of media, by this run
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Row] = []
         self._begin_file()
 
     @property
@@ -59,7 +51,7 @@ class SplitWriter:
     def add(self, item: QAItem, medium: bytes) -> None:
         """Take one row; write the row group it fills, and begin a new file where one is full."""
         self._count(item)
-        self._rows.append(item.to_row() | {MEDIA_COLUMNS[item.media_kind]: {"bytes": medium, "path": item.media_path}})
+        self._rows.append(Row(item, medium))
         self._group_bytes += len(medium)
         if len(self._rows) >= ROW_GROUP_ROWS or self._group_bytes >= ROW_GROUP_BYTES:
             self._write_group()
@@ -73,18 +65,15 @@ class SplitWriter:
         if self._rows:
             self._write_group()
         elif not self._number and self._file is None:
-            self._open_file()  # and no row group: `datasets` fails on an empty one
+            self._file = ShardFile(self._path)  # and no row group: `datasets` fails on an empty one
         if self._file is not None:
             self._close_file()
 
     def discard(self) -> None:
         """Give up the unfinished file."""
-        if self._file is not None and self._stream is not None:
-            with suppress(OSError):  # a full disk does not take what is buffered either
-                self._stream.close()
-            self._file.is_open = False  # else it would write its footer when it is collected
-            self._path.unlink(missing_ok=True)
-        self._file = self._stream = None
+        if self._file is not None:
+            self._file.discard()
+        self._file = None
 
     @property
     def bytes_on_disk(self) -> int:
@@ -105,35 +94,17 @@ class SplitWriter:
         self._file_rows += 1
 
     def _write_group(self) -> None:
-        import pyarrow
-
-        table = pyarrow.Table.from_pylist(self._rows, schema=self._schema)
-        file = self._file or self._open_file()
-        file.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self._file = self._file or ShardFile(self._path)
+        self._file.write_group(self._rows)
         self._file_bytes += self._group_bytes
         self._rows, self._group_bytes = [], 0
 
-    def _open_file(self) -> parquet.ParquetWriter:
-        import pyarrow.parquet as parquet
-
-        small = [*COLUMNS, "options.list.element"]
-        self._stream = self._path.open("wb", WRITE_BUFFER)
-        self._file = parquet.ParquetWriter(
-            self._stream,
-            self._schema,
-            compression=dict.fromkeys(small, "zstd"),  # columns that are not named stay uncompressed
-            use_dictionary=small,
-            write_statistics=list(COLUMNS),
-        )
-        return self._file
-
     def _close_file(self) -> None:
-        assert self._file is not None and self._stream is not None, "a file is open"
-        self._file.close()
-        self._stream.close()
-        self._file = self._stream = None
-        done = FinishedFile(self._split, self._number, self._file_rows, self._items.hexdigest(), self._file_bytes)
-        self._finished.finish(done)
+        assert self._file is not None, "a file is open"
+        sha256 = self._file.close()
+        self._file = None
+        items = self._items.hexdigest()
+        self._finished.finish(FinishedFile(self._split, self._number, self._file_rows, items, self._file_bytes, sha256))
         self.finished_bytes += self._file_bytes
         self._begin_file(self._number + 1)
 
