@@ -8,8 +8,7 @@ Everything happens in one run on the CPU in float32, each side in a process of i
   shotvl  `generate_until` of our model: planning, media in threads, batches
   bound   the same batches with all media prepared before the clock starts, which stands still except in forward passes
   media   no model: our decoding and preprocessing, and raw decoding alone of the same media in as many threads (PIL
-          for stills, of which decord opens none; decord for all frames of clips, from bytes or paths, what is quicker);
-          `_quick` is `--model_args scaling=transformers`
+          for stills, of which decord opens none; decord for all frames of clips, from bytes or paths, what is quicker)
 
 The clock runs from the first item to the last answer; imports, loading and a warm-up of two items come before. All
 answers must be equal, or the exit status is 1; one question asked about several media shows that they depend on the
@@ -41,7 +40,6 @@ from plain_loop import STYLE, PlainLoop, decode_clip, decode_still
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.clips import CLIP_MAX_PIXELS
-from lmms_eval_shotbench.models.scaling import EXACT, SCALINGS
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import ShardFolder, StoredMedium
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -168,7 +166,7 @@ def run_bound(setting: Setting) -> Bound:
         return Bound(found, seconds, side.answers(asked, setting.new_tokens))
 
 
-def _ours(setting: Setting, scaling: str = EXACT) -> Callable[[MediaKind, bytes], Any]:
+def _ours(setting: Setting) -> Callable[[MediaKind, bytes], Any]:
     """What `shotvl` does with a medium before the model sees it."""
     from transformers import AutoProcessor
 
@@ -176,7 +174,7 @@ def _ours(setting: Setting, scaling: str = EXACT) -> Callable[[MediaKind, bytes]
     from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Shown, clip_patches, still_patches
 
     most = setting.max_pixels
-    shown = Shown(MIN_PIXELS, most, clip_max=min(CLIP_MAX_PIXELS, most), scaling=scaling)
+    shown = Shown(MIN_PIXELS, most, clip_max=min(CLIP_MAX_PIXELS, most))
     rule = PatchRule.of(AutoProcessor.from_pretrained(setting.checkpoint))
 
     def prepare_one(kind: MediaKind, encoded: bytes) -> Patches:
@@ -189,15 +187,14 @@ def _ours(setting: Setting, scaling: str = EXACT) -> Callable[[MediaKind, bytes]
 
 def run_media(setting: Setting) -> dict[MediaKind, dict[str, float]]:
     """Seconds a medium: the median of some rounds in which ours and raw decoding take turns."""
-    exact, quick = (_ours(setting, scaling) for scaling in SCALINGS)
+    ours = _ours(setting)
     raw = {MediaKind.STILL: decode_still, MediaKind.CLIP: decode_clip}
     seconds = {}
     for kind in MediaKind:
         paths = [setting.files[item.item_id] for item in setting.of_kind(kind)]
         encoded = [path.read_bytes() for path in paths]
         sides: dict[str, tuple[Callable[[Any], Any], Sequence[Any]]] = {
-            "ours": (partial(exact, kind), encoded),
-            "ours with scaling=transformers": (partial(quick, kind), encoded),
+            "ours": (partial(ours, kind), encoded),
             "raw from bytes": (raw[kind], encoded),
             "raw from paths": (raw[kind], paths),
         }
@@ -230,10 +227,10 @@ def compare(setting: Setting) -> tuple[Figures, str]:
     for name, (_, _, remark) in rows.items():
         print_figure(name, figures[name], remark)
     for kind, seconds in alone(run_media, setting).items():
-        exact, quick, *raw = seconds.values()
-        for name, ours_s in ((f"{kind.value}_decode", exact), (f"{kind.value}_decode_quick", quick)):
-            figures[name] = values = figure(ours_s, min(raw))
-            print_figure(name, values, f"s a medium; {1 / ours_s:,.1f} a second, {100 * values['ratio']:.0f} % of raw")
+        ours_s, *raw = seconds.values()
+        name = f"{kind.value}_decode"
+        figures[name] = values = figure(ours_s, min(raw))
+        print_figure(name, values, f"s a medium; {1 / ours_s:,.1f} a second, {100 * values['ratio']:.0f} % of raw")
     return figures, _first_difference(answers, {"shotvl": ours.answers, "bound": bound.answers})
 
 

@@ -18,7 +18,6 @@ Image = pytest.importorskip("PIL.Image")
 os.environ.setdefault("FORCE_QWENVL_VIDEO_READER", "decord")  # read when qwen_vl_utils is imported
 vision = pytest.importorskip("qwen_vl_utils")
 
-from lmms_eval_shotbench.clips import Clip  # noqa: E402
 from lmms_eval_shotbench.media import open_still  # noqa: E402
 from lmms_eval_shotbench.models.qwen_inputs import (  # noqa: E402
     Patches,
@@ -31,7 +30,6 @@ from lmms_eval_shotbench.models.qwen_inputs import (  # noqa: E402
     vision_inputs,
 )
 from lmms_eval_shotbench.models.rope_positions import tokens_of  # noqa: E402
-from lmms_eval_shotbench.models.scaling import QUICK  # noqa: E402
 from tests.rendered_clips import Rendering, render  # noqa: E402
 
 RELEASED = Shown(still_min=3136, still_max=12845056)  # limits of the released checkpoints
@@ -113,22 +111,6 @@ def test_what_is_transparent_is_shown_white_as_by_the_official_script(processor:
     ours = for_model(still_patches(open_still(encoded.getvalue()), RELEASED, PatchRule.of(processor)), processor)
     theirs = official(processor, {"type": "image", "image": Image.open(encoded)})
     assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
-
-
-def test_the_quicker_scaling_is_that_of_transformers_own_processor(processor: Any) -> None:
-    quick, rule = RELEASED._replace(scaling=QUICK), PatchRule.of(processor)
-    encoded = noisy_still(1280, 720)
-    still = for_model(still_patches(open_still(encoded), quick, rule), processor)
-    theirs = processor.image_processor(images=[open_still(encoded)], return_tensors="pt")
-    assert torch.equal(still["pixel_values"], theirs["pixel_values"])
-
-    film = render(Rendering(12, size=(640, 360)))
-    clip = for_model(clip_patches(film, quick, rule), processor)
-    with Clip(film) as opened:
-        frames = numpy.concatenate(list(opened.read(opened.sampled())))
-    processor.video_processor.size = {"shortest_edge": quick.clip_min, "longest_edge": quick.clip_max}
-    theirs = processor.video_processor(videos=[torch.from_numpy(frames).permute(0, 3, 1, 2)], return_tensors="pt")
-    assert torch.equal(clip["pixel_values_videos"], theirs["pixel_values_videos"])
 
 
 def test_a_clip_of_one_frame_is_shown_twice_over(processor: Any) -> None:

@@ -16,7 +16,7 @@ import torch
 from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS, Clip, clip_header, sampled_frames
 from lmms_eval_shotbench.media import BrokenMedium, still_size
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
-from lmms_eval_shotbench.models.scaling import EXACT, scaled_frames, scaled_still
+from lmms_eval_shotbench.models.scaling import scaled_frames, scaled_still
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ class Shown(NamedTuple):
     clip_min: int = CLIP_MIN_PIXELS
     clip_max: int = CLIP_MAX_PIXELS
     fps: float = CLIP_FPS
-    scaling: str = EXACT
     blank: bool = False  # plain grey in place of every picture: what a model knows without looking
 
 
@@ -99,7 +98,7 @@ def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
     height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
     grid = rule.grid(1, height, width)
     values = torch.empty((grid.patches, CHANNELS * rule.side**2), dtype=torch.uint8)
-    _cut(scaled_still(picture, height, width, shown.scaling), values, grid, rule, frames=1)
+    _cut(scaled_still(picture, height, width), values, grid, rule, frames=1)
     return Patches(MediaKind.STILL, values, grid)
 
 
@@ -111,7 +110,7 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = Vie
         grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
         values = torch.empty((grid.patches, CHANNELS * rule.frames * rule.side**2), dtype=torch.uint8)
         rest = values
-        for scaled in in_view((scaled_frames(one, height, width, shown.scaling) for one in clip.read(indices)), view):
+        for scaled in in_view((scaled_frames(one, height, width) for one in clip.read(indices)), view):
             if missing := -len(scaled) % rule.frames:
                 scaled = torch.cat([scaled, scaled[-1:].expand(missing, -1, -1, -1)])
             part = grid._replace(time=len(scaled) // rule.frames)

@@ -23,7 +23,6 @@ from lmms_eval_shotbench.models.checkpoint import Checkpoint, load_checkpoint, t
 from lmms_eval_shotbench.models.progress import Progress
 from lmms_eval_shotbench.models.qwen_inputs import Shown
 from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
-from lmms_eval_shotbench.models.scaling import EXACT, SCALINGS
 from lmms_eval_shotbench.strict_reading import REQUEST_FAILED
 from lmms_eval_shotbench.task_functions import RESPONSES_VARIABLE, media_undecoded
 
@@ -49,7 +48,6 @@ class ShotVL(lmms):  # type: ignore[misc]
         video_max_pixels: int = CLIP_MAX_PIXELS,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
-        scaling: str = EXACT,
         blank: bool = False,
         batch_tokens: int | None = None,
         workers: int | None = None,
@@ -70,7 +68,6 @@ class ShotVL(lmms):  # type: ignore[misc]
             video_max_pixels: of a frame of a clip.
             min_pixels: of a still; the processor's own limit unless given.
             max_pixels: of a still; the processor's own limit unless given.
-            scaling: `qwen_vl_utils` is the official script's, to the bit; `transformers` is several times quicker.
             blank: show plain grey of the same size and length, to learn what a model scores without looking.
             batch_tokens: most of rows x (longest prompt + new tokens) in a batch; by free memory unless given.
             workers: threads that decode and preprocess media ahead of the model.
@@ -89,10 +86,8 @@ class ShotVL(lmms):  # type: ignore[misc]
             attn_implementation=attn_implementation,
             device_map=device_map,
         )
-        if scaling not in SCALINGS:
-            raise ValueError(f"scaling={scaling} is unknown; use one of {', '.join(SCALINGS)}")
         limits = _shown(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
-        self._shown = limits._replace(scaling=scaling, blank=bool(blank))
+        self._shown = limits._replace(blank=bool(blank))
         self._answerer = Answerer(
             self._checkpoint,
             self._shown,
