@@ -173,8 +173,8 @@ def test_an_edit_list_hides_frames_at_both_ends(begin: int, end: int, expected: 
 
 def test_frames_come_in_small_batches_and_a_clip_can_be_read_again() -> None:
     with Clip(render(Rendering(40))) as clip:
-        batches = list(clip.read(range(40)))
-        assert [len(batch) for batch in batches] == [FRAMES_AT_ONCE, FRAMES_AT_ONCE, 8]
+        batches = list(clip.read(range(2 * FRAMES_AT_ONCE + 1)))
+        assert [len(batch) for batch in batches] == [FRAMES_AT_ONCE, FRAMES_AT_ONCE, 1]
         assert batches[0].dtype == numpy.uint8
         next(clip.read([0, 1]))  # left half way
         again = [number_shown(picture) for batch in clip.read([3, 3, 39]) for picture in batch]
@@ -257,7 +257,7 @@ def test_memory_stays_bounded_however_slow_the_reader() -> None:
         before = process.memory_info().rss
         for _ in clip.read(clip.sampled()):
             time.sleep(0.02)
-            assert process.memory_info().rss - before < 4 * FRAMES_AT_ONCE * frame
+            assert process.memory_info().rss - before < 64 * frame
 
 
 def test_clips_are_read_by_several_threads_at_once() -> None:

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("numba")
+numba = pytest.importorskip("numba")
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as some  # noqa: E402
@@ -108,3 +108,19 @@ def test_where_the_compiled_sums_differ_the_libraries_are_asked(monkeypatch: pyt
     assert_scaled(size, scaled)
     assert scaling._order_of_pillow(*size, *scaled) is None
     assert not scaling._torch_is_known(*size, *scaled)
+
+
+def test_where_nothing_compiled_can_be_kept_it_is_compiled_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose package and home cannot be written to."""
+    from numba.core import caching
+
+    from lmms_eval_shotbench.models.resampling_loops import compiled
+
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+
+    def twice(number: int) -> int:
+        return 2 * number
+
+    with pytest.raises(RuntimeError):
+        numba.njit(cache=True)(twice)
+    assert compiled(twice)(21) == 42

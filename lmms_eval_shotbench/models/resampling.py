@@ -28,7 +28,7 @@ KEPT_BYTES = 32_000_000  # by a thread, for each step; enough for frames of 4K
 
 
 class Taps(NamedTuple):
-    """For each pixel of a scaled line: its first neighbour, how many there are, and their weights [pixels, most]."""
+    """For each pixel of a scaled line: its first neighbour, how many there are, and their weights, filled up by 0."""
 
     first: Array
     counts: Array
@@ -37,7 +37,7 @@ class Taps(NamedTuple):
     @classmethod
     def of(cls, lines: list[tuple[int, Any]], kind: Any) -> Taps:
         """From each pixel's first neighbour and weights."""
-        weights = numpy.zeros((len(lines), max(len(line) for _, line in lines)), kind)
+        weights = numpy.zeros((len(lines), max(len(line) for _, line in lines) + 3), kind)
         for row, (_, line) in zip(weights, lines, strict=True):
             row[: len(line)] = line
         first, count = zip(*((start, len(line)) for start, line in lines), strict=True)

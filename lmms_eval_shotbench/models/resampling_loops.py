@@ -20,49 +20,49 @@ COLOURS = 3
 WORD = 8
 STRIP = 256  # rows turned at a time; they and their sums fit into a core's cache
 PLACES = 22  # binary ones of whole weights
-HALF = 1 << (PLACES - 1)
 Float, Int, Byte, Word = numpy.float32, numpy.int32, numpy.uint8, numpy.uint64
+HALF = Int(1 << (PLACES - 1))  # numba would add up in 64 bits where types do not say otherwise
 HALVES, QUARTERS, BYTES = Word(0x00000000FFFFFFFF), Word(0x0000FFFF0000FFFF), Word(0x00FF00FF00FF00FF)  # the lower ones
 
 
 def compiled(function: Function) -> Function:
-    """Compile once a machine; threads run side by side."""
-    return cast(Function, njit(nogil=True, error_model="numpy", cache=True)(function))
+    """Compile, once a machine where there is a place to keep it; threads run side by side."""
+    return _compiled(function, {})
 
 
 def fused(function: Function) -> Function:
     """The same, and products are not rounded before they are added."""
-    return cast(Function, njit(nogil=True, error_model="numpy", cache=True, fastmath={"contract"})(function))
+    return _compiled(function, {"fastmath": {"contract"}})
+
+
+def _compiled(function: Function, options: dict[str, Any]) -> Function:
+    options |= {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast(Function, njit(cache=True, **options)(function))
+    except RuntimeError:  # neither beside this file nor at the user's home can anything be kept
+        return cast(Function, njit(**options)(function))
 
 
 @compiled
 def byte_line(
     lines: Array, first: int, step: int, weights: Array, pixel: int, count: int, sums: Array, to: Array, line: int
 ) -> None:
-    """Pillow's sum of `count` lines, `step` apart, by the weights of a pixel."""
-    length = to.shape[1]
-    for place in range(length):
-        sums[place] = HALF
-    tap = 0
-    while tap + 4 <= count:
+    """Pillow's sum of `count` lines, `step` apart, by the weights of a pixel; in fours, filled up by weights of 0."""
+    length, last = to.shape[1], first + (count - 1) * step
+    for tap in range(0, count, 4):
         a = first + tap * step
-        b, c, d = a + step, a + 2 * step, a + 3 * step
+        b, c, d = min(a + step, last), min(a + 2 * step, last), min(a + 3 * step, last)
         w, x, y, z = weights[pixel, tap], weights[pixel, tap + 1], weights[pixel, tap + 2], weights[pixel, tap + 3]
-        for place in range(length):
-            sums[place] += (
-                Int(lines[a, place]) * w
-                + Int(lines[b, place]) * x
-                + Int(lines[c, place]) * y
-                + Int(lines[d, place]) * z
-            )
-        tap += 4
-    while tap < count:
-        a, w = first + tap * step, weights[pixel, tap]
-        for place in range(length):
-            sums[place] += Int(lines[a, place]) * w
-        tap += 1
+        if tap == 0:
+            for place in range(length):
+                total = Int(HALF + Int(lines[a, place]) * w + Int(lines[b, place]) * x)
+                sums[place] = Int(total + Int(lines[c, place]) * y + Int(lines[d, place]) * z)
+        else:
+            for place in range(length):
+                total = Int(sums[place] + Int(lines[a, place]) * w + Int(lines[b, place]) * x)
+                sums[place] = Int(total + Int(lines[c, place]) * y + Int(lines[d, place]) * z)
     for place in range(length):
-        to[line, place] = Byte(min(max(sums[place] >> PLACES, Int(0)), Int(255)))
+        to[line, place] = Byte(min(max(Int(sums[place] >> PLACES), Int(0)), Int(255)))
 
 
 @compiled
