@@ -48,9 +48,10 @@ def by_torch(frames: numpy.ndarray, height: int, width: int) -> torch.Tensor:
 
 def assert_scaled(size: Size, scaled: Size) -> None:
     pictures = noise(*size, count=2)
-    still = scaled_still(Image.fromarray(pictures[0]), *scaled)
-    assert still.shape == (1, 3, *scaled)
-    assert numpy.array_equal(still[0].permute(1, 2, 0).numpy(), by_pillow(pictures[0], *scaled))
+    for picture in pictures:  # the first of its size is the library's, the next one ours
+        still = scaled_still(Image.fromarray(picture), *scaled)
+        assert still.shape == (1, 3, *scaled)
+        assert numpy.array_equal(still[0].permute(1, 2, 0).numpy(), by_pillow(picture, *scaled))
     assert torch.equal(scaled_frames(pictures, *scaled), by_torch(pictures, *scaled))
 
 

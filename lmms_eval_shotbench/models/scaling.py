@@ -1,8 +1,8 @@
 """Scale pictures as the official script's libraries do, to the byte: stills as Pillow, frames as torch in float32.
 
 Owns the choice between a library and the same sums compiled, several times as fast (`resampling.py`). A library may add
-up in another order in its next version or on another processor; so for each new pair of sizes both scale the same
-noise, and only where all bytes are equal the library is not asked again.
+up in another order in its next version or on another processor; so for each pair of sizes both scale the same noise,
+and only where all bytes are equal the library is not asked again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 SIZES_KEPT = 4096
 NOISY_FRAMES = 4  # sums in another order show in a few bytes of a frame
+LONGEST_SIDE = 4096  # of frames whose weights torch is asked for: it takes the square of that
+Size = tuple[int, int, int, int]  # rows and columns, height and width
+_met: set[Size] = set()  # by stills
 
 
 def scaled_still(picture: Image, height: int, width: int) -> torch.Tensor:
     """An RGB picture to bytes (1, 3, height, width)."""
-    across_first = _order_of_pillow(picture.height, picture.width, height, width)
+    size = (picture.height, picture.width, height, width)
+    across_first = _order_of_pillow(*size) if size in _met else None
+    _met.add(size)  # to compare is worth it for a size that comes again
     if across_first is None:
         return torch.from_numpy(_by_pillow(picture, height, width))[None]
     scaled = as_pillow(numpy.asarray(picture), height, width, across_first)
@@ -59,8 +64,8 @@ def _order_of_pillow(rows: int, columns: int, height: int, width: int) -> bool |
 @lru_cache(SIZES_KEPT)
 def _torch_is_known(rows: int, columns: int, height: int, width: int) -> bool:
     """Whether torch's sums are ours."""
-    if rows == height and columns == width:
-        return False  # nothing to scale
+    if (rows, columns) == (height, width) or max(rows, columns) > LONGEST_SIDE:
+        return False
     ours: numpy.ndarray = numpy.empty((height, 3, width), numpy.uint8)
     for noise in _noise(NOISY_FRAMES, rows, columns):
         as_torch(noise, height, width, ours)
