@@ -16,13 +16,13 @@ from verl.utils.tokenizer import build_multimodal_processor_inputs, hf_processor
 
 from lmms_eval_shotbench.clips import CLIP_MAX_PIXELS  # noqa: E402
 from lmms_eval_shotbench.media import BrokenMedium, open_still  # noqa: E402
+from lmms_eval_shotbench.models.pixel_values import vision_inputs  # noqa: E402
 from lmms_eval_shotbench.models.qwen_inputs import (  # noqa: E402
     Patches,
     PatchRule,
     Shown,
     clip_patches,
     still_patches,
-    vision_inputs,
 )
 from lmms_eval_shotbench.vocabulary import MediaKind  # noqa: E402
 from tests.film_rows import (  # noqa: E402

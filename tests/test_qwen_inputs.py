@@ -19,6 +19,8 @@ os.environ.setdefault("FORCE_QWENVL_VIDEO_READER", "decord")  # read when qwen_v
 vision = pytest.importorskip("qwen_vl_utils")
 
 from lmms_eval_shotbench.media import open_still  # noqa: E402
+from lmms_eval_shotbench.models import pixel_values  # noqa: E402
+from lmms_eval_shotbench.models.pixel_values import Room, vision_inputs  # noqa: E402
 from lmms_eval_shotbench.models.qwen_inputs import (  # noqa: E402
     Patches,
     PatchRule,
@@ -27,7 +29,6 @@ from lmms_eval_shotbench.models.qwen_inputs import (  # noqa: E402
     clip_tokens,
     still_patches,
     still_tokens,
-    vision_inputs,
 )
 from lmms_eval_shotbench.models.rope_positions import tokens_of  # noqa: E402
 from tests.rendered_clips import Rendering, render  # noqa: E402
@@ -129,3 +130,23 @@ def test_stills_and_clips_of_a_batch_go_to_their_own_inputs(processor: Any) -> N
     assert inputs["pixel_values"].shape == (sum(still.grid.patches for still in stills), 3 * 2 * 14 * 14)
     assert inputs["video_grid_thw"].tolist() == [list(clip.grid[:3])]
     assert inputs["pixel_values_videos"].dtype == torch.bfloat16
+
+
+def test_pixels_are_kept_in_one_place_and_none_of_the_last_ones_stay() -> None:
+    rule, room = PatchRule(14, 2, 2, (120.0, 110.0, 100.0), (60.0, 60.0, 60.0)), Room()
+    on_cpu = torch.device("cpu"), torch.float32
+    stills = [still_patches(open_still(noisy_still(side, side)), RELEASED, rule) for side in (300, 600, 90)]
+    places = set()
+    for media in (stills[:1], stills, stills[2:]):
+        inputs = vision_inputs(media, rule, *on_cpu, room)
+        assert torch.equal(inputs["pixel_values"], vision_inputs(media, rule, *on_cpu)["pixel_values"])
+        places.add(inputs["pixel_values"].data_ptr())
+    assert len(places) == 2  # the first was too small for the second
+
+
+def test_more_pixels_than_are_worth_keeping_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room()
+    small = room.take(100)
+    monkeypatch.setattr(pixel_values, "KEPT_NUMBERS", 1000)
+    assert len(room.take(1001)) == 1001
+    assert room.take(100).data_ptr() == small.data_ptr()

@@ -31,6 +31,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead  # no
 from lmms_eval_shotbench.clips import CLIP_MAX_PIXELS, sampled_frames  # noqa: E402
 from lmms_eval_shotbench.media import open_still  # noqa: E402
 from lmms_eval_shotbench.models.checkpoint import Checkpoint, load_checkpoint, position_rule  # noqa: E402
+from lmms_eval_shotbench.models.pixel_values import vision_inputs  # noqa: E402
 from lmms_eval_shotbench.models.qwen_inputs import (  # noqa: E402
     Patches,
     Prompt,
@@ -38,7 +39,6 @@ from lmms_eval_shotbench.models.qwen_inputs import (  # noqa: E402
     clip_patches,
     pad_batch,
     still_patches,
-    vision_inputs,
 )
 from lmms_eval_shotbench.models.rope_positions import Grid, time_positions  # noqa: E402
 from lmms_eval_shotbench.shards import ShardFolder  # noqa: E402

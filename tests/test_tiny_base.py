@@ -16,7 +16,8 @@ from lmms_eval_shotbench import prompts  # noqa: E402
 from lmms_eval_shotbench.grading import grade  # noqa: E402
 from lmms_eval_shotbench.media import open_still  # noqa: E402
 from lmms_eval_shotbench.models.checkpoint import Checkpoint  # noqa: E402
-from lmms_eval_shotbench.models.qwen_inputs import Prompt, clip_patches, still_patches, vision_inputs  # noqa: E402
+from lmms_eval_shotbench.models.pixel_values import vision_inputs  # noqa: E402
+from lmms_eval_shotbench.models.qwen_inputs import Prompt, clip_patches, still_patches  # noqa: E402
 from lmms_eval_shotbench.plain_reasoning import plain_reasoning  # noqa: E402
 from lmms_eval_shotbench.qa_item import QAItem  # noqa: E402
 from lmms_eval_shotbench.shards import DatasetNotFound, ShardFolder  # noqa: E402

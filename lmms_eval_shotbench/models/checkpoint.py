@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 
 from lmms_eval_shotbench.model_revision import folder_digest
 from lmms_eval_shotbench.models.decoding import answer_batch
-from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Prompt, pad_batch, vision_inputs
+from lmms_eval_shotbench.models.kv_cache import attend_in_place
+from lmms_eval_shotbench.models.pixel_values import Room, vision_inputs
+from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Prompt, pad_batch
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, time_positions
 from lmms_eval_shotbench.models.vision_windows import attend_by_length
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -35,6 +37,7 @@ class Checkpoint:
     position_rule: PositionRule
     placeholders: dict[MediaKind, int]  # token a medium's place is marked with
     read_tokens: int = 0  # of prompts that are read together; 0: each alone
+    room: Room = field(default_factory=Room)
 
     @property
     def device(self) -> torch.device:
@@ -67,7 +70,7 @@ class Checkpoint:
 
     def _vision(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         media = [medium for prompt in prompts for medium in prompt.media]
-        return vision_inputs(media, self.patch_rule, self.device, self.model.dtype)
+        return vision_inputs(media, self.patch_rule, self.device, self.model.dtype, self.room)
 
 
 def load_checkpoint(
@@ -102,6 +105,7 @@ def load_checkpoint(
     )
     if attention == "sdpa":
         attend_by_length(model)
+        attend_in_place(model)
     processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
     checkpoint = Checkpoint(
         model.eval(),

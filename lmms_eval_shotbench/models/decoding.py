@@ -114,22 +114,12 @@ def _read(model: Any, groups: Iterable[Inputs], length: int) -> tuple[Any, torch
     """Read the prompts group by group; return one cache, padded on the left to `length`, and each row's last logits."""
     from transformers import DynamicCache
 
-    layers: list[list[tuple[torch.Tensor, torch.Tensor]]] = []
-    logits = []
+    from lmms_eval_shotbench.models.kv_cache import joined
+
+    caches, logits = [], []
     for group in groups:
         output = model(**group, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1)
         logits.append(output.logits[:, -1])
-        layers.append(
-            [(_widened(one.keys, length), _widened(one.values, length)) for one in output.past_key_values.layers]
-        )
+        caches.append(output.past_key_values)
         del group, output
-    cache = DynamicCache()
-    for number, parts in enumerate(zip(*layers, strict=True)):
-        keys, values = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        cache.update(keys, values, number)
-    return cache, torch.cat(logits)
-
-
-def _widened(states: torch.Tensor, length: int) -> torch.Tensor:
-    """Keys or values (rows, heads, tokens, size) with padding on the left; it is masked."""
-    return torch.nn.functional.pad(states, (0, 0, length - states.shape[2], 0))
+    return joined(caches, length), torch.cat(logits)

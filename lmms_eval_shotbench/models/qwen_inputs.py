@@ -1,8 +1,8 @@
 """What Qwen2.5-VL is shown: pictures and frames at the protocol's size, cut into patches; prompts padded into batches.
 
 The sizes are those of qwen_vl_utils followed by the checkpoint's own processor, which the official script uses, and the
-numbers the vision tower gets are bit for bit the same. Patches stay bytes until they are on the model's device: a
-quarter of the memory and of the copying. How pictures are scaled is in `scaling.py`.
+numbers the vision tower gets are bit for bit the same. Patches stay bytes here, a quarter of the memory and of the
+copying; `pixel_values.py` makes numbers of them. How pictures are scaled is in `scaling.py`.
 """
 
 from __future__ import annotations
@@ -186,40 +186,3 @@ def _expanded(prompt: Prompt, placeholders: dict[MediaKind, int], merge: int) ->
     of_media = set(placeholders.values())
     counts = [tokens_of(next(media).grid, merge) if token in of_media else 1 for token in prompt.ids]
     return torch.tensor(prompt.ids).repeat_interleave(torch.tensor(counts))
-
-
-def vision_inputs(
-    media: Iterable[Patches], rule: PatchRule, device: torch.device, dtype: torch.dtype
-) -> dict[str, torch.Tensor]:
-    """What the model's forward takes for these media, on its device."""
-    named = {
-        MediaKind.STILL: ("pixel_values", "image_grid_thw"),
-        MediaKind.CLIP: ("pixel_values_videos", "video_grid_thw"),
-    }
-    media = list(media)
-    inputs = {}
-    for kind, (values_name, grid_name) in named.items():
-        ours = [one for one in media if one.kind is kind]
-        if ours:
-            inputs[values_name] = _normalised([one.values for one in ours], rule, device, dtype)
-            inputs[grid_name] = torch.tensor([one.grid[:3] for one in ours], device=device)
-    return inputs
-
-
-def _normalised(
-    media: Sequence[torch.Tensor], rule: PatchRule, device: torch.device, dtype: torch.dtype
-) -> torch.Tensor:
-    """Bytes to what the processor would give: minus mean, by deviation, in float32 and then in the model's type."""
-    area = rule.side**2
-    patches = sum(map(len, media))
-    normal = torch.empty((patches, CHANNELS, rule.frames, area), dtype=dtype, device=device)
-    mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
-    rest = normal
-    for values in media:
-        target, rest = rest[: len(values)], rest[len(values) :]
-        exact = target if dtype == torch.float32 else torch.empty_like(target, dtype=torch.float32)
-        shown = values.to(device, non_blocking=True).view(len(values), CHANNELS, -1, area)
-        torch.sub(shown.expand_as(target), mean, out=exact).div_(std)  # a still's one frame fills all of a patch
-        if exact is not target:
-            target.copy_(exact)
-    return normal.view(patches, -1)
