@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy
 import torch
 
 from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS, Clip, clip_header, sampled_frames
@@ -97,7 +98,7 @@ def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
     """Scale a still and cut it; it is one frame, which the device repeats to fill a patch."""
     height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
     grid = rule.grid(1, height, width)
-    values = torch.empty((grid.patches, CHANNELS * rule.side**2), dtype=torch.uint8)
+    values = _untouched(grid.patches, CHANNELS * rule.side**2)
     _cut(scaled_still(picture, height, width), values, grid, rule, frames=1)
     return Patches(MediaKind.STILL, values, grid)
 
@@ -108,7 +109,7 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = Vie
         indices = clip.sampled(shown.fps)
         height, width = rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max)
         grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
-        values = torch.empty((grid.patches, CHANNELS * rule.frames * rule.side**2), dtype=torch.uint8)
+        values = _untouched(grid.patches, CHANNELS * rule.frames * rule.side**2)
         rest = values
         for scaled in in_view((scaled_frames(one, height, width) for one in clip.read(indices)), view):
             if missing := -len(scaled) % rule.frames:
@@ -132,13 +133,16 @@ def blanked(medium: Patches) -> Patches:
     return medium._replace(values=torch.full_like(medium.values, MID_GREY))
 
 
+def _untouched(*shape: int) -> torch.Tensor:
+    """Bytes of any value, from numpy: it asks for large pages, which are touched in a third of the time."""
+    return torch.from_numpy(numpy.empty(shape, numpy.uint8))
+
+
 def _cut(pictures: torch.Tensor, values: torch.Tensor, grid: Grid, rule: PatchRule, frames: int) -> None:
     """Copy bytes (frames, channels, height, width) to (patches, values): tokens by rows, a token's patches together.
 
     Bytes are moved in pairs where a patch's side is even, which takes half the time.
     """
-    import numpy
-
     unit = numpy.uint8 if rule.side % 2 else numpy.uint16
     side = rule.side // numpy.dtype(unit).itemsize
     rows, columns = grid.height // rule.merge, grid.width // rule.merge
