@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from data_pipeline.defects import DefectKind
+from data_pipeline.releases import import_shotqa as importing
 from data_pipeline.releases import shotqa_archive
 from data_pipeline.releases.import_shotqa import ShotQAReport, import_shotqa
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged
@@ -171,6 +173,18 @@ def test_the_command_says_where_every_row_went_and_does_nothing_twice(
     assert main([*command, "--dev-share", "0.5", "--overwrite"]) == 0
     assert main([*command[:4], str(release / "inside"), "--workers", "0"]) == 2
     assert main([*command, "--dev-share", "1"]) == 2
+
+
+def test_a_disk_that_is_likely_too_small_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    media, rows = [("a.jpg", still(1))], [still_row("a.jpg")]
+    run(tmp_path / "large", media, grpo=rows)
+    assert not caplog.text
+    monkeypatch.setattr(importing, "free_bytes", lambda _place: 100)
+    done = run(tmp_path / "small", media, grpo=rows)
+    assert done.rows_written["grpo"] == 1
+    assert re.search(r"holds 2\.\d kB, .* has room for \d{3} bytes\. .* run the same command again", caplog.text)
 
 
 def test_a_hub_id_is_downloaded_without_what_is_not_needed(tmp_path: Path) -> None:

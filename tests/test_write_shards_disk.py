@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.full_disk import DiskFull
+from data_pipeline.shards.whole_folder import bytes_in_draft
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from tests.shard_rows import ABOUT, checksums, row
 split_writer.FILE_BYTES, split_writer.ROW_GROUP_BYTES = 600_000, 100_000
@@ -47,6 +48,7 @@ try:
 except DiskFull as error:
     said = str(error)
 untouched = checksums(disk / "out") == before
+in_draft = bytes_in_draft(disk / "out")
 left = sorted(path.name for path in (disk / ".out.partial/shards/data").iterdir())
 try:
     with (disk / "rest").open("wb") as rest:
@@ -66,7 +68,7 @@ again = reads[:]
 first = checksums(disk / "out")
 fill(100)
 print(json.dumps({"said": said, "said_again": said_again, "untouched": untouched, "left": left, "again": again,
-                  "same": checksums(disk / "out") == first, "names": sorted(os.listdir(disk))}))
+                  "in_draft": in_draft, "same": checksums(disk / "out") == first, "names": sorted(os.listdir(disk))}))
 """
 
 
@@ -87,6 +89,7 @@ def test_on_a_full_disk_the_old_shards_stay_and_the_next_call_goes_on(tmp_path: 
     told = json.loads(child.stdout)
     assert told["untouched"]
     assert told["left"] == [f"test-{number:05d}.parquet" for number in range(4)]  # 4 of 600 kB fit into 3 MB
+    assert 2_400_000 < told["in_draft"] < 2_500_000
     assert "are missing" in told["said_again"]  # with not a byte left, and nothing lost by that
     assert told["again"] == list(range(48, 100))
     assert told["same"] and told["names"] == ["out"]

@@ -11,6 +11,7 @@ the result is the same to the byte. The stream itself is read from its beginning
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -31,9 +32,12 @@ from data_pipeline.releases.shotqa_questions import SPLITS, Questions, ShotQACho
 from data_pipeline.releases.trust_media import trust_medium
 from data_pipeline.releases.wanted_media import Strangers, Wanted, WantedMedia
 from data_pipeline.shards.dataset_card import read_defects
+from data_pipeline.shards.full_disk import byte_count, free_bytes
+from data_pipeline.shards.whole_folder import bytes_in_draft
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from data_pipeline.workers import Workers
 
+logger = logging.getLogger(__name__)
 JUDGES = {"check": check_medium, "trust": trust_medium}
 IN_PROCESS = Workers(0)
 
@@ -71,15 +75,15 @@ def import_shotqa(
     defects: list[Defect] = []
     fingerprint = source.fingerprint(choices.with_open_ended, choices.dev_share, choices.media)
     questions = read_shotqa(source, choices, defects)
-    work = out.with_name(f".{out.name}.work")
-    rows = _rows(_Import(source, questions, choices, work, workers, defects))
+    job = _Import(source, questions, choices, out, workers, defects)
+    rows = _rows(job)
     about = about_shotqa(fingerprint, choices)
     try:
         shards = write_shards(rows, out, about, splits=SPLITS, overwrite=overwrite, defects=defects)
     except ArchiveDamaged:
-        shutil.rmtree(work, ignore_errors=True)  # another archive has other verdicts
+        shutil.rmtree(job.work, ignore_errors=True)  # another archive has other verdicts
         raise
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(job.work, ignore_errors=True)
     written = {split: sum(shards.counts[split].values()) for split in SPLITS}
     told = read_defects(out) if shards.already_complete else defects
     drops = _accounted(questions, sum(written.values()), told)
@@ -92,9 +96,14 @@ class _Import(NamedTuple):
     source: ShotQARelease
     questions: Questions
     choices: ShotQAChoices
-    work: Path
+    out: Path
     workers: Workers
     defects: list[Defect]
+
+    @property
+    def work(self) -> Path:
+        """A folder for what a later run must know."""
+        return self.out.with_name(f".{self.out.name}.work")
 
 
 def _check(source: ShotQARelease, out: Path, choices: ShotQAChoices) -> None:
@@ -111,6 +120,7 @@ def _rows(job: _Import) -> Iterator[ShardRow]:
     """Yield the good questions with their media, in the archive's order; add to the defects."""
     from tqdm import tqdm
 
+    _warn_of_small_disk(job)
     media, strangers, again = WantedMedia(job.questions.good), Strangers(), list[tuple[Wanted, str]]()
     judge, written = JUDGES[job.choices.media], 0
     workers = job.workers if job.choices.media == "check" else IN_PROCESS  # first bytes are not worth a way to a worker
@@ -128,6 +138,17 @@ def _rows(job: _Import) -> Iterator[ShardRow]:
                 yield ShardRow.of(split, replace(item, media_sha256=verdict.sha256), medium.encoded)
     _tell_of_archive(job, media, strangers, again)
     _accounted(job.questions, written, job.defects)
+
+
+def _warn_of_small_disk(job: _Import) -> None:
+    """Media do not shrink in the archive, and nearly all of them go into the shards; how many is known at its end."""
+    size, room = job.source.archive.stat().st_size, free_bytes(job.out) + bytes_in_draft(job.out)
+    if size > room:
+        logger.warning(
+            "%s holds %s, nearly all of which goes into the shards; %s has room for %s. Should the disk fill up, make "
+            "room and run the same command again: what is finished is kept",
+            *(job.source.archive, byte_count(size), job.out, byte_count(room)),
+        )
 
 
 def _lose(medium: Wanted, flaw: Flaw, defects: list[Defect]) -> None:

@@ -44,7 +44,7 @@ class Draft:
 @contextmanager
 def whole_folder(out: Path, overwrite: bool) -> Iterator[Draft]:
     """Lend the draft of `out`, with what an earlier run left in it; move it into place if all goes well."""
-    place = out.with_name(f".{out.name}.partial")
+    place = _place(out)
     draft = Draft(place, worth_keeping=place.exists())  # until the caller has looked at what an earlier run has left
     try:
         with full_disk_told(out):
@@ -56,6 +56,15 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Draft]:
             shutil.rmtree(draft.place, ignore_errors=True)
         raise
     shutil.rmtree(draft.place)
+
+
+def bytes_in_draft(out: Path) -> int:
+    """What an earlier run has left in the draft of `out`."""
+    return sum(path.stat().st_size for path in _place(out).rglob("*") if path.is_file())
+
+
+def _place(out: Path) -> Path:
+    return out.with_name(f".{out.name}.partial")
 
 
 def set_aside(out: Path) -> Path:
