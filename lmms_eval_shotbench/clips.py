@@ -2,7 +2,7 @@
 
 Frames are chosen by qwen_vl_utils' rule and numbered as they are shown: what an edit list cuts away and what cannot be
 shown at the start (pictures that need an earlier, missing one) has no number. A frame is found by decoding from the
-first one, never by seeking.
+first one, never by seeking; pictures that no other is made from are left out on the way.
 
 PyAV decodes. decord, which qwen_vl_utils uses, gives the same pixels (the tests compare) and is no quicker, but it
 decodes ahead of its reader without limit (1.7 GB after one batch of a 30 s clip in 720p), repeats the last frame where
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +34,7 @@ CLIP_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg"
 UNCOUNTED = ("matroska,webm", "flv")  # formats whose headers give a length, but no number of frames
 RGB_COLORSPACE = 0  # FFmpeg's number; PyAV minds a frame's own colours only where the target's differ
 MICROSECONDS = 1_000_000  # in a second; FFmpeg's unit for the length of a container
+SKIPPABLE = ("h264",)  # its pictures say for sure whether another is made from them
 CUT_OFF_SECONDS = 0.25  # missing at the end of a clip; sound files differ by a frame or two
 
 
@@ -82,7 +83,10 @@ class Clip:
         self._reading: Generator[numpy.ndarray] | None = None
         with _opened(source) as (container, stream):
             self.frame_rate = _frame_rate(stream)
-            first, self.frames = _count_frames(container, stream)
+            first, times = _shown_times(container, stream)
+        self.frames = len(times)
+        known = {time for time in times if time is not None}
+        self._times = sorted(known) if len(known) == len(times) else []  # none where it is unclear
         self._stored_size = (first.width, first.height)
         self._turns = round(first.rotation / 90) % 4  # quarters, to the left
         self.width, self.height = self._stored_size[:: -1 if self._turns % 2 else 1]
@@ -117,31 +121,55 @@ class Clip:
     def _batches(self, indices: Sequence[int]) -> Generator[numpy.ndarray]:
         import numpy
 
-        with _opened(self._source) as (container, stream):
-            pictures = self._pictures(container.decode(stream), indices)
-            for start in range(0, len(indices), FRAMES_AT_ONCE):
-                count = min(FRAMES_AT_ONCE, len(indices) - start)
-                batch = numpy.empty((count, self.height, self.width, 3), numpy.uint8)
-                for place in range(count):
-                    batch[place] = next(pictures)
-                yield batch
+        pictures = self._pictures(indices)
+        for start in range(0, len(indices), FRAMES_AT_ONCE):
+            count = min(FRAMES_AT_ONCE, len(indices) - start)
+            batch = numpy.empty((count, self.height, self.width, 3), numpy.uint8)
+            for place in range(count):
+                batch[place] = next(pictures)
+            yield batch
 
-    def _pictures(self, decoded: Iterator[Any], indices: Sequence[int]) -> Iterator[numpy.ndarray]:
+    def _pictures(self, indices: Sequence[int]) -> Iterator[numpy.ndarray]:
         import numpy
         from av.video.reformatter import VideoReformatter
 
         reformatter = VideoReformatter()  # one for all frames keeps swscale's tables
-        number = -1
-        frame: Any = None
-        for index in indices:
-            while number < index:
-                number, frame = number + 1, next(decoded, None)
-                if frame is None:
-                    raise BrokenMedium(f"clip cannot be decoded: {number} of {self.frames} frames came out")
+        for frame in self._frames(indices):
             rgb = reformatter.reformat(
                 frame, *self._stored_size, "rgb24", frame.colorspace, RGB_COLORSPACE, src_color_range=frame.color_range
             )
             yield numpy.rot90(rgb.to_ndarray(), self._turns)
+
+    def _frames(self, indices: Sequence[int]) -> Iterator[Any]:
+        """Frames by their times, and from the first that does not come at its time, by their numbers."""
+        found = 0
+        if self._times:
+            for frame in self._by_time([self._times[index] for index in indices]):
+                found += 1
+                yield frame
+        if found < len(indices):
+            yield from self._by_number(indices[found:])
+
+    def _by_time(self, times: Sequence[int]) -> Iterator[Any]:
+        """Frames of these times, as long as they come one after the other."""
+        wanted, coming = set(times), iter(times)
+        with _opened(self._source) as (container, stream):
+            for frame in _decoded(container, stream, wanted):
+                if frame.pts in wanted:
+                    if frame.pts != next(coming, None):
+                        return
+                    yield frame
+
+    def _by_number(self, indices: Sequence[int]) -> Iterator[Any]:
+        with _opened(self._source) as (container, stream):
+            decoded, number = container.decode(stream), -1
+            frame: Any = None
+            for index in indices:
+                while number < index:
+                    number, frame = number + 1, next(decoded, None)
+                    if frame is None:
+                        raise BrokenMedium(f"clip cannot be decoded: {number} of {self.frames} frames came out")
+                yield frame
 
 
 @contextmanager
@@ -169,6 +197,15 @@ def _opened(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
         raise BrokenMedium(f"clip cannot be decoded: {error.strerror or error}") from error
 
 
+def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
+    """All frames but those that are not wanted and that no other is made from."""
+    skips = stream.codec_context.name in SKIPPABLE
+    for packet in container.demux(stream):
+        needed = packet.pts is None or packet.pts in wanted
+        stream.codec_context.skip_frame = "DEFAULT" if needed or not skips else "NONREF"
+        yield from packet.decode()
+
+
 def _frame_rate(stream: Any) -> float:
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if not rate:
@@ -176,8 +213,8 @@ def _frame_rate(stream: Any) -> float:
     return rate
 
 
-def _count_frames(container: Any, stream: Any) -> tuple[Any, int]:
-    """The first frame shown and the number of frames shown, decoding no more than the first."""
+def _shown_times(container: Any, stream: Any) -> tuple[Any, list[int | None]]:
+    """The first frame shown and the time of each frame shown, as stored, decoding no more than the first."""
     first, packets, times, end = None, 0, [], 0.0
     for packet in container.demux():
         if packet.pts is not None and packet.time_base:
@@ -196,7 +233,7 @@ def _count_frames(container: Any, stream: Any) -> tuple[Any, int]:
     uncounted = container.format.name in UNCOUNTED
     if (uncounted or packets < stream.frames) and end < (container.duration or 0) / MICROSECONDS - CUT_OFF_SECONDS:
         raise BrokenMedium(f"clip is cut off after {end:.2f} s")
-    return first, sum(None in (first.pts, time) or time >= first.pts for time in times)
+    return first, [time for time in times if None in (first.pts, time) or time >= first.pts]
 
 
 def protocol_clip_path(encoded: bytes, sha256: str = "", fps: float = CLIP_FPS, view: View = View.AS_FILMED) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lmms_eval_shotbench import clips
 from lmms_eval_shotbench.clips import (
     CLIP_FPS,
     FRAMES_AT_ONCE,
@@ -148,6 +149,49 @@ def test_a_turned_clip_of_odd_size_has_decords_frames_and_nearly_its_pixels() ->
         ours = all_pictures(clip)
     assert ours.shape == theirs.shape  # decord turns before it converts: colours of neighbours are shared differently
     assert numpy.abs(ours.astype(int) - theirs).mean() < 3
+
+
+MANY_B_FRAMES = {
+    "pyramid": {"bf": "8", "x264-params": "b-pyramid=normal:scenecut=0"},
+    "strict pyramid": {"bf": "3", "x264-params": "b-pyramid=strict"},
+    "no pyramid": {"bf": "5", "x264-params": "b-pyramid=none:b-adapt=0"},
+    "open groups": OPEN_GOP,
+    "interlaced": {"bf": "3", "flags": "+ildct+ilme", "x264-params": "tff=1"},
+}
+
+
+@pytest.mark.parametrize("options", MANY_B_FRAMES.values(), ids=MANY_B_FRAMES)
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts", "flv"])
+def test_frames_are_the_same_to_the_byte_whatever_is_left_out_on_the_way(
+    container: str, options: dict[str, str]
+) -> None:
+    clip = Clip(render(Rendering(90, size=(128, 72), container=container, codec_options=options)))
+    everything = all_pictures(clip)
+    for indices in ([0, 89], [44], sorted(DICE.sample(range(90), 20)), range(1, 90, 2), [3, 3, 7]):
+        assert numpy.array_equal(numpy.concatenate(list(clip.read(indices))), everything[list(indices)])
+
+
+def test_pictures_that_no_other_is_made_from_are_not_decoded() -> None:
+    encoded = render(Rendering(96, codec_options=MANY_B_FRAMES["no pyramid"]))
+    with Clip(encoded) as clip, clips._opened(encoded) as opened:
+        wanted = {clip._times[index] for index in (0, 50, 95)}
+        times = [frame.pts for frame in clips._decoded(*opened, wanted)]
+        assert wanted <= set(times) <= set(clip._times)
+        assert len(times) < 96 / 4
+
+
+@pytest.mark.parametrize("name", sorted({*CLIPS, *BEYOND_DECORD} - {"AVI"}))
+def test_frames_of_nearly_all_clips_are_found_by_their_times(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Clip, "_by_number")
+    how = (CLIPS | BEYOND_DECORD)[name]
+    with Clip(render(how)) as clip:
+        assert [number_shown(one) for batch in clip.read(clip.sampled()) for one in batch] == clip.sampled()
+
+
+def test_frames_that_do_not_come_at_their_times_are_found_by_their_numbers() -> None:
+    with Clip(faststart()) as clip:
+        clip._times = [*clip._times[:40], *(time + 1 for time in clip._times[40:])]
+        assert [number_shown(picture) for picture in all_pictures(clip)] == list(range(96))
 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
