@@ -11,7 +11,6 @@ import torch
 
 from lmms_eval_shotbench.model_revision import folder_digest
 from lmms_eval_shotbench.models.decoding import answer_batch
-from lmms_eval_shotbench.models.kv_cache import attend_in_place
 from lmms_eval_shotbench.models.pixel_values import Room, vision_inputs
 from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Prompt, pad_batch
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, time_positions
@@ -88,6 +87,8 @@ def load_checkpoint(
         UnfitCheckpoint: another kind of model, or one whose clips would stand at wrong times.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    from lmms_eval_shotbench.models.kv_cache import attend_in_place
 
     config = AutoConfig.from_pretrained(pretrained, revision=revision)
     if config.model_type != MODEL_TYPE:

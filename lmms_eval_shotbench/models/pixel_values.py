@@ -61,9 +61,8 @@ def _normalised(
     normal = room.take(math.prod(shape)).view(shape) if in_room else torch.empty(shape, dtype=dtype, device=device)
     mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
     some = CPU_PATCHES if device.type == "cpu" else GPU_PATCHES
-    places = iter(normal.split([len(part) for values in media for part in values.split(some)]))
-    for values in media:
-        shown = values.to(device, non_blocking=True).view(len(values), CHANNELS, -1, rule.side**2)
-        for part in shown.split(some):
-            next(places).copy_(part.float().sub_(mean).div_(std))  # a still's one frame fills all of a patch
+    parts = [part for values in media for part in values.split(some)]
+    for part, place in zip(parts, normal.split(list(map(len, parts))), strict=True):
+        shown = part.to(device, non_blocking=True).view(len(part), CHANNELS, -1, rule.side**2)
+        place.copy_(shown.float().sub_(mean).div_(std))  # a still's one frame fills all of a patch
     return normal.flatten(1)
