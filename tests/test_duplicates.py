@@ -6,6 +6,7 @@ import io
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageEnhance
@@ -14,11 +15,12 @@ from data_pipeline.checks.decontaminate import BenchmarkMedium, drop_benchmark
 from data_pipeline.checks.duplicates import FRAME_BYTES, drop_duplicates, near_pairs, picture_hash
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
+from lmms_eval_shotbench.clips import protocol_clip_path
 from lmms_eval_shotbench.media import BrokenMedium
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind
 from tests.conftest import make_item
 from tests.drawn_shots import draw, shot
-from tests.rendered_clips import Rendering, render
+from tests.made_films import MadeFilm, MadeShot
 
 SIZE = (480, 270)
 ORDER = ("sft", "dev", "test")
@@ -80,17 +82,23 @@ def test_a_broken_picture_is_said_to_be_broken() -> None:
         look(draw(1)[:200])
 
 
-def test_a_clip_is_known_again_by_three_of_its_frames() -> None:
+def test_a_clip_is_known_again_by_three_of_its_frames(tmp_path: Path) -> None:
+    film = MadeFilm((MadeShot(24, seed=1, numbered=False),), size=(768, 432))
+
+    def clip(**changed: object) -> bytes:
+        return film.write(tmp_path / "clip.mp4", **changed).read_bytes()
+
     clips = [
-        render(Rendering(24)),
-        render(Rendering(24, size=(128, 72), codec_options={"crf": "30"})),
-        render(Rendering(24, turned=180)),  # in the file; it is shown upright
-        render(Rendering(60)),  # shows other numbers
-        render(Rendering(1)),
+        clip(),
+        protocol_clip_path(clip()).read_bytes(),  # smaller, and every other frame
+        clip(options={"crf": "36"}),
+        clip(turned=180),  # in the file; it is shown upright
+        clip(shots=[MadeShot(24, seed=2, numbered=False)]),
+        clip(shots=[MadeShot(1, seed=3, numbered=False)]),
     ]
-    looks = [picture_hash(MediaKind.CLIP, clip) for clip in clips]
+    looks = [picture_hash(MediaKind.CLIP, encoded) for encoded in clips]
     assert {len(text) for text in looks} == {6 * FRAME_BYTES}
-    assert list(near_pairs(looks)) == [(0, 1), (0, 2), (1, 2)]
+    assert list(near_pairs(looks)) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
 
 
 def test_the_search_finds_exactly_the_planted_pairs_of_many() -> None:
