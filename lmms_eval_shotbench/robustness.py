@@ -4,9 +4,11 @@
 - **consistency**: the answer to the changed question says what the original answer has become ("Pan left" in the mirror
   "Pan right"), right or wrong; of several rotations, all of them. An undecided answer is consistent with nothing.
   Without media consistency means nothing, and is not given;
-- **robust accuracy**: right on the original and on all that it was changed to;
-- the same over the questions whose answer moves to another option that was on offer all along: the options hold both
-  ways, so saying the same twice, as a guess from the text does, is wrong once.
+- **both**: right on the original and on all that it was changed to;
+- **robust accuracy**: the same, over the questions in which saying the same twice is wrong once. In the mirror and
+  backwards those are the ones whose answer moves to another option that was on offer all along: the options hold both
+  ways, so a guess from the text gets none. Rotations move every answer to another letter. Without media nothing moves,
+  and no robust accuracy is given: what is right then is a guess.
 
 Pure functions; standard library only.
 """
@@ -37,8 +39,8 @@ class AskedTwice:
         return self.letter == self.item.answer
 
     @property
-    def robust(self) -> bool:
-        """Whether every answer is right."""
+    def both(self) -> bool:
+        """Whether every answer is right, the original one and the others."""
         return self.right and all(letter == item.answer for item, letter in self.changed)
 
     @property
@@ -56,22 +58,22 @@ class AskedTwice:
 
 @dataclass(frozen=True)
 class Robustness:
-    """The numbers of some questions."""
+    """The numbers of some questions; `robust.n` are those of them that count for it, and None stands for none."""
 
     n: int
     original: Estimate
     changed: Estimate
     consistency: Estimate | None
-    robust: Estimate
+    both: Estimate
+    robust: Estimate | None
 
 
 @dataclass(frozen=True)
 class VariantScores:
-    """All numbers of a variant; `moved` is None where no right answer moves."""
+    """All numbers of a variant."""
 
     variant: str
     overall: Robustness
-    moved: Robustness | None
     by_dimension: dict[str, Robustness]
 
 
@@ -79,25 +81,32 @@ def variant_scores(variant: Variant, asked: Sequence[AskedTwice]) -> VariantScor
     """Compute all numbers; raises `ValueError` where there is nothing to compare."""
     if not asked:
         raise ValueError(f"no question was asked both as it is and {variant.name}")
-    moved = [one for one in asked if one.moved and variant.view is not View.AS_FILMED]
     groups = {d.slug: [one for one in asked if one.item.dimension == d.slug] for d in DIMENSIONS}
     return VariantScores(
         variant.name,
         _robustness(variant, asked),
-        _robustness(variant, moved) if moved else None,
         {slug: _robustness(variant, group) for slug, group in groups.items() if group},
     )
 
 
 def _robustness(variant: Variant, asked: Sequence[AskedTwice]) -> Robustness:
     changed = [Graded(one.item, _grade(letter == to.answer)) for one in asked for to, letter in one.changed]
+    counting = _counting(variant, asked)
     return Robustness(
         len(asked),
         _share(asked, lambda one: one.right),
         accuracy(changed),
         _share(asked, lambda one: one.consistent) if variant.shows_media else None,
-        _share(asked, lambda one: one.robust),
+        _share(asked, lambda one: one.both),
+        _share(counting, lambda one: one.both) if counting else None,
     )
+
+
+def _counting(variant: Variant, asked: Sequence[AskedTwice]) -> Sequence[AskedTwice]:
+    """The questions that count for robust accuracy."""
+    if not variant.shows_media:
+        return []
+    return asked if variant.view is View.AS_FILMED else [one for one in asked if one.moved]
 
 
 def _share(asked: Sequence[AskedTwice], of: Callable[[AskedTwice], bool]) -> Estimate:

@@ -30,7 +30,7 @@ from lmms_eval_shotbench.variants import (
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 Letters = Mapping[int, str | None]
-SCHEMA = 1  # of the JSON; raised when a field changes its meaning
+SCHEMA = 2  # of the JSON; raised when a field changes its meaning
 
 
 def read_originals(run: StoredRun, given: str | None, split: str | None) -> list[QAItem]:
@@ -132,24 +132,24 @@ def robust_table(found: Sequence[VariantScores]) -> str:
 
 def _lines(one: VariantScores) -> list[str]:
     names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
-    lines = [f"{one.variant:24}{'items':>7}{'original':>10}{one.variant:>10}{'consistent':>12}{'robust':>8}"]
-    lines[0] += f"{'95 % interval':>17}"
+    lines = [f"{one.variant:24}{'items':>7}{'original':>10}{one.variant:>10}{'consistent':>12}{'both':>8}"]
+    lines[0] += f"{'robust':>9}{'of':>6}{'95 % interval':>17}"
     lines += [_row(names[slug], numbers) for slug, numbers in one.by_dimension.items()]
-    lines += ["", _row("over items (micro)", one.overall)]
-    return lines + ([_row("  whose answer moves", one.moved)] if one.moved else [])
+    return [*lines, "", _row("over items (micro)", one.overall)]
 
 
 def _row(name: str, one: Robustness) -> str:
-    consistency = _percent(one.consistency) if one.consistency else "–"
-    interval = f"{100 * one.robust.low:.1f} – {100 * one.robust.high:.1f}"
-    return (
-        f"{name:24}{one.n:>7}{_percent(one.original):>10}{_percent(one.changed):>10}{consistency:>12}"
-        f"{_percent(one.robust):>8}{interval:>17}"
+    known = (
+        f"{name:24}{one.n:>7}{_percent(one.original):>10}{_percent(one.changed):>10}{_percent(one.consistency):>12}"
+        f"{_percent(one.both):>8}{_percent(one.robust):>9}"
     )
+    if one.robust is None:
+        return known
+    return known + f"{one.robust.n:>6}{f'{100 * one.robust.low:.1f} – {100 * one.robust.high:.1f}':>17}"
 
 
-def _percent(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.2f}"
+def _percent(estimate: Estimate | None) -> str:
+    return f"{100 * estimate.value:.2f}" if estimate else "–"
 
 
 FORMATS: dict[str, Callable[[Sequence[VariantScores]], str]] = {

@@ -84,19 +84,18 @@ def test_a_pause_the_endpoint_asks_for_is_kept_by_all(vision: Vision, tmp_path: 
 
 def test_no_more_requests_a_minute_than_allowed_by_the_servers_clock(vision: Vision, tmp_path: Path) -> None:
     vision.script = {2: [error(500), right(2)]}  # tries count, too
+    begun = time.monotonic()
     write(vision, small_shards(tmp_path / "in", 10), tmp_path / "out", concurrency=8, requests_per_minute=1200)
     assert len(vision.times) == 11
-    for first in range(len(vision.times) - 4):
-        assert vision.times[first + 4] - vision.times[first] >= 4 * 0.05 - 0.04
-    assert vision.times[-1] - vision.times[0] < 10 * 0.05 + 2
+    for before, arrived in enumerate(sorted(vision.times)):  # on the way they may fall behind, never get ahead
+        assert arrived - begun >= before * 0.05
 
 
 def test_requests_are_under_way_at_once_up_to_the_concurrency(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {number: [replace(right(number), seconds=0.3)] for number in range(7)}
+    vision.script = {number: [replace(right(number), seconds=1.5)] for number in range(7)}
     write(vision, small_shards(tmp_path / "in", 8), tmp_path / "out", concurrency=4)
     started = sorted(vision.times)
-    assert started[3] - started[0] < 0.25
-    assert started[4] - started[0] >= 0.28
+    assert started[3] - started[0] < 1.5 <= started[4] - started[0]
 
 
 def test_an_endpoint_that_is_down_is_told_and_nothing_is_written(

@@ -10,9 +10,15 @@ from typing import Any
 import pytest
 
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.judge import judge_prompt, needs_judge
+from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.stored_runs import read_run, score_pair
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
+from tests import judge_server
 from tests.conftest import stored_responses
+from tests.judge_server import Act, Endpoint, says
+
+endpoint = judge_server.endpoint  # a fixture: pytest finds it by this name
 
 REASONING, RUN0, QWEN = (
     "shotbench.shotvl-3b.reasoning",
@@ -99,6 +105,37 @@ def test_two_runs_of_one_model_do_not_differ_as_published(
     assert contains_zero(result["overall"]) and result["overall"]["p"] == pytest.approx(0.134, abs=5e-4)
     assert contains_zero(result["macro"])
     assert all(one["p_holm"] > 0.05 for one in result["by_dimension"].values())
+
+
+def test_nor_do_they_by_the_whole_official_protocol_with_its_judge(
+    real_data: Path,
+    real_items: dict[int, QAItem],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    questions, verdicts, files = real_data / "shotbench" / "test.tsv", dict[str, str](), list[Path]()
+    for name in (REASONING, RUN0):
+        for row in stored_responses(real_data, name):
+            item, response = real_items[int(row["index"])], str(row["response"])
+            if needs_judge(item, response):
+                verdicts[judge_prompt(item, response)] = str(row["reference_letter"])
+
+    def recorded(_path: str, _headers: dict[str, str], sent: dict[str, Any]) -> Act:
+        """What the published file has: the only part of this test that is replayed."""
+        return says(verdicts[sent["messages"][0]["content"]])
+
+    monkeypatch.setattr(endpoint, "act", recorded)
+    judge = ("--judge-url", endpoint.url, "--judge-model", "recorded", "--judge-cache", str(tmp_path / "verdicts"))
+    for name in (REASONING, RUN0):
+        files.append(tmp_path / f"{name}.json")
+        scoring = ("score", str(questions), str(real(real_data, name)), "--protocol", "official", *judge)
+        assert main([*scoring, "--format", "json", "--out", str(files[-1])]) == 0
+    result = compared(capsys, *files, "--protocol", "official")
+    assert round(result["overall"]["a"] * 3572) == 2357 and round(result["overall"]["b"] * 3572) == 2322
+    assert contains_zero(result["overall"]) and result["overall"]["p"] == pytest.approx(0.134, abs=5e-4)
+    assert "letters named by a judge: 0 in A, 24 in B" in result["remarks"]
 
 
 @pytest.mark.parametrize(("protocol", "p", "p_decided"), [("strict", 0.0483, 0.324), ("official", 0.0438, 0.245)])

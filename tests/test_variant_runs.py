@@ -58,10 +58,13 @@ def test_who_is_always_right_is_robust_in_every_variant(
     capsys.readouterr()
     assert main(["robust", str(original), *map(str, runs), "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)["variants"]
-    assert {name: scores["overall"]["robust"]["value"] for name, scores in found.items()} == {
+    assert {name: scores["overall"]["both"]["value"] for name, scores in found.items()} == {
         variant.name: 1.0 for variant in VARIANTS
     }
-    assert found["reversed"]["moved"]["n"] > 0
+    assert found["blind"]["overall"]["robust"] is None
+    robust = {name: scores["overall"]["robust"] for name, scores in found.items() if name != "blind"}
+    assert {name: one["value"] for name, one in robust.items()} == dict.fromkeys(robust, 1.0)
+    assert 0 < robust["reversed"]["n"] < found["reversed"]["overall"]["n"]
     mirrored = str(tmp_path / "shotbench_mirrored" / "samples.jsonl")
     assert main(["score", str(painted), mirrored, "--variant", "mirrored", "--format", "json"]) == 0
     again = json.loads(capsys.readouterr().out)

@@ -16,7 +16,7 @@ from lmms_eval_shotbench.report.responses_told import responses_json
 from lmms_eval_shotbench.report.training import training_json
 from lmms_eval_shotbench.variant_runs import robust_json
 
-SCHEMA = 1  # raised when a field changes its meaning
+SCHEMA = 2  # raised when a field changes its meaning
 MATRIX_LABELS = 12  # of a confusion matrix; the rarer ones are put together
 OTHERS, UNDECIDED = "all others", "undecided"
 

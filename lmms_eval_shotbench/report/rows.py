@@ -47,8 +47,6 @@ def variant_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
     """Of one variant (docs/variants.md)."""
     yield from _dimensions(found["by_dimension"])
     yield MICRO, ("overall",)
-    if found["moved"]:
-        yield "whose answer moves", ("moved",)
 
 
 def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, Place, str]]:
