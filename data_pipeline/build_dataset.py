@@ -28,6 +28,7 @@ from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.manifest import check_place
 from data_pipeline.shards.write_shards import ShardRow, WrittenShards, finished_manifest, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
@@ -92,6 +93,7 @@ def build_dataset(
     out = out.expanduser()
     if not overwrite and (finished := finished_manifest(out, about.fingerprint)):
         return WrittenShards(out, finished["counts"], already_complete=True)
+    check_place(out, overwrite)  # before the work, not after it
     shots = _decodable(look_at_shots(_with_own_ids(shots), media, workers), defects)
     rows, report = _questions(shots, recipe, defects, workers)
     if report.failures:

@@ -7,9 +7,13 @@ never drops anything without one. Who finds what is in the steps: media in `chec
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+FIRST_LOSSES = 3  # that are named in a message
 
 
 class DefectKind(StrEnum):
@@ -76,6 +80,14 @@ class Defect:
 
     def __str__(self) -> str:
         return f"line {self.line}, index {self.index}, {self.path}: {self.kind} ({self.detail})"
+
+
+def losses(defects: Sequence[Defect]) -> str:
+    """Lost rows in one line: how many for each reason, and the first few."""
+    lost = [defect for defect in defects if defect.loses_row]
+    counts = ", ".join(f"{kind}: {count:,}" for kind, count in Counter(defect.kind for defect in lost).most_common())
+    first = "; ".join(str(defect) for defect in lost[:FIRST_LOSSES])
+    return f"{counts}; the first of them: {first}" if lost else "none was lost, there was none"
 
 
 class Flaw(NamedTuple):

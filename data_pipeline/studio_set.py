@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, TypeVar
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES
 from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.folder_lock import only_writer
+from data_pipeline.shards.full_disk import DiskFull, full_disk_told
+from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.vocabulary import MediaKind
 from lmms_eval_shotbench.whole_file import write_whole
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 SHOOTING = 2  # raised when the studio shoots otherwise, so that an older set is not taken for this one
 WIDTH = 320  # pixels of a picture, 16:9; what the studio's textures and speeds are made for
 FEW_FILMS = 8  # below, statistics of options say nothing, and balancing them would cost most questions
+Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
 
@@ -99,7 +103,7 @@ def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[
         for plan in film_plan(settings.seed, film, settings.per_term, settings.width)
         if settings.kind in (None, plan.media_kind)
     ]
-    yield from _told(map_units(partial(shoot_one, folder=folder), plans, workers), len(plans), "shot")
+    yield from _made(partial(shoot_one, folder=folder), plans, workers, "shot")
 
 
 def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
@@ -111,7 +115,6 @@ def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
         return LabelledShot.from_row(json.loads(record.read_text(encoding="utf-8")))
     shot = film_shot(plan)
     medium = shot.encoded()
-    write_whole(folder / plan.file_name, medium)
     labelled = LabelledShot(
         shot_id=plan.shot_id,
         film_id=plan.film_id,
@@ -122,36 +125,58 @@ def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
         source=SOURCE,
         licence=LICENCE,
     )
-    write_whole(record, json.dumps(labelled.to_row()))
+    with full_disk_told(folder):
+        write_whole(folder / plan.file_name, medium)
+        write_whole(record, json.dumps(labelled.to_row()))
     return labelled
 
 
 def studio_films(settings: StudioSettings, out: Path, workers: Workers, *, truth: bool = False) -> int:
-    """Shoot films as files, with their annotation table; returns the number of its rows. Finished films are kept."""
-    from data_pipeline.studio.film_reels import ROWS, TABLE, ReelOrder, make_reel, write_table
+    """Shoot films as files, with their annotation table; returns the number of its rows. Finished films are kept.
 
-    if (out / TABLE).exists():
-        raise FileExistsError(f"{out} holds studio films already; choose another --out")
-    orders = [
-        ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in settings.numbers
-    ]
-    rows = [row for reel in _told(map_units(make_reel, orders, workers), len(orders), "film") for row in reel]
-    write_table(out / TABLE, rows)  # last: with it the films are complete
-    shutil.rmtree(out / ROWS)
+    Raises:
+        FileExistsError: films are at `out`, finished or of other settings.
+        WriteRefused: `out` is no folder, or another process writes there.
+        DiskFull: no room; the next call with the same settings goes on.
+    """
+    from data_pipeline.studio.film_reels import ROWS, TABLE, ReelOrder, claim_folder, make_reel, write_table
+
+    out = Path(os.path.realpath(out.expanduser()))  # workers may stand elsewhere
+    if out.exists() and not out.is_dir():
+        raise WriteRefused(f"{out} is no folder; choose another --out")
+    with only_writer(out), full_disk_told(out):
+        claim_folder(out, f"studio-{SHOOTING} {_flags(settings)} --width {settings.width}" + " --truth" * truth)
+        orders = [
+            ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in settings.numbers
+        ]
+        rows = [row for reel in _made(make_reel, orders, workers, "film") for row in reel]
+        write_table(out / TABLE, rows)  # last: with it the films are complete
+        shutil.rmtree(out / ROWS)
     return len(rows)
 
 
-def _told(results: Iterable[Result], total: int, unit: str) -> Iterator[Result]:
+def _made(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers, name: str) -> Iterator[Result]:
+    """What `work` makes of every unit, in order, with a progress bar."""
     from tqdm import tqdm
 
-    yield from tqdm(results, total=total, desc="studio", unit=unit, file=sys.stderr, disable=None)
+    results = map_units(partial(_made_or_full, work), units, workers)
+    for result in tqdm(results, total=len(units), desc="studio", unit=name, file=sys.stderr, disable=None):
+        if isinstance(result, DiskFull):
+            raise result
+        yield result
+
+
+def _made_or_full(work: Callable[[Unit], Result], unit: Unit) -> Result | DiskFull:
+    """A full disk comes back as a result: as an error of a worker, Ray would bury it under its tracebacks."""
+    try:
+        return work(unit)
+    except DiskFull as error:
+        return error
 
 
 def _about(settings: StudioSettings) -> About:
     shares = ",".join(f"{split}:{share:g}" for split, share in settings.shares.items())
-    flags = f"--films {settings.films} --seed {settings.seed} --shots-per-term {settings.per_term}"
-    flags += f" --first-film {settings.first_film}" * bool(settings.first_film)
-    flags += f" --only {settings.kind}s" * bool(settings.kind)
+    flags = _flags(settings)
     return About(
         title="Studio films",
         fingerprint=f"studio-{SHOOTING}-{flags}-{settings.width}-{shares}" + "-reasoning" * settings.reasoning,
@@ -165,3 +190,10 @@ def _about(settings: StudioSettings) -> About:
         tags=("synthetic",),
         known_limits="People are mannequins, sets are simple; clips are two to three seconds at 12 frames a second.",
     )
+
+
+def _flags(settings: StudioSettings) -> str:
+    """Which films, as one says it on the command line."""
+    flags = f"--films {settings.films} --seed {settings.seed} --shots-per-term {settings.per_term}"
+    flags += f" --first-film {settings.first_film}" * bool(settings.first_film)
+    return flags + f" --only {settings.kind}s" * bool(settings.kind)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ Result = TypeVar("Result")
 Kept = TypeVar("Kept")
 RETRIES = 3  # of a unit whose worker died
 START_TRIES = 3
+LISTENER_SECONDS = 10.0  # a head that is there answers at once
 OBJECT_STORE_BYTES = 500_000_000  # of a Ray that we start; what is on its way between processes
 
 
@@ -36,10 +38,17 @@ class Workers:
     count: int = 0
     address: str = ""
 
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ValueError(f"workers are {self.count}; use 0, for this process alone, or more")
+
     @classmethod
     def of(cls, args: argparse.Namespace) -> Workers:
-        """The workers that `add_arguments` let the user choose."""
-        return cls(args.workers, args.ray_address)
+        """The workers that `add_arguments` let the user choose; raises `RuntimeError` where they cannot be reached."""
+        workers = cls(args.workers, args.ray_address)
+        if workers.count:
+            require_listener(workers.address)
+        return workers
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +58,20 @@ class Workers:
             "--workers", type=int, default=cores, help=f"Ray workers; 0: no Ray, this process (default: {cores})"
         )
         parser.add_argument("--ray-address", default="", help="a running Ray cluster, e.g. auto or ray://head:10001")
+
+
+def require_listener(address: str) -> None:
+    """Raise `RuntimeError` where nothing listens at HOST:PORT or ray://HOST:PORT, for which Ray itself waits long."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # `auto`, or another form that only Ray knows
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LISTENER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise RuntimeError(
+            f"no Ray at {address}: {error}. Give the address of a running head, such as HEAD:6379 or "
+            "ray://HEAD:10001, or start one: ray start --head"
+        ) from error
 
 
 def map_units(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers) -> Iterator[Result]:
@@ -162,6 +185,7 @@ def ray_running(workers: Workers) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
     if workers.address:
+        require_listener(workers.address)
         options = {"address": workers.address, "logging_level": logging.ERROR}
     else:
         options |= {"address": "local", "num_cpus": workers.count, "object_store_memory": OBJECT_STORE_BYTES}

@@ -82,7 +82,7 @@ class Audit:
 def read_splits(name: str | Path, split: str | None = None) -> dict[str, list[QAItem]]:
     """The questions of one split, or of all that are there; a TSV is `test`. Raises what `read_questions` raises."""
     path = locate_questions(name)
-    names = ["test"] if path.is_file() else [split] if split else split_names(path)
+    names = [split] if split else ["test"] if path.is_file() else split_names(path)
     return {name: read_questions(path, name) for name in names}
 
 

@@ -110,7 +110,7 @@ def audit_section(audit: Audit) -> str:
             "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
             *(_markdown_row(f"**{ALL}**" if slug == ALL else _name(slug), health) for slug, health in _told(audit)),
             "",
-            *(f"* {fault.capitalize()}: {len(ids):,}" for fault, ids in audit.overall.faults.items()),
+            *(f"* {remark[:1].upper()}{remark[1:]}" for remark in _remarks(audit)),
         ]
     )
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from lmms_eval_shotbench import __version__
 
+WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    except (ValueError, FileNotFoundError, FileExistsError, RuntimeError) as error:
+    except (ValueError, RuntimeError, *WRONG_PATHS) as error:
         print(f"shotbench: {error}", file=sys.stderr)
         return 2
 

@@ -34,7 +34,13 @@ from lmms_eval_shotbench.shards import (
     locate_questions,
     read_questions,
 )
-from lmms_eval_shotbench.task_functions import REFINED_VARIABLE, RESAMPLE_VARIABLE, RESPONSES_VARIABLE, variant_in_use
+from lmms_eval_shotbench.task_functions import (
+    REFINED_VARIABLE,
+    RESAMPLE_VARIABLE,
+    RESPONSES_VARIABLE,
+    refined_in_use,
+    variant_in_use,
+)
 from lmms_eval_shotbench.whole_file import write_whole
 
 RESPONSES = "responses"  # folder of what a model keeps as it goes, and goes on from after a kill
@@ -67,8 +73,7 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
     if not ours:
         raise EvaluationError(f"no ShotBench task in --tasks {request.tasks}; ask lmms-eval itself for others alone")
-    told = {REFINED_VARIABLE: str(request.refined or os.environ.get(REFINED_VARIABLE) or "")}
-    with patch.dict(os.environ, told):
+    with patch.dict(os.environ, {REFINED_VARIABLE: refined_in_use(request.refined)}):
         return _evaluate(request, data, items, ours, others)
 
 

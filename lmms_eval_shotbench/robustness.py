@@ -2,13 +2,14 @@
 
 - **accuracy** on the originals and on the changed questions, over the same originals;
 - **consistency**: the answer to the changed question says what the original answer has become ("Pan left" in the mirror
-  "Pan right"), right or wrong; of several rotations, all of them. An undecided answer is consistent with nothing.
-  Without media consistency means nothing, and is not given;
+  "Pan right"), right or wrong; of several rotations, all of them. An undecided answer is consistent with nothing. It is
+  taken over the questions whose right answer still says the same: "yes" to a refined question does not. Without media
+  it means nothing, and is not given;
 - **both**: right on the original and on all that it was changed to;
 - **robust accuracy**: the same, over the questions in which saying the same twice is wrong once. In the mirror and
   backwards those are the ones whose answer moves to another option that was on offer all along: the options hold both
-  ways, so a guess from the text gets none. Rotations move every answer to another letter. Without media nothing moves,
-  and no robust accuracy is given: what is right then is a guess.
+  ways, so who goes by the text alone and says the same twice gets none. Rotations move every answer to another letter.
+  Without media nothing moves, and no robust accuracy is given: what is right then is a guess.
 
 Pure functions; standard library only.
 """
@@ -51,6 +52,11 @@ class AskedTwice:
         return all(letter is not None and letter == carried(self.item, to, self.letter) for to, letter in self.changed)
 
     @property
+    def comparable(self) -> bool:
+        """Whether what is right is still said by what it has become."""
+        return all(carried(self.item, to, self.item.answer) == to.answer for to, _ in self.changed)
+
+    @property
     def moved(self) -> bool:
         """Whether another of the options has become right."""
         return any(item.answer != self.item.answer for item, _ in self.changed)
@@ -58,7 +64,7 @@ class AskedTwice:
 
 @dataclass(frozen=True)
 class Robustness:
-    """The numbers of some questions; `robust.n` are those of them that count for it, and None stands for none."""
+    """The numbers of some questions. Each estimate's `n` are those of them that count for it; None stands for none."""
 
     n: int
     original: Estimate
@@ -70,11 +76,13 @@ class Robustness:
 
 @dataclass(frozen=True)
 class VariantScores:
-    """All numbers of a variant."""
+    """All numbers of a variant, and what must be known to read them rightly."""
 
     variant: str
     overall: Robustness
     by_dimension: dict[str, Robustness]
+    left_out: Sequence[int] = ()  # indices of questions that cannot be asked so
+    remarks: Sequence[str] = ()
 
 
 def variant_scores(variant: Variant, asked: Sequence[AskedTwice]) -> VariantScores:
@@ -91,12 +99,13 @@ def variant_scores(variant: Variant, asked: Sequence[AskedTwice]) -> VariantScor
 
 def _robustness(variant: Variant, asked: Sequence[AskedTwice]) -> Robustness:
     changed = [Graded(one.item, _grade(letter == to.answer)) for one in asked for to, letter in one.changed]
+    comparable = [one for one in asked if variant.shows_media and one.comparable]
     counting = _counting(variant, asked)
     return Robustness(
         len(asked),
         _share(asked, lambda one: one.right),
         accuracy(changed),
-        _share(asked, lambda one: one.consistent) if variant.shows_media else None,
+        _share(comparable, lambda one: one.consistent) if comparable else None,
         _share(asked, lambda one: one.both),
         _share(counting, lambda one: one.both) if counting else None,
     )

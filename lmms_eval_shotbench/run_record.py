@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -16,7 +15,7 @@ from lmms_eval_shotbench.eval_plan import EvalRequest, Pass, Task
 from lmms_eval_shotbench.model_revision import revision_in_use
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.shards import MANIFEST, file_sha256
-from lmms_eval_shotbench.task_functions import REFINED_VARIABLE
+from lmms_eval_shotbench.task_functions import refined_in_use
 
 SECRET = re.compile(r"((?<![a-z])(?:[a-z_]*_)?(?:api_?key|token|secret|password)=)[^,\s'\"]+", re.IGNORECASE)
 
@@ -31,9 +30,7 @@ def how_it_was_run(
         "revision": revision_in_use(request.model_args),
         "tasks": request.tasks,
         "prompt_style": ours[0].style.name,
-        "variant": ours[0].variant,
-        "left_out": [item.source_index for item in left_out],
-        "refined": _refined(ours[0].variant),
+        **variant_record(ours[0].variant, left_out, request.refined),
         "passes": {
             one.name: {
                 "tasks": one.tasks,
@@ -60,12 +57,18 @@ def data_sha256(data: Path) -> str:
     return file_sha256(data if data.is_file() else data / MANIFEST)
 
 
-def _refined(variant: str) -> dict[str, str] | None:
-    """Which refined questions were asked: the published file's, or those rebuilt here."""
-    file = os.environ.get(REFINED_VARIABLE)
-    if variant != "refined":
-        return None
-    return {"file": file, "sha256": file_sha256(Path(file))} if file else {"file": "", "sha256": ""}
+def variant_record(variant: str, left_out: Sequence[QAItem], refined: Path | None = None) -> dict[str, Any]:
+    """The variant that was asked, by which its questions can be made again; `refined` as in `refined_in_use`."""
+    return {
+        "variant": variant,
+        "left_out": [item.source_index for item in left_out],
+        "refined": _refined(refined_in_use(refined)) if variant == "refined" else None,
+    }
+
+
+def _refined(file: str) -> dict[str, str]:
+    """Which refined questions were asked: the published file's, or, of none, those rebuilt here."""
+    return {"file": file, "sha256": file_sha256(Path(file)) if file else ""}
 
 
 def _versions() -> dict[str, str]:

@@ -20,10 +20,11 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmms_eval_shotbench.qa_item import COLUMNS, BadRow, QAItem
+from lmms_eval_shotbench.qa_item import COLUMNS, RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 
 if TYPE_CHECKING:
@@ -114,10 +115,12 @@ def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
     """Read a split's questions of a shard folder or Hub id, or of a `test.tsv` in the release's layout, without media.
 
     Raises:
-        DatasetNotFound: nothing there.
+        DatasetNotFound: nothing there, or a file that holds no questions or not this split.
         BadRow: a row is broken, or an index stands twice.
     """
     path = locate_questions(name)
+    if path.is_file() and split != "test":
+        raise DatasetNotFound(f"{path}: a TSV has no split {split!r}, only 'test'; ask it for that, or name shards")
     items = list(read_tsv(path) if path.is_file() else ShardFolder(path, split).items())
     seen: set[int] = set()
     for item in items:
@@ -128,9 +131,30 @@ def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
 
 
 def read_tsv(path: Path, source: str = "shotbench", licence: str = "") -> Iterator[QAItem]:
-    """Yield the questions of a release's TSV; raise `BadRow` at the first broken line."""
-    for row in tsv_rows(path):
-        yield QAItem.from_release_row(row, source, licence)
+    """Yield the questions of a release's TSV.
+
+    Raises:
+        DatasetNotFound: while iterating, the file is another one, or holds no questions.
+        BadRow: at the first broken line.
+    """
+    rows = tsv_rows(path)
+    try:
+        first = next(rows, None)
+        if first is None:
+            raise _no_questions(path, "nothing stands below its first line")
+        if absent := [name for name in RELEASE_COLUMNS if name not in first]:
+            raise _no_questions(path, f"its first line names no column {', '.join(absent)}")
+        for row in chain([first], rows):
+            yield QAItem.from_release_row(row, source, licence)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _no_questions(path, f"it is no tab-separated text in UTF-8 ({error})") from None
+
+
+def _no_questions(path: Path, why: str) -> DatasetNotFound:
+    return DatasetNotFound(
+        f"{path} holds no questions: {why}; give a test.tsv in the release's layout (columns "
+        f"{', '.join(RELEASE_COLUMNS)}), a shard folder or a Hub id"
+    )
 
 
 def tsv_rows(path: Path) -> Iterator[dict[str, str]]:

@@ -11,14 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading import PROTOCOLS, Protocol
 from lmms_eval_shotbench.responses import SAMPLES, match_responses, read_responses
-from lmms_eval_shotbench.score import SCORES_FILES, score_responses, scores_json
+from lmms_eval_shotbench.score import SCHEMA, SCORES_FILES, score_responses, scores_json
 from lmms_eval_shotbench.shards import read_questions
-from lmms_eval_shotbench.vocabulary import slugs
+from lmms_eval_shotbench.stored_fields import first_misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +149,15 @@ def _load(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise BadRun(f"{file}: no such file; `shotbench eval` writes it when it is done") from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise BadRun(f"{file}: no JSON ({error}); responses are given as two, QUESTIONS RESPONSES") from None
+        raise BadRun(
+            f"{file}: no JSON ({error}); a run is a folder of `shotbench eval` or a file of `shotbench score "
+            "--format json`; `compare` and `report` take responses too, as two: QUESTIONS RESPONSES"
+        ) from None
     if not isinstance(scores, dict) or scores.get("protocol") not in PROTOCOLS or not _has_items(scores):
         raise BadRun(f"{file}: no scores as `shotbench eval` or `shotbench score --format json` write them")
+    if scores.get("schema", SCHEMA) != SCHEMA:
+        step = "install the version that wrote it, or score its responses again"
+        raise BadRun(f"{file}: schema is {scores['schema']!r:.80}, this version reads {SCHEMA}; {step}")
     return scores
 
 
@@ -164,13 +169,12 @@ def _has_items(scores: Mapping[str, Any]) -> bool:
 def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
     """The run whose scores these are; `file` is named where they are broken. Raises `BadRun`."""
     items = [_item(row, scores["protocol"], file) for row in scores["items"]]
+    if misfit := first_misfit(scores):
+        raise BadRun(f"{file}: {misfit}, not what docs/scores.md says; score the responses again")
     if len({item.index for item in items}) < len(items):
         raise BadRun(f"{file}: an index stands there twice; its questions must be told apart by index")
     judged = [item.index for item, row in zip(items, scores["items"], strict=True) if row.get("how") == "judge"]
-    how = scores.get("run") or {}
-    if not isinstance(how, dict):
-        raise BadRun(f"{file}: its `run` is no record of a run; write the scores again")
-    return StoredRun(name, scores["protocol"], items, how, scores.get("unanswered", ()), judged)
+    return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, scores.get("unanswered", ()), judged)
 
 
 def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredItem:
@@ -180,13 +184,4 @@ def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredIte
             f"{file}: its items have no {', '.join(missing)}: written by an earlier version. Score it again: shotbench "
             f"score QUESTIONS {file.parent / SAMPLES} --protocol {protocol} --format json --out {file}"
         )
-    wrong = [name for name in AnsweredItem.__dataclass_fields__ if not isinstance(row[name], _KINDS.get(name, str))]
-    if wrong or row["dimension"] not in slugs():
-        raise BadRun(
-            f"{file}: {', '.join(wrong) or 'dimension'} of an item (index {row['index']!r}) is not what docs/scores.md "
-            "says; score the responses again"
-        )
     return AnsweredItem(**{name: row[name] for name in AnsweredItem.__dataclass_fields__})
-
-
-_KINDS: Mapping[str, type | UnionType] = {"index": int, "correct": bool, "letter": str | None}  # all else is text

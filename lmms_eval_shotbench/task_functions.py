@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -101,16 +102,23 @@ def _changed(questions: datasets.Dataset, variant: Variant) -> datasets.Dataset:
     return type(questions).from_dict(columns, features=questions.features)
 
 
-def variant_in_use(name: str) -> Variant:
-    """The variant of this name; the refined questions are the published ones where $SHOTBENCH_REFINED names their file.
+def refined_in_use(given: Path | None = None) -> str:
+    """The file of published refined questions: what was given, else $SHOTBENCH_REFINED, else "": they are rebuilt."""
+    return str(given or os.environ.get(REFINED_VARIABLE) or "")
+
+
+def variant_in_use(name: str, refined: Path | None = None) -> Variant:
+    """The variant of this name; the refined questions are the published ones where `refined_in_use` names their file.
 
     Raises:
         DatasetNotFound, BadRow: that file cannot be read.
         ValueError: no variant has this name.
     """
-    file = os.environ.get(REFINED_VARIABLE)
+    file = refined_in_use(refined)
     if name != "refined" or not file:
         return variant_named(name)
+    if not Path(file).is_file():
+        raise DatasetNotFound(f"{file}: no such file of refined questions; give RefineShot's test.tsv")
     return published_refinement({item.source_index: item for item in read_questions(file)})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,16 @@ def scores_of_variants(
     """Each variant's run against the run on the questions as they are.
 
     Raises:
-        BadRun: a run is of no variant, of another set of questions, or graded by another protocol.
+        BadRun: the original is of a variant or a run of none, two are of the same one, or a run was asked other
+            questions or is graded by another protocol.
     """
+    if own := variant_named_in(original.items[0].item_id):
+        raise BadRun(f"{original.name} is a run of {own.name} questions; the run on those as they are comes first")
+    asked = [variant_of(run).name for run in variants]
+    if twice := sorted({name for name in asked if asked.count(name) > 1}):
+        raise BadRun(f"{original.name}: {', '.join(twice)} is given twice; give one run of each variant")
     letters = _letters(original, originals)
-    return [_scores(originals, letters, run, original.protocol) for run in variants]
+    return [_scores(originals, letters, run, original) for run in variants]
 
 
 def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
@@ -98,22 +104,42 @@ def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
     return {one.index: one.letter for one in run.items}
 
 
-def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, protocol: str) -> VariantScores:
+def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, original: StoredRun) -> VariantScores:
     variant = variant_of(run)
-    if run.protocol != protocol:
-        raise BadRun(f"{run.name} is graded by the protocol {run.protocol}, the original by {protocol}")
+    if run.protocol != original.protocol:
+        raise BadRun(f"{run.name} is graded by the protocol {run.protocol}, the original by {original.protocol}")
     questions = variant.of(originals)
     changed_letters = _letters(run, questions)
-    changed: defaultdict[str, list[tuple[QAItem, str | None]]] = defaultdict(list)
+    became: defaultdict[str, list[QAItem]] = defaultdict(list)
     for item in questions:
-        if item.source_index in changed_letters:
-            changed[original_id(item.item_id)].append((item, changed_letters[item.source_index]))
+        became[original_id(item.item_id)].append(item)
+    known = [item for item in originals if item.source_index in letters and item.item_id in became]
+    in_full = [item for item in known if all(to.source_index in changed_letters for to in became[item.item_id])]
     asked = [
-        AskedTwice(item, letters[item.source_index], changed[item.item_id])
-        for item in originals
-        if item.source_index in letters and item.item_id in changed
+        AskedTwice(
+            item,
+            letters[item.source_index],
+            [(to, changed_letters[to.source_index]) for to in became[item.item_id]],
+        )
+        for item in in_full
     ]
-    return variant_scores(variant, asked)
+    return replace(
+        variant_scores(variant, asked),
+        left_out=[item.source_index for item in variant.left_out(originals)],
+        remarks=_remarks(original, run, len(known) - len(in_full)),
+    )
+
+
+def _remarks(original: StoredRun, run: StoredRun, missing: int) -> list[str]:
+    """What sets the two runs apart besides the variant."""
+    remarks = [f"left out, since {run.name} was not asked them in full: {missing} questions"] if missing else []
+    for what in ("model", "prompt_style"):
+        said = [one.how.get(what) for one in (original, run)]
+        if None not in said and said[0] != said[1]:
+            remarks.append(f"the {what.replace('_', ' ')}s differ: {said[0]} and {said[1]}")
+    if run.unanswered:
+        remarks.append(f"without any response, which counts as wrong: {len(run.unanswered)}")
+    return remarks
 
 
 def robust_json(found: Sequence[VariantScores]) -> dict[str, Any]:
@@ -135,7 +161,9 @@ def _lines(one: VariantScores) -> list[str]:
     lines = [f"{one.variant:24}{'items':>7}{'original':>10}{one.variant:>10}{'consistent':>12}{'both':>8}"]
     lines[0] += f"{'robust':>9}{'of':>6}{'95 % interval':>17}"
     lines += [_row(names[slug], numbers) for slug, numbers in one.by_dimension.items()]
-    return [*lines, "", _row("over items (micro)", one.overall)]
+    lines += ["", _row("over items (micro)", one.overall)]
+    left_out = [f"left out, since nobody can say what is right then: {len(one.left_out)} questions"]
+    return [*lines, *(left_out if one.left_out else []), *one.remarks]
 
 
 def _row(name: str, one: Robustness) -> str:

@@ -36,7 +36,7 @@ ORDER = [
     {"qa_item"},
     {"variants", "refinement"},
     {"prompts", "plain_reasoning", "strict_reading", "grading", "judge_requests", "judge"},
-    {"metrics", "option_prior", "letter_balance", "shards", "media", "clips", "responses"},
+    {"metrics", "option_prior", "letter_balance", "shards", "media", "clips", "responses", "stored_fields"},
     {"prior_aware", "robustness", "refineshot", "audit", "audit_report", "paired"},
     {"task_functions", "score", "harness", "models", "backends", "stored_runs", "compare", "variant_runs"},
     {"eval_plan", "task_files", "run_record", "evaluate", "lm_eval_functions", "lm_eval_tasks"},

@@ -176,13 +176,36 @@ def test_the_command_looks_at_all_splits_of_shards_or_at_one(
     assert "between 0 and 1, got 5" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("said.jsonl.gz", b"\x1f\x8b\x08\x00", "it is no tab-separated text in UTF-8 ('utf-8' codec can't decode byte"),
+        ("file.parquet", b"PAR1\x15\xff\x00", "it is no tab-separated text in UTF-8"),
+        ("README.md", b"# ShotBench\n\nQuestions.\n", "its first line names no column index, type, path"),
+        ("rows.tsv", b"index\tquestion\n1\tWhat?\n", "its first line names no column type, path, options, answer, cat"),
+        ("empty.tsv", b"", "nothing stands below its first line"),
+        ("header.tsv", b"index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n", "nothing stands below its"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value else "",
+)
+def test_a_file_that_holds_no_questions_is_named_with_what_to_give_instead(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, reason: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert main(["audit", str(tmp_path / name)]) == 2
+    told = capsys.readouterr().err
+    assert f"{tmp_path / name} holds no questions: {reason}" in told
+    assert "give a test.tsv in the release's layout (columns index, type," in told and "a Hub id" in told
+
+
 def test_every_dataset_card_has_the_audit_of_its_shards(tmp_path: Path) -> None:
     write_shards(rows(12), tmp_path / "out", ABOUT, splits=["dev", "test"])
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     section = audit_section(audit_questions(read_splits(tmp_path / "out")))
     assert f"## What they give away\n\n{section}\n" in card
     assert "| Shot Size | 8 | 25.0% |" in section and "A 2, B 2, C 2, D 2" in section
-    assert "* Options that cannot be told apart: 0" in section
+    assert "* Options that cannot be told apart: 0" in section and "* Media asked more than once: none" in section
+    assert "* Labels written in several ways: 0" in section and "* Too small to tell two models 5 points" in section
 
 
 def test_no_questions_are_no_audit() -> None:

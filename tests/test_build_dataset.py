@@ -20,11 +20,13 @@ from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.write_questions import QuestionPolicy
 from data_pipeline.shards.dataset_card import About, read_defects
+from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.shards import ShardFolder, read_questions
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind
 from tests.drawn_shots import draw, drawn_film
+from tests.shard_rows import rows
 
 ABOUT = About("Drawn", "drawn-1", "Drawn stills.", "Drawn for a test.", "By hand.", "cc0-1.0")
 SPLITS = ["sft", "grpo", "dev", "test"]
@@ -152,3 +154,22 @@ def test_the_command_audits_finished_shards(shards: Path, tmp_path: Path, capsys
     assert json.loads(report.read_text())["failures"] == []
     assert main(["data", "audit", str(shards), "--workers", "0", "--against", str(shards)]) == 1
     assert "show media of the benchmark" in capsys.readouterr().err
+
+
+def test_media_that_cannot_be_decoded_fail_and_files_that_were_changed_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shards(rows(6), tmp_path / "out", ABOUT, splits=["test"])  # every third a clip that is none
+    command = ["data", "audit", str(tmp_path / "out"), "--workers", "0", "--no-gate"]
+    report = tmp_path / "report.json"
+    assert main([*command, "--report", str(report)]) == 1
+    told = capsys.readouterr()
+    assert "2 media cannot be decoded, those of: t-2, t-5" in told.err
+    assert "Media that cannot be decoded: 2" in told.out
+    assert json.loads(report.read_text())["undecodable"] == ["t-2", "t-5"]
+    [data] = (tmp_path / "out" / "data").iterdir()
+    encoded = bytearray(data.read_bytes())
+    encoded[100] ^= 1
+    data.write_bytes(encoded)
+    assert main(command) == 2
+    assert "not what manifest.json says" in capsys.readouterr().err

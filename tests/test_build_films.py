@@ -48,6 +48,19 @@ def test_one_command_makes_shards_of_films_and_clears_up(films: Path, capsys: py
     assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
     assert main(COMMAND) == 0
     assert "complete already" in capsys.readouterr().out
+    card = (films.parent / "shards" / "README.md").read_text()
+    assert "`shotbench data films --splits sft:6,grpo:2,dev:1,test:1 --seed 0 --options 4 " in card
+    assert "All thresholds were the defaults" in card
+
+
+def test_a_second_call_tells_and_reports_the_same_losses(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*COMMAND, "--max-per-term", "1", "--report", "lost.jsonl"]
+    said = []
+    for _ in range(2):
+        assert main(command) == 0
+        said.append((capsys.readouterr().err, Path("lost.jsonl").read_text()))
+    assert said[0][1] == said[1][1]
+    assert [line for line in said[0][0].splitlines() if "surplus" in line] == said[1][0].splitlines() != []
 
 
 def test_another_film_or_option_is_not_taken_for_the_same(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +74,11 @@ def test_another_film_or_option_is_not_taken_for_the_same(films: Path, capsys: p
 def test_where_no_question_is_left_the_reasons_are_told(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("strict.toml").write_text("least_sharpness = 1e9\n")
     assert main([*COMMAND, "--config", "strict.toml", "--report", "lost.jsonl"]) == 2
-    assert f"{FILMS * SHOTS} left out: too blurred" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{FILMS * SHOTS} left out: too blurred" in told
+    assert (
+        f"no question is left to write to {Path('shards').absolute()} (too blurred: {FILMS * SHOTS}; the first" in told
+    )
     lost = [json.loads(line) for line in Path("lost.jsonl").read_text().splitlines()]
     assert {row["kind"] for row in lost} == {"too blurred"}
     assert not Path("shards").exists()
@@ -75,3 +92,38 @@ def test_a_set_that_answers_itself_is_not_written(films: Path, capsys: pytest.Ca
     assert "without looking" in capsys.readouterr().err
     assert not Path("shards").exists()
     assert main([*COMMAND, "--splits", "test:1", "--unbalanced", "--no-gate"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--max-per-term", "-1"], "--max-per-term is -1"),
+        (["--gate", "nan"], "--gate is nan"),
+        (["--splits", "sft:inf"], "shares must be 0 or more"),
+        (["--workers", "-3"], "workers are -3"),
+        (["--out", "FILMS/shards"], "lies in the films"),
+        (["--table", "FILMS"], "Is a directory"),
+        (["--config", "FILMS"], "Is a directory"),
+        (["--report", "FILMS"], "FILMS is a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_refused_before_the_work(
+    films: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], told: str
+) -> None:
+    try:
+        status = main([*COMMAND, *wrong])
+    except SystemExit as left:  # by argparse
+        status = left.code  # type: ignore[assignment]
+    assert status == 2
+    assert told in capsys.readouterr().err
+    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "table.csv"]
+
+
+def test_a_place_in_use_is_refused_before_a_film_is_cut(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shards").mkdir()
+    Path("shards/mine.txt").touch()
+    for out, told in (("shards", "mine.txt"), ("table.csv", "is no folder")):
+        assert main([*COMMAND, "--out", out]) == 2
+        assert told in capsys.readouterr().err
+    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "shards", "table.csv"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -169,7 +170,7 @@ def test_an_error_of_our_own_in_a_thread_ends_the_run(vision: Vision) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"base_url": "ftp://x"}, {"base_url": "http://u:p@x/v1"}, {"model": " "}, {"concurrency": 0}, {"max_tokens": 0},
-     {"requests_per_minute": -1}],
+     {"requests_per_minute": -1}, {"requests_per_minute": math.nan}, {"requests_per_minute": math.inf}],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"endpoint|concurrency"):

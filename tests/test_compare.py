@@ -312,6 +312,44 @@ def test_a_file_that_holds_no_scores_is_named_with_what_to_do(
     assert message in told and str(file) in told
 
 
+@pytest.mark.parametrize(
+    ("way", "value", "message"),
+    [
+        (("unanswered",), 5, "unanswered is 5, not what docs/scores.md says"),
+        (("unanswered",), [1, "2"], "unanswered is [1, '2'],"),
+        (("items", 0, "letter"), "b", "letter of an item (index 1) is 'b',"),
+        (("items", 0, "letter"), "AB", "letter of an item (index 1) is 'AB',"),
+        (("items", 0, "answer"), "", "answer of an item (index 1) is '',"),
+        (("items", 0, "index"), [1], "index of an item (index [1]) is [1],"),
+        (("items", 0, "correct"), 1, "correct of an item (index 1) is 1,"),
+        (("run",), 4, "run is 4,"),
+        (("run", "data"), 4, "run.data is 4,"),
+        (("run", "prompt_style"), ["direct"], "run.prompt_style is ['direct'],"),
+        (("run", "refined"), {"file": 4}, "run.refined is {'file': 4},"),
+        (("run", "passes"), {"stills": 4}, "run.passes is {'stills': 4},"),
+        (("schema",), 2, "schema is 2, this version reads 1; install the version that wrote it"),
+    ],
+    ids=str,
+)
+def test_a_field_that_was_damaged_by_hand_is_named(
+    questions: Path,
+    a: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    way: tuple[str | int, ...],
+    value: object,
+    message: str,
+) -> None:
+    file = scored(tmp_path / "damaged.json", questions, a)
+    scores = inside = json.loads(file.read_text())
+    for step in way[:-1]:
+        inside = inside[step]
+    inside[way[-1]] = value
+    file.write_text(json.dumps(scores))
+    told = refused(capsys, questions, a, file)
+    assert f"{file}: {message}" in told
+
+
 def test_an_index_that_stands_twice_is_refused(
     questions: Path, a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

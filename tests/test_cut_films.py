@@ -97,7 +97,9 @@ def test_every_row_that_cannot_be_cut_is_accounted_for(tmp_path: Path) -> None:
         row(0.5, size="CU", film_id="off", media="off.mkv"),
         row(size="CU", film_id="off", media="still.jpg"),
         row(0.4, size="CU"),
+        row(0.4, size="CU", film_id="empty", media="empty.mp4"),
     ]
+    (tmp_path / "empty.mp4").touch()
     cut = Cut(tmp_path, rows)
     assert cut.losses == [
         (DefectKind.OUTSIDE_FILM, 2),
@@ -107,6 +109,7 @@ def test_every_row_that_cannot_be_cut_is_accounted_for(tmp_path: Path) -> None:
         (DefectKind.UNREADABLE_FILM, 6),
         (DefectKind.UNREADABLE_FILM, 7),
         (DefectKind.UNDECODABLE_MEDIUM, 8),
+        (DefectKind.UNREADABLE_FILM, 10),
     ]
     assert [cut.numbers(shot) for shot in cut.shots] == [[9]]
     files = sorted(path.name for path in (tmp_path / "work").rglob("*") if path.suffix in (".jpg", ".mp4"))

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import re
+import resource
 import subprocess
 import sys
 import tarfile
@@ -18,9 +19,12 @@ import pytest
 from data_pipeline.defects import DefectKind
 from data_pipeline.releases import import_shotqa as importing
 from data_pipeline.releases import shotqa_archive
+from data_pipeline.releases.check_on_workers import VerdictJournal
 from data_pipeline.releases.import_shotqa import ShotQAReport, import_shotqa
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged
 from data_pipeline.releases.shotqa_questions import ShotQAChoices
+from data_pipeline.shards.full_disk import DiskFull, write_report
+from data_pipeline.shards.whole_folder import WriteRefused
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.shards import ShardFolder
 from tests.conftest import REPOSITORY
@@ -173,6 +177,25 @@ def test_the_command_says_where_every_row_went_and_does_nothing_twice(
     assert main([*command, "--dev-share", "0.5", "--overwrite"]) == 0
     assert main([*command[:4], str(release / "inside"), "--workers", "0"]) == 2
     assert main([*command, "--dev-share", "1"]) == 2
+
+
+def test_where_no_medium_is_sound_the_reasons_are_told_and_nothing_is_left(tmp_path: Path) -> None:
+    rows = [still_row("a.jpg"), still_row("gone.jpg")]
+    with pytest.raises(WriteRefused, match=r"undecodable medium: 1, missing medium: 1; the first .* index shotqa-grpo"):
+        run(tmp_path, [("a.jpg", b"no picture")], grpo=rows)
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]
+
+
+def test_a_disk_that_is_full_before_the_first_shard_is_told_as_later_ones_are(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(DiskFull, match=r"no room for .*verdicts\.jsonl \(File too large\): .* are missing"):
+            VerdictJournal(tmp_path / "verdicts.jsonl", "a source")
+        with pytest.raises(DiskFull, match=r"no room for .*report\.json"):
+            write_report(tmp_path / "report.json", "a report" * 9)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_disk_that_is_likely_too_small_is_told_beforehand(

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_eval_shotbench import judge as judge_module
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading import read_official
 from lmms_eval_shotbench.judge import Judge, JudgeReport, judge_prompt, judge_undecided, needs_judge
 from lmms_eval_shotbench.score import score_responses
@@ -138,6 +139,27 @@ def test_judged_letters_enter_the_score(endpoint: Endpoint, judge: Judge) -> Non
         ("A", "one lone letter"),
     ]
     assert scored.scores.correct == 1
+
+
+def test_requests_that_fail_show_in_the_exit_status_of_the_score_and_replies_without_a_letter_do_not(
+    endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions, responses = tmp_path / "test.tsv", tmp_path / "said.jsonl"
+    header = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
+    options = json.dumps(dict(question(0).choices)).replace('"', '""')
+    rows = [f'{i}\t"[""image""]"\t[\'{i}.jpg\']\titem {i}?\t"{options}"\tB\tshot size\n' for i in (0, 1)]
+    questions.write_text(header + "".join(rows), encoding="utf-8")
+    said = [json.dumps({"index": index, "response": text}) for index, text in enumerate((OPEN, "B"))]
+    responses.write_text("\n".join(said), encoding="utf-8")
+    asking = ["score", str(questions), str(responses), "--protocol", "official", "--judge-model", "some-judge"]
+    asking += ["--judge-url", endpoint.url, "--judge-cache", str(tmp_path / "verdicts.sqlite")]
+    endpoint.script = {0: [error(400), says("Z")]}
+    assert main(asking) == 1
+    told = capsys.readouterr()
+    assert "the scores lack 1 verdicts, since requests to the judge failed" in told.err
+    assert "protocol official: 1 of 2 right" in told.out
+    assert main(asking) == 0
+    assert "left 1 undecided, failed on 0" in capsys.readouterr().err
 
 
 def test_the_prompt_holds_question_options_and_the_part_the_rules_read() -> None:

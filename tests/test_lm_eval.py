@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lmms_eval_shotbench import lm_eval_functions, media, prompts, task_functions
+from lmms_eval_shotbench import lm_eval_functions, media, prompts
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.lm_eval_functions import OVER_DIMENSIONS, OVER_ITEMS
 from lmms_eval_shotbench.lm_eval_tasks import FOLDER
@@ -165,6 +165,51 @@ def test_in_a_chat_the_letter_opens_the_answer(manager: Any, looking: Any, on_pa
 # ----------------------------------------------------------------------------------------------------- the verdicts
 
 
+def by_lm_eval(manager: Any, group: str, texts: Mapping[int, str]) -> tuple[dict[int, Any], dict[str, Any]]:
+    """Samples by index, and the group's results, of somebody who says what is stored."""
+    from lm_eval import simple_evaluate
+    from lm_eval.api.model import LM
+
+    class Replay(LM):
+        """Says what is stored, whatever it is shown."""
+
+        MULTIMODAL = True
+
+        def generate_until(self, requests: list[Any]) -> list[str]:
+            return [texts[request.doc["source_index"]] for request in requests]
+
+        def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+            raise AssertionError
+
+        loglikelihood_rolling = loglikelihood
+
+    results = simple_evaluate(Replay(), tasks=[group], task_manager=manager, bootstrap_iters=0)
+    return by_index(results), results["results"][group]
+
+
+def by_lmms_eval(tasks: list[str], responses: Path) -> dict[int, Any]:
+    """Samples by index of lmms-eval, which is given the same responses."""
+    pytest.importorskip("lmms_eval")
+    from lmms_eval.evaluator import simple_evaluate
+    from lmms_eval.tasks import TaskManager
+
+    from lmms_eval_shotbench.harness import TASKS_PATH
+
+    theirs = TaskManager(include_path=str(TASKS_PATH), include_defaults=False)
+    return by_index(simple_evaluate("replay", f"responses={responses}", tasks=tasks, task_manager=theirs))
+
+
+def by_index(results: Mapping[str, Any]) -> dict[int, Any]:
+    samples = [sample for task in results["samples"].values() for sample in task]
+    found = {sample["doc"]["source_index"]: sample for sample in samples}
+    assert len(found) == len(samples)
+    return found
+
+
+def verdicts(samples: Mapping[int, Any]) -> dict[int, dict[str, float]]:
+    return {index: {name: sample[name] for name in OVER_ITEMS if name in sample} for index, sample in samples.items()}
+
+
 @pytest.mark.parametrize(
     ("responses", "group"),
     [
@@ -180,36 +225,43 @@ def test_both_harnesses_judge_thousands_of_real_responses_alike(
     real_items: Mapping[int, QAItem],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from lm_eval import simple_evaluate
-    from lm_eval.api.model import LM
-
     rows = {int(str(row["index"])): row for row in stored_responses(real_data, responses)}
     texts = {index: str(row["response"]) for index, row in rows.items()}
-
-    class Replay(LM):
-        """Says what is stored."""
-
-        def generate_until(self, requests: list[Any]) -> list[str]:
-            return [texts[request.doc["source_index"]] for request in requests]
-
-        def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
-            raise AssertionError
-
-        loglikelihood_rolling = loglikelihood
-
     monkeypatch.setenv(DATA_VARIABLE, str(real_data / "shotbench" / "test.tsv"))
-    results = simple_evaluate(Replay(), tasks=[group], task_manager=manager, bootstrap_iters=0)
-    samples = [sample for task in results["samples"].values() for sample in task]
-    assert {sample["doc"]["source_index"] for sample in samples} == set(real_items)
-    for sample in samples:
-        item = real_items[sample["doc"]["source_index"]]
-        theirs = task_functions.process_results(item.to_row(), [texts[item.source_index]])
-        assert sample["filtered_resps"] == [texts[item.source_index]]  # nothing is cut on the way
-        assert {name: sample[name] for name in sample["metrics"]} == {name: theirs[name] for name in sample["metrics"]}
-        assert sample["shotbench_official"] == float(rows[item.source_index]["reference_letter"] == item.answer)
+    samples, results = by_lm_eval(manager, group, texts)
+    assert samples.keys() == real_items.keys()
+    for index, sample in samples.items():
+        assert sample["filtered_resps"] == [texts[index]]  # nothing is cut on the way
+        assert sample["shotbench_official"] == float(rows[index]["reference_letter"] == real_items[index].answer)
+    assert verdicts(samples) == verdicts(by_lmms_eval([group], real_data / "responses" / f"{responses}.jsonl.gz"))
     for metric in ("shotbench_accuracy", "shotbench_official"):
-        mean = sum(sample[metric] for sample in samples) / len(real_items)
-        assert results["results"][group][f"{metric},none"] == pytest.approx(mean)
+        mean = sum(sample[metric] for sample in samples.values()) / len(real_items)
+        assert results[f"{metric},none"] == pytest.approx(mean)
+
+
+WAYS_TO_SAY = (
+    "<think>Wide.</think><answer>{0}</answer>",
+    "The answer is {0}.",
+    "{1}",
+    "{0}",
+    "I see {1}, not {0}.",
+    "",
+)
+
+
+def test_both_harnesses_judge_answers_about_stills_alike(manager: Any, on_painted: Path, tmp_path: Path) -> None:
+    texts = {}
+    for place, item in enumerate(read_questions(on_painted)):
+        letter = item.letters[place // 2 % len(item.letters)]
+        texts[item.source_index] = WAYS_TO_SAY[place % len(WAYS_TO_SAY)].format(letter, item.choices[letter])
+    responses = tmp_path / "responses.jsonl"
+    lines = (json.dumps({"index": index, "response": text}) + "\n" for index, text in texts.items())
+    responses.write_text("".join(lines), encoding="utf-8")
+    ours, _ = by_lm_eval(manager, "shotbench_stills_reasoning", texts)
+    tasks = [f"shotbench_reasoning_{dimension.slug}" for dimension in FAMILIES[2].dimensions]
+    assert verdicts(ours) == verdicts(by_lmms_eval(tasks, responses))
+    assert {sample["shotbench_accuracy"] for sample in ours.values()} == {0.0, 1.0}
+    assert {sample["shotbench_answered"] for sample in ours.values()} == {0.0, 1.0}
 
 
 def test_the_likeliest_letter_is_the_answer_and_the_first_wins_a_tie() -> None:

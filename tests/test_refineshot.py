@@ -29,7 +29,7 @@ from lmms_eval_shotbench.refineshot import (
 )
 from tests import judge_server
 from tests.conftest import make_item, stored_responses
-from tests.judge_server import Endpoint, question, says
+from tests.judge_server import Endpoint, error, question, says
 
 endpoint, judge = judge_server.endpoint, judge_server.judge  # fixtures: pytest finds them by these names
 
@@ -275,6 +275,22 @@ def test_the_command_asks_a_judge_and_keeps_its_verdicts(
         told = capsys.readouterr()
         assert "FRS 50.00" in told.out and "judge named 1 letters" in told.err
     assert endpoint.asked(2) == 1 == len(endpoint.requests)
+
+
+def test_requests_to_the_judge_that_fail_show_in_the_exit_status_and_the_scores_are_printed(
+    endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judging = ["--judge-model", "some-judge", "--judge-cache", str(tmp_path / "verdicts.sqlite")]
+    asking = ["refineshot", *files(tmp_path), *judging]
+    assert main(asking) == 2
+    assert "need --judge-url" in capsys.readouterr().err
+    asking += ["--judge-url", endpoint.url]
+    endpoint.script = {2: [error(400), says("Z")]}
+    assert main(asking) == 1
+    told = capsys.readouterr()
+    assert "FRS 75.00" in told.out and "the scores lack 1 verdicts, since requests to the judge failed" in told.err
+    assert main(asking) == 0
+    assert "lack" not in capsys.readouterr().err
 
 
 def test_missing_responses_are_named_and_show_in_the_exit_status(

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.shards import file_sha256
+from lmms_eval_shotbench.whole_file import NoPlace, write_whole
 from tests.conftest import REPOSITORY, stored_responses
 
 HEADER = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
@@ -174,8 +176,103 @@ def test_a_judge_needs_the_official_protocol(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     responses = write_responses(tmp_path / "r.jsonl", {1: "A"})
-    assert main(["score", str(questions), str(responses), "--judge-url", "http://localhost:1/v1"]) == 2
-    assert "--judge-url needs --judge-model and --protocol official" in capsys.readouterr().err
+    judge = ["--judge-url", "http://localhost:1/v1", "--judge-model", "some-judge"]
+    assert main(["score", str(questions), str(responses), *judge]) == 2
+    assert "a judge needs --protocol official" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--judge-url", "http://localhost:1/v1"], "--judge-url needs --judge-model"),
+        (["--judge-model", "some-judge"], "--judge-model and --judge-cache need --judge-url"),
+        (["--judge-cache", "verdicts.sqlite"], "--judge-model and --judge-cache need --judge-url"),
+        (["--judge-url", "", "--judge-model", "some-judge"], "--judge-model and --judge-cache need --judge-url"),
+    ],
+)
+def test_half_a_judge_is_refused(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    responses = write_responses(tmp_path / "r.jsonl", {1: "A"})
+    assert main(["score", str(questions), str(responses), "--protocol", "official", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+COMMANDS = (["score", "q", "r"], ["compare", "a", "b"], ["audit", "q"], ["refineshot", "q", "--direct", "r"])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_an_out_that_cannot_be_written_is_told_before_anything_is_read(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    beneath_a_file = tmp_path / "file" / "deep" / "scores.json"
+    for out, message in ((tmp_path, "is a folder"), ("", "is a folder"), (beneath_a_file, "file is no folder")):
+        with pytest.raises(SystemExit) as stopped:
+            main([*command, "--out", str(out)])
+        assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_no_file_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(NoPlace, match=r"folder is a folder; name a file, such as .*/folder/FILE"):
+        write_whole(tmp_path / "folder", "content")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_tsv_has_no_other_split_than_test(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses = str(write_responses(tmp_path / "r.jsonl", {1: "A", 2: "B", 3: "C", 4: "D"}))
+    for command in (["score", str(questions), responses], ["audit", str(questions)]):
+        assert main([*command, "--split", "nosuch"]) == 2
+        assert f"{questions}: a TSV has no split 'nosuch', only 'test'" in capsys.readouterr().err
+        assert main([*command, "--split", "test"]) == 0
+    assert main(["compare", str(questions), responses, responses, "--split", "nosuch"]) == 2
+    assert main(["refineshot", str(questions), "--direct", responses, "--split", "nosuch"]) == 2
+
+
+def test_the_scores_of_a_variant_record_it_and_what_it_left_out(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, first, *others = questions.read_text(encoding="utf-8").splitlines(keepends=True)
+    unknown = first.replace("Medium Wide", "Enormous")  # no term: nobody can say what it is in a mirror
+    questions.write_text("".join([header, unknown, *others]), encoding="utf-8")
+    responses = write_responses(tmp_path / "r.jsonl", {2: "B", 3: "C", 4: "D"})
+    mirrored = scored(capsys, questions, responses, "--variant", "mirrored")
+    assert mirrored["run"] == {"variant": "mirrored", "left_out": [1], "refined": None}
+    assert scored(capsys, questions, responses, "--allow-missing")["run"] == {}
+
+
+def test_published_refined_questions_are_named_for_the_refined_variant_alone(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asking = ["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"})), "--refined"]
+    for variant in ([], ["--variant", "mirrored"]):
+        assert main([*asking, str(questions), *variant]) == 2
+        assert "--refined names the questions of --variant refined" in capsys.readouterr().err
+    assert main([*asking, str(tmp_path / "absent.tsv"), "--variant", "refined"]) == 2
+    assert "absent.tsv: no such file of refined questions" in capsys.readouterr().err
+
+
+def test_responses_to_published_refined_questions_are_graded_by_these_and_robust_makes_them_again(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHOTBENCH_REFINED", raising=False)
+    tsv, published = real_data / "shotbench" / "test.tsv", real_data / "refineshot" / "test.tsv"
+    direct = real_data / "responses" / "refineshot.shotvl-3b.direct.jsonl.gz"
+    refined = [str(tsv), str(direct), "--variant", "refined"]
+    assert main(["score", *refined]) == 0
+    told = capsys.readouterr()
+    assert "2028 of 3572 right" in told.out and "--refined names the published ones" in told.err
+    files = [tmp_path / "plain.json", tmp_path / "refined.json"]
+    plain = [str(tsv), str(real_data / "responses" / "shotbench.shotvl-3b.reasoning.jsonl.gz")]
+    for arguments, file in ((plain, files[0]), ([*refined, "--refined", str(published)], files[1])):
+        assert main(["score", *arguments, "--format", "json", "--out", str(file)]) == 0
+    scores = json.loads(files[1].read_text(encoding="utf-8"))
+    assert (scores["correct"], scores["run"]["variant"], scores["run"]["left_out"]) == (2418, "refined", [])
+    assert scores["run"]["refined"] == {"file": str(published), "sha256": file_sha256(published)}
+    assert main(["robust", *map(str, files), "--data", str(tsv)]) == 0
 
 
 @pytest.mark.parametrize(

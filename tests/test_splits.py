@@ -46,7 +46,7 @@ def test_shares_are_read_as_they_are_written() -> None:
     assert parse_shares("test:1") == {"test": 1}
 
 
-@pytest.mark.parametrize("text", ["", "test", "test:", "train:1", "test:0", "test:-1,sft:2", "test:nan"])
+@pytest.mark.parametrize("text", ["", "test", "test:", "train:1", "test:0", "test:-1,sft:2", "test:nan", "test:inf"])
 def test_bad_shares_are_named(text: str) -> None:
     with pytest.raises(BadShares, match="sft"):
         parse_shares(text)

@@ -23,8 +23,9 @@ from PIL import Image  # noqa: E402
 from data_pipeline.defects import Defect  # noqa: E402
 from data_pipeline.films.annotations import read_annotations  # noqa: E402
 from data_pipeline.studio.clips import FRAME_RATE  # noqa: E402
-from data_pipeline.studio.film_reels import HELD, LETTERBOXED, TABLE, ReelOrder, make_reel  # noqa: E402
+from data_pipeline.studio.film_reels import LETTERBOXED, TABLE, ReelOrder, make_reel  # noqa: E402
 from data_pipeline.studio.films import PlannedShot, film_plan, film_shot  # noqa: E402
+from data_pipeline.studio.held_stills import HELD  # noqa: E402
 from data_pipeline.studio.moves import TERMS  # noqa: E402
 from data_pipeline.studio.stills import still_terms  # noqa: E402
 from data_pipeline.studio_set import StudioSettings, shoot, studio_films, studio_shards  # noqa: E402

@@ -164,11 +164,44 @@ def test_a_run_that_was_asked_something_else_is_refused(
     original = run_oracle(tmp_path, painted, questions, "shotbench")
     assert main(["robust", str(original)]) == 2
     assert "is no run of a variant" in capsys.readouterr().err
+    mirrored = run_oracle(tmp_path, painted, variant_named("mirrored").of(questions), "shotbench_mirrored")
+    assert main(["robust", str(mirrored), str(original)]) == 2
+    assert "is a run of mirrored questions; the run on those as they are comes first" in capsys.readouterr().err
+    assert main(["robust", str(original), str(mirrored), str(mirrored)]) == 2
+    assert "mirrored is given twice" in capsys.readouterr().err
     scores = json.loads((original / "scores.json").read_text())
     scores["items"][0]["asked"] = "0" * 16
     (tmp_path / "changed.json").write_text(json.dumps(scores))
-    assert main(["robust", str(tmp_path / "changed.json"), str(original)]) == 2
+    assert main(["robust", str(tmp_path / "changed.json"), str(mirrored)]) == 2
     assert "1 of its questions are not among these" in capsys.readouterr().err
+
+
+def test_what_sets_two_runs_apart_and_what_is_missing_is_said(
+    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = run_oracle(tmp_path, painted, questions, "shotbench")
+    turned = variant_named("circular").of(questions)
+    said = stored(tmp_path / "turned.jsonl", answers(turned))
+    arguments = ("replay", f"responses={said}", "shotbench_circular_reasoning", "--limit", "3")
+    assert run_eval(tmp_path / "some", painted, *arguments) == 0
+    scores = read_scores(tmp_path / "some")
+    scores["unanswered"] = [scores["items"][0]["index"]]
+    (tmp_path / "some.json").write_text(json.dumps(scores))
+    backwards = run_oracle(tmp_path, painted, variant_named("reversed").of(questions), "shotbench_reversed")
+    capsys.readouterr()
+    assert main(["robust", str(original), str(tmp_path / "some.json"), str(backwards), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["variants"]
+    asked_in_part = len(questions) - found["circular"]["overall"]["n"]
+    assert asked_in_part and found["circular"]["overall"]["robust"]["value"] == 1.0
+    assert found["circular"]["remarks"] == [
+        f"left out, since {tmp_path / 'some.json'} was not asked them in full: {asked_in_part} questions",
+        "the prompt styles differ: direct and reasoning",
+        "without any response, which counts as wrong: 1",
+    ]
+    left_out = variant_named("reversed").left_out(questions)
+    assert left_out and found["reversed"]["left_out"] == [item.source_index for item in left_out]
+    assert main(["robust", str(original), str(backwards)]) == 0
+    assert f"nobody can say what is right then: {len(left_out)} questions" in capsys.readouterr().out
 
 
 def test_a_variant_that_no_question_fits_is_told_before_anything_is_written(

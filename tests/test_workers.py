@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import time
@@ -48,6 +49,19 @@ def test_without_ray_work_is_done_here_one_after_the_other_as_results_are_asked_
 
 def test_nothing_to_do_starts_no_ray() -> None:
     assert list(map_units(numbered, [], Workers(2, "ray://nowhere:1"))) == []
+
+
+def test_an_address_at_which_nothing_listens_is_refused_at_once_and_one_only_ray_knows_is_left_to_it() -> None:
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+        with pytest.raises(RuntimeError, match=f"no Ray at {address}: .*refused"):
+            Workers.of(argparse.Namespace(workers=1, ray_address=address))
+    assert Workers.of(argparse.Namespace(workers=1, ray_address="auto")).address == "auto"
+    assert Workers.of(argparse.Namespace(workers=0, ray_address="127.0.0.1:1")).count == 0
+
+
+def test_fewer_workers_than_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="workers are -3"):
+        Workers(-3)
 
 
 @pytest.fixture(scope="module")

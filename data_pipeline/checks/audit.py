@@ -1,8 +1,8 @@
 """Is a set of questions fit to teach and to test with? Every check on finished questions, in one report.
 
-Owns the report, its forms (JSON, a section of the card) and what fails: an answer that the grader does not accept, a
-dimension that answers itself (`blind_audit.py`), a film or a picture in two splits, a picture of the benchmark. Letters
-and terms, and pictures that stand twice in one split, are reported without a verdict.
+Owns the report, its forms (JSON, a section of the card) and what fails: a medium that cannot be decoded, an answer that
+the grader does not accept, a dimension that answers itself (`blind_audit.py`), a film or a picture in two splits, a
+picture of the benchmark. Letters and terms, and pictures that stand twice in one split, are reported without a verdict.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from data_pipeline.checks.blind_audit import ALL_SPLITS, MARGIN, BlindAccuracy, 
 from data_pipeline.checks.decontaminate import BenchmarkMedium, benchmark_media, questions_in_benchmark
 from data_pipeline.checks.duplicates import near_pairs, say_the_same
 from data_pipeline.checks.media_looks import LookedAt, look_at_shards
+from data_pipeline.shards.manifest import verify_data
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.grading import PROTOCOLS, grade
 from lmms_eval_shotbench.letter_balance import letter_balance
@@ -47,6 +48,7 @@ class AuditReport:
     blind: Sequence[BlindAccuracy]
     letters: Mapping[str, Mapping[str, int]]  # right answers by dimension and letter
     terms: Mapping[str, Mapping[str, tuple[int, int]]]  # by dimension and option text: right, offered
+    undecodable: Sequence[str] = ()  # media, each by its first question
     ungraded: Sequence[str] = ()
     films_in_two: Sequence[str] = ()
     twice_in_a_split: Sequence[tuple[str, str]] = ()
@@ -88,6 +90,7 @@ class AuditReport:
             [
                 f"* Option frequencies alone: {gate}; below chance is no fault: where answers are balanced exactly, "
                 "each makes itself rarer among the others",
+                f"* Media that cannot be decoded: {len(self.undecodable):,}",
                 f"* Right answers that the grader does not accept: {len(self.ungraded):,}",
                 f"* Films in two splits: {len(self.films_in_two):,}",
                 f"* Pairs of media that look alike, across splits: {len(self.across_splits):,}; "
@@ -112,8 +115,14 @@ def blind_table(blind: Iterable[BlindAccuracy], split: str = ALL_SPLITS) -> list
 
 
 def audit_shards(name: str, against: Sequence[str], margin: float | None, workers: Workers) -> AuditReport:
-    """Audit finished shards, media included; raises `DatasetNotFound`."""
+    """Audit finished shards, media included.
+
+    Raises:
+        DatasetNotFound: there are none.
+        Damaged: a file of rows is not what the manifest says.
+    """
     folder: Path = locate_shards(name)
+    verify_data(folder)
     return audit(look_at_shards(folder, workers), benchmark_media(against, workers), margin)
 
 
@@ -134,6 +143,7 @@ def audit(
         blind=audit_blind(by_split),
         letters=_letters(items),
         terms=_terms(items),
+        undecodable=_undecodable(rows),
         ungraded=[item.item_id for item in items if not is_gradable(item)],
         films_in_two=_films_in_two(by_split),
         twice_in_a_split=twice,
@@ -154,6 +164,8 @@ def is_gradable(item: QAItem) -> bool:
 
 
 def _failures(report: AuditReport) -> Iterable[str]:
+    if report.undecodable:
+        yield f"{len(report.undecodable)} media cannot be decoded, those of: {_first(report.undecodable)}"
     if report.ungraded:
         yield f"{len(report.ungraded)} right answers are not right to the grader: {_first(report.ungraded)}"
     for blind in report.blind if report.margin is not None else ():
@@ -175,6 +187,14 @@ def _failures(report: AuditReport) -> Iterable[str]:
 
 def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+
+
+def _undecodable(rows: Iterable[LookedAt]) -> list[str]:
+    first: dict[str, str] = {}
+    for row in rows:
+        if not row.look:
+            first.setdefault(row.item.medium, row.item.item_id)
+    return list(first.values())
 
 
 def _letters(items: Iterable[QAItem]) -> dict[str, dict[str, int]]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from data_pipeline.commands.gate import add_gate, margin_of
 from data_pipeline.commands.told import say
 from data_pipeline.workers import Workers
+from lmms_eval_shotbench.commands.out import out_file
 
 
 def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    step = steps.add_parser("audit", help="check finished shards: blind accuracy, duplicates, splits, benchmark")
+    step = steps.add_parser("audit", help="check finished shards: media, blind accuracy, duplicates, splits, benchmark")
     step.add_argument("shards", metavar="SHARDS", help="shard folder or Hub id")
     step.add_argument("--against", metavar="SHARDS", action="append", default=[], help="whose pictures must not be in")
-    step.add_argument("--gate", type=float, help="points above chance that may be got blind (default: 5)")
-    step.add_argument("--no-gate", action="store_true", help="report blind accuracy, but fail nothing for it")
-    step.add_argument("--report", metavar="FILE", type=Path, help="write all figures there, as JSON")
+    add_gate(step, "report blind accuracy, but fail nothing for it")
+    step.add_argument("--report", metavar="FILE", type=out_file, help="write all figures there, as JSON")
     Workers.add_arguments(step)
     step.set_defaults(run=run)
 
@@ -24,13 +24,11 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Audit, print the figures; 1 where something fails."""
     from data_pipeline.checks.audit import audit_shards
-    from data_pipeline.checks.blind_audit import MARGIN
-    from lmms_eval_shotbench.whole_file import write_whole
+    from data_pipeline.shards.full_disk import write_report
 
-    margin = None if args.no_gate else MARGIN if args.gate is None else args.gate / 100
-    report = audit_shards(args.shards, args.against, margin, Workers.of(args))
+    report = audit_shards(args.shards, args.against, margin_of(args), Workers.of(args))
     if args.report:
-        write_whole(args.report, report.to_json())
+        write_report(args.report, report.to_json())
     print(f"{args.shards}: {report.questions:,} questions on {report.media:,} media\n")
     print(report.to_markdown().replace("All figures are in `audit.json`.", "").strip())
     for failure in report.failures:

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipeline.commands.gate import add_gate, margin_of
 from data_pipeline.commands.told import say
 from data_pipeline.defects import Defect
 from data_pipeline.workers import Workers
+from lmms_eval_shotbench.commands.out import out_file
 
 
 def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,10 +33,9 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     step.add_argument("--max-per-term", type=int, default=0, help="questions with one right answer, in one split")
     step.add_argument("--unbalanced", action="store_true", help="no shot is surplus; see --gate")
     step.add_argument("--against", metavar="SHARDS", action="append", default=[], help="keep their pictures out")
-    step.add_argument("--gate", type=float, help="points above chance that may be got blind (default: 5)")
-    step.add_argument("--no-gate", action="store_true", help="write shards that can be answered blind, too")
+    add_gate(step, "write shards that can be answered blind, too")
     step.add_argument("--licence", default="other", help="of the films, as the Hub names it (default: other)")
-    step.add_argument("--report", metavar="FILE", type=Path, help="write all losses there, one JSON object a line")
+    step.add_argument("--report", metavar="FILE", type=out_file, help="write all losses there, one JSON object a line")
     step.add_argument("--keep-work", action="store_true", help="keep the cut media, in .SHARDS.work")
     Workers.add_arguments(step)
     step.set_defaults(run=run)
@@ -45,12 +46,13 @@ def run(args: argparse.Namespace) -> int:
     from data_pipeline.build_dataset import DatasetRecipe
     from data_pipeline.build_films import build_films
     from data_pipeline.checks.audit import AuditFailed
-    from data_pipeline.checks.blind_audit import MARGIN
     from data_pipeline.films.cut_settings import CutSettings
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
     from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy
-    from lmms_eval_shotbench.whole_file import write_whole
+    from data_pipeline.shards.full_disk import write_report
 
+    if args.max_per_term < 0:
+        raise ValueError(f"--max-per-term is {args.max_per_term}; use a number from 1 up, or 0 for no limit")
     recipe = DatasetRecipe(
         shares=parse_shares(args.splits) if args.splits else DEFAULT_SHARES,
         questions=QuestionPolicy(
@@ -62,23 +64,23 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
         ),
         seed=args.seed,
-        gate=None if args.no_gate else MARGIN if args.gate is None else args.gate / 100,
+        gate=margin_of(args),
         against=tuple(args.against),
     )
     settings = CutSettings.read(args.config) if args.config else CutSettings()
-    defects: list[Defect] = []
+    workers, defects = Workers.of(args), list[Defect]()
     options = {"licence": args.licence, "overwrite": args.overwrite, "keep_work": args.keep_work}
     try:
-        done = build_films(args.films, args.table, args.out, settings, recipe, defects, Workers.of(args), **options)
+        done = build_films(args.films, args.table, args.out, settings, recipe, defects, workers, **options)
     except AuditFailed as failed:
         for failure in failed.report.failures:
             say(failure)
         say("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
         return 1
     finally:
-        if args.report:
-            write_whole(args.report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
         _say_losses(defects)
+        if args.report:
+            write_report(args.report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
     state = "was complete already" if done.already_complete else "is written"
     told = ", ".join(f"{split} {count:,}" for split, count in questions.items())

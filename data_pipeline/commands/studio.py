@@ -31,6 +31,8 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Shoot and say how much."""
+    if args.truth and not args.raw:
+        raise ValueError("--truth is for raw films; add --raw, or leave it out")
     if args.sheets:
         return _write_sheets(args.out, args.seed)
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares

@@ -89,7 +89,7 @@ def probe_film(path: Path) -> Film:
     """Read all packets of a film, and decode its first frame.
 
     Raises:
-        BrokenFilm: no film, no picture, cut off, or frames without times.
+        BrokenFilm: no film, an empty file, no picture, cut off, or frames without times.
     """
     with _opened(path) as (container, stream):
         first, packets, cut_off = _read_packets(container, stream)
@@ -190,6 +190,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     import av
 
     options = {"format_whitelist": FILM_FORMATS, "protocol_whitelist": ""}
+    if not path.stat().st_size:  # for which PyAV has no error of its own, but the system's "Invalid argument"
+        raise BrokenFilm("an empty file")
     try:
         with path.open("rb") as encoded, av.open(encoded, metadata_errors="replace", container_options=options) as film:
             stream = film.streams.best("video")

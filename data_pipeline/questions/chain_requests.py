@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -46,8 +47,9 @@ class Endpoint:
         check_base_url(self.base_url, "endpoint's")
         if not self.model.strip():
             raise ValueError("the endpoint needs the name of a model")
-        if self.concurrency < 1 or self.max_tokens < 1 or self.requests_per_minute < 0 or not self.timeout_seconds > 0:
-            raise ValueError("concurrency and max_tokens must be at least 1, requests_per_minute at least 0")
+        pace, patience = self.requests_per_minute, self.timeout_seconds
+        if self.concurrency < 1 or self.max_tokens < 1 or not 0 <= pace < inf or not patience > 0:
+            raise ValueError("concurrency and max_tokens must be at least 1, requests_per_minute a number from 0 up")
 
 
 class Request(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from math import inf
 
 SPLITS = ("sft", "grpo", "dev", "test")  # in the order they are written
 DEFAULT_SHARES = {"sft": 6.0, "grpo": 2.0, "dev": 1.0, "test": 1.0}
@@ -32,7 +33,7 @@ def check_shares(shares: Mapping[str, float]) -> None:
     """Raise `BadShares` unless these are known splits with shares, not all of them 0."""
     if strangers := [split for split in shares if split not in SPLITS]:
         raise BadShares(f"{strangers[0]!r} is no split; use {', '.join(SPLITS)}")
-    if any(share < 0 for share in shares.values()) or not sum(shares.values()) > 0:
+    if not all(0 <= share < inf for share in shares.values()) or not sum(shares.values()) > 0:
         raise BadShares(f"shares must be 0 or more and not all 0, got {dict(shares)}; e.g. sft:6,grpo:2,dev:1,test:1")
 
 

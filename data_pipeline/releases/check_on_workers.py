@@ -17,6 +17,7 @@ from typing import NamedTuple
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.read_ahead import read_ahead
 from data_pipeline.releases.wanted_media import Found
+from data_pipeline.shards.full_disk import full_disk_told
 from data_pipeline.workers import Parcel, Workers, map_stream
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -37,8 +38,10 @@ class VerdictJournal:
     """Verdicts on the media of one archive, kept in a file as they come; a line that was cut off does not count."""
 
     def __init__(self, path: Path, source: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
+        self._path = path
+        with full_disk_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
         self._verdicts: dict[tuple[str, str], Verdict] = {}
         if not self._read(source):
             self._file.truncate(0)
@@ -48,7 +51,8 @@ class VerdictJournal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with full_disk_told(self._path):  # closing tries once more what the disk did not take
+            self._file.close()
 
     def __len__(self) -> int:
         return len(self._verdicts)
@@ -60,15 +64,16 @@ class VerdictJournal:
         return self._verdicts.get((medium.name, medium.wanted.kind))
 
     def add(self, verdicts: Iterable[tuple[Found, Verdict]]) -> None:
-        """Keep verdicts; a killed process has lost no batch that was added."""
+        """Keep verdicts; a killed process has lost no batch that was added. Raises `DiskFull`."""
         self._append(
             {"name": medium.name, "kind": medium.wanted.kind, "sha256": sha256, "flaw": flaw}
             for medium, (sha256, flaw) in verdicts
         )
 
     def _append(self, entries: Iterable[dict[str, object]]) -> None:
-        self._file.write("".join(json.dumps(entry) + "\n" for entry in entries).encode())
-        self._file.flush()
+        with full_disk_told(self._path):
+            self._file.write("".join(json.dumps(entry) + "\n" for entry in entries).encode())
+            self._file.flush()
 
     def _read(self, source: str) -> bool:
         """Read what is there; False where it is nothing, or of another archive."""

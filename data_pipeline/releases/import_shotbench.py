@@ -27,10 +27,10 @@ from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Medium, Release, find_release
 from data_pipeline.releases.release_questions import Question, about_release, defect_of, read_release
 from data_pipeline.shards.dataset_card import read_defects
+from data_pipeline.shards.full_disk import write_report
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, finished_manifest, write_shards
 from lmms_eval_shotbench.vocabulary import MediaKind
-from lmms_eval_shotbench.whole_file import write_whole
 
 SPLIT = "test"
 THREADS = min(4, os.cpu_count() or 1)
@@ -210,4 +210,4 @@ def _check(kind: MediaKind, encoded: bytes) -> Checked:
 
 def _write_report(path: Path | None, defects: list[Defect]) -> None:
     if path is not None:
-        write_whole(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
+        write_report(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))

@@ -34,7 +34,7 @@ from data_pipeline.releases.wanted_media import Strangers, Wanted, WantedMedia
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import byte_count, free_bytes
 from data_pipeline.shards.whole_folder import bytes_in_draft
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import NothingLeft, ShardRow, write_shards
 from data_pipeline.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def import_shotqa(
 
     Raises:
         ImportRefused: the release as a whole is unusable, or its archive breaks off.
-        data_pipeline.shards.whole_folder.WriteRefused: `out` is in use.
+        data_pipeline.shards.whole_folder.WriteRefused: `out` is in use, or every row is lost.
     """
     source, out = find_shotqa(release), Path(os.path.realpath(out.expanduser()))
     _check(source, out, choices)
@@ -80,8 +80,8 @@ def import_shotqa(
     about = about_shotqa(fingerprint, choices)
     try:
         shards = write_shards(rows, out, about, splits=SPLITS, overwrite=overwrite, defects=defects)
-    except ArchiveDamaged:
-        shutil.rmtree(job.work, ignore_errors=True)  # another archive has other verdicts
+    except (ArchiveDamaged, NothingLeft):
+        shutil.rmtree(job.work, ignore_errors=True)  # another archive, which must come now, has other verdicts
         raise
     shutil.rmtree(job.work, ignore_errors=True)
     written = {split: sum(shards.counts[split].values()) for split in SPLITS}

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lmms_eval_shotbench.whole_file import write_whole
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BLOCK = 4096  # the least that can be missing
 
@@ -50,6 +52,12 @@ def full_disk_told(place: Path, to_write: Callable[[], int] = int, given_up: Cal
             f"{byte_count(missing)} are missing. What was there before is untouched, and files that were finished are "
             "kept; make room and run the same command again to go on"
         ) from error
+
+
+def write_report(path: Path, content: str) -> None:
+    """Write a file that the user named, whole; raises `DiskFull`."""
+    with full_disk_told(path):
+        write_whole(path, content)
 
 
 def free_bytes(place: Path) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,12 +51,23 @@ def write_manifest(folder: Path, counts: Counts, fingerprint: str, data: Mapping
 
 def verified_files(folder: Path) -> list[Listed]:
     """All files but the manifest itself, each read whole and compared; raises `Damaged`."""
-    from tqdm import tqdm
-
     if not folder.is_dir():
         raise Damaged(f"{folder} is no folder; give a shard folder on this machine")
     locate_shards(str(folder))
-    files = listed_files((folder / MANIFEST).read_text(encoding="utf-8"))
+    files = listed_files((folder / MANIFEST).read_bytes())
+    _verify(folder, files)
+    return files
+
+
+def verify_data(folder: Path) -> None:
+    """Compare the files of rows alone: of a set on the Hub little else is fetched. Raises `Damaged`."""
+    files = listed_files((folder / MANIFEST).read_bytes())
+    _verify(folder, [file for file in files if Path(file.name).parts[0] == DATA])
+
+
+def _verify(folder: Path, files: Sequence[Listed]) -> None:
+    from tqdm import tqdm
+
     for file in tqdm(files, "verify", unit="file", file=sys.stderr, disable=None):
         path = folder / file.name
         if not path.is_file() or path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
@@ -64,7 +75,6 @@ def verified_files(folder: Path) -> list[Listed]:
                 f"{path} is missing or not what {MANIFEST} says; write the shards again, or copy them again from where "
                 "they came"
             )
-    return files
 
 
 def listed_files(manifest: str | bytes) -> list[Listed]:
@@ -78,6 +88,8 @@ def listed_files(manifest: str | bytes) -> list[Listed]:
 
 def check_place(out: Path, overwrite: bool) -> None:
     """Refuse a place that holds anything but shards: not even `overwrite` may delete what no import has written."""
+    if out.exists() and not out.is_dir():
+        raise WriteRefused(f"{out} is no folder; choose another --out")
     if not out.exists() or not any(out.iterdir()):
         return
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from data_pipeline.defects import Defect
+from data_pipeline.defects import Defect, losses
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.composition import Composition, Counts, in_order
 from data_pipeline.shards.dataset_card import CARD, DEFECTS, About, write_card, write_defects
@@ -48,6 +48,10 @@ class ShardRow(NamedTuple):
     def of(cls, split: str, item: QAItem, medium: bytes) -> ShardRow:
         """A row whose medium is in memory already."""
         return cls(split, item, lambda: medium)
+
+
+class NothingLeft(WriteRefused):
+    """Not one row has come; the message says why."""
 
 
 class WrittenShards(NamedTuple):
@@ -81,7 +85,8 @@ def write_shards(
         expected_bytes: Media in all, where the caller knows: then a disk that is too small is told beforehand.
 
     Raises:
-        WriteRefused: something else is at `out`, another process writes there, or there is no row. Nothing stays.
+        NothingLeft: there is no row. Nothing stays.
+        WriteRefused: something else is at `out`, or another process writes there. Nothing stays.
         DiskFull: no room. Shards that were at `out` are untouched; the next call with the same fingerprint goes on.
     """
     out, splits = Path(os.path.realpath(out.expanduser())), in_order(splits)
@@ -101,7 +106,7 @@ def write_shards(
             require_room(out, to_come)
             composition = _Writing(out, draft.folder, splits, files, to_come).take(rows)
             if not any(composition.counts.values()):
-                raise WriteRefused(f"no question is left to write to {out}; look at the defects of the source")
+                raise NothingLeft(f"no question is left to write to {out} ({losses(defects)})")
             with full_disk_told(out):
                 data = files.give_final_names()
                 write_defects(draft.folder, defects)

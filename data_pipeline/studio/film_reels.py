@@ -1,8 +1,7 @@
 """Films as files: all shots of a film one after the other, some stills beside it, and what the annotation table says.
 
-Owns the order of the shots, how long stills are held, hard cuts, letterbox bars and the rows of the table, in the form
-that `annotations.py` reads. A still is held for a second by a hand that trembles, so that no frame repeats another.
-Which shots a film has is in `films.py`.
+Owns the order of the shots, hard cuts, letterbox bars and the rows of the table, in the form that `annotations.py`
+reads. Which shots a film has is in `films.py`, how stills are held in `held_stills.py`.
 """
 
 from __future__ import annotations
@@ -10,26 +9,26 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
+from data_pipeline.shards.full_disk import full_disk_told
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.encoding import Picture, encode_clip, encode_lossless, encode_still
 from data_pipeline.studio.films import LICENCE, FilmedShot, PlannedShot, film_plan, film_shot
+from data_pipeline.studio.held_stills import SHOWN, held_still, roomy
 from data_pipeline.studio.truth import write_truth
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 from lmms_eval_shotbench.whole_file import write_whole
 
 FILMS, TABLE, TRUTH = "films", "annotations.csv", "truth"
 ROWS = ".rows"  # of films that are finished, until all are
+SETTINGS = "settings.txt"  # there: what the films are
 COLUMNS = ("film_id", "media", "start", "end", "shot_id", "licence", *slugs())
-HELD = 12  # frames of a still
-ROOM = 1.05  # how much wider a still is filmed than shown, so that the trembling frame has room
 LETTERBOXED = 3  # every so-manieth film lies in a frame of 4:3, between black bars
 BESIDE = 4  # stills of a film that are files of their own
 
@@ -48,11 +47,30 @@ class ReelOrder:
     truth: bool
 
 
+def claim_folder(out: Path, wanted: str) -> None:
+    """Note in `out` which films are to be shot there, so that labels and films of two sets never mix.
+
+    Raises:
+        FileExistsError: it holds films that are finished, or unfinished ones that are not those.
+    """
+    if (out / TABLE).exists():
+        raise FileExistsError(f"{out} holds studio films already; choose another --out")
+    note = out / ROWS / SETTINGS
+    begun = note.read_text(encoding="utf-8") if note.exists() else "not known"
+    if begun != wanted and any((out / name).exists() for name in (FILMS, TRUTH)):
+        raise FileExistsError(
+            f"{out} holds unfinished films of other settings ({begun}; wanted: {wanted}); "
+            "run those to their end, remove the folder, or choose another --out"
+        )
+    write_whole(note, wanted)
+
+
 def make_reel(order: ReelOrder) -> list[Row]:
     """Write a film and the stills beside it, unless an earlier run has; returns its rows of the table."""
     kept = order.out / ROWS / f"{order.seed}-{order.film}-{order.per_term}-{order.width}-{order.truth}.json"
-    if not kept.exists():
-        write_whole(kept, json.dumps(_shoot_reel(order)))
+    with full_disk_told(order.out):
+        if not kept.exists():
+            write_whole(kept, json.dumps(_shoot_reel(order)))
     rows: list[Row] = json.loads(kept.read_text(encoding="utf-8"))
     return rows
 
@@ -89,55 +107,31 @@ class _Reel:
     def pictures(self) -> Iterator[Picture]:
         frames = 0
         for plan in self.plans:
-            shot = film_shot(plan, _roomy(plan))
-            pictures = shot.pictures
-            if plan.media_kind is MediaKind.STILL:
-                pictures = held_still(pictures[0], plan)
+            shot, pictures = _filmed(plan)
+            bar = bar_rows(plan)
             if self.order.truth:
-                write_truth(self.order.out / TRUTH / f"{plan.film_id}" / f"{plan.shot_id}.npz", shot)
+                write_truth(self.order.out / TRUTH / f"{plan.film_id}" / f"{plan.shot_id}.npz", shot, bar)
             times = {"start": _seconds(frames), "end": _seconds(frames := frames + len(pictures))}
             self.rows.append(_row(shot, self.name) | times)
-            yield from (_barred(picture) if self.is_letterboxed else picture for picture in pictures)
-
-    @property
-    def is_letterboxed(self) -> bool:
-        return self.order.film % LETTERBOXED == LETTERBOXED - 1
+            yield from (np.pad(picture, ((bar, bar), (0, 0), (0, 0))) for picture in pictures)
 
 
-def held_still(large: Picture, plan: PlannedShot) -> list[Picture]:
-    """A still for a second, the frame wandering over it by less than a hundredth of its width."""
-    from PIL import Image
-
-    image, (width, height), draw = Image.fromarray(large), plan.size, Random(f"{plan.seed} {plan.shot_id} held")
-    spare = ((image.width - width) / 2, (image.height - height) / 2)
-    phases = [draw.uniform(0, math.tau) for _ in range(4)]
-    pictures = []
-    for number in range(HELD):
-        seconds = number / FRAME_RATE
-        waves = [
-            math.sin(math.tau * rate * seconds + phase)
-            for rate, phase in zip((0.4, 0.5, 1.1, 1.3), phases, strict=True)
-        ]
-        left, top = (room + 0.006 * width * (waves[k] + 0.5 * waves[k + 2]) for k, room in enumerate(spare))
-        box = (max(0.0, left), max(0.0, top))
-        window = (1, 0, min(box[0], 2 * spare[0]), 0, 1, min(box[1], 2 * spare[1]))
-        shown = image.transform((width, height), Image.Transform.AFFINE, window, Image.Resampling.BICUBIC)
-        pictures.append(np.asarray(shown))
-    return pictures
-
-
-def _roomy(plan: PlannedShot) -> tuple[int, int]:
+def _filmed(plan: PlannedShot) -> tuple[FilmedShot, list[Picture]]:
+    """A shot and its pictures in the film; of a held still, the shot has the frame that is cut out as the still."""
     if plan.media_kind is MediaKind.CLIP:
-        return plan.size
+        shot = film_shot(plan)
+        return shot, shot.pictures
+    shot = film_shot(plan, roomy(plan.size))
+    held = held_still(shot.frames[0], plan)
+    return replace(shot, frames=(held[SHOWN],)), [frame.rgb for frame in held]
+
+
+def bar_rows(plan: PlannedShot) -> int:
+    """Black rows above a picture of this film, and below it: where it lies in a frame of 4:3, and none otherwise."""
+    if plan.film % LETTERBOXED != LETTERBOXED - 1:
+        return 0
     width, height = plan.size
-    return round(width * ROOM / 2) * 2, round(height * ROOM / 2) * 2
-
-
-def _barred(picture: Picture) -> Picture:
-    """The picture in a frame of 4:3."""
-    height, width = picture.shape[:2]
-    bar = (width * 3 // 4 - height) // 2 // 2 * 2
-    return np.pad(picture, ((bar, bar), (0, 0), (0, 0)))
+    return (width * 3 // 4 - height) // 2 // 2 * 2
 
 
 def _write_beside(order: ReelOrder, plan: PlannedShot, place: int) -> Row:

@@ -1,14 +1,15 @@
 """What no film can tell and the studio knows: of every frame whose pixel is whose, how far away, and where it goes.
 
-Owns the file: NumPy's compressed format with `ids` (-1 sky, 0 set, n the n-th figure), `depth` in metres, and, of
-clips, `flow` (right and down in pixels, from a frame to the next). Pixels of figures that walk have no flow: NaN.
+Owns the file: NumPy's compressed format with `ids` (-2 bar, -1 sky, 0 set, n the n-th figure), `depth` in metres, and,
+of clips, `flow` (right and down in pixels, from a frame to the next), all in the size of the film with its bars. Bars
+have neither depth nor flow, and figures that walk no flow: NaN.
 """
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +21,28 @@ if TYPE_CHECKING:
     from data_pipeline.studio.films import FilmedShot
 
 
-def write_truth(path: Path, shot: FilmedShot) -> None:
-    """Write the truth about a shot's frames."""
+BAR = -2  # in `ids`, beside what `render.py` has: nothing was filmed there
+
+
+def write_truth(path: Path, shot: FilmedShot, bar: int = 0) -> None:
+    """Write the truth about a shot's frames, which lie in the film between two bars of so many rows."""
     arrays = {
         "ids": np.stack([frame.ids for frame in shot.frames]).astype(np.int8),
         "depth": np.stack([frame.depth for frame in shot.frames]).astype(np.float16),
     }
     if len(shot.frames) > 1:
         arrays["flow"] = flow_of(shot).astype(np.float16)
+    arrays = {name: _between_bars(array, bar) for name, array in arrays.items()}
     target = io.BytesIO()
     np.savez_compressed(target, allow_pickle=False, **arrays)
     write_whole(path, target.getvalue())
+
+
+def _between_bars(array: npt.NDArray[Any], bar: int) -> npt.NDArray[Any]:
+    """The array, (frames, rows, ...), with the rows of the bars."""
+    nothing = np.nan if np.issubdtype(array.dtype, np.floating) else BAR
+    margins = [(bar, bar) if axis == 1 else (0, 0) for axis in range(array.ndim)]
+    return np.pad(array, margins, constant_values=nothing)
 
 
 def flow_of(shot: FilmedShot) -> npt.NDArray[np.float32]:

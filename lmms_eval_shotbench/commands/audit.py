@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from lmms_eval_shotbench.commands.out import add_out, put_out
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,18 +24,14 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--difference", type=float, default=DIFFERENCE, help=f"in accuracy, to be found (default: {DIFFERENCE:g})"
     )
     parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
-    parser.add_argument("--out", type=Path, help="write there instead of printing")
+    add_out(parser)
     parser.set_defaults(run=_audit)
 
 
 def _audit(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.audit import audit_questions, read_splits
     from lmms_eval_shotbench.audit_report import FORMATS
-    from lmms_eval_shotbench.whole_file import write_whole
 
     text = FORMATS[args.format](audit_questions(read_splits(args.questions, args.split), args.difference))
-    if args.out:
-        write_whole(args.out, text + "\n")
-    else:
-        print(text)
+    put_out(text, args.out)
     return 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from lmms_eval_shotbench.commands.out import add_out, put_out
 
 
 def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,20 +25,16 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--common", action="store_true", help="compare on the shared questions where others differ")
     parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
     parser.add_argument("--items", action="store_true", help="list items gained and lost below the table")
-    parser.add_argument("--out", type=Path, help="write there instead of printing")
+    add_out(parser)
     parser.set_defaults(run=_compare)
 
 
 def _compare(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.compare import FORMATS, compare_runs
     from lmms_eval_shotbench.stored_runs import two_sides
-    from lmms_eval_shotbench.whole_file import write_whole
 
     a, b = two_sides(args.sides)
     comparison = compare_runs(a.read(args.protocol, args.split), b.read(args.protocol, args.split), args.common)
     text = FORMATS[args.format](comparison, args.items)
-    if args.out:
-        write_whole(args.out, text + "\n")
-    else:
-        print(text)
+    put_out(text, args.out)
     return 0

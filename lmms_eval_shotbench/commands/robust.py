@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lmms_eval_shotbench.commands.out import add_out, put_out
+
 
 def add_robust(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Mount `shotbench robust`."""
@@ -22,14 +24,13 @@ def add_robust(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--split", help="split of a shard folder (default: the run's)")
     parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--out", type=Path, help="write there instead of printing")
+    add_out(parser)
     parser.set_defaults(run=_robust)
 
 
 def _robust(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.stored_runs import read_run
     from lmms_eval_shotbench.variant_runs import FORMATS, own_original, read_originals, scores_of_variants
-    from lmms_eval_shotbench.whole_file import write_whole
 
     original = read_run(args.original, args.protocol)
     questions = read_originals(original, args.data, args.split)
@@ -37,8 +38,5 @@ def _robust(args: argparse.Namespace) -> int:
     if not variants:
         original, variants = own_original(questions, original), [original]
     text = FORMATS[args.format](scores_of_variants(questions, original, variants))
-    if args.out:
-        write_whole(args.out, text + "\n")
-    else:
-        print(text)
+    put_out(text, args.out)
     return 0

@@ -100,9 +100,6 @@ def _scores(run: ReportRun, variants: Sequence[ReportRun]) -> list[VariantScores
         return []
     if not run.data:
         raise BadRun(f"{run.stored.name}: its variants need its questions; give them with --data")
-    asked = [variant.variant for variant in variants]
-    if twice := sorted({name for name in asked if asked.count(name) > 1}):
-        raise BadRun(f"{run.name}: {', '.join(twice)} is given twice; give one run of each variant")
     stored = [variant.stored for variant in variants]
     return scores_of_variants(read_questions(run.data, run.split), run.stored, stored)
 
