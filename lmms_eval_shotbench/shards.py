@@ -35,7 +35,7 @@ SPLIT_VARIABLE = "SHOTBENCH_SPLIT"  # which split they ask; "test" unless given
 DEFAULT_DATASET = "Vchitect/ShotBench"  # the official release; it must be imported once, its tars are no shards
 MEDIA_COLUMNS: dict[MediaKind, str] = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 2  # of a shard folder; 2 added the column `reasoning`
+FORMAT_VERSION = 3  # of a shard folder; 2 added the column `reasoning`, 3 lists files by BLAKE3
 ROW_GROUPS_KEPT = 4  # media of the last row groups read, a few MB each
 
 

@@ -109,6 +109,9 @@ class Dimension:
     media_kind: MediaKind
     terms: tuple[Term, ...]
 
+    def __hash__(self) -> int:
+        return hash(self.slug)  # all terms, which would be hashed otherwise, follow from it
+
     @property
     def question(self) -> str:
         """The one question the release asks of this dimension."""

@@ -45,9 +45,9 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def imported(release: Path, shards: Path, *moments: int) -> list[dict[str, object]]:
+def imported(release: Path, shards: Path, media: str, *moments: int) -> list[dict[str, object]]:
     """What is left after each kill; the last run is not killed."""
-    command = [sys.executable, "-m", "tests.killed_imports", str(release), str(shards), *map(str, moments)]
+    command = [sys.executable, "-m", "tests.killed_imports", str(release), str(shards), media, *map(str, moments)]
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return [json.loads(line) for line in run.stdout.splitlines()]
@@ -59,7 +59,7 @@ def test_killed_at_several_moments_it_comes_to_the_same_files_and_judges_nothing
     for module, name, size in SMALL_SIZES:
         monkeypatch.setattr(module, name, size)
     import_shotqa(str(release), tmp_path / "at once", ShotQAChoices(dev_share=0.2))
-    left = imported(release, tmp_path / "killed", *MOMENTS)
+    left = imported(release, tmp_path / "killed", "check", *MOMENTS)
     assert [run["killed"] for run in left] == [True] * len(MOMENTS)
     assert checksums(tmp_path / "killed") == checksums(tmp_path / "at once")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "killed"]
@@ -71,6 +71,18 @@ def test_killed_at_several_moments_it_comes_to_the_same_files_and_judges_nothing
         assert now[: len(known)] == known
         assert len(now) > len(known)
         assert len({json.loads(line)["name"] for line in now}) == len(now)
+
+
+def test_killed_where_media_are_trusted_it_keeps_no_journal_and_comes_to_the_same_files(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, size in SMALL_SIZES:
+        monkeypatch.setattr(module, name, size)
+    import_shotqa(str(release), tmp_path / "at once", ShotQAChoices(dev_share=0.2, media="trust"))
+    left = imported(release, tmp_path / "killed", "trust", 1, 4, 7)
+    assert [run["killed"] for run in left] == [True] * 3 and not any(run["verdicts"] for run in left)
+    assert checksums(tmp_path / "killed") == checksums(tmp_path / "at once")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "killed"]
 
 
 @pytest.mark.parametrize("of_this_archive", [True, False])

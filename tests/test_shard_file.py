@@ -10,8 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from data_pipeline.read_ahead import read_ahead
-from data_pipeline.shards.shard_file import Row, ShardFile
-from lmms_eval_shotbench.shards import file_sha256
+from data_pipeline.shards.shard_file import GROUPS_WAITING, Row, ShardFile
 from tests.shard_rows import rows
 
 
@@ -20,13 +19,16 @@ def groups(count: int, size: int) -> list[list[Row]]:
     return [written[start : start + size] for start in range(0, len(written), size)]
 
 
-def test_its_checksum_is_that_of_the_whole_file_and_every_group_stays_a_group(tmp_path: Path) -> None:
+def test_every_group_stays_a_group_in_its_order_however_many_wait(tmp_path: Path) -> None:
     file = ShardFile(tmp_path / "f.parquet")
-    for group in groups(5, 4):
+    given = groups(5, 4)
+    for group in given:
         file.write_group(group)
-    assert file.close() == file_sha256(file.path)
+    file.close()
     written = parquet.ParquetFile(file.path)
     assert [written.metadata.row_group(n).num_rows for n in range(written.num_row_groups)] == [4] * 5
+    ids = written.read(columns=["item_id"])["item_id"].to_pylist()
+    assert ids == [row.item.item_id for group in given for row in group]
 
 
 def test_media_are_stored_in_the_column_of_their_kind_and_null_in_the_other(tmp_path: Path) -> None:
@@ -40,12 +42,19 @@ def test_media_are_stored_in_the_column_of_their_kind_and_null_in_the_other(tmp_
         assert stored[kind] == {"bytes": row.medium, "path": row.item.media_path} and stored[other] is None
 
 
-def test_a_group_that_cannot_be_written_raises_in_the_call_after_it_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_group_that_cannot_be_written_raises_in_a_later_call_and_leaves_no_file(tmp_path: Path) -> None:
     file = ShardFile(tmp_path / "f.parquet")
-    first, second = groups(2, 3)
+    first, *others = groups(2 + GROUPS_WAITING, 3)
     file.write_group([row._replace(medium="no bytes") for row in first])  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        file.write_group(second)
+        for group in others:
+            file.write_group(group)
+    file.discard()
+    assert not any(tmp_path.iterdir())
+    file = ShardFile(tmp_path / "f.parquet")
+    file.write_group([row._replace(medium="no bytes") for row in first])  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        file.close()
     file.discard()
     assert not any(tmp_path.iterdir())
 
@@ -65,6 +74,7 @@ def test_one_item_is_read_ahead_and_what_the_source_raises_comes_in_its_place() 
     with pytest.raises(OSError, match="cut off"):
         next(items)
     assert list(read_ahead(iter(()))) == []
+    assert list(read_ahead(iter(range(9)), ahead=4)) == list(range(9))
 
 
 def test_reading_ahead_ends_with_whoever_reads() -> None:

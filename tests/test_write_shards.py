@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
+from blake3 import blake3
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import write_shards
-from lmms_eval_shotbench.shards import MANIFEST, ShardFolder, file_sha256, read_questions
+from lmms_eval_shotbench.shards import MANIFEST, ShardFolder, read_questions
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.shard_rows import ABOUT, failing, row, rows
 
@@ -106,9 +107,9 @@ def test_the_manifest_lists_every_other_file_with_its_checksum(tmp_path: Path) -
     outcome = write_shards(rows(6), tmp_path / "out", ABOUT, splits=["test"], defects=[defect])
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != MANIFEST]
+    contents = {path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() for path in files}
     assert manifest["files"] == {
-        path.relative_to(tmp_path / "out").as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for path in files
+        name: {"bytes": len(content), "blake3": blake3(content).hexdigest()} for name, content in contents.items()
     }
     assert {"README.md", "defects.jsonl", "data/test-00000-of-00001.parquet"} == set(manifest["files"])
     assert manifest["source_fingerprint"] == "print-1"

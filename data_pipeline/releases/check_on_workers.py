@@ -24,6 +24,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 BATCH_MEDIA = 64
 BATCH_BYTES = 8_000_000
 BATCHES_A_WORKER = 2  # one is worked on, one waits
+BATCHES_AHEAD = 3  # read from the archive, so that a disk that is busy for a moment stops nobody
 Judge = Callable[[MediaKind, bytes], Flaw | None]
 
 
@@ -34,7 +35,24 @@ class Verdict(NamedTuple):
     flaw: Flaw | None
 
 
-class VerdictJournal:
+class NoJournal:
+    """Keeps no verdict, for judges that are quicker than a file; knows only what the archive itself tells."""
+
+    def __enter__(self) -> NoJournal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def known(self, medium: Found) -> Verdict | None:
+        """The verdict there is without a look at the bytes; None where somebody must look."""
+        return Verdict("", medium.flaw) if medium.flaw else None
+
+    def add(self, verdicts: Iterable[tuple[Found, Verdict]]) -> None:
+        """Forget them."""
+
+
+class VerdictJournal(NoJournal):
     """Verdicts on the media of one archive, kept in a file as they come; a line that was cut off does not count."""
 
     def __init__(self, path: Path, source: str) -> None:
@@ -59,9 +77,7 @@ class VerdictJournal:
 
     def known(self, medium: Found) -> Verdict | None:
         """The verdict of an earlier run, or of the archive itself; None where somebody must look at the bytes."""
-        if medium.flaw:
-            return Verdict("", medium.flaw)
-        return self._verdicts.get((medium.name, medium.wanted.kind))
+        return super().known(medium) or self._verdicts.get((medium.name, medium.wanted.kind))
 
     def add(self, verdicts: Iterable[tuple[Found, Verdict]]) -> None:
         """Keep verdicts; a killed process has lost no batch that was added. Raises `DiskFull`."""
@@ -96,12 +112,12 @@ class VerdictJournal:
 
 
 def judge_media(
-    media: Iterable[Found], judge: Judge, workers: Workers, journal: VerdictJournal
+    media: Iterable[Found], judge: Judge, workers: Workers, journal: NoJournal
 ) -> Iterator[tuple[Found, Verdict]]:
     """Yield the media with the verdict on each, in their order; a few batches are read ahead."""
     room = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
     work = partial(judge_batch, judge)
-    batches = read_ahead(_batches(media))
+    batches = read_ahead(_batches(media), BATCHES_AHEAD)
     for batch, found in map_stream(work, map(partial(_parcel, journal), batches), workers, room):
         fresh = iter(found)
         results = [(medium, journal.known(medium) or next(fresh)) for medium in batch]
@@ -127,7 +143,7 @@ def _batches(media: Iterable[Found]) -> Iterator[list[Found]]:
         yield batch
 
 
-def _parcel(journal: VerdictJournal, batch: list[Found]) -> Parcel[list[Found], list[tuple[MediaKind, bytes]]]:
+def _parcel(journal: NoJournal, batch: list[Found]) -> Parcel[list[Found], list[tuple[MediaKind, bytes]]]:
     """What a worker must look at, of a batch."""
     unit = [(medium.wanted.kind, medium.encoded) for medium in batch if journal.known(medium) is None]
     return Parcel(batch, unit, sum(len(medium.encoded) for medium in batch))

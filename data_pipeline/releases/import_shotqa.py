@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
-from data_pipeline.releases.check_on_workers import VerdictJournal, judge_media
+from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, judge_media
 from data_pipeline.releases.release_media import ImportRefused
 from data_pipeline.releases.release_questions import defect_of
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged, stream_media
@@ -122,9 +122,10 @@ def _rows(job: _Import) -> Iterator[ShardRow]:
 
     _warn_of_small_disk(job)
     media, strangers, again = WantedMedia(job.questions.good), Strangers(), list[tuple[Wanted, str]]()
-    judge, written = JUDGES[job.choices.media], 0
-    workers = job.workers if job.choices.media == "check" else IN_PROCESS  # first bytes are not worth a way to a worker
-    journal = VerdictJournal(job.work / "verdicts.jsonl", f"{job.source.archive_fingerprint()} {job.choices.media}")
+    judge, workers, journal, written = JUDGES[job.choices.media], IN_PROCESS, NoJournal(), 0
+    if job.choices.media == "check":  # a look at first bytes is worth neither a way to a worker nor a line on the disk
+        workers = job.workers
+        journal = VerdictJournal(job.work / "verdicts.jsonl", f"{job.source.archive_fingerprint()} check")
     bar = tqdm(desc="import", total=len(job.questions.good), unit="row", file=sys.stderr, disable=None)
     with journal, bar:
         found = stream_media(job.source.archive, media, strangers, again)

@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -122,9 +123,15 @@ def _read_origin(line: str) -> tuple[str, Origin]:
         return "", Origin()
     if not isinstance(row, dict):
         return "", Origin()
-    cells = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in row.items()}
+    cells = {_plain(key): value for key, value in row.items()}
     film = _EPISODE.sub("", " ".join(_first(cells, FILM_COLUMNS).split()))
     return PurePosixPath(_first(cells, NAME_COLUMNS)).name, Origin(film, _seconds(_first(cells, TIME_COLUMNS)))
+
+
+@lru_cache(maxsize=1024)  # the same few names in every row
+def _plain(name: str) -> str:
+    """A column's name, whatever its spelling."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _first(cells: Mapping[str, object], names: tuple[str, ...]) -> str:

@@ -100,7 +100,8 @@ def split_prompt(text: str) -> tuple[str, tuple[str, ...]]:
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     options = (_OPTIONS_END.split(text[mark.end() : end], maxsplit=1)[0] for mark, end in zip(marks, ends, strict=True))
     question = _AFTER_QUESTION.sub("", text[: marks[0].start()].rstrip())
-    return _BEFORE_QUESTION.sub("", question).strip(), tuple(option.strip() for option in options)
+    before = _BEFORE_QUESTION.match(question)
+    return question[before.end() if before else 0 :].strip(), tuple(option.strip() for option in options)
 
 
 def _texts(item_id: str, messages: object) -> tuple[str, str]:

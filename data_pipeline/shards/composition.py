@@ -1,6 +1,6 @@
 """What a shard folder is made of: questions by split and dimension, right answers by split and term.
 
-Owns the counting and the tables that the card shows. It reads questions, never media.
+Owns the counting and the tables that the card shows. It keeps questions, never media.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from lmms_eval_shotbench.option_prior import meaning
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
 
@@ -25,14 +26,15 @@ class Composition:
 
     def __init__(self, splits: Sequence[str]) -> None:
         self.splits = splits
+        self.items: dict[str, list[QAItem]] = {split: [] for split in splits}
         self._rows: Counter[tuple[str, str]] = Counter()  # split, dimension
         self._terms: Counter[tuple[str, str, Term | None]] = Counter()  # None: the answer names no term
 
     def add(self, split: str, item: QAItem) -> None:
         """Count a question, and every term of its right answer once."""
+        self.items[split].append(item)
         self._rows[split, item.dimension] += 1
-        label = item.label(item.answer)
-        for term in label.terms if label else [None]:
+        for term in meaning(item.dimension, item.gold).terms or [None]:
             self._terms[split, item.dimension, term] += 1
 
     @property

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.shards.composition import Composition, Counts, in_order
-from lmms_eval_shotbench.audit import audit_questions, split_names
+from data_pipeline.shards.composition import Composition, Counts
+from lmms_eval_shotbench.audit import audit_questions
 from lmms_eval_shotbench.audit_report import audit_section
-from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, ShardFolder, shard_features
+from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, shard_features
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
 DEFECTS_ON_CARD = 20
@@ -97,7 +97,7 @@ def write_card(folder: Path, composition: Composition, about: About, defects: Se
     sections = {
         "What it is": about.what,
         "Questions by dimension": f"{composition.dimension_table()}\n\n{TERMS.format(composition.term_table())}",
-        "What they give away": _given_away(folder),
+        "What they give away": audit_section(audit_questions(composition.items)),
         **about.sections,
         "Defects": _defects(defects),
         "Where it comes from": about.provenance,
@@ -108,11 +108,6 @@ def write_card(folder: Path, composition: Composition, about: About, defects: Se
     body = "".join(f"\n## {title}\n\n{text.strip()}\n" for title, text in sections.items() if text.strip())
     card = DatasetCard(f"---\n{header.to_yaml()}\n---\n\n# {about.title}\n{body}")
     (folder / CARD).write_text(str(card), encoding="utf-8")
-
-
-def _given_away(folder: Path) -> str:
-    splits = {split: list(ShardFolder(folder, split).items()) for split in in_order(split_names(folder))}
-    return audit_section(audit_questions(splits))
 
 
 def _dataset_info(folder: Path, counts: Counts) -> dict[str, Any]:

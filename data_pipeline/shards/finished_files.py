@@ -1,8 +1,8 @@
 """The journal of a shard folder in the making: which of its files are finished, so that a killed run can go on.
 
-Owns the journal's form, the way in which a file becomes finished (on the disk, journal line; in a thread of its own,
-beside the writing of the next file), and the tidying of what a killed run has left. What is in the files is the affair
-of `split_writer.py`.
+Owns the journal's form, the way in which a file becomes finished (on the disk, checksum, journal line; in a thread of
+its own, beside the writing of the next file), and the tidying of what a killed run has left. What is in the files is
+the affair of `split_writer.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.shards.checksum import file_blake3
 from data_pipeline.shards.whole_folder import Draft, make_durable
 from lmms_eval_shotbench.whole_file import write_whole
 
@@ -33,8 +34,8 @@ class FinishedFile:
     rows: int
     items: str  # checksum of its questions: a source that gives other ones cannot go on here
     media_bytes: int
-    sha256: str
-    bytes: int = 0  # once it is finished
+    bytes: int = 0  # once it is finished, as is its checksum
+    blake3: str = ""
 
     @property
     def name(self) -> str:
@@ -91,7 +92,7 @@ class FinishedFiles:
     def _finish(self, file: FinishedFile) -> None:
         path = self._folder / file.name
         make_durable(path)
-        whole = replace(file, bytes=path.stat().st_size)
+        whole = replace(file, bytes=path.stat().st_size, blake3=file_blake3(path))
         make_durable(self._folder)
         with self._draft.journal.open("a", encoding="utf-8") as journal:
             journal.write(json.dumps(asdict(whole)) + "\n")

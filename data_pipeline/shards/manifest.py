@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_pipeline.shards.checksum import file_blake3
 from data_pipeline.shards.composition import Counts
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
 from data_pipeline.shards.finished_files import DATA, FinishedFile
 from data_pipeline.shards.whole_folder import WriteRefused, make_durable
-from lmms_eval_shotbench.shards import FORMAT_VERSION, MANIFEST, file_sha256, locate_shards
+from lmms_eval_shotbench.shards import FORMAT_VERSION, MANIFEST, locate_shards
 
 
 class Damaged(ValueError):
@@ -28,16 +29,16 @@ class Listed(NamedTuple):
 
     name: str  # POSIX, relative to the folder
     bytes: int
-    sha256: str
+    blake3: str
 
 
 def write_manifest(folder: Path, counts: Counts, fingerprint: str, data: Mapping[str, FinishedFile]) -> None:
     """Write it last. Checksums of the data are known, the other files are small. All are on the disk afterwards."""
-    files: dict[str, Any] = {f"{DATA}/{name}": {"bytes": f.bytes, "sha256": f.sha256} for name, f in data.items()}
+    files: dict[str, Any] = {f"{DATA}/{name}": {"bytes": f.bytes, "blake3": f.blake3} for name, f in data.items()}
     for path in folder.iterdir():
         if path.is_file():
             make_durable(path)
-            files[path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            files[path.name] = {"bytes": path.stat().st_size, "blake3": file_blake3(path)}
     manifest = {
         "format_version": FORMAT_VERSION,
         "source_fingerprint": fingerprint,
@@ -70,7 +71,7 @@ def _verify(folder: Path, files: Sequence[Listed]) -> None:
 
     for file in tqdm(files, "verify", unit="file", file=sys.stderr, disable=None):
         path = folder / file.name
-        if not path.is_file() or path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
+        if not path.is_file() or path.stat().st_size != file.bytes or file_blake3(path) != file.blake3:
             raise Damaged(
                 f"{path} is missing or not what {MANIFEST} says; write the shards again, or copy them again from where "
                 "they came"
@@ -81,7 +82,7 @@ def listed_files(manifest: str | bytes) -> list[Listed]:
     """What a manifest lists; raises `Damaged` if it is none."""
     try:
         rows: Mapping[str, Any] = json.loads(manifest)["files"]
-        return [Listed(name, int(row["bytes"]), str(row["sha256"])) for name, row in rows.items()]
+        return [Listed(name, int(row["bytes"]), str(row["blake3"])) for name, row in rows.items()]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Damaged(f"this is no {MANIFEST} of shards ({error})") from None
 

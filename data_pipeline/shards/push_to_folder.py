@@ -11,12 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipeline.shards.checksum import file_blake3
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import full_disk_told, require_room
 from data_pipeline.shards.manifest import Listed, check_place
 from data_pipeline.shards.pushed import Pushed, PushRefused
 from data_pipeline.shards.whole_folder import Draft, make_durable, put_back, whole_folder
-from lmms_eval_shotbench.shards import MANIFEST, file_sha256
+from lmms_eval_shotbench.shards import MANIFEST
 
 
 def push_to_folder(shards: Path, files: Sequence[Listed], target: Path, overwrite: bool) -> Pushed:
@@ -64,7 +65,7 @@ def _tidied(draft: Draft, files: Sequence[Listed]) -> list[Listed]:
 
 
 def _is_whole(path: Path, file: Listed) -> bool:
-    return path.is_file() and path.stat().st_size == file.bytes and file_sha256(path) == file.sha256
+    return path.is_file() and path.stat().st_size == file.bytes and file_blake3(path) == file.blake3
 
 
 def _copy(shards: Path, files: Sequence[Listed], draft: Draft) -> None:

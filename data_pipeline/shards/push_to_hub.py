@@ -8,10 +8,12 @@ only the older ones had (an audit, say) stay, as do all files that are no part o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_pipeline.shards.checksum import file_blake3
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
 from data_pipeline.shards.finished_files import DATA
 from data_pipeline.shards.manifest import Listed
@@ -51,10 +53,11 @@ def _push(
         raise PushRefused(f"{name} is there already and public, and {what}; choose another name")
     if revision != "main":
         api.create_branch(name, branch=revision, repo_type="dataset", exist_ok=True)
-    manifest = Listed(MANIFEST, (shards / MANIFEST).stat().st_size, file_sha256(shards / MANIFEST))
+    manifest = Listed(MANIFEST, (shards / MANIFEST).stat().st_size, file_blake3(shards / MANIFEST))
+    sha256 = cache(lambda name: file_sha256(shards / name))  # asked before and after
     everything = [*files, manifest]
     before = _there(api, name, revision)
-    to_send = [file for file in everything if not _same(before.get(file.name), file, shards)]
+    to_send = [file for file in everything if not _same(before.get(file.name), file, shards, sha256)]
     target = f"{api.endpoint}/datasets/{name}"
     if to_send:
         api.upload_folder(
@@ -64,10 +67,10 @@ def _push(
             allow_patterns=[file.name for file in everything],
             delete_patterns=REPLACED,
             revision=revision,
-            commit_message=f"shards, manifest {manifest.sha256[:12]}",
+            commit_message=f"shards, manifest {sha256(MANIFEST)[:12]}",
         )
         after = _there(api, name, revision)
-        if wrong := [file.name for file in everything if not _same(after.get(file.name), file, shards)]:
+        if wrong := [file.name for file in everything if not _same(after.get(file.name), file, shards, sha256)]:
             raise PushRefused(f"{wrong[0]} is not on the Hub as it was sent; push again")
     sent = sum(file.bytes for file in to_send)
     return Pushed(target, len(to_send), sent, len(everything) - len(to_send))
@@ -81,11 +84,11 @@ def _there(api: HfApi, name: str, revision: str) -> dict[str, Any]:
     return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
 
-def _same(there: Any, file: Listed, shards: Path) -> bool:
+def _same(there: Any, file: Listed, shards: Path, sha256: Callable[[str], str]) -> bool:
     """Whether a file on the Hub is this one: large files carry their SHA-256, small ones git's checksum."""
     if there is None or there.size != file.bytes:
         return False
     if there.lfs is not None:
-        return bool(there.lfs.sha256 == file.sha256)
+        return bool(there.lfs.sha256 == sha256(file.name))
     content = (shards / file.name).read_bytes()
     return bool(there.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())

@@ -1,15 +1,15 @@
-"""One parquet file in the making: rows in, row group by row group, and its checksum at the end.
+"""One parquet file in the making: rows in, row group by row group.
 
-Owns the encoding of columns, and what goes on beside the caller: a thread writes one row group while the next one is
-gathered, another reads what was written, still in memory, for the checksum. Media are handed to Parquet where they lie,
+Owns the encoding of columns, and what goes on beside the caller: a thread writes row groups while the next ones are
+gathered. Media are handed to Parquet where they lie,
 each as an array of its own, and are left as they are: they are compressed already. What is written is a function of
 the rows alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +23,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 if TYPE_CHECKING:
     import pyarrow
 
-READ_BYTES = 1 << 21  # at a time, for the checksum
+GROUPS_WAITING = 3  # to be written, so that a disk that is busy for a moment stops nobody
 
 
 class Row(NamedTuple):
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 class ShardFile:
-    """A parquet file that rows are added to until `close` or `discard`; a failed write raises in the call after it."""
+    """A parquet file that rows are added to until `close` or `discard`; a failed write raises in a later call."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow
@@ -51,28 +51,24 @@ class ShardFile:
             use_dictionary=small,
             write_statistics=list(COLUMNS),
         )
-        self._checksum = _Checksum(path)
-        self._writing, self._summing = ThreadPoolExecutor(1, "write-shards"), ThreadPoolExecutor(1, "sum-shards")
-        self._pending: list[Future[None]] = []
+        self._writing = ThreadPoolExecutor(1, "write-shards")
+        self._pending: deque[Future[None]] = deque()
 
     def write_group(self, rows: Sequence[Row]) -> None:
-        """Have a row group written, once the one before it is."""
-        self._wait()
+        """Have a row group written, once those before it are."""
+        self._wait(GROUPS_WAITING)
         self._pending.append(self._writing.submit(self._write, rows))
 
-    def close(self) -> str:
-        """Write what is left; returns the file's SHA-256."""
+    def close(self) -> None:
+        """Write what is left."""
         self._wait()
         self._parquet.close()
         self._stream.close()
-        self._end_threads()
-        self._checksum.go_on()
-        return self._checksum.close()
+        self._writing.shutdown()
 
     def discard(self) -> None:
         """Give up the file and remove it."""
-        self._end_threads()
-        self._checksum.close()
+        self._writing.shutdown()
         with suppress(OSError):  # a full disk does not take what is left either
             self._stream.close()
         self._parquet.is_open = False  # else it would write its footer when it is collected
@@ -80,32 +76,11 @@ class ShardFile:
 
     def _write(self, rows: Sequence[Row]) -> None:
         self._parquet.write_table(_table(rows, self._schema), row_group_size=len(rows))
-        self._summing.submit(self._checksum.go_on)
 
-    def _wait(self) -> None:
-        while self._pending:
-            self._pending.pop().result()
-
-    def _end_threads(self) -> None:
-        self._writing.shutdown()
-        self._summing.shutdown()
-
-
-class _Checksum:
-    """SHA-256 of a file that is being written, behind its writer."""
-
-    def __init__(self, path: Path) -> None:
-        self._stream, self._sum, self._room = path.open("rb", 0), hashlib.sha256(), bytearray(READ_BYTES)
-
-    def go_on(self) -> None:
-        """Take in what was written since."""
-        while count := self._stream.readinto(self._room):
-            self._sum.update(memoryview(self._room)[:count])
-
-    def close(self) -> str:
-        """What it has come to."""
-        self._stream.close()
-        return self._sum.hexdigest()
+    def _wait(self, left: int = 0) -> None:
+        """Until no more than so many groups are to be written."""
+        while len(self._pending) > left:
+            self._pending.popleft().result()
 
 
 def _table(rows: Sequence[Row], schema: pyarrow.Schema) -> pyarrow.Table:

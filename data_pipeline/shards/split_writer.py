@@ -89,8 +89,8 @@ class SplitWriter:
         self._file_bytes = self._group_bytes = 0
 
     def _count(self, item: QAItem) -> None:
-        said = (item.item_id, item.dimension, item.question, item.options, item.answer, item.media_path, item.reasoning)
-        self._items.update(repr(said).encode(errors="surrogatepass"))
+        said = (item.item_id, item.dimension, item.question, *item.options, item.answer, item.media_path)
+        self._items.update("\0".join((*said, item.reasoning, "\n")).encode(errors="surrogatepass"))
         self._file_rows += 1
 
     def _write_group(self) -> None:
@@ -101,10 +101,10 @@ class SplitWriter:
 
     def _close_file(self) -> None:
         assert self._file is not None, "a file is open"
-        sha256 = self._file.close()
+        self._file.close()
         self._file = None
         items = self._items.hexdigest()
-        self._finished.finish(FinishedFile(self._split, self._number, self._file_rows, items, self._file_bytes, sha256))
+        self._finished.finish(FinishedFile(self._split, self._number, self._file_rows, items, self._file_bytes))
         self.finished_bytes += self._file_bytes
         self._begin_file(self._number + 1)
 
