@@ -94,7 +94,7 @@ def unfinished(out: Path, fingerprint: str) -> Path:
 
 
 def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[LabelledShot]:
-    """Shoot every shot of all films; their media are written to `folder`."""
+    """Shoot every shot of all films; their media are written to `folder`, by one process at a time."""
     from data_pipeline.studio.films import film_plan
 
     plans = [
@@ -103,7 +103,8 @@ def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[
         for plan in film_plan(settings.seed, film, settings.per_term, settings.width)
         if settings.kind in (None, plan.media_kind)
     ]
-    yield from _made(partial(shoot_one, folder=folder), plans, workers, "shot")
+    with only_writer(folder):
+        yield from _made(partial(shoot_one, folder=folder), plans, workers, "shot")
 
 
 def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:

@@ -7,6 +7,7 @@ Known forms, told apart by their ending:
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,7 +53,7 @@ def entries(path: Path) -> Iterator[tuple[str, int, str]]:
         rows: Iterable[tuple[str, Mapping[str, Any]]] = _json_lines(path)
         column = "response"
     elif suffixes.endswith((".xlsx", ".tsv")):
-        cells = _sheet_rows(path) if suffixes.endswith(".xlsx") else tsv_rows(path)
+        cells = _sheet_rows(path) if suffixes.endswith(".xlsx") else _text_rows(path)
         rows = ((f"row {number}", row) for number, row in enumerate(cells, start=2))
         column = "prediction"
     else:
@@ -76,6 +77,13 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise BadResponses(f"{path}, line {number}: no JSON ({error}); was the file cut off?") from None
     except (EOFError, gzip.BadGzipFile) as error:
         raise BadResponses(f"{path}: broken gzip after line {number} ({error}); copy it again") from None
+
+
+def _text_rows(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from tsv_rows(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadResponses(f"{path}: no table in UTF-8 ({error}); save it as text, cells parted by tabs") from None
 
 
 def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:

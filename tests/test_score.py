@@ -131,13 +131,14 @@ def test_a_missing_response_counts_as_wrong_and_shows_in_the_exit_status(
         ("r.xlsx", "no sheet", "no readable xlsx"),
         ("r.txt", "A", "unknown form; give .jsonl"),
         ("r.tsv", "index\tanswer\n1\tA\n", "row 2: no column `prediction`"),
+        ("r.tsv", "index\tprediction\n1\t\udcff\n", "no table in UTF-8"),
     ],
 )
 def test_a_broken_file_of_responses_is_named_with_its_place(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, message: str
 ) -> None:
     path = tmp_path / name
-    path.write_text(content, encoding="utf-8")
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
     assert main(["score", str(questions), str(path)]) == 2
     error = capsys.readouterr().err
     assert message in error and str(path) in error and "Traceback" not in error

@@ -187,6 +187,7 @@ def test_what_is_shot_is_not_shot_again_after_a_kill(tmp_path: Path, monkeypatch
     monkeypatch.setattr("data_pipeline.studio.film_reels.film_plan", lambda *_: list(plans))
     killed = shoot(SMALL, tmp_path / "shots", Workers(0))
     before = [next(killed), next(killed)]
+    killed.close()  # type: ignore[attr-defined]
     order = ReelOrder(tmp_path, 0, 0, 1, 64, truth=False)
     rows = make_reel(order)
     again: list[PlannedShot] = []

@@ -89,6 +89,12 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "raw").exists()
 
 
+def test_shots_for_shards_have_one_writer_as_well(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "shots"), pytest.raises(WriteRefused, match="is writing to"):
+        list(shoot(StudioSettings(films=1, width=64), tmp_path / "shots", Workers(0)))
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_file_is_no_place_for_films_and_truth_is_of_raw_films(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +102,8 @@ def test_a_file_is_no_place_for_films_and_truth_is_of_raw_films(
     for flags, said in (
         (["--raw", "--out", str(tmp_path / "file")], "is no folder; choose another --out"),
         (["--truth", "--out", str(tmp_path / "new")], "add --raw"),
+        (["--raw", "--overwrite", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
+        (["--raw", "--splits", "test:1", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
     ):
         assert main(["data", "studio", "--workers", "0", *flags]) == 2
         error = capsys.readouterr().err

@@ -44,8 +44,10 @@ def run(args: argparse.Namespace) -> int:
         args.films, args.seed, args.shots_per_term, args.width, shares, kind, args.reasoning, args.first_film
     )
     if args.raw:
-        if args.only or args.reasoning:
-            raise ValueError("--only and --reasoning are for shards; leave out --raw, or leave them out")
+        if args.only or args.reasoning or args.splits or args.overwrite:
+            raise ValueError(
+                "--only, --reasoning, --splits and --overwrite are for shards; leave out --raw, or leave them out"
+            )
         rows = studio_films(settings, args.out, Workers.of(args), truth=args.truth)
         print(f"{args.out}: {args.films} films, {rows} rows in annotations.csv")
         return 0
