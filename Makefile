@@ -39,12 +39,14 @@ train-tiny: $(STAMP)
 # What starts Ray goes one after the other and leaves half of the machine free; all else runs beside it, two at a time,
 # and steps back where both want a core: only Ray is in a hurry, and would itself step back further (to 15) unasked.
 # torch's threads would only wait for each other.
+# What takes long to make, they make once between them, in SHOTBENCH_TEST_RUN.
 # Without a browser the tests that need one are skipped.
 test: $(STAMP)
-	$(MAKE) --no-print-directory -j 2 test-ray test-rest
+	run=$$(mktemp -d) && trap 'rm -rf "$$run"' EXIT HUP INT TERM && \
+	SHOTBENCH_TEST_RUN=$$run $(MAKE) --no-print-directory -j 2 test-ray test-rest
 
 test-ray: $(STAMP)
-	OMP_NUM_THREADS=1 RAY_worker_niceness=0 $(BIN)/python -m pytest -m ray
+	OMP_NUM_THREADS=1 RAY_worker_niceness=0 $(BIN)/python -m pytest -m ray $$(grep -l 'mark\.ray' tests/test_*.py)
 
 test-rest: $(STAMP)
 	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu"

@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ pytest.register_assert_rewrite("tests.releases", "tests.judge_server")  # their 
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA_VARIABLE = "SHOTBENCH_REAL_DATA"
+RUN_VARIABLE = "SHOTBENCH_TEST_RUN"  # a folder that `make test` makes for all its processes, and removes
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +72,31 @@ def make_item(
     return QAItem(f"test-{index}", dimension, "What is it?", options, answer, kind, media, source_index=index)
 
 
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes of one test run share, and no other run: nothing in it is ever of older code."""
+    own = tmp_path_factory.getbasetemp()
+    beside = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # xdist: each worker's is within the run's
+    return Path(os.environ.get(RUN_VARIABLE) or beside)
+
+
+def made_once(name: str, make: Callable[[Path], object], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `make` fills, in the first process of the run that wants it; to the caller goes a copy of his own.
+
+    A maker that is killed lets go of the lock and leaves a draft, which the next one throws away.
+    """
+    from filelock import FileLock
+
+    run = run_folder(tmp_path_factory)
+    whole, draft = run / name, run / f"{name}.draft"
+    with FileLock(run / f"{name}.lock"):
+        if not whole.exists():
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            make(draft)
+            draft.rename(whole)
+    return shutil.copytree(whole, tmp_path_factory.mktemp(name) / name)
+
+
 @pytest.fixture(scope="session")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest studio set: one film of small pictures, all eight dimensions, stills and clips."""
@@ -77,9 +104,10 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from data_pipeline.studio_set import StudioSettings, studio_shards
     from data_pipeline.workers import Workers
 
-    folder = tmp_path_factory.mktemp("painted") / "shards"
-    studio_shards(StudioSettings(films=1, width=160, shares={"test": 1.0}), folder, Workers(0))
-    return folder
+    settings = StudioSettings(films=1, width=160, shares={"test": 1.0})
+    # It takes a minute to shoot, and in a fresh clone half of one more to compile the renderer.
+    made = made_once("painted", lambda folder: studio_shards(settings, folder / "shards", Workers(0)), tmp_path_factory)
+    return made / "shards"
 
 
 @pytest.fixture(scope="session")

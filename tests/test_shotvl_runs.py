@@ -7,7 +7,6 @@ What the imports themselves could spoil is seen in the runs started from a shell
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import multiprocessing
@@ -20,9 +19,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -30,7 +30,6 @@ import pytest
 pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
 pytest.importorskip("lmms_eval")
 pytest.importorskip("torch")
-psutil = pytest.importorskip("psutil")
 
 from lmms_eval_shotbench.harness import TASKS_PATH  # noqa: E402
 from lmms_eval_shotbench.shards import MEDIA_COLUMNS, read_questions  # noqa: E402
@@ -41,6 +40,8 @@ from tests.test_lmms_eval import lmms_eval, own_caches, read_scores  # noqa: E40
 QWEN = "transformers.models.qwen2_5_vl"
 # With --cpu instead, accelerate starts a single process, whatever --num_processes says.
 LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--mixed_precision=no")
+# lmms-eval gives each process a GPU where it sees one, and there may be fewer than processes.
+WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 ITEMS = 68  # of the smallest studio set; no number of processes below divides all of its tasks
 NEW_TOKENS = 24
 SEED = 20
@@ -97,14 +98,15 @@ def cold(arguments: list[str], *launcher: str) -> list[str]:
     return [sys.executable, *launcher, "-m", "lmms_eval_shotbench.cli", *arguments]
 
 
-def warm(arguments: list[str], log: Path) -> BaseProcess:
-    process = WARM.Process(target=command, args=(arguments, log))
+def warm(arguments: list[str], log: Path, told: Mapping[str, str] = MappingProxyType({})) -> BaseProcess:
+    process = WARM.Process(target=command, args=(arguments, log, dict(told)))
     process.start()
     return process
 
 
-def command(arguments: list[str], log: Path) -> None:
-    """What a warm process does."""
+def command(arguments: list[str], log: Path, told: dict[str, str]) -> None:
+    """What a warm process does; `told` goes into its environment."""
+    os.environ.update(told)
     with log.open("ab") as stream:
         os.dup2(stream.fileno(), sys.stdout.fileno())
         os.dup2(stream.fileno(), sys.stderr.fileno())
@@ -224,11 +226,11 @@ def test_a_run_killed_ten_times_ends_as_one_that_nothing_disturbs(
     assert read_scores(out)["items"] == read_scores(whole.out)["items"]
 
 
-def wait_until(reached: Callable[[], bool], process: Any, seconds: float = 200) -> None:
-    """Look often; give up where the process ends before."""
+def wait_until(reached: Callable[[], bool], *processes: BaseProcess, seconds: float = 200) -> None:
+    """Look often; give up where a process ends before."""
     deadline = time.monotonic() + seconds
     while not reached():
-        over = process.poll() is not None if isinstance(process, subprocess.Popen) else not process.is_alive()
+        over = not all(process.is_alive() for process in processes)
         assert not over and time.monotonic() < deadline, "the moment to kill it never came"
         time.sleep(0.002)
 
@@ -255,13 +257,42 @@ def test_responses_of_other_settings_are_not_taken(
 # --------------------------------------------------------------------------------------------- several processes
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+def launched(arguments: list[str], processes: int, log: Path) -> list[int | None]:
+    """Exit status of the launcher, which starts that many processes and their imports."""
+    launcher = [*LAUNCHER, f"--num_processes={processes}", f"--main_process_port={free_port()}"]
+    with log.open("wb") as stream:
+        finished = subprocess.run(
+            cold(arguments, *launcher), stdout=stream, stderr=stream, env={**os.environ, **WITHOUT_GPU}
+        )
+    return [finished.returncode]
+
+
+def ranks(arguments: list[str], processes: int, log: Path) -> list[BaseProcess]:
+    """The processes that the launcher would start, told what it would tell them, but warm."""
+    of_all = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **WITHOUT_GPU}
+    of_all |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
+    each = (dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes))
+    return [warm(arguments, log, of_all | own) for own in each]
+
+
+def forked(arguments: list[str], processes: int, log: Path) -> list[int | None]:
+    """Exit status of every rank."""
+    started = ranks(arguments, processes, log)
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]
+
+
+@pytest.mark.parametrize(("processes", "by"), [(2, launched), (3, forked)])
 def test_processes_share_the_questions_without_losing_or_doubling_one(
-    asked: Callable[..., list[str]], whole: Whole, tmp_path: Path, processes: int
+    asked: Callable[..., list[str]],
+    whole: Whole,
+    tmp_path: Path,
+    processes: int,
+    by: Callable[[list[str], int, Path], list[int | None]],
 ) -> None:
-    out = tmp_path / "out"
-    finished = subprocess.run(shared(asked(out), processes), capture_output=True, text=True, env=without_gpu())
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    out, log = tmp_path / "out", tmp_path / "log"
+    assert set(by(asked(out), processes, log)) == {0}, log.read_text()[-3000:]
     assert (out / "samples.jsonl").read_bytes() == whole.samples
     assert sorted(kept(out)) == sorted(kept(whole.out))
     parts = [len(path.read_bytes().splitlines()) for path in (out / "responses").iterdir()]
@@ -274,13 +305,15 @@ def test_one_process_goes_on_where_two_were_killed(
     asked: Callable[..., list[str]], whole: Whole, tmp_path: Path
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
-    with log.open("wb") as stream:
-        launcher = subprocess.Popen(shared(asked(out), 2), stdout=stream, stderr=stream, env=without_gpu())
-    both = [out / "responses" / f"rank-{rank}.jsonl" for rank in (0, 1)]
+    both = ranks(asked(out), 2, log)
+    paths = [out / "responses" / f"rank-{rank}.jsonl" for rank in (0, 1)]
     try:
-        wait_until(lambda: all(path.exists() for path in both) and len(kept(out)) > ITEMS // 4, launcher)
+        wait_until(lambda: all(path.exists() for path in paths) and len(kept(out)) > ITEMS // 4, *both)
     finally:
-        kill_with_children(launcher)
+        for process in both:
+            process.kill()
+        for process in both:
+            process.join()
     before = kept(out)
     assert len(before) < ITEMS and not (out / "scores.json").exists()
     assert exit_status(asked(out), log) == 0
@@ -288,29 +321,10 @@ def test_one_process_goes_on_where_two_were_killed(
     assert sorted(kept(out)) == sorted(kept(whole.out)), "nothing was asked again"
 
 
-def kill_with_children(launcher: subprocess.Popen[bytes]) -> None:
-    """One by one: torch gives each rank a process group of its own."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
-        for process in family:
-            process.kill()
-        psutil.wait_procs(family, timeout=60)
-    launcher.wait()
-
-
-def shared(arguments: list[str], processes: int) -> list[str]:
-    return cold(arguments, *LAUNCHER, f"--num_processes={processes}", f"--main_process_port={free_port()}")
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
-
-
-def without_gpu() -> dict[str, str]:
-    """lmms-eval gives each process a GPU where it sees one, and there may be fewer than processes."""
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
 
 # ------------------------------------------------------------------------------------------------------ broken media

@@ -11,7 +11,7 @@ import pytest
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
 from tests.four_films import four_films
-from verl_recipes.evaluate_run import evaluate_model
+from verl_recipes import evaluate_run
 
 pytestmark = pytest.mark.verl
 pytest.importorskip("verl")
@@ -104,12 +104,19 @@ def test_an_ablation_is_not_tested_on_films_it_trains_on(
     assert not (tmp_path / "ablation").exists()
 
 
-def test_scores_are_taken_again_only_of_the_same_weights_and_questions(painted: Path, tmp_path: Path) -> None:
+def test_scores_are_taken_again_only_of_the_same_weights_and_questions(
+    painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_this_process(command: list[str]) -> None:
+        assert main(command[3:]) == 0
+
+    # In full all the same. A process of its own, as the runs of test_training_runs have it, would import for 12 s.
+    monkeypatch.setattr(evaluate_run, "_run", in_this_process)
     model = make_tiny_qwen(tmp_path / "model")
     asked = {"tasks": ("shotbench_shot_size",), "max_new_tokens": 2, "reuse": True}
 
     def written(**changed: Any) -> int:
-        evaluate_model(model, str(painted), tmp_path / "eval", **(asked | changed))
+        evaluate_run.evaluate_model(model, str(painted), tmp_path / "eval", **(asked | changed))
         return (tmp_path / "eval" / "shotbench_shot_size" / "scores.json").stat().st_mtime_ns
 
     first = written()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +39,35 @@ def answers(items: list[QAItem]) -> dict[int, str]:
     return {item.source_index: item.answer for item in items}
 
 
-def run_oracle(folder: Path, data: Path, items: list[QAItem], name: str) -> Path:
-    """A run of somebody who is always right."""
-    said = stored(folder / f"{name}.jsonl", answers(items))
-    assert run_eval(folder / name, data, "replay", f"responses={said}", name) == 0
-    return folder / name
+@pytest.fixture(scope="module")
+def always_right(
+    painted: Path, questions: list[QAItem], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Runs of somebody who is always right, on the questions as they are or on those of a variant: only to be read.
+
+    lmms-eval takes seconds for one, so each is made once.
+    """
+    folder = tmp_path_factory.mktemp("always_right")
+
+    @cache
+    def run(variant: str = "") -> Path:
+        items, name = questions, "shotbench"
+        if variant:
+            items, name = variant_named(variant).of(questions), task(variant_named(variant))
+        said = stored(folder / f"{name}.jsonl", answers(items))
+        assert run_eval(folder / name, painted, "replay", f"responses={said}", name) == 0
+        return folder / name
+
+    return run
 
 
 def test_who_is_always_right_is_robust_in_every_variant(
-    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    painted: Path,
+    questions: list[QAItem],
+    always_right: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    original = run_oracle(tmp_path, painted, questions, "shotbench")
-    runs = [run_oracle(tmp_path, painted, variant.of(questions), task(variant)) for variant in VARIANTS]
+    original, runs = always_right(), [always_right(variant.name) for variant in VARIANTS]
     for variant, run in zip(VARIANTS, runs, strict=True):
         scores = read_scores(run)
         assert scores["run"]["variant"] == variant.name
@@ -65,11 +84,12 @@ def test_who_is_always_right_is_robust_in_every_variant(
     robust = {name: scores["overall"]["robust"] for name, scores in found.items() if name != "blind"}
     assert {name: one["value"] for name, one in robust.items()} == dict.fromkeys(robust, 1.0)
     assert 0 < robust["reversed"]["n"] < found["reversed"]["overall"]["n"]
-    mirrored = str(tmp_path / "shotbench_mirrored" / "samples.jsonl")
-    assert main(["score", str(painted), mirrored, "--variant", "mirrored", "--format", "json"]) == 0
+    mirrored = always_right("mirrored")
+    samples = str(mirrored / "samples.jsonl")
+    assert main(["score", str(painted), samples, "--variant", "mirrored", "--format", "json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["items"] == read_scores(tmp_path / "shotbench_mirrored")["items"]
-    assert main(["robust", str(tmp_path / "shotbench_circular")]) == 0
+    assert again["items"] == read_scores(mirrored)["items"]
+    assert main(["robust", str(always_right("circular"))]) == 0
     assert "circular" in capsys.readouterr().out
 
 
@@ -159,12 +179,12 @@ def test_shotvl_sees_a_clip_backwards_as_its_frames_in_the_other_order(painted: 
 
 
 def test_a_run_that_was_asked_something_else_is_refused(
-    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    always_right: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = run_oracle(tmp_path, painted, questions, "shotbench")
+    original, mirrored = always_right(), always_right("mirrored")
+    capsys.readouterr()
     assert main(["robust", str(original)]) == 2
     assert "is no run of a variant" in capsys.readouterr().err
-    mirrored = run_oracle(tmp_path, painted, variant_named("mirrored").of(questions), "shotbench_mirrored")
     assert main(["robust", str(mirrored), str(original)]) == 2
     assert "is a run of mirrored questions; the run on those as they are comes first" in capsys.readouterr().err
     assert main(["robust", str(original), str(mirrored), str(mirrored)]) == 2
@@ -177,9 +197,13 @@ def test_a_run_that_was_asked_something_else_is_refused(
 
 
 def test_what_sets_two_runs_apart_and_what_is_missing_is_said(
-    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    painted: Path,
+    questions: list[QAItem],
+    always_right: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    original = run_oracle(tmp_path, painted, questions, "shotbench")
+    original, backwards = always_right(), always_right("reversed")
     turned = variant_named("circular").of(questions)
     said = stored(tmp_path / "turned.jsonl", answers(turned))
     arguments = ("replay", f"responses={said}", "shotbench_circular_reasoning", "--limit", "3")
@@ -187,7 +211,6 @@ def test_what_sets_two_runs_apart_and_what_is_missing_is_said(
     scores = read_scores(tmp_path / "some")
     scores["unanswered"] = [scores["items"][0]["index"]]
     (tmp_path / "some.json").write_text(json.dumps(scores))
-    backwards = run_oracle(tmp_path, painted, variant_named("reversed").of(questions), "shotbench_reversed")
     capsys.readouterr()
     assert main(["robust", str(original), str(tmp_path / "some.json"), str(backwards), "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)["variants"]

@@ -1,13 +1,16 @@
 """What a shard folder is made of: questions by split and dimension, right answers by split and term.
 
-Owns the counting and the tables that the card shows. It keeps questions, never media.
+Owns the counting, and the tables and the audit that the card shows. It keeps questions, never media.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
+from lmms_eval_shotbench.audit import audit_questions
+from lmms_eval_shotbench.audit_report import audit_section
 from lmms_eval_shotbench.option_prior import meaning
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
@@ -36,6 +39,11 @@ class Composition:
         self._rows[split, item.dimension] += 1
         for term in meaning(item.dimension, item.gold).terms or [None]:
             self._terms[split, item.dimension, term] += 1
+
+    @cached_property
+    def given_away(self) -> str:
+        """What the questions give away, as the card says it; looked for once, when all are counted."""
+        return audit_section(audit_questions(self.items))
 
     @property
     def counts(self) -> Counts:

@@ -1,9 +1,8 @@
 """What a shard folder says of itself to people: the dataset card `README.md`, and the list of defects of its source.
 
 Owns both files' names and content, and `About`, what a caller adds to what the rows show. The card's YAML is read by
-the Hub and `datasets`. The tables of what is in the shards are in `composition.py`, what the questions give away is in
-`lmms_eval_shotbench/audit_report.py`; shards, manifest and the writing of the folder in `write_shards.py`; what a
-defect is in `defects.py`.
+the Hub and `datasets`. What is in the shards, and what their questions give away, is in `composition.py`; shards,
+manifest and the writing of the folder in `write_shards.py`; what a defect is in `defects.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from typing import Any
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.shards.composition import Composition, Counts
-from lmms_eval_shotbench.audit import audit_questions
-from lmms_eval_shotbench.audit_report import audit_section
 from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, shard_features
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
@@ -97,7 +94,7 @@ def write_card(folder: Path, composition: Composition, about: About, defects: Se
     sections = {
         "What it is": about.what,
         "Questions by dimension": f"{composition.dimension_table()}\n\n{TERMS.format(composition.term_table())}",
-        "What they give away": audit_section(audit_questions(composition.items)),
+        "What they give away": composition.given_away,
         **about.sections,
         "Defects": _defects(defects),
         "Where it comes from": about.provenance,

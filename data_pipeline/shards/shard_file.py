@@ -1,13 +1,13 @@
 """One parquet file in the making: rows in, row group by row group.
 
 Owns the encoding of columns, and what goes on beside the caller: a thread writes row groups while the next ones are
-gathered. Media are handed to Parquet where they lie,
-each as an array of its own, and are left as they are: they are compressed already. What is written is a function of
-the rows alone.
+gathered, and each is sent on to the disk at once. Media are handed to Parquet where they lie, each as an array of its
+own, and are left as they are: they are compressed already. What is written is a function of the rows alone.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import deque
 from collections.abc import Sequence
@@ -51,6 +51,7 @@ class ShardFile:
             use_dictionary=small,
             write_statistics=list(COLUMNS),
         )
+        self._disk, self._sent = os.open(path, os.O_RDONLY), 0
         self._writing = ThreadPoolExecutor(1, "write-shards")
         self._pending: deque[Future[None]] = deque()
 
@@ -64,11 +65,11 @@ class ShardFile:
         self._wait()
         self._parquet.close()
         self._stream.close()
-        self._writing.shutdown()
+        self._end()
 
     def discard(self) -> None:
         """Give up the file and remove it."""
-        self._writing.shutdown()
+        self._end()
         with suppress(OSError):  # a full disk does not take what is left either
             self._stream.close()
         self._parquet.is_open = False  # else it would write its footer when it is collected
@@ -76,6 +77,18 @@ class ShardFile:
 
     def _write(self, rows: Sequence[Row]) -> None:
         self._parquet.write_table(_table(rows, self._schema), row_group_size=len(rows))
+        self._send_on()
+
+    def _send_on(self) -> None:
+        """Have the system begin to put what is new on the disk: all at once, at the end, it would stop everybody."""
+        end = self._stream.tell()
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            os.posix_fadvise(self._disk, self._sent, end - self._sent, os.POSIX_FADV_DONTNEED)
+        self._sent = end
+
+    def _end(self) -> None:
+        self._writing.shutdown()
+        os.close(self._disk)
 
     def _wait(self, left: int = 0) -> None:
         """Until no more than so many groups are to be written."""

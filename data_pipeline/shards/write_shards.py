@@ -107,6 +107,7 @@ def write_shards(
             composition = _Writing(out, draft.folder, splits, files, to_come).take(rows)
             if not any(composition.counts.values()):
                 raise NothingLeft(f"no question is left to write to {out} ({losses(defects)})")
+            _ = composition.given_away  # looked for while the last files come to the disk
             with full_disk_told(out):
                 data = files.give_final_names()
                 write_defects(draft.folder, defects)

@@ -16,6 +16,7 @@ import torch
 
 from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS, Clip, clip_header, sampled_frames
 from lmms_eval_shotbench.media import BrokenMedium, still_size
+from lmms_eval_shotbench.models.patch_cutting import PatchLayout, cut_lines
 from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
 from lmms_eval_shotbench.models.scaling import scaled_frames, scaled_still
 from lmms_eval_shotbench.vocabulary import MediaKind, View
@@ -76,6 +77,11 @@ class PatchRule:
         mean, std = (tuple((torch.tensor(values) * scale).tolist()) for values in (images.image_mean, images.image_std))
         return cls(images.patch_size, images.merge_size, images.temporal_patch_size, mean, std)
 
+    @property
+    def layout(self) -> PatchLayout:
+        """How patches lie in memory."""
+        return PatchLayout(self.side, self.merge, self.frames)
+
     def fitted(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
         """Height and width a picture is scaled to, both multiples of a token's side; raises `BrokenMedium`."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
@@ -99,7 +105,7 @@ def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
     height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
     grid = rule.grid(1, height, width)
     values = _untouched(grid.patches, CHANNELS * rule.side**2)
-    _cut(scaled_still(picture, height, width), values, grid, rule, frames=1)
+    cut_lines(scaled_still(picture, height, width).numpy(), values.numpy(), rule.layout._replace(frames=1))
     return Patches(MediaKind.STILL, values, grid)
 
 
@@ -115,13 +121,13 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = Vie
             if missing := -len(scaled) % rule.frames:
                 scaled = torch.cat([scaled, scaled[-1:].expand(missing, -1, -1, -1)])
             part = grid._replace(time=len(scaled) // rule.frames)
-            _cut(scaled, rest[: part.patches], part, rule, rule.frames)
+            cut_lines(scaled.numpy(), rest[: part.patches].numpy(), rule.layout)
             rest = rest[part.patches :]
     return Patches(MediaKind.CLIP, values, grid)
 
 
 def in_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Tensor]:
-    """Pieces of a clip (frames, channels, height, width) as the view has them; backwards, all come in one piece."""
+    """Pieces of a clip (frames, height, channels, width) as the view has them; backwards, all come in one piece."""
     if view is View.REVERSED:
         frames = [torch.cat(list(frames)).flip(0)]
     for piece in frames:
@@ -136,20 +142,6 @@ def blanked(medium: Patches) -> Patches:
 def _untouched(*shape: int) -> torch.Tensor:
     """Bytes of any value, from numpy: it asks for large pages, which are touched in a third of the time."""
     return torch.from_numpy(numpy.empty(shape, numpy.uint8))
-
-
-def _cut(pictures: torch.Tensor, values: torch.Tensor, grid: Grid, rule: PatchRule, frames: int) -> None:
-    """Copy bytes (frames, channels, height, width) to (patches, values): tokens by rows, a token's patches together.
-
-    Bytes are moved in pairs where a patch's side is even, which takes half the time.
-    """
-    unit = numpy.uint8 if rule.side % 2 else numpy.uint16
-    side = rule.side // numpy.dtype(unit).itemsize
-    rows, columns = grid.height // rule.merge, grid.width // rule.merge
-    parts = pictures.numpy().view(unit)
-    parts = parts.reshape(-1, frames, CHANNELS, rows, rule.merge, rule.side, columns, rule.merge, side)
-    parts = parts.transpose(0, 3, 6, 4, 7, 2, 1, 5, 8)
-    numpy.copyto(values.numpy().view(unit).reshape(parts.shape), parts)
 
 
 def still_tokens(encoded: bytes, shown: Shown, rule: PatchRule) -> int:
