@@ -43,15 +43,15 @@ def by_torch(frames: numpy.ndarray, height: int, width: int) -> torch.Tensor:
     """As torchvision's `resize` does, which qwen_vl_utils calls: all frames at once."""
     planes = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
     scaled = torch.nn.functional.interpolate(planes, (height, width), mode="bicubic", antialias=True)
-    return scaled.clamp(0, 255).round().to(torch.uint8).transpose(1, 2)
+    return scaled.clamp(0, 255).round().to(torch.uint8)
 
 
 def assert_scaled(size: Size, scaled: Size) -> None:
     pictures = noise(*size, count=2)
     for picture in pictures:  # the first of its size is the library's, the next one ours
         still = scaled_still(Image.fromarray(picture), *scaled)
-        assert still.shape == (1, scaled[0], 3, scaled[1])
-        assert numpy.array_equal(still[0].permute(0, 2, 1).numpy(), by_pillow(picture, *scaled))
+        assert still.shape == (1, 3, *scaled)
+        assert numpy.array_equal(still[0].permute(1, 2, 0).numpy(), by_pillow(picture, *scaled))
     assert torch.equal(scaled_frames(pictures, *scaled), by_torch(pictures, *scaled))
 
 
@@ -79,7 +79,7 @@ def test_black_white_and_steep_pictures_stay_within_bytes() -> None:
     for height, width in product((56, 196), (84, 224)):
         assert torch.equal(scaled_frames(pictures, height, width), by_torch(pictures, height, width))
         for picture in pictures:
-            scaled = scaled_still(Image.fromarray(picture), height, width)[0].permute(0, 2, 1).numpy()
+            scaled = scaled_still(Image.fromarray(picture), height, width)[0].permute(1, 2, 0).numpy()
             assert numpy.array_equal(scaled, by_pillow(picture, height, width))
 
 

@@ -105,7 +105,7 @@ def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
     height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
     grid = rule.grid(1, height, width)
     values = _untouched(grid.patches, CHANNELS * rule.side**2)
-    cut_lines(scaled_still(picture, height, width).numpy(), values.numpy(), rule.layout._replace(frames=1))
+    _cut(scaled_still(picture, height, width), values, rule.layout._replace(frames=1))
     return Patches(MediaKind.STILL, values, grid)
 
 
@@ -121,13 +121,13 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = Vie
             if missing := -len(scaled) % rule.frames:
                 scaled = torch.cat([scaled, scaled[-1:].expand(missing, -1, -1, -1)])
             part = grid._replace(time=len(scaled) // rule.frames)
-            cut_lines(scaled.numpy(), rest[: part.patches].numpy(), rule.layout)
+            _cut(scaled, rest[: part.patches], rule.layout)
             rest = rest[part.patches :]
     return Patches(MediaKind.CLIP, values, grid)
 
 
 def in_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Tensor]:
-    """Pieces of a clip (frames, height, channels, width) as the view has them; backwards, all come in one piece."""
+    """Pieces of a clip (frames, channels, height, width) as the view has them; backwards, all come in one piece."""
     if view is View.REVERSED:
         frames = [torch.cat(list(frames)).flip(0)]
     for piece in frames:
@@ -142,6 +142,11 @@ def blanked(medium: Patches) -> Patches:
 def _untouched(*shape: int) -> torch.Tensor:
     """Bytes of any value, from numpy: it asks for large pages, which are touched in a third of the time."""
     return torch.from_numpy(numpy.empty(shape, numpy.uint8))
+
+
+def _cut(pictures: torch.Tensor, patches: torch.Tensor, layout: PatchLayout) -> None:
+    """Cut pictures (frames, channels, height, width); scaled line by line, their bytes lie in order already."""
+    cut_lines(pictures.transpose(1, 2).numpy(), patches.numpy(), layout)
 
 
 def still_tokens(encoded: bytes, shown: Shown, rule: PatchRule) -> int:

@@ -26,23 +26,24 @@ _met: set[Size] = set()  # by stills
 
 
 def scaled_still(picture: Image, height: int, width: int) -> torch.Tensor:
-    """An RGB picture to bytes (1, height, 3, width), line by line."""
+    """An RGB picture to bytes (1, 3, height, width)."""
     size = (picture.height, picture.width, height, width)
     across_first = _order_of_pillow(*size) if size in _met else None
     _met.add(size)  # to compare is worth it for a size that comes again
     if across_first is None:
         return torch.from_numpy(_by_pillow(picture, height, width))[None]
-    return torch.from_numpy(as_pillow(numpy.asarray(picture), height, width, across_first))[None]
+    scaled = as_pillow(numpy.asarray(picture), height, width, across_first)
+    return torch.from_numpy(scaled).permute(1, 0, 2)[None]
 
 
 def scaled_frames(frames: numpy.ndarray, height: int, width: int) -> torch.Tensor:
-    """RGB frames (n, rows, columns, 3) to bytes (n, height, 3, width), line by line."""
+    """RGB frames (n, rows, columns, 3) to bytes (n, 3, height, width)."""
     if not _torch_is_known(frames.shape[1], frames.shape[2], height, width):
-        return torch.stack([_by_torch(frame, height, width).transpose(0, 1) for frame in frames])
+        return torch.stack([_by_torch(frame, height, width) for frame in frames])
     scaled: numpy.ndarray = numpy.empty((len(frames), height, 3, width), numpy.uint8)
     for frame, target in zip(frames, scaled, strict=True):
         as_torch(frame, height, width, target)
-    return torch.from_numpy(scaled)
+    return torch.from_numpy(scaled).permute(0, 2, 1, 3)
 
 
 @lru_cache(SIZES_KEPT)
@@ -54,7 +55,9 @@ def _order_of_pillow(rows: int, columns: int, height: int, width: int) -> bool |
         return None
     noise = _noise(1, rows, columns)[0]
     known = _by_pillow(Image.fromarray(noise), height, width)
-    fitting = [first for first in (True, False) if (as_pillow(noise, height, width, first) == known).all()]
+    fitting = [
+        first for first in (True, False) if (as_pillow(noise, height, width, first).transpose(1, 0, 2) == known).all()
+    ]
     return fitting[0] if len(fitting) == 1 else None
 
 
@@ -77,8 +80,8 @@ def _noise(count: int, rows: int, columns: int) -> numpy.ndarray:
 
 
 def _by_pillow(picture: Image, height: int, width: int) -> numpy.ndarray:
-    lines: numpy.ndarray = numpy.asarray(picture.resize((width, height))).transpose(0, 2, 1)
-    return numpy.ascontiguousarray(lines)  # type: ignore[no-any-return]
+    planes: numpy.ndarray = numpy.asarray(picture.resize((width, height))).transpose(2, 0, 1)
+    return numpy.ascontiguousarray(planes)  # type: ignore[no-any-return]
 
 
 def _by_torch(frame: numpy.ndarray, height: int, width: int) -> torch.Tensor:
