@@ -40,7 +40,7 @@ def cut_lines(lines: Array, patches: Array, layout: PatchLayout) -> None:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # a long clip that comes in one piece has megabytes of them
 def _places(frames: int, height: int, width: int, layout: PatchLayout, unit: int) -> tuple[Array, Array]:
     """Where each line's first run goes, and how far from there each of its runs; in units."""
     side, merge, values = layout.side, layout.merge, layout.values
