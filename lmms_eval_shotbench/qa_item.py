@@ -64,9 +64,11 @@ class QAItem:
     reasoning: str = ""  # a chain of thought to learn from; it ends in the answer
 
     def __post_init__(self) -> None:
-        if missing := _missing_in(self.options):
-            raise BadRow(self.item_id, "options", self.options, missing)
-        if self.answer not in self.choices:
+        if not 2 <= len(self.options) <= len(ascii_uppercase):
+            raise BadRow(self.item_id, "options", self.options, "2 to 26 options")
+        if not all(isinstance(text, str) and text.strip() for text in self.options):
+            raise BadRow(self.item_id, "options", self.options, "a non-empty text for every letter")
+        if self.answer not in self.letters:
             raise BadRow(self.item_id, "answer", self.answer, f"one of the letters {', '.join(self.letters)}")
         if not self.question.strip():
             raise BadRow(self.item_id, "question", self.question, "a question")
@@ -150,15 +152,6 @@ class QAItem:
 @lru_cache(maxsize=8192)  # graders ask for the same options many times
 def _lettered(options: tuple[str, ...]) -> Mapping[str, str]:
     return MappingProxyType(dict(zip(ascii_uppercase, options, strict=False)))
-
-
-@lru_cache(maxsize=8192)  # a set asks with a few hundred
-def _missing_in(options: tuple[str, ...]) -> str:
-    """What belongs where options are not fit to be lettered."""
-    if not 2 <= len(options) <= len(ascii_uppercase):
-        return "2 to 26 options"
-    whole = all(isinstance(text, str) and text.strip() for text in options)
-    return "" if whole else "a non-empty text for every letter"
 
 
 COLUMNS: tuple[str, ...] = tuple(QAItem.__dataclass_fields__)

@@ -36,6 +36,7 @@ def test_a_release_row_becomes_an_item() -> None:
         ("options", '["Wide", "Medium"]', "expected a JSON object"),
         ("options", '{"A": "Wide", "B": ""}', "a non-empty text for every letter"),
         ("options", '{"A": "Wide", "B": 3}', "a non-empty text for every letter"),
+        ("options", '{"A": "Wide", "B": ["Medium"]}', "a non-empty text for every letter"),
         ("options", '{"A": "Wide"}', "2 to 26 options"),
         ("answer", "E", "answer is 'E', expected one of the letters A, B, C, D"),
         ("path", "['../../etc/passwd']", "a relative path that stays inside the release"),

@@ -83,7 +83,8 @@ class ShardFile:
         """Have the system begin to put what is new on the disk: all at once, at the end, it would stop everybody."""
         end = self._stream.tell()
         if hasattr(os, "posix_fadvise"):  # not on macOS
-            os.posix_fadvise(self._disk, self._sent, end - self._sent, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):  # nothing is lost where a file system takes no advice
+                os.posix_fadvise(self._disk, self._sent, end - self._sent, os.POSIX_FADV_DONTNEED)
         self._sent = end
 
     def _end(self) -> None:

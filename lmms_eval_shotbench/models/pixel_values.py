@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from lmms_eval_shotbench.models.qwen_inputs import CHANNELS, Patches, PatchRule
+from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule
+from lmms_eval_shotbench.models.resampling_loops import COLOURS
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 KEPT_NUMBERS = 2**27  # 512 MB: a clip of 15 seconds
@@ -56,13 +57,13 @@ def _normalised(
     media: Sequence[torch.Tensor], rule: PatchRule, device: torch.device, dtype: torch.dtype, room: Room
 ) -> torch.Tensor:
     """Bytes to what the processor would give: minus mean, by deviation, in float32 and then in the model's type."""
-    shape = (sum(map(len, media)), CHANNELS, rule.frames, rule.side**2)
+    shape = (sum(map(len, media)), COLOURS, rule.frames, rule.side**2)
     in_room = dtype == torch.float32 and device.type == "cpu"
     normal = room.take(math.prod(shape)).view(shape) if in_room else torch.empty(shape, dtype=dtype, device=device)
     mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
     some = CPU_PATCHES if device.type == "cpu" else GPU_PATCHES
     parts = [part for values in media for part in values.split(some)]
     for part, place in zip(parts, normal.split(list(map(len, parts))), strict=True):
-        shown = part.to(device, non_blocking=True).view(len(part), CHANNELS, -1, rule.side**2)
+        shown = part.to(device, non_blocking=True).view(len(part), COLOURS, -1, rule.side**2)
         place.copy_(shown.float().sub_(mean).div_(std))  # a still's one frame fills all of a patch
     return normal.flatten(1)

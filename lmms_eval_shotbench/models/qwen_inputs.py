@@ -24,7 +24,6 @@ from lmms_eval_shotbench.vocabulary import MediaKind, View
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-CHANNELS = 3
 PLAIN_TEXT = 0  # position of padding; masked, so any value does
 MID_GREY = 128  # what blanked media are filled with
 
@@ -104,8 +103,9 @@ def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
     """Scale a still and cut it; it is one frame, which the device repeats to fill a patch."""
     height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
     grid = rule.grid(1, height, width)
-    values = _untouched(grid.patches, CHANNELS * rule.side**2)
-    _cut(scaled_still(picture, height, width), values, rule.layout._replace(frames=1))
+    layout = rule.layout._replace(frames=1)
+    values = _untouched(grid.patches, layout.values)
+    _cut(scaled_still(picture, height, width), values, layout)
     return Patches(MediaKind.STILL, values, grid)
 
 
@@ -115,7 +115,7 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = Vie
         indices = clip.sampled(shown.fps)
         height, width = rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max)
         grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
-        values = _untouched(grid.patches, CHANNELS * rule.frames * rule.side**2)
+        values = _untouched(grid.patches, rule.layout.values)
         rest = values
         for scaled in in_view((scaled_frames(one, height, width) for one in clip.read(indices)), view):
             if missing := -len(scaled) % rule.frames:
