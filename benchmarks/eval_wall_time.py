@@ -34,7 +34,7 @@ from typing import NamedTuple
 from grading import real_data
 from machine import Figures, bytecode_in, figure, machine, print_figure, print_json
 
-from lmms_eval_shotbench.shards import read_questions
+from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
 
 SHOTBENCH = str(Path(sys.executable).with_name("shotbench"))

@@ -39,9 +39,10 @@ from machine import Figures, figure, machine, print_figure, print_json
 from plain_loop import STYLE, PlainLoop, decode_clip, decode_still
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.clips import CLIP_MAX_PIXELS
+from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS
+from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import ShardFolder, StoredMedium
+from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 ROUNDS = 3  # of each decoder, taking turns
@@ -170,8 +171,8 @@ def _ours(setting: Setting) -> Callable[[MediaKind, bytes], Any]:
     """What `shotvl` does with a medium before the model sees it."""
     from transformers import AutoProcessor
 
-    from lmms_eval_shotbench.media import open_still
-    from lmms_eval_shotbench.models.qwen_inputs import Patches, PatchRule, Shown, clip_patches, still_patches
+    from lmms_eval_shotbench.media.stills import open_still
+    from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Shown, clip_patches, still_patches
 
     most = setting.max_pixels
     shown = Shown(MIN_PIXELS, most, clip_max=min(CLIP_MAX_PIXELS, most))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import ShardFolder
+from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MIN_PIXELS, MAX_PIXELS = 3136, 12_845_056  # of the released checkpoints
@@ -80,7 +80,7 @@ def spread(values: Sequence[Value], count: int) -> list[Value]:
 def _make_checkpoint(folder: Path, max_pixels: int) -> None:
     from safetensors.torch import load_file, save_file
 
-    from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
+    from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 
     make_tiny_qwen(folder)
     path = folder / "generation_config.json"

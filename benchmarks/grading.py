@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from machine import Figures, figure, machine, print_figure, print_json
 
 if TYPE_CHECKING:
-    from lmms_eval_shotbench.grading import Protocol
+    from lmms_eval_shotbench.grading.grade import Protocol
     from lmms_eval_shotbench.qa_item import QAItem
 
 REAL_DATA = Path(__file__).resolve().parents[1] / "../shared/data"
@@ -87,8 +87,8 @@ def read_cases(data: Path, limit: int | None) -> list[Case]:
 
 def _cases_of(questions: Path, responses: Path) -> list[Case]:
     from lmms_eval_shotbench.qa_item import QAItem
-    from lmms_eval_shotbench.responses import read_responses
-    from lmms_eval_shotbench.shards import tsv_rows
+    from lmms_eval_shotbench.questions.question_files import tsv_rows
+    from lmms_eval_shotbench.runs.responses import read_responses
 
     said, cases = read_responses(responses), []
     for row in tsv_rows(questions):
@@ -99,14 +99,14 @@ def _cases_of(questions: Path, responses: Path) -> list[Case]:
 
 def ours(protocol: Protocol) -> Callable[[Case], str | None]:
     """Our grader."""
-    from lmms_eval_shotbench.grading import grade
+    from lmms_eval_shotbench.grading.grade import grade
 
     return lambda case: grade(case.item, case.response, protocol).letter
 
 
 def ours_from_row(case: Case) -> str | None:
     """Our grader with the row read and validated for every response."""
-    from lmms_eval_shotbench.grading import grade
+    from lmms_eval_shotbench.grading.grade import grade
     from lmms_eval_shotbench.qa_item import QAItem
 
     return grade(QAItem.from_release_row(case.row), case.response, "official").letter

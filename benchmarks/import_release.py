@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 from machine import Figures, figure, machine, print_figure, print_json
 
 from lmms_eval_shotbench.qa_item import COLUMNS
-from lmms_eval_shotbench.shards import MEDIA_COLUMNS, read_tsv, shard_features
+from lmms_eval_shotbench.questions.question_files import read_tsv
+from lmms_eval_shotbench.questions.shards import MEDIA_COLUMNS, shard_features
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = 300  # questions

@@ -33,9 +33,9 @@ from typing import Any, NamedTuple
 import psutil
 from machine import machine
 
-from verl_recipes.checkpoints import whole_steps
-from verl_recipes.merge import merge_run
-from verl_recipes.run_folder import RunFolder
+from verl_recipes.run.checkpoints import whole_steps
+from verl_recipes.run.merge import merge_run
+from verl_recipes.run.run_folder import RunFolder
 
 SETTINGS = {
     "cot-sft": ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "trainer.save_freq=3"],

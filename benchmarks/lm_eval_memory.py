@@ -26,7 +26,7 @@ from typing import Any
 from machine import Figures, figure, machine, print_figure, print_json
 from stand_in_release import Look, make_release, real_questions
 
-from lmms_eval_shotbench.shards import DATA_VARIABLE
+from lmms_eval_shotbench.environment import DATA_VARIABLE
 
 OURS, THEIRS = "ours", "theirs"
 GROUP = "shotbench_stills"
@@ -36,7 +36,7 @@ def measure(side: str) -> dict[str, float]:
     """Make all requests, look at every picture once; seconds and MB."""
     from lm_eval.tasks import TaskManager
 
-    from lmms_eval_shotbench import task_functions
+    from lmms_eval_shotbench.harness import task_functions
     from lmms_eval_shotbench.lm_eval_tasks import FOLDER
 
     tasks = TaskManager(include_path=str(FOLDER), include_defaults=False).load([GROUP])["tasks"].values()

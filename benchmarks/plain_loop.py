@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
+from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -71,7 +71,7 @@ class PlainLoop:
         """Place in the text, time, row, column: (4, 1, length); `generate` counts on from the last token's."""
         import torch
 
-        from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, prompt_positions
+        from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, prompt_positions
 
         config, vision = self._model.config, self._model.config.vision_config
         media_tokens = frozenset((config.image_token_id, config.video_token_id))

@@ -30,7 +30,7 @@ Reward = Callable[[Case], float]
 
 def ours() -> Reward:
     """Our reward as verl calls it; a row is text, as in the Parquet file."""
-    from verl_recipes.answer_reward import compute_score
+    from verl_recipes.inside_verl.answer_reward import compute_score
 
     rows: dict[int, dict[str, Any]] = {}  # two question sets use the same ids
 

@@ -35,9 +35,9 @@ Work = Callable[[], int]  # returns how many are right
 
 def score_ours(questions: Path, responses: Path) -> int:
     """Score through this package."""
-    from lmms_eval_shotbench.responses import match_responses, read_responses
-    from lmms_eval_shotbench.score import score_responses
-    from lmms_eval_shotbench.shards import read_questions
+    from lmms_eval_shotbench.questions.question_files import read_questions
+    from lmms_eval_shotbench.runs.responses import match_responses, read_responses
+    from lmms_eval_shotbench.runs.score import score_responses
 
     items = read_questions(questions)
     said = match_responses(items, read_responses(responses), responses)

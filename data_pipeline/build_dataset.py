@@ -32,7 +32,7 @@ from data_pipeline.shards.manifest import check_place
 from data_pipeline.shards.write_shards import ShardRow, WrittenShards, finished_manifest, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import MANIFEST, file_sha256, locate_shards
+from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256, locate_shards
 
 BUILD_VERSION = 1  # raise it when the same shots and recipe give other shards
 AUDIT = "audit.json"

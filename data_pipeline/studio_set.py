@@ -25,8 +25,8 @@ from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import DiskFull, full_disk_told
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.workers import Workers, map_units
+from lmms_eval_shotbench.atomic_file import write_whole
 from lmms_eval_shotbench.vocabulary import MediaKind
-from lmms_eval_shotbench.whole_file import write_whole
 
 if TYPE_CHECKING:
     from data_pipeline.shards.write_shards import WrittenShards

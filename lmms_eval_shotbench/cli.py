@@ -93,7 +93,7 @@ def _add_tasks_path(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _tasks_path(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.harness import TASKS_PATH
+    from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
     from lmms_eval_shotbench.lm_eval_tasks import FOLDER
 
     print(FOLDER if args.lm_eval else TASKS_PATH)
@@ -111,7 +111,7 @@ def _add_tiny_model(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _tiny_model(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.models.tiny_qwen import TINY_SHOTVL, make_tiny_qwen
+    from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL, make_tiny_qwen
 
     if args.random != bool(args.out):
         raise ValueError("--random and --out go together; without them the folder of the trained model is printed")

@@ -19,6 +19,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.vocabulary import (
+    CAMERA_ANGLE,
+    CAMERA_MOVEMENT,
+    COMPOSITION,
+    LENS_SIZE,
+    LIGHTING_CONDITION,
+    LIGHTING_TYPE,
+    SHOT_FRAMING,
+    SHOT_SIZE,
+)
 
 MAX_NEW_TOKENS = 1024  # official script, every style
 CLOSING = "Please select the most likely answer from the options above."
@@ -76,3 +86,25 @@ def messages(item: QAItem, style: PromptStyle, media: list[dict[str, Any]]) -> l
         {"role": "system", "content": [{"type": "text", "text": style.system}]},
         {"role": "user", "content": [*media, {"type": "text", "text": user_text(item)}]},
     ]
+
+
+LOOKED_AT = {
+    SHOT_SIZE.slug: "how much of the frame the figure fills",
+    SHOT_FRAMING.slug: "who and what the frame holds",
+    CAMERA_ANGLE.slug: "where the camera looks from",
+    LENS_SIZE.slug: "how deep the space looks",
+    LIGHTING_TYPE.slug: "where the light comes from and its colour",
+    LIGHTING_CONDITION.slug: "how the light falls",
+    COMPOSITION.slug: "where the weight of the frame lies",
+    CAMERA_MOVEMENT.slug: "how the picture changes from frame to frame",
+}
+
+
+def opening(slug: str) -> str:
+    """How the thought of a dimension begins; the term follows after a blank."""
+    return f"Going by {LOOKED_AT[slug]}, the answer is"
+
+
+def plain_reasoning(item: QAItem) -> str:
+    """A well-formed response that comes to the right option."""
+    return f"<think>{opening(item.dimension)} {item.gold} ({item.answer}).</think><answer>{item.answer}</answer>"

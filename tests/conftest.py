@@ -15,7 +15,8 @@ import pytest
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-pytest.register_assert_rewrite("tests.releases", "tests.judge_server")  # their asserts should show values, too
+# Their asserts should show values, too.
+pytest.register_assert_rewrite("tests.support.releases", "tests.support.judge_server")
 
 REPOSITORY = Path(__file__).parents[1]
 REAL_DATA_VARIABLE = "SHOTBENCH_REAL_DATA"
@@ -113,7 +114,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2.5-VL that says letters."""
-    from lmms_eval_shotbench.models.tiny_qwen import make_tiny_qwen
+    from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 
     return make_tiny_qwen(tmp_path_factory.mktemp("tiny") / "model")
 

@@ -12,7 +12,7 @@ import pytest
 
 from data_pipeline.workers import Workers, ray_running
 from lmms_eval_shotbench.cli import main
-from lmms_eval_shotbench.shards import ShardFolder
+from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(900)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from verl_recipes.recipes import METHODS, Method
 
 if TYPE_CHECKING:
-    from verl_recipes.run_folder import TrainingOrder
+    from verl_recipes.run.run_folder import TrainingOrder
 
 HELP = {
     "sft": "teach right answers, without a thought",
@@ -52,7 +52,7 @@ def _add_method(steps: Steps[argparse.ArgumentParser], method: Method) -> None:
 
 
 def _run_method(args: argparse.Namespace) -> int:
-    from verl_recipes.launch import train
+    from verl_recipes.run.launch import train
 
     order = _order(args)
     if args.dry_run:
@@ -63,7 +63,7 @@ def _run_method(args: argparse.Namespace) -> int:
 
 
 def _order(args: argparse.Namespace) -> TrainingOrder:
-    from verl_recipes.run_folder import TrainingOrder
+    from verl_recipes.run.run_folder import TrainingOrder
 
     if args.attempts < 1:
         raise ValueError(f"--attempts must be 1 or more, got {args.attempts}")
@@ -78,8 +78,8 @@ def _dry_run(order: TrainingOrder) -> int:
 
     from omegaconf import OmegaConf
 
-    from verl_recipes.launch import prepare
-    from verl_recipes.run_folder import RunFolder
+    from verl_recipes.run.launch import prepare
+    from verl_recipes.run.run_folder import RunFolder
 
     with RunFolder(order.out).claimed(order):  # rows of another order are not looked at in its place
         prepared = prepare(order)
@@ -99,7 +99,7 @@ def _add_merge(steps: Steps[argparse.ArgumentParser]) -> None:
 
 
 def _run_merge(args: argparse.Namespace) -> int:
-    from verl_recipes.merge import merge_run
+    from verl_recipes.run.merge import merge_run
 
     print(merge_run(args.training_run, args.out, args.step))
     return 0
@@ -123,9 +123,9 @@ def _add_max_new_tokens(step: argparse.ArgumentParser) -> None:
 
 
 def _run_evaluate(args: argparse.Namespace) -> int:
-    from verl_recipes.evaluate_run import evaluate_model
-    from verl_recipes.merge import merge_run
-    from verl_recipes.run_folder import is_run
+    from verl_recipes.run.evaluate_run import evaluate_model
+    from verl_recipes.run.merge import merge_run
+    from verl_recipes.run.run_folder import is_run
 
     folder: Path = args.training_run
     model = merge_run(folder) if is_run(folder) else folder
@@ -155,8 +155,8 @@ def _add_ablation(steps: Steps[argparse.ArgumentParser]) -> None:
 
 
 def _run_ablation(args: argparse.Namespace) -> int:
-    from verl_recipes.ablation import AblationPlan, overrides_by_method, run_ablation
-    from verl_recipes.ablation_report import write_report
+    from verl_recipes.run.ablation import AblationPlan, overrides_by_method, run_ablation
+    from verl_recipes.run.ablation_report import write_report
 
     if args.seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {args.seeds}")

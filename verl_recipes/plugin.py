@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from verl_recipes import time_positions
-from verl_recipes.when_imported import when_imported
+from verl_recipes.inside_verl import time_positions
+from verl_recipes.inside_verl.patch_on_import import when_imported
 
 
 def _register_trainer(_: ModuleType) -> None:
-    from verl_recipes import dimension_trainer
+    from verl_recipes.inside_verl import dimension_trainer
 
     dimension_trainer.register()
 

@@ -3,8 +3,8 @@
     score = format * (form is kept) + paid * (accuracy * (answer is right) + compound * (share of a compound answer))
 
 `paid` is 1, or, with `accuracy_needs_format`, whether the form is kept. What the form is and which letter a response
-answers is decided in `lmms_eval_shotbench.grading`, so that what is trained is what is scored. This module owns the
-weights and the keys that verl logs; `answer_reward.py` is verl's entry.
+answers is decided in `lmms_eval_shotbench.grading.grade`, so that what is trained is what is scored. This module
+owns the weights and the keys that verl logs; `answer_reward.py` is verl's entry.
 
 Why it cannot be hedged: the letter is read without looking at the right one, so a response is right for one letter at
 most. `compound` gives that up (an option that shares parts with many others is a hedge) and is off unless asked for.
@@ -22,7 +22,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from lmms_eval_shotbench.grading import grade
+from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.vocabulary import Label, Term, UnknownTerm, dimension_named
 

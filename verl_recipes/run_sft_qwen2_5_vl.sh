@@ -37,5 +37,5 @@ TRAINER=(trainer.default_local_dir="$OUT/checkpoints")
 [[ -z $NNODES ]] || TRAINER+=(trainer.nnodes="$NNODES")
 [[ -z $NGPUS_PER_NODE ]] || TRAINER+=(trainer.n_gpus_per_node="$NGPUS_PER_NODE")
 
-exec "$PYTHON" -m verl_recipes.main_sft --config-dir "$HERE/config" --config-name "${METHOD}_$SIZE" \
+exec "$PYTHON" -m verl_recipes.inside_verl.main_sft --config-dir "$HERE/config" --config-name "${METHOD}_$SIZE" \
     "${DATA[@]}" "${ENGINE[@]}" "${TRAINER[@]}" "$@"

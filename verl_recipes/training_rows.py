@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
+from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
 from lmms_eval_shotbench.prompts import PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import DatasetNotFound, ShardFolder, locate_shards
+from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder, locate_shards
 from lmms_eval_shotbench.vocabulary import MediaKind
-from lmms_eval_shotbench.whole_file import write_whole
 
 Purpose = Literal["sft", "grpo"]
 PURPOSES: tuple[Purpose, ...] = ("sft", "grpo")

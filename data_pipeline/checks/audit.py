@@ -20,11 +20,11 @@ from data_pipeline.checks.duplicates import near_pairs, say_the_same
 from data_pipeline.checks.media_looks import LookedAt, look_at_shards
 from data_pipeline.shards.manifest import verify_data
 from data_pipeline.workers import Workers
-from lmms_eval_shotbench.grading import PROTOCOLS, grade
-from lmms_eval_shotbench.letter_balance import letter_balance
+from lmms_eval_shotbench.grading.grade import PROTOCOLS, grade
 from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import locate_shards
+from lmms_eval_shotbench.questions.shards import locate_shards
+from lmms_eval_shotbench.scoring.letter_balance import letter_balance
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 NAMED = 5  # of things that are wrong; the JSON names all

@@ -1,7 +1,7 @@
 """Does a question set answer itself? Measures what option frequencies alone get right, and says when that is too much.
 
-Owns the gate. The guess itself is `lmms_eval_shotbench/option_prior.py`, out of fold, so that it knows the frequencies
-of the set but not the item.
+Owns the gate. The guess itself is `lmms_eval_shotbench/scoring/option_prior.py`, out of fold, so that it knows the
+frequencies of the set but not the item.
 
 The gate fails a dimension whose blind accuracy is for sure more than `margin` above chance: the lower end of its 95 %
 interval is. So a small set is not failed by luck, and a large one has no more than the margin; fewer than 20 questions
@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmms_eval_shotbench.metrics import Estimate, accuracy
-from lmms_eval_shotbench.option_prior import chance
-from lmms_eval_shotbench.prior_aware import blind_graded
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.scoring.metrics import Estimate, accuracy
+from lmms_eval_shotbench.scoring.option_prior import chance
+from lmms_eval_shotbench.scoring.prior_aware import blind_graded
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 MARGIN = 0.05

@@ -1,7 +1,7 @@
 """Is this medium sound? Judges the encoded bytes of one still or clip; nothing a file holds can raise here.
 
 Owns the limits on media. What is wrong is said in the words of `defects.py`. It does not find or read media (see
-`release_media.py`) and does not prepare them for a model (see `lmms_eval_shotbench/media.py`).
+`release_media.py`) and does not prepare them for a model (see `lmms_eval_shotbench/media/stills.py`).
 
 A still is decoded whole, since a cut JPEG opens without complaint. Of a clip the first frame is decoded. Size is
 judged by the header, before any pixel is allocated. Only the named formats are tried: Pillow would hand PostScript to
@@ -15,8 +15,8 @@ import zlib
 from io import BytesIO
 
 from data_pipeline.defects import DefectKind, Flaw
-from lmms_eval_shotbench.clips import CLIP_FORMATS
-from lmms_eval_shotbench.media import MAX_PICTURE_PIXELS, whole_pictures_only
+from lmms_eval_shotbench.media.clips import CLIP_FORMATS
+from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, whole_pictures_only
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MAX_MEDIUM_BYTES = 1 << 30  # 1 GiB; also keeps a row group below Arrow's 2 GiB for one binary column

@@ -17,7 +17,7 @@ from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import locate_shards
+from lmms_eval_shotbench.questions.shards import locate_shards
 
 NEARBY_SECONDS = 1.0  # two times in one film this near to each other show one shot, or may
 

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
-from lmms_eval_shotbench.clips import Clip
-from lmms_eval_shotbench.media import open_still
+from lmms_eval_shotbench.media.clips import Clip
+from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:

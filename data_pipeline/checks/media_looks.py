@@ -15,10 +15,10 @@ from data_pipeline.checks.duplicates import picture_hash
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.shards.composition import in_order
 from data_pipeline.workers import Workers, map_units
-from lmms_eval_shotbench.audit import split_names
-from lmms_eval_shotbench.media import BrokenMedium
+from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import ShardFolder
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.runs.audit import split_names
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MEDIA_A_UNIT = 32

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from data_pipeline.commands.console import say
 from data_pipeline.commands.gate import add_gate, margin_of
-from data_pipeline.commands.told import say
 from data_pipeline.workers import Workers
-from lmms_eval_shotbench.commands.out import out_file
+from lmms_eval_shotbench.commands.shared_arguments import out_file
 
 
 def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipeline.commands.console import say
 from data_pipeline.commands.gate import add_gate, margin_of
-from data_pipeline.commands.told import say
 from data_pipeline.defects import Defect
 from data_pipeline.workers import Workers
-from lmms_eval_shotbench.commands.out import out_file
+from lmms_eval_shotbench.commands.shared_arguments import out_file
 
 
 def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_pipeline.commands.told import say
+from data_pipeline.commands.console import say
 
 LOST_ROWS_NAMED = 20
 

@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from data_pipeline.annotations.annotation_table import AnnotatedRange, plain_name, read_annotations
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.films.annotations import AnnotatedRange, plain_name, read_annotations
-from data_pipeline.films.cut_one_film import cut_film_file
+from data_pipeline.films.cut_film import cut_film_file
+from data_pipeline.films.cut_result import Cutting, drop_repeated
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_still_file import cut_still_file
-from data_pipeline.films.cutting import Cutting, drop_repeated
 from data_pipeline.films.picture_plugins import check_plugins
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.shards.folder_lock import only_writer

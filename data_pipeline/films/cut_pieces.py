@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.films.annotations import AnnotatedRange
 from data_pipeline.films.cut_media import ClipCutter, cut_still, encoded_still, shown_size, still_suffix
-from data_pipeline.films.cutting import Cutting
-from data_pipeline.films.film_plan import Piece
+from data_pipeline.films.cut_plan import Piece
+from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.film_probe import BrokenFilm, Film, read_frames
 from data_pipeline.films.letterbox import Crop, grey, outline
 from data_pipeline.films.picture_plugins import judge_picture

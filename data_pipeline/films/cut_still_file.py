@@ -10,13 +10,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.checks.check_media import check_medium, judge_size
-from data_pipeline.films.annotations import AnnotatedRange
 from data_pipeline.films.cut_media import encoded_still, still_suffix
 from data_pipeline.films.cut_pieces import keep_still
-from data_pipeline.films.cutting import Cutting
+from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.letterbox import Crop, outline
-from lmms_eval_shotbench.media import open_still
+from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.clips import CLIP_FORMATS, CUT_OFF_SECONDS, MICROSECONDS, UNCOUNTED
-from lmms_eval_shotbench.media import MAX_PICTURE_PIXELS
+from lmms_eval_shotbench.media.clips import CLIP_FORMATS, CUT_OFF_SECONDS, MICROSECONDS, UNCOUNTED
+from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
 
 FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read one file and follow no addresses
 HALF_A_MILLISECOND = 0.00051  # tables and Matroska round times to milliseconds

@@ -2,7 +2,7 @@
 
 Owns the verdict on one reply. A chain is dropped as *contradicting* where its answer, or the conclusion of its thought,
 is another option, and as *failed* for any other reason. Letters are read by the house's grader alone
-(`lmms_eval_shotbench/grading.py`, `strict_reading.py`).
+(`lmms_eval_shotbench/grading/grade.py`, `strict_reading.py`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from typing import NamedTuple
 
 from data_pipeline.defects import DefectKind, Flaw
-from lmms_eval_shotbench.grading import grade, is_well_formed
+from lmms_eval_shotbench.grading.grade import grade, is_well_formed
+from lmms_eval_shotbench.grading.strict import TAG, read_strict
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.strict_reading import TAG, read_strict
 from lmms_eval_shotbench.vocabulary import normal_form
 
 FEWEST_WORDS, MOST_WORDS = 40, 300  # of the thought, as the endpoint is told

@@ -98,7 +98,7 @@ def _still_url(encoded: bytes) -> str:
     """A still of modest size goes as it is, any other one as a smaller JPEG."""
     from PIL import Image
 
-    from lmms_eval_shotbench.media import open_still
+    from lmms_eval_shotbench.media.stills import open_still
 
     picture = open_still(encoded)
     with Image.open(io.BytesIO(encoded)) as header:
@@ -111,7 +111,7 @@ def _still_url(encoded: bytes) -> str:
 def _clip_pictures(encoded: bytes) -> tuple[list[str], str]:
     from PIL import Image
 
-    from lmms_eval_shotbench.clips import Clip
+    from lmms_eval_shotbench.media.clips import Clip
 
     with Clip(encoded) as clip:
         seconds = clip.frames / clip.frame_rate

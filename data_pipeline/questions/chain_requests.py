@@ -1,7 +1,8 @@
 """Many requests to one chat endpoint: some at once, no more a minute than allowed, and patient where trouble may pass.
 
-Owns the pace, the retries and when to give up. A single request is in `lmms_eval_shotbench/judge_requests.py`, what is
-asked in `chain_prompts.py`. The API key comes from $OPENAI_API_KEY and goes into the authorization header alone.
+Owns the pace, the retries and when to give up. A single request is in
+`lmms_eval_shotbench/grading/chat_endpoint.py`, what is asked in `chain_prompts.py`. The API key comes from
+$OPENAI_API_KEY and goes into the authorization header alone.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.judge_requests import Answer, check_base_url, open_client, pause_seconds, request_reply
-from lmms_eval_shotbench.media import BrokenMedium
+from lmms_eval_shotbench.grading.chat_endpoint import Answer, check_base_url, open_client, pause_seconds, request_reply
+from lmms_eval_shotbench.media.stills import BrokenMedium
 
 TRIES = 5  # requests for one item
 LONGEST_PAUSE = 60.0  # seconds; endpoints that count by the minute ask for no more

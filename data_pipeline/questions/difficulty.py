@@ -73,7 +73,7 @@ def write_difficulty(
     """Choose items of a split by the responses in `runs` and write them to `out`.
 
     Raises:
-        lmms_eval_shotbench.responses.BadResponses: the runs cannot be read or counted together.
+        lmms_eval_shotbench.runs.responses.BadResponses: the runs cannot be read or counted together.
         NoneChosen: no item is of middle difficulty.
         data_pipeline.shards.whole_folder.WriteRefused: something else is at `out`.
     """

@@ -1,6 +1,6 @@
 """Several stored responses to the same questions: how often a model is right when it answers with some freedom.
 
-Owns which runs may be counted together, and the tally. Reading responses is in `lmms_eval_shotbench/responses.py`,
+Owns which runs may be counted together, and the tally. Reading responses is in `lmms_eval_shotbench/runs/responses.py`,
 grading in `grading.py`; what is made of the tally is in `difficulty.py`. Responses are graded as they are read and
 none is kept.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipeline.questions.source_split import SourceSplit
-from lmms_eval_shotbench.grading import grade
+from lmms_eval_shotbench.grading.grade import grade
+from lmms_eval_shotbench.grading.strict import has_response
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.responses import SAMPLES, BadResponses, entries
-from lmms_eval_shotbench.score import SCORES_FILES
-from lmms_eval_shotbench.shards import file_sha256
-from lmms_eval_shotbench.strict_reading import has_response
+from lmms_eval_shotbench.questions.shards import file_sha256
+from lmms_eval_shotbench.runs.responses import SAMPLES, BadResponses, entries
+from lmms_eval_shotbench.runs.score import SCORES_FILES
 
 _CHECKPOINT = re.compile(r"(?:^|,)(?:pretrained|model|model_version|model_id)=([^,]*)")
 _SAMPLING = re.compile(r"--gen_kwargs[ =](\S+)")

@@ -1,7 +1,7 @@
 """A split of a finished shard folder, as the source of a derived set: its questions, its media, what its card says.
 
 Owns what steps share that go from shards to shards (`chains.py`, `difficulty.py`). Reading shards is in
-`lmms_eval_shotbench/shards.py`, writing them in `write_shards.py`.
+`lmms_eval_shotbench/questions/shards.py`, writing them in `write_shards.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from data_pipeline.shards.dataset_card import CARD
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, finished_manifest
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import MANIFEST, ShardFolder, file_sha256, locate_shards
+from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder, file_sha256, locate_shards
 
 UNKNOWN_LICENCE = "other"  # the Hub's word
 

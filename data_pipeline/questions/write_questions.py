@@ -30,7 +30,7 @@ from data_pipeline.questions.distractors import (
     is_wrong,
     shape,
 )
-from lmms_eval_shotbench.plain_reasoning import plain_reasoning
+from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label
 

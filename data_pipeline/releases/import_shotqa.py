@@ -24,12 +24,11 @@ from typing import NamedTuple
 from data_pipeline.checks.check_media import check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, judge_media
-from data_pipeline.releases.release_media import ImportRefused
+from data_pipeline.releases.release_media import ImportRefused, trust_medium
 from data_pipeline.releases.release_questions import defect_of
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged, stream_media
 from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
 from data_pipeline.releases.shotqa_questions import SPLITS, Questions, ShotQAChoices, about_shotqa, read_shotqa
-from data_pipeline.releases.trust_media import trust_medium
 from data_pipeline.releases.wanted_media import Strangers, Wanted, WantedMedia
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import byte_count, free_bytes

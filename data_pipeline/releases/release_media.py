@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from data_pipeline.checks.check_media import judge_size
 from data_pipeline.defects import DefectKind, Flaw
-from lmms_eval_shotbench.shards import DatasetNotFound, file_sha256, hub_snapshot
+from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, hub_snapshot
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 QUESTIONS = "test.tsv"
@@ -194,3 +196,21 @@ def _allowed_root(folder: Path) -> Path:
     """What links may point to: the release folder; in the Hub's cache, files are links into `blobs` beside it."""
     storage = folder.parent.parent
     return storage if folder.parent.name == "snapshots" and (storage / "blobs").is_dir() else folder
+
+
+STARTS = {
+    MediaKind.STILL: re.compile(
+        rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|....ftyp(?:avif|avis|mif1)|II\*\0|MM\0\*|BM|GIF8[79]a", re.DOTALL
+    ),
+    MediaKind.CLIP: re.compile(
+        rb"....(?:ftyp|moov|mdat|free|skip|wide)|\x1aE\xdf\xa3|RIFF....AVI |FLV\x01|G.{187}G|\0\0\x01[\xba\xb3]|OggS",
+        re.DOTALL,
+    ),
+}
+
+
+def trust_medium(kind: MediaKind, encoded: bytes) -> Flaw | None:
+    """Return what is wrong with a medium's size or first bytes, None if nothing is."""
+    if flaw := judge_size(len(encoded)):
+        return flaw
+    return None if STARTS[kind].match(encoded) else Flaw(DefectKind.UNDECODABLE_MEDIUM, f"not the start of any {kind}")

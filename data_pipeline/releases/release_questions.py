@@ -19,7 +19,7 @@ from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused
 from data_pipeline.shards.dataset_card import About
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
-from lmms_eval_shotbench.shards import file_sha256
+from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import UnknownTerm, dimension_named, normal_form
 
 SOURCE, LICENCE = "shotbench", "apache-2.0"

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data_pipeline.releases.release_media import ImportRefused
-from lmms_eval_shotbench.shards import DatasetNotFound, file_sha256, hub_snapshot
+from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, hub_snapshot
 
 GRPO, SFT, OPEN_ENDED, META = "grpo.json", "sft.json", "sft_v1.1.json", "meta.jsonl"
 ARCHIVES = ("data.tar.gz", "data.tar")

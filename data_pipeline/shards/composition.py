@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from lmms_eval_shotbench.audit import audit_questions
-from lmms_eval_shotbench.audit_report import audit_section
-from lmms_eval_shotbench.option_prior import meaning
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.runs.audit import audit_questions
+from lmms_eval_shotbench.runs.audit_report import audit_section
+from lmms_eval_shotbench.scoring.option_prior import meaning
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
 
 Counts = dict[str, dict[str, int]]  # split -> dimension -> rows

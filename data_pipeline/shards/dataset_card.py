@@ -16,7 +16,8 @@ from typing import Any
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.shards.composition import Composition, Counts
-from lmms_eval_shotbench.shards import DATA_VARIABLE, MANIFEST, shard_features
+from lmms_eval_shotbench.environment import DATA_VARIABLE
+from lmms_eval_shotbench.questions.shards import MANIFEST, shard_features
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
 DEFECTS_ON_CARD = 20

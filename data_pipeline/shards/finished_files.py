@@ -7,6 +7,7 @@ the affair of `split_writer.py`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,9 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.shards.checksum import file_blake3
 from data_pipeline.shards.whole_folder import Draft, make_durable
-from lmms_eval_shotbench.whole_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_whole
 
 DATA = "data"
 _FINAL_NAME = re.compile(r"(?P<start>.+-\d{5})-of-\d{5}\.parquet")
@@ -141,3 +141,11 @@ def _read_journal(path: Path, key: Mapping[str, Any]) -> list[FinishedFile]:
         except (ValueError, TypeError):
             break
     return files
+
+
+def file_blake3(path: Path) -> str:
+    """Checksum of a file, read in pieces, in hexadecimal."""
+    from blake3 import blake3
+
+    with path.open("rb", 0) as stream:
+        return hashlib.file_digest(stream, blake3).hexdigest()  # type: ignore[arg-type]  # asks for more than it uses

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lmms_eval_shotbench.whole_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_whole
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BLOCK = 4096  # the least that can be missing

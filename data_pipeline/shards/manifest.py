@@ -1,7 +1,7 @@
 """`manifest.json` of a shard folder: what every other file weighs, and its checksum.
 
 Owns writing it, checking a folder against it, and telling a shard folder from one that holds something else. That a
-folder without it is not complete is told in `lmms_eval_shotbench/shards.py`.
+folder without it is not complete is told in `lmms_eval_shotbench/questions/shards.py`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipeline.shards.checksum import file_blake3
 from data_pipeline.shards.composition import Counts
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
-from data_pipeline.shards.finished_files import DATA, FinishedFile
+from data_pipeline.shards.finished_files import DATA, FinishedFile, file_blake3
 from data_pipeline.shards.whole_folder import WriteRefused, make_durable
-from lmms_eval_shotbench.shards import FORMAT_VERSION, MANIFEST, locate_shards
+from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, MANIFEST, locate_shards
 
 
 class Damaged(ValueError):

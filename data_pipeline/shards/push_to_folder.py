@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipeline.shards.checksum import file_blake3
+from data_pipeline.shards.finished_files import file_blake3
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import full_disk_told, require_room
 from data_pipeline.shards.manifest import Listed, check_place
 from data_pipeline.shards.pushed import Pushed, PushRefused
 from data_pipeline.shards.whole_folder import Draft, make_durable, put_back, whole_folder
-from lmms_eval_shotbench.shards import MANIFEST
+from lmms_eval_shotbench.questions.shards import MANIFEST
 
 
 def push_to_folder(shards: Path, files: Sequence[Listed], target: Path, overwrite: bool) -> Pushed:

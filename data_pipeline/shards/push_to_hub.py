@@ -13,12 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_pipeline.shards.checksum import file_blake3
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
-from data_pipeline.shards.finished_files import DATA
+from data_pipeline.shards.finished_files import DATA, file_blake3
 from data_pipeline.shards.manifest import Listed
 from data_pipeline.shards.pushed import Pushed, PushRefused
-from lmms_eval_shotbench.shards import MANIFEST, file_sha256
+from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from data_pipeline.shards.finished_files import DATA
 from data_pipeline.shards.manifest import Damaged, Listed, listed_files
 from data_pipeline.shards.pushed import Pushed, PushRefused
-from lmms_eval_shotbench.shards import MANIFEST
+from lmms_eval_shotbench.questions.shards import MANIFEST
 
 MARK = ".pushing.json"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
-from lmms_eval_shotbench.shards import MEDIA_COLUMNS, shard_features
+from lmms_eval_shotbench.questions.shards import MEDIA_COLUMNS, shard_features
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Write questions and their media as a shard folder (layout: `lmms_eval_shotbench/shards.py`), whole or not at all.
+"""Write questions and their media as a shard folder (`lmms_eval_shotbench/questions/shards.py`), whole or not at all.
 
 Owns the flow, and what at OUT may be replaced. What the items and media are is the caller's affair; they
 are taken one at a time and never held beyond a row group. A run that was killed goes on where its last finished file
@@ -31,7 +31,7 @@ from data_pipeline.shards.manifest import check_place, write_manifest
 from data_pipeline.shards.split_writer import SplitWriter
 from data_pipeline.shards.whole_folder import Draft, WriteRefused, put_back, set_aside, whole_folder
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import FORMAT_VERSION, MANIFEST
+from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, MANIFEST
 
 SPLIT_NAME = re.compile(r"\w+")
 NO_EXTRA: Mapping[str, str | bytes] = MappingProxyType({})

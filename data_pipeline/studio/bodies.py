@@ -15,14 +15,12 @@ import numpy.typing as npt
 from data_pipeline.studio.camera import Array
 from data_pipeline.studio.heads import add_head
 from data_pipeline.studio.looks import Outfit
-from data_pipeline.studio.poses import Arm, Pose
+from data_pipeline.studio.poses import SEAT, Arm, Pose
 from data_pipeline.studio.solids import Assembly, Material, Texture, turned
 
 if TYPE_CHECKING:
     from data_pipeline.studio.figures import Figure
 
-STATURE = 1.75  # of the figure as it is built
-SEAT = 0.42  # how far sitting lowers the hips
 Local = tuple[float, float, float]
 
 

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from data_pipeline.studio.bodies import SEAT, STATURE, body_balls, build_body
+from data_pipeline.studio.bodies import body_balls, build_body
 from data_pipeline.studio.camera import Array, Camera, Point, Size
 from data_pipeline.studio.looks import Look
-from data_pipeline.studio.poses import Arm, Pose
+from data_pipeline.studio.poses import SEAT, STATURE, Arm, Pose
 from data_pipeline.studio.solids import Assembly
 
 __all__ = ["Arm", "Figure", "Pose"]

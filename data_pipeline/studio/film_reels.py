@@ -22,8 +22,8 @@ from data_pipeline.studio.encoding import Picture, encode_clip, encode_lossless,
 from data_pipeline.studio.films import LICENCE, FilmedShot, PlannedShot, film_plan, film_shot
 from data_pipeline.studio.held_stills import SHOWN, held_still, roomy
 from data_pipeline.studio.truth import write_truth
+from lmms_eval_shotbench.atomic_file import write_whole
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
-from lmms_eval_shotbench.whole_file import write_whole
 
 FILMS, TABLE, TRUTH = "films", "annotations.csv", "truth"
 ROWS = ".rows"  # of films that are finished, until all are

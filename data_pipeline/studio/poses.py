@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+STATURE = 1.75  # metres, of the figure as it is built
+SEAT = 0.42  # metres that sitting lowers the hips
+
 
 @dataclass(frozen=True)
 class Arm:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.studio.flow import exact_flow
-from lmms_eval_shotbench.whole_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_whole
 
 if TYPE_CHECKING:
     from data_pipeline.studio.films import FilmedShot

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from lmms_eval_shotbench.commands.out import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_out, put_out
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Mount `shotbench audit`."""
-    from lmms_eval_shotbench.audit import DIFFERENCE
-    from lmms_eval_shotbench.audit_report import FORMATS
+    from lmms_eval_shotbench.runs.audit import DIFFERENCE
+    from lmms_eval_shotbench.runs.audit_report import FORMATS
 
     parser = commands.add_parser(
         "audit",
@@ -29,8 +29,8 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _audit(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.audit import audit_questions, read_splits
-    from lmms_eval_shotbench.audit_report import FORMATS
+    from lmms_eval_shotbench.runs.audit import audit_questions, read_splits
+    from lmms_eval_shotbench.runs.audit_report import FORMATS
 
     text = FORMATS[args.format](audit_questions(read_splits(args.questions, args.split), args.difference))
     put_out(text, args.out)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from lmms_eval_shotbench.commands.out import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_out, put_out
 
 
 def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Mount `shotbench compare`."""
-    from lmms_eval_shotbench.compare import FORMATS
-    from lmms_eval_shotbench.grading import PROTOCOLS
+    from lmms_eval_shotbench.grading.grade import PROTOCOLS
+    from lmms_eval_shotbench.runs.compare import FORMATS
 
     parser = commands.add_parser(
         "compare",
@@ -30,8 +30,8 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.compare import FORMATS, compare_runs
-    from lmms_eval_shotbench.stored_runs import two_sides
+    from lmms_eval_shotbench.runs.compare import FORMATS, compare_runs
+    from lmms_eval_shotbench.runs.stored_runs import two_sides
 
     a, b = two_sides(args.sides)
     comparison = compare_runs(a.read(args.protocol, args.split), b.read(args.protocol, args.split), args.common)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lmms_eval_shotbench.eval_plan import EvalRequest
+    from lmms_eval_shotbench.harness.eval_plan import EvalRequest
 
 EVAL_FLAGS_KEPT = ("--limit", "--offset")  # lmms-eval's flags that also change which questions we expect
 
@@ -38,8 +38,8 @@ def add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _eval(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.evaluate import evaluation_table, run_evaluation
-    from lmms_eval_shotbench.harness import is_main_process
+    from lmms_eval_shotbench.harness.evaluate import evaluation_table, run_evaluation
+    from lmms_eval_shotbench.harness.lmms_eval import is_main_process
 
     evaluation = run_evaluation(_eval_request(args))
     for message in evaluation.warnings + evaluation.errors:
@@ -51,8 +51,8 @@ def _eval(args: argparse.Namespace) -> int:
 
 
 def _eval_request(args: argparse.Namespace) -> EvalRequest:
-    from lmms_eval_shotbench.eval_plan import EvalRequest, check_config
-    from lmms_eval_shotbench.shards import dataset_in_use, split_in_use
+    from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
+    from lmms_eval_shotbench.harness.eval_plan import EvalRequest, check_config
 
     config = ["--config", str(check_config(args.config))] if args.config else []
     kept = [(flag, getattr(args, flag.lstrip("-"))) for flag in EVAL_FLAGS_KEPT]

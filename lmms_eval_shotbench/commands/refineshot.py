@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_eval_shotbench.commands.judging import add_judge, judge_named, told
-from lmms_eval_shotbench.commands.out import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_judge, add_out, judge_named, put_out, told
 
 if TYPE_CHECKING:
-    from lmms_eval_shotbench.judge import Judge, JudgeReport
+    from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
     from lmms_eval_shotbench.qa_item import QAItem
 
 FORMATS = ("table", "json")
@@ -20,8 +19,8 @@ FORMATS = ("table", "json")
 
 def add_refineshot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Mount `shotbench refineshot`."""
-    from lmms_eval_shotbench.grading import PROTOCOLS
-    from lmms_eval_shotbench.refineshot import SETTINGS
+    from lmms_eval_shotbench.grading.grade import PROTOCOLS
+    from lmms_eval_shotbench.scoring.refineshot import SETTINGS
 
     parser = commands.add_parser("refineshot", help="RefineShot's scores: does the answer follow from the thought?")
     parser.add_argument("questions", help="the questions that were asked: test.tsv, shard folder or Hub id")
@@ -38,9 +37,9 @@ def add_refineshot(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _refineshot(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.refineshot import SETTINGS, read_setting, refineshot_json, refineshot_table
-    from lmms_eval_shotbench.responses import match_responses, read_responses
-    from lmms_eval_shotbench.shards import read_questions
+    from lmms_eval_shotbench.questions.question_files import read_questions
+    from lmms_eval_shotbench.runs.responses import match_responses, read_responses
+    from lmms_eval_shotbench.scoring.refineshot import SETTINGS, read_setting, refineshot_json, refineshot_table
 
     files = {setting: path for setting in SETTINGS if (path := getattr(args, setting))}
     if not files:
@@ -60,15 +59,15 @@ def _refineshot(args: argparse.Namespace) -> int:
 
 
 def _judged(judge: Judge, items: Sequence[QAItem], given: Mapping[str, Sequence[str]]) -> dict[str, JudgeReport]:
-    from lmms_eval_shotbench.judge import judge_texts
-    from lmms_eval_shotbench.refineshot import thoughts_to_judge
+    from lmms_eval_shotbench.grading.judge import judge_texts
+    from lmms_eval_shotbench.scoring.refineshot import thoughts_to_judge
 
     return {name: told(judge_texts(judge, thoughts_to_judge(items, responses))) for name, responses in given.items()}
 
 
 def _tell_missing(items: Sequence[QAItem], given: dict[str, list[str]]) -> bool:
-    from lmms_eval_shotbench.score import first_indices
-    from lmms_eval_shotbench.strict_reading import has_response
+    from lmms_eval_shotbench.grading.strict import has_response
+    from lmms_eval_shotbench.runs.score import first_indices
 
     missing = {
         name: [item for item, response in zip(items, responses, strict=True) if not has_response(response)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lmms_eval_shotbench.commands.out import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_out, put_out
 
 
 def add_robust(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Mount `shotbench robust`."""
-    from lmms_eval_shotbench.grading import PROTOCOLS
+    from lmms_eval_shotbench.grading.grade import PROTOCOLS
 
     parser = commands.add_parser(
         "robust",
@@ -29,8 +29,8 @@ def add_robust(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _robust(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.stored_runs import read_run
-    from lmms_eval_shotbench.variant_runs import FORMATS, own_original, read_originals, scores_of_variants
+    from lmms_eval_shotbench.runs.robust import FORMATS, own_original, read_originals, scores_of_variants
+    from lmms_eval_shotbench.runs.stored_runs import read_run
 
     original = read_run(args.original, args.protocol)
     questions = read_originals(original, args.data, args.split)

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmms_eval_shotbench.commands.judging import add_judge, judge_named, told
-from lmms_eval_shotbench.commands.out import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_judge, add_out, judge_named, put_out, told
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.qa_item import QAItem
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 
 def add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Mount `shotbench score`."""
-    from lmms_eval_shotbench.grading import PROTOCOLS
-    from lmms_eval_shotbench.score import FORMATS
-    from lmms_eval_shotbench.variants import VARIANTS
+    from lmms_eval_shotbench.grading.grade import PROTOCOLS
+    from lmms_eval_shotbench.questions.variants import VARIANTS
+    from lmms_eval_shotbench.runs.score import FORMATS
 
     parser = commands.add_parser("score", help="score stored responses, without a model")
     parser.add_argument("questions", help="test.tsv, shard folder or Hub id")
@@ -35,9 +34,9 @@ def add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _score(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.judge import judge_undecided
-    from lmms_eval_shotbench.responses import match_responses, read_responses
-    from lmms_eval_shotbench.score import FORMATS, first_indices, score_responses
+    from lmms_eval_shotbench.grading.judge import judge_undecided
+    from lmms_eval_shotbench.runs.responses import match_responses, read_responses
+    from lmms_eval_shotbench.runs.score import FORMATS, first_indices, score_responses
 
     judge = judge_named(args)
     if judge and args.protocol != "official":
@@ -59,9 +58,9 @@ def _score(args: argparse.Namespace) -> int:
 
 def _questions(args: argparse.Namespace) -> tuple[list[QAItem], dict[str, Any]]:
     """The questions that were asked, and what the scores record of their variant."""
-    from lmms_eval_shotbench.run_record import variant_record
-    from lmms_eval_shotbench.shards import read_questions
-    from lmms_eval_shotbench.task_functions import variant_in_use
+    from lmms_eval_shotbench.harness.run_record import variant_record
+    from lmms_eval_shotbench.questions.question_files import read_questions
+    from lmms_eval_shotbench.questions.variants import variant_in_use
 
     if args.refined and args.variant != "refined":
         raise ValueError("--refined names the questions of --variant refined and of no other; leave it out")

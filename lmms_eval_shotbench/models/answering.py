@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lmms_eval_shotbench.media import BrokenMedium, open_still
+from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
+from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
 from lmms_eval_shotbench.models.chats import Chat, HowToAnswer
-from lmms_eval_shotbench.models.checkpoint import Checkpoint
-from lmms_eval_shotbench.models.qwen_inputs import (
+from lmms_eval_shotbench.models.response_store import Response
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
+from lmms_eval_shotbench.qwen.inputs import (
     Patches,
     Prompt,
     Shown,
@@ -26,8 +28,6 @@ from lmms_eval_shotbench.models.qwen_inputs import (
     still_patches,
     still_tokens,
 )
-from lmms_eval_shotbench.models.response_store import Response
-from lmms_eval_shotbench.shards import StoredMedium
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 logger = logging.getLogger(__name__)

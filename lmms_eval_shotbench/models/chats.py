@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.models.decoding import Sampling
+from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
-from lmms_eval_shotbench.shards import StoredMedium
+from lmms_eval_shotbench.qwen.decoding import Sampling
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 KINDS = {"image": MediaKind.STILL, "video": MediaKind.CLIP}

@@ -12,7 +12,7 @@ from typing import Any
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 
-from lmms_eval_shotbench.responses import read_responses
+from lmms_eval_shotbench.runs.responses import read_responses
 
 
 class Replay(lmms):  # type: ignore[misc]

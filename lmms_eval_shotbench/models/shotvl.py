@@ -16,15 +16,16 @@ from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 from loguru import logger  # lmms-eval's
 
-from lmms_eval_shotbench.clips import CLIP_FPS, CLIP_MAX_PIXELS
+from lmms_eval_shotbench.environment import RESPONSES_VARIABLE
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
+from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
+from lmms_eval_shotbench.media.stored_medium import media_undecoded
 from lmms_eval_shotbench.models.answering import Answer, Answerer, Failure
 from lmms_eval_shotbench.models.chats import Chat, HowToAnswer, read_chat
-from lmms_eval_shotbench.models.checkpoint import Checkpoint, load_checkpoint, transformers_version
 from lmms_eval_shotbench.models.progress import Progress
-from lmms_eval_shotbench.models.qwen_inputs import Shown
 from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
-from lmms_eval_shotbench.strict_reading import REQUEST_FAILED
-from lmms_eval_shotbench.task_functions import RESPONSES_VARIABLE, media_undecoded
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, transformers_version
+from lmms_eval_shotbench.qwen.inputs import Shown
 
 CPU_BATCH_TOKENS = 32_768
 MOST_BATCH_TOKENS = 131_072  # beyond it a GPU is no busier

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmms_eval_shotbench.compare import Comparison, NotComparable, compare_runs
+from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, told_apart
 from lmms_eval_shotbench.report.published import asks_all_of_shotbench
 from lmms_eval_shotbench.report.training import Training, read_training
-from lmms_eval_shotbench.robustness import VariantScores
-from lmms_eval_shotbench.shards import read_questions
-from lmms_eval_shotbench.stored_runs import BadRun, sides
-from lmms_eval_shotbench.variant_runs import scores_of_variants
+from lmms_eval_shotbench.runs.compare import Comparison, NotComparable, compare_runs
+from lmms_eval_shotbench.runs.robust import scores_of_variants
+from lmms_eval_shotbench.runs.scores_schema import BadRun
+from lmms_eval_shotbench.runs.stored_runs import sides
+from lmms_eval_shotbench.scoring.robustness import VariantScores
 
 
 @dataclass(frozen=True)

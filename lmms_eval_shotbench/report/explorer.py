@@ -7,17 +7,17 @@ the stored runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.option_prior import blind_letters
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.report.embedding import cut_response, script_json, shared_limit
 from lmms_eval_shotbench.report.gather import ReportRun
 from lmms_eval_shotbench.report.thumbnails import Thumbnail, stored_media, thumbnails
-from lmms_eval_shotbench.stored_runs import AnsweredItem
+from lmms_eval_shotbench.runs.stored_runs import AnsweredItem
+from lmms_eval_shotbench.scoring.option_prior import blind_letters
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
 RESPONSES_MB = 4.0  # of all responses together; three runs of 3,572 responses with thoughts are 2.6
@@ -168,3 +168,39 @@ def _plain(names: Sequence[str], records: Sequence[ExplorerRecord]) -> dict[str,
 
 def _own(name: str) -> str:
     return files("lmms_eval_shotbench.report").joinpath(name).read_text(encoding="utf-8")
+
+
+LONGEST_RESPONSE = 20_000  # characters shown of one response
+
+
+def shared_limit(responses: Iterable[str], budget: int) -> int:
+    """How many bytes each response may take, so that all together take at most `budget`: only the longest are cut."""
+    rest, lengths = budget, sorted(map(_weight, responses))
+    for place, length in enumerate(lengths):
+        even = rest // (len(lengths) - place)
+        if length > even:
+            return even
+        rest -= length
+    return lengths[-1] if lengths else 0
+
+
+def cut_response(response: str, limit: int) -> str:
+    """The beginning of a response: at most 20,000 characters, and at most `limit` bytes in the page."""
+    shown = response[:LONGEST_RESPONSE]
+    while shown and (weight := _weight(shown)) > limit:
+        shown = shown[: len(shown) * limit // weight]
+    return shown
+
+
+def _weight(response: str) -> int:
+    """Bytes in the page of what may be shown of a response."""
+    return len(script_json(response[:LONGEST_RESPONSE]).encode())
+
+
+_ESCAPED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def script_json(value: object) -> str:
+    """JSON that nothing in it can end: safe inside a script element. Broken characters become question marks."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_ESCAPED).encode("utf-8", "replace").decode()

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
+from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.questions.shards import DatasetNotFound
+from lmms_eval_shotbench.questions.variants import variant_named_in
 from lmms_eval_shotbench.report.shape import require_numbers
-from lmms_eval_shotbench.responses import SAMPLES, match_responses, read_responses
-from lmms_eval_shotbench.score import fingerprint, score_responses, scores_json
-from lmms_eval_shotbench.shards import DatasetNotFound, read_questions
-from lmms_eval_shotbench.stored_runs import BadRun, StoredRun, is_run, load_scores, run_of_scores
-from lmms_eval_shotbench.variant_runs import variant_of
-from lmms_eval_shotbench.variants import variant_named_in
+from lmms_eval_shotbench.runs.responses import SAMPLES, match_responses, read_responses
+from lmms_eval_shotbench.runs.robust import variant_of
+from lmms_eval_shotbench.runs.score import fingerprint, score_responses, scores_json
+from lmms_eval_shotbench.runs.scores_schema import BadRun
+from lmms_eval_shotbench.runs.stored_runs import StoredRun, is_run, load_scores, run_of_scores
 
 NEEDED = ("prior", "confusion", "chance_corrected", "terms")  # of scores.json, beyond what any reader of runs needs
 LONGEST_NAME = 80  # characters

@@ -18,8 +18,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from lmms_eval_shotbench.paired import LEVEL, holm
-from lmms_eval_shotbench.stored_runs import StoredRun
+from lmms_eval_shotbench.runs.stored_runs import StoredRun
+from lmms_eval_shotbench.scoring.paired import LEVEL, holm
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 SHOTBENCH_ITEMS = 3572  # what the published figures rest on

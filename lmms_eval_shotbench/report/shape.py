@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.stored_runs import BadRun
+from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.vocabulary import slugs
 
 Check = Callable[[Any, str], str]  # value and its place -> the place of the first thing amiss, "" where there is none

@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmms_eval_shotbench.clips import Clip
-from lmms_eval_shotbench.media import BrokenMedium, open_still
+from lmms_eval_shotbench.media.clips import Clip
+from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
+from lmms_eval_shotbench.questions.question_files import locate_questions
+from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
 from lmms_eval_shotbench.report.gather import ReportRun
-from lmms_eval_shotbench.shards import DatasetNotFound, ShardFolder, locate_questions
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:

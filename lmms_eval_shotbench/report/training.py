@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lmms_eval_shotbench.stored_runs import BadRun
+from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.vocabulary import slugs
 
 Curve = list[tuple[int, float]]  # step and value

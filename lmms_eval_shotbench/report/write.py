@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lmms_eval_shotbench.atomic_file import write_whole
 from lmms_eval_shotbench.report.assemble import ReportData
 from lmms_eval_shotbench.report.charts import all_charts
 from lmms_eval_shotbench.report.explorer import MB, explorer_section
 from lmms_eval_shotbench.report.markdown import model_card
 from lmms_eval_shotbench.report.numbers import report_numbers
 from lmms_eval_shotbench.report.page import page
-from lmms_eval_shotbench.stored_runs import BadRun
-from lmms_eval_shotbench.whole_file import write_whole
+from lmms_eval_shotbench.runs.scores_schema import BadRun
 
 NUMBERS, CARD = "scores.json", "report.md"
 PAGE_MB = 15.0  # of the whole page, unless more pictures are asked for

@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from verl_recipes.cpu import equal_lengths, offload_policy, process_group, seeded_agent_loop
-from verl_recipes.when_imported import when_imported
+from verl_recipes.inside_verl.patch_on_import import when_imported
 
 ENGINE = "hf"
 PATCHES = (process_group, offload_policy, equal_lengths)

@@ -18,7 +18,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.models.tiny_qwen import (
+from lmms_eval_shotbench.prompts import CLOSING, PROMPT_STYLES, opening
+from lmms_eval_shotbench.qwen.tiny_qwen import (
     END,
     FRAMES_A_PATCH,
     IMAGE,
@@ -32,8 +33,6 @@ from lmms_eval_shotbench.models.tiny_qwen import (
     byte_tokenizer,
     processor_of,
 )
-from lmms_eval_shotbench.plain_reasoning import opening
-from lmms_eval_shotbench.prompts import CLOSING, PROMPT_STYLES
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 # sqrt(7840 * 9/16) lies in 56..84 and sqrt(7840 * 16/9) in 112..140, so smart_resize comes to 112 x 56 for all 16:9.

@@ -14,7 +14,7 @@ from random import Random
 
 import torch
 
-from lmms_eval_shotbench.models.rope_positions import PositionRule
+from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.tiny_base.exercises import Exercise, Wording
 from verl_recipes.tiny_base.forward import Media, times_of

@@ -15,10 +15,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.models.tiny_qwen import END
-from lmms_eval_shotbench.plain_reasoning import opening, plain_reasoning
-from lmms_eval_shotbench.prompts import REASONING, user_text
+from lmms_eval_shotbench.prompts import REASONING, opening, plain_reasoning, user_text
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.qwen.tiny_qwen import END
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
 from verl_recipes.tiny_base.architecture import LETTERS
 

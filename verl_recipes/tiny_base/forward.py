@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.functional import cross_entropy, linear
 
-from lmms_eval_shotbench.models.qwen_inputs import PatchRule
-from lmms_eval_shotbench.models.rope_positions import Grid, PositionRule, time_positions
+from lmms_eval_shotbench.qwen.inputs import PatchRule
+from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
 from verl_recipes.tiny_base.exercises import Exercise
 
 IGNORED = -100  # label of a token that is not learned

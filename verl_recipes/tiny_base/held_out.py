@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
-from lmms_eval_shotbench.models.rope_positions import PositionRule
-from lmms_eval_shotbench.plain_reasoning import opening
+from lmms_eval_shotbench.prompts import opening
+from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from verl_recipes.tiny_base.architecture import LETTERS
 from verl_recipes.tiny_base.curriculum import media_of
 from verl_recipes.tiny_base.exercises import Wording

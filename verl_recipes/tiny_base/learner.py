@@ -8,10 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from lmms_eval_shotbench.models.checkpoint import position_rule
-from lmms_eval_shotbench.models.qwen_inputs import PatchRule, Shown
-from lmms_eval_shotbench.models.rope_positions import PositionRule
-from lmms_eval_shotbench.models.tiny_qwen import PAD
+from lmms_eval_shotbench.qwen.checkpoint import position_rule
+from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown
+from lmms_eval_shotbench.qwen.rope_positions import PositionRule
+from lmms_eval_shotbench.qwen.tiny_qwen import PAD
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, make_model, make_processor
 from verl_recipes.tiny_base.exercises import Wording, labels_of

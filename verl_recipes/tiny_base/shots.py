@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lmms_eval_shotbench.clips import Clip
-from lmms_eval_shotbench.media import open_still
-from lmms_eval_shotbench.models.qwen_inputs import PatchRule, Shown
-from lmms_eval_shotbench.models.scaling import scaled_frames, scaled_still
+from lmms_eval_shotbench.media.clips import Clip
+from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.shards import ShardFolder, locate_shards
-from lmms_eval_shotbench.variants import opposite
+from lmms_eval_shotbench.questions.shards import ShardFolder, locate_shards
+from lmms_eval_shotbench.questions.variants import opposite
+from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown
+from lmms_eval_shotbench.qwen.scaling.scale import scaled_frames, scaled_still
 from lmms_eval_shotbench.vocabulary import AMBIGUOUS_REVERSED, MediaKind, View
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from lmms_eval_shotbench.shards import DatasetNotFound
+from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from verl_recipes.tiny_base.architecture import save_checkpoint
 from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, NAMING, Lessons, Phase, Practice
 from verl_recipes.tiny_base.forward import Reader

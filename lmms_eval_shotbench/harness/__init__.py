@@ -1,0 +1,1 @@
+"""Adapters to lmms-eval and lm-eval, and the evaluation that runs through them."""

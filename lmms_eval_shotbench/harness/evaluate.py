@@ -1,0 +1,196 @@
+"""`shotbench eval`: ask a model all questions through lmms-eval and write scores that can be trusted.
+
+OUT/samples.jsonl         one response a line; `shotbench score QUESTIONS OUT/samples.jsonl` gives the scores again
+OUT/scores.json           strict protocol, the form of `shotbench score --format json`
+OUT/scores.official.json  official protocol, without a judge
+OUT/lmms_eval/            what lmms-eval itself wrote, a folder for each pass
+OUT/responses/            what `shotvl` keeps as it goes: the same command goes on from there after a kill
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.environment import (
+    DATA_VARIABLE,
+    REFINED_VARIABLE,
+    RESAMPLE_VARIABLE,
+    RESPONSES_VARIABLE,
+    SPLIT_VARIABLE,
+    refined_in_use,
+)
+from lmms_eval_shotbench.harness.eval_plan import (
+    CLIPS,
+    EvalRequest,
+    EvaluationError,
+    Pass,
+    Task,
+    plan_passes,
+    resolve_tasks,
+)
+from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
+from lmms_eval_shotbench.harness.run_record import how_it_was_run
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.question_files import locate_questions, read_questions
+from lmms_eval_shotbench.questions.variants import variant_in_use
+from lmms_eval_shotbench.runs.responses import SAMPLES
+from lmms_eval_shotbench.runs.score import FORMATS, SCORES_FILES, ScoredRun, score_responses, scores_table
+
+RESPONSES = "responses"  # folder of what a model keeps as it goes, and goes on from after a kill
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation brought; `complete` only if every question asked has a response."""
+
+    strict: ScoredRun | None = None
+    official: ScoredRun | None = None
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the exit status may be 0."""
+        return not self.errors and self.strict is not None and not self.strict.unanswered
+
+
+def run_evaluation(request: EvalRequest) -> Evaluation:
+    """Run all passes, write OUT, and return the scores; on other ranks than the first, return nothing but errors.
+
+    Raises:
+        DatasetNotFound, BadRow: the questions cannot be read.
+        EvaluationError: the tasks asked for cannot be run together.
+    """
+    data = locate_questions(request.data)
+    items = read_questions(data, request.split)
+    ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
+    if not ours:
+        raise EvaluationError(f"no ShotBench task in --tasks {request.tasks}; ask lmms-eval itself for others alone")
+    with patch.dict(os.environ, {REFINED_VARIABLE: refined_in_use(request.refined)}):
+        return _evaluate(request, data, items, ours, others)
+
+
+def _evaluate(
+    request: EvalRequest, data: Path, originals: Sequence[QAItem], ours: Sequence[Task], others: Sequence[str]
+) -> Evaluation:
+    items, left_out = _questions(ours, originals)
+    passes = plan_passes(request, ours, others)
+    _set_aside_earlier_run(request.out)
+    evaluation = Evaluation(warnings=_warnings(request, passes))
+    responses: dict[int, str] = {}
+    for one in passes:
+        outcome = _run_pass(request, one, data, bool(others))
+        responses |= responses_in(outcome, ours, items)
+        if outcome.error or (is_main_process() and not outcome.finished):
+            evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
+            break
+    if is_main_process():
+        asked = [item for item in items if item.dimension in {task.dimension.slug for task in ours}]
+        if request.limited:
+            asked = [item for item in asked if item.source_index in responses]
+        _write_samples(request.out / SAMPLES, asked, responses)
+        if not evaluation.errors:
+            run = how_it_was_run(request, data, passes, ours, left_out) | {"warnings": evaluation.warnings}
+            _score_and_write(evaluation, request.out, asked, responses, run)
+    return evaluation
+
+
+def _questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:
+    """The questions these tasks ask, and those their variant leaves out."""
+    name = ours[0].variant
+    if not name:
+        return list(originals), []
+    variant = variant_in_use(name)
+    items = variant.of(originals)
+    present = {item.dimension for item in items}
+    if empty := [task.name for task in ours if task.dimension.slug not in present]:
+        raise EvaluationError(f"{', '.join(empty)}: no question of these data can be asked that way")
+    return items, variant.left_out(originals)
+
+
+def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool) -> HarnessOutcome:
+    arguments = ["--model", request.model, "--tasks", ",".join(one.tasks), *request.passed_on]
+    arguments += ["--model_args", one.model_args] if one.model_args else []
+    arguments += ["--force_simple"] if request.force_simple else []
+    arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
+    told = {
+        DATA_VARIABLE: str(data),
+        SPLIT_VARIABLE: request.split,
+        RESAMPLE_VARIABLE: "1" if one.resample_clips else "",
+        RESPONSES_VARIABLE: os.environ.get(RESPONSES_VARIABLE) or str((request.out / RESPONSES).absolute()),
+    }
+    with patch.dict(os.environ, told):
+        return run_harness(arguments, index_all_tasks=index_all_tasks)
+
+
+def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, str]:
+    """Responses by question index, thought and all; a task's documents are its dimension's questions in order."""
+    responses = {}
+    for task in ours:
+        questions = [item for item in items if item.dimension == task.dimension.slug]
+        for place, response in outcome.responses.get(task.name, {}).items():
+            responses[questions[place].source_index] = response
+    return responses
+
+
+def _write_samples(path: Path, items: Iterable[QAItem], responses: dict[int, str]) -> None:
+    rows = (
+        {
+            "index": item.source_index,
+            "item_id": item.item_id,
+            "dimension": item.dimension,
+            "response": responses[item.source_index],
+        }
+        for item in items
+        if item.source_index in responses
+    )
+    # ASCII: a response may hold half a surrogate pair, which UTF-8 cannot, and one such must not cost all the others.
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _score_and_write(
+    evaluation: Evaluation, out: Path, items: Sequence[QAItem], responses: dict[int, str], run: dict[str, Any]
+) -> None:
+    if not items:
+        evaluation.errors.append("no question was asked; is --limit 0 or --offset past the end?")
+        return
+    texts = [responses.get(item.source_index, "") for item in items]
+    evaluation.strict = score_responses(items, texts, "strict", run=run)
+    evaluation.official = score_responses(items, texts, "official", run=run)
+    write_whole(out / SCORES_FILES["strict"], FORMATS["json"](evaluation.strict))
+    write_whole(out / SCORES_FILES["official"], FORMATS["json"](evaluation.official))
+
+
+def evaluation_table(evaluation: Evaluation) -> str:
+    """The table printed at the end, with the official protocol's averages below."""
+    if evaluation.strict is None or evaluation.official is None:
+        return ""
+    official = evaluation.official.scores
+    return (
+        f"{scores_table(evaluation.strict)}\nprotocol official: micro {100 * official.micro.value:.2f}, "
+        f"macro {100 * official.macro.value:.2f}, {100 * official.answered_rate:.2f} % decided"
+    )
+
+
+def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:
+    warning = time_position_warning(request.model)
+    clips_at_wrong_times = [warning] if warning and any(one.name == CLIPS for one in passes) else []
+    return clips_at_wrong_times + [text for one in passes for text in one.warnings]
+
+
+def _set_aside_earlier_run(out: Path) -> None:
+    """Move an earlier run's files to OUT/previous, so that a failed run never stands beside old scores."""
+    if not is_main_process():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (SAMPLES, *SCORES_FILES.values()):
+        if (out / name).exists():
+            (out / "previous").mkdir(exist_ok=True)
+            (out / name).replace(out / "previous" / name)

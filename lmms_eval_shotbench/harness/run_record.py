@@ -1,0 +1,81 @@
+"""How a run's responses came to be: what scores.json keeps under `run`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench import __version__
+from lmms_eval_shotbench.environment import refined_in_use
+from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass, Task
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256
+from lmms_eval_shotbench.qwen.revision import revision_in_use
+
+SECRET = re.compile(r"((?<![a-z])(?:[a-z_]*_)?(?:api_?key|token|secret|password)=)[^,\s'\"]+", re.IGNORECASE)
+
+
+def how_it_was_run(
+    request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task], left_out: Sequence[QAItem]
+) -> dict[str, Any]:
+    """Command, model and its revision, arguments of each pass, variant, data checksum, versions; keys are left out."""
+    return {
+        "command": without_secrets(shlex.join(request.command)),
+        "model": request.model,
+        "revision": revision_in_use(request.model_args),
+        "tasks": request.tasks,
+        "prompt_style": ours[0].style.name,
+        **variant_record(ours[0].variant, left_out, request.refined),
+        "passes": {
+            one.name: {
+                "tasks": one.tasks,
+                "model_args": without_secrets(one.model_args),
+                "clips_resampled": one.resample_clips,
+            }
+            for one in passes
+        },
+        "data": request.data,
+        "split": request.split,
+        "data_sha256": data_sha256(data),
+        "passed_on": [without_secrets(one) for one in request.passed_on],
+        "versions": _versions(),
+    }
+
+
+def without_secrets(arguments: str) -> str:
+    """Arguments with the values of keys, tokens and passwords replaced: records are shared."""
+    return SECRET.sub(r"\1***", arguments)
+
+
+def data_sha256(data: Path) -> str:
+    """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
+    return file_sha256(data if data.is_file() else data / MANIFEST)
+
+
+def variant_record(variant: str, left_out: Sequence[QAItem], refined: Path | None = None) -> dict[str, Any]:
+    """The variant that was asked, by which its questions can be made again; `refined` as in `refined_in_use`."""
+    return {
+        "variant": variant,
+        "left_out": [item.source_index for item in left_out],
+        "refined": _refined(refined_in_use(refined)) if variant == "refined" else None,
+    }
+
+
+def _refined(file: str) -> dict[str, str]:
+    """Which refined questions were asked: the published file's, or, of none, those rebuilt here."""
+    return {"file": file, "sha256": file_sha256(Path(file)) if file else ""}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"lmms-eval-shotbench": __version__, "python": sys.version.split()[0]}
+    for name in ("lmms-eval", "transformers", "torch", "qwen-vl-utils", "decord"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""Stills and clips: encoded bytes to pixels."""

@@ -1,0 +1,95 @@
+"""Read the questions of a shard folder, a Hub id or a release's `test.tsv`, without media.
+
+How a shard folder is laid out is in `shards.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from lmms_eval_shotbench.qa_item import COLUMNS, RELEASE_COLUMNS, BadRow, QAItem
+from lmms_eval_shotbench.questions.shards import (
+    DatasetNotFound,
+    ShardFolder,
+    file_sha256,
+    locate_shards,
+    shard_features,
+)
+
+
+def locate_questions(name: str | Path) -> Path:
+    """Turn a question TSV, folder or Hub id into a local file or shard folder; raise `DatasetNotFound`."""
+    path = Path(name).expanduser()
+    return path if path.is_file() else locate_shards(str(name))
+
+
+def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
+    """Read a split's questions of a shard folder or Hub id, or of a `test.tsv` in the release's layout, without media.
+
+    Raises:
+        DatasetNotFound: nothing there, or a file that holds no questions or not this split.
+        BadRow: a row is broken, or an index stands twice.
+    """
+    path = locate_questions(name)
+    if path.is_file() and split != "test":
+        raise DatasetNotFound(f"{path}: a TSV has no split {split!r}, only 'test'; ask it for that, or name shards")
+    items = list(read_tsv(path) if path.is_file() else ShardFolder(path, split).items())
+    seen: set[int] = set()
+    for item in items:
+        if item.source_index in seen:
+            raise BadRow(item.item_id, "index", item.source_index, "an index that stands once")
+        seen.add(item.source_index)
+    return items
+
+
+def read_tsv(path: Path, source: str = "shotbench", licence: str = "") -> Iterator[QAItem]:
+    """Yield the questions of a release's TSV.
+
+    Raises:
+        DatasetNotFound: while iterating, the file is another one, or holds no questions.
+        BadRow: at the first broken line.
+    """
+    rows = tsv_rows(path)
+    try:
+        first = next(rows, None)
+        if first is None:
+            raise _no_questions(path, "nothing stands below its first line")
+        if absent := [name for name in RELEASE_COLUMNS if name not in first]:
+            raise _no_questions(path, f"its first line names no column {', '.join(absent)}")
+        for row in chain([first], rows):
+            yield QAItem.from_release_row(row, source, licence)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _no_questions(path, f"it is no tab-separated text in UTF-8 ({error})") from None
+
+
+def _no_questions(path: Path, why: str) -> DatasetNotFound:
+    return DatasetNotFound(
+        f"{path} holds no questions: {why}; give a test.tsv in the release's layout (columns "
+        f"{', '.join(RELEASE_COLUMNS)}), a shard folder or a Hub id"
+    )
+
+
+def tsv_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Yield a TSV's rows as they stand; too few cells leave None in a column, too many stand under None."""
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        yield from csv.DictReader(lines, delimiter="\t")
+
+
+def questions_parquet(tsv: Path, folder: Path) -> Path:
+    """Write a TSV's questions as parquet into `folder`, named by content; for readers that take no TSV of ours."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    path = folder / f"{file_sha256(tsv)}.parquet"
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        schema = pyarrow.schema([field for field in shard_features().arrow_schema if field.name in COLUMNS])
+        parquet.write_table(pyarrow.Table.from_pylist([item.to_row() for item in read_tsv(tsv)], schema), draft)
+        os.replace(draft, path)
+    return path

@@ -1,0 +1,163 @@
+"""Shard folders: questions with their media embedded, as plain Hugging Face datasets.
+
+    SHARDS/
+      README.md                         dataset card; its YAML lists the splits and column types
+      data/test-00000-of-00003.parquet  columns of `QAItem` plus `image` or `video` ({bytes, path}; the other is null)
+      manifest.json                     written last: without it the folder is not complete
+
+Owns the layout and how it is read; `data_pipeline` writes it. Questions are read without touching the media columns.
+A medium is read by the id of its item, one small row group at a time, so memory stays bounded whatever the order.
+Nothing here decodes: see `media.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lmms_eval_shotbench.environment import DATA_VARIABLE
+from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+if TYPE_CHECKING:
+    import datasets
+
+MEDIA_COLUMNS: dict[MediaKind, str] = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 3  # of a shard folder; 2 added the column `reasoning`, 3 lists files by BLAKE3
+ROW_GROUPS_KEPT = 4  # media of the last row groups read, a few MB each
+
+
+class DatasetNotFound(FileNotFoundError):
+    """No questions where the user pointed; the message says how to get them."""
+
+
+def shard_features() -> datasets.Features:
+    """Column types of a shard, as the Hub viewer and `datasets.load_dataset` need them."""
+    import datasets
+
+    text = datasets.Value("string")
+    typed: dict[str, Any] = dict.fromkeys(COLUMNS, text)
+    typed["options"] = datasets.List(text)
+    typed["source_index"] = datasets.Value("int64")
+    typed["start_seconds"] = typed["end_seconds"] = datasets.Value("float64")
+    return datasets.Features(typed | {"image": datasets.Image(), "video": datasets.Video()})
+
+
+def locate_shards(name: str) -> Path:
+    """Turn a folder or Hub id into a local, complete shard folder; raise `DatasetNotFound` with the next step."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _download(name)
+    if not (folder / MANIFEST).is_file() or not list((folder / "data").glob("*.parquet")):
+        raise DatasetNotFound(
+            f"{name} holds no shards (no {MANIFEST} beside data/*.parquet). If it is the official release, import it "
+            f"once: shotbench data import-shotbench {name} --out SHARDS"
+        )
+    _require_our_format(folder)
+    return folder
+
+
+def _require_our_format(folder: Path) -> None:
+    """Raise `DatasetNotFound` if the shards are of a version with other columns."""
+    try:
+        version = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format_version"]
+    except (ValueError, LookupError, TypeError):
+        version = "unknown"
+    if version == FORMAT_VERSION:
+        return
+    step = "install a newer lmms-eval-shotbench"
+    if not isinstance(version, int) or version < FORMAT_VERSION:
+        step = "write them again from their source, by the command that their README.md names, with --overwrite"
+    raise DatasetNotFound(f"{folder} holds shards of format {version}, this version reads {FORMAT_VERSION}: {step}")
+
+
+def _download(name: str) -> Path:
+    try:
+        return hub_snapshot(name, ["README.md", MANIFEST, "data/*.parquet"])
+    except DatasetNotFound as error:
+        raise DatasetNotFound(
+            f"no questions at {name!r}: {error}. Give a shard folder or Hub id with --data or ${DATA_VARIABLE}; "
+            "`shotbench data studio --out SHARDS --films 2` shoots a small set at once"
+        ) from None
+
+
+def hub_snapshot(name: str, patterns: list[str]) -> Path:
+    """Fetch files of a Hub dataset, or find them in the local cache; raise `DatasetNotFound` with the Hub's reason."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DatasetNotFound(f"it is no folder here, and the Hub says: {reason}") from None
+
+
+class _Place(NamedTuple):
+    file: int
+    row_group: int
+    row: int
+    column: str
+
+
+class ShardFolder:
+    """Random access to one split of a shard folder. Safe to share between threads."""
+
+    def __init__(self, folder: Path, split: str = "test") -> None:
+        import pyarrow.parquet as parquet
+
+        self.folder = folder
+        if (folder / MANIFEST).is_file():
+            _require_our_format(folder)
+        paths = sorted((folder / "data").glob(f"{split}-*.parquet"))
+        if not paths:
+            raise DatasetNotFound(f"{folder} has no split {split!r}")
+        self._files = [parquet.ParquetFile(path) for path in paths]
+        self._lock = threading.Lock()
+        self._places: dict[str, _Place] | None = None
+        self._kept: OrderedDict[tuple[int, int, str], Any] = OrderedDict()
+
+    def items(self) -> Iterator[QAItem]:
+        """Yield the questions in order; media stay on disk."""
+        for file in self._files:
+            for batch in file.iter_batches(columns=list(COLUMNS)):
+                yield from map(QAItem.from_row, batch.to_pylist())
+
+    def media(self, item_id: str) -> bytes:
+        """Encoded bytes (JPEG, PNG, MP4, …) of an item's medium; raises `KeyError` on an unknown id."""
+        with self._lock:
+            if self._places is None:
+                self._places = self._find_places()
+            place = self._places[item_id]
+            return bytes(self._row_group(place)[place.row].as_buffer())
+
+    def _find_places(self) -> dict[str, _Place]:
+        places = {}
+        for number, file in enumerate(self._files):
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=["item_id", "media_kind"])
+                for row, (item_id, kind) in enumerate(zip(*(column.to_pylist() for column in table), strict=True)):
+                    places[item_id] = _Place(number, group, row, MEDIA_COLUMNS[MediaKind(kind)])
+        return places
+
+    def _row_group(self, place: _Place) -> Any:
+        key = (place.file, place.row_group, place.column)
+        if key not in self._kept:
+            column = self._files[place.file].read_row_group(place.row_group, columns=[f"{place.column}.bytes"])
+            self._kept[key] = column[place.column].combine_chunks().field("bytes")
+            if len(self._kept) > ROW_GROUPS_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

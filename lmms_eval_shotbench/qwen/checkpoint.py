@@ -1,0 +1,190 @@
+"""Load a Qwen2.5-VL checkpoint for its device, name its revision, and refuse it where clips would lose their time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmms_eval_shotbench.qwen.decoding import answer_batch
+from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Prompt, pad_batch
+from lmms_eval_shotbench.qwen.pixel_values import Room, vision_inputs
+from lmms_eval_shotbench.qwen.revision import folder_digest
+from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
+from lmms_eval_shotbench.qwen.vision_windows import attend_by_length
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+MODEL_TYPE = "qwen2_5_vl"
+READ_TOKENS = 16_384  # on a GPU: reading a short prompt alone would cost more in calls than in work
+
+
+class UnfitCheckpoint(ValueError):
+    """A checkpoint that this model cannot run; the message says which can."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model with what is needed to feed it."""
+
+    model: Any
+    processor: Any
+    revision: str  # of the weights: the Hub's commit, or a digest of the folder
+    patch_rule: PatchRule
+    position_rule: PositionRule
+    placeholders: dict[MediaKind, int]  # token a medium's place is marked with
+    read_tokens: int = 0  # of prompts that are read together; 0: each alone
+    room: Room = field(default_factory=Room)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(self.model.device)
+
+    @property
+    def bytes_a_token(self) -> int:
+        """Memory a prompt's token takes at most while it is read: cache, activations of both towers, pixels."""
+        text, vision = self.model.config.get_text_config(), self.model.config.vision_config
+        cache = 2 * text.num_hidden_layers * text.num_key_value_heads * text.hidden_size // text.num_attention_heads
+        patches, pixels = self.patch_rule.merge**2, len(self.patch_rule.mean) * self.patch_rule.frames
+        tower = patches * (12 * vision.hidden_size + 2 * pixels * self.patch_rule.side**2)
+        return int(self.model.dtype.itemsize * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower))
+
+    def answer(self, prompts: Sequence[Prompt], max_new_tokens: int, stops: Any = None, *drawn: Any) -> list[list[int]]:
+        """New tokens of each prompt; the last arguments are those of `answer_batch`."""
+        longest = max(prompt.tokens(self.position_rule.merge) for prompt in prompts)
+        rows = max(1, self.read_tokens // longest)
+        groups = (
+            self.padded(group) | self._vision(group)
+            for group in (prompts[start : start + rows] for start in range(0, len(prompts), rows))
+        )
+        return answer_batch(self.model, self.padded(prompts), groups, max_new_tokens, stops, *drawn)
+
+    def padded(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        """Ids, mask and positions on the model's device."""
+        padded = pad_batch(prompts, self.placeholders, self.position_rule)
+        return {name: values.to(self.device) for name, values in padded.items()}
+
+    def _vision(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        media = [medium for prompt in prompts for medium in prompt.media]
+        return vision_inputs(media, self.patch_rule, self.device, self.model.dtype, self.room)
+
+
+def load_checkpoint(
+    pretrained: str,
+    *,
+    device: torch.device,
+    revision: str | None = None,
+    dtype: str = "auto",
+    attn_implementation: str | None = None,
+    device_map: str | None = None,
+) -> Checkpoint:
+    """Load from a folder or the Hub, onto one device or, with `device_map="auto"`, over all GPUs.
+
+    Raises:
+        UnfitCheckpoint: another kind of model, or one whose clips would stand at wrong times.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    from lmms_eval_shotbench.qwen.kv_cache import attend_in_place
+
+    config = AutoConfig.from_pretrained(pretrained, revision=revision)
+    if config.model_type != MODEL_TYPE:
+        raise UnfitCheckpoint(
+            f"{pretrained} is a {config.model_type}; shotvl runs {MODEL_TYPE} checkpoints. "
+            "Run others by their own name in lmms-eval, such as --model qwen3_vl"
+        )
+    attention = attn_implementation or best_attention(device)
+    model = AutoModelForImageTextToText.from_pretrained(
+        pretrained,
+        revision=revision,
+        dtype=chosen_dtype(dtype, device),
+        attn_implementation=attention,
+        device_map=device_map or {"": str(device)},
+    )
+    if attention == "sdpa":
+        attend_by_length(model)
+        attend_in_place(model)
+    processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
+    checkpoint = Checkpoint(
+        model.eval(),
+        processor,
+        getattr(config, "_commit_hash", None) or folder_digest(Path(pretrained)),
+        PatchRule.of(processor),
+        position_rule(config),
+        {MediaKind.STILL: config.image_token_id, MediaKind.CLIP: config.video_token_id},
+        0 if device.type == "cpu" else READ_TOKENS,
+    )
+    check_time_positions(checkpoint)
+    return checkpoint
+
+
+def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
+    """bfloat16, which the weights are published in, on an accelerator; float32 on a CPU, or the type named."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise UnfitCheckpoint(f"dtype={name} is no type of torch; use auto, bfloat16, float16 or float32")
+    return dtype
+
+
+def best_attention(device: torch.device) -> str:
+    """flash-attention where it is installed and runs, else PyTorch's own."""
+    from transformers.utils import is_flash_attn_2_available
+
+    return "flash_attention_2" if device.type == "cuda" and is_flash_attn_2_available() else "sdpa"
+
+
+def position_rule(config: Any) -> PositionRule:
+    vision = config.vision_config
+    tokens = frozenset((config.image_token_id, config.video_token_id))
+    return PositionRule(tokens, vision.spatial_merge_size, vision.tokens_per_second, vision.temporal_patch_size)
+
+
+CHECKED_FPS = 12.0
+CHECKED_PATCHES = 18  # 3 seconds at 12 frames a second
+
+
+def check_time_positions(checkpoint: Checkpoint) -> None:
+    """Send a small clip, padded beside a text, through the model and look at the times its rotary embedding sees.
+
+    Raises:
+        UnfitCheckpoint: they are not floor(t * tokens_per_second * frames_a_patch / fps).
+    """
+    rule, patches = checkpoint.position_rule, checkpoint.patch_rule
+    grid = Grid(CHECKED_PATCHES, rule.merge, rule.merge, CHECKED_FPS)
+    values = torch.zeros((grid.patches, len(patches.mean) * patches.frames * patches.side**2), dtype=torch.uint8)
+    clip_token = checkpoint.placeholders[MediaKind.CLIP]
+    ids = [checkpoint.model.config.vision_start_token_id, clip_token]
+    prompts = [Prompt(ids, [Patches(MediaKind.CLIP, values, grid)]), Prompt([0] * (CHECKED_PATCHES + 5))]
+    seen: list[torch.Tensor] = []
+    hook = _rotary_embedding(checkpoint.model).register_forward_pre_hook(
+        lambda _module, args, kwargs: seen.append(kwargs.get("position_ids", args[-1])), with_kwargs=True
+    )
+    try:
+        checkpoint.answer(prompts, max_new_tokens=1)
+    finally:
+        hook.remove()
+    expected = time_positions(grid, rule) + 1  # one text token stands before the clip
+    found = seen[0][0, 0, -CHECKED_PATCHES:].cpu() if seen else None
+    if found is None or not torch.equal(found, expected):
+        raise UnfitCheckpoint(
+            f"transformers {transformers_version()} shows the frames of a {CHECKED_FPS:g}-fps clip at times "
+            f"{found.tolist() if found is not None else 'unknown'} instead of {expected.tolist()}; "
+            "camera movement would be lost. Use a version this package was tested with (see constraints.txt)"
+        )
+
+
+def _rotary_embedding(model: Any) -> torch.nn.Module:
+    """The text model's; the vision tower has one of another name."""
+    return next(module for name, module in model.named_modules() if name.endswith("language_model.rotary_emb"))
+
+
+def transformers_version() -> str:
+    """Which release computes."""
+    from importlib.metadata import version
+
+    return version("transformers")

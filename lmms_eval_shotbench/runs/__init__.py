@@ -1,0 +1,1 @@
+"""Stored responses and scores: reading, scoring, comparing, auditing."""

@@ -1,0 +1,150 @@
+"""An audit (`audit.py`) as it is told: JSON (docs/audit.md), a table for a terminal, a section of a dataset card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from textwrap import fill
+from typing import Any
+
+from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, Fault, Health, items_needed
+from lmms_eval_shotbench.vocabulary import dimension_named
+
+SCHEMA = 1  # of the JSON; raised when a field changes its meaning
+NAMED = 3  # of things to look at; the JSON names all
+LEVEL = 0.05 / 8  # of the letters' p values, for asking eight dimensions (Bonferroni)
+ALL = "all"
+WIDTH = 100  # columns
+
+
+def audit_json(audit: Audit) -> dict[str, Any]:
+    """The documented form."""
+    again = {"media_asked_again": audit.media_asked_again, "media_in_two_splits": audit.media_in_two_splits}
+    return {
+        "schema": SCHEMA,
+        "splits": dict(audit.splits),
+        "overall": _health_json(audit.overall) | again,
+        "by_dimension": {
+            slug: _health_json(health) | {"spellings": audit.spellings[slug]}
+            for slug, health in audit.by_dimension.items()
+        },
+        "difference": {
+            "looked_for": audit.difference,
+            "items_needed": items_needed(audit.difference, UNPAIRED),
+            "items_needed_paired": items_needed(audit.difference, PAIRED),
+            "too_small": audit.too_small,
+        },
+    }
+
+
+def _health_json(health: Health) -> dict[str, Any]:
+    letters = health.letters
+    return {
+        "items": health.items,
+        "media": health.media,
+        "chance": health.chance,
+        "prior_accuracy": health.prior.value,
+        "prior": asdict(health.prior),
+        "letter_counts": letters.counts,
+        "letters": {"p": letters.p, "most_lopsided": letters.most_lopsided, "excess": letters.excess},
+        "compound": health.compound,
+        "compound_share": health.compound_share,
+        "faults": {fault.name.lower(): ids for fault, ids in health.faults.items()},
+        "detectable": health.detectable,
+        "detectable_paired": health.detectable_paired,
+    }
+
+
+def audit_table(audit: Audit) -> str:
+    """For a terminal of 100 columns, in percent and percentage points."""
+    head = (
+        f"{'':20}{'items':>7}{'chance':>8}{'prior':>7}{'95 % interval':>16}{'compound':>10}"
+        f"{'letter':>10}{'p':>8}{'detects':>9}"
+    )
+    splits = ", ".join(f"{name} {count:,}" for name, count in audit.splits.items())
+    rows = [_row(_name(slug), health) for slug, health in _told(audit)]
+    remarks = map(_wrapped, _remarks(audit))
+    return "\n".join([f"{splits}; {audit.overall.media:,} media", "", head, *rows, "", *remarks])
+
+
+def _wrapped(remark: str) -> str:
+    return fill(remark, WIDTH, subsequent_indent="  ", break_long_words=False)
+
+
+def _row(name: str, health: Health) -> str:
+    letters = health.letters
+    interval = f"{100 * health.prior.low:.1f} – {100 * health.prior.high:.1f}"
+    return (
+        f"{name:20}{health.items:>7}{100 * health.chance:>8.1f}{100 * health.prior.value:>7.1f}{interval:>16}"
+        f"{100 * health.compound_share:>10.1f}{f'{letters.most_lopsided} {100 * letters.excess:+.0f} %':>10}"
+        f"{_p(letters.p):>8}{100 * health.detectable_paired:>9.1f}"
+    )
+
+
+def _remarks(audit: Audit) -> Iterator[str]:
+    guessed = [slug for slug, health in audit.by_dimension.items() if health.prior.low > health.chance]
+    yield f"can be guessed from the options, surely above chance: {_names(guessed)}"
+    leaning = [slug for slug, health in audit.by_dimension.items() if (health.letters.p or 1.0) < LEVEL]
+    yield f"right answers surely lean to a letter (p below 0.05 / 8): {_names(leaning)}"
+    yield from (_fault(fault, ids) for fault, ids in audit.overall.faults.items())
+    several = [texts for spellings in audit.spellings.values() for texts in spellings.values()]
+    example = ", ".join(f"{text!r} {count}" for text, count in max(several, key=len, default={}).items())
+    yield f"labels written in several ways: {len(several)}" + f" ({example})" * bool(example)
+    again = ", ".join(f"{media} with {count} questions" for count, media in audit.media_asked_again.items())
+    yield f"media asked more than once: {again or 'none'}"
+    if len(audit.splits) > 1:
+        yield f"media in two splits: {len(audit.media_in_two_splits)}"
+    points, needed = 100 * audit.difference, items_needed(audit.difference, PAIRED)
+    yield f"too small to tell two models {points:g} points apart ({needed:,} items): {_names(audit.too_small)}"
+
+
+def audit_section(audit: Audit) -> str:
+    """The section of a dataset card, in Markdown."""
+    return "\n".join(
+        [
+            "Counted by `shotbench audit` over all splits, without looking at a medium. The option prior chooses what",
+            "is most often right in other questions, out of fold.",
+            "",
+            "| dimension | questions | chance | option prior | 95 % interval | compound | right answers by letter |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+            *(_markdown_row(f"**{ALL}**" if slug == ALL else _name(slug), health) for slug, health in _told(audit)),
+            "",
+            *(f"* {remark[:1].upper()}{remark[1:]}" for remark in _remarks(audit)),
+        ]
+    )
+
+
+def _markdown_row(name: str, health: Health) -> str:
+    prior = health.prior
+    letters = ", ".join(f"{letter} {count:,}" for letter, count in health.letters.counts.items())
+    interval = f"{prior.low:.1%} to {prior.high:.1%}"
+    shares = f"{health.chance:.1%} | {prior.value:.1%} | {interval} | {health.compound_share:.1%}"
+    return f"| {name} | {health.items:,} | {shares} | {letters} |"
+
+
+def _told(audit: Audit) -> list[tuple[str, Health]]:
+    return [*audit.by_dimension.items(), (ALL, audit.overall)]
+
+
+def _name(slug: str) -> str:
+    return slug if slug == ALL else dimension_named(slug).paper_name
+
+
+def _names(slugs: Sequence[str]) -> str:
+    return ", ".join(map(_name, slugs)) or "none"
+
+
+def _p(p: float | None) -> str:
+    return "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _fault(fault: Fault, ids: Sequence[str]) -> str:
+    first = ", ".join(ids[:NAMED]) + ", …" * (len(ids) > NAMED)
+    return f"{fault}: {len(ids):,}" + f" ({first})" * bool(ids)
+
+
+FORMATS: dict[str, Callable[[Audit], str]] = {
+    "table": audit_table,
+    "json": lambda audit: json.dumps(audit_json(audit), indent=1, ensure_ascii=False),
+}

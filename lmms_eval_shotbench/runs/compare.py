@@ -1,0 +1,199 @@
+"""`shotbench compare`: two runs on the same questions, item by item. The statistics are in `paired.py`.
+
+Runs that were asked different things, or graded by different rules, are no pair: they are refused, with what differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from textwrap import fill
+from typing import Any, NamedTuple
+
+from lmms_eval_shotbench.questions.variants import variant_named_in
+from lmms_eval_shotbench.runs.stored_runs import AnsweredItem, StoredRun
+from lmms_eval_shotbench.scoring.paired import LEVEL, Difference, Differences, Pair, difference, differences
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, View
+
+SCHEMA = 1  # of the JSON; raised when a field changes its meaning
+MANY_QUESTIONS = 1.1  # items a medium from which exact McNemar is said to take too much for granted; ShotBench has 1.02
+
+
+class NotComparable(ValueError):
+    """Two runs that are no pair; the message says what differs, and where."""
+
+
+class LeftOut(NamedTuple):
+    """Indices of items that cannot be paired."""
+
+    only_a: list[int]
+    only_b: list[int]
+    asked_otherwise: list[int]  # in both, with another question, option, right answer or medium
+
+    def __str__(self) -> str:
+        told = (("only in A", self.only_a), ("only in B", self.only_b), ("asked otherwise in B", self.asked_otherwise))
+        return "; ".join(f"{len(indices)} {where} (index {_first(indices)})" for where, indices in told if indices)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """B against A, with all that the JSON holds."""
+
+    a: StoredRun
+    b: StoredRun
+    found: Differences
+    decided: Difference | None  # over items that both decided; None where that is all of them, or none
+    gained: list[int]  # indices of items that only B has right
+    lost: list[int]
+    left_out: LeftOut
+    remarks: list[str]
+
+
+def compare_runs(a: StoredRun, b: StoredRun, common: bool = False) -> Comparison:
+    """Compare two runs item by item; with `common`, on the questions they share.
+
+    Raises:
+        NotComparable: they differ in protocol, media or questions, or share none.
+    """
+    _require_same("grading protocol", a.protocol, b.protocol)
+    _require_same("way media were shown", _shown(a), _shown(b))
+    answered, left_out = _paired(a, b)
+    if not answered or (any(left_out) and not common):
+        way = f"--common compares the {len(answered)} they share" if answered else "they share none"
+        raise NotComparable(f"the two runs were asked different questions: {left_out}; {way}")
+    pairs = [Pair(one.dimension, one.medium, one.correct, other.correct) for one, other in answered]
+    decided = [pair for pair, (one, other) in zip(pairs, answered, strict=True) if one.letter and other.letter]
+    return Comparison(
+        a=a,
+        b=b,
+        found=differences(pairs),
+        decided=difference(decided) if 0 < len(decided) < len(pairs) else None,
+        gained=[one.index for one, other in answered if other.correct and not one.correct],
+        lost=[one.index for one, other in answered if one.correct and not other.correct],
+        left_out=left_out,
+        remarks=_remarks(a, b, answered, left_out),
+    )
+
+
+def _require_same(what: str, a: str, b: str) -> None:
+    if a != b:
+        raise NotComparable(f"the two runs differ in the {what}: {a} in A, {b} in B")
+
+
+def _shown(run: StoredRun) -> str:
+    """The variants that change what is shown, as the items' ids tell; others are told by what is asked."""
+    variants = {variant_named_in(item.item_id) for item in run.items}
+    changed = {one.name for one in variants if one and not (one.shows_media and one.view is View.AS_FILMED)}
+    return ", ".join(sorted(changed)) or "as they are"
+
+
+def _paired(a: StoredRun, b: StoredRun) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], LeftOut]:
+    first, second = a.by_index, b.by_index
+    both = [(item, second[item.index]) for item in a.items if item.index in second]
+    answered = [pair for pair in both if _asked_the_same(*pair)]
+    otherwise = {one.index for one, _ in both} - {one.index for one, _ in answered}
+    return answered, LeftOut(sorted(first.keys() - second), sorted(second.keys() - first), sorted(otherwise))
+
+
+def _asked_the_same(one: AnsweredItem, other: AnsweredItem) -> bool:
+    """Media are told apart where both are named by checksum or both by path: a `test.tsv` knows paths only."""
+    named_alike = ("." in one.medium) == ("." in other.medium)
+    return one.asked == other.asked and (one.medium == other.medium or not named_alike)
+
+
+def _remarks(
+    a: StoredRun, b: StoredRun, answered: Sequence[tuple[AnsweredItem, AnsweredItem]], left_out: LeftOut
+) -> list[str]:
+    """What a reader must know to read the numbers rightly."""
+    remarks = [f"left out: {left_out}"] if any(left_out) else []
+    styles = [run.how.get("prompt_style") for run in (a, b)]
+    if None not in styles and styles[0] != styles[1]:
+        remarks.append(f"the prompt styles differ: {styles[0]} in A, {styles[1]} in B")
+    for what, indices in (
+        ("undecided, which counts as wrong", [{item.index for item in run.items if not item.letter} for run in (a, b)]),
+        ("without any response, which counts as wrong", [set(run.unanswered) for run in (a, b)]),
+        ("letters named by a judge", [set(run.judged) for run in (a, b)]),
+    ):
+        counts = [sum(one.index in those for one, _ in answered) for those in indices]
+        if any(counts):
+            remarks.append(f"{what}: {counts[0]} in A, {counts[1]} in B")
+    media = len({one.medium for one, _ in answered})
+    if len(answered) > MANY_QUESTIONS * media:
+        remarks.append(f"{len(answered)} items on {media} media: p takes them for independent, the intervals do not")
+    return remarks
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The documented form (docs/compare.md)."""
+    one, found = comparison, comparison.found
+    dimensions = {slug: _with_p(each) | {"p_holm": found.p_holm[slug]} for slug, each in found.by_dimension.items()}
+    return {
+        "schema": SCHEMA,
+        "protocol": one.a.protocol,
+        "a": {"name": one.a.name, "run": one.a.how},
+        "b": {"name": one.b.name, "run": one.b.how},
+        "overall": _with_p(found.overall),
+        "macro": asdict(found.macro),
+        "decided_by_both": _with_p(one.decided) if one.decided else None,
+        "by_dimension": dimensions,
+        "items": {"gained": one.gained, "lost": one.lost},
+        "left_out": one.left_out._asdict(),
+        "remarks": one.remarks,
+    }
+
+
+def _with_p(one: Difference) -> dict[str, Any]:
+    return asdict(one) | {"p": one.p}
+
+
+def comparison_table(comparison: Comparison, with_items: bool = False) -> str:
+    """The table for a terminal, in percent and percentage points."""
+    one, found = comparison, comparison.found
+    names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
+    rows = [_row(names[slug], each, _p(each.p), _p(found.p_holm[slug])) for slug, each in found.by_dimension.items()]
+    rows += ["", _row("over items (micro)", found.overall, _p(found.overall.p))]
+    rows += [_row("  decided by both", one.decided, _p(one.decided.p))] if one.decided else []
+    rows += [_row("over dimensions (macro)", found.macro), "", _verdict(one), *one.remarks]
+    if with_items:
+        for name, indices in (("gained", one.gained), ("lost", one.lost)):
+            rows += ["", fill(f"{name} ({len(indices)}): {', '.join(map(str, indices))}", 118)]
+    return "\n".join([f"A  {one.a.name}", f"B  {one.b.name}", "", _HEAD, *rows])
+
+
+_HEAD = (
+    f"{'':24}{'items':>6}{'A':>8}{'B':>8}{'B - A':>8}{'95 % interval':>19}"
+    f"{'p':>8}{'p (Holm)':>10}{'gained':>8}{'lost':>6}{'detectable':>12}"
+)
+
+
+def _row(name: str, one: Difference, p: str = "", p_holm: str = "") -> str:
+    interval = f"{100 * one.low:+.2f} – {100 * one.high:+.2f}"
+    return (
+        f"{name:24}{one.n:>6}{100 * one.a:>8.2f}{100 * one.b:>8.2f}{100 * one.difference:>+8.2f}{interval:>19}"
+        f"{p:>8}{p_holm:>10}{one.gained:>8}{one.lost:>6}{100 * one.detectable:>12.1f}"
+    )
+
+
+def _p(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _verdict(one: Comparison) -> str:
+    """What may be said of the two over all items, and in how many dimensions."""
+    overall, p_holm = one.found.overall, one.found.p_holm
+    said = f"B is {100 * abs(overall.difference):.2f} points {'above' if overall.difference > 0 else 'below'} A"
+    if not overall.told_apart:
+        said = "no difference can be told"
+    apart = sum(p < LEVEL for p in p_holm.values())
+    return f"protocol {one.a.protocol}: {said} over items; {apart} of {len(p_holm)} dimensions differ (Holm, 5 %)"
+
+
+def _first(indices: Sequence[int], most: int = 5) -> str:
+    return ", ".join(map(str, indices[:most])) + (", …" if len(indices) > most else "")
+
+
+FORMATS: dict[str, Callable[[Comparison, bool], str]] = {
+    "table": comparison_table,
+    "json": lambda comparison, _with_items: json.dumps(comparison_json(comparison), indent=1, ensure_ascii=False),
+}

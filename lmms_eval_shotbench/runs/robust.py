@@ -1,0 +1,187 @@
+"""`shotbench robust`: a run on the questions as they are beside runs on their variants. Numbers: `robustness.py`.
+
+The variants' questions are made again from the originals, and a run is refused that was not asked these: so a letter is
+known to mean the option it meant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.questions.variants import (
+    Variant,
+    original_id,
+    published_refinement,
+    rotation_index,
+    variant_named,
+    variant_named_in,
+)
+from lmms_eval_shotbench.runs.score import fingerprint
+from lmms_eval_shotbench.runs.scores_schema import BadRun
+from lmms_eval_shotbench.runs.stored_runs import StoredRun
+from lmms_eval_shotbench.scoring.metrics import Estimate
+from lmms_eval_shotbench.scoring.robustness import AskedTwice, Robustness, VariantScores, variant_scores
+from lmms_eval_shotbench.vocabulary import DIMENSIONS
+
+Letters = Mapping[int, str | None]
+SCHEMA = 2  # of the JSON; raised when a field changes its meaning
+
+
+def read_originals(run: StoredRun, given: str | None, split: str | None) -> list[QAItem]:
+    """The questions a run was made from: those given, or those it names itself.
+
+    Raises:
+        BadRun: the run does not say, and nothing was given.
+        DatasetNotFound, BadRow: the questions cannot be read.
+    """
+    name = given or run.how.get("data")
+    if not name:
+        raise BadRun(f"{run.name} does not say which questions it was asked; give them with --data")
+    return read_questions(name, split or run.how.get("split") or "test")
+
+
+def scores_of_variants(
+    originals: Sequence[QAItem], original: StoredRun, variants: Sequence[StoredRun]
+) -> list[VariantScores]:
+    """Each variant's run against the run on the questions as they are.
+
+    Raises:
+        BadRun: the original is of a variant or a run of none, two are of the same one, or a run was asked other
+            questions or is graded by another protocol.
+    """
+    if own := variant_named_in(original.items[0].item_id):
+        raise BadRun(f"{original.name} is a run of {own.name} questions; the run on those as they are comes first")
+    asked = [variant_of(run).name for run in variants]
+    if twice := sorted({name for name in asked if asked.count(name) > 1}):
+        raise BadRun(f"{original.name}: {', '.join(twice)} is given twice; give one run of each variant")
+    letters = _letters(original, originals)
+    return [_scores(originals, letters, run, original) for run in variants]
+
+
+def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
+    """The run on the questions as they are that lies within a circular one: its first rotations.
+
+    Raises:
+        BadRun: the run is not circular.
+    """
+    if variant_of(circular).name != "circular":
+        raise BadRun(f"{circular.name} needs the run on the questions as they are beside it: ORIGINAL VARIANT …")
+    first = {rotation_index(item.source_index, 0): item for item in originals}
+    items = [
+        one.__class__(**asdict(one) | {"index": first[one.index].source_index, "item_id": first[one.index].item_id})
+        for one in circular.items
+        if one.index in first
+    ]
+    return StoredRun(circular.name, circular.protocol, items, circular.how)
+
+
+def variant_of(run: StoredRun) -> Variant:
+    """The variant a run was asked, as its items' ids tell."""
+    named = {variant.name for item in run.items if (variant := variant_named_in(item.item_id))}
+    if len(named) != 1:
+        raise BadRun(f"{run.name} is no run of a variant; its tasks are named shotbench_mirrored and the like")
+    refined = (run.how.get("refined") or {}).get("file")
+    if named == {"refined"} and refined:
+        return published_refinement({item.source_index: item for item in read_questions(Path(refined))})
+    return variant_named(named.pop())
+
+
+def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
+    """Letters by index; the questions must be those the run was asked."""
+    known = {item.source_index: fingerprint(item) for item in items}
+    strangers = [one.index for one in run.items if known.get(one.index) != one.asked]
+    if strangers:
+        raise BadRun(
+            f"{run.name}: {len(strangers)} of its questions are not among these (index {strangers[0]} first); give the "
+            "questions it was made from with --data"
+        )
+    return {one.index: one.letter for one in run.items}
+
+
+def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, original: StoredRun) -> VariantScores:
+    variant = variant_of(run)
+    if run.protocol != original.protocol:
+        raise BadRun(f"{run.name} is graded by the protocol {run.protocol}, the original by {original.protocol}")
+    questions = variant.of(originals)
+    changed_letters = _letters(run, questions)
+    became: defaultdict[str, list[QAItem]] = defaultdict(list)
+    for item in questions:
+        became[original_id(item.item_id)].append(item)
+    known = [item for item in originals if item.source_index in letters and item.item_id in became]
+    in_full = [item for item in known if all(to.source_index in changed_letters for to in became[item.item_id])]
+    asked = [
+        AskedTwice(
+            item,
+            letters[item.source_index],
+            [(to, changed_letters[to.source_index]) for to in became[item.item_id]],
+        )
+        for item in in_full
+    ]
+    return replace(
+        variant_scores(variant, asked),
+        left_out=[item.source_index for item in variant.left_out(originals)],
+        remarks=_remarks(original, run, len(known) - len(in_full)),
+    )
+
+
+def _remarks(original: StoredRun, run: StoredRun, missing: int) -> list[str]:
+    """What sets the two runs apart besides the variant."""
+    remarks = [f"left out, since {run.name} was not asked them in full: {missing} questions"] if missing else []
+    for what in ("model", "prompt_style"):
+        said = [one.how.get(what) for one in (original, run)]
+        if None not in said and said[0] != said[1]:
+            remarks.append(f"the {what.replace('_', ' ')}s differ: {said[0]} and {said[1]}")
+    if run.unanswered:
+        remarks.append(f"without any response, which counts as wrong: {len(run.unanswered)}")
+    return remarks
+
+
+def robust_json(found: Sequence[VariantScores]) -> dict[str, Any]:
+    """The documented form (docs/variants.md), by variant."""
+    return {"schema": SCHEMA, "variants": {one.variant: _plain(one) for one in found}}
+
+
+def _plain(one: VariantScores) -> dict[str, Any]:
+    return {name: value for name, value in asdict(one).items() if name != "variant"}
+
+
+def robust_table(found: Sequence[VariantScores]) -> str:
+    """The table for a terminal, in percent."""
+    return "\n\n".join("\n".join(_lines(one)) for one in found)
+
+
+def _lines(one: VariantScores) -> list[str]:
+    names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
+    lines = [f"{one.variant:24}{'items':>7}{'original':>10}{one.variant:>10}{'consistent':>12}{'both':>8}"]
+    lines[0] += f"{'robust':>9}{'of':>6}{'95 % interval':>17}"
+    lines += [_row(names[slug], numbers) for slug, numbers in one.by_dimension.items()]
+    lines += ["", _row("over items (micro)", one.overall)]
+    left_out = [f"left out, since nobody can say what is right then: {len(one.left_out)} questions"]
+    return [*lines, *(left_out if one.left_out else []), *one.remarks]
+
+
+def _row(name: str, one: Robustness) -> str:
+    known = (
+        f"{name:24}{one.n:>7}{_percent(one.original):>10}{_percent(one.changed):>10}{_percent(one.consistency):>12}"
+        f"{_percent(one.both):>8}{_percent(one.robust):>9}"
+    )
+    if one.robust is None:
+        return known
+    return known + f"{one.robust.n:>6}{f'{100 * one.robust.low:.1f} – {100 * one.robust.high:.1f}':>17}"
+
+
+def _percent(estimate: Estimate | None) -> str:
+    return f"{100 * estimate.value:.2f}" if estimate else "–"
+
+
+FORMATS: dict[str, Callable[[Sequence[VariantScores]], str]] = {
+    "table": robust_table,
+    "json": lambda found: json.dumps(robust_json(found), indent=1),
+}

@@ -1,0 +1,1 @@
+"""Grades to numbers: accuracy, intervals, paired tests, priors, robustness."""

@@ -1,0 +1,151 @@
+"""Grades become numbers: accuracy per dimension, over items and over dimensions, each with its interval.
+
+Two averages are always given. *micro* is the mean over items, as the reference's scorer prints it; *macro* is the mean
+over dimensions, as the paper's baseline rows are. Undecided responses count as wrong in both.
+
+Intervals are 95 % and clustered by medium, because questions that share a still are not independent: the standard
+error is the cluster-robust one of a weighted mean (residuals summed within a medium, G/(G-1) correction), and the
+interval is Wilson's at the effective sample size n = p(1-p)/se², so it stays inside 0..1 and does not vanish at 0 or 1.
+
+Pure functions; standard library only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from lmms_eval_shotbench.grading.grade import Grade
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.vocabulary import DIMENSIONS
+
+Z95 = 1.959963984540054  # standard normal quantile of 0.975
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One item with the grade of its response."""
+
+    item: QAItem
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share of items with its 95 % interval; `stderr` is clustered by medium."""
+
+    value: float
+    low: float
+    high: float
+    stderr: float
+    n: int  # items it rests on
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All numbers of one run under one protocol."""
+
+    micro: Estimate
+    macro: Estimate
+    by_dimension: dict[str, Estimate]
+    correct: int
+    n: int
+    answered_rate: float  # responses that were decided, right or wrong
+    compound: Estimate | None  # accuracy on items whose right answer names several terms
+    compound_term_f1: float | None
+    well_formed_rate: float  # responses in the <think><answer> form
+
+
+def score(graded: Sequence[Graded]) -> Scores:
+    """Compute all scores; raises `ValueError` when there is nothing to score."""
+    if not graded:
+        raise ValueError("no items to score")
+    groups = defaultdict(list)
+    for entry in graded:
+        groups[entry.item.dimension].append(entry)
+    by_dimension = {d.slug: accuracy(groups[d.slug]) for d in DIMENSIONS if d.slug in groups}
+    compound = [entry for entry in graded if is_compound(entry.item)]
+    return Scores(
+        micro=accuracy(graded),
+        macro=macro_accuracy(graded),
+        by_dimension=by_dimension,
+        correct=sum(entry.grade.correct for entry in graded),
+        n=len(graded),
+        answered_rate=fmean(entry.grade.letter is not None for entry in graded),
+        compound=accuracy(compound) if compound else None,
+        compound_term_f1=fmean(term_f1(entry.item, entry.grade.letter) for entry in compound) if compound else None,
+        well_formed_rate=fmean(entry.grade.well_formed for entry in graded),
+    )
+
+
+def accuracy(graded: Sequence[Graded]) -> Estimate:
+    """Share of right answers over items."""
+    return _estimate(graded, [1 / len(graded)] * len(graded))
+
+
+def macro_accuracy(graded: Sequence[Graded]) -> Estimate:
+    """Mean of the dimensions' accuracies, each dimension weighing the same."""
+    sizes = Counter(entry.item.dimension for entry in graded)
+    return _estimate(
+        graded, [1 / (len(sizes) * sizes[entry.item.dimension]) for entry in graded], within_dimension=True
+    )
+
+
+def _estimate(graded: Sequence[Graded], weights: Sequence[float], within_dimension: bool = False) -> Estimate:
+    """Weighted mean of right answers; for a macro mean the residuals are taken from each dimension's own mean."""
+    hits = [float(entry.grade.correct) for entry in graded]
+    value = math.fsum(weight * hit for weight, hit in zip(weights, hits, strict=True))
+    strata = [entry.item.dimension if within_dimension else "" for entry in graded]
+    stratum_mean = _means(strata, hits)
+    sums: defaultdict[str, float] = defaultdict(float)
+    for entry, weight, hit, stratum in zip(graded, weights, hits, strata, strict=True):
+        sums[entry.item.medium] += weight * (hit - stratum_mean[stratum])
+    clusters = len(sums)
+    correction = clusters / (clusters - 1) if clusters > 1 else 1.0
+    stderr = math.sqrt(correction * math.fsum(total**2 for total in sums.values()))
+    low, high = wilson(value, stderr, clusters)
+    return Estimate(min(value, 1.0), low, high, stderr, len(graded))
+
+
+def _means(keys: Iterable[str], values: Iterable[float]) -> dict[str, float]:
+    grouped = defaultdict(list)
+    for key, value in zip(keys, values, strict=True):
+        grouped[key].append(value)
+    return {key: fmean(group) for key, group in grouped.items()}
+
+
+def wilson(value: float, stderr: float, clusters: int) -> tuple[float, float]:
+    """95 % Wilson interval (Wilson 1927) at the effective size that gives this standard error.
+
+    Where the standard error is 0 (all right, or all wrong) the number of clusters is the effective size.
+    """
+    value = min(max(value, 0.0), 1.0)
+    size = value * (1 - value) / stderr**2 if stderr > 1e-12 else float(clusters)
+    if size <= 0:
+        size = float(clusters)
+    centre = (value + Z95**2 / (2 * size)) / (1 + Z95**2 / size)
+    half = Z95 / (1 + Z95**2 / size) * math.sqrt(value * (1 - value) / size + Z95**2 / (4 * size**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def term_f1(item: QAItem, letter: str | None) -> float:
+    """F1 between the terms of the answered and of the right option; 0 for undecided, 1 or 0 for single terms.
+
+    Options that name no term (yes, no) are compared as a whole.
+    """
+    if letter is None:
+        return 0.0
+    said, gold = item.label(letter), item.label(item.answer)
+    if said is None or gold is None:
+        return float(letter == item.answer)
+    shared = len(said.terms & gold.terms)
+    return 2 * shared / (len(said.terms) + len(gold.terms))
+
+
+def is_compound(item: QAItem) -> bool:
+    """Whether the right answer names several terms."""
+    label = item.label(item.answer)
+    return label is not None and label.is_compound

@@ -1,0 +1,339 @@
+"""verl's CPU path without a run: the platform, every patch still needed, and answers held against transformers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy
+import pytest
+
+pytestmark = pytest.mark.verl
+pytest.importorskip("verl")
+torch = pytest.importorskip("torch")
+
+from PIL import Image
+from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl, processing_qwen2_5_vl
+
+from verl_recipes.cpu import PATCHES, equal_lengths
+from verl_recipes.cpu.answers import Request, Unanswered
+from verl_recipes.cpu.generation import Response, Sampling, choose
+from verl_recipes.cpu.hf_server import HFServer, RequestRefused, ServerSettings, load_weights
+from verl_recipes.cpu.request_inputs import MEDIA
+from verl_recipes.cpu.seeded_agent_loop import response_seed
+from verl_recipes.inside_verl import patch_on_import as hooks
+from verl_recipes.inside_verl import time_positions
+
+NEW_TOKENS = 12
+GREEDY = Sampling(NEW_TOKENS, temperature=0)
+ENVIRONMENT = {
+    "VERL_USE_EXTERNAL_MODULES": "verl_recipes.plugin",
+    "VERL_PLATFORM": "cpu",
+    "VERL_ENGINE_DEVICE": "cuda",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.__name__.rpartition(".")[2])
+def test_every_patch_is_still_needed(patch: ModuleType) -> None:
+    assert patch.still_needed(), f"this release does without {patch.__name__}: remove it"
+
+
+PROBE = """
+import verl, sys
+heavy = {"verl.workers.rollout.replica", "verl.experimental.agent_loop", "verl.trainer.ppo.v1"} & set(sys.modules)
+assert not heavy, heavy
+import torch.distributed, os
+from torch.distributed.fsdp import CPUOffloadPolicy
+from verl.utils.device import get_device_name
+from verl.utils.distributed import initialize_global_process_group_ray
+from verl.workers.rollout.base import get_rollout_class
+from verl.workers.rollout.replica import get_rollout_replica_class
+from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
+from verl.workers.engine_workers import maybe_fix_3d_position_ids
+from verl.workers.engine import EngineRegistry
+initialize_global_process_group_ray()
+total = torch.ones(1)
+torch.distributed.all_reduce(total)
+print(get_device_name(), torch.distributed.get_backend(), CPUOffloadPolicy(pin_memory=True).pin_memory,
+      get_rollout_class("hf").__name__, get_rollout_replica_class("hf").__name__,
+      "seeded_single_turn" in _agent_loop_registry, maybe_fix_3d_position_ids.__module__)
+"""
+
+
+def test_the_plugin_gives_verl_a_cpu_and_loads_nothing_it_does_not_need() -> None:
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    found = subprocess.run(
+        [sys.executable, "-c", PROBE], env=os.environ | ENVIRONMENT | address, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    said = found.stdout.splitlines()[-1].split()
+    assert said == ["cpu", "cpu:gloo", "False", "HFAdapter", "HFReplica", "True", "verl_recipes.cpu.equal_lengths"]
+
+
+@pytest.mark.parametrize("lengths", [(3, 3, 3), (3, 5), (4, 4), (4,), (2, 7, 4)], ids=str)
+def test_position_ids_of_any_lengths_come_apart_as_they_went_in(lengths: tuple[int, ...]) -> None:
+    from tensordict import TensorDict
+
+    rows = [torch.randint(0, 99, (4, length)) for length in lengths]
+    nested = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+    data = TensorDict({"position_ids": nested}, batch_size=len(rows))
+    equal_lengths.correct_position_ids(data)
+    equal_lengths.correct_position_ids(data)  # verl calls it again in every mini-batch
+    assert all(torch.equal(found, row) for found, row in zip(data["position_ids"].unbind(), rows, strict=True))
+
+
+# ---- answering ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(talkative: Path) -> Any:
+    """A server as a run has it, in this process, and with the right positions of clips."""
+    model, processor = modeling_qwen2_5_vl.Qwen2_5_VLModel, processing_qwen2_5_vl.Qwen2_5_VLProcessor
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(hooks, "_known", set())
+        patched.setattr(model, "get_rope_index", model.get_rope_index)
+        patched.setattr(processor, "get_rope_index_kwargs", None, raising=False)
+        time_positions.install()
+        yield HFServer(ServerSettings(str(talkative), 1, "float32", "sdpa", False, NEW_TOKENS, 400, 64, 300))
+
+
+def picture(seed: int, height: int, width: int) -> Image.Image:
+    noise = numpy.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=numpy.uint8)
+    return Image.fromarray(noise)
+
+
+def prompt(server: HFServer, kind: str, medium: Any) -> Request:
+    """A chat about one medium, as verl's agent loop hands it on."""
+    from verl.utils.tokenizer import build_multimodal_processor_inputs
+
+    processor = server.answerer.inputs.processor
+    chat = [{"role": "user", "content": [{"type": kind}, {"type": "text", "text": "What is it?"}]}]
+    text = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    media: dict[str, Any] = {f"{kind}s": [medium]}
+    ids = build_multimodal_processor_inputs(processor, text=[text], **media)["input_ids"][0]
+    return Request(tuple(ids.tolist()), GREEDY, **media)
+
+
+@pytest.fixture(scope="module")
+def requests(server: HFServer) -> list[Request]:
+    """Two stills and a clip at 12 frames a second."""
+    frames = torch.from_numpy(numpy.random.default_rng(5).integers(0, 256, (10, 3, 56, 84), dtype=numpy.uint8))
+    clip = (frames, {"fps": 12.0, "total_num_frames": 10, "frames_indices": list(range(10))})
+    stills = [prompt(server, "image", picture(seed, 56 + 28 * seed, 84)) for seed in (1, 2)]
+    return [*stills, prompt(server, "video", clip)]
+
+
+def sampled(requests: list[Request], responses: int, temperature: float = 1.0) -> list[Request]:
+    """So many sampled responses to each, with seeds of their own."""
+    return [
+        replace(request, sampling=Sampling(NEW_TOKENS, temperature, seed=10 * place + number))
+        for place, request in enumerate(requests)
+        for number in range(responses)
+    ]
+
+
+def answers(server: HFServer, requests: list[Request]) -> list[Response]:
+    found = server.answerer.answer(requests)
+    assert all(isinstance(answer, Response) for answer in found), found
+    return found  # type: ignore[return-value]
+
+
+def log_probabilities(server: HFServer, request: Request, response: Response) -> Any:
+    """Of the whole sequence in one forward pass, as the actor does it."""
+    whole = server.answerer.inputs.ready_prompt([*request.ids, *response.ids], request.images, request.videos)
+    with torch.inference_mode():
+        logits = server.model(
+            input_ids=torch.tensor([whole.ids]), position_ids=whole.positions[:, None, :-1], **whole.media
+        ).logits[0, len(request.ids) - 1 : -1]
+    temperature = request.sampling.temperature or 1.0
+    shares = (logits.float() / temperature).log_softmax(-1)
+    return shares.gather(1, torch.tensor(response.ids)[:, None])[:, 0]
+
+
+def test_greedy_answers_are_those_of_transformers(server: HFServer, requests: list[Request]) -> None:
+    for request, response in zip(requests, answers(server, requests), strict=True):
+        processor = server.answerer.inputs.processor
+        ready = server.answerer.inputs.ready_prompt(request.ids, request.images, request.videos)
+        ids = torch.tensor([ready.ids])
+        config = server.model.config
+        kinds = (ids == config.image_token_id).long() + 2 * (ids == config.video_token_id).long()
+        seconds = {"second_per_grid_ts": torch.tensor([2 / 12])} if request.videos else {}
+        theirs = server.model.generate(
+            input_ids=ids, mm_token_type_ids=kinds, attention_mask=torch.ones_like(ids), do_sample=False,
+            max_new_tokens=NEW_TOKENS, repetition_penalty=1.0, eos_token_id=sorted(server.stops),
+            suppress_tokens=server.answerer.never.nonzero()[:, 0].tolist(),
+            pad_token_id=processor.tokenizer.pad_token_id, **ready.media, **seconds,
+        )  # fmt: skip
+        assert response.ids == theirs[0, len(request.ids) :].tolist()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_log_probabilities_are_those_of_one_pass_over_the_sequence(
+    server: HFServer, requests: list[Request], temperature: float
+) -> None:
+    asked = sampled(requests, 3, temperature)
+    for request, response in zip(asked, answers(server, asked), strict=True):
+        expected = log_probabilities(server, request, response)
+        assert torch.allclose(torch.tensor(response.log_probs), expected, atol=1e-5)
+
+
+def test_answers_hang_on_their_seed_and_not_on_their_company(server: HFServer, requests: list[Request]) -> None:
+    asked = sampled(requests, 4)
+    together = answers(server, asked)
+    order = list(range(len(asked)))
+    random.Random(0).shuffle(order)
+    shuffled = answers(server, [asked[number] for number in order])
+    assert [shuffled[order.index(number)].ids for number in range(len(asked))] == [answer.ids for answer in together]
+    assert [answers(server, [request])[0].ids for request in asked] == [answer.ids for answer in together]
+    assert len({tuple(answer.ids) for answer in together}) == len(asked)  # an untrained model repeats nothing
+
+
+def test_prompts_are_read_once_however_many_ask(
+    server: HFServer, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    visual = server.model.model.visual
+    original = visual.forward
+    monkeypatch.setattr(visual, "forward", lambda *a, **k: read.append(len(k["grid_thw"])) or original(*a, **k))
+    answers(server, sampled(requests, 8))
+    assert sum(read) == len(requests)
+
+
+def test_marks_of_media_are_never_sampled_and_keep_their_probability() -> None:
+    logits = torch.tensor([[4.0, 1.0, 0.0]])
+    never = torch.tensor([True, False, False])
+    drawn = [choose(logits, [Sampling(1)], [dice / 50], never) for dice in range(50)]
+    assert {int(ids) for ids, _ in drawn} == {1, 2}
+    assert float(drawn[0][1]) == pytest.approx(float(logits.log_softmax(-1)[0, 1]))
+
+
+def test_tokens_come_as_often_as_their_probability_says() -> None:
+    logits, count = torch.tensor([[0.0, 1.0, 2.0, -1.0]]), 4000
+    dice = [random.Random(seed).random() for seed in range(count)]
+    never = torch.zeros(4, dtype=torch.bool)
+    ids, _ = choose(logits.expand(count, -1), [Sampling(1, temperature=0.5)] * count, dice, never)
+    found = Counter(ids.tolist())
+    for token, share in enumerate((logits[0] / 0.5).softmax(-1).tolist()):
+        assert abs(found[token] / count - share) < 4 * (share * (1 - share) / count) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("sampling", "kept"),
+    [
+        (Sampling(1, top_k=1), {2}),
+        (Sampling(1, top_k=2), {1, 2}),
+        (Sampling(1, top_p=0.5), {2}),
+        (Sampling(1, top_p=0.7), {1, 2}),
+        (Sampling(1, top_p=0.95, top_k=2), {1, 2}),
+        (Sampling(1, temperature=0), {2}),
+    ],
+    ids=str,
+)
+def test_what_top_k_and_top_p_cut_away_has_no_probability(sampling: Sampling, kept: set[int]) -> None:
+    logits = torch.tensor([0.1, 0.25, 0.6, 0.05]).log()[None].expand(50, -1)
+    never = torch.zeros(4, dtype=torch.bool)
+    ids, log_probs = choose(logits, [sampling] * 50, [number / 50 for number in range(50)], never)
+    assert set(ids.tolist()) == kept
+    shares = {int(token): float(share) for token, share in zip(ids, log_probs.exp(), strict=True)}
+    if sampling.temperature:
+        assert sum(shares.values()) == pytest.approx(1)
+
+
+# ---- the server -----------------------------------------------------------------------------------------------------
+
+
+def ask(server: HFServer, requests: list[Request], **params: Any) -> list[Any]:
+    """Send requests at once, as verl does; a failure is an answer here."""
+
+    async def all_at_once() -> list[Any]:
+        server._waiting, server._busy, server._answering = asyncio.Queue(), asyncio.Lock(), None  # of this loop
+        asked = (
+            server.generate(request.ids, params, "x", image_data=request.images, video_data=request.videos)
+            for request in requests
+        )
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return asyncio.run(all_at_once())
+
+
+def test_a_request_that_cannot_be_answered_fails_alone(server: HFServer, requests: list[Request]) -> None:
+    without_media = replace(requests[0], images=None)
+    other_size = replace(requests[1], images=[picture(9, 28, 28)])
+    found = ask(server, [requests[0], without_media, other_size, *requests[1:]], temperature=0)
+    assert isinstance(found[1], Unanswered) and isinstance(found[2], Unanswered)
+    good = [found[0], *found[3:]]
+    assert [answer.token_ids for answer in good] == [answer.ids for answer in answers(server, requests)]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"max_tokens": 400}, "do not fit into max_model_len=400"),
+        ({"repetition_penalty": 1.1}, "no penalties"),
+        ({"min_p": 0.1}, "the rollout engine hf knows"),
+    ],
+    ids=str,
+)
+def test_what_the_engine_cannot_do_is_refused(
+    server: HFServer, requests: list[Request], params: dict[str, Any], message: str
+) -> None:
+    (refused,) = ask(server, requests[:1], **params)
+    assert isinstance(refused, RequestRefused) and message in str(refused)
+
+
+def test_requests_without_seeds_are_answered_differently_and_the_same_in_every_run(
+    server: HFServer, requests: list[Request]
+) -> None:
+    runs = []
+    for _ in range(2):
+        asyncio.run(server.update_weights(server.model.state_dict(), 7))
+        runs.append([tuple(answer.token_ids) for answer in ask(server, [requests[2]] * 4)])
+    assert sorted(runs[0]) == sorted(runs[1])
+    assert len(set(runs[0])) == 4
+
+
+def test_new_weights_change_the_answers_and_weights_of_another_model_are_refused(
+    server: HFServer, requests: list[Request]
+) -> None:
+    before = {name: value.clone() for name, value in server.model.state_dict().items()}
+    first = ask(server, requests, temperature=0)
+    asyncio.run(server.update_weights({name: -value for name, value in before.items()}, 3))
+    second = ask(server, requests, temperature=0)
+    assert [answer.token_ids for answer in first] != [answer.token_ids for answer in second]
+    assert second[0].extra_fields == {"global_steps": 3}
+    asyncio.run(server.update_weights(before, 4))
+    assert [answer.token_ids for answer in ask(server, requests, temperature=0)] == [
+        answer.token_ids for answer in first
+    ]
+    with pytest.raises(ValueError, match="another model"):
+        load_weights(server.model, dict(list(before.items())[1:]))
+
+
+def test_tied_weights_come_once() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    load_weights(model, {"0.weight": torch.eye(2)})
+    assert torch.equal(model[1].weight, torch.eye(2))
+
+
+def test_media_reach_the_model_under_the_names_of_its_forward_pass() -> None:
+    import inspect
+
+    assert set(MEDIA) <= set(inspect.signature(modeling_qwen2_5_vl.Qwen2_5_VLModel.forward).parameters)
+
+
+def test_every_response_of_a_run_has_a_seed_of_its_own() -> None:
+    seeds = {
+        response_seed(run, {"global_steps": step, "session_id": number, "index": 0, "extra_info": {"item": item}})
+        for run in (1, 2) for step in (1, 2) for number in range(3) for item in ("a", "b")
+    }  # fmt: skip
+    assert len(seeds) == 2 * 2 * 3 * 2

@@ -1,0 +1,190 @@
+"""GRPO on CPU workers as a user runs it: verl's trainer, two Ray nodes on this host, FSDP2, checkpoints, the merger.
+
+One run of two steps, on stills and clips, whose outputs the tests look at; starting Ray and verl takes most of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.timeout(1500)]
+pytest.importorskip("verl")
+pytest.importorskip("ray")
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.conftest import REPOSITORY
+from tests.support.four_films import four_films
+from verl_recipes.training_rows import write_training_rows
+
+STEPS, PROMPTS, RESPONSES = 2, 4, 3
+ENVIRONMENT = {
+    "VERL_USE_EXTERNAL_MODULES": "verl_recipes.plugin",
+    "VERL_PLATFORM": "cpu",
+    "VERL_ENGINE_DEVICE": "cuda",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+}
+# An untrained model is never right: this reward tells its responses apart, so that weights change.
+REWARD = """
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
+    return len(set(solution_str)) / 50
+"""
+
+
+class Run(NamedTuple):
+    """What a run leaves behind."""
+
+    folder: Path
+    metrics: list[dict[str, float]]  # of each step
+    log: str
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
+    """Two raylets with a logical GPU each, on the loopback, under a token of their own; ended by process id."""
+    token = folder / "token"
+    token.write_text(secrets.token_hex(32))
+    token.chmod(0o600)
+    port = free_port()
+    environment = os.environ | ENVIRONMENT | {"RAY_AUTH_TOKEN_PATH": str(token)}
+    ray = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--node-ip-address=127.0.0.1"]
+    node = [*ray, "--num-cpus=12", "--num-gpus=1", "--object-store-memory=200000000"]
+    places = [["--head", f"--port={port}", "--include-dashboard=false"], [f"--address=127.0.0.1:{port}"]]
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for place in places:
+            started.append(subprocess.Popen([*node, *place], env=environment, stdout=subprocess.DEVNULL))
+            _wait_for_nodes(len(started), port, environment)
+        yield environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+    finally:
+        for process in reversed(started):
+            _end(process)
+
+
+def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
+    """Return when so many nodes have joined."""
+    asked = (
+        "import ray, time\n"
+        "for _ in range(60):\n"
+        "    try:\n"
+        f"        ray.init('127.0.0.1:{port}', log_to_driver=False)\n"
+        f"        if len(ray.nodes()) >= {count}: raise SystemExit(0)\n"
+        "        ray.shutdown()\n"
+        "    except (ConnectionError, RuntimeError): pass\n"
+        "    time.sleep(1)\n"
+        "raise SystemExit('Ray did not come up')\n"
+    )
+    subprocess.run([sys.executable, "-c", asked], env=environment, check=True, timeout=180, capture_output=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for child in psutil.wait_procs(children, timeout=5)[1]:
+        child.kill()
+
+
+@pytest.fixture(scope="module")
+def run(painted: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("grpo")
+    shards = four_films(painted, folder / "shards")
+    rows = write_training_rows(str(shards), "sft", folder / "rows", "grpo", prompts.REASONING)
+    (folder / "reward.py").write_text(REWARD)
+    few_rows(rows)
+    overrides = {
+        "data.train_files": rows, "data.val_files": rows, "data.train_batch_size": PROMPTS,
+        "data.max_prompt_length": 2048, "data.max_response_length": 12,
+        "actor_rollout_ref.model.path": talkative, "actor_rollout_ref.rollout.n": RESPONSES,
+        "actor_rollout_ref.rollout.agent.default_agent_loop": "seeded_single_turn",
+        "reward.custom_reward_function.path": folder / "reward.py", "ray": "cpu_joined",
+        "trainer.nnodes": 2, "trainer.n_gpus_per_node": 1, "trainer.total_training_steps": STEPS,
+        "trainer.save_freq": STEPS, "trainer.test_freq": -1, "trainer.val_before_train": "false",
+        "trainer.default_local_dir": folder / "checkpoints", "trainer.rollout_data_dir": folder / "rollouts",
+        "++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH": folder / "metrics.jsonl",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", REPOSITORY / "verl_recipes" / "config"]
+    command += ["--config-name", "grpo_tiny", *(f"{key}={value}" for key, value in overrides.items())]
+    with two_nodes(folder) as environment:
+        done = subprocess.run(
+            list(map(str, command)), env=environment, cwd=folder, text=True, timeout=1400,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return Run(folder, [json.loads(line)["data"] for line in lines], done.stdout)
+
+
+def few_rows(path: Path) -> None:
+    """As many rows as the run takes: half of them clips."""
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(path)
+    clips = [place for place, videos in enumerate(rows["videos"].to_pylist()) if videos]
+    stills = [place for place, images in enumerate(rows["images"].to_pylist()) if images]
+    half = STEPS * PROMPTS // 2
+    assert min(len(clips), len(stills)) >= half, {MediaKind.CLIP: len(clips), MediaKind.STILL: len(stills)}
+    parquet.write_table(rows.take(clips[:half] + stills[:half]), path)
+
+
+def test_rollout_and_actor_are_one_model_throughout(run: Run) -> None:
+    steps = [step for step in run.metrics if "training/rollout_actor_probs_pearson_corr" in step]
+    assert len(steps) == STEPS
+    for step in steps:
+        assert step["training/rollout_actor_probs_pearson_corr"] > 0.999
+        assert step["rollout_corr/log_ppl_abs_diff"] < 1e-3
+    assert all(step["actor/grad_norm"] > 0 for step in steps)  # so the second step saw new weights
+
+
+def test_each_worker_stands_on_a_node_of_its_own_with_a_server_beside_it(run: Run) -> None:
+    assert set(re.findall(r"hf_server_\d", run.log)) == {"hf_server_0", "hf_server_1"}
+    shards = sorted(
+        path.name for path in (run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor").glob("model_*")
+    )
+    assert shards == ["model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"]
+
+
+def test_responses_of_a_group_differ(run: Run) -> None:
+    lines = (run.folder / "rollouts" / "1.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == PROMPTS * RESPONSES
+    assert len({row["output"] for row in rows}) > PROMPTS * (RESPONSES - 1)
+
+
+def test_the_checkpoint_of_two_workers_is_merged_into_a_model_that_answers(run: Run, tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    actor = run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor"
+    merge = ["-m", "verl.model_merger", "merge", "--backend", "fsdp", "--local_dir", actor, "--target_dir", tmp_path]
+    environment = os.environ | ENVIRONMENT
+    done = subprocess.run([sys.executable, *map(str, merge)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    model, processor = AutoModelForImageTextToText.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)
+    inputs = processor.tokenizer("Which letter?", return_tensors="pt")
+    assert model.generate(**inputs, max_new_tokens=3, min_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3

@@ -1,0 +1,129 @@
+"""`shotbench data films` on a folder of stills: from table to shards in one command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+
+from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.vocabulary import SHOT_SIZE
+from tests.support.drawn_shots import drawn_film
+
+FILMS, SHOTS = 5, 7
+COMMAND = ["data", "films", "FILMS", "--table", "table.csv", "--out", "shards", "--workers", "0"]
+
+
+@pytest.fixture
+def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of grainy stills (a smooth one counts as blurred) and `table.csv` beside it."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "FILMS"
+    folder.mkdir()
+    grain = numpy.random.default_rng(0).integers(-40, 40, (270, 480, 3))
+    with (tmp_path / "table.csv").open("w", newline="") as lines:
+        table = csv.writer(lines)
+        table.writerow(["film_id", "media", SHOT_SIZE.slug])
+        for film in range(1, FILMS + 1):
+            for shot in drawn_film(folder, film, SHOTS):
+                picture = Image.open(folder / shot.media_path).resize((480, 270))
+                Image.fromarray((numpy.asarray(picture) + grain).clip(0, 255).astype("uint8")).save(
+                    folder / shot.media_path
+                )
+                table.writerow([shot.film_id, shot.media_path, shot.labels[SHOT_SIZE.slug]])
+    return folder
+
+
+def test_one_command_makes_shards_of_films_and_clears_up(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(COMMAND) == 0
+    told = capsys.readouterr()
+    counts = [len(read_questions("shards", split)) for split in ("sft", "grpo", "dev", "test")]
+    assert f"{sum(counts)} questions" in told.out
+    assert min(counts) > 0 and sum(counts) + told.err.count("surplus") >= 4 * FILMS
+    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
+    assert main(COMMAND) == 0
+    assert "complete already" in capsys.readouterr().out
+    card = (films.parent / "shards" / "README.md").read_text()
+    assert "`shotbench data films --splits sft:6,grpo:2,dev:1,test:1 --seed 0 --options 4 " in card
+    assert "All thresholds were the defaults" in card
+
+
+def test_a_second_call_tells_and_reports_the_same_losses(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*COMMAND, "--max-per-term", "1", "--report", "lost.jsonl"]
+    said = []
+    for _ in range(2):
+        assert main(command) == 0
+        said.append((capsys.readouterr().err, Path("lost.jsonl").read_text()))
+    assert said[0][1] == said[1][1]
+    assert [line for line in said[0][0].splitlines() if "surplus" in line] == said[1][0].splitlines() != []
+
+
+def test_another_film_or_option_is_not_taken_for_the_same(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(COMMAND) == 0
+    assert main([*COMMAND, "--seed", "1"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*COMMAND, "--seed", "1", "--overwrite", "--keep-work"]) == 0
+    assert (films.parent / ".shards.work").is_dir()
+
+
+def test_where_no_question_is_left_the_reasons_are_told(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("strict.toml").write_text("least_sharpness = 1e9\n")
+    assert main([*COMMAND, "--config", "strict.toml", "--report", "lost.jsonl"]) == 2
+    told = capsys.readouterr().err
+    assert f"{FILMS * SHOTS} left out: too blurred" in told
+    assert (
+        f"no question is left to write to {Path('shards').absolute()} (too blurred: {FILMS * SHOTS}; the first" in told
+    )
+    lost = [json.loads(line) for line in Path("lost.jsonl").read_text().splitlines()]
+    assert {row["kind"] for row in lost} == {"too blurred"}
+    assert not Path("shards").exists()
+
+
+def test_a_set_that_answers_itself_is_not_written(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("table.csv").read_text().splitlines()
+    wide = [",".join([*line.split(",")[:2], "Wide" if n % 9 else "Close Up"]) for n, line in enumerate(text[1:])]
+    Path("table.csv").write_text("\n".join([text[0], *wide]))
+    assert main([*COMMAND, "--splits", "test:1", "--unbalanced"]) == 1
+    assert "without looking" in capsys.readouterr().err
+    assert not Path("shards").exists()
+    assert main([*COMMAND, "--splits", "test:1", "--unbalanced", "--no-gate"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--max-per-term", "-1"], "--max-per-term is -1"),
+        (["--gate", "nan"], "--gate is nan"),
+        (["--splits", "sft:inf"], "shares must be 0 or more"),
+        (["--workers", "-3"], "workers are -3"),
+        (["--out", "FILMS/shards"], "lies in the films"),
+        (["--table", "FILMS"], "Is a directory"),
+        (["--config", "FILMS"], "Is a directory"),
+        (["--report", "FILMS"], "FILMS is a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_refused_before_the_work(
+    films: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], told: str
+) -> None:
+    try:
+        status = main([*COMMAND, *wrong])
+    except SystemExit as left:  # by argparse
+        status = left.code  # type: ignore[assignment]
+    assert status == 2
+    assert told in capsys.readouterr().err
+    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "table.csv"]
+
+
+def test_a_place_in_use_is_refused_before_a_film_is_cut(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shards").mkdir()
+    Path("shards/mine.txt").touch()
+    for out, told in (("shards", "mine.txt"), ("table.csv", "is no folder")):
+        assert main([*COMMAND, "--out", out]) == 2
+        assert told in capsys.readouterr().err
+    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "shards", "table.csv"]

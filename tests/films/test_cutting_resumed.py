@@ -1,0 +1,86 @@
+"""Cutting goes on where it was: finished films stay, a killed run ends in the same result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.shards.folder_lock import only_writer
+from data_pipeline.shards.whole_folder import WriteRefused
+from tests.conftest import REPOSITORY
+from tests.support.film_cuts import Cut, row
+from tests.support.made_films import MadeFilm
+
+FILM = MadeFilm()
+
+
+def test_shots_come_in_the_order_of_the_table_and_finished_films_are_not_cut_again(tmp_path: Path) -> None:
+    for name in ("heat", "alien"):
+        FILM.write(tmp_path / f"{name}.mp4")
+    rows = [
+        row(time, size="CU", film_id=name, media=f"{name}.mp4") for time in (4, 1, 2.5) for name in ("heat", "alien")
+    ]
+    first = Cut(tmp_path, rows)
+    assert [(shot.film_id, shot.start_seconds) for shot in first.shots] == [(r["film_id"], r["start"]) for r in rows]
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("*.jpg")}
+    again = Cut(tmp_path, rows)
+    assert (again.shots, again.defects) == (first.shots, first.defects)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    changed = Cut(tmp_path, [*rows[:-1], row(3, size="CU", film_id="alien", media="alien.mp4")])
+    assert changed.shots[-1].start_seconds == 3
+    fresh = {path for path in written if path.exists() and path.stat().st_mtime_ns == written[path]}
+    assert {path.parent.name for path in fresh} == {"heat"}
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    rows = []
+    for number in range(4):
+        FILM.write(tmp_path / f"{number}.mp4")
+        rows += [row(1.5, 3.5, "CU", "Arc", film_id=f"{number}", media=f"{number}.mp4")]
+    Cut(tmp_path, rows)
+    expected = contents(tmp_path / "work")
+    (tmp_path / "work").rename(tmp_path / "whole")
+    code = (
+        "from pathlib import Path; from data_pipeline.films.cut_films import *;"
+        "list(cut_films(Path('table.csv'), Path(), Path('work'), CutSettings(), Workers(), []))"
+    )
+    killed = 0
+    for _ in range(12):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            stderr=subprocess.DEVNULL,
+        )
+        while process.poll() is None and len(list(tmp_path.glob("work/films/.*/shards/*.mp4"))) == 0:
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+        if killed == 2:
+            break
+    assert killed
+    assert contents(tmp_path / "work") != expected
+    Cut(tmp_path, rows)
+    assert contents(tmp_path / "work") == expected
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".lock" not in path.name
+    }
+
+
+def test_a_second_run_into_the_same_work_folder_is_refused(tmp_path: Path) -> None:
+    FILM.write(tmp_path / "heat.mp4")
+    with only_writer(tmp_path / "work" / "films"), pytest.raises(WriteRefused):
+        Cut(tmp_path, [row(1, size="CU")])

@@ -1,0 +1,147 @@
+"""The optional judges load real models of Transformers, here tiny ones, and refuse to run on what is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from data_pipeline.defects import Defect, DefectKind
+from data_pipeline.films.cut_films import cut_films
+from data_pipeline.films.cut_settings import BadSettings, CutSettings
+from data_pipeline.films.picture_plugins import (
+    PluginUnusable,
+    aesthetic_score,
+    check_plugins,
+    judge_picture,
+    unsafe_probability,
+)
+from data_pipeline.workers import Workers
+from tests.support.made_films import MadeFilm, MadeShot
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+WIDTH = 8  # features of the tiny models
+RED, BLUE = Image.new("RGB", (64, 48), "red"), Image.new("RGB", (64, 48), "blue")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `clip`, `head.pth` and `vit`, which says nsfw to red pictures."""
+    folder = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    small: dict[str, Any] = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    vision = {**small, "image_size": 16, "patch_size": 8}
+    text = {**small, "vocab_size": 99, "max_position_embeddings": 8}
+    clip = transformers.CLIPConfig(vision_config=vision, text_config=text, projection_dim=WIDTH)
+    transformers.CLIPModel(clip).save_pretrained(folder / "clip")
+    square = {"height": 16, "width": 16}
+    transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=square).save_pretrained(folder / "clip")
+    layers = {
+        "layers.0": torch.nn.Linear(WIDTH, 4),
+        "layers.10": torch.nn.Linear(3, 1),
+        "layers.2": torch.nn.Linear(4, 3),
+    }
+    torch.save(
+        {f"{name}.{key}": value for name, layer in layers.items() for key, value in layer.state_dict().items()},
+        folder / "head.pth",
+    )
+    labels = {"id2label": {0: "normal", 1: "nsfw"}, "label2id": {"normal": 0, "nsfw": 1}}
+    vit = transformers.ViTForImageClassification(transformers.ViTConfig(**vision, **labels))
+    red, blue = (
+        vit(pixel_values=torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 16, 16)).logits
+        for colour in ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0))
+    )
+    gap = (red - blue)[0, 1] - (red - blue)[0, 0]
+    middle = (red + blue)[0] / 2
+    scale = 20 * gap.sign() / gap.abs()
+    with torch.no_grad():  # the random last layer is turned and sharpened until it tells red from blue
+        vit.classifier.weight *= scale
+        vit.classifier.bias.copy_(scale * (vit.classifier.bias - middle))
+    vit.save_pretrained(folder / "vit")
+    transformers.ViTImageProcessor(size=square).save_pretrained(folder / "vit")
+    return folder
+
+
+@pytest.fixture
+def settings(models: Path) -> CutSettings:
+    return CutSettings(
+        aesthetic_model=str(models / "clip"),
+        aesthetic_head=str(models / "head.pth"),
+        least_aesthetic=0.0,
+        nsfw_model=str(models / "vit"),
+        most_nsfw=0.5,
+    )
+
+
+def test_nothing_is_loaded_unless_asked_for() -> None:
+    check_plugins(CutSettings())
+    assert judge_picture(RED, CutSettings()) is None
+
+
+def test_the_aesthetic_score_is_the_head_applied_to_the_normalised_embedding(models: Path) -> None:
+    score = aesthetic_score(RED, str(models / "clip"), str(models / "head.pth"))
+    clip = transformers.CLIPModel.from_pretrained(models / "clip")
+    pixels = transformers.CLIPImageProcessor.from_pretrained(models / "clip")(images=RED, return_tensors="pt")[
+        "pixel_values"
+    ]
+    with torch.no_grad():
+        embedding = clip.visual_projection(clip.vision_model(pixel_values=pixels).pooler_output)
+        features = embedding / embedding.norm()
+        state = torch.load(models / "head.pth", weights_only=True)
+        for layer in (0, 2, 10):
+            features = features @ state[f"layers.{layer}.weight"].T + state[f"layers.{layer}.bias"]
+    assert score == pytest.approx(float(features), abs=1e-5)
+
+
+def test_pictures_are_dropped_by_score_and_by_class(models: Path, settings: CutSettings) -> None:
+    score = aesthetic_score(RED, settings.aesthetic_model, settings.aesthetic_head)
+    flaw = judge_picture(RED, replace(settings, least_aesthetic=max(score, 0) + 1))
+    assert flaw is not None and flaw.kind is DefectKind.UNAESTHETIC and f"{score:.2f}" in flaw.detail
+    only_class = replace(settings, aesthetic_model="", aesthetic_head="")
+    red, blue = (unsafe_probability(picture, settings.nsfw_model, "NSFW") for picture in (RED, BLUE))
+    assert red > 0.9 > 0.1 > blue
+    flaw = judge_picture(RED, only_class)
+    assert flaw is not None and flaw.kind is DefectKind.UNSAFE
+    assert judge_picture(BLUE, only_class) is None
+
+
+def test_cutting_asks_about_stills_and_clips(tmp_path: Path, settings: CutSettings) -> None:
+    MadeFilm(shots=(MadeShot(24, 1),)).write(tmp_path / "heat.mp4")
+    (tmp_path / "t.csv").write_text("film_id,media,shot_size,camera_movement\nheat,heat.mp4,CU,Arc\n")
+    (tmp_path / "work").mkdir()
+    defects: list[Defect] = []
+    strict = replace(settings, least_aesthetic=99.0)
+    assert not list(cut_films(tmp_path / "t.csv", tmp_path, tmp_path / "work", strict, Workers(), defects))
+    assert [defect.kind for defect in defects] == [DefectKind.UNAESTHETIC] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nsfw_model": "{models}/nowhere"}, "nowhere cannot be loaded"),
+        ({"nsfw_label": "porn"}, "normal, nsfw"),
+        ({"nsfw_model": "{models}/clip"}, "clip"),
+        ({"aesthetic_head": "{models}/nowhere.pth"}, "nowhere.pth cannot be loaded"),
+        ({"aesthetic_head": "{models}/vit/config.json"}, "config.json cannot be loaded"),
+        ({"aesthetic_model": "{models}/vit"}, "vit"),
+    ],
+)
+def test_a_model_that_cannot_be_used_stops_the_run_before_it_begins(
+    models: Path, settings: CutSettings, change: dict[str, str], message: str
+) -> None:
+    with pytest.raises(PluginUnusable, match=message):
+        check_plugins(replace(settings, **{name: value.format(models=models) for name, value in change.items()}))
+
+
+def test_half_of_the_aesthetic_predictor_is_refused() -> None:
+    with pytest.raises(BadSettings, match="go together"):
+        CutSettings(aesthetic_model="clip")

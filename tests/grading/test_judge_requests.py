@@ -1,0 +1,211 @@
+"""What the judge sends and what it survives: failing, hung and refusing endpoints, keys, and a missing client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from lmms_eval_shotbench.grading.chat_endpoint import pause_seconds
+from lmms_eval_shotbench.grading.judge import Judge, JudgeReport, judge_prompt
+from tests.support import judge_server
+from tests.support.judge_server import HANGS, HANGS_UP, KEY, OPEN, Act, Endpoint, ask, error, kept, question, says
+
+endpoint, judge = judge_server.endpoint, judge_server.judge  # fixtures: pytest finds them by these names
+
+TIMEOUT = 0.2
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        error(500),
+        error(503),
+        error(408),
+        error(409),
+        error(429, Retry_After="0"),
+        HANGS_UP,
+        Act(b"{not json"),
+        Act(b"[]"),
+        Act(b"null"),
+        Act(b'{"choices": []}'),
+        Act(b'{"error": "overloaded"}'),
+        Act(b"\xff\xfe"),
+        Act(b"[" * 100_000),
+        says(None),
+        says("  "),
+        says(["B"]),
+        says("B" * 1_000_000),
+        Act(b"B", headers=(("Content-Encoding", "gzip"),)),
+        replace(error(500), body=b"\xff" * 1000),
+        replace(error(502, Content_Encoding="gzip"), body=b"no gzip"),
+    ],
+    ids=lambda act: f"{act.status}-{act.body[:12]!r}",
+)
+def test_passing_trouble_is_asked_again_and_forgotten(endpoint: Endpoint, judge: Judge, trouble: Act) -> None:
+    endpoint.script[0] = [trouble, trouble, says("C")]
+    assert ask(judge) == JudgeReport({0: "C"}, 1, 0, 0, 0, "")
+    assert len(endpoint.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "named"),
+    [
+        (error(500), "HTTP 500"),
+        (error(429), "HTTP 429"),
+        (HANGS_UP, "connection failed"),
+        (Act(b"{not json"), "no chat completion: {not json"),
+        (Act(b'{"choices": []}'), "no chat completion"),
+        (says(None), "without text"),
+        (says("B" * 1_000_000), "more than 262144 bytes"),
+    ],
+)
+def test_lasting_trouble_is_counted_after_three_requests_and_never_kept(
+    endpoint: Endpoint, judge: Judge, trouble: Act, named: str
+) -> None:
+    endpoint.script[0] = [trouble]
+    report = ask(judge)
+    assert named in report.first_error and len(report.first_error) < 250
+    assert replace(report, first_error="") == JudgeReport({}, 1, 0, 0, failed=1, first_error="")
+    assert len(endpoint.requests) == 3
+    assert kept(judge) == []
+    endpoint.script[0] = [says("A")]
+    assert ask(judge).letters == {0: "A"}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_a_refusal_is_not_asked_again(endpoint: Endpoint, judge: Judge, status: int) -> None:
+    endpoint.script[0] = [error(status)]
+    report = ask(judge)
+    assert (report.failed, report.letters) == (1, {})
+    assert report.first_error.startswith(f"HTTP {status}: ")
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("silent", [HANGS, replace(says("B"), trickle=True, body=b" " * 500)], ids=["hung", "trickle"])
+def test_a_hung_server_costs_at_most_the_timeout_of_every_try(endpoint: Endpoint, judge: Judge, silent: Act) -> None:
+    endpoint.script[0] = [silent]
+    started = time.monotonic()
+    report = ask(replace(judge, timeout_seconds=TIMEOUT))
+    assert time.monotonic() - started < 20  # without it 30 and 90; a slow machine starts its client late
+    assert (report.failed, report.first_error) == (1, "no reply within 0.2 s")
+    assert len(endpoint.requests) == 3
+
+
+def test_retry_after_is_honoured_up_to_the_longest_pause(endpoint: Endpoint, judge: Judge) -> None:
+    endpoint.script[0] = [error(429, Retry_After="3600"), says("B")]
+    started = time.monotonic()
+    assert ask(judge).letters == {0: "B"}
+    assert 0.3 <= time.monotonic() - started < 30
+
+
+def test_pauses_double_up_to_the_cap_and_any_header_is_survived() -> None:
+    pauses = [pause_seconds(attempt, "") for attempt in (1, 2, 3, 4, 5, 6, 10**6)]
+    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+    assert pause_seconds(1, "2.5") == 2.5
+    assert pause_seconds(1, "inf") == 8
+    for odd in ("nan", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"):
+        assert pause_seconds(1, odd) == 0.5
+
+
+def test_nobody_listening_is_counted_quickly(judge: Judge) -> None:
+    started = time.monotonic()
+    report = ask(replace(judge, base_url="http://127.0.0.1:9/v1"), count=60)
+    assert (report.failed, report.asked, report.letters) == (60, 20, {})
+    assert report.first_error.startswith("connection failed")
+    assert time.monotonic() - started < 20
+
+
+def test_a_dead_endpoint_is_given_up_after_twenty_items(endpoint: Endpoint, judge: Judge) -> None:
+    endpoint.otherwise = error(500)
+    report = ask(replace(judge, tries=2), count=200)
+    assert (report.asked, report.failed, report.undecided) == (20, 200, 0)
+    assert len(endpoint.requests) == 40
+
+
+def test_an_endpoint_that_dies_midway_is_given_up_and_a_second_run_goes_on(endpoint: Endpoint, judge: Judge) -> None:
+    endpoint.otherwise = error(400)
+    endpoint.script = {index: [says("A")] for index in range(30)}
+    report = ask(judge, count=200)
+    assert (len(report.letters), report.asked, report.failed) == (30, 60, 170)
+    endpoint.otherwise, endpoint.requests = says("B"), []
+    assert ask(judge, count=200).from_cache == 30
+    assert len(endpoint.requests) == 170
+
+
+def test_single_failures_do_not_stop_the_rest(endpoint: Endpoint, judge: Judge) -> None:
+    endpoint.script = {index: [error(400)] for index in range(0, 100, 2)}
+    report = ask(judge, count=100)
+    assert (report.letters, report.failed) == (dict.fromkeys(range(1, 100, 2), "B"), 50)
+
+
+def test_requests_run_side_by_side(endpoint: Endpoint, judge: Judge) -> None:
+    endpoint.otherwise = replace(says("B"), seconds=0.1)
+    started = time.monotonic()
+    ask(replace(judge, workers=16), count=32)
+    assert time.monotonic() - started < 32 * 0.1
+
+
+def test_the_request_is_one_short_deterministic_chat_turn(endpoint: Endpoint, judge: Judge) -> None:
+    ask(judge)
+    _, path, _, sent = endpoint.requests[0]
+    assert path == "/v1/chat/completions"
+    assert sent["messages"] == [{"role": "user", "content": judge_prompt(question(0), OPEN)}]
+    assert (sent["model"], sent["temperature"]) == ("some-judge", 0)
+    assert sent["max_tokens"] <= 64 and not sent.get("stream")
+
+
+def test_the_api_key_goes_into_the_authorization_header_and_nowhere_else(
+    endpoint: Endpoint, judge: Judge, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    endpoint.script[1] = [replace(error(401), body=f'{{"message": "Incorrect key {KEY}"}}'.encode())]
+    report = ask(judge, count=2)
+    for _, path, headers, sent in endpoint.requests:
+        assert headers.pop("authorization") == f"Bearer {KEY}"
+        assert KEY not in f"{path}{headers}{sent}"
+    assert "Incorrect key ***" in report.first_error
+    assert KEY not in repr(judge) + repr(report) + caplog.text
+    assert all(KEY.encode() not in path.read_bytes() for path in judge.cache.parent.iterdir())
+
+
+@pytest.mark.parametrize(("given_key", "in_env", "sent"), [("", "from-env", "from-env"), ("", "", "none")])
+def test_without_a_key_the_environment_is_asked_at_call_time(
+    endpoint: Endpoint, judge: Judge, monkeypatch: pytest.MonkeyPatch, given_key: str, in_env: str, sent: str
+) -> None:
+    keyless = replace(judge, api_key=given_key)
+    monkeypatch.setenv("OPENAI_API_KEY", in_env)
+    ask(keyless)
+    assert endpoint.requests[0][2]["authorization"] == f"Bearer {sent}"
+
+
+@pytest.mark.parametrize("key", ["sk-ключ", "sk-two\nlines"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(judge: Judge, key: str) -> None:
+    with pytest.raises(ValueError, match="API key") as caught:
+        ask(replace(judge, api_key=key))
+    assert key not in str(caught.value)
+
+
+def test_importing_the_judge_imports_no_client() -> None:
+    program = (
+        "import sys, lmms_eval_shotbench.grading.judge; "
+        "assert not {'openai', 'tqdm', 'httpx', 'httpx2'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_nothing_to_ask_needs_no_client(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    assert ask(judge, response="B") == JudgeReport({}, 0, 0, 0, 0, "")
+    with pytest.raises(RuntimeError, match="pip install openai"):
+        ask(judge)
+
+
+def test_no_progress_is_written_where_stderr_is_no_terminal(
+    endpoint: Endpoint, judge: Judge, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ask(judge, count=3)
+    assert capfd.readouterr() == ("", "")

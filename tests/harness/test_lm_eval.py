@@ -1,0 +1,414 @@
+"""The tasks inside the real lm-eval: prompts and verdicts of lmms-eval, pictures decoded and forgotten."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pickle
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.environment import DATA_VARIABLE
+from lmms_eval_shotbench.harness import lm_eval_functions
+from lmms_eval_shotbench.harness.lm_eval_functions import OVER_DIMENSIONS, OVER_ITEMS
+from lmms_eval_shotbench.harness.lm_eval_task_files import FAMILIES, task_files
+from lmms_eval_shotbench.lm_eval_tasks import FOLDER
+from lmms_eval_shotbench.media import stills
+from lmms_eval_shotbench.prompts import DIRECT, MAX_NEW_TOKENS, REASONING
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
+from tests.conftest import make_item, stored_responses
+
+pytestmark = pytest.mark.host
+pytest.importorskip("lm_eval")
+
+LIKELIHOOD = "shotbench_blind_likelihood"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from or written to the user's caches, and no hub is asked."""
+    import datasets
+
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOTBENCH_CACHE", str(folder / "shotbench"))
+        patch.setenv("HF_DATASETS_CACHE", str(folder / "datasets"))
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "datasets")
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def manager() -> Any:
+    """Our tasks alone: lm-eval's own index takes seconds."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=str(FOLDER), include_defaults=False)
+
+
+@pytest.fixture(scope="module")
+def looking(tiny: Path) -> Any:
+    """lm-eval's model for pictures, with a tiny Qwen2.5-VL."""
+    from lm_eval.models.hf_vlms import HFMultimodalLM
+
+    return HFMultimodalLM(pretrained=str(tiny), device="cpu", dtype="float32", batch_size=4)
+
+
+@pytest.fixture
+def on_painted(painted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tasks ask about the studio set."""
+    monkeypatch.setenv(DATA_VARIABLE, str(painted))
+    return painted
+
+
+def built(manager: Any, group: str, **settings: Any) -> list[Any]:
+    """All requests of a group's tasks, made as an evaluation makes them."""
+    tasks = manager.load([group])["tasks"].values()
+    for task in tasks:
+        task.build_all_requests(**settings)
+    return [request for task in tasks for request in task.instances]
+
+
+def command(data: object, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`lm-eval run` in a process of its own."""
+    run = [sys.executable, "-m", "lm_eval", "run", "--include_path", str(FOLDER), "--device", "cpu", *arguments]
+    return subprocess.run(run, env={**os.environ, DATA_VARIABLE: str(data)}, capture_output=True, text=True)
+
+
+# --------------------------------------------------------------------------------------------------- the task files
+
+
+def test_the_task_files_are_those_that_the_vocabulary_gives() -> None:
+    committed = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.yaml")}
+    written = task_files()
+    assert committed == {path: text for path, text in written.items() if path.endswith(".yaml")}
+    for path, text in written.items():
+        assert (FOLDER / path).read_text(encoding="utf-8") == text
+
+
+def test_the_command_prints_the_folder_that_lm_eval_includes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks-path", "--lm-eval"]) == 0
+    assert capsys.readouterr().out.strip() == str(FOLDER)
+
+
+def test_every_task_asks_its_dimension_and_a_group_has_them_all(manager: Any, on_painted: Path) -> None:
+    for family in FAMILIES:
+        for style in family.styles:
+            tasks = manager.load([family.group(style)])["tasks"]
+            assert list(tasks) == [f"{family.group(style)}_{dimension.slug}" for dimension in family.dimensions]
+            for task, dimension in zip(tasks.values(), family.dimensions, strict=True):
+                assert set(task.eval_docs["dimension"]) == {dimension.slug}
+    assert {dimension.slug for dimension in FAMILIES[0].dimensions} == {dimension.slug for dimension in DIMENSIONS}
+
+
+def test_the_templates_hold_the_protocol(manager: Any, on_painted: Path) -> None:
+    (task,) = manager.load(["shotbench_blind_shot_size"])["tasks"].values()
+    settings = {"max_gen_toks": MAX_NEW_TOKENS, "temperature": 0, "do_sample": False, "until": []}
+    assert task.config.generation_kwargs == settings
+    assert set(task.aggregation()) == {*OVER_ITEMS, OVER_DIMENSIONS}
+    assert task.config.num_fewshot == 0  # which no --num_fewshot can change
+    (task,) = manager.load([f"{LIKELIHOOD}_shot_size"])["tasks"].values()
+    row = make_item().to_row()
+    assert set(task.aggregation()) == set(task.process_results(row, [(-1.0, False)] * 4))
+
+
+# ------------------------------------------------------------------------------------------------------ the prompts
+
+
+@pytest.mark.parametrize("style", [DIRECT, REASONING])
+def test_the_official_chat_reaches_a_model_that_sees_letter_by_letter(
+    style: prompts.PromptStyle, manager: Any, looking: Any, on_painted: Path
+) -> None:
+    requests = built(
+        manager, FAMILIES[2].group(style), apply_chat_template=True, chat_template=looking.apply_chat_template
+    )
+    for request in requests:
+        official = prompts.messages(QAItem.from_row(request.doc), style, [{"type": "image"}])
+        assert request.args[0] == looking.processor.apply_chat_template(official, add_generation_prompt=True)
+
+
+def test_the_official_chat_without_a_picture_reaches_a_text_model(manager: Any, looking: Any, on_painted: Path) -> None:
+    def template(chat: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        return str(looking.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+
+    requests = built(manager, FAMILIES[0].group(REASONING), apply_chat_template=True, chat_template=template)
+    assert len(requests) == len(read_questions(on_painted))
+    for request in requests:
+        assert request.args[0] == template(prompts.messages(QAItem.from_row(request.doc), REASONING, []))
+
+
+def test_a_letters_likelihood_is_asked_as_in_mmlu(manager: Any, on_painted: Path) -> None:
+    requests = built(manager, LIKELIHOOD)
+    items = read_questions(on_painted)
+    assert len(requests) == sum(len(item.options) for item in items)
+    for request in requests:
+        item = QAItem.from_row(request.doc)
+        assert request.args == (f"{prompts.user_text(item)}\nAnswer:", f" {item.letters[request.idx]}")
+
+
+def test_in_a_chat_the_letter_opens_the_answer(manager: Any, looking: Any, on_painted: Path) -> None:
+    chat = {"apply_chat_template": True, "chat_template": looking.apply_chat_template}
+    requests = built(manager, f"{LIKELIHOOD}_camera_movement", limit=1, **chat)
+    assert [request.args[1] for request in requests] == ["A", "B", "C", "D"][: len(requests)]
+    assert all(request.args[0].endswith("\nAnswer:<|im_end|>\n<|im_start|>assistant\n") for request in requests)
+    assert all(likelihood < 0 for likelihood, _ in looking.loglikelihood(requests, disable_tqdm=True))
+
+
+# ----------------------------------------------------------------------------------------------------- the verdicts
+
+
+def by_lm_eval(manager: Any, group: str, texts: Mapping[int, str]) -> tuple[dict[int, Any], dict[str, Any]]:
+    """Samples by index, and the group's results, of somebody who says what is stored."""
+    from lm_eval import simple_evaluate
+    from lm_eval.api.model import LM
+
+    class Replay(LM):
+        """Says what is stored, whatever it is shown."""
+
+        MULTIMODAL = True
+
+        def generate_until(self, requests: list[Any]) -> list[str]:
+            return [texts[request.doc["source_index"]] for request in requests]
+
+        def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+            raise AssertionError
+
+        loglikelihood_rolling = loglikelihood
+
+    results = simple_evaluate(Replay(), tasks=[group], task_manager=manager, bootstrap_iters=0)
+    return by_index(results), results["results"][group]
+
+
+def by_lmms_eval(tasks: list[str], responses: Path) -> dict[int, Any]:
+    """Samples by index of lmms-eval, which is given the same responses."""
+    pytest.importorskip("lmms_eval")
+    from lmms_eval.evaluator import simple_evaluate
+    from lmms_eval.tasks import TaskManager
+
+    from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
+
+    theirs = TaskManager(include_path=str(TASKS_PATH), include_defaults=False)
+    return by_index(simple_evaluate("replay", f"responses={responses}", tasks=tasks, task_manager=theirs))
+
+
+def by_index(results: Mapping[str, Any]) -> dict[int, Any]:
+    samples = [sample for task in results["samples"].values() for sample in task]
+    found = {sample["doc"]["source_index"]: sample for sample in samples}
+    assert len(found) == len(samples)
+    return found
+
+
+def verdicts(samples: Mapping[int, Any]) -> dict[int, dict[str, float]]:
+    return {index: {name: sample[name] for name in OVER_ITEMS if name in sample} for index, sample in samples.items()}
+
+
+@pytest.mark.parametrize(
+    ("responses", "group"),
+    [
+        ("shotbench.shotvl-3b.reasoning", "shotbench_blind_reasoning"),
+        ("shotbench.qwen2.5-vl-3b.direct", "shotbench_blind"),
+    ],
+)
+def test_both_harnesses_judge_thousands_of_real_responses_alike(
+    responses: str,
+    group: str,
+    manager: Any,
+    real_data: Path,
+    real_items: Mapping[int, QAItem],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = {int(str(row["index"])): row for row in stored_responses(real_data, responses)}
+    texts = {index: str(row["response"]) for index, row in rows.items()}
+    monkeypatch.setenv(DATA_VARIABLE, str(real_data / "shotbench" / "test.tsv"))
+    samples, results = by_lm_eval(manager, group, texts)
+    assert samples.keys() == real_items.keys()
+    for index, sample in samples.items():
+        assert sample["filtered_resps"] == [texts[index]]  # nothing is cut on the way
+        assert sample["shotbench_official"] == float(rows[index]["reference_letter"] == real_items[index].answer)
+    assert verdicts(samples) == verdicts(by_lmms_eval([group], real_data / "responses" / f"{responses}.jsonl.gz"))
+    for metric in ("shotbench_accuracy", "shotbench_official"):
+        mean = sum(sample[metric] for sample in samples.values()) / len(real_items)
+        assert results[f"{metric},none"] == pytest.approx(mean)
+
+
+WAYS_TO_SAY = (
+    "<think>Wide.</think><answer>{0}</answer>",
+    "The answer is {0}.",
+    "{1}",
+    "{0}",
+    "I see {1}, not {0}.",
+    "",
+)
+
+
+def test_both_harnesses_judge_answers_about_stills_alike(manager: Any, on_painted: Path, tmp_path: Path) -> None:
+    texts = {}
+    for place, item in enumerate(read_questions(on_painted)):
+        letter = item.letters[place // 2 % len(item.letters)]
+        texts[item.source_index] = WAYS_TO_SAY[place % len(WAYS_TO_SAY)].format(letter, item.choices[letter])
+    responses = tmp_path / "responses.jsonl"
+    lines = (json.dumps({"index": index, "response": text}) + "\n" for index, text in texts.items())
+    responses.write_text("".join(lines), encoding="utf-8")
+    ours, _ = by_lm_eval(manager, "shotbench_stills_reasoning", texts)
+    tasks = [f"shotbench_reasoning_{dimension.slug}" for dimension in FAMILIES[2].dimensions]
+    assert verdicts(ours) == verdicts(by_lmms_eval(tasks, responses))
+    assert {sample["shotbench_accuracy"] for sample in ours.values()} == {0.0, 1.0}
+    assert {sample["shotbench_answered"] for sample in ours.values()} == {0.0, 1.0}
+
+
+def test_the_likeliest_letter_is_the_answer_and_the_first_wins_a_tie() -> None:
+    row = make_item(answer="C").to_row()
+    assert lm_eval_functions.process_likelihoods(row, [(-3, False), (-2, False), (-1, True), (-9, False)])["acc"] == 1
+    assert lm_eval_functions.process_likelihoods(row, [(-3, False), (-1, False), (-1, False), (-9, False)])["acc"] == 0
+
+
+# ----------------------------------------------------------------------------------------------------- the pictures
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
+    """Every picture that is decoded, without holding it."""
+    pictures: list[weakref.ref[Any]] = []
+    decode = stills.open_still
+
+    def open_still(*arguments: Any) -> Any:
+        picture = decode(*arguments)
+        pictures.append(weakref.ref(picture))
+        return picture
+
+    monkeypatch.setattr(stills, "open_still", open_still)
+    return pictures
+
+
+def test_no_picture_is_opened_before_it_is_asked_for_and_none_is_kept(
+    manager: Any, looking: Any, on_painted: Path, decoded: list[weakref.ref[Any]]
+) -> None:
+    template = {"apply_chat_template": True, "chat_template": looking.apply_chat_template}
+    requests = built(manager, "shotbench_stills", **template)
+    stills = [item for item in read_questions(on_painted) if item.media_kind is MediaKind.STILL]
+    assert (len(requests), len(decoded)) == (len(stills), 0)
+    for request in requests:
+        request.args[1]["max_gen_toks"] = 1
+    some = requests[::4]
+    assert all(looking.generate_until(some, disable_tqdm=True))
+    gc.collect()
+    assert len(decoded) == len(some)
+    assert not any(picture() for picture in decoded)  # though all requests are still there
+
+
+def test_a_request_shows_the_picture_of_its_question_again_and_again(manager: Any, on_painted: Path) -> None:
+    shards = ShardFolder(on_painted)
+    for request in built(manager, "shotbench_stills")[::7]:
+        visual = pickle.loads(pickle.dumps(request.args[2]["visual"]))  # as workers and request caches get it
+        stored = stills.open_still(shards.media(request.doc["item_id"])).tobytes()
+        assert [picture.tobytes() for picture in visual] == [stored]
+        assert visual[:999][0].tobytes() == visual[0].tobytes() == stored
+
+
+def test_the_response_cache_of_lm_eval_tells_stills_apart_and_decodes_none(
+    manager: Any, on_painted: Path, decoded: list[weakref.ref[Any]]
+) -> None:
+    from lm_eval.api.model import hash_args
+    from lm_eval.utils import hash_dict_images
+
+    requests = built(manager, "shotbench_stills")
+    assert len({hash_args("generate_until", request.args) for request in requests}) == len(requests)
+    logged = hash_dict_images({"visuals": [request.args[2]["visual"] for request in requests]})["visuals"]
+    assert len(set(logged)) == len(requests) and all(isinstance(name, str) for name in logged)
+    assert not decoded
+
+
+# --------------------------------------------------------------------------------------------------- whole commands
+
+
+def test_lm_eval_runs_the_stills_with_a_model_that_sees(manager: Any, looking: Any, on_painted: Path) -> None:
+    from lm_eval import simple_evaluate
+
+    results = simple_evaluate(
+        looking,
+        tasks=["shotbench_stills", "shotbench_stills_reasoning"],
+        task_manager=manager,
+        apply_chat_template=True,
+        limit=1,
+        gen_kwargs="max_gen_toks=1",
+        bootstrap_iters=0,
+    )
+    for group in ("shotbench_stills", "shotbench_stills_reasoning"):
+        scores = results["results"][group]
+        assert scores["sample_len"] == 7
+        assert scores["shotbench_answered,none"] == 1  # it can say nothing but letters
+    for task in results["samples"].values():
+        for sample in task:
+            item = QAItem.from_row(sample["doc"])
+            assert sample["shotbench_accuracy"] == float(sample["resps"][0][0].strip() == item.answer)
+    json.dumps(results["samples"])  # as the command line writes them
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen2 that reads text and nothing else."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from lmms_eval_shotbench.qwen.tiny_qwen import byte_tokenizer
+
+    folder = tmp_path_factory.mktemp("language") / "model"
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer([prompts.CLOSING], 300)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 2}
+    config = Qwen2Config(vocab_size=len(tokenizer), num_hidden_layers=1, max_position_embeddings=4096, **size)
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_command_measures_a_language_models_prior_by_words_and_by_likelihood(
+    painted: Path, language_model: Path, tmp_path: Path
+) -> None:
+    finished = command(
+        painted,
+        *("--model", "hf", "--model_args", f"pretrained={language_model},dtype=float32", "--limit", "2"),
+        *("--tasks", f"shotbench_blind,{LIKELIHOOD}", "--gen_kwargs", "max_gen_toks=4", "--batch_size", "8"),
+        *("--output_path", str(tmp_path), "--log_samples"),
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    (path,) = tmp_path.rglob("results_*.json")
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    in_words, by_likelihood = results["shotbench_blind"], results[LIKELIHOOD]
+    assert in_words["sample_len"] == by_likelihood["sample_len"] == 2 * len(DIMENSIONS)
+    assert {f"{name},none" for name in (*OVER_ITEMS, OVER_DIMENSIONS)} <= set(in_words)
+    assert 0 <= by_likelihood["acc,none"] <= 1 and by_likelihood["acc_stderr,none"] > 0
+    (file,) = tmp_path.rglob(f"samples_{LIKELIHOOD}_shot_size_*.jsonl")
+    for line in file.read_text(encoding="utf-8").splitlines():
+        sample = json.loads(line)
+        scores = [float(response[0]) for response in sample["filtered_resps"]]
+        assert sample["acc"] == float("ABCDEFG"[scores.index(max(scores))] == sample["target"])
+
+
+def test_what_cannot_be_asked_ends_the_program_with_one_line(
+    manager: Any, painted: Path, tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tsv = real_data / "shotbench" / "test.tsv"
+    few = tmp_path / "few.tsv"
+    few.write_text("".join(tsv.read_text(encoding="utf-8").splitlines(keepends=True)[:20]), encoding="utf-8")
+    for data, group, message in [
+        (tmp_path / "nowhere", "shotbench_blind", "no questions at"),
+        (tsv, "shotbench_stills", "holds questions only"),
+        (few, "shotbench_blind", "has no questions on .* its tasks that these data have: shot_size"),
+    ]:
+        monkeypatch.setenv(DATA_VARIABLE, str(data))
+        with pytest.raises(SystemExit, match=f"^shotbench: .*{message}") as ended:
+            manager.load([group])
+        assert "\n" not in str(ended.value)

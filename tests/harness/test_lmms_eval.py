@@ -1,0 +1,287 @@
+"""The tasks inside the real lmms-eval: its command line, its Python function, and `shotbench eval` agree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.host
+pytest.importorskip("lmms_eval")
+
+from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.question_files import read_questions
+from tests.conftest import stored_responses
+
+RESPONSES = "shotbench.shotvl-3b.reasoning"
+TINY = "device=cpu,device_map=cpu,min_pixels=3136"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Nothing is read from or written to the user's caches, and no hub is asked."""
+    folder = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOTBENCH_CACHE", str(folder / "shotbench"))
+        patch.setenv("LMMS_EVAL_DATASETS_CACHE", str(folder / "datasets"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def questions(painted: Path) -> list[QAItem]:
+    return read_questions(painted)
+
+
+def run_eval(out: Path, data: Path, model: str, model_args: str, tasks: str = "shotbench", *more: str) -> int:
+    arguments = ["--tasks", tasks, "--data", str(data), "--out", str(out), "--model", model]
+    return main(["eval", *arguments, "--model_args", model_args, "--verbosity", "WARNING", *more])
+
+
+def read_scores(out: Path, name: str = "scores.json") -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((out / name).read_text(encoding="utf-8"))
+    return loaded
+
+
+def stored(path: Path, responses: dict[int, str]) -> Path:
+    lines = (json.dumps({"index": index, "response": text}) + "\n" for index, text in responses.items())
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def lmms_eval(data: object, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lmms_eval", "--include_path", str(TASKS_PATH), *arguments]
+    return subprocess.run(command, env={**os.environ, "SHOTBENCH_DATA": str(data)}, capture_output=True, text=True)
+
+
+def group_results(folder: Path, group: str) -> dict[str, float]:
+    """The group's metrics in the results file lmms-eval wrote."""
+    (path,) = folder.rglob("*_results.json")
+    row = json.loads(path.read_text(encoding="utf-8"))["results"][group]
+    return {key.removesuffix(",none"): value for key, value in row.items() if key.endswith(",none")}
+
+
+# --------------------------------------------------------------------------------------------- the real questions
+
+
+def test_replayed_real_responses_score_as_published_in_every_way(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tsv, group = real_data / "shotbench" / "test.tsv", "shotbench_reasoning"
+    replay = f"responses={real_data}/responses/{RESPONSES}.jsonl.gz"
+
+    assert run_eval(tmp_path / "ours", tsv, "replay", replay, group) == 0
+    assert "protocol official: micro 65.99" in capsys.readouterr().out
+    official, strict = read_scores(tmp_path / "ours", "scores.official.json"), read_scores(tmp_path / "ours")
+    assert (official["correct"], strict["correct"], strict["n"]) == (2357, 2356, 3572)
+    letters = {item["index"]: item["letter"] for item in official["items"]}
+    assert letters == {row["index"]: row["reference_letter"] for row in stored_responses(real_data, RESPONSES)}
+
+    theirs = ("--model", "replay", "--model_args", replay, "--tasks", group, "--output_path", str(tmp_path / "theirs"))
+    finished = lmms_eval(tsv, *theirs)
+    assert finished.returncode == 0, finished.stdout[-2000:]
+    cli = group_results(tmp_path / "theirs", group)
+    assert cli["shotbench_official"] == pytest.approx(2357 / 3572)
+    assert cli["shotbench_accuracy"] == pytest.approx(strict["accuracy"]["micro"]["value"])
+    assert cli["shotbench_macro"] == pytest.approx(strict["accuracy"]["macro"]["value"])
+    assert cli["shotbench_answered"] == pytest.approx(strict["answered_rate"])
+
+    python = _simple_evaluate(tsv, replay, group)
+    assert {name: python[name] for name in cli if name.startswith("shotbench")} == pytest.approx(
+        {name: value for name, value in cli.items() if name.startswith("shotbench")}
+    )
+    assert main(["score", str(tsv), str(tmp_path / "ours" / "samples.jsonl"), "--format", "json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["items"] == strict["items"] and again["accuracy"] == strict["accuracy"]
+
+
+def _simple_evaluate(data: Path, model_args: str, group: str) -> dict[str, float]:
+    """As users call it from Python, where lmms-eval would not strip a thought even if asked to on its command line."""
+    from lmms_eval.evaluator import simple_evaluate
+    from lmms_eval.tasks import TaskManager
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOTBENCH_DATA", str(data))
+        manager = TaskManager(include_path=str(TASKS_PATH), include_defaults=False)
+        results = simple_evaluate("replay", model_args, tasks=[group], task_manager=manager)
+    return {key.removesuffix(",none"): value for key, value in results["results"][group].items()}
+
+
+# ------------------------------------------------------------------------------------------------------ with media
+
+
+def test_a_tiny_model_is_evaluated_on_stills_and_clips_end_to_end(
+    painted: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    short = ("--gen_kwargs", "max_new_tokens=1", "--limit", "2")
+    assert run_eval(out, painted, "qwen2_5_vl", f"pretrained={tiny},{TINY}", "shotbench", *short) == 0
+    scores = read_scores(out)
+    assert scores["n"] == 16 and len(scores["accuracy"]["by_dimension"]) == 8
+    passes = scores["run"]["passes"]
+    assert passes["stills"]["model_args"] == f"pretrained={tiny},{TINY}"
+    assert passes["clips"]["tasks"] == ["shotbench_camera_movement"]
+    assert passes["clips"]["model_args"] == f"pretrained={tiny},{TINY},fps=12,max_pixels=230400"
+    assert not passes["clips"]["clips_resampled"]
+    samples = [json.loads(line) for line in (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(samples) == 16 and {sample["response"] for sample in samples} <= set("ABCD")
+    assert scores["answered_rate"] == 1.0
+    assert "over dimensions (macro)" in capsys.readouterr().out
+
+
+def test_the_model_sees_the_system_text_the_medium_and_the_question(painted: Path, questions: list[QAItem]) -> None:
+    from lmms_eval_shotbench.harness.task_functions import doc_to_messages, doc_to_text, doc_to_visual
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOTBENCH_DATA", str(painted))
+        for item in (questions[0], questions[-1]):
+            system, user = doc_to_messages(item.to_row(), {"prompt_style": "reasoning"})
+            assert system["content"][0]["text"].startswith("A conversation between User and Assistant.")
+            shown, text = user["content"]
+            assert text["text"].startswith(f"Question: {item.question}\nOptions:\nA. ")
+            visual = doc_to_visual(item.to_row())[0]
+            if item.dimension == "camera_movement":
+                assert shown == {"type": "video", "url": visual} and Path(visual).suffix == ".mp4"
+            else:
+                assert shown["type"] == "image" and visual.size == (160, 90)
+        assert doc_to_text(questions[0].to_row(), {"prompt_style": "direct"}).startswith("Question:")
+        assert doc_to_text(questions[0].to_row(), {"prompt_style": "reasoning"}).startswith("A conversation")
+
+
+def test_a_model_that_cannot_be_told_a_frame_rate_gets_resampled_clips(painted: Path, tmp_path: Path) -> None:
+    import decord
+
+    out = tmp_path / "run"
+    assert run_eval(out, painted, "dummy", "decode_num_frames=4", "shotbench_camera_movement", "--limit", "2") == 0
+    assert read_scores(out)["run"]["passes"]["clips"]["clips_resampled"]
+    copies = sorted(Path(os.environ["SHOTBENCH_CACHE"], "clips").glob("*-12fps.mp4"))
+    assert len(copies) == 2
+    assert all(decord.VideoReader(str(copy)).get_avg_fps() == 12 for copy in copies)
+
+
+def test_two_processes_together_ask_every_question_once(painted: Path, questions: list[QAItem], tmp_path: Path) -> None:
+    responses = stored(tmp_path / "r.jsonl", {item.source_index: item.answer for item in questions})
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    arguments = ["--tasks", "shotbench", "--data", str(painted), "--out", str(tmp_path / "run"), "--model", "replay"]
+    command = [*launcher, "-m", "lmms_eval_shotbench.cli", "eval", *arguments, "--model_args", f"responses={responses}"]
+    finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    scores = read_scores(tmp_path / "run")
+    assert (scores["correct"], scores["n"]) == (len(questions), len(questions))
+
+
+def test_flags_of_lmms_eval_are_passed_on_with_a_config_file_and_its_own_output_path(
+    painted: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("seed: [7, 7, 7, 7]\n", encoding="utf-8")
+    flags = ("--config", str(config), "--output_path", str(tmp_path / "theirs"), "--limit", "1")
+    assert run_eval(tmp_path / "run", painted, "dummy", "response=B", "shotbench_shot_size", *flags) == 0
+    assert [item["letter"] for item in read_scores(tmp_path / "run")["items"]] == ["B"]
+    (results,) = (tmp_path / "theirs").rglob("*_results.json")
+    assert json.loads(results.read_text(encoding="utf-8"))["config"]["random_seed"] == 7
+    assert not (tmp_path / "run" / "lmms_eval").exists()
+
+
+# -------------------------------------------------------------------------------------------------------- when it fails
+
+
+def test_a_missing_dataset_ends_bare_lmms_eval_with_one_line_at_once(tmp_path: Path) -> None:
+    started = time.monotonic()
+    finished = lmms_eval(tmp_path / "nowhere", "--model", "dummy", "--tasks", "shotbench", "--limit", "1")
+    seconds = time.monotonic() - started
+    told = [line for line in finished.stderr.splitlines() if line.startswith("shotbench: no questions at")]
+    assert finished.returncode != 0 and len(told) == 1
+    assert "shotbench data studio --out SHARDS" in told[0]
+    assert "RetryError" not in finished.stdout + finished.stderr
+    assert seconds < 120
+
+
+def test_a_missing_dataset_ends_shotbench_eval_before_lmms_eval_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_eval(tmp_path / "run", tmp_path / "nowhere", "dummy", "") == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("shotbench: no questions at") and captured.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failed_evaluation_exits_with_1_and_leaves_no_scores(
+    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "scores.json").write_text("of an earlier run", encoding="utf-8")
+    assert run_eval(out, painted, "replay", f"responses={tmp_path}/absent.jsonl") == 1
+    assert "the stills pass failed" in capsys.readouterr().err
+    assert not (out / "scores.json").exists()
+    assert (out / "previous" / "scores.json").read_text(encoding="utf-8") == "of an earlier run"
+
+
+def test_an_item_without_response_is_named_and_exits_with_1(
+    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {item.source_index: item.answer for item in questions}
+    del said[questions[3].source_index]
+    responses = stored(tmp_path / "r.jsonl", said)
+    assert run_eval(tmp_path / "run", painted, "replay", f"responses={responses}") == 1
+    assert f"no response for 1 items (index {questions[3].source_index})" in capsys.readouterr().out
+    scores = read_scores(tmp_path / "run")
+    assert scores["unanswered"] == [questions[3].source_index]
+    assert scores["correct"] == len(questions) - 1
+
+
+def test_what_cannot_be_run_is_refused_before_anything_is_written(
+    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run_eval(out, painted, "dummy", "", "shotbench,shotbench_reasoning") == 2
+    assert "one prompt style and one variant a run" in capsys.readouterr().err
+    assert run_eval(out, painted, "dummy", "", "shotbench_lens") == 2
+    assert "no ShotBench task in --tasks shotbench_lens" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_half_a_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_grey(
+    painted: Path, questions: list[QAItem]
+) -> None:
+    import lmms_eval.api.task  # noqa: F401  changes Pillow for the whole process
+    from PIL import ImageFile
+
+    from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
+    from lmms_eval_shotbench.questions.shards import ShardFolder
+
+    encoded = ShardFolder(painted).media(questions[0].item_id)
+    with pytest.raises(BrokenMedium, match="cannot be decoded"):
+        open_still(encoded[: len(encoded) // 2])
+    assert open_still(encoded).size == (160, 90)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES  # left as lmms-eval wants it
+
+
+def test_the_warning_of_wrong_times_is_given_exactly_where_times_are_wrong(tiny: Path) -> None:
+    import torch
+    from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
+
+    from lmms_eval_shotbench.harness.lmms_eval import time_position_warning
+
+    config = AutoConfig.from_pretrained(tiny)
+    model = Qwen2_5_VLForConditionalGeneration(config).model
+    patches = 6  # in time, of one token each: 12 frames at 12 a second
+    ids = torch.tensor([[config.vision_start_token_id] + [config.video_token_id] * patches])
+    kinds = (ids == config.video_token_id).int() * 2  # 2 stands for video
+    grid = torch.tensor([[patches, 2, 2]])
+    known = {"input_ids": ids, "mm_token_type_ids": kinds, "video_grid_thw": grid, "second_per_grid_ts": [2 / 12]}
+    positions, _ = model.get_rope_index(**known)
+    times = (positions[0, 0, 1:] - positions[0, 0, 1]).tolist()
+    right = [int(patch * config.vision_config.tokens_per_second * 2 / 12) for patch in range(patches)]
+    assert right == [0, 0, 0, 1, 1, 1]
+    assert (times != right) == bool(time_position_warning("qwen2_5_vl"))
+    assert time_position_warning("dummy") == ""

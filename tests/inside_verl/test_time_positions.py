@@ -1,0 +1,345 @@
+"""Rollout, actor, SFT and evaluation: the same positions and the same log-probabilities for the same clip."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from types import MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.verl
+pytest.importorskip("verl")
+import torch
+from tensordict import TensorDict
+from tensordict.tensorclass import NonTensorStack
+from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl, processing_qwen2_5_vl
+from verl.experimental.agent_loop.agent_loop import (
+    AgentLoopMetrics,
+    AgentLoopOutput,
+    AgentLoopWorker,
+)
+from verl.utils import tensordict_utils
+from verl.utils.tokenizer import build_multimodal_processor_inputs, hf_processor
+from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
+
+from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS, sampled_frames
+from lmms_eval_shotbench.media.stills import open_still
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, position_rule
+from lmms_eval_shotbench.qwen.inputs import Patches, Prompt, Shown, clip_patches, pad_batch, still_patches
+from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
+from lmms_eval_shotbench.qwen.rope_positions import Grid, time_positions
+from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.support.film_rows import Medium, film_lessons, film_prompts, film_rows, media_in_the_agent_loop, noisy_still
+from tests.support.rendered_clips import Rendering, render
+from verl_recipes.inside_verl import patch_on_import as hooks
+from verl_recipes.inside_verl import time_positions as mended
+
+NEW_TOKENS = 12
+CLOSE = 1e-4
+APART = 100 * CLOSE  # what a wrong time must change, or agreement would prove nothing
+
+
+class Alike(NamedTuple):
+    """One checkpoint as verl and as the evaluation hold it, and what it is asked about."""
+
+    processor: Any
+    checkpoint: Checkpoint
+    media: list[Medium]
+    chats: list[list[dict[str, Any]]]  # as verl's dataset gives them
+    lessons: Any
+
+    def patches(self, number: int) -> Patches:
+        """What the evaluation shows."""
+        stills, clips = (part.size for part in (self.processor.image_processor, self.processor.video_processor))
+        most = min(CLIP_MAX_PIXELS, clips["longest_edge"])
+        shown = Shown(stills["shortest_edge"], stills["longest_edge"], clip_max=most)
+        kind, encoded = self.media[number]
+        if kind is MediaKind.CLIP:
+            return clip_patches(encoded, shown, self.checkpoint.patch_rule)
+        return still_patches(open_still(encoded), shown, self.checkpoint.patch_rule)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mended functions, for one test."""
+    model, processor = modeling_qwen2_5_vl.Qwen2_5_VLModel, processing_qwen2_5_vl.Qwen2_5_VLProcessor
+    monkeypatch.setattr(hooks, "_known", set())
+    monkeypatch.setattr(model, "get_rope_index", model.get_rope_index)
+    monkeypatch.setattr(processor, "get_rope_index_kwargs", None, raising=False)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    mended.install()
+
+
+@pytest.fixture(scope="module")
+def sensitive(talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint whose attention hangs on positions: queries and keys much larger than at random start."""
+    from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("sensitive")
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(talkative, dtype=torch.float32)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if weights.dim() == 2 and "language_model" in name:
+                weights.mul_(6)
+    model.save_pretrained(folder)
+    AutoProcessor.from_pretrained(talkative).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def alike(installed: None, sensitive: Path, painted: Path, tmp_path: Path) -> Alike:
+    """A studio clip, a longer clip and a still between them."""
+    shards = ShardFolder(painted, "test")
+    films = [shards.media(item.item_id) for item in shards.items() if item.media_kind is MediaKind.CLIP]
+    long = render(Rendering(130, Fraction(25), (96, 64)))
+    media = [(MediaKind.CLIP, films[0]), (MediaKind.STILL, noisy_still(90, 60)), (MediaKind.CLIP, long)]
+    processor = hf_processor(str(sensitive))
+    prompts = film_prompts(film_rows(tmp_path / "grpo", "grpo", media), processor)
+    lessons = film_lessons(film_rows(tmp_path / "sft", "sft", media), processor)
+    checkpoint = load_checkpoint(str(sensitive), device=torch.device("cpu"))
+    return Alike(processor, checkpoint, media, [row["raw_prompt"] for row in prompts], lessons)
+
+
+def untouched() -> ModuleType:
+    """transformers' module of Qwen2.5-VL as it is installed, whatever a plugin did to the one in use."""
+    original = modeling_qwen2_5_vl
+    spec = importlib.util.spec_from_file_location(f"{original.__name__}_untouched", str(original.__file__))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[spec.name]
+    return module
+
+
+def with_their_function(processor: Any) -> None:
+    """Give a processor transformers' own positions, as verl does without us."""
+    model = untouched().Qwen2_5_VLModel
+    processor.get_rope_index = MethodType(model.get_rope_index, processor)
+    processor.get_vision_position_ids = MethodType(model.get_vision_position_ids, processor)
+
+
+def without_the_hook(processor: Any) -> None:
+    processor.get_rope_index_kwargs = None
+
+
+class Asked(NamedTuple):
+    """A prompt in verl's agent loop, before it goes to the rollout."""
+
+    ids: list[int]
+    media: dict[str, Any]
+
+
+def asked(alike: Alike) -> list[Asked]:
+    texts = [
+        alike.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in alike.chats
+    ]
+    media = [media_in_the_agent_loop(chat, alike.processor) for chat in alike.chats]
+    inputs = [
+        build_multimodal_processor_inputs(alike.processor, text=[text], **one)
+        for text, one in zip(texts, media, strict=True)
+    ]
+    return [Asked(one["input_ids"][0].tolist(), kept) for one, kept in zip(inputs, media, strict=True)]
+
+
+def rollout(folder: Path, prompts: list[Asked]) -> list[Any]:
+    """All prompts answered at once by the server of our rollout."""
+    from verl_recipes.cpu.hf_server import HFServer, ServerSettings
+
+    server = HFServer(ServerSettings(str(folder), 0, "float32", "sdpa", False, NEW_TOKENS, 4096, 8, 16384))
+    wish = {"temperature": 1.0, "ignore_eos": True, "logprobs": True}
+
+    async def all_of_them() -> list[Any]:
+        jobs = (
+            server.generate(prompt.ids, dict(wish), f"{number}", prompt.media["images"], prompt.media["videos"])
+            for number, prompt in enumerate(prompts)
+        )
+        return await asyncio.gather(*jobs)
+
+    return asyncio.run(all_of_them())
+
+
+def actor_inputs(processor: Any, prompts: list[Asked], answers: list[Any]) -> dict[str, Any]:
+    """What verl's engine gives the actor and the reference: by the agent loop's and the engine's own methods."""
+    worker = object.__new__(AgentLoopWorker)
+    worker.processor, worker.tokenizer, worker.mm_processor_kwargs = processor, processor.tokenizer, {}
+    rows, positions, media = [], [], []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        ids = list(answer.token_ids)
+        output = AgentLoopOutput(
+            prompt_ids=prompt.ids, response_ids=ids, response_mask=[1] * len(ids),
+            metrics=AgentLoopMetrics(), multi_modal_data=prompt.media,
+        )  # fmt: skip
+        rows.append(torch.tensor(prompt.ids + ids))
+        media.append(worker._compute_multi_modal_inputs(output, rows[-1]))
+        positions.append(worker._compute_position_ids(rows[-1][None], torch.ones_like(rows[-1])[None], media[-1])[0])
+    batch = TensorDict(
+        {
+            "input_ids": torch.nested.as_nested_tensor(rows, layout=torch.jagged),
+            "position_ids": ragged_positions(positions),
+            "multi_modal_inputs": NonTensorStack(*media),
+        },
+        batch_size=len(rows),
+    )
+    tensordict_utils.assign_non_tensor(batch, use_remove_padding=False, temperature=1.0)
+    engine = object.__new__(FSDPEngineWithLMHead)
+    engine.use_ulysses_sp, engine.pad_to_length = False, None
+    inputs, _ = engine.prepare_model_inputs(batch)
+    return dict(inputs)
+
+
+def ragged_positions(positions: list[torch.Tensor]) -> torch.Tensor:
+    """Positions (4, length) of rows of different length, as verl keeps them."""
+    values, lengths = torch.cat(positions, dim=1), torch.tensor([0] + [one.shape[1] for one in positions])
+    return torch.nested.nested_tensor_from_jagged(values, lengths.cumsum(0), jagged_dim=2)
+
+
+def answer_log_probs(logits: torch.Tensor, ids: torch.Tensor, starts: list[int]) -> list[torch.Tensor]:
+    """Of the new tokens, which begin at `starts`."""
+    every = logits.float().log_softmax(-1)[:, :-1].gather(2, ids[:, 1:, None])[..., 0]
+    return [row[start - 1 : start - 1 + NEW_TOKENS] for row, start in zip(every, starts, strict=True)]
+
+
+def actor_log_probs(alike: Alike, prompts: list[Asked], answers: list[Any]) -> list[torch.Tensor]:
+    inputs = actor_inputs(alike.processor, prompts, answers)
+    with torch.no_grad():
+        logits = alike.checkpoint.model(**inputs).logits
+    return answer_log_probs(logits, inputs["input_ids"], [len(prompt.ids) for prompt in prompts])
+
+
+def evaluation_log_probs(alike: Alike, answers: list[Any]) -> list[torch.Tensor]:
+    """The same answers, read by the evaluation's model in the evaluation's prompts."""
+    found = []
+    for number, (chat, answer) in enumerate(zip(alike.chats, answers, strict=True)):
+        text = alike.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        prompt = Prompt(alike.processor.tokenizer(text)["input_ids"] + list(answer.token_ids), [alike.patches(number)])
+        inputs = alike.checkpoint.padded([prompt])
+        start = inputs["input_ids"].shape[1] - NEW_TOKENS
+        with torch.no_grad():
+            logits = alike.checkpoint.model(**inputs, **seen(alike, prompt.media)).logits
+        found += answer_log_probs(logits, inputs["input_ids"], [start])
+    return found
+
+
+def seen(alike: Alike, media: Any) -> dict[str, torch.Tensor]:
+    return vision_inputs(media, alike.checkpoint.patch_rule, torch.device("cpu"), torch.float32)
+
+
+def differences(some: list[torch.Tensor], others: list[torch.Tensor]) -> list[float]:
+    return [float((one - other).abs().max()) for one, other in zip(some, others, strict=True)]
+
+
+def test_rollout_actor_and_evaluation_give_the_same_log_probabilities(alike: Alike, sensitive: Path) -> None:
+    prompts = asked(alike)
+    answers = rollout(sensitive, prompts)
+    sampled = [torch.tensor(answer.log_probs) for answer in answers]
+    actor, evaluation = actor_log_probs(alike, prompts, answers), evaluation_log_probs(alike, answers)
+    assert max(differences(sampled, actor) + differences(sampled, evaluation)) < CLOSE
+    with_their_function(alike.processor)
+    without_the_hook(alike.processor)
+    clip, still, long_clip = differences(sampled, actor_log_probs(alike, prompts, answers))
+    assert still < CLOSE
+    assert min(clip, long_clip) > APART  # else the mending is not needed any more, or the model is deaf to time
+
+
+def test_the_function_and_the_hook_are_both_still_needed(alike: Alike, sensitive: Path) -> None:
+    """Fails with a release of transformers or verl that is right by itself: then take the mending out."""
+    prompts = asked(alike)
+    answers = rollout(sensitive, prompts)
+    right = actor_inputs(alike.processor, prompts, answers)["position_ids"]
+    without_the_hook(alike.processor)
+    with pytest.raises(mended.UnknownFrameRate):
+        actor_inputs(alike.processor, prompts, answers)
+    del alike.processor.get_rope_index_kwargs  # the class has it
+    with_their_function(alike.processor)
+    theirs = actor_inputs(alike.processor, prompts, answers)["position_ids"]
+    assert [torch.equal(*pair) for pair in zip(right.unbind(1), theirs.unbind(1), strict=True)] == [False, True, False]
+
+
+def test_sft_trains_at_the_positions_of_the_evaluation(alike: Alike) -> None:
+    for number in range(len(alike.media)):
+        row, patches = alike.lessons[number], alike.patches(number)
+        expected = full_positions(alike, row["input_ids"], patches)
+        assert torch.equal(row["position_ids"][1:], expected)
+        assert row["position_ids"][0].tolist() == list(range(len(row["input_ids"])))
+
+
+def full_positions(alike: Alike, ids: torch.Tensor, patches: Patches) -> torch.Tensor:
+    mark = alike.checkpoint.placeholders[patches.kind]
+    kept = [token for place, token in enumerate(ids.tolist()) if token != mark or ids[place - 1] != mark]
+    prompt = Prompt(kept, [patches])
+    return pad_batch([prompt], alike.checkpoint.placeholders, alike.checkpoint.position_rule)["position_ids"][:, 0]
+
+
+def test_a_padded_batch_has_the_positions_of_the_evaluation(alike: Alike) -> None:
+    checkpoint, patches = alike.checkpoint, [alike.patches(number) for number in range(3)]
+    start, (still, clip) = checkpoint.model.config.vision_start_token_id, checkpoint.placeholders.values()
+    batch = checkpoint.padded(
+        [
+            Prompt([5, start, clip, 6, start, still, 7, 8], [patches[0], patches[1]]),
+            Prompt([start, still, start, clip, 9], [patches[1], patches[2]]),
+            Prompt([5, 6, 7]),
+        ]
+    )
+    stills, clips = [patches[1]] * 2, [patches[0], patches[2]]
+    positions, excess = mended.rope_index(
+        checkpoint.model,
+        batch["input_ids"],
+        image_grid_thw=torch.tensor([one.grid[:3] for one in stills]),
+        video_grid_thw=torch.tensor([one.grid[:3] for one in clips]),
+        second_per_grid_ts=torch.tensor([2 / one.grid.fps for one in clips]),
+        attention_mask=batch["attention_mask"],
+    )
+    assert torch.equal(positions, batch["position_ids"])
+    ahead = batch["position_ids"].amax((0, 2)) + 1 - batch["attention_mask"].sum(1)
+    assert excess[:, 0].tolist() == ahead.tolist()
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)], ids=str
+)
+def test_a_clip_of_any_length_keeps_its_times_through_the_processor(alike_rule: Any, rate: Fraction) -> None:
+    for frames in range(4, int(20 * rate), 7):
+        count = len(sampled_frames(frames, float(rate)))
+        fps = count / frames * float(rate)
+        grid = Grid(-(-count // 2), 2, 2, fps)
+        handed_over = float(torch.tensor(2 / fps))  # in 32 bits
+        through = time_positions(grid._replace(fps=2 / handed_over), alike_rule)
+        assert torch.equal(through, time_positions(grid, alike_rule)), frames
+
+
+@pytest.fixture
+def alike_rule(talkative: Path) -> Any:
+    from transformers import AutoConfig
+
+    return position_rule(AutoConfig.from_pretrained(talkative))
+
+
+def test_a_clip_without_its_frame_rate_is_refused(alike: Alike) -> None:
+    prompts = asked(alike)[:1]
+    ids = torch.tensor([prompts[0].ids])
+    with pytest.raises(mended.UnknownFrameRate, match="film_dataset"):
+        mended.rope_index(alike.processor, ids, video_grid_thw=torch.tensor([alike.patches(0).grid[:3]]))
+
+
+def test_installing_is_light_and_mends_what_is_imported_later() -> None:
+    script = """
+import sys
+from verl_recipes import time_positions
+time_positions.install()
+time_positions.install()
+assert not {"torch", "transformers", "verl", "vllm"} & set(sys.modules), "too heavy"
+from transformers import Qwen2_5_VLModel, Qwen2_5_VLProcessor
+assert Qwen2_5_VLModel.get_rope_index is time_positions.rope_index
+assert Qwen2_5_VLProcessor.get_rope_index_kwargs(None, {"second_per_grid_ts": 3}) == {"second_per_grid_ts": 3}
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,68 @@
+"""`blank=True`: what a model scores without looking."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.host
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("lmms_eval")
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.media.stored_medium import StoredMedium
+from lmms_eval_shotbench.models.answering import Answer, Answerer
+from lmms_eval_shotbench.models.chats import read_chat
+from lmms_eval_shotbench.models.shotvl import ShotVL
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.qwen.checkpoint import load_checkpoint
+from lmms_eval_shotbench.qwen.inputs import Shown
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+SMALL = Shown(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000)
+NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
+
+
+@pytest.mark.parametrize("kind", list(MediaKind))
+def test_blanked_media_all_look_alike_and_are_as_large_as_before(
+    painted: Path, talkative: Path, kind: MediaKind
+) -> None:
+    shards = ShardFolder(painted)
+    items = [item for item in shards.items() if item.media_kind is kind][:6]
+    checkpoint = load_checkpoint(str(talkative), device=torch.device("cpu"))
+    chats = [
+        read_chat(
+            prompts.messages(
+                items[0],
+                prompts.DIRECT,
+                [{"type": NAMES[kind], "url": StoredMedium.of(kind, "", partial(shards.media, item.item_id))}],
+            ),
+            {"max_new_tokens": 8},
+        )
+        for item in items
+    ]
+
+    def answered(shown: Shown) -> list[Answer]:
+        answerer = Answerer(checkpoint, shown, batch_tokens=4096, workers=1)
+        found: dict[int, Answer] = {}
+        for batch in answerer.answers(answerer.plan(chats)):
+            found |= batch
+        return [found[place] for place in range(len(chats))]
+
+    seen, unseen = answered(SMALL), answered(SMALL._replace(blank=True))
+    assert len({answer.text for answer in seen}) > 1  # type: ignore[union-attr]
+    lengths = {answer.input_tokens for answer in unseen}  # type: ignore[union-attr]
+    assert [answer.input_tokens for answer in seen] == [answer.input_tokens for answer in unseen]  # type: ignore[union-attr]
+    assert len({answer.text for answer in unseen}) <= len(lengths)  # type: ignore[union-attr]
+
+
+def test_a_blank_response_is_never_taken_for_one_with_pictures(painted: Path, tiny: Path) -> None:
+    item = next(iter(ShardFolder(painted).items()))
+    medium = StoredMedium(item.media_kind, "0" * 64, bytes)
+    messages = prompts.messages(item, prompts.DIRECT, [{"type": NAMES[item.media_kind], "url": medium}])
+    chat = read_chat(messages, {})
+    keys = {ShotVL(str(tiny), device="cpu", blank=blank)._key(chat) for blank in (False, True)}
+    assert len(keys) == 2

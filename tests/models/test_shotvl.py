@@ -1,0 +1,376 @@
+"""The `shotvl` model: the same answers whatever the batch, and no medium, setting or shortage that ends a run."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.host
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("lmms_eval")
+from lmms_eval.api.instance import Instance
+from PIL import Image
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
+from lmms_eval_shotbench.media.stored_medium import StoredMedium
+from lmms_eval_shotbench.models import answering
+from lmms_eval_shotbench.models.answering import Answer, Answerer, Failure
+from lmms_eval_shotbench.models.chats import Chat, UnfitRequest, how_to_answer, read_chat
+from lmms_eval_shotbench.models.response_store import Response
+from lmms_eval_shotbench.models.shotvl import ShotVL
+from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.qwen import checkpoint
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, UnfitCheckpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.inputs import Prompt, Shown
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+SMALL = Shown(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000, fps=12.0)
+NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
+
+
+@pytest.fixture(scope="module")
+def loaded(talkative: Path) -> Checkpoint:
+    return load_checkpoint(str(talkative), device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def shards(painted: Path) -> ShardFolder:
+    return ShardFolder(painted)
+
+
+def asked(
+    shards: ShardFolder, items: Sequence[QAItem], style: PromptStyle = prompts.REASONING, **how: Any
+) -> list[Chat]:
+    return [chat_on(item, partial(shards.media, item.item_id), style, **how) for item in items]
+
+
+def chat_on(item: QAItem, read: Any, style: PromptStyle = prompts.REASONING, **how: Any) -> Chat:
+    medium = StoredMedium.of(item.media_kind, "", read)
+    messages = prompts.messages(item, style, [{"type": NAMES[item.media_kind], "url": medium}])
+    return read_chat(messages, {"max_new_tokens": 8} | how)
+
+
+def answered(loaded: Checkpoint, chats: Sequence[Chat], batch_tokens: int) -> list[Answer]:
+    answerer = Answerer(loaded, SMALL, batch_tokens, workers=2)
+    found: dict[int, Answer] = {}
+    for batch in answerer.answers(answerer.plan(chats)):
+        assert not found.keys() & batch.keys()
+        found |= batch
+    return [found[place] for place in range(len(chats))]
+
+
+def mixed(shards: ShardFolder, each: int) -> list[QAItem]:
+    """So many stills and so many clips, by turns."""
+    items = list(shards.items())
+    stills, clips = ([item for item in items if item.media_kind is kind][:each] for kind in MediaKind)
+    return [item for pair in zip(stills, clips, strict=True) for item in pair]
+
+
+# ----------------------------------------------------------------------------------- the same answers in any company
+
+
+@pytest.mark.parametrize("style", PROMPT_STYLES, ids=lambda style: style.name)
+def test_answers_are_the_same_alone_and_in_batches(loaded: Checkpoint, shards: ShardFolder, style: PromptStyle) -> None:
+    chats = asked(shards, list(shards.items()), style)
+    batched, alone = answered(loaded, chats, 20_000), answered(loaded, chats, 1)
+    assert batched == alone
+    texts = Counter(answer.text for answer in alone if isinstance(answer, Response))
+    assert texts.total() == len(chats) > 60
+    assert len(texts) > 20, "a model that says the same to all would prove nothing"
+
+
+def test_prompts_read_together_are_answered_as_those_read_alone(loaded: Checkpoint, shards: ShardFolder) -> None:
+    chats = asked(shards, mixed(shards, 6))
+    groups = [replace(loaded, read_tokens=tokens) for tokens in (0, 1000, 100_000)]
+    alone, some, all_at_once = (answered(checkpoint, chats, 50_000) for checkpoint in groups)
+    assert alone == some == all_at_once
+
+
+def test_rows_that_end_early_leave_the_batch_and_change_nothing(loaded: Checkpoint, shards: ShardFolder) -> None:
+    chats = asked(shards, mixed(shards, 6), max_new_tokens=40)
+    alone = answered(loaded, chats, 1)
+    stops = [answer.text[12 * place :][:4] for place, answer in enumerate(alone[:5]) if isinstance(answer, Response)][
+        1:
+    ]
+    chats = asked(shards, mixed(shards, 6), max_new_tokens=40, until=stops)
+    together, apart = answered(loaded, chats, 50_000), answered(loaded, chats, 1)
+    assert together == apart
+    lengths = {answer.output_tokens for answer in together if isinstance(answer, Response)}
+    assert len(lengths) > 2, "rows should end at different times here"
+    assert all(not any(stop in answer.text for stop in stops) for answer in together if isinstance(answer, Response))
+
+
+def test_greedy_answers_are_those_of_transformers_own_generate(loaded: Checkpoint, shards: ShardFolder) -> None:
+    """Stills only: on clips, transformers is wrong below 5.11."""
+    stills = [item for item in shards.items() if item.media_kind is MediaKind.STILL][:4]
+    chats = asked(shards, stills, max_new_tokens=20)
+    ours = answered(loaded, chats, 50_000)
+    processor = loaded.processor
+    for chat, answer in zip(chats, ours, strict=True):
+        text = processor.apply_chat_template(chat.messages, tokenize=False, add_generation_prompt=True)
+        picture = Image.open(io.BytesIO(chat.media[0].read()))
+        inputs = processor(
+            text=[text],
+            images=[picture],
+            return_tensors="pt",
+            images_kwargs={"min_pixels": SMALL.still_min, "max_pixels": SMALL.still_max},
+        )
+        with torch.inference_mode():
+            tokens = loaded.model.generate(**inputs, max_new_tokens=20, do_sample=False)
+        said = processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        assert isinstance(answer, Response)
+        assert answer.text[:12] == said[:12]  # pixels differ by a level: scaled by PIL here, by torch there
+        assert answer.input_tokens == inputs["input_ids"].shape[1]
+
+
+def test_threads_for_media_take_one_core_each_and_leave_the_model_its_own() -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        threads = answering.media_threads(3)
+        assert torch.get_num_threads() == 2
+        assert {future.result() for future in [threads.submit(torch.get_num_threads) for _ in range(9)]} == {1}
+        threads.shutdown()
+    finally:
+        torch.set_num_threads(usual)
+
+
+# ------------------------------------------------------------------------------------------- what must not end a run
+
+
+def test_a_broken_medium_costs_its_own_item(loaded: Checkpoint, shards: ShardFolder) -> None:
+    items = mixed(shards, 3)
+    whole = asked(shards, items)
+    half_a_still = chat_on(items[0], lambda: shards.media(items[0].item_id)[:3000])
+    half_a_clip = chat_on(items[1], lambda: shards.media(items[1].item_id)[:-800])
+    no_medium = chat_on(items[2], lambda: b"no picture")
+    answers = answered(loaded, [half_a_still, *whole, half_a_clip, no_medium], 20_000)
+    assert [type(answer) for answer in answers] == [Failure, *[Response] * 6, Failure, Failure]
+    assert answers[1:7] == answered(loaded, whole, 20_000)
+    for failed, words in ((answers[0], "still cannot be decoded"), (answers[-1], "still cannot be decoded")):
+        assert isinstance(failed, Failure)
+        assert words in failed.reason
+
+
+def test_a_picture_no_processor_takes_costs_its_own_item(loaded: Checkpoint, shards: ShardFolder) -> None:
+    items = mixed(shards, 1)
+    ribbon = io.BytesIO()
+    Image.new("RGB", (2100, 10)).save(ribbon, "PNG")
+    failed, *others = answered(loaded, [chat_on(items[0], ribbon.getvalue), *asked(shards, items)], 20_000)
+    assert isinstance(failed, Failure)
+    assert "2100x10 pixels cannot be shown" in failed.reason
+    assert all(isinstance(answer, Response) for answer in others)
+
+
+def test_where_memory_runs_out_batches_become_smaller(
+    loaded: Checkpoint, shards: ShardFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The shortage is simulated: batches of more than three rows, and one long prompt, raise torch's own error."""
+    items = mixed(shards, 5)
+    chats = [
+        *asked(shards, items),
+        read_chat([{"role": "user", "content": [_text("word " * 900)]}], {"max_new_tokens": 8}),
+    ]
+    sizes = []
+
+    def short_of_memory(self: Checkpoint, prompts: Sequence[Prompt], *rest: Any) -> Any:
+        sizes.append(len(prompts))
+        if len(prompts) > 3 or prompts[0].tokens(2) > 900:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return answer(self, prompts, *rest)
+
+    answer = Checkpoint.answer
+    expected = answered(loaded, chats[:-1], 50_000)
+    monkeypatch.setattr(Checkpoint, "answer", short_of_memory)
+    with caplog.at_level(logging.WARNING):
+        found = answered(loaded, chats, 50_000)
+    assert found[:-1] == expected
+    assert isinstance(found[-1], Failure)
+    assert "more memory than there is" in found[-1].reason
+    assert "batches are halved" in caplog.text
+    assert sizes[-1] <= 3, "a lesson learnt once holds for the rest of the run"
+
+
+def test_other_errors_of_the_model_are_not_taken_for_a_shortage(
+    loaded: Checkpoint, shards: ShardFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_given: Any) -> Any:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(Checkpoint, "answer", broken)
+    with pytest.raises(RuntimeError, match="mat1"):
+        answered(loaded, asked(shards, mixed(shards, 1)), 20_000)
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+# --------------------------------------------------------------------------------------------- as a model of lmms-eval
+
+
+@pytest.fixture
+def requests(shards: ShardFolder) -> Iterator[Any]:
+    """Make requests as lmms-eval does, for a model's own `task_dict`."""
+
+    def make(model: ShotVL, chats: Sequence[list[dict[str, Any]]], **generation: Any) -> list[Instance]:
+        model.task_dict["task"] = {"test": list(chats)}
+        how = {"max_new_tokens": 6, "until": [], "temperature": 0, "do_sample": False} | generation
+        return [
+            Instance(
+                "generate_until",
+                ("", lambda doc: doc, how, place, "task", "test"),
+                idx=0,
+                metadata={"task": "task", "doc_id": place, "repeats": 1},
+            )
+            for place in range(len(chats))
+        ]
+
+    yield make
+
+
+def stills_and_words(shards: ShardFolder) -> list[list[dict[str, Any]]]:
+    """Chats as tasks of others give them: a picture in memory, a path, no medium, a medium twice."""
+    still, clip = (shards.media(item.item_id) for item in mixed(shards, 1))
+    picture = Image.open(io.BytesIO(still))
+    return [
+        [{"role": "user", "content": [{"type": "image", "url": picture}, _text("What is it?")]}],
+        [{"role": "user", "content": [{"type": "image", "url": picture}, _text("What is it?")]}],
+        [{"role": "user", "content": [_text("What is it?")]}],
+        [{"role": "user", "content": [{"type": "image", "url": picture}] * 2 + [_text("Which?")]}],
+        [{"role": "user", "content": [{"type": "video", "url": clip}, _text("What moves?")]}],
+    ]
+
+
+def test_chats_of_any_task_are_answered_each_distinct_one_once(
+    talkative: Path, shards: ShardFolder, requests: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ShotVL(str(talkative), device="cpu", responses=str(tmp_path / "kept"), batch_size=1)
+    chats = stills_and_words(shards)
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(chats[-1][0]["content"][0]["url"])
+    chats[-1][0]["content"][0]["url"] = str(path)
+    texts = [result.text for result in model.generate_until(requests(model, chats))]
+    assert texts[0] == texts[1]
+    assert all(texts)
+    kept = (tmp_path / "kept" / "rank-0.jsonl").read_text().splitlines()
+    assert len(kept) == 4
+
+    def must_not_run(*_given: Any) -> Any:
+        raise AssertionError("the answer was there")
+
+    monkeypatch.setattr(Checkpoint, "answer", must_not_run)
+    assert [result.text for result in model.generate_until(requests(model, chats))] == texts
+
+
+def test_another_medium_prompt_or_setting_finds_nothing_kept(
+    talkative: Path, shards: ShardFolder, requests: Any, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    chats = stills_and_words(shards)[:1]
+    still = Image.open(io.BytesIO(shards.media(mixed(shards, 2)[2].item_id)))
+
+    def lines(model: ShotVL, messages: list[list[dict[str, Any]]], **how: Any) -> int:
+        model.generate_until(requests(model, messages, **how))
+        return len((kept / "rank-0.jsonl").read_text().splitlines())
+
+    model = ShotVL(str(talkative), device="cpu", responses=str(kept))
+    assert lines(model, chats) == lines(model, chats) == 1
+    assert lines(model, chats, max_new_tokens=7) == 2
+    other_words = [[{"role": "user", "content": [chats[0][0]["content"][0], _text("What is that?")]}]]
+    assert lines(model, other_words) == 3
+    other_still = [[{"role": "user", "content": [{"type": "image", "url": still}, _text("What is it?")]}]]
+    assert lines(model, other_still) == 4
+    assert lines(ShotVL(str(talkative), device="cpu", responses=str(kept), max_pixels=20_000), chats) == 5
+    trained_on = tmp_path / "trained"
+    shutil.copytree(talkative, trained_on)
+    (trained_on / "model.safetensors").touch()
+    assert lines(ShotVL(str(trained_on), device="cpu", responses=str(kept)), chats) == 6
+    assert lines(ShotVL(str(talkative), device="cpu", dtype="bfloat16", responses=str(kept)), chats) == 7
+    assert lines(ShotVL(str(talkative), device="cpu", responses=str(kept)), chats) == 7
+
+
+def test_a_broken_medium_is_reported_as_a_failed_request(talkative: Path, requests: Any, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    model = ShotVL(str(talkative), device="cpu", responses=str(tmp_path / "kept"))
+    chat = [{"role": "user", "content": [{"type": "image", "url": str(broken)}, _text("What is it?")]}]
+    (result,) = model.generate_until(requests(model, [chat]))
+    assert result.text.startswith(REQUEST_FAILED)
+    assert "still cannot be decoded" in result.text
+    assert not (tmp_path / "kept" / "rank-0.jsonl").read_text()  # asked again once the medium is mended
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"num_beams": 4}, "beams"),
+        ({"min_p": 0.1}, "min_p"),
+        ({"max_new_tokens": -1}, "-1"),
+    ],
+)
+def test_settings_it_cannot_follow_are_refused(setting: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnfitRequest, match=words):
+        how_to_answer(setting)
+
+
+# -------------------------------------------------------------------------------------------------- the checkpoint
+
+
+@pytest.mark.parametrize(
+    "grids", [[[1, 4, 4]], [[1, 26, 18], [1, 8, 8], [1, 2, 30]], [[9, 24, 44], [2, 10, 6]]], ids=str
+)
+def test_attention_by_length_sees_what_transformers_attention_sees(
+    loaded: Checkpoint, talkative: Path, grids: list[list[int]]
+) -> None:
+    theirs = transformers.AutoModelForImageTextToText.from_pretrained(talkative, dtype=torch.float32)
+    grid = torch.tensor(grids)
+    pixels = torch.randn(int(grid.prod(dim=1).sum()), 3 * 2 * 14 * 14, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        seen = [model.model.visual(pixels, grid).pooler_output for model in (loaded.model, theirs)]
+    torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-6)
+
+
+def test_a_checkpoint_of_another_kind_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2", "hidden_size": 8}))
+    with pytest.raises(UnfitCheckpoint, match="is a qwen2; shotvl runs qwen2_5_vl"):
+        load_checkpoint(str(tmp_path), device=torch.device("cpu"))
+    with pytest.raises(UnfitCheckpoint, match="dtype=bf16"):
+        checkpoint.chosen_dtype("bf16", torch.device("cpu"))
+
+
+def test_a_model_that_does_not_use_our_times_is_refused(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a transformers would that computed positions by itself, whatever it is given."""
+    forward = loaded.model.model.forward
+
+    def forgetful(*given: Any, position_ids: Any = None, **rest: Any) -> Any:
+        times = position_ids.clone()
+        times[0] = times[1]
+        return forward(*given, position_ids=times, **rest)
+
+    checkpoint.check_time_positions(loaded)
+    monkeypatch.setattr(loaded.model.model, "forward", forgetful)
+    with pytest.raises(UnfitCheckpoint, match=r"at times \[1, 1, 1, 1, .* instead of \[1, 1, 1, 2, 2, 2, 3"):
+        checkpoint.check_time_positions(loaded)
+
+
+def test_types_and_attention_fit_the_device() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert checkpoint.chosen_dtype("auto", cpu) == torch.float32
+    assert checkpoint.chosen_dtype("auto", cuda) == torch.bfloat16
+    assert checkpoint.best_attention(cpu) == "sdpa"
+    assert checkpoint.best_attention(cuda) in ("flash_attention_2", "sdpa")

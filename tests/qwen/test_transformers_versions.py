@@ -1,0 +1,200 @@
+"""Right time positions in the oldest and the newest transformers, each installed into a folder of its own.
+
+Each release runs `findings` of this file in a process that finds it before the installed one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.inputs import Patches, Prompt
+from lmms_eval_shotbench.qwen.rope_positions import Grid, tokens_of
+from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
+from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.conftest import REPOSITORY
+
+LAST_WRONG_STEP = "5.10.4"
+RELEASES = ("5.5.0", LAST_WRONG_STEP, "5.23.0")  # the floor in setup.cfg, and the newest when this was written
+SHARED = ("numpy", "torch")  # taken from the environment, whatever was installed beside a release
+RATES = {"2": Fraction(2), "8": Fraction(8), "12": Fraction(12), "23.976": Fraction(24000, 1001)}
+PATCHES = 61  # in time: ten seconds at 12 frames a second
+NEW_TOKENS = 12
+
+
+def closed_form(fps: Fraction) -> list[int]:
+    """floor(t * tokens_per_second * temporal_patch_size / fps) of the tiny model, in exact arithmetic."""
+    return [math.floor(t * 2 * 2 / fps) for t in range(PATCHES)]
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def found(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """What a release does, told by a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        install(request.param, Path(folder))
+        script = f"from {__name__} import findings; findings()"
+        environment = {**os.environ, "PYTHONPATH": folder, "HF_HUB_OFFLINE": "1"}
+        finished = subprocess.run(
+            [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True
+        )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    told: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+    assert told["version"] == request.param
+    yield told
+
+
+def install(release: str, folder: Path) -> None:
+    """Put a release with what it needs into a folder; where no registry can be reached, skip (in CI: fail)."""
+    by_uv = ["uv", "pip", "install", "--python", sys.executable]
+    by_pip = ["pip", "install", "--disable-pip-version-check", "--retries=1"]
+    reason = ""
+    for installer in (by_uv, by_pip):
+        command = [sys.executable, "-m", *installer, "--quiet", "--target", str(folder), f"transformers=={release}"]
+        finished = subprocess.run(command, capture_output=True, text=True)
+        if finished.returncode == 0:
+            break
+        reason += finished.stderr[-1000:]
+    else:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"transformers {release} cannot be installed: {reason}")
+    for path in folder.iterdir():
+        if path.name.lower().startswith(SHARED):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+# ------------------------------------------------------------------------------------------------------ the judgement
+
+
+def test_clips_stand_at_their_right_times_alone_and_in_a_padded_batch(found: dict[str, Any]) -> None:
+    for name, fps in RATES.items():
+        assert found["alone"][name] == closed_form(fps)
+        assert found["batched"][name] == closed_form(fps)
+
+
+def test_answers_are_the_same_alone_and_in_a_batch(found: dict[str, Any]) -> None:
+    batched, alone = found["answers_batched"], found["answers_alone"]
+    assert batched == alone
+    assert len({tuple(answer) for answer in alone}) == len(alone) == len(RATES) + 3, "each should say something else"
+
+
+def test_positions_of_transformers_itself_are_still_wrong(found: dict[str, Any]) -> None:
+    """Where this fails, transformers was mended, and `rope_positions.py` may be no longer needed from there on."""
+    right = closed_form(RATES["12"])
+    release = tuple(map(int, found["version"].split(".")))
+    if release <= tuple(map(int, LAST_WRONG_STEP.split("."))):
+        assert found["their_times"] == [0] * PATCHES, "a step of 1/6 second is cut to a whole number"
+    else:
+        assert found["their_times"] == right
+    assert found["their_next"] != right[-1] + 1, "where the text behind a clip begins ignores the length of the clip"
+
+
+# --------------------------------------------------------------------------------------- in the process of a release
+
+
+def findings() -> None:
+    """Print, as JSON, what the model sees and says here."""
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = load_checkpoint(str(talkative_qwen(Path(folder) / "tiny")), device=torch.device("cpu"))
+    prompts = {name: asked(loaded, clip(float(fps))) for name, fps in RATES.items()}
+    others = [asked(loaded, still(10, 4)), asked(loaded, still(4, 6)), asked(loaded)]
+    company = [others[0], *prompts.values(), *others[1:]]
+    batched, answers_batched = seen(loaded, company)
+    alone = [seen(loaded, [prompt]) for prompt in company]
+    places = {name: place for place, name in enumerate(RATES, start=1)}
+    told = {
+        "version": transformers.__version__,
+        "batched": {name: batched[place] for name, place in places.items()},
+        "alone": {name: alone[place][0][0] for name, place in places.items()},
+        "answers_batched": answers_batched,
+        "answers_alone": [answers[0] for _times, answers in alone],
+    }
+    print(json.dumps(told | their_own(loaded)))  # noqa: T201
+
+
+def talkative_qwen(folder: Path) -> Path:
+    """A tiny checkpoint made by this release, free to say anything."""
+    settings = make_tiny_qwen(folder) / "generation_config.json"
+    given = json.loads(settings.read_text())
+    kept = {name: value for name, value in given.items() if "suppress" not in name}
+    settings.write_text(json.dumps(kept | {"repetition_penalty": 1.2}))
+    return folder
+
+
+def clip(fps: float) -> Patches:
+    return noise(MediaKind.CLIP, Grid(PATCHES, 4, 2, fps), seed=round(fps))
+
+
+def still(height: int, width: int) -> Patches:
+    return noise(MediaKind.STILL, Grid(1, height, width), seed=height)
+
+
+def noise(kind: MediaKind, grid: Grid, seed: int) -> Patches:
+    frames = 2 if kind is MediaKind.CLIP else 1
+    values = torch.randint(256, (grid.patches, 3 * frames * 14**2), generator=torch.Generator().manual_seed(seed))
+    return Patches(kind, values.to(torch.uint8), grid)
+
+
+def asked(loaded: Checkpoint, medium: Patches | None = None) -> Prompt:
+    """A medium between words; the first token stands for it."""
+    tokenizer = loaded.processor.tokenizer
+    before, after = tokenizer("Look at this.")["input_ids"], tokenizer("What moves, and how?")["input_ids"]
+    if medium is None:
+        return Prompt([*before, *after])
+    start = loaded.model.config.vision_start_token_id
+    return Prompt([*before, start, loaded.placeholders[medium.kind], *after], [medium])
+
+
+def seen(loaded: Checkpoint, prompts: Sequence[Prompt]) -> tuple[list[list[int]], list[list[int]]]:
+    """Times of each prompt's clip as the rotary embedding gets them, from the clip's first; and the answers."""
+    positions: list[Any] = []
+    rotary = next(part for name, part in loaded.model.named_modules() if name.endswith("language_model.rotary_emb"))
+    hook = rotary.register_forward_pre_hook(
+        lambda _module, given, named: positions.append(named.get("position_ids", given[-1])), with_kwargs=True
+    )
+    try:
+        answers = replace(loaded, read_tokens=100_000).answer(prompts, NEW_TOKENS)
+    finally:
+        hook.remove()
+    times = []
+    for row, ids in enumerate(loaded.padded(prompts)["input_ids"]):
+        of_clip = positions[0][0, row, ids == loaded.placeholders[MediaKind.CLIP]].tolist()
+        times.append([time - of_clip[0] for time in of_clip[:: tokens_of(Grid(1, 4, 2), 2)]])
+    return times, answers
+
+
+def their_own(loaded: Checkpoint) -> dict[str, Any]:
+    """Where this release itself would put a clip of 12 frames a second, and the text behind it."""
+    prompt = Prompt(asked(loaded, clip(12.0)).ids, [clip(12.0)])
+    inputs = loaded.padded([prompt])
+    of_clip = inputs["input_ids"] == loaded.placeholders[MediaKind.CLIP]
+    positions, _delta = loaded.model.model.get_rope_index(
+        inputs["input_ids"],
+        mm_token_type_ids=of_clip.int() * 2,
+        video_grid_thw=torch.tensor([prompt.media[0].grid[:3]]),
+        second_per_grid_ts=torch.tensor([2 / 12]),
+    )
+    times = positions[0, 0]
+    first, last = of_clip[0].nonzero()[[0, -1], 0].tolist()
+    a_frame = tokens_of(Grid(1, 4, 2), 2)
+    return {
+        "their_times": [int(time - times[first]) for time in times[first : last + 1 : a_frame]],
+        "their_next": int(times[last + 1] - times[first]),
+    }

@@ -1,0 +1,155 @@
+"""An import that is killed, or whose workers are, ends in the same shards, and judges no medium twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.checks.check_media import check_medium
+from data_pipeline.defects import Flaw
+from data_pipeline.releases import check_on_workers
+from data_pipeline.releases import import_shotqa as step
+from data_pipeline.releases.check_on_workers import VerdictJournal
+from data_pipeline.releases.import_shotqa import import_shotqa
+from data_pipeline.releases.shotqa_files import find_shotqa
+from data_pipeline.releases.shotqa_questions import ShotQAChoices
+from data_pipeline.workers import Workers
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.conftest import REPOSITORY
+from tests.support.killed_imports import SMALL_SIZES, verdicts
+from tests.support.releases import still
+from tests.support.shotqa_releases import checksums, shotqa, still_row
+
+ITEMS = 400
+MOMENTS = (0, 1, 90, 200, 300, 370)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stand-in with every kind of broken medium."""
+    from stand_in_shotqa import make_shotqa
+
+    folder = tmp_path_factory.mktemp("shotqa") / "release"
+    make_shotqa(folder, ITEMS, broken_share=0.1, clip_share=0.1)
+    return folder
+
+
+def imported(release: Path, shards: Path, media: str, *moments: int) -> list[dict[str, object]]:
+    """What is left after each kill; the last run is not killed."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.killed_imports",
+        str(release),
+        str(shards),
+        media,
+        *map(str, moments),
+    ]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def test_killed_at_several_moments_it_comes_to_the_same_files_and_judges_nothing_twice(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, size in SMALL_SIZES:
+        monkeypatch.setattr(module, name, size)
+    import_shotqa(str(release), tmp_path / "at once", ShotQAChoices(dev_share=0.2))
+    left = imported(release, tmp_path / "killed", "check", *MOMENTS)
+    assert [run["killed"] for run in left] == [True] * len(MOMENTS)
+    assert checksums(tmp_path / "killed") == checksums(tmp_path / "at once")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "killed"]
+    assert any(run["files"] for run in left), "no kill came after the first finished file"
+    for before, after in pairwise(left):
+        known, now = before["verdicts"], after["verdicts"]
+        assert isinstance(known, list)
+        assert isinstance(now, list)
+        assert now[: len(known)] == known
+        assert len(now) > len(known)
+        assert len({json.loads(line)["name"] for line in now}) == len(now)
+
+
+def test_killed_where_media_are_trusted_it_keeps_no_journal_and_comes_to_the_same_files(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, size in SMALL_SIZES:
+        monkeypatch.setattr(module, name, size)
+    import_shotqa(str(release), tmp_path / "at once", ShotQAChoices(dev_share=0.2, media="trust"))
+    left = imported(release, tmp_path / "killed", "trust", 1, 4, 7)
+    assert [run["killed"] for run in left] == [True] * 3 and not any(run["verdicts"] for run in left)
+    assert checksums(tmp_path / "killed") == checksums(tmp_path / "at once")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "killed"]
+
+
+@pytest.mark.parametrize("of_this_archive", [True, False])
+def test_a_journal_counts_for_its_own_archive_up_to_a_cut_line(of_this_archive: bool, tmp_path: Path) -> None:
+    release = shotqa(tmp_path / "release", [("a.jpg", still(1)), ("b.jpg", still(2))],
+                     grpo=[still_row("a.jpg"), still_row("b.jpg")])  # fmt: skip
+    source = f"{find_shotqa(str(release)).archive_fingerprint()} check" if of_this_archive else "another"
+    entries = [
+        {"source": source},
+        *({"name": f"{n}.jpg", "kind": "still", "sha256": f"of {n}", "flaw": None} for n in "ab"),
+    ]
+    (tmp_path / ".shards.work").mkdir()
+    (tmp_path / ".shards.work/verdicts.jsonl").write_text("\n".join(map(json.dumps, entries))[:-9])
+    import_shotqa(str(release), tmp_path / "shards", ShotQAChoices(dev_share=0))
+    found = [item.media_sha256 for item in ShardFolder(tmp_path / "shards", "grpo").items()]
+    true = [hashlib.sha256(still(number)).hexdigest() for number in (1, 2)]
+    assert found == (["of a", true[1]] if of_this_archive else true)
+
+
+def test_a_cut_line_is_removed_before_others_are_added(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    whole = '{"source": "a"}\n{"name": "a.jpg", "kind": "still", "sha256": "1", "flaw": null}\n'
+    path.write_text(whole + '{"name": "b.j')
+    with VerdictJournal(path, "a") as journal:
+        assert len(journal) == 1
+    assert path.read_text() == whole
+
+
+@pytest.mark.verl
+@pytest.mark.ray
+@pytest.mark.timeout(600)  # Ray starts slowly on a busy machine
+def test_a_ray_worker_killed_in_mid_run_loses_and_repeats_nothing(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_on_workers, "BATCH_MEDIA", 8)
+    import_shotqa(str(release), tmp_path / "no ray", ShotQAChoices(dev_share=0.2))
+    shards, busy = tmp_path / "ray", tmp_path / "busy"
+    busy.mkdir()
+
+    def reporting_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
+        mark = busy / str(os.getpid())
+        mark.touch()
+        time.sleep(0.02)
+        flaw = check_medium(kind, encoded)
+        mark.unlink()
+        return flaw
+
+    monkeypatch.setitem(step.JUDGES, "check", reporting_check)
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        until = time.monotonic() + 400
+        while time.monotonic() < until and not killed:
+            if len(verdicts(shards)) >= 60 and (marks := list(busy.iterdir())):
+                killed.append(int(marks[0].name))
+                os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.001)
+
+    threading.Thread(target=kill_one, daemon=True).start()
+    import_shotqa(str(release), shards, ShotQAChoices(dev_share=0.2), workers=Workers(2))
+    assert [int(mark.name) for mark in busy.iterdir()] == killed != [os.getpid()], "it did not die while it worked"
+    assert checksums(shards) == checksums(tmp_path / "no ray")

@@ -1,0 +1,171 @@
+"""The shot explorer's data: every item once, what each run said to it, bounded, and nothing that ends its element."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.report.assemble import assemble
+from lmms_eval_shotbench.report.explorer import (
+    LONGEST_RESPONSE,
+    Answer,
+    cut_response,
+    explorer_parts,
+    explorer_records,
+    explorer_section,
+    script_json,
+    shared_limit,
+)
+from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
+from lmms_eval_shotbench.report.thumbnails import FRAMES, Medium, stored_media, thumbnails
+from lmms_eval_shotbench.report.write import write_report
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+HOSTILE = ("</script><script>alert(1)</script>", "<!--<script>", "]]>", "\u2028\u2029", "&lt;/script&gt;", "\0\x1b[31m")
+
+
+def run_of(folder: Path, name: str, questions: Path, responses: dict[int, str]) -> ReportRun:
+    """A run that gave these responses, read as `shotbench report` reads it."""
+    path = folder / f"{name}.jsonl"
+    lines = [json.dumps({"index": index, "response": text}) for index, text in responses.items()]
+    path.write_text("\n".join(lines))
+    return read_report_run(path, str(questions))
+
+
+@pytest.fixture(scope="module")
+def asked(painted: Path) -> list[QAItem]:
+    return read_questions(painted)
+
+
+@pytest.fixture(scope="module")
+def runs(painted: Path, asked: list[QAItem], tmp_path_factory: pytest.TempPathFactory) -> list[ReportRun]:
+    """One run that is always right, and one that says A to all items but the first, which it was not asked."""
+    folder = tmp_path_factory.mktemp("runs")
+    gold = run_of(folder, "gold", painted, {item.source_index: item.answer for item in asked})
+    return [gold, run_of(folder, "a", painted, {item.source_index: "A" for item in asked[1:]})]
+
+
+def test_every_item_is_told_once_with_what_each_run_answered(runs: list[ReportRun], asked: list[QAItem]) -> None:
+    records = explorer_records(runs)
+    assert [record.item_id for record in records] == [item.item_id for item in asked]
+    for place, (record, item) in enumerate(zip(records, asked, strict=True)):
+        assert (record.question, record.options, record.answer) == (item.question, item.options, item.answer)
+        right = Answer(item.answer, True, item.answer, 0)
+        assert list(record.answers) == [right, Answer("A", item.answer == "A", "A", 0) if place else None]
+
+
+def test_the_prior_is_that_of_the_scores(runs: list[ReportRun]) -> None:
+    records = explorer_records(runs[:1])
+    right = sum(record.prior == record.answer for record in records)
+    assert right / len(records) == pytest.approx(runs[0].scores["prior"]["accuracy"]["value"])
+
+
+def test_scores_alone_give_items_without_question_or_response(runs: list[ReportRun]) -> None:
+    bare = replace(runs[0], items=(), responses={}, data="")
+    record = explorer_records([bare])[0]
+    assert (record.question, list(record.options), record.prior) == ("", [], None)
+    assert record.answers[0] == Answer(record.answer, True, None, 0)
+    assert not stored_media([bare])
+
+
+def test_runs_that_were_asked_otherwise_have_items_of_their_own(runs: list[ReportRun]) -> None:
+    first, *rest = runs[0].stored.items
+    changed = replace(runs[0].stored, items=[replace(first, asked="another question"), *rest])
+    records = explorer_records([runs[0], replace(runs[0], stored=changed)])
+    assert len(records) == len(rest) + 2
+    assert sum(None in record.answers for record in records) == 2
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_in_embedded_json_ends_its_element(text: str) -> None:
+    embedded = script_json({text: [text]})
+    assert not set("<>&\u2028\u2029\0\x1b") & set(embedded)
+    assert json.loads(embedded) == {text: [text]}
+
+
+def test_half_a_surrogate_pair_is_a_question_mark() -> None:
+    assert json.loads(script_json("a\ud800b")) == "a?b"
+
+
+def test_a_long_response_is_cut_and_says_by_how_much(painted: Path, asked: list[QAItem], tmp_path: Path) -> None:
+    long = run_of(tmp_path, "long", painted, {asked[0].source_index: "x" * 1_000_000, asked[1].source_index: "B"})
+    first, second = (record.answers[0] for record in explorer_records([long]))
+    assert first is not None and second is not None
+    assert (len(first.response or ""), first.cut) == (LONGEST_RESPONSE, 1_000_000 - LONGEST_RESPONSE)
+    assert (second.response, second.cut) == ("B", 0)
+
+
+@pytest.mark.parametrize("sign", ["x", "<", "映", "\0"])
+def test_all_responses_together_stay_within_their_share(sign: str) -> None:
+    responses = ["short", *(sign * length for length in (10, 400, 5000, 300_000))]
+    limit = shared_limit(responses, 3000)
+    shown = [cut_response(response, limit) for response in responses]
+    assert shown[:2] == responses[:2]
+    assert all(response.startswith(part) for response, part in zip(responses, shown, strict=True))
+    assert 2000 < sum(len(script_json(part).encode()) for part in shown) <= 3000
+
+
+def test_no_share_at_all_shows_nothing() -> None:
+    assert cut_response("abc", shared_limit(["abc"], 0)) == ""
+
+
+def test_every_medium_has_one_picture_within_the_share(runs: list[ReportRun], asked: list[QAItem]) -> None:
+    from PIL import Image
+
+    media = stored_media(runs)
+    assert set(media) == {item.medium for item in asked}
+    pictures = thumbnails(media, 400_000)
+    assert set(pictures) == set(media)
+    assert sum(len(picture.uri) for picture in pictures.values()) <= 400_000
+    for name, picture in pictures.items():
+        encoded = base64.b64decode(picture.uri.removeprefix("data:image/webp;base64,"))
+        with Image.open(io.BytesIO(encoded)) as opened:
+            width, height = opened.size
+        clip = media[name].kind is MediaKind.CLIP
+        assert picture.frames == (FRAMES if clip else 1)
+        assert (width / height > 4) == clip, "a clip is a strip"
+
+
+def test_more_room_gives_larger_pictures_and_the_same_room_the_same(runs: list[ReportRun]) -> None:
+    media = dict(list(stored_media(runs).items())[:8])
+    small, large = thumbnails(media, 5_000), thumbnails(media, 50_000)
+    assert sum(len(one.uri) for one in large.values()) > sum(len(one.uri) for one in small.values())
+    assert thumbnails(media, 5_000) == small
+
+
+def test_a_medium_that_cannot_be_opened_has_no_picture() -> None:
+    media = {"still": Medium(MediaKind.STILL, lambda: b"no"), "clip": Medium(MediaKind.CLIP, lambda: b"no")}
+    assert thumbnails(media, 1_000_000) == {}
+
+
+def test_the_page_says_when_pictures_were_left_out(runs: list[ReportRun]) -> None:
+    media = stored_media(runs)
+    assert f"{len(media)} media have no picture here" in explorer_section(runs, 0.0).html
+    assert "have no picture" not in explorer_section(runs, 1.0).html
+    assert "not part of this report" in explorer_parts(["bare"], explorer_records([replace(runs[0], data="")]), {}).html
+
+
+def test_pictures_take_only_what_the_page_leaves_them(
+    runs: list[ReportRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = assemble(runs)
+
+    def size(name: str, thumbnails_mb: float | None) -> int:
+        write_report(data, tmp_path / name / "report.html", thumbnails_mb)
+        return (tmp_path / name / "report.html").stat().st_size
+
+    bare = size("bare", 0)
+    monkeypatch.setattr("lmms_eval_shotbench.report.write.PAGE_MB", (bare + 40_000) / 1_000_000)
+    assert bare < size("bound", None) <= bare + 40_000 < size("asked for", 1.0)
+
+
+def test_names_are_escaped(runs: list[ReportRun]) -> None:
+    html = explorer_parts(["<script>x</script>"], [], {}).html
+    assert "<script>x" not in html

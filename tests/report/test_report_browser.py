@@ -1,0 +1,435 @@
+"""The report in a real browser: what it shows, what it lets through, and that it can be used by anybody.
+
+Two pages, as `shotbench report` writes them: stored responses of real models to the real questions, without media, and
+two made runs on a small studio set with media, one of whose responses are hostile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
+from lmms_eval_shotbench.scoring.option_prior import blind_letters
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
+from tests.support.chromium import asked_for, chromium, open_page, said, serious_faults, show_as
+from tests.test_benchmarks import figures_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+REAL_RUNS = ("shotbench.shotvl-3b.reasoning", "shotbench.qwen2.5-vl-3b.direct")
+SCRIPT = "<script>window.ran = 1</script>"
+HOSTILE = {  # what is said, and a part of it as it must be seen
+    f"A {SCRIPT}": SCRIPT,
+    '</textarea></script><img src="x" onerror="window.ran = 1">': "</textarea></script><img src",
+    "<svg onload=window.ran=1> <a href='javascript:window.ran=1'>B</a>": "<svg onload",
+    "x" * 1_000_000: "xxxx",
+    "the answer is \u202eB\u202c \u05d0\u05d1 \u200f C": "[U+202E]B[U+202C]",
+    "\x1b[31mC\x1b[0m \x07\x00 \x9b1m": "␛[31mC␛[0m ␇␀ [U+009B]1m",
+    "{{ 7 * 7 }} ${7 * 7} <!-- --> &lt;b&gt;": "{{ 7 * 7 }} ${7 * 7} <!-- --> &lt;b&gt;",
+}
+
+
+class Shown:
+    """A page that was written, with the runs it was made of, read again."""
+
+    def __init__(self, browser: Any, page: Path, runs: list[ReportRun]) -> None:
+        self.browser, self.page, self.runs = browser, page, runs
+        self.numbers: dict[str, Any] = json.loads((page.parent / "scores.json").read_text())
+        self.items = list(runs[0].items)
+
+    def open(self, fragment: str = "") -> None:
+        open_page(self.browser, self.page, fragment)
+
+    def js(self, code: str, *arguments: object) -> Any:
+        return self.browser.execute_script(code, *arguments)
+
+    def texts(self, selector: str) -> list[str]:
+        """The text of all elements, as it is in the page."""
+        found: list[str] = self.js(
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector
+        )
+        return found
+
+    def press(self, *keys: str) -> None:
+        """Keys, to whatever has the focus."""
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    @property
+    def matches(self) -> int:
+        """How many items the page says match."""
+        return int(self.texts(".explorer-count")[0].split()[0].replace(",", ""))
+
+    @property
+    def opened(self) -> str:
+        """The title of the open item; "" where none is."""
+        return "".join(self.texts("dialog[open] h3"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+def report(browser: Any, folder: Path, questions: Path, responses: list[Path]) -> Shown:
+    """What `shotbench report` writes of these responses."""
+    page = folder / "report.html"
+    assert main(["report", str(questions), *map(str, responses), "--out", str(page)]) == 0
+    return Shown(browser, page, [read_report_run(path, str(questions)) for path in responses])
+
+
+@pytest.fixture(scope="module")
+def real(browser: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    responses = [real_data / "responses" / f"{name}.jsonl.gz" for name in REAL_RUNS]
+    return report(browser, tmp_path_factory.mktemp("real"), real_data / "shotbench" / "test.tsv", responses)
+
+
+@pytest.fixture(scope="module")
+def made(browser: Any, painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """One run knows all, the other says A, B, A, B, …, and what is hostile to the first items."""
+    folder = tmp_path_factory.mktemp("made")
+    items = read_questions(painted)
+    spiteful = [*HOSTILE, *("AB"[place % 2] for place in range(len(items)))]
+    for name, responses in (("knows", [item.answer for item in items]), ("spiteful", spiteful)):
+        rows = zip(items, responses, strict=False)
+        lines = [json.dumps({"index": item.source_index, "response": response}) for item, response in rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+    return report(browser, folder / "page", painted, [folder / "knows.jsonl", folder / "spiteful.jsonl"])
+
+
+@pytest.fixture(params=["real", "made"])
+def either(request: pytest.FixtureRequest) -> Shown:
+    shown: Shown = request.getfixturevalue(request.param)
+    return shown
+
+
+def test_nothing_is_loaded_and_the_console_stays_silent(either: Shown) -> None:
+    either.open()
+    for item in either.items[:10]:
+        either.js("location.hash = arguments[0]", f"#item={quote(item.item_id)}")
+    assert said(either.browser) == []
+    assert set(asked_for(either.browser)) == {either.page.as_uri()}
+    assert (
+        either.js("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length")
+        == 0
+    )
+
+
+def test_the_page_is_small(either: Shown) -> None:
+    assert either.page.stat().st_size < 15_000_000
+
+
+SCALES = {"percent": (100, 2), "short": (100, 1), "points": (100, 2), "printed": (1, 1), "count": (1, 0)}
+
+
+def test_every_number_on_the_page_is_that_of_the_scores(either: Shown) -> None:
+    either.open()
+    shown = either.js(
+        "return [...document.querySelectorAll('data')].map(e => [e.dataset.pointer, e.dataset.form, e.textContent])"
+    )
+    assert len(shown) > 200
+    for pointer, form, text in shown:
+        stored: Any = either.numbers
+        for step in pointer.split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            stored = stored[int(step)] if isinstance(stored, list) else stored[step]
+        if isinstance(stored, list):
+            assert (form, int(text.replace(",", ""))) == ("length", len(stored)), pointer
+        elif form in SCALES:
+            scale, digits = SCALES[form]
+            assert float(text.replace(",", "")) == pytest.approx(stored * scale, abs=0.5001 * 10**-digits), pointer
+        elif form == "p":
+            assert stored < 0.001 if text == "<0.001" else float(text) == pytest.approx(stored, abs=0.0005001), pointer
+        else:
+            assert float(text) == pytest.approx(stored, rel=1e-3), pointer
+
+
+def test_the_headline_is_what_the_runs_scored(either: Shown) -> None:
+    either.open()
+    for place, run in enumerate(either.runs):
+        right = sum(item.correct for item in run.stored.items)
+        micro = f"data[data-pointer='/runs/{place}/strict/accuracy/micro/value']"
+        assert either.texts(f"#headline-table ~ tbody {micro}") == [f"{100 * right / len(run.items):.2f}"]
+
+
+# --- filters, counted again without the page or its records
+
+
+def letter(run: ReportRun, item: QAItem) -> str | None:
+    return run.stored.by_index[item.source_index].letter
+
+
+def missed(run: ReportRun, item: QAItem) -> bool:
+    return letter(run, item) != item.answer
+
+
+Wanted = Callable[[QAItem, ReportRun, ReportRun], bool]
+FILTERS: dict[str, Wanted] = {
+    f"dimension={CAMERA_MOVEMENT.slug}": lambda item, *_: item.dimension == CAMERA_MOVEMENT.slug,
+    f"term={quote(f'{SHOT_SIZE.slug}/Wide')}": lambda item, *_: (
+        item.dimension == SHOT_SIZE.slug and "Wide" in map(str, SHOT_SIZE.parse(item.gold).terms)
+    ),
+    "run0=right": lambda item, a, b: not missed(a, item),
+    "run1=wrong": lambda item, a, b: missed(b, item) and letter(b, item) is not None,
+    "run1=undecided": lambda item, a, b: letter(b, item) is None,
+    "run1=missed": lambda item, a, b: missed(b, item),
+    "run0=right&run1=missed": lambda item, a, b: missed(b, item) and not missed(a, item),
+    "differ=1": lambda item, a, b: letter(a, item) != letter(b, item),
+    "undecided=1": lambda item, a, b: None in (letter(a, item), letter(b, item)),
+    "q=MEDIUM+wide": lambda item, a, b: all(word in text(item, a, b) for word in ("medium", "wide")),
+    "q=nothing+says+this": lambda item, a, b: all(word in text(item, a, b) for word in ("nothing", "says", "this")),
+    f"dimension={SHOT_SIZE.slug}&q=because": lambda item, a, b: (
+        item.dimension == SHOT_SIZE.slug and "because" in text(item, a, b)
+    ),
+}
+
+
+def text(item: QAItem, *runs: ReportRun) -> str:
+    responses = [run.responses[item.source_index] for run in runs]
+    return "\n".join([item.item_id, item.question, *item.options, *responses]).lower()
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_filters_and_search_give_the_right_counts(either: Shown, filters: str) -> None:
+    either.open(f"#{filters}")
+    assert either.matches == sum(FILTERS[filters](item, *either.runs) for item in either.items)
+    assert len(either.texts(".explorer-cards > li")) == min(either.matches, 24)
+
+
+def test_the_filter_for_a_wrong_prior_finds_as_many_as_the_scores_tell(real: Shown) -> None:
+    wrong = sum(said != item.answer for item, said in zip(real.items, blind_letters(real.items), strict=True))
+    real.open("#prior=wrong&run0=right")
+    where = real.numbers["runs"][0]["strict"]["prior"]["where_wrong"]
+    assert where["n"] == wrong
+    assert real.matches == round(where["value"] * where["n"])
+
+
+def test_controls_filter_and_are_kept_in_the_address(real: Shown) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    real.open()
+    assert real.matches == len(real.items)
+    dimension, search = (real.browser.find_element("name", name) for name in ("dimension", "q"))
+    Select(dimension).select_by_visible_text(CAMERA_MOVEMENT.paper_name)
+    search.send_keys("zoom in")
+    kept = real.matches
+    assert kept == sum(
+        item.dimension == CAMERA_MOVEMENT.slug and all(word in text(item, *real.runs) for word in ("zoom", "in"))
+        for item in real.items
+    )
+    real.open(real.js("return location.hash"))
+    assert real.matches == kept
+    real.browser.find_element("css selector", ".explorer-filters button").click()
+    assert real.matches == len(real.items)
+
+
+# --- links to one item
+
+
+def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(either: Shown) -> None:
+    first, last = either.items[0], either.items[-1]
+    either.open(f"#item={quote(last.item_id)}")
+    assert last.item_id in either.opened
+    either.js("location.hash = arguments[0]", f"#item={quote(first.item_id)}")
+    assert first.item_id in either.opened
+    assert either.texts("dialog .explorer-question") == [first.question]
+    either.browser.back()
+    assert last.item_id in either.opened
+
+
+def test_what_runs_were_asked_otherwise_are_two_items(browser: Any, real_data: Path, tmp_path: Path) -> None:
+    pairs = [("shotbench", REAL_RUNS[0]), ("refineshot", "refineshot.shotvl-3b.direct")]
+    files = [(real_data / name / "test.tsv", real_data / f"responses/{said}.jsonl.gz") for name, said in pairs]
+    page = tmp_path / "report.html"
+    assert main(["report", *(str(path) for pair in files for path in pair), "--out", str(page)]) == 0
+    shown = Shown(browser, page, [read_report_run(responses, str(asked)) for asked, responses in files])
+    refined = {item.item_id: item for item in shown.runs[1].items}
+    first = next(item for item in shown.items if item.options != refined[item.item_id].options)
+    shown.open(f"#item={quote(first.item_id)}")
+    for name, item, other in ((first.item_id, first, 1), (f"{first.item_id} (2)", refined[first.item_id], 0)):
+        shown.open(f"#item={quote(name)}")
+        told = zip(item.options, shown.texts("dialog li"), strict=True)
+        assert all(option in line for option, line in told)
+        assert "Not asked" in shown.texts("dialog h4")[other]
+
+
+def test_a_link_to_no_item_says_so(real: Shown) -> None:
+    real.open("#item=%3Cb%3Enobody")
+    assert real.opened == ""
+    assert "There is no item <b>nobody" in real.texts(".explorer-count")[0]
+
+
+def test_opened_at_another_section_the_page_shows_all_items(made: Shown) -> None:
+    made.open("#headline")
+    assert made.matches == len(made.items)
+
+
+def test_a_link_to_another_section_leaves_the_filters(real: Shown) -> None:
+    real.open("#run0=right")
+    before = real.matches
+    real.js("location.hash = '#how'")
+    assert real.matches == before < len(real.items)
+
+
+# --- without a mouse
+
+
+def test_the_keyboard_alone_searches_opens_turns_and_closes(made: Shown) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    made.open()
+    made.press("/")
+    made.press("close UP")
+    found = [item for item in made.items if "close" in text(item, *made.runs) and "up" in text(item, *made.runs)]
+    assert made.matches == len(found) > 3
+    made.press(Keys.TAB)
+    assert made.js("return document.activeElement.name") == "dimension"
+    made.js("document.activeElement.blur()")
+    made.press("j", "j", "k", Keys.ARROW_DOWN, Keys.ENTER)
+    first, second, third = found[:3]
+    assert second.item_id in made.opened
+    made.press("j")
+    assert third.item_id in made.opened
+    made.press(Keys.ARROW_LEFT, "k")
+    assert first.item_id in made.opened
+    made.press(Keys.ESCAPE)
+    assert made.opened == ""
+    assert first.item_id in made.js("return document.activeElement.textContent")
+
+
+def test_single_keys_can_be_switched_off(made: Shown) -> None:
+    made.open()
+    made.browser.find_element("id", "explorer-keys").click()
+    made.js("document.activeElement.blur()")
+    made.press("/", "j")
+    assert made.js("return document.activeElement === document.body")
+
+
+def test_every_control_has_a_name_and_is_reached_by_tab(real: Shown) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    real.open()
+    real.browser.find_element("name", "q").click()
+    reached = [real.js("return document.activeElement.name || document.activeElement.textContent")]
+    while "Next page" not in reached[-1]:
+        real.press(Keys.TAB)
+        reached.append(real.js("return document.activeElement.name || document.activeElement.textContent"))
+    assert reached[:8] == ["q", "dimension", "term", "run0", "run1", "prior", "differ", "undecided"]
+    assert sum("shotbench-" in name for name in reached) == 24
+
+
+# --- who reads it, and on what
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_fault_of_accessibility(either: Shown, scheme: str) -> None:
+    show_as(either.browser, prefers_color_scheme=scheme)
+    either.open()
+    assert serious_faults(either.browser) == []
+    show_as(either.browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_fault_of_accessibility_in_an_open_item(made: Shown, scheme: str) -> None:
+    show_as(made.browser, prefers_color_scheme=scheme)
+    made.open(f"#item={quote(made.items[0].item_id)}")
+    assert serious_faults(made.browser) == []
+    show_as(made.browser)
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(either: Shown) -> None:
+    size = {"width": 320, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    either.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for fragment in ("", f"#item={quote(either.items[0].item_id)}"):
+        either.open(fragment)
+        assert either.js("return document.documentElement.scrollWidth") <= 320
+    assert either.js("const d = document.querySelector('dialog'); return d.scrollWidth <= d.clientWidth")
+    either.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+CUT = """const wide = (one) => one.getBoundingClientRect().right > innerWidth || one.scrollWidth > one.clientWidth;
+return [...document.querySelectorAll("caption span, svg.chart, .scroll tbody th")]
+  .filter((one) => one.checkVisibility() && wide(one)).map((one) => one.textContent.slice(0, 80));"""
+
+
+def test_captions_charts_and_names_are_whole_on_a_narrow_screen(either: Shown) -> None:
+    size = {"width": 380, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    either.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    either.open()
+    assert either.js(CUT) == []
+    either.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_print_shows_a_remark_or_the_open_item(made: Shown) -> None:
+    visible = "return document.querySelector(arguments[0]).checkVisibility()"
+    show_as(made.browser, "print")
+    made.open()
+    seen = [made.js(visible, name) for name in (".explorer-print", ".explorer-screen", "#headline")]
+    made.open(f"#item={quote(made.items[0].item_id)}")
+    assert seen == [True, False, True]
+    assert [made.js(visible, name) for name in ("dialog", "dialog h3", "#headline")] == [True, True, False]
+    show_as(made.browser)
+
+
+# --- media
+
+
+LOADED = """const [selector, done] = arguments;
+const width = image => image.decode().then(() => image.naturalWidth, () => 0);
+Promise.all([...document.querySelectorAll(selector)].map(width)).then(done)"""
+
+
+def test_no_picture_is_broken_where_media_are_absent(real: Shown) -> None:
+    real.open(f"#item={quote(real.items[0].item_id)}")
+    assert real.texts("#explorer img") == []
+    assert len(real.texts(".explorer-cards .explorer-absent")) == 24
+    assert real.texts("dialog .explorer-absent") == ["Still not in this report"]
+
+
+def test_stills_and_clips_are_shown(made: Shown) -> None:
+    made.open()
+    widths = made.browser.execute_async_script(LOADED, ".explorer-cards img")
+    assert len(widths) == 24 and min(widths) > 0
+    clip = next(item for item in made.items if item.dimension == CAMERA_MOVEMENT.slug)
+    made.open(f"#item={quote(clip.item_id)}")
+    assert min(made.browser.execute_async_script(LOADED, "dialog img")) > 6 * 50
+    play = made.browser.find_element("css selector", "dialog .strip + button")
+    moving = "return document.querySelector('dialog img').getAnimations().length"
+    assert made.js(moving) == 0, "nothing moves unasked"
+    play.click()
+    assert (made.js(moving), play.text) == (1, "Show its frames side by side")
+
+
+# --- hostile responses
+
+
+@pytest.mark.parametrize("place", range(len(HOSTILE)))
+def test_a_hostile_response_is_text_and_runs_nothing(made: Shown, place: int) -> None:
+    made.open(f"#item={quote(made.items[place].item_id)}")
+    assert list(HOSTILE.values())[place] in made.texts("dialog pre")[-1]
+    assert made.js("return [window.ran ?? null, document.querySelectorAll('dialog pre *').length]") == [None, 0]
+    assert made.js("return getComputedStyle(document.querySelector('dialog pre')).unicodeBidi") == "isolate"
+    assert said(made.browser) == []
+
+
+def test_a_megabyte_is_cut_with_a_remark(made: Shown) -> None:
+    place = next(place for place, response in enumerate(HOSTILE) if len(response) == 1_000_000)
+    made.open(f"#item={quote(made.items[place].item_id)}")
+    assert "Cut: 20,000 characters are shown, 980,000 more are not." in made.texts("dialog .explorer-said p")
+
+
+def test_the_benchmark_says_its_figures(browser: Any, real_data: Path) -> None:
+    figures = figures_of("report.py", real_data, "--limit", "40")
+    assert {"bare: first view, ms", "full: ready, ms", "full: filter, ms", "full: size, MB"} <= set(figures)
+    assert figures["full: size, MB"]["ours"] > figures["bare: size, MB"]["ours"]

@@ -1,0 +1,299 @@
+"""`shotbench score` as a user runs it: real responses, every stored form, bad input."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmms_eval_shotbench.atomic_file import NoPlace, write_whole
+from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.questions.shards import file_sha256
+from tests.conftest import REPOSITORY, stored_responses
+
+HEADER = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """Four questions in the release's layout."""
+    path = tmp_path / "test.tsv"
+    options = json.dumps({"A": "Wide", "B": "Medium", "C": "Close Up", "D": "Medium Wide"}).replace('"', '""')
+    rows = [
+        f'{index}\t"[""image""]"\t[\'image/{index}.jpg\']\tWhat?\t"{options}"\t{answer}\tshot size\n'
+        for index, answer in zip((1, 2, 3, 4), "ABCD", strict=True)
+    ]
+    path.write_text(HEADER + "".join(rows), encoding="utf-8")
+    return path
+
+
+def write_responses(path: Path, responses: dict[int, str]) -> Path:
+    lines = "".join(json.dumps({"index": index, "response": text}) + "\n" for index, text in responses.items())
+    path.write_text(lines, encoding="utf-8")
+    return path
+
+
+def scored(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    assert main(["score", *map(str, arguments), "--format", "json"]) == 0
+    loaded: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return loaded
+
+
+def test_real_responses_give_the_published_score(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tsv = real_data / "shotbench" / "test.tsv"
+    responses = real_data / "responses" / "shotbench.shotvl-3b.reasoning.jsonl.gz"
+    official = scored(capsys, tsv, responses, "--protocol", "official")
+    assert (official["correct"], official["n"], official["answered_rate"]) == (2357, 3572, 1.0)
+    assert official["accuracy"]["micro"]["value"] == pytest.approx(2357 / 3572)
+    assert official["accuracy"]["by_dimension"]["shot_size"]["value"] == pytest.approx(383 / 485)
+    letters = {item["index"]: item["letter"] for item in official["items"]}
+    stored = stored_responses(real_data, "shotbench.shotvl-3b.reasoning")
+    assert letters == {row["index"]: row["reference_letter"] for row in stored}
+    for estimate in (official["accuracy"]["micro"], official["accuracy"]["macro"]):
+        assert 0 < estimate["low"] < estimate["value"] < estimate["high"] < 1
+
+
+def test_undecided_rows_are_reported_as_such(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tsv = real_data / "shotbench" / "test.tsv"
+    responses = real_data / "responses" / "shotbench.shotvl-3b.reasoning.run0.jsonl.gz"
+    official = scored(capsys, tsv, responses, "--protocol", "official")
+    assert official["correct"] == 2310
+    assert sum(item["letter"] is None for item in official["items"]) == 31
+
+
+def test_every_stored_form_gives_the_same_letters(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {1: "A", 2: "<think>x</think><answer>B</answer>", 3: "C. Close Up", 4: "A\tB"}
+    plain = write_responses(tmp_path / "r.jsonl", said)
+    packed = tmp_path / "r.jsonl.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    table = tmp_path / "r.tsv"
+    with table.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines, delimiter="\t")
+        writer.writerows([("index", "prediction"), *said.items()])
+    sheet = tmp_path / "r.xlsx"
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("index", "prediction"), *said.items()]:
+        book.active.append(row)
+    book.save(sheet)
+    results = [scored(capsys, questions, path)["items"] for path in (plain, packed, table, sheet)]
+    assert [item["letter"] for item in results[0]] == ["A", "B", "C", None]
+    assert all(result == results[0] for result in results)
+
+
+def test_table_and_csv_and_file(questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    responses = write_responses(tmp_path / "r.jsonl", {1: "A", 2: "B", 3: "A", 4: "A"})
+    assert main(["score", str(questions), str(responses)]) == 0
+    table = capsys.readouterr().out
+    assert "Shot Size" in table and "50.00" in table and "protocol strict: 2 of 4 right, 100.00 % decided" in table
+    out = tmp_path / "deep" / "scores.csv"
+    assert main(["score", str(questions), str(responses), "--format", "csv", "--out", str(out)]) == 0
+    rows = list(csv.DictReader(out.open(encoding="utf-8")))
+    assert [row["name"] for row in rows] == ["shot_size", "micro", "macro"]
+    assert [row["accuracy"] for row in rows] == ["0.500000"] * 3
+    assert [path.name for path in out.parent.iterdir()] == ["scores.csv"]
+
+
+def test_a_missing_response_counts_as_wrong_and_shows_in_the_exit_status(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses = write_responses(tmp_path / "r.jsonl", {1: "A", 2: " ", 4: "D"})
+    assert main(["score", str(questions), str(responses), "--format", "json"]) == 1
+    captured = capsys.readouterr()
+    assert "no response for 2 of 4 items (index 2, 3)" in captured.err
+    result = json.loads(captured.out)
+    assert (result["correct"], result["n"], result["unanswered"]) == (2, 4, [2, 3])
+    assert main(["score", str(questions), str(responses), "--allow-missing"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("r.jsonl", '{"index": 1, "response": "A"}\n{"index"', "line 2: no JSON"),
+        ("r.jsonl", '["A"]', "line 1: expected an object with index and response"),
+        ("r.jsonl", '{"response": "A"}', "line 1: no whole number under `index`"),
+        ("r.jsonl", '{"index": 1.5, "response": "A"}', "line 1: no whole number under `index`"),
+        ("r.jsonl", '{"index": 1}', "line 1: no column `response`"),
+        ("r.jsonl", '{"index": 9, "response": "A"}', "1 responses belong to no question here (index 9)"),
+        ("r.jsonl", '{"index": 1, "response": "A"}\n' * 2, "question 1 is answered twice"),
+        ("r.jsonl", "", "holds no responses"),
+        ("r.jsonl.gz", "no gzip", "broken gzip"),
+        ("r.xlsx", "no sheet", "no readable xlsx"),
+        ("r.txt", "A", "unknown form; give .jsonl"),
+        ("r.tsv", "index\tanswer\n1\tA\n", "row 2: no column `prediction`"),
+        ("r.tsv", "index\tprediction\n1\t\udcff\n", "no table in UTF-8"),
+    ],
+)
+def test_a_broken_file_of_responses_is_named_with_its_place(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8", errors="surrogateescape")
+    assert main(["score", str(questions), str(path)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and str(path) in error and "Traceback" not in error
+
+
+def test_absent_files_are_named(questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(questions), str(tmp_path / "absent.jsonl")]) == 2
+    assert "absent.jsonl: no such file of responses" in capsys.readouterr().err
+
+
+def test_a_broken_question_is_named(questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    responses = write_responses(tmp_path / "r.jsonl", {1: "A"})
+    questions.write_text(questions.read_text(encoding="utf-8") + "5\tbroken\n", encoding="utf-8")
+    assert main(["score", str(questions), str(responses)]) == 2
+    assert "item 5: path is None, expected a value (is the line broken?)" in capsys.readouterr().err
+
+
+def test_a_question_with_too_many_cells_is_named(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions.write_text(questions.read_text(encoding="utf-8").rstrip("\n") + "\tsurplus\n", encoding="utf-8")
+    assert main(["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"}))]) == 2
+    assert "item 4: line is" in capsys.readouterr().err
+
+
+def test_a_question_that_stands_twice_is_named(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = questions.read_text(encoding="utf-8")
+    questions.write_text(text + text.splitlines(keepends=True)[-1], encoding="utf-8")
+    assert main(["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"}))]) == 2
+    assert "index is 4, expected an index that stands once" in capsys.readouterr().err
+
+
+def test_a_judge_needs_the_official_protocol(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses = write_responses(tmp_path / "r.jsonl", {1: "A"})
+    judge = ["--judge-url", "http://localhost:1/v1", "--judge-model", "some-judge"]
+    assert main(["score", str(questions), str(responses), *judge]) == 2
+    assert "a judge needs --protocol official" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--judge-url", "http://localhost:1/v1"], "--judge-url needs --judge-model"),
+        (["--judge-model", "some-judge"], "--judge-model and --judge-cache need --judge-url"),
+        (["--judge-cache", "verdicts.sqlite"], "--judge-model and --judge-cache need --judge-url"),
+        (["--judge-url", "", "--judge-model", "some-judge"], "--judge-model and --judge-cache need --judge-url"),
+    ],
+)
+def test_half_a_judge_is_refused(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    responses = write_responses(tmp_path / "r.jsonl", {1: "A"})
+    assert main(["score", str(questions), str(responses), "--protocol", "official", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+COMMANDS = (["score", "q", "r"], ["compare", "a", "b"], ["audit", "q"], ["refineshot", "q", "--direct", "r"])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_an_out_that_cannot_be_written_is_told_before_anything_is_read(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    beneath_a_file = tmp_path / "file" / "deep" / "scores.json"
+    for out, message in ((tmp_path, "is a folder"), ("", "is a folder"), (beneath_a_file, "file is no folder")):
+        with pytest.raises(SystemExit) as stopped:
+            main([*command, "--out", str(out)])
+        assert stopped.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_no_file_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(NoPlace, match=r"folder is a folder; name a file, such as .*/folder/FILE"):
+        write_whole(tmp_path / "folder", "content")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_tsv_has_no_other_split_than_test(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses = str(write_responses(tmp_path / "r.jsonl", {1: "A", 2: "B", 3: "C", 4: "D"}))
+    for command in (["score", str(questions), responses], ["audit", str(questions)]):
+        assert main([*command, "--split", "nosuch"]) == 2
+        assert f"{questions}: a TSV has no split 'nosuch', only 'test'" in capsys.readouterr().err
+        assert main([*command, "--split", "test"]) == 0
+    assert main(["compare", str(questions), responses, responses, "--split", "nosuch"]) == 2
+    assert main(["refineshot", str(questions), "--direct", responses, "--split", "nosuch"]) == 2
+
+
+def test_the_scores_of_a_variant_record_it_and_what_it_left_out(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, first, *others = questions.read_text(encoding="utf-8").splitlines(keepends=True)
+    unknown = first.replace("Medium Wide", "Enormous")  # no term: nobody can say what it is in a mirror
+    questions.write_text("".join([header, unknown, *others]), encoding="utf-8")
+    responses = write_responses(tmp_path / "r.jsonl", {2: "B", 3: "C", 4: "D"})
+    mirrored = scored(capsys, questions, responses, "--variant", "mirrored")
+    assert mirrored["run"] == {"variant": "mirrored", "left_out": [1], "refined": None}
+    assert scored(capsys, questions, responses, "--allow-missing")["run"] == {}
+
+
+def test_published_refined_questions_are_named_for_the_refined_variant_alone(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asking = ["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"})), "--refined"]
+    for variant in ([], ["--variant", "mirrored"]):
+        assert main([*asking, str(questions), *variant]) == 2
+        assert "--refined names the questions of --variant refined" in capsys.readouterr().err
+    assert main([*asking, str(tmp_path / "absent.tsv"), "--variant", "refined"]) == 2
+    assert "absent.tsv: no such file of refined questions" in capsys.readouterr().err
+
+
+def test_responses_to_published_refined_questions_are_graded_by_these_and_robust_makes_them_again(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHOTBENCH_REFINED", raising=False)
+    tsv, published = real_data / "shotbench" / "test.tsv", real_data / "refineshot" / "test.tsv"
+    direct = real_data / "responses" / "refineshot.shotvl-3b.direct.jsonl.gz"
+    refined = [str(tsv), str(direct), "--variant", "refined"]
+    assert main(["score", *refined]) == 0
+    told = capsys.readouterr()
+    assert "2028 of 3572 right" in told.out and "--refined names the published ones" in told.err
+    files = [tmp_path / "plain.json", tmp_path / "refined.json"]
+    plain = [str(tsv), str(real_data / "responses" / "shotbench.shotvl-3b.reasoning.jsonl.gz")]
+    for arguments, file in ((plain, files[0]), ([*refined, "--refined", str(published)], files[1])):
+        assert main(["score", *arguments, "--format", "json", "--out", str(file)]) == 0
+    scores = json.loads(files[1].read_text(encoding="utf-8"))
+    assert (scores["correct"], scores["run"]["variant"], scores["run"]["left_out"]) == (2418, "refined", [])
+    assert scores["run"]["refined"] == {"file": str(published), "sha256": file_sha256(published)}
+    assert main(["robust", *map(str, files), "--data", str(tsv)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["data", "studio", "--out", "out"], "data"),
+        (["tiny-model", "--random", "--out", "out"], "eval"),
+    ],
+)
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(
+    arguments: list[str], extra: str, tmp_path: Path
+) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('numpy', 'transformers', 'tokenizers'): sys.modules[name] = None  # cannot be imported\n"
+        "from lmms_eval_shotbench.cli import main\n"
+        f"sys.exit(main({arguments!r}))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert told.returncode == 2
+    assert re.search(rf"is not installed; pip install 'lmms-eval-shotbench\[{extra}\]'", told.stderr)
+    assert not any(tmp_path.iterdir())

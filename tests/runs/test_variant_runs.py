@@ -1,0 +1,240 @@
+"""Variants inside the real lmms-eval: what a model is shown, what is scored, and runs beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.host
+pytest.importorskip("lmms_eval")
+pytest.importorskip("numba")
+
+from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.harness import task_functions
+from lmms_eval_shotbench.media import clips
+from lmms_eval_shotbench.media.clips import Clip
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.questions.shards import ShardFolder, file_sha256
+from lmms_eval_shotbench.questions.variants import VARIANTS, Variant, original_index, variant_named
+from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown, clip_patches
+from lmms_eval_shotbench.vocabulary import MediaKind, View
+from tests.harness.test_lmms_eval import group_results, lmms_eval, own_caches, read_scores, run_eval, stored  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def questions(painted: Path) -> list[QAItem]:
+    return read_questions(painted)
+
+
+def task(variant: Variant) -> str:
+    return "refineshot" if variant.name == "refined" else f"shotbench_{variant.name}"
+
+
+def answers(items: list[QAItem]) -> dict[int, str]:
+    return {item.source_index: item.answer for item in items}
+
+
+@pytest.fixture(scope="module")
+def always_right(
+    painted: Path, questions: list[QAItem], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Runs of somebody who is always right, on the questions as they are or on those of a variant: only to be read.
+
+    lmms-eval takes seconds for one, so each is made once.
+    """
+    folder = tmp_path_factory.mktemp("always_right")
+
+    @cache
+    def run(variant: str = "") -> Path:
+        items, name = questions, "shotbench"
+        if variant:
+            items, name = variant_named(variant).of(questions), task(variant_named(variant))
+        said = stored(folder / f"{name}.jsonl", answers(items))
+        assert run_eval(folder / name, painted, "replay", f"responses={said}", name) == 0
+        return folder / name
+
+    return run
+
+
+def test_who_is_always_right_is_robust_in_every_variant(
+    painted: Path,
+    questions: list[QAItem],
+    always_right: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    original, runs = always_right(), [always_right(variant.name) for variant in VARIANTS]
+    for variant, run in zip(VARIANTS, runs, strict=True):
+        scores = read_scores(run)
+        assert scores["run"]["variant"] == variant.name
+        assert scores["run"]["left_out"] == [item.source_index for item in variant.left_out(questions)]
+        assert (scores["correct"], scores["n"]) == (len(variant.of(questions)),) * 2
+        assert scores["run"]["refined"] == ({"file": "", "sha256": ""} if variant.name == "refined" else None)
+    capsys.readouterr()
+    assert main(["robust", str(original), *map(str, runs), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["variants"]
+    assert {name: scores["overall"]["both"]["value"] for name, scores in found.items()} == {
+        variant.name: 1.0 for variant in VARIANTS
+    }
+    assert found["blind"]["overall"]["robust"] is None
+    robust = {name: scores["overall"]["robust"] for name, scores in found.items() if name != "blind"}
+    assert {name: one["value"] for name, one in robust.items()} == dict.fromkeys(robust, 1.0)
+    assert 0 < robust["reversed"]["n"] < found["reversed"]["overall"]["n"]
+    mirrored = always_right("mirrored")
+    samples = str(mirrored / "samples.jsonl")
+    assert main(["score", str(painted), samples, "--variant", "mirrored", "--format", "json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["items"] == read_scores(mirrored)["items"]
+    assert main(["robust", str(always_right("circular"))]) == 0
+    assert "circular" in capsys.readouterr().out
+
+
+def test_one_wrong_rotation_costs_its_question_and_bare_lmms_eval_says_so(
+    painted: Path, questions: list[QAItem], tmp_path: Path
+) -> None:
+    turned = variant_named("circular").of(questions)
+    said = answers(turned)
+    wrong = turned[1]
+    said[wrong.source_index] = next(letter for letter in wrong.letters if letter != wrong.answer)
+    responses = stored(tmp_path / "said.jsonl", said)
+    asking = ("--tasks", "shotbench_circular", "--output_path", str(tmp_path / "theirs"))
+    finished = lmms_eval(painted, "--model", "replay", "--model_args", f"responses={responses}", *asking)
+    assert finished.returncode == 0, finished.stdout[-2000:]
+    asked = sum(item.dimension == wrong.dimension for item in questions)
+    leaf = group_results(tmp_path / "theirs", f"shotbench_circular_{wrong.dimension}")
+    assert leaf["shotbench_all_rotations"] == pytest.approx(1 - 1 / asked)
+    group = group_results(tmp_path / "theirs", "shotbench_circular")
+    assert group["shotbench_accuracy"] == pytest.approx(1 - 1 / len(turned))
+    assert 1 - 1 / asked < group["shotbench_all_rotations"] < 1
+    assert original_index(wrong.source_index) == (questions[0].source_index, 1)
+
+
+def test_the_published_refined_questions_are_asked_when_their_file_is_given(
+    real_data: Path, refined_items: dict[int, QAItem], tmp_path: Path
+) -> None:
+    tsv, refined = real_data / "shotbench" / "test.tsv", real_data / "refineshot" / "test.tsv"
+    said = stored(tmp_path / "said.jsonl", answers(list(refined_items.values())))
+    replay = ("replay", f"responses={said}", "refineshot")
+    assert run_eval(tmp_path / "theirs", tsv, *replay, "--refined", str(refined)) == 0
+    theirs = read_scores(tmp_path / "theirs")
+    assert (theirs["correct"], theirs["n"]) == (3572, 3572)
+    assert theirs["run"]["refined"]["file"] == str(refined)
+    assert theirs["run"]["refined"]["sha256"] == file_sha256(refined)
+
+
+def shown(painted: Path, item: QAItem, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    monkeypatch.setenv("SHOTBENCH_DATA", str(painted))
+    return task_functions.doc_to_visual(item.to_row())
+
+
+def test_stills_are_shown_mirrored_and_blind_questions_show_nothing(
+    painted: Path, questions: list[QAItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = next(item for item in questions if item.media_kind is MediaKind.STILL)
+    (plain,) = shown(painted, still, monkeypatch)
+    (mirrored,) = shown(painted, variant_named("mirrored").of([still])[0], monkeypatch)
+    assert np.array_equal(np.asarray(mirrored), np.asarray(plain)[:, ::-1])
+    (blind,) = variant_named("blind").of([still])
+    assert shown(painted, blind, monkeypatch) == []
+    messages = task_functions.doc_to_messages(blind.to_row(), {"prompt_style": "direct"})
+    assert [part["type"] for message in messages for part in message["content"]] == ["text", "text"]
+
+
+@pytest.mark.parametrize("view", [View.MIRRORED, View.REVERSED])
+def test_clips_are_shown_as_the_view_has_them(
+    view: View, painted: Path, questions: list[QAItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = next(item for item in questions if item.media_kind is MediaKind.CLIP and variant_named(view).of([item]))
+    encoded = ShardFolder(painted).media(clip.item_id)
+    plain, other = (
+        frames_of(path)
+        for path in (
+            clips.protocol_clip_path(encoded, clip.media_sha256),
+            shown(painted, variant_named(view).of([clip])[0], monkeypatch)[0],
+        )
+    )
+    expected = plain[:, :, ::-1] if view is View.MIRRORED else plain[::-1]
+    assert np.abs(other.astype(int) - expected).mean() < 3  # both are encoded anew
+    assert np.abs(other.astype(int) - plain).mean() > 6
+
+
+def frames_of(path: str | Path) -> np.ndarray:
+    with Clip(Path(path)) as clip:
+        return np.concatenate(list(clip.read(range(clip.frames))))
+
+
+def test_shotvl_sees_a_clip_backwards_as_its_frames_in_the_other_order(painted: Path, questions: list[QAItem]) -> None:
+    clip = next(item for item in questions if item.media_kind is MediaKind.CLIP)
+    encoded = ShardFolder(painted).media(clip.item_id)
+    rule, limits = PatchRule(14, 2, 2, (127.5,) * 3, (127.5,) * 3), Shown(3136, 50176, clip_max=50176)
+    plain, backwards = (clip_patches(encoded, limits, rule, view) for view in (View.AS_FILMED, View.REVERSED))
+    assert plain.grid == backwards.grid
+    in_time = (plain.grid.time, -1, 3, rule.frames, rule.side**2)  # a patch holds two frames
+    assert plain.values.view(in_time).flip(0, 3).equal(backwards.values.view(in_time))
+    assert not plain.values.equal(backwards.values)
+
+
+def test_a_run_that_was_asked_something_else_is_refused(
+    always_right: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original, mirrored = always_right(), always_right("mirrored")
+    capsys.readouterr()
+    assert main(["robust", str(original)]) == 2
+    assert "is no run of a variant" in capsys.readouterr().err
+    assert main(["robust", str(mirrored), str(original)]) == 2
+    assert "is a run of mirrored questions; the run on those as they are comes first" in capsys.readouterr().err
+    assert main(["robust", str(original), str(mirrored), str(mirrored)]) == 2
+    assert "mirrored is given twice" in capsys.readouterr().err
+    scores = json.loads((original / "scores.json").read_text())
+    scores["items"][0]["asked"] = "0" * 16
+    (tmp_path / "changed.json").write_text(json.dumps(scores))
+    assert main(["robust", str(tmp_path / "changed.json"), str(mirrored)]) == 2
+    assert "1 of its questions are not among these" in capsys.readouterr().err
+
+
+def test_what_sets_two_runs_apart_and_what_is_missing_is_said(
+    painted: Path,
+    questions: list[QAItem],
+    always_right: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    original, backwards = always_right(), always_right("reversed")
+    turned = variant_named("circular").of(questions)
+    said = stored(tmp_path / "turned.jsonl", answers(turned))
+    arguments = ("replay", f"responses={said}", "shotbench_circular_reasoning", "--limit", "3")
+    assert run_eval(tmp_path / "some", painted, *arguments) == 0
+    scores = read_scores(tmp_path / "some")
+    scores["unanswered"] = [scores["items"][0]["index"]]
+    (tmp_path / "some.json").write_text(json.dumps(scores))
+    capsys.readouterr()
+    assert main(["robust", str(original), str(tmp_path / "some.json"), str(backwards), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["variants"]
+    asked_in_part = len(questions) - found["circular"]["overall"]["n"]
+    assert asked_in_part and found["circular"]["overall"]["robust"]["value"] == 1.0
+    assert found["circular"]["remarks"] == [
+        f"left out, since {tmp_path / 'some.json'} was not asked them in full: {asked_in_part} questions",
+        "the prompt styles differ: direct and reasoning",
+        "without any response, which counts as wrong: 1",
+    ]
+    left_out = variant_named("reversed").left_out(questions)
+    assert left_out and found["reversed"]["left_out"] == [item.source_index for item in left_out]
+    assert main(["robust", str(original), str(backwards)]) == 0
+    assert f"nobody can say what is right then: {len(left_out)} questions" in capsys.readouterr().out
+
+
+def test_a_variant_that_no_question_fits_is_told_before_anything_is_written(
+    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stills = tmp_path / "stills.tsv"
+    header = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
+    stills.write_text(header + '0\t["image"]\t[\'a.jpg\']\tWhat?\t{"A": "Wide", "B": "Medium"}\tA\tshot size\n')
+    assert run_eval(tmp_path / "run", stills, "replay", "responses=none", "shotbench_reversed") == 2
+    assert "these data have no such questions" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

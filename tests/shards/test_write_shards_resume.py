@@ -1,0 +1,197 @@
+"""A killed writing goes on: the same bytes as if nothing had happened, and no medium of a finished file read twice."""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data_pipeline.shards import finished_files, split_writer, whole_folder
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.write_shards import ShardRow, write_shards
+from lmms_eval_shotbench.questions.question_files import read_questions
+from tests.conftest import REPOSITORY
+from tests.support.shard_rows import ABOUT, checksums, row
+
+SPLITS = ["sft", "dev", "test"]
+ROWS = 400
+WRITE_IN_CHILD = """
+import sys, time
+from pathlib import Path
+from tests.test_write_shards_resume import ABOUT, SPLITS, many_rows, small_files, write_shards
+small_files(setattr)
+def slowly(rows):
+    for row in rows:
+        time.sleep(0.002)
+        yield row
+write_shards(slowly(many_rows()), Path(sys.argv[1]), ABOUT, splits=SPLITS)
+"""
+
+
+def small_files(set_to: Callable[[object, str, int], None]) -> None:
+    set_to(split_writer, "ROW_GROUP_ROWS", 8)
+    set_to(split_writer, "FILE_BYTES", 2_500)
+
+
+def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[ShardRow]:
+    """Rows of mixed splits; the names of those that are read are noted."""
+    for number in range(until):
+        split, item, read = row(number, split=("sft", "sft", "sft", "dev", "test")[number % 5])
+
+        def noted(name: str = item.item_id, read: Callable[[], bytes] = read) -> bytes:
+            if reads is not None:
+                reads.append(name)
+            return read()
+
+        yield ShardRow(split, item, noted)
+
+
+@pytest.fixture(autouse=True)
+def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_files(monkeypatch.setattr)
+
+
+def journal(out: Path) -> list[dict[str, object]]:
+    """What the draft of `out` holds as finished; nothing if there is none yet, or none any more."""
+    try:
+        lines = (out.with_name(f".{out.name}.partial") / "journal.jsonl").read_text().splitlines()[1:]
+        return [json.loads(line) for line in lines]
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+def undisturbed(folder: Path, rows: Iterable[ShardRow] | None = None, about: About = ABOUT) -> dict[str, str]:
+    write_shards(many_rows() if rows is None else rows, folder, about, splits=SPLITS)
+    return checksums(folder)
+
+
+def killed_at(out: Path, finished: int) -> int:
+    """Have a process write to `out`, kill it once that many files are finished; returns how many there were then."""
+    child = subprocess.Popen([sys.executable, "-c", WRITE_IN_CHILD, str(out)], cwd=REPOSITORY)
+    while child.poll() is None and len(journal(out)) < finished:
+        time.sleep(0.001)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    return len(journal(out))
+
+
+def test_killed_again_and_again_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    expected = undisturbed(tmp_path / "once")
+    assert len(expected) > 15
+    at = [killed_at(tmp_path / "out", finished) for finished in (1, 4, 9)]
+    assert 0 < at[0] < at[1] < at[2] < len(expected) - 2
+    assert not (tmp_path / "out").exists()
+    kept = sum(int(str(file["rows"])) for file in journal(tmp_path / "out"))
+    reads: list[str] = []
+    write_shards(many_rows(reads), tmp_path / "out", ABOUT, splits=SPLITS)
+    assert checksums(tmp_path / "out") == expected
+    assert len(reads) == len(set(reads)) == ROWS - kept
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["once", "out"]
+
+
+@pytest.mark.parametrize("moment", ["manifest written", "some files renamed", "old shards set aside"])
+def test_stopped_in_the_last_steps_it_ends_in_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    expected = undisturbed(tmp_path / "once")
+    undisturbed(tmp_path / "out", many_rows(until=10), replace(ABOUT, fingerprint="older"))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def rename_two(self: finished_files.FinishedFiles) -> None:
+        self.wait()
+        for file in self.files[:2]:
+            path = self._folder / file.name
+            path.rename(path.with_name(f"{path.stem}-of-00007.parquet"))
+        raise KeyboardInterrupt
+
+    def set_aside_and_stop(folder: Path, out: Path, overwrite: bool) -> None:
+        out.rename(whole_folder.set_aside(out))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # where a SIGKILL can hit is too short a time to aim at
+        if moment == "manifest written":
+            patch.setattr(whole_folder, "_move_into_place", stop)
+        elif moment == "some files renamed":
+            patch.setattr(finished_files.FinishedFiles, "give_final_names", rename_two)
+        else:
+            patch.setattr(whole_folder, "_move_into_place", set_aside_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(many_rows(), tmp_path / "out", ABOUT, splits=SPLITS, overwrite=True)
+    reads: list[str] = []
+    write_shards(many_rows(reads), tmp_path / "out", ABOUT, splits=SPLITS, overwrite=True)
+    assert reads == []
+    assert checksums(tmp_path / "out") == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["once", "out"]
+
+
+def broken_off(out: Path, error: BaseException, about: About = ABOUT) -> None:
+    def rows_until_it_fails() -> Iterator[ShardRow]:
+        yield from many_rows(until=200)
+        raise error
+
+    with pytest.raises(type(error)):
+        write_shards(rows_until_it_fails(), out, about, splits=SPLITS)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), OSError(5, "I/O"), RuntimeError("a worker died")])
+def test_what_is_finished_stays_when_something_fails(tmp_path: Path, error: BaseException) -> None:
+    broken_off(tmp_path / "out", error)
+    files = journal(tmp_path / "out")
+    data = tmp_path / ".out.partial/shards/data"
+    assert len(files) > 3
+    assert {path.name for path in data.iterdir()} == {f"{f['split']}-{f['number']:05d}.parquet" for f in files}
+    assert not (tmp_path / ".out.lock").exists()
+    reads: list[str] = []
+    write_shards(many_rows(reads), tmp_path / "out", ABOUT, splits=SPLITS)
+    assert len(reads) < ROWS
+    assert checksums(tmp_path / "out") == undisturbed(tmp_path / "once")
+
+
+def test_an_unfinished_file_is_given_up_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    broken_off(tmp_path / "out", KeyboardInterrupt())
+    gc.collect()
+    assert complaints == []
+
+
+def test_nothing_stays_when_the_rows_are_refused(tmp_path: Path) -> None:
+    broken_off(tmp_path / "out", ValueError("rows are lost"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_source_begins_anew_and_clears_up(tmp_path: Path) -> None:
+    broken_off(tmp_path / "out", KeyboardInterrupt())
+    other, reads = replace(ABOUT, fingerprint="print-2"), list[str]()
+    write_shards(many_rows(reads), tmp_path / "out", other, splits=SPLITS)
+    assert len(reads) == ROWS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_source_that_gives_other_rows_under_the_same_name_is_refused_once(tmp_path: Path) -> None:
+    for others in (list(many_rows())[1:], list(many_rows(until=20))):
+        broken_off(tmp_path / "out", KeyboardInterrupt())
+        with pytest.raises(WriteRefused, match="no longer gives the rows of split"):
+            write_shards(others, tmp_path / "out", ABOUT, splits=SPLITS)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_file_that_was_cut_and_all_after_it_are_written_again(tmp_path: Path) -> None:
+    broken_off(tmp_path / "out", KeyboardInterrupt())
+    (tmp_path / ".out.partial/shards/data/sft-00001.parquet").write_bytes(b"cut")
+    with (tmp_path / ".out.partial/journal.jsonl").open("a") as stream:
+        stream.write('{"split": "sft", "num')
+    write_shards(many_rows(), tmp_path / "out", ABOUT, splits=SPLITS)
+    assert checksums(tmp_path / "out") == undisturbed(tmp_path / "once")
+    assert len(read_questions(tmp_path / "out")) == ROWS // 5  # of the split `test`

@@ -1,0 +1,191 @@
+"""Raw films of the studio: one set to a folder, and truth that fits the pictures of the film."""
+
+from __future__ import annotations
+
+import csv
+import errno
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+av = pytest.importorskip("av")
+
+from PIL import Image
+
+from data_pipeline.films.cut_films import cut_films
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.shards.folder_lock import only_writer
+from data_pipeline.shards.full_disk import DiskFull
+from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.studio.clips import FRAME_RATE
+from data_pipeline.studio.film_reels import LETTERBOXED, TABLE, ReelOrder, make_reel, write_table
+from data_pipeline.studio.films import film_plan
+from data_pipeline.studio.held_stills import HELD, SHOWN, held_still
+from data_pipeline.studio.render import Frame
+from data_pipeline.studio.truth import BAR
+from data_pipeline.studio_set import StudioSettings, shoot, studio_films
+from data_pipeline.workers import Workers
+from lmms_eval_shotbench.cli import main
+
+TWO = StudioSettings(films=2, width=64)
+FEW = ("Silhouette", "Close Up", "Pan right")
+
+
+@pytest.fixture(autouse=True)
+def short_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Films of three shots."""
+    short = lambda *given: [plan for plan in film_plan(*given) if plan.label in FEW]  # noqa: E731
+    monkeypatch.setattr("data_pipeline.studio.film_reels.film_plan", short)
+    monkeypatch.setattr("data_pipeline.studio.film_reels.BESIDE", 0)
+
+
+@pytest.fixture
+def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is left of two films when the run is killed after the first."""
+
+    def first_only(order: ReelOrder) -> list[dict[str, str]]:
+        if order.film:
+            raise KeyboardInterrupt
+        return make_reel(order)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("data_pipeline.studio.film_reels.make_reel", first_only)
+        studio_films(TWO, tmp_path / "raw", Workers(0))
+    return tmp_path / "raw"
+
+
+# ----------------------------------------------------------------------------------------------------- one set a folder
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"films": 1}, {"width": 96}, {"first_film": 1}])
+def test_unfinished_films_of_other_settings_are_refused_and_left_alone(killed: Path, other: dict[str, int]) -> None:
+    film = (killed / "films" / "film-000.mp4").read_bytes()
+    with pytest.raises(FileExistsError, match=r"other settings \(.*--films 2 --seed 0 .*choose another --out"):
+        studio_films(replace(TWO, **other), killed, Workers(0))
+    assert (killed / "films" / "film-000.mp4").read_bytes() == film
+    assert not (killed / TABLE).exists()
+
+
+def test_the_same_settings_go_on_where_they_were(killed: Path) -> None:
+    before = (killed / "films" / "film-000.mp4").stat().st_mtime_ns
+    assert studio_films(TWO, killed, Workers(0)) == 6
+    assert (killed / "films" / "film-000.mp4").stat().st_mtime_ns == before
+    assert sorted(path.name for path in killed.rglob("*")) == [TABLE, "film-000.mp4", "film-001.mp4", "films"]
+
+
+def test_films_of_an_unknown_run_are_not_mixed_with(killed: Path) -> None:
+    (killed / ".rows" / "settings.txt").unlink()
+    with pytest.raises(FileExistsError, match="not known"):
+        studio_films(TWO, killed, Workers(0))
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "raw"), pytest.raises(WriteRefused, match="is writing to"):
+        studio_films(TWO, tmp_path / "raw", Workers(0))
+    assert not (tmp_path / "raw").exists()
+
+
+def test_shots_for_shards_have_one_writer_as_well(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "shots"), pytest.raises(WriteRefused, match="is writing to"):
+        list(shoot(StudioSettings(films=1, width=64), tmp_path / "shots", Workers(0)))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_is_no_place_for_films_and_truth_is_of_raw_films(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for flags, said in (
+        (["--raw", "--out", str(tmp_path / "file")], "is no folder; choose another --out"),
+        (["--truth", "--out", str(tmp_path / "new")], "add --raw"),
+        (["--raw", "--overwrite", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
+        (["--raw", "--splits", "test:1", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
+    ):
+        assert main(["data", "studio", "--workers", "0", *flags]) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_told_with_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("data_pipeline.studio.film_reels.write_whole", full)
+    with pytest.raises(DiskFull, match="are missing"):
+        make_reel(ReelOrder(tmp_path / "raw", 0, 0, 1, 64, truth=False))
+    with pytest.raises(DiskFull, match="are missing"):
+        studio_films(TWO, tmp_path / "raw", Workers(0))
+    monkeypatch.setattr("data_pipeline.studio_set.write_whole", full)
+    with pytest.raises(DiskFull, match="are missing"):
+        next(shoot(TWO, tmp_path / "shots", Workers(0)))
+
+
+# ---------------------------------------------------------------------------------------------------------------- truth
+
+
+def test_the_truth_of_a_held_still_moves_with_its_frame() -> None:
+    plan = next(plan for plan in film_plan(0, 0, width=64) if plan.label == "Silhouette")
+    ids = np.zeros((38, 68), np.int32)
+    ids[8:30, 11:50] = 1
+    large = Frame(np.repeat(ids[..., None] * 255, 3, axis=2).astype(np.uint8), ids, ids.astype(np.float32))
+    held = held_still(large, plan)
+    assert len(held) == HELD and len({frame.rgb.tobytes() for frame in held}) == HELD
+    for frame in held:
+        assert frame.size == plan.size
+        apart = (frame.rgb[..., 0] > 127) != (frame.ids == 1)
+        assert apart.sum() <= 4  # the corners, which moving by fractions rounds off
+        assert (frame.depth == frame.ids).all()
+
+
+@pytest.mark.parametrize("film", [0, LETTERBOXED - 1])
+def test_truth_lies_over_the_frames_of_the_film_bars_included(tmp_path: Path, film: int) -> None:
+    rows = make_reel(ReelOrder(tmp_path, 0, film, 1, 64, truth=True))
+    write_table(tmp_path / TABLE, rows)
+    with av.open(str(tmp_path / "films" / f"film-{film:03d}.mp4")) as container:
+        frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    for row in rows:
+        truth = np.load(tmp_path / "truth" / row["film_id"] / f"{row['shot_id']}.npz")
+        first, last = (round(float(row[name]) * FRAME_RATE) for name in ("start", "end"))
+        shown = np.array(frames[first:last] if "flow" in truth else [frames[first + SHOWN]])
+        assert truth["ids"].shape == truth["depth"].shape == shown.shape
+        bars = truth["ids"] == BAR
+        assert bars.any() == (film > 0) and np.array_equal(bars, np.isnan(truth["depth"]))
+        assert not bars.any() or shown[bars].max() < 24
+        if "flow" in truth:
+            assert truth["flow"].shape == (len(shown) - 1, *shown.shape[1:], 2)
+            assert np.isnan(truth["flow"][bars[1:]]).all()
+        elif "silhouette" in row["shot_id"]:
+            assert max(map(abs, best_shift(shown[0], truth["ids"][0] > 0))) <= 1  # between pixels, either is as near
+
+
+def best_shift(picture: np.ndarray, figure: np.ndarray) -> tuple[int, int]:
+    """How far the mask must be moved to cover the dark figure best: down, right."""
+    grown = sum(np.roll(figure, shift, axis) for axis in (0, 1) for shift in (-3, 3)) > 0
+
+    def contrast(shift: tuple[int, int]) -> float:
+        inside, around = (np.roll(mask, shift, (0, 1)) for mask in (figure, grown & ~figure))
+        return float(picture[around].mean() - picture[inside].mean())
+
+    return max(((down, right) for down in range(-3, 4) for right in range(-3, 4)), key=contrast)
+
+
+def test_the_still_that_is_cut_out_of_a_film_is_the_frame_that_the_truth_is_of(tmp_path: Path) -> None:
+    rows = make_reel(ReelOrder(tmp_path, 0, 0, 1, 64, truth=False))
+    write_table(tmp_path / TABLE, rows)
+    settings = CutSettings(least_side=16, still_format="png", crop_bars=False)
+    shots = list(cut_films(tmp_path / TABLE, tmp_path / "films", tmp_path / "cut", settings, Workers(0), []))
+    starts = {row["shot_id"]: float(row["start"]) for row in csv.DictReader((tmp_path / TABLE).open())}
+    with av.open(str(tmp_path / "films" / "film-000.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    stills = [shot for shot in shots if shot.media_path.endswith(".png")]
+    assert len(stills) == 2
+    for shot in stills:
+        picture = np.asarray(Image.open(tmp_path / "cut" / shot.media_path)).astype(int)
+        first = next(round(start * FRAME_RATE) for name, start in starts.items() if name in shot.shot_id)
+        apart = [np.abs(frame - picture).mean() for frame in frames[first : first + HELD]]
+        assert int(np.argmin(apart)) == SHOWN

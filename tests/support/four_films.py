@@ -1,0 +1,27 @@
+"""A studio film as four: its questions shared out over films of the splits, for runs that need them all, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.write_shards import ShardRow, write_shards
+from lmms_eval_shotbench.prompts import plain_reasoning
+from lmms_eval_shotbench.questions.shards import ShardFolder
+
+SHARES = {"sft": 4, "grpo": 2, "dev": 1, "test": 1}  # eighths
+ABOUT = About("Four films", "four-films", "A test.", "The studio's.", "By a test.", "apache-2.0")
+
+
+def four_films(painted: Path, out: Path) -> Path:
+    """Write the questions of the one film in `painted` as splits sft, grpo, dev and test with a film each."""
+    folder = ShardFolder(painted, "test")
+    turns = [split for split, share in SHARES.items() for _ in range(share)]
+    rows = []
+    for place, item in enumerate(folder.items()):
+        split = turns[place % len(turns)]
+        told = replace(item, film_id=f"film-of-{split}", reasoning=plain_reasoning(item))
+        rows.append(ShardRow.of(split, told, folder.media(item.item_id)))
+    write_shards(rows, out, ABOUT, splits=tuple(SHARES))
+    return out

@@ -1,0 +1,144 @@
+"""Films of several shots, rendered for tests: every frame bears its number, every shot has a look of its own.
+
+The number is in a strip of black and white blocks in the lower part of the picture; it survives cropping, scaling and
+encoding. Shots are rough textures that drift, so that a detector finds the cuts and a quality filter finds movement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy
+
+from tests.support.rendered_clips import _turned
+
+BITS = 12
+TICKS = 12000  # a second, where times are given
+LIMITED, FULL = 1, 2  # FFmpeg's numbers of colour ranges
+BT601 = 5  # FFmpeg's number of the matrix that small films have
+
+
+@dataclass(frozen=True)
+class MadeShot:
+    """One shot: so many frames of the texture with this seed."""
+
+    frames: int
+    seed: int
+    light: float = 1.0  # of full brightness
+    drift: float = 2.0  # pixels a frame
+    numbered: bool = True
+    bars: int | None = None  # where they are not the film's
+
+
+@dataclass(frozen=True)
+class MadeFilm:
+    """How a film is encoded; `size` is the one shown, with the bars."""
+
+    shots: Sequence[MadeShot] = (MadeShot(36, 1), MadeShot(48, 2), MadeShot(36, 3))
+    size: tuple[int, int] = (256, 144)
+    bars: int = 0  # rows of black above and below
+    rate: Fraction = Fraction(24)
+    times: Sequence[float] = ()  # in seconds; even if empty
+    codec: str = "libx264"
+    container: str = "mp4"
+    pixels: str = "yuv420p"
+    turned: int = 0  # degrees clockwise that a player turns the stored picture
+    aspect: Fraction = Fraction(1)  # of a pixel
+    options: dict[str, str] = field(default_factory=dict)
+    context: dict[str, int] = field(default_factory=dict)  # attributes of the encoder, such as color_trc
+
+    @property
+    def frames(self) -> int:
+        return sum(shot.frames for shot in self.shots)
+
+    @property
+    def cuts(self) -> list[int]:
+        return numpy.cumsum([shot.frames for shot in self.shots])[:-1].tolist()
+
+    def time_of(self, number: int) -> float:
+        return self.times[number] if self.times else float(number / self.rate)
+
+    def write(self, path: Path, **changed: Any) -> Path:
+        """Encode it to a file."""
+        film = replace(self, **changed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w", format=film.container) as container:
+            quick = {
+                "libx264": {"preset": "ultrafast", "crf": "18"},
+                "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
+            }
+            options = {"threads": "1", **quick.get(film.codec, {}), **film.options}
+            stream: Any = container.add_stream(film.codec, rate=film.rate, options=options)
+            stream.width, stream.height = film.size[:: -1 if film.turned % 180 else 1]
+            stream.pix_fmt = film.pixels
+            stream.codec_context.sample_aspect_ratio = film.aspect
+            if film.times:
+                stream.codec_context.time_base = Fraction(1, TICKS)
+            for name, value in film.context.items():
+                setattr(stream.codec_context, name, value)
+            for number, picture in enumerate(film.pictures()):
+                upright = numpy.ascontiguousarray(numpy.rot90(picture, film.turned // 90))
+                frame = av.VideoFrame.from_ndarray(upright, format="rgb24")
+                frame = frame.reformat(
+                    format=film.pixels,
+                    dst_colorspace=film.context.get("colorspace", BT601),
+                    dst_color_range=FULL if film.pixels.startswith("yuvj") else LIMITED,
+                )
+                frame.pts = number
+                if film.times:
+                    frame.pts, frame.time_base = round(film.times[number] * TICKS), Fraction(1, TICKS)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        path.write_bytes(_turned(path.read_bytes(), film.turned))
+        return path
+
+    def pictures(self) -> Iterator[numpy.ndarray]:
+        """All frames as they are shown."""
+        number = 0
+        for shot in self.shots:
+            bars = self.bars if shot.bars is None else shot.bars
+            texture = _texture(shot, self.size[0] + 400, self.size[1] - 2 * bars)
+            for own in range(shot.frames):
+                picture = numpy.zeros((self.size[1], self.size[0], 3), numpy.uint8)
+                left = round(own * shot.drift)
+                inside = picture[bars : self.size[1] - bars]
+                inside[...] = texture[:, left : left + self.size[0]]
+                if shot.numbered:
+                    _write_number(inside, number, round(235 * shot.light))
+                yield picture
+                number += 1
+
+
+def _texture(shot: MadeShot, width: int, height: int) -> Any:
+    """Blocks of random colours with some grain."""
+    random = numpy.random.default_rng(shot.seed)
+    blocks = random.integers(40, 235, (height // 12 + 1, width // 12 + 1, 3))
+    picture = numpy.kron(blocks, numpy.ones((12, 12, 1)))[:height, :width]
+    return (picture * shot.light).astype("uint8")
+
+
+def _write_number(picture: Any, number: int, white: int) -> None:
+    height, width = picture.shape[:2]
+    strip = picture[height * 3 // 4 : height * 7 // 8]
+    for bit in range(BITS):
+        strip[:, bit * width // BITS : (bit + 1) * width // BITS] = white if number >> bit & 1 else 0
+
+
+def number_on(picture: Any) -> int:
+    """Read the number of a frame back, bars cropped."""
+    height, width = picture.shape[:2]
+    row = picture[height * 13 // 16 - 1 : height * 13 // 16 + 1].astype(float)
+    blocks = [row[:, int((bit + 0.35) * width / BITS) : int((bit + 0.65) * width / BITS)].mean() for bit in range(BITS)]
+    middle = max(max(blocks), 40) / 2
+    return sum(1 << bit for bit, value in enumerate(blocks) if value > middle)
+
+
+def clip_frames(path: Path) -> list[tuple[float, Any]]:
+    """Times and pictures of a clip, decoded one after the other."""
+    with av.open(str(path)) as container:
+        return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]

@@ -1,0 +1,232 @@
+"""The tiny base model: its words, its shots, and that it is trained on just what the evaluation will show it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.grading.grade import grade
+from lmms_eval_shotbench.media.stills import open_still
+from lmms_eval_shotbench.prompts import plain_reasoning
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
+from lmms_eval_shotbench.qwen.inputs import Prompt, clip_patches, still_patches
+from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
+from tests.conftest import make_item
+from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS
+from verl_recipes.tiny_base.curriculum import BATCH, Lessons, Phase, Practice, UnevenPictures, media_of
+from verl_recipes.tiny_base.held_out import accuracy
+from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
+from verl_recipes.tiny_base.shots import Shot, backwards, make_shot, mirrored
+from verl_recipes.tiny_base.train import Training, practise, train_tiny_base
+
+SHORT = Training(phases=(Phase(8, {Practice.STILLS: 1.0}),), warm_up=1)
+
+
+@pytest.fixture(scope="module")
+def learner() -> Learner:
+    return make_learner(None, seed=0)
+
+
+@pytest.fixture(scope="module")
+def folder(painted: Path) -> ShardFolder:
+    return ShardFolder(painted)
+
+
+@pytest.fixture(scope="module")
+def shots(folder: ShardFolder, learner: Learner) -> list[Shot]:
+    return [make_shot(item, folder.media(item.item_id), SHOWN, learner.patches) for item in folder.items()]
+
+
+@pytest.fixture(scope="module")
+def to_learn(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The painted film as a split to learn from."""
+    copy = tmp_path_factory.mktemp("sft") / "shards"
+    shutil.copytree(painted, copy)
+    for file in (copy / "data").iterdir():
+        file.rename(file.with_name(file.name.replace("test-", "sft-")))
+    return copy
+
+
+def one_of(shots: list[Shot], kind: MediaKind) -> Shot:
+    return next(shot for shot in shots if shot.item.media_kind is kind)
+
+
+def test_a_term_is_one_token_and_every_text_comes_back_as_it_was(learner: Learner, shots: list[Shot]) -> None:
+    tokenizer = learner.processor.tokenizer
+    for dimension in DIMENSIONS:
+        for term in dimension.terms:
+            assert len(tokenizer(f" {term}")["input_ids"]) == 1
+    texts = [prompts.user_text(shot.item) + plain_reasoning(shot.item) for shot in shots]
+    for text in [*texts, *(style.system for style in prompts.PROMPT_STYLES), "Zoë's 2 shots: 3.5 mm?"]:
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_what_is_practised_is_the_evaluation_s_chat(learner: Learner, shots: list[Shot]) -> None:
+    item = shots[0].item
+    wording = learner.wording(shots, Random(0))
+    chat = prompts.messages(item, prompts.REASONING, [{"type": "image"}])
+    text = learner.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    image = learner.tokens[MediaKind.STILL]
+    assert learner.processor.tokenizer(text)["input_ids"] == [*wording.before, image, *wording.reasoning(item).prompt]
+
+
+@pytest.mark.parametrize("width", [128, 160, 320, 1280, 1920])
+def test_pictures_of_16_to_9_are_all_shown_alike(learner: Learner, width: int) -> None:
+    for least in (MIN_PIXELS, MAX_PIXELS):  # of stills, of clips
+        assert learner.patches.fitted(width * 9 // 16, width, least, MAX_PIXELS) == (56, 112)
+
+
+@pytest.mark.parametrize("kind", list(MediaKind))
+def test_the_fast_reader_computes_what_the_evaluation_computes(
+    shots: list[Shot], folder: ShardFolder, kind: MediaKind
+) -> None:
+    learner = make_learner(None, seed=0)
+    shot = one_of(shots, kind)
+    wording = learner.wording(shots, Random(0))
+    text = wording.reasoning(shot.item).prompt
+    encoded = folder.media(shot.item.item_id)
+    medium = (
+        clip_patches(encoded, SHOWN, learner.patches)
+        if kind is MediaKind.CLIP
+        else still_patches(open_still(encoded), SHOWN, learner.patches)
+    )
+    model = learner.model.eval()
+    checkpoint = Checkpoint(model, learner.processor, "", learner.patches, learner.positions, learner.tokens)
+    padded = checkpoint.padded([Prompt([*wording.before, learner.tokens[kind], *text], [medium])])
+    seen = vision_inputs([medium], learner.patches, checkpoint.device, model.dtype)
+    with torch.no_grad():
+        expected = model(**padded, **seen).logits[0, -len(text) :]
+        media = media_of([shot], learner.positions)
+        states, start = learner.reader(wording).hidden([text], [0], media)
+        found = model.lm_head(states[0, start:])
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
+
+
+def test_a_mirror_changes_sides_and_backwards_the_way(shots: list[Shot]) -> None:
+    clip = one_of(shots, MediaKind.CLIP)
+
+    def labelled(text: str) -> Shot:
+        return replace(clip, item=replace(clip.item, options=(text, "Static shot"), answer="A"))
+
+    for term in CAMERA_MOVEMENT.terms:
+        shot = labelled(term.name)
+        again = mirrored(mirrored(shot))
+        assert again.item == shot.item and torch.equal(again.frames, shot.frames)
+        if turned := backwards(shot):
+            assert (back := backwards(turned)) and back.item == shot.item
+    assert mirrored(labelled("Firstly Pan left, then Tilt up")).item.gold == "Firstly Pan right, then Tilt up"
+    first_last = backwards(labelled("Firstly Push in, then Tilt up"))
+    assert first_last and first_last.item.gold == "Firstly Tilt down, then Pull out"
+    assert backwards(labelled("Tracking, Pull out")) is None
+
+
+def test_the_same_question_asked_anew_keeps_its_answer(learner: Learner, shots: list[Shot]) -> None:
+    wording = learner.wording(shots, Random(1))
+    lists = set()
+    for shot in shots * 3:
+        anew = wording.asked_anew(shot.item)
+        assert anew.gold == shot.item.gold and len(set(anew.options)) == len(anew.options)
+        lists.add(anew.options)
+    assert len(lists) > len(shots)
+
+
+def test_a_given_term_is_not_learned_and_its_letter_is(learner: Learner, shots: list[Shot]) -> None:
+    wording = learner.wording(shots, Random(2))
+    tokenizer = learner.processor.tokenizer
+    for shot in shots:
+        exercise = wording.binding(shot.item)
+        given = [token for place, token in enumerate(exercise.answer) if place in exercise.given]
+        learned = [token for place, token in enumerate(exercise.answer) if place not in exercise.given]
+        assert tokenizer.decode(given) == f" {shot.item.gold}"
+        assert f" ({shot.item.answer})." in tokenizer.decode(learned)
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS, ids=str)
+def test_the_plainest_reasoning_is_well_formed_and_right(dimension: object) -> None:
+    item: QAItem = make_item(dimension=dimension.slug, options=tuple(term.name for term in dimension.terms[:4]))  # type: ignore[attr-defined]
+    response = plain_reasoning(item)
+    verdict = grade(item, response)
+    assert verdict.correct and verdict.well_formed
+    thought = response.split("</think>")[0].removeprefix("<think>")
+    assert grade(item, thought).letter == item.answer  # the sentence alone comes to it, too
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    for practice in Practice:
+        monkeypatch.setitem(BATCH, practice, 4)
+
+
+def test_some_steps_teach_it_something(shots: list[Shot], small_batches: None) -> None:
+    learner = make_learner(None, seed=0)
+    draw = Random(0)
+    wording = learner.wording(shots, draw)
+    reader = learner.reader(wording)
+    lessons = Lessons(shots, wording, learner.positions, draw)
+    seen = [lessons.step(Practice.STILLS, 0) for _ in range(4)]
+
+    def loss() -> float:
+        with torch.no_grad():
+            return sum(float(reader.loss(*exercises)) for exercises in seen)
+
+    before = loss()
+    practise(reader, lessons, SHORT, lambda told: None)
+    assert loss() < 0.8 * before
+
+
+@pytest.mark.parametrize("practice", list(Practice))
+def test_every_practice_has_something_to_learn(
+    learner: Learner, shots: list[Shot], practice: Practice, small_batches: None
+) -> None:
+    wording = learner.wording(shots, Random(0))
+    lessons = Lessons(shots, wording, learner.positions, Random(0))
+    exercises, media = lessons.step(practice, 3)
+    assert len(exercises) == 4
+    assert (media is None) == (practice is Practice.BINDING)
+    assert all(len(exercise.given) < len(exercise.answer) for exercise in exercises)
+
+
+def test_a_check_tells_of_every_dimension(shots: list[Shot]) -> None:
+    learner = make_learner(None, seed=0)
+    wording = learner.wording(shots, Random(0))
+    some = [next(shot for shot in shots if shot.item.dimension == dimension.slug) for dimension in DIMENSIONS]
+    found = accuracy(learner.reader(wording), wording, some, learner.positions)
+    assert set(found) == {dimension.slug for dimension in DIMENSIONS}
+
+
+def test_pictures_of_two_shapes_are_refused(learner: Learner, shots: list[Shot]) -> None:
+    other = replace(shots[0], frames=shots[0].frames.transpose(2, 3))
+    with pytest.raises(UnevenPictures, match="one shape"):
+        Lessons([shots[0], other], learner.wording(shots, Random(0)), learner.positions, Random(0))
+
+
+def test_a_trained_checkpoint_loads_in_plain_transformers_and_is_not_overwritten(
+    to_learn: Path, tmp_path: Path, small_batches: None
+) -> None:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    order = replace(SHORT, phases=(Phase(1, {Practice.BINDING: 1.0}),))
+    train_tiny_base([str(to_learn)], tmp_path / "base", training=order)
+    assert AutoProcessor.from_pretrained(tmp_path / "base").tokenizer(" Close Up")["input_ids"]
+    first = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
+    with pytest.raises(FileExistsError, match="another --out"):
+        train_tiny_base([str(to_learn)], tmp_path / "base", training=order)
+    train_tiny_base([str(to_learn)], tmp_path / "next", start=tmp_path / "base", training=order)
+    second = AutoModelForImageTextToText.from_pretrained(tmp_path / "next")
+    assert not torch.equal(first.lm_head.weight, second.lm_head.weight)
+
+
+def test_test_films_are_never_read(painted: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFound, match="'sft'"):
+        train_tiny_base([str(painted)], tmp_path / "base", training=SHORT)

@@ -1,0 +1,61 @@
+"""SFT on Ray by verl's own trainer: `python -m verl_recipes.inside_verl.main_sft --config-dir … --config-name sft_3b`.
+
+verl 0.9 has an SFT trainer over Ray workers, `verl.trainer.sft_trainer_ray`, whose entry starts Ray without any of the
+settings its PPO entry takes. This entry takes them from `ray_kwargs.ray_init`, and gives the trainer three things it
+leaves out: the configured number of loader processes (it always starts eight), the configured seed for the order of the
+rows (it is always 0), and an epoch that is begun anew when a run resumes from its end.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+
+def run_sft(config: DictConfig) -> None:
+    """Start or join Ray as the configuration says, and train."""
+    import ray
+    from verl.trainer import sft_trainer_ray
+    from verl.utils.device import auto_set_device
+
+    auto_set_device(config)
+    ray.init(**OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True))
+    configure_loaders(sft_trainer_ray, workers=config.data.num_workers, seed=config.trainer.seed)
+    trainer = sft_trainer_ray.SFTTrainer(config=config)
+    begin_next_epoch(trainer)
+    trainer.fit()
+
+
+def configure_loaders(trainer_module: Any, *, workers: int, seed: int) -> None:
+    """Have the trainer's module build its loaders with these settings; what it passes itself stays otherwise."""
+    loader, sampler = trainer_module.StatefulDataLoader, trainer_module.DistributedSampler
+
+    def with_workers(*args: Any, **kwargs: Any) -> Any:
+        return loader(*args, **kwargs | {"num_workers": workers})
+
+    trainer_module.StatefulDataLoader = with_workers
+    trainer_module.DistributedSampler = functools.partial(sampler, seed=seed)
+
+
+def begin_next_epoch(trainer: Any) -> None:
+    """Forget the loader's state where a checkpoint was taken at the end of an epoch.
+
+    The state then says "all rows given out". The trainer counts that epoch as done and goes on with the next, for which
+    the loader would give out nothing: a whole epoch would be skipped.
+    """
+    loader = trainer.train_dataloader
+    if trainer.resume_global_step and trainer.resume_global_step % len(loader) == 0:
+        loader.next_iter_state = None
+
+
+@hydra.main(config_path=None, config_name=None, version_base=None)  # type: ignore[untyped-decorator]
+def main(config: DictConfig) -> None:
+    """Hydra's entry."""
+    run_sft(config)
+
+
+if __name__ == "__main__":
+    main()

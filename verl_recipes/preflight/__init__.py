@@ -1,0 +1,1 @@
+"""What can be checked before a GPU is taken: rows, media, lengths, batches, model, memory, disk, cluster."""

@@ -1,0 +1,201 @@
+"""What a run will take: memory of each worker's card, room for checkpoints. Estimates, with every term told.
+
+With P parameters, T of them trained, sharded over R ranks (FSDP), in bytes:
+
+    weights      P * w / R            w: 4 in fp32 (verl's default), 2 in bf16
+    gradients    T * w / R
+    Adam         T * 2w / R           two moments
+    gathered     2 * (root + 2 * largest layer) + 4 * largest layer
+                                      computed in bf16: what is in no layer stays gathered, a layer is fetched while
+                                      another is used, gradients of one are reduced in fp32
+    activations  tokens * layers * 2h + patches * blocks * 2v + 2 * one layer's own
+                                      with gradient checkpointing: inputs of all layers, one layer computed again;
+                 tokens * layers * (24h + 8f) + patches * blocks * (30v + 8g) without
+                                      h, v: widths, f, g: inner widths of text and vision; attention by a flash kernel
+    logits       6 * tokens * vocabulary
+                                      logits, their log-softmax and its gradient in bf16; 0 with fused kernels
+    rollout      gpu_memory_utilization * card (vLLM, SGLang)
+    context      2 GB                 CUDA, NCCL, fragments: a guess
+
+P, T, layers and root are counted on the model itself, built without memory (device "meta"), LoRA applied by PEFT as
+verl applies it. (24h + 8f) and (30v + 8g) are what PyTorch keeps of a layer for the backward pass; a test counts it.
+Training and rollout take turns where the rollout sleeps (`free_cache_engine`), so the larger of the two counts.
+Offloaded parts count nothing in the turn in which they are away. Tokens are those of the largest micro batch, divided
+by sequence parallelism; what the rollout does within its share is its own affair.
+
+Counting is in `model_size.py`, judging against the machine in `checks/room.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verl_recipes.preflight.model_size import ModelSize
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONTEXT = 2_000_000_000
+HALF, FULL = 2, 4  # bytes of bf16 and fp32
+PRECISIONS = {"bf16": HALF, "bfloat16": HALF, "fp16": HALF, "float16": HALF}  # any other is fp32
+LOGIT_BYTES = 6
+PATCHES_A_TOKEN = 4
+
+
+def amount(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of an estimate."""
+
+    name: str
+    bytes: int
+    how: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {amount(self.bytes)}" + (f" ({self.how})" if self.how else "")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of one worker's card, in its two turns."""
+
+    training: tuple[Term, ...]
+    rollout: tuple[Term, ...]  # without the rollout's own share
+
+    @property
+    def peak(self) -> int:
+        """Bytes while training."""
+        return sum(term.bytes for term in self.training)
+
+    @property
+    def beside_rollout(self) -> int:
+        """Bytes the trainer keeps while answers are written."""
+        return sum(term.bytes for term in self.rollout)
+
+
+def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media: int) -> Memory:
+    """Memory of a worker.
+
+    Args:
+        longest: Tokens of the longest row, with its answer.
+        media: Tokens of media among them.
+    """
+    actor = config.actor_rollout_ref.actor if method == "grpo" else config
+    engine = actor.fsdp_config if method == "grpo" else actor.engine
+    settings = config.actor_rollout_ref.model if method == "grpo" else config.model
+    ranks = _ranks(config, engine)
+    weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
+    counts = {
+        "weights": (size.parameters, weight),
+        "gradients": (size.trained, weight),
+        "Adam": (size.trained, 2 * weight),
+    }
+    weights, gradients, adam = (
+        Term(name, 0 if engine.get("offload_policy") else count * each // ranks, f"{count:,} x {each} / {ranks}")
+        for name, (count, each) in counts.items()
+    )
+    tokens = micro_batch_tokens(config, method, longest)
+    shown = tokens * media // max(longest, 1)
+    training = (
+        weights,
+        gradients,
+        adam,
+        Term("gathered layers", HALF * (size.root + 2 * size.largest_layer) + FULL * size.largest_layer),
+        _activations(size, tokens, shown, bool(settings.get("enable_gradient_checkpointing", True))),
+        _logits(size, tokens, bool(settings.get("use_fused_kernels", False))),
+        Term("context", CONTEXT, "a guess"),
+    )
+    kept = [weights] * (not engine.get("param_offload")) + [adam] * (not engine.get("optimizer_offload"))
+    return Memory(training, (*kept, training[-1]))
+
+
+def _ranks(config: DictConfig, engine: DictConfig) -> int:
+    total = int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
+    size = int(engine.get("fsdp_size", -1))
+    return max(size if 0 < size < total else total, 1)
+
+
+def micro_batch_tokens(config: DictConfig, method: str, longest: int) -> int:
+    """Tokens a worker computes at once."""
+    part = config.actor_rollout_ref.actor if method == "grpo" else config.data
+    engine = part if method == "grpo" else config.engine
+    prefix = "ppo_" if method == "grpo" else ""
+    if part.use_dynamic_bsz:
+        return int(part.get(f"{prefix}max_token_len_per_gpu"))  # a rank's share, however many share a sequence
+    rows = part.get(f"{prefix}micro_batch_size_per_gpu") or 1
+    return int(rows * longest // engine.get("ulysses_sequence_parallel_size", 1))
+
+
+def _activations(size: ModelSize, tokens: int, media: int, checkpointing: bool) -> Term:
+    patches = media * PATCHES_A_TOKEN
+    layer, block = tokens * size.layer_bytes(), patches * size.block_bytes()
+    if not checkpointing:
+        return Term("activations", size.layers * layer + size.blocks * block, f"{tokens:,} tokens")
+    kept = HALF * (tokens * size.layers * size.width + patches * size.blocks * size.vision_width)
+    return Term("activations", kept + 2 * max(layer, block), f"{tokens:,} tokens, gradient checkpointing")
+
+
+def _logits(size: ModelSize, tokens: int, fused: bool) -> Term:
+    if fused:
+        return Term("logits", 0, "fused kernels")
+    return Term("logits", LOGIT_BYTES * tokens * size.vocabulary, f"{tokens:,} x {size.vocabulary:,} x {LOGIT_BYTES}")
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Room for checkpoints, in bytes."""
+
+    checkpoint: int
+    kept: int
+    merged: int
+
+    @property
+    def total(self) -> int:
+        """All that will lie there at once."""
+        return self.checkpoint * self.kept + self.merged
+
+    def __str__(self) -> str:
+        parts = f"{self.kept} x {amount(self.checkpoint)} for checkpoints, {amount(self.merged)} for a merged copy"
+        return f"{amount(self.total)} ({parts})"
+
+
+EXTRA = 20_000_000  # tokenizer, processor, random states, the loader's state
+
+
+def disk(config: DictConfig, method: str, size: ModelSize, steps: int) -> Disk:
+    """Room a run's checkpoints take, and a merged copy in bf16."""
+    part = config.actor_rollout_ref.actor if method == "grpo" else config
+    engine = part.fsdp_config if method == "grpo" else part.engine
+    weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
+    merged = size.parameters * HALF
+    bytes_of = {"model": size.parameters * weight, "optimizer": size.trained * 2 * weight, "hf_model": merged}
+    one = EXTRA + sum(bytes_of.get(content, 0) for content in part.checkpoint.save_contents)
+    return Disk(one, _kept(config, method, steps), merged + EXTRA)
+
+
+def _kept(config: DictConfig, method: str, steps: int) -> int:
+    """Checkpoints that lie there at once: of one that is replaced, both for a moment."""
+    most = most_kept(config)
+    each = config.trainer.save_freq
+    if not isinstance(each, int):  # SFT's after_each_epoch
+        saves = config.trainer.total_epochs
+    else:
+        saves = -(-steps // each) if each > 0 else int(method != "grpo")  # SFT saves its last step in any case
+    return int(min(saves, max(most, 2)) if most else saves)
+
+
+def most_kept(config: DictConfig) -> int | None:
+    """Checkpoints a run is to keep, by PPO's key or SFT's; none for all."""
+    most: int | None = config.trainer.get("max_actor_ckpt_to_keep") or config.trainer.get("max_ckpt_to_keep")
+    return most
+
+
+def existing_bytes(folder: Path) -> int:
+    """What a run's checkpoints take up already."""
+    return sum(file.stat().st_size for file in folder.glob("global_step_*/**/*") if file.is_file())

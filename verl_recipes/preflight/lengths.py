@@ -1,0 +1,87 @@
+"""The longest rows against the limits of the configuration.
+
+verl never cuts a prompt with media: GRPO stops with an error in the middle of a run, SFT with `truncation: error` too,
+and with any other it cuts placeholders or the answer away. So nothing may be longer than its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmms_eval_shotbench.vocabulary import MediaKind
+from verl_recipes.preflight.problem import Problem
+from verl_recipes.preflight.prompt_lengths import Ruler, Shapes
+from verl_recipes.preflight.training_files import TrainingRow
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+MEASURED = 3  # rows of each kind of medium that the processor itself measures
+
+
+@dataclass(frozen=True)
+class Longest:
+    """The longest row of a configuration, in tokens."""
+
+    tokens: int
+    row: TrainingRow
+    media_tokens: int
+
+    def __str__(self) -> str:
+        media = ", ".join(medium.path for medium in self.row.media) or "no medium"
+        return f"{self.row.place}: {self.tokens:,} tokens, {self.media_tokens:,} of them for {media}"
+
+
+def longest_row(rows: Sequence[TrainingRow], shapes: Shapes, ruler: Ruler) -> Longest | None:
+    """The longest of rows that can be shown; none of none."""
+    by_length = sorted(zip(ruler.lengths(rows, shapes), rows, strict=True), key=lambda pair: -pair[0])
+    found = []
+    for kind in (MediaKind.STILL, MediaKind.CLIP, None):
+        of_kind = [row for _, row in by_length if _kind(row) is kind]
+        for row in of_kind[:MEASURED]:
+            found.append(Longest(ruler.measured(row, shapes), row, ruler.media_tokens(row, shapes)))
+    return max(found, key=lambda one: one.tokens, default=None)
+
+
+def _kind(row: TrainingRow) -> MediaKind | None:
+    return row.media[0].kind if row.media else None
+
+
+def length_problems(config: DictConfig, method: str, longest: Longest, context: int | None) -> Iterator[Problem]:
+    """What is smaller than the longest row needs.
+
+    Args:
+        context: Positions the model has, where its configuration says so.
+    """
+    if method == "grpo":
+        yield from _rollout_problems(config, longest, context)
+        return
+    data = config.data
+    if longest.tokens > data.max_length:
+        yield _too_long(longest, "data.max_length", data.max_length, longest.tokens)
+    if data.get("use_dynamic_bsz"):
+        room = data.max_token_len_per_gpu * config.engine.get("ulysses_sequence_parallel_size", 1)
+        if longest.tokens > room:
+            yield _too_long(longest, "data.max_token_len_per_gpu", room, longest.tokens)
+
+
+def _rollout_problems(config: DictConfig, longest: Longest, context: int | None) -> Iterator[Problem]:
+    rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
+    answered = longest.tokens + rollout.response_length
+    if longest.tokens > rollout.prompt_length:
+        yield _too_long(longest, "data.max_prompt_length", rollout.prompt_length, longest.tokens)
+    limit, name = rollout.get("max_model_len") or context, "actor_rollout_ref.rollout.max_model_len"
+    if limit and answered > limit:
+        yield _too_long(longest, f"{name} (prompt and response)", limit, answered)
+    if actor.use_dynamic_bsz:
+        room = actor.ppo_max_token_len_per_gpu * actor.get("ulysses_sequence_parallel_size", 1)
+        if answered > room:
+            name = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
+            yield _too_long(longest, f"{name} (prompt and response)", room, answered)
+
+
+def _too_long(longest: Longest, name: str, limit: int, needed: int) -> Problem:
+    what = f"the longest row does not fit: {name} is {limit:,}, {needed:,} is the least that would do"
+    return Problem(what, str(longest), "Raise the limit to it, or show less: smaller pixels or fewer frames a second")

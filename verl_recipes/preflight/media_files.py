@@ -1,0 +1,111 @@
+"""The files rows name: whether they are there, whole, and how large what they show is.
+
+Each file is opened once, by several threads, as shared disks answer slowly and decoders let go of the interpreter.
+A JPEG is judged by its header and its last bytes, a PNG by its checksums; both take well under a millisecond, where
+decoding takes ten. Whatever else is decoded. Clips are read through without decoding; beyond `CLIPS_READ` of them,
+evenly spread, only headers are read, which do not show what is cut off at the end.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from lmms_eval_shotbench.media.clips import Clip, clip_header
+from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, BrokenMedium, whole_pictures_only
+from lmms_eval_shotbench.vocabulary import MediaKind
+from verl_recipes.preflight.problem import Problem
+from verl_recipes.preflight.training_files import Medium, TrainingRow
+
+THREADS = 8
+CLIPS_READ = 2000
+END_OF_JPEG, TAIL = b"\xff\xd9", 1024  # some cameras write a little behind the end
+NEXT_STEP = "Write the rows and their media again (delete the file first), or leave the question out"
+
+
+class Shape(NamedTuple):
+    """What a file shows."""
+
+    width: int
+    height: int
+    frames: int = 1
+    frame_rate: float = 0.0
+
+
+def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Problem], list[str]]:
+    """Shape of each file by path, problems in order of the rows, and notes."""
+    from tqdm import tqdm
+
+    first: dict[Medium, str] = {}
+    for row in rows:
+        for medium in row.media:
+            first.setdefault(medium._replace(shown=()), row.place)
+    clips = [medium for medium in first if medium.kind is MediaKind.CLIP]
+    read = set(clips[:: -(-len(clips) // CLIPS_READ) or 1])
+    with whole_pictures_only(), ThreadPoolExecutor(THREADS) as threads:
+        found = threads.map(lambda medium: _looked_at(medium, medium in read), first, chunksize=64)
+        results = list(tqdm(found, "media", len(first), unit="file", file=sys.stderr, disable=None))
+    shapes, problems = dict[str, Shape](), list[Problem]()
+    for (medium, place), result in zip(first.items(), results, strict=True):
+        if isinstance(result, Shape):
+            shapes[medium.path] = result
+        else:
+            problems.append(Problem(result, f"{medium.path} ({place})", NEXT_STEP))
+    return shapes, problems, list(_notes(len(first) - len(clips), len(clips), len(read)))
+
+
+def _notes(stills: int, clips: int, read: int) -> Iterator[str]:
+    yield f"media: {stills:,} stills and {clips:,} clips opened here; they must lie under the same path on every node"
+    if read < clips:
+        yield f"media: {read:,} of the clips were read to their end, of the others only the header"
+
+
+def _looked_at(medium: Medium, to_the_end: bool) -> Shape | str:
+    """Shape of a file, or what is wrong with it."""
+    path = Path(medium.path)
+    if not medium.path:
+        return "the row names no file (verl would keep bytes of all rows in memory, in every process)"
+    try:
+        if not path.stat().st_size:
+            return "the file is empty"
+        return _still(path) if medium.kind is MediaKind.STILL else _clip(path, to_the_end)
+    except BrokenMedium as error:
+        return str(error)
+    except OSError as error:
+        return f"it cannot be opened ({error.strerror or error})"
+
+
+def _still(path: Path) -> Shape:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            shape = Shape(*picture.size)
+            if shape.width * shape.height > MAX_PICTURE_PIXELS:
+                raise BrokenMedium(f"still of {shape.width}x{shape.height} pixels, too large to be opened")
+            if picture.format == "PNG":
+                picture.verify()
+            elif picture.format != "JPEG" or not _ends_like_a_jpeg(path):
+                picture.load()
+            return shape
+    except UnidentifiedImageError:
+        raise BrokenMedium("still cannot be decoded: no picture") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BrokenMedium(f"still cannot be decoded: {error}") from None
+
+
+def _ends_like_a_jpeg(path: Path) -> bool:
+    with path.open("rb") as encoded:
+        encoded.seek(-min(TAIL, path.stat().st_size), 2)
+        return END_OF_JPEG in encoded.read()
+
+
+def _clip(path: Path, to_the_end: bool) -> Shape:
+    if not to_the_end:
+        header = clip_header(path)
+        return Shape(header.width, header.height, header.frames, header.frame_rate)
+    with Clip(path) as clip:
+        return Shape(clip.width, clip.height, clip.frames, clip.frame_rate)

@@ -1,0 +1,71 @@
+"""The estimates of `estimates.py` against the machine: the card's memory and the disk of the checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verl_recipes.preflight import estimates
+from verl_recipes.preflight.estimates import amount
+from verl_recipes.preflight.problem import Problem
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+LESS_MEMORY = (
+    "Take more GPUs, smaller micro batches (or max_token_len_per_gpu), gradient checkpointing, fused kernels, "
+    "offloading of parameters and optimizer, or LoRA (--recipe 3b_lora)"
+)
+WAKING = ("vllm", "sglang")  # rollouts that take a share of the card
+
+
+def card_bytes() -> int | None:
+    """Memory of this machine's smallest card; none without one."""
+    import torch
+
+    cards = range(torch.cuda.device_count())
+    return min((torch.cuda.get_device_properties(card).total_memory for card in cards), default=None)
+
+
+def memory_notes(config: DictConfig, method: str, memory: estimates.Memory) -> Iterator[str]:
+    """The estimate, term by term."""
+    yield f"memory of a worker while training: {amount(memory.peak)} = " + " + ".join(map(str, memory.training))
+    if method == "grpo":
+        kept = " + ".join(map(str, memory.rollout))
+        share = config.actor_rollout_ref.rollout.gpu_memory_utilization
+        yield f"memory of a worker beside the rollout's {share:.0%}: {amount(memory.beside_rollout)} = {kept}"
+
+
+def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, card: int) -> Iterator[Problem]:
+    """Turns in which a card would not do."""
+    share = 0
+    if method == "grpo" and config.actor_rollout_ref.rollout.name in WAKING:
+        rollout = config.actor_rollout_ref.rollout
+        share = int(rollout.gpu_memory_utilization * card)
+        if memory.beside_rollout + share > card:
+            both = f"{amount(share)} of the rollout and {amount(memory.beside_rollout)} of the trainer"
+            step = f"Lower actor_rollout_ref.rollout.gpu_memory_utilization. {LESS_MEMORY}"
+            yield Problem(f"while answers are written, {both} do not fit into {amount(card)}", "the card", step)
+        share = 0 if rollout.free_cache_engine else share
+    if memory.peak + share > card:
+        largest = max(memory.training, key=lambda term: term.bytes)
+        what = f"training takes about {amount(memory.peak + share)} of a card of {amount(card)}, most of it {largest}"
+        yield Problem(what, "the card", LESS_MEMORY)
+
+
+def disk_problems(folder: Path, disk: estimates.Disk, free: int | None = None) -> Iterator[Problem]:
+    """A disk that would be full before the training ends.
+
+    Args:
+        free: Bytes to go by; by default those of the folder's disk.
+    """
+    there = estimates.existing_bytes(folder)
+    if free is None:
+        free = shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
+    missing = disk.total - there - free
+    if missing > 0:
+        what = f"checkpoints take {disk}, {amount(free)} are free and {amount(missing)} missing"
+        step = "Make room, choose another --out, keep fewer (trainer.max_actor_ckpt_to_keep, max_ckpt_to_keep of SFT)"
+        yield Problem(what, str(folder), step)

@@ -1,0 +1,138 @@
+"""The model: whether its folder is whole, and of a kind that has stills and clips.
+
+A Hub id is looked up in the local cache only; nothing is downloaded here.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verl_recipes.preflight.problem import Problem
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+OTHER_MODEL = "Choose a Qwen2.5-VL or Qwen3-VL checkpoint with --model, or load this one again"
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What could be loaded of a model."""
+
+    config: Any = None  # transformers' configuration
+    processor: Any = None
+
+    @property
+    def context(self) -> int | None:
+        """Positions the model was made for."""
+        text = self.config.get_text_config() if self.config else None
+        return getattr(text, "max_position_embeddings", None)
+
+
+def model_settings(config: DictConfig, method: str) -> DictConfig:
+    """The part of the configuration that is about the model."""
+    return config.actor_rollout_ref.model if method == "grpo" else config.model
+
+
+def read_model(settings: DictConfig) -> tuple[Model, list[Problem], list[str]]:
+    """Load configuration and processor; say what is missing of the rest."""
+    if not settings.path:
+        return Model(), [Problem("no model is named", "model.path", "Give one with --model")], []
+    folder = Path(settings.path).expanduser()
+    if not folder.is_dir():
+        looks_like_a_path = str(settings.path).startswith(("/", ".", "~")) or str(settings.path).count("/") != 1
+        if looks_like_a_path:
+            return Model(), [Problem("there is no such folder", str(settings.path), OTHER_MODEL)], []
+        cached = _cached(settings.path)
+        if cached is None:
+            note = f"model: {settings.path} is not in this machine's cache: it will be downloaded by the workers, and "
+            return Model(), [], [note + "its size, the prompts' lengths and the memory it takes are not known before"]
+        folder = cached
+    model, problems = _loaded(folder)
+    problems += _weight_problems(folder)
+    return model, problems, []
+
+
+def _cached(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def _loaded(folder: Path) -> tuple[Model, list[Problem]]:
+    from transformers import AutoConfig, AutoProcessor
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        return Model(), [Problem(f"its config.json cannot be read ({_first_line(error)})", str(folder), OTHER_MODEL)]
+    try:
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"its processor or tokenizer cannot be loaded ({_first_line(error)})"
+        return Model(config), [Problem(what, str(folder), OTHER_MODEL)]
+    problems = [Problem(what, str(folder), OTHER_MODEL) for what in _unfit(config, processor)]
+    return Model(config, None if problems else processor), problems
+
+
+def _unfit(config: Any, processor: Any) -> Iterator[str]:
+    """What a model that is shown stills and clips would have."""
+    if getattr(config, "vision_config", None) is None:
+        yield f"a {config.model_type} has no vision tower"
+    for part in ("image_processor", "video_processor"):
+        if getattr(processor, part, None) is None:
+            yield f"its processor has no {part}"
+            return
+    tokenizer = processor.tokenizer
+    known = tokenizer.get_vocab()
+    if unknown := [token for token in VISION_TOKENS if token not in known]:
+        yield f"its tokenizer does not know {', '.join(unknown)}"
+    elif len(tokenizer) > config.get_text_config().vocab_size:
+        yield f"its tokenizer has {len(tokenizer):,} tokens, the model {config.get_text_config().vocab_size:,}"
+
+
+def _weight_problems(folder: Path) -> Iterator[Problem]:
+    """Files of weights that are missing or cut off, by the length their header gives."""
+    index = folder / INDEX
+    names = {SINGLE}
+    if index.is_file():
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    elif not (folder / SINGLE).is_file():
+        what = f"it has no weights ({SINGLE} or {INDEX})"
+        yield Problem(what, str(folder), OTHER_MODEL)
+        return
+    for name in sorted(names):
+        path = folder / name
+        if not path.is_file():
+            yield Problem(f"{name} is missing, which its index names", str(folder), OTHER_MODEL)
+        elif (needed := safetensors_size(path)) != path.stat().st_size:
+            what = f"{name} has {path.stat().st_size:,} bytes, its header says {needed:,}"
+            yield Problem(what, str(folder), OTHER_MODEL)
+
+
+def safetensors_size(path: Path) -> int:
+    """Bytes a safetensors file has by its own header; 0 where there is no header."""
+    with path.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        try:
+            header = json.loads(stream.read(length)) if 0 < length < path.stat().st_size else {}
+        except ValueError:
+            header = {}
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return 8 + length + max(ends) if ends else 0
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

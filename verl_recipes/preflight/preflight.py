@@ -1,0 +1,181 @@
+"""Everything that can be known before a GPU is taken or a worker started, looked at and told together.
+
+Owns the order of the checks and the report; each check stands in `checks/`, the estimates in `estimates.py`. It reads
+and writes nothing but its report. What it cannot know is said in notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from verl_recipes.preflight import (
+    batches,
+    cluster,
+    estimates,
+    gold_reward,
+    lengths,
+    media_files,
+    memory_and_disk,
+    model_folder,
+    row_contents,
+)
+from verl_recipes.preflight.problem import Problem, told_once
+from verl_recipes.preflight.prompt_lengths import Ruler, Shapes, showable
+from verl_recipes.preflight.training_files import Part, TrainingRow, read_training_rows
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+OUR_ROWS = "verl_recipes.inside_verl.film_dataset"
+
+
+class PreflightFailed(RuntimeError):
+    """A training that would fail or be spoilt; the message lists every reason found."""
+
+
+@dataclass
+class Report:
+    """What was found."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """Notes and problems, as people read them."""
+        notes = "".join(f"\n  - {note}" for note in self.notes)
+        if not self.problems:
+            return f"preflight: nothing stands in the way{notes}"
+        return f"preflight:{notes}\n{self._told()}"
+
+    def raise_for_problems(self) -> None:
+        """Raise `PreflightFailed` if there is any problem."""
+        if self.problems:
+            raise PreflightFailed(self._told())
+
+    def _told(self) -> str:
+        count = len(self.problems)
+        listed = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, 1))
+        return f"{count} {'problem' if count == 1 else 'problems'}, nothing was started:{listed}"
+
+
+def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_are_here: bool | None = None) -> Report:
+    """Look at data, model, reward, batches, memory, disk and cluster of a run.
+
+    Args:
+        shards: Shard folder the rows were made of: its test split must not be trained on.
+        nodes_are_here: Whether the workers will run on this machine, so that its cards and disk count; by default,
+            where no Ray cluster is to be joined.
+    """
+    report = Report()
+    if nodes_are_here is None:
+        nodes_are_here = cluster.address(config) is None
+    _check_version(report)
+    rows, shapes = _check_rows(config, method, shards, report)
+    model, problems, notes = model_folder.read_model(model_folder.model_settings(config, method))
+    report.problems += problems
+    report.notes += notes
+    longest = _check_lengths(config, method, rows, shapes, model, report)
+    counts: dict[Part, int] = {part: batches.rows_used(config, part, _count(rows, part)) for part in ("train", "val")}
+    report.problems += batches.batch_problems(config, method, counts)
+    if model.config is not None:
+        report.problems += batches.head_problems(config, method, model.config)
+        _estimate(config, method, model, longest, counts["train"], nodes_are_here, report)
+    problems, notes = cluster.cluster_problems(config, method)
+    report.problems += problems
+    report.notes += notes
+    report.problems = told_once(report.problems)
+    return report
+
+
+def _check_version(report: Report) -> None:
+    from verl_recipes.recipes import WrongVerl, check_verl
+
+    try:
+        check_verl()
+    except WrongVerl as error:
+        report.problems.append(Problem(str(error), "this environment", "Install the version that the recipes need"))
+
+
+def _check_rows(
+    config: DictConfig, method: str, shards: str | None, report: Report
+) -> tuple[list[TrainingRow], Shapes]:
+    rows, problems = read_training_rows(config, method)
+    problems += row_contents.chat_problems(rows, method)
+    items, found = row_contents.read_items(rows) if method == "grpo" else ({}, [])
+    problems += found
+    problems += row_contents.overlap_problems(rows, items, shards)
+    if method == "grpo":
+        broken = {problem.where for problem in problems}
+        problems += gold_reward.reward_problems(config, [row for row in rows if row.place not in broken])
+        report.notes += gold_reward.notes(config)
+    shapes, found, notes = media_files.media_shapes(rows)
+    report.problems += [*problems, *found]
+    report.notes += [_counted(rows), *notes]
+    return rows, shapes
+
+
+def _counted(rows: list[TrainingRow]) -> str:
+    return f"rows: {_count(rows, 'train'):,} to train on, {_count(rows, 'val'):,} to validate on"
+
+
+def _count(rows: list[TrainingRow], part: Part) -> int:
+    return sum(row.part == part for row in rows)
+
+
+def _check_lengths(
+    config: DictConfig,
+    method: str,
+    rows: list[TrainingRow],
+    shapes: Shapes,
+    model: model_folder.Model,
+    report: Report,
+) -> lengths.Longest | None:
+    if model.processor is None:
+        return None
+    template = config.data.get("apply_chat_template_kwargs") or {}
+    ruler = Ruler(model.processor, method == "grpo", template)
+    ready, refused = showable(rows, shapes, ruler)
+    step = "Leave the question out, or cut the medium anew"
+    report.problems += [Problem(reason, path, step) for path, reason in refused.items()]
+    longest = lengths.longest_row(ready, shapes, ruler)
+    if longest:
+        report.notes.append(f"longest row: {longest}")
+        report.problems += lengths.length_problems(config, method, longest, model.context)
+    if OUR_ROWS not in str((config.data.get("custom_cls") or {}).get("path")):
+        report.notes.append(f"lengths are those of {OUR_ROWS}; the configuration names another dataset")
+    return longest
+
+
+def _estimate(
+    config: DictConfig,
+    method: str,
+    model: model_folder.Model,
+    longest: lengths.Longest | None,
+    rows: int,
+    nodes_are_here: bool,
+    report: Report,
+) -> None:
+    from verl_recipes.preflight.model_size import model_size
+
+    frozen = method == "grpo" and config.actor_rollout_ref.actor.get("freeze_vision_tower", False)
+    size = model_size(model.config, model_folder.model_settings(config, method), not frozen)
+    report.notes.append(f"model: {size.parameters:,} parameters, {size.trained:,} of them trained")
+    steps = batches.steps(config, rows)
+    disk = estimates.disk(config, method, size, steps.steps)
+    report.notes += [steps.note(), f"disk: {disk}"]
+    report.problems += memory_and_disk.disk_problems(Path(config.trainer.default_local_dir), disk)
+    if longest is None:
+        return
+    answer = config.actor_rollout_ref.rollout.response_length if method == "grpo" else 0
+    memory = estimates.memory(config, method, size, longest.tokens + answer, longest.media_tokens)
+    report.notes += memory_and_disk.memory_notes(config, method, memory)
+    report.problems += _on_cards(config, method, memory, nodes_are_here)
+
+
+def _on_cards(config: DictConfig, method: str, memory: estimates.Memory, nodes_are_here: bool) -> Iterator[Problem]:
+    card = memory_and_disk.card_bytes() if nodes_are_here and config.trainer.device != "cpu" else None
+    if card:
+        yield from memory_and_disk.memory_problems(config, method, memory, card)

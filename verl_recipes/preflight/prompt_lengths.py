@@ -1,0 +1,150 @@
+"""How many tokens a row has, media and all, without decoding a picture.
+
+    tokens of a row = tokens of its rendered text - one placeholder a medium + tokens of each medium
+    tokens of a medium = patches / merge²,  patches = frames / frames a patch * height / patch * width / patch
+
+Sizes and frames are those of `film_dataset.py`, by the functions it uses itself. `measured` asks the processor, with
+black pictures of the right size: it is what the longest rows are judged by, and what makes the numbers right for
+processors that add text of their own (Qwen3-VL's time stamps).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lmms_eval_shotbench.media.clips import sampled_frames
+from lmms_eval_shotbench.media.stills import BrokenMedium
+from lmms_eval_shotbench.vocabulary import MediaKind
+from verl_recipes.preflight.media_files import Shape
+from verl_recipes.preflight.training_files import Medium, TrainingRow
+from verl_recipes.training_rows import MARKS
+
+if TYPE_CHECKING:
+    from lmms_eval_shotbench.qwen.inputs import PatchRule
+
+TEXTS_AT_ONCE = 2000  # tokenized together
+Chat = tuple[tuple[str, str], ...]
+Shapes = Mapping[str, Shape]
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """Measures rows with a checkpoint's processor."""
+
+    processor: Any
+    generation_prompt: bool  # GRPO asks for an answer, SFT shows one
+    template: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the chat template
+    _known: dict[tuple[Medium, Shape], int] = field(default_factory=dict)
+
+    @cached_property
+    def _rule(self) -> PatchRule:
+        from lmms_eval_shotbench.qwen.inputs import PatchRule
+
+        return PatchRule.of(self.processor)
+
+    def lengths(self, rows: Sequence[TrainingRow], shapes: Shapes) -> list[int]:
+        """Tokens of each row; its media must have shapes and be such as can be shown."""
+        texts = self._text_lengths({row.chat for row in rows})
+        return [texts[row.chat] - len(row.media) + self.media_tokens(row, shapes) for row in rows]
+
+    def media_tokens(self, row: TrainingRow, shapes: Shapes) -> int:
+        """Tokens of a row's media; raises `BrokenMedium`."""
+        return sum(self._medium_tokens(medium, shapes[medium.path]) for medium in row.media)
+
+    def _text_lengths(self, chats: Iterable[Chat]) -> dict[Chat, int]:
+        from tqdm import tqdm
+
+        known, counts = list(chats), list[int]()
+        with tqdm(total=len(known), desc="prompts", unit="text", file=sys.stderr, disable=None) as progress:
+            for start in range(0, len(known), TEXTS_AT_ONCE):
+                texts = [self._text(chat) for chat in known[start : start + TEXTS_AT_ONCE]]
+                tokenized = self.processor.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+                counts += map(len, tokenized["input_ids"])
+                progress.update(len(texts))
+        return dict(zip(known, counts, strict=True))
+
+    def _text(self, chat: Chat) -> str:
+        """The rendered chat, with one placeholder a medium."""
+        turns = [{"role": role, "content": _parts(content)} for role, content in chat]
+        rendered: str = self.processor.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=self.generation_prompt, **self.template
+        )
+        return rendered
+
+    def _medium_tokens(self, medium: Medium, shape: Shape) -> int:
+        key = medium._replace(path=""), shape
+        if key not in self._known:
+            indices, height, width = self._shown(medium, shape)
+            part = self.processor.image_processor if medium.kind is MediaKind.STILL else self.processor.video_processor
+            self._known[key] = self._patches(medium.kind, len(indices), height, width) // part.merge_size**2
+        return self._known[key]
+
+    def _shown(self, medium: Medium, shape: Shape) -> tuple[list[int], int, int]:
+        """Numbers of the frames a model sees, and their height and width; raises `BrokenMedium`."""
+        from verl_recipes.inside_verl.film_dataset import limited
+
+        part = limited(dict(medium.shown), MARKS[medium.kind].strip("<>"), self.processor)
+        height, width = self._rule.fitted(shape.height, shape.width, part["min_pixels"], part["max_pixels"])
+        if medium.kind is MediaKind.STILL:
+            return [0], height, width
+        return sampled_frames(shape.frames, shape.frame_rate, part["fps"]), height, width
+
+    def _patches(self, kind: MediaKind, frames: int, height: int, width: int) -> int:
+        if kind is MediaKind.STILL:
+            return int(self.processor.image_processor.get_number_of_image_patches(height, width, {}))
+        clips = self.processor.video_processor
+        if "Qwen2VL" not in type(clips).__name__:  # others scale by the whole clip, and offer no such count
+            patched = clips(videos=[_black(frames, height, width)], do_sample_frames=False)
+            return int(patched["video_grid_thw"][0].prod())
+        a_patch = clips.temporal_patch_size
+        a_grid = int(clips.get_num_of_video_patches(a_patch, height, width, {}))
+        return a_grid * int(-(-frames // a_patch))
+
+    def measured(self, row: TrainingRow, shapes: Shapes) -> int:
+        """Tokens of a row as the processor itself makes them, of black pictures."""
+        stills, clips, metadata = [], [], []
+        for medium in row.media:
+            shape = shapes[medium.path]
+            indices, height, width = self._shown(medium, shape)
+            if medium.kind is MediaKind.STILL:
+                stills.append(_black(1, height, width)[0])
+            else:
+                clips.append(_black(len(indices), height, width))
+                shown = {"fps": shape.frame_rate, "total_num_frames": shape.frames, "frames_indices": indices}
+                metadata.append(shown)
+        media: dict[str, Any] = {"images": stills} if stills else {}
+        if clips:
+            media |= {"videos": clips, "video_metadata": metadata, "do_sample_frames": False}
+        return len(self.processor(text=[self._text(row.chat)], **media)["input_ids"][0])
+
+
+def showable(rows: Iterable[TrainingRow], shapes: Shapes, ruler: Ruler) -> tuple[list[TrainingRow], dict[str, str]]:
+    """Rows whose media are there and can be shown; and why others cannot, by path."""
+    ready, refused = [], dict[str, str]()
+    for row in rows:
+        if all(medium.path in shapes for medium in row.media):
+            try:
+                ruler.media_tokens(row, shapes)
+            except BrokenMedium as error:
+                refused |= {medium.path: str(error) for medium in row.media}
+            else:
+                ready.append(row)
+    return ready, refused
+
+
+def _black(frames: int, height: int, width: int) -> Any:
+    import torch
+
+    return torch.zeros((frames, 3, height, width), dtype=torch.uint8)
+
+
+def _parts(content: str) -> list[dict[str, str]]:
+    """A turn's text cut at its marks, as verl does."""
+    named = {mark: {"type": mark.strip("<>")} for mark in MARKS.values()}
+    pieces = re.split(f"({'|'.join(named)})", content)
+    return [named.get(piece, {"type": "text", "text": piece}) for piece in pieces if piece]

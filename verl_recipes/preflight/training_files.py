@@ -1,0 +1,149 @@
+"""The parquet files a configuration names, read into rows as verl's datasets would take them.
+
+Owns which columns there must be and of which type: those of `RLHFDataset` and `MultiTurnSFTDataset` of verl 0.9. What
+stands in the rows is judged in `row_contents.py`, the media in `media_files.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lmms_eval_shotbench.vocabulary import MediaKind
+from verl_recipes.preflight.problem import Problem
+from verl_recipes.training_rows import MARKS
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+Part = Literal["train", "val"]
+WRITE_ROWS = "Write the rows with shotbench train rows"
+
+
+class Medium(NamedTuple):
+    """A still or clip a row names, and what the row says of how it is shown (fps, min_pixels, …)."""
+
+    kind: MediaKind
+    path: str
+    shown: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """A row as verl reads it."""
+
+    place: str  # the file and the number of the row, for messages
+    part: Part
+    chat: tuple[tuple[str, str], ...]  # (role, text with marks)
+    media: tuple[Medium, ...]
+    columns: dict[str, Any]  # the rest
+
+
+class Columns(NamedTuple):
+    """Names of columns, which a configuration may change."""
+
+    chat: str
+    stills: str
+    clips: str
+    reward: bool  # whether the rows are for GRPO
+
+    @classmethod
+    def of(cls, config: DictConfig, method: str) -> Columns:
+        """Read them from a configuration."""
+        data, reward = config.data, method == "grpo"
+        chat = data.get("prompt_key", "prompt") if reward else data.get("messages_key", "messages")
+        return cls(chat, data.get("image_key", "images"), data.get("video_key", "videos"), reward)
+
+
+def named_files(config: DictConfig, part: Part) -> list[str]:
+    """Files of one part; none where a configuration leaves them out."""
+    files = config.data.get(f"{part}_files")
+    if files is None or isinstance(files, str):
+        return [files] if files else []
+    return [str(file) for file in files]
+
+
+def read_training_rows(config: DictConfig, method: str) -> tuple[list[TrainingRow], list[Problem]]:
+    """All rows of the training and validation files, and what is wrong with the files themselves."""
+    columns, rows, problems = Columns.of(config, method), list[TrainingRow](), list[Problem]()
+    parts: tuple[Part, ...] = ("train", "val")
+    for part in parts:
+        files = named_files(config, part)
+        if not files and (part == "train" or method == "grpo"):
+            problems.append(Problem("no file of rows is named", f"data.{part}_files", f"{WRITE_ROWS} and name them"))
+        for file in files:
+            found = list(_file_problems(file, columns))
+            problems += found
+            if not found:
+                rows += _rows(Path(file).expanduser(), part, columns)
+    return rows, problems
+
+
+def _file_problems(file: str, columns: Columns) -> Iterator[Problem]:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    path = Path(file).expanduser()
+    if not path.is_file():
+        yield Problem("there is no such file", file, WRITE_ROWS)
+        return
+    try:
+        schema, count = parquet.read_schema(path), parquet.ParquetFile(path).metadata.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        yield Problem(f"it cannot be read as parquet ({str(error).splitlines()[0]})", file, f"{WRITE_ROWS} again")
+        return
+    if not count:
+        yield Problem("it holds no rows", file, f"{WRITE_ROWS} of a split that has questions")
+    for name, wanted, right in _wanted(columns):
+        kind = schema.field(name).type if name in schema.names else None
+        if kind is None and name in (columns.stills, columns.clips):
+            continue  # rows of text alone have no such column
+        if kind is None or not right(kind):
+            there = f"is {kind}" if kind is not None else "is missing"
+            yield Problem(f"column {name} {there}, verl reads {wanted}", file, f"{WRITE_ROWS} again")
+
+
+def _wanted(columns: Columns) -> Iterator[tuple[str, str, Any]]:
+    """Name, type in words and a test of the Arrow type for each column."""
+    from pyarrow import types
+
+    def has(kind: Any, *fields: str) -> bool:
+        return types.is_struct(kind) and all(kind.get_field_index(field) >= 0 for field in fields)
+
+    yield (
+        columns.chat,
+        "a list of {role, content}",
+        lambda kind: types.is_list(kind) and has(kind.value_type, "role", "content"),
+    )
+    yield columns.stills, "a list of {image}", lambda kind: types.is_list(kind)
+    yield columns.clips, "a list of {video}", lambda kind: types.is_list(kind)
+    if columns.reward:
+        yield "data_source", "text", lambda kind: types.is_string(kind) or types.is_large_string(kind)
+        yield "reward_model", "a struct with ground_truth", lambda kind: has(kind, "ground_truth")
+        yield "extra_info", "a struct with item", lambda kind: has(kind, "item")
+
+
+def _rows(path: Path, part: Part, columns: Columns) -> Iterator[TrainingRow]:
+    import pyarrow.parquet as parquet
+
+    number = 0
+    for batch in parquet.ParquetFile(path).iter_batches():
+        for row in batch.to_pylist():
+            chat = tuple((turn["role"], turn["content"]) for turn in row.pop(columns.chat) or ())
+            media = (*_media(row, columns.stills, MediaKind.STILL), *_media(row, columns.clips, MediaKind.CLIP))
+            yield TrainingRow(f"{path.name} row {number}", part, chat, media, row)
+            number += 1
+
+
+def _media(row: dict[str, Any], column: str, kind: MediaKind) -> Iterator[Medium]:
+    for medium in row.pop(column, None) or ():
+        named = dict(medium) if isinstance(medium, dict) else {_key(kind): medium}
+        path = named.pop(_key(kind), None)
+        shown = tuple(sorted((name, value) for name, value in named.items() if isinstance(value, int | float)))
+        yield Medium(kind, str(path or "").removeprefix("file://"), shown)
+
+
+def _key(kind: MediaKind) -> str:
+    return MARKS[kind].strip("<>")

@@ -1,0 +1,1 @@
+"""One training run: launch, its folder, checkpoints, merging, evaluation, ablation."""

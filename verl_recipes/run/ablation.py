@@ -1,0 +1,144 @@
+"""The paper's ablation (section 5.3): what SFT, CoT-SFT, GRPO and their orders each bring, over several seeds.
+
+    OUT/baseline/                        scores of the base model
+    OUT/seed-1/sft/, …/sft+grpo/         training runs (`run_folder.py`), each with eval/ beside its checkpoints
+    OUT/ablation.json, ablation.md       the table; curves.png, dimensions.png: `ablation_report.py`
+
+A step that several rows share is trained once a seed. Whatever is finished is kept: the same command goes on after a
+kill, in the middle of a run, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.questions.shards import ShardFolder, locate_shards
+from verl_recipes.run.evaluate_run import TASKS, evaluate_model
+from verl_recipes.run.launch import model_of, say, train
+from verl_recipes.run.merge import merge_run
+from verl_recipes.run.run_folder import TrainingOrder
+from verl_recipes.training_rows import refuse_tested
+
+TRAINED_ON = ("sft", "grpo", "dev")  # splits that training sees
+SEED_KEYS = {"sft": "trainer.seed", "cot_sft": "trainer.seed", "grpo": "data.seed"}  # what the order of rows hangs on
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: what is done to the base model, in order."""
+
+    name: str
+    steps: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        return "+".join(self.steps)
+
+
+ROWS = (
+    Row("baseline", ()),
+    Row("SFT", ("sft",)),
+    Row("CoT-SFT", ("cot_sft",)),
+    Row("GRPO", ("grpo",)),
+    Row("CoT-SFT then GRPO", ("cot_sft", "grpo")),
+    Row("SFT then GRPO", ("sft", "grpo")),
+)
+
+
+@dataclass(frozen=True)
+class AblationPlan:
+    """What is compared, on what."""
+
+    recipe: str
+    data: str
+    out: Path
+    model: str | None = None  # the base; None: the recipe's own
+    seeds: tuple[int, ...] = (1, 2, 3)
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by method
+    rows: tuple[Row, ...] = ROWS
+    tasks: tuple[str, ...] = TASKS
+    max_new_tokens: int | None = None  # None: the protocol's
+    test: str | None = None  # shards that are tested with; None: those that are trained on
+
+    def order(self, row: Row, seed: int) -> TrainingOrder:
+        """The last training step of a row."""
+        method = row.steps[-1]
+        before = Row("", row.steps[:-1])
+        start = str(self.run_folder(before, seed)) if before.steps else self.model
+        settings = (*self.overrides.get(method, ()), f"{SEED_KEYS[method]}={seed}")
+        return TrainingOrder(method, self.recipe, self.data, self.run_folder(row, seed), start, settings)
+
+    def run_folder(self, row: Row, seed: int) -> Path:
+        """Where a row's last step is trained."""
+        return self.out / f"seed-{seed}" / row.folder
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trained model and its scores, by task."""
+
+    row: Row
+    seed: int | None  # None: the baseline, which has none
+    run: Path
+    scores: dict[str, dict[str, Any]]
+
+
+def overrides_by_method(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Sort `METHOD:key=value`; raises `ValueError` for anything else."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in given:
+        name, colon, override = one.partition(":")
+        method = name.replace("-", "_")
+        if method not in SEED_KEYS or not colon or "=" not in override:
+            raise ValueError(f"{one!r}: write METHOD:key=value, with a METHOD of {', '.join(SEED_KEYS)}")
+        found[method] = (*found.get(method, ()), override)
+    return found
+
+
+def run_ablation(plan: AblationPlan) -> list[Trial]:
+    """Train and evaluate all rows for all seeds; returns the trials in the order of the table.
+
+    Raises:
+        RowsRefused: a film or medium of a training split is tested with.
+    """
+    if plan.test:
+        folder = locate_shards(plan.data)
+        for split in TRAINED_ON:
+            refuse_tested(ShardFolder(folder, split).items(), split, locate_shards(plan.test))
+    return list(_trials(plan))
+
+
+def _trials(plan: AblationPlan) -> Iterator[Trial]:
+    for row in plan.rows:
+        if not row.steps:
+            yield _baseline(plan, row)
+            continue
+        for seed in plan.seeds:
+            yield _trained(plan, row, seed)
+
+
+def _baseline(plan: AblationPlan, row: Row) -> Trial:
+    say(f"ablation: {row.name}")
+    first = next(row for row in plan.rows if row.steps)
+    model = plan.model or model_of(plan.order(first, plan.seeds[0]))
+    folder = plan.out / "baseline"
+    return Trial(row, None, folder, _scores(plan, model, folder))
+
+
+def _trained(plan: AblationPlan, row: Row, seed: int) -> Trial:
+    """Train a row's steps that are not trained yet, each from the one before."""
+    for length in range(1, len(row.steps) + 1):
+        part = Row(row.name, row.steps[:length])
+        say(f"ablation: {row.name}, seed {seed}, {part.folder}")
+        train(plan.order(part, seed))
+    run = plan.run_folder(row, seed)
+    model = merge_run(run)
+    return Trial(row, seed, run, _scores(plan, model, run))
+
+
+def _scores(plan: AblationPlan, model: Path | str, folder: Path) -> dict[str, dict[str, Any]]:
+    tested, tokens = plan.test or plan.data, plan.max_new_tokens
+    return evaluate_model(model, tested, folder / "eval", plan.tasks, max_new_tokens=tokens, reuse=True)

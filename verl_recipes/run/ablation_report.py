@@ -1,0 +1,176 @@
+"""The ablation's table and curves: ablation.json, ablation.md, curves.png, dimensions.png.
+
+A row's value is the mean over seeds of the macro average over dimensions, in the prompt style in which the row does
+better; its 95 % interval takes in both what differs between seeds and what the number of questions leaves open.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.scoring.metrics import Z95
+from lmms_eval_shotbench.vocabulary import DIMENSIONS
+from verl_recipes.run.ablation import Row, Trial
+from verl_recipes.run.run_folder import read_metrics
+
+T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # Student's t, two-sided, by degrees of freedom
+
+
+class Mean(NamedTuple):
+    """A mean over seeds with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def write_report(trials: Sequence[Trial], out: Path) -> Path:
+    """Write the four files; return the table's path."""
+    table = ablation_table(trials)
+    write_whole(out / "ablation.json", json.dumps(table, indent=1))
+    write_whole(out / "ablation.md", markdown(table))
+    draw_training(trials, out / "curves.png")
+    draw_dimensions(table, out / "dimensions.png")
+    return out / "ablation.md"
+
+
+def ablation_table(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """One entry a row: macro by task, the better task, accuracy by dimension in it."""
+    by_row: dict[Row, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        by_row[trial.row].append(trial)
+    return [_entry(row, group) for row, group in by_row.items()]
+
+
+def _entry(row: Row, trials: Sequence[Trial]) -> dict[str, Any]:
+    macro = {
+        task: mean_over_seeds([one.scores[task]["accuracy"]["macro"] for one in trials]) for task in trials[0].scores
+    }
+    better = max(macro, key=lambda task: macro[task].value)
+    dimensions = {
+        dimension.slug: mean_over_seeds(
+            [one.scores[better]["accuracy"]["by_dimension"][dimension.slug] for one in trials]
+        )
+        for dimension in DIMENSIONS
+        if dimension.slug in trials[0].scores[better]["accuracy"]["by_dimension"]
+    }
+    return {
+        "row": row.name,
+        "seeds": [one.seed for one in trials if one.seed is not None],
+        "macro": {task: mean._asdict() for task, mean in macro.items()},
+        "better": better,
+        "by_dimension": {slug: mean._asdict() for slug, mean in dimensions.items()},
+    }
+
+
+def mean_over_seeds(estimates: Sequence[dict[str, float]]) -> Mean:
+    """Mean of estimates on the same questions.
+
+    All seeds answer the same questions, so the questions' error does not shrink with the number of seeds: the interval
+    adds it (the mean standard error) to the seeds' own (Student's t on their spread).
+    """
+    values = [estimate["value"] for estimate in estimates]
+    questions = Z95 * fmean(estimate["stderr"] for estimate in estimates)
+    degrees = len(values) - 1
+    seeds = T95.get(degrees, Z95) * stdev(values) / math.sqrt(len(values)) if degrees else 0.0
+    value, half = fmean(values), math.hypot(questions, seeds)
+    return Mean(value, max(0.0, value - half), min(1.0, value + half))
+
+
+def markdown(table: Sequence[dict[str, Any]]) -> str:
+    """The table as the paper prints it, in percent, with intervals of the average."""
+    slugs = [dimension for dimension in DIMENSIONS if any(dimension.slug in entry["by_dimension"] for entry in table)]
+    tasks = list(table[0]["macro"])
+    heads = ["", *(dimension.abbreviation for dimension in slugs), "macro", *tasks]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    for entry in table:
+        best = entry["macro"][entry["better"]]
+        cells = [_percent(entry["by_dimension"].get(dimension.slug)) for dimension in slugs]
+        average = f"**{100 * best['value']:.1f}** ({100 * best['low']:.1f}–{100 * best['high']:.1f})"
+        lines.append([entry["row"], *cells, average, *(_percent(entry["macro"][task]) for task in tasks)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _percent(estimate: dict[str, float] | None) -> str:
+    return f"{100 * estimate['value']:.1f}" if estimate else ""
+
+
+def draw_training(trials: Sequence[Trial], path: Path) -> None:
+    """Reward and accuracy of GRPO, step by step: on dev where it was asked, else of the sampled answers.
+
+    Each seed has a faint line, their mean a strong one: a step's questions are others than the step's before.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    reward, accuracy = figure.subplots(1, 2)
+    by_row: dict[str, list[dict[int, dict[str, float]]]] = defaultdict(list)
+    for trial in trials:
+        if "grpo" in trial.row.steps:
+            by_row[trial.row.name].append(read_metrics(trial.run))
+    asked = any(_on_dev(values) is not None for runs in by_row.values() for run in runs for values in run.values())
+    for place, (name, runs) in enumerate(by_row.items()):
+        look = {"color": f"C{place}", "marker": "." * asked}
+        _lines(reward, [_curve(run, lambda values: values.get("critic/score/mean")) for run in runs], name, look)
+        right = _on_dev if asked else lambda values: values.get("train/acc/mean")
+        _lines(accuracy, [_curve(run, right) for run in runs], name, look)
+    title = "accuracy on dev, macro" if asked else "accuracy of sampled answers"
+    for axes, told in ((reward, "mean training reward"), (accuracy, title)):
+        axes.set(title=told, xlabel="step")
+        axes.grid(alpha=0.3)
+    if by_row:
+        reward.legend()
+    figure.savefig(path, dpi=130)
+
+
+def _on_dev(values: Mapping[str, float]) -> float | None:
+    found = [value for name, value in values.items() if name.startswith("val-core") and "/acc/mean" in name]
+    return fmean(found) if found else None
+
+
+def _curve(
+    logged: Mapping[int, Mapping[str, float]], read: Callable[[Mapping[str, float]], float | None]
+) -> dict[int, float]:
+    read_out = {step: read(values) for step, values in sorted(logged.items())}
+    return {step: value for step, value in read_out.items() if value is not None}
+
+
+def _lines(axes: Any, curves: Sequence[Mapping[int, float]], name: str, look: Mapping[str, Any]) -> None:
+    """The curves and their mean, over the steps that all of them have."""
+    for curve in curves:
+        axes.plot(list(curve), list(curve.values()), alpha=0.3, lw=0.8, **look)
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    axes.plot(steps, [fmean(curve[step] for curve in curves) for step in steps], lw=2, label=name, **look)
+
+
+def draw_dimensions(table: Sequence[dict[str, Any]], path: Path) -> None:
+    """Accuracy of each row in each dimension, with intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(table)
+    for place, entry in enumerate(table):
+        for at, dimension in enumerate(DIMENSIONS):
+            mean = entry["by_dimension"].get(dimension.slug)
+            if mean:
+                bars = [[mean["value"] - mean["low"]], [mean["high"] - mean["value"]]]
+                axes.bar(
+                    at + place * width, mean["value"], width, color=f"C{place}", yerr=bars,
+                    label=entry["row"] if at == 0 else None, error_kw={"lw": 0.8},
+                )  # fmt: skip
+    axes.axhline(0.25, color="grey", lw=0.8, ls="--")  # chance among four options
+    axes.set(ylabel="accuracy", ylim=(0, 1))
+    axes.set_xticks(
+        [at + 0.4 for at in range(len(DIMENSIONS))], [dimension.paper_name for dimension in DIMENSIONS], rotation=15
+    )
+    above = (0.5, 1.0)  # the axes: bars reach their top
+    axes.legend(ncols=len(table), fontsize=8, loc="lower center", bbox_to_anchor=above)
+    figure.savefig(path, dpi=130)

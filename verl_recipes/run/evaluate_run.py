@@ -1,0 +1,77 @@
+"""Evaluate what was trained with the benchmark's own tasks: `shotbench eval`, a process for each prompt style."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.harness.run_record import data_sha256
+from lmms_eval_shotbench.questions.question_files import locate_questions
+from lmms_eval_shotbench.qwen.revision import revision_in_use
+from lmms_eval_shotbench.runs.score import SCORES_FILES
+
+TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning: what a model was trained for shows in both
+
+
+class EvaluationFailed(RuntimeError):
+    """`shotbench eval` ended with an error; the message holds its last lines."""
+
+
+def evaluate_model(
+    model: Path | str,
+    data: str,
+    out: Path,
+    tasks: Sequence[str] = TASKS,
+    split: str = "test",
+    *,
+    blank: bool = False,
+    max_new_tokens: int | None = None,
+    reuse: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Evaluate a checkpoint by each task; return the content of OUT/TASK/scores.json by task.
+
+    Args:
+        blank: show plain grey in place of every medium: what is scored then was not seen.
+        reuse: take scores that are at OUT already if the same command made them of the same weights and questions.
+
+    Raises:
+        EvaluationFailed: a task could not be run to its end.
+    """
+    scores = {}
+    for task in tasks:
+        target = out / (f"{task}.blank" if blank else task)
+        command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "eval", "--tasks", task, "--data", data]
+        command += ["--split", split, "--out", str(target), "--model", "shotvl"]
+        command += ["--model_args", f"pretrained={model}" + ",blank=True" * blank, "--verbosity", "WARNING"]
+        if max_new_tokens:
+            command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
+        path = target / SCORES_FILES["strict"]
+        if not (reuse and _is_made(path, command[3:], model, data)):
+            _run(command)
+        scores[task] = json.loads(path.read_text(encoding="utf-8"))
+    return scores
+
+
+def _is_made(path: Path, command: Sequence[str], model: Path | str, data: str) -> bool:
+    """Whether the scores are there, made by this command of the weights and questions that are there now."""
+    if not path.is_file():
+        return False
+    run = json.loads(path.read_text(encoding="utf-8")).get("run") or {}
+    made = (
+        shlex.join(["shotbench", *command]),
+        revision_in_use(f"pretrained={model}"),
+        data_sha256(locate_questions(data)),
+    )
+    return bool(made == (run.get("command"), run.get("revision"), run.get("data_sha256")))
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+        raise EvaluationFailed(f"{' '.join(command[1:])} ended with status {done.returncode}:\n{last}")

@@ -1,0 +1,192 @@
+"""From an order to a trained run: rows, preflight, then verl's trainer in its own process, resumed where it stopped.
+
+Owns the command and what is said to verl beyond the recipe: files, model, folders, Ray cluster. The recipe is hydra's
+(`config/`, `recipes.py`); what is checked first is in `preflight.py`; the folder's layout in `run_folder.py`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench.atomic_file import write_whole
+from verl_recipes.run import checkpoints
+from verl_recipes.run.run_folder import RunFolder, TrainingOrder, is_run
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from verl_recipes.preflight.preflight import Report
+
+SPLITS = {"sft": "sft", "cot_sft": "sft", "grpo": "grpo"}  # what each method trains on
+STYLES = {"sft": prompts.DIRECT, "cot_sft": prompts.REASONING, "grpo": prompts.REASONING}
+VALIDATION = "dev"
+TINY_BASE = Path(__file__).parents[1] / "tiny_base" / "model"  # what the tiny recipes start from
+
+
+class TrainingFailed(RuntimeError):
+    """The trainer ended with an error; the message says where its output is."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run ready to be started."""
+
+    command: list[str]
+    environment: dict[str, str]
+    config: DictConfig
+    report: Report
+
+
+def prepare(order: TrainingOrder) -> Prepared:
+    """Write the rows, compose the configuration and look at everything before a worker is started.
+
+    Raises:
+        WrongVerl, UnknownRecipe, BadOverride, RowsRefused, DatasetNotFound: see the modules that raise them.
+    """
+    from verl_recipes import recipes
+    from verl_recipes.preflight import preflight
+
+    recipe = recipes.compose(order.method, order.recipe, order.overrides)  # what is wrong there is told before all else
+    folder = RunFolder(order.out)
+    overrides = [*_own_overrides(order, folder, recipe), *order.overrides]
+    config = recipes.compose(order.method, order.recipe, overrides)
+    local = Path(order.data).expanduser()
+    report = preflight.check(config, order.method, shards=str(local) if local.is_dir() else None)
+    entry = "verl.trainer.main_ppo" if order.method == "grpo" else "verl_recipes.inside_verl.main_sft"
+    name = recipes.config_name(order.method, order.recipe)
+    command = [
+        sys.executable,
+        "-m",
+        entry,
+        "--config-dir",
+        str(recipes.CONFIG_FOLDER),
+        "--config-name",
+        name,
+        *overrides,
+    ]
+    return Prepared(command, recipes.environment(config), config, report)
+
+
+def train(order: TrainingOrder, attempts: int = 1) -> None:
+    """Train, or go on with a run that was stopped; a failed trainer is started again while it makes progress.
+
+    Raises:
+        RunRefused: the folder is in use, or belongs to another order.
+        PreflightFailed: something would go wrong; the message lists all of it.
+        TrainingFailed: the trainer failed, and failed again `attempts` times.
+    """
+    folder = RunFolder(order.out)
+    with folder.claimed(order):
+        if folder.finished.exists():
+            say(f"{folder.path} is trained already")
+            return
+        prepared = prepare(order)
+        prepared.report.raise_for_problems()
+        say(prepared.report.text())
+        for left in reversed(range(attempts)):
+            if not _one_attempt(folder, prepared):
+                folder.finished.touch()
+                return
+            say(f"the trainer failed; {left} attempts left")
+        log = folder.log(folder.next_attempt() - 1)
+        raise TrainingFailed(
+            f"the trainer failed, its last words are in {log}; the same command goes on from the last checkpoint"
+        )
+
+
+def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
+    from omegaconf import OmegaConf
+
+    from verl_recipes.preflight import estimates
+
+    step = checkpoints.settle(folder.checkpoints)
+    if keep := estimates.most_kept(prepared.config):
+        checkpoints.prune(folder.checkpoints, keep)
+    say(f"going on from step {step}" if step else "training from the start")
+    attempt = folder.next_attempt()
+    metrics, log = folder.metrics(attempt).absolute(), folder.log(attempt)
+    for path in (metrics, log):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    command = [*prepared.command, f"++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH={metrics}"]
+    write_whole(folder.config, OmegaConf.to_yaml(prepared.config, resolve=True))
+    write_whole(folder.command, shlex.join(command) + "\n")
+    environment = {**os.environ, **prepared.environment, "VERL_FILE_LOGGER_PATH": str(metrics)}
+    with log.open("wb") as copy:
+        return run_and_copy(command, environment, folder.path, copy)
+
+
+def run_and_copy(command: list[str], environment: dict[str, str], folder: Path, copy: BinaryIO) -> int:
+    """Run a command, show what it prints and keep a copy; it ends when we end. Returns its exit status."""
+    with subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_end_with_us
+    ) as process:
+        assert process.stdout is not None
+        while piece := os.read(process.stdout.fileno(), 65536):
+            copy.write(piece)
+            copy.flush()
+            sys.stderr.buffer.write(piece)
+            sys.stderr.flush()
+    return process.returncode
+
+
+def _end_with_us() -> None:
+    """Linux ends the trainer when its starter is killed: no GPU is held by a run that nobody watches."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def _own_overrides(order: TrainingOrder, folder: RunFolder, recipe: DictConfig) -> list[str]:
+    """What this run adds to its recipe."""
+    model = model_of(order)
+    train_rows, validation_rows = _rows(order, folder)
+    files = [f"data.train_files={train_rows}", f"data.val_files={validation_rows}"]
+    names = [
+        f"trainer.default_local_dir={folder.checkpoints.absolute()}",
+        f"trainer.experiment_name={folder.path.absolute().name}",
+    ]
+    path = "actor_rollout_ref.model.path" if order.method == "grpo" else "model.path"
+    brings_its_own_ray = recipe.trainer.device == "cpu"
+    joined = ["ray=cpu_joined"] if os.environ.get("RAY_ADDRESS") and brings_its_own_ray else []
+    return [*files, *names, f"{path}={model}", *joined]
+
+
+def model_of(order: TrainingOrder) -> str:
+    """The model to train: as ordered (of a run, what it trained), or the recipe's own."""
+    from verl_recipes import recipes
+    from verl_recipes.preflight.model_folder import model_settings
+    from verl_recipes.run.merge import merge_run
+
+    if order.model is None:
+        config = recipes.compose(order.method, order.recipe, order.overrides)
+        return str(model_settings(config, order.method).path or TINY_BASE)
+    path = Path(order.model).expanduser()
+    if is_run(path):
+        return str(merge_run(path).absolute())
+    return str(path.absolute()) if path.exists() else order.model
+
+
+def _rows(order: TrainingOrder, folder: RunFolder) -> tuple[Path, Path]:
+    """Rows to train and to validate on; those written by an earlier attempt are used again."""
+    from verl_recipes.training_rows import Purpose, write_training_rows
+
+    purpose: Purpose = "grpo" if order.method == "grpo" else "sft"
+    paths = []
+    for split in (SPLITS[order.method], VALIDATION):
+        path = (folder.rows / f"{split}.parquet").absolute()
+        paths.append(path)
+        if not path.exists():
+            write_training_rows(order.data, split, folder.rows, purpose, STYLES[order.method])
+    return paths[0], paths[1]
+
+
+def say(text: str) -> None:
+    """Tell people what happens, beside verl's own output."""
+    print(f"shotbench: {text}", file=sys.stderr, flush=True)
