@@ -11,10 +11,12 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from lmms_eval_shotbench import __version__
 
+COMMAND_GROUPS = "shotbench.commands"  # entry points: a function that adds its commands to the subparsers
 WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -57,8 +59,7 @@ def _reader_has_left() -> bool:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands; those of the other packages are mounted from there."""
-    from data_pipeline.cli import add_commands
+    """All commands: those of this package, then the groups that packages register as `shotbench.commands`."""
     from lmms_eval_shotbench.commands.audit import add_audit
     from lmms_eval_shotbench.commands.compare import add_compare
     from lmms_eval_shotbench.commands.evaluate import add_eval
@@ -66,7 +67,6 @@ def build_parser() -> argparse.ArgumentParser:
     from lmms_eval_shotbench.commands.report import add_report
     from lmms_eval_shotbench.commands.robust import add_robust
     from lmms_eval_shotbench.commands.score import add_score
-    from verl_recipes.cli import add_commands as add_training
 
     parser = argparse.ArgumentParser(prog="shotbench", description="The language of film: test models, make data.")
     parser.add_argument("--version", action="version", version=f"shotbench {__version__}")
@@ -81,8 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_report(commands)
     _add_tasks_path(commands)
     _add_tiny_model(commands)
-    add_commands(commands)
-    add_training(commands)
+    for group in sorted(entry_points(group=COMMAND_GROUPS), key=lambda group: group.name):
+        group.load()(commands)
     return parser
 
 

@@ -7,19 +7,16 @@ A figure is built in its own space (y ahead, z up) for a stature of 1.75 m and t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.studio.camera import Array
+from data_pipeline.studio.figures import Figure
 from data_pipeline.studio.heads import add_head
 from data_pipeline.studio.looks import Outfit
 from data_pipeline.studio.poses import SEAT, Arm, Pose
 from data_pipeline.studio.solids import Assembly, Material, Texture, turned
-
-if TYPE_CHECKING:
-    from data_pipeline.studio.figures import Figure
 
 Local = tuple[float, float, float]
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
-from data_pipeline.studio.bodies import body_balls, build_body
-from data_pipeline.studio.camera import Array, Camera, Point, Size
+from data_pipeline.studio.camera import Camera, Point, Size
 from data_pipeline.studio.looks import Look
 from data_pipeline.studio.poses import SEAT, STATURE, Arm, Pose
-from data_pipeline.studio.solids import Assembly
 
 __all__ = ["Arm", "Figure", "Pose"]
 
@@ -51,15 +48,3 @@ class Figure:
         """The figure's height, from sole to crown, as a share of the frame's; above 1 if the frame cuts it."""
         ends = camera.project(np.array([self.at(0.0), self.crown]), size)
         return float(np.hypot(*(ends[0, :2] - ends[1, :2]))) / size[1]
-
-    def rows(self) -> Array:
-        """The figure's solids."""
-        return self._body.rows()
-
-    def shading_balls(self) -> tuple[tuple[float, ...], ...]:
-        """Balls (centre, radius) that stand for the body where it keeps ambient light from what is near."""
-        return body_balls(self)
-
-    @cached_property
-    def _body(self) -> Assembly:
-        return build_body(self)

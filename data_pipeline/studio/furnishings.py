@@ -100,18 +100,6 @@ def add_sofa(solids: Assembly, x: float, y: float, cloth: Colour) -> None:
         solids.ellipsoid((x + side * 0.48, y - 0.02, 0.46), (0.46, 0.40, 0.10), fabric.shade(1.06))
 
 
-def add_chair(solids: Assembly, x: float, y: float, facing: float, wood: Colour) -> None:
-    """A chair whose sitter faces a heading."""
-    solids.cluster()
-    frame, board = turned(facing), Material(wood, Texture.WOOD)
-    there = np.array([x, y, 0.0])
-    solids.box(frame @ np.array([0, 0.12, 0]) + there + (0, 0, 0.45), (0.22, 0.22, 0.02), board, frame)
-    solids.box(frame @ np.array([0, -0.12, 0]) + there + (0, 0, 0.75), (0.22, 0.02, 0.28), board, frame)
-    for side in (-0.2, 0.2):
-        for deep in (-0.08, 0.32):
-            solids.box(frame @ np.array([side, deep, 0]) + there + (0, 0, 0.22), (0.02, 0.02, 0.22), board, frame)
-
-
 def add_shelf(solids: Assembly, x: float, y: float, wood: Colour, wide: float = 0.9, high: float = 2.0) -> None:
     solids.cluster()
     board = Material(wood, Texture.WOOD)

@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from data_pipeline.studio.bodies import body_balls, build_body
 from data_pipeline.studio.camera import Array
 from data_pipeline.studio.figures import Figure
 from data_pipeline.studio.lights import Lighting
@@ -48,13 +49,13 @@ class Stage:
     @cached_property
     def built(self) -> Built:
         parts = [self.scenery.solids.rows()]
-        parts += [_owned(figure.rows(), number) for number, figure in enumerate(self.figures, start=1)]
+        parts += [_owned(build_body(figure).rows(), number) for number, figure in enumerate(self.figures, start=1)]
         parts += [prop.rows() for prop in self.props]
         solids, clusters = clustered([part for part in parts if len(part)] or [_nothing()])
         spheres = [
             (*centre, radius, number)
             for number, figure in enumerate(self.figures, start=1)
-            for *centre, radius in figure.shading_balls()
+            for *centre, radius in body_balls(figure)
         ]
         material = self.scenery.ground
         ground = np.array([*linear(material.colour), material.gloss, material.texture])

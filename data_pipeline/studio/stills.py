@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from data_pipeline.studio.camera import Size
 from data_pipeline.studio.camera_angles import CAMERA_ANGLES
@@ -36,14 +35,6 @@ def still_terms(dimension: Dimension) -> tuple[Term, ...]:
     """The terms of a dimension that the studio stages as stills, in the vocabulary's order."""
     recipes = STILL_RECIPES.get(dimension, {})
     return tuple(term for term in dimension.terms if term.name in recipes)
-
-
-def staged_stills(style: FilmStyle, per_term: int = 1, size: Size = SIZE) -> Iterator[StagedShot]:
-    """So many stills of every term, all of one film."""
-    for dimension in STILL_RECIPES:
-        for term in still_terms(dimension):
-            for number in range(per_term):
-                yield staged_still(style, dimension, term, number, size)
 
 
 def staging(style: FilmStyle, dimension: Dimension, term: Term, number: int = 0) -> Staging:
