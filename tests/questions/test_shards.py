@@ -88,7 +88,8 @@ def test_a_hub_id_is_resolved_through_the_local_cache(shards: Path, tmp_path: Pa
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
 
     def child(name: str) -> subprocess.CompletedProcess[str]:
-        code = f"from lmms_eval_shotbench.questions.shards import read_questions; print(len(read_questions({name!r})))"
+        reading = "from lmms_eval_shotbench.questions.question_files import read_questions"
+        code = f"{reading}; print(len(read_questions({name!r})))"
         return subprocess.run(
             [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True
         )

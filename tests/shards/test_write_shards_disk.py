@@ -27,7 +27,7 @@ from data_pipeline.shards import split_writer
 from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.shards.whole_folder import bytes_in_draft
 from data_pipeline.shards.write_shards import ShardRow, write_shards
-from tests.shard_rows import ABOUT, checksums, row
+from tests.support.shard_rows import ABOUT, checksums, row
 split_writer.FILE_BYTES, split_writer.ROW_GROUP_BYTES = 600_000, 100_000
 disk = Path(sys.argv[1])
 reads = []
@@ -104,7 +104,7 @@ import resource, sys
 from pathlib import Path
 from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.shards.write_shards import ShardRow, write_shards
-from tests.shard_rows import ABOUT, row
+from tests.support.shard_rows import ABOUT, row
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
     write_shards((ShardRow.of("test", row(n).item, bytes(400_000)) for n in range(9)), Path(sys.argv[1]) / "out", ABOUT,

@@ -27,7 +27,7 @@ ROWS = 400
 WRITE_IN_CHILD = """
 import sys, time
 from pathlib import Path
-from tests.test_write_shards_resume import ABOUT, SPLITS, many_rows, small_files, write_shards
+from tests.shards.test_write_shards_resume import ABOUT, SPLITS, many_rows, small_files, write_shards
 small_files(setattr)
 def slowly(rows):
     for row in rows:

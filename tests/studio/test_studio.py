@@ -31,7 +31,7 @@ HANDFUL = [
     (vocabulary.LENS_SIZE, "Ultra Wide"),
     (vocabulary.LIGHTING_TYPE, "Practical light"),
 ]
-IN_CHILD = "from tests import test_studio as t; print(t.checksums(0))"
+IN_CHILD = "from tests.studio import test_studio as t; print(t.checksums(0))"
 
 
 def checksums(seed: int) -> list[str]:

@@ -38,7 +38,7 @@ from tests.conftest import REPOSITORY
 SMALL = StudioSettings(films=1, width=64, shares={"test": 1.0})
 FILM = LETTERBOXED - 1  # the first between black bars
 HANDFUL = slice(None, None, 16)
-IN_CHILD = "from tests import test_studio_films as t; print(t.checksums())"
+IN_CHILD = "from tests.studio import test_studio_films as t; print(t.checksums())"
 
 
 def checksums() -> list[str]:

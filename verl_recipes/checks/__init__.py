@@ -1,1 +1,0 @@
-"""What `preflight.py` looks at, a room for each thing; they read and tell, and neither write nor raise."""
