@@ -2,8 +2,9 @@
 
 The loop opens a medium with qwen_vl_utils (12 frames a second and 360x640 pixels for clips), calls the checkpoint's
 processor, `generate` greedily, and decodes, as the reference script does. It is written by us. It gets one help: the
-positions of a prompt are ours (`rope_positions.py`), because those of transformers 5.9.0 put all frames of a 12-fps
-clip at one time, and answers could not be compared. Its media are files, as in the release; decord decodes clips.
+positions of a prompt are ours (`lmms_eval_shotbench/qwen/rope_positions.py`), because those of transformers 5.9.0 put
+all frames of a 12-fps clip at one time, and answers could not be compared. Its media are files, as in the release;
+decord decodes clips.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`QAItem`: the one record of a question, from film to score to training row.
 
-Owns the fields, their columns and what makes a row bad. It does not hold media bytes (see `shards.py`) and does not
-write prompts (see `prompts.py`). Two outer forms are read: a row of our shards (`from_row`) and a row of the official
-release's `test.tsv` (`from_release_row`).
+Owns the fields, their columns and what makes a row bad. It does not hold media bytes (see `questions/shards.py`) and
+does not write prompts (see `prompts.py`). Two outer forms are read: a row of our shards (`from_row`) and a row of the
+official release's `test.tsv` (`from_release_row`).
 
 Standard library only.
 """

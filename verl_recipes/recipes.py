@@ -3,7 +3,7 @@
 A recipe is a Hydra configuration in `config/`, named METHOD_RECIPE and composed on verl's own `ppo_trainer` or
 `sft_trainer_engine`, so `python -m verl.trainer.main_ppo --config-dir verl_recipes/config --config-name grpo_3b` and
 `compose("grpo", "3b", ())` read the same values. Owns names, composition and verl's version. It does not look at data,
-model or machine (see `preflight.py`) and starts nothing (see `launch.py`).
+model or machine (see `preflight/preflight.py`) and starts nothing (see `run/launch.py`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 `paid` is 1, or, with `accuracy_needs_format`, whether the form is kept. What the form is and which letter a response
 answers is decided in `lmms_eval_shotbench.grading.grade`, so that what is trained is what is scored. This module
-owns the weights and the keys that verl logs; `answer_reward.py` is verl's entry.
+owns the weights and the keys that verl logs; `inside_verl/answer_reward.py` is verl's entry.
 
 Why it cannot be hedged: the letter is read without looking at the right one, so a response is right for one letter at
 most. `compound` gives that up (an option that shares parts with many others is a hedge) and is off unless asked for.

@@ -1,7 +1,7 @@
 """Open an annotation table: CSV (comma, semicolon or tab), JSONL or parquet becomes rows of plain text cells.
 
 Owns encodings, separators, column names and what makes a table unusable as a whole. What the cells mean is in
-`annotations.py`. Lines count from 1; in CSV the header is line 1, in parquet the first row is.
+`annotation_table.py`. Lines count from 1; in CSV the header is line 1, in parquet the first row is.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns the columns and what may stand in them; `docs/own_film.md` describes them to people. How the files are opened is in
 `annotation_files.py`. A bad cell never stops the reading: it becomes a `Defect` that names line and column. A label
 that no term answers to costs this label; the row goes on with the others, if it has any. Whether a time lies in the
-film is found out by `cut_one_film.py`.
+film is found out by `films/cut_film.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the order of things: probe, look through for cuts and bars, cut, judge. A film is decoded at most twice, in order:
 once where cuts must be known, small; once where something is cut, and there each frame goes to every still and clip
-that wants it and is forgotten. A medium that is broken costs its own rows. What is cut is in `film_plan.py`, how it is
+that wants it and is forgotten. A medium that is broken costs its own rows. What is cut is in `cut_plan.py`, how it is
 encoded in `cut_media.py`, whether it is any good in `quality.py` and `picture_plugins.py`.
 """
 

@@ -3,8 +3,8 @@
 Owns the flow over all films, and what makes it resumable. A film, with all its rows, is the unit of work: each gives a
 folder `films/NAME` below the work folder, with its media, `shots.jsonl` and `defects.jsonl`, written whole or not at
 all. A folder whose fingerprint (files, rows, settings) is still true is not cut again, so that a run that was killed
-goes on where it was. Shots come in the order of the table. What happens to one film file is in `cut_one_film.py`, how
-the table is read in `annotations.py`.
+goes on where it was. Shots come in the order of the table. What happens to one film file is in `cut_film.py`, how
+the table is read in `annotations/annotation_table.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns form and encoding. Stills are JPEG or PNG; clips are H.264 in MP4 without sound, with exactly the frames given and
 their own times, counted from the first. There are no B-frames, so that every decoder, also one that seeks, gets the
 same frames at the same times; one thread encodes, so that the same film gives the same bytes. Which frames are cut is
-decided in `cut_one_film.py`, what is cropped in `letterbox.py`.
+decided in `cut_film.py`, what is cropped in `letterbox.py`.
 
 Interlaced film is not deinterlaced. Colours keep their matrix, which is written into the clip; where a film names none,
 it is taken to be BT.709 from 720 rows up and BT.601 below, as players do.

@@ -1,7 +1,7 @@
 """Cut stills and clips out of a run of frames that is decoded once, and judge each as soon as it is whole.
 
 Owns who takes which frame. A frame goes to every still and clip that wants it and is then forgotten. What does not pass
-`quality.py` or `picture_plugins.py` leaves a defect and no file. Which pieces there are is in `film_plan.py`, how they
+`quality.py` or `picture_plugins.py` leaves a defect and no file. Which pieces there are is in `cut_plan.py`, how they
 are encoded in `cut_media.py`.
 """
 

@@ -2,7 +2,7 @@
 
 Owns the way from seconds to frames, and the verdicts on rows that come of it: outside the film, across a cut. A range
 is kept as it is if no cut lies in it, and loses a frame or two beyond a cut at its ends. A moment alone is the still
-shown then; where the labels are of a clip, it stands for the shot around it. Reading is `cut_one_film.py`'s part.
+shown then; where the labels are of a clip, it stands for the shot around it. Reading is `cut_film.py`'s part.
 """
 
 from __future__ import annotations

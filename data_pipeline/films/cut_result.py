@@ -1,7 +1,7 @@
 """What has come of one film while it is being cut: shots, losses, and the folder that media go to.
 
 Owns the names of media files and the making of `LabelledShot`s and `Defect`s of rows. What is cut is decided in
-`cut_one_film.py`.
+`cut_film.py`.
 """
 
 from __future__ import annotations

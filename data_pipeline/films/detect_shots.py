@@ -3,7 +3,7 @@
 Owns the detector and what a range becomes in the light of cuts. The detector compares how much the picture changes from
 frame to frame with the frames around: a cut stands alone, a whip pan or a shake does not, and this is film about camera
 movement. It is given frames by number, so that cuts are exact at any frame rate. Who reads the frames is in
-`cut_one_film.py`.
+`cut_film.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the verdict on one reply. A chain is dropped as *contradicting* where its answer, or the conclusion of its thought,
 is another option, and as *failed* for any other reason. Letters are read by the house's grader alone
-(`lmms_eval_shotbench/grading/grade.py`, `strict_reading.py`).
+(`lmms_eval_shotbench/grading/grade.py`, `lmms_eval_shotbench/grading/strict.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Several stored responses to the same questions: how often a model is right when it answers with some freedom.
 
 Owns which runs may be counted together, and the tally. Reading responses is in `lmms_eval_shotbench/runs/responses.py`,
-grading in `grading.py`; what is made of the tally is in `difficulty.py`. Responses are graded as they are read and
-none is kept.
+grading in `lmms_eval_shotbench/grading/grade.py`; what is made of the tally is in `difficulty.py`. Responses are graded
+as they are read and none is kept.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the batches that go to workers, the room they may take, and the journal: the verdicts of a run that was killed are
 there when it is called again, so no medium is decoded twice. What a verdict on one medium is based on is the caller's
-choice (`check_media.py` decodes, `trust_media.py` looks at the first bytes); how work is spread is in `workers.py`.
+choice (`check_media.py` decodes, `release_media.py` looks at the first bytes); how work is spread is in `workers.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Films as files: all shots of a film one after the other, some stills beside it, and what the annotation table says.
 
-Owns the order of the shots, hard cuts, letterbox bars and the rows of the table, in the form that `annotations.py`
-reads. Which shots a film has is in `films.py`, how stills are held in `held_stills.py`.
+Owns the order of the shots, hard cuts, letterbox bars and the rows of the table, in the form that
+`annotations/annotation_table.py` reads. Which shots a film has is in `films.py`, how stills are held in
+`held_stills.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`--judge-url` and what belongs to it, of the commands that may ask a judge (`judge.py`)."""
+"""`--judge-url` and what belongs to it, of the commands that may ask a judge (`grading/judge.py`)."""
 
 from __future__ import annotations
 

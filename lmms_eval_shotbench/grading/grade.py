@@ -2,12 +2,11 @@
 
 Two protocols, named wherever a score is given:
 
-- **strict** (default) never guesses; its rules are in `strict_reading.py`.
-- **official** follows the rules of ShotBench's `calculate_scores.py` letter for letter, without its GPT judge (see
-  `judge.py` for an optional one) and without its `random.choice`: what its rules leave open is undecided here.
+- **strict** (default) never guesses; its rules are in `strict.py`.
+- **official** follows the rules of ShotBench's `calculate_scores.py` letter for letter; its rules are in `official.py`.
 
 Undecided counts as wrong in both. Neither raises on any text, and both take time linear in its length.
-Metrics are in `metrics.py`.
+Metrics are in `scoring/metrics.py`.
 
 Standard library only.
 """

@@ -4,8 +4,8 @@ Any OpenAI-compatible chat endpoint will do. As in ShotBench's scorer it is aske
 the same rules read its reply; unlike there, nothing is drawn at random: without a letter an item stays undecided.
 Trouble with the endpoint is counted, never raised. Replies are kept on disk and not asked for again.
 
-Owns the prompt, who is asked how often, and the cache. A single request is in `judge_requests.py`, the rules are in
-`grading.py`, what a letter scores is in `score.py`. Standard library only until a request is sent (then `openai` and
+Owns the prompt, who is asked how often, and the cache. A single request is in `chat_endpoint.py`, the rules are in
+`grade.py`, what a letter scores is in `runs/score.py`. Standard library only until a request is sent (then `openai` and
 `tqdm`).
 """
 

@@ -1,4 +1,4 @@
-"""Tasks of lm-eval: this folder is what its `--include_path` takes. `write.py` makes the YAML files."""
+"""Tasks of lm-eval: what its `--include_path` takes. `harness/lm_eval_task_files.py` writes the YAML files."""
 
 from __future__ import annotations
 

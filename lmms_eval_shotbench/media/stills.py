@@ -1,4 +1,4 @@
-"""Open a still, put a clip where a model can read it. Encoded bytes come from `shards.py`; see `clips.py` for decoding.
+"""Open a still, put a clip where a model can read it. `questions/shards.py` has the bytes, `clips.py` decodes clips.
 
 Models of lmms-eval decode clips themselves, from a path. Those files are kept under
 `$SHOTBENCH_CACHE` (default `~/.cache/shotbench`), named by content, so that each is written once and shared by runs.

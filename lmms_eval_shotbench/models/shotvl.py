@@ -1,7 +1,7 @@
 """`--model shotvl`: Qwen2.5-VL and ShotVL under ShotBench's protocol, right by construction and in batches.
 
 Stills have the processor's own size, clips 12 frames a second of at most 360x640 pixels, the system text is the task's,
-decoding is greedy. This file is the edge to lmms-eval; what the model is shown is in `qwen_inputs.py`, which prompts go
+decoding is greedy. This file is the edge to lmms-eval; what the model is shown is in `qwen/inputs.py`, which prompts go
 together in `batching.py`, how they are answered in `answering.py`.
 """
 

@@ -7,7 +7,7 @@
 
 Owns the layout and how it is read; `data_pipeline` writes it. Questions are read without touching the media columns.
 A medium is read by the id of its item, one small row group at a time, so memory stays bounded whatever the order.
-Nothing here decodes: see `media.py`.
+Nothing here decodes: see `media/stills.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The sizes are those of qwen_vl_utils followed by the checkpoint's own processor, which the official script uses, and the
 numbers the vision tower gets are bit for bit the same. Patches stay bytes here, a quarter of the memory and of the
-copying; `pixel_values.py` makes numbers of them. How pictures are scaled is in `scaling.py`.
+copying; `pixel_values.py` makes numbers of them. How pictures are scaled is in `qwen/scaling/scale.py`.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class ExplorerRecord:
     options: Sequence[str]
     answer: str  # the right letter
     terms: Sequence[str]  # named by the right option
-    prior: str | None  # letter of the option prior (`option_prior.py`)
+    prior: str | None  # letter of the option prior (`scoring/option_prior.py`)
     medium: str  # name under which its thumbnail is kept
     kind: str
     answers: Sequence[Answer | None]  # None: this run was not asked

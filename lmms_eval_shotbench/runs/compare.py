@@ -1,4 +1,4 @@
-"""`shotbench compare`: two runs on the same questions, item by item. The statistics are in `paired.py`.
+"""`shotbench compare`: two runs on the same questions, item by item. The statistics are in `scoring/paired.py`.
 
 Runs that were asked different things, or graded by different rules, are no pair: they are refused, with what differs.
 """

@@ -1,4 +1,4 @@
-"""`shotbench robust`: a run on the questions as they are beside runs on their variants. Numbers: `robustness.py`.
+"""`shotbench robust`: a run on the original questions beside runs on their variants (`scoring/robustness.py`).
 
 The variants' questions are made again from the originals, and a run is refused that was not asked these: so a letter is
 known to mean the option it meant.

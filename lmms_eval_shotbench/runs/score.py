@@ -51,7 +51,7 @@ def score_responses(
 ) -> ScoredRun:
     """Grade `responses[i]` as the response to `items[i]` and compute all scores.
 
-    `judged` gives letters by index for items that the official rules left undecided (see `judge.py`).
+    `judged` gives letters by index for items that the official rules left undecided (see `grading/judge.py`).
     """
     graded = []
     for item, response in zip(items, responses, strict=True):

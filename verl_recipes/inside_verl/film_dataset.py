@@ -2,7 +2,8 @@
 
 Stock verl reads media by qwen_vl_utils: other decoders than the evaluation's, a second scaling by the processor where
 its limits are lower than the library's, and in SFT clips without their frame rate, for which transformers assumes 24
-frames a second. Here all media are read by `clips.py` and `media.py` and scaled once, by `scaling.py`, to what the
+frames a second. Here all media are read by `lmms_eval_shotbench/media/clips.py` and
+`lmms_eval_shotbench/media/stills.py` and scaled once, by `lmms_eval_shotbench/qwen/scaling/scale.py`, to what the
 evaluation shows the same checkpoint; the processor has nothing left to scale. Frames go with the rate they were sampled
 at. Everything else of verl's datasets stays as it is.
 

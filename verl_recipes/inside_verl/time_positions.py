@@ -9,8 +9,9 @@ Where a run computes positions of a clip, and what is wrong there (transformers 
     rollout by vLLM           right, but for the frame rate, which it drops (`vllm_frame_rates.py`)
     SFT, rollout by SGLang    right, once the frame rate is there (`film_dataset.py` sees to it)
 
-`install` mends the first three, with one function of positions built on `rope_positions.py`. It must run before verl
-makes its processor. Nothing heavy is imported here: what is not loaded yet is mended as soon as somebody imports it.
+`install` mends the first three, with one function of positions built on `lmms_eval_shotbench/qwen/rope_positions.py`.
+It must run before verl makes its processor. Nothing heavy is imported here: what is not loaded yet is mended as soon as
+somebody imports it.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     tokens of a row = tokens of its rendered text - one placeholder a medium + tokens of each medium
     tokens of a medium = patches / merge²,  patches = frames / frames a patch * height / patch * width / patch
 
-Sizes and frames are those of `film_dataset.py`, by the functions it uses itself. `measured` asks the processor, with
-black pictures of the right size: it is what the longest rows are judged by, and what makes the numbers right for
-processors that add text of their own (Qwen3-VL's time stamps).
+Sizes and frames are those of `inside_verl/film_dataset.py`, by the functions it uses itself. `measured` asks the
+processor, with black pictures of the right size: it is what the longest rows are judged by, and what makes the numbers
+right for processors that add text of their own (Qwen3-VL's time stamps).
 """
 
 from __future__ import annotations

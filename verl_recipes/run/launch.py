@@ -1,7 +1,7 @@
 """From an order to a trained run: rows, preflight, then verl's trainer in its own process, resumed where it stopped.
 
 Owns the command and what is said to verl beyond the recipe: files, model, folders, Ray cluster. The recipe is hydra's
-(`config/`, `recipes.py`); what is checked first is in `preflight.py`; the folder's layout in `run_folder.py`.
+(`config/`, `recipes.py`); what is checked first is in `preflight/preflight.py`; the folder's layout in `run_folder.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Forward and loss of a batch in which all media have one size: quick on a CPU, and the numbers of the evaluation.
 
 transformers walks over media and windows one by one; here they are one tensor. Positions are those of
-`rope_positions.py`, for a row: text, one medium, text. Attention is plain matrix products, which on a CPU take half the
-time of the fused kernel in bfloat16.
+`lmms_eval_shotbench/qwen/rope_positions.py`, for a row: text, one medium, text. Attention is plain matrix products,
+which on a CPU take half the time of the fused kernel in bfloat16.
 """
 
 from __future__ import annotations

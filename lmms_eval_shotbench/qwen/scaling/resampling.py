@@ -1,7 +1,7 @@
 """Bicubic scaling of RGB bytes: the sums of Pillow and of torch, to the bit, in a fraction of their time.
 
 Owns the weights, the order of the passes and the memory for them; the loops are in `resampling_loops.py`. That bytes
-come out equal is seen to in `scaling.py`, which compares.
+come out equal is seen to in `scale.py`, which compares.
 
 - Pillow: whole numbers, weights in 22 binary places, bytes between both passes; which pass comes first is its choice.
 - torch: float32, along the rows first, rounded at the end. Its compiled loop takes the neighbours after the first in
