@@ -50,7 +50,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cli"},
     ],
     "data_pipeline": [
-        {"defects", "labelled_shot", "read_ahead", "workers"},
+        {"defects", "labelled_shot", "workers"},
         {"shards", "annotations"},
         {"checks", "studio"},
         {"questions", "films", "releases"},

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.read_ahead import read_ahead
 from data_pipeline.releases.wanted_media import Found
 from data_pipeline.shards.full_disk import full_disk_told
 from data_pipeline.workers import Parcel, Workers, map_stream
@@ -26,6 +27,7 @@ BATCH_BYTES = 8_000_000
 BATCHES_A_WORKER = 2  # one is worked on, one waits
 BATCHES_AHEAD = 3  # read from the archive, so that a disk that is busy for a moment stops nobody
 Judge = Callable[[MediaKind, bytes], Flaw | None]
+Item = TypeVar("Item")
 
 
 class Verdict(NamedTuple):
@@ -147,3 +149,16 @@ def _parcel(journal: NoJournal, batch: list[Found]) -> Parcel[list[Found], list[
     """What a worker must look at, of a batch."""
     unit = [(medium.wanted.kind, medium.encoded) for medium in batch if journal.known(medium) is None]
     return Parcel(batch, unit, sum(len(medium.encoded) for medium in batch))
+
+
+def read_ahead(source: Iterator[Item], ahead: int = 1) -> Iterator[Item]:
+    """Yield what `source` yields; some items ahead are taken from it, in a thread of its own. Raises what it raises."""
+    end = object()
+    with ThreadPoolExecutor(1, "read-ahead") as thread:
+        coming = deque(thread.submit(next, source, end) for _ in range(ahead))
+        try:
+            while (item := coming.popleft().result()) is not end:
+                coming.append(thread.submit(next, source, end))
+                yield item  # type: ignore[misc]
+        finally:  # also when the caller stops early
+            thread.shutdown(cancel_futures=True)

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 
-from data_pipeline.studio.camera import Size
+from data_pipeline.studio.camera import Camera, Size
 from data_pipeline.studio.camera_angles import CAMERA_ANGLES
 from data_pipeline.studio.compositions import COMPOSITIONS
 from data_pipeline.studio.film_style import FilmStyle
 from data_pipeline.studio.lens_sizes import LENS_SIZES
 from data_pipeline.studio.lighting_conditions import LIGHTING_CONDITIONS
 from data_pipeline.studio.lighting_types import LIGHTING_TYPES
-from data_pipeline.studio.render import SIZE, render
+from data_pipeline.studio.render import SIZE, Frame, render
 from data_pipeline.studio.shot_framings import SHOT_FRAMINGS
 from data_pipeline.studio.shot_sizes import SHOT_SIZES
-from data_pipeline.studio.staged_shot import StagedShot
 from data_pipeline.studio.staging import Recipe, Staging
 from data_pipeline.studio.take import new_take
 from lmms_eval_shotbench import vocabulary
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
+
+
+@dataclass(frozen=True, eq=False)
+class StagedShot:
+    """A still (one frame) or a clip (many), staged for a term of a dimension.
+
+    `also` holds labels of other dimensions that are certain by construction, slug to label.
+    """
+
+    dimension: Dimension
+    term: Term
+    film_id: str
+    name: str  # unique in its film
+    frames: tuple[Frame, ...]
+    cameras: tuple[Camera, ...]  # one a frame
+    figure_heights: tuple[float, ...] = ()  # sole to crown, as a share of the first frame's height
+    also: dict[str, str] = field(default_factory=dict)
+
 
 STILL_RECIPES: dict[Dimension, dict[str, Recipe]] = {
     vocabulary.SHOT_SIZE: SHOT_SIZES,

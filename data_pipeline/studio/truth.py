@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from data_pipeline.studio.flow import exact_flow
+from data_pipeline.studio.camera import Camera
+from data_pipeline.studio.render import Frame
 from lmms_eval_shotbench.atomic_file import write_whole
 
 if TYPE_CHECKING:
     from data_pipeline.studio.films import FilmedShot
 
 
+FAR = 1e6  # metres: where the sky is taken to be
 BAR = -2  # in `ids`, beside what `render.py` has: nothing was filmed there
 
 
@@ -54,3 +56,18 @@ def flow_of(shot: FilmedShot) -> npt.NDArray[np.float32]:
         flow[np.isin(frame.ids, walking)] = np.nan
         flows.append(flow)
     return np.stack(flows)
+
+
+def exact_flow(frame: Frame, camera_from: Camera, camera_to: Camera) -> npt.NDArray[np.float32]:
+    """Where each pixel of the first frame goes, as (right, down) in pixels: (height, width, 2).
+
+    What goes behind the second camera gets NaN. Figures that walk between the frames are not followed.
+    """
+    depth = np.minimum(frame.depth.astype(np.float64), FAR)
+    points = np.array(camera_from.eye) + camera_from.rays(frame.size) * depth[..., None]
+    seen = camera_to.project(points, frame.size)
+    width, height = frame.size
+    flow = seen[..., :2] - np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+    if not camera_to.fisheye:
+        flow[seen[..., 2] <= 0] = np.nan
+    return np.asarray(flow.astype(np.float32))

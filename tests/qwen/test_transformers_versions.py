@@ -94,7 +94,7 @@ def test_answers_are_the_same_alone_and_in_a_batch(found: dict[str, Any]) -> Non
 
 
 def test_positions_of_transformers_itself_are_still_wrong(found: dict[str, Any]) -> None:
-    """Where this fails, transformers has fixed it, and `qwen/rope_positions.py` may no longer be needed from there on."""
+    """Where this fails, transformers has fixed it, and `qwen/rope_positions.py` may no longer be needed there."""
     right = closed_form(RATES["12"])
     release = tuple(map(int, found["version"].split(".")))
     if release <= tuple(map(int, LAST_WRONG_STEP.split("."))):

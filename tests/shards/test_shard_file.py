@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from data_pipeline.read_ahead import read_ahead
+from data_pipeline.releases.check_on_workers import read_ahead
 from data_pipeline.shards.shard_file import GROUPS_WAITING, Row, ShardFile
 from tests.support.shard_rows import rows
 

@@ -14,8 +14,7 @@ import pytest
 from data_pipeline.studio.film_style import film_style
 from data_pipeline.studio.render import SET, SKY, Frame
 from data_pipeline.studio.shot_sizes import SIZES
-from data_pipeline.studio.staged_shot import StagedShot
-from data_pipeline.studio.stills import staged_still, staging, still_terms
+from data_pipeline.studio.stills import StagedShot, staged_still, staging, still_terms
 from lmms_eval_shotbench import vocabulary
 from lmms_eval_shotbench.vocabulary import Dimension
 
