@@ -99,7 +99,7 @@ def made_once(name: str, make: Callable[[Path], object], tmp_path_factory: pytes
 
 
 @pytest.fixture(scope="session")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def studio_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest studio set: one film of small pictures, all eight dimensions, stills and clips."""
     pytest.importorskip("numba")
     from data_pipeline.studio_set import StudioSettings, studio_shards
@@ -112,7 +112,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2.5-VL that says letters."""
     from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 
@@ -120,10 +120,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def talkative(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model_unconstrained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, free to say anything: what it says depends on what it is shown, and where it stops does, too."""
     folder = tmp_path_factory.mktemp("tiny") / "talkative"
-    shutil.copytree(tiny, folder)
+    shutil.copytree(tiny_model, folder)
     generation = json.loads((folder / "generation_config.json").read_text())
     kept = {name: value for name, value in generation.items() if "suppress" not in name}
     (folder / "generation_config.json").write_text(json.dumps(kept | {"repetition_penalty": 1.2}))

@@ -32,17 +32,21 @@ SMALL_GRPO += ["trainer.val_before_train=false"]
 
 
 @pytest.fixture(scope="module")
-def films(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return four_films(painted, tmp_path_factory.mktemp("films") / "shards")
+def split_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return four_films(studio_shards, tmp_path_factory.mktemp("films") / "shards")
 
 
 @pytest.fixture(scope="module")
-def plan(films: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> AblationPlan:
+def ablation_plan(
+    split_shards: Path, tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AblationPlan:
     """A short ablation: the base, CoT-SFT, and GRPO of what that makes."""
     overrides = {"cot_sft": (*SMALL_SFT, "trainer.total_epochs=2"), "grpo": (*SMALL_GRPO, "trainer.total_epochs=1")}
     rows = tuple(row for row in ROWS if row.name in ("baseline", "CoT-SFT", "CoT-SFT then GRPO"))
     out, tasks = tmp_path_factory.mktemp("runs") / "ablation", ("shotbench_reasoning",)
-    return AblationPlan("tiny", str(films), out, str(talkative), (1,), overrides, rows, tasks, max_new_tokens=8)
+    return AblationPlan(
+        "tiny", str(split_shards), out, str(tiny_model_unconstrained), (1,), overrides, rows, tasks, max_new_tokens=8
+    )
 
 
 def command_of(order: TrainingOrder) -> list[str]:
@@ -53,9 +57,9 @@ def command_of(order: TrainingOrder) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def sft(plan: AblationPlan) -> Path:
+def sft_run(ablation_plan: AblationPlan) -> Path:
     """A CoT-SFT run whose driver was killed after a checkpoint, and that went on by the same command."""
-    order = plan.order(plan.rows[1], 1)
+    order = ablation_plan.order(ablation_plan.rows[1], 1)
     run, command = order.out, command_of(order)
     with started(command) as process:
         wait_for(process, lambda: logged_steps(run, 1) >= 3)
@@ -66,10 +70,10 @@ def sft(plan: AblationPlan) -> Path:
 
 
 @pytest.fixture(scope="module")
-def grpo(plan: AblationPlan, sft: Path) -> Path:
+def grpo_run(ablation_plan: AblationPlan, sft_run: Path) -> Path:
     """GRPO of what SFT made; a Ray process of it was killed after a checkpoint, and it went on."""
-    order = plan.order(plan.rows[2], 1)
-    assert order.model == str(sft)
+    order = ablation_plan.order(ablation_plan.rows[2], 1)
+    assert order.model == str(sft_run)
     run, command = order.out, command_of(order)
     with started(command) as process:
         wait_for(process, lambda: logged_steps(run, 1) >= 2)
@@ -128,74 +132,76 @@ def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:
     return {row["step"]: row["data"] for row in map(json.loads, lines) if row}
 
 
-def test_a_killed_sft_goes_on_with_the_weights_and_rows_of_its_last_checkpoint(sft: Path) -> None:
-    before, after = attempt(sft, 1), attempt(sft, 2)
+def test_a_killed_sft_goes_on_with_the_weights_and_rows_of_its_last_checkpoint(sft_run: Path) -> None:
+    before, after = attempt(sft_run, 1), attempt(sft_run, 2)
     assert min(after) == 3  # saved every second step, killed after the third
     assert max(after) == 8  # 34 rows, 8 a step, two epochs
     assert after[3]["train/global_tokens"] == before[3]["train/global_tokens"]
     assert after[3]["train/loss"] == pytest.approx(before[3]["train/loss"], rel=1e-5)
-    assert list(read_metrics(sft)) == list(range(1, 9))
+    assert list(read_metrics(sft_run)) == list(range(1, 9))
 
 
-def test_sft_learns_what_it_is_shown(sft: Path) -> None:
-    losses = [values["train/loss"] for values in read_metrics(sft).values()]
+def test_sft_learns_what_it_is_shown(sft_run: Path) -> None:
+    losses = [values["train/loss"] for values in read_metrics(sft_run).values()]
     assert losses[-1] < losses[0]
 
 
-def test_a_run_keeps_its_newest_checkpoints_and_they_are_whole(sft: Path) -> None:
-    checkpoints = RunFolder(sft).checkpoints
+def test_a_run_keeps_its_newest_checkpoints_and_they_are_whole(sft_run: Path) -> None:
+    checkpoints = RunFolder(sft_run).checkpoints
     assert whole_steps(checkpoints)[-1] == 8
     assert (checkpoints / TRACKER).read_text() == "8"
 
 
-def test_grpo_goes_on_after_its_rollout_server_was_killed(grpo: Path) -> None:
-    before, after = attempt(grpo, 1), attempt(grpo, 2)
+def test_grpo_goes_on_after_its_rollout_server_was_killed(grpo_run: Path) -> None:
+    before, after = attempt(grpo_run, 1), attempt(grpo_run, 2)
     assert min(after) == max(before) + 1 or min(after) in before
-    assert max(read_metrics(grpo)) == 4  # 17 rows, 4 a step
-    assert whole_steps(RunFolder(grpo).checkpoints)[-1] == 4
+    assert max(read_metrics(grpo_run)) == 4  # 17 rows, 4 a step
+    assert whole_steps(RunFolder(grpo_run).checkpoints)[-1] == 4
 
 
-def test_rollout_and_actor_agree_on_what_was_said(grpo: Path) -> None:
-    for values in read_metrics(grpo).values():
+def test_rollout_and_actor_agree_on_what_was_said(grpo_run: Path) -> None:
+    for values in read_metrics(grpo_run).values():
         assert values["training/rollout_probs_diff_mean"] < 1e-3
         assert values["training/rollout_actor_probs_pearson_corr"] > 0.999
 
 
-def test_accuracy_of_each_dimension_is_logged_while_training(grpo: Path) -> None:
-    keys = {key for values in read_metrics(grpo).values() for key in values}
+def test_accuracy_of_each_dimension_is_logged_while_training(grpo_run: Path) -> None:
+    keys = {key for values in read_metrics(grpo_run).values() for key in values}
     assert "train/acc/camera_movement" in keys
     assert "train/acc/shot_size" in keys
 
 
-def test_a_finished_run_is_not_trained_again(plan: AblationPlan, grpo: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    command = command_of(plan.order(plan.rows[2], 1))
+def test_a_finished_run_is_not_trained_again(
+    ablation_plan: AblationPlan, grpo_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = command_of(ablation_plan.order(ablation_plan.rows[2], 1))
     assert main(["train", *command]) == 0
     assert "trained already" in capfd.readouterr().err
     assert main(["train", *command, "trainer.total_epochs=3"]) == 2
     assert "begun with other settings" in capfd.readouterr().err
 
 
-def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(plan: AblationPlan, grpo: Path) -> None:
-    trials = run_ablation(plan)
+def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(ablation_plan: AblationPlan, grpo_run: Path) -> None:
+    trials = run_ablation(ablation_plan)
     assert [(trial.row.name, trial.seed) for trial in trials] == [
         ("baseline", None), ("CoT-SFT", 1), ("CoT-SFT then GRPO", 1),
     ]  # fmt: skip
     assert len({trial.scores["shotbench_reasoning"]["run"]["revision"] for trial in trials}) == 3
-    lines = write_report(trials, plan.out).read_text().splitlines()
+    lines = write_report(trials, ablation_plan.out).read_text().splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == [trial.row.name for trial in trials]
-    assert len(list(plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
+    assert len(list(ablation_plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
 
 
-def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo: Path, films: Path) -> None:
-    assert main(["train", "evaluate", str(grpo), "--data", str(films), "--max-new-tokens", "8"]) == 0
+def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo_run: Path, split_shards: Path) -> None:
+    assert main(["train", "evaluate", str(grpo_run), "--data", str(split_shards), "--max-new-tokens", "8"]) == 0
     for task in TASKS:
-        scores = json.loads((grpo / "eval" / task / "scores.json").read_text())
+        scores = json.loads((grpo_run / "eval" / task / "scores.json").read_text())
         assert scores["n"] == len(scores["items"]) > 0
-    assert json.loads((grpo / "model" / "merged_from.json").read_text())["step"] == 4
+    assert json.loads((grpo_run / "model" / "merged_from.json").read_text())["step"] == 4
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
+def no_ray_process_left() -> Iterator[None]:
     """Whatever happens, Ray does not outlive its driver."""
     before = {one.pid for one in psutil.process_iter() if one.name() in ("raylet", "gcs_server")}
     yield

@@ -56,7 +56,7 @@ def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[Sha
 
 
 @pytest.fixture(autouse=True)
-def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_shard_files(monkeypatch: pytest.MonkeyPatch) -> None:
     small_files(monkeypatch.setattr)
 
 

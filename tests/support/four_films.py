@@ -14,9 +14,9 @@ SHARES = {"sft": 4, "grpo": 2, "dev": 1, "test": 1}  # eighths
 ABOUT = About("Four films", "four-films", "A test.", "The studio's.", "By a test.", "apache-2.0")
 
 
-def four_films(painted: Path, out: Path) -> Path:
+def four_films(studio_shards: Path, out: Path) -> Path:
     """Write the questions of the one film in `painted` as splits sft, grpo, dev and test with a film each."""
-    folder = ShardFolder(painted, "test")
+    folder = ShardFolder(studio_shards, "test")
     turns = [split for split, share in SHARES.items() for _ in range(share)]
     rows = []
     for place, item in enumerate(folder.items()):
