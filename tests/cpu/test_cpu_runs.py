@@ -27,8 +27,8 @@ pytest.importorskip("ray")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
-from tests.support.four_films import four_films
+from tests.support import REPOSITORY
+from tests.support.split_shards import write_split_shards
 from verl_recipes.training_rows import write_training_rows
 
 STEPS, PROMPTS, RESPONSES = 2, 4, 3
@@ -114,7 +114,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def grpo_run(studio_shards: Path, tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("grpo")
-    shards = four_films(studio_shards, folder / "shards")
+    shards = write_split_shards(studio_shards, folder / "shards")
     rows = write_training_rows(str(shards), "sft", folder / "rows", "grpo", prompts.REASONING)
     (folder / "reward.py").write_text(REWARD)
     few_rows(rows)

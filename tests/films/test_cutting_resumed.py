@@ -13,7 +13,7 @@ import pytest
 
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.whole_folder import WriteRefused
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.film_cuts import Cut, row
 from tests.support.made_films import MadeFilm
 

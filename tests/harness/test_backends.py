@@ -32,8 +32,8 @@ from lmms_eval_shotbench.prompts import REASONING, user_text
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
 from tests.harness.test_lmms_eval import isolated_caches, questions, read_scores, run_eval  # noqa: F401
+from tests.support import REPOSITORY
 from tests.support.openai_server import ANSWER, HANG_UP, Endpoint, Request, serve
 
 AT_ONCE = "max_retries=1,retry_backoff_s=0,num_cpus=1"  # no long waits, one request after the other

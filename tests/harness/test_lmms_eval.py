@@ -19,7 +19,7 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
-from tests.conftest import stored_responses
+from tests.support.real_data import stored_responses
 
 RESPONSES = "shotbench.shotvl-3b.reasoning"
 TINY = "device=cpu,device_map=cpu,min_pixels=3136"

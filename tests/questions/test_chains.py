@@ -19,8 +19,8 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE
-from tests.conftest import make_item
 from tests.support import vision_server
+from tests.support.items import make_item
 from tests.support.judge_server import says
 from tests.support.vision_server import ABOUT, KEY, Vision, chain, question, rows, small_shards, still, text_of
 

@@ -29,7 +29,7 @@ from lmms_eval_shotbench.qwen.inputs import Patches, Prompt
 from lmms_eval_shotbench.qwen.rope_positions import Grid, tokens_of
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 LAST_WRONG_STEP = "5.10.4"
 RELEASES = ("5.5.0", LAST_WRONG_STEP, "5.23.0")  # the floor in setup.cfg, and the newest when this was written
@@ -94,7 +94,7 @@ def test_answers_are_the_same_alone_and_in_a_batch(release_findings: dict[str, A
 
 
 def test_positions_of_transformers_itself_are_still_wrong(release_findings: dict[str, Any]) -> None:
-    """Where this fails, transformers has fixed it, and `qwen/rope_positions.py` may no longer be needed from there on."""
+    """Where this fails, transformers has fixed it; from there on `qwen/rope_positions.py` may not be needed."""
     right = closed_form(RATES["12"])
     release = tuple(map(int, release_findings["version"].split(".")))
     if release <= tuple(map(int, LAST_WRONG_STEP.split("."))):

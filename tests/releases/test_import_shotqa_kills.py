@@ -26,7 +26,7 @@ from data_pipeline.releases.shotqa_questions import ShotQAChoices
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.killed_imports import SMALL_SIZES, verdicts
 from tests.support.releases import still
 from tests.support.shotqa_releases import checksums, shotqa, still_row

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from lmms_eval_shotbench.cli import main
-from tests.support.four_films import four_films
+from tests.support.split_shards import write_split_shards
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_report
 from verl_recipes.run.checkpoints import TRACKER, whole_steps
@@ -33,7 +33,7 @@ SMALL_GRPO += ["trainer.val_before_train=false"]
 
 @pytest.fixture(scope="module")
 def split_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return four_films(studio_shards, tmp_path_factory.mktemp("films") / "shards")
+    return write_split_shards(studio_shards, tmp_path_factory.mktemp("films") / "shards")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, Fault, audit
 from lmms_eval_shotbench.runs.audit_report import audit_json, audit_section, audit_table
 from lmms_eval_shotbench.scoring.letter_balance import chi_square_tail, letter_balance
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE
-from tests.conftest import make_item
+from tests.support.items import make_item
 from tests.support.shard_rows import ABOUT, row, rows
 
 PLAIN = ("Wide", "Medium", "Close up", "Extreme close up")

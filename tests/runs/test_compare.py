@@ -14,9 +14,9 @@ from lmms_eval_shotbench.grading.judge import judge_prompt, needs_judge
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.stored_runs import read_run, score_pair
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
-from tests.conftest import stored_responses
 from tests.support import judge_server
 from tests.support.judge_server import Act, Endpoint, says
+from tests.support.real_data import stored_responses
 
 endpoint = judge_server.endpoint  # a fixture: pytest finds it by this name
 

@@ -27,9 +27,10 @@ from lmms_eval_shotbench.scoring.refineshot import (
     thought_of,
     thoughts_to_judge,
 )
-from tests.conftest import make_item, stored_responses
 from tests.support import judge_server
+from tests.support.items import make_item
 from tests.support.judge_server import Endpoint, error, question, says
+from tests.support.real_data import stored_responses
 
 endpoint, judge = judge_server.endpoint, judge_server.judge  # fixtures: pytest finds them by these names
 

@@ -17,7 +17,7 @@ from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, rows
 
 HOLD_THE_LOCK = """

@@ -19,7 +19,7 @@ from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, checksums, row
 
 SPLITS = ["sft", "dev", "test"]

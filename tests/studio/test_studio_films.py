@@ -34,7 +34,7 @@ from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 SMALL = StudioSettings(films=1, width=64, shares={"test": 1.0})
 FILM = LETTERBOXED - 1  # the first between black bars

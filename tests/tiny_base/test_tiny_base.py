@@ -22,7 +22,7 @@ from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
-from tests.conftest import make_item
+from tests.support.items import make_item
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS
 from verl_recipes.tiny_base.curriculum import BATCH, Lessons, Phase, Practice, UnevenPictures, media_of
 from verl_recipes.tiny_base.held_out import accuracy
@@ -50,7 +50,7 @@ def shots(shard_folder: ShardFolder, learner: Learner) -> list[Shot]:
 
 @pytest.fixture(scope="module")
 def training_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The painted film as a split to learn from."""
+    """The studio film as a split to train on."""
     copy = tmp_path_factory.mktemp("sft") / "shards"
     shutil.copytree(studio_shards, copy)
     for file in (copy / "data").iterdir():

@@ -10,7 +10,7 @@ import pytest
 
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
-from tests.support.four_films import four_films
+from tests.support.split_shards import write_split_shards
 from verl_recipes.run import evaluate_run
 
 pytestmark = pytest.mark.verl
@@ -20,7 +20,7 @@ SMALL = ["data.train_batch_size=8", "data.max_prompt_length=1600"]
 
 @pytest.fixture(scope="module")
 def split_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return four_films(studio_shards, tmp_path_factory.mktemp("films") / "shards")
+    return write_split_shards(studio_shards, tmp_path_factory.mktemp("films") / "shards")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_training_on_films_of_the_test_is_refused(
 
     from data_pipeline.shards.write_shards import ShardRow, write_shards
     from lmms_eval_shotbench.questions.shards import ShardFolder
-    from tests.support.four_films import ABOUT
+    from tests.support.split_shards import ABOUT
 
     source = ShardFolder(studio_shards, "test")
     rows = [
