@@ -25,7 +25,14 @@ class Done(NamedTuple):
 
 
 def numbered(number: int) -> Done:
-    time.sleep(0.02 * (number % 3))  # later units are done first
+    return Done(number, os.getpid())
+
+
+def numbered_after_another(folder: Path, number: int) -> Done:
+    """Unit 0 is done once unit 1 is, which needs a second process."""
+    (folder / str(number)).touch()
+    while number == 0 and not (folder / "1").exists():
+        time.sleep(0.01)
     return Done(number, os.getpid())
 
 
@@ -73,12 +80,12 @@ def two_workers() -> Iterator[Workers]:
 
 @pytest.mark.verl
 @pytest.mark.ray
-def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers) -> None:
-    results = list(map_units(numbered, range(30), two_workers))
+def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers, tmp_path: Path) -> None:
+    results = list(map_units(partial(numbered_after_another, tmp_path), range(30), two_workers))
     assert [result.number for result in results] == list(range(30))
     processes = {result.process for result in results}
     assert {type(result) for result in results} == {Done} and {result.pair for result in results} == {(1, "a")}
-    assert len(processes) == 2
+    assert results[0].process != results[1].process
     assert os.getpid() not in processes
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -201,15 +200,12 @@ def test_flags_of_lmms_eval_are_passed_on_with_a_config_file_and_its_own_output_
 # -------------------------------------------------------------------------------------------------------- when it fails
 
 
-def test_a_missing_dataset_ends_bare_lmms_eval_with_one_line_at_once(tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_a_missing_dataset_ends_bare_lmms_eval_with_one_line_and_no_retries(tmp_path: Path) -> None:
     finished = lmms_eval(tmp_path / "nowhere", "--model", "dummy", "--tasks", "shotbench", "--limit", "1")
-    seconds = time.monotonic() - started
     told = [line for line in finished.stderr.splitlines() if line.startswith("shotbench: no questions at")]
     assert finished.returncode != 0 and len(told) == 1
     assert "shotbench data studio --out SHARDS" in told[0]
     assert "RetryError" not in finished.stdout + finished.stderr
-    assert seconds < 120
 
 
 def test_a_missing_dataset_ends_shotbench_eval_before_lmms_eval_starts(

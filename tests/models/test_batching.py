@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,18 +62,19 @@ def test_each_medium_is_prepared_once_and_let_go_when_its_last_prompt_is_done(th
 
 def test_what_lies_ready_is_bounded_and_the_model_is_not_kept_waiting(thread_pool: ThreadPoolExecutor) -> None:
     started = 0
-    lock = threading.Lock()
+    change = threading.Condition()
 
     def prepare(_key: str) -> None:
         nonlocal started
-        with lock:
+        with change:
             started += 1
+            change.notify()
 
     batches = [[Planned(place, 100, (str(place),))] for place in range(50)]
     for number, _ in enumerate(Lookahead(prepare, thread_pool, tokens_ahead=300).run(batches)):
-        time.sleep(0.002)
-        with lock:
-            assert number + 1 <= started <= number + 1 + 3
+        with change:  # three more are prepared while the model has this one
+            change.wait_for(lambda: started >= min(number + 1 + 3, 50))  # noqa: B023
+            assert started <= number + 1 + 3
 
 
 def test_a_medium_that_fails_fails_for_its_prompts_only(thread_pool: ThreadPoolExecutor) -> None:
@@ -92,18 +92,19 @@ def test_a_medium_that_fails_fails_for_its_prompts_only(thread_pool: ThreadPoolE
 
 
 def test_what_is_not_begun_is_dropped_when_the_caller_stops_early(thread_pool: ThreadPoolExecutor) -> None:
-    begun = []
+    begun, stopped = list[str](), threading.Event()
 
     def prepare(key: str) -> None:
         begun.append(key)
-        time.sleep(0.01)
+        if key != "0":
+            stopped.wait()
 
     run = Lookahead(prepare, thread_pool, 50).run([[Planned(place, 1, (str(place),))] for place in range(100)])
     next(run)
     run.close()
-    count = len(begun)
-    time.sleep(0.1)
-    assert len(begun) <= count + 2 < 50
+    stopped.set()
+    thread_pool.shutdown()
+    assert "0" in begun and len(begun) <= 3, "the first, and one in each of the two threads"
 
 
 @pytest.mark.parametrize("budget", [0, 1])

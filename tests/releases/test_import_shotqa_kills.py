@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
-from tests.support.killed_imports import SMALL_SIZES, verdicts
+from tests.support.killed_imports import SMALL_SIZES
 from tests.support.releases import still
 from tests.support.shotqa_releases import checksums, shotqa, still_row
 
@@ -126,30 +125,25 @@ def test_a_ray_worker_killed_in_mid_run_loses_and_repeats_nothing(
     shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_on_workers, "BATCH_MEDIA", 8)
+    media: list[bytes] = []
+
+    def noting_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
+        media.append(encoded)
+        return check_medium(kind, encoded)
+
+    monkeypatch.setitem(step.JUDGES, "check", noting_check)
     import_shotqa(str(shotqa_release), tmp_path / "no ray", ShotQAChoices(dev_share=0.2))
-    shards, busy = tmp_path / "ray", tmp_path / "busy"
-    busy.mkdir()
+    fatal, died = media[len(media) // 2], tmp_path / "died"
 
-    def reporting_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
-        mark = busy / str(os.getpid())
-        mark.touch()
-        time.sleep(0.02)
-        flaw = check_medium(kind, encoded)
-        mark.unlink()
-        return flaw
+    def check_or_die_once(kind: MediaKind, encoded: bytes) -> Flaw | None:
+        if encoded == fatal:
+            with suppress(FileExistsError), died.open("x") as mark:
+                mark.write(str(os.getpid()))
+                mark.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return check_medium(kind, encoded)
 
-    monkeypatch.setitem(step.JUDGES, "check", reporting_check)
-    killed: list[int] = []
-
-    def kill_one() -> None:
-        until = time.monotonic() + 400
-        while time.monotonic() < until and not killed:
-            if len(verdicts(shards)) >= 60 and (marks := list(busy.iterdir())):
-                killed.append(int(marks[0].name))
-                os.kill(killed[0], signal.SIGKILL)
-            time.sleep(0.001)
-
-    threading.Thread(target=kill_one, daemon=True).start()
-    import_shotqa(str(shotqa_release), shards, ShotQAChoices(dev_share=0.2), workers=Workers(2))
-    assert [int(mark.name) for mark in busy.iterdir()] == killed != [os.getpid()], "it did not die while it worked"
-    assert checksums(shards) == checksums(tmp_path / "no ray")
+    monkeypatch.setitem(step.JUDGES, "check", check_or_die_once)
+    import_shotqa(str(shotqa_release), tmp_path / "ray", ShotQAChoices(dev_share=0.2), workers=Workers(2))
+    assert int(died.read_text()) != os.getpid()
+    assert checksums(tmp_path / "ray") == checksums(tmp_path / "no ray")
