@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ pytest.importorskip("ray")
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
+from tests.support.ports import free_port
 from tests.support.split_shards import write_split_shards
 from verl_recipes.training_rows import write_training_rows
 
@@ -56,12 +56,6 @@ class Run(NamedTuple):
     log: str
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
     """Two raylets with a logical GPU each, on the loopback, under a token of their own; ended by process id."""
@@ -88,7 +82,7 @@ def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
     """Return when so many nodes have joined."""
     asked = (
         "import ray, time\n"
-        "for _ in range(60):\n"
+        "for _ in range(600):\n"
         "    try:\n"
         f"        ray.init('127.0.0.1:{port}', log_to_driver=False)\n"
         f"        if len(ray.nodes()) >= {count}: raise SystemExit(0)\n"
@@ -97,7 +91,7 @@ def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
         "    time.sleep(1)\n"
         "raise SystemExit('Ray did not come up')\n"
     )
-    subprocess.run([sys.executable, "-c", asked], env=environment, check=True, timeout=180, capture_output=True)
+    subprocess.run([sys.executable, "-c", asked], env=environment, check=True, capture_output=True)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

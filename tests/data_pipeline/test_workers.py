@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from data_pipeline.workers import Workers, map_units, ray_running
+from tests.support.ports import refusing_port
 
 
 class Done(NamedTuple):
@@ -59,11 +60,12 @@ def test_nothing_to_do_starts_no_ray() -> None:
 
 
 def test_an_address_at_which_nothing_listens_is_refused_at_once_and_one_only_ray_knows_is_left_to_it() -> None:
-    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
-        with pytest.raises(RuntimeError, match=f"no Ray at {address}: .*refused"):
-            Workers.of(argparse.Namespace(workers=1, ray_address=address))
+    with refusing_port() as port:
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+            with pytest.raises(RuntimeError, match=f"no Ray at {address}: .*refused"):
+                Workers.of(argparse.Namespace(workers=1, ray_address=address))
+        assert Workers.of(argparse.Namespace(workers=0, ray_address=f"127.0.0.1:{port}")).count == 0
     assert Workers.of(argparse.Namespace(workers=1, ray_address="auto")).address == "auto"
-    assert Workers.of(argparse.Namespace(workers=0, ray_address="127.0.0.1:1")).count == 0
 
 
 def test_fewer_workers_than_none_are_refused() -> None:

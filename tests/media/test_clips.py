@@ -312,12 +312,12 @@ def test_clips_are_read_by_several_threads_at_once() -> None:
     assert shown == [list(range(frames)) for frames in (20, 48, 72)] * 6
 
 
-def held() -> tuple[int, int, int]:
+def held() -> tuple[int, int, set[threading.Thread]]:
     process = psutil.Process()
-    return process.memory_info().rss, process.num_fds(), threading.active_count()
+    return process.memory_info().rss, process.num_fds(), set(threading.enumerate())
 
 
-def read_often(source: bytes, times: int) -> tuple[int, int, int]:
+def read_often(source: bytes, times: int) -> tuple[int, int, set[threading.Thread]]:
     """Read one clip many times, as a model's threads do, and some of them only half; return what is held after."""
 
     def read(turn: int) -> None:
@@ -338,7 +338,7 @@ def test_ten_thousand_readings_leave_nothing_behind() -> None:
     memory, files, threads = read_often(source, 500)
     memory_after, files_after, threads_after = read_often(source, 9_500)
     assert memory_after - memory < 8 << 20
-    assert (files_after, threads_after) == (files, threads)
+    assert files_after <= files and threads_after <= threads  # what other tests left may go meanwhile
 
 
 def test_a_copy_for_models_without_settings_has_the_protocols_rate_and_size() -> None:

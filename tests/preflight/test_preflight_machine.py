@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.support.ports import refusing_port
 from tests.support.preflight_runs import Run, cut_off, grpo_run, make_run, sft_run, shards, training_rows  # noqa: F401
 from verl_recipes import recipes
 from verl_recipes.preflight import (
@@ -139,13 +140,15 @@ def test_clips_take_as_many_tokens_as_the_released_processor_gives_them(
 
 
 def test_a_cluster_that_does_not_answer_is_told_in_time(grpo_run: Run) -> None:
-    environment = {"RAY_ADDRESS": "127.0.0.1:1", "PATH": "/usr/bin:/bin"}
     config = grpo_run.config("ray_kwargs.ray_init.address=null")
-    (problem,), _ = cluster.cluster_problems(config, "grpo", environment, seconds=2)
+    with refusing_port() as port:
+        environment = {"RAY_ADDRESS": f"127.0.0.1:{port}", "PATH": "/usr/bin:/bin"}
+        (problem,), _ = cluster.cluster_problems(config, "grpo", environment, seconds=2)
     assert "did not answer within 2 s" in problem.what or "cannot be asked" in problem.what
-    assert "127.0.0.1:1" in problem.where
+    assert f"127.0.0.1:{port}" in problem.where
 
 
+PATIENCE = 600  # seconds; a client of Ray alone takes a minute on a machine that does much else
 HOLD = """
 import sys, ray
 print(ray.init("local", num_cpus=5, num_gpus=1, include_dashboard=False).address_info["gcs_address"], flush=True)
@@ -166,7 +169,7 @@ def small_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         try:
             yield environment | {"RAY_ADDRESS": process.stdout.readline().strip()}
         finally:
-            process.communicate(timeout=60)
+            process.communicate()
 
 
 @pytest.mark.ray
@@ -174,13 +177,13 @@ def test_a_cluster_is_asked_what_it_has(small_cluster: dict[str, str], make_run:
     told = ("address", "num_cpus", "num_gpus", "object_store_memory")
     overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in told]
     joining = make_run("grpo").config(*overrides)
-    problems, (note,) = cluster.cluster_problems(joining, "grpo", small_cluster)
+    problems, (note,) = cluster.cluster_problems(joining, "grpo", small_cluster, seconds=PATIENCE)
     assert not problems
     assert f"1 node(s) with 1 GPUs and 5 CPUs, the Ray cluster at {small_cluster['RAY_ADDRESS']}" in note
-    problems, _ = cluster.cluster_problems(make_run("sft").config(*overrides), "sft", small_cluster)
+    problems, _ = cluster.cluster_problems(make_run("sft").config(*overrides), "sft", small_cluster, PATIENCE)
     assert "take 10 CPUs of Ray, a node has 5" in problems[0].what
     stranger = dict(os.environ) | {"RAY_ADDRESS": small_cluster["RAY_ADDRESS"], "RAY_AUTH_MODE": "disabled"}
-    (problem,), _ = cluster.cluster_problems(joining, "grpo", stranger)
+    (problem,), _ = cluster.cluster_problems(joining, "grpo", stranger, PATIENCE)
     assert "it asks for a token" in problem.what
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from lmms_eval_shotbench.cli import main
+from tests.support.killed_training import SERVER_VARIABLE, TRAINER_VARIABLE, environment
 from tests.support.split_shards import write_split_shards
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_report
@@ -24,11 +24,20 @@ from verl_recipes.run.evaluate_run import TASKS
 from verl_recipes.run.run_folder import RunFolder, TrainingOrder, read_metrics
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(1500)]
+MARK = "SHOTBENCH_TEST_STARTED_BY"
 SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600"]
 SMALL_SFT += ["trainer.save_freq=2", "trainer.test_freq=-1"]
 SMALL_GRPO = ["data.train_batch_size=4", "data.max_prompt_length=1600", "data.max_response_length=8"]
 SMALL_GRPO += ["actor_rollout_ref.rollout.n=2", "trainer.save_freq=1", "trainer.test_freq=-1"]
 SMALL_GRPO += ["trainer.val_before_train=false"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def marked_processes() -> Iterator[None]:
+    """Whatever is started here bears a mark in its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, str(os.getpid()))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -57,73 +66,33 @@ def command_of(order: TrainingOrder) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def sft_run(ablation_plan: AblationPlan) -> Path:
-    """A CoT-SFT run whose driver was killed after a checkpoint, and that went on by the same command."""
+def sft_run(ablation_plan: AblationPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CoT-SFT run whose trainer was killed after its third step, and that the same command resumed."""
     order = ablation_plan.order(ablation_plan.rows[1], 1)
     run, command = order.out, command_of(order)
-    with started(command) as process:
-        wait_for(process, lambda: logged_steps(run, 1) >= 3)
-        driver_of(process).send_signal(signal.SIGKILL)
-        assert process.wait(60) == 2  # the command ends, and says so
+    assert status_when_killed(command, tmp_path_factory.mktemp("sft"), TRAINER_VARIABLE, 3) == 2
+    assert len(attempt(run, 1)) == 3
     assert main(["train", *command]) == 0
     return run
 
 
 @pytest.fixture(scope="module")
-def grpo_run(ablation_plan: AblationPlan, sft_run: Path) -> Path:
-    """GRPO of what SFT made; a Ray process of it was killed after a checkpoint, and it went on."""
+def grpo_run(ablation_plan: AblationPlan, sft_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GRPO of what SFT made; its rollout server was killed after the second step, and the same command resumed it."""
     order = ablation_plan.order(ablation_plan.rows[2], 1)
     assert order.model == str(sft_run)
     run, command = order.out, command_of(order)
-    with started(command) as process:
-        wait_for(process, lambda: logged_steps(run, 1) >= 2)
-        ray_process_of(process, "HFServer").send_signal(signal.SIGKILL)
-        assert process.wait(600) == 2  # it must not wait for the dead for ever
+    # It must not wait for the dead for ever.
+    assert status_when_killed(command, tmp_path_factory.mktemp("grpo"), SERVER_VARIABLE, 2) == 2
     assert main(["train", *command]) == 0
     return run
 
 
-class started:
-    """`shotbench train …` as a process of its own; ended with all it started when the block is left."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", *command]
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._all: list[psutil.Process] = []
-        return self._process
-
-    def __exit__(self, *_error: object) -> None:
-        left = psutil.Process(self._process.pid).children(recursive=True) if self._process.poll() is None else []
-        for one in [*left, self._process]:
-            one.kill()
-        self._process.wait()
-
-
-def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool], seconds: float = 600) -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert process.poll() is None, f"ended early with status {process.returncode}"
-        assert time.monotonic() < end, f"not there after {seconds} s"
-        time.sleep(0.05)
-
-
-def logged_steps(run: Path, attempt: int) -> int:
-    path = RunFolder(run).metrics(attempt)
-    return len(path.read_text().splitlines()) if path.exists() else 0
-
-
-def driver_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    """The trainer that the command started."""
-    return psutil.Process(process.pid).children()[0]
-
-
-def ray_process_of(process: subprocess.Popen[bytes], name: str) -> psutil.Process:
-    for one in psutil.Process(process.pid).children(recursive=True):
-        if name in " ".join(one.cmdline()):
-            return one
-    raise AssertionError(f"no process named {name}")
+def status_when_killed(command: list[str], folder: Path, variable: str, step: int) -> int:
+    """Exit status of `shotbench train …` in a process of its own, one of whose processes dies at this step."""
+    full = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", *command]
+    with (folder / "log").open("wb") as log:
+        return subprocess.run(full, stdout=log, stderr=log, env=environment(folder, variable, step)).returncode
 
 
 def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:
@@ -202,12 +171,16 @@ def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo_run: Path, 
 
 @pytest.fixture(autouse=True)
 def no_ray_process_left() -> Iterator[None]:
-    """Whatever happens, Ray does not outlive its driver."""
-    before = {one.pid for one in psutil.process_iter() if one.name() in ("raylet", "gcs_server")}
+    """Ray does not outlive its driver, however that ended; Ray of anybody else on this machine does not count."""
     yield
-    deadline = time.monotonic() + 60
-    while left := {
-        one.pid for one in psutil.process_iter() if one.name() in ("raylet", "gcs_server") and one.pid not in before
-    }:
-        assert time.monotonic() < deadline, f"Ray still runs: {left}, parents {os.getpid()}"
-        time.sleep(0.2)
+    psutil.wait_procs(ray_processes())
+
+
+def ray_processes() -> list[psutil.Process]:
+    """Daemons of Ray that these tests have started."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() in ("raylet", "gcs_server") and process.environ().get(MARK) == str(os.getpid()):
+                found.append(process)
+    return found
