@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lmms_eval_shotbench.qa_item import QAItem
 from tests.support import REPOSITORY
@@ -17,6 +18,9 @@ from tests.support.run_cache import made_once
 
 # Their asserts should show values, too.
 pytest.register_assert_rewrite("tests.support.releases", "tests.support.judge_server")
+# An example may take as long as it takes: the machine may be busy.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -168,7 +168,7 @@ def test_frames_are_the_same_to_the_byte_whatever_is_left_out_on_the_way(
 ) -> None:
     clip = Clip(render(Rendering(90, size=(128, 72), container=container, codec_options=options)))
     everything = all_pictures(clip)
-    for indices in ([0, 89], [44], sorted(DICE.sample(range(90), 20)), range(1, 90, 2), [3, 3, 7]):
+    for indices in ([0, 89], [44], sorted(random.Random(3).sample(range(90), 20)), range(1, 90, 2), [3, 3, 7]):
         assert numpy.array_equal(numpy.concatenate(list(clip.read(indices))), everything[list(indices)])
 
 

@@ -259,11 +259,11 @@ def within_a_line() -> None:
     append = response_store._append
 
     def append_half(path: Path, lines: Iterable[str]) -> None:
-        append(path, [])
-        with path.open("ab") as stream:
-            line = next(iter(lines)).encode()
-            stream.write(line[: len(line) // 2])
-        die()
+        for line in lines:  # there may be none
+            append(path, [])
+            with path.open("ab") as stream:
+                stream.write(line.encode()[: len(line) // 2])
+            die()
 
     response_store._append = append_half
 
