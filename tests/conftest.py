@@ -1,26 +1,34 @@
-"""Fixtures shared by all tests: the real questions and responses, and small items made on the spot."""
+"""Fixtures shared by all tests: the real questions, a studio set, tiny models, and a cache of their own."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.support import REPOSITORY
+from tests.support.real_data import REAL_DATA_VARIABLE, release_rows
+from tests.support.run_cache import made_once
 
 # Their asserts should show values, too.
 pytest.register_assert_rewrite("tests.support.releases", "tests.support.judge_server")
+# An example may take as long as it takes: the machine may be busy.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
-REPOSITORY = Path(__file__).parents[1]
-REAL_DATA_VARIABLE = "SHOTBENCH_REAL_DATA"
-RUN_VARIABLE = "SHOTBENCH_TEST_RUN"  # a folder that `make test` makes for all its processes, and removes
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from or written to the user's ~/.cache/shotbench, which other runs share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOTBENCH_CACHE", str(tmp_path_factory.mktemp("shotbench-cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +41,6 @@ def real_data() -> Path:
             pytest.fail(f"${REAL_DATA_VARIABLE} is {given}, which has no shotbench/test.tsv")
         pytest.skip(f"needs the real questions and responses: set {REAL_DATA_VARIABLE} to their folder")
     return folder
-
-
-def release_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a question TSV, read without our own reader."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines, delimiter="\t"))
 
 
 @pytest.fixture(scope="session")
@@ -55,75 +57,34 @@ def refined_items(real_data: Path) -> dict[int, QAItem]:
     return {int(row["index"]): QAItem.from_release_row(row) for row in rows}
 
 
-def stored_responses(real_data: Path, name: str) -> list[dict[str, object]]:
-    """A file of real responses, read without our own reader."""
-    with gzip.open(real_data / "responses" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def make_item(
-    options: tuple[str, ...] = ("Wide", "Medium", "Close up", "Extreme close up"),
-    answer: str = "C",
-    dimension: str = "shot_size",
-    index: int = 1,
-    media: str = "image/a.jpg",
-) -> QAItem:
-    """A question of the given options."""
-    kind = MediaKind.CLIP if dimension == "camera_movement" else MediaKind.STILL
-    return QAItem(f"test-{index}", dimension, "What is it?", options, answer, kind, media, source_index=index)
-
-
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the processes of one test run share, and no other run: nothing in it is ever of older code."""
-    own = tmp_path_factory.getbasetemp()
-    beside = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # xdist: each worker's is within the run's
-    return Path(os.environ.get(RUN_VARIABLE) or beside)
-
-
-def made_once(name: str, make: Callable[[Path], object], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that `make` fills, in the first process of the run that wants it; to the caller goes a copy of his own.
-
-    A maker that is killed lets go of the lock and leaves a draft, which the next one throws away.
-    """
-    from filelock import FileLock
-
-    run = run_folder(tmp_path_factory)
-    whole, draft = run / name, run / f"{name}.draft"
-    with FileLock(run / f"{name}.lock"):
-        if not whole.exists():
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir()
-            make(draft)
-            draft.rename(whole)
-    return shutil.copytree(whole, tmp_path_factory.mktemp(name) / name)
-
-
 @pytest.fixture(scope="session")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def studio_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest studio set: one film of small pictures, all eight dimensions, stills and clips."""
     pytest.importorskip("numba")
-    from data_pipeline.studio_set import StudioSettings, studio_shards
+    from data_pipeline import studio_set
     from data_pipeline.workers import Workers
 
-    settings = StudioSettings(films=1, width=160, shares={"test": 1.0})
-    # It takes a minute to shoot, and in a fresh clone half of one more to compile the renderer.
-    made = made_once("painted", lambda folder: studio_shards(settings, folder / "shards", Workers(0)), tmp_path_factory)
-    return made / "shards"
+    def make(folder: Path) -> None:
+        settings = studio_set.StudioSettings(films=1, width=160, shares={"test": 1.0})
+        studio_set.studio_shards(settings, folder / "shards", Workers(0))
+
+    # It takes a minute to render, and in a fresh clone half of one more to compile the renderer.
+    return made_once("studio", make, tmp_path_factory) / "shards"
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Qwen2.5-VL that says letters."""
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen2.5-VL that generates option letters only."""
     from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 
-    return make_tiny_qwen(tmp_path_factory.mktemp("tiny") / "model")
+    return make_tiny_qwen(tmp_path_factory.mktemp("tiny-model") / "model")
 
 
 @pytest.fixture(scope="session")
-def talkative(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, free to say anything: what it says depends on what it is shown, and where it stops does, too."""
-    folder = tmp_path_factory.mktemp("tiny") / "talkative"
-    shutil.copytree(tiny, folder)
+def tiny_model_unconstrained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model without suppressed tokens: its text and its length depend on the medium."""
+    folder = tmp_path_factory.mktemp("tiny-model-unconstrained") / "model"
+    shutil.copytree(tiny_model, folder)
     generation = json.loads((folder / "generation_config.json").read_text())
     kept = {name: value for name, value in generation.items() if "suppress" not in name}
     (folder / "generation_config.json").write_text(json.dumps(kept | {"repetition_penalty": 1.2}))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REAL_DATA_VARIABLE, REPOSITORY
+from tests.support import REPOSITORY
+from tests.support.real_data import REAL_DATA_VARIABLE
 
 
 def figures_of(name: str, real_data: Path, *arguments: str) -> dict[str, dict[str, float]]:

@@ -21,29 +21,31 @@ SIZE = "128"  # pixels across: most of the time goes into pixels, and 320, the s
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[str]:
+def ray_workers() -> Iterator[str]:
     """Two Ray workers for all that follows."""
     with ray_running(Workers(2)):
         yield "2"
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory, workers: str) -> Path:
+def raw_films(tmp_path_factory: pytest.TempPathFactory, ray_workers: str) -> Path:
     """Four films as mp4 with their annotation table: one for each split."""
     folder = tmp_path_factory.mktemp("raw") / "studio"
-    command = ["data", "studio", "--raw", "--films", "4", "--width", SIZE, "--out", str(folder), "--workers", workers]
+    command = ["data", "studio", "--raw", "--films", "4", "--width", SIZE, "--out", str(folder)]
+    command += ["--workers", ray_workers]
     assert main(command) == 0
     assert len(list((folder / "films").glob("*.mp4"))) == 4
     return folder
 
 
 @pytest.fixture(scope="module")
-def shards(raw: Path, workers: str) -> Path:
+def shards(raw_films: Path, ray_workers: str) -> Path:
     """From films to shards by one command."""
-    out, settings = raw.parent / "shards", raw.parent / "small.toml"
+    out, settings = raw_films.parent / "shards", raw_films.parent / "small.toml"
     settings.write_text("least_side = 64\n")  # of such small films
-    command = ["data", "films", str(raw / "films"), "--table", str(raw / "annotations.csv"), "--out", str(out)]
-    command += ["--splits", "sft:1,grpo:1,dev:1,test:1", "--config", str(settings), "--workers", workers]
+    command = ["data", "films", str(raw_films / "films"), "--table", str(raw_films / "annotations.csv")]
+    command += ["--out", str(out)]
+    command += ["--splits", "sft:1,grpo:1,dev:1,test:1", "--config", str(settings), "--workers", ray_workers]
     assert main(command) == 0
     return out
 
@@ -77,16 +79,18 @@ def test_datasets_loads_all_splits_with_their_pictures(shards: Path) -> None:
     assert stills[0]["image"].size[0] > 100
 
 
-def test_lmms_eval_evaluates_the_test_split(shards: Path, tiny: Path, tmp_path: Path) -> None:
+def test_lmms_eval_evaluates_the_test_split(shards: Path, tiny_model: Path, tmp_path: Path) -> None:
     command = ["eval", "--tasks", "shotbench", "--data", str(shards), "--out", str(tmp_path / "run")]
-    command += ["--model", "shotvl", "--model_args", f"pretrained={tiny},device=cpu"]
+    command += ["--model", "shotvl", "--model_args", f"pretrained={tiny_model},device=cpu"]
     command += ["--gen_kwargs", "max_new_tokens=1", "--verbosity", "ERROR"]
     assert main(command) == 0
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert len(scores["items"]) == len(list(ShardFolder(shards, "test").items()))
 
 
-def test_responses_sampled_on_another_split_go_into_its_difficulty(shards: Path, tiny: Path, tmp_path: Path) -> None:
+def test_responses_sampled_on_another_split_go_into_its_difficulty(
+    shards: Path, tiny_model: Path, tmp_path: Path
+) -> None:
     runs = []
     for seed in ("1", "2"):
         runs.append(str(tmp_path / f"run-{seed}"))
@@ -101,7 +105,7 @@ def test_responses_sampled_on_another_split_go_into_its_difficulty(shards: Path,
             "--out",
             runs[-1],
         ]
-        command += ["--model", "shotvl", "--model_args", f"pretrained={tiny},device=cpu", "--verbosity", "ERROR"]
+        command += ["--model", "shotvl", "--model_args", f"pretrained={tiny_model},device=cpu", "--verbosity", "ERROR"]
         command += ["--gen_kwargs", f"max_new_tokens=1,temperature=1.0,seed={seed}"]
         assert main(command) == 0
     chosen = tmp_path / "chosen"
@@ -112,7 +116,7 @@ def test_responses_sampled_on_another_split_go_into_its_difficulty(shards: Path,
 
 
 def test_verls_own_classes_read_the_training_splits(
-    shards: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shards: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from omegaconf import OmegaConf
     from transformers import AutoProcessor
@@ -123,7 +127,7 @@ def test_verls_own_classes_read_the_training_splits(
     for split in ("sft", "grpo"):
         command = ["train", "rows", str(shards), "--split", split, "--for", split, "--out", str(tmp_path / "rows")]
         assert main(command) == 0
-    processor: Any = AutoProcessor.from_pretrained(tiny)
+    processor: Any = AutoProcessor.from_pretrained(tiny_model)
     config = OmegaConf.create({"max_length": 8192, "pad_mode": "no_padding", "truncation": "error"})
     taught = MultiTurnSFTDataset(str(tmp_path / "rows/sft.parquet"), processor.tokenizer, config, processor)
     for number, item in enumerate(ShardFolder(shards, "sft").items()):

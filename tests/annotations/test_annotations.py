@@ -14,7 +14,7 @@ from data_pipeline.annotations.annotation_files import TableRefused
 from data_pipeline.annotations.annotation_table import AnnotatedRange, plain_name, read_annotations
 from data_pipeline.defects import Defect, DefectKind
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 HEADER = "film_id,media,start,end,still,shot_size,lighting_condition,camera_movement,shot_id,licence"
 

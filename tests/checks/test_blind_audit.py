@@ -13,8 +13,8 @@ from data_pipeline.checks.media_looks import LookedAt
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
-from tests.conftest import make_item
 from tests.support.drawn_shots import shot
+from tests.support.items import make_item
 
 
 def questions(number: int, balance: bool = True, first: int = 0) -> list[QAItem]:

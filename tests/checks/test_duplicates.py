@@ -18,8 +18,8 @@ from data_pipeline.labelled_shot import LabelledShot
 from lmms_eval_shotbench.media.clips import protocol_clip_path
 from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind
-from tests.conftest import make_item
 from tests.support.drawn_shots import draw, shot
+from tests.support.items import make_item
 from tests.support.made_films import MadeFilm, MadeShot
 
 SIZE = (480, 270)

@@ -95,7 +95,7 @@ def test_position_ids_of_any_lengths_come_apart_as_they_went_in(lengths: tuple[i
 
 
 @pytest.fixture(scope="module")
-def server(talkative: Path) -> Any:
+def hf_server(tiny_model_unconstrained: Path) -> Any:
     """A server as a run has it, in this process, and with the right positions of clips."""
     model, processor = modeling_qwen2_5_vl.Qwen2_5_VLModel, processing_qwen2_5_vl.Qwen2_5_VLProcessor
     with pytest.MonkeyPatch.context() as patched:
@@ -103,7 +103,9 @@ def server(talkative: Path) -> Any:
         patched.setattr(model, "get_rope_index", model.get_rope_index)
         patched.setattr(processor, "get_rope_index_kwargs", None, raising=False)
         time_positions.install()
-        yield HFServer(ServerSettings(str(talkative), 1, "float32", "sdpa", False, NEW_TOKENS, 400, 64, 300))
+        yield HFServer(
+            ServerSettings(str(tiny_model_unconstrained), 1, "float32", "sdpa", False, NEW_TOKENS, 400, 64, 300)
+        )
 
 
 def picture(seed: int, height: int, width: int) -> Image.Image:
@@ -124,12 +126,12 @@ def prompt(server: HFServer, kind: str, medium: Any) -> Request:
 
 
 @pytest.fixture(scope="module")
-def requests(server: HFServer) -> list[Request]:
+def generation_requests(hf_server: HFServer) -> list[Request]:
     """Two stills and a clip at 12 frames a second."""
     frames = torch.from_numpy(numpy.random.default_rng(5).integers(0, 256, (10, 3, 56, 84), dtype=numpy.uint8))
     clip = (frames, {"fps": 12.0, "total_num_frames": 10, "frames_indices": list(range(10))})
-    stills = [prompt(server, "image", picture(seed, 56 + 28 * seed, 84)) for seed in (1, 2)]
-    return [*stills, prompt(server, "video", clip)]
+    stills = [prompt(hf_server, "image", picture(seed, 56 + 28 * seed, 84)) for seed in (1, 2)]
+    return [*stills, prompt(hf_server, "video", clip)]
 
 
 def sampled(requests: list[Request], responses: int, temperature: float = 1.0) -> list[Request]:
@@ -159,18 +161,18 @@ def log_probabilities(server: HFServer, request: Request, response: Response) ->
     return shares.gather(1, torch.tensor(response.ids)[:, None])[:, 0]
 
 
-def test_greedy_answers_are_those_of_transformers(server: HFServer, requests: list[Request]) -> None:
-    for request, response in zip(requests, answers(server, requests), strict=True):
-        processor = server.answerer.inputs.processor
-        ready = server.answerer.inputs.ready_prompt(request.ids, request.images, request.videos)
+def test_greedy_answers_are_those_of_transformers(hf_server: HFServer, generation_requests: list[Request]) -> None:
+    for request, response in zip(generation_requests, answers(hf_server, generation_requests), strict=True):
+        processor = hf_server.answerer.inputs.processor
+        ready = hf_server.answerer.inputs.ready_prompt(request.ids, request.images, request.videos)
         ids = torch.tensor([ready.ids])
-        config = server.model.config
+        config = hf_server.model.config
         kinds = (ids == config.image_token_id).long() + 2 * (ids == config.video_token_id).long()
         seconds = {"second_per_grid_ts": torch.tensor([2 / 12])} if request.videos else {}
-        theirs = server.model.generate(
+        theirs = hf_server.model.generate(
             input_ids=ids, mm_token_type_ids=kinds, attention_mask=torch.ones_like(ids), do_sample=False,
-            max_new_tokens=NEW_TOKENS, repetition_penalty=1.0, eos_token_id=sorted(server.stops),
-            suppress_tokens=server.answerer.never.nonzero()[:, 0].tolist(),
+            max_new_tokens=NEW_TOKENS, repetition_penalty=1.0, eos_token_id=sorted(hf_server.stops),
+            suppress_tokens=hf_server.answerer.never.nonzero()[:, 0].tolist(),
             pad_token_id=processor.tokenizer.pad_token_id, **ready.media, **seconds,
         )  # fmt: skip
         assert response.ids == theirs[0, len(request.ids) :].tolist()
@@ -178,34 +180,36 @@ def test_greedy_answers_are_those_of_transformers(server: HFServer, requests: li
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_log_probabilities_are_those_of_one_pass_over_the_sequence(
-    server: HFServer, requests: list[Request], temperature: float
+    hf_server: HFServer, generation_requests: list[Request], temperature: float
 ) -> None:
-    asked = sampled(requests, 3, temperature)
-    for request, response in zip(asked, answers(server, asked), strict=True):
-        expected = log_probabilities(server, request, response)
+    asked = sampled(generation_requests, 3, temperature)
+    for request, response in zip(asked, answers(hf_server, asked), strict=True):
+        expected = log_probabilities(hf_server, request, response)
         assert torch.allclose(torch.tensor(response.log_probs), expected, atol=1e-5)
 
 
-def test_answers_hang_on_their_seed_and_not_on_their_company(server: HFServer, requests: list[Request]) -> None:
-    asked = sampled(requests, 4)
-    together = answers(server, asked)
+def test_answers_hang_on_their_seed_and_not_on_their_company(
+    hf_server: HFServer, generation_requests: list[Request]
+) -> None:
+    asked = sampled(generation_requests, 4)
+    together = answers(hf_server, asked)
     order = list(range(len(asked)))
     random.Random(0).shuffle(order)
-    shuffled = answers(server, [asked[number] for number in order])
+    shuffled = answers(hf_server, [asked[number] for number in order])
     assert [shuffled[order.index(number)].ids for number in range(len(asked))] == [answer.ids for answer in together]
-    assert [answers(server, [request])[0].ids for request in asked] == [answer.ids for answer in together]
+    assert [answers(hf_server, [request])[0].ids for request in asked] == [answer.ids for answer in together]
     assert len({tuple(answer.ids) for answer in together}) == len(asked)  # an untrained model repeats nothing
 
 
 def test_prompts_are_read_once_however_many_ask(
-    server: HFServer, requests: list[Request], monkeypatch: pytest.MonkeyPatch
+    hf_server: HFServer, generation_requests: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    visual = server.model.model.visual
+    visual = hf_server.model.model.visual
     original = visual.forward
     monkeypatch.setattr(visual, "forward", lambda *a, **k: read.append(len(k["grid_thw"])) or original(*a, **k))
-    answers(server, sampled(requests, 8))
-    assert sum(read) == len(requests)
+    answers(hf_server, sampled(generation_requests, 8))
+    assert sum(read) == len(generation_requests)
 
 
 def test_marks_of_media_are_never_sampled_and_keep_their_probability() -> None:
@@ -265,13 +269,13 @@ def ask(server: HFServer, requests: list[Request], **params: Any) -> list[Any]:
     return asyncio.run(all_at_once())
 
 
-def test_a_request_that_cannot_be_answered_fails_alone(server: HFServer, requests: list[Request]) -> None:
-    without_media = replace(requests[0], images=None)
-    other_size = replace(requests[1], images=[picture(9, 28, 28)])
-    found = ask(server, [requests[0], without_media, other_size, *requests[1:]], temperature=0)
+def test_a_request_that_cannot_be_answered_fails_alone(hf_server: HFServer, generation_requests: list[Request]) -> None:
+    without_media = replace(generation_requests[0], images=None)
+    other_size = replace(generation_requests[1], images=[picture(9, 28, 28)])
+    found = ask(hf_server, [generation_requests[0], without_media, other_size, *generation_requests[1:]], temperature=0)
     assert isinstance(found[1], Unanswered) and isinstance(found[2], Unanswered)
     good = [found[0], *found[3:]]
-    assert [answer.token_ids for answer in good] == [answer.ids for answer in answers(server, requests)]
+    assert [answer.token_ids for answer in good] == [answer.ids for answer in answers(hf_server, generation_requests)]
 
 
 @pytest.mark.parametrize(
@@ -284,38 +288,38 @@ def test_a_request_that_cannot_be_answered_fails_alone(server: HFServer, request
     ids=str,
 )
 def test_what_the_engine_cannot_do_is_refused(
-    server: HFServer, requests: list[Request], params: dict[str, Any], message: str
+    hf_server: HFServer, generation_requests: list[Request], params: dict[str, Any], message: str
 ) -> None:
-    (refused,) = ask(server, requests[:1], **params)
+    (refused,) = ask(hf_server, generation_requests[:1], **params)
     assert isinstance(refused, RequestRefused) and message in str(refused)
 
 
 def test_requests_without_seeds_are_answered_differently_and_the_same_in_every_run(
-    server: HFServer, requests: list[Request]
+    hf_server: HFServer, generation_requests: list[Request]
 ) -> None:
     runs = []
     for _ in range(2):
-        asyncio.run(server.update_weights(server.model.state_dict(), 7))
-        runs.append([tuple(answer.token_ids) for answer in ask(server, [requests[2]] * 4)])
+        asyncio.run(hf_server.update_weights(hf_server.model.state_dict(), 7))
+        runs.append([tuple(answer.token_ids) for answer in ask(hf_server, [generation_requests[2]] * 4)])
     assert sorted(runs[0]) == sorted(runs[1])
     assert len(set(runs[0])) == 4
 
 
 def test_new_weights_change_the_answers_and_weights_of_another_model_are_refused(
-    server: HFServer, requests: list[Request]
+    hf_server: HFServer, generation_requests: list[Request]
 ) -> None:
-    before = {name: value.clone() for name, value in server.model.state_dict().items()}
-    first = ask(server, requests, temperature=0)
-    asyncio.run(server.update_weights({name: -value for name, value in before.items()}, 3))
-    second = ask(server, requests, temperature=0)
+    before = {name: value.clone() for name, value in hf_server.model.state_dict().items()}
+    first = ask(hf_server, generation_requests, temperature=0)
+    asyncio.run(hf_server.update_weights({name: -value for name, value in before.items()}, 3))
+    second = ask(hf_server, generation_requests, temperature=0)
     assert [answer.token_ids for answer in first] != [answer.token_ids for answer in second]
     assert second[0].extra_fields == {"global_steps": 3}
-    asyncio.run(server.update_weights(before, 4))
-    assert [answer.token_ids for answer in ask(server, requests, temperature=0)] == [
+    asyncio.run(hf_server.update_weights(before, 4))
+    assert [answer.token_ids for answer in ask(hf_server, generation_requests, temperature=0)] == [
         answer.token_ids for answer in first
     ]
     with pytest.raises(ValueError, match="another model"):
-        load_weights(server.model, dict(list(before.items())[1:]))
+        load_weights(hf_server.model, dict(list(before.items())[1:]))
 
 
 def test_tied_weights_come_once() -> None:

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,8 +26,9 @@ pytest.importorskip("ray")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
-from tests.support.four_films import four_films
+from tests.support import REPOSITORY
+from tests.support.ports import free_port
+from tests.support.split_shards import write_split_shards
 from verl_recipes.training_rows import write_training_rows
 
 STEPS, PROMPTS, RESPONSES = 2, 4, 3
@@ -54,12 +54,6 @@ class Run(NamedTuple):
     folder: Path
     metrics: list[dict[str, float]]  # of each step
     log: str
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -88,7 +82,7 @@ def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
     """Return when so many nodes have joined."""
     asked = (
         "import ray, time\n"
-        "for _ in range(60):\n"
+        "for _ in range(600):\n"
         "    try:\n"
         f"        ray.init('127.0.0.1:{port}', log_to_driver=False)\n"
         f"        if len(ray.nodes()) >= {count}: raise SystemExit(0)\n"
@@ -97,7 +91,7 @@ def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
         "    time.sleep(1)\n"
         "raise SystemExit('Ray did not come up')\n"
     )
-    subprocess.run([sys.executable, "-c", asked], env=environment, check=True, timeout=180, capture_output=True)
+    subprocess.run([sys.executable, "-c", asked], env=environment, check=True, capture_output=True)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -112,16 +106,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(painted: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def grpo_run(studio_shards: Path, tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("grpo")
-    shards = four_films(painted, folder / "shards")
+    shards = write_split_shards(studio_shards, folder / "shards")
     rows = write_training_rows(str(shards), "sft", folder / "rows", "grpo", prompts.REASONING)
     (folder / "reward.py").write_text(REWARD)
     few_rows(rows)
     overrides = {
         "data.train_files": rows, "data.val_files": rows, "data.train_batch_size": PROMPTS,
         "data.max_prompt_length": 2048, "data.max_response_length": 12,
-        "actor_rollout_ref.model.path": talkative, "actor_rollout_ref.rollout.n": RESPONSES,
+        "actor_rollout_ref.model.path": tiny_model_unconstrained, "actor_rollout_ref.rollout.n": RESPONSES,
         "actor_rollout_ref.rollout.agent.default_agent_loop": "seeded_single_turn",
         "reward.custom_reward_function.path": folder / "reward.py", "ray": "cpu_joined",
         "trainer.nnodes": 2, "trainer.n_gpus_per_node": 1, "trainer.total_training_steps": STEPS,
@@ -153,8 +147,8 @@ def few_rows(path: Path) -> None:
     parquet.write_table(rows.take(clips[:half] + stills[:half]), path)
 
 
-def test_rollout_and_actor_are_one_model_throughout(run: Run) -> None:
-    steps = [step for step in run.metrics if "training/rollout_actor_probs_pearson_corr" in step]
+def test_rollout_and_actor_are_one_model_throughout(grpo_run: Run) -> None:
+    steps = [step for step in grpo_run.metrics if "training/rollout_actor_probs_pearson_corr" in step]
     assert len(steps) == STEPS
     for step in steps:
         assert step["training/rollout_actor_probs_pearson_corr"] > 0.999
@@ -162,25 +156,25 @@ def test_rollout_and_actor_are_one_model_throughout(run: Run) -> None:
     assert all(step["actor/grad_norm"] > 0 for step in steps)  # so the second step saw new weights
 
 
-def test_each_worker_stands_on_a_node_of_its_own_with_a_server_beside_it(run: Run) -> None:
-    assert set(re.findall(r"hf_server_\d", run.log)) == {"hf_server_0", "hf_server_1"}
+def test_each_worker_stands_on_a_node_of_its_own_with_a_server_beside_it(grpo_run: Run) -> None:
+    assert set(re.findall(r"hf_server_\d", grpo_run.log)) == {"hf_server_0", "hf_server_1"}
     shards = sorted(
-        path.name for path in (run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor").glob("model_*")
+        path.name for path in (grpo_run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor").glob("model_*")
     )
     assert shards == ["model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"]
 
 
-def test_responses_of_a_group_differ(run: Run) -> None:
-    lines = (run.folder / "rollouts" / "1.jsonl").read_text().splitlines()
+def test_responses_of_a_group_differ(grpo_run: Run) -> None:
+    lines = (grpo_run.folder / "rollouts" / "1.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert len(rows) == PROMPTS * RESPONSES
     assert len({row["output"] for row in rows}) > PROMPTS * (RESPONSES - 1)
 
 
-def test_the_checkpoint_of_two_workers_is_merged_into_a_model_that_answers(run: Run, tmp_path: Path) -> None:
+def test_the_checkpoint_of_two_workers_is_merged_into_a_model_that_answers(grpo_run: Run, tmp_path: Path) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    actor = run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor"
+    actor = grpo_run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor"
     merge = ["-m", "verl.model_merger", "merge", "--backend", "fsdp", "--local_dir", actor, "--target_dir", tmp_path]
     environment = os.environ | ENVIRONMENT
     done = subprocess.run([sys.executable, *map(str, merge)], env=environment, capture_output=True, text=True)

@@ -35,17 +35,17 @@ HERE = Workers(0)
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledShot]]:
+def drawn_shots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[LabelledShot]]:
     """A folder of pictures, and the shots they show."""
     folder = tmp_path_factory.mktemp("drawn")
     return folder, [shot for film in range(1, 21) for shot in drawn_film(folder, film)]
 
 
 @pytest.fixture(scope="module")
-def shards(drawn: tuple[Path, list[LabelledShot]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shards(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of them."""
     out = tmp_path_factory.mktemp("built") / "shards"
-    build_dataset(drawn[1], drawn[0], out, ABOUT, DatasetRecipe(), [], HERE)
+    build_dataset(drawn_shots[1], drawn_shots[0], out, ABOUT, DatasetRecipe(), [], HERE)
     return out
 
 
@@ -59,7 +59,7 @@ def test_hugging_face_reads_all_splits(shards: Path) -> None:
     assert row["options"][ord(row["answer"]) - ord("A")]
 
 
-def test_questions_show_the_media_of_their_shots(shards: Path, drawn: tuple[Path, list[LabelledShot]]) -> None:
+def test_questions_show_the_media_of_their_shots(shards: Path, drawn_shots: tuple[Path, list[LabelledShot]]) -> None:
     indices = []
     for split in SPLITS:
         folder = ShardFolder(shards, split)
@@ -67,12 +67,12 @@ def test_questions_show_the_media_of_their_shots(shards: Path, drawn: tuple[Path
         indices += [item.source_index for item in items]
         medium = folder.media(items[0].item_id)
         assert hashlib.sha256(medium).hexdigest() == items[0].media_sha256
-        assert medium == (drawn[0] / items[0].media_path).read_bytes()
+        assert medium == (drawn_shots[0] / items[0].media_path).read_bytes()
     assert sorted(indices) == list(range(len(indices)))
 
 
 def test_no_film_is_in_two_splits_and_no_shot_is_lost_without_a_reason(
-    shards: Path, drawn: tuple[Path, list[LabelledShot]]
+    shards: Path, drawn_shots: tuple[Path, list[LabelledShot]]
 ) -> None:
     films = defaultdict(set)
     items = [(split, item) for split in SPLITS for item in read_questions(shards, split)]
@@ -80,7 +80,7 @@ def test_no_film_is_in_two_splits_and_no_shot_is_lost_without_a_reason(
         films[item.film_id].add(split)
     assert {len(splits) for splits in films.values()} == {1}
     defects = read_defects(shards)
-    assert len(items) + len(defects) == sum(len(shot.labels) for shot in drawn[1])
+    assert len(items) + len(defects) == sum(len(shot.labels) for shot in drawn_shots[1])
     assert {defect.kind for defect in defects} == {DefectKind.SURPLUS, DefectKind.TOO_FEW_DISTRACTORS}
 
 
@@ -98,19 +98,21 @@ def test_the_same_call_finds_the_shards_and_asks_for_no_shot(shards: Path) -> No
     assert done.already_complete
 
 
-def test_two_builds_give_the_same_bytes(shards: Path, drawn: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
-    build_dataset(drawn[1], drawn[0], tmp_path / "again", ABOUT, DatasetRecipe(), [], HERE)
+def test_two_builds_give_the_same_bytes(
+    shards: Path, drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path
+) -> None:
+    build_dataset(drawn_shots[1], drawn_shots[0], tmp_path / "again", ABOUT, DatasetRecipe(), [], HERE)
     assert (tmp_path / "again" / "manifest.json").read_text() == (shards / "manifest.json").read_text()
 
 
 def test_pictures_of_another_set_are_kept_out(
-    shards: Path, drawn: tuple[Path, list[LabelledShot]], tmp_path: Path
+    shards: Path, drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path
 ) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     shots = [shot for film in (31, 32) for shot in drawn_film(folder, film)]
-    known = replace(drawn[1][0], shot_id="known", film_id="film31", media_sha256="")
-    shutil.copy(drawn[0] / known.media_path, folder / known.media_path)
+    known = replace(drawn_shots[1][0], shot_id="known", film_id="film31", media_sha256="")
+    shutil.copy(drawn_shots[0] / known.media_path, folder / known.media_path)
     broken = replace(known, shot_id="broken", media_path="broken.jpg")
     (folder / "broken.jpg").write_bytes(draw(1)[:300])
     defects: list[Defect] = []
@@ -121,9 +123,11 @@ def test_pictures_of_another_set_are_kept_out(
     assert audit_shards(str(tmp_path / "out"), [str(shards)], 0.05, HERE).failures == ()
 
 
-def test_a_benchmark_is_every_medium_of_its_shards_once(shards: Path, drawn: tuple[Path, list[LabelledShot]]) -> None:
+def test_a_benchmark_is_every_medium_of_its_shards_once(
+    shards: Path, drawn_shots: tuple[Path, list[LabelledShot]]
+) -> None:
     media = benchmark_media([str(shards)], HERE)
-    assert len({medium.look for medium in media}) == len(media) <= len(drawn[1])
+    assert len({medium.look for medium in media}) == len(media) <= len(drawn_shots[1])
     assert {medium.item.media_kind for medium in media} == {MediaKind.STILL}
 
 
@@ -134,18 +138,18 @@ def test_workers_see_what_this_process_sees(shards: Path, monkeypatch: pytest.Mo
     assert look_at_shards(shards, Workers(2)) == look_at_shards(shards, HERE)
 
 
-def test_where_the_audit_fails_nothing_is_written(drawn: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
+def test_where_the_audit_fails_nothing_is_written(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
     sizes = ["Wide"] * 5 + ["Close Up"]
-    shots = [replace(s, labels={SHOT_SIZE.slug: sizes[n % 6]}) for n, s in enumerate(drawn[1])]
+    shots = [replace(s, labels={SHOT_SIZE.slug: sizes[n % 6]}) for n, s in enumerate(drawn_shots[1])]
     recipe = DatasetRecipe({"test": 1}, QuestionPolicy(balance=False))
     with pytest.raises(AuditFailed, match="without looking"):
-        build_dataset(shots, drawn[0], tmp_path / "out", ABOUT, recipe, [], HERE)
+        build_dataset(shots, drawn_shots[0], tmp_path / "out", ABOUT, recipe, [], HERE)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_id_that_stands_twice_is_refused(drawn: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
+def test_an_id_that_stands_twice_is_refused(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="s1000"):
-        build_dataset([drawn[1][0]] * 2, drawn[0], tmp_path / "out", ABOUT, DatasetRecipe(), [], HERE)
+        build_dataset([drawn_shots[1][0]] * 2, drawn_shots[0], tmp_path / "out", ABOUT, DatasetRecipe(), [], HERE)
 
 
 def test_the_command_audits_finished_shards(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

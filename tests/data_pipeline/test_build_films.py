@@ -20,7 +20,7 @@ COMMAND = ["data", "films", "FILMS", "--table", "table.csv", "--out", "shards", 
 
 
 @pytest.fixture
-def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def film_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of grainy stills (a smooth one counts as blurred) and `table.csv` beside it."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "FILMS"
@@ -39,21 +39,21 @@ def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_one_command_makes_shards_of_films_and_clears_up(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_makes_shards_of_films_and_clears_up(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(COMMAND) == 0
     told = capsys.readouterr()
     counts = [len(read_questions("shards", split)) for split in ("sft", "grpo", "dev", "test")]
     assert f"{sum(counts)} questions" in told.out
     assert min(counts) > 0 and sum(counts) + told.err.count("surplus") >= 4 * FILMS
-    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
+    assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
     assert main(COMMAND) == 0
     assert "complete already" in capsys.readouterr().out
-    card = (films.parent / "shards" / "README.md").read_text()
+    card = (film_folder.parent / "shards" / "README.md").read_text()
     assert "`shotbench data films --splits sft:6,grpo:2,dev:1,test:1 --seed 0 --options 4 " in card
     assert "All thresholds were the defaults" in card
 
 
-def test_a_second_call_tells_and_reports_the_same_losses(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_call_tells_and_reports_the_same_losses(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*COMMAND, "--max-per-term", "1", "--report", "lost.jsonl"]
     said = []
     for _ in range(2):
@@ -63,15 +63,17 @@ def test_a_second_call_tells_and_reports_the_same_losses(films: Path, capsys: py
     assert [line for line in said[0][0].splitlines() if "surplus" in line] == said[1][0].splitlines() != []
 
 
-def test_another_film_or_option_is_not_taken_for_the_same(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_film_or_option_is_not_taken_for_the_same(
+    film_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(COMMAND) == 0
     assert main([*COMMAND, "--seed", "1"]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert main([*COMMAND, "--seed", "1", "--overwrite", "--keep-work"]) == 0
-    assert (films.parent / ".shards.work").is_dir()
+    assert (film_folder.parent / ".shards.work").is_dir()
 
 
-def test_where_no_question_is_left_the_reasons_are_told(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_no_question_is_left_the_reasons_are_told(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("strict.toml").write_text("least_sharpness = 1e9\n")
     assert main([*COMMAND, "--config", "strict.toml", "--report", "lost.jsonl"]) == 2
     told = capsys.readouterr().err
@@ -84,7 +86,7 @@ def test_where_no_question_is_left_the_reasons_are_told(films: Path, capsys: pyt
     assert not Path("shards").exists()
 
 
-def test_a_set_that_answers_itself_is_not_written(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_set_that_answers_itself_is_not_written(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("table.csv").read_text().splitlines()
     wide = [",".join([*line.split(",")[:2], "Wide" if n % 9 else "Close Up"]) for n, line in enumerate(text[1:])]
     Path("table.csv").write_text("\n".join([text[0], *wide]))
@@ -109,7 +111,7 @@ def test_a_set_that_answers_itself_is_not_written(films: Path, capsys: pytest.Ca
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_makes_no_sense_is_refused_before_the_work(
-    films: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], told: str
+    film_folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], told: str
 ) -> None:
     try:
         status = main([*COMMAND, *wrong])
@@ -117,13 +119,13 @@ def test_what_makes_no_sense_is_refused_before_the_work(
         status = left.code  # type: ignore[assignment]
     assert status == 2
     assert told in capsys.readouterr().err
-    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "table.csv"]
+    assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "table.csv"]
 
 
-def test_a_place_in_use_is_refused_before_a_film_is_cut(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_in_use_is_refused_before_a_film_is_cut(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("shards").mkdir()
     Path("shards/mine.txt").touch()
     for out, told in (("shards", "mine.txt"), ("table.csv", "is no folder")):
         assert main([*COMMAND, "--out", out]) == 2
         assert told in capsys.readouterr().err
-    assert sorted(path.name for path in films.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
+    assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "shards", "table.csv"]

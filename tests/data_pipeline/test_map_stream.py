@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,13 +13,18 @@ HERE = Workers(0)
 
 
 def test_results_come_in_the_order_of_the_parcels_with_what_was_kept() -> None:
-    def slow_first(number: int) -> int:
-        time.sleep(0.02 if number == 0 else 0)
+    second_is_done = threading.Event()
+
+    def first_last(number: int) -> int:
+        if number == 0:
+            second_is_done.wait()
+        if number == 1:
+            second_is_done.set()
         return number * number
 
     parcels = [Parcel(f"kept {number}", number, 1) for number in range(20)]
-    assert list(map_stream(slow_first, parcels, HERE, room=8)) == [(f"kept {n}", n * n) for n in range(20)]
-    assert list(map_stream(slow_first, [], HERE, room=8)) == []
+    assert list(map_stream(first_last, parcels, HERE, room=8)) == [(f"kept {n}", n * n) for n in range(20)]
+    assert list(map_stream(first_last, [], HERE, room=8)) == []
 
 
 @pytest.mark.parametrize(("weight", "ahead"), [(1, 8), (3, 2), (8, 1), (100, 1)])
@@ -39,7 +43,7 @@ def test_no_more_is_read_ahead_than_there_is_room_for_but_one_parcel_always_goes
 
 
 def test_work_is_done_by_several_threads_and_what_it_raises_comes_through() -> None:
-    both = threading.Barrier(2, timeout=20)  # of two that work at the same time
+    both = threading.Barrier(2)  # of two that work at the same time
 
     def meet(number: int) -> int:
         both.wait()

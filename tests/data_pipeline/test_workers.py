@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from data_pipeline.workers import Workers, map_units, ray_running
+from tests.support.ports import refusing_port
 
 
 class Done(NamedTuple):
@@ -25,7 +26,14 @@ class Done(NamedTuple):
 
 
 def numbered(number: int) -> Done:
-    time.sleep(0.02 * (number % 3))  # later units are done first
+    return Done(number, os.getpid())
+
+
+def numbered_after_another(folder: Path, number: int) -> Done:
+    """Unit 0 is done once unit 1 is, which needs a second process."""
+    (folder / str(number)).touch()
+    while number == 0 and not (folder / "1").exists():
+        time.sleep(0.01)
     return Done(number, os.getpid())
 
 
@@ -52,11 +60,12 @@ def test_nothing_to_do_starts_no_ray() -> None:
 
 
 def test_an_address_at_which_nothing_listens_is_refused_at_once_and_one_only_ray_knows_is_left_to_it() -> None:
-    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
-        with pytest.raises(RuntimeError, match=f"no Ray at {address}: .*refused"):
-            Workers.of(argparse.Namespace(workers=1, ray_address=address))
+    with refusing_port() as port:
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
+            with pytest.raises(RuntimeError, match=f"no Ray at {address}: .*refused"):
+                Workers.of(argparse.Namespace(workers=1, ray_address=address))
+        assert Workers.of(argparse.Namespace(workers=0, ray_address=f"127.0.0.1:{port}")).count == 0
     assert Workers.of(argparse.Namespace(workers=1, ray_address="auto")).address == "auto"
-    assert Workers.of(argparse.Namespace(workers=0, ray_address="127.0.0.1:1")).count == 0
 
 
 def test_fewer_workers_than_none_are_refused() -> None:
@@ -73,12 +82,12 @@ def two_workers() -> Iterator[Workers]:
 
 @pytest.mark.verl
 @pytest.mark.ray
-def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers) -> None:
-    results = list(map_units(numbered, range(30), two_workers))
+def test_on_ray_results_come_in_order_from_other_processes(two_workers: Workers, tmp_path: Path) -> None:
+    results = list(map_units(partial(numbered_after_another, tmp_path), range(30), two_workers))
     assert [result.number for result in results] == list(range(30))
     processes = {result.process for result in results}
     assert {type(result) for result in results} == {Done} and {result.pair for result in results} == {(1, "a")}
-    assert len(processes) == 2
+    assert results[0].process != results[1].process
     assert os.getpid() not in processes
 
 

@@ -6,18 +6,31 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.whole_folder import WriteRefused
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.film_cuts import Cut, row
 from tests.support.made_films import MadeFilm
 
 FILM = MadeFilm()
+CUT_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from data_pipeline.films import cut_films as step
+cut_media, films_left = step._cut_media, int(sys.argv[1])
+def cut_and_die(unit, folder):
+    global films_left
+    cut, films_left = cut_media(unit, folder), films_left - 1
+    if not films_left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return cut
+step._cut_media = cut_and_die
+list(step.cut_films(Path("table.csv"), Path(), Path("work"), step.CutSettings(), step.Workers(), []))
+"""
 
 
 def test_shots_come_in_the_order_of_the_table_and_finished_films_are_not_cut_again(tmp_path: Path) -> None:
@@ -46,27 +59,11 @@ def test_a_run_that_is_killed_goes_on_to_the_same_result(tmp_path: Path) -> None
     Cut(tmp_path, rows)
     expected = contents(tmp_path / "work")
     (tmp_path / "work").rename(tmp_path / "whole")
-    code = (
-        "from pathlib import Path; from data_pipeline.films.cut_films import *;"
-        "list(cut_films(Path('table.csv'), Path(), Path('work'), CutSettings(), Workers(), []))"
-    )
-    killed = 0
-    for _ in range(12):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            stderr=subprocess.DEVNULL,
-        )
-        while process.poll() is None and len(list(tmp_path.glob("work/films/.*/shards/*.mp4"))) == 0:
-            time.sleep(0.002)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-        if killed == 2:
-            break
-    assert killed
+    for film in (1, 2):
+        command = [sys.executable, "-c", CUT_AND_DIE, str(film)]
+        child = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+        assert child.returncode == -signal.SIGKILL
+        assert list(tmp_path.glob("work/films/.*/shards/*.mp4")), "the film's shots were written, but not in place yet"
     assert contents(tmp_path / "work") != expected
     Cut(tmp_path, rows)
     assert contents(tmp_path / "work") == expected

@@ -29,7 +29,7 @@ RED, BLUE = Image.new("RGB", (64, 48), "red"), Image.new("RGB", (64, 48), "blue"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def judge_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `clip`, `head.pth` and `vit`, which says nsfw to red pictures."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
@@ -72,12 +72,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(models: Path) -> CutSettings:
+def judge_settings(judge_models: Path) -> CutSettings:
     return CutSettings(
-        aesthetic_model=str(models / "clip"),
-        aesthetic_head=str(models / "head.pth"),
+        aesthetic_model=str(judge_models / "clip"),
+        aesthetic_head=str(judge_models / "head.pth"),
         least_aesthetic=0.0,
-        nsfw_model=str(models / "vit"),
+        nsfw_model=str(judge_models / "vit"),
         most_nsfw=0.5,
     )
 
@@ -87,39 +87,39 @@ def test_nothing_is_loaded_unless_asked_for() -> None:
     assert judge_picture(RED, CutSettings()) is None
 
 
-def test_the_aesthetic_score_is_the_head_applied_to_the_normalised_embedding(models: Path) -> None:
-    score = aesthetic_score(RED, str(models / "clip"), str(models / "head.pth"))
-    clip = transformers.CLIPModel.from_pretrained(models / "clip")
-    pixels = transformers.CLIPImageProcessor.from_pretrained(models / "clip")(images=RED, return_tensors="pt")[
+def test_the_aesthetic_score_is_the_head_applied_to_the_normalised_embedding(judge_models: Path) -> None:
+    score = aesthetic_score(RED, str(judge_models / "clip"), str(judge_models / "head.pth"))
+    clip = transformers.CLIPModel.from_pretrained(judge_models / "clip")
+    pixels = transformers.CLIPImageProcessor.from_pretrained(judge_models / "clip")(images=RED, return_tensors="pt")[
         "pixel_values"
     ]
     with torch.no_grad():
         embedding = clip.visual_projection(clip.vision_model(pixel_values=pixels).pooler_output)
         features = embedding / embedding.norm()
-        state = torch.load(models / "head.pth", weights_only=True)
+        state = torch.load(judge_models / "head.pth", weights_only=True)
         for layer in (0, 2, 10):
             features = features @ state[f"layers.{layer}.weight"].T + state[f"layers.{layer}.bias"]
     assert score == pytest.approx(float(features), abs=1e-5)
 
 
-def test_pictures_are_dropped_by_score_and_by_class(models: Path, settings: CutSettings) -> None:
-    score = aesthetic_score(RED, settings.aesthetic_model, settings.aesthetic_head)
-    flaw = judge_picture(RED, replace(settings, least_aesthetic=max(score, 0) + 1))
+def test_pictures_are_dropped_by_score_and_by_class(judge_models: Path, judge_settings: CutSettings) -> None:
+    score = aesthetic_score(RED, judge_settings.aesthetic_model, judge_settings.aesthetic_head)
+    flaw = judge_picture(RED, replace(judge_settings, least_aesthetic=max(score, 0) + 1))
     assert flaw is not None and flaw.kind is DefectKind.UNAESTHETIC and f"{score:.2f}" in flaw.detail
-    only_class = replace(settings, aesthetic_model="", aesthetic_head="")
-    red, blue = (unsafe_probability(picture, settings.nsfw_model, "NSFW") for picture in (RED, BLUE))
+    only_class = replace(judge_settings, aesthetic_model="", aesthetic_head="")
+    red, blue = (unsafe_probability(picture, judge_settings.nsfw_model, "NSFW") for picture in (RED, BLUE))
     assert red > 0.9 > 0.1 > blue
     flaw = judge_picture(RED, only_class)
     assert flaw is not None and flaw.kind is DefectKind.UNSAFE
     assert judge_picture(BLUE, only_class) is None
 
 
-def test_cutting_asks_about_stills_and_clips(tmp_path: Path, settings: CutSettings) -> None:
+def test_cutting_asks_about_stills_and_clips(tmp_path: Path, judge_settings: CutSettings) -> None:
     MadeFilm(shots=(MadeShot(24, 1),)).write(tmp_path / "heat.mp4")
     (tmp_path / "t.csv").write_text("film_id,media,shot_size,camera_movement\nheat,heat.mp4,CU,Arc\n")
     (tmp_path / "work").mkdir()
     defects: list[Defect] = []
-    strict = replace(settings, least_aesthetic=99.0)
+    strict = replace(judge_settings, least_aesthetic=99.0)
     assert not list(cut_films(tmp_path / "t.csv", tmp_path, tmp_path / "work", strict, Workers(), defects))
     assert [defect.kind for defect in defects] == [DefectKind.UNAESTHETIC] * 2
 
@@ -136,10 +136,12 @@ def test_cutting_asks_about_stills_and_clips(tmp_path: Path, settings: CutSettin
     ],
 )
 def test_a_model_that_cannot_be_used_stops_the_run_before_it_begins(
-    models: Path, settings: CutSettings, change: dict[str, str], message: str
+    judge_models: Path, judge_settings: CutSettings, change: dict[str, str], message: str
 ) -> None:
     with pytest.raises(PluginUnusable, match=message):
-        check_plugins(replace(settings, **{name: value.format(models=models) for name, value in change.items()}))
+        check_plugins(
+            replace(judge_settings, **{name: value.format(models=judge_models) for name, value in change.items()})
+        )
 
 
 def test_half_of_the_aesthetic_predictor_is_refused() -> None:

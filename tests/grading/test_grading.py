@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol, grade, is_well_formed
 from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
-from tests.conftest import make_item, stored_responses
+from tests.support.items import make_item
+from tests.support.real_data import stored_responses
 
 ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
 

@@ -251,13 +251,18 @@ def test_threads_share_one_cache(endpoint: Endpoint, judge: Judge) -> None:
 def test_another_process_that_writes_to_the_cache_is_waited_for(endpoint: Endpoint, judge: Judge) -> None:
     ask(judge)
     program = (
-        "import sqlite3, sys, time; cache = sqlite3.connect(sys.argv[1]); cache.execute('BEGIN EXCLUSIVE')\n"
-        "sys.stdout.write('locked\\n'); sys.stdout.flush(); time.sleep(0.5); cache.commit()"
+        "import sqlite3, sys; cache = sqlite3.connect(sys.argv[1]); cache.execute('BEGIN EXCLUSIVE')\n"
+        "sys.stdout.write('locked\\n'); sys.stdout.flush(); sys.stdin.readline(); cache.commit()"
     )
     command = [sys.executable, "-c", program, str(judge.cache)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout and other.stdout.readline() == "locked\n"
-        report = ask(judge, count=5)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other, ThreadPoolExecutor(1) as thread:
+        assert other.stdin and other.stdout and other.stdout.readline() == "locked\n"
+        asking = thread.submit(ask, judge, 5)
+        with pytest.raises(TimeoutError):  # it can get nowhere until the other one commits
+            asking.result(timeout=0.5)
+        print(file=other.stdin, flush=True)
+        report = asking.result()
     assert (report.from_cache, report.asked, report.failed) == (1, 4, 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -13,10 +14,11 @@ from lmms_eval_shotbench.grading.chat_endpoint import pause_seconds
 from lmms_eval_shotbench.grading.judge import Judge, JudgeReport, judge_prompt
 from tests.support import judge_server
 from tests.support.judge_server import HANGS, HANGS_UP, KEY, OPEN, Act, Endpoint, ask, error, kept, question, says
+from tests.support.ports import refusing_port
 
 endpoint, judge = judge_server.endpoint, judge_server.judge  # fixtures: pytest finds them by these names
 
-TIMEOUT = 0.2
+TIMEOUT = 1.0  # within it a request must reach the server, on a busy machine too
 
 
 @pytest.mark.parametrize(
@@ -85,13 +87,13 @@ def test_a_refusal_is_not_asked_again(endpoint: Endpoint, judge: Judge, status: 
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("silent", [HANGS, replace(says("B"), trickle=True, body=b" " * 500)], ids=["hung", "trickle"])
-def test_a_hung_server_costs_at_most_the_timeout_of_every_try(endpoint: Endpoint, judge: Judge, silent: Act) -> None:
+@pytest.mark.parametrize("silent", [HANGS, Act(b" " * 180_000, trickle=True)], ids=["hung", "trickle"])
+def test_a_server_that_hangs_for_an_hour_is_given_up_after_the_timeout_of_every_try(
+    endpoint: Endpoint, judge: Judge, silent: Act
+) -> None:
     endpoint.script[0] = [silent]
-    started = time.monotonic()
     report = ask(replace(judge, timeout_seconds=TIMEOUT))
-    assert time.monotonic() - started < 20  # without it 30 and 90; a slow machine starts its client late
-    assert (report.failed, report.first_error) == (1, "no reply within 0.2 s")
+    assert (report.failed, report.first_error) == (1, "no reply within 1 s")
     assert len(endpoint.requests) == 3
 
 
@@ -99,7 +101,7 @@ def test_retry_after_is_honoured_up_to_the_longest_pause(endpoint: Endpoint, jud
     endpoint.script[0] = [error(429, Retry_After="3600"), says("B")]
     started = time.monotonic()
     assert ask(judge).letters == {0: "B"}
-    assert 0.3 <= time.monotonic() - started < 30
+    assert time.monotonic() - started >= 0.3  # and not an hour, which the test could not wait for
 
 
 def test_pauses_double_up_to_the_cap_and_any_header_is_survived() -> None:
@@ -111,12 +113,11 @@ def test_pauses_double_up_to_the_cap_and_any_header_is_survived() -> None:
         assert pause_seconds(1, odd) == 0.5
 
 
-def test_nobody_listening_is_counted_quickly(judge: Judge) -> None:
-    started = time.monotonic()
-    report = ask(replace(judge, base_url="http://127.0.0.1:9/v1"), count=60)
+def test_an_endpoint_that_refuses_connections_is_given_up_after_twenty_items(judge: Judge) -> None:
+    with refusing_port() as port:
+        report = ask(replace(judge, base_url=f"http://127.0.0.1:{port}/v1"), count=60)
     assert (report.failed, report.asked, report.letters) == (60, 20, {})
     assert report.first_error.startswith("connection failed")
-    assert time.monotonic() - started < 20
 
 
 def test_a_dead_endpoint_is_given_up_after_twenty_items(endpoint: Endpoint, judge: Judge) -> None:
@@ -143,10 +144,9 @@ def test_single_failures_do_not_stop_the_rest(endpoint: Endpoint, judge: Judge) 
 
 
 def test_requests_run_side_by_side(endpoint: Endpoint, judge: Judge) -> None:
-    endpoint.otherwise = replace(says("B"), seconds=0.1)
-    started = time.monotonic()
-    ask(replace(judge, workers=16), count=32)
-    assert time.monotonic() - started < 32 * 0.1
+    endpoint.otherwise = replace(says("B"), wait_for=threading.Barrier(16).wait)
+    assert ask(replace(judge, workers=16), count=32).letters == dict.fromkeys(range(32), "B")
+    assert endpoint.most_under_way == 16
 
 
 def test_the_request_is_one_short_deterministic_chat_turn(endpoint: Endpoint, judge: Judge) -> None:

@@ -32,8 +32,8 @@ from lmms_eval_shotbench.prompts import REASONING, user_text
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
-from tests.harness.test_lmms_eval import own_caches, questions, read_scores, run_eval  # noqa: F401
+from tests.harness.test_lmms_eval import isolated_caches, questions, read_scores, run_eval  # noqa: F401
+from tests.support import REPOSITORY
 from tests.support.openai_server import ANSWER, HANG_UP, Endpoint, Request, serve
 
 AT_ONCE = "max_retries=1,retry_backoff_s=0,num_cpus=1"  # no long waits, one request after the other
@@ -70,22 +70,22 @@ def documented(model: str, marked: str = "") -> Documented:
     return Documented(shlex.split(command))
 
 
-def asked_about(request: Request, painted: Path, questions: list[QAItem]) -> QAItem:  # noqa: F811
+def asked_about(request: Request, studio_shards: Path, questions: list[QAItem]) -> QAItem:  # noqa: F811
     """The question with this text; of several on different stills, the one with this picture."""
     items = [item for item in questions if user_text(item) == request.user[-1]["text"]]
     if len(items) > 1:
-        shards, (shown,) = ShardFolder(painted), request.pictures
+        shards, (shown,) = ShardFolder(studio_shards), request.pictures
         items = [item for item in items if open_still(shards.media(item.item_id)).tobytes() == shown.pixels]
     (item,) = items
     return item
 
 
-def check_on_the_wire(requests: list[Request], painted: Path, questions: list[QAItem]) -> None:  # noqa: F811
+def check_on_the_wire(requests: list[Request], studio_shards: Path, questions: list[QAItem]) -> None:  # noqa: F811
     """Everything of the protocol but the size of frames, for the first question of each dimension."""
-    shards, firsts = ShardFolder(painted), {item.dimension: item for item in reversed(questions)}
-    assert [asked_about(request, painted, questions).item_id for request in requests if not request.is_still]
+    shards, firsts = ShardFolder(studio_shards), {item.dimension: item for item in reversed(questions)}
+    assert [asked_about(request, studio_shards, questions).item_id for request in requests if not request.is_still]
     for request in requests:
-        item = asked_about(request, painted, questions)
+        item = asked_about(request, studio_shards, questions)
         assert firsts.pop(item.dimension) == item
         assert request.system == REASONING.system
         assert (request.body["max_tokens"], request.body["temperature"]) == (1024, 0)
@@ -128,12 +128,12 @@ def sizes(requests: list[Request]) -> set[tuple[int, int]]:
 
 def test_openai_is_shown_stills_as_they_are_and_every_frame_of_the_protocol(
     endpoint: Endpoint,
-    painted: Path,
+    studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    assert documented("openai").run(painted, tmp_path / "run", endpoint.url) == 0
-    check_on_the_wire(endpoint.requests, painted, questions)
+    assert documented("openai").run(studio_shards, tmp_path / "run", endpoint.url) == 0
+    check_on_the_wire(endpoint.requests, studio_shards, questions)
     ((width, height),) = sizes(endpoint.requests)
     assert width * height <= CLIP_MAX_PIXELS and width % ROUNDED == height % ROUNDED == 0
     scores = read_scores(tmp_path / "run")
@@ -145,22 +145,22 @@ def test_openai_is_shown_stills_as_they_are_and_every_frame_of_the_protocol(
 
     replay = documented("replay").words[-1]
     again = [word.replace(replay, f"responses={tmp_path}/run/samples.jsonl") for word in documented("replay").words]
-    assert Documented(again).run(painted, tmp_path / "replay") == 0
+    assert Documented(again).run(studio_shards, tmp_path / "replay") == 0
     assert read_scores(tmp_path / "replay")["items"] == scores["items"]
     assert read_scores(tmp_path / "replay")["run"]["warnings"] == []
 
 
 def test_async_openai_is_shown_the_same_although_the_server_is_busy_at_first(
     endpoint: Endpoint,
-    painted: Path,
+    studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
     endpoint.script = [429, ANSWER]
-    assert documented("async_openai").run(painted, tmp_path / "run", endpoint.url) == 0
+    assert documented("async_openai").run(studio_shards, tmp_path / "run", endpoint.url) == 0
     busy, *answered = endpoint.requests
     assert [request.user for request in answered].count(busy.user) == 1
-    check_on_the_wire(answered, painted, questions)
+    check_on_the_wire(answered, studio_shards, questions)
     assert sizes(answered) == {(168, 84)}
     clips = read_scores(tmp_path / "run")["run"]["passes"]["clips"]
     assert clips["model_args"].endswith("num_cpus=16,fps=12,max_pixels=230400") and not clips["clips_resampled"]
@@ -168,12 +168,12 @@ def test_async_openai_is_shown_the_same_although_the_server_is_busy_at_first(
 
 def test_openai_hands_over_the_clip_itself_when_it_is_told_to(
     endpoint: Endpoint,
-    painted: Path,
+    studio_shards: Path,
     tmp_path: Path,
 ) -> None:
     import decord
 
-    assert documented("openai", "pass_video_url").run(painted, tmp_path / "run", endpoint.url) == 0
+    assert documented("openai", "pass_video_url").run(studio_shards, tmp_path / "run", endpoint.url) == 0
     (request,) = endpoint.requests
     video, text = request.user
     assert (video["type"], text["type"]) == ("video_url", "text")
@@ -186,15 +186,17 @@ def test_openai_hands_over_the_clip_itself_when_it_is_told_to(
 
 def test_a_request_that_fails_for_good_is_a_missing_response_and_no_graded_answer(
     endpoint: Endpoint,
-    painted: Path,
+    studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
     endpoint.script = [HANG_UP, 500, HANG_UP, ANSWER]  # the OpenAI client asks three times before lmms-eval hears of it
     arguments = f"model=m,base_url={endpoint.url},{AT_ONCE}"
     more = ("--limit", "2")
-    assert run_eval(tmp_path / "run", painted, "async_openai", arguments, "shotbench_shot_size", *more) == 1
-    failed, *_, answered = (asked_about(request, painted, questions).source_index for request in endpoint.requests)
+    assert run_eval(tmp_path / "run", studio_shards, "async_openai", arguments, "shotbench_shot_size", *more) == 1
+    failed, *_, answered = (
+        asked_about(request, studio_shards, questions).source_index for request in endpoint.requests
+    )
     scores = read_scores(tmp_path / "run")
     assert (scores["n"], scores["unanswered"]) == (2, [failed])
     letters = {item["index"]: item["letter"] for item in scores["items"]}
@@ -225,7 +227,7 @@ class RecordingLLM:
 
 
 def test_vllm_is_shown_the_same_as_async_openai_by_the_class_that_calls_it(
-    painted: Path,
+    studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -239,8 +241,8 @@ def test_vllm_is_shown_the_same_as_async_openai_by_the_class_that_calls_it(
     monkeypatch.setattr(RecordingLLM, "asked", [], raising=False)
     monkeypatch.setattr(simple, "LLM", RecordingLLM)
     monkeypatch.setattr(chat, "SamplingParams", dict)
-    assert documented("vllm").run(painted, tmp_path / "run") == 0
-    check_on_the_wire(RecordingLLM.asked, painted, questions)
+    assert documented("vllm").run(studio_shards, tmp_path / "run") == 0
+    check_on_the_wire(RecordingLLM.asked, studio_shards, questions)
     assert all(width * height <= CLIP_MAX_PIXELS for width, height in sizes(RecordingLLM.asked))
     assert [made["model"] for made in RecordingLLM.made] == ["Vchitect/ShotVL-3B"] * 2
     assert not {"fps", "max_pixels", "nframes", "max_new_tokens"} & RecordingLLM.made[1].keys()  # unknown to vLLM
@@ -251,11 +253,11 @@ def test_vllm_is_shown_the_same_as_async_openai_by_the_class_that_calls_it(
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
 def test_vllm_without_vllm_is_refused_in_one_line_that_says_what_to_install(
-    painted: Path,
+    studio_shards: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert documented("vllm").run(painted, tmp_path / "run") == 2
+    assert documented("vllm").run(studio_shards, tmp_path / "run") == 2
     told = capsys.readouterr().err
     assert told == "shotbench: --model vllm needs vllm, which is not installed: pip install vllm\n"
     assert not (tmp_path / "run").exists()

@@ -57,7 +57,7 @@ def test_group_names_follow_the_style() -> None:
 
 
 @pytest.fixture
-def any_model(monkeypatch: pytest.MonkeyPatch) -> type:
+def model_class(monkeypatch: pytest.MonkeyPatch) -> type:
     """The class behind every model name."""
 
     class AnyModel:
@@ -67,7 +67,7 @@ def any_model(monkeypatch: pytest.MonkeyPatch) -> type:
     return AnyModel
 
 
-def test_stills_alone_make_one_pass_with_the_arguments_as_given(any_model: type) -> None:
+def test_stills_alone_make_one_pass_with_the_arguments_as_given(model_class: type) -> None:
     request = EvalRequest("shotbench_lens_size", "data", Path("out"), Path("out"), "any", "pretrained=x,fps=3")
     ours, others = resolve_tasks(request.tasks, ALL)
     (only,) = plan_passes(request, ours, others)
@@ -124,14 +124,14 @@ def test_a_delayed_module_is_imported_when_it_is_used_and_not_when_it_is_inspect
     assert "no_such_module_anywhere" not in sys.modules
 
 
-def test_model_arguments_that_hold_commas_reach_the_clips_as_they_were_given(any_model: type) -> None:
+def test_model_arguments_that_hold_commas_reach_the_clips_as_they_were_given(model_class: type) -> None:
     given = 'pretrained=x,extra=\'{"a":1,"b":2}\''
     request = EvalRequest("shotbench_camera_movement", "data", Path("out"), Path("out"), "any", given)
     (only,) = plan_passes(request, *resolve_tasks(request.tasks, ALL))
     assert only.model_args == f"{given},fps=12,max_pixels=230400"
 
 
-def test_a_pass_says_how_it_parts_with_the_protocol(any_model: type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_says_how_it_parts_with_the_protocol(model_class: type, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ClipSettings({}, True, ["not the protocol"])
     monkeypatch.setattr("lmms_eval_shotbench.harness.eval_plan.clip_settings", lambda *_: settings)
     request = EvalRequest("shotbench", "data", Path("out"), Path("out"), "any", "pretrained=x")

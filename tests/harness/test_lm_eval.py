@@ -28,7 +28,8 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
-from tests.conftest import make_item, stored_responses
+from tests.support.items import make_item
+from tests.support.real_data import stored_responses
 
 pytestmark = pytest.mark.host
 pytest.importorskip("lm_eval")
@@ -37,7 +38,7 @@ LIKELIHOOD = "shotbench_blind_likelihood"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def isolated_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is read from or written to the user's caches, and no hub is asked."""
     import datasets
 
@@ -51,7 +52,7 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def manager() -> Any:
+def task_manager() -> Any:
     """Our tasks alone: lm-eval's own index takes seconds."""
     from lm_eval.tasks import TaskManager
 
@@ -59,18 +60,18 @@ def manager() -> Any:
 
 
 @pytest.fixture(scope="module")
-def looking(tiny: Path) -> Any:
+def multimodal_lm(tiny_model: Path) -> Any:
     """lm-eval's model for pictures, with a tiny Qwen2.5-VL."""
     from lm_eval.models.hf_vlms import HFMultimodalLM
 
-    return HFMultimodalLM(pretrained=str(tiny), device="cpu", dtype="float32", batch_size=4)
+    return HFMultimodalLM(pretrained=str(tiny_model), device="cpu", dtype="float32", batch_size=4)
 
 
 @pytest.fixture
-def on_painted(painted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def studio_data_variable(studio_shards: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tasks ask about the studio set."""
-    monkeypatch.setenv(DATA_VARIABLE, str(painted))
-    return painted
+    monkeypatch.setenv(DATA_VARIABLE, str(studio_shards))
+    return studio_shards
 
 
 def built(manager: Any, group: str, **settings: Any) -> list[Any]:
@@ -103,23 +104,23 @@ def test_the_command_prints_the_folder_that_lm_eval_includes(capsys: pytest.Capt
     assert capsys.readouterr().out.strip() == str(FOLDER)
 
 
-def test_every_task_asks_its_dimension_and_a_group_has_them_all(manager: Any, on_painted: Path) -> None:
+def test_every_task_asks_its_dimension_and_a_group_has_them_all(task_manager: Any, studio_data_variable: Path) -> None:
     for family in FAMILIES:
         for style in family.styles:
-            tasks = manager.load([family.group(style)])["tasks"]
+            tasks = task_manager.load([family.group(style)])["tasks"]
             assert list(tasks) == [f"{family.group(style)}_{dimension.slug}" for dimension in family.dimensions]
             for task, dimension in zip(tasks.values(), family.dimensions, strict=True):
                 assert set(task.eval_docs["dimension"]) == {dimension.slug}
     assert {dimension.slug for dimension in FAMILIES[0].dimensions} == {dimension.slug for dimension in DIMENSIONS}
 
 
-def test_the_templates_hold_the_protocol(manager: Any, on_painted: Path) -> None:
-    (task,) = manager.load(["shotbench_blind_shot_size"])["tasks"].values()
+def test_the_templates_hold_the_protocol(task_manager: Any, studio_data_variable: Path) -> None:
+    (task,) = task_manager.load(["shotbench_blind_shot_size"])["tasks"].values()
     settings = {"max_gen_toks": MAX_NEW_TOKENS, "temperature": 0, "do_sample": False, "until": []}
     assert task.config.generation_kwargs == settings
     assert set(task.aggregation()) == {*OVER_ITEMS, OVER_DIMENSIONS}
     assert task.config.num_fewshot == 0  # which no --num_fewshot can change
-    (task,) = manager.load([f"{LIKELIHOOD}_shot_size"])["tasks"].values()
+    (task,) = task_manager.load([f"{LIKELIHOOD}_shot_size"])["tasks"].values()
     row = make_item().to_row()
     assert set(task.aggregation()) == set(task.process_results(row, [(-1.0, False)] * 4))
 
@@ -129,41 +130,48 @@ def test_the_templates_hold_the_protocol(manager: Any, on_painted: Path) -> None
 
 @pytest.mark.parametrize("style", [DIRECT, REASONING])
 def test_the_official_chat_reaches_a_model_that_sees_letter_by_letter(
-    style: prompts.PromptStyle, manager: Any, looking: Any, on_painted: Path
+    style: prompts.PromptStyle, task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
 ) -> None:
     requests = built(
-        manager, FAMILIES[2].group(style), apply_chat_template=True, chat_template=looking.apply_chat_template
+        task_manager,
+        FAMILIES[2].group(style),
+        apply_chat_template=True,
+        chat_template=multimodal_lm.apply_chat_template,
     )
     for request in requests:
         official = prompts.messages(QAItem.from_row(request.doc), style, [{"type": "image"}])
-        assert request.args[0] == looking.processor.apply_chat_template(official, add_generation_prompt=True)
+        assert request.args[0] == multimodal_lm.processor.apply_chat_template(official, add_generation_prompt=True)
 
 
-def test_the_official_chat_without_a_picture_reaches_a_text_model(manager: Any, looking: Any, on_painted: Path) -> None:
+def test_the_official_chat_without_a_picture_reaches_a_text_model(
+    task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
+) -> None:
     def template(chat: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        return str(looking.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        return str(multimodal_lm.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 
-    requests = built(manager, FAMILIES[0].group(REASONING), apply_chat_template=True, chat_template=template)
-    assert len(requests) == len(read_questions(on_painted))
+    requests = built(task_manager, FAMILIES[0].group(REASONING), apply_chat_template=True, chat_template=template)
+    assert len(requests) == len(read_questions(studio_data_variable))
     for request in requests:
         assert request.args[0] == template(prompts.messages(QAItem.from_row(request.doc), REASONING, []))
 
 
-def test_a_letters_likelihood_is_asked_as_in_mmlu(manager: Any, on_painted: Path) -> None:
-    requests = built(manager, LIKELIHOOD)
-    items = read_questions(on_painted)
+def test_a_letters_likelihood_is_asked_as_in_mmlu(task_manager: Any, studio_data_variable: Path) -> None:
+    requests = built(task_manager, LIKELIHOOD)
+    items = read_questions(studio_data_variable)
     assert len(requests) == sum(len(item.options) for item in items)
     for request in requests:
         item = QAItem.from_row(request.doc)
         assert request.args == (f"{prompts.user_text(item)}\nAnswer:", f" {item.letters[request.idx]}")
 
 
-def test_in_a_chat_the_letter_opens_the_answer(manager: Any, looking: Any, on_painted: Path) -> None:
-    chat = {"apply_chat_template": True, "chat_template": looking.apply_chat_template}
-    requests = built(manager, f"{LIKELIHOOD}_camera_movement", limit=1, **chat)
+def test_in_a_chat_the_letter_opens_the_answer(
+    task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
+) -> None:
+    chat = {"apply_chat_template": True, "chat_template": multimodal_lm.apply_chat_template}
+    requests = built(task_manager, f"{LIKELIHOOD}_camera_movement", limit=1, **chat)
     assert [request.args[1] for request in requests] == ["A", "B", "C", "D"][: len(requests)]
     assert all(request.args[0].endswith("\nAnswer:<|im_end|>\n<|im_start|>assistant\n") for request in requests)
-    assert all(likelihood < 0 for likelihood, _ in looking.loglikelihood(requests, disable_tqdm=True))
+    assert all(likelihood < 0 for likelihood, _ in multimodal_lm.loglikelihood(requests, disable_tqdm=True))
 
 
 # ----------------------------------------------------------------------------------------------------- the verdicts
@@ -224,7 +232,7 @@ def verdicts(samples: Mapping[int, Any]) -> dict[int, dict[str, float]]:
 def test_both_harnesses_judge_thousands_of_real_responses_alike(
     responses: str,
     group: str,
-    manager: Any,
+    task_manager: Any,
     real_data: Path,
     real_items: Mapping[int, QAItem],
     monkeypatch: pytest.MonkeyPatch,
@@ -232,7 +240,7 @@ def test_both_harnesses_judge_thousands_of_real_responses_alike(
     rows = {int(str(row["index"])): row for row in stored_responses(real_data, responses)}
     texts = {index: str(row["response"]) for index, row in rows.items()}
     monkeypatch.setenv(DATA_VARIABLE, str(real_data / "shotbench" / "test.tsv"))
-    samples, results = by_lm_eval(manager, group, texts)
+    samples, results = by_lm_eval(task_manager, group, texts)
     assert samples.keys() == real_items.keys()
     for index, sample in samples.items():
         assert sample["filtered_resps"] == [texts[index]]  # nothing is cut on the way
@@ -253,15 +261,17 @@ WAYS_TO_SAY = (
 )
 
 
-def test_both_harnesses_judge_answers_about_stills_alike(manager: Any, on_painted: Path, tmp_path: Path) -> None:
+def test_both_harnesses_judge_answers_about_stills_alike(
+    task_manager: Any, studio_data_variable: Path, tmp_path: Path
+) -> None:
     texts = {}
-    for place, item in enumerate(read_questions(on_painted)):
+    for place, item in enumerate(read_questions(studio_data_variable)):
         letter = item.letters[place // 2 % len(item.letters)]
         texts[item.source_index] = WAYS_TO_SAY[place % len(WAYS_TO_SAY)].format(letter, item.choices[letter])
     responses = tmp_path / "responses.jsonl"
     lines = (json.dumps({"index": index, "response": text}) + "\n" for index, text in texts.items())
     responses.write_text("".join(lines), encoding="utf-8")
-    ours, _ = by_lm_eval(manager, "shotbench_stills_reasoning", texts)
+    ours, _ = by_lm_eval(task_manager, "shotbench_stills_reasoning", texts)
     tasks = [f"shotbench_reasoning_{dimension.slug}" for dimension in FAMILIES[2].dimensions]
     assert verdicts(ours) == verdicts(by_lmms_eval(tasks, responses))
     assert {sample["shotbench_accuracy"] for sample in ours.values()} == {0.0, 1.0}
@@ -278,7 +288,7 @@ def test_the_likeliest_letter_is_the_answer_and_the_first_wins_a_tie() -> None:
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
+def decoded_stills(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
     """Every picture that is decoded, without holding it."""
     pictures: list[weakref.ref[Any]] = []
     decode = stills.open_still
@@ -293,24 +303,26 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
 
 
 def test_no_picture_is_opened_before_it_is_asked_for_and_none_is_kept(
-    manager: Any, looking: Any, on_painted: Path, decoded: list[weakref.ref[Any]]
+    task_manager: Any, multimodal_lm: Any, studio_data_variable: Path, decoded_stills: list[weakref.ref[Any]]
 ) -> None:
-    template = {"apply_chat_template": True, "chat_template": looking.apply_chat_template}
-    requests = built(manager, "shotbench_stills", **template)
-    stills = [item for item in read_questions(on_painted) if item.media_kind is MediaKind.STILL]
-    assert (len(requests), len(decoded)) == (len(stills), 0)
+    template = {"apply_chat_template": True, "chat_template": multimodal_lm.apply_chat_template}
+    requests = built(task_manager, "shotbench_stills", **template)
+    stills = [item for item in read_questions(studio_data_variable) if item.media_kind is MediaKind.STILL]
+    assert (len(requests), len(decoded_stills)) == (len(stills), 0)
     for request in requests:
         request.args[1]["max_gen_toks"] = 1
     some = requests[::4]
-    assert all(looking.generate_until(some, disable_tqdm=True))
+    assert all(multimodal_lm.generate_until(some, disable_tqdm=True))
     gc.collect()
-    assert len(decoded) == len(some)
-    assert not any(picture() for picture in decoded)  # though all requests are still there
+    assert len(decoded_stills) == len(some)
+    assert not any(picture() for picture in decoded_stills)  # though all requests are still there
 
 
-def test_a_request_shows_the_picture_of_its_question_again_and_again(manager: Any, on_painted: Path) -> None:
-    shards = ShardFolder(on_painted)
-    for request in built(manager, "shotbench_stills")[::7]:
+def test_a_request_shows_the_picture_of_its_question_again_and_again(
+    task_manager: Any, studio_data_variable: Path
+) -> None:
+    shards = ShardFolder(studio_data_variable)
+    for request in built(task_manager, "shotbench_stills")[::7]:
         visual = pickle.loads(pickle.dumps(request.args[2]["visual"]))  # as workers and request caches get it
         stored = stills.open_still(shards.media(request.doc["item_id"])).tobytes()
         assert [picture.tobytes() for picture in visual] == [stored]
@@ -318,28 +330,30 @@ def test_a_request_shows_the_picture_of_its_question_again_and_again(manager: An
 
 
 def test_the_response_cache_of_lm_eval_tells_stills_apart_and_decodes_none(
-    manager: Any, on_painted: Path, decoded: list[weakref.ref[Any]]
+    task_manager: Any, studio_data_variable: Path, decoded_stills: list[weakref.ref[Any]]
 ) -> None:
     from lm_eval.api.model import hash_args
     from lm_eval.utils import hash_dict_images
 
-    requests = built(manager, "shotbench_stills")
+    requests = built(task_manager, "shotbench_stills")
     assert len({hash_args("generate_until", request.args) for request in requests}) == len(requests)
     logged = hash_dict_images({"visuals": [request.args[2]["visual"] for request in requests]})["visuals"]
     assert len(set(logged)) == len(requests) and all(isinstance(name, str) for name in logged)
-    assert not decoded
+    assert not decoded_stills
 
 
 # --------------------------------------------------------------------------------------------------- whole commands
 
 
-def test_lm_eval_runs_the_stills_with_a_model_that_sees(manager: Any, looking: Any, on_painted: Path) -> None:
+def test_lm_eval_runs_the_stills_with_a_model_that_sees(
+    task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
+) -> None:
     from lm_eval import simple_evaluate
 
     results = simple_evaluate(
-        looking,
+        multimodal_lm,
         tasks=["shotbench_stills", "shotbench_stills_reasoning"],
-        task_manager=manager,
+        task_manager=task_manager,
         apply_chat_template=True,
         limit=1,
         gen_kwargs="max_gen_toks=1",
@@ -375,10 +389,10 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_measures_a_language_models_prior_by_words_and_by_likelihood(
-    painted: Path, language_model: Path, tmp_path: Path
+    studio_shards: Path, language_model: Path, tmp_path: Path
 ) -> None:
     finished = command(
-        painted,
+        studio_shards,
         *("--model", "hf", "--model_args", f"pretrained={language_model},dtype=float32", "--limit", "2"),
         *("--tasks", f"shotbench_blind,{LIKELIHOOD}", "--gen_kwargs", "max_gen_toks=4", "--batch_size", "8"),
         *("--output_path", str(tmp_path), "--log_samples"),
@@ -398,7 +412,7 @@ def test_the_command_measures_a_language_models_prior_by_words_and_by_likelihood
 
 
 def test_what_cannot_be_asked_ends_the_program_with_one_line(
-    manager: Any, painted: Path, tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
+    task_manager: Any, studio_shards: Path, tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tsv = real_data / "shotbench" / "test.tsv"
     few = tmp_path / "few.tsv"
@@ -410,5 +424,5 @@ def test_what_cannot_be_asked_ends_the_program_with_one_line(
     ]:
         monkeypatch.setenv(DATA_VARIABLE, str(data))
         with pytest.raises(SystemExit, match=f"^shotbench: .*{message}") as ended:
-            manager.load([group])
+            task_manager.load([group])
         assert "\n" not in str(ended.value)

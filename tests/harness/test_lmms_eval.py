@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,14 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
-from tests.conftest import stored_responses
+from tests.support.real_data import stored_responses
 
 RESPONSES = "shotbench.shotvl-3b.reasoning"
 TINY = "device=cpu,device_map=cpu,min_pixels=3136"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def isolated_caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Nothing is read from or written to the user's caches, and no hub is asked."""
     folder = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:
@@ -37,8 +36,8 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def questions(painted: Path) -> list[QAItem]:
-    return read_questions(painted)
+def questions(studio_shards: Path) -> list[QAItem]:
+    return read_questions(studio_shards)
 
 
 def run_eval(out: Path, data: Path, model: str, model_args: str, tasks: str = "shotbench", *more: str) -> int:
@@ -119,17 +118,17 @@ def _simple_evaluate(data: Path, model_args: str, group: str) -> dict[str, float
 
 
 def test_a_tiny_model_is_evaluated_on_stills_and_clips_end_to_end(
-    painted: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    studio_shards: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     short = ("--gen_kwargs", "max_new_tokens=1", "--limit", "2")
-    assert run_eval(out, painted, "qwen2_5_vl", f"pretrained={tiny},{TINY}", "shotbench", *short) == 0
+    assert run_eval(out, studio_shards, "qwen2_5_vl", f"pretrained={tiny_model},{TINY}", "shotbench", *short) == 0
     scores = read_scores(out)
     assert scores["n"] == 16 and len(scores["accuracy"]["by_dimension"]) == 8
     passes = scores["run"]["passes"]
-    assert passes["stills"]["model_args"] == f"pretrained={tiny},{TINY}"
+    assert passes["stills"]["model_args"] == f"pretrained={tiny_model},{TINY}"
     assert passes["clips"]["tasks"] == ["shotbench_camera_movement"]
-    assert passes["clips"]["model_args"] == f"pretrained={tiny},{TINY},fps=12,max_pixels=230400"
+    assert passes["clips"]["model_args"] == f"pretrained={tiny_model},{TINY},fps=12,max_pixels=230400"
     assert not passes["clips"]["clips_resampled"]
     samples = [json.loads(line) for line in (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(samples) == 16 and {sample["response"] for sample in samples} <= set("ABCD")
@@ -137,11 +136,13 @@ def test_a_tiny_model_is_evaluated_on_stills_and_clips_end_to_end(
     assert "over dimensions (macro)" in capsys.readouterr().out
 
 
-def test_the_model_sees_the_system_text_the_medium_and_the_question(painted: Path, questions: list[QAItem]) -> None:
+def test_the_model_sees_the_system_text_the_medium_and_the_question(
+    studio_shards: Path, questions: list[QAItem]
+) -> None:
     from lmms_eval_shotbench.harness.task_functions import doc_to_messages, doc_to_text, doc_to_visual
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHOTBENCH_DATA", str(painted))
+        patch.setenv("SHOTBENCH_DATA", str(studio_shards))
         for item in (questions[0], questions[-1]):
             system, user = doc_to_messages(item.to_row(), {"prompt_style": "reasoning"})
             assert system["content"][0]["text"].startswith("A conversation between User and Assistant.")
@@ -156,21 +157,26 @@ def test_the_model_sees_the_system_text_the_medium_and_the_question(painted: Pat
         assert doc_to_text(questions[0].to_row(), {"prompt_style": "reasoning"}).startswith("A conversation")
 
 
-def test_a_model_that_cannot_be_told_a_frame_rate_gets_resampled_clips(painted: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_told_a_frame_rate_gets_resampled_clips(studio_shards: Path, tmp_path: Path) -> None:
     import decord
 
     out = tmp_path / "run"
-    assert run_eval(out, painted, "dummy", "decode_num_frames=4", "shotbench_camera_movement", "--limit", "2") == 0
+    assert (
+        run_eval(out, studio_shards, "dummy", "decode_num_frames=4", "shotbench_camera_movement", "--limit", "2") == 0
+    )
     assert read_scores(out)["run"]["passes"]["clips"]["clips_resampled"]
     copies = sorted(Path(os.environ["SHOTBENCH_CACHE"], "clips").glob("*-12fps.mp4"))
     assert len(copies) == 2
     assert all(decord.VideoReader(str(copy)).get_avg_fps() == 12 for copy in copies)
 
 
-def test_two_processes_together_ask_every_question_once(painted: Path, questions: list[QAItem], tmp_path: Path) -> None:
+def test_two_processes_together_ask_every_question_once(
+    studio_shards: Path, questions: list[QAItem], tmp_path: Path
+) -> None:
     responses = stored(tmp_path / "r.jsonl", {item.source_index: item.answer for item in questions})
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    arguments = ["--tasks", "shotbench", "--data", str(painted), "--out", str(tmp_path / "run"), "--model", "replay"]
+    arguments = ["--tasks", "shotbench", "--data", str(studio_shards), "--model", "replay"]
+    arguments += ["--out", str(tmp_path / "run")]
     command = [*launcher, "-m", "lmms_eval_shotbench.cli", "eval", *arguments, "--model_args", f"responses={responses}"]
     finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -179,12 +185,12 @@ def test_two_processes_together_ask_every_question_once(painted: Path, questions
 
 
 def test_flags_of_lmms_eval_are_passed_on_with_a_config_file_and_its_own_output_path(
-    painted: Path, tmp_path: Path
+    studio_shards: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("seed: [7, 7, 7, 7]\n", encoding="utf-8")
     flags = ("--config", str(config), "--output_path", str(tmp_path / "theirs"), "--limit", "1")
-    assert run_eval(tmp_path / "run", painted, "dummy", "response=B", "shotbench_shot_size", *flags) == 0
+    assert run_eval(tmp_path / "run", studio_shards, "dummy", "response=B", "shotbench_shot_size", *flags) == 0
     assert [item["letter"] for item in read_scores(tmp_path / "run")["items"]] == ["B"]
     (results,) = (tmp_path / "theirs").rglob("*_results.json")
     assert json.loads(results.read_text(encoding="utf-8"))["config"]["random_seed"] == 7
@@ -194,15 +200,12 @@ def test_flags_of_lmms_eval_are_passed_on_with_a_config_file_and_its_own_output_
 # -------------------------------------------------------------------------------------------------------- when it fails
 
 
-def test_a_missing_dataset_ends_bare_lmms_eval_with_one_line_at_once(tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_a_missing_dataset_ends_bare_lmms_eval_with_one_line_and_no_retries(tmp_path: Path) -> None:
     finished = lmms_eval(tmp_path / "nowhere", "--model", "dummy", "--tasks", "shotbench", "--limit", "1")
-    seconds = time.monotonic() - started
     told = [line for line in finished.stderr.splitlines() if line.startswith("shotbench: no questions at")]
     assert finished.returncode != 0 and len(told) == 1
     assert "shotbench data studio --out SHARDS" in told[0]
     assert "RetryError" not in finished.stdout + finished.stderr
-    assert seconds < 120
 
 
 def test_a_missing_dataset_ends_shotbench_eval_before_lmms_eval_starts(
@@ -215,24 +218,24 @@ def test_a_missing_dataset_ends_shotbench_eval_before_lmms_eval_starts(
 
 
 def test_a_failed_evaluation_exits_with_1_and_leaves_no_scores(
-    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    studio_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     out.mkdir()
     (out / "scores.json").write_text("of an earlier run", encoding="utf-8")
-    assert run_eval(out, painted, "replay", f"responses={tmp_path}/absent.jsonl") == 1
+    assert run_eval(out, studio_shards, "replay", f"responses={tmp_path}/absent.jsonl") == 1
     assert "the stills pass failed" in capsys.readouterr().err
     assert not (out / "scores.json").exists()
     assert (out / "previous" / "scores.json").read_text(encoding="utf-8") == "of an earlier run"
 
 
 def test_an_item_without_response_is_named_and_exits_with_1(
-    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    studio_shards: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = {item.source_index: item.answer for item in questions}
     del said[questions[3].source_index]
     responses = stored(tmp_path / "r.jsonl", said)
-    assert run_eval(tmp_path / "run", painted, "replay", f"responses={responses}") == 1
+    assert run_eval(tmp_path / "run", studio_shards, "replay", f"responses={responses}") == 1
     assert f"no response for 1 items (index {questions[3].source_index})" in capsys.readouterr().out
     scores = read_scores(tmp_path / "run")
     assert scores["unanswered"] == [questions[3].source_index]
@@ -240,18 +243,18 @@ def test_an_item_without_response_is_named_and_exits_with_1(
 
 
 def test_what_cannot_be_run_is_refused_before_anything_is_written(
-    painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    studio_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert run_eval(out, painted, "dummy", "", "shotbench,shotbench_reasoning") == 2
+    assert run_eval(out, studio_shards, "dummy", "", "shotbench,shotbench_reasoning") == 2
     assert "one prompt style and one variant a run" in capsys.readouterr().err
-    assert run_eval(out, painted, "dummy", "", "shotbench_lens") == 2
+    assert run_eval(out, studio_shards, "dummy", "", "shotbench_lens") == 2
     assert "no ShotBench task in --tasks shotbench_lens" in capsys.readouterr().err
     assert not out.exists()
 
 
 def test_half_a_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_grey(
-    painted: Path, questions: list[QAItem]
+    studio_shards: Path, questions: list[QAItem]
 ) -> None:
     import lmms_eval.api.task  # noqa: F401  changes Pillow for the whole process
     from PIL import ImageFile
@@ -259,20 +262,20 @@ def test_half_a_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_gre
     from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
     from lmms_eval_shotbench.questions.shards import ShardFolder
 
-    encoded = ShardFolder(painted).media(questions[0].item_id)
+    encoded = ShardFolder(studio_shards).media(questions[0].item_id)
     with pytest.raises(BrokenMedium, match="cannot be decoded"):
         open_still(encoded[: len(encoded) // 2])
     assert open_still(encoded).size == (160, 90)
     assert ImageFile.LOAD_TRUNCATED_IMAGES  # left as lmms-eval wants it
 
 
-def test_the_warning_of_wrong_times_is_given_exactly_where_times_are_wrong(tiny: Path) -> None:
+def test_the_warning_of_wrong_times_is_given_exactly_where_times_are_wrong(tiny_model: Path) -> None:
     import torch
     from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 
     from lmms_eval_shotbench.harness.lmms_eval import time_position_warning
 
-    config = AutoConfig.from_pretrained(tiny)
+    config = AutoConfig.from_pretrained(tiny_model)
     model = Qwen2_5_VLForConditionalGeneration(config).model
     patches = 6  # in time, of one token each: 12 frames at 12 a second
     ids = torch.tensor([[config.vision_start_token_id] + [config.video_token_id] * patches])

@@ -64,9 +64,10 @@ def test_records_hold_no_secrets(given: str, kept: str) -> None:
 
 
 @pytest.mark.host
-def test_the_record_holds_the_command_as_it_was_typed(painted: Path, tmp_path: Path) -> None:
+def test_the_record_holds_the_command_as_it_was_typed(studio_shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "a run"
-    command = ["eval", "--tasks", "shotbench_shot_size", "--data", str(painted), "--model", "dummy", "--out", str(out)]
+    command = ["eval", "--tasks", "shotbench_shot_size", "--data", str(studio_shards), "--model", "dummy"]
+    command += ["--out", str(out)]
     command += ["--model_args", "response=B", "--limit", "2"]
     assert main(command) == 0
     told = json.loads((out / "scores.json").read_text())["run"]["command"]

@@ -58,33 +58,33 @@ every_medium = pytest.mark.parametrize("number", range(len(MEDIA)), ids=NAMES)
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def training_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: film_rows(tmp_path_factory.mktemp(name), name, MEDIA) for name in ("sft", "grpo")}
 
 
 @pytest.fixture(scope="module", params=LIMITS)
-def limits(request: pytest.FixtureRequest) -> str:
+def pixel_limits(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def processor(tiny: Path, limits: str) -> Any:
+def processor(tiny_model: Path, pixel_limits: str) -> Any:
     """As verl loads it, with the limits of the tiny checkpoint or of the released ones."""
-    loaded = hf_processor(str(tiny))
-    least, most = LIMITS[limits]
+    loaded = hf_processor(str(tiny_model))
+    least, most = LIMITS[pixel_limits]
     for part in (loaded.image_processor, loaded.video_processor):
         part.size = {"shortest_edge": least, "longest_edge": most}
     return loaded
 
 
 @pytest.fixture(scope="module")
-def prompts(rows: dict[str, Path], processor: Any) -> Any:
-    return film_prompts(rows["grpo"], processor)
+def grpo_dataset(training_rows: dict[str, Path], processor: Any) -> Any:
+    return film_prompts(training_rows["grpo"], processor)
 
 
 @pytest.fixture(scope="module")
-def lessons(rows: dict[str, Path], processor: Any) -> Any:
-    return film_lessons(rows["sft"], processor)
+def sft_dataset(training_rows: dict[str, Path], processor: Any) -> Any:
+    return film_lessons(training_rows["sft"], processor)
 
 
 def evaluated(medium: Medium, limits: str, processor: Any) -> Patches:
@@ -113,34 +113,38 @@ def assert_equal(found: dict[str, Any], patches: Patches, processor: Any) -> Non
 
 
 @every_medium
-def test_the_agent_loop_shows_what_the_evaluation_shows(prompts: Any, processor: Any, limits: str, number: int) -> None:
-    skip_what_takes_long(number, limits)
-    messages = prompts[number]["raw_prompt"]
+def test_the_agent_loop_shows_what_the_evaluation_shows(
+    grpo_dataset: Any, processor: Any, pixel_limits: str, number: int
+) -> None:
+    skip_what_takes_long(number, pixel_limits)
+    messages = grpo_dataset[number]["raw_prompt"]
     media = media_in_the_agent_loop(messages, processor)
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     found = build_multimodal_processor_inputs(processor, text=[text], **media)
-    assert_equal(found, evaluated(MEDIA[number], limits, processor), processor)
+    assert_equal(found, evaluated(MEDIA[number], pixel_limits, processor), processor)
 
 
 @every_medium
-def test_sft_shows_what_the_evaluation_shows(lessons: Any, processor: Any, limits: str, number: int) -> None:
-    skip_what_takes_long(number, limits)
-    found = lessons[number]["multi_modal_inputs"]
-    assert_equal(found, evaluated(MEDIA[number], limits, processor), processor)
+def test_sft_shows_what_the_evaluation_shows(sft_dataset: Any, processor: Any, pixel_limits: str, number: int) -> None:
+    skip_what_takes_long(number, pixel_limits)
+    found = sft_dataset[number]["multi_modal_inputs"]
+    assert_equal(found, evaluated(MEDIA[number], pixel_limits, processor), processor)
 
 
-def test_a_medium_that_cannot_be_read_is_named(prompts: Any, rows: dict[str, Path], processor: Any) -> None:
-    messages = prompts[0]["raw_prompt"]
+def test_a_medium_that_cannot_be_read_is_named(
+    grpo_dataset: Any, training_rows: dict[str, Path], processor: Any
+) -> None:
+    messages = grpo_dataset[0]["raw_prompt"]
     part = next(part for message in messages for part in message["content"] if part["type"] == "video")
-    for path, trouble in ((rows["grpo"], "cannot be decoded"), (Path("gone.mp4"), "No such file")):
+    for path, trouble in ((training_rows["grpo"], "cannot be decoded"), (Path("gone.mp4"), "No such file")):
         part["video"] = str(path)
         with pytest.raises(BrokenMedium, match=f"{path.name}: .*{trouble}.*write the rows anew"):
             media_in_the_agent_loop(messages, processor)
 
 
-def test_sft_refuses_a_row_whose_marks_and_media_differ(lessons: Any) -> None:
-    row = lessons.dataframe.iloc[0].to_dict()
+def test_sft_refuses_a_row_whose_marks_and_media_differ(sft_dataset: Any) -> None:
+    row = sft_dataset.dataframe.iloc[0].to_dict()
     with pytest.raises(ValueError, match="more marks <video> than media"):
-        lessons._build_messages(row | {"videos": []})
+        sft_dataset._build_messages(row | {"videos": []})
     with pytest.raises(ValueError, match="more media than marks"):
-        lessons._build_messages(row | {"messages": [{"role": "user", "content": "No mark."}]})
+        sft_dataset._build_messages(row | {"messages": [{"role": "user", "content": "No mark."}]})

@@ -67,7 +67,7 @@ class Alike(NamedTuple):
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def patched_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mended functions, for one test."""
     model, processor = modeling_qwen2_5_vl.Qwen2_5_VLModel, processing_qwen2_5_vl.Qwen2_5_VLProcessor
     monkeypatch.setattr(hooks, "_known", set())
@@ -78,32 +78,34 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def sensitive(talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def position_sensitive_model(tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint whose attention hangs on positions: queries and keys much larger than at random start."""
     from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
     folder = tmp_path_factory.mktemp("sensitive")
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(talkative, dtype=torch.float32)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_model_unconstrained, dtype=torch.float32)
     with torch.no_grad():
         for name, weights in model.named_parameters():
             if weights.dim() == 2 and "language_model" in name:
                 weights.mul_(6)
     model.save_pretrained(folder)
-    AutoProcessor.from_pretrained(talkative).save_pretrained(folder)
+    AutoProcessor.from_pretrained(tiny_model_unconstrained).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture
-def alike(installed: None, sensitive: Path, painted: Path, tmp_path: Path) -> Alike:
+def consistency_case(
+    patched_positions: None, position_sensitive_model: Path, studio_shards: Path, tmp_path: Path
+) -> Alike:
     """A studio clip, a longer clip and a still between them."""
-    shards = ShardFolder(painted, "test")
+    shards = ShardFolder(studio_shards, "test")
     films = [shards.media(item.item_id) for item in shards.items() if item.media_kind is MediaKind.CLIP]
     long = render(Rendering(130, Fraction(25), (96, 64)))
     media = [(MediaKind.CLIP, films[0]), (MediaKind.STILL, noisy_still(90, 60)), (MediaKind.CLIP, long)]
-    processor = hf_processor(str(sensitive))
+    processor = hf_processor(str(position_sensitive_model))
     prompts = film_prompts(film_rows(tmp_path / "grpo", "grpo", media), processor)
     lessons = film_lessons(film_rows(tmp_path / "sft", "sft", media), processor)
-    checkpoint = load_checkpoint(str(sensitive), device=torch.device("cpu"))
+    checkpoint = load_checkpoint(str(position_sensitive_model), device=torch.device("cpu"))
     return Alike(processor, checkpoint, media, [row["raw_prompt"] for row in prompts], lessons)
 
 
@@ -238,37 +240,44 @@ def differences(some: list[torch.Tensor], others: list[torch.Tensor]) -> list[fl
     return [float((one - other).abs().max()) for one, other in zip(some, others, strict=True)]
 
 
-def test_rollout_actor_and_evaluation_give_the_same_log_probabilities(alike: Alike, sensitive: Path) -> None:
-    prompts = asked(alike)
-    answers = rollout(sensitive, prompts)
+def test_rollout_actor_and_evaluation_give_the_same_log_probabilities(
+    consistency_case: Alike, position_sensitive_model: Path
+) -> None:
+    prompts = asked(consistency_case)
+    answers = rollout(position_sensitive_model, prompts)
     sampled = [torch.tensor(answer.log_probs) for answer in answers]
-    actor, evaluation = actor_log_probs(alike, prompts, answers), evaluation_log_probs(alike, answers)
+    actor, evaluation = (
+        actor_log_probs(consistency_case, prompts, answers),
+        evaluation_log_probs(consistency_case, answers),
+    )
     assert max(differences(sampled, actor) + differences(sampled, evaluation)) < CLOSE
-    with_their_function(alike.processor)
-    without_the_hook(alike.processor)
-    clip, still, long_clip = differences(sampled, actor_log_probs(alike, prompts, answers))
+    with_their_function(consistency_case.processor)
+    without_the_hook(consistency_case.processor)
+    clip, still, long_clip = differences(sampled, actor_log_probs(consistency_case, prompts, answers))
     assert still < CLOSE
     assert min(clip, long_clip) > APART  # else the mending is not needed any more, or the model is deaf to time
 
 
-def test_the_function_and_the_hook_are_both_still_needed(alike: Alike, sensitive: Path) -> None:
+def test_the_function_and_the_hook_are_both_still_needed(
+    consistency_case: Alike, position_sensitive_model: Path
+) -> None:
     """Fails with a release of transformers or verl that is right by itself: then take the mending out."""
-    prompts = asked(alike)
-    answers = rollout(sensitive, prompts)
-    right = actor_inputs(alike.processor, prompts, answers)["position_ids"]
-    without_the_hook(alike.processor)
+    prompts = asked(consistency_case)
+    answers = rollout(position_sensitive_model, prompts)
+    right = actor_inputs(consistency_case.processor, prompts, answers)["position_ids"]
+    without_the_hook(consistency_case.processor)
     with pytest.raises(mended.UnknownFrameRate):
-        actor_inputs(alike.processor, prompts, answers)
-    del alike.processor.get_rope_index_kwargs  # the class has it
-    with_their_function(alike.processor)
-    theirs = actor_inputs(alike.processor, prompts, answers)["position_ids"]
+        actor_inputs(consistency_case.processor, prompts, answers)
+    del consistency_case.processor.get_rope_index_kwargs  # the class has it
+    with_their_function(consistency_case.processor)
+    theirs = actor_inputs(consistency_case.processor, prompts, answers)["position_ids"]
     assert [torch.equal(*pair) for pair in zip(right.unbind(1), theirs.unbind(1), strict=True)] == [False, True, False]
 
 
-def test_sft_trains_at_the_positions_of_the_evaluation(alike: Alike) -> None:
-    for number in range(len(alike.media)):
-        row, patches = alike.lessons[number], alike.patches(number)
-        expected = full_positions(alike, row["input_ids"], patches)
+def test_sft_trains_at_the_positions_of_the_evaluation(consistency_case: Alike) -> None:
+    for number in range(len(consistency_case.media)):
+        row, patches = consistency_case.lessons[number], consistency_case.patches(number)
+        expected = full_positions(consistency_case, row["input_ids"], patches)
         assert torch.equal(row["position_ids"][1:], expected)
         assert row["position_ids"][0].tolist() == list(range(len(row["input_ids"])))
 
@@ -280,8 +289,8 @@ def full_positions(alike: Alike, ids: torch.Tensor, patches: Patches) -> torch.T
     return pad_batch([prompt], alike.checkpoint.placeholders, alike.checkpoint.position_rule)["position_ids"][:, 0]
 
 
-def test_a_padded_batch_has_the_positions_of_the_evaluation(alike: Alike) -> None:
-    checkpoint, patches = alike.checkpoint, [alike.patches(number) for number in range(3)]
+def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Alike) -> None:
+    checkpoint, patches = consistency_case.checkpoint, [consistency_case.patches(number) for number in range(3)]
     start, (still, clip) = checkpoint.model.config.vision_start_token_id, checkpoint.placeholders.values()
     batch = checkpoint.padded(
         [
@@ -307,34 +316,36 @@ def test_a_padded_batch_has_the_positions_of_the_evaluation(alike: Alike) -> Non
 @pytest.mark.parametrize(
     "rate", [Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)], ids=str
 )
-def test_a_clip_of_any_length_keeps_its_times_through_the_processor(alike_rule: Any, rate: Fraction) -> None:
+def test_a_clip_of_any_length_keeps_its_times_through_the_processor(rule: Any, rate: Fraction) -> None:
     for frames in range(4, int(20 * rate), 7):
         count = len(sampled_frames(frames, float(rate)))
         fps = count / frames * float(rate)
         grid = Grid(-(-count // 2), 2, 2, fps)
         handed_over = float(torch.tensor(2 / fps))  # in 32 bits
-        through = time_positions(grid._replace(fps=2 / handed_over), alike_rule)
-        assert torch.equal(through, time_positions(grid, alike_rule)), frames
+        through = time_positions(grid._replace(fps=2 / handed_over), rule)
+        assert torch.equal(through, time_positions(grid, rule)), frames
 
 
 @pytest.fixture
-def alike_rule(talkative: Path) -> Any:
+def rule(tiny_model_unconstrained: Path) -> Any:
     from transformers import AutoConfig
 
-    return position_rule(AutoConfig.from_pretrained(talkative))
+    return position_rule(AutoConfig.from_pretrained(tiny_model_unconstrained))
 
 
-def test_a_clip_without_its_frame_rate_is_refused(alike: Alike) -> None:
-    prompts = asked(alike)[:1]
+def test_a_clip_without_its_frame_rate_is_refused(consistency_case: Alike) -> None:
+    prompts = asked(consistency_case)[:1]
     ids = torch.tensor([prompts[0].ids])
     with pytest.raises(mended.UnknownFrameRate, match="film_dataset"):
-        mended.rope_index(alike.processor, ids, video_grid_thw=torch.tensor([alike.patches(0).grid[:3]]))
+        mended.rope_index(
+            consistency_case.processor, ids, video_grid_thw=torch.tensor([consistency_case.patches(0).grid[:3]])
+        )
 
 
 def test_installing_is_light_and_mends_what_is_imported_later() -> None:
     script = """
 import sys
-from verl_recipes import time_positions
+from verl_recipes.inside_verl import time_positions
 time_positions.install()
 time_positions.install()
 assert not {"torch", "transformers", "verl", "vllm"} & set(sys.modules), "too heavy"

@@ -19,7 +19,7 @@ import json, sys
 from types import SimpleNamespace
 model, mended = sys.argv[1:]
 if mended == "mended":
-    from verl_recipes import time_positions
+    from verl_recipes.inside_verl import time_positions
     time_positions.install()
 import torch
 from vllm.config import ModelConfig
@@ -56,16 +56,16 @@ def in_vllm(model: Path, mended: str) -> list[Any]:
     return found
 
 
-def test_vllm_gives_a_clip_the_positions_of_the_evaluation(tiny: Path) -> None:
+def test_vllm_gives_a_clip_the_positions_of_the_evaluation(tiny_model: Path) -> None:
     import torch
     from transformers import AutoConfig
 
     from lmms_eval_shotbench.qwen.checkpoint import position_rule
     from lmms_eval_shotbench.qwen.rope_positions import Grid, prompt_positions
 
-    rule = position_rule(AutoConfig.from_pretrained(tiny))
-    grid, ids, positions, measured = in_vllm(tiny, "mended")
+    rule = position_rule(AutoConfig.from_pretrained(tiny_model))
+    grid, ids, positions, measured = in_vllm(tiny_model, "mended")
     expected = prompt_positions(torch.tensor(ids), [Grid(*grid)._replace(fps=24 / 61 * 30)], rule).tolist()
     assert positions == expected
     assert measured > len(ids)  # the largest clip, by which vLLM plans its memory, is still processed
-    assert in_vllm(tiny, "as it is")[2] != expected  # else take the mending out
+    assert in_vllm(tiny_model, "as it is")[2] != expected  # else take the mending out

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle, messages, prompt_style, user_text
-from tests.conftest import REPOSITORY, make_item
+from tests.support import REPOSITORY
+from tests.support.items import make_item
 
 GOLDEN = REPOSITORY / "tests" / "golden"
 

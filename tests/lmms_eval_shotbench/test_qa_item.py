@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
-from tests.conftest import make_item
+from tests.support.items import make_item
 
 ROW = {
     "index": "7",

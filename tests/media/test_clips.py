@@ -81,7 +81,7 @@ BEYOND_DECORD = {
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOTBENCH_CACHE", str(tmp_path / "cache"))
 
 
@@ -100,8 +100,9 @@ def faststart(frames: int = 96) -> bytes:
 
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies")
 def test_making_a_clip_for_a_test_does_not_make_the_tests_real_time() -> None:
+    before = os.sched_getscheduler(0)
     render(BEYOND_DECORD["AV1"])
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getscheduler(0) == before
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 23, 24, 48, 61, 192, 2000])
@@ -167,7 +168,7 @@ def test_frames_are_the_same_to_the_byte_whatever_is_left_out_on_the_way(
 ) -> None:
     clip = Clip(render(Rendering(90, size=(128, 72), container=container, codec_options=options)))
     everything = all_pictures(clip)
-    for indices in ([0, 89], [44], sorted(DICE.sample(range(90), 20)), range(1, 90, 2), [3, 3, 7]):
+    for indices in ([0, 89], [44], sorted(random.Random(3).sample(range(90), 20)), range(1, 90, 2), [3, 3, 7]):
         assert numpy.array_equal(numpy.concatenate(list(clip.read(indices))), everything[list(indices)])
 
 
@@ -311,12 +312,12 @@ def test_clips_are_read_by_several_threads_at_once() -> None:
     assert shown == [list(range(frames)) for frames in (20, 48, 72)] * 6
 
 
-def held() -> tuple[int, int, int]:
+def held() -> tuple[int, int, set[threading.Thread]]:
     process = psutil.Process()
-    return process.memory_info().rss, process.num_fds(), threading.active_count()
+    return process.memory_info().rss, process.num_fds(), set(threading.enumerate())
 
 
-def read_often(source: bytes, times: int) -> tuple[int, int, int]:
+def read_often(source: bytes, times: int) -> tuple[int, int, set[threading.Thread]]:
     """Read one clip many times, as a model's threads do, and some of them only half; return what is held after."""
 
     def read(turn: int) -> None:
@@ -337,7 +338,7 @@ def test_ten_thousand_readings_leave_nothing_behind() -> None:
     memory, files, threads = read_often(source, 500)
     memory_after, files_after, threads_after = read_often(source, 9_500)
     assert memory_after - memory < 8 << 20
-    assert (files_after, threads_after) == (files, threads)
+    assert files_after <= files and threads_after <= threads  # what other tests left may go meanwhile
 
 
 def test_a_copy_for_models_without_settings_has_the_protocols_rate_and_size() -> None:

@@ -13,7 +13,7 @@ Image = pytest.importorskip("PIL.Image")
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOTBENCH_CACHE", str(tmp_path / "cache"))
 
 

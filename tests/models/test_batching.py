@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
 
 
 @pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
+def thread_pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as pool:
         yield pool
 
@@ -45,7 +44,7 @@ def test_prompts_of_one_medium_stand_together() -> None:
     assert [prompt.place for prompt in batch] == [0, 3, 6, 1, 4, 7, 2, 5, 8]
 
 
-def test_each_medium_is_prepared_once_and_let_go_when_its_last_prompt_is_done(threads: ThreadPoolExecutor) -> None:
+def test_each_medium_is_prepared_once_and_let_go_when_its_last_prompt_is_done(thread_pool: ThreadPoolExecutor) -> None:
     prompts = [Planned(place, 100, (f"medium {place // 4}",)) for place in range(40)]
     batches = plan_batches(prompts, 600, 0)  # six a batch, so media are shared by batches
     prepared: Counter[str] = Counter()
@@ -54,30 +53,31 @@ def test_each_medium_is_prepared_once_and_let_go_when_its_last_prompt_is_done(th
         prepared[key] += 1
         return key.upper()
 
-    for batch, media in Lookahead(prepare, threads, tokens_ahead=500).run(batches):
+    for batch, media in Lookahead(prepare, thread_pool, tokens_ahead=500).run(batches):
         assert {key: future.result() for key, future in media.items()} == {
             key: key.upper() for prompt in batch for key in prompt.media
         }
     assert prepared == {f"medium {number}": 1 for number in range(10)}
 
 
-def test_what_lies_ready_is_bounded_and_the_model_is_not_kept_waiting(threads: ThreadPoolExecutor) -> None:
+def test_what_lies_ready_is_bounded_and_the_model_is_not_kept_waiting(thread_pool: ThreadPoolExecutor) -> None:
     started = 0
-    lock = threading.Lock()
+    change = threading.Condition()
 
     def prepare(_key: str) -> None:
         nonlocal started
-        with lock:
+        with change:
             started += 1
+            change.notify()
 
     batches = [[Planned(place, 100, (str(place),))] for place in range(50)]
-    for number, _ in enumerate(Lookahead(prepare, threads, tokens_ahead=300).run(batches)):
-        time.sleep(0.002)
-        with lock:
-            assert number + 1 <= started <= number + 1 + 3
+    for number, _ in enumerate(Lookahead(prepare, thread_pool, tokens_ahead=300).run(batches)):
+        with change:  # three more are prepared while the model has this one
+            change.wait_for(lambda: started >= min(number + 1 + 3, 50))  # noqa: B023
+            assert started <= number + 1 + 3
 
 
-def test_a_medium_that_fails_fails_for_its_prompts_only(threads: ThreadPoolExecutor) -> None:
+def test_a_medium_that_fails_fails_for_its_prompts_only(thread_pool: ThreadPoolExecutor) -> None:
     def prepare(key: str) -> str:
         if key == "broken":
             raise ValueError("no picture")
@@ -86,24 +86,25 @@ def test_a_medium_that_fails_fails_for_its_prompts_only(threads: ThreadPoolExecu
     batches = [[Planned(0, 1, ("whole",)), Planned(1, 1, ("broken",))], [Planned(2, 1, ("broken",))]]
     failures = [
         {key: str(future.exception()) for key, future in media.items() if future.exception()}
-        for _batch, media in Lookahead(prepare, threads, 10).run(batches)
+        for _batch, media in Lookahead(prepare, thread_pool, 10).run(batches)
     ]
     assert failures == [{"broken": "no picture"}, {"broken": "no picture"}]
 
 
-def test_what_is_not_begun_is_dropped_when_the_caller_stops_early(threads: ThreadPoolExecutor) -> None:
-    begun = []
+def test_what_is_not_begun_is_dropped_when_the_caller_stops_early(thread_pool: ThreadPoolExecutor) -> None:
+    begun, stopped = list[str](), threading.Event()
 
     def prepare(key: str) -> None:
         begun.append(key)
-        time.sleep(0.01)
+        if key != "0":
+            stopped.wait()
 
-    run = Lookahead(prepare, threads, 50).run([[Planned(place, 1, (str(place),))] for place in range(100)])
+    run = Lookahead(prepare, thread_pool, 50).run([[Planned(place, 1, (str(place),))] for place in range(100)])
     next(run)
     run.close()
-    count = len(begun)
-    time.sleep(0.1)
-    assert len(begun) <= count + 2 < 50
+    stopped.set()
+    thread_pool.shutdown()
+    assert "0" in begun and len(begun) <= 3, "the first, and one in each of the two threads"
 
 
 @pytest.mark.parametrize("budget", [0, 1])

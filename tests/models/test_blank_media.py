@@ -28,11 +28,11 @@ NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 
 @pytest.mark.parametrize("kind", list(MediaKind))
 def test_blanked_media_all_look_alike_and_are_as_large_as_before(
-    painted: Path, talkative: Path, kind: MediaKind
+    studio_shards: Path, tiny_model_unconstrained: Path, kind: MediaKind
 ) -> None:
-    shards = ShardFolder(painted)
+    shards = ShardFolder(studio_shards)
     items = [item for item in shards.items() if item.media_kind is kind][:6]
-    checkpoint = load_checkpoint(str(talkative), device=torch.device("cpu"))
+    checkpoint = load_checkpoint(str(tiny_model_unconstrained), device=torch.device("cpu"))
     chats = [
         read_chat(
             prompts.messages(
@@ -59,10 +59,10 @@ def test_blanked_media_all_look_alike_and_are_as_large_as_before(
     assert len({answer.text for answer in unseen}) <= len(lengths)  # type: ignore[union-attr]
 
 
-def test_a_blank_response_is_never_taken_for_one_with_pictures(painted: Path, tiny: Path) -> None:
-    item = next(iter(ShardFolder(painted).items()))
+def test_a_blank_response_is_never_taken_for_one_with_pictures(studio_shards: Path, tiny_model: Path) -> None:
+    item = next(iter(ShardFolder(studio_shards).items()))
     medium = StoredMedium(item.media_kind, "0" * 64, bytes)
     messages = prompts.messages(item, prompts.DIRECT, [{"type": NAMES[item.media_kind], "url": medium}])
     chat = read_chat(messages, {})
-    keys = {ShotVL(str(tiny), device="cpu", blank=blank)._key(chat) for blank in (False, True)}
+    keys = {ShotVL(str(tiny_model), device="cpu", blank=blank)._key(chat) for blank in (False, True)}
     assert len(keys) == 2

@@ -17,7 +17,7 @@ from lmms_eval_shotbench.models.chats import UnfitRequest, how_to_answer
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.decoding import Sampling, _drawn
-from tests.models.test_shotvl import answered, asked, loaded, mixed, shards  # noqa: F401
+from tests.models.test_shotvl import answered, asked, mixed, shard_folder, tiny_checkpoint  # noqa: F401
 
 
 def texts(answers: list[Answer]) -> list[str]:
@@ -25,18 +25,18 @@ def texts(answers: list[Answer]) -> list[str]:
 
 
 def test_a_seed_draws_the_same_responses_alone_and_in_batches(
-    loaded: Checkpoint,  # noqa: F811
-    shards: ShardFolder,  # noqa: F811
+    tiny_checkpoint: Checkpoint,  # noqa: F811
+    shard_folder: ShardFolder,  # noqa: F811
 ) -> None:
     def sampled(seed: int, batch_tokens: int) -> list[str]:
-        chats = asked(shards, mixed(shards, 6), max_new_tokens=12, temperature=1.0, top_p=0.9, seed=seed)
-        return texts(answered(loaded, chats, batch_tokens))
+        chats = asked(shard_folder, mixed(shard_folder, 6), max_new_tokens=12, temperature=1.0, top_p=0.9, seed=seed)
+        return texts(answered(tiny_checkpoint, chats, batch_tokens))
 
     first = sampled(1, 1)
     assert len(first) == 12
     assert sampled(1, 50_000) == first
     assert sum(one != other for one, other in zip(first, sampled(2, 50_000), strict=True)) > 6
-    greedy = texts(answered(loaded, asked(shards, mixed(shards, 6), max_new_tokens=12), 1))
+    greedy = texts(answered(tiny_checkpoint, asked(shard_folder, mixed(shard_folder, 6), max_new_tokens=12), 1))
     assert greedy != first
 
 

@@ -43,13 +43,13 @@ NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 
 
 @pytest.fixture(scope="module")
-def loaded(talkative: Path) -> Checkpoint:
-    return load_checkpoint(str(talkative), device=torch.device("cpu"))
+def tiny_checkpoint(tiny_model_unconstrained: Path) -> Checkpoint:
+    return load_checkpoint(str(tiny_model_unconstrained), device=torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def shards(painted: Path) -> ShardFolder:
-    return ShardFolder(painted)
+def shard_folder(studio_shards: Path) -> ShardFolder:
+    return ShardFolder(studio_shards)
 
 
 def asked(
@@ -84,42 +84,50 @@ def mixed(shards: ShardFolder, each: int) -> list[QAItem]:
 
 
 @pytest.mark.parametrize("style", PROMPT_STYLES, ids=lambda style: style.name)
-def test_answers_are_the_same_alone_and_in_batches(loaded: Checkpoint, shards: ShardFolder, style: PromptStyle) -> None:
-    chats = asked(shards, list(shards.items()), style)
-    batched, alone = answered(loaded, chats, 20_000), answered(loaded, chats, 1)
+def test_answers_are_the_same_alone_and_in_batches(
+    tiny_checkpoint: Checkpoint, shard_folder: ShardFolder, style: PromptStyle
+) -> None:
+    chats = asked(shard_folder, list(shard_folder.items()), style)
+    batched, alone = answered(tiny_checkpoint, chats, 20_000), answered(tiny_checkpoint, chats, 1)
     assert batched == alone
     texts = Counter(answer.text for answer in alone if isinstance(answer, Response))
     assert texts.total() == len(chats) > 60
     assert len(texts) > 20, "a model that says the same to all would prove nothing"
 
 
-def test_prompts_read_together_are_answered_as_those_read_alone(loaded: Checkpoint, shards: ShardFolder) -> None:
-    chats = asked(shards, mixed(shards, 6))
-    groups = [replace(loaded, read_tokens=tokens) for tokens in (0, 1000, 100_000)]
+def test_prompts_read_together_are_answered_as_those_read_alone(
+    tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
+) -> None:
+    chats = asked(shard_folder, mixed(shard_folder, 6))
+    groups = [replace(tiny_checkpoint, read_tokens=tokens) for tokens in (0, 1000, 100_000)]
     alone, some, all_at_once = (answered(checkpoint, chats, 50_000) for checkpoint in groups)
     assert alone == some == all_at_once
 
 
-def test_rows_that_end_early_leave_the_batch_and_change_nothing(loaded: Checkpoint, shards: ShardFolder) -> None:
-    chats = asked(shards, mixed(shards, 6), max_new_tokens=40)
-    alone = answered(loaded, chats, 1)
+def test_rows_that_end_early_leave_the_batch_and_change_nothing(
+    tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
+) -> None:
+    chats = asked(shard_folder, mixed(shard_folder, 6), max_new_tokens=40)
+    alone = answered(tiny_checkpoint, chats, 1)
     stops = [answer.text[12 * place :][:4] for place, answer in enumerate(alone[:5]) if isinstance(answer, Response)][
         1:
     ]
-    chats = asked(shards, mixed(shards, 6), max_new_tokens=40, until=stops)
-    together, apart = answered(loaded, chats, 50_000), answered(loaded, chats, 1)
+    chats = asked(shard_folder, mixed(shard_folder, 6), max_new_tokens=40, until=stops)
+    together, apart = answered(tiny_checkpoint, chats, 50_000), answered(tiny_checkpoint, chats, 1)
     assert together == apart
     lengths = {answer.output_tokens for answer in together if isinstance(answer, Response)}
     assert len(lengths) > 2, "rows should end at different times here"
     assert all(not any(stop in answer.text for stop in stops) for answer in together if isinstance(answer, Response))
 
 
-def test_greedy_answers_are_those_of_transformers_own_generate(loaded: Checkpoint, shards: ShardFolder) -> None:
+def test_greedy_answers_are_those_of_transformers_own_generate(
+    tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
+) -> None:
     """Stills only: on clips, transformers is wrong below 5.11."""
-    stills = [item for item in shards.items() if item.media_kind is MediaKind.STILL][:4]
-    chats = asked(shards, stills, max_new_tokens=20)
-    ours = answered(loaded, chats, 50_000)
-    processor = loaded.processor
+    stills = [item for item in shard_folder.items() if item.media_kind is MediaKind.STILL][:4]
+    chats = asked(shard_folder, stills, max_new_tokens=20)
+    ours = answered(tiny_checkpoint, chats, 50_000)
+    processor = tiny_checkpoint.processor
     for chat, answer in zip(chats, ours, strict=True):
         text = processor.apply_chat_template(chat.messages, tokenize=False, add_generation_prompt=True)
         picture = Image.open(io.BytesIO(chat.media[0].read()))
@@ -130,7 +138,7 @@ def test_greedy_answers_are_those_of_transformers_own_generate(loaded: Checkpoin
             images_kwargs={"min_pixels": SMALL.still_min, "max_pixels": SMALL.still_max},
         )
         with torch.inference_mode():
-            tokens = loaded.model.generate(**inputs, max_new_tokens=20, do_sample=False)
+            tokens = tiny_checkpoint.model.generate(**inputs, max_new_tokens=20, do_sample=False)
         said = processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         assert isinstance(answer, Response)
         assert answer.text[:12] == said[:12]  # pixels differ by a level: scaled by PIL here, by torch there
@@ -152,37 +160,44 @@ def test_threads_for_media_take_one_core_each_and_leave_the_model_its_own() -> N
 # ------------------------------------------------------------------------------------------- what must not end a run
 
 
-def test_a_broken_medium_costs_its_own_item(loaded: Checkpoint, shards: ShardFolder) -> None:
-    items = mixed(shards, 3)
-    whole = asked(shards, items)
-    half_a_still = chat_on(items[0], lambda: shards.media(items[0].item_id)[:3000])
-    half_a_clip = chat_on(items[1], lambda: shards.media(items[1].item_id)[:-800])
+def test_a_broken_medium_costs_its_own_item(tiny_checkpoint: Checkpoint, shard_folder: ShardFolder) -> None:
+    items = mixed(shard_folder, 3)
+    whole = asked(shard_folder, items)
+    half_a_still = chat_on(items[0], lambda: shard_folder.media(items[0].item_id)[:3000])
+    half_a_clip = chat_on(items[1], lambda: shard_folder.media(items[1].item_id)[:-800])
     no_medium = chat_on(items[2], lambda: b"no picture")
-    answers = answered(loaded, [half_a_still, *whole, half_a_clip, no_medium], 20_000)
+    answers = answered(tiny_checkpoint, [half_a_still, *whole, half_a_clip, no_medium], 20_000)
     assert [type(answer) for answer in answers] == [Failure, *[Response] * 6, Failure, Failure]
-    assert answers[1:7] == answered(loaded, whole, 20_000)
+    assert answers[1:7] == answered(tiny_checkpoint, whole, 20_000)
     for failed, words in ((answers[0], "still cannot be decoded"), (answers[-1], "still cannot be decoded")):
         assert isinstance(failed, Failure)
         assert words in failed.reason
 
 
-def test_a_picture_no_processor_takes_costs_its_own_item(loaded: Checkpoint, shards: ShardFolder) -> None:
-    items = mixed(shards, 1)
+def test_a_picture_no_processor_takes_costs_its_own_item(
+    tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
+) -> None:
+    items = mixed(shard_folder, 1)
     ribbon = io.BytesIO()
     Image.new("RGB", (2100, 10)).save(ribbon, "PNG")
-    failed, *others = answered(loaded, [chat_on(items[0], ribbon.getvalue), *asked(shards, items)], 20_000)
+    failed, *others = answered(
+        tiny_checkpoint, [chat_on(items[0], ribbon.getvalue), *asked(shard_folder, items)], 20_000
+    )
     assert isinstance(failed, Failure)
     assert "2100x10 pixels cannot be shown" in failed.reason
     assert all(isinstance(answer, Response) for answer in others)
 
 
 def test_where_memory_runs_out_batches_become_smaller(
-    loaded: Checkpoint, shards: ShardFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny_checkpoint: Checkpoint,
+    shard_folder: ShardFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The shortage is simulated: batches of more than three rows, and one long prompt, raise torch's own error."""
-    items = mixed(shards, 5)
+    items = mixed(shard_folder, 5)
     chats = [
-        *asked(shards, items),
+        *asked(shard_folder, items),
         read_chat([{"role": "user", "content": [_text("word " * 900)]}], {"max_new_tokens": 8}),
     ]
     sizes = []
@@ -194,10 +209,10 @@ def test_where_memory_runs_out_batches_become_smaller(
         return answer(self, prompts, *rest)
 
     answer = Checkpoint.answer
-    expected = answered(loaded, chats[:-1], 50_000)
+    expected = answered(tiny_checkpoint, chats[:-1], 50_000)
     monkeypatch.setattr(Checkpoint, "answer", short_of_memory)
     with caplog.at_level(logging.WARNING):
-        found = answered(loaded, chats, 50_000)
+        found = answered(tiny_checkpoint, chats, 50_000)
     assert found[:-1] == expected
     assert isinstance(found[-1], Failure)
     assert "more memory than there is" in found[-1].reason
@@ -206,14 +221,14 @@ def test_where_memory_runs_out_batches_become_smaller(
 
 
 def test_other_errors_of_the_model_are_not_taken_for_a_shortage(
-    loaded: Checkpoint, shards: ShardFolder, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Checkpoint, shard_folder: ShardFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_given: Any) -> Any:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(Checkpoint, "answer", broken)
     with pytest.raises(RuntimeError, match="mat1"):
-        answered(loaded, asked(shards, mixed(shards, 1)), 20_000)
+        answered(tiny_checkpoint, asked(shard_folder, mixed(shard_folder, 1)), 20_000)
 
 
 def _text(text: str) -> dict[str, str]:
@@ -224,7 +239,7 @@ def _text(text: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def requests(shards: ShardFolder) -> Iterator[Any]:
+def make_requests(shard_folder: ShardFolder) -> Iterator[Any]:
     """Make requests as lmms-eval does, for a model's own `task_dict`."""
 
     def make(model: ShotVL, chats: Sequence[list[dict[str, Any]]], **generation: Any) -> list[Instance]:
@@ -257,14 +272,18 @@ def stills_and_words(shards: ShardFolder) -> list[list[dict[str, Any]]]:
 
 
 def test_chats_of_any_task_are_answered_each_distinct_one_once(
-    talkative: Path, shards: ShardFolder, requests: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model_unconstrained: Path,
+    shard_folder: ShardFolder,
+    make_requests: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = ShotVL(str(talkative), device="cpu", responses=str(tmp_path / "kept"), batch_size=1)
-    chats = stills_and_words(shards)
+    model = ShotVL(str(tiny_model_unconstrained), device="cpu", responses=str(tmp_path / "kept"), batch_size=1)
+    chats = stills_and_words(shard_folder)
     path = tmp_path / "clip.mp4"
     path.write_bytes(chats[-1][0]["content"][0]["url"])
     chats[-1][0]["content"][0]["url"] = str(path)
-    texts = [result.text for result in model.generate_until(requests(model, chats))]
+    texts = [result.text for result in model.generate_until(make_requests(model, chats))]
     assert texts[0] == texts[1]
     assert all(texts)
     kept = (tmp_path / "kept" / "rank-0.jsonl").read_text().splitlines()
@@ -274,42 +293,46 @@ def test_chats_of_any_task_are_answered_each_distinct_one_once(
         raise AssertionError("the answer was there")
 
     monkeypatch.setattr(Checkpoint, "answer", must_not_run)
-    assert [result.text for result in model.generate_until(requests(model, chats))] == texts
+    assert [result.text for result in model.generate_until(make_requests(model, chats))] == texts
 
 
 def test_another_medium_prompt_or_setting_finds_nothing_kept(
-    talkative: Path, shards: ShardFolder, requests: Any, tmp_path: Path
+    tiny_model_unconstrained: Path, shard_folder: ShardFolder, make_requests: Any, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
-    chats = stills_and_words(shards)[:1]
-    still = Image.open(io.BytesIO(shards.media(mixed(shards, 2)[2].item_id)))
+    chats = stills_and_words(shard_folder)[:1]
+    still = Image.open(io.BytesIO(shard_folder.media(mixed(shard_folder, 2)[2].item_id)))
 
     def lines(model: ShotVL, messages: list[list[dict[str, Any]]], **how: Any) -> int:
-        model.generate_until(requests(model, messages, **how))
+        model.generate_until(make_requests(model, messages, **how))
         return len((kept / "rank-0.jsonl").read_text().splitlines())
 
-    model = ShotVL(str(talkative), device="cpu", responses=str(kept))
+    model = ShotVL(str(tiny_model_unconstrained), device="cpu", responses=str(kept))
     assert lines(model, chats) == lines(model, chats) == 1
     assert lines(model, chats, max_new_tokens=7) == 2
     other_words = [[{"role": "user", "content": [chats[0][0]["content"][0], _text("What is that?")]}]]
     assert lines(model, other_words) == 3
     other_still = [[{"role": "user", "content": [{"type": "image", "url": still}, _text("What is it?")]}]]
     assert lines(model, other_still) == 4
-    assert lines(ShotVL(str(talkative), device="cpu", responses=str(kept), max_pixels=20_000), chats) == 5
+    assert (
+        lines(ShotVL(str(tiny_model_unconstrained), device="cpu", responses=str(kept), max_pixels=20_000), chats) == 5
+    )
     trained_on = tmp_path / "trained"
-    shutil.copytree(talkative, trained_on)
+    shutil.copytree(tiny_model_unconstrained, trained_on)
     (trained_on / "model.safetensors").touch()
     assert lines(ShotVL(str(trained_on), device="cpu", responses=str(kept)), chats) == 6
-    assert lines(ShotVL(str(talkative), device="cpu", dtype="bfloat16", responses=str(kept)), chats) == 7
-    assert lines(ShotVL(str(talkative), device="cpu", responses=str(kept)), chats) == 7
+    assert lines(ShotVL(str(tiny_model_unconstrained), device="cpu", dtype="bfloat16", responses=str(kept)), chats) == 7
+    assert lines(ShotVL(str(tiny_model_unconstrained), device="cpu", responses=str(kept)), chats) == 7
 
 
-def test_a_broken_medium_is_reported_as_a_failed_request(talkative: Path, requests: Any, tmp_path: Path) -> None:
+def test_a_broken_medium_is_reported_as_a_failed_request(
+    tiny_model_unconstrained: Path, make_requests: Any, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    model = ShotVL(str(talkative), device="cpu", responses=str(tmp_path / "kept"))
+    model = ShotVL(str(tiny_model_unconstrained), device="cpu", responses=str(tmp_path / "kept"))
     chat = [{"role": "user", "content": [{"type": "image", "url": str(broken)}, _text("What is it?")]}]
-    (result,) = model.generate_until(requests(model, [chat]))
+    (result,) = model.generate_until(make_requests(model, [chat]))
     assert result.text.startswith(REQUEST_FAILED)
     assert "still cannot be decoded" in result.text
     assert not (tmp_path / "kept" / "rank-0.jsonl").read_text()  # asked again once the medium is mended
@@ -335,13 +358,13 @@ def test_settings_it_cannot_follow_are_refused(setting: dict[str, Any], words: s
     "grids", [[[1, 4, 4]], [[1, 26, 18], [1, 8, 8], [1, 2, 30]], [[9, 24, 44], [2, 10, 6]]], ids=str
 )
 def test_attention_by_length_sees_what_transformers_attention_sees(
-    loaded: Checkpoint, talkative: Path, grids: list[list[int]]
+    tiny_checkpoint: Checkpoint, tiny_model_unconstrained: Path, grids: list[list[int]]
 ) -> None:
-    theirs = transformers.AutoModelForImageTextToText.from_pretrained(talkative, dtype=torch.float32)
+    theirs = transformers.AutoModelForImageTextToText.from_pretrained(tiny_model_unconstrained, dtype=torch.float32)
     grid = torch.tensor(grids)
     pixels = torch.randn(int(grid.prod(dim=1).sum()), 3 * 2 * 14 * 14, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        seen = [model.model.visual(pixels, grid).pooler_output for model in (loaded.model, theirs)]
+        seen = [model.model.visual(pixels, grid).pooler_output for model in (tiny_checkpoint.model, theirs)]
     torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-6)
 
 
@@ -353,19 +376,21 @@ def test_a_checkpoint_of_another_kind_is_refused_with_the_way_out(tmp_path: Path
         checkpoint.chosen_dtype("bf16", torch.device("cpu"))
 
 
-def test_a_model_that_does_not_use_our_times_is_refused(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_use_our_times_is_refused(
+    tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a transformers would that computed positions by itself, whatever it is given."""
-    forward = loaded.model.model.forward
+    forward = tiny_checkpoint.model.model.forward
 
     def forgetful(*given: Any, position_ids: Any = None, **rest: Any) -> Any:
         times = position_ids.clone()
         times[0] = times[1]
         return forward(*given, position_ids=times, **rest)
 
-    checkpoint.check_time_positions(loaded)
-    monkeypatch.setattr(loaded.model.model, "forward", forgetful)
+    checkpoint.check_time_positions(tiny_checkpoint)
+    monkeypatch.setattr(tiny_checkpoint.model.model, "forward", forgetful)
     with pytest.raises(UnfitCheckpoint, match=r"at times \[1, 1, 1, 1, .* instead of \[1, 1, 1, 2, 2, 2, 3"):
-        checkpoint.check_time_positions(loaded)
+        checkpoint.check_time_positions(tiny_checkpoint)
 
 
 def test_types_and_attention_fit_the_device() -> None:

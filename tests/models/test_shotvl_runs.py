@@ -11,15 +11,14 @@ import itertools
 import json
 import multiprocessing
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import MappingProxyType
@@ -36,7 +35,8 @@ from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import MEDIA_COLUMNS
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.harness.test_lmms_eval import lmms_eval, own_caches, read_scores  # noqa: F401
+from tests.harness.test_lmms_eval import isolated_caches, lmms_eval, read_scores  # noqa: F401
+from tests.support.ports import free_port
 
 QWEN = "transformers.models.qwen2_5_vl"
 # With --cpu instead, accelerate starts a single process, whatever --num_processes says.
@@ -45,7 +45,7 @@ LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 ITEMS = 68  # of the smallest studio set; no number of processes below divides all of its tasks
 NEW_TOKENS = 24
-SEED = 20
+Death = Callable[[], object]  # picklable
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(
     [
@@ -59,7 +59,7 @@ WARM.set_forkserver_preload(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread(own_caches: Any) -> Any:  # noqa: F811
+def single_threaded(isolated_caches: Any) -> Any:  # noqa: F811
     """Several runs share few cores, and numbers do not depend on how many there are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -68,13 +68,14 @@ def one_thread(own_caches: Any) -> Any:  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def asked(painted: Path, talkative: Path) -> Callable[..., list[str]]:
+def eval_arguments(studio_shards: Path, tiny_model_unconstrained: Path) -> Callable[..., list[str]]:
     """Arguments of the command; batches are small, so that there are many."""
 
     def arguments(out: Path, *more: str, style: str = "reasoning", tokens: int = NEW_TOKENS) -> list[str]:
-        model = ["--model", "shotvl", "--model_args", f"pretrained={talkative},device=cpu,batch_tokens=1000"]
+        model = ["--model", "shotvl"]
+        model += ["--model_args", f"pretrained={tiny_model_unconstrained},device=cpu,batch_tokens=1000"]
         settings = ["--tasks", f"shotbench_{style}", "--gen_kwargs", f"max_new_tokens={tokens}"]
-        return ["eval", *model, *settings, "--data", str(painted), "--out", str(out), *more]
+        return ["eval", *model, *settings, "--data", str(studio_shards), "--out", str(out), *more]
 
     return arguments
 
@@ -88,9 +89,9 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(asked: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def uninterrupted_run(eval_arguments: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Whole:
     out = tmp_path_factory.mktemp("whole") / "out"
-    finished = subprocess.run(cold(asked(out)), capture_output=True, text=True)
+    finished = subprocess.run(cold(eval_arguments(out)), capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
     return Whole(out, finished)
 
@@ -99,15 +100,19 @@ def cold(arguments: list[str], *launcher: str) -> list[str]:
     return [sys.executable, *launcher, "-m", "lmms_eval_shotbench.cli", *arguments]
 
 
-def warm(arguments: list[str], log: Path, told: Mapping[str, str] = MappingProxyType({})) -> BaseProcess:
-    process = WARM.Process(target=command, args=(arguments, log, dict(told)))
+def warm(
+    arguments: list[str], log: Path, environment: Mapping[str, str] = MappingProxyType({}), death: Death | None = None
+) -> BaseProcess:
+    process = WARM.Process(target=command, args=(arguments, log, dict(environment), death))
     process.start()
     return process
 
 
-def command(arguments: list[str], log: Path, told: dict[str, str]) -> None:
-    """What a warm process does; `told` goes into its environment."""
-    os.environ.update(told)
+def command(arguments: list[str], log: Path, environment: dict[str, str], death: Death | None) -> None:
+    """What a warm process does; `death` arranges at which point of its work it kills itself."""
+    os.environ.update(environment)
+    if death:
+        death()
     with log.open("ab") as stream:
         os.dup2(stream.fileno(), sys.stdout.fileno())
         os.dup2(stream.fileno(), sys.stderr.fileno())
@@ -116,8 +121,8 @@ def command(arguments: list[str], log: Path, told: dict[str, str]) -> None:
     sys.exit(main(arguments))
 
 
-def exit_status(arguments: list[str], log: Path) -> int | None:
-    process = warm(arguments, log)
+def exit_status(arguments: list[str], log: Path, death: Death | None = None) -> int | None:
+    process = warm(arguments, log, death=death)
     process.join()
     return process.exitcode
 
@@ -142,42 +147,51 @@ def samples(out: Path) -> dict[int, str]:
 # ------------------------------------------------------------------------------------------------- nothing goes wrong
 
 
-def test_one_pass_answers_every_question(whole: Whole, painted: Path) -> None:
-    said = samples(whole.out)
-    assert list(said) == [item.source_index for item in read_questions(painted)]
-    assert len(said) == len(kept(whole.out)) == ITEMS
+def test_one_pass_answers_every_question(uninterrupted_run: Whole, studio_shards: Path) -> None:
+    said = samples(uninterrupted_run.out)
+    assert list(said) == [item.source_index for item in read_questions(studio_shards)]
+    assert len(said) == len(kept(uninterrupted_run.out)) == ITEMS
     assert len(set(said.values())) > ITEMS // 4, "a model that says the same to all would prove nothing"
-    scores = read_scores(whole.out)
+    scores = read_scores(uninterrupted_run.out)
     assert list(scores["run"]["passes"]) == ["all"]
     assert (scores["n"], scores["unanswered"]) == (ITEMS, [])
 
 
-def test_the_progress_bar_shows_items_tokens_a_second_and_the_time_left(whole: Whole) -> None:
-    shown = re.findall(r"(\d+)/68 items, ([\d,]+) new tokens/s.*?\[([\d:]+)<([\d:]+)", whole.finished.stderr)
-    assert len(shown) > 3
+def test_the_progress_bar_shows_items_tokens_a_second_and_the_time_left(uninterrupted_run: Whole) -> None:
+    shown = re.findall(
+        r"(\d+)/68 items, ([\d,]+) new tokens/s.*?\[([\d:]+)<([\d:]+)", uninterrupted_run.finished.stderr
+    )
     done = [int(items) for items, _rate, _elapsed, _left in shown]
     assert done == sorted(done) and done[-1] == ITEMS
     assert all(int(rate.replace(",", "")) > 0 for _items, rate, _elapsed, _left in shown)
-    assert shown[0][3] != "00:00" and shown[-1][3] == "00:00"
+    assert shown[-1][3] == "00:00"
 
 
 def test_bare_lmms_eval_and_its_python_function_bring_the_same_answers(
-    whole: Whole, painted: Path, talkative: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uninterrupted_run: Whole,
+    studio_shards: Path,
+    tiny_model_unconstrained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
 
-    model, group, tokens = f"pretrained={talkative},device=cpu", "shotbench_reasoning", f"max_new_tokens={NEW_TOKENS}"
+    model, group, tokens = (
+        f"pretrained={tiny_model_unconstrained},device=cpu",
+        "shotbench_reasoning",
+        f"max_new_tokens={NEW_TOKENS}",
+    )
     flags = ("--model", "shotvl", "--model_args", model, "--tasks", group, "--gen_kwargs", tokens, "--log_samples")
-    finished = lmms_eval(painted, *flags, "--output_path", str(tmp_path))
+    finished = lmms_eval(studio_shards, *flags, "--output_path", str(tmp_path))
     assert finished.returncode == 0, finished.stdout[-2000:]
     lines = (line for path in tmp_path.rglob("*_samples_*.jsonl") for line in path.read_text().splitlines())
-    assert _said(map(json.loads, lines)) == samples(whole.out)
+    assert _said(map(json.loads, lines)) == samples(uninterrupted_run.out)
 
-    monkeypatch.setenv("SHOTBENCH_DATA", str(painted))
+    monkeypatch.setenv("SHOTBENCH_DATA", str(studio_shards))
     manager = TaskManager(include_path=str(TASKS_PATH), include_defaults=False)
     results = simple_evaluate("shotvl", model, tasks=[group], task_manager=manager, gen_kwargs=tokens)
-    assert _said(itertools.chain(*results["samples"].values())) == samples(whole.out)
+    assert _said(itertools.chain(*results["samples"].values())) == samples(uninterrupted_run.out)
 
 
 def _said(logged: Any) -> dict[int, str]:
@@ -192,63 +206,115 @@ def _said(logged: Any) -> dict[int, str]:
 # ------------------------------------------------------------------------------------------------------------- killed
 
 
+DIE_IN_IMPORTS = """
+import os, signal, sys
+class Fatal:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "lmms_eval.evaluator":
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.meta_path.insert(0, Fatal)
+from lmms_eval_shotbench.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before_the_first_response() -> None:
+    from lmms_eval_shotbench.models.shotvl import ShotVL
+
+    ShotVL.generate_until = lambda *_: die()
+
+
+def after_responses(count: int, ranks: int = 1) -> None:
+    """Die once this process has kept so many responses, and each of the other ranks, too."""
+    from lmms_eval_shotbench.models.response_store import ResponseStore
+
+    keep, new = ResponseStore.keep, 0
+
+    def keep_and_die(self: Any, responses: Mapping[str, Any]) -> None:
+        nonlocal new
+        keep(self, responses)
+        new += len(responses)
+        if new >= count:
+            folder = self._file.parent
+            while not all(lines_in(folder / f"rank-{rank}.jsonl") >= count for rank in range(ranks)):
+                time.sleep(0.01)
+            die()
+
+    ResponseStore.keep = keep_and_die
+
+
+def lines_in(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def within_a_line() -> None:
+    """Die when only half of the first line is written."""
+    from lmms_eval_shotbench.models import response_store
+
+    append = response_store._append
+
+    def append_half(path: Path, lines: Iterable[str]) -> None:
+        for line in lines:  # there may be none
+            append(path, [])
+            with path.open("ab") as stream:
+                stream.write(line.encode()[: len(line) // 2])
+            die()
+
+    response_store._append = append_half
+
+
+def between_results() -> None:
+    """Die when samples.jsonl is in place, and scores.json is not yet."""
+    replace = os.replace
+
+    def replace_or_die(source: Any, target: Any) -> None:
+        if Path(target).name == "scores.json":
+            die()
+        replace(source, target)
+
+    os.replace = replace_or_die
+
+
 def test_a_run_killed_ten_times_ends_as_one_that_nothing_disturbs(
-    asked: Callable[..., list[str]], whole: Whole, tmp_path: Path
+    eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
 ) -> None:
-    """Killed in the imports, before the first answer, in the midst of answering, and while results are written."""
-    draw = random.Random(SEED)
+    """Killed in the imports, before the first answer, between answers, within one, and while results are written."""
     out, log = tmp_path / "out", tmp_path / "log"
-    group = subprocess.Popen(
-        cold(asked(out)), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    time.sleep(draw.uniform(0.5, 5))
-    os.killpg(group.pid, signal.SIGKILL)
-    assert group.wait() == -signal.SIGKILL
-    for kills_left in range(8, -1, -1):
+    killed = subprocess.run([sys.executable, "-c", DIE_IN_IMPORTS, *eval_arguments(out)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-3000:]
+    deaths: list[Death] = [partial(after_responses, count) for count in (1, 7, 5, 9, 2, 4)]
+    deaths[2:2] = [before_the_first_response, within_a_line]
+    for death in deaths:
         before = kept(out)
-        lines = len(before) + (draw.randint(1, max((ITEMS - len(before)) // (kills_left + 1), 1)) if kills_left else 0)
-        process = warm(asked(out), log)
-        if kills_left == 4:
-            time.sleep(draw.uniform(0, 1))  # too early for an answer
-        elif kills_left:
-            wait_until(lambda: len(kept(out)) >= lines, process)  # noqa: B023
-            time.sleep(draw.uniform(0, 0.05))
-        else:
-            wait_until(lambda: (out / "lmms_eval").exists(), process)
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL, log.read_text()[-3000:]
+        assert exit_status(eval_arguments(out), log, death) == -signal.SIGKILL, log.read_text()[-3000:]
         assert kept(out)[: len(before)] == before, "what was kept stays kept"
-        if kills_left:
-            assert len(kept(out)) < ITEMS and not (out / "scores.json").exists()
-    assert exit_status(asked(out), log) == 0
-    assert (out / "samples.jsonl").read_bytes() == whole.samples
-    assert sorted(kept(out)) == sorted(kept(whole.out)), "each distinct question was asked once and kept once"
-    assert read_scores(out)["items"] == read_scores(whole.out)["items"]
-
-
-def wait_until(reached: Callable[[], bool], *processes: BaseProcess, seconds: float = 200) -> None:
-    """Look often; give up where a process ends before."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        over = not all(process.is_alive() for process in processes)
-        assert not over and time.monotonic() < deadline, "the moment to kill it never came"
-        time.sleep(0.002)
+        assert len(kept(out)) < ITEMS and not (out / "samples.jsonl").exists()
+    assert exit_status(eval_arguments(out), log, between_results) == -signal.SIGKILL, log.read_text()[-3000:]
+    assert (out / "samples.jsonl").exists() and not (out / "scores.json").exists()
+    assert exit_status(eval_arguments(out), log) == 0
+    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out)), "each distinct question was asked and kept once"
+    assert read_scores(out)["items"] == read_scores(uninterrupted_run.out)["items"]
 
 
 def test_responses_of_other_settings_are_not_taken(
-    asked: Callable[..., list[str]], whole: Whole, tmp_path: Path
+    eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
 ) -> None:
     used, log = tmp_path / "used", tmp_path / "log"
-    shutil.copytree(whole.out, used)
-    assert exit_status(asked(used, "--limit", "2"), log) == 0
+    shutil.copytree(uninterrupted_run.out, used)
+    assert exit_status(eval_arguments(used, "--limit", "2"), log) == 0
     assert len(kept(used)) == ITEMS, "with the same settings nothing is asked again"
     said = [samples(used)]
     others: list[dict[str, Any]] = [{"style": "step_by_step"}, {"tokens": 5}]
     for number, settings in enumerate(others):
         fresh = tmp_path / f"fresh-{number}"
         for out in (used, fresh):
-            assert exit_status(asked(out, "--limit", "2", **settings), log) == 0, log.read_text()[-3000:]
+            assert exit_status(eval_arguments(out, "--limit", "2", **settings), log) == 0, log.read_text()[-3000:]
         assert (used / "samples.jsonl").read_bytes() == (fresh / "samples.jsonl").read_bytes()
         assert len(kept(used)) == ITEMS + 16 * (number + 1)
         said.append(samples(fresh))
@@ -268,17 +334,12 @@ def launched(arguments: list[str], processes: int, log: Path) -> list[int | None
     return [finished.returncode]
 
 
-def ranks(arguments: list[str], processes: int, log: Path) -> list[BaseProcess]:
-    """The processes that the launcher would start, told what it would tell them, but warm."""
+def forked(arguments: list[str], processes: int, log: Path, death: Death | None = None) -> list[int | None]:
+    """Exit statuses of the processes that the launcher would start, in the environment that it gives them, but warm."""
     of_all = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **WITHOUT_GPU}
     of_all |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
     each = (dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes))
-    return [warm(arguments, log, of_all | own) for own in each]
-
-
-def forked(arguments: list[str], processes: int, log: Path) -> list[int | None]:
-    """Exit status of every rank."""
-    started = ranks(arguments, processes, log)
+    started = [warm(arguments, log, of_all | own, death) for own in each]
     for process in started:
         process.join()
     return [process.exitcode for process in started]
@@ -286,78 +347,65 @@ def forked(arguments: list[str], processes: int, log: Path) -> list[int | None]:
 
 @pytest.mark.parametrize(("processes", "by"), [(2, launched), (3, forked)])
 def test_processes_share_the_questions_without_losing_or_doubling_one(
-    asked: Callable[..., list[str]],
-    whole: Whole,
+    eval_arguments: Callable[..., list[str]],
+    uninterrupted_run: Whole,
     tmp_path: Path,
     processes: int,
     by: Callable[[list[str], int, Path], list[int | None]],
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
-    assert set(by(asked(out), processes, log)) == {0}, log.read_text()[-3000:]
-    assert (out / "samples.jsonl").read_bytes() == whole.samples
-    assert sorted(kept(out)) == sorted(kept(whole.out))
+    assert set(by(eval_arguments(out), processes, log)) == {0}, log.read_text()[-3000:]
+    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out))
     parts = [len(path.read_bytes().splitlines()) for path in (out / "responses").iterdir()]
     assert len(parts) == processes and min(parts) > ITEMS // processes // 2
     assert len(list(tmp_path.rglob("scores.json"))) == 1
-    assert read_scores(out)["items"] == read_scores(whole.out)["items"]
+    assert read_scores(out)["items"] == read_scores(uninterrupted_run.out)["items"]
 
 
 def test_one_process_goes_on_where_two_were_killed(
-    asked: Callable[..., list[str]], whole: Whole, tmp_path: Path
+    eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
-    both = ranks(asked(out), 2, log)
-    paths = [out / "responses" / f"rank-{rank}.jsonl" for rank in (0, 1)]
-    try:
-        wait_until(lambda: all(path.exists() for path in paths) and len(kept(out)) > ITEMS // 4, *both)
-    finally:
-        for process in both:
-            process.kill()
-        for process in both:
-            process.join()
+    statuses = forked(eval_arguments(out), 2, log, partial(after_responses, 10, ranks=2))
+    assert statuses == [-signal.SIGKILL] * 2, log.read_text()[-3000:]
     before = kept(out)
     assert len(before) < ITEMS and not (out / "scores.json").exists()
-    assert exit_status(asked(out), log) == 0
-    assert (out / "samples.jsonl").read_bytes() == whole.samples
-    assert sorted(kept(out)) == sorted(kept(whole.out)), "nothing was asked again"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    assert exit_status(eval_arguments(out), log) == 0
+    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out)), "nothing was asked again"
 
 
 # ------------------------------------------------------------------------------------------------------ broken media
 
 
 def test_broken_media_cost_their_own_items_until_they_are_mended(
-    painted: Path, asked: Callable[..., list[str]], whole: Whole, tmp_path: Path
+    studio_shards: Path, eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
 ) -> None:
     data, out, log = tmp_path / "shards", tmp_path / "out", tmp_path / "log"
-    shutil.copytree(painted, data)
+    shutil.copytree(studio_shards, data)
     still, clip = (
         next(item.source_index for item in read_questions(data) if item.media_kind is kind)
         for kind in (MediaKind.STILL, MediaKind.CLIP)
     )
     (shard,) = (data / "data").glob("*.parquet")
     cut_off(shard, {still, clip})
-    on_these = [*asked(out), "--data", str(data)]
+    on_these = [*eval_arguments(out), "--data", str(data)]
 
     assert exit_status(on_these, log) == 1
     assert f"no response for 2 items (index {still}, {clip})" in log.read_text()
     assert read_scores(out)["unanswered"] == [still, clip]
-    said, expected = samples(out), samples(whole.out)
+    said, expected = samples(out), samples(uninterrupted_run.out)
     for index, reason in ((still, "still cannot be decoded"), (clip, "clip cannot be decoded")):
         assert said[index].startswith(REQUEST_FAILED) and reason in said[index]
     assert said == expected | {still: said[still], clip: said[clip]}
     before = kept(out)
     assert len(before) == ITEMS - 2
 
-    shutil.copy(painted / "data" / shard.name, shard)
+    shutil.copy(studio_shards / "data" / shard.name, shard)
     assert exit_status(on_these, log) == 0
-    assert (out / "samples.jsonl").read_bytes() == whole.samples
-    assert kept(out)[:-2] == before and sorted(kept(out)) == sorted(kept(whole.out))
+    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert kept(out)[:-2] == before and sorted(kept(out)) == sorted(kept(uninterrupted_run.out))
 
 
 def cut_off(shard: Path, indices: set[int]) -> None:

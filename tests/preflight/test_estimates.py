@@ -46,36 +46,36 @@ def qwen(text: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def of_3b() -> ModelSize:
+def size_3b() -> ModelSize:
     return model_size(qwen(QWEN_3B), PLAIN)
 
 
 @pytest.fixture(scope="module")
-def of_7b() -> ModelSize:
+def size_7b() -> ModelSize:
     return model_size(qwen(QWEN_7B), PLAIN)
 
 
-def test_parameters_are_those_of_the_released_checkpoints(of_3b: ModelSize, of_7b: ModelSize) -> None:
-    assert of_3b.parameters == of_3b.trained == 3_754_622_976  # half the bytes their weight indices name
-    assert of_7b.parameters == of_7b.trained == 8_292_166_656
+def test_parameters_are_those_of_the_released_checkpoints(size_3b: ModelSize, size_7b: ModelSize) -> None:
+    assert size_3b.parameters == size_3b.trained == 3_754_622_976  # half the bytes their weight indices name
+    assert size_7b.parameters == size_7b.trained == 8_292_166_656
 
 
-def test_root_holds_tied_embeddings_and_lets_go_of_untied_ones(of_3b: ModelSize, of_7b: ModelSize) -> None:
+def test_root_holds_tied_embeddings_and_lets_go_of_untied_ones(size_3b: ModelSize, size_7b: ModelSize) -> None:
     embedding = QWEN_3B["vocab_size"] * QWEN_3B["hidden_size"]
-    assert embedding < of_3b.root < embedding + 50_000_000, "embedding, merger and norms"
-    assert of_7b.largest_layer == QWEN_7B["vocab_size"] * QWEN_7B["hidden_size"], "the embedding is a unit of its own"
-    assert of_7b.root < 80_000_000
+    assert embedding < size_3b.root < embedding + 50_000_000, "embedding, merger and norms"
+    assert size_7b.largest_layer == QWEN_7B["vocab_size"] * QWEN_7B["hidden_size"], "the embedding is a unit of its own"
+    assert size_7b.root < 80_000_000
 
 
-def test_a_frozen_vision_tower_is_not_trained(of_3b: ModelSize) -> None:
+def test_a_frozen_vision_tower_is_not_trained(size_3b: ModelSize) -> None:
     frozen = model_size(qwen(QWEN_3B), PLAIN, train_vision=False)
     with torch.device("meta"):
         tower = AutoModelForImageTextToText.from_config(qwen(QWEN_3B)).model.visual
     assert frozen.parameters - frozen.trained == sum(part.numel() for part in tower.parameters())
 
 
-def test_lora_trains_two_thin_matrices_a_linear_layer(tiny: Path) -> None:
-    model = AutoModelForImageTextToText.from_pretrained(tiny)
+def test_lora_trains_two_thin_matrices_a_linear_layer(tiny_model: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(tiny_model)
     settings = OmegaConf.create(
         {"lora_rank": 4, "lora_alpha": 8, "target_modules": "all-linear", "exclude_modules": None}
     )
@@ -132,8 +132,8 @@ def terms(memory: estimates.Memory) -> dict[str, int]:
     return {term.name: term.bytes for term in memory.training}
 
 
-def test_weights_gradients_and_adam_are_those_of_a_model_after_one_step(tiny: Path) -> None:
-    model = AutoModelForImageTextToText.from_pretrained(tiny, dtype=torch.float32)
+def test_weights_gradients_and_adam_are_those_of_a_model_after_one_step(tiny_model: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(tiny_model, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters())
     for part in model.parameters():
         part.grad = torch.zeros_like(part)
@@ -145,8 +145,8 @@ def test_weights_gradients_and_adam_are_those_of_a_model_after_one_step(tiny: Pa
     assert found["Adam"] == sum(moment.nbytes for moment in moments)
 
 
-def test_a_checkpoint_takes_what_is_estimated(tiny: Path, tmp_path: Path) -> None:
-    model = AutoModelForImageTextToText.from_pretrained(tiny, dtype=torch.float32)
+def test_a_checkpoint_takes_what_is_estimated(tiny_model: Path, tmp_path: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(tiny_model, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters())
     for part in model.parameters():
         part.grad = torch.zeros_like(part)
@@ -159,21 +159,21 @@ def test_a_checkpoint_takes_what_is_estimated(tiny: Path, tmp_path: Path) -> Non
     assert written < disk.checkpoint
 
 
-def test_shards_share_weights_and_states_but_not_what_is_computed(of_7b: ModelSize) -> None:
-    one = terms(estimates.memory(grpo(), "grpo", of_7b, 4096, 2000))
-    eight = terms(estimates.memory(grpo("trainer.n_gpus_per_node=8"), "grpo", of_7b, 4096, 2000))
+def test_shards_share_weights_and_states_but_not_what_is_computed(size_7b: ModelSize) -> None:
+    one = terms(estimates.memory(grpo(), "grpo", size_7b, 4096, 2000))
+    eight = terms(estimates.memory(grpo("trainer.n_gpus_per_node=8"), "grpo", size_7b, 4096, 2000))
     for name in ("weights", "gradients", "Adam"):
         assert eight[name] == one[name] // 8
     for name in ("gathered layers", "activations", "logits"):
         assert eight[name] == one[name]
     assert one["weights"] == 8_292_166_656 * FULL
     bf16 = grpo("actor_rollout_ref.actor.fsdp_config.model_dtype=bf16")
-    assert terms(estimates.memory(bf16, "grpo", of_7b, 4096, 2000))["weights"] == 8_292_166_656 * HALF
+    assert terms(estimates.memory(bf16, "grpo", size_7b, 4096, 2000))["weights"] == 8_292_166_656 * HALF
 
 
-def test_gradient_checkpointing_and_fused_kernels_take_less(of_3b: ModelSize) -> None:
+def test_gradient_checkpointing_and_fused_kernels_take_less(size_3b: ModelSize) -> None:
     def activations(*overrides: str) -> dict[str, int]:
-        return terms(estimates.memory(grpo(*overrides), "grpo", of_3b, 3072, 2000))
+        return terms(estimates.memory(grpo(*overrides), "grpo", size_3b, 3072, 2000))
 
     model = "actor_rollout_ref.model"
     kept = activations(f"{model}.enable_gradient_checkpointing=false")
@@ -183,7 +183,7 @@ def test_gradient_checkpointing_and_fused_kernels_take_less(of_3b: ModelSize) ->
     assert again["logits"] == 6 * 16384 * 151936, "of as many tokens as a micro batch may have"
 
 
-def test_a_card_that_is_too_small_is_told_for_each_turn(of_7b: ModelSize) -> None:
+def test_a_card_that_is_too_small_is_told_for_each_turn(size_7b: ModelSize) -> None:
     rollout, model = "actor_rollout_ref.rollout", "actor_rollout_ref.model"
     config = grpo(
         f"{rollout}.name=vllm",
@@ -191,7 +191,7 @@ def test_a_card_that_is_too_small_is_told_for_each_turn(of_7b: ModelSize) -> Non
         f"{rollout}.free_cache_engine=true",
         f"{model}.enable_gradient_checkpointing=true",
     )
-    memory = estimates.memory(config, "grpo", of_7b, 4096, 2000)
+    memory = estimates.memory(config, "grpo", size_7b, 4096, 2000)
     answering, training = memory_and_disk.memory_problems(config, "grpo", memory, 80 * GB)
     assert "48.00 GB of the rollout" in answering.what
     assert "training takes about" in training.what
@@ -202,10 +202,10 @@ def test_a_card_that_is_too_small_is_told_for_each_turn(of_7b: ModelSize) -> Non
         assert name in notes
 
 
-def test_offloaded_parts_make_room_for_the_rollout(of_7b: ModelSize) -> None:
+def test_offloaded_parts_make_room_for_the_rollout(size_7b: ModelSize) -> None:
     engine = "actor_rollout_ref.actor.fsdp_config"
     away = grpo(f"{engine}.param_offload=true", f"{engine}.optimizer_offload=true")
-    here, gone = (estimates.memory(config, "grpo", of_7b, 4096, 2000) for config in (grpo(), away))
+    here, gone = (estimates.memory(config, "grpo", size_7b, 4096, 2000) for config in (grpo(), away))
     assert here.beside_rollout - gone.beside_rollout == 8_292_166_656 * 3 * FULL
     assert here.peak == gone.peak, "they come back for the update"
 

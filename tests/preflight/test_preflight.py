@@ -19,15 +19,15 @@ pytest.importorskip("torch")
 import pyarrow
 import pyarrow.parquet as parquet
 
-from tests.support.preflight_runs import Run, cut_off, grpo, run, sft, shards, written  # noqa: F401
+from tests.support.preflight_runs import Run, cut_off, grpo_run, make_run, sft_run, shards, training_rows  # noqa: F401
 from verl_recipes import recipes
 from verl_recipes.preflight import preflight
 from verl_recipes.preflight.problem import Problem, told_once
 
 
 @pytest.mark.parametrize("method", recipes.METHODS)
-def test_nothing_stands_in_the_way_of_a_sound_run(run: Callable[[str], Run], shards: Path, method: str) -> None:
-    sound = run(method)
+def test_nothing_stands_in_the_way_of_a_sound_run(make_run: Callable[[str], Run], shards: Path, method: str) -> None:
+    sound = make_run(method)
     before = {path: path.read_bytes() for path in sound.rows.rglob("*") if path.is_file()}
     report = preflight.check(sound.config(), method, shards=str(shards))
     assert not report.problems, report.text()
@@ -66,12 +66,12 @@ FILES: dict[str, tuple[Callable[[Run], object], str]] = {
 
 
 @pytest.mark.parametrize(("spoil", "words"), FILES.values(), ids=FILES)
-def test_files_that_are_missing_or_broken_are_named(grpo: Run, spoil: Callable[[Run], object], words: str) -> None:
-    spoil(grpo)
-    problems = grpo.problems()
+def test_files_that_are_missing_or_broken_are_named(grpo_run: Run, spoil: Callable[[Run], object], words: str) -> None:
+    spoil(grpo_run)
+    problems = grpo_run.problems()
     found = [problem for problem in problems if words in problem.what]
     assert len(found) == 1, problems
-    assert "film-grpo" in found[0].where or str(grpo.train) in found[0].where
+    assert "film-grpo" in found[0].where or str(grpo_run.train) in found[0].where
     assert found[0].next_step
     assert len(problems) <= 2, "nothing else is blamed, but for a batch without rows"
 
@@ -115,24 +115,24 @@ CONTENTS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 
 
 @pytest.mark.parametrize(("spoil", "words"), CONTENTS.values(), ids=CONTENTS)
-def test_rows_that_are_wrong_are_named(grpo: Run, spoil: Callable[[dict[str, Any]], None], words: str) -> None:
-    grpo.change(spoil)
-    (problem,) = grpo.problems()
+def test_rows_that_are_wrong_are_named(grpo_run: Run, spoil: Callable[[dict[str, Any]], None], words: str) -> None:
+    grpo_run.change(spoil)
+    (problem,) = grpo_run.problems()
     assert words in problem.what
     assert problem.where == "grpo.parquet row 0"
 
 
-def test_a_lesson_without_an_answer_is_named(sft: Run) -> None:
-    sft.change(lambda row: row["messages"].pop())
-    (problem,) = sft.problems()
+def test_a_lesson_without_an_answer_is_named(sft_run: Run) -> None:
+    sft_run.change(lambda row: row["messages"].pop())
+    (problem,) = sft_run.problems()
     assert "no answer of the assistant" in problem.what
 
 
 @pytest.mark.parametrize("method", ["sft", "grpo"])
 def test_what_is_validated_or_tested_on_is_not_trained_on(
-    run: Callable[[str], Run], shards: Path, written: Path, method: str
+    make_run: Callable[[str], Run], shards: Path, training_rows: Path, method: str
 ) -> None:
-    spoilt = run(method)
+    spoilt = make_run(method)
     shutil.copy(spoilt.train, spoilt.rows / "dev.parquet")
     (problem,) = spoilt.problems()
     assert "stands in the validation rows too" in problem.what
@@ -170,9 +170,9 @@ LIMITS = [
 
 @pytest.mark.parametrize(("method", "limit"), LIMITS)
 def test_a_row_too_long_is_told_with_the_least_limit_that_would_do(
-    run: Callable[[str], Run], method: str, limit: str
+    make_run: Callable[[str], Run], method: str, limit: str
 ) -> None:
-    sound = run(method)
+    sound = make_run(method)
     (problem,) = sound.problems(f"{limit}=100")
     assert limit in problem.what
     assert f"film-{sound.train.stem}" in problem.where or "film-dev" in problem.where
@@ -218,16 +218,16 @@ NUMBERS: dict[str, tuple[str, list[str], str]] = {
 
 @pytest.mark.parametrize(("method", "overrides", "words"), NUMBERS.values(), ids=NUMBERS)
 def test_settings_that_cannot_work_are_named(
-    run: Callable[[str], Run], method: str, overrides: list[str], words: str
+    make_run: Callable[[str], Run], method: str, overrides: list[str], words: str
 ) -> None:
-    problems = run(method).problems(*overrides)
+    problems = make_run(method).problems(*overrides)
     assert [problem for problem in problems if words in problem.what], problems
 
 
-def test_all_problems_are_told_together_and_stop_the_run(grpo: Run) -> None:
-    grpo.medium("0.png").unlink()
-    grpo.medium("1.png").unlink()
-    report = preflight.check(grpo.config("actor_rollout_ref.rollout.n=1", "trainer.nnodes=2"), "grpo")
+def test_all_problems_are_told_together_and_stop_the_run(grpo_run: Run) -> None:
+    grpo_run.medium("0.png").unlink()
+    grpo_run.medium("1.png").unlink()
+    report = preflight.check(grpo_run.config("actor_rollout_ref.rollout.n=1", "trainer.nnodes=2"), "grpo")
     with pytest.raises(preflight.PreflightFailed, match="3 problems, nothing was started") as failed:
         report.raise_for_problems()
     assert "film-grpo0.png" in str(failed.value)

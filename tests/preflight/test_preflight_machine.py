@@ -22,7 +22,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.support.preflight_runs import Run, cut_off, grpo, run, sft, shards, written  # noqa: F401
+from tests.support.ports import refusing_port
+from tests.support.preflight_runs import Run, cut_off, grpo_run, make_run, sft_run, shards, training_rows  # noqa: F401
 from verl_recipes import recipes
 from verl_recipes.preflight import (
     cluster,
@@ -43,32 +44,32 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize(("spoil", "words"), MODELS.values(), ids=MODELS)
 def test_a_model_that_is_not_whole_is_named(
-    sft: Run, tmp_path: Path, spoil: Callable[[Path], object], words: str
+    sft_run: Run, tmp_path: Path, spoil: Callable[[Path], object], words: str
 ) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(sft.model, folder)
+    shutil.copytree(sft_run.model, folder)
     spoil(folder)
-    problems = sft._replace(model=folder).problems()
+    problems = sft_run._replace(model=folder).problems()
     assert [problem for problem in problems if words in problem.what], problems
 
 
-def test_a_model_that_does_not_know_the_vision_tokens_is_named(sft: Run, tmp_path: Path) -> None:
+def test_a_model_that_does_not_know_the_vision_tokens_is_named(sft_run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(sft.model, folder)
+    shutil.copytree(sft_run.model, folder)
     for path in folder.glob("*.json"):
         path.write_text(path.read_text().replace("<|video_pad|>", "<|film_pad|>"))
-    problems = sft._replace(model=folder).problems()
+    problems = sft_run._replace(model=folder).problems()
     assert [problem for problem in problems if "video_pad" in problem.what], problems
 
 
-def test_a_model_of_the_hub_that_is_not_here_is_a_note(sft: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = preflight.check(sft._replace(model=Path("nobody/no-such-model")).config(), "sft")
+def test_a_model_of_the_hub_that_is_not_here_is_a_note(sft_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = preflight.check(sft_run._replace(model=Path("nobody/no-such-model")).config(), "sft")
     assert not report.problems
     assert "nobody/no-such-model is not in this machine's cache" in report.text()
 
 
-def test_another_version_of_verl_is_told(sft: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = sft.config()
+def test_another_version_of_verl_is_told(sft_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = sft_run.config()
     required = recipes.REQUIRED_VERL.read_text().replace(">=0.9.1,<0.10", ">=7")
     (tmp_path / "required.txt").write_text(required)
     monkeypatch.setattr(recipes, "REQUIRED_VERL", tmp_path / "required.txt")
@@ -77,13 +78,13 @@ def test_another_version_of_verl_is_told(sft: Run, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("method", ["cot_sft", "grpo"])
-def test_rows_are_as_long_as_verls_own_dataset_makes_them(run: Callable[[str], Run], method: str) -> None:
+def test_rows_are_as_long_as_verls_own_dataset_makes_them(make_run: Callable[[str], Run], method: str) -> None:
     from transformers import AutoProcessor
     from verl.utils.tokenizer import build_multimodal_processor_inputs
 
     from verl_recipes.inside_verl.film_dataset import FilmLessons, FilmPrompts
 
-    sound = run(method)
+    sound = make_run(method)
     processor, config = AutoProcessor.from_pretrained(sound.model), sound.config()
     rows = [row for row in read_training_rows(config, method)[0] if row.part == "train"]
     shapes, _, _ = media_files.media_shapes(rows)
@@ -104,46 +105,50 @@ def test_rows_are_as_long_as_verls_own_dataset_makes_them(run: Callable[[str], R
 
 
 @pytest.fixture(scope="module")
-def full_size(tiny: Path) -> Any:
+def released_size_processor(tiny_model: Path) -> Any:
     """A processor with the limits of the released checkpoints."""
     from transformers import AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(tiny)
+    processor = AutoProcessor.from_pretrained(tiny_model)
     for part in (processor.image_processor, processor.video_processor):
         part.size = {"shortest_edge": 3136, "longest_edge": 12845056}
     return processor
 
 
 @pytest.mark.parametrize("size", [(28, 28), (57, 41), (640, 360), (1920, 800), (4096, 1716), (300, 2900)])
-def test_stills_take_as_many_tokens_as_the_released_processor_gives_them(full_size: Any, size: tuple[int, int]) -> None:
+def test_stills_take_as_many_tokens_as_the_released_processor_gives_them(
+    released_size_processor: Any, size: tuple[int, int]
+) -> None:
     row = TrainingRow("row 0", "train", (("user", "<image>What?"),), (Medium(MediaKind.STILL, "a"),), {})
     shapes = {"a": media_files.Shape(*size)}
     text = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>What?<|im_end|>\n<|im_start|>assistant\n"
-    tokens = len(full_size(text=[text], images=[Image.new("RGB", size)])["input_ids"][0])
-    assert Ruler(full_size, generation_prompt=True).lengths([row], shapes) == [tokens]
+    tokens = len(released_size_processor(text=[text], images=[Image.new("RGB", size)])["input_ids"][0])
+    assert Ruler(released_size_processor, generation_prompt=True).lengths([row], shapes) == [tokens]
 
 
 @pytest.mark.parametrize(
     ("size", "frames", "rate"), [((1280, 720), 60, 24.0), ((360, 640), 33, 30.0), ((100, 60), 5, 25.0)]
 )
 def test_clips_take_as_many_tokens_as_the_released_processor_gives_them(
-    full_size: Any, size: tuple[int, int], frames: int, rate: float
+    released_size_processor: Any, size: tuple[int, int], frames: int, rate: float
 ) -> None:
     limits = (("fps", 12.0), ("max_pixels", 360 * 640), ("min_pixels", 128 * 28 * 28))
     row = TrainingRow("row 0", "train", (("user", "<video>What?"),), (Medium(MediaKind.CLIP, "a", limits),), {})
     shapes = {"a": media_files.Shape(*size, frames, rate)}
-    ruler = Ruler(full_size, generation_prompt=True)
+    ruler = Ruler(released_size_processor, generation_prompt=True)
     assert ruler.lengths([row], shapes) == [ruler.measured(row, shapes)]
 
 
-def test_a_cluster_that_does_not_answer_is_told_in_time(grpo: Run) -> None:
-    environment = {"RAY_ADDRESS": "127.0.0.1:1", "PATH": "/usr/bin:/bin"}
-    config = grpo.config("ray_kwargs.ray_init.address=null")
-    (problem,), _ = cluster.cluster_problems(config, "grpo", environment, seconds=2)
+def test_a_cluster_that_does_not_answer_is_told_in_time(grpo_run: Run) -> None:
+    config = grpo_run.config("ray_kwargs.ray_init.address=null")
+    with refusing_port() as port:
+        environment = {"RAY_ADDRESS": f"127.0.0.1:{port}", "PATH": "/usr/bin:/bin"}
+        (problem,), _ = cluster.cluster_problems(config, "grpo", environment, seconds=2)
     assert "did not answer within 2 s" in problem.what or "cannot be asked" in problem.what
-    assert "127.0.0.1:1" in problem.where
+    assert f"127.0.0.1:{port}" in problem.where
 
 
+PATIENCE = 600  # seconds; a client of Ray alone takes a minute on a machine that does much else
 HOLD = """
 import sys, ray
 print(ray.init("local", num_cpus=5, num_gpus=1, include_dashboard=False).address_info["gcs_address"], flush=True)
@@ -164,21 +169,21 @@ def small_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         try:
             yield environment | {"RAY_ADDRESS": process.stdout.readline().strip()}
         finally:
-            process.communicate(timeout=60)
+            process.communicate()
 
 
 @pytest.mark.ray
-def test_a_cluster_is_asked_what_it_has(small_cluster: dict[str, str], run: Callable[[str], Run]) -> None:
+def test_a_cluster_is_asked_what_it_has(small_cluster: dict[str, str], make_run: Callable[[str], Run]) -> None:
     told = ("address", "num_cpus", "num_gpus", "object_store_memory")
     overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in told]
-    joining = run("grpo").config(*overrides)
-    problems, (note,) = cluster.cluster_problems(joining, "grpo", small_cluster)
+    joining = make_run("grpo").config(*overrides)
+    problems, (note,) = cluster.cluster_problems(joining, "grpo", small_cluster, seconds=PATIENCE)
     assert not problems
     assert f"1 node(s) with 1 GPUs and 5 CPUs, the Ray cluster at {small_cluster['RAY_ADDRESS']}" in note
-    problems, _ = cluster.cluster_problems(run("sft").config(*overrides), "sft", small_cluster)
+    problems, _ = cluster.cluster_problems(make_run("sft").config(*overrides), "sft", small_cluster, PATIENCE)
     assert "take 10 CPUs of Ray, a node has 5" in problems[0].what
     stranger = dict(os.environ) | {"RAY_ADDRESS": small_cluster["RAY_ADDRESS"], "RAY_AUTH_MODE": "disabled"}
-    (problem,), _ = cluster.cluster_problems(joining, "grpo", stranger)
+    (problem,), _ = cluster.cluster_problems(joining, "grpo", stranger, PATIENCE)
     assert "it asks for a token" in problem.what
 
 

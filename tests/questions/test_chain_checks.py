@@ -13,7 +13,8 @@ from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.questions.chain_checks import FEWEST_WORDS, MOST_WORDS, Chain, check_chain, concluded
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.qa_item import QAItem
-from tests.conftest import make_item, stored_responses
+from tests.support.items import make_item
+from tests.support.real_data import stored_responses
 from tests.support.vision_server import SEEN, chain
 
 ITEM = make_item(("Wide", "Medium", "Close Up", "Extreme Close Up"), "B")

@@ -6,6 +6,7 @@ import math
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,16 +15,17 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.questions import chain_requests
-from data_pipeline.questions.chain_requests import TRIES, Endpoint, EndpointFailed, Request, answers
+from data_pipeline.questions.chain_requests import TRIES, Endpoint, EndpointFailed, Pace, Request, answers
 from data_pipeline.questions.chains import ChainReport, default_cache, write_chains
 from data_pipeline.questions.reply_cache import ReplyCache
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from tests.support import vision_server
 from tests.support.judge_server import HANGS, HANGS_UP, Act, error, says
+from tests.support.ports import refusing_port
 from tests.support.vision_server import Vision, chain, question, small_shards
 
-vision = vision_server.vision  # a fixture: pytest finds it by this name
+vision_endpoint = vision_server.vision_endpoint  # a fixture: pytest finds it by this name
 
 
 def write(vision: Vision, shards: Path, out: Path, **changes: object) -> ChainReport:
@@ -41,130 +43,150 @@ def right(number: int) -> Act:
     return says(chain(item.answer, item.gold))
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     while not true():
-        assert time.monotonic() < deadline
+        assert process.poll() is None, "it ended early"
         time.sleep(0.01)
 
 
 @pytest.mark.parametrize("trouble", [error(429), error(500), error(503), HANGS_UP, Act(b"{"), says("")])
-def test_trouble_that_passes_costs_nothing(vision: Vision, tmp_path: Path, trouble: Act) -> None:
-    vision.script = {1: [trouble, trouble, right(1)]}
-    report = write(vision, small_shards(tmp_path / "in"), tmp_path / "out")
-    assert (report.written, report.without_reply, vision.asked(1)) == (5, 0, 3)
+def test_trouble_that_passes_costs_nothing(vision_endpoint: Vision, tmp_path: Path, trouble: Act) -> None:
+    vision_endpoint.script = {1: [trouble, trouble, right(1)]}
+    report = write(vision_endpoint, small_shards(tmp_path / "in"), tmp_path / "out")
+    assert (report.written, report.without_reply, vision_endpoint.asked(1)) == (5, 0, 3)
 
 
 @pytest.mark.parametrize(("lasting", "asked"), [(error(500), TRIES), (error(400), 1)])
-def test_trouble_that_lasts_costs_its_item_alone(vision: Vision, tmp_path: Path, lasting: Act, asked: int) -> None:
-    vision.script = {1: [lasting]}
+def test_trouble_that_lasts_costs_its_item_alone(
+    vision_endpoint: Vision, tmp_path: Path, lasting: Act, asked: int
+) -> None:
+    vision_endpoint.script = {1: [lasting]}
     shards, out = small_shards(tmp_path / "in"), tmp_path / "out"
-    report = write(vision, shards, out)
-    assert (report.written, report.without_reply, vision.asked(1)) == (4, 1, asked)
-    vision.script = {}
-    arguments = ["data", "chains", str(shards), "--out", str(out), "--base-url", vision.url, "--model", "some-model"]
+    report = write(vision_endpoint, shards, out)
+    assert (report.written, report.without_reply, vision_endpoint.asked(1)) == (4, 1, asked)
+    vision_endpoint.script = {}
+    arguments = [
+        "data",
+        "chains",
+        str(shards),
+        "--out",
+        str(out),
+        "--base-url",
+        vision_endpoint.url,
+        "--model",
+        "some-model",
+    ]
     assert main(arguments) == 2  # the set would change: only --overwrite replaces it
     assert main([*arguments, "--overwrite"]) == 0
-    assert [vision.asked(number) for number in range(5)] == [1, asked + 1, 1, 1, 1]
+    assert [vision_endpoint.asked(number) for number in range(5)] == [1, asked + 1, 1, 1, 1]
     assert len(list(ShardFolder(out, "cot_sft").items())) == 5
 
 
-def test_a_pause_the_endpoint_asks_for_is_kept_by_all(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {0: [error(429, Retry_After="0.6"), right(0)]}
-    write(vision, small_shards(tmp_path / "in", 8), tmp_path / "out", concurrency=1)
-    assert vision.times[1] - vision.times[0] >= 0.58
-    vision.times.clear()
-    vision.script = {0: [error(429, Retry_After="0.6"), right(0)]}
-    slow = {number: [replace(right(number), seconds=0.1)] for number in range(1, 7)}
-    vision.script |= slow
-    vision.requests.clear()
-    write(vision, small_shards(tmp_path / "in2", 8), tmp_path / "out2", concurrency=2)
-    pauses = [after - before for before, after in zip(vision.times, vision.times[1:], strict=False)]
-    assert max(pauses) >= 0.45  # at most the request that was under way came in between
+def test_a_pause_the_endpoint_asks_for_is_kept_by_all(
+    vision_endpoint: Vision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, held, since = Pace.hold, threading.Event(), list[float]()
+
+    def hold_and_tell(pace: Pace, seconds: float) -> None:
+        since.append(time.monotonic())
+        hold(pace, seconds)
+        held.set()
+
+    monkeypatch.setattr(Pace, "hold", hold_and_tell)
+    under_way = replace(right(1), wait_for=held.wait)
+    vision_endpoint.script = {0: [error(429, Retry_After="0.6"), right(0)], 1: [under_way]}
+    write(vision_endpoint, small_shards(tmp_path / "in", 8), tmp_path / "out", concurrency=2)
+    arrived = list(zip((index for index, *_ in vision_endpoint.requests), vision_endpoint.times, strict=True))
+    arrived.remove(next(one for one in arrived if one[0] == 0))  # what the endpoint replied to with 429
+    late = [time for index, time in arrived if index != 1]
+    assert len(since) == 1 and len(late) == 7 and min(late) >= since[0] + 0.6
 
 
-def test_no_more_requests_a_minute_than_allowed_by_the_servers_clock(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {2: [error(500), right(2)]}  # tries count, too
+def test_no_more_requests_a_minute_than_allowed_by_the_servers_clock(vision_endpoint: Vision, tmp_path: Path) -> None:
+    vision_endpoint.script = {2: [error(500), right(2)]}  # tries count, too
     begun = time.monotonic()
-    write(vision, small_shards(tmp_path / "in", 10), tmp_path / "out", concurrency=8, requests_per_minute=1200)
-    assert len(vision.times) == 11
-    for before, arrived in enumerate(sorted(vision.times)):  # on the way they may fall behind, never get ahead
+    write(vision_endpoint, small_shards(tmp_path / "in", 10), tmp_path / "out", concurrency=8, requests_per_minute=1200)
+    assert len(vision_endpoint.times) == 11
+    for before, arrived in enumerate(sorted(vision_endpoint.times)):  # on the way they may fall behind, never get ahead
         assert arrived - begun >= before * 0.05
 
 
-def test_requests_are_under_way_at_once_up_to_the_concurrency(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {number: [replace(right(number), seconds=1.5)] for number in range(7)}
-    write(vision, small_shards(tmp_path / "in", 8), tmp_path / "out", concurrency=4)
-    started = sorted(vision.times)
-    assert started[3] - started[0] < 1.5 <= started[4] - started[0]
+def test_requests_are_under_way_at_once_up_to_the_concurrency(vision_endpoint: Vision, tmp_path: Path) -> None:
+    four_at_once = threading.Barrier(4).wait
+    vision_endpoint.script = {number: [replace(right(number), wait_for=four_at_once)] for number in range(8)}
+    assert write(vision_endpoint, small_shards(tmp_path / "in", 9), tmp_path / "out", concurrency=4).written == 9
+    assert len(vision_endpoint.requests) == 9 and vision_endpoint.most_under_way == 4
 
 
 def test_an_endpoint_that_is_down_is_told_and_nothing_is_written(
-    vision: Vision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    vision_endpoint: Vision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shards = small_shards(tmp_path / "in")
     arguments = ["data", "chains", str(shards), "--out", str(tmp_path / "out"), "--model", "m", "--base-url"]
-    assert main([*arguments, "http://127.0.0.1:9/v1"]) == 2
-    assert "http://127.0.0.1:9/v1 gave no reply at all: connection failed" in capsys.readouterr().err
-    vision.script = {number: [error(401)] for number in range(5)}
-    assert main([*arguments, vision.url]) == 2
+    with refusing_port() as port:
+        assert main([*arguments, f"http://127.0.0.1:{port}/v1"]) == 2
+    assert f"http://127.0.0.1:{port}/v1 gave no reply at all: connection failed" in capsys.readouterr().err
+    vision_endpoint.script = {number: [error(401)] for number in range(5)}
+    assert main([*arguments, vision_endpoint.url]) == 2
     assert "HTTP 401" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.replies.jsonl"]
 
 
 def test_an_outage_in_mid_run_ends_it_and_the_replies_before_it_are_kept(
-    vision: Vision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vision_endpoint: Vision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain_requests, "GIVE_UP_AFTER", 4)
-    vision.script = {number: [error(403)] for number in range(6, 30)}
+    vision_endpoint.script = {number: [error(403)] for number in range(6, 30)}
     shards = small_shards(tmp_path / "in", 30)
     with pytest.raises(EndpointFailed, match="failed on 4 items in a row: HTTP 403"):
-        write(vision, shards, tmp_path / "out", concurrency=1)
-    assert len(vision.requests) < 6 + 4 + 3  # it gave up at once
+        write(vision_endpoint, shards, tmp_path / "out", concurrency=1)
+    assert len(vision_endpoint.requests) < 6 + 4 + 3  # it gave up at once
     assert not (tmp_path / "out").exists()
     assert replies_in(tmp_path / "out") == 6
-    vision.script, before = {}, len(vision.requests)
-    assert write(vision, shards, tmp_path / "out").written == 30
-    assert len(vision.requests) - before == 24
+    vision_endpoint.script, before = {}, len(vision_endpoint.requests)
+    assert write(vision_endpoint, shards, tmp_path / "out").written == 30
+    assert len(vision_endpoint.requests) - before == 24
 
 
-def test_a_slow_endpoint_is_given_up_after_the_timeout(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {0: [HANGS, right(0)]}
-    assert write(vision, small_shards(tmp_path / "in", 3), tmp_path / "out", timeout_seconds=0.5).written == 3
-    assert vision.asked(0) == 2
+def test_a_slow_endpoint_is_given_up_after_the_timeout(vision_endpoint: Vision, tmp_path: Path) -> None:
+    vision_endpoint.script = {0: [HANGS, right(0)]}
+    assert write(vision_endpoint, small_shards(tmp_path / "in", 3), tmp_path / "out", timeout_seconds=2).written == 3
+    assert vision_endpoint.asked(0) >= 2
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_and_asks_nothing_twice_that_was_answered(
-    vision: Vision, tmp_path: Path, how: signal.Signals
+    vision_endpoint: Vision, tmp_path: Path, how: signal.Signals
 ) -> None:
     shards, out = small_shards(tmp_path / "in", 12), tmp_path / "out"
     answered = 5
-    vision.script = {number: [HANGS, right(number)] for number in range(answered, 12)}
+    vision_endpoint.script = {number: [HANGS, right(number)] for number in range(answered, 12)}
     command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "data", "chains", str(shards), "--out", str(out)]
-    command += ["--base-url", vision.url, "--model", "some-model", "--concurrency", "2"]
+    command += ["--base-url", vision_endpoint.url, "--model", "some-model", "--concurrency", "2"]
     # Where pytest itself runs in the background, SIGINT is ignored, and its children would inherit that.
     run = subprocess.Popen(
         command, stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     )
-    wait_until(lambda: len(vision.requests) == answered + 2)
-    wait_until(lambda: default_cache(out).read_bytes().count(b"\n") == answered)
+    wait_until(lambda: len(vision_endpoint.requests) == answered + 2, run)
+    wait_until(lambda: default_cache(out).read_bytes().count(b"\n") == answered, run)
     run.send_signal(how)
-    assert run.wait(20) == -how  # at once, although replies are still to come
+    assert run.wait() == -how  # although two replies never come
     assert not out.exists()
-    hung = {index for index, *_ in vision.requests if index >= answered}
-    vision.script = {}
+    hung = {index for index, *_ in vision_endpoint.requests if index >= answered}
+    vision_endpoint.script = {}
     assert subprocess.run(command, capture_output=True, check=True).stdout.startswith(str(out).encode())
-    assert {number: vision.asked(number) for number in range(12)} == {n: 2 if n in hung else 1 for n in range(12)}
+    assert {number: vision_endpoint.asked(number) for number in range(12)} == {
+        n: 2 if n in hung else 1 for n in range(12)
+    }
     assert len(list(ShardFolder(out, "cot_sft").items())) == 12
 
 
-def test_an_error_of_our_own_in_a_thread_ends_the_run(vision: Vision) -> None:
+def test_an_error_of_our_own_in_a_thread_ends_the_run(vision_endpoint: Vision) -> None:
     def message() -> list[dict[str, object]]:
         raise OSError("disk gone")
 
     with pytest.raises(OSError, match="disk gone"):
-        list(answers(Endpoint(vision.url, "m"), [Request("a", message), Request("b", message)]))
+        list(answers(Endpoint(vision_endpoint.url, "m"), [Request("a", message), Request("b", message)]))
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE
-from tests.conftest import make_item
 from tests.support import vision_server
+from tests.support.items import make_item
 from tests.support.judge_server import says
 from tests.support.vision_server import ABOUT, KEY, Vision, chain, question, rows, small_shards, still, text_of
 
-vision = vision_server.vision  # a fixture: pytest finds it by this name
+vision_endpoint = vision_server.vision_endpoint  # a fixture: pytest finds it by this name
 
 
 def write(vision: Vision, shards: Path, out: Path, **changes: object) -> ChainReport:
@@ -33,9 +33,9 @@ def write(vision: Vision, shards: Path, out: Path, **changes: object) -> ChainRe
     return write_chains(str(shards), "sft", out, endpoint, **options)  # type: ignore[arg-type]
 
 
-def test_every_item_gets_its_chain_and_keeps_all_else_byte_for_byte(vision: Vision, tmp_path: Path) -> None:
+def test_every_item_gets_its_chain_and_keeps_all_else_byte_for_byte(vision_endpoint: Vision, tmp_path: Path) -> None:
     given = {row.item.item_id: row for row in rows(6)}
-    report = write(vision, small_shards(tmp_path / "in", 6), tmp_path / "out")
+    report = write(vision_endpoint, small_shards(tmp_path / "in", 6), tmp_path / "out")
     assert (report.items, report.written, report.asked, report.without_reply) == (6, 6, 6, 0)
     shards = ShardFolder(tmp_path / "out", "cot_sft")
     items = list(shards.items())
@@ -47,9 +47,11 @@ def test_every_item_gets_its_chain_and_keeps_all_else_byte_for_byte(vision: Visi
         assert verdict.correct and verdict.well_formed
 
 
-def test_the_endpoint_is_told_the_answer_and_what_the_terms_on_offer_mean(vision: Vision, tmp_path: Path) -> None:
-    write(vision, small_shards(tmp_path / "in", 2), tmp_path / "out", max_tokens=77)
-    request, item = vision.sent(0), question(0)
+def test_the_endpoint_is_told_the_answer_and_what_the_terms_on_offer_mean(
+    vision_endpoint: Vision, tmp_path: Path
+) -> None:
+    write(vision_endpoint, small_shards(tmp_path / "in", 2), tmp_path / "out", max_tokens=77)
+    request, item = vision_endpoint.sent(0), question(0)
     assert request.kinds == ["image_url", "text"]
     assert request.user[0]["image_url"]["url"].startswith("data:image/png;base64,")
     assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -67,33 +69,33 @@ def test_terms_of_compound_options_are_explained_once_and_yes_and_no_not_at_all(
     assert offered_terms(make_item(("Yes", "No"), "A")) == []
 
 
-def test_a_clip_is_sent_as_a_few_small_frames_in_the_order_of_time(vision: Vision, tmp_path: Path) -> None:
-    write(vision, small_shards(tmp_path / "in", 2), tmp_path / "out")
-    pictures = vision.sent(1).pictures
+def test_a_clip_is_sent_as_a_few_small_frames_in_the_order_of_time(vision_endpoint: Vision, tmp_path: Path) -> None:
+    write(vision_endpoint, small_shards(tmp_path / "in", 2), tmp_path / "out")
+    pictures = vision_endpoint.sent(1).pictures
     assert 4 <= len(pictures) <= CLIP_FRAMES
-    assert f"You see {len(pictures)} frames of one shot" in text_of(vision.sent(1).body)
+    assert f"You see {len(pictures)} frames of one shot" in text_of(vision_endpoint.sent(1).body)
     assert all(picture.size[0] * picture.size[1] <= CLIP_PIXELS for picture in pictures)
     assert pictures[0].pixels[0] < 10 and pictures[0].pixels != pictures[-1].pixels  # the first frame is black
 
 
-def test_a_huge_still_is_scaled_down_and_an_odd_form_becomes_jpeg(vision: Vision, tmp_path: Path) -> None:
+def test_a_huge_still_is_scaled_down_and_an_odd_form_becomes_jpeg(vision_endpoint: Vision, tmp_path: Path) -> None:
     media = [still(0, (3000, 2000), "JPEG"), still(1, (60, 40), "TIFF")]
     made = [ShardRow.of("sft", question(number), medium) for number, medium in enumerate(media)]
     write_shards(made, tmp_path / "in", ABOUT, splits=["sft"])
-    write(vision, tmp_path / "in", tmp_path / "out")
-    (large,), (odd,) = vision.sent(0).pictures, vision.sent(1).pictures
+    write(vision_endpoint, tmp_path / "in", tmp_path / "out")
+    (large,), (odd,) = vision_endpoint.sent(0).pictures, vision_endpoint.sent(1).pictures
     assert STILL_PIXELS * 0.95 < large.size[0] * large.size[1] <= STILL_PIXELS
     assert abs(large.size[0] / large.size[1] - 1.5) < 0.01
     assert (odd.format, odd.size) == ("JPEG", (60, 40))
 
 
-def test_bad_chains_are_left_out_counted_and_named(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {
+def test_bad_chains_are_left_out_counted_and_named(vision_endpoint: Vision, tmp_path: Path) -> None:
+    vision_endpoint.script = {
         0: [says(chain("B", "Close Up"))],  # right is A
         1: [says("It is a Medium.")],
         2: [says(chain("C", "a Medium", "Too short."))],
     }
-    report = write(vision, small_shards(tmp_path / "in", 6), tmp_path / "out")
+    report = write(vision_endpoint, small_shards(tmp_path / "in", 6), tmp_path / "out")
     assert report.drops == {DefectKind.CHAIN_CONTRADICTS: 1, DefectKind.CHAIN_FAILED: 2}
     assert (report.written, report.without_reply) == (3, 0)
     defects = read_defects(tmp_path / "out")
@@ -107,54 +109,54 @@ def test_bad_chains_are_left_out_counted_and_named(vision: Vision, tmp_path: Pat
         assert words in card
 
 
-def test_a_medium_that_cannot_be_shown_costs_its_item_alone(vision: Vision, tmp_path: Path) -> None:
+def test_a_medium_that_cannot_be_shown_costs_its_item_alone(vision_endpoint: Vision, tmp_path: Path) -> None:
     made = [ShardRow.of("sft", question(0), b"no picture"), *rows(3)[1:]]
     write_shards(made, tmp_path / "in", ABOUT, splits=["sft"])
-    report = write(vision, tmp_path / "in", tmp_path / "out")
+    report = write(vision_endpoint, tmp_path / "in", tmp_path / "out")
     assert (report.written, report.drops[DefectKind.CHAIN_FAILED]) == (2, 1)
     assert "still cannot be decoded" in read_defects(tmp_path / "out")[0].detail
-    assert vision.asked(0) == 0
+    assert vision_endpoint.asked(0) == 0
 
 
-def test_what_was_asked_once_is_never_asked_again(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {0: [says("no chain")]}
+def test_what_was_asked_once_is_never_asked_again(vision_endpoint: Vision, tmp_path: Path) -> None:
+    vision_endpoint.script = {0: [says("no chain")]}
     shards = small_shards(tmp_path / "in")
-    first = write(vision, shards, tmp_path / "out")
-    again = write(vision, shards, tmp_path / "out")
+    first = write(vision_endpoint, shards, tmp_path / "out")
+    again = write(vision_endpoint, shards, tmp_path / "out")
     assert (again.already_complete, again.asked) == (True, 0)
-    write(vision, shards, tmp_path / "elsewhere", cache=default_cache(tmp_path / "out"))
-    assert len(vision.requests) == first.asked == 5
-    write(vision, shards, tmp_path / "other", cache=default_cache(tmp_path / "out"), model="another-model")
-    assert len(vision.requests) == 10
+    write(vision_endpoint, shards, tmp_path / "elsewhere", cache=default_cache(tmp_path / "out"))
+    assert len(vision_endpoint.requests) == first.asked == 5
+    write(vision_endpoint, shards, tmp_path / "other", cache=default_cache(tmp_path / "out"), model="another-model")
+    assert len(vision_endpoint.requests) == 10
 
 
-def test_only_the_first_items_are_asked_under_a_limit(vision: Vision, tmp_path: Path) -> None:
-    assert write(vision, small_shards(tmp_path / "in"), tmp_path / "out", limit=2).written == 2
-    assert {request[0] for request in vision.requests} == {0, 1}
+def test_only_the_first_items_are_asked_under_a_limit(vision_endpoint: Vision, tmp_path: Path) -> None:
+    assert write(vision_endpoint, small_shards(tmp_path / "in"), tmp_path / "out", limit=2).written == 2
+    assert {request[0] for request in vision_endpoint.requests} == {0, 1}
 
 
-def test_nothing_is_asked_where_nothing_could_be_written(vision: Vision, tmp_path: Path) -> None:
+def test_nothing_is_asked_where_nothing_could_be_written(vision_endpoint: Vision, tmp_path: Path) -> None:
     shards = small_shards(tmp_path / "in")
     small_shards(tmp_path / "used")
     for out, named in ((tmp_path / "used", "--overwrite"), (shards, "lies in the source")):
         with pytest.raises(WriteRefused, match=named):
-            write(vision, shards, out)
-    assert vision.requests == []
+            write(vision_endpoint, shards, out)
+    assert vision_endpoint.requests == []
 
 
-def test_without_one_good_chain_there_are_no_shards(vision: Vision, tmp_path: Path) -> None:
-    vision.script = {number: [says("I cannot help with that.")] for number in range(5)}
+def test_without_one_good_chain_there_are_no_shards(vision_endpoint: Vision, tmp_path: Path) -> None:
+    vision_endpoint.script = {number: [says("I cannot help with that.")] for number in range(5)}
     with pytest.raises(ChainsRefused, match="none of 5 chains holds"):
-        write(vision, small_shards(tmp_path / "in"), tmp_path / "out")
+        write(vision_endpoint, small_shards(tmp_path / "in"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_the_key_is_in_no_file_and_no_message(
-    vision: Vision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    vision_endpoint: Vision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    vision.script = {0: [says(chain("A", f"Close Up {KEY}"))]}
+    vision_endpoint.script = {0: [says(chain("A", f"Close Up {KEY}"))]}
     arguments = ["data", "chains", str(small_shards(tmp_path / "in")), "--out", str(tmp_path / "out")]
-    assert main([*arguments, "--base-url", vision.url, "--model", "some-model"]) == 1  # item 0 has no reply
+    assert main([*arguments, "--base-url", vision_endpoint.url, "--model", "some-model"]) == 1  # item 0 has no reply
     told = "".join(capsys.readouterr())
     assert "4 of 5 items have a chain" in told and "1 items got no reply" in told
     for path in tmp_path.rglob("*"):

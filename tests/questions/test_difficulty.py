@@ -29,7 +29,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder, file_sha256
 from lmms_eval_shotbench.runs.responses import BadResponses
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
-from tests.conftest import make_item
+from tests.support.items import make_item
 from tests.support.vision_server import rows, small_shards
 
 RIGHT = {row.item.source_index: row.item.answer for row in rows(12)}

@@ -22,7 +22,8 @@ from lmms_eval_shotbench.environment import dataset_in_use
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import questions_parquet, read_questions
 from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, DatasetNotFound, ShardFolder, locate_shards
-from tests.conftest import REPOSITORY, make_item
+from tests.support import REPOSITORY
+from tests.support.items import make_item
 
 ABOUT = About("Test", "fingerprint", "what", "where from", "how", "apache-2.0")
 

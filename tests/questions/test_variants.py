@@ -33,7 +33,7 @@ from lmms_eval_shotbench.vocabulary import (
     dimension_named,
     normal_form,
 )
-from tests.conftest import make_item
+from tests.support.items import make_item
 
 VIEWS = (View.MIRRORED, View.REVERSED)
 MOVES = [name for term in CAMERA_MOVEMENT.terms for name in (term.name, *term.aliases)]

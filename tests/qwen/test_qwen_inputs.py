@@ -37,9 +37,9 @@ RELEASED = Shown(still_min=3136, still_max=12845056)  # limits of the released c
 
 
 @pytest.fixture
-def processor(tiny: Path) -> Any:
+def processor(tiny_model: Path) -> Any:
     """The tiny checkpoint's processor with the limits of the released ones."""
-    loaded = transformers.AutoProcessor.from_pretrained(tiny)
+    loaded = transformers.AutoProcessor.from_pretrained(tiny_model)
     for part in (loaded.image_processor, loaded.video_processor):
         part.size = {"shortest_edge": RELEASED.still_min, "longest_edge": RELEASED.still_max}
     return loaded

@@ -29,7 +29,7 @@ from lmms_eval_shotbench.qwen.inputs import Patches, Prompt
 from lmms_eval_shotbench.qwen.rope_positions import Grid, tokens_of
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 LAST_WRONG_STEP = "5.10.4"
 RELEASES = ("5.5.0", LAST_WRONG_STEP, "5.23.0")  # the floor in setup.cfg, and the newest when this was written
@@ -45,7 +45,7 @@ def closed_form(fps: Fraction) -> list[int]:
 
 
 @pytest.fixture(scope="module", params=RELEASES)
-def found(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+def release_findings(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     """What a release does, told by a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         install(request.param, Path(folder))
@@ -81,27 +81,29 @@ def install(release: str, folder: Path) -> None:
 # ------------------------------------------------------------------------------------------------------ the judgement
 
 
-def test_clips_stand_at_their_right_times_alone_and_in_a_padded_batch(found: dict[str, Any]) -> None:
+def test_clips_stand_at_their_right_times_alone_and_in_a_padded_batch(release_findings: dict[str, Any]) -> None:
     for name, fps in RATES.items():
-        assert found["alone"][name] == closed_form(fps)
-        assert found["batched"][name] == closed_form(fps)
+        assert release_findings["alone"][name] == closed_form(fps)
+        assert release_findings["batched"][name] == closed_form(fps)
 
 
-def test_answers_are_the_same_alone_and_in_a_batch(found: dict[str, Any]) -> None:
-    batched, alone = found["answers_batched"], found["answers_alone"]
+def test_answers_are_the_same_alone_and_in_a_batch(release_findings: dict[str, Any]) -> None:
+    batched, alone = release_findings["answers_batched"], release_findings["answers_alone"]
     assert batched == alone
     assert len({tuple(answer) for answer in alone}) == len(alone) == len(RATES) + 3, "each should say something else"
 
 
-def test_positions_of_transformers_itself_are_still_wrong(found: dict[str, Any]) -> None:
-    """Where this fails, transformers has fixed it, and `qwen/rope_positions.py` may no longer be needed there."""
+def test_positions_of_transformers_itself_are_still_wrong(release_findings: dict[str, Any]) -> None:
+    """Where this fails, transformers has fixed it; from there on `qwen/rope_positions.py` may not be needed."""
     right = closed_form(RATES["12"])
-    release = tuple(map(int, found["version"].split(".")))
+    release = tuple(map(int, release_findings["version"].split(".")))
     if release <= tuple(map(int, LAST_WRONG_STEP.split("."))):
-        assert found["their_times"] == [0] * PATCHES, "a step of 1/6 second is cut to a whole number"
+        assert release_findings["their_times"] == [0] * PATCHES, "a step of 1/6 second is cut to a whole number"
     else:
-        assert found["their_times"] == right
-    assert found["their_next"] != right[-1] + 1, "where the text behind a clip begins ignores the length of the clip"
+        assert release_findings["their_times"] == right
+    assert release_findings["their_next"] != right[-1] + 1, (
+        "where the text behind a clip begins ignores the length of the clip"
+    )
 
 
 # --------------------------------------------------------------------------------------- in the process of a release

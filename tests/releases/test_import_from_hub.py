@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data_pipeline.releases.import_shotbench import import_shotbench
 from lmms_eval_shotbench.questions.shards import ShardFolder
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.releases import folders, good, tars
 
 

@@ -27,8 +27,8 @@ from data_pipeline.shards.full_disk import DiskFull, write_report
 from data_pipeline.shards.whole_folder import WriteRefused
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import ShardFolder
-from tests.conftest import REPOSITORY
 from tests.releases.test_import_from_hub import fake_hub
+from tests.support import REPOSITORY
 from tests.support.releases import clip, still
 from tests.support.shotqa_releases import checksums, clip_row, link, shotqa, still_row
 

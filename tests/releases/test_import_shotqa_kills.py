@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,8 +25,8 @@ from data_pipeline.releases.shotqa_questions import ShotQAChoices
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
-from tests.conftest import REPOSITORY
-from tests.support.killed_imports import SMALL_SIZES, verdicts
+from tests.support import REPOSITORY
+from tests.support.killed_imports import SMALL_SIZES
 from tests.support.releases import still
 from tests.support.shotqa_releases import checksums, shotqa, still_row
 
@@ -36,7 +35,7 @@ MOMENTS = (0, 1, 90, 200, 300, 370)
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shotqa_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stand-in with every kind of broken medium."""
     from stand_in_shotqa import make_shotqa
 
@@ -62,12 +61,12 @@ def imported(release: Path, shards: Path, media: str, *moments: int) -> list[dic
 
 
 def test_killed_at_several_moments_it_comes_to_the_same_files_and_judges_nothing_twice(
-    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name, size in SMALL_SIZES:
         monkeypatch.setattr(module, name, size)
-    import_shotqa(str(release), tmp_path / "at once", ShotQAChoices(dev_share=0.2))
-    left = imported(release, tmp_path / "killed", "check", *MOMENTS)
+    import_shotqa(str(shotqa_release), tmp_path / "at once", ShotQAChoices(dev_share=0.2))
+    left = imported(shotqa_release, tmp_path / "killed", "check", *MOMENTS)
     assert [run["killed"] for run in left] == [True] * len(MOMENTS)
     assert checksums(tmp_path / "killed") == checksums(tmp_path / "at once")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "killed"]
@@ -82,12 +81,12 @@ def test_killed_at_several_moments_it_comes_to_the_same_files_and_judges_nothing
 
 
 def test_killed_where_media_are_trusted_it_keeps_no_journal_and_comes_to_the_same_files(
-    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name, size in SMALL_SIZES:
         monkeypatch.setattr(module, name, size)
-    import_shotqa(str(release), tmp_path / "at once", ShotQAChoices(dev_share=0.2, media="trust"))
-    left = imported(release, tmp_path / "killed", "trust", 1, 4, 7)
+    import_shotqa(str(shotqa_release), tmp_path / "at once", ShotQAChoices(dev_share=0.2, media="trust"))
+    left = imported(shotqa_release, tmp_path / "killed", "trust", 1, 4, 7)
     assert [run["killed"] for run in left] == [True] * 3 and not any(run["verdicts"] for run in left)
     assert checksums(tmp_path / "killed") == checksums(tmp_path / "at once")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "killed"]
@@ -123,33 +122,28 @@ def test_a_cut_line_is_removed_before_others_are_added(tmp_path: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.timeout(600)  # Ray starts slowly on a busy machine
 def test_a_ray_worker_killed_in_mid_run_loses_and_repeats_nothing(
-    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_on_workers, "BATCH_MEDIA", 8)
-    import_shotqa(str(release), tmp_path / "no ray", ShotQAChoices(dev_share=0.2))
-    shards, busy = tmp_path / "ray", tmp_path / "busy"
-    busy.mkdir()
+    media: list[bytes] = []
 
-    def reporting_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
-        mark = busy / str(os.getpid())
-        mark.touch()
-        time.sleep(0.02)
-        flaw = check_medium(kind, encoded)
-        mark.unlink()
-        return flaw
+    def noting_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
+        media.append(encoded)
+        return check_medium(kind, encoded)
 
-    monkeypatch.setitem(step.JUDGES, "check", reporting_check)
-    killed: list[int] = []
+    monkeypatch.setitem(step.JUDGES, "check", noting_check)
+    import_shotqa(str(shotqa_release), tmp_path / "no ray", ShotQAChoices(dev_share=0.2))
+    fatal, died = media[len(media) // 2], tmp_path / "died"
 
-    def kill_one() -> None:
-        until = time.monotonic() + 400
-        while time.monotonic() < until and not killed:
-            if len(verdicts(shards)) >= 60 and (marks := list(busy.iterdir())):
-                killed.append(int(marks[0].name))
-                os.kill(killed[0], signal.SIGKILL)
-            time.sleep(0.001)
+    def check_or_die_once(kind: MediaKind, encoded: bytes) -> Flaw | None:
+        if encoded == fatal:
+            with suppress(FileExistsError), died.open("x") as mark:
+                mark.write(str(os.getpid()))
+                mark.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return check_medium(kind, encoded)
 
-    threading.Thread(target=kill_one, daemon=True).start()
-    import_shotqa(str(release), shards, ShotQAChoices(dev_share=0.2), workers=Workers(2))
-    assert [int(mark.name) for mark in busy.iterdir()] == killed != [os.getpid()], "it did not die while it worked"
-    assert checksums(shards) == checksums(tmp_path / "no ray")
+    monkeypatch.setitem(step.JUDGES, "check", check_or_die_once)
+    import_shotqa(str(shotqa_release), tmp_path / "ray", ShotQAChoices(dev_share=0.2), workers=Workers(2))
+    assert int(died.read_text()) != os.getpid()
+    assert checksums(tmp_path / "ray") == checksums(tmp_path / "no ray")

@@ -40,45 +40,45 @@ def run_of(folder: Path, name: str, questions: Path, responses: dict[int, str]) 
 
 
 @pytest.fixture(scope="module")
-def asked(painted: Path) -> list[QAItem]:
-    return read_questions(painted)
+def items(studio_shards: Path) -> list[QAItem]:
+    return read_questions(studio_shards)
 
 
 @pytest.fixture(scope="module")
-def runs(painted: Path, asked: list[QAItem], tmp_path_factory: pytest.TempPathFactory) -> list[ReportRun]:
+def report_runs(studio_shards: Path, items: list[QAItem], tmp_path_factory: pytest.TempPathFactory) -> list[ReportRun]:
     """One run that is always right, and one that says A to all items but the first, which it was not asked."""
     folder = tmp_path_factory.mktemp("runs")
-    gold = run_of(folder, "gold", painted, {item.source_index: item.answer for item in asked})
-    return [gold, run_of(folder, "a", painted, {item.source_index: "A" for item in asked[1:]})]
+    gold = run_of(folder, "gold", studio_shards, {item.source_index: item.answer for item in items})
+    return [gold, run_of(folder, "a", studio_shards, {item.source_index: "A" for item in items[1:]})]
 
 
-def test_every_item_is_told_once_with_what_each_run_answered(runs: list[ReportRun], asked: list[QAItem]) -> None:
-    records = explorer_records(runs)
-    assert [record.item_id for record in records] == [item.item_id for item in asked]
-    for place, (record, item) in enumerate(zip(records, asked, strict=True)):
+def test_every_item_is_told_once_with_what_each_run_answered(report_runs: list[ReportRun], items: list[QAItem]) -> None:
+    records = explorer_records(report_runs)
+    assert [record.item_id for record in records] == [item.item_id for item in items]
+    for place, (record, item) in enumerate(zip(records, items, strict=True)):
         assert (record.question, record.options, record.answer) == (item.question, item.options, item.answer)
         right = Answer(item.answer, True, item.answer, 0)
         assert list(record.answers) == [right, Answer("A", item.answer == "A", "A", 0) if place else None]
 
 
-def test_the_prior_is_that_of_the_scores(runs: list[ReportRun]) -> None:
-    records = explorer_records(runs[:1])
+def test_the_prior_is_that_of_the_scores(report_runs: list[ReportRun]) -> None:
+    records = explorer_records(report_runs[:1])
     right = sum(record.prior == record.answer for record in records)
-    assert right / len(records) == pytest.approx(runs[0].scores["prior"]["accuracy"]["value"])
+    assert right / len(records) == pytest.approx(report_runs[0].scores["prior"]["accuracy"]["value"])
 
 
-def test_scores_alone_give_items_without_question_or_response(runs: list[ReportRun]) -> None:
-    bare = replace(runs[0], items=(), responses={}, data="")
+def test_scores_alone_give_items_without_question_or_response(report_runs: list[ReportRun]) -> None:
+    bare = replace(report_runs[0], items=(), responses={}, data="")
     record = explorer_records([bare])[0]
     assert (record.question, list(record.options), record.prior) == ("", [], None)
     assert record.answers[0] == Answer(record.answer, True, None, 0)
     assert not stored_media([bare])
 
 
-def test_runs_that_were_asked_otherwise_have_items_of_their_own(runs: list[ReportRun]) -> None:
-    first, *rest = runs[0].stored.items
-    changed = replace(runs[0].stored, items=[replace(first, asked="another question"), *rest])
-    records = explorer_records([runs[0], replace(runs[0], stored=changed)])
+def test_runs_that_were_asked_otherwise_have_items_of_their_own(report_runs: list[ReportRun]) -> None:
+    first, *rest = report_runs[0].stored.items
+    changed = replace(report_runs[0].stored, items=[replace(first, asked="another question"), *rest])
+    records = explorer_records([report_runs[0], replace(report_runs[0], stored=changed)])
     assert len(records) == len(rest) + 2
     assert sum(None in record.answers for record in records) == 2
 
@@ -94,8 +94,8 @@ def test_half_a_surrogate_pair_is_a_question_mark() -> None:
     assert json.loads(script_json("a\ud800b")) == "a?b"
 
 
-def test_a_long_response_is_cut_and_says_by_how_much(painted: Path, asked: list[QAItem], tmp_path: Path) -> None:
-    long = run_of(tmp_path, "long", painted, {asked[0].source_index: "x" * 1_000_000, asked[1].source_index: "B"})
+def test_a_long_response_is_cut_and_says_by_how_much(studio_shards: Path, items: list[QAItem], tmp_path: Path) -> None:
+    long = run_of(tmp_path, "long", studio_shards, {items[0].source_index: "x" * 1_000_000, items[1].source_index: "B"})
     first, second = (record.answers[0] for record in explorer_records([long]))
     assert first is not None and second is not None
     assert (len(first.response or ""), first.cut) == (LONGEST_RESPONSE, 1_000_000 - LONGEST_RESPONSE)
@@ -116,11 +116,11 @@ def test_no_share_at_all_shows_nothing() -> None:
     assert cut_response("abc", shared_limit(["abc"], 0)) == ""
 
 
-def test_every_medium_has_one_picture_within_the_share(runs: list[ReportRun], asked: list[QAItem]) -> None:
+def test_every_medium_has_one_picture_within_the_share(report_runs: list[ReportRun], items: list[QAItem]) -> None:
     from PIL import Image
 
-    media = stored_media(runs)
-    assert set(media) == {item.medium for item in asked}
+    media = stored_media(report_runs)
+    assert set(media) == {item.medium for item in items}
     pictures = thumbnails(media, 400_000)
     assert set(pictures) == set(media)
     assert sum(len(picture.uri) for picture in pictures.values()) <= 400_000
@@ -133,8 +133,8 @@ def test_every_medium_has_one_picture_within_the_share(runs: list[ReportRun], as
         assert (width / height > 4) == clip, "a clip is a strip"
 
 
-def test_more_room_gives_larger_pictures_and_the_same_room_the_same(runs: list[ReportRun]) -> None:
-    media = dict(list(stored_media(runs).items())[:8])
+def test_more_room_gives_larger_pictures_and_the_same_room_the_same(report_runs: list[ReportRun]) -> None:
+    media = dict(list(stored_media(report_runs).items())[:8])
     small, large = thumbnails(media, 5_000), thumbnails(media, 50_000)
     assert sum(len(one.uri) for one in large.values()) > sum(len(one.uri) for one in small.values())
     assert thumbnails(media, 5_000) == small
@@ -145,17 +145,20 @@ def test_a_medium_that_cannot_be_opened_has_no_picture() -> None:
     assert thumbnails(media, 1_000_000) == {}
 
 
-def test_the_page_says_when_pictures_were_left_out(runs: list[ReportRun]) -> None:
-    media = stored_media(runs)
-    assert f"{len(media)} media have no picture here" in explorer_section(runs, 0.0).html
-    assert "have no picture" not in explorer_section(runs, 1.0).html
-    assert "not part of this report" in explorer_parts(["bare"], explorer_records([replace(runs[0], data="")]), {}).html
+def test_the_page_says_when_pictures_were_left_out(report_runs: list[ReportRun]) -> None:
+    media = stored_media(report_runs)
+    assert f"{len(media)} media have no picture here" in explorer_section(report_runs, 0.0).html
+    assert "have no picture" not in explorer_section(report_runs, 1.0).html
+    assert (
+        "not part of this report"
+        in explorer_parts(["bare"], explorer_records([replace(report_runs[0], data="")]), {}).html
+    )
 
 
 def test_pictures_take_only_what_the_page_leaves_them(
-    runs: list[ReportRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    report_runs: list[ReportRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = assemble(runs)
+    data = assemble(report_runs)
 
     def size(name: str, thumbnails_mb: float | None) -> int:
         write_report(data, tmp_path / name / "report.html", thumbnails_mb)
@@ -166,6 +169,6 @@ def test_pictures_take_only_what_the_page_leaves_them(
     assert bare < size("bound", None) <= bare + 40_000 < size("asked for", 1.0)
 
 
-def test_names_are_escaped(runs: list[ReportRun]) -> None:
+def test_names_are_escaped(report_runs: list[ReportRun]) -> None:
     html = explorer_parts(["<script>x</script>"], [], {}).html
     assert "<script>x" not in html

@@ -65,7 +65,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def real_arguments(real_data: Path) -> list[Path]:
+def real_report_arguments(real_data: Path) -> list[Path]:
     responses = [real_data / "responses" / f"shotbench.{name}.jsonl.gz" for name in REAL]
     return [real_data / "shotbench" / "test.tsv", *responses]
 
@@ -74,9 +74,9 @@ REAL = ("shotvl-3b.reasoning", "qwen2.5-vl-3b.direct")
 
 
 @pytest.fixture(scope="module")
-def real(real_arguments: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Report:
+def real_report(real_report_arguments: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Report:
     """ShotVL-3B and Qwen2.5-VL-3B, from their real responses."""
-    return report(tmp_path_factory.mktemp("real"), *real_arguments)
+    return report(tmp_path_factory.mktemp("real"), *real_report_arguments)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def items(questions: Path) -> list[QAItem]:
 
 
 @pytest.fixture(scope="module")
-def made(questions: Path, items: list[QAItem], tmp_path_factory: pytest.TempPathFactory) -> Report:
+def synthetic_report(questions: Path, items: list[QAItem], tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Who is always right with all variants, beside who always says B, and a training run."""
     folder = tmp_path_factory.mktemp("made")
     runs = [
@@ -127,7 +127,7 @@ def at(numbers: Any, pointer: str) -> Any:
     return numbers
 
 
-@pytest.mark.parametrize("name", ["real", "made"])
+@pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
 def test_every_number_on_the_page_is_that_of_scores_json(name: str, request: pytest.FixtureRequest) -> None:
     written: Report = request.getfixturevalue(name)
     figures = list(written.page.all("data"))
@@ -139,7 +139,7 @@ def test_every_number_on_the_page_is_that_of_scores_json(name: str, request: pyt
             assert float(figure.attributes["value"]) == value
 
 
-@pytest.mark.parametrize("name", ["real", "made"])
+@pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
 def test_no_cell_has_a_number_of_its_own(name: str, request: pytest.FixtureRequest) -> None:
     for cell in request.getfixturevalue(name).page.all("td"):
         beside = [child for child in cell.children if isinstance(child, str)]
@@ -155,37 +155,37 @@ def row(page: Element, section: str, name: str, table: int = 0) -> list[str]:
 
 
 def test_the_headline_is_what_shotbench_score_prints(
-    real: Report, real_arguments: list[Path], capsys: pytest.CaptureFixture[str]
+    real_report: Report, real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number, responses in enumerate(real_arguments[1:]):
-        assert main(["score", str(real_arguments[0]), str(responses), "--format", "json"]) == 0
+    for number, responses in enumerate(real_report_arguments[1:]):
+        assert main(["score", str(real_report_arguments[0]), str(responses), "--format", "json"]) == 0
         scores = json.loads(capsys.readouterr().out)
         told = {name: value for name, value in scores.items() if name != "items"}
-        assert real.numbers["runs"][number]["strict"] == told
+        assert real_report.numbers["runs"][number]["strict"] == told
         assert (
-            row(real.page, "headline", f"shotbench.{REAL[number]}")[0]
+            row(real_report.page, "headline", f"shotbench.{REAL[number]}")[0]
             == f"{100 * scores['accuracy']['micro']['value']:.2f}"
         )
-    assert row(real.page, "headline", "shotbench.shotvl-3b.reasoning") == [
+    assert row(real_report.page, "headline", "shotbench.shotvl-3b.reasoning") == [
         "65.96", "64.4 – 67.5", "65.68", "64.1 – 67.2", "54.24", "2,356", "3,572",
     ]  # fmt: skip
 
 
 def test_two_runs_are_compared_as_shotbench_compare_does(
-    real: Report, real_arguments: list[Path], capsys: pytest.CaptureFixture[str]
+    real_report: Report, real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["compare", *map(str, real_arguments), "--format", "json"]) == 0
+    assert main(["compare", *map(str, real_report_arguments), "--format", "json"]) == 0
     theirs = json.loads(capsys.readouterr().out)
-    ours = real.numbers["comparisons"][0]
+    ours = real_report.numbers["comparisons"][0]
     assert {name: ours[name] for name in theirs if name not in "ab"} == {n: theirs[n] for n in theirs if n not in "ab"}
     assert [ours["a"]["name"], ours["b"]["name"]] == [f"shotbench.{name}" for name in REAL]
 
 
-def test_all_27_published_rows_stand_there_as_printed(real: Report, real_data: Path) -> None:
+def test_all_27_published_rows_stand_there_as_printed(real_report: Report, real_data: Path) -> None:
     with (real_data / "leaderboard.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    assert len(rows) == len(real.numbers["published"]) == 27
-    table = next(real.page.by_id("published").all("table"))
+    assert len(rows) == len(real_report.numbers["published"]) == 27
+    table = next(real_report.page.by_id("published").all("table"))
     lines_there = [[cell.text for cell in line.all("th", "td")] for line in table.all("tr")]
     for published in rows:
         figures = [published[d.abbreviation] for d in DIMENSIONS] + [published["avg_printed"]]
@@ -195,11 +195,14 @@ def test_all_27_published_rows_stand_there_as_printed(real: Report, real_data: P
         assert there[0][10:12] == [str(marks.count("▲")), str(marks.count("▼"))]
 
 
-def test_a_published_figure_is_told_apart_by_two_proportions_and_holm(real: Report) -> None:
-    place = next(i for i, one in enumerate(real.numbers["published"]) if one["model"] == "GPT-4o")
-    theirs, found = real.numbers["published"][place]["by_dimension"], real.numbers["runs"][0]["published"][place]
+def test_a_published_figure_is_told_apart_by_two_proportions_and_holm(real_report: Report) -> None:
+    place = next(i for i, one in enumerate(real_report.numbers["published"]) if one["model"] == "GPT-4o")
+    theirs, found = (
+        real_report.numbers["published"][place]["by_dimension"],
+        real_report.numbers["runs"][0]["published"][place],
+    )
     p = {}
-    for slug, estimate in real.numbers["runs"][0]["strict"]["accuracy"]["by_dimension"].items():
+    for slug, estimate in real_report.numbers["runs"][0]["strict"]["accuracy"]["by_dimension"].items():
         mine, other, n = estimate["value"], theirs[slug] / 100, estimate["n"]
         pooled = (mine + other) / 2
         z = abs(mine - other) / math.sqrt(pooled * (1 - pooled) * 2 / n)
@@ -213,20 +216,20 @@ def test_a_published_figure_is_told_apart_by_two_proportions_and_holm(real: Repo
 
 
 def test_published_rows_stand_beside_shotbench_alone_unless_asked_for(
-    questions: Path, items: list[QAItem], made: Report, tmp_path: Path
+    questions: Path, items: list[QAItem], synthetic_report: Report, tmp_path: Path
 ) -> None:
     run = write_run(tmp_path / "run", items, always_right, questions)
     plain = report(tmp_path / "plain", run)
     assert not plain.numbers["published"] and "published-title" not in plain.html
-    assert "These are not the same questions" in made.page.by_id("published").text
+    assert "These are not the same questions" in synthetic_report.page.by_id("published").text
 
 
-def test_variants_stand_beside_the_run_of_their_model(made: Report) -> None:
-    right, other = made.numbers["runs"]
+def test_variants_stand_beside_the_run_of_their_model(synthetic_report: Report) -> None:
+    right, other = synthetic_report.numbers["runs"]
     assert set(right["variants"]) == {"blind", "circular", "mirrored", "reversed"} and not other["variants"]
     assert right["variants"]["mirrored"]["overall"]["robust"]["value"] == 1.0
-    assert [run["name"] for run in made.numbers["runs"]] == ["right", "b"]
-    assert "made" in made.page.by_id("how").text
+    assert [run["name"] for run in synthetic_report.numbers["runs"]] == ["right", "b"]
+    assert "made" in synthetic_report.page.by_id("how").text
 
 
 def test_a_variant_that_belongs_to_no_run_is_refused(
@@ -248,28 +251,28 @@ def test_a_variant_given_twice_is_refused_as_one_would_be_lost(
     assert "blind is given twice" in refused(capsys, "report", run, *blind, "--out", tmp_path / "r.html")
 
 
-def test_the_prior_s_mistakes_are_told(real: Report) -> None:
+def test_the_prior_s_mistakes_are_told(real_report: Report) -> None:
     moves = DIMENSIONS[-1]
-    prior = real.numbers["runs"][0]["strict"]["prior"]["by_dimension"][moves.slug]
-    told = row(real.page, "prior", moves.paper_name)
+    prior = real_report.numbers["runs"][0]["strict"]["prior"]["by_dimension"][moves.slug]
+    told = row(real_report.page, "prior", moves.paper_name)
     assert told[:2] == [f"{100 * prior['accuracy']['value']:.2f}", f"{100 * prior['where_right']['value']:.2f}"]
     assert told[4] == f"{100 * prior['where_wrong']['value']:.2f}"
 
 
-def test_confusion_matrices_hold_every_item(real: Report) -> None:
-    for run in real.numbers["runs"]:
+def test_confusion_matrices_hold_every_item(real_report: Report) -> None:
+    for run in real_report.numbers["runs"]:
         assert sum(sum(map(sum, matrix["counts"])) for matrix in run["matrices"].values()) == 3572
         for matrix in run["matrices"].values():
             assert all(len(counts) == len(matrix["answered"]) for counts in matrix["counts"])
             assert len(matrix["right"]) <= 13
 
 
-def test_the_protocols_differences_are_counted(real: Report) -> None:
-    told = real.numbers["runs"][0]["protocols"]
+def test_the_protocols_differences_are_counted(real_report: Report) -> None:
+    told = real_report.numbers["runs"][0]["protocols"]
     assert told["official_only"] - told["strict_only"] == 2357 - 2356
     assert told["both_right"] + told["strict_only"] == 2356
     for one in told["other_letter"]:
-        links = [link.attributes["href"] for link in real.page.by_id("protocols").all("a")]
+        links = [link.attributes["href"] for link in real_report.page.by_id("protocols").all("a")]
         assert f"#item={one['item_id']}" in links
 
 
@@ -287,11 +290,11 @@ def test_responses_that_were_cut_off_are_counted(questions: Path, items: list[QA
     assert told["characters"]["longest"] == len(said[1])
 
 
-def test_a_training_run_s_lost_steps_do_not_count(made: Report) -> None:
-    curves = made.numbers["training"][0]
+def test_a_training_run_s_lost_steps_do_not_count(synthetic_report: Report) -> None:
+    curves = synthetic_report.numbers["training"][0]
     assert curves["reward"] == [[1, 0.5], [2, 1.5]]
     assert curves["accuracy"]["validation"] == {DIMENSIONS[0].slug: [[1, 0.25], [2, 0.75]]}
-    assert row(made.page, "training", "reward") == ["1", "0.5", "2", "1.5"]
+    assert row(synthetic_report.page, "training", "reward") == ["1", "0.5", "2", "1.5"]
 
 
 def test_what_is_no_training_run_is_refused(
@@ -340,7 +343,7 @@ def test_a_response_of_a_megabyte_leaves_the_page_small(questions: Path, items: 
     assert len(written.html.encode()) < 5 * MEGABYTE and not list(written.page.all("b"))
 
 
-@pytest.mark.parametrize("name", ["real", "made"])
+@pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
 def test_the_page_loads_nothing(name: str, request: pytest.FixtureRequest) -> None:
     written: Report = request.getfixturevalue(name)
     for element in written.page.all():
@@ -353,7 +356,7 @@ def test_the_page_loads_nothing(name: str, request: pytest.FixtureRequest) -> No
     assert len(written.html.encode()) < 15 * MEGABYTE
 
 
-@pytest.mark.parametrize("name", ["real", "made"])
+@pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
 def test_the_page_can_be_read_out(name: str, request: pytest.FixtureRequest) -> None:
     page: Element = request.getfixturevalue(name).page
     levels = [int(one.tag[1]) for one in page.all("h1", "h2", "h3", "h4")]
@@ -474,9 +477,11 @@ def test_runs_of_one_name_are_told_apart(questions: Path, items: list[QAItem], t
     assert [run["name"] for run in report(tmp_path / "page", *runs).numbers["runs"]] == ["one/run", "two/run"]
 
 
-def test_the_card_holds_the_same_numbers(real: Report) -> None:
-    rows = {cells[1].strip(): cells[2:-1] for line in real.card.splitlines() if len(cells := line.split("|")) > 3}
-    for number, run in enumerate(real.numbers["runs"]):
+def test_the_card_holds_the_same_numbers(real_report: Report) -> None:
+    rows = {
+        cells[1].strip(): cells[2:-1] for line in real_report.card.splitlines() if len(cells := line.split("|")) > 3
+    }
+    for number, run in enumerate(real_report.numbers["runs"]):
         for dimension in DIMENSIONS:
             estimate = run["strict"]["accuracy"]["by_dimension"][dimension.slug]
             assert rows[dimension.paper_name][number].split()[0] == f"{100 * estimate['value']:.2f}"
@@ -487,9 +492,9 @@ def test_the_card_holds_the_same_numbers(real: Report) -> None:
 
 
 def test_the_leaderboard_ranks_runs_among_the_published(
-    real_arguments: list[Path], capsys: pytest.CaptureFixture[str]
+    real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["leaderboard", *map(str, real_arguments)]) == 0
+    assert main(["leaderboard", *map(str, real_report_arguments)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if re.search(r"\d\d\.\d", line)]
     assert len(lines) == 29
     assert lines[2].startswith("* shotbench.shotvl-3b.reasoning") and lines[2].split()[2:] == [

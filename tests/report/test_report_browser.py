@@ -90,57 +90,57 @@ def report(browser: Any, folder: Path, questions: Path, responses: list[Path]) -
 
 
 @pytest.fixture(scope="module")
-def real(browser: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def real_report(browser: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     responses = [real_data / "responses" / f"{name}.jsonl.gz" for name in REAL_RUNS]
     return report(browser, tmp_path_factory.mktemp("real"), real_data / "shotbench" / "test.tsv", responses)
 
 
 @pytest.fixture(scope="module")
-def made(browser: Any, painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def synthetic_report(browser: Any, studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """One run knows all, the other says A, B, A, B, …, and what is hostile to the first items."""
     folder = tmp_path_factory.mktemp("made")
-    items = read_questions(painted)
+    items = read_questions(studio_shards)
     spiteful = [*HOSTILE, *("AB"[place % 2] for place in range(len(items)))]
     for name, responses in (("knows", [item.answer for item in items]), ("spiteful", spiteful)):
         rows = zip(items, responses, strict=False)
         lines = [json.dumps({"index": item.source_index, "response": response}) for item, response in rows]
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
-    return report(browser, folder / "page", painted, [folder / "knows.jsonl", folder / "spiteful.jsonl"])
+    return report(browser, folder / "page", studio_shards, [folder / "knows.jsonl", folder / "spiteful.jsonl"])
 
 
-@pytest.fixture(params=["real", "made"])
-def either(request: pytest.FixtureRequest) -> Shown:
+@pytest.fixture(params=["real_report", "synthetic_report"])
+def any_report(request: pytest.FixtureRequest) -> Shown:
     shown: Shown = request.getfixturevalue(request.param)
     return shown
 
 
-def test_nothing_is_loaded_and_the_console_stays_silent(either: Shown) -> None:
-    either.open()
-    for item in either.items[:10]:
-        either.js("location.hash = arguments[0]", f"#item={quote(item.item_id)}")
-    assert said(either.browser) == []
-    assert set(asked_for(either.browser)) == {either.page.as_uri()}
+def test_nothing_is_loaded_and_the_console_stays_silent(any_report: Shown) -> None:
+    any_report.open()
+    for item in any_report.items[:10]:
+        any_report.js("location.hash = arguments[0]", f"#item={quote(item.item_id)}")
+    assert said(any_report.browser) == []
+    assert set(asked_for(any_report.browser)) == {any_report.page.as_uri()}
     assert (
-        either.js("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length")
+        any_report.js("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length")
         == 0
     )
 
 
-def test_the_page_is_small(either: Shown) -> None:
-    assert either.page.stat().st_size < 15_000_000
+def test_the_page_is_small(any_report: Shown) -> None:
+    assert any_report.page.stat().st_size < 15_000_000
 
 
 SCALES = {"percent": (100, 2), "short": (100, 1), "points": (100, 2), "printed": (1, 1), "count": (1, 0)}
 
 
-def test_every_number_on_the_page_is_that_of_the_scores(either: Shown) -> None:
-    either.open()
-    shown = either.js(
+def test_every_number_on_the_page_is_that_of_the_scores(any_report: Shown) -> None:
+    any_report.open()
+    shown = any_report.js(
         "return [...document.querySelectorAll('data')].map(e => [e.dataset.pointer, e.dataset.form, e.textContent])"
     )
     assert len(shown) > 200
     for pointer, form, text in shown:
-        stored: Any = either.numbers
+        stored: Any = any_report.numbers
         for step in pointer.split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
             stored = stored[int(step)] if isinstance(stored, list) else stored[step]
@@ -155,12 +155,12 @@ def test_every_number_on_the_page_is_that_of_the_scores(either: Shown) -> None:
             assert float(text) == pytest.approx(stored, rel=1e-3), pointer
 
 
-def test_the_headline_is_what_the_runs_scored(either: Shown) -> None:
-    either.open()
-    for place, run in enumerate(either.runs):
+def test_the_headline_is_what_the_runs_scored(any_report: Shown) -> None:
+    any_report.open()
+    for place, run in enumerate(any_report.runs):
         right = sum(item.correct for item in run.stored.items)
         micro = f"data[data-pointer='/runs/{place}/strict/accuracy/micro/value']"
-        assert either.texts(f"#headline-table ~ tbody {micro}") == [f"{100 * right / len(run.items):.2f}"]
+        assert any_report.texts(f"#headline-table ~ tbody {micro}") == [f"{100 * right / len(run.items):.2f}"]
 
 
 # --- filters, counted again without the page or its records
@@ -201,51 +201,53 @@ def text(item: QAItem, *runs: ReportRun) -> str:
 
 
 @pytest.mark.parametrize("filters", FILTERS)
-def test_filters_and_search_give_the_right_counts(either: Shown, filters: str) -> None:
-    either.open(f"#{filters}")
-    assert either.matches == sum(FILTERS[filters](item, *either.runs) for item in either.items)
-    assert len(either.texts(".explorer-cards > li")) == min(either.matches, 24)
+def test_filters_and_search_give_the_right_counts(any_report: Shown, filters: str) -> None:
+    any_report.open(f"#{filters}")
+    assert any_report.matches == sum(FILTERS[filters](item, *any_report.runs) for item in any_report.items)
+    assert len(any_report.texts(".explorer-cards > li")) == min(any_report.matches, 24)
 
 
-def test_the_filter_for_a_wrong_prior_finds_as_many_as_the_scores_tell(real: Shown) -> None:
-    wrong = sum(said != item.answer for item, said in zip(real.items, blind_letters(real.items), strict=True))
-    real.open("#prior=wrong&run0=right")
-    where = real.numbers["runs"][0]["strict"]["prior"]["where_wrong"]
+def test_the_filter_for_a_wrong_prior_finds_as_many_as_the_scores_tell(real_report: Shown) -> None:
+    wrong = sum(
+        said != item.answer for item, said in zip(real_report.items, blind_letters(real_report.items), strict=True)
+    )
+    real_report.open("#prior=wrong&run0=right")
+    where = real_report.numbers["runs"][0]["strict"]["prior"]["where_wrong"]
     assert where["n"] == wrong
-    assert real.matches == round(where["value"] * where["n"])
+    assert real_report.matches == round(where["value"] * where["n"])
 
 
-def test_controls_filter_and_are_kept_in_the_address(real: Shown) -> None:
+def test_controls_filter_and_are_kept_in_the_address(real_report: Shown) -> None:
     from selenium.webdriver.support.ui import Select
 
-    real.open()
-    assert real.matches == len(real.items)
-    dimension, search = (real.browser.find_element("name", name) for name in ("dimension", "q"))
+    real_report.open()
+    assert real_report.matches == len(real_report.items)
+    dimension, search = (real_report.browser.find_element("name", name) for name in ("dimension", "q"))
     Select(dimension).select_by_visible_text(CAMERA_MOVEMENT.paper_name)
     search.send_keys("zoom in")
-    kept = real.matches
+    kept = real_report.matches
     assert kept == sum(
-        item.dimension == CAMERA_MOVEMENT.slug and all(word in text(item, *real.runs) for word in ("zoom", "in"))
-        for item in real.items
+        item.dimension == CAMERA_MOVEMENT.slug and all(word in text(item, *real_report.runs) for word in ("zoom", "in"))
+        for item in real_report.items
     )
-    real.open(real.js("return location.hash"))
-    assert real.matches == kept
-    real.browser.find_element("css selector", ".explorer-filters button").click()
-    assert real.matches == len(real.items)
+    real_report.open(real_report.js("return location.hash"))
+    assert real_report.matches == kept
+    real_report.browser.find_element("css selector", ".explorer-filters button").click()
+    assert real_report.matches == len(real_report.items)
 
 
 # --- links to one item
 
 
-def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(either: Shown) -> None:
-    first, last = either.items[0], either.items[-1]
-    either.open(f"#item={quote(last.item_id)}")
-    assert last.item_id in either.opened
-    either.js("location.hash = arguments[0]", f"#item={quote(first.item_id)}")
-    assert first.item_id in either.opened
-    assert either.texts("dialog .explorer-question") == [first.question]
-    either.browser.back()
-    assert last.item_id in either.opened
+def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(any_report: Shown) -> None:
+    first, last = any_report.items[0], any_report.items[-1]
+    any_report.open(f"#item={quote(last.item_id)}")
+    assert last.item_id in any_report.opened
+    any_report.js("location.hash = arguments[0]", f"#item={quote(first.item_id)}")
+    assert first.item_id in any_report.opened
+    assert any_report.texts("dialog .explorer-question") == [first.question]
+    any_report.browser.back()
+    assert last.item_id in any_report.opened
 
 
 def test_what_runs_were_asked_otherwise_are_two_items(browser: Any, real_data: Path, tmp_path: Path) -> None:
@@ -264,67 +266,71 @@ def test_what_runs_were_asked_otherwise_are_two_items(browser: Any, real_data: P
         assert "Not asked" in shown.texts("dialog h4")[other]
 
 
-def test_a_link_to_no_item_says_so(real: Shown) -> None:
-    real.open("#item=%3Cb%3Enobody")
-    assert real.opened == ""
-    assert "There is no item <b>nobody" in real.texts(".explorer-count")[0]
+def test_a_link_to_no_item_says_so(real_report: Shown) -> None:
+    real_report.open("#item=%3Cb%3Enobody")
+    assert real_report.opened == ""
+    assert "There is no item <b>nobody" in real_report.texts(".explorer-count")[0]
 
 
-def test_opened_at_another_section_the_page_shows_all_items(made: Shown) -> None:
-    made.open("#headline")
-    assert made.matches == len(made.items)
+def test_opened_at_another_section_the_page_shows_all_items(synthetic_report: Shown) -> None:
+    synthetic_report.open("#headline")
+    assert synthetic_report.matches == len(synthetic_report.items)
 
 
-def test_a_link_to_another_section_leaves_the_filters(real: Shown) -> None:
-    real.open("#run0=right")
-    before = real.matches
-    real.js("location.hash = '#how'")
-    assert real.matches == before < len(real.items)
+def test_a_link_to_another_section_leaves_the_filters(real_report: Shown) -> None:
+    real_report.open("#run0=right")
+    before = real_report.matches
+    real_report.js("location.hash = '#how'")
+    assert real_report.matches == before < len(real_report.items)
 
 
 # --- without a mouse
 
 
-def test_the_keyboard_alone_searches_opens_turns_and_closes(made: Shown) -> None:
+def test_the_keyboard_alone_searches_opens_turns_and_closes(synthetic_report: Shown) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    made.open()
-    made.press("/")
-    made.press("close UP")
-    found = [item for item in made.items if "close" in text(item, *made.runs) and "up" in text(item, *made.runs)]
-    assert made.matches == len(found) > 3
-    made.press(Keys.TAB)
-    assert made.js("return document.activeElement.name") == "dimension"
-    made.js("document.activeElement.blur()")
-    made.press("j", "j", "k", Keys.ARROW_DOWN, Keys.ENTER)
+    synthetic_report.open()
+    synthetic_report.press("/")
+    synthetic_report.press("close UP")
+    found = [
+        item
+        for item in synthetic_report.items
+        if "close" in text(item, *synthetic_report.runs) and "up" in text(item, *synthetic_report.runs)
+    ]
+    assert synthetic_report.matches == len(found) > 3
+    synthetic_report.press(Keys.TAB)
+    assert synthetic_report.js("return document.activeElement.name") == "dimension"
+    synthetic_report.js("document.activeElement.blur()")
+    synthetic_report.press("j", "j", "k", Keys.ARROW_DOWN, Keys.ENTER)
     first, second, third = found[:3]
-    assert second.item_id in made.opened
-    made.press("j")
-    assert third.item_id in made.opened
-    made.press(Keys.ARROW_LEFT, "k")
-    assert first.item_id in made.opened
-    made.press(Keys.ESCAPE)
-    assert made.opened == ""
-    assert first.item_id in made.js("return document.activeElement.textContent")
+    assert second.item_id in synthetic_report.opened
+    synthetic_report.press("j")
+    assert third.item_id in synthetic_report.opened
+    synthetic_report.press(Keys.ARROW_LEFT, "k")
+    assert first.item_id in synthetic_report.opened
+    synthetic_report.press(Keys.ESCAPE)
+    assert synthetic_report.opened == ""
+    assert first.item_id in synthetic_report.js("return document.activeElement.textContent")
 
 
-def test_single_keys_can_be_switched_off(made: Shown) -> None:
-    made.open()
-    made.browser.find_element("id", "explorer-keys").click()
-    made.js("document.activeElement.blur()")
-    made.press("/", "j")
-    assert made.js("return document.activeElement === document.body")
+def test_single_keys_can_be_switched_off(synthetic_report: Shown) -> None:
+    synthetic_report.open()
+    synthetic_report.browser.find_element("id", "explorer-keys").click()
+    synthetic_report.js("document.activeElement.blur()")
+    synthetic_report.press("/", "j")
+    assert synthetic_report.js("return document.activeElement === document.body")
 
 
-def test_every_control_has_a_name_and_is_reached_by_tab(real: Shown) -> None:
+def test_every_control_has_a_name_and_is_reached_by_tab(real_report: Shown) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    real.open()
-    real.browser.find_element("name", "q").click()
-    reached = [real.js("return document.activeElement.name || document.activeElement.textContent")]
+    real_report.open()
+    real_report.browser.find_element("name", "q").click()
+    reached = [real_report.js("return document.activeElement.name || document.activeElement.textContent")]
     while "Next page" not in reached[-1]:
-        real.press(Keys.TAB)
-        reached.append(real.js("return document.activeElement.name || document.activeElement.textContent"))
+        real_report.press(Keys.TAB)
+        reached.append(real_report.js("return document.activeElement.name || document.activeElement.textContent"))
     assert reached[:8] == ["q", "dimension", "term", "run0", "run1", "prior", "differ", "undecided"]
     assert sum("shotbench-" in name for name in reached) == 24
 
@@ -333,29 +339,29 @@ def test_every_control_has_a_name_and_is_reached_by_tab(real: Shown) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault_of_accessibility(either: Shown, scheme: str) -> None:
-    show_as(either.browser, prefers_color_scheme=scheme)
-    either.open()
-    assert serious_faults(either.browser) == []
-    show_as(either.browser)
+def test_no_serious_fault_of_accessibility(any_report: Shown, scheme: str) -> None:
+    show_as(any_report.browser, prefers_color_scheme=scheme)
+    any_report.open()
+    assert serious_faults(any_report.browser) == []
+    show_as(any_report.browser)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault_of_accessibility_in_an_open_item(made: Shown, scheme: str) -> None:
-    show_as(made.browser, prefers_color_scheme=scheme)
-    made.open(f"#item={quote(made.items[0].item_id)}")
-    assert serious_faults(made.browser) == []
-    show_as(made.browser)
+def test_no_serious_fault_of_accessibility_in_an_open_item(synthetic_report: Shown, scheme: str) -> None:
+    show_as(synthetic_report.browser, prefers_color_scheme=scheme)
+    synthetic_report.open(f"#item={quote(synthetic_report.items[0].item_id)}")
+    assert serious_faults(synthetic_report.browser) == []
+    show_as(synthetic_report.browser)
 
 
-def test_a_narrow_screen_needs_no_scrolling_sideways(either: Shown) -> None:
+def test_a_narrow_screen_needs_no_scrolling_sideways(any_report: Shown) -> None:
     size = {"width": 320, "height": 700, "deviceScaleFactor": 1, "mobile": False}
-    either.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    for fragment in ("", f"#item={quote(either.items[0].item_id)}"):
-        either.open(fragment)
-        assert either.js("return document.documentElement.scrollWidth") <= 320
-    assert either.js("const d = document.querySelector('dialog'); return d.scrollWidth <= d.clientWidth")
-    either.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    any_report.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for fragment in ("", f"#item={quote(any_report.items[0].item_id)}"):
+        any_report.open(fragment)
+        assert any_report.js("return document.documentElement.scrollWidth") <= 320
+    assert any_report.js("const d = document.querySelector('dialog'); return d.scrollWidth <= d.clientWidth")
+    any_report.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 CUT = """const wide = (one) => one.getBoundingClientRect().right > innerWidth || one.scrollWidth > one.clientWidth;
@@ -363,23 +369,23 @@ return [...document.querySelectorAll("caption span, svg.chart, .scroll tbody th"
   .filter((one) => one.checkVisibility() && wide(one)).map((one) => one.textContent.slice(0, 80));"""
 
 
-def test_captions_charts_and_names_are_whole_on_a_narrow_screen(either: Shown) -> None:
+def test_captions_charts_and_names_are_whole_on_a_narrow_screen(any_report: Shown) -> None:
     size = {"width": 380, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    either.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    either.open()
-    assert either.js(CUT) == []
-    either.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    any_report.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    any_report.open()
+    assert any_report.js(CUT) == []
+    any_report.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_print_shows_a_remark_or_the_open_item(made: Shown) -> None:
+def test_print_shows_a_remark_or_the_open_item(synthetic_report: Shown) -> None:
     visible = "return document.querySelector(arguments[0]).checkVisibility()"
-    show_as(made.browser, "print")
-    made.open()
-    seen = [made.js(visible, name) for name in (".explorer-print", ".explorer-screen", "#headline")]
-    made.open(f"#item={quote(made.items[0].item_id)}")
+    show_as(synthetic_report.browser, "print")
+    synthetic_report.open()
+    seen = [synthetic_report.js(visible, name) for name in (".explorer-print", ".explorer-screen", "#headline")]
+    synthetic_report.open(f"#item={quote(synthetic_report.items[0].item_id)}")
     assert seen == [True, False, True]
-    assert [made.js(visible, name) for name in ("dialog", "dialog h3", "#headline")] == [True, True, False]
-    show_as(made.browser)
+    assert [synthetic_report.js(visible, name) for name in ("dialog", "dialog h3", "#headline")] == [True, True, False]
+    show_as(synthetic_report.browser)
 
 
 # --- media
@@ -390,43 +396,48 @@ const width = image => image.decode().then(() => image.naturalWidth, () => 0);
 Promise.all([...document.querySelectorAll(selector)].map(width)).then(done)"""
 
 
-def test_no_picture_is_broken_where_media_are_absent(real: Shown) -> None:
-    real.open(f"#item={quote(real.items[0].item_id)}")
-    assert real.texts("#explorer img") == []
-    assert len(real.texts(".explorer-cards .explorer-absent")) == 24
-    assert real.texts("dialog .explorer-absent") == ["Still not in this report"]
+def test_no_picture_is_broken_where_media_are_absent(real_report: Shown) -> None:
+    real_report.open(f"#item={quote(real_report.items[0].item_id)}")
+    assert real_report.texts("#explorer img") == []
+    assert len(real_report.texts(".explorer-cards .explorer-absent")) == 24
+    assert real_report.texts("dialog .explorer-absent") == ["Still not in this report"]
 
 
-def test_stills_and_clips_are_shown(made: Shown) -> None:
-    made.open()
-    widths = made.browser.execute_async_script(LOADED, ".explorer-cards img")
+def test_stills_and_clips_are_shown(synthetic_report: Shown) -> None:
+    synthetic_report.open()
+    widths = synthetic_report.browser.execute_async_script(LOADED, ".explorer-cards img")
     assert len(widths) == 24 and min(widths) > 0
-    clip = next(item for item in made.items if item.dimension == CAMERA_MOVEMENT.slug)
-    made.open(f"#item={quote(clip.item_id)}")
-    assert min(made.browser.execute_async_script(LOADED, "dialog img")) > 6 * 50
-    play = made.browser.find_element("css selector", "dialog .strip + button")
+    clip = next(item for item in synthetic_report.items if item.dimension == CAMERA_MOVEMENT.slug)
+    synthetic_report.open(f"#item={quote(clip.item_id)}")
+    assert min(synthetic_report.browser.execute_async_script(LOADED, "dialog img")) > 6 * 50
+    play = synthetic_report.browser.find_element("css selector", "dialog .strip + button")
     moving = "return document.querySelector('dialog img').getAnimations().length"
-    assert made.js(moving) == 0, "nothing moves unasked"
+    assert synthetic_report.js(moving) == 0, "nothing moves unasked"
     play.click()
-    assert (made.js(moving), play.text) == (1, "Show its frames side by side")
+    assert (synthetic_report.js(moving), play.text) == (1, "Show its frames side by side")
 
 
 # --- hostile responses
 
 
 @pytest.mark.parametrize("place", range(len(HOSTILE)))
-def test_a_hostile_response_is_text_and_runs_nothing(made: Shown, place: int) -> None:
-    made.open(f"#item={quote(made.items[place].item_id)}")
-    assert list(HOSTILE.values())[place] in made.texts("dialog pre")[-1]
-    assert made.js("return [window.ran ?? null, document.querySelectorAll('dialog pre *').length]") == [None, 0]
-    assert made.js("return getComputedStyle(document.querySelector('dialog pre')).unicodeBidi") == "isolate"
-    assert said(made.browser) == []
+def test_a_hostile_response_is_text_and_runs_nothing(synthetic_report: Shown, place: int) -> None:
+    synthetic_report.open(f"#item={quote(synthetic_report.items[place].item_id)}")
+    assert list(HOSTILE.values())[place] in synthetic_report.texts("dialog pre")[-1]
+    assert synthetic_report.js("return [window.ran ?? null, document.querySelectorAll('dialog pre *').length]") == [
+        None,
+        0,
+    ]
+    assert synthetic_report.js("return getComputedStyle(document.querySelector('dialog pre')).unicodeBidi") == "isolate"
+    assert said(synthetic_report.browser) == []
 
 
-def test_a_megabyte_is_cut_with_a_remark(made: Shown) -> None:
+def test_a_megabyte_is_cut_with_a_remark(synthetic_report: Shown) -> None:
     place = next(place for place, response in enumerate(HOSTILE) if len(response) == 1_000_000)
-    made.open(f"#item={quote(made.items[place].item_id)}")
-    assert "Cut: 20,000 characters are shown, 980,000 more are not." in made.texts("dialog .explorer-said p")
+    synthetic_report.open(f"#item={quote(synthetic_report.items[place].item_id)}")
+    assert "Cut: 20,000 characters are shown, 980,000 more are not." in synthetic_report.texts(
+        "dialog .explorer-said p"
+    )
 
 
 def test_the_benchmark_says_its_figures(browser: Any, real_data: Path) -> None:

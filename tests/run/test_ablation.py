@@ -13,7 +13,7 @@ from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.runs.score import FORMATS, score_responses
 from lmms_eval_shotbench.scoring.metrics import Z95, Graded, score
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
-from tests.conftest import make_item
+from tests.support.items import make_item
 from verl_recipes.run.ablation import ROWS, AblationPlan, Row, Trial, overrides_by_method
 from verl_recipes.run.ablation_report import ablation_table, mean_over_seeds, write_report
 from verl_recipes.run.run_folder import RunFolder

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import psutil
 import pytest
 
 from lmms_eval_shotbench.cli import main
-from tests.support.four_films import four_films
+from tests.support.killed_training import SERVER_VARIABLE, TRAINER_VARIABLE, environment
+from tests.support.split_shards import write_split_shards
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_report
 from verl_recipes.run.checkpoints import TRACKER, whole_steps
@@ -24,6 +24,7 @@ from verl_recipes.run.evaluate_run import TASKS
 from verl_recipes.run.run_folder import RunFolder, TrainingOrder, read_metrics
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(1500)]
+MARK = "SHOTBENCH_TEST_STARTED_BY"
 SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600"]
 SMALL_SFT += ["trainer.save_freq=2", "trainer.test_freq=-1"]
 SMALL_GRPO = ["data.train_batch_size=4", "data.max_prompt_length=1600", "data.max_response_length=8"]
@@ -31,18 +32,30 @@ SMALL_GRPO += ["actor_rollout_ref.rollout.n=2", "trainer.save_freq=1", "trainer.
 SMALL_GRPO += ["trainer.val_before_train=false"]
 
 
-@pytest.fixture(scope="module")
-def films(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return four_films(painted, tmp_path_factory.mktemp("films") / "shards")
+@pytest.fixture(scope="module", autouse=True)
+def marked_processes() -> Iterator[None]:
+    """Whatever is started here bears a mark in its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, str(os.getpid()))
+        yield
 
 
 @pytest.fixture(scope="module")
-def plan(films: Path, talkative: Path, tmp_path_factory: pytest.TempPathFactory) -> AblationPlan:
+def split_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_split_shards(studio_shards, tmp_path_factory.mktemp("films") / "shards")
+
+
+@pytest.fixture(scope="module")
+def ablation_plan(
+    split_shards: Path, tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AblationPlan:
     """A short ablation: the base, CoT-SFT, and GRPO of what that makes."""
     overrides = {"cot_sft": (*SMALL_SFT, "trainer.total_epochs=2"), "grpo": (*SMALL_GRPO, "trainer.total_epochs=1")}
     rows = tuple(row for row in ROWS if row.name in ("baseline", "CoT-SFT", "CoT-SFT then GRPO"))
     out, tasks = tmp_path_factory.mktemp("runs") / "ablation", ("shotbench_reasoning",)
-    return AblationPlan("tiny", str(films), out, str(talkative), (1,), overrides, rows, tasks, max_new_tokens=8)
+    return AblationPlan(
+        "tiny", str(split_shards), out, str(tiny_model_unconstrained), (1,), overrides, rows, tasks, max_new_tokens=8
+    )
 
 
 def command_of(order: TrainingOrder) -> list[str]:
@@ -53,73 +66,33 @@ def command_of(order: TrainingOrder) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def sft(plan: AblationPlan) -> Path:
-    """A CoT-SFT run whose driver was killed after a checkpoint, and that went on by the same command."""
-    order = plan.order(plan.rows[1], 1)
+def sft_run(ablation_plan: AblationPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CoT-SFT run whose trainer was killed after its third step, and that the same command resumed."""
+    order = ablation_plan.order(ablation_plan.rows[1], 1)
     run, command = order.out, command_of(order)
-    with started(command) as process:
-        wait_for(process, lambda: logged_steps(run, 1) >= 3)
-        driver_of(process).send_signal(signal.SIGKILL)
-        assert process.wait(60) == 2  # the command ends, and says so
+    assert status_when_killed(command, tmp_path_factory.mktemp("sft"), TRAINER_VARIABLE, 3) == 2
+    assert len(attempt(run, 1)) == 3
     assert main(["train", *command]) == 0
     return run
 
 
 @pytest.fixture(scope="module")
-def grpo(plan: AblationPlan, sft: Path) -> Path:
-    """GRPO of what SFT made; a Ray process of it was killed after a checkpoint, and it went on."""
-    order = plan.order(plan.rows[2], 1)
-    assert order.model == str(sft)
+def grpo_run(ablation_plan: AblationPlan, sft_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GRPO of what SFT made; its rollout server was killed after the second step, and the same command resumed it."""
+    order = ablation_plan.order(ablation_plan.rows[2], 1)
+    assert order.model == str(sft_run)
     run, command = order.out, command_of(order)
-    with started(command) as process:
-        wait_for(process, lambda: logged_steps(run, 1) >= 2)
-        ray_process_of(process, "HFServer").send_signal(signal.SIGKILL)
-        assert process.wait(600) == 2  # it must not wait for the dead for ever
+    # It must not wait for the dead for ever.
+    assert status_when_killed(command, tmp_path_factory.mktemp("grpo"), SERVER_VARIABLE, 2) == 2
     assert main(["train", *command]) == 0
     return run
 
 
-class started:
-    """`shotbench train …` as a process of its own; ended with all it started when the block is left."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", *command]
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._all: list[psutil.Process] = []
-        return self._process
-
-    def __exit__(self, *_error: object) -> None:
-        left = psutil.Process(self._process.pid).children(recursive=True) if self._process.poll() is None else []
-        for one in [*left, self._process]:
-            one.kill()
-        self._process.wait()
-
-
-def wait_for(process: subprocess.Popen[bytes], there: Callable[[], bool], seconds: float = 600) -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert process.poll() is None, f"ended early with status {process.returncode}"
-        assert time.monotonic() < end, f"not there after {seconds} s"
-        time.sleep(0.05)
-
-
-def logged_steps(run: Path, attempt: int) -> int:
-    path = RunFolder(run).metrics(attempt)
-    return len(path.read_text().splitlines()) if path.exists() else 0
-
-
-def driver_of(process: subprocess.Popen[bytes]) -> psutil.Process:
-    """The trainer that the command started."""
-    return psutil.Process(process.pid).children()[0]
-
-
-def ray_process_of(process: subprocess.Popen[bytes], name: str) -> psutil.Process:
-    for one in psutil.Process(process.pid).children(recursive=True):
-        if name in " ".join(one.cmdline()):
-            return one
-    raise AssertionError(f"no process named {name}")
+def status_when_killed(command: list[str], folder: Path, variable: str, step: int) -> int:
+    """Exit status of `shotbench train …` in a process of its own, one of whose processes dies at this step."""
+    full = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", *command]
+    with (folder / "log").open("wb") as log:
+        return subprocess.run(full, stdout=log, stderr=log, env=environment(folder, variable, step)).returncode
 
 
 def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:
@@ -128,80 +101,86 @@ def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:
     return {row["step"]: row["data"] for row in map(json.loads, lines) if row}
 
 
-def test_a_killed_sft_goes_on_with_the_weights_and_rows_of_its_last_checkpoint(sft: Path) -> None:
-    before, after = attempt(sft, 1), attempt(sft, 2)
+def test_a_killed_sft_goes_on_with_the_weights_and_rows_of_its_last_checkpoint(sft_run: Path) -> None:
+    before, after = attempt(sft_run, 1), attempt(sft_run, 2)
     assert min(after) == 3  # saved every second step, killed after the third
     assert max(after) == 8  # 34 rows, 8 a step, two epochs
     assert after[3]["train/global_tokens"] == before[3]["train/global_tokens"]
     assert after[3]["train/loss"] == pytest.approx(before[3]["train/loss"], rel=1e-5)
-    assert list(read_metrics(sft)) == list(range(1, 9))
+    assert list(read_metrics(sft_run)) == list(range(1, 9))
 
 
-def test_sft_learns_what_it_is_shown(sft: Path) -> None:
-    losses = [values["train/loss"] for values in read_metrics(sft).values()]
+def test_sft_learns_what_it_is_shown(sft_run: Path) -> None:
+    losses = [values["train/loss"] for values in read_metrics(sft_run).values()]
     assert losses[-1] < losses[0]
 
 
-def test_a_run_keeps_its_newest_checkpoints_and_they_are_whole(sft: Path) -> None:
-    checkpoints = RunFolder(sft).checkpoints
+def test_a_run_keeps_its_newest_checkpoints_and_they_are_whole(sft_run: Path) -> None:
+    checkpoints = RunFolder(sft_run).checkpoints
     assert whole_steps(checkpoints)[-1] == 8
     assert (checkpoints / TRACKER).read_text() == "8"
 
 
-def test_grpo_goes_on_after_its_rollout_server_was_killed(grpo: Path) -> None:
-    before, after = attempt(grpo, 1), attempt(grpo, 2)
+def test_grpo_goes_on_after_its_rollout_server_was_killed(grpo_run: Path) -> None:
+    before, after = attempt(grpo_run, 1), attempt(grpo_run, 2)
     assert min(after) == max(before) + 1 or min(after) in before
-    assert max(read_metrics(grpo)) == 4  # 17 rows, 4 a step
-    assert whole_steps(RunFolder(grpo).checkpoints)[-1] == 4
+    assert max(read_metrics(grpo_run)) == 4  # 17 rows, 4 a step
+    assert whole_steps(RunFolder(grpo_run).checkpoints)[-1] == 4
 
 
-def test_rollout_and_actor_agree_on_what_was_said(grpo: Path) -> None:
-    for values in read_metrics(grpo).values():
+def test_rollout_and_actor_agree_on_what_was_said(grpo_run: Path) -> None:
+    for values in read_metrics(grpo_run).values():
         assert values["training/rollout_probs_diff_mean"] < 1e-3
         assert values["training/rollout_actor_probs_pearson_corr"] > 0.999
 
 
-def test_accuracy_of_each_dimension_is_logged_while_training(grpo: Path) -> None:
-    keys = {key for values in read_metrics(grpo).values() for key in values}
+def test_accuracy_of_each_dimension_is_logged_while_training(grpo_run: Path) -> None:
+    keys = {key for values in read_metrics(grpo_run).values() for key in values}
     assert "train/acc/camera_movement" in keys
     assert "train/acc/shot_size" in keys
 
 
-def test_a_finished_run_is_not_trained_again(plan: AblationPlan, grpo: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    command = command_of(plan.order(plan.rows[2], 1))
+def test_a_finished_run_is_not_trained_again(
+    ablation_plan: AblationPlan, grpo_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = command_of(ablation_plan.order(ablation_plan.rows[2], 1))
     assert main(["train", *command]) == 0
     assert "trained already" in capfd.readouterr().err
     assert main(["train", *command, "trainer.total_epochs=3"]) == 2
     assert "begun with other settings" in capfd.readouterr().err
 
 
-def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(plan: AblationPlan, grpo: Path) -> None:
-    trials = run_ablation(plan)
+def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(ablation_plan: AblationPlan, grpo_run: Path) -> None:
+    trials = run_ablation(ablation_plan)
     assert [(trial.row.name, trial.seed) for trial in trials] == [
         ("baseline", None), ("CoT-SFT", 1), ("CoT-SFT then GRPO", 1),
     ]  # fmt: skip
     assert len({trial.scores["shotbench_reasoning"]["run"]["revision"] for trial in trials}) == 3
-    lines = write_report(trials, plan.out).read_text().splitlines()
+    lines = write_report(trials, ablation_plan.out).read_text().splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == [trial.row.name for trial in trials]
-    assert len(list(plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
+    assert len(list(ablation_plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
 
 
-def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo: Path, films: Path) -> None:
-    assert main(["train", "evaluate", str(grpo), "--data", str(films), "--max-new-tokens", "8"]) == 0
+def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo_run: Path, split_shards: Path) -> None:
+    assert main(["train", "evaluate", str(grpo_run), "--data", str(split_shards), "--max-new-tokens", "8"]) == 0
     for task in TASKS:
-        scores = json.loads((grpo / "eval" / task / "scores.json").read_text())
+        scores = json.loads((grpo_run / "eval" / task / "scores.json").read_text())
         assert scores["n"] == len(scores["items"]) > 0
-    assert json.loads((grpo / "model" / "merged_from.json").read_text())["step"] == 4
+    assert json.loads((grpo_run / "model" / "merged_from.json").read_text())["step"] == 4
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
-    """Whatever happens, Ray does not outlive its driver."""
-    before = {one.pid for one in psutil.process_iter() if one.name() in ("raylet", "gcs_server")}
+def no_ray_process_left() -> Iterator[None]:
+    """Ray does not outlive its driver, however that ended; Ray of anybody else on this machine does not count."""
     yield
-    deadline = time.monotonic() + 60
-    while left := {
-        one.pid for one in psutil.process_iter() if one.name() in ("raylet", "gcs_server") and one.pid not in before
-    }:
-        assert time.monotonic() < deadline, f"Ray still runs: {left}, parents {os.getpid()}"
-        time.sleep(0.2)
+    psutil.wait_procs(ray_processes())
+
+
+def ray_processes() -> list[psutil.Process]:
+    """Daemons of Ray that these tests have started."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() in ("raylet", "gcs_server") and process.environ().get(MARK) == str(os.getpid()):
+                found.append(process)
+    return found

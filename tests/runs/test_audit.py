@@ -16,7 +16,7 @@ from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, Fault, audit
 from lmms_eval_shotbench.runs.audit_report import audit_json, audit_section, audit_table
 from lmms_eval_shotbench.scoring.letter_balance import chi_square_tail, letter_balance
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE
-from tests.conftest import make_item
+from tests.support.items import make_item
 from tests.support.shard_rows import ABOUT, row, rows
 
 PLAIN = ("Wide", "Medium", "Close up", "Extreme close up")
@@ -32,40 +32,42 @@ def movement(*options: str) -> QAItem:
 
 
 @pytest.fixture(scope="module")
-def real(real_data: Path) -> Audit:
+def real_audit(real_data: Path) -> Audit:
     return audit_questions(read_splits(real_data / "shotbench" / "test.tsv"))
 
 
-def test_the_real_questions_give_half_of_camera_movement_away(real: Audit) -> None:
-    told = audit_json(real)
+def test_the_real_questions_give_half_of_camera_movement_away(real_audit: Audit) -> None:
+    told = audit_json(real_audit)
     prior = [round(100 * told["by_dimension"][d.slug]["prior_accuracy"], 1) for d in DIMENSIONS]
     assert prior == [26.6, 28.3, 25.9, 22.7, 35.6, 42.9, 20.3, 52.4]
     assert round(100 * told["overall"]["prior_accuracy"], 1) == 31.3
     assert told["overall"]["chance"] == 0.25
 
 
-def test_the_real_compound_shares_are_those_counted_before(real: Audit) -> None:
-    shares = [round(100 * health.compound_share, 1) for health in real.by_dimension.values()]
+def test_the_real_compound_shares_are_those_counted_before(real_audit: Audit) -> None:
+    shares = [round(100 * health.compound_share, 1) for health in real_audit.by_dimension.values()]
     assert shares == [3.1, 12.1, 9.0, 2.2, 18.5, 31.4, 4.4, 15.1]
 
 
-def test_the_real_letters_media_and_faults_are_counted(real: Audit) -> None:
-    assert real.overall.letters.counts == {"A": 858, "B": 865, "C": 907, "D": 942}
-    assert real.overall.letters.most_lopsided == "D"
-    assert real.media_asked_again == {2: 57, 3: 1}
-    assert (real.overall.items, real.overall.media) == (3572, 3513)
-    faults = real.overall.faults
+def test_the_real_letters_media_and_faults_are_counted(real_audit: Audit) -> None:
+    assert real_audit.overall.letters.counts == {"A": 858, "B": 865, "C": 907, "D": 942}
+    assert real_audit.overall.letters.most_lopsided == "D"
+    assert real_audit.media_asked_again == {2: 57, 3: 1}
+    assert (real_audit.overall.items, real_audit.overall.media) == (3572, 3513)
+    faults = real_audit.overall.faults
     assert faults[Fault.ANSWER_CONTAINED] == ["shotbench-01432"]  # "Long Lens, Long Lens" beside "Long Lens, …"
     assert len(faults[Fault.REPEATED_TERM]) == 7 and "shotbench-01432" in faults[Fault.REPEATED_TERM]
     assert not faults[Fault.OPTIONS_ALIKE] and not faults[Fault.NO_TERM] and not faults[Fault.ASKED_TWICE]
-    assert real.spellings[LENS_SIZE.slug] == {"Long Lens": {"Long Lens": 478, "Long Lens, Long Lens": 6}}
-    assert {"Move to the right", "Trucking right"} <= set(real.spellings[CAMERA_MOVEMENT.slug]["Move to the right"])
-    assert len(real.too_small) == 8
+    assert real_audit.spellings[LENS_SIZE.slug] == {"Long Lens": {"Long Lens": 478, "Long Lens, Long Lens": 6}}
+    assert {"Move to the right", "Trucking right"} <= set(
+        real_audit.spellings[CAMERA_MOVEMENT.slug]["Move to the right"]
+    )
+    assert len(real_audit.too_small) == 8
 
 
-def test_the_refined_questions_are_easier_to_guess(real: Audit, real_data: Path) -> None:
+def test_the_refined_questions_are_easier_to_guess(real_audit: Audit, real_data: Path) -> None:
     refined = audit_questions(read_splits(real_data / "refineshot" / "test.tsv"))
-    assert refined.overall.prior.value > real.overall.prior.value + 0.05
+    assert refined.overall.prior.value > real_audit.overall.prior.value + 0.05
     assert refined.by_dimension[LIGHTING_CONDITION.slug].prior.value > 0.6
     assert len(refined.overall.faults[Fault.NO_TERM]) == 249  # yes and no
     assert refined.overall.chance > 0.25

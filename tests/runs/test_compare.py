@@ -14,9 +14,9 @@ from lmms_eval_shotbench.grading.judge import judge_prompt, needs_judge
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.stored_runs import read_run, score_pair
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
-from tests.conftest import stored_responses
 from tests.support import judge_server
 from tests.support.judge_server import Act, Endpoint, says
+from tests.support.real_data import stored_responses
 
 endpoint = judge_server.endpoint  # a fixture: pytest finds it by this name
 
@@ -51,13 +51,13 @@ def questions(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def a(tmp_path: Path) -> Path:
+def responses_a(tmp_path: Path) -> Path:
     """Right on 1, 2, 3."""
     return write_responses(tmp_path / "a.jsonl", "ABCAB")
 
 
 @pytest.fixture
-def b(tmp_path: Path) -> Path:
+def responses_b(tmp_path: Path) -> Path:
     """Right on 1, 3, 4, 5."""
     return write_responses(tmp_path / "b.jsonl", "AACDA")
 
@@ -185,94 +185,106 @@ def test_a_run_does_not_differ_from_itself(real_data: Path, capsys: pytest.Captu
     assert result["items"] == {"gained": [], "lost": []}
 
 
-def test_everything_is_b_minus_a(questions: Path, a: Path, b: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    there, back = compared(capsys, questions, a, b), compared(capsys, questions, b, a)
+def test_everything_is_b_minus_a(
+    questions: Path, responses_a: Path, responses_b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, back = (
+        compared(capsys, questions, responses_a, responses_b),
+        compared(capsys, questions, responses_b, responses_a),
+    )
     assert there["items"] == {"gained": [4, 5], "lost": [2]} and back["items"] == {"gained": [2], "lost": [4, 5]}
     for where in ("overall", "macro"):
         assert there[where]["difference"] == -back[where]["difference"] == pytest.approx(0.2)
         assert there[where]["low"] == pytest.approx(-back[where]["high"])
     assert there["overall"]["p"] == back["overall"]["p"] == 1.0
-    assert main(["compare", str(questions), str(a), str(b), "--items"]) == 0
+    assert main(["compare", str(questions), str(responses_a), str(responses_b), "--items"]) == 0
     table = capsys.readouterr().out
-    assert f"A  {a}\nB  {b}\n" in table and "B - A" in table and "+20.00" in table
+    assert f"A  {responses_a}\nB  {responses_b}\n" in table and "B - A" in table and "+20.00" in table
     assert "gained (2): 4, 5" in table and "lost (1): 2" in table
     assert "protocol strict: no difference can be told over items; 0 of 1 dimensions differ (Holm, 5 %)" in table
 
 
 def test_every_stored_form_gives_the_same(
-    questions: Path, a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, file = tmp_path / "run", scored(tmp_path / "b.scores.json", questions, b)
-    scored(run / "scores.json", questions, a)
-    scored(run / "scores.official.json", questions, a, "official")
-    expected = compared(capsys, questions, a, b)
-    for arguments in ((run, file), (run, questions, b), (questions, a, file), (questions, a, questions, b)):
+    run, file = tmp_path / "run", scored(tmp_path / "b.scores.json", questions, responses_b)
+    scored(run / "scores.json", questions, responses_a)
+    scored(run / "scores.official.json", questions, responses_a, "official")
+    expected = compared(capsys, questions, responses_a, responses_b)
+    for arguments in (
+        (run, file),
+        (run, questions, responses_b),
+        (questions, responses_a, file),
+        (questions, responses_a, questions, responses_b),
+    ):
         result = compared(capsys, *arguments)
         assert {name: result[name] for name in expected if name not in ("a", "b")} == {
             name: expected[name] for name in expected if name not in ("a", "b")
         }
-    assert compared(capsys, run, questions, b, "--protocol", "official")["protocol"] == "official"
+    assert compared(capsys, run, questions, responses_b, "--protocol", "official")["protocol"] == "official"
     out = tmp_path / "deep" / "compared.json"
     assert main(["compare", str(run), str(file), "--format", "json", "--out", str(out)]) == 0
     assert json.loads(out.read_text())["overall"] == expected["overall"]
-    assert [item.letter for item in read_run(run).items] == [item.letter for item in score_pair(questions, a).items]
+    assert [item.letter for item in read_run(run).items] == [
+        item.letter for item in score_pair(questions, responses_a).items
+    ]
 
 
 def test_a_run_of_a_part_is_compared_on_that_part_only_when_asked(
-    questions: Path, a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = write_responses(tmp_path / "part.jsonl", "ABA")
-    told = refused(capsys, questions, a, part)
+    told = refused(capsys, questions, responses_a, part)
     assert "different questions: 2 only in A (index 4, 5); --common compares the 3 they share" in told
-    assert "2 only in B (index 4, 5)" in refused(capsys, questions, part, a)
-    result = compared(capsys, questions, a, part, "--common")
+    assert "2 only in B (index 4, 5)" in refused(capsys, questions, part, responses_a)
+    result = compared(capsys, questions, responses_a, part, "--common")
     assert (result["overall"]["n"], result["items"]["lost"]) == (3, [3])
     assert result["left_out"] == {"only_a": [4, 5], "only_b": [], "asked_otherwise": []}
     assert result["remarks"][0] == "left out: 2 only in A (index 4, 5)"
 
 
 def test_runs_of_different_questions_are_refused(
-    questions: Path, a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     otherwise = write_questions(tmp_path / "otherwise.tsv", "ABDDA")
-    assert "1 asked otherwise in B (index 3)" in refused(capsys, questions, a, otherwise, b)
+    assert "1 asked otherwise in B (index 3)" in refused(capsys, questions, responses_a, otherwise, responses_b)
     elsewhere = write_questions(tmp_path / "elsewhere.tsv", medium=lambda index: index + (index == 2))
-    assert "1 asked otherwise in B (index 2)" in refused(capsys, questions, a, elsewhere, b)
+    assert "1 asked otherwise in B (index 2)" in refused(capsys, questions, responses_a, elsewhere, responses_b)
     nothing = write_questions(tmp_path / "nothing.tsv", "BCDAB")
-    assert "5 asked otherwise" in refused(capsys, questions, a, nothing, b, "--common")
-    assert "they share none" in refused(capsys, questions, a, nothing, b, "--common")
+    assert "5 asked otherwise" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
+    assert "they share none" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
 
 
 def test_a_medium_named_by_path_and_by_checksum_is_taken_for_the_same(
-    questions: Path, a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = scored(tmp_path / "b.scores.json", questions, b)
+    file = scored(tmp_path / "b.scores.json", questions, responses_b)
     scores = json.loads(file.read_text())
     for item in scores["items"]:
         item["medium"] = f"{item['index']:064x}"
     file.write_text(json.dumps(scores))
-    assert compared(capsys, questions, a, file)["overall"]["n"] == 5
+    assert compared(capsys, questions, responses_a, file)["overall"]["n"] == 5
 
 
 def test_runs_of_different_protocols_or_variants_are_refused(
-    questions: Path, a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    official = scored(tmp_path / "official.json", questions, b, "official")
-    told = refused(capsys, questions, a, official)
+    official = scored(tmp_path / "official.json", questions, responses_b, "official")
+    told = refused(capsys, questions, responses_a, official)
     assert "official.json: graded by the protocol official, not strict; say --protocol" in told
-    mirrored = scored(tmp_path / "mirrored.json", questions, b)
+    mirrored = scored(tmp_path / "mirrored.json", questions, responses_b)
     scores = json.loads(mirrored.read_text())
     for item in scores["items"]:
         item["item_id"] += "@mirrored"
     mirrored.write_text(json.dumps(scores))
-    told = refused(capsys, questions, a, mirrored)
+    told = refused(capsys, questions, responses_a, mirrored)
     assert "differ in the way media were shown: as they are in A, mirrored in B" in told
 
 
 def test_what_a_reader_must_know_is_said(
-    questions: Path, a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    direct = scored(tmp_path / "direct.json", questions, a, run={"prompt_style": "direct"})
+    direct = scored(tmp_path / "direct.json", questions, responses_a, run={"prompt_style": "direct"})
     silent = write_responses(tmp_path / "silent.jsonl", "A C?B")
     reasoning = scored(tmp_path / "reasoning.json", questions, silent, run={"prompt_style": "reasoning"})
     result = compared(capsys, direct, reasoning)
@@ -284,11 +296,14 @@ def test_what_a_reader_must_know_is_said(
     assert result["a"] == {"name": str(direct), "run": {"prompt_style": "direct"}}
     assert result["overall"]["n"] == 5 and result["decided_by_both"]["n"] == 3
     paired = write_questions(tmp_path / "paired.tsv", medium=lambda index: index // 2)
-    assert "5 items on 3 media: p takes them for independent" in compared(capsys, paired, a, a)["remarks"][0]
+    assert (
+        "5 items on 3 media: p takes them for independent"
+        in compared(capsys, paired, responses_a, responses_a)["remarks"][0]
+    )
     judged = json.loads(direct.read_text())
     judged["items"][0]["how"] = "judge"
     direct.write_text(json.dumps(judged))
-    assert "letters named by a judge: 1 in A, 0 in B" in compared(capsys, direct, questions, a)["remarks"]
+    assert "letters named by a judge: 1 in A, 0 in B" in compared(capsys, direct, questions, responses_a)["remarks"]
 
 
 @pytest.mark.parametrize(
@@ -304,11 +319,11 @@ def test_what_a_reader_must_know_is_said(
     ],
 )
 def test_a_file_that_holds_no_scores_is_named_with_what_to_do(
-    questions: Path, a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
+    questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
 ) -> None:
     file = tmp_path / "scores.json"
     file.write_text(content)
-    told = refused(capsys, questions, a, file)
+    told = refused(capsys, questions, responses_a, file)
     assert message in told and str(file) in told
 
 
@@ -333,44 +348,44 @@ def test_a_file_that_holds_no_scores_is_named_with_what_to_do(
 )
 def test_a_field_that_was_damaged_by_hand_is_named(
     questions: Path,
-    a: Path,
+    responses_a: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     way: tuple[str | int, ...],
     value: object,
     message: str,
 ) -> None:
-    file = scored(tmp_path / "damaged.json", questions, a)
+    file = scored(tmp_path / "damaged.json", questions, responses_a)
     scores = inside = json.loads(file.read_text())
     for step in way[:-1]:
         inside = inside[step]
     inside[way[-1]] = value
     file.write_text(json.dumps(scores))
-    told = refused(capsys, questions, a, file)
+    told = refused(capsys, questions, responses_a, file)
     assert f"{file}: {message}" in told
 
 
 def test_an_index_that_stands_twice_is_refused(
-    questions: Path, a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = scored(tmp_path / "twice.json", questions, a)
+    file = scored(tmp_path / "twice.json", questions, responses_a)
     scores = json.loads(file.read_text())
     file.write_text(json.dumps(scores | {"items": scores["items"] + scores["items"][:1]}))
-    assert "an index stands there twice" in refused(capsys, file, questions, a)
+    assert "an index stands there twice" in refused(capsys, file, questions, responses_a)
 
 
 def test_sides_that_are_not_two_are_told(
-    questions: Path, a: Path, b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = scored(tmp_path / "a.json", questions, a)
-    assert f"two sides are compared; these are 1: {questions} {a}" in refused(capsys, questions, a)
-    assert "these are 3" in refused(capsys, file, file, questions, b)
-    assert f"{b}: no folder with scores and no .json" in refused(capsys, file, b)
+    file = scored(tmp_path / "a.json", questions, responses_a)
+    assert f"two sides are compared; these are 1: {questions} {responses_a}" in refused(capsys, questions, responses_a)
+    assert "these are 3" in refused(capsys, file, file, questions, responses_b)
+    assert f"{responses_b}: no folder with scores and no .json" in refused(capsys, file, responses_b)
     assert "absent.json: no such file" in refused(capsys, file, tmp_path / "absent.json")
     (tmp_path / "killed").mkdir()
     write_responses(tmp_path / "killed" / "samples.jsonl", "A")
     assert "killed/scores.json: no such file; `shotbench eval` writes it when" in refused(
         capsys, tmp_path / "killed", file
     )
-    run = scored(tmp_path / "run" / "scores.json", questions, a).parent
+    run = scored(tmp_path / "run" / "scores.json", questions, responses_a).parent
     assert "scores.official.json: no such file" in refused(capsys, run, file, "--protocol", "official")

@@ -17,7 +17,8 @@ import pytest
 from lmms_eval_shotbench.atomic_file import NoPlace, write_whole
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import file_sha256
-from tests.conftest import REPOSITORY, stored_responses
+from tests.support import REPOSITORY
+from tests.support.real_data import stored_responses
 
 HEADER = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
 

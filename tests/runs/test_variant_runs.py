@@ -25,12 +25,12 @@ from lmms_eval_shotbench.questions.shards import ShardFolder, file_sha256
 from lmms_eval_shotbench.questions.variants import VARIANTS, Variant, original_index, variant_named
 from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown, clip_patches
 from lmms_eval_shotbench.vocabulary import MediaKind, View
-from tests.harness.test_lmms_eval import group_results, lmms_eval, own_caches, read_scores, run_eval, stored  # noqa: F401
+from tests.harness.test_lmms_eval import group_results, isolated_caches, lmms_eval, read_scores, run_eval, stored  # noqa: F401
 
 
 @pytest.fixture(scope="module")
-def questions(painted: Path) -> list[QAItem]:
-    return read_questions(painted)
+def questions(studio_shards: Path) -> list[QAItem]:
+    return read_questions(studio_shards)
 
 
 def task(variant: Variant) -> str:
@@ -42,8 +42,8 @@ def answers(items: list[QAItem]) -> dict[int, str]:
 
 
 @pytest.fixture(scope="module")
-def always_right(
-    painted: Path, questions: list[QAItem], tmp_path_factory: pytest.TempPathFactory
+def perfect_run(
+    studio_shards: Path, questions: list[QAItem], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
     """Runs of somebody who is always right, on the questions as they are or on those of a variant: only to be read.
 
@@ -57,19 +57,19 @@ def always_right(
         if variant:
             items, name = variant_named(variant).of(questions), task(variant_named(variant))
         said = stored(folder / f"{name}.jsonl", answers(items))
-        assert run_eval(folder / name, painted, "replay", f"responses={said}", name) == 0
+        assert run_eval(folder / name, studio_shards, "replay", f"responses={said}", name) == 0
         return folder / name
 
     return run
 
 
 def test_who_is_always_right_is_robust_in_every_variant(
-    painted: Path,
+    studio_shards: Path,
     questions: list[QAItem],
-    always_right: Callable[..., Path],
+    perfect_run: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    original, runs = always_right(), [always_right(variant.name) for variant in VARIANTS]
+    original, runs = perfect_run(), [perfect_run(variant.name) for variant in VARIANTS]
     for variant, run in zip(VARIANTS, runs, strict=True):
         scores = read_scores(run)
         assert scores["run"]["variant"] == variant.name
@@ -86,17 +86,17 @@ def test_who_is_always_right_is_robust_in_every_variant(
     robust = {name: scores["overall"]["robust"] for name, scores in found.items() if name != "blind"}
     assert {name: one["value"] for name, one in robust.items()} == dict.fromkeys(robust, 1.0)
     assert 0 < robust["reversed"]["n"] < found["reversed"]["overall"]["n"]
-    mirrored = always_right("mirrored")
+    mirrored = perfect_run("mirrored")
     samples = str(mirrored / "samples.jsonl")
-    assert main(["score", str(painted), samples, "--variant", "mirrored", "--format", "json"]) == 0
+    assert main(["score", str(studio_shards), samples, "--variant", "mirrored", "--format", "json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["items"] == read_scores(mirrored)["items"]
-    assert main(["robust", str(always_right("circular"))]) == 0
+    assert main(["robust", str(perfect_run("circular"))]) == 0
     assert "circular" in capsys.readouterr().out
 
 
 def test_one_wrong_rotation_costs_its_question_and_bare_lmms_eval_says_so(
-    painted: Path, questions: list[QAItem], tmp_path: Path
+    studio_shards: Path, questions: list[QAItem], tmp_path: Path
 ) -> None:
     turned = variant_named("circular").of(questions)
     said = answers(turned)
@@ -104,7 +104,7 @@ def test_one_wrong_rotation_costs_its_question_and_bare_lmms_eval_says_so(
     said[wrong.source_index] = next(letter for letter in wrong.letters if letter != wrong.answer)
     responses = stored(tmp_path / "said.jsonl", said)
     asking = ("--tasks", "shotbench_circular", "--output_path", str(tmp_path / "theirs"))
-    finished = lmms_eval(painted, "--model", "replay", "--model_args", f"responses={responses}", *asking)
+    finished = lmms_eval(studio_shards, "--model", "replay", "--model_args", f"responses={responses}", *asking)
     assert finished.returncode == 0, finished.stdout[-2000:]
     asked = sum(item.dimension == wrong.dimension for item in questions)
     leaf = group_results(tmp_path / "theirs", f"shotbench_circular_{wrong.dimension}")
@@ -128,35 +128,35 @@ def test_the_published_refined_questions_are_asked_when_their_file_is_given(
     assert theirs["run"]["refined"]["sha256"] == file_sha256(refined)
 
 
-def shown(painted: Path, item: QAItem, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    monkeypatch.setenv("SHOTBENCH_DATA", str(painted))
+def shown(studio_shards: Path, item: QAItem, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    monkeypatch.setenv("SHOTBENCH_DATA", str(studio_shards))
     return task_functions.doc_to_visual(item.to_row())
 
 
 def test_stills_are_shown_mirrored_and_blind_questions_show_nothing(
-    painted: Path, questions: list[QAItem], monkeypatch: pytest.MonkeyPatch
+    studio_shards: Path, questions: list[QAItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     still = next(item for item in questions if item.media_kind is MediaKind.STILL)
-    (plain,) = shown(painted, still, monkeypatch)
-    (mirrored,) = shown(painted, variant_named("mirrored").of([still])[0], monkeypatch)
+    (plain,) = shown(studio_shards, still, monkeypatch)
+    (mirrored,) = shown(studio_shards, variant_named("mirrored").of([still])[0], monkeypatch)
     assert np.array_equal(np.asarray(mirrored), np.asarray(plain)[:, ::-1])
     (blind,) = variant_named("blind").of([still])
-    assert shown(painted, blind, monkeypatch) == []
+    assert shown(studio_shards, blind, monkeypatch) == []
     messages = task_functions.doc_to_messages(blind.to_row(), {"prompt_style": "direct"})
     assert [part["type"] for message in messages for part in message["content"]] == ["text", "text"]
 
 
 @pytest.mark.parametrize("view", [View.MIRRORED, View.REVERSED])
 def test_clips_are_shown_as_the_view_has_them(
-    view: View, painted: Path, questions: list[QAItem], monkeypatch: pytest.MonkeyPatch
+    view: View, studio_shards: Path, questions: list[QAItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = next(item for item in questions if item.media_kind is MediaKind.CLIP and variant_named(view).of([item]))
-    encoded = ShardFolder(painted).media(clip.item_id)
+    encoded = ShardFolder(studio_shards).media(clip.item_id)
     plain, other = (
         frames_of(path)
         for path in (
             clips.protocol_clip_path(encoded, clip.media_sha256),
-            shown(painted, variant_named(view).of([clip])[0], monkeypatch)[0],
+            shown(studio_shards, variant_named(view).of([clip])[0], monkeypatch)[0],
         )
     )
     expected = plain[:, :, ::-1] if view is View.MIRRORED else plain[::-1]
@@ -169,9 +169,11 @@ def frames_of(path: str | Path) -> np.ndarray:
         return np.concatenate(list(clip.read(range(clip.frames))))
 
 
-def test_shotvl_sees_a_clip_backwards_as_its_frames_in_the_other_order(painted: Path, questions: list[QAItem]) -> None:
+def test_shotvl_sees_a_clip_backwards_as_its_frames_in_the_other_order(
+    studio_shards: Path, questions: list[QAItem]
+) -> None:
     clip = next(item for item in questions if item.media_kind is MediaKind.CLIP)
-    encoded = ShardFolder(painted).media(clip.item_id)
+    encoded = ShardFolder(studio_shards).media(clip.item_id)
     rule, limits = PatchRule(14, 2, 2, (127.5,) * 3, (127.5,) * 3), Shown(3136, 50176, clip_max=50176)
     plain, backwards = (clip_patches(encoded, limits, rule, view) for view in (View.AS_FILMED, View.REVERSED))
     assert plain.grid == backwards.grid
@@ -181,9 +183,9 @@ def test_shotvl_sees_a_clip_backwards_as_its_frames_in_the_other_order(painted: 
 
 
 def test_a_run_that_was_asked_something_else_is_refused(
-    always_right: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    perfect_run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original, mirrored = always_right(), always_right("mirrored")
+    original, mirrored = perfect_run(), perfect_run("mirrored")
     capsys.readouterr()
     assert main(["robust", str(original)]) == 2
     assert "is no run of a variant" in capsys.readouterr().err
@@ -199,17 +201,17 @@ def test_a_run_that_was_asked_something_else_is_refused(
 
 
 def test_what_sets_two_runs_apart_and_what_is_missing_is_said(
-    painted: Path,
+    studio_shards: Path,
     questions: list[QAItem],
-    always_right: Callable[..., Path],
+    perfect_run: Callable[..., Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    original, backwards = always_right(), always_right("reversed")
+    original, backwards = perfect_run(), perfect_run("reversed")
     turned = variant_named("circular").of(questions)
     said = stored(tmp_path / "turned.jsonl", answers(turned))
     arguments = ("replay", f"responses={said}", "shotbench_circular_reasoning", "--limit", "3")
-    assert run_eval(tmp_path / "some", painted, *arguments) == 0
+    assert run_eval(tmp_path / "some", studio_shards, *arguments) == 0
     scores = read_scores(tmp_path / "some")
     scores["unanswered"] = [scores["items"][0]["index"]]
     (tmp_path / "some.json").write_text(json.dumps(scores))
@@ -230,7 +232,7 @@ def test_what_sets_two_runs_apart_and_what_is_missing_is_said(
 
 
 def test_a_variant_that_no_question_fits_is_told_before_anything_is_written(
-    painted: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    studio_shards: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stills = tmp_path / "stills.tsv"
     header = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"

@@ -9,7 +9,7 @@ import pytest
 
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.scoring.metrics import Graded, accuracy, macro_accuracy, score, term_f1, wilson
-from tests.conftest import make_item
+from tests.support.items import make_item
 
 
 def graded(right: bool, index: int = 1, dimension: str = "shot_size", media: str | None = None) -> Graded:

@@ -9,7 +9,7 @@ import pytest
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.scoring.option_prior import blind_letters, chance, fold_of
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
-from tests.conftest import make_item
+from tests.support.items import make_item
 
 OPTIONS = ("Wide", "Medium", "Close up", "Extreme close up")
 

@@ -24,7 +24,8 @@ from lmms_eval_shotbench.scoring.prior_aware import (
     prior_remarks,
 )
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, COMPOSITION, DIMENSIONS, LIGHTING_CONDITION, SHOT_SIZE
-from tests.conftest import make_item, stored_responses
+from tests.support.items import make_item
+from tests.support.real_data import stored_responses
 
 SIZES = tuple(term.name for term in SHOT_SIZE.terms[:4])
 LEAVE_ONE_OUT = 1 << 62  # folds: every medium is alone in its own

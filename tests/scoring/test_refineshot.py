@@ -27,9 +27,10 @@ from lmms_eval_shotbench.scoring.refineshot import (
     thought_of,
     thoughts_to_judge,
 )
-from tests.conftest import make_item, stored_responses
 from tests.support import judge_server
+from tests.support.items import make_item
 from tests.support.judge_server import Endpoint, error, question, says
+from tests.support.real_data import stored_responses
 
 endpoint, judge = judge_server.endpoint, judge_server.judge  # fixtures: pytest finds them by these names
 
@@ -57,7 +58,7 @@ DIFFERENT = {(QWEN, "reasoning", "camera_angle"): 43.1, (QWEN, "step_by_step", "
 
 
 @pytest.fixture(scope="module")
-def setting(real_data: Path, refined_items: dict[int, QAItem]) -> Any:
+def read_responses(real_data: Path, refined_items: dict[int, QAItem]) -> Any:
     """The stored responses of a model to a setting, read by the official protocol."""
 
     @cache
@@ -70,8 +71,8 @@ def setting(real_data: Path, refined_items: dict[int, QAItem]) -> Any:
 
 
 @pytest.mark.parametrize(("model", "name"), list(PUBLISHED))
-def test_accuracies_are_the_published_ones(setting: Any, model: str, name: str) -> None:
-    scores = setting(model, name).accuracy
+def test_accuracies_are_the_published_ones(read_responses: Any, model: str, name: str) -> None:
+    scores = read_responses(model, name).accuracy
     overall, *by_dimension = PUBLISHED[model, name]
     assert 100 * scores.micro.value == pytest.approx(overall, abs=0.1)
     for slug, value in zip(DIMENSION_ORDER, by_dimension, strict=True):
@@ -79,21 +80,23 @@ def test_accuracies_are_the_published_ones(setting: Any, model: str, name: str) 
         assert 100 * scores.by_dimension[slug].value == pytest.approx(expected, abs=0.1), slug
 
 
-def test_the_published_verdicts_give_the_published_scores(setting: Any, real_data: Path) -> None:
-    direct = setting(SHOTVL, "direct")
+def test_the_published_verdicts_give_the_published_scores(read_responses: Any, real_data: Path) -> None:
+    direct = read_responses(SHOTVL, "direct")
     verdicts = [bool(row["reference_consistent"]) for row in stored_responses(real_data, f"refineshot.{SHOTVL}.direct")]
     assert 100 * share(direct.graded, verdicts).value == pytest.approx(83.2, abs=0.05)
     assert score(only_if(direct.graded, verdicts)).correct == 2106
     for model, published in ((QWEN, 87.8), (SHOTVL, 16.4)):
         rows = stored_responses(real_data, f"refineshot.{model}.step_by_step")
         adherent = sum(bool(row["reference_hit"]) for row in rows) / len(rows)
-        assert 100 * (ias(adherent, setting(model, "direct").accuracy.micro.value) or 0) == pytest.approx(
+        assert 100 * (ias(adherent, read_responses(model, "direct").accuracy.micro.value) or 0) == pytest.approx(
             published, abs=0.15
         )
 
 
-def test_rules_come_near_the_published_frs_of_shotvl_and_say_where_they_do_not(setting: Any, real_data: Path) -> None:
-    read = setting(SHOTVL, "direct").read
+def test_rules_come_near_the_published_frs_of_shotvl_and_say_where_they_do_not(
+    read_responses: Any, real_data: Path
+) -> None:
+    read = read_responses(SHOTVL, "direct").read
     judged = [bool(row["reference_consistent"]) for row in stored_responses(real_data, f"refineshot.{SHOTVL}.direct")]
     verdict = [("same" if it.consistent else "other") if it.decided else "undecided" for it in read]
     assert Counter(zip(verdict, judged, strict=True)) == {
@@ -104,12 +107,12 @@ def test_rules_come_near_the_published_frs_of_shotvl_and_say_where_they_do_not(s
         ("undecided", True): 291,
         ("undecided", False): 66,
     }
-    assert 100 * setting(SHOTVL, "direct").frs.value == pytest.approx(83.65, abs=0.005)  # published: 83.2
-    assert 100 * setting(SHOTVL, "direct").after_check.micro.value == pytest.approx(59.0, abs=0.05)  # 58.9
+    assert 100 * read_responses(SHOTVL, "direct").frs.value == pytest.approx(83.65, abs=0.005)  # published: 83.2
+    assert 100 * read_responses(SHOTVL, "direct").after_check.micro.value == pytest.approx(59.0, abs=0.05)  # 58.9
 
 
-def test_qwen_hardly_thinks_when_asked_directly_so_it_cannot_contradict_itself(setting: Any) -> None:
-    direct = setting(QWEN, "direct")
+def test_qwen_hardly_thinks_when_asked_directly_so_it_cannot_contradict_itself(read_responses: Any) -> None:
+    direct = read_responses(QWEN, "direct")
     assert sum(it.thinks for it in direct.read) == 14
     assert 100 * direct.frs.value == pytest.approx(99.97, abs=0.005)  # published: 98.5
 
@@ -117,8 +120,8 @@ def test_qwen_hardly_thinks_when_asked_directly_so_it_cannot_contradict_itself(s
 @pytest.mark.parametrize(
     ("model", "consistent", "steps", "named"), [(QWEN, 92.69, 0.35, 10), (SHOTVL, 23.31, 0.0, 210)]
 )
-def test_ias_by_rules(setting: Any, model: str, consistent: float, steps: float, named: int) -> None:
-    both = {name: setting(model, name) for name in ("direct", "step_by_step")}
+def test_ias_by_rules(read_responses: Any, model: str, consistent: float, steps: float, named: int) -> None:
+    both = {name: read_responses(model, name) for name in ("direct", "step_by_step")}
     found = {check: 100 * (value or 0) for check, value in ias_by_check(both).items()}
     assert found == pytest.approx({"consistent": consistent, "steps": steps}, abs=0.005)  # published: 87.8, 16.4
     assert sum(it.names_steps for it in both["step_by_step"].read) == named

@@ -113,7 +113,7 @@ def test_a_copy_that_was_interrupted_goes_on(shards: Path, tmp_path: Path, monke
 
 
 @pytest.fixture(params=["memory", "file"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def fsspec_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A place that fsspec knows; empty before and after."""
     where = "memory://bucket/shots" if request.param == "memory" else f"file://{tmp_path}/bucket/shots"
     yield where
@@ -129,31 +129,31 @@ def brought_back(url: str, folder: Path) -> Path:
     return folder
 
 
-def test_shards_at_a_url_are_the_same_and_sent_once(shards: Path, tmp_path: Path, url: str) -> None:
-    assert push(shards, url).sent_files == len(checksums(shards))
-    assert checksums(brought_back(url, tmp_path / "back")) == checksums(shards)
-    assert push(shards, url)[1:] == (0, 0, len(checksums(shards)))
+def test_shards_at_a_url_are_the_same_and_sent_once(shards: Path, tmp_path: Path, fsspec_url: str) -> None:
+    assert push(shards, fsspec_url).sent_files == len(checksums(shards))
+    assert checksums(brought_back(fsspec_url, tmp_path / "back")) == checksums(shards)
+    assert push(shards, fsspec_url)[1:] == (0, 0, len(checksums(shards)))
 
 
 def test_shards_at_a_url_are_replaced_without_a_trace_and_only_on_request(
-    shards: Path, tmp_path: Path, url: str
+    shards: Path, tmp_path: Path, fsspec_url: str
 ) -> None:
-    push(other_shards(tmp_path / "other"), url)
+    push(other_shards(tmp_path / "other"), fsspec_url)
     with pytest.raises(PushRefused, match="other shards"):
-        push(shards, url)
-    push(shards, url, overwrite=True)
-    assert checksums(brought_back(url, tmp_path / "back")) == checksums(shards)
-    files, root = fsspec.core.url_to_fs(url)
+        push(shards, fsspec_url)
+    push(shards, fsspec_url, overwrite=True)
+    assert checksums(brought_back(fsspec_url, tmp_path / "back")) == checksums(shards)
+    files, root = fsspec.core.url_to_fs(fsspec_url)
     files.pipe_file(f"{root}/data/mine.csv", b"1")
     with pytest.raises(PushRefused, match=r"data/mine\.csv"):
-        push(tmp_path / "other", url, overwrite=True)
+        push(tmp_path / "other", fsspec_url, overwrite=True)
 
 
 def test_a_push_to_a_url_that_was_interrupted_is_incomplete_and_goes_on(
-    shards: Path, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    shards: Path, tmp_path: Path, fsspec_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push(other_shards(tmp_path / "other"), url)
-    kind = type(fsspec.core.url_to_fs(url)[0])
+    push(other_shards(tmp_path / "other"), fsspec_url)
+    kind = type(fsspec.core.url_to_fs(fsspec_url)[0])
     put, sent = kind.put_file, list[str]()
 
     def until_the_third(self: object, source: str, target: str, **options: object) -> None:
@@ -165,11 +165,11 @@ def test_a_push_to_a_url_that_was_interrupted_is_incomplete_and_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(kind, "put_file", until_the_third)
         with pytest.raises(PushRefused, match="gone"):
-            push(shards, url, overwrite=True)
+            push(shards, fsspec_url, overwrite=True)
     with pytest.raises(DatasetNotFound, match="holds no shards"):
-        locate_shards(str(brought_back(url, tmp_path / "half")))
-    assert push(shards, url).files_there == 2
-    assert checksums(brought_back(url, tmp_path / "back")) == checksums(shards)
+        locate_shards(str(brought_back(fsspec_url, tmp_path / "half")))
+    assert push(shards, fsspec_url).files_there == 2
+    assert checksums(brought_back(fsspec_url, tmp_path / "back")) == checksums(shards)
 
 
 def test_a_url_of_an_unknown_kind_is_refused(shards: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from data_pipeline.shards.full_disk import DiskFull, byte_count
 from data_pipeline.shards.write_shards import write_shards
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, checksums, rows
 
 # In a namespace of its own, so that the mount is gone when the process is.

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,21 +18,23 @@ from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, checksums, row
 
 SPLITS = ["sft", "dev", "test"]
 ROWS = 400
 WRITE_IN_CHILD = """
-import sys, time
+import os, signal, sys
 from pathlib import Path
-from tests.shards.test_write_shards_resume import ABOUT, SPLITS, many_rows, small_files, write_shards
+from tests.shards.test_write_shards_resume import ABOUT, SPLITS, journal, many_rows, small_files, write_shards
 small_files(setattr)
-def slowly(rows):
+out, finished = Path(sys.argv[1]), int(sys.argv[2])
+def fatal(rows):
     for row in rows:
-        time.sleep(0.002)
+        if len(journal(out)) >= finished:
+            os.kill(os.getpid(), signal.SIGKILL)
         yield row
-write_shards(slowly(many_rows()), Path(sys.argv[1]), ABOUT, splits=SPLITS)
+write_shards(fatal(many_rows()), out, ABOUT, splits=SPLITS)
 """
 
 
@@ -56,7 +57,7 @@ def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[Sha
 
 
 @pytest.fixture(autouse=True)
-def _small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_shard_files(monkeypatch: pytest.MonkeyPatch) -> None:
     small_files(monkeypatch.setattr)
 
 
@@ -75,12 +76,9 @@ def undisturbed(folder: Path, rows: Iterable[ShardRow] | None = None, about: Abo
 
 
 def killed_at(out: Path, finished: int) -> int:
-    """Have a process write to `out`, kill it once that many files are finished; returns how many there were then."""
-    child = subprocess.Popen([sys.executable, "-c", WRITE_IN_CHILD, str(out)], cwd=REPOSITORY)
-    while child.poll() is None and len(journal(out)) < finished:
-        time.sleep(0.001)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    """Number of finished files that a process leaves which writes to `out` and dies once there are `finished`."""
+    child = subprocess.run([sys.executable, "-c", WRITE_IN_CHILD, str(out), str(finished)], cwd=REPOSITORY)
+    assert child.returncode == -signal.SIGKILL
     return len(journal(out))
 
 

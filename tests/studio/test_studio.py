@@ -23,7 +23,7 @@ from data_pipeline.studio.take import new_take
 from data_pipeline.studio.truth import exact_flow
 from lmms_eval_shotbench import vocabulary
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 SMALL = (160, 90)
 HANDFUL = [

@@ -20,6 +20,7 @@ av = pytest.importorskip("av")
 
 from PIL import Image
 
+from data_pipeline import studio_set
 from data_pipeline.annotations.annotation_table import read_annotations
 from data_pipeline.defects import Defect
 from data_pipeline.studio.clips import FRAME_RATE
@@ -28,12 +29,12 @@ from data_pipeline.studio.films import PlannedShot, film_plan, film_shot
 from data_pipeline.studio.held_stills import HELD
 from data_pipeline.studio.moves import TERMS
 from data_pipeline.studio.stills import still_terms
-from data_pipeline.studio_set import StudioSettings, shoot, studio_films, studio_shards
+from data_pipeline.studio_set import StudioSettings, shoot, studio_films
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 SMALL = StudioSettings(films=1, width=64, shares={"test": 1.0})
 FILM = LETTERBOXED - 1  # the first between black bars
@@ -53,7 +54,7 @@ def frames_of(encoded: bytes) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def raw_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One film of small pictures, as files, with the truth about them."""
     out = tmp_path_factory.mktemp("raw")
     studio_films(SMALL, out, Workers(0), truth=True)
@@ -61,8 +62,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows(raw: Path) -> list[dict[str, str]]:
-    with (raw / TABLE).open(newline="") as lines:
+def table_rows(raw_film: Path) -> list[dict[str, str]]:
+    with (raw_film / TABLE).open(newline="") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -99,16 +100,16 @@ def test_another_seed_and_another_film_show_something_else() -> None:
 # ------------------------------------------------------------------------------------------------------------ raw films
 
 
-def test_the_table_is_read_without_a_defect(raw: Path) -> None:
+def test_the_table_is_read_without_a_defect(raw_film: Path) -> None:
     defects: list[Defect] = []
-    found = read_annotations(raw / TABLE, raw / "films", defects)
+    found = read_annotations(raw_film / TABLE, raw_film / "films", defects)
     assert defects == []
     assert {row.shot_id for row in found} == {plan.shot_id for plan in film_plan(0, 0)}
 
 
-def test_a_film_is_cut_exactly_where_the_table_says(raw: Path, rows: list[dict[str, str]]) -> None:
-    frames = frames_of((raw / "films" / "film-000.mp4").read_bytes())
-    ranges = [(float(row["start"]), float(row["end"])) for row in rows if row["start"]]
+def test_a_film_is_cut_exactly_where_the_table_says(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
+    frames = frames_of((raw_film / "films" / "film-000.mp4").read_bytes())
+    ranges = [(float(row["start"]), float(row["end"])) for row in table_rows if row["start"]]
     assert [end for _, end in ranges[:-1]] == [start for start, _ in ranges[1:]]
     assert (ranges[0][0], round(ranges[-1][1] * FRAME_RATE)) == (0.0, len(frames))
     jumps = np.array([np.abs(after - before).mean() for before, after in pairwise(frames)])
@@ -117,26 +118,28 @@ def test_a_film_is_cut_exactly_where_the_table_says(raw: Path, rows: list[dict[s
     assert (jumps[cuts] > np.percentile(np.delete(jumps, cuts), 90)).mean() > 0.9
 
 
-def test_stills_are_held_for_a_second_and_no_frame_repeats_another(raw: Path, rows: list[dict[str, str]]) -> None:
-    frames = frames_of((raw / "films" / "film-000.mp4").read_bytes())
-    held = [row for row in rows if row["start"] and not row[CAMERA_MOVEMENT.slug]]
+def test_stills_are_held_for_a_second_and_no_frame_repeats_another(
+    raw_film: Path, table_rows: list[dict[str, str]]
+) -> None:
+    frames = frames_of((raw_film / "films" / "film-000.mp4").read_bytes())
+    held = [row for row in table_rows if row["start"] and not row[CAMERA_MOVEMENT.slug]]
     assert {round((float(row["end"]) - float(row["start"])) * FRAME_RATE) for row in held} == {HELD}
     first = round(float(held[0]["start"]) * FRAME_RATE)
     assert all(np.abs(frames[first + k + 1] - frames[first + k]).mean() > 0.1 for k in range(HELD - 1))
 
 
-def test_some_stills_lie_beside_the_film(raw: Path, rows: list[dict[str, str]]) -> None:
-    beside = [row for row in rows if not row["start"]]
+def test_some_stills_lie_beside_the_film(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
+    beside = [row for row in table_rows if not row["start"]]
     assert {Path(row["media"]).suffix for row in beside} == {".jpg", ".png"}
-    assert all(Image.open(raw / "films" / row["media"]).size == (64, 36) for row in beside)
+    assert all(Image.open(raw_film / "films" / row["media"]).size == (64, 36) for row in beside)
 
 
-def test_the_truth_of_every_shot_in_the_film_is_written(raw: Path, rows: list[dict[str, str]]) -> None:
-    for row in rows:
-        path = raw / "truth" / row["film_id"] / f"{row['shot_id']}.npz"
+def test_the_truth_of_every_shot_in_the_film_is_written(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
+    for row in table_rows:
+        path = raw_film / "truth" / row["film_id"] / f"{row['shot_id']}.npz"
         assert path.exists() == bool(row["start"])
-    clip = next(row for row in rows if row[CAMERA_MOVEMENT.slug] == "Pan right")
-    truth = np.load(raw / "truth" / "film-000" / f"{clip['shot_id']}.npz")
+    clip = next(row for row in table_rows if row[CAMERA_MOVEMENT.slug] == "Pan right")
+    truth = np.load(raw_film / "truth" / "film-000" / f"{clip['shot_id']}.npz")
     assert truth["ids"].shape == truth["depth"].shape == (len(truth["flow"]) + 1, 36, 64)
     assert np.nanmedian(truth["flow"][..., 0]) < -0.5
     assert truth["depth"][truth["ids"] > 0].max() < truth["depth"][truth["ids"] == 0].max()
@@ -151,25 +154,25 @@ def test_some_films_lie_between_black_bars(tmp_path: Path, monkeypatch: pytest.M
     assert all(frame[:5].max() < 24 and frame[-5:].max() < 24 and frame[8:-8].mean() > 24 for frame in frames)
 
 
-def test_films_are_not_written_over_others(raw: Path) -> None:
+def test_films_are_not_written_over_others(raw_film: Path) -> None:
     with pytest.raises(FileExistsError, match="choose another --out"):
-        studio_films(SMALL, raw, Workers(0))
+        studio_films(SMALL, raw_film, Workers(0))
 
 
 # --------------------------------------------------------------------------------------------------------------- shards
 
 
-def test_the_embedded_set_asks_about_all_dimensions_in_one_split(painted: Path) -> None:
-    items = list(ShardFolder(painted).items())
+def test_the_embedded_set_asks_about_all_dimensions_in_one_split(studio_shards: Path) -> None:
+    items = list(ShardFolder(studio_shards).items())
     assert {item.dimension for item in items} == {dimension.slug for dimension in DIMENSIONS}
     assert {item.film_id for item in items} == {"film-000"}
     assert len(items) > 60
 
 
-def test_shards_that_are_there_are_not_shot_again(painted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_that_are_there_are_not_shot_again(studio_shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_pipeline.studio_set.shoot_one", None)
     settings = StudioSettings(films=1, width=160, shares={"test": 1.0})
-    assert studio_shards(settings, painted, Workers(0)).already_complete
+    assert studio_set.studio_shards(settings, studio_shards, Workers(0)).already_complete
 
 
 def test_later_films_of_a_seed_extend_an_earlier_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,8 +60,8 @@ def compounds(film: int) -> list[str]:
     return [plan.label for plan in plans if CAMERA_MOVEMENT.parse(plan.label).is_compound]
 
 
-def test_the_frames_of_every_clip_of_the_embedded_set_show_the_right_answer(painted: Path) -> None:
-    shards = ShardFolder(painted)
+def test_the_frames_of_every_clip_of_the_embedded_set_show_the_right_answer(studio_shards: Path) -> None:
+    shards = ShardFolder(studio_shards)
     clips = [item for item in shards.items() if item.media_kind is MediaKind.CLIP]
     told = {}
     for item in clips:

@@ -44,7 +44,7 @@ def short_films(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def interrupted_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What is left of two films when the run is killed after the first."""
 
     def first_only(order: ReelOrder) -> list[dict[str, str]]:
@@ -62,25 +62,32 @@ def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"films": 1}, {"width": 96}, {"first_film": 1}])
-def test_unfinished_films_of_other_settings_are_refused_and_left_alone(killed: Path, other: dict[str, int]) -> None:
-    film = (killed / "films" / "film-000.mp4").read_bytes()
+def test_unfinished_films_of_other_settings_are_refused_and_left_alone(
+    interrupted_films: Path, other: dict[str, int]
+) -> None:
+    film = (interrupted_films / "films" / "film-000.mp4").read_bytes()
     with pytest.raises(FileExistsError, match=r"other settings \(.*--films 2 --seed 0 .*choose another --out"):
-        studio_films(replace(TWO, **other), killed, Workers(0))
-    assert (killed / "films" / "film-000.mp4").read_bytes() == film
-    assert not (killed / TABLE).exists()
+        studio_films(replace(TWO, **other), interrupted_films, Workers(0))
+    assert (interrupted_films / "films" / "film-000.mp4").read_bytes() == film
+    assert not (interrupted_films / TABLE).exists()
 
 
-def test_the_same_settings_go_on_where_they_were(killed: Path) -> None:
-    before = (killed / "films" / "film-000.mp4").stat().st_mtime_ns
-    assert studio_films(TWO, killed, Workers(0)) == 6
-    assert (killed / "films" / "film-000.mp4").stat().st_mtime_ns == before
-    assert sorted(path.name for path in killed.rglob("*")) == [TABLE, "film-000.mp4", "film-001.mp4", "films"]
+def test_the_same_settings_go_on_where_they_were(interrupted_films: Path) -> None:
+    before = (interrupted_films / "films" / "film-000.mp4").stat().st_mtime_ns
+    assert studio_films(TWO, interrupted_films, Workers(0)) == 6
+    assert (interrupted_films / "films" / "film-000.mp4").stat().st_mtime_ns == before
+    assert sorted(path.name for path in interrupted_films.rglob("*")) == [
+        TABLE,
+        "film-000.mp4",
+        "film-001.mp4",
+        "films",
+    ]
 
 
-def test_films_of_an_unknown_run_are_not_mixed_with(killed: Path) -> None:
-    (killed / ".rows" / "settings.txt").unlink()
+def test_films_of_an_unknown_run_are_not_mixed_with(interrupted_films: Path) -> None:
+    (interrupted_films / ".rows" / "settings.txt").unlink()
     with pytest.raises(FileExistsError, match="not known"):
-        studio_films(TWO, killed, Workers(0))
+        studio_films(TWO, interrupted_films, Workers(0))
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:

@@ -16,26 +16,26 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 
 @pytest.fixture(scope="module")
-def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reasoning_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stills") / "shards"
     settings = StudioSettings(films=1, width=64, shares={"sft": 1.0}, kind=MediaKind.STILL, reasoning=True)
     studio_shards(settings, folder, Workers(0))
     return folder
 
 
-def test_every_question_has_a_chain_that_comes_to_its_answer(stills: Path) -> None:
-    items = list(ShardFolder(stills, "sft").items())
+def test_every_question_has_a_chain_that_comes_to_its_answer(reasoning_shards: Path) -> None:
+    items = list(ShardFolder(reasoning_shards, "sft").items())
     assert len(items) > 40
     for item in items:
         verdict = grade(item, item.reasoning)
         assert verdict.correct and verdict.well_formed
 
 
-def test_a_set_of_stills_has_no_clip_and_says_so(stills: Path) -> None:
-    assert {item.media_kind for item in ShardFolder(stills, "sft").items()} == {MediaKind.STILL}
-    assert "--only stills" in (stills / "README.md").read_text()
-    assert "--reasoning" in (stills / "README.md").read_text()
+def test_a_set_of_stills_has_no_clip_and_says_so(reasoning_shards: Path) -> None:
+    assert {item.media_kind for item in ShardFolder(reasoning_shards, "sft").items()} == {MediaKind.STILL}
+    assert "--only stills" in (reasoning_shards / "README.md").read_text()
+    assert "--reasoning" in (reasoning_shards / "README.md").read_text()
 
 
-def test_without_asking_there_is_no_chain(painted: Path) -> None:
-    assert not any(item.reasoning for item in ShardFolder(painted).items())
+def test_without_asking_there_is_no_chain(studio_shards: Path) -> None:
+    assert not any(item.reasoning for item in ShardFolder(studio_shards).items())

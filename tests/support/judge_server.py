@@ -1,6 +1,6 @@
 """A real HTTP server on this machine that behaves, item by item, as a script says, and a judge that asks it.
 
-No request leaves the machine; pauses and timeouts are short, so the tests take seconds.
+No request leaves the machine, and pauses are short. Requests that are to hang do so until the test ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import sqlite3
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +23,7 @@ from lmms_eval_shotbench.grading.judge import Judge, JudgeReport, judge_undecide
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-pytest.importorskip("openai")  # imported here once: it takes longer than the timeouts below
+pytest.importorskip("openai")  # imported here once: it takes longer than the timeouts of some tests
 
 TLS = ssl.create_default_context()  # every client loads all certificates anew, which is most of its cost
 KEY = "sk-test-0123456789-never-shown"
@@ -39,6 +39,7 @@ class Act:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0  # before it says anything
+    wait_for: Callable[[], object] | None = None  # called first, and may block until a test lets it return
     trickle: bool = False  # one byte at a time
     hang_up: bool = False
 
@@ -52,7 +53,7 @@ def error(status: int, **headers: str) -> Act:
     return Act(b'{"error": {"message": "no"}}', status, named)
 
 
-HANGS, HANGS_UP = Act(seconds=30), Act(hang_up=True)
+HANGS, HANGS_UP = Act(seconds=3600), Act(hang_up=True)  # for longer than any test may take
 
 
 @dataclass
@@ -65,6 +66,8 @@ class Endpoint:
     requests: list[tuple[int, str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    under_way: int = 0  # requests that have no reply yet
+    most_under_way: int = 0
 
     def act(self, path: str, headers: dict[str, str], sent: dict[str, Any]) -> Act:
         found = re.search(r"Question: item (-?\d+)", sent["messages"][0]["content"])
@@ -88,7 +91,14 @@ def handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             act = endpoint.act(self.path, {name.lower(): value for name, value in self.headers.items()}, sent)
+            with endpoint.lock:
+                endpoint.under_way += 1
+                endpoint.most_under_way = max(endpoint.most_under_way, endpoint.under_way)
+            if act.wait_for:
+                act.wait_for()
             endpoint.closing.wait(act.seconds)
+            with endpoint.lock:
+                endpoint.under_way -= 1
             if act.hang_up or endpoint.closing.is_set():
                 self.close_connection = True
                 return
@@ -137,7 +147,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def judge(endpoint: Endpoint, tmp_path: Path) -> Judge:
-    return Judge(endpoint.url, "some-judge", tmp_path / "cache" / "judge.sqlite", KEY, timeout_seconds=5.0)
+    return Judge(endpoint.url, "some-judge", tmp_path / "cache" / "judge.sqlite", KEY, timeout_seconds=300.0)
 
 
 def question(index: int) -> QAItem:

@@ -2,10 +2,10 @@
 
     python -m tests.support.killed_imports RELEASE SHARDS check|trust MOMENT...
 
-A moment is a number of verdicts in the journal, of parquet files where media are trusted and there is none; whoever
-watches it kills the importing process from outside, by SIGKILL, at that moment. Prints one line of JSON a run: the
-verdicts and the parquet files that the kill has left. Each run is a fork of this process, so that the libraries are
-imported once.
+A moment is a number of verdicts in the journal, or of parquet files where media are trusted and there is no journal.
+The importing process sends itself SIGKILL at that moment, within its work. Prints one line of JSON a run: the verdicts
+and the parquet files that the kill has left. Each run is a fork of this process, so that the libraries are imported
+once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 from data_pipeline.releases import check_on_workers
+from data_pipeline.releases.check_on_workers import VerdictJournal
 from data_pipeline.releases.import_shotqa import import_shotqa
 from data_pipeline.releases.shotqa_questions import ShotQAChoices
 from data_pipeline.shards import split_writer
+from data_pipeline.shards.shard_file import ShardFile
 from lmms_eval_shotbench.questions.shards import shard_features
 
 SMALL_SIZES = (
@@ -28,7 +30,6 @@ SMALL_SIZES = (
     (split_writer, "ROW_GROUP_ROWS", 16),
     (split_writer, "FILE_BYTES", 300_000),
 )
-DEADLINE_SECONDS = 60.0
 
 
 def verdicts(shards: Path) -> list[str]:
@@ -43,19 +44,31 @@ def files(shards: Path) -> list[str]:
 
 
 def killed_run(release: str, shards: Path, choices: ShotQAChoices, moment: int) -> bool:
-    """Import in a child and kill it at this moment; False if it was done before."""
-    come_to = verdicts if choices.media == "check" else files
+    """Import in a child that dies at this moment; False if it ended otherwise."""
     child = os.fork()
     if child == 0:
+        die_at(moment, shards, choices)
         import_shotqa(release, shards, choices)
         os._exit(0)
-    until = time.monotonic() + DEADLINE_SECONDS
-    while len(come_to(shards)) < moment and time.monotonic() < until:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return False
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def die_at(moment: int, shards: Path, choices: ShotQAChoices) -> None:
+    """Have this process kill itself once so many verdicts, and a new one, are kept, or so many files are begun."""
+    known = len(verdicts(shards))
+    add, begin = VerdictJournal.add, ShardFile.__init__
+
+    def add_and_die(self: VerdictJournal, new: Any) -> None:
+        add(self, new)
+        if len(verdicts(shards)) >= max(moment, known + 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def begin_and_die(self: ShardFile, path: Path) -> None:
+        begin(self, path)
+        if choices.media == "trust" and len(files(shards)) >= moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    VerdictJournal.add, ShardFile.__init__ = add_and_die, begin_and_die  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -111,7 +111,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def training_rows(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("written")
     for method, style in (("sft", DIRECT), ("cot_sft", REASONING), ("grpo", REASONING)):
         purpose: Any = "grpo" if method == "grpo" else "sft"
@@ -121,17 +121,19 @@ def written(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(written: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Run]:
+def make_run(
+    training_rows: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Run]:
     """A sound run of a method, in files of its own."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
     def copied(method: str) -> Run:
         folder = tmp_path / method
-        shutil.copytree(written / method, folder)
-        run = Run(method, folder, tiny)
+        shutil.copytree(training_rows / method, folder)
+        run = Run(method, folder, tiny_model)
         for file in folder.glob("*.parquet"):  # rows name media by absolute path
             table = parquet.read_table(file)
-            rows = json.loads(json.dumps(table.to_pylist()).replace(str(written / method), str(folder)))
+            rows = json.loads(json.dumps(table.to_pylist()).replace(str(training_rows / method), str(folder)))
             parquet.write_table(pyarrow.Table.from_pylist(rows, table.schema), file)
         return run
 
@@ -139,13 +141,13 @@ def run(written: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def grpo(run: Callable[[str], Run]) -> Run:
-    return run("grpo")
+def grpo_run(make_run: Callable[[str], Run]) -> Run:
+    return make_run("grpo")
 
 
 @pytest.fixture
-def sft(run: Callable[[str], Run]) -> Run:
-    return run("sft")
+def sft_run(make_run: Callable[[str], Run]) -> Run:
+    return make_run("sft")
 
 
 def cut_off(path: Path, share: float = 0.6) -> None:

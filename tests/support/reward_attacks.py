@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from lmms_eval_shotbench.prompts import REASONING, user_text
 from lmms_eval_shotbench.qa_item import QAItem
-from tests.conftest import make_item
+from tests.support.items import make_item
 
 SIZES = make_item()
 MEDIUMS = make_item(("Medium", "Medium Close Up", "Medium Wide", "Close Up"), "A")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, Dimension
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "benchmarks"))  # where the generator of the large stand-in is
 

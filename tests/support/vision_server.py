@@ -70,7 +70,7 @@ class Vision(judge_server.Endpoint):
 
 
 @pytest.fixture
-def vision(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vision]:
+def vision_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vision]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: judge_server.TLS)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

@@ -22,7 +22,7 @@ from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
-from tests.conftest import make_item
+from tests.support.items import make_item
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS
 from verl_recipes.tiny_base.curriculum import BATCH, Lessons, Phase, Practice, UnevenPictures, media_of
 from verl_recipes.tiny_base.held_out import accuracy
@@ -39,20 +39,20 @@ def learner() -> Learner:
 
 
 @pytest.fixture(scope="module")
-def folder(painted: Path) -> ShardFolder:
-    return ShardFolder(painted)
+def shard_folder(studio_shards: Path) -> ShardFolder:
+    return ShardFolder(studio_shards)
 
 
 @pytest.fixture(scope="module")
-def shots(folder: ShardFolder, learner: Learner) -> list[Shot]:
-    return [make_shot(item, folder.media(item.item_id), SHOWN, learner.patches) for item in folder.items()]
+def shots(shard_folder: ShardFolder, learner: Learner) -> list[Shot]:
+    return [make_shot(item, shard_folder.media(item.item_id), SHOWN, learner.patches) for item in shard_folder.items()]
 
 
 @pytest.fixture(scope="module")
-def to_learn(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The painted film as a split to learn from."""
+def training_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The studio film as a split to train on."""
     copy = tmp_path_factory.mktemp("sft") / "shards"
-    shutil.copytree(painted, copy)
+    shutil.copytree(studio_shards, copy)
     for file in (copy / "data").iterdir():
         file.rename(file.with_name(file.name.replace("test-", "sft-")))
     return copy
@@ -89,13 +89,13 @@ def test_pictures_of_16_to_9_are_all_shown_alike(learner: Learner, width: int) -
 
 @pytest.mark.parametrize("kind", list(MediaKind))
 def test_the_fast_reader_computes_what_the_evaluation_computes(
-    shots: list[Shot], folder: ShardFolder, kind: MediaKind
+    shots: list[Shot], shard_folder: ShardFolder, kind: MediaKind
 ) -> None:
     learner = make_learner(None, seed=0)
     shot = one_of(shots, kind)
     wording = learner.wording(shots, Random(0))
     text = wording.reasoning(shot.item).prompt
-    encoded = folder.media(shot.item.item_id)
+    encoded = shard_folder.media(shot.item.item_id)
     medium = (
         clip_patches(encoded, SHOWN, learner.patches)
         if kind is MediaKind.CLIP
@@ -212,21 +212,21 @@ def test_pictures_of_two_shapes_are_refused(learner: Learner, shots: list[Shot])
 
 
 def test_a_trained_checkpoint_loads_in_plain_transformers_and_is_not_overwritten(
-    to_learn: Path, tmp_path: Path, small_batches: None
+    training_shards: Path, tmp_path: Path, small_batches: None
 ) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     order = replace(SHORT, phases=(Phase(1, {Practice.BINDING: 1.0}),))
-    train_tiny_base([str(to_learn)], tmp_path / "base", training=order)
+    train_tiny_base([str(training_shards)], tmp_path / "base", training=order)
     assert AutoProcessor.from_pretrained(tmp_path / "base").tokenizer(" Close Up")["input_ids"]
     first = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
     with pytest.raises(FileExistsError, match="another --out"):
-        train_tiny_base([str(to_learn)], tmp_path / "base", training=order)
-    train_tiny_base([str(to_learn)], tmp_path / "next", start=tmp_path / "base", training=order)
+        train_tiny_base([str(training_shards)], tmp_path / "base", training=order)
+    train_tiny_base([str(training_shards)], tmp_path / "next", start=tmp_path / "base", training=order)
     second = AutoModelForImageTextToText.from_pretrained(tmp_path / "next")
     assert not torch.equal(first.lm_head.weight, second.lm_head.weight)
 
 
-def test_test_films_are_never_read(painted: Path, tmp_path: Path) -> None:
+def test_test_films_are_never_read(studio_shards: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFound, match="'sft'"):
-        train_tiny_base([str(painted)], tmp_path / "base", training=SHORT)
+        train_tiny_base([str(studio_shards)], tmp_path / "base", training=SHORT)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.prompts import REASONING, STEP_BY_STEP, user_text
 from lmms_eval_shotbench.qa_item import QAItem
-from tests.conftest import make_item, stored_responses
+from tests.support.items import make_item
+from tests.support.real_data import stored_responses
 from tests.support.reward_attacks import ATTACKS, MOVES, SIZES, Attack, block
 from tests.support.rewarded_rows import PAPER, asked_by_verl, row_of
 from verl_recipes.reward import KEYS, RewardWeights, check_row, score_response

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY, make_item
+from tests.support import REPOSITORY
+from tests.support.items import make_item
 from tests.support.reward_attacks import SIZES, block
 from tests.support.rewarded_rows import PAPER, asked_by_verl, row_of
 from verl_recipes.inside_verl.answer_reward import compute_score
@@ -108,7 +109,8 @@ def test_reward_needs_neither_verl_nor_torch() -> None:
 
 @pytest.mark.verl
 @pytest.mark.parametrize(
-    "path", ["pkg://verl_recipes.answer_reward", str(REPOSITORY / "verl_recipes/inside_verl/answer_reward.py")]
+    "path",
+    ["pkg://verl_recipes.answer_reward", str(REPOSITORY / "verl_recipes/inside_verl/answer_reward.py")],
 )
 def test_verl_loads_the_reward_by_module_and_by_path(path: str) -> None:
     pytest.importorskip("verl")

@@ -10,29 +10,30 @@ import pytest
 
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
-from tests.support.four_films import four_films
+from tests.support.split_shards import write_split_shards
 from verl_recipes.run import evaluate_run
 
 pytestmark = pytest.mark.verl
 pytest.importorskip("verl")
 SMALL = ["data.train_batch_size=8", "data.max_prompt_length=1600"]
+LONG_AGO = (1_000, 1_000)  # times of access and change, in ns, which a file that is written again does not keep
 
 
 @pytest.fixture(scope="module")
-def films(painted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return four_films(painted, tmp_path_factory.mktemp("films") / "shards")
+def split_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_split_shards(studio_shards, tmp_path_factory.mktemp("films") / "shards")
 
 
 @pytest.fixture
-def grpo(films: Path, tiny: Path, tmp_path: Path) -> list[str]:
-    command = ["train", "grpo", "--recipe", "tiny", "--data", str(films), "--model", str(tiny)]
+def grpo_command(split_shards: Path, tiny_model: Path, tmp_path: Path) -> list[str]:
+    command = ["train", "grpo", "--recipe", "tiny", "--data", str(split_shards), "--model", str(tiny_model)]
     return [*command, "--out", str(tmp_path / "run")]
 
 
 def test_a_dry_run_shows_configuration_command_and_what_was_looked_at(
-    grpo: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    grpo_command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*grpo, "--dry-run", *SMALL]) == 0
+    assert main([*grpo_command, "--dry-run", *SMALL]) == 0
     told = capsys.readouterr().out
     assert "adv_estimator: grpo" in told
     assert "VERL_PLATFORM=cpu" in told
@@ -41,12 +42,12 @@ def test_a_dry_run_shows_configuration_command_and_what_was_looked_at(
     assert not (tmp_path / "run" / "logs").exists()  # nothing was started
 
 
-def test_a_dry_run_may_be_followed_by_another_order(grpo: list[str], tmp_path: Path) -> None:
+def test_a_dry_run_may_be_followed_by_another_order(grpo_command: list[str], tmp_path: Path) -> None:
     rows = tmp_path / "run" / "rows" / "grpo.parquet"
-    assert main([*grpo, "--dry-run", *SMALL]) == 0
-    first = rows.stat().st_mtime_ns
-    assert main([*grpo, "--dry-run", *SMALL, "data.seed=7"]) == 0
-    assert rows.stat().st_mtime_ns > first  # rows of another order are not taken for this one's
+    assert main([*grpo_command, "--dry-run", *SMALL]) == 0
+    os.utime(rows, ns=LONG_AGO)
+    assert main([*grpo_command, "--dry-run", *SMALL, "data.seed=7"]) == 0
+    assert rows.stat().st_mtime_ns != LONG_AGO[1]  # rows of another order are not taken for this one's
 
 
 @pytest.mark.parametrize(
@@ -60,52 +61,53 @@ def test_a_dry_run_may_be_followed_by_another_order(grpo: list[str], tmp_path: P
     ],
 )
 def test_what_cannot_work_is_told_before_anything_is_started(
-    grpo: list[str], tmp_path: Path, changes: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    grpo_command: list[str], tmp_path: Path, changes: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*grpo, *SMALL, *changes]) == 2
+    assert main([*grpo_command, *SMALL, *changes]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "run" / "logs").exists()
 
 
 def test_an_unknown_recipe_is_told_with_those_there_are(
-    grpo: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    grpo_command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([word if word != "tiny" else "13b" for word in grpo]) == 2
+    assert main([word if word != "tiny" else "13b" for word in grpo_command]) == 2
     assert "'13b' is no recipe of grpo; use one of 3b, 3b_lora, 7b, tiny" in capsys.readouterr().err
 
 
 def test_training_on_films_of_the_test_is_refused(
-    painted: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    studio_shards: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from dataclasses import replace
 
     from data_pipeline.shards.write_shards import ShardRow, write_shards
     from lmms_eval_shotbench.questions.shards import ShardFolder
-    from tests.support.four_films import ABOUT
+    from tests.support.split_shards import ABOUT
 
-    source = ShardFolder(painted, "test")
+    source = ShardFolder(studio_shards, "test")
     rows = [
         ShardRow.of(split, replace(item, item_id=f"{split}-{item.item_id}"), source.media(item.item_id))
         for split in ("sft", "test")
         for item in list(source.items())[:3]
     ]
     write_shards(rows, tmp_path / "leaky", ABOUT, splits=("sft", "test"))
-    command = ["train", "sft", "--recipe", "tiny", "--data", str(tmp_path / "leaky"), "--model", str(tiny)]
+    command = ["train", "sft", "--recipe", "tiny", "--data", str(tmp_path / "leaky"), "--model", str(tiny_model)]
     assert main([*command, "--out", str(tmp_path / "run")]) == 2
     assert "tests with" in capsys.readouterr().err
 
 
 def test_an_ablation_is_not_tested_on_films_it_trains_on(
-    films: Path, painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    split_shards: Path, studio_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["train", "ablation", "--data", str(films), "--test", str(painted), "--out", str(tmp_path / "ablation")]
+    command = ["train", "ablation", "--data", str(split_shards), "--test", str(studio_shards)]
+    command += ["--out", str(tmp_path / "ablation")]
     assert main(command) == 2
-    assert f"which {painted} tests with" in capsys.readouterr().err
+    assert f"which {studio_shards} tests with" in capsys.readouterr().err
     assert not (tmp_path / "ablation").exists()
 
 
 def test_scores_are_taken_again_only_of_the_same_weights_and_questions(
-    painted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    studio_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def in_this_process(command: list[str]) -> None:
         assert main(command[3:]) == 0
@@ -115,12 +117,15 @@ def test_scores_are_taken_again_only_of_the_same_weights_and_questions(
     model = make_tiny_qwen(tmp_path / "model")
     asked = {"tasks": ("shotbench_shot_size",), "max_new_tokens": 2, "reuse": True}
 
-    def written(**changed: Any) -> int:
-        evaluate_run.evaluate_model(model, str(painted), tmp_path / "eval", **(asked | changed))
-        return (tmp_path / "eval" / "shotbench_shot_size" / "scores.json").stat().st_mtime_ns
+    scores = tmp_path / "eval" / "shotbench_shot_size" / "scores.json"
 
-    first = written()
-    assert written() == first
-    assert (second := written(max_new_tokens=3)) > first
-    os.utime(model / "model.safetensors")  # as a training that went on leaves it
-    assert written(max_new_tokens=3) > second
+    def is_written(**changed: Any) -> bool:
+        if scores.exists():
+            os.utime(scores, ns=LONG_AGO)
+        evaluate_run.evaluate_model(model, str(studio_shards), tmp_path / "eval", **(asked | changed))
+        return scores.stat().st_mtime_ns != LONG_AGO[1]
+
+    assert is_written() and not is_written()
+    assert is_written(max_new_tokens=3) and not is_written(max_new_tokens=3)
+    os.utime(model / "model.safetensors", ns=LONG_AGO)  # a training that was resumed changes it, too
+    assert is_written(max_new_tokens=3)

@@ -61,10 +61,10 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def processor(tiny: Path) -> Any:
+def processor(tiny_model: Path) -> Any:
     from transformers import AutoProcessor
 
-    return AutoProcessor.from_pretrained(tiny)
+    return AutoProcessor.from_pretrained(tiny_model)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A studio film as four: its questions shared out over films of the splits, for runs that need them all, in seconds."""
+"""The questions of one studio film distributed over four splits with a film each, for runs that need every split."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SHARES = {"sft": 4, "grpo": 2, "dev": 1, "test": 1}  # eighths
 ABOUT = About("Four films", "four-films", "A test.", "The studio's.", "By a test.", "apache-2.0")
 
 
-def four_films(painted: Path, out: Path) -> Path:
-    """Write the questions of the one film in `painted` as splits sft, grpo, dev and test with a film each."""
-    folder = ShardFolder(painted, "test")
+def write_split_shards(studio_shards: Path, out: Path) -> Path:
+    """Write the questions of the studio film as splits sft, grpo, dev and test, each with a film of its own."""
+    folder = ShardFolder(studio_shards, "test")
     turns = [split for split, share in SHARES.items() for _ in range(share)]
     rows = []
     for place, item in enumerate(folder.items()):
