@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_eval_shotbench.atomic_file import NoPlace, require_place, write_whole
+from lmms_eval_shotbench.atomic_file import NotWritable, require_writable, write_atomic
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
@@ -55,8 +55,8 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 def out_file(text: str) -> Path:
     """The type of an argument that names a file to write: refused at once where none can be written."""
     try:
-        require_place(Path(text))
-    except NoPlace as error:
+        require_writable(Path(text))
+    except NotWritable as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return Path(text)
 
@@ -64,6 +64,6 @@ def out_file(text: str) -> Path:
 def put_out(text: str, out: Path | None) -> None:
     """Write `text` to a file, or print it; it ends in one line break either way."""
     if out:
-        write_whole(out, text.rstrip("\n") + "\n")
+        write_atomic(out, text.rstrip("\n") + "\n")
     else:
         print(text.rstrip("\n"))
