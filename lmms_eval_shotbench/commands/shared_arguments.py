@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from lmms_eval_shotbench.atomic_file import NotWritable, require_writable, write
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
+    from lmms_eval_shotbench.qa_item import QAItem
 
 
 def add_judge(parser: argparse.ArgumentParser, what: str) -> None:
@@ -45,6 +47,14 @@ def told(report: JudgeReport) -> JudgeReport:
             file=sys.stderr,
         )
     return report
+
+
+def tell_unanswered(items: Sequence[QAItem], among: str) -> None:
+    """Say on stderr which of all items have no response; `among` names all of them."""
+    from lmms_eval_shotbench.runs.score import first_indices
+
+    indices = first_indices(items)
+    print(f"shotbench: no response for {len(items)} of {among} (index {indices}); they count as wrong", file=sys.stderr)
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
