@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.scoring.metrics import Z95
+from lmms_eval_shotbench.scoring.paired import student95
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from verl_recipes.run.ablation import Row, Trial
 from verl_recipes.run.run_folder import read_metrics
-
-T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # Student's t, two-sided, by degrees of freedom
 
 
 class Mean(NamedTuple):
@@ -79,7 +78,7 @@ def mean_over_seeds(estimates: Sequence[dict[str, float]]) -> Mean:
     values = [estimate["value"] for estimate in estimates]
     questions = Z95 * fmean(estimate["stderr"] for estimate in estimates)
     degrees = len(values) - 1
-    seeds = T95.get(degrees, Z95) * stdev(values) / math.sqrt(len(values)) if degrees else 0.0
+    seeds = student95(degrees) * stdev(values) / math.sqrt(len(values)) if degrees else 0.0
     value, half = fmean(values), math.hypot(questions, seeds)
     return Mean(value, max(0.0, value - half), min(1.0, value + half))
 
