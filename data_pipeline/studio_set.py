@@ -25,7 +25,7 @@ from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import DiskFull, full_disk_told
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.workers import Workers, map_units
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
         licence=LICENCE,
     )
     with full_disk_told(folder):
-        write_whole(folder / plan.file_name, medium)
-        write_whole(record, json.dumps(labelled.to_row()))
+        write_atomic(folder / plan.file_name, medium)
+        write_atomic(record, json.dumps(labelled.to_row()))
     return labelled
 
 

@@ -32,6 +32,17 @@ def refined_in_use(given: Path | None = None) -> str:
     return str(given or os.environ.get(REFINED_VARIABLE) or "")
 
 
+def clips_are_resampled() -> bool:
+    """Whether clips are handed over as copies at the protocol's rate and size: $SHOTBENCH_RESAMPLE_CLIPS is set."""
+    return bool(os.environ.get(RESAMPLE_VARIABLE))
+
+
+def responses_in_use(given: str | Path | None = None) -> Path | None:
+    """The folder where a model keeps its responses: what was given, else $SHOTBENCH_RESPONSES, else none."""
+    folder = given or os.environ.get(RESPONSES_VARIABLE)
+    return Path(folder).expanduser() if folder else None
+
+
 def cache_root() -> Path:
     """Folder of all derived files, $SHOTBENCH_CACHE or ~/.cache/shotbench; it may not exist."""
     return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
 from lmms_eval_shotbench.prompts import PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
@@ -30,7 +30,6 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder, l
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 Purpose = Literal["sft", "grpo"]
-PURPOSES: tuple[Purpose, ...] = ("sft", "grpo")
 MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}  # verl puts the media in their place
 
 
@@ -64,9 +63,8 @@ def write_training_rows(
         medium = _place_medium(source, item, out / "media")
         rows.append((_sft_row if purpose == "sft" else _grpo_row)(item, split, style) | _media_columns(item, medium))
     path = out / f"{split}.parquet"
-    draft = path.with_suffix(".partial")
-    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_schema(purpose)), draft)
-    draft.replace(path)
+    with atomic_path(path) as draft:
+        parquet.write_table(pyarrow.Table.from_pylist(rows, schema=_schema(purpose)), draft)
     return path
 
 
@@ -96,7 +94,7 @@ def _place_medium(source: ShardFolder, item: QAItem, folder: Path) -> Path:
     suffix = Path(item.media_path).suffix.lower() or (".mp4" if item.media_kind is MediaKind.CLIP else ".jpg")
     path = folder.absolute() / f"{item.media_sha256 or item.item_id}{suffix}"
     if not path.exists():
-        write_whole(path, source.media(item.item_id))
+        write_atomic(path, source.media(item.item_id))
     return path
 
 

@@ -24,6 +24,7 @@ from lmms_eval_shotbench.grading.grade import PROTOCOLS, grade
 from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import locate_shards
+from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.scoring.letter_balance import letter_balance
 from lmms_eval_shotbench.vocabulary import dimension_named
 
@@ -186,7 +187,7 @@ def _failures(report: AuditReport) -> Iterable[str]:
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return first_few(names, NAMED, "...")
 
 
 def _undecodable(rows: Iterable[LookedAt]) -> list[str]:

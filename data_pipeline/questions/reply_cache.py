@@ -8,12 +8,13 @@ line that was cut off is taken away when the file is opened next.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from lmms_eval_shotbench.file_lock import LockingUnsupported, open_locked
 
 
 class CacheRefused(ValueError):
@@ -26,12 +27,12 @@ class ReplyCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._file = open_locked(path, os.O_APPEND)
+        except (BlockingIOError, LockingUnsupported):
+            raise CacheRefused(f"{path} is in use by another run; wait for it, or name another --cache") from None
         except OSError as error:
             raise CacheRefused(f"{path} cannot be opened as the cache of replies ({error.strerror})") from error
         try:
-            self._lock()
             self._replies = self._read()
         except BaseException:
             os.close(self._file)
@@ -62,12 +63,6 @@ class ReplyCache:
         if written < len(line):
             raise RuntimeError(f"the cache {self.path} cannot be written: the disk is full; make room and run again")
         self._replies[key] = reply
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CacheRefused(f"{self.path} is in use by another run; wait for it, or name another --cache") from None
 
     def _read(self) -> dict[str, str]:
         """Read what is kept and take away a last line that was cut off."""

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 from data_pipeline.questions.source_split import SourceSplit
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.grading.strict import has_response
+from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.runs.responses import SAMPLES, BadResponses, entries
 from lmms_eval_shotbench.runs.score import SCORES_FILES
 
-_CHECKPOINT = re.compile(r"(?:^|,)(?:pretrained|model|model_version|model_id)=([^,]*)")
+_CHECKPOINT = ("pretrained", "model", "model_version", "model_id")  # model arguments that name one
 _SAMPLING = re.compile(r"--gen_kwargs[ =](\S+)")
 _SEED = re.compile(r"\bseed=\d+,?")
 
@@ -96,13 +97,13 @@ def _made_by(scores: Path) -> dict[str, str]:
     """What decides how a model answers, as far as the scores beside the responses tell; seeds left out."""
     try:
         run: dict[str, Any] = json.loads(scores.read_text(encoding="utf-8"))["run"]
-        passes = [one["model_args"] for one in run.get("passes", {}).values()]
+        passes = [parse_model_args(str(one["model_args"])) for one in run.get("passes", {}).values()]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
     passed_on = " ".join(map(str, run.get("passed_on", ())))
     known = {
         "model": run.get("model"),
-        "checkpoint": "; ".join(sorted({found for args in passes for found in _CHECKPOINT.findall(str(args))})),
+        "checkpoint": "; ".join(sorted({given[name] for given in passes for name in _CHECKPOINT if name in given})),
         "prompt style": run.get("prompt_style"),
         "sampling": _SEED.sub("", ",".join(_SAMPLING.findall(passed_on))).rstrip(","),
         "split": run.get("split"),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.shards.whole_folder import Draft, make_durable
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 
 DATA = "data"
 _FINAL_NAME = re.compile(r"(?P<start>.+-\d{5})-of-\d{5}\.parquet")
@@ -55,7 +55,7 @@ class FinishedFiles:
         draft.worth_keeping = bool(self.files)
         self._remove_all_but({file.name for file in self.files})
         lines = [key, *map(asdict, self.files)]
-        write_whole(draft.journal, "".join(json.dumps(line) + "\n" for line in lines))
+        write_atomic(draft.journal, "".join(json.dumps(line) + "\n" for line in lines))
         self._thread = ThreadPoolExecutor(1, "finish-shards")
         self._pending: Future[None] | None = None
 

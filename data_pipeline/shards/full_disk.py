@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BLOCK = 4096  # the least that can be missing
@@ -57,7 +57,7 @@ def full_disk_told(place: Path, to_write: Callable[[], int] = int, given_up: Cal
 def write_report(path: Path, content: str) -> None:
     """Write a file that the user named, whole; raises `DiskFull`."""
     with full_disk_told(path):
-        write_whole(path, content)
+        write_atomic(path, content)
 
 
 def free_bytes(place: Path) -> int:

@@ -23,7 +23,7 @@ from data_pipeline.studio.encoding import Picture, encode_clip, encode_lossless,
 from data_pipeline.studio.films import LICENCE, FilmedShot, PlannedShot, film_plan, film_shot
 from data_pipeline.studio.held_stills import SHOWN, held_still, roomy
 from data_pipeline.studio.truth import write_truth
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 
 FILMS, TABLE, TRUTH = "films", "annotations.csv", "truth"
@@ -63,7 +63,7 @@ def claim_folder(out: Path, wanted: str) -> None:
             f"{out} holds unfinished films of other settings ({begun}; wanted: {wanted}); "
             "run those to their end, remove the folder, or choose another --out"
         )
-    write_whole(note, wanted)
+    write_atomic(note, wanted)
 
 
 def make_reel(order: ReelOrder) -> list[Row]:
@@ -71,7 +71,7 @@ def make_reel(order: ReelOrder) -> list[Row]:
     kept = order.out / ROWS / f"{order.seed}-{order.film}-{order.per_term}-{order.width}-{order.truth}.json"
     with full_disk_told(order.out):
         if not kept.exists():
-            write_whole(kept, json.dumps(_shoot_reel(order)))
+            write_atomic(kept, json.dumps(_shoot_reel(order)))
     rows: list[Row] = json.loads(kept.read_text(encoding="utf-8"))
     return rows
 
@@ -85,7 +85,7 @@ def _shoot_reel(order: ReelOrder) -> list[Row]:
     rows = [_write_beside(order, plan, place) for place, plan in enumerate(p for p in plans if p in beside)]
     reel = _Reel(order, [plan for plan in plans if plan not in beside])
     film = encode_clip(reel.pictures(), FRAME_RATE)
-    write_whole(order.out / FILMS / reel.name, film)
+    write_atomic(order.out / FILMS / reel.name, film)
     return [*reel.rows, *rows]
 
 
@@ -95,7 +95,7 @@ def write_table(path: Path, rows: Iterable[Row]) -> None:
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, text.getvalue())
+    write_atomic(path, text.getvalue())
 
 
 class _Reel:
@@ -139,7 +139,7 @@ def _write_beside(order: ReelOrder, plan: PlannedShot, place: int) -> Row:
     shot = film_shot(plan)
     suffix, encode = (("png", encode_lossless), ("jpg", encode_still))[place % 2]
     name = f"{plan.film_id}-still-{place}.{suffix}"
-    write_whole(order.out / FILMS / name, encode(shot.pictures[0]))
+    write_atomic(order.out / FILMS / name, encode(shot.pictures[0]))
     return _row(shot, name)
 
 

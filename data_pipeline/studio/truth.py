@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from data_pipeline.studio.camera import Camera
 from data_pipeline.studio.render import Frame
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 
 if TYPE_CHECKING:
     from data_pipeline.studio.films import FilmedShot
@@ -37,7 +37,7 @@ def write_truth(path: Path, shot: FilmedShot, bar: int = 0) -> None:
     arrays = {name: _between_bars(array, bar) for name, array in arrays.items()}
     target = io.BytesIO()
     np.savez_compressed(target, allow_pickle=False, **arrays)
-    write_whole(path, target.getvalue())
+    write_atomic(path, target.getvalue())
 
 
 def _between_bars(array: npt.NDArray[Any], bar: int) -> npt.NDArray[Any]:

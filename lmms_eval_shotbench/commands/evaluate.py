@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_SPLIT, SPLIT_VARIABLE
+
 if TYPE_CHECKING:
     from lmms_eval_shotbench.harness.eval_plan import EvalRequest
 
@@ -22,8 +24,10 @@ def add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         allow_abbrev=False,
     )
     parser.add_argument("--tasks", required=True, help="shotbench, shotbench_reasoning, shotbench_<dimension>, …")
-    parser.add_argument("--data", help="shard folder, Hub id or test.tsv (default: $SHOTBENCH_DATA)")
-    parser.add_argument("--split", help="split of the shards to ask (default: $SHOTBENCH_SPLIT, else test)")
+    parser.add_argument("--data", help=f"shard folder, Hub id or test.tsv (default: ${DATA_VARIABLE})")
+    parser.add_argument(
+        "--split", help=f"split of the shards to ask (default: ${SPLIT_VARIABLE}, else {DEFAULT_SPLIT})"
+    )
     parser.add_argument("--refined", type=Path, help="RefineShot's test.tsv, for refineshot… (default: rebuilt)")
     parser.add_argument("--out", required=True, type=Path, help="folder for scores.json and samples.jsonl")
     parser.add_argument("--model", required=True, help="any model of lmms-eval, or replay")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_eval_shotbench.commands.shared_arguments import add_judge, add_out, judge_named, put_out, told
+from lmms_eval_shotbench.commands.shared_arguments import (
+    add_judge,
+    add_out,
+    judge_named,
+    put_out,
+    tell_unanswered,
+    told,
+)
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
@@ -67,7 +73,6 @@ def _judged(judge: Judge, items: Sequence[QAItem], given: Mapping[str, Sequence[
 
 def _tell_missing(items: Sequence[QAItem], given: dict[str, list[str]]) -> bool:
     from lmms_eval_shotbench.grading.strict import has_response
-    from lmms_eval_shotbench.runs.score import first_indices
 
     missing = {
         name: [item for item, response in zip(items, responses, strict=True) if not has_response(response)]
@@ -75,9 +80,5 @@ def _tell_missing(items: Sequence[QAItem], given: dict[str, list[str]]) -> bool:
     }
     for name, absent in missing.items():
         if absent:
-            print(
-                f"shotbench: no response for {len(absent)} of {len(items)} items in {name} "
-                f"(index {first_indices(absent)}); they count as wrong",
-                file=sys.stderr,
-            )
+            tell_unanswered(absent, f"{len(items)} items in {name}")
     return any(missing.values())

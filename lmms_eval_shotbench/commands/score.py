@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmms_eval_shotbench.commands.shared_arguments import add_judge, add_out, judge_named, put_out, told
+from lmms_eval_shotbench.commands.shared_arguments import (
+    add_judge,
+    add_out,
+    judge_named,
+    put_out,
+    tell_unanswered,
+    told,
+)
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.qa_item import QAItem
@@ -36,7 +43,7 @@ def add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _score(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.grading.judge import judge_undecided
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses
-    from lmms_eval_shotbench.runs.score import FORMATS, first_indices, score_responses
+    from lmms_eval_shotbench.runs.score import FORMATS, score_responses
 
     judge = judge_named(args)
     if judge and args.protocol != "official":
@@ -47,11 +54,7 @@ def _score(args: argparse.Namespace) -> int:
     scored = score_responses(items, responses, args.protocol, judged=report.letters if report else None, run=run)
     put_out(FORMATS[args.format](scored), args.out)
     if scored.unanswered:
-        print(
-            f"shotbench: no response for {len(scored.unanswered)} of {len(items)} items "
-            f"(index {first_indices(scored.unanswered)}); they count as wrong",
-            file=sys.stderr,
-        )
+        tell_unanswered(scored.unanswered, f"{len(items)} items")
     missing = scored.unanswered and not args.allow_missing
     return 1 if missing or (report and report.failed) else 0
 

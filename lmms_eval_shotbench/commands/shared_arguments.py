@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_eval_shotbench.atomic_file import NoPlace, require_place, write_whole
+from lmms_eval_shotbench.atomic_file import NotWritable, require_writable, write_atomic
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
+    from lmms_eval_shotbench.qa_item import QAItem
 
 
 def add_judge(parser: argparse.ArgumentParser, what: str) -> None:
@@ -47,6 +49,14 @@ def told(report: JudgeReport) -> JudgeReport:
     return report
 
 
+def tell_unanswered(items: Sequence[QAItem], among: str) -> None:
+    """Say on stderr which of all items have no response; `among` names all of them."""
+    from lmms_eval_shotbench.runs.score import first_indices
+
+    indices = first_indices(items)
+    print(f"shotbench: no response for {len(items)} of {among} (index {indices}); they count as wrong", file=sys.stderr)
+
+
 def add_out(parser: argparse.ArgumentParser) -> None:
     """Mount `--out`."""
     parser.add_argument("--out", type=out_file, help="write there instead of printing")
@@ -55,8 +65,8 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 def out_file(text: str) -> Path:
     """The type of an argument that names a file to write: refused at once where none can be written."""
     try:
-        require_place(Path(text))
-    except NoPlace as error:
+        require_writable(Path(text))
+    except NotWritable as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return Path(text)
 
@@ -64,6 +74,6 @@ def out_file(text: str) -> Path:
 def put_out(text: str, out: Path | None) -> None:
     """Write `text` to a file, or print it; it ends in one line break either way."""
     if out:
-        write_whole(out, text.rstrip("\n") + "\n")
+        write_atomic(out, text.rstrip("\n") + "\n")
     else:
         print(text.rstrip("\n"))

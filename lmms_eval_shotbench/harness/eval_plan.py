@@ -9,12 +9,13 @@ the attribute `protocol_built_in = True` shows stills and clips rightly by itsel
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from lmms_eval_shotbench.harness.backends import clip_settings, find_model_class, token_arguments
+from lmms_eval_shotbench.model_args import format_model_args, parse_model_args
 from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.questions.variants import VARIANTS
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
@@ -146,18 +147,13 @@ def plan_passes(request: EvalRequest, ours: Sequence[Task], others: Sequence[str
     model_class = find_model_class(request.model, request.force_simple)
     if getattr(model_class, "protocol_built_in", False):
         return [Pass(ALL, [*others, *(task.name for task in ours)], request.model_args)]
-    given = dict(part.split("=", 1) for part in request.model_args.split(",") if "=" in part)
+    given = parse_model_args(request.model_args)
     tokens = token_arguments(model_class, given)
     clips = [task.name for task in ours if task.dimension.media_kind is MediaKind.CLIP]
     first = [*others, *(task.name for task in ours if task.name not in clips)]
-    passes = [Pass(STILLS, first, _joined(request.model_args, tokens))] if first else []
+    passes = [Pass(STILLS, first, format_model_args(tokens, request.model_args))] if first else []
     if clips:
         added = clip_settings(request.model, model_class, given)
-        arguments = _joined(request.model_args, tokens | added.arguments)
+        arguments = format_model_args(tokens | added.arguments, request.model_args)
         passes.append(Pass(CLIPS, clips, arguments, added.resample, added.remarks))
     return passes
-
-
-def _joined(model_args: str, added: Mapping[str, str]) -> str:
-    """Model arguments with more behind them: of two of one name, lmms-eval takes the last."""
-    return ",".join(filter(None, [model_args, *(f"{name}={value}" for name, value in added.items())]))

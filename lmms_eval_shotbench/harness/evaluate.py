@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.environment import (
     DATA_VARIABLE,
     REFINED_VARIABLE,
@@ -152,7 +152,7 @@ def _write_samples(path: Path, items: Iterable[QAItem], responses: dict[int, str
         if item.source_index in responses
     )
     # ASCII: a response may hold half a surrogate pair, which UTF-8 cannot, and one such must not cost all the others.
-    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _score_and_write(
@@ -164,8 +164,8 @@ def _score_and_write(
     texts = [responses.get(item.source_index, "") for item in items]
     evaluation.strict = score_responses(items, texts, "strict", run=run)
     evaluation.official = score_responses(items, texts, "official", run=run)
-    write_whole(out / SCORES_FILES["strict"], FORMATS["json"](evaluation.strict))
-    write_whole(out / SCORES_FILES["official"], FORMATS["json"](evaluation.official))
+    write_atomic(out / SCORES_FILES["strict"], FORMATS["json"](evaluation.strict))
+    write_atomic(out / SCORES_FILES["official"], FORMATS["json"](evaluation.official))
 
 
 def evaluation_table(evaluation: Evaluation) -> str:

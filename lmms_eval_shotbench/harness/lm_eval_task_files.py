@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.harness import lm_eval_functions
 from lmms_eval_shotbench.harness.lm_eval_functions import OVER_DIMENSIONS, OVER_ITEMS
 from lmms_eval_shotbench.lm_eval_tasks import FOLDER
@@ -80,4 +80,4 @@ def _group_text(group: str, family: Family) -> str:
 
 if __name__ == "__main__":
     for path, text in task_files().items():
-        write_whole(FOLDER / path, text)
+        write_atomic(FOLDER / path, text)

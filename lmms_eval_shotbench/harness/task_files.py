@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.harness.eval_plan import Task, all_tasks
 from lmms_eval_shotbench.harness.task_functions import ALL_ROTATIONS, KEEP
 from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
@@ -77,4 +77,4 @@ def _leaf_text(task: Task) -> str:
 
 if __name__ == "__main__":
     for path, text in task_files().items():
-        write_whole(FOLDER / path, text)
+        write_atomic(FOLDER / path, text)

@@ -10,14 +10,13 @@ those as they are).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.environment import RESAMPLE_VARIABLE, cache_folder, dataset_in_use, split_in_use
+from lmms_eval_shotbench.environment import cache_folder, clips_are_resampled, dataset_in_use, split_in_use
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.media import clips, stills
 from lmms_eval_shotbench.media.stored_medium import StoredMedium, undecoded
@@ -102,7 +101,7 @@ def doc_to_visual(doc: Doc) -> list[Any]:
     encoded = read()
     if item.media_kind is MediaKind.STILL:
         return [stills.open_still(encoded, view)]
-    if os.environ.get(RESAMPLE_VARIABLE) or view is not View.AS_FILMED:  # the file itself shows it as filmed
+    if clips_are_resampled() or view is not View.AS_FILMED:  # the file itself shows it as filmed
         return [str(clips.protocol_clip_path(encoded, item.media_sha256, view=view))]
     return [str(stills.clip_path(encoded, item.media_sha256))]
 

@@ -11,14 +11,13 @@ some are missing, takes wrong frames after a seek among open groups of pictures,
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from lmms_eval_shotbench.atomic_file import atomic_path
 from lmms_eval_shotbench.environment import cache_folder
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, BrokenMedium, clip_path
 from lmms_eval_shotbench.vocabulary import View
@@ -247,17 +246,15 @@ def protocol_clip_path(encoded: bytes, sha256: str = "", fps: float = CLIP_FPS, 
     suffix = "" if view is View.AS_FILMED else f"-{view}"
     path = cache_folder("clips") / f"{source.stem}-{fps:g}fps{suffix}.mp4"
     if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            draft = Path(folder) / path.name
+        with atomic_path(path) as draft:
             _encode_at(source, draft, fps, view)
-            os.replace(draft, path)
     return path
 
 
 def _encode_at(source: Path, target: Path, fps: float, view: View) -> None:
     import av
 
-    with Clip(source) as clip, av.open(str(target), "w") as container:
+    with Clip(source) as clip, av.open(str(target), "w", format="mp4") as container:
         scale = min(1.0, (CLIP_MAX_PIXELS / (clip.height * clip.width)) ** 0.5)
         stream: Any = container.add_stream("libx264", rate=round(fps), options={"crf": "10"})
         stream.width, stream.height = (max(2, int(side * scale) // 2 * 2) for side in (clip.width, clip.height))

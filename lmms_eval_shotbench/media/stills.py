@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.environment import cache_folder
 from lmms_eval_shotbench.vocabulary import View
 
@@ -100,5 +100,5 @@ def clip_path(encoded: bytes, sha256: str = "") -> Path:
     name = sha256 or hashlib.sha256(encoded).hexdigest()
     path = cache_folder("clips") / f"{name}.mp4"
     if not path.exists():
-        write_whole(path, encoded)
+        write_atomic(path, encoded)
     return path

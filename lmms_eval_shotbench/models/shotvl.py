@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from pathlib import Path
 
 import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 from loguru import logger  # lmms-eval's
 
-from lmms_eval_shotbench.environment import RESPONSES_VARIABLE
+from lmms_eval_shotbench.environment import responses_in_use
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.media.stored_medium import media_undecoded
@@ -95,8 +94,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             int(batch_tokens or _fitting_tokens(self._checkpoint)),
             int(workers or _spare_cores()),
         )
-        folder = responses or os.environ.get(RESPONSES_VARIABLE)
-        self._store = ResponseStore(Path(folder).expanduser() if folder else None, self._rank)
+        self._store = ResponseStore(responses_in_use(responses), self._rank)
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Answer chat requests, each distinct one once, and only those that no earlier run answered."""

@@ -6,12 +6,12 @@ How a shard folder is laid out is in `shards.py`.
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from lmms_eval_shotbench.atomic_file import atomic_path
 from lmms_eval_shotbench.qa_item import COLUMNS, RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import (
     DatasetNotFound,
@@ -88,8 +88,8 @@ def questions_parquet(tsv: Path, folder: Path) -> Path:
 
     path = folder / f"{file_sha256(tsv)}.parquet"
     if not path.exists():
-        draft = path.with_suffix(f".{os.getpid()}")
         schema = pyarrow.schema([field for field in shard_features().arrow_schema if field.name in COLUMNS])
-        parquet.write_table(pyarrow.Table.from_pylist([item.to_row() for item in read_tsv(tsv)], schema), draft)
-        os.replace(draft, path)
+        table = pyarrow.Table.from_pylist([item.to_row() for item in read_tsv(tsv)], schema)
+        with atomic_path(path) as draft:
+            parquet.write_table(table, draft)
     return path

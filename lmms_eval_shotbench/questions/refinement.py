@@ -5,8 +5,7 @@ true. RefineShot asks of framing, lighting type and lighting condition, where th
 among that term's facet; a term alone in its facet becomes "Is the … of this shot …?", yes or no. Answers of several
 terms and the other dimensions stay as they are.
 
-    as_published(items)       the published questions, option for option; every yes/no answer is "yes", their fault
-    refined(items)            the same rows changed, with that fault repaired
+    refined(items)            the published rows changed, with a fault repaired: there every yes/no answer is "yes"
     published(items, theirs)  the published questions, from their file
 
 How `refined` repairs it: "yes" must be no better a guess than "no", and neither may the term that is asked about give
@@ -25,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from string import ascii_uppercase
@@ -35,9 +34,6 @@ from lmms_eval_shotbench.vocabulary import LIGHTING_CONDITION, LIGHTING_TYPE, SH
 
 REFINED_DIMENSIONS: dict[str, Dimension] = {d.slug: d for d in (SHOT_FRAMING, LIGHTING_TYPE, LIGHTING_CONDITION)}
 YES, NO = "yes", "no"
-PUBLISHED_SEED = 42
-# Their lists have these terms last, in this order; it decides what a shuffle makes of a facet.
-_LAST_IN_THEIR_LISTS = ("Moonlight", "Firelight", "Artificial light", "Mixed light", "Top light", "Underlight")
 
 
 def refined(items: Sequence[QAItem]) -> list[QAItem]:
@@ -47,20 +43,6 @@ def refined(items: Sequence[QAItem]) -> list[QAItem]:
         _refined(item, asked.get(place), random.Random(f"options of {item.item_id}"))
         for place, item in enumerate(items)
     ]
-
-
-def as_published(items: Sequence[QAItem]) -> list[QAItem]:
-    """The questions refined as the published ones are; only the whole of ShotBench gives their order of options.
-
-    They shuffled one row after the other with one generator, so an option's place depends on all rows before it.
-    """
-    generator = random.Random(PUBLISHED_SEED)
-    done = {}
-    for place in sorted(range(len(items)), key=lambda place: items[place].source_index):
-        term = gold_term(items[place])
-        alone = term is not None and len(facet_of(items[place], term)) == 1
-        done[place] = _refined(items[place], term if alone else None, generator, _their_place)
-    return [done[place] for place in range(len(items))]
 
 
 def published(items: Sequence[QAItem], theirs: Mapping[int, QAItem]) -> list[QAItem]:
@@ -96,19 +78,13 @@ def _only_term(item: QAItem, letter: str) -> Term | None:
     return None if label is None or label.is_compound else label.steps[0][0]
 
 
-def _their_place(term: Term) -> int:
-    return _LAST_IN_THEIR_LISTS.index(term.name) if term.name in _LAST_IN_THEIR_LISTS else -1
-
-
-def _refined(
-    item: QAItem, asked: Term | None, generator: random.Random, place: Callable[[Term], int] = lambda _: 0
-) -> QAItem:
+def _refined(item: QAItem, asked: Term | None, generator: random.Random) -> QAItem:
     """Ask whether `asked` is true, or, where nothing is asked about, for one of the gold's facet."""
     gold = gold_term(item)
     if gold is None:
         return item
     if asked is None:
-        return _shuffled(item, [term.name for term in sorted(facet_of(item, gold), key=place)], gold.name, generator)
+        return _shuffled(item, [term.name for term in facet_of(item, gold)], gold.name, generator)
     question = f"Is the {REFINED_DIMENSIONS[item.dimension].release_label} of this shot {asked}?"
     return _shuffled(replace(item, question=question), [YES, NO], YES if asked == gold else NO, generator)
 

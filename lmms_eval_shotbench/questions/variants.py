@@ -90,13 +90,8 @@ def variant_named(name: str) -> Variant:
 
 
 def rotation_index(source_index: int, rotation: int) -> int:
-    """The number of a question's rotation; `original_index` is its inverse."""
+    """The number of a question's rotation, from which `divmod` by `ROTATIONS_APART` gives both again."""
     return source_index * ROTATIONS_APART + rotation
-
-
-def original_index(index: int) -> tuple[int, int]:
-    """The question's number, and which rotation it is."""
-    return divmod(index, ROTATIONS_APART)
 
 
 def opposite(text: str, view: View) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from lmms_eval_shotbench.model_args import parse_model_args
+
 SMALL_FILE = 16_000_000  # bytes; larger ones hold weights
 NAMES = ("pretrained", "model", "model_version", "model_name_or_path")  # what lmms-eval's models call their checkpoint
 
@@ -14,7 +16,7 @@ def revision_in_use(model_args: str) -> str:
 
     A name of the Hub is looked up in its local cache, where loading it has put it; nothing is fetched.
     """
-    given = dict(part.split("=", 1) for part in model_args.split(",") if "=" in part)
+    given = parse_model_args(model_args)
     named = next((given[name] for name in NAMES if given.get(name)), "")
     if not named:
         return ""

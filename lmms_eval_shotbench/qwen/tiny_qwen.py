@@ -6,13 +6,13 @@ released checkpoints. Its weights are random and it can say nothing but letters,
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lmms_eval_shotbench.atomic_file import atomic_path
 from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
@@ -37,21 +37,33 @@ CHAT_TEMPLATE = (
 
 
 def make_tiny_qwen(folder: Path, seed: int = SEED) -> Path:
-    """Write a complete checkpoint into `folder` (nothing is written where one stands already) and return it."""
-    if (folder / "config.json").is_file():
-        known = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if known.get("text_config", {}).get("hidden_size") != TEXT_WIDTH:
-            raise FileExistsError(f"{folder} holds another model; choose another --out")
+    """Write a complete checkpoint to `folder` (nothing is written where one stands already) and return it.
+
+    Raises:
+        FileExistsError: the folder holds another model, or something else.
+    """
+    if _holds_tiny_qwen(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
-        processor = processor_of(byte_tokenizer(_training_text(), 512), MIN_PIXELS, MAX_PIXELS)
-        processor.save_pretrained(draft)
-        _model(processor.tokenizer, seed).save_pretrained(draft)
-        folder.mkdir(exist_ok=True)
-        for part in sorted(Path(draft).iterdir(), key=lambda path: path.name == "config.json"):  # config comes last
-            os.replace(part, folder / part.name)
+    processor = processor_of(byte_tokenizer(_training_text(), 512), MIN_PIXELS, MAX_PIXELS)
+    try:
+        with atomic_path(folder) as draft:
+            processor.save_pretrained(draft)
+            _model(processor.tokenizer, seed).save_pretrained(draft)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if not _holds_tiny_qwen(folder):  # else another process was faster
+            raise FileExistsError(f"{folder} holds something else; choose another --out") from None
     return folder
+
+
+def _holds_tiny_qwen(folder: Path) -> bool:
+    if not (folder / "config.json").is_file():
+        return False
+    known = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if known.get("text_config", {}).get("hidden_size") != TEXT_WIDTH:
+        raise FileExistsError(f"{folder} holds another model; choose another --out")
+    return True
 
 
 def _training_text() -> Iterator[str]:

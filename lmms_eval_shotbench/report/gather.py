@@ -14,11 +14,11 @@ from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.questions.variants import variant_named_in
 from lmms_eval_shotbench.report.shape import require_numbers
-from lmms_eval_shotbench.runs.responses import SAMPLES, match_responses, read_responses
+from lmms_eval_shotbench.runs.responses import SAMPLES, read_responses
 from lmms_eval_shotbench.runs.robust import variant_of
 from lmms_eval_shotbench.runs.score import fingerprint, score_responses, scores_json
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from lmms_eval_shotbench.runs.stored_runs import StoredRun, is_run, load_scores, run_of_scores
+from lmms_eval_shotbench.runs.stored_runs import StoredRun, answered_questions, is_run, load_scores, run_of_scores
 
 NEEDED = ("prior", "confusion", "chance_corrected", "terms")  # of scores.json, beyond what any reader of runs needs
 LONGEST_NAME = 80  # characters
@@ -89,10 +89,7 @@ def _texts(items: Sequence[QAItem], responses: Mapping[int, str]) -> list[str]:
 
 def _graded_now(path: Path, data: str, split: str) -> ReportRun:
     """Responses without scores. A question without a response was not asked, as in `score_pair`."""
-    responses = read_responses(path)
-    questions = read_questions(data, split)
-    match_responses(questions, responses, path)
-    items = [item for item in questions if item.source_index in responses]
+    items, responses = answered_questions(data, path, split)
     texts = _texts(items, responses)
     scores = scores_json(score_responses(items, texts))
     official = scores_json(score_responses(items, texts, "official"))

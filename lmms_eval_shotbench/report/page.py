@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.report import rows
 from lmms_eval_shotbench.report.gather import shown
+from lmms_eval_shotbench.runs.formatting import p_text
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "count": lambda count: f"{count:,.0f}",
     "length": lambda listed: f"{len(listed):,}",
     "value": lambda value: f"{value:.4g}",
-    "p": lambda p: "<0.001" if p < 0.001 else f"{p:.3f}",
+    "p": p_text,
 }
 
 

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lmms_eval_shotbench.model_args import split_model_args
+from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
 Place = tuple[str, ...]
@@ -72,7 +74,7 @@ def how_rows(how: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from ((f"{name}: {inner}", text) for inner, text in how_rows(value))
         elif isinstance(value, list) and name == "left_out" and value:
-            yield "left out", f"{len(value)} questions: {', '.join(map(str, value[:20]))}{', …' if value[20:] else ''}"
+            yield "left out", f"{len(value)} questions: {first_few(value, 20)}"
         elif value or value == 0:
             yield name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -90,5 +92,5 @@ def command(how: Mapping[str, Any]) -> str:
 
 def _model_args(passes: Sequence[Mapping[str, Any]]) -> str:
     """What all passes were given; `shotbench eval` itself adds to that what stills and clips need."""
-    several = [str(one.get("model_args") or "").split(",") for one in passes]
+    several = [split_model_args(str(one.get("model_args") or "")) for one in passes]
     return ",".join(argument for argument in several[0] if all(argument in one for one in several)) if several else ""

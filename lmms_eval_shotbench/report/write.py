@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.report.assemble import ReportData
 from lmms_eval_shotbench.report.charts import all_charts
 from lmms_eval_shotbench.report.explorer import MB, explorer_section
@@ -34,7 +34,7 @@ def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None
     written = {out.parent / NUMBERS: json.dumps(numbers, indent=1) + "\n", out.parent / CARD: model_card(numbers)}
     try:
         for path, text in (written | {out: html}).items():
-            write_whole(path, text)
+            write_atomic(path, text)
     except OSError as error:
         raise BadRun(f"{out} cannot be written ({error.strerror}); give another place with --out") from None
 

@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import Any
 
 from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, Fault, Health, items_needed
+from lmms_eval_shotbench.runs.formatting import first_few, p_text
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 SCHEMA = 1  # of the JSON; raised when a field changes its meaning
@@ -78,7 +79,7 @@ def _row(name: str, health: Health) -> str:
     return (
         f"{name:20}{health.items:>7}{100 * health.chance:>8.1f}{100 * health.prior.value:>7.1f}{interval:>16}"
         f"{100 * health.compound_share:>10.1f}{f'{letters.most_lopsided} {100 * letters.excess:+.0f} %':>10}"
-        f"{_p(letters.p):>8}{100 * health.detectable_paired:>9.1f}"
+        f"{p_text(letters.p):>8}{100 * health.detectable_paired:>9.1f}"
     )
 
 
@@ -135,13 +136,8 @@ def _names(slugs: Sequence[str]) -> str:
     return ", ".join(map(_name, slugs)) or "none"
 
 
-def _p(p: float | None) -> str:
-    return "–" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _fault(fault: Fault, ids: Sequence[str]) -> str:
-    first = ", ".join(ids[:NAMED]) + ", …" * (len(ids) > NAMED)
-    return f"{fault}: {len(ids):,}" + f" ({first})" * bool(ids)
+    return f"{fault}: {len(ids):,}" + f" ({first_few(ids, NAMED)})" * bool(ids)
 
 
 FORMATS: dict[str, Callable[[Audit], str]] = {

@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.questions.variants import variant_named_in
+from lmms_eval_shotbench.runs.formatting import first_few, p_text
 from lmms_eval_shotbench.runs.stored_runs import AnsweredItem, StoredRun
 from lmms_eval_shotbench.scoring.paired import LEVEL, Difference, Differences, Pair, difference, differences
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, View
@@ -33,7 +34,7 @@ class LeftOut(NamedTuple):
 
     def __str__(self) -> str:
         told = (("only in A", self.only_a), ("only in B", self.only_b), ("asked otherwise in B", self.asked_otherwise))
-        return "; ".join(f"{len(indices)} {where} (index {_first(indices)})" for where, indices in told if indices)
+        return "; ".join(f"{len(indices)} {where} (index {first_few(indices)})" for where, indices in told if indices)
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,11 @@ def comparison_table(comparison: Comparison, with_items: bool = False) -> str:
     """The table for a terminal, in percent and percentage points."""
     one, found = comparison, comparison.found
     names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
-    rows = [_row(names[slug], each, _p(each.p), _p(found.p_holm[slug])) for slug, each in found.by_dimension.items()]
-    rows += ["", _row("over items (micro)", found.overall, _p(found.overall.p))]
-    rows += [_row("  decided by both", one.decided, _p(one.decided.p))] if one.decided else []
+    rows = [
+        _row(names[slug], each, p_text(each.p), p_text(found.p_holm[slug])) for slug, each in found.by_dimension.items()
+    ]
+    rows += ["", _row("over items (micro)", found.overall, p_text(found.overall.p))]
+    rows += [_row("  decided by both", one.decided, p_text(one.decided.p))] if one.decided else []
     rows += [_row("over dimensions (macro)", found.macro), "", _verdict(one), *one.remarks]
     if with_items:
         for name, indices in (("gained", one.gained), ("lost", one.lost)):
@@ -175,10 +178,6 @@ def _row(name: str, one: Difference, p: str = "", p_holm: str = "") -> str:
     )
 
 
-def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _verdict(one: Comparison) -> str:
     """What may be said of the two over all items, and in how many dimensions."""
     overall, p_holm = one.found.overall, one.found.p_holm
@@ -187,10 +186,6 @@ def _verdict(one: Comparison) -> str:
         said = "no difference can be told"
     apart = sum(p < LEVEL for p in p_holm.values())
     return f"protocol {one.a.protocol}: {said} over items; {apart} of {len(p_holm)} dimensions differ (Holm, 5 %)"
-
-
-def _first(indices: Sequence[int], most: int = 5) -> str:
-    return ", ".join(map(str, indices[:most])) + (", …" if len(indices) > most else "")
 
 
 FORMATS: dict[str, Callable[[Comparison, bool], str]] = {

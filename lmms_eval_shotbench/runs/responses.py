@@ -16,6 +16,7 @@ from typing import Any
 
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import tsv_rows
+from lmms_eval_shotbench.runs.formatting import first_few
 
 SAMPLES = "samples.jsonl"  # in the folder of a run of `shotbench eval`; there without scores, the run is not done
 
@@ -129,11 +130,7 @@ def match_responses(items: Iterable[QAItem], responses: Mapping[int, str], path:
     strangers = sorted(responses.keys() - {item.source_index for item in items})
     if strangers:
         raise BadResponses(
-            f"{path}: {len(strangers)} responses belong to no question here (index {_first(strangers)}); "
+            f"{path}: {len(strangers)} responses belong to no question here (index {first_few(strangers)}); "
             "are these the questions the model was asked?"
         )
     return [responses.get(item.source_index, "") for item in items]
-
-
-def _first(indices: list[int]) -> str:
-    return ", ".join(map(str, indices[:5])) + (", …" if len(indices) > 5 else "")

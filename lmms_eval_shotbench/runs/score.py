@@ -17,6 +17,7 @@ from typing import Any
 from lmms_eval_shotbench.grading.grade import Protocol, grade
 from lmms_eval_shotbench.grading.strict import has_response
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, Scores, score
 from lmms_eval_shotbench.scoring.prior_aware import PriorAware, prior_aware, prior_aware_json, prior_remarks
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
@@ -147,7 +148,7 @@ def _remarks(scored: ScoredRun) -> list[str]:
 
 def first_indices(items: Sequence[QAItem], most: int = 5) -> str:
     """The first few indices, to name items in a message."""
-    return ", ".join(str(item.source_index) for item in items[:most]) + (", …" if len(items) > most else "")
+    return first_few([item.source_index for item in items], most)
 
 
 def _rows(scores: Scores) -> list[tuple[str, Estimate]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
+from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.runs.responses import SAMPLES, match_responses, read_responses
 from lmms_eval_shotbench.runs.score import SCHEMA, SCORES_FILES, score_responses, scores_json
@@ -87,12 +88,24 @@ def score_pair(questions: str | Path, responses: Path, protocol: Protocol = "str
         DatasetNotFound, BadRow: the questions cannot be read.
         BadResponses: the responses cannot be read, or answer other questions.
     """
+    asked, said = answered_questions(questions, responses, split)
+    scored = score_responses(asked, [said[item.source_index] for item in asked], protocol)
+    return run_of_scores(str(responses), scores_json(scored), responses)
+
+
+def answered_questions(
+    questions: str | Path, responses: Path, split: str = "test"
+) -> tuple[list[QAItem], dict[int, str]]:
+    """The questions that have a row among stored responses, in order, and the responses by index.
+
+    Raises:
+        DatasetNotFound, BadRow: the questions cannot be read.
+        BadResponses: the responses cannot be read, or answer other questions.
+    """
     said = read_responses(responses)
     items = read_questions(questions, split)
     match_responses(items, said, responses)
-    asked = [item for item in items if item.source_index in said]
-    scored = score_responses(asked, [said[item.source_index] for item in asked], protocol)
-    return run_of_scores(str(responses), scores_json(scored), responses)
+    return [item for item in items if item.source_index in said], said
 
 
 class Side(NamedTuple):

@@ -1,6 +1,6 @@
 """Are the right answers spread evenly over the letters? A model that likes one letter gains where they are not.
 
-Pure functions; standard library only.
+Pure functions. The tail of chi-square is SciPy's, imported where it is used.
 """
 
 from __future__ import annotations
@@ -62,11 +62,7 @@ def letter_balance(items: Sequence[QAItem]) -> LetterBalance:
 
 
 def chi_square_tail(statistic: float, freedom: int) -> float:
-    """Probability that chi-square with so many degrees of freedom is at least this large (Abramowitz & Stegun 26.4)."""
-    half = statistic / 2
-    if not half:
-        return 1.0
-    start = (freedom % 2) / 2
-    first = math.erfc(math.sqrt(half)) if start else 0.0
-    powers = (start + place for place in range(freedom // 2))
-    return min(1.0, first + math.fsum(math.exp(x * math.log(half) - half - math.lgamma(x + 1)) for x in powers))
+    """Probability that chi-square with so many degrees of freedom is at least this large."""
+    from scipy.special import chdtrc
+
+    return float(chdtrc(freedom, statistic))

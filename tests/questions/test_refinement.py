@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
-from lmms_eval_shotbench.questions.refinement import NO, YES, as_published, facet_of, gold_term, published, refined
+from lmms_eval_shotbench.questions.refinement import NO, YES, facet_of, gold_term, published, refined
 from lmms_eval_shotbench.scoring.option_prior import blind_letters, chance
 from lmms_eval_shotbench.vocabulary import SHOT_FRAMING
 from tests.support.items import make_item
+from tests.support.published_refinement import as_published
 
 FRAMED = ("Insert", "Establishing shot", "Single", "Group shot")
 

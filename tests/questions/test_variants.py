@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.variants import (
+    ROTATIONS_APART,
     VARIANTS,
     Variant,
     carried,
     opposite,
     original_id,
-    original_index,
     rotations,
     shown_otherwise,
     variant_named,
@@ -145,7 +145,7 @@ def test_rotations_hold_every_option_in_every_place() -> None:
     assert [one.answer for one in turned] == ["C", "B", "A", "D"]
     assert {one.gold for one in turned} == {item.gold}
     assert len({one.source_index for one in turned}) == 4
-    assert [original_index(one.source_index) for one in turned] == [(1, 0), (1, 1), (1, 2), (1, 3)]
+    assert [divmod(one.source_index, ROTATIONS_APART) for one in turned] == [(1, 0), (1, 1), (1, 2), (1, 3)]
     assert turned[0] == replace(item, item_id="test-1@circular-0", source_index=26)
     for place in range(4):
         assert {one.options[place] for one in turned} == set(item.options)

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from lmms_eval_shotbench.atomic_file import NoPlace, write_whole
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import file_sha256
 from tests.support import REPOSITORY
@@ -215,13 +214,6 @@ def test_an_out_that_cannot_be_written_is_told_before_anything_is_read(
         assert stopped.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_no_file_takes_the_place_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(NoPlace, match=r"folder is a folder; name a file, such as .*/folder/FILE"):
-        write_whole(tmp_path / "folder", "content")
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-
-
 def test_a_tsv_has_no_other_split_than_test(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -298,3 +290,18 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
     assert told.returncode == 2
     assert re.search(rf"is not installed; pip install 'lmms-eval-shotbench\[{extra}\]'", told.stderr)
     assert not any(tmp_path.iterdir())
+
+
+def test_scoring_imports_no_numerical_library(questions: Path, tmp_path: Path) -> None:
+    responses = write_responses(tmp_path / "r.jsonl", {1: "A", 2: "B", 3: "C", 4: "D"})
+    code = (
+        "import sys; from lmms_eval_shotbench.cli import main\n"
+        "for protocol in ('strict', 'official'):\n"
+        "    assert main(['score', *sys.argv[1:], '--protocol', protocol, '--out', 'scores']) == 0\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", code, str(questions), str(responses)]
+    finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert not {"scipy", "numpy", "pandas", "torch"} & set(finished.stdout.split())

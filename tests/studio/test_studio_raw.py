@@ -122,12 +122,12 @@ def test_a_full_disk_is_told_with_figures(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*_: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("data_pipeline.studio.film_reels.write_whole", full)
+    monkeypatch.setattr("data_pipeline.studio.film_reels.write_atomic", full)
     with pytest.raises(DiskFull, match="are missing"):
         make_reel(ReelOrder(tmp_path / "raw", 0, 0, 1, 64, truth=False))
     with pytest.raises(DiskFull, match="are missing"):
         studio_films(TWO, tmp_path / "raw", Workers(0))
-    monkeypatch.setattr("data_pipeline.studio_set.write_whole", full)
+    monkeypatch.setattr("data_pipeline.studio_set.write_atomic", full)
     with pytest.raises(DiskFull, match="are missing"):
         next(shoot(TWO, tmp_path / "shots", Workers(0)))
 

@@ -14,13 +14,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.scoring.metrics import Z95
+from lmms_eval_shotbench.scoring.paired import student95
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from verl_recipes.run.ablation import Row, Trial
 from verl_recipes.run.run_folder import read_metrics
-
-T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # Student's t, two-sided, by degrees of freedom
 
 
 class Mean(NamedTuple):
@@ -34,8 +33,8 @@ class Mean(NamedTuple):
 def write_report(trials: Sequence[Trial], out: Path) -> Path:
     """Write the four files; return the table's path."""
     table = ablation_table(trials)
-    write_whole(out / "ablation.json", json.dumps(table, indent=1))
-    write_whole(out / "ablation.md", markdown(table))
+    write_atomic(out / "ablation.json", json.dumps(table, indent=1))
+    write_atomic(out / "ablation.md", markdown(table))
     draw_training(trials, out / "curves.png")
     draw_dimensions(table, out / "dimensions.png")
     return out / "ablation.md"
@@ -79,7 +78,7 @@ def mean_over_seeds(estimates: Sequence[dict[str, float]]) -> Mean:
     values = [estimate["value"] for estimate in estimates]
     questions = Z95 * fmean(estimate["stderr"] for estimate in estimates)
     degrees = len(values) - 1
-    seeds = T95.get(degrees, Z95) * stdev(values) / math.sqrt(len(values)) if degrees else 0.0
+    seeds = student95(degrees) * stdev(values) / math.sqrt(len(values)) if degrees else 0.0
     value, half = fmean(values), math.hypot(questions, seeds)
     return Mean(value, max(0.0, value - half), min(1.0, value + half))
 
@@ -127,7 +126,7 @@ def draw_training(trials: Sequence[Trial], path: Path) -> None:
         axes.grid(alpha=0.3)
     if by_row:
         reward.legend()
-    figure.savefig(path, dpi=130)
+    _save(figure, path)
 
 
 def _on_dev(values: Mapping[str, float]) -> float | None:
@@ -173,4 +172,9 @@ def draw_dimensions(table: Sequence[dict[str, Any]], path: Path) -> None:
     )
     above = (0.5, 1.0)  # the axes: bars reach their top
     axes.legend(ncols=len(table), fontsize=8, loc="lower center", bbox_to_anchor=above)
-    figure.savefig(path, dpi=130)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    with atomic_path(path) as draft:
+        figure.savefig(draft, format="png", dpi=130)

@@ -18,7 +18,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 
 TRACKER = "latest_checkpointed_iteration.txt"
 _STEP = re.compile(r"global_step_(\d+)")
@@ -105,7 +105,7 @@ def settle(checkpoints: Path) -> int | None:
         (checkpoints / TRACKER).unlink(missing_ok=True)
         return None
     if tracked != whole[-1]:
-        write_whole(checkpoints / TRACKER, str(whole[-1]))
+        write_atomic(checkpoints / TRACKER, str(whole[-1]))
     return whole[-1]
 
 

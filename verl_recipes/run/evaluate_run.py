@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.harness.run_record import data_sha256
+from lmms_eval_shotbench.model_args import format_model_args
 from lmms_eval_shotbench.questions.question_files import locate_questions
 from lmms_eval_shotbench.qwen.revision import revision_in_use
 from lmms_eval_shotbench.runs.score import SCORES_FILES
@@ -47,7 +48,8 @@ def evaluate_model(
         target = out / (f"{task}.blank" if blank else task)
         command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "eval", "--tasks", task, "--data", data]
         command += ["--split", split, "--out", str(target), "--model", "shotvl"]
-        command += ["--model_args", f"pretrained={model}" + ",blank=True" * blank, "--verbosity", "WARNING"]
+        arguments = {"pretrained": model} | ({"blank": True} if blank else {})
+        command += ["--model_args", format_model_args(arguments), "--verbosity", "WARNING"]
         if max_new_tokens:
             command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
         path = target / SCORES_FILES["strict"]
@@ -64,7 +66,7 @@ def _is_made(path: Path, command: Sequence[str], model: Path | str, data: str) -
     run = json.loads(path.read_text(encoding="utf-8")).get("run") or {}
     made = (
         shlex.join(["shotbench", *command]),
-        revision_in_use(f"pretrained={model}"),
+        revision_in_use(format_model_args({"pretrained": model})),
         data_sha256(locate_questions(data)),
     )
     return bool(made == (run.get("command"), run.get("revision"), run.get("data_sha256")))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from verl_recipes.run import checkpoints
 from verl_recipes.run.run_folder import RunFolder, TrainingOrder, is_run
 
@@ -117,8 +117,8 @@ def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
     for path in (metrics, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     command = [*prepared.command, f"++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH={metrics}"]
-    write_whole(folder.config, OmegaConf.to_yaml(prepared.config, resolve=True))
-    write_whole(folder.command, shlex.join(command) + "\n")
+    write_atomic(folder.config, OmegaConf.to_yaml(prepared.config, resolve=True))
+    write_atomic(folder.command, shlex.join(command) + "\n")
     environment = {**os.environ, **prepared.environment, "VERL_FILE_LOGGER_PATH": str(metrics)}
     with log.open("wb") as copy:
         return run_and_copy(command, environment, folder.path, copy)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from verl_recipes.run.checkpoints import chosen_step, engine_folder, step_folder
 from verl_recipes.run.run_folder import RunFolder
 
@@ -44,7 +44,7 @@ def merge_run(run: Path, out: Path | None = None, step: int | None = None) -> Pa
     _merge(engine_folder(step_folder(folder.checkpoints, step)), draft)
     if (draft / ADAPTER).is_dir():
         _fold_in(draft)
-    write_whole(draft / MERGED, json.dumps(about))
+    write_atomic(draft / MERGED, json.dumps(about))
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
     return target

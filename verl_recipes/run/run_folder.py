@@ -15,7 +15,6 @@ RUN/
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
@@ -24,7 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
+from lmms_eval_shotbench.file_lock import open_locked
 
 
 class RunRefused(RuntimeError):
@@ -101,16 +101,15 @@ class RunFolder:
         Raises:
             RunRefused: another order has begun here, or another process is at work.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunRefused(
-                    f"another process trains in {self.path}; wait for it or choose another --out"
-                ) from None
+        try:
+            lock = open_locked(self.path / ".lock")
+        except BlockingIOError:
+            raise RunRefused(f"another process trains in {self.path}; wait for it or choose another --out") from None
+        try:
             self._keep_to(order)
             yield
+        finally:
+            os.close(lock)
 
     def _keep_to(self, order: TrainingOrder) -> None:
         begun = self.order.read_text(encoding="utf-8") if self.order.exists() else None
@@ -128,7 +127,7 @@ class RunFolder:
                 "repeat its command to go on, or choose another --out"
             )
         shutil.rmtree(self.rows, ignore_errors=True)  # of an order that was refused before it began
-        write_whole(self.order, order.to_json())
+        write_atomic(self.order, order.to_json())
 
 
 def read_metrics(run: Path) -> dict[int, dict[str, float]]:
