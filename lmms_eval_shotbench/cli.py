@@ -93,10 +93,9 @@ def _add_tasks_path(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _tasks_path(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
-    from lmms_eval_shotbench.lm_eval_tasks import FOLDER
+    from lmms_eval_shotbench.harness.task_folder import lm_eval_tasks_path, tasks_path
 
-    print(FOLDER if args.lm_eval else TASKS_PATH)
+    print(lm_eval_tasks_path() if args.lm_eval else tasks_path())
     return 0
 
 

@@ -12,13 +12,11 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from lmms_eval_shotbench.harness.backends import clip_settings, find_model_class, token_arguments
+from lmms_eval_shotbench.harness.task_files import Task, all_tasks
 from lmms_eval_shotbench.model_args import format_model_args, parse_model_args
-from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
-from lmms_eval_shotbench.questions.variants import VARIANTS
-from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
+from lmms_eval_shotbench.vocabulary import MediaKind
 
 OUR_SETTINGS = {"tasks", "model", "model_args", "force_simple", "limit", "offset", "output_path", "log_samples"}
 STILLS, CLIPS, ALL = "stills", "clips", "all"  # names of the passes
@@ -26,41 +24,6 @@ STILLS, CLIPS, ALL = "stills", "clips", "all"  # names of the passes
 
 class EvaluationError(RuntimeError):
     """An evaluation that cannot start or did not finish; the message says what to do."""
-
-
-class Task(NamedTuple):
-    """One of our leaf tasks."""
-
-    style: PromptStyle
-    dimension: Dimension
-    variant: str = ""  # name of the variant, empty for the questions as they are
-
-    @property
-    def group(self) -> str:
-        """The group of tasks it belongs to."""
-        return group_name(self.style, self.variant)
-
-    @property
-    def name(self) -> str:
-        """Its name in lmms-eval."""
-        return f"{self.group}_{self.dimension.slug}"
-
-
-def group_name(style: PromptStyle, variant: str = "") -> str:
-    """The task of all dimensions in one prompt style, of the questions as they are or of a variant."""
-    base = {"": "shotbench", "refined": "refineshot"}.get(variant, f"shotbench_{variant}")
-    return base if style is DIRECT else f"{base}_{style.name}"
-
-
-def all_tasks() -> list[Task]:
-    """Every leaf task there is."""
-    plain = [Task(style, dimension) for style in PROMPT_STYLES for dimension in DIMENSIONS]
-    return plain + [
-        Task(style, dimension, variant.name)
-        for variant in VARIANTS
-        for style in PROMPT_STYLES
-        for dimension in variant.dimensions
-    ]
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,12 @@ from lmms_eval_shotbench.harness.eval_plan import (
     EvalRequest,
     EvaluationError,
     Pass,
-    Task,
     plan_passes,
     resolve_tasks,
 )
 from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
 from lmms_eval_shotbench.harness.run_record import how_it_was_run
+from lmms_eval_shotbench.harness.task_files import Task
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import locate_questions, read_questions
 from lmms_eval_shotbench.questions.variants import variant_in_use

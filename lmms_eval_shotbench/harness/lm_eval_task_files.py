@@ -1,9 +1,6 @@
-"""The YAML files of our lm-eval tasks, written from the vocabulary and the prompt styles.
+"""The YAML files of our lm-eval tasks, by vocabulary and prompt styles.
 
-    python -m lmms_eval_shotbench.harness.lm_eval_task_files
-
-writes them anew after one of these has changed; a test compares. What the tasks of a family share is in `_blind`,
-`_blind_likelihood` and `_stills`, which are written by hand.
+What the tasks of a family share is in `_blind`, `_blind_likelihood` and `_stills`, which are written by hand.
 """
 
 from __future__ import annotations
@@ -12,10 +9,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.harness import lm_eval_functions
 from lmms_eval_shotbench.harness.lm_eval_functions import OVER_DIMENSIONS, OVER_ITEMS
-from lmms_eval_shotbench.lm_eval_tasks import FOLDER
 from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
 
@@ -76,8 +71,3 @@ def _group_text(group: str, family: Family) -> str:
         f"group: {group}\ntask:\n{''.join(tasks)}aggregate_metric_list:\n{''.join(means)}"
         f"  - {{metric: {OVER_DIMENSIONS}, weight_by_size: false}}\nmetadata: {{version: 1}}\n"
     )
-
-
-if __name__ == "__main__":
-    for path, text in task_files().items():
-        write_atomic(FOLDER / path, text)

@@ -21,13 +21,20 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.media.clips import CLIP_FPS
 
-TASKS_PATH = Path(__file__).parents[1] / "tasks"
 # Before, the time step of Qwen2.5-VL's rotary positions is cut to a whole number: 0 above 2 frames a second.
 FIRST_RIGHT_TRANSFORMERS = (5, 11)
 # Metrics of two other benchmarks that lmms-eval tries to import for every standard error, with nltk and sklearn.
 UNUSED_METRICS = ("lmms_eval.tasks.amber_g.utils", "lmms_eval.tasks.coco_cap_chair.utils")
+
+
+def __getattr__(name: str) -> Path:
+    """Return `TASKS_PATH`, the include path of our tasks, created on access."""
+    if name == "TASKS_PATH":
+        return tasks_path()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclass
@@ -136,8 +143,10 @@ def _not_imported(names: Sequence[str]) -> Iterator[None]:
 
 
 def _task_manager_with_ours(task_manager: Callable[..., Any], index_all_tasks: bool) -> Callable[..., Any]:
+    ours = str(tasks_path())
+
     def build(verbosity: str, include_path: str | None = None, **rest: Any) -> Any:
-        paths = [str(TASKS_PATH), *([include_path] if include_path else [])]
+        paths = [ours, *([include_path] if include_path else [])]
         return task_manager(verbosity, include_path=paths, include_defaults=index_all_tasks, **rest)
 
     return build

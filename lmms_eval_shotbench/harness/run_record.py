@@ -12,7 +12,8 @@ from typing import Any
 
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.environment import refined_in_use
-from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass, Task
+from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass
+from lmms_eval_shotbench.harness.task_files import Task
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256
 from lmms_eval_shotbench.qwen.revision import revision_in_use

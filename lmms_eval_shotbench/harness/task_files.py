@@ -1,25 +1,56 @@
-"""The YAML files of our lmms-eval tasks, written from the vocabulary, the prompt styles and the variants.
+"""Our lmms-eval tasks: which there are, and the YAML file of each, by vocabulary, prompt styles and variants.
 
-    python -m lmms_eval_shotbench.harness.task_files
-
-writes them anew after one of these has changed; a test compares. What all tasks share is in `tasks/shotbench/_template`
-and, with one metric more, `_circular`, which are written by hand.
+What all tasks share is in `tasks/shotbench/_template` and, with one metric more, `_circular`, both written by hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
+from typing import NamedTuple
 
-from lmms_eval_shotbench.atomic_file import write_atomic
-from lmms_eval_shotbench.harness.eval_plan import Task, all_tasks
 from lmms_eval_shotbench.harness.task_functions import ALL_ROTATIONS, KEEP
-from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
+from lmms_eval_shotbench.prompts import DIRECT, PROMPT_STYLES, PromptStyle
+from lmms_eval_shotbench.questions.variants import VARIANTS
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension
 
-FOLDER = Path(__file__).parents[1] / "tasks" / "shotbench"
 FUNCTIONS = "lmms_eval_shotbench.harness.task_functions"
 OVER_ITEMS = ("shotbench_accuracy", "shotbench_official", "shotbench_answered", "shotbench_term_f1")
+
+
+class Task(NamedTuple):
+    """One of our leaf tasks."""
+
+    style: PromptStyle
+    dimension: Dimension
+    variant: str = ""  # name of the variant, empty for the questions as they are
+
+    @property
+    def group(self) -> str:
+        """The group of tasks it belongs to."""
+        return group_name(self.style, self.variant)
+
+    @property
+    def name(self) -> str:
+        """Its name in lmms-eval."""
+        return f"{self.group}_{self.dimension.slug}"
+
+
+def group_name(style: PromptStyle, variant: str = "") -> str:
+    """The task of all dimensions in one prompt style, of the questions as they are or of a variant."""
+    base = {"": "shotbench", "refined": "refineshot"}.get(variant, f"shotbench_{variant}")
+    return base if style is DIRECT else f"{base}_{style.name}"
+
+
+def all_tasks() -> list[Task]:
+    """Every leaf task there is."""
+    plain = [Task(style, dimension) for style in PROMPT_STYLES for dimension in DIMENSIONS]
+    return plain + [
+        Task(style, dimension, variant.name)
+        for variant in VARIANTS
+        for style in PROMPT_STYLES
+        for dimension in variant.dimensions
+    ]
 
 
 def task_files() -> dict[str, str]:
@@ -73,8 +104,3 @@ def _leaf_text(task: Task) -> str:
         f"{shared}task: {task.name}\ntask_alias: {task.dimension.paper_name}\n"
         f"process_docs: !function {FUNCTIONS}.{task.variant or KEEP}_{task.dimension.slug}\n"
     )
-
-
-if __name__ == "__main__":
-    for path, text in task_files().items():
-        write_atomic(FOLDER / path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,9 +10,19 @@ if TYPE_CHECKING:
 
 
 def manifests() -> list[ModelManifest]:
-    """Tell lmms-eval which models there are; nothing is imported before one is asked for."""
+    """Return the models this package adds to lmms-eval; a model is imported when it is asked for.
+
+    lmms-eval calls this before it indexes `--include_path`. The task files are completed here because that path may
+    have been printed before the cache was deleted, or on another machine.
+    """
     from lmms_eval.models.registry_v2 import ModelManifest
 
+    try:
+        from lmms_eval_shotbench.harness.task_folder import task_folder
+
+        task_folder()
+    except Exception as error:  # of any kind: the evaluation may be of other tasks
+        logging.getLogger(__name__).warning("ShotBench tasks are not available: %s", error)
     return [
         ModelManifest("shotvl", chat_class_path="lmms_eval_shotbench.models.shotvl.ShotVL"),
         ModelManifest("replay", simple_class_path="lmms_eval_shotbench.models.replay.Replay"),

@@ -14,11 +14,11 @@ from lmms_eval_shotbench.harness.eval_plan import (
     EvalRequest,
     EvaluationError,
     check_config,
-    group_name,
     plan_passes,
     resolve_tasks,
 )
 from lmms_eval_shotbench.harness.lmms_eval import delay_import
+from lmms_eval_shotbench.harness.task_files import group_name
 from lmms_eval_shotbench.prompts import DIRECT, REASONING
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from lmms_eval_shotbench import prompts
+from lmms_eval_shotbench import lm_eval_tasks, prompts
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.environment import DATA_VARIABLE
 from lmms_eval_shotbench.harness import lm_eval_functions
 from lmms_eval_shotbench.harness.lm_eval_functions import OVER_DIMENSIONS, OVER_ITEMS
-from lmms_eval_shotbench.harness.lm_eval_task_files import FAMILIES, task_files
-from lmms_eval_shotbench.lm_eval_tasks import FOLDER
+from lmms_eval_shotbench.harness.lm_eval_task_files import FAMILIES
+from lmms_eval_shotbench.harness.task_folder import lm_eval_tasks_path, tasks_path
 from lmms_eval_shotbench.media import stills
 from lmms_eval_shotbench.prompts import DIRECT, MAX_NEW_TOKENS, REASONING
 from lmms_eval_shotbench.qa_item import QAItem
@@ -56,7 +56,7 @@ def task_manager() -> Any:
     """Our tasks alone: lm-eval's own index takes seconds."""
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=str(FOLDER), include_defaults=False)
+    return TaskManager(include_path=str(lm_eval_tasks_path()), include_defaults=False)
 
 
 @pytest.fixture(scope="module")
@@ -84,24 +84,17 @@ def built(manager: Any, group: str, **settings: Any) -> list[Any]:
 
 def command(data: object, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`lm-eval run` in a process of its own."""
-    run = [sys.executable, "-m", "lm_eval", "run", "--include_path", str(FOLDER), "--device", "cpu", *arguments]
+    tasks = str(lm_eval_tasks_path())
+    run = [sys.executable, "-m", "lm_eval", "run", "--include_path", tasks, "--device", "cpu", *arguments]
     return subprocess.run(run, env={**os.environ, DATA_VARIABLE: str(data)}, capture_output=True, text=True)
 
 
 # --------------------------------------------------------------------------------------------------- the task files
 
 
-def test_the_task_files_are_those_that_the_vocabulary_gives() -> None:
-    committed = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.yaml")}
-    written = task_files()
-    assert committed == {path: text for path, text in written.items() if path.endswith(".yaml")}
-    for path, text in written.items():
-        assert (FOLDER / path).read_text(encoding="utf-8") == text
-
-
 def test_the_command_prints_the_folder_that_lm_eval_includes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tasks-path", "--lm-eval"]) == 0
-    assert capsys.readouterr().out.strip() == str(FOLDER)
+    assert capsys.readouterr().out.strip() == str(lm_eval_tasks_path()) == str(lm_eval_tasks.FOLDER)
 
 
 def test_every_task_asks_its_dimension_and_a_group_has_them_all(task_manager: Any, studio_data_variable: Path) -> None:
@@ -205,9 +198,7 @@ def by_lmms_eval(tasks: list[str], responses: Path) -> dict[int, Any]:
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
 
-    from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
-
-    theirs = TaskManager(include_path=str(TASKS_PATH), include_defaults=False)
+    theirs = TaskManager(include_path=str(tasks_path()), include_defaults=False)
     return by_index(simple_evaluate("replay", f"responses={responses}", tasks=tasks, task_manager=theirs))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.host
 pytest.importorskip("lmms_eval")
 
 from lmms_eval_shotbench.cli import main
-from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
+from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from tests.support.real_data import stored_responses
@@ -57,7 +58,10 @@ def stored(path: Path, responses: dict[int, str]) -> Path:
 
 
 def lmms_eval(data: object, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lmms_eval", "--include_path", str(TASKS_PATH), *arguments]
+    """lmms-eval's own command, with a path of tasks that its process has to create again."""
+    tasks = tasks_path()
+    shutil.rmtree(tasks.parent)
+    command = [sys.executable, "-m", "lmms_eval", "--include_path", str(tasks), *arguments]
     return subprocess.run(command, env={**os.environ, "SHOTBENCH_DATA": str(data)}, capture_output=True, text=True)
 
 
@@ -109,7 +113,7 @@ def _simple_evaluate(data: Path, model_args: str, group: str) -> dict[str, float
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOTBENCH_DATA", str(data))
-        manager = TaskManager(include_path=str(TASKS_PATH), include_defaults=False)
+        manager = TaskManager(include_path=str(tasks_path()), include_defaults=False)
         results = simple_evaluate("replay", model_args, tasks=[group], task_manager=manager)
     return {key.removesuffix(",none"): value for key, value in results["results"][group].items()}
 

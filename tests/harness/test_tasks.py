@@ -1,16 +1,18 @@
-"""The task files say what the vocabulary says."""
+"""The task files say what the vocabulary says, and those in the package are examples of all."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import yaml
 
-from lmms_eval_shotbench.harness import task_functions
-from lmms_eval_shotbench.harness.eval_plan import all_tasks
-from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
-from lmms_eval_shotbench.harness.task_files import task_files
+from lmms_eval_shotbench.harness import task_folder, task_functions
+from lmms_eval_shotbench.harness.task_files import all_tasks
+from lmms_eval_shotbench.harness.task_folder import PACKAGE, SOURCES, package_files
 from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
 
-FOLDER = TASKS_PATH / "shotbench"
+BY_HAND = {"_template", "_circular", "_questions", "_blind", "_blind_likelihood", "_stills"}
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -20,37 +22,69 @@ class PlainLoader(yaml.SafeLoader):
 PlainLoader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
 
 
-def read(name: str) -> dict[str, object]:
-    loaded: dict[str, object] = yaml.load((FOLDER / name).read_text(encoding="utf-8"), PlainLoader)
+def read(text: str) -> dict[str, object]:
+    loaded: dict[str, object] = yaml.load(text, PlainLoader)
     return loaded
 
 
-def test_the_task_files_are_those_that_vocabulary_styles_and_variants_give() -> None:
-    by_hand = {"README.md", "_template", "_circular"}
-    found = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
-    assert found == by_hand | set(task_files()), "run python -m lmms_eval_shotbench.harness.task_files"
-    for name, text in task_files().items():
-        assert (FOLDER / name).read_text(encoding="utf-8") == text, name
+def ours() -> dict[str, str]:
+    """Text by name of the lmms-eval tasks and groups."""
+    files = task_folder.all_files().items()
+    return {Path(path).stem: text for path, text in files if path.startswith("lmms_eval/") and path.endswith(".yaml")}
+
+
+@pytest.mark.parametrize("place", SOURCES)
+def test_examples_in_the_package_are_those_that_are_generated(place: str) -> None:
+    source, generate = SOURCES[place]
+    generated = generate()
+    for path, text in package_files(source).items():
+        if path not in BY_HAND:
+            assert text == generated.get(path), f"{path}: run python -m lmms_eval_shotbench.harness.task_folder"
+
+
+def test_the_package_holds_few_task_files() -> None:
+    folders = PACKAGE / "tasks", PACKAGE / "lm_eval_tasks"
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert len(files) <= 40
+
+
+@pytest.mark.parametrize("place", SOURCES)
+def test_examples_load_from_the_package_and_show_every_template(place: str) -> None:
+    source, _ = SOURCES[place]
+    files = package_files(source)
+    tasks = {Path(path).stem for path in files}
+    included = set()
+    for path, text in files.items():
+        config = read(text)
+        if "group" in config:
+            assert set(config["task"]) <= tasks  # type: ignore[call-overload]
+        includes = config.get("include", [])
+        for name in [includes] if isinstance(includes, str) else includes:  # type: ignore[attr-defined]
+            template = (source / path).parent / name
+            assert template.is_file()
+            included.add(template.name)
+    assert included == {path for path in files if path.startswith("_")}
 
 
 def test_every_task_file_names_a_group_or_questions_of_one_dimension() -> None:
     leaves = {task.name: task for task in all_tasks()}
-    assert leaves.keys() <= {path.stem for path in FOLDER.rglob("*.yaml")}
-    for path in FOLDER.rglob("*.yaml"):
-        task = read(str(path.relative_to(FOLDER)))
+    files = ours()
+    assert files.keys() == leaves.keys() | {task.group for task in all_tasks()}
+    for name, text in files.items():
+        task = read(text)
         if "group" in task:
-            assert path.stem == task["group"]
+            assert name == task["group"]
             assert task["task"] == [leaf.name for leaf in all_tasks() if leaf.group == task["group"]]
         else:
-            leaf = leaves[path.stem]
+            leaf = leaves[name]
             assert (task["task"], task["task_alias"]) == (leaf.name, leaf.dimension.paper_name)
-            module, _, name = str(task["process_docs"]).rpartition(".")
-            assert module == task_functions.__name__ and callable(getattr(task_functions, name))
-            assert name == f"{leaf.variant or 'keep'}_{leaf.dimension.slug}"
+            module, _, function = str(task["process_docs"]).rpartition(".")
+            assert module == task_functions.__name__ and callable(getattr(task_functions, function))
+            assert function == f"{leaf.variant or 'keep'}_{leaf.dimension.slug}"
 
 
 def test_the_template_holds_the_protocol_and_names_only_functions_there_are() -> None:
-    template = read("_template")
+    template = read(task_folder.all_files()["lmms_eval/shotbench/_template"])
     settings = template["generation_kwargs"]
     assert settings == {"max_new_tokens": MAX_NEW_TOKENS, "temperature": 0, "do_sample": False, "until": []}
     for key in ("doc_to_visual", "doc_to_text", "doc_to_messages", "process_results"):

@@ -31,7 +31,7 @@ pytest.importorskip("lmms_eval")
 pytest.importorskip("torch")
 
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
-from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
+from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import MEDIA_COLUMNS
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -189,7 +189,7 @@ def test_bare_lmms_eval_and_its_python_function_bring_the_same_answers(
     assert _said(map(json.loads, lines)) == samples(uninterrupted_run.out)
 
     monkeypatch.setenv("SHOTBENCH_DATA", str(studio_shards))
-    manager = TaskManager(include_path=str(TASKS_PATH), include_defaults=False)
+    manager = TaskManager(include_path=str(tasks_path()), include_defaults=False)
     results = simple_evaluate("shotvl", model, tasks=[group], task_manager=manager, gen_kwargs=tokens)
     assert _said(itertools.chain(*results["samples"].values())) == samples(uninterrupted_run.out)
 
