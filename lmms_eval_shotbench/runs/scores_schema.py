@@ -95,11 +95,11 @@ def _problem(error: ValidationError, scores: Any, file: Path) -> str:
                 f"score QUESTIONS {file.parent / SAMPLES} --protocol {scores['protocol']} --format json --out {file}"
             )
         case ["items", int(number), name]:
-            place = f"{name} of an item (index {scores['items'][number]['index']!r:.80})"
+            field = f"{name} of an item (index {scores['items'][number]['index']!r:.80})"
         case _:
             steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in [*path, *absent[:1]])
-            place = "".join(steps).lstrip(".")
-    return f"{place} {'is absent' if absent else held}, not what docs/scores.md says; score the run's responses again"
+            field = "".join(steps).lstrip(".")
+    return f"{field} {'is absent' if absent else held}, not what docs/scores.md says; score the run's responses again"
 
 
 def scores_page() -> str:
