@@ -13,11 +13,10 @@ from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.questions.variants import variant_named_in
-from lmms_eval_shotbench.report.shape import require_numbers
 from lmms_eval_shotbench.runs.responses import SAMPLES, read_responses
 from lmms_eval_shotbench.runs.robust import variant_of
 from lmms_eval_shotbench.runs.score import fingerprint, score_responses, scores_json
-from lmms_eval_shotbench.runs.scores_schema import BadRun
+from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
 from lmms_eval_shotbench.runs.stored_runs import StoredRun, answered_questions, is_run, load_scores, run_of_scores
 
 NEEDED = ("prior", "confusion", "chance_corrected", "terms")  # of scores.json, beyond what any reader of runs needs
@@ -73,7 +72,7 @@ def _with_all_numbers(
     """The scores, graded anew where an earlier version wrote fewer numbers; raises `BadRun` where that cannot be."""
     missing = [name for name in NEEDED if name not in scores]
     if not missing:
-        require_numbers(scores, file)
+        check_scores(scores, file, "numbers")
         return scores
     if items and responses:
         return scores_json(score_responses(items, _texts(items, responses), run=scores.get("run")))
@@ -102,7 +101,7 @@ def _official(path: Path, items: Sequence[QAItem], responses: Mapping[int, str])
     try:
         scores, file = load_scores(path, "official")
         run_of_scores(str(path), scores, file)
-        require_numbers(scores, file)
+        check_scores(scores, file, "numbers")
         return scores
     except BadRun:
         if not (items and responses):

@@ -1,80 +1,168 @@
-"""Whether the fields of stored scores are what readers of runs take them for: files are edited by hand and merged.
+"""Stored scores against `scores.schema.json`: files are edited by hand, merged, and cut by full disks.
 
-Absent fields pass: earlier versions wrote fewer. The numbers that a page shows are checked by `report/shape.py`.
+The schema is the one description of scores.json. docs/scores.md is generated from it:
+
+    python -m lmms_eval_shotbench.runs.scores_schema > docs/scores.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
-from string import ascii_uppercase
-from typing import Any
+import json
+import math
+import sys
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from lmms_eval_shotbench.vocabulary import slugs
+from lmms_eval_shotbench.runs.responses import SAMPLES
 
-Check = Callable[[Any], bool]
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
+Schema = dict[str, Any]
 
-def first_misfit(scores: Mapping[str, Any]) -> str:
-    """The first field that is there but not as docs/scores.md says, with what it holds; "" where all are."""
-    of_items = (_misfits(row, _ITEM, after=f" of an item (index {row['index']!r:.80})") for row in scores["items"])
-    of_run = _misfits(scores.get("run") or {}, _RUN, before="run.")
-    return next(chain(_misfits(scores, _SCORES), of_run, chain.from_iterable(of_items)), "")
-
-
-def _misfits(
-    fields: Mapping[str, Any], checks: Mapping[str, Check], before: str = "", after: str = ""
-) -> Iterator[str]:
-    for name, fits in checks.items():
-        if name in fields and not fits(fields[name]):
-            yield f"{before}{name}{after} is {fields[name]!r:.80}"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_index(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_letter(value: Any) -> bool:
-    return value in tuple(ascii_uppercase)
-
-
-def _are_indices(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_index, value))
-
-
-def _none_or(fits: Check) -> Check:
-    return lambda value: value is None or fits(value)
-
-
-def _mapping_to(fits: Check) -> Check:
-    return lambda value: _is_mapping(value) and all(map(fits, value.values()))
-
-
-_SCORES: Mapping[str, Check] = {"unanswered": _are_indices, "run": _none_or(_is_mapping)}
-_RUN: Mapping[str, Check] = {
-    **dict.fromkeys(("command", "model", "revision", "tasks", "prompt_style", "variant"), _none_or(_is_text)),
-    **dict.fromkeys(("data", "split", "data_sha256"), _none_or(_is_text)),
-    "left_out": _are_indices,
-    "refined": _none_or(_mapping_to(_is_text)),
-    "passes": _none_or(_mapping_to(_is_mapping)),
-}
-_ITEM: Mapping[str, Check] = {
-    "index": _is_index,
-    **dict.fromkeys(("item_id", "medium", "asked"), _is_text),
-    "dimension": lambda value: value in slugs(),
-    "answer": _is_letter,
-    "letter": _none_or(_is_letter),
-    "correct": lambda value: isinstance(value, bool),
-}
+_GENERATED = (
+    "This page is generated from the [JSON Schema](../lmms_eval_shotbench/runs/scores.schema.json) that stored scores "
+    "are checked against where they are read."
+)
 
 
 class BadRun(ValueError):
     """A stored run that cannot be used, or an argument that is none; the message says which, and what to do."""
+
+
+def check_scores(scores: object, file: Path, part: Literal["answers", "numbers"]) -> None:
+    """Raise `BadRun` with the first field that does not fit the schema.
+
+    Args:
+        scores: the parsed content of `file`
+        file: named in the error
+        part: `answers` are what any reader of runs needs, `numbers` what a page shows; earlier versions wrote fewer
+    """
+    if error := next(_validator(part).iter_errors(scores), None):
+        raise BadRun(f"{file}: {_problem(error, scores, file)}")
+
+
+@cache
+def scores_schema() -> Schema:
+    """The JSON Schema (draft 2020-12) of scores.json."""
+    schema: Schema = json.loads(Path(__file__).with_name("scores.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+@cache
+def _validator(part: str) -> Validator:
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    # NaN, which Python's json parses, would lie within any bounds; an index of 7.0 would be printed as such.
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": lambda _, value: _is_integer(value), "number": lambda _, value: _is_number(value)}
+    )
+    schema = scores_schema()
+    validator: Validator = extend(Draft202012Validator, type_checker=types)(schema)
+    return validator.evolve(schema=schema["$defs"][part])
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _problem(error: ValidationError, scores: Any, file: Path) -> str:
+    """What is wrong and what to do, in one line."""
+    path, held = list(error.absolute_path), f"is {error.instance!r:.80}"
+    absent: list[str] = []
+    if error.validator == "required":
+        absent = [name for name in error.validator_value if name not in error.instance]
+    elif "propertyNames" in error.absolute_schema_path:
+        held = f"has the key {error.instance!r:.80}"
+    match path:
+        case [] | ["protocol"] | ["items"] | ["items", int()] if not absent or {"protocol", "items"} & set(absent):
+            return "no scores as `shotbench eval` or `shotbench score --format json` write them"
+        case ["schema"]:
+            step = "install the version that wrote it, or score its responses again"
+            return f"schema {held}, this version reads {error.validator_value}; {step}"
+        case ["items", int()]:
+            return (
+                f"its items have no {', '.join(absent)}: written by an earlier version. Score it again: shotbench "
+                f"score QUESTIONS {file.parent / SAMPLES} --protocol {scores['protocol']} --format json --out {file}"
+            )
+        case ["items", int(number), name]:
+            field = f"{name} of an item (index {scores['items'][number]['index']!r:.80})"
+        case _:
+            steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in [*path, *absent[:1]])
+            field = "".join(steps).lstrip(".")
+    return f"{field} {'is absent' if absent else held}, not what docs/scores.md says; score the run's responses again"
+
+
+def scores_page() -> str:
+    """docs/scores.md: a section for each definition that has fields of its own, with their types and descriptions."""
+    schema = scores_schema()
+    lines = [f"# {schema['title']}", "", *_wrapped(f"{schema['description']}\n\n{_GENERATED}")]
+    for part in filter(_has_section, schema["$defs"].values()):
+        lines += ["", f"## {part['title'].capitalize()}", "", *_wrapped(part["description"]), ""]
+        lines += ["| field | type | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{path}` | {_type(field)} | {field['description']} |"
+            for path, field in _fields(part | {"description": ""}, "")
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    wrapped = (textwrap.wrap(line, 120, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
+    return [line for lines in wrapped for line in lines or [""]]
+
+
+def _fields(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
+    """Every described field beneath; a definition is entered unless the reference to it is described itself."""
+    if schema.get("description"):
+        yield path, schema
+    elif "$ref" in schema:
+        yield from _fields(_definition(schema) | {"description": ""}, path)
+    for name, field in schema.get("properties", {}).items():
+        yield from _fields(field, f"{path}.{name}".lstrip("."))
+    if isinstance(each := schema.get("items"), dict):
+        yield from _fields(each, f"{path}[]")
+    if isinstance(each := schema.get("additionalProperties"), dict):
+        names = schema.get("propertyNames", {"title": "name"})
+        yield from _fields(each, f"{path}.<{_definition(names)['title']}>")
+
+
+def _definition(schema: Schema) -> Schema:
+    """What a reference refers to; of any other schema, itself."""
+    if "$ref" not in schema:
+        return schema
+    found: Schema = scores_schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return found
+
+
+def _has_section(schema: Schema) -> bool:
+    return "title" in schema and "properties" in schema
+
+
+def _type(schema: Schema) -> str:
+    if "const" in schema:
+        return f"{schema['const']}"
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    kinds = [schema["type"]] if isinstance(schema.get("type"), str) else list(schema.get("type", ()))
+    if "$ref" in schema and "title" in (definition := _definition(schema)):
+        title = definition["title"]
+        kinds = [f"[{title}](#{title})" if _has_section(definition) else title, *kinds[1:]]
+    elif "prefixItems" in schema:
+        kinds = [f"[{', '.join(map(_type, schema['prefixItems']))}]"]
+    elif "items" in schema:
+        kinds[0] = f"array of {_type(schema['items'])}"
+    return " or ".join(kinds)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(scores_page())

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
+from lmms_eval_shotbench.grading.grade import Protocol
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.runs.responses import SAMPLES, match_responses, read_responses
-from lmms_eval_shotbench.runs.score import SCHEMA, SCORES_FILES, score_responses, scores_json
-from lmms_eval_shotbench.runs.scores_schema import BadRun, first_misfit
+from lmms_eval_shotbench.runs.score import SCORES_FILES, score_responses, scores_json
+from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def two_sides(arguments: Sequence[str]) -> tuple[Side, Side]:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        scores = json.loads(file.read_text(encoding="utf-8"))
+        scores: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadRun(f"{file}: no such file; `shotbench eval` writes it when it is done") from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
@@ -162,35 +162,15 @@ def _load(file: Path) -> dict[str, Any]:
             f"{file}: no JSON ({error}); a run is a folder of `shotbench eval` or a file of `shotbench score "
             "--format json`; `compare` and `report` take responses too, as two: QUESTIONS RESPONSES"
         ) from None
-    if not isinstance(scores, dict) or scores.get("protocol") not in PROTOCOLS or not _has_items(scores):
-        raise BadRun(f"{file}: no scores as `shotbench eval` or `shotbench score --format json` write them")
-    if scores.get("schema", SCHEMA) != SCHEMA:
-        step = "install the version that wrote it, or score its responses again"
-        raise BadRun(f"{file}: schema is {scores['schema']!r:.80}, this version reads {SCHEMA}; {step}")
+    check_scores(scores, file, "answers")
     return scores
 
 
-def _has_items(scores: Mapping[str, Any]) -> bool:
-    items = scores.get("items")
-    return isinstance(items, list) and bool(items) and all(isinstance(row, dict) for row in items)
-
-
 def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
-    """The run whose scores these are; `file` is named where they are broken. Raises `BadRun`."""
-    items = [_item(row, scores["protocol"], file) for row in scores["items"]]
-    if misfit := first_misfit(scores):
-        raise BadRun(f"{file}: {misfit}, not what docs/scores.md says; score the responses again")
+    """The run of scores that fit the schema; raises `BadRun`, which names `file`, where an index is not unique."""
+    rows, fields = scores["items"], AnsweredItem.__dataclass_fields__
+    items = [AnsweredItem(**{name: row[name] for name in fields}) for row in rows]
     if len({item.index for item in items}) < len(items):
         raise BadRun(f"{file}: an index stands there twice; its questions must be told apart by index")
-    judged = [item.index for item, row in zip(items, scores["items"], strict=True) if row.get("how") == "judge"]
+    judged = [row["index"] for row in rows if row.get("how") == "judge"]
     return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, scores.get("unanswered", ()), judged)
-
-
-def _item(row: Mapping[str, Any], protocol: Protocol, file: Path) -> AnsweredItem:
-    missing = [name for name in AnsweredItem.__dataclass_fields__ if name not in row]
-    if missing:
-        raise BadRun(
-            f"{file}: its items have no {', '.join(missing)}: written by an earlier version. Score it again: shotbench "
-            f"score QUESTIONS {file.parent / SAMPLES} --protocol {protocol} --format json --out {file}"
-        )
-    return AnsweredItem(**{name: row[name] for name in AnsweredItem.__dataclass_fields__})

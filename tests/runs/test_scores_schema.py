@@ -1,0 +1,122 @@
+"""scores.schema.json describes what is written, all of it, and docs/scores.md is generated from it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
+from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass, Task
+from lmms_eval_shotbench.harness.run_record import how_it_was_run
+from lmms_eval_shotbench.prompts import DIRECT
+from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.runs.score import SCHEMA, score_responses, scores_json
+from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores, scores_page, scores_schema
+from lmms_eval_shotbench.runs.stored_runs import AnsweredItem
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
+from tests.conftest import REPOSITORY, make_item, stored_responses
+
+RUNS = [f"shotbench.{name}" for name in ("qwen2.5-vl-3b.direct", "shotvl-3b.reasoning", "shotvl-3b.reasoning.run0")]
+RUNS += [
+    f"refineshot.{model}.{style}"
+    for model in ("qwen2.5-vl-3b", "shotvl-3b")
+    for style in ("direct", "reasoning", "step_by_step")
+]
+
+
+def closed(schema: Any, is_part: bool = False) -> Any:
+    """The schema with no fields allowed but those described; a part is closed where it is referred to."""
+    if isinstance(schema, list):
+        return [closed(each, is_part) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: closed(value, is_part=name == "allOf") for name, value in schema.items() if name != "$defs"}
+    if "$defs" in schema:
+        inner["$defs"] = {name: closed(part, is_part=True) for name, part in schema["$defs"].items()}
+    describes = {"$ref", "properties", "allOf"} & set(schema)
+    return inner | {"unevaluatedProperties": False} if describes and not is_part else inner
+
+
+def test_every_real_run_fits_and_holds_nothing_undescribed(
+    real_data: Path, real_items: Mapping[int, QAItem], refined_items: Mapping[int, QAItem]
+) -> None:
+    fits = Draft202012Validator(scores_schema())
+    described = Draft202012Validator(closed(scores_schema()))
+    for name in RUNS:
+        questions = refined_items if name.startswith("refineshot") else real_items
+        rows = stored_responses(real_data, name)
+        items = [questions[int(str(row["index"]))] for row in rows]
+        for protocol in PROTOCOLS:
+            written = scores_json(score_responses(items, [str(row["response"] or "") for row in rows], protocol))
+            scores = json.loads(json.dumps(written))
+            assert not list(fits.iter_errors(scores)), (name, protocol)
+            assert not list(described.iter_errors(scores | {"items": scores["items"][:9]})), (name, protocol)
+
+
+@pytest.mark.parametrize(
+    "way", [(), ("accuracy",), ("accuracy", "micro"), ("prior",), ("prior", "macro"), ("items", 0), ("run",)], ids=str
+)
+def test_a_field_that_is_not_described_would_be_found(way: tuple[str | int, ...]) -> None:
+    described = Draft202012Validator(closed(scores_schema()))
+    scores = small_scores()
+    assert described.is_valid(scores)
+    inside = scores
+    for step in way:
+        inside = inside[step]
+    inside["new"] = 1
+    assert not described.is_valid(scores)
+    check_scores(scores, Path("scores.json"), "numbers")  # further fields are allowed all the same
+    check_scores(scores, Path("scores.json"), "answers")
+
+
+def small_scores(protocol: Protocol = "strict") -> Any:
+    """Of four responses, with the record that `shotbench eval` keeps."""
+    request = EvalRequest("shotbench", "data", Path("out"), Path("out"), "shotvl", "pretrained=x", passed_on=["--log"])
+    passes = [Pass("stills", ["shotbench_shot_size"], "pretrained=x")]
+    run = how_it_was_run(request, REPOSITORY / "setup.cfg", passes, [Task(DIRECT, DIMENSIONS[0])], [make_item()])
+    items = [make_item(index=index, answer="ABCD"[index]) for index in range(4)]
+    scored = score_responses(items, ["A", "B", "A", ""], protocol, run=run | {"warnings": ["clips at 3 fps"]})
+    return json.loads(json.dumps(scores_json(scored)))
+
+
+def test_the_page_is_the_generated_one() -> None:
+    committed = (REPOSITORY / "docs" / "scores.md").read_text(encoding="utf-8")
+    assert committed == scores_page(), "run: python -m lmms_eval_shotbench.runs.scores_schema > docs/scores.md"
+
+
+def test_its_lists_are_those_of_the_code() -> None:
+    definitions = scores_schema()["$defs"]
+    fields = definitions["answers"]["properties"]
+    assert definitions["dimension"]["enum"] == slugs()
+    assert tuple(fields["protocol"]["enum"]) == PROTOCOLS
+    assert fields["schema"]["const"] == SCHEMA
+    assert set(fields["items"]["items"]["required"]) == set(AnsweredItem.__dataclass_fields__)
+
+
+def test_it_is_a_valid_schema_of_its_draft() -> None:
+    Draft202012Validator.check_schema(scores_schema())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("letter", "A\n"), ("letter", ["A"]), ("index", 7.0), ("index", True), ("dimension", ["x"])]
+)
+def test_values_that_python_takes_for_others_are_refused(name: str, value: object) -> None:
+    scores = small_scores()
+    scores["items"][2][name] = value
+    with pytest.raises(BadRun, match=f"{name} of an item"):
+        check_scores(scores, Path("scores.json"), "answers")
+
+
+def test_jsonschema_is_imported_only_where_a_stored_run_is_read() -> None:
+    code = (
+        "import sys, lmms_eval_shotbench.runs.compare, lmms_eval_shotbench.runs.stored_runs\n"
+        "sys.exit('jsonschema' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
