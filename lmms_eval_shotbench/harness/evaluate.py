@@ -19,11 +19,9 @@ from unittest.mock import patch
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.environment import (
-    DATA_VARIABLE,
     REFINED_VARIABLE,
     RESAMPLE_VARIABLE,
     RESPONSES_VARIABLE,
-    SPLIT_VARIABLE,
     refined_in_use,
 )
 from lmms_eval_shotbench.harness.eval_plan import (
@@ -37,8 +35,9 @@ from lmms_eval_shotbench.harness.eval_plan import (
 from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
 from lmms_eval_shotbench.harness.run_record import how_it_was_run
 from lmms_eval_shotbench.harness.task_files import Task
+from lmms_eval_shotbench.harness.task_functions import asking
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.questions.question_files import locate_questions, read_questions
+from lmms_eval_shotbench.questions.question_files import QuestionSet, open_questions
 from lmms_eval_shotbench.questions.variants import variant_in_use
 from lmms_eval_shotbench.runs.responses import SAMPLES
 from lmms_eval_shotbench.runs.score import FORMATS, SCORES_FILES, ScoredRun, score_responses, scores_table
@@ -68,25 +67,22 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         DatasetNotFound, BadRow: the questions cannot be read.
         EvaluationError: the tasks asked for cannot be run together.
     """
-    data = locate_questions(request.data)
-    items = read_questions(data, request.split)
-    ours, others = resolve_tasks(request.tasks, {item.dimension for item in items})
+    questions = open_questions(request.data, request.split)
+    ours, others = resolve_tasks(request.tasks, {item.dimension for item in questions.items})
     if not ours:
         raise EvaluationError(f"no ShotBench task in --tasks {request.tasks}; ask lmms-eval itself for others alone")
-    with patch.dict(os.environ, {REFINED_VARIABLE: refined_in_use(request.refined)}):
-        return _evaluate(request, data, items, ours, others)
+    with asking(questions), patch.dict(os.environ, {REFINED_VARIABLE: refined_in_use(request.refined)}):
+        return _evaluate(request, questions, ours, others)
 
 
-def _evaluate(
-    request: EvalRequest, data: Path, originals: Sequence[QAItem], ours: Sequence[Task], others: Sequence[str]
-) -> Evaluation:
-    items, left_out = _questions(ours, originals)
+def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task], others: Sequence[str]) -> Evaluation:
+    items, left_out = _asked(ours, questions.items)
     passes = plan_passes(request, ours, others)
     _set_aside_earlier_run(request.out)
     evaluation = Evaluation(warnings=_warnings(request, passes))
     responses: dict[int, str] = {}
     for one in passes:
-        outcome = _run_pass(request, one, data, bool(others))
+        outcome = _run_pass(request, one, bool(others))
         responses |= responses_in(outcome, ours, items)
         if outcome.error or (is_main_process() and not outcome.finished):
             evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
@@ -97,12 +93,12 @@ def _evaluate(
             asked = [item for item in asked if item.source_index in responses]
         _write_samples(request.out / SAMPLES, asked, responses)
         if not evaluation.errors:
-            run = how_it_was_run(request, data, passes, ours, left_out) | {"warnings": evaluation.warnings}
+            run = how_it_was_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
             _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
 
 
-def _questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:
+def _asked(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:
     """The questions these tasks ask, and those their variant leaves out."""
     name = ours[0].variant
     if not name:
@@ -115,14 +111,12 @@ def _questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[
     return items, variant.left_out(originals)
 
 
-def _run_pass(request: EvalRequest, one: Pass, data: Path, index_all_tasks: bool) -> HarnessOutcome:
+def _run_pass(request: EvalRequest, one: Pass, index_all_tasks: bool) -> HarnessOutcome:
     arguments = ["--model", request.model, "--tasks", ",".join(one.tasks), *request.passed_on]
     arguments += ["--model_args", one.model_args] if one.model_args else []
     arguments += ["--force_simple"] if request.force_simple else []
     arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
     told = {
-        DATA_VARIABLE: str(data),
-        SPLIT_VARIABLE: request.split,
         RESAMPLE_VARIABLE: "1" if one.resample_clips else "",
         RESPONSES_VARIABLE: os.environ.get(RESPONSES_VARIABLE) or str((request.out / RESPONSES).absolute()),
     }

@@ -18,7 +18,7 @@ from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
 from lmms_eval_shotbench.harness import task_functions
 from lmms_eval_shotbench.media.stills import BrokenMedium
-from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.scoring.metrics import term_f1
 from lmms_eval_shotbench.vocabulary import dimension_named
@@ -46,8 +46,8 @@ def __getattr__(name: str) -> Any:
 
 def _dataset_with_media() -> dict[str, Any]:
     try:
-        task_functions.shards_in_use(dataset_in_use(), split_in_use())
-    except DatasetNotFound as error:
+        task_functions.shards_in_use()
+    except (DatasetNotFound, BadRow) as error:
         raise SystemExit(f"shotbench: {error}") from None
     kwargs: dict[str, Any] = task_functions.DATASET_KWARGS
     return kwargs

@@ -10,18 +10,28 @@ those as they are).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from lmms_eval_shotbench import prompts
-from lmms_eval_shotbench.environment import cache_folder, clips_are_resampled, dataset_in_use, split_in_use
+from lmms_eval_shotbench.environment import (
+    DATA_VARIABLE,
+    SPLIT_VARIABLE,
+    cache_folder,
+    clips_are_resampled,
+    dataset_in_use,
+    split_in_use,
+)
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.media import clips, stills
 from lmms_eval_shotbench.media.stored_medium import StoredMedium, undecoded
 from lmms_eval_shotbench.qa_item import COLUMNS, BadRow, QAItem
-from lmms_eval_shotbench.questions.question_files import locate_questions, questions_parquet, read_questions
+from lmms_eval_shotbench.questions.question_files import QuestionSet, open_questions, questions_parquet
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
 from lmms_eval_shotbench.questions.variants import (
     VARIANTS,
@@ -39,35 +49,51 @@ if TYPE_CHECKING:
 Doc = Mapping[str, Any]
 ALL_ROTATIONS = "shotbench_all_rotations"
 KEEP = "keep"  # the questions as they are
+_open: dict[tuple[str, str], QuestionSet] = {}  # by dataset and split
 
 
 def __getattr__(name: str) -> Any:
     """Names the YAMLs use that depend on the environment or on the vocabulary."""
     if name == "DATASET_KWARGS":
-        return _dataset_kwargs(dataset_in_use(), split_in_use())
+        return _dataset_kwargs()
     variant, _, slug = name.partition("_")
     if variant == KEEP or variant in {one.name for one in VARIANTS}:
         return _questions_of(slug, variant)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-@lru_cache
-def _dataset_kwargs(dataset: str, split: str) -> dict[str, Any]:
+def _dataset_kwargs() -> dict[str, Any]:
     """Where `load_dataset("parquet")` finds the questions. Stops the program with one line where there are none:
     the harness would try five times, print a traceback and report success."""
     try:
-        read_questions(dataset, split)  # every row is valid, or the first bad one is named now
-        files = _question_files(dataset, split)
+        files = _question_files(questions_in_use())  # every row is valid, or the first bad one is named now
     except (DatasetNotFound, BadRow) as error:
         raise SystemExit(f"shotbench: {error}") from None
     return {"data_files": {"test": files}, "columns": list(COLUMNS)}
 
 
-def _question_files(dataset: str, split: str) -> list[str]:
-    place = locate_questions(dataset)
-    if place.is_file():
-        return [str(questions_parquet(place, cache_folder("questions")))]
-    return sorted(str(path) for path in (place / "data").glob(f"{split}-*.parquet"))
+@lru_cache(maxsize=2)
+def _question_files(questions: QuestionSet) -> list[str]:
+    if questions.shards is None:
+        return [str(questions_parquet(questions.path, cache_folder("questions")))]
+    return [str(path) for path in questions.shards.paths]
+
+
+def questions_in_use() -> QuestionSet:
+    """The questions that the environment names, opened once a process; raises what `open_questions` raises."""
+    asked = dataset_in_use(), split_in_use()
+    if asked not in _open:
+        _open[asked] = open_questions(*asked)
+    return _open[asked]
+
+
+@contextmanager
+def asking(questions: QuestionSet) -> Iterator[None]:
+    """Have the tasks of this block ask questions that are open already; other processes find them by path."""
+    asked = str(questions.path), questions.split
+    told = {DATA_VARIABLE: asked[0], SPLIT_VARIABLE: asked[1]}
+    with patch.dict(os.environ, told), patch.dict(_open, {asked: questions}):
+        yield
 
 
 @lru_cache
@@ -95,7 +121,7 @@ def doc_to_visual(doc: Doc) -> list[Any]:
     if variant and not variant.shows_media:
         return []
     view = variant.view if variant else View.AS_FILMED
-    read = partial(shards_in_use(dataset_in_use(), split_in_use()).media, original_id(item.item_id))
+    read = partial(shards_in_use().media, original_id(item.item_id))
     if undecoded.get():
         return [StoredMedium.of(item.media_kind, item.media_sha256, read, view)]
     encoded = read()
@@ -106,14 +132,14 @@ def doc_to_visual(doc: Doc) -> list[Any]:
     return [str(stills.clip_path(encoded, item.media_sha256))]
 
 
-@lru_cache(maxsize=2)
-def shards_in_use(dataset: str, split: str) -> ShardFolder:
-    place = locate_questions(dataset)
-    if place.is_file():
+def shards_in_use() -> ShardFolder:
+    """The open shards with the media of the questions in use."""
+    questions = questions_in_use()
+    if questions.shards is None:
         raise DatasetNotFound(
-            f"{dataset} holds questions only; a model that looks at media needs shards: --data SHARDS"
+            f"{dataset_in_use()} holds questions only; a model that looks at media needs shards: --data SHARDS"
         )
-    return ShardFolder(place, split)
+    return questions.shards
 
 
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> str:

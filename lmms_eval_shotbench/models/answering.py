@@ -119,7 +119,7 @@ class Answerer:
 
     def _answer(self, batch: list[Planned], plan: Plan, ready: MediaReady) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
-        places, prompts, draws = [], [], []
+        places, prompts, randoms = [], [], []
         for one in batch:
             reasons = [str(error) for key in one.media if (error := ready[key].exception()) is not None]
             if reasons:
@@ -128,14 +128,14 @@ class Answerer:
                 places.append(one.place)
                 prompts.append(Prompt(plan.ids[one.place], [ready[key].result() for key in one.media]))
                 if plan.how.sampling:
-                    draws.append(Random(f"{plan.how.sampling.seed} {one.media} {plan.ids[one.place]}"))
+                    randoms.append(Random(f"{plan.how.sampling.seed} {one.media} {plan.ids[one.place]}"))
         if prompts:
-            answers |= zip(places, self._responses(prompts, plan.how, draws), strict=True)
+            answers |= zip(places, self._responses(prompts, plan.how, randoms), strict=True)
         return answers
 
-    def _responses(self, prompts: list[Prompt], how: HowToAnswer, draws: list[Random]) -> list[Response]:
+    def _responses(self, prompts: list[Prompt], how: HowToAnswer, randoms: list[Random]) -> list[Response]:
         checkpoint, tokenizer = self._checkpoint, self._checkpoint.processor.tokenizer
-        rows = checkpoint.answer(prompts, how.max_new_tokens, _stops(tokenizer, how), how.sampling, draws)
+        rows = checkpoint.answer(prompts, how.max_new_tokens, _stops(tokenizer, how), how.sampling, randoms)
         texts = tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [
             Response(_cut_at(text, how.stop_strings), prompt.tokens(checkpoint.position_rule.merge), len(row))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -28,8 +29,18 @@ def locate_questions(name: str | Path) -> Path:
     return path if path.is_file() else locate_shards(str(name))
 
 
-def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
-    """Read a split's questions of a shard folder or Hub id, or of a `test.tsv` in the release's layout, without media.
+@dataclass(frozen=True, eq=False)
+class QuestionSet:
+    """A split's questions, and the open shards that hold their media."""
+
+    path: Path  # a TSV or a shard folder
+    split: str
+    items: list[QAItem]
+    shards: ShardFolder | None  # None: a TSV holds questions only
+
+
+def open_questions(name: str | Path, split: str = "test") -> QuestionSet:
+    """Open a split of a shard folder or Hub id, or of a `test.tsv` in the release's layout, and read its questions.
 
     Raises:
         DatasetNotFound: nothing there, or a file that holds no questions or not this split.
@@ -38,13 +49,19 @@ def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
     path = locate_questions(name)
     if path.is_file() and split != "test":
         raise DatasetNotFound(f"{path}: a TSV has no split {split!r}, only 'test'; ask it for that, or name shards")
-    items = list(read_tsv(path) if path.is_file() else ShardFolder(path, split).items())
+    shards = None if path.is_file() else ShardFolder(path, split)
+    items = list(shards.items() if shards else read_tsv(path))
     seen: set[int] = set()
     for item in items:
         if item.source_index in seen:
             raise BadRow(item.item_id, "index", item.source_index, "an index that stands once")
         seen.add(item.source_index)
-    return items
+    return QuestionSet(path, split, items, shards)
+
+
+def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
+    """Read the questions that `open_questions` opens; raises what it raises."""
+    return open_questions(name, split).items
 
 
 def read_tsv(path: Path, source: str = "shotbench", licence: str = "") -> Iterator[QAItem]:

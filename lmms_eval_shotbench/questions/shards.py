@@ -115,10 +115,10 @@ class ShardFolder:
         self.folder = folder
         if (folder / MANIFEST).is_file():
             _require_our_format(folder)
-        paths = sorted((folder / "data").glob(f"{split}-*.parquet"))
-        if not paths:
+        self.paths = sorted((folder / "data").glob(f"{split}-*.parquet"))
+        if not self.paths:
             raise DatasetNotFound(f"{folder} has no split {split!r}")
-        self._files = [parquet.ParquetFile(path) for path in paths]
+        self._files = [parquet.ParquetFile(path) for path in self.paths]
         self._lock = threading.Lock()
         self._places: dict[str, _Place] | None = None
         self._kept: OrderedDict[tuple[int, int, str], Any] = OrderedDict()

@@ -1,17 +1,22 @@
-"""Decoding of a padded batch in which a finished row costs no more: greedy, or sampled by seed.
+"""Batched decoding with a Qwen2.5-VL, for the model `shotvl` and for the CPU rollout of training.
 
-Prompts are read in groups as small as the caller likes and then answered together: reading gains nothing from company,
-and a prompt read alone needs no mask, which halves its attention. `generate` of transformers keeps every row until the
-last one has finished; here finished rows leave the batch. What a checkpoint's generation settings ask for besides
-(penalties, forbidden tokens, where to stop) is prepared by `generate`, which calls this loop through its public
-`custom_generate`.
+    prefill   prompts, a group at a time, into one padded cache
+    decode    a token a row at a time, until each row has ended; a finished row costs no more
+    draw      a token a row at random, by the row's own random numbers, so that it depends on no other row
 
-Each row is sampled with random numbers of its own, so that what is drawn does not depend on the company it is in.
+`generate` of transformers keeps every row until the last one has finished, prefills a prompt again for each of its
+responses, and draws from one random state for the whole batch. The two callers differ in how a token is chosen and when
+a row ends, and pass that as a `Step`:
+
+- `shotvl` (`answer_batch`) follows the checkpoint's generation settings (penalties, forbidden tokens, where to stop),
+  which `generate` prepares and hands to the loop through its public `custom_generate`. All rows are sampled alike.
+- the rollout (`verl_recipes/cpu/generation.py`) samples each row by its own settings and returns log-probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
@@ -30,6 +35,94 @@ class Sampling(NamedTuple):
     seed: int = 0
 
 
+@dataclass(eq=False)
+class Prefilled:
+    """Rows whose tokens so far are in the cache: what decoding goes on from."""
+
+    cache: Any
+    ids: torch.Tensor  # (rows, tokens), padded on the left
+    mask: torch.Tensor  # (rows, tokens)
+    ahead: torch.Tensor  # (rows,): position of the next token, the same on all three axes
+    logits: torch.Tensor  # (rows, vocabulary) of the next token
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be taken more than once."""
+        kept = torch.tensor(rows)  # on the CPU, from where it may index a cache spread over GPUs
+        self.cache.batch_select_indices(kept)
+        self.ids, self.mask, self.ahead = self.ids[kept], self.mask[kept], self.ahead[kept]
+        self.logits = self.logits[kept]
+
+    def advance(self, model: Any) -> None:
+        """Run the model on the last token of each row."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], dim=1)
+        output = model(
+            input_ids=self.ids[:, -1:],
+            attention_mask=self.mask,
+            position_ids=self.ahead.expand(3, -1)[..., None],
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.ahead, self.logits = self.ahead + 1, output.logits[:, -1]
+
+
+# From tokens so far (rows, tokens), logits of the next one (rows, vocabulary) and the number of each row among all that
+# were prefilled: the tokens with the next one added, and which rows it ends. A row that has ended stays in the batch
+# until it is compacted; what is chosen for it then does not count.
+Step = Callable[[torch.Tensor, torch.Tensor, list[int]], tuple[torch.Tensor, list[bool]]]
+
+
+def prefill(model: Any, batch: Inputs, groups: Iterable[Inputs], ahead: torch.Tensor) -> Prefilled:
+    """Run the model on prompts, a group at a time.
+
+    Args:
+        model: a Qwen2.5-VL of transformers.
+        batch: input_ids and attention_mask of all prompts, padded on the left, on the model's device.
+        groups: inputs of the model's forward for the same rows in order, with pixels; made when needed. Larger groups
+            gain little, and a prompt in a group of its own needs no mask, which halves its attention.
+        ahead: position of the token after each prompt.
+    """
+    from transformers import DynamicCache
+
+    from lmms_eval_shotbench.qwen.kv_cache import joined
+
+    caches, logits = [], []
+    for group in groups:
+        output = model(**group, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1)
+        logits.append(output.logits[:, -1])
+        caches.append(output.past_key_values)
+        del group, output
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    return Prefilled(joined(caches, ids.shape[1]), ids, mask, ahead, torch.cat(logits))
+
+
+def decode(model: Any, rows: Prefilled, step: Step) -> list[list[int]]:
+    """Return the new tokens of each row, the one that ended it included."""
+    prompt = rows.ids.shape[1]
+    numbers = list(range(len(rows.ids)))  # which of all rows stands where in the batch
+    answers: list[list[int]] = [[] for _ in numbers]
+    while True:
+        rows.ids, ended = step(rows.ids, rows.logits, numbers)
+        for row, number in enumerate(numbers):
+            if ended[row] and not answers[number]:
+                answers[number] = rows.ids[row, prompt:].tolist()
+        alive = [row for row, number in enumerate(numbers) if not answers[number]]
+        if not alive:
+            return answers
+        if len(alive) <= WORTH_COMPACTING * len(numbers):
+            rows.select(alive)
+            numbers = [numbers[row] for row in alive]
+        rows.advance(model)
+
+
+def draw(scores: torch.Tensor, randoms: Sequence[Random]) -> torch.Tensor:
+    """One token a row, of shape (rows,): the one into whose share of all probability a number from [0, 1) falls."""
+    shares = scores.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    numbers = torch.tensor([[random.random()] for random in randoms], dtype=torch.float64, device=scores.device)
+    drawn = torch.searchsorted(shares, numbers * shares[:, -1:], right=True)
+    return drawn[:, 0].clamp_(max=scores.shape[-1] - 1)
+
+
 def answer_batch(
     model: Any,
     batch: Inputs,
@@ -37,22 +130,29 @@ def answer_batch(
     max_new_tokens: int,
     stops: Any = None,
     sampling: Sampling | None = None,
-    draws: Sequence[Random] = (),
+    randoms: Sequence[Random] = (),
 ) -> list[list[int]]:
-    """Return the new tokens of each row, the one that ended it included.
+    """Return the new tokens of each row, by the checkpoint's generation settings.
 
     Args:
-        model: a Qwen2.5-VL of transformers.
+        model: see `prefill`.
         batch: `pad_batch` of all prompts, on the model's device.
-        groups: the same rows in order, a few at a time: `pad_batch` and `vision_inputs` of these; made when needed.
+        groups: see `prefill`: `pad_batch` and `vision_inputs` of a few rows.
         max_new_tokens: where a row is cut off.
         stops: a `StoppingCriteriaList` for rows that end before the end-of-text token.
         sampling: how to draw tokens; greedy without it, whatever the checkpoint's settings say.
-        draws: where it is given, each row's random numbers.
+        randoms: each row's random numbers; needed with `sampling`.
     """
 
     def loop(model: Any, input_ids: torch.Tensor, logits_processor: Any, stopping_criteria: Any, **_given: Any) -> Any:
-        return _decode(model, batch, groups, logits_processor, stopping_criteria, draws)
+        def step(ids: torch.Tensor, logits: torch.Tensor, rows: list[int]) -> tuple[torch.Tensor, list[bool]]:
+            scores = logits_processor(ids, logits.to(ids.device, torch.float32))
+            chosen = draw(scores, [randoms[row] for row in rows]) if sampling else scores.argmax(dim=-1)
+            longer = torch.cat([ids, chosen[:, None]], dim=1)
+            return longer, stopping_criteria(longer, scores).tolist()
+
+        ahead = batch["position_ids"].amax(dim=(0, 2)) + 1
+        return decode(model, prefill(model, batch, groups, ahead), step)
 
     with torch.inference_mode():
         return model.generate(  # type: ignore[no-any-return]
@@ -65,61 +165,3 @@ def answer_batch(
             top_p=sampling and sampling.top_p,
             top_k=sampling and sampling.top_k,
         )
-
-
-def _decode(
-    model: Any,
-    batch: Inputs,
-    groups: Iterable[Inputs],
-    logits_processor: Any,
-    stopping_criteria: Any,
-    draws: Sequence[Random],
-) -> list[list[int]]:
-    """The loop `generate` calls."""
-    input_ids, mask, positions = (batch[name] for name in ("input_ids", "attention_mask", "position_ids"))
-    rows = list(range(len(input_ids)))  # which caller's row stands where in the batch
-    prompt = input_ids.shape[1]
-    answers: list[list[int]] = [[] for _ in rows]
-    cache, logits = _read(model, groups, prompt)
-    while True:
-        scores = logits_processor(input_ids, logits.to(input_ids.device, torch.float32))
-        chosen = _drawn(scores, [draws[row] for row in rows]) if draws else scores.argmax(dim=-1, keepdim=True)
-        input_ids = torch.cat([input_ids, chosen], dim=1)
-        done = stopping_criteria(input_ids, scores).tolist()
-        for place, row in enumerate(rows):
-            if done[place] and not answers[row]:
-                answers[row] = input_ids[place, prompt:].tolist()
-        alive = [place for place, row in enumerate(rows) if not answers[row]]
-        if not alive:
-            return answers
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        positions = positions.amax(dim=(0, 2), keepdim=True).expand(3, -1, 1) + 1
-        if len(alive) <= WORTH_COMPACTING * len(rows):
-            kept = torch.tensor(alive)  # on the CPU, from where it may index a cache spread over GPUs
-            input_ids, mask, positions, chosen = input_ids[kept], mask[kept], positions[:, kept], chosen[kept]
-            cache.batch_select_indices(kept)
-            rows = [rows[place] for place in alive]
-        step = {"input_ids": chosen, "attention_mask": mask, "position_ids": positions}
-        logits = model(**step, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
-
-
-def _drawn(scores: torch.Tensor, draws: Sequence[Random]) -> torch.Tensor:
-    """One token a row (rows, 1), by where a number from [0, 1) falls among the tokens' shares."""
-    shares = scores.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
-    numbers = torch.tensor([[row.random()] for row in draws], dtype=torch.float64, device=scores.device)
-    return torch.searchsorted(shares, numbers * shares[:, -1:], right=True).clamp_(max=scores.shape[-1] - 1)
-
-
-def _read(model: Any, groups: Iterable[Inputs], length: int) -> tuple[Any, torch.Tensor]:
-    """Read the prompts group by group; return one cache, padded on the left to `length`, and each row's last logits."""
-    from transformers import DynamicCache
-
-    from lmms_eval_shotbench.qwen.kv_cache import joined
-
-    caches, logits = [], []
-    for group in groups:
-        output = model(**group, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1)
-        logits.append(output.logits[:, -1])
-        caches.append(output.past_key_values)
-        del group, output
-    return joined(caches, length), torch.cat(logits)

@@ -23,9 +23,10 @@ torch = pytest.importorskip("torch")
 from PIL import Image
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl, processing_qwen2_5_vl
 
+from lmms_eval_shotbench.qwen.decoding import Sampling
 from verl_recipes.cpu import PATCHES, equal_lengths
 from verl_recipes.cpu.answers import Request, Unanswered
-from verl_recipes.cpu.generation import Response, Sampling, choose
+from verl_recipes.cpu.generation import Response, ResponseSettings, choose
 from verl_recipes.cpu.hf_server import HFServer, RequestRefused, ServerSettings, load_weights
 from verl_recipes.cpu.request_inputs import MEDIA
 from verl_recipes.cpu.seeded_agent_loop import response_seed
@@ -33,7 +34,7 @@ from verl_recipes.inside_verl import patch_on_import as hooks
 from verl_recipes.inside_verl import time_positions
 
 NEW_TOKENS = 12
-GREEDY = Sampling(NEW_TOKENS, temperature=0)
+GREEDY = ResponseSettings(NEW_TOKENS, Sampling())
 ENVIRONMENT = {
     "VERL_USE_EXTERNAL_MODULES": "verl_recipes.plugin",
     "VERL_PLATFORM": "cpu",
@@ -137,7 +138,7 @@ def generation_requests(hf_server: HFServer) -> list[Request]:
 def sampled(requests: list[Request], responses: int, temperature: float = 1.0) -> list[Request]:
     """So many sampled responses to each, with seeds of their own."""
     return [
-        replace(request, sampling=Sampling(NEW_TOKENS, temperature, seed=10 * place + number))
+        replace(request, settings=ResponseSettings(NEW_TOKENS, Sampling(temperature, seed=10 * place + number)))
         for place, request in enumerate(requests)
         for number in range(responses)
     ]
@@ -156,7 +157,7 @@ def log_probabilities(server: HFServer, request: Request, response: Response) ->
         logits = server.model(
             input_ids=torch.tensor([whole.ids]), position_ids=whole.positions[:, None, :-1], **whole.media
         ).logits[0, len(request.ids) - 1 : -1]
-    temperature = request.sampling.temperature or 1.0
+    temperature = request.settings.sampling.temperature or 1.0
     shares = (logits.float() / temperature).log_softmax(-1)
     return shares.gather(1, torch.tensor(response.ids)[:, None])[:, 0]
 
@@ -215,16 +216,17 @@ def test_prompts_are_read_once_however_many_ask(
 def test_marks_of_media_are_never_sampled_and_keep_their_probability() -> None:
     logits = torch.tensor([[4.0, 1.0, 0.0]])
     never = torch.tensor([True, False, False])
-    drawn = [choose(logits, [Sampling(1)], [dice / 50], never) for dice in range(50)]
+    drawn = [choose(logits, [Sampling(1.0)], [random.Random(seed)], never) for seed in range(50)]
     assert {int(ids) for ids, _ in drawn} == {1, 2}
-    assert float(drawn[0][1]) == pytest.approx(float(logits.log_softmax(-1)[0, 1]))
+    for token, log_prob in drawn:
+        assert float(log_prob) == pytest.approx(float(logits.log_softmax(-1)[0, int(token)]))
 
 
 def test_tokens_come_as_often_as_their_probability_says() -> None:
     logits, count = torch.tensor([[0.0, 1.0, 2.0, -1.0]]), 4000
-    dice = [random.Random(seed).random() for seed in range(count)]
+    randoms = [random.Random(seed) for seed in range(count)]
     never = torch.zeros(4, dtype=torch.bool)
-    ids, _ = choose(logits.expand(count, -1), [Sampling(1, temperature=0.5)] * count, dice, never)
+    ids, _ = choose(logits.expand(count, -1), [Sampling(0.5)] * count, randoms, never)
     found = Counter(ids.tolist())
     for token, share in enumerate((logits[0] / 0.5).softmax(-1).tolist()):
         assert abs(found[token] / count - share) < 4 * (share * (1 - share) / count) ** 0.5
@@ -233,19 +235,19 @@ def test_tokens_come_as_often_as_their_probability_says() -> None:
 @pytest.mark.parametrize(
     ("sampling", "kept"),
     [
-        (Sampling(1, top_k=1), {2}),
-        (Sampling(1, top_k=2), {1, 2}),
-        (Sampling(1, top_p=0.5), {2}),
-        (Sampling(1, top_p=0.7), {1, 2}),
-        (Sampling(1, top_p=0.95, top_k=2), {1, 2}),
-        (Sampling(1, temperature=0), {2}),
+        (Sampling(1.0, top_k=1), {2}),
+        (Sampling(1.0, top_k=2), {1, 2}),
+        (Sampling(1.0, top_p=0.5), {2}),
+        (Sampling(1.0, top_p=0.7), {1, 2}),
+        (Sampling(1.0, top_p=0.95, top_k=2), {1, 2}),
+        (Sampling(0.0), {2}),
     ],
     ids=str,
 )
 def test_what_top_k_and_top_p_cut_away_has_no_probability(sampling: Sampling, kept: set[int]) -> None:
     logits = torch.tensor([0.1, 0.25, 0.6, 0.05]).log()[None].expand(50, -1)
     never = torch.zeros(4, dtype=torch.bool)
-    ids, log_probs = choose(logits, [sampling] * 50, [number / 50 for number in range(50)], never)
+    ids, log_probs = choose(logits, [sampling] * 50, [random.Random(seed) for seed in range(50)], never)
     assert set(ids.tolist()) == kept
     shares = {int(token): float(share) for token, share in zip(ids, log_probs.exp(), strict=True)}
     if sampling.temperature:

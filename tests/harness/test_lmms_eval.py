@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ pytestmark = pytest.mark.host
 pytest.importorskip("lmms_eval")
 
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.harness import task_functions
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.questions.shards import ShardFolder
 from tests.support.real_data import stored_responses
 
 RESPONSES = "shotbench.shotvl-3b.reasoning"
@@ -116,6 +120,34 @@ def _simple_evaluate(data: Path, model_args: str, group: str) -> dict[str, float
         manager = TaskManager(include_path=str(tasks_path()), include_defaults=False)
         results = simple_evaluate("replay", model_args, tasks=[group], task_manager=manager)
     return {key.removesuffix(",none"): value for key, value in results["results"][group].items()}
+
+
+def test_an_evaluation_opens_its_questions_once(
+    painted: Path, questions: list[QAItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visits: Counter[str] = Counter()
+    open_folder = ShardFolder.__init__
+
+    def from_the_hub(name: str, **_: Any) -> str:
+        visits["the Hub"] += 1
+        return str(painted)
+
+    def counted(self: ShardFolder, *args: Any, **kwargs: Any) -> None:
+        visits["shards"] += 1
+        open_folder(self, *args, **kwargs)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", from_the_hub)
+    monkeypatch.setattr(ShardFolder, "__init__", counted)
+    replayed = stored(tmp_path / "replies.jsonl", {item.source_index: "A" for item in questions})
+    assert run_eval(tmp_path / "run", Path("film/shots"), "replay", f"responses={replayed}") == 0
+    assert visits == {"the Hub": 1, "shards": 1}
+
+    visits.clear()
+    monkeypatch.setenv("SHOTBENCH_DATA", "film/shots")  # bare lmms-eval: each task asks where its questions are
+    for _ in range(8):
+        assert task_functions.DATASET_KWARGS["data_files"]["test"]
+    assert [task_functions.doc_to_visual(item.to_row()) for item in questions[:2]]
+    assert visits == {"the Hub": 1, "shards": 1}
 
 
 # ------------------------------------------------------------------------------------------------------ with media

@@ -16,7 +16,7 @@ from lmms_eval_shotbench.models.answering import Answer, Response
 from lmms_eval_shotbench.models.chats import UnfitRequest, how_to_answer
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
-from lmms_eval_shotbench.qwen.decoding import Sampling, _drawn
+from lmms_eval_shotbench.qwen.decoding import Sampling, draw
 from tests.models.test_shotvl import answered, asked, mixed, shard_folder, tiny_checkpoint  # noqa: F401
 
 
@@ -43,8 +43,8 @@ def test_a_seed_draws_the_same_responses_alone_and_in_batches(
 def test_tokens_are_drawn_as_often_as_their_shares_say_and_forbidden_ones_never() -> None:
     shares = [0.5, 0.0, 0.3, 0.2, 0.0]
     scores = torch.tensor([shares]).log().expand(10_000, -1)
-    draws = [Random(f"row {number}") for number in range(10_000)]
-    drawn = Counter(_drawn(scores, draws).flatten().tolist())
+    randoms = [Random(f"row {number}") for number in range(10_000)]
+    drawn = Counter(draw(scores, randoms).tolist())
     assert set(drawn) == {0, 2, 3}
     assert all(abs(drawn[token] / 10_000 - share) < 0.02 for token, share in enumerate(shares))
 

@@ -110,7 +110,7 @@ def test_reward_needs_neither_verl_nor_torch() -> None:
 @pytest.mark.verl
 @pytest.mark.parametrize(
     "path",
-    ["pkg://verl_recipes.answer_reward", str(REPOSITORY / "verl_recipes/inside_verl/answer_reward.py")],
+    ["pkg://verl_recipes.inside_verl.answer_reward", str(REPOSITORY / "verl_recipes/inside_verl/answer_reward.py")],
 )
 def test_verl_loads_the_reward_by_module_and_by_path(path: str) -> None:
     pytest.importorskip("verl")

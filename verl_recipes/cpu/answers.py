@@ -1,4 +1,4 @@
-"""Requests answered together: one reading for those that ask about the same prompt, one failure for one that is wrong.
+"""Requests answered together: one prefill for those that ask about the same prompt, one failure for one that is wrong.
 
 Owns how requests are put into batches. Decoding is `generation.py`, pixels and positions are `request_inputs.py`.
 """
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from verl_recipes.cpu.generation import ReadyPrompt, Response, Sampling, Wish, generate
+from verl_recipes.cpu.generation import ReadyPrompt, Response, ResponseSettings, SampleRequest, generate
 from verl_recipes.cpu.request_inputs import RequestInputs, prompt_name
 
 
@@ -32,7 +32,7 @@ class Request:
     """One response asked for."""
 
     ids: tuple[int, ...]
-    sampling: Sampling
+    settings: ResponseSettings
     images: Sequence[Any] | None = None
     videos: Sequence[Any] | None = None
 
@@ -83,11 +83,13 @@ class Answerer:
 
     def _answer_part(self, requests: Sequence[Request], part: list[Group]) -> dict[int, Response | Unanswered]:
         numbers = [number for group in part for number in group.numbers]
-        wishes = [
-            Wish(place, requests[number].sampling) for place, group in enumerate(part) for number in group.numbers
+        asked = [
+            SampleRequest(place, requests[number].settings)
+            for place, group in enumerate(part)
+            for number in group.numbers
         ]
         try:
-            responses = generate(self.model, [group.prompt for group in part], wishes, self.never)
+            responses = generate(self.model, [group.prompt for group in part], asked, self.never)
         except Exception as error:  # one prompt of them is wrong: find it by asking for each alone
             if len(part) == 1:
                 return dict.fromkeys(numbers, Unanswered.after(error))

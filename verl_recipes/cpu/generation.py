@@ -2,9 +2,9 @@
 
     tokens of one response = sample(softmax(logits / temperature)), by the response's own random numbers
 
-Owns the decoding loop. Prompts are read once, whatever the number of responses asked for: vision towers and long
-prompts cost more than a tiny model's answers. `model.generate` can neither do that nor give each response a seed.
-Where pixels and positions come from is `request_inputs.py`.
+Owns how a token is chosen for each response; the loop is `lmms_eval_shotbench.qwen.decoding`, which `shotvl` uses, too.
+Unlike there, every row has sampling settings of its own, which the samplers of transformers do not take, and each token
+comes with its log-probability. Where pixels and positions come from is `request_inputs.py`.
 
 The log-probability of a token is the one the actor computes for it: of all ids, at the temperature of sampling, in
 float32. Ids the tokenizer does not know and the marks of media are never sampled, for nothing stands behind them; they
@@ -15,24 +15,27 @@ trained model gives them next to nothing.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, NamedTuple
 
 import torch
 
+from lmms_eval_shotbench.qwen.decoding import Prefilled, Sampling, decode, draw, prefill
+from lmms_eval_shotbench.qwen.inputs import left_padded
 
-@dataclass(frozen=True)
-class Sampling:
-    """How one response is sampled; temperature 0 takes the likeliest token."""
 
-    max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0  # 0: all tokens
-    seed: int = 0
+class ResponseSettings(NamedTuple):
+    """How one response is sampled and where it ends; temperature 0 takes the likeliest token."""
+
+    max_new_tokens: int
+    sampling: Sampling
     stops: frozenset[int] = frozenset()
+
+    def ends(self, token: int, tokens: int) -> bool:
+        """Whether this token, the last of so many, ends the response."""
+        return token in self.stops or tokens >= self.max_new_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +47,11 @@ class ReadyPrompt:
     media: dict[str, torch.Tensor]  # pixel values and grids by the model's parameter names
 
 
-@dataclass(frozen=True, eq=False)
-class Wish:
-    """One response to one of the prompts."""
+class SampleRequest(NamedTuple):
+    """One response to one of the prompts, by its number."""
 
     prompt: int
-    sampling: Sampling
+    settings: ResponseSettings
 
 
 class Response(NamedTuple):
@@ -60,43 +62,37 @@ class Response(NamedTuple):
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
-def generate(model: Any, prompts: Sequence[ReadyPrompt], wishes: Sequence[Wish], never: torch.Tensor) -> list[Response]:
-    """Sample the responses; prompts are read once each.
+def generate(
+    model: Any, prompts: Sequence[ReadyPrompt], requests: Sequence[SampleRequest], never: torch.Tensor
+) -> list[Response]:
+    """Sample the responses; each prompt is prefilled once.
 
     Args:
         never: ids that are not sampled, as a mask over the vocabulary.
     """
-    batch = _read(model, prompts, [wish.prompt for wish in wishes])
-    responses = [Response([], []) for _ in wishes]
-    dice = [random.Random(wish.sampling.seed) for wish in wishes]
-    running = list(range(len(wishes)))
-    while True:
-        samplings = [wishes[number].sampling for number in running]
-        ids, log_probs = choose(batch.logits, samplings, [dice[number].random() for number in running], never)
-        going_on = []
-        for row, number in enumerate(running):
-            responses[number].ids.append(int(ids[row]))
-            responses[number].log_probs.append(float(log_probs[row]))
-            if not _is_complete(responses[number], samplings[row]):
-                going_on.append(row)
-        if not going_on:
-            return responses
-        running = [running[row] for row in going_on]
-        batch.advance(model, ids, going_on)
+    randoms = [Random(request.settings.sampling.seed) for request in requests]
+    log_probs: list[list[float]] = [[] for _ in requests]
+    batch = _prefilled(model, prompts)
+    prompt_tokens = batch.ids.shape[1]
+    batch.select([request.prompt for request in requests])
 
+    def step(ids: torch.Tensor, logits: torch.Tensor, rows: list[int]) -> tuple[torch.Tensor, list[bool]]:
+        settings = [requests[row].settings for row in rows]
+        chosen, of_chosen = choose(logits, [one.sampling for one in settings], [randoms[row] for row in rows], never)
+        for row, log_prob in zip(rows, of_chosen.tolist(), strict=True):
+            log_probs[row].append(log_prob)
+        longer = torch.cat([ids, chosen[:, None]], dim=1)
+        tokens = longer.shape[1] - prompt_tokens
+        return longer, [one.ends(token, tokens) for one, token in zip(settings, chosen.tolist(), strict=True)]
 
-def _is_complete(response: Response, sampling: Sampling) -> bool:
-    return response.ids[-1] in sampling.stops or len(response.ids) >= sampling.max_tokens
+    answers = decode(model, batch, step)
+    return [Response(ids, of_ids[: len(ids)]) for ids, of_ids in zip(answers, log_probs, strict=True)]
 
 
 def choose(
-    logits: torch.Tensor, samplings: Sequence[Sampling], dice: Sequence[float], never: torch.Tensor
+    logits: torch.Tensor, samplings: Sequence[Sampling], randoms: Sequence[Random], never: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The next token of each row and its log-probability.
-
-    A number of the dice picks the token whose share of the cumulated probabilities it falls into, so a response's
-    tokens hang on its own numbers, not on the rows beside it.
-    """
+    """The next token of each row, by its own random numbers, and its log-probability; both of shape (rows,)."""
     temperatures = torch.tensor([[sampling.temperature or 1.0] for sampling in samplings])
     scores = logits.float() / temperatures
     allowed = scores.masked_fill(never, -torch.inf)
@@ -104,11 +100,8 @@ def choose(
         kept = _keep_likeliest(allowed, samplings)
         cut = torch.tensor([[sampling.top_k > 0 or sampling.top_p < 1] for sampling in samplings])
         scores, allowed = torch.where(cut, kept, scores), kept  # what is cut away on purpose has no probability
-    shares = allowed.double().softmax(-1).cumsum(-1)
-    aims = torch.tensor(dice, dtype=torch.double)[:, None] * shares[:, -1:]
-    sampled = torch.searchsorted(shares, aims, right=True)[:, 0].clamp(max=shares.shape[1] - 1)
     greedy = torch.tensor([sampling.temperature == 0 for sampling in samplings])
-    ids = torch.where(greedy, allowed.argmax(-1), sampled)
+    ids = torch.where(greedy, allowed.argmax(-1), draw(allowed, randoms))
     return ids, scores.log_softmax(-1).gather(1, ids[:, None])[:, 0]
 
 
@@ -126,53 +119,14 @@ def _keep_likeliest(scores: torch.Tensor, samplings: Sequence[Sampling]) -> torc
     return torch.empty_like(scores).scatter(1, order, ordered)
 
 
-@dataclass(eq=False)
-class _Batch:
-    """Rows being decoded: what was read of each, and the logits of its next token."""
-
-    cache: Any
-    mask: torch.Tensor
-    ahead: torch.Tensor  # position of the next token, the same on all three axes
-    logits: torch.Tensor
-
-    def select(self, rows: torch.Tensor) -> None:
-        self.cache.batch_select_indices(rows)
-        self.mask, self.ahead, self.logits = self.mask[rows], self.ahead[rows], self.logits[rows]
-
-    def advance(self, model: Any, ids: torch.Tensor, rows: list[int]) -> None:
-        """Read the tokens just sampled, in the rows that go on."""
-        if len(rows) < len(ids):
-            self.select(torch.tensor(rows))
-            ids = ids[rows]
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(ids), 1)], 1)
-        output = model(
-            input_ids=ids[:, None],
-            attention_mask=self.mask,
-            position_ids=self.ahead.expand(3, -1)[..., None],
-            past_key_values=self.cache,
-            use_cache=True,
-        )
-        self.ahead, self.logits = self.ahead + 1, output.logits[:, -1]
-
-
-def _read(model: Any, prompts: Sequence[ReadyPrompt], rows: list[int]) -> _Batch:
-    """Read each prompt once, padded on the left, and make a row of it for each of its responses."""
-    longest = max(len(prompt.ids) for prompt in prompts)
-    ids = torch.zeros(len(prompts), longest, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    positions = torch.zeros(3, len(prompts), longest, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        place = slice(longest - len(prompt.ids), longest)
-        ids[row, place], mask[row, place] = torch.tensor(prompt.ids), 1
-        positions[:, row, place] = prompt.positions[:, :-1]
+def _prefilled(model: Any, prompts: Sequence[ReadyPrompt]) -> Prefilled:
+    """A row for each prompt, all run in one pass: tiny models gain by it, and positions and pixels are the actor's."""
+    batch = left_padded(
+        [torch.tensor(prompt.ids) for prompt in prompts], [prompt.positions[:, :-1] for prompt in prompts]
+    )
     media = {
         name: torch.cat([prompt.media[name] for prompt in prompts if name in prompt.media])
         for name in sorted({name for prompt in prompts for name in prompt.media})
     }
-    output = model(
-        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1, **media
-    )
     ahead = torch.stack([prompt.positions[0, -1] for prompt in prompts])
-    batch = _Batch(output.past_key_values, mask, ahead, output.logits[:, -1])
-    batch.select(torch.tensor(rows))
-    return batch
+    return prefill(model, batch, [batch | media], ahead)

@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from verl.workers.rollout.replica import TokenOutput
 
+from lmms_eval_shotbench.qwen.decoding import Sampling
 from verl_recipes.cpu.answers import Answerer, Request, Unanswered
-from verl_recipes.cpu.generation import Response, Sampling
+from verl_recipes.cpu.generation import Response, ResponseSettings
 from verl_recipes.cpu.request_inputs import RequestInputs
 
 QUIET_SECONDS = 0.03  # requests of a step come in a stream: answer when it pauses, or when a batch is full
@@ -94,7 +95,7 @@ class HFServer:
         Raises:
             RequestRefused: it does not fit into the model's length, or asks for a sampling this engine does not know.
         """
-        request = Request(tuple(prompt_ids), self._sampling(prompt_ids, sampling_params), image_data, video_data)
+        request = Request(tuple(prompt_ids), self._settings(prompt_ids, sampling_params), image_data, video_data)
         if "seed" not in sampling_params:
             request = self._with_seed(request)
         if self._answering is None or self._answering.done():
@@ -109,7 +110,7 @@ class HFServer:
             extra_fields={"global_steps": self.step},
         )
 
-    def _sampling(self, prompt_ids: Sequence[int], params: Mapping[str, Any]) -> Sampling:
+    def _settings(self, prompt_ids: Sequence[int], params: Mapping[str, Any]) -> ResponseSettings:
         """verl's sampling parameters as ours."""
         asked = dict(params)
         limit = asked.pop("max_tokens", None) or asked.pop("max_new_tokens", None) or self.settings.response_length
@@ -121,14 +122,13 @@ class HFServer:
         if asked.pop("repetition_penalty", 1.0) != 1.0 or set(asked) - KNOWN:
             raise RequestRefused(f"the rollout engine hf knows {', '.join(sorted(KNOWN))}, no penalties; got {params}")
         stops = frozenset(asked.get("stop_token_ids") or ())
-        return Sampling(
-            max_tokens=int(limit),
+        sampling = Sampling(
             temperature=float(asked.get("temperature", 1.0)),
             top_p=float(asked.get("top_p", 1.0)),
             top_k=max(0, int(asked.get("top_k", 0))),  # verl says -1 for all
             seed=int(asked.get("seed", 0)),
-            stops=stops if asked.get("ignore_eos") else stops | self.stops,
         )
+        return ResponseSettings(int(limit), sampling, stops if asked.get("ignore_eos") else stops | self.stops)
 
     def _with_seed(self, request: Request) -> Request:
         """The n-th request about a prompt in a step has the n-th seed: who asks is not known, but all ask the same."""
@@ -138,7 +138,8 @@ class HFServer:
         self._asked[name] += 1
         text = f"{self.settings.seed} {self.step} {name} {self._asked[name]}"
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
-        return replace(request, sampling=replace(request.sampling, seed=seed))
+        sampling = request.settings.sampling._replace(seed=seed)
+        return replace(request, settings=request.settings._replace(sampling=sampling))
 
     async def _answer_for_ever(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""verl's entry to the reward: `reward.custom_reward_function.path=pkg://verl_recipes.answer_reward`.
+"""verl's entry to the reward: `reward.custom_reward_function.path=pkg://verl_recipes.inside_verl.answer_reward`.
 
 An adapter: what is rewarded stands in `reward.py`. verl can load this file by its path as well, outside of any
 package, so there are no classes here and every import is absolute.

@@ -7,8 +7,8 @@ frames a second. Here all media are read by `lmms_eval_shotbench/media/clips.py`
 evaluation shows the same checkpoint; the processor has nothing left to scale. Frames go with the rate they were sampled
 at. Everything else of verl's datasets stays as it is.
 
-`data.custom_cls.path=pkg://verl_recipes.film_dataset` and `data.custom_cls.name` FilmPrompts (GRPO) or FilmLessons
-(SFT). Loaded in verl's processes only.
+`data.custom_cls.path=pkg://verl_recipes.inside_verl.film_dataset` and `data.custom_cls.name` FilmPrompts (GRPO) or
+FilmLessons (SFT). Loaded in verl's processes only.
 """
 
 from __future__ import annotations

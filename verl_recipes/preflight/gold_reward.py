@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 OURS = "verl_recipes.inside_verl.answer_reward"
+NAMES = (OURS, "verl_recipes.answer_reward")  # the second is that of version 0.1; it goes in version 0.3
 CHOOSE_OURS = f"Set reward.custom_reward_function.path=pkg://{OURS}"
 
 
@@ -49,7 +50,7 @@ def reward_problems(config: DictConfig, rows: Iterable[TrainingRow]) -> Iterator
 def is_ours(config: DictConfig) -> bool:
     """Whether the configured reward is the one this package brings."""
     path = str(config.reward.custom_reward_function.get("path") or "")
-    return path == f"pkg://{OURS}" or path.endswith("verl_recipes/inside_verl/answer_reward.py")
+    return any(path == f"pkg://{name}" or path.endswith(f"{name.replace('.', '/')}.py") for name in NAMES)
 
 
 def _loadable(config: DictConfig) -> Iterator[Problem]:

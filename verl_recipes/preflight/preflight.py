@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 OUR_ROWS = "verl_recipes.inside_verl.film_dataset"
+NAMES_OF_OUR_ROWS = (OUR_ROWS, "verl_recipes.film_dataset")  # the second is of version 0.1; it goes in version 0.3
 
 
 class PreflightFailed(RuntimeError):
@@ -144,7 +145,8 @@ def _check_lengths(
     if longest:
         report.notes.append(f"longest row: {longest}")
         report.problems += lengths.length_problems(config, method, longest, model.context)
-    if OUR_ROWS not in str((config.data.get("custom_cls") or {}).get("path")):
+    read_by = str((config.data.get("custom_cls") or {}).get("path"))
+    if not any(name in read_by for name in NAMES_OF_OUR_ROWS):
         report.notes.append(f"lengths are those of {OUR_ROWS}; the configuration names another dataset")
     return longest
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from lmms_eval_shotbench.questions.shards import ShardFolder, locate_shards
 from verl_recipes.run.evaluate_run import TASKS, evaluate_model
-from verl_recipes.run.launch import model_of, say, train
+from verl_recipes.run.launch import recipe_model, say, train
 from verl_recipes.run.merge import merge_run
 from verl_recipes.run.run_folder import TrainingOrder
 from verl_recipes.training_rows import refuse_tested
@@ -123,7 +123,7 @@ def _trials(plan: AblationPlan) -> Iterator[Trial]:
 def _baseline(plan: AblationPlan, row: Row) -> Trial:
     say(f"ablation: {row.name}")
     first = next(row for row in plan.rows if row.steps)
-    model = plan.model or model_of(plan.order(first, plan.seeds[0]))
+    model = plan.model or recipe_model(plan.order(first, plan.seeds[0]))
     folder = plan.out / "baseline"
     return Trial(row, None, folder, _scores(plan, model, folder))
 

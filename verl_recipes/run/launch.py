@@ -52,13 +52,25 @@ def prepare(order: TrainingOrder) -> Prepared:
     Raises:
         WrongVerl, UnknownRecipe, BadOverride, RowsRefused, DatasetNotFound: see the modules that raise them.
     """
+    from omegaconf import OmegaConf
+
     from verl_recipes import recipes
     from verl_recipes.preflight import preflight
+    from verl_recipes.preflight.model_folder import model_settings
+    from verl_recipes.run.merge import merge_run
 
-    recipe = recipes.compose(order.method, order.recipe, order.overrides)  # what is wrong there is told before all else
     folder = RunFolder(order.out)
-    overrides = [*_own_overrides(order, folder, recipe), *order.overrides]
-    config = recipes.compose(order.method, order.recipe, overrides)
+    overrides = [*_own_overrides(order, folder), *order.overrides]
+    config = recipes.compose(order.method, order.recipe, overrides)  # what is wrong there is reported before all else
+    if os.environ.get("RAY_ADDRESS") and config.trainer.device == "cpu":  # CPU recipes bring a Ray of their own
+        overrides.insert(0, "ray=cpu_joined")
+        config = recipes.compose(order.method, order.recipe, overrides)
+    if not model_settings(config, order.method).path:
+        overrides.append(f"{_model_key(order.method)}={TINY_BASE}")
+        OmegaConf.update(config, _model_key(order.method), str(TINY_BASE))
+    if order.model and is_run(trained := Path(order.model).expanduser()):
+        merge_run(trained)
+    _write_rows(order, folder)
     local = Path(order.data).expanduser()
     report = preflight.check(config, order.method, shards=str(local) if local.is_dir() else None)
     entry = "verl.trainer.main_ppo" if order.method == "grpo" else "verl_recipes.inside_verl.main_sft"
@@ -143,48 +155,55 @@ def _end_with_us() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _own_overrides(order: TrainingOrder, folder: RunFolder, recipe: DictConfig) -> list[str]:
+def recipe_model(order: TrainingOrder) -> str:
+    """The model an order starts from that names none: the recipe's own."""
+    from verl_recipes import recipes
+    from verl_recipes.preflight.model_folder import model_settings
+
+    config = recipes.compose(order.method, order.recipe, order.overrides)
+    return str(model_settings(config, order.method).path or TINY_BASE)
+
+
+def _own_overrides(order: TrainingOrder, folder: RunFolder) -> list[str]:
     """What this run adds to its recipe."""
-    model = model_of(order)
-    train_rows, validation_rows = _rows(order, folder)
-    files = [f"data.train_files={train_rows}", f"data.val_files={validation_rows}"]
-    names = [
+    train_rows, validation_rows = (_rows_file(folder, split) for split in (SPLITS[order.method], VALIDATION))
+    overrides = [
+        f"data.train_files={train_rows}",
+        f"data.val_files={validation_rows}",
         f"trainer.default_local_dir={folder.checkpoints.absolute()}",
         f"trainer.experiment_name={folder.path.absolute().name}",
     ]
-    path = "actor_rollout_ref.model.path" if order.method == "grpo" else "model.path"
-    brings_its_own_ray = recipe.trainer.device == "cpu"
-    joined = ["ray=cpu_joined"] if os.environ.get("RAY_ADDRESS") and brings_its_own_ray else []
-    return [*files, *names, f"{path}={model}", *joined]
+    if order.model is not None:
+        overrides.append(f"{_model_key(order.method)}={_model_path(order.model)}")
+    return overrides
 
 
-def model_of(order: TrainingOrder) -> str:
-    """The model to train: as ordered (of a run, what it trained), or the recipe's own."""
-    from verl_recipes import recipes
-    from verl_recipes.preflight.model_folder import model_settings
-    from verl_recipes.run.merge import merge_run
+def _model_key(method: str) -> str:
+    return "actor_rollout_ref.model.path" if method == "grpo" else "model.path"
 
-    if order.model is None:
-        config = recipes.compose(order.method, order.recipe, order.overrides)
-        return str(model_settings(config, order.method).path or TINY_BASE)
-    path = Path(order.model).expanduser()
+
+def _model_path(model: str) -> str:
+    """The ordered model as verl takes it: of a run, what it trained."""
+    path = Path(model).expanduser()
     if is_run(path):
-        return str(merge_run(path).absolute())
-    return str(path.absolute()) if path.exists() else order.model
+        path = RunFolder(path).model
+    elif not path.exists():
+        return model
+    return str(path.absolute())
 
 
-def _rows(order: TrainingOrder, folder: RunFolder) -> tuple[Path, Path]:
-    """Rows to train and to validate on; those written by an earlier attempt are used again."""
+def _rows_file(folder: RunFolder, split: str) -> Path:
+    return (folder.rows / f"{split}.parquet").absolute()
+
+
+def _write_rows(order: TrainingOrder, folder: RunFolder) -> None:
+    """Write rows to train and to validate on; those written by an earlier attempt are used again."""
     from verl_recipes.training_rows import Purpose, write_training_rows
 
     purpose: Purpose = "grpo" if order.method == "grpo" else "sft"
-    paths = []
     for split in (SPLITS[order.method], VALIDATION):
-        path = (folder.rows / f"{split}.parquet").absolute()
-        paths.append(path)
-        if not path.exists():
+        if not _rows_file(folder, split).exists():
             write_training_rows(order.data, split, folder.rows, purpose, STYLES[order.method])
-    return paths[0], paths[1]
 
 
 def say(text: str) -> None:
