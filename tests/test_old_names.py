@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from lmms_eval_shotbench.harness import lm_eval_functions, task_functions
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 from verl_recipes.inside_verl import answer_reward
 from verl_recipes.run.run_folder import RunFolder, TrainingOrder
 

@@ -25,7 +25,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from lmms_eval_shotbench.atomic_file import write_whole
+from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.environment import CACHE_VARIABLE, cache_root
 from lmms_eval_shotbench.harness import lm_eval_task_files, task_files
 
@@ -134,7 +134,7 @@ def _write_missing(folder: Path, files: Mapping[str, str]) -> None:
         except OSError:
             complete = False
         if not complete:
-            write_whole(folder / path, text)
+            write_atomic(folder / path, text)
 
 
 def _prune(root: Path) -> None:
@@ -151,7 +151,7 @@ def _update_examples() -> None:
     for source, generate in SOURCES.values():
         for path, text in generate().items():
             if (source / path).exists():
-                write_whole(source / path, text)
+                write_atomic(source / path, text)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -123,14 +122,14 @@ def _simple_evaluate(data: Path, model_args: str, group: str) -> dict[str, float
 
 
 def test_an_evaluation_opens_its_questions_once(
-    painted: Path, questions: list[QAItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    studio_shards: Path, questions: list[QAItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visits: Counter[str] = Counter()
     open_folder = ShardFolder.__init__
 
     def from_the_hub(name: str, **_: Any) -> str:
         visits["the Hub"] += 1
-        return str(painted)
+        return str(studio_shards)
 
     def counted(self: ShardFolder, *args: Any, **kwargs: Any) -> None:
         visits["shards"] += 1

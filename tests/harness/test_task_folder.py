@@ -16,7 +16,7 @@ import pytest
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.environment import CACHE_VARIABLE
 from lmms_eval_shotbench.harness import task_folder
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 PRINT_PATH = "from lmms_eval_shotbench.cli import main; main(['tasks-path'])"
 ASK = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lmms_eval_shotbench.atomic_file import NotWritable, atomic_path, write_atomic
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 
 def test_a_written_file_is_readable_by_others_whatever_the_umask(tmp_path: Path) -> None:

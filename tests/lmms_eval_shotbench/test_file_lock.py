@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lmms_eval_shotbench.file_lock import LockingUnsupported, open_locked
-from tests.conftest import REPOSITORY
+from tests.support import REPOSITORY
 
 HOLD = (
     "import sys, time; from pathlib import Path\n"

@@ -21,7 +21,9 @@ from lmms_eval_shotbench.runs.score import SCHEMA, score_responses, scores_json
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores, scores_page, scores_schema
 from lmms_eval_shotbench.runs.stored_runs import AnsweredItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
-from tests.conftest import REPOSITORY, make_item, stored_responses
+from tests.support import REPOSITORY
+from tests.support.items import make_item
+from tests.support.real_data import stored_responses
 
 RUNS = [f"shotbench.{name}" for name in ("qwen2.5-vl-3b.direct", "shotvl-3b.reasoning", "shotvl-3b.reasoning.run0")]
 RUNS += [
