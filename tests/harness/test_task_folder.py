@@ -93,6 +93,15 @@ def test_sixteen_processes_at_once_find_one_complete_folder(cache: Path) -> None
             path.unlink()
 
 
+def test_the_names_of_the_include_paths_are_found_late(cache: Path) -> None:
+    from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
+    from lmms_eval_shotbench.lm_eval_tasks import FOLDER
+
+    folder = task_folder.task_folder()
+    assert folder.parents[1] == cache  # though it was named after the modules were imported
+    assert (folder / "lmms_eval", folder / "lm_eval") == (TASKS_PATH, FOLDER)
+
+
 def test_what_is_lost_or_changed_comes_back(cache: Path) -> None:
     folder = task_folder.task_folder()
     (folder / "lmms_eval/shotbench/_template").unlink()

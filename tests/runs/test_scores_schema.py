@@ -13,8 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
-from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass, Task
+from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass
 from lmms_eval_shotbench.harness.run_record import how_it_was_run
+from lmms_eval_shotbench.harness.task_files import Task
 from lmms_eval_shotbench.prompts import DIRECT
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.score import SCHEMA, score_responses, scores_json
