@@ -11,10 +11,14 @@ import pytest
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 from tests.support.split_shards import write_split_shards
+from verl_recipes import recipes
 from verl_recipes.run import evaluate_run
+from verl_recipes.run.launch import TINY_BASE, prepare
+from verl_recipes.run.run_folder import TrainingOrder
 
 pytestmark = pytest.mark.verl
 pytest.importorskip("verl")
+hydra = pytest.importorskip("hydra")
 SMALL = ["data.train_batch_size=8", "data.max_prompt_length=1600"]
 LONG_AGO = (1_000, 1_000)  # times of access and change, in ns, which a file that is written again does not keep
 
@@ -40,6 +44,23 @@ def test_a_dry_run_shows_configuration_command_and_what_was_looked_at(
     assert "-m verl.trainer.main_ppo --config-dir" in told
     assert "nothing stands in the way" in told
     assert not (tmp_path / "run" / "logs").exists()  # nothing was started
+
+
+def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose, composed = hydra.compose, []
+
+    def counted(*args: Any) -> Any:
+        composed.append(compose(*args))
+        return composed[-1]
+
+    monkeypatch.setattr(hydra, "compose", counted)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    prepared = prepare(TrainingOrder("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
+    assert composed == [prepared.config]
+    # The recipe names no model, so ours is added; the command, which verl composes again, gives the same.
+    assert prepared.config.actor_rollout_ref.model.path == str(TINY_BASE)
+    overrides = [part for part in prepared.command if "=" in part]
+    assert recipes.compose("grpo", "tiny", overrides) == prepared.config
 
 
 def test_a_dry_run_may_be_followed_by_another_order(grpo_command: list[str], tmp_path: Path) -> None:
