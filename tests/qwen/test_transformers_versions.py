@@ -114,7 +114,7 @@ def findings() -> None:
     import transformers
 
     with tempfile.TemporaryDirectory() as folder:
-        loaded = load_checkpoint(str(talkative_qwen(Path(folder) / "tiny")), device=torch.device("cpu"))
+        loaded = load_checkpoint(str(unconstrained_qwen(Path(folder) / "tiny")), device=torch.device("cpu"))
     prompts = {name: asked(loaded, clip(float(fps))) for name, fps in RATES.items()}
     others = [asked(loaded, still(10, 4)), asked(loaded, still(4, 6)), asked(loaded)]
     company = [others[0], *prompts.values(), *others[1:]]
@@ -131,7 +131,7 @@ def findings() -> None:
     print(json.dumps(told | their_own(loaded)))  # noqa: T201
 
 
-def talkative_qwen(folder: Path) -> Path:
+def unconstrained_qwen(folder: Path) -> Path:
     """A tiny checkpoint made by this release, free to say anything."""
     settings = make_tiny_qwen(folder) / "generation_config.json"
     given = json.loads(settings.read_text())
