@@ -11,7 +11,7 @@ import torch
 
 from lmms_eval_shotbench.qwen.decoding import answer_batch
 from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Prompt, pad_batch
-from lmms_eval_shotbench.qwen.pixel_values import Room, vision_inputs
+from lmms_eval_shotbench.qwen.pixel_values import PixelBuffer, vision_inputs
 from lmms_eval_shotbench.qwen.revision import folder_digest
 from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
 from lmms_eval_shotbench.qwen.vision_windows import attend_by_length
@@ -36,7 +36,7 @@ class Checkpoint:
     position_rule: PositionRule
     placeholders: dict[MediaKind, int]  # token a medium's place is marked with
     read_tokens: int = 0  # of prompts that are read together; 0: each alone
-    room: Room = field(default_factory=Room)
+    pixel_buffer: PixelBuffer = field(default_factory=PixelBuffer)
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +69,7 @@ class Checkpoint:
 
     def _vision(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         media = [medium for prompt in prompts for medium in prompt.media]
-        return vision_inputs(media, self.patch_rule, self.device, self.model.dtype, self.room)
+        return vision_inputs(media, self.patch_rule, self.device, self.model.dtype, self.pixel_buffer)
 
 
 def load_checkpoint(

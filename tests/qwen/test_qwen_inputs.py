@@ -29,7 +29,7 @@ from lmms_eval_shotbench.qwen.inputs import (
     still_patches,
     still_tokens,
 )
-from lmms_eval_shotbench.qwen.pixel_values import Room, vision_inputs
+from lmms_eval_shotbench.qwen.pixel_values import PixelBuffer, vision_inputs
 from lmms_eval_shotbench.qwen.rope_positions import tokens_of
 from tests.support.rendered_clips import Rendering, render
 
@@ -132,21 +132,21 @@ def test_stills_and_clips_of_a_batch_go_to_their_own_inputs(processor: Any) -> N
     assert inputs["pixel_values_videos"].dtype == torch.bfloat16
 
 
-def test_pixels_are_kept_in_one_place_and_none_of_the_last_ones_stay() -> None:
-    rule, room = PatchRule(14, 2, 2, (120.0, 110.0, 100.0), (60.0, 60.0, 60.0)), Room()
+def test_pixels_are_kept_in_one_buffer_and_none_of_the_last_ones_stay() -> None:
+    rule, buffer = PatchRule(14, 2, 2, (120.0, 110.0, 100.0), (60.0, 60.0, 60.0)), PixelBuffer()
     on_cpu = torch.device("cpu"), torch.float32
     stills = [still_patches(open_still(noisy_still(side, side)), RELEASED, rule) for side in (300, 600, 90)]
     places = set()
     for media in (stills[:1], stills, stills[2:]):
-        inputs = vision_inputs(media, rule, *on_cpu, room)
+        inputs = vision_inputs(media, rule, *on_cpu, buffer)
         assert torch.equal(inputs["pixel_values"], vision_inputs(media, rule, *on_cpu)["pixel_values"])
         places.add(inputs["pixel_values"].data_ptr())
     assert len(places) == 2  # the first was too small for the second
 
 
 def test_more_pixels_than_are_worth_keeping_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = Room()
-    small = room.take(100)
+    buffer = PixelBuffer()
+    small = buffer.take(100)
     monkeypatch.setattr(pixel_values, "KEPT_NUMBERS", 1000)
-    assert len(room.take(1001)) == 1001
-    assert room.take(100).data_ptr() == small.data_ptr()
+    assert len(buffer.take(1001)) == 1001
+    assert buffer.take(100).data_ptr() == small.data_ptr()

@@ -1,4 +1,4 @@
-"""Scaled pictures are those of Pillow and torch to the byte, whoever added them up."""
+"""Resized pictures are those of Pillow and torch to the byte, whichever code computed them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 from lmms_eval_shotbench.qwen.scaling import scale
 from lmms_eval_shotbench.qwen.scaling.scale import scaled_frames, scaled_still
 
-SIZES = [  # rows, columns to height, width: larger, smaller, one of each, strips that end early, lines between words
+SIZES = [  # rows, columns to height, width: larger, smaller, one of each, strips that end early
     ((720, 1280), (728, 1288)),
     ((720, 1280), (364, 644)),
     ((817, 1921), (812, 1932)),
@@ -48,7 +48,7 @@ def by_torch(frames: numpy.ndarray, height: int, width: int) -> torch.Tensor:
 
 def assert_scaled(size: Size, scaled: Size) -> None:
     pictures = noise(*size, count=2)
-    for picture in pictures:  # the first of its size is the library's, the next one ours
+    for picture in pictures:
         still = scaled_still(Image.fromarray(picture), *scaled)
         assert still.shape == (1, 3, *scaled)
         assert numpy.array_equal(still[0].permute(1, 2, 0).numpy(), by_pillow(picture, *scaled))
@@ -56,10 +56,9 @@ def assert_scaled(size: Size, scaled: Size) -> None:
 
 
 @pytest.mark.parametrize(("size", "scaled"), SIZES, ids=str)
-def test_pictures_are_scaled_as_by_the_libraries_and_without_them(size: Size, scaled: Size) -> None:
+def test_pictures_are_scaled_as_by_the_libraries_and_frames_without_them(size: Size, scaled: Size) -> None:
     assert_scaled(size, scaled)
-    assert scale._order_of_pillow(*size, *scaled) is not None
-    assert scale._torch_is_known(*size, *scaled)
+    assert scale.compiled_sums_agree(*size, *scaled)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -69,7 +68,7 @@ def test_any_size_is_scaled_as_by_the_libraries(size: Size, tokens: Size) -> Non
 
 
 @pytest.mark.parametrize(("size", "scaled"), [((56, 84), (56, 84)), ((56, 90), (56, 84)), ((60, 84), (56, 84))])
-def test_a_side_that_keeps_its_length_is_left_to_the_libraries_or_weighed_by_one(size: Size, scaled: Size) -> None:
+def test_a_side_that_keeps_its_length_is_resized_as_by_the_libraries(size: Size, scaled: Size) -> None:
     assert_scaled(size, scaled)
 
 
@@ -90,32 +89,26 @@ def test_many_threads_do_not_get_into_each_others_pictures() -> None:
     assert all(torch.equal(one, by_torch(frames, *size)) for one, (frames, size) in zip(found, tasks, strict=True))
 
 
-def test_where_the_compiled_sums_differ_the_libraries_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with a library or a processor that adds up in another order; here our own sums are falsified by one."""
-    as_torch, as_pillow = scale.as_torch, scale.as_pillow
+def test_where_the_compiled_sums_differ_torch_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a version or a processor that adds up in another order; here our own sums are falsified by one."""
+    resized_like_torch = scale.resized_like_torch
 
-    def wrong_frame(picture: numpy.ndarray, height: int, width: int, scaled: numpy.ndarray) -> None:
-        as_torch(picture, height, width, scaled)
-        scaled[height // 2, 1, width // 2] ^= 1
+    def wrong_frame(frame: numpy.ndarray, height: int, width: int) -> torch.Tensor:
+        resized = resized_like_torch(frame, height, width)
+        resized[1, height // 2, width // 2] ^= 1
+        return resized
 
-    def wrong_still(*given: object) -> numpy.ndarray:
-        scaled = as_pillow(*given)  # type: ignore[arg-type]
-        scaled[0, 0, 0] ^= 1
-        return scaled
-
-    monkeypatch.setattr(scale, "as_torch", wrong_frame)
-    monkeypatch.setattr(scale, "as_pillow", wrong_still)
-    size, scaled = (61, 103), (56, 84)  # asked for nowhere else: what was found is remembered
+    monkeypatch.setattr(scale, "resized_like_torch", wrong_frame)
+    size, scaled = (61, 103), (56, 84)  # asked for nowhere else: the verdict is cached
     assert_scaled(size, scaled)
-    assert scale._order_of_pillow(*size, *scaled) is None
-    assert not scale._torch_is_known(*size, *scaled)
+    assert not scale.compiled_sums_agree(*size, *scaled)
 
 
 def test_where_nothing_compiled_can_be_kept_it_is_compiled_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose package and home cannot be written to."""
     from numba.core import caching
 
-    from lmms_eval_shotbench.qwen.scaling.resampling_loops import compiled
+    from lmms_eval_shotbench.qwen.scaling.resampling import compiled
 
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
 

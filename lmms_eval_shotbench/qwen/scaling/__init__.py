@@ -1,1 +1,1 @@
-"""Byte-exact resizing of stills and frames, compiled; README.md says why and how to remove it."""
+"""Byte-exact resizing of stills and frames; README.md says what is compiled, why, and how to remove it."""
