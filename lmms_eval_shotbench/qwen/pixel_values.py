@@ -34,7 +34,11 @@ class PixelBuffer:
 
 
 def vision_inputs(
-    media: Iterable[Patches], rule: PatchRule, device: torch.device, dtype: torch.dtype, buffer: PixelBuffer | None = None
+    media: Iterable[Patches],
+    rule: PatchRule,
+    device: torch.device,
+    dtype: torch.dtype,
+    buffer: PixelBuffer | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return what the model's forward takes for these media, on its device.
 
