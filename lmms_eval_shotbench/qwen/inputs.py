@@ -182,13 +182,19 @@ def pad_batch(
     tokens, too, and would then depend on the company a prompt is in.
     """
     rows = [_expanded(prompt, placeholders, rule.merge) for prompt in prompts]
+    grids = ([medium.grid for medium in prompt.media] for prompt in prompts)
+    return left_padded(rows, [prompt_positions(row, of_row, rule) for row, of_row in zip(rows, grids, strict=True)])
+
+
+def left_padded(rows: Sequence[torch.Tensor], positions: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Ids (length,) and positions (3, length) of prompts as a batch, named as in `pad_batch`."""
     length = max(map(len, rows))
     ids = torch.stack([torch.cat([row[:1].expand(length - len(row)), row]) for row in rows])
     mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
-    positions = torch.full((3, len(rows), length), PLAIN_TEXT)
-    for number, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
-        positions[:, number, length - len(row) :] = prompt_positions(row, [one.grid for one in prompt.media], rule)
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+    padded = torch.full((3, len(rows), length), PLAIN_TEXT)
+    for number, row in enumerate(rows):
+        padded[:, number, length - len(row) :] = positions[number]
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": padded}
 
 
 def _expanded(prompt: Prompt, placeholders: dict[MediaKind, int], merge: int) -> torch.Tensor:
