@@ -154,7 +154,7 @@ def run_bound(setting: Setting) -> Bound:
         spent[0] += time.perf_counter() - begun[0]
 
     side.forward_passes(begin, end)
-    with patch.object(answering.Answerer, "_patches", lambda _self, medium: ready[medium.sha256]):
+    with patch.object(answering.ResponseGenerator, "_patches", lambda _self, medium: ready[medium.sha256]):
         _warm_up(setting, side.answers)
         spent[0] = 0.0
         found = side.answers(setting.items, setting.new_tokens)

@@ -34,7 +34,7 @@ from lmms_eval_shotbench.report.explorer import MB, explorer_parts, explorer_rec
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
 from lmms_eval_shotbench.report.numbers import report_numbers
 from lmms_eval_shotbench.report.page import page
-from lmms_eval_shotbench.report.thumbnails import Medium, thumbnails
+from lmms_eval_shotbench.report.thumbnails import ThumbnailSource, thumbnails
 from lmms_eval_shotbench.report.write import THUMBNAILS_MB
 
 RESPONSES = ("shotbench.shotvl-3b.reasoning", "shotbench.qwen2.5-vl-3b.direct")
@@ -75,7 +75,7 @@ def write_pages(runs: Sequence[ReportRun], folder: Path) -> dict[str, Path]:
     charts = all_charts(numbers)
     records = explorer_records(runs)
     media = {
-        item.medium: Medium(item.media_kind, partial(sound_medium, item.media_kind, place))
+        item.medium: ThumbnailSource(item.media_kind, partial(sound_medium, item.media_kind, place))
         for place, item in enumerate(runs[0].items)
     }
     pages = {}

@@ -22,7 +22,7 @@ from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.full_disk import DiskFull, full_disk_told
+from data_pipeline.shards.full_disk import DiskFull, disk_full_reported
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.atomic_file import write_atomic
@@ -126,7 +126,7 @@ def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
         source=SOURCE,
         licence=LICENCE,
     )
-    with full_disk_told(folder):
+    with disk_full_reported(folder):
         write_atomic(folder / plan.file_name, medium)
         write_atomic(record, json.dumps(labelled.to_row()))
     return labelled
@@ -145,7 +145,7 @@ def studio_films(settings: StudioSettings, out: Path, workers: Workers, *, truth
     out = Path(os.path.realpath(out.expanduser()))  # workers may stand elsewhere
     if out.exists() and not out.is_dir():
         raise WriteRefused(f"{out} is no folder; choose another --out")
-    with only_writer(out), full_disk_told(out):
+    with only_writer(out), disk_full_reported(out):
         claim_folder(out, f"studio-{SHOOTING} {_flags(settings)} --width {settings.width}" + " --truth" * truth)
         orders = [
             ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in settings.numbers

@@ -156,7 +156,7 @@ def _add_ablation(steps: Steps[argparse.ArgumentParser]) -> None:
 
 def _run_ablation(args: argparse.Namespace) -> int:
     from verl_recipes.run.ablation import AblationPlan, overrides_by_method, run_ablation
-    from verl_recipes.run.ablation_report import write_report
+    from verl_recipes.run.ablation_report import write_ablation_report
 
     if args.seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {args.seeds}")
@@ -172,7 +172,7 @@ def _run_ablation(args: argparse.Namespace) -> int:
         max_new_tokens=args.max_new_tokens,
         test=args.test,
     )
-    table = write_report(run_ablation(plan), args.out)
+    table = write_ablation_report(run_ablation(plan), args.out)
     print(table.read_text(encoding="utf-8"))
     print(f"written to {table}, with curves.png and dimensions.png beside it")
     return 0

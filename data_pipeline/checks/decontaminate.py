@@ -29,7 +29,7 @@ class BenchmarkMedium(NamedTuple):
     look: str
 
 
-class Found(NamedTuple):
+class BenchmarkMatch(NamedTuple):
     """A medium of ours is one of the benchmark's."""
 
     place: int  # of ours
@@ -68,7 +68,7 @@ def drop_benchmark(
 
 def questions_in_benchmark(
     items: Sequence[QAItem], looks: Sequence[str], benchmark: Sequence[BenchmarkMedium]
-) -> list[Found]:
+) -> list[BenchmarkMatch]:
     """Which of these questions show a medium of the benchmark, each once."""
     ours = [
         _Medium(item.media_sha256, look, item.film_id, item.start_seconds, item.end_seconds)
@@ -77,7 +77,7 @@ def questions_in_benchmark(
     return list({hit.place: hit for hit in _find(ours, benchmark)}.values())
 
 
-def _find(ours: Sequence[_Medium], benchmark: Sequence[BenchmarkMedium]) -> list[Found]:
+def _find(ours: Sequence[_Medium], benchmark: Sequence[BenchmarkMedium]) -> list[BenchmarkMatch]:
     """Hits of all three kinds; a medium may stand in several."""
     checksums = {medium.item.media_sha256: medium.item.item_id for medium in benchmark if medium.item.media_sha256}
     by_film: defaultdict[str, list[QAItem]] = defaultdict(list)
@@ -87,11 +87,11 @@ def _find(ours: Sequence[_Medium], benchmark: Sequence[BenchmarkMedium]) -> list
     for place, one in enumerate(ours):
         for item in by_film.get(one.film_id.casefold(), []) if one.film_id else []:
             if _is_nearby((one.start, one.end), (item.start_seconds, item.end_seconds)):
-                found.append(Found(place, item.item_id, "is of the same film and time as"))
+                found.append(BenchmarkMatch(place, item.item_id, "is of the same film and time as"))
     pairs = near_pairs([one.look for one in ours], [medium.look for medium in benchmark])
-    found += [Found(place, benchmark[other].item.item_id, "looks like") for place, other in pairs]
+    found += [BenchmarkMatch(place, benchmark[other].item.item_id, "looks like") for place, other in pairs]
     same = [(place, checksums[one.sha256]) for place, one in enumerate(ours) if one.sha256 in checksums]
-    return found + [Found(place, item_id, "has the bytes of") for place, item_id in same]
+    return found + [BenchmarkMatch(place, item_id, "has the bytes of") for place, item_id in same]
 
 
 def _is_nearby(one: tuple[float | None, float | None], other: tuple[float | None, float | None]) -> bool:

@@ -24,11 +24,11 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Audit, print the figures; 1 where something fails."""
     from data_pipeline.checks.audit import audit_shards
-    from data_pipeline.shards.full_disk import write_report
+    from data_pipeline.shards.full_disk import write_output
 
     report = audit_shards(args.shards, args.against, margin_of(args), Workers.of(args))
     if args.report:
-        write_report(args.report, report.to_json())
+        write_output(args.report, report.to_json())
     print(f"{args.shards}: {report.questions:,} questions on {report.media:,} media\n")
     print(report.to_markdown().replace("All figures are in `audit.json`.", "").strip())
     for failure in report.failures:

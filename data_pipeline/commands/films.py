@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from data_pipeline.films.cut_settings import CutSettings
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
     from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy
-    from data_pipeline.shards.full_disk import write_report
+    from data_pipeline.shards.full_disk import write_output
 
     if args.max_per_term < 0:
         raise ValueError(f"--max-per-term is {args.max_per_term}; use a number from 1 up, or 0 for no limit")
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         _say_losses(defects)
         if args.report:
-            write_report(args.report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
+            write_output(args.report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
     state = "was complete already" if done.already_complete else "is written"
     told = ", ".join(f"{split} {count:,}" for split, count in questions.items())

@@ -14,7 +14,7 @@ from pathlib import Path
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_pieces import cut_run
-from data_pipeline.films.cut_plan import Piece, Wish, joined, pieces_of, stretches_to_scan, wish_of
+from data_pipeline.films.cut_plan import FrameRequest, Piece, joined, pieces_of, stretches_to_scan, wish_of
 from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.detect_shots import ShotDetector
@@ -59,7 +59,7 @@ def _judge_colours(film: Film, settings: CutSettings) -> Flaw | None:
 def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Iterator[tuple[Piece, Crop]]:
     """What is to be cut, with its crop; what is not in the film or across a cut is noted."""
     settings = cutting.settings
-    wishes: list[Wish] = []
+    wishes: list[FrameRequest] = []
     for row in rows:
         wish = wish_of(row, film, settings)
         if isinstance(wish, Flaw):

@@ -27,7 +27,7 @@ from data_pipeline.films.cut_still_file import cut_still_file
 from data_pipeline.films.picture_plugins import check_plugins
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.full_disk import full_disk_told
+from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.shards.whole_folder import put_back, whole_folder
 from data_pipeline.workers import Workers, map_units
 
@@ -113,7 +113,7 @@ def cut_film(unit: FilmUnit) -> CutFilm:
         return finished
     out.parent.mkdir(parents=True, exist_ok=True)
     put_back(out)
-    with full_disk_told(out), whole_folder(out, overwrite=True) as draft:
+    with disk_full_reported(out), whole_folder(out, overwrite=True) as draft:
         folder = _emptied(draft.folder)
         cut = _cut_media(unit, folder)
         (folder / SHOTS).write_text(_lines({"line": line, "shot": shot.to_row()} for line, shot in cut.shots))

@@ -18,7 +18,7 @@ from data_pipeline.films.film_probe import Film
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 
-class Wish(NamedTuple):
+class FrameRequest(NamedTuple):
     """What a row wants of a film: frames first to last - 1, or, where last is None, what is around frame first."""
 
     row: AnnotatedRange
@@ -41,7 +41,7 @@ class Piece(NamedTuple):
     shot: tuple[int, int]
 
 
-def wish_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> Wish | Flaw:
+def wish_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> FrameRequest | Flaw:
     """Translate a row's times to frames, or say that they are not in the film."""
     allowed = film.seconds + settings.trim_frames / float(film.rate)
     for name, time in (("start", row.start), ("end", row.end), ("still", row.still)):
@@ -49,14 +49,14 @@ def wish_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> Wish | Fl
             return Flaw(DefectKind.OUTSIDE_FILM, f"{name} is {time:g} s, the film lasts {film.seconds:.3f} s")
     moment = row.still if row.start is None else row.start
     if row.end is None:
-        return Wish(row, 0, film.frames) if moment is None else Wish(row, film.shown_at(moment), None)
+        return FrameRequest(row, 0, film.frames) if moment is None else FrameRequest(row, film.shown_at(moment), None)
     first, last = film.first_from(row.start or 0.0), film.first_from(row.end)
     if first >= last:
         return Flaw(DefectKind.TOO_SHORT, f"no frame is shown first between {row.start:g} s and {row.end:g} s")
-    return Wish(row, first, last)
+    return FrameRequest(row, first, last)
 
 
-def stretches_to_scan(wishes: Sequence[Wish], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
+def stretches_to_scan(wishes: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
     """Frames to look through for cuts, in order and without overlap: around ranges, or the film for a shot anywhere."""
     needing = [wish for wish in wishes if wish.needs_cuts]
     if any(wish.last is None for wish in needing):
@@ -77,7 +77,7 @@ def joined(stretches: Sequence[tuple[int, int]], gap: int = 0) -> list[tuple[int
     return whole
 
 
-def pieces_of(wish: Wish, cuts: Sequence[int], film: Film, settings: CutSettings) -> list[Piece] | Flaw:
+def pieces_of(wish: FrameRequest, cuts: Sequence[int], film: Film, settings: CutSettings) -> list[Piece] | Flaw:
     """The media a row gives, or the cut that divides its range."""
     row, first, last = wish
     if not wish.needs_cuts:
@@ -100,7 +100,7 @@ def pieces_of(wish: Wish, cuts: Sequence[int], film: Film, settings: CutSettings
     return pieces
 
 
-def _still_number(wish: Wish, film: Film, first: int, last: int) -> int:
+def _still_number(wish: FrameRequest, film: Film, first: int, last: int) -> int:
     """The frame to show: at the time given, at the moment, or in the middle of the range."""
     if wish.row.still is not None:
         return film.shown_at(wish.row.still)

@@ -18,7 +18,13 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.grading.chat_endpoint import Answer, check_base_url, open_client, pause_seconds, request_reply
+from lmms_eval_shotbench.grading.chat_endpoint import (
+    ChatReply,
+    check_base_url,
+    open_client,
+    pause_seconds,
+    request_reply,
+)
 from lmms_eval_shotbench.media.stills import BrokenMedium
 
 TRIES = 5  # requests for one item
@@ -53,14 +59,14 @@ class Endpoint:
             raise ValueError("concurrency and max_tokens must be at least 1, requests_per_minute a number from 0 up")
 
 
-class Request(NamedTuple):
+class ChainRequest(NamedTuple):
     """What is asked of one item; `message` is called by the thread that asks."""
 
     key: str
     message: Callable[[], list[dict[str, Any]]]
 
 
-_NO_MORE = Request("", list)
+_NO_MORE = ChainRequest("", list)
 
 
 class Pace:
@@ -86,7 +92,7 @@ class Pace:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-def answers(endpoint: Endpoint, requests: Iterable[Request]) -> Generator[tuple[str, Answer]]:
+def answers(endpoint: Endpoint, requests: Iterable[ChainRequest]) -> Generator[tuple[str, ChatReply]]:
     """Ask, and yield (key, answer) as they come.
 
     Raises:
@@ -108,7 +114,7 @@ def answers(endpoint: Endpoint, requests: Iterable[Request]) -> Generator[tuple[
 
 
 @contextmanager
-def _asking(endpoint: Endpoint) -> Iterator[Callable[[Request], Answer]]:
+def _asking(endpoint: Endpoint) -> Iterator[Callable[[ChainRequest], ChatReply]]:
     client = open_client(endpoint.base_url, "", endpoint.timeout_seconds)
     pace = Pace(endpoint.requests_per_minute)
     with client:
@@ -119,11 +125,11 @@ def _asking(endpoint: Endpoint) -> Iterator[Callable[[Request], Answer]]:
 
 
 def _spread(
-    ask: Callable[[Request], Answer], requests: Iterable[Request], concurrency: int
-) -> Generator[tuple[str, Answer]]:
+    ask: Callable[[ChainRequest], ChatReply], requests: Iterable[ChainRequest], concurrency: int
+) -> Generator[tuple[str, ChatReply]]:
     """Ask with so many threads, a few requests ahead. Nobody waits for them: a pool would keep Ctrl-C for minutes."""
-    todo: SimpleQueue[Request] = SimpleQueue()
-    done: SimpleQueue[tuple[str, Answer | Exception]] = SimpleQueue()
+    todo: SimpleQueue[ChainRequest] = SimpleQueue()
+    done: SimpleQueue[tuple[str, ChatReply | Exception]] = SimpleQueue()
     for _ in range(concurrency):
         threading.Thread(target=_work, args=(ask, todo, done), daemon=True).start()
     under_way = 0
@@ -145,7 +151,9 @@ def _spread(
 
 
 def _work(
-    ask: Callable[[Request], Answer], todo: SimpleQueue[Request], done: SimpleQueue[tuple[str, Answer | Exception]]
+    ask: Callable[[ChainRequest], ChatReply],
+    todo: SimpleQueue[ChainRequest],
+    done: SimpleQueue[tuple[str, ChatReply | Exception]],
 ) -> None:
     while (request := todo.get()) is not _NO_MORE:
         try:
@@ -154,20 +162,20 @@ def _work(
             done.put((request.key, error))
 
 
-def _taken(done: SimpleQueue[tuple[str, Answer | Exception]]) -> tuple[str, Answer]:
+def _taken(done: SimpleQueue[tuple[str, ChatReply | Exception]]) -> tuple[str, ChatReply]:
     key, answer = done.get()
     if isinstance(answer, Exception):
         raise answer
     return key, answer
 
 
-def _ask(client: Any, endpoint: Endpoint, pace: Pace, request: Request) -> Answer:
+def _ask(client: Any, endpoint: Endpoint, pace: Pace, request: ChainRequest) -> ChatReply:
     """Ask until there is a reply; trouble that may pass is met with growing pauses, as the endpoint wishes."""
     try:
         message = request.message()
     except BrokenMedium as error:
-        return Answer(None, f"{UNSENT}{error}", passing=False)
-    answer = Answer(None, "stopped")
+        return ChatReply(None, f"{UNSENT}{error}", passing=False)
+    answer = ChatReply(None, "stopped")
     for attempt in range(1, TRIES + 1):
         pace.take()
         if pace.stopped.is_set():
@@ -183,8 +191,8 @@ def _ask(client: Any, endpoint: Endpoint, pace: Pace, request: Request) -> Answe
     return _without_key(answer)
 
 
-def _without_key(answer: Answer) -> Answer:
+def _without_key(answer: ChatReply) -> ChatReply:
     """A reply that echoes the API key is none: it would end up in files."""
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     echoed = len(key) >= SECRET_LETTERS and answer.reply is not None and key in answer.reply
-    return Answer(None, "the reply echoes the API key") if echoed else answer
+    return ChatReply(None, "the reply echoes the API key") if echoed else answer

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.questions.chain_checks import Chain, check_chain
 from data_pipeline.questions.chain_prompts import CLIP_SHOWN, PROMPT_VERSION, SETTINGS, chain_message, chain_prompt
-from data_pipeline.questions.chain_requests import Endpoint, Request, answers
+from data_pipeline.questions.chain_requests import ChainRequest, Endpoint, answers
 from data_pipeline.questions.reply_cache import ReplyCache
 from data_pipeline.questions.source_split import SourceSplit
 from data_pipeline.shards.dataset_card import About
@@ -118,7 +118,7 @@ def _ask_for(source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, r
     from tqdm import tqdm
 
     unknown = {key: item for item in items if replies.reply(key := reply_key(source, item, endpoint)) is None}
-    requests = (Request(key, partial(_message, source, item)) for key, item in unknown.items())
+    requests = (ChainRequest(key, partial(_message, source, item)) for key, item in unknown.items())
     trouble = {}
     if unknown:
         with closing(answers(endpoint, requests)) as coming:

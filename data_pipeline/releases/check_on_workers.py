@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.releases.wanted_media import Found
-from data_pipeline.shards.full_disk import full_disk_told
+from data_pipeline.releases.wanted_media import ArchivedMedium
+from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.workers import Parcel, Workers, map_stream
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -46,11 +46,11 @@ class NoJournal:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def known(self, medium: Found) -> Verdict | None:
+    def known(self, medium: ArchivedMedium) -> Verdict | None:
         """The verdict there is without a look at the bytes; None where somebody must look."""
         return Verdict("", medium.flaw) if medium.flaw else None
 
-    def add(self, verdicts: Iterable[tuple[Found, Verdict]]) -> None:
+    def add(self, verdicts: Iterable[tuple[ArchivedMedium, Verdict]]) -> None:
         """Forget them."""
 
 
@@ -59,7 +59,7 @@ class VerdictJournal(NoJournal):
 
     def __init__(self, path: Path, source: str) -> None:
         self._path = path
-        with full_disk_told(path):
+        with disk_full_reported(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
         self._verdicts: dict[tuple[str, str], Verdict] = {}
@@ -71,17 +71,17 @@ class VerdictJournal(NoJournal):
         return self
 
     def __exit__(self, *_: object) -> None:
-        with full_disk_told(self._path):  # closing tries once more what the disk did not take
+        with disk_full_reported(self._path):  # closing tries once more what the disk did not take
             self._file.close()
 
     def __len__(self) -> int:
         return len(self._verdicts)
 
-    def known(self, medium: Found) -> Verdict | None:
+    def known(self, medium: ArchivedMedium) -> Verdict | None:
         """The verdict of an earlier run, or of the archive itself; None where somebody must look at the bytes."""
         return super().known(medium) or self._verdicts.get((medium.name, medium.wanted.kind))
 
-    def add(self, verdicts: Iterable[tuple[Found, Verdict]]) -> None:
+    def add(self, verdicts: Iterable[tuple[ArchivedMedium, Verdict]]) -> None:
         """Keep verdicts; a killed process has lost no batch that was added. Raises `DiskFull`."""
         self._append(
             {"name": medium.name, "kind": medium.wanted.kind, "sha256": sha256, "flaw": flaw}
@@ -89,7 +89,7 @@ class VerdictJournal(NoJournal):
         )
 
     def _append(self, entries: Iterable[dict[str, object]]) -> None:
-        with full_disk_told(self._path):
+        with disk_full_reported(self._path):
             self._file.write("".join(json.dumps(entry) + "\n" for entry in entries).encode())
             self._file.flush()
 
@@ -114,8 +114,8 @@ class VerdictJournal(NoJournal):
 
 
 def judge_media(
-    media: Iterable[Found], judge: Judge, workers: Workers, journal: NoJournal
-) -> Iterator[tuple[Found, Verdict]]:
+    media: Iterable[ArchivedMedium], judge: Judge, workers: Workers, journal: NoJournal
+) -> Iterator[tuple[ArchivedMedium, Verdict]]:
     """Yield the media with the verdict on each, in their order; a few batches are read ahead."""
     room = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
     work = partial(judge_batch, judge)
@@ -132,8 +132,8 @@ def judge_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verd
     return [Verdict(hashlib.sha256(encoded).hexdigest(), judge(kind, encoded)) for kind, encoded in batch]
 
 
-def _batches(media: Iterable[Found]) -> Iterator[list[Found]]:
-    batch: list[Found] = []
+def _batches(media: Iterable[ArchivedMedium]) -> Iterator[list[ArchivedMedium]]:
+    batch: list[ArchivedMedium] = []
     size = 0
     for medium in media:
         batch.append(medium)
@@ -145,7 +145,9 @@ def _batches(media: Iterable[Found]) -> Iterator[list[Found]]:
         yield batch
 
 
-def _parcel(journal: NoJournal, batch: list[Found]) -> Parcel[list[Found], list[tuple[MediaKind, bytes]]]:
+def _parcel(
+    journal: NoJournal, batch: list[ArchivedMedium]
+) -> Parcel[list[ArchivedMedium], list[tuple[MediaKind, bytes]]]:
     """What a worker must look at, of a batch."""
     unit = [(medium.wanted.kind, medium.encoded) for medium in batch if journal.known(medium) is None]
     return Parcel(batch, unit, sum(len(medium.encoded) for medium in batch))

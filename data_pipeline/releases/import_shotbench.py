@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_medium, judge_size
 from data_pipeline.defects import Defect, DefectKind, Flaw
-from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Medium, Release, find_release
-from data_pipeline.releases.release_questions import Question, about_release, defect_of, read_release
+from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
+from data_pipeline.releases.release_questions import ReleaseQuestion, about_release, defect_of, read_release
 from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.full_disk import write_report
+from data_pipeline.shards.full_disk import write_output
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, finished_manifest, write_shards
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -64,10 +64,10 @@ class Checked(NamedTuple):
     flaw: Flaw | None
 
 
-class Reading(NamedTuple):
+class PendingCheck(NamedTuple):
     """A question, the bytes of its medium, and the verdict on them that a thread is working on."""
 
-    question: Question
+    question: ReleaseQuestion
     encoded: bytes
     verdict: Future[Checked]
     times: int = 1  # how often the medium stands in its tar
@@ -140,9 +140,9 @@ def _run_import(
     return _outcome(shards.folder, sum(shards.counts[SPLIT].values()), defects)
 
 
-def _expected_bytes(source: Release, questions: list[Question]) -> int:
+def _expected_bytes(source: Release, questions: list[ReleaseQuestion]) -> int:
     found = (source.find(item.media_path, item.media_kind) for _, item in questions)
-    return sum(medium.size for medium in found if isinstance(medium, Medium) and not judge_size(medium.size))
+    return sum(medium.size for medium in found if isinstance(medium, ReleaseFile) and not judge_size(medium.size))
 
 
 def _outcome(out: Path, written: int, defects: list[Defect], already_complete: bool = False) -> ImportReport:
@@ -151,7 +151,7 @@ def _outcome(out: Path, written: int, defects: list[Defect], already_complete: b
 
 
 def _checked_rows(
-    source: Release, questions: list[Question], defects: list[Defect], out: Path, allow_missing: bool
+    source: Release, questions: list[ReleaseQuestion], defects: list[Defect], out: Path, allow_missing: bool
 ) -> Iterator[ShardRow]:
     """Yield the good questions with their media; add to `defects`; raise `RowsLost` at the end if that is due."""
     from tqdm import tqdm
@@ -176,9 +176,9 @@ def _checked_rows(
         raise RowsLost(_outcome(out, written, defects)._replace(rows_written=0))
 
 
-def _readings(source: Release, questions: list[Question]) -> Iterator[Reading]:
+def _readings(source: Release, questions: list[ReleaseQuestion]) -> Iterator[PendingCheck]:
     """Read media in the order of the questions, a few ahead of their use."""
-    waiting: deque[Reading] = deque()
+    waiting: deque[PendingCheck] = deque()
     verdicts: dict[tuple[object, ...], Future[Checked]] = {}  # questions share media
     with ThreadPoolExecutor(THREADS) as pool:
         for question in questions:
@@ -190,18 +190,21 @@ def _readings(source: Release, questions: list[Question]) -> Iterator[Reading]:
 
 
 def _begin_reading(
-    source: Release, question: Question, pool: ThreadPoolExecutor, verdicts: dict[tuple[object, ...], Future[Checked]]
-) -> Reading:
+    source: Release,
+    question: ReleaseQuestion,
+    pool: ThreadPoolExecutor,
+    verdicts: dict[tuple[object, ...], Future[Checked]],
+) -> PendingCheck:
     kind = question.item.media_kind
     found = source.find(question.item.media_path, kind)
-    flaw = judge_size(found.size) if isinstance(found, Medium) else found
-    if flaw or not isinstance(found, Medium):
-        return Reading(question, b"", pool.submit(Checked, "", flaw))
+    flaw = judge_size(found.size) if isinstance(found, ReleaseFile) else found
+    if flaw or not isinstance(found, ReleaseFile):
+        return PendingCheck(question, b"", pool.submit(Checked, "", flaw))
     encoded = source.read(found)
     key = (kind, found.store, found.name)
     if key not in verdicts:
         verdicts[key] = pool.submit(_check, kind, encoded)
-    return Reading(question, encoded, verdicts[key], found.times)
+    return PendingCheck(question, encoded, verdicts[key], found.times)
 
 
 def _check(kind: MediaKind, encoded: bytes) -> Checked:
@@ -210,4 +213,4 @@ def _check(kind: MediaKind, encoded: bytes) -> Checked:
 
 def _write_report(path: Path | None, defects: list[Defect]) -> None:
     if path is not None:
-        write_report(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
+        write_output(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))

@@ -34,7 +34,7 @@ class ImportRefused(ValueError):
     """The release cannot be imported as it is: what is wrong, where, and what to do next."""
 
 
-class Medium(NamedTuple):
+class ReleaseFile(NamedTuple):
     """One file of the release; `member` is its header where it lies in a tar."""
 
     name: str  # POSIX, relative to the tar or the release folder, without "./"
@@ -51,8 +51,8 @@ class Release:
     """A release folder; its tars stay open while media are read, until `close`."""
 
     folder: Path
-    _media: dict[tuple[Path, str], Medium] = field(default_factory=dict)
-    _by_last_name: dict[str, list[Medium]] = field(default_factory=dict)
+    _media: dict[tuple[Path, str], ReleaseFile] = field(default_factory=dict)
+    _by_last_name: dict[str, list[ReleaseFile]] = field(default_factory=dict)
     _tars: dict[Path, tarfile.TarFile] = field(default_factory=dict)
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class Release:
         for medium in self._media.values():
             self._by_last_name.setdefault(PurePosixPath(medium.name).name, []).append(medium)
 
-    def find(self, path: str, kind: MediaKind) -> Medium | Flaw:
+    def find(self, path: str, kind: MediaKind) -> ReleaseFile | Flaw:
         """Find the medium a question names: by its exact name, else by the one name that ends like it."""
         wanted = PurePosixPath(path)
         candidates = self._by_last_name.get(wanted.name, [])
@@ -111,7 +111,7 @@ class Release:
             return Flaw(DefectKind.NOT_A_REGULAR_FILE, found[0].detail)
         return found[0]
 
-    def read(self, medium: Medium) -> bytes:
+    def read(self, medium: ReleaseFile) -> bytes:
         """Read a medium's bytes; raise `ImportRefused` if the disk does not give what was listed."""
         try:
             if medium.member is None:
@@ -121,15 +121,15 @@ class Release:
         except (OSError, tarfile.TarError) as error:
             raise ImportRefused(f"{medium.name} in {medium.store} cannot be read ({error}); check the disk") from error
 
-    def _tar_members(self, path: Path) -> Iterator[Medium]:
+    def _tar_members(self, path: Path) -> Iterator[ReleaseFile]:
         self._tars[path] = tar = _open_tar(path)
         for member in _whole_listing(tar, path):
             if not member.isdir():
                 name = str(PurePosixPath(member.name.lstrip("/")))
                 detail = f"a link to {member.linkname}" if member.linkname else "a device or pipe"
-                yield Medium(name, member.size, member.isreg(), detail, path, member)
+                yield ReleaseFile(name, member.size, member.isreg(), detail, path, member)
 
-    def _folder_files(self, store: Path) -> Iterator[Medium]:
+    def _folder_files(self, store: Path) -> Iterator[ReleaseFile]:
         root = _allowed_root(self.folder)
         if not Path(os.path.realpath(store)).is_relative_to(root):
             raise ImportRefused(f"{store} is a link out of the release; put the media themselves there, or their tar")
@@ -138,7 +138,7 @@ class Release:
             inside = Path(os.path.realpath(path)).is_relative_to(root)  # Path.resolve raises on a circle of links
             detail = "a symbolic link out of the release, or to nowhere" if path.is_symlink() else "a device or pipe"
             regular = inside and path.is_file()  # is_file follows the link; a pipe is never opened
-            yield Medium(name, path.stat().st_size if regular else 0, regular, detail, store, None)
+            yield ReleaseFile(name, path.stat().st_size if regular else 0, regular, detail, store, None)
 
 
 def find_release(name: str) -> Release:

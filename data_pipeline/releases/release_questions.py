@@ -25,20 +25,20 @@ from lmms_eval_shotbench.vocabulary import UnknownTerm, dimension_named, normal_
 SOURCE, LICENCE = "shotbench", "apache-2.0"
 
 
-class Question(NamedTuple):
+class ReleaseQuestion(NamedTuple):
     """A line of the question file that is a good row."""
 
     line: int
     item: QAItem
 
 
-def read_release(path: Path, defects: list[Defect]) -> list[Question]:
+def read_release(path: Path, defects: list[Defect]) -> list[ReleaseQuestion]:
     """Read the good questions; lines that are none, and doubtful labels, are added to `defects`.
 
     Raises:
         ImportRefused: the file is no table of questions.
     """
-    questions: dict[int, Question] = {}  # by index
+    questions: dict[int, ReleaseQuestion] = {}  # by index
     for line, row in _lines(path):
         try:
             item = _item(row)
@@ -50,7 +50,7 @@ def read_release(path: Path, defects: list[Defect]) -> list[Question]:
             twice = Flaw(DefectKind.DUPLICATE_INDEX, f"line {first.line} has it already")
             defects.append(defect_of(twice, line, row["index"], item.media_path, loses_row=True))
             continue
-        questions[item.source_index] = Question(line, item)
+        questions[item.source_index] = ReleaseQuestion(line, item)
         defects += [defect_of(flaw, line, row["index"], item.media_path, loses_row=False) for flaw in _doubts(item)]
     return list(questions.values())
 

@@ -21,7 +21,7 @@ from typing import Any
 from data_pipeline.checks.check_media import judge_size
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.release_media import ImportRefused
-from data_pipeline.releases.wanted_media import Found, Strangers, Wanted, WantedMedia
+from data_pipeline.releases.wanted_media import ArchivedMedium, Strangers, Wanted, WantedMedia
 
 GZIP_START = b"\x1f\x8b"
 BLOCK_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class ArchiveDamaged(ImportRefused):
 
 def stream_media(
     archive: Path, media: WantedMedia, strangers: Strangers, again: list[tuple[Wanted, str]]
-) -> Iterator[Found]:
+) -> Iterator[ArchivedMedium]:
     """Yield the wanted media in the archive's order; `again` takes files whose medium was there before.
 
     Raises:
@@ -52,7 +52,7 @@ def stream_media(
             if new:
                 flaw = _flaw(member)
                 encoded = b"" if flaw else _read(tar, member, archive)
-                yield from (Found(medium, name, encoded, flaw) for medium in new)
+                yield from (ArchivedMedium(medium, name, encoded, flaw) for medium in new)
         _read_out(stream, archive)
 
 

@@ -53,7 +53,7 @@ class ShotQAChoices:
     with_open_ended: bool = False  # read sft_v1.1.json as well, for the multiple choice in it
 
 
-class Question(NamedTuple):
+class ShotQAQuestion(NamedTuple):
     """A row that is a good question."""
 
     split: str
@@ -64,7 +64,7 @@ class Question(NamedTuple):
 class Questions(NamedTuple):
     """All good questions, and how many rows were read and were open-ended."""
 
-    good: list[Question]
+    good: list[ShotQAQuestion]
     rows_read: int
     open_ended: int
 
@@ -121,7 +121,7 @@ class _Reader:
     """Takes rows of all files, one after the other."""
 
     def __init__(self, origins: Mapping[str, Origin], dev_share: float, defects: list[Defect]) -> None:
-        self.good: list[Question] = []
+        self.good: list[ShotQAQuestion] = []
         self._origins, self._dev_share, self._defects = origins, dev_share, defects
         self._seen: dict[object, str] = {}  # what is asked -> item that asks it
 
@@ -144,7 +144,7 @@ class _Reader:
         elif read.ambiguous:
             self._tell(read.ambiguous, line, item_id, path, loses_row=True)
         else:
-            self.good.append(Question(self._split(file, item), line, item))
+            self.good.append(ShotQAQuestion(self._split(file, item), line, item))
             for doubt in read.doubts:
                 self._tell(doubt, line, item_id, path, loses_row=False)
         return True

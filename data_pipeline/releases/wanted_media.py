@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.releases.shotqa_questions import Question
+from data_pipeline.releases.shotqa_questions import ShotQAQuestion
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 NAMES_TOLD = 3
@@ -24,10 +24,10 @@ class Wanted(NamedTuple):
 
     kind: MediaKind
     path: str
-    questions: list[Question]
+    questions: list[ShotQAQuestion]
 
 
-class Found(NamedTuple):
+class ArchivedMedium(NamedTuple):
     """A wanted medium as it stands in the archive: its bytes, or why they were not even read."""
 
     wanted: Wanted
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 class WantedMedia:
     """The media that questions ask for, and which of them have been found."""
 
-    def __init__(self, questions: Iterable[Question]) -> None:
+    def __init__(self, questions: Iterable[ShotQAQuestion]) -> None:
         self._media: dict[tuple[str, MediaKind], Wanted] = {}
         self._by_last_name: dict[str, list[Wanted]] = {}
         self._found: set[tuple[str, MediaKind]] = set()
@@ -47,7 +47,7 @@ class WantedMedia:
         for question in questions:
             self._add(question)
 
-    def _add(self, question: Question) -> None:
+    def _add(self, question: ShotQAQuestion) -> None:
         key = question.item.media_path, question.item.media_kind
         if key not in self._media:
             self._media[key] = Wanted(key[1], key[0], [])

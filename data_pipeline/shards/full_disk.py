@@ -33,7 +33,9 @@ def require_room(place: Path, needed: int) -> None:
 
 
 @contextmanager
-def full_disk_told(place: Path, to_write: Callable[[], int] = int, given_up: Callable[[], int] = int) -> Iterator[None]:
+def disk_full_reported(
+    place: Path, to_write: Callable[[], int] = int, given_up: Callable[[], int] = int
+) -> Iterator[None]:
     """Turn a failed write into a `DiskFull`.
 
     Args:
@@ -54,9 +56,9 @@ def full_disk_told(place: Path, to_write: Callable[[], int] = int, given_up: Cal
         ) from error
 
 
-def write_report(path: Path, content: str) -> None:
+def write_output(path: Path, content: str) -> None:
     """Write a file that the user named, whole; raises `DiskFull`."""
-    with full_disk_told(path):
+    with disk_full_reported(path):
         write_atomic(path, content)
 
 

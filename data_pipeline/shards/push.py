@@ -26,7 +26,7 @@ OPEN = re.compile(
 )
 
 
-class Place(StrEnum):
+class TargetKind(StrEnum):
     """Kinds of target."""
 
     HUB = "Hub"
@@ -57,14 +57,14 @@ def push(
         data_pipeline.shards.manifest.Damaged: the folder is incomplete or not what its manifest says.
     """
     place, name = place_of(target)
-    if place is not Place.HUB and (private or revision):
+    if place is not TargetKind.HUB and (private or revision):
         raise PushRefused(f"--private and --revision are for the Hub; {target} is a {place}")
     files = verified_files(shards)
-    if place is Place.FOLDER:
+    if place is TargetKind.FOLDER:
         from data_pipeline.shards.push_to_folder import push_to_folder
 
         return push_to_folder(shards, files, Path(name), overwrite)
-    if place is Place.URL:
+    if place is TargetKind.URL:
         from data_pipeline.shards.push_to_url import push_to_url
 
         return push_to_url(shards, files, name, overwrite)
@@ -79,7 +79,7 @@ def push(
     return push_to_hub(shards, files, name, private=private, must_be_private=bool(closed), revision=revision)
 
 
-def place_of(target: str) -> tuple[Place, str]:
+def place_of(target: str) -> tuple[TargetKind, str]:
     """What a target means, and its name there; raises `PushRefused` where two things could be meant."""
     if match := HUB_ID.fullmatch(target):
         named_as_folder = target.startswith((".", "~"))
@@ -88,8 +88,8 @@ def place_of(target: str) -> tuple[Place, str]:
                 f"{target} is a folder here and could be a Hub id: say ./{target} or hf://datasets/{target}"
             )
         if not named_as_folder:
-            return Place.HUB, match["id"]
-    return (Place.URL, target) if "://" in target else (Place.FOLDER, target)
+            return TargetKind.HUB, match["id"]
+    return (TargetKind.URL, target) if "://" in target else (TargetKind.FOLDER, target)
 
 
 def closed_licences(shards: Path) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data_pipeline.shards.finished_files import file_blake3
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.full_disk import full_disk_told, require_room
+from data_pipeline.shards.full_disk import disk_full_reported, require_room
 from data_pipeline.shards.manifest import Listed, check_place
 from data_pipeline.shards.pushed import Pushed, PushRefused
 from data_pipeline.shards.whole_folder import Draft, make_durable, put_back, whole_folder
@@ -37,7 +37,7 @@ def push_to_folder(shards: Path, files: Sequence[Listed], target: Path, overwrit
             there = _tidied(draft, files)
             to_copy = [file for file in files if file not in there]
             require_room(out, sum(file.bytes for file in to_copy))
-            with full_disk_told(out):
+            with disk_full_reported(out):
                 _copy(shards, to_copy, draft)
                 (draft.folder / MANIFEST).write_bytes(manifest)
                 make_durable(draft.folder / MANIFEST)

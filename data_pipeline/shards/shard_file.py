@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GROUPS_WAITING = 3  # to be written, so that a disk that is busy for a moment stops nobody
 
 
-class Row(NamedTuple):
+class ShardRow(NamedTuple):
     """A question and its medium's encoded bytes."""
 
     item: QAItem
@@ -55,7 +55,7 @@ class ShardFile:
         self._writing = ThreadPoolExecutor(1, "write-shards")
         self._pending: deque[Future[None]] = deque()
 
-    def write_group(self, rows: Sequence[Row]) -> None:
+    def write_group(self, rows: Sequence[ShardRow]) -> None:
         """Have a row group written, once those before it are."""
         self._wait(GROUPS_WAITING)
         self._pending.append(self._writing.submit(self._write, rows))
@@ -75,7 +75,7 @@ class ShardFile:
         self._parquet.is_open = False  # else it would write its footer when it is collected
         self.path.unlink(missing_ok=True)
 
-    def _write(self, rows: Sequence[Row]) -> None:
+    def _write(self, rows: Sequence[ShardRow]) -> None:
         self._parquet.write_table(_table(rows, self._schema), row_group_size=len(rows))
         self._send_on()
 
@@ -97,7 +97,7 @@ class ShardFile:
             self._pending.popleft().result()
 
 
-def _table(rows: Sequence[Row], schema: pyarrow.Schema) -> pyarrow.Table:
+def _table(rows: Sequence[ShardRow], schema: pyarrow.Schema) -> pyarrow.Table:
     import pyarrow
 
     texts = [row.item.to_row() for row in rows]
@@ -109,7 +109,7 @@ def _table(rows: Sequence[Row], schema: pyarrow.Schema) -> pyarrow.Table:
     return pyarrow.Table.from_arrays([*columns, *media], schema=schema)
 
 
-def _cell(row: Row, kind: MediaKind, column: pyarrow.StructType) -> pyarrow.StructArray:
+def _cell(row: ShardRow, kind: MediaKind, column: pyarrow.StructType) -> pyarrow.StructArray:
     """A row's {bytes, path} in the column of a kind of medium, without a copy of the bytes; null in the other one."""
     import pyarrow
 

@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 
 from data_pipeline.shards.finished_files import FinishedFile, FinishedFiles
-from data_pipeline.shards.shard_file import Row, ShardFile
+from data_pipeline.shards.shard_file import ShardFile, ShardRow
 from data_pipeline.shards.whole_folder import WriteRefused
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -28,7 +28,7 @@ class SplitWriter:
         self._to_skip, self._number = finished.of(split), 0
         self._file: ShardFile | None = None
         self.finished_bytes = 0  # of media, by this run
-        self._rows: list[Row] = []
+        self._rows: list[ShardRow] = []
         self._begin_file()
 
     @property
@@ -51,7 +51,7 @@ class SplitWriter:
     def add(self, item: QAItem, medium: bytes) -> None:
         """Take one row; write the row group it fills, and begin a new file where one is full."""
         self._count(item)
-        self._rows.append(Row(item, medium))
+        self._rows.append(ShardRow(item, medium))
         self._group_bytes += len(medium)
         if len(self._rows) >= ROW_GROUP_ROWS or self._group_bytes >= ROW_GROUP_BYTES:
             self._write_group()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_pipeline.shards.full_disk import full_disk_told
+from data_pipeline.shards.full_disk import disk_full_reported
 
 
 class WriteRefused(ValueError):
@@ -47,7 +47,7 @@ def whole_folder(out: Path, overwrite: bool) -> Iterator[Draft]:
     place = _place(out)
     draft = Draft(place, worth_keeping=place.exists())  # until the caller has looked at what an earlier run has left
     try:
-        with full_disk_told(out):
+        with disk_full_reported(out):
             draft.folder.mkdir(parents=True, exist_ok=True)
         yield draft
         _move_into_place(draft.folder, out, overwrite)

@@ -26,7 +26,7 @@ from data_pipeline.shards.composition import Composition, Counts, in_order
 from data_pipeline.shards.dataset_card import CARD, DEFECTS, About, write_card, write_defects
 from data_pipeline.shards.finished_files import DATA, FinishedFiles
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.full_disk import full_disk_told, require_room
+from data_pipeline.shards.full_disk import disk_full_reported, require_room
 from data_pipeline.shards.manifest import check_place, write_manifest
 from data_pipeline.shards.split_writer import SplitWriter
 from data_pipeline.shards.whole_folder import Draft, WriteRefused, put_back, set_aside, whole_folder
@@ -108,7 +108,7 @@ def write_shards(
             if not any(composition.counts.values()):
                 raise NothingLeft(f"no question is left to write to {out} ({losses(defects)})")
             _ = composition.given_away  # looked for while the last files come to the disk
-            with full_disk_told(out):
+            with disk_full_reported(out):
                 data = files.give_final_names()
                 write_defects(draft.folder, defects)
                 for name, content in extra.items():
@@ -134,7 +134,7 @@ def _finished_files(out: Path, draft: Draft, about: About, splits: Sequence[str]
     sizes = [split_writer.ROW_GROUP_ROWS, split_writer.ROW_GROUP_BYTES, split_writer.FILE_BYTES]
     fingerprint = about.fingerprint
     key = {"format_version": FORMAT_VERSION, "source_fingerprint": fingerprint, "splits": splits, "sizes": sizes}
-    with full_disk_told(out):
+    with disk_full_reported(out):
         return FinishedFiles(draft, key)
 
 
@@ -168,7 +168,7 @@ class _Writing:
             self._writers[row.split].add(row.item, medium)
 
     def _full_disk_told(self) -> AbstractContextManager[None]:
-        return full_disk_told(self._out, self._to_write, self._given_up)
+        return disk_full_reported(self._out, self._to_write, self._given_up)
 
     def _to_write(self) -> int:
         writers = self._writers.values()

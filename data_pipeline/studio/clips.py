@@ -16,7 +16,7 @@ import numpy as np
 from data_pipeline.studio.camera import Camera, Size
 from data_pipeline.studio.figures import Arm, Figure, Pose
 from data_pipeline.studio.lights import Lighting
-from data_pipeline.studio.looks import Look
+from data_pipeline.studio.looks import Appearance
 from data_pipeline.studio.moves import BACK, FORE, Movement, draw_movement
 from data_pipeline.studio.render import SIZE, SKY, Frame, render
 from data_pipeline.studio.stage import Scenery, Stage
@@ -35,7 +35,7 @@ CLOSING = {"Push in", "Pull out", "Zoom in", "Zoom out", "Dolly zoom"}  # a walk
 class Person:
     """Somebody on the set, who stands or walks straight on."""
 
-    look: Look
+    look: Appearance
     x: float
     y: float
     facing: float
@@ -57,11 +57,11 @@ class Scene:
 
     scenery: Scenery
     lighting: Lighting
-    cast: Sequence[Look]
+    cast: Sequence[Appearance]
 
 
 @dataclass(frozen=True)
-class Clip:
+class StagedClip:
     """A staged clip, frame by frame; the subject is the first figure."""
 
     movement: Movement
@@ -82,7 +82,7 @@ class Clip:
         return [render(*self.at(number), size) for number in range(self.frames)]
 
 
-def stage_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> Clip:
+def stage_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> StagedClip:
     """Draw a clip of these terms in which the camera has a clear view."""
     clip = _draw_clip(scene, steps, draw)
     for _ in range(TRIES):
@@ -92,7 +92,7 @@ def stage_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> Cl
     return clip
 
 
-def _draw_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> Clip:
+def _draw_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> StagedClip:
     movement = draw_movement(steps, draw)
     names = {name for step in steps for name in step}
     frames = FRAMES_IN_TURN if len(steps) > 1 else FRAMES_AT_ONCE if len(steps[0]) > 1 else draw.choice(FRAMES)
@@ -104,10 +104,10 @@ def _draw_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> Cl
     else:
         walks = 1.0 if names == {STATIC} else 0.0 if names & CLOSING else 0.35
         people = (_standing(scene.cast[0], 0.0, 0.0, draw), *_bystanders(scene, draw, walks))
-    return Clip(movement, people, scene, frames)
+    return StagedClip(movement, people, scene, frames)
 
 
-def _standing(look: Look, x: float, y: float, draw: Random) -> Person:
+def _standing(look: Appearance, x: float, y: float, draw: Random) -> Person:
     left, right = (Arm(draw.uniform(-8, 22), draw.uniform(5, 14), draw.uniform(8, 60)) for _ in range(2))
     pose = Pose(left, right, head_turn=draw.uniform(-15, 15))
     return Person(look, x, y, draw.uniform(155, 205), pose)
@@ -131,14 +131,14 @@ def _depth_behind(scenery: Scenery) -> float:
     return max(1.0, back - 1.4) if height > 0 else 3.0
 
 
-def _followed(look: Look, movement: Movement, seconds: float) -> Person:
+def _followed(look: Appearance, movement: Movement, seconds: float) -> Person:
     """Who the camera goes with: in the middle of the set in the middle of the clip."""
     across, away = movement.walks
     facing, pace = math.degrees(math.atan2(across, away)) % 360, math.hypot(across, away)
     return Person(look, -across * seconds / 2, -away * seconds / 2, facing, pace=pace)
 
 
-def _one_before_another(cast: Sequence[Look], draw: Random) -> tuple[Person, ...]:
+def _one_before_another(cast: Sequence[Appearance], draw: Random) -> tuple[Person, ...]:
     """A rack focus goes between two people, one near and one far, on either side of the frame's middle."""
     side = draw.choice((-1, 1))
     far = _standing(cast[0], -side * draw.uniform(0.35, 0.6), 0.0, draw)
@@ -146,7 +146,7 @@ def _one_before_another(cast: Sequence[Look], draw: Random) -> tuple[Person, ...
     return far, near
 
 
-def _is_clear(clip: Clip) -> bool:
+def _is_clear(clip: StagedClip) -> bool:
     """Nothing is right before the lens, there is something to see, and the subject can be seen."""
     looks = [render(*clip.at(round(share * (clip.frames - 1))), FINDER) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     if any(float(np.percentile(frame.depth, 1)) < 0.7 or (frame.ids == SKY).mean() > 0.75 for frame in looks):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_pipeline.studio.camera import Camera, Point, Size
-from data_pipeline.studio.looks import Look
+from data_pipeline.studio.looks import Appearance
 from data_pipeline.studio.poses import SEAT, STATURE, Arm, Pose
 
 __all__ = ["Arm", "Figure", "Pose"]
@@ -18,7 +18,7 @@ __all__ = ["Arm", "Figure", "Pose"]
 class Figure:
     """A person on the stage. Facing is a heading: 0 looks away from the first camera, 180 at it, 90 to the right."""
 
-    look: Look
+    look: Appearance
     x: float = 0.0
     y: float = 0.0
     facing: float = 180.0

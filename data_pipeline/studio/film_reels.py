@@ -17,7 +17,7 @@ from random import Random
 
 import numpy as np
 
-from data_pipeline.shards.full_disk import full_disk_told
+from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.encoding import Picture, encode_clip, encode_lossless, encode_still
 from data_pipeline.studio.films import LICENCE, FilmedShot, PlannedShot, film_plan, film_shot
@@ -69,7 +69,7 @@ def claim_folder(out: Path, wanted: str) -> None:
 def make_reel(order: ReelOrder) -> list[Row]:
     """Write a film and the stills beside it, unless an earlier run has; returns its rows of the table."""
     kept = order.out / ROWS / f"{order.seed}-{order.film}-{order.per_term}-{order.width}-{order.truth}.json"
-    with full_disk_told(order.out):
+    with disk_full_reported(order.out):
         if not kept.exists():
             write_atomic(kept, json.dumps(_shoot_reel(order)))
     rows: list[Row] = json.loads(kept.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from data_pipeline.studio import sets_indoors, sets_outdoors
-from data_pipeline.studio.looks import Look, draw_cast
+from data_pipeline.studio.looks import Appearance, draw_cast
 from data_pipeline.studio.palettes import Palette, draw_palette
 from data_pipeline.studio.stage import Scenery
 
@@ -39,7 +39,7 @@ class FilmStyle:
 
     seed: int
     number: int
-    cast: tuple[Look, ...]
+    cast: tuple[Appearance, ...]
     palette: Palette
     outdoors: tuple[str, ...]
     indoors: tuple[str, ...]

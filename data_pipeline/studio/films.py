@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from random import Random
 
 from data_pipeline.studio.camera import Camera, Size
-from data_pipeline.studio.clips import FRAME_RATE, Clip, Scene, stage_clip
+from data_pipeline.studio.clips import FRAME_RATE, Scene, StagedClip, stage_clip
 from data_pipeline.studio.encoding import Picture, encode_clip, encode_still
 from data_pipeline.studio.film_style import FilmStyle, film_style
 from data_pipeline.studio.moves import STRIDES, TERMS
@@ -86,7 +86,7 @@ class FilmedShot:
     labels: dict[str, str]  # slug to label: what it was staged for, and what else is certain
     frames: tuple[Frame, ...]
     cameras: tuple[Camera, ...]
-    clip: Clip | None = None
+    clip: StagedClip | None = None
 
     @property
     def pictures(self) -> list[Picture]:
@@ -124,7 +124,7 @@ def film_shot(plan: PlannedShot, size: Size | None = None) -> FilmedShot:
     return FilmedShot(plan, {plan.slug: plan.label, **still.also}, still.frames, still.cameras)
 
 
-def staged_clip(plan: PlannedShot) -> Clip:
+def staged_clip(plan: PlannedShot) -> StagedClip:
     """The clip of a plan, staged and not yet filmed."""
     return stage_clip(_scene(plan), _steps(plan.label), plan.draw)
 

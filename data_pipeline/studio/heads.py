@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from data_pipeline.studio.camera import Array
-from data_pipeline.studio.looks import Hair, Hat, Look
+from data_pipeline.studio.looks import Appearance, Hair, Hat
 from data_pipeline.studio.solids import UPRIGHT, Assembly, Colour, Material, Texture
 
 Local = tuple[float, float, float]
@@ -17,7 +17,7 @@ IRISES: tuple[Colour, ...] = ((0.20, 0.12, 0.07), (0.22, 0.32, 0.38), (0.28, 0.3
 class _Head:
     """The head's own space: metres from its middle, x to the figure's left, y ahead, z up."""
 
-    def __init__(self, solids: Assembly, centre: Array, turn: Array, scale: float, look: Look) -> None:
+    def __init__(self, solids: Assembly, centre: Array, turn: Array, scale: float, look: Appearance) -> None:
         self.solids, self.centre, self.turn, self.scale, self.look = solids, centre, turn, scale, look
         self.skin = Material(look.skin, Texture.SKIN, 0.14)
         self.hair = Material(look.hair, Texture.HAIR, 0.25)
@@ -39,7 +39,7 @@ class _Head:
         self.solids.cone(self.place(first), self.place(second), radii, material, softness * self.scale)
 
 
-def add_head(solids: Assembly, centre: Array, turn: Array, scale: float, look: Look) -> None:
+def add_head(solids: Assembly, centre: Array, turn: Array, scale: float, look: Appearance) -> None:
     """Build the head of a look around its centre."""
     head = _Head(solids, centre, turn, scale, look)
     _add_skull(head)

@@ -38,7 +38,7 @@ class Hat(Enum):
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """One person of a cast."""
 
     stature: float  # metres
@@ -76,20 +76,20 @@ DARK_CLOTHS: tuple[Colour, ...] = (
 SHOES: tuple[Colour, ...] = ((0.06, 0.055, 0.05), (0.25, 0.14, 0.08), (0.55, 0.53, 0.50))
 
 
-def draw_cast(rng: np.random.Generator, count: int) -> tuple[Look, ...]:
+def draw_cast(rng: np.random.Generator, count: int) -> tuple[Appearance, ...]:
     """So many people who differ in what they wear, since no two tops are of one colour."""
     tops = rng.permutation(len(CLOTHS))
     return tuple(draw_look(rng, CLOTHS[tops[number % len(CLOTHS)]]) for number in range(count))
 
 
-def draw_look(rng: np.random.Generator, top: Colour) -> Look:
+def draw_look(rng: np.random.Generator, top: Colour) -> Appearance:
     """One person in a top of the given colour."""
     style = list(Hair)[rng.choice(5, p=(0.42, 0.26, 0.12, 0.13, 0.07))]
     long_haired = style in (Hair.LONG, Hair.BUN)
     outfit = list(Outfit)[rng.choice(4, p=(0.36, 0.24, 0.16, 0.24) if long_haired else (0.46, 0.36, 0.18, 0.0))]
     texture = Texture.CHECKS if outfit is Outfit.SHIRT and rng.random() < 0.25 else Texture.CLOTH
     hats = (0.84, 0.08, 0.08) if style in (Hair.SHORT, Hair.BALD) else (0.94, 0.06, 0.0)
-    return Look(
+    return Appearance(
         stature=float(rng.uniform(1.60, 1.74) if long_haired else rng.uniform(1.68, 1.88)),
         build=float(rng.uniform(0.90, 1.0) if long_haired else rng.uniform(0.95, 1.12)),
         skin=_one_of(rng, SKINS),

@@ -12,7 +12,7 @@ from data_pipeline.studio import moods
 from data_pipeline.studio.figures import Arm, Figure, Pose
 from data_pipeline.studio.film_style import INDOORS, FilmStyle
 from data_pipeline.studio.lights import Lighting
-from data_pipeline.studio.looks import Look
+from data_pipeline.studio.looks import Appearance
 from data_pipeline.studio.solids import Assembly
 from data_pipeline.studio.stage import Stage
 
@@ -26,7 +26,7 @@ class Take:
     style: FilmStyle
     rng: np.random.Generator
     side: int = field(init=False)
-    cast: tuple[Look, ...] = field(init=False)
+    cast: tuple[Appearance, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.side = int(self.rng.choice((-1, 1)))

@@ -22,7 +22,7 @@ BODY_BYTES = 1 << 18  # more than any sane completion of that many tokens
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds before a struggling endpoint is asked again
 
 
-class Answer(NamedTuple):
+class ChatReply(NamedTuple):
     """What came of one request."""
 
     reply: str | None  # None: the request failed
@@ -57,7 +57,7 @@ def request_reply(
     *,
     tokens: int = REPLY_TOKENS,
     characters: int = REPLY_CHARACTERS,
-) -> Answer:
+) -> ChatReply:
     """Send one request. The body is read in pieces, so that neither a trickle nor a flood goes beyond the limits.
 
     Args:
@@ -68,7 +68,7 @@ def request_reply(
     import openai
 
     deadline, body = time.monotonic() + client.timeout, b""
-    late = Answer(None, f"no reply within {client.timeout:g} s")
+    late = ChatReply(None, f"no reply within {client.timeout:g} s")
     messages = [{"role": "user", "content": prompt}]
     create = client.chat.completions.with_streaming_response.create
     try:
@@ -76,7 +76,7 @@ def request_reply(
             for piece in response.iter_bytes():
                 body += piece
                 if len(body) > BODY_BYTES:
-                    return Answer(None, f"a reply of more than {BODY_BYTES} bytes")
+                    return ChatReply(None, f"a reply of more than {BODY_BYTES} bytes")
                 if time.monotonic() > deadline:
                     return late
     except openai.APITimeoutError:
@@ -84,9 +84,9 @@ def request_reply(
     except openai.APIStatusError as error:
         passing = error.status_code in (408, 409, 429) or error.status_code >= 500
         message = f"HTTP {error.status_code}: {_shown(error.response.text, client)}"
-        return Answer(None, message, passing, error.response.headers.get("retry-after", ""))
+        return ChatReply(None, message, passing, error.response.headers.get("retry-after", ""))
     except (openai.OpenAIError, *_transport_errors()) as error:
-        return Answer(None, f"connection failed: {_shown(str(error.__cause__ or error), client)}")
+        return ChatReply(None, f"connection failed: {_shown(str(error.__cause__ or error), client)}")
     return _read_completion(body, client, tokens, characters)
 
 
@@ -104,14 +104,14 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _read_completion(body: bytes, client: Any, tokens: int, characters: int) -> Answer:
+def _read_completion(body: bytes, client: Any, tokens: int, characters: int) -> ChatReply:
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return Answer(None, f"no chat completion: {_shown(body.decode('utf-8', 'replace'), client)}")
+        return ChatReply(None, f"no chat completion: {_shown(body.decode('utf-8', 'replace'), client)}")
     if not isinstance(content, str) or not content.strip():
-        return Answer(None, f"a completion without text in {tokens} tokens (does this model think first?)")
-    return Answer(encodable(content[:characters]))
+        return ChatReply(None, f"a completion without text in {tokens} tokens (does this model think first?)")
+    return ChatReply(encodable(content[:characters]))
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from lmms_eval_shotbench.grading.official import read_official
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, TAG, Reading, read_strict
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, TAG, ExtractedAnswer, read_strict
 from lmms_eval_shotbench.qa_item import QAItem
 
 Protocol = Literal["strict", "official"]
@@ -39,7 +39,7 @@ def grade(item: QAItem, response: str, protocol: Protocol = "strict") -> Grade:
     if protocol not in PROTOCOLS:
         raise ValueError(f"{protocol!r} is no grading protocol; use one of {', '.join(PROTOCOLS)}")
     if response.startswith(REQUEST_FAILED):  # the harness speaking, not the model
-        reading = Reading(None, "no response")
+        reading = ExtractedAnswer(None, "no response")
     elif protocol == "strict":
         reading = read_strict(item, response)
     else:

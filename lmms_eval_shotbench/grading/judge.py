@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading.chat_endpoint import (
-    Answer,
+    ChatReply,
     check_base_url,
     encodable,
     open_client,
@@ -132,7 +132,7 @@ def judge_texts(judge: Judge, texts: Sequence[tuple[QAItem, str]]) -> JudgeRepor
     answers = known | fresh
     letters, errors = {}, []
     for task in tasks:
-        answer = answers.get(task.key, Answer(None, "not asked"))
+        answer = answers.get(task.key, ChatReply(None, "not asked"))
         if answer.reply is None:
             errors.append(answer.error)
         elif letter := read_official(task.item.choices, answer.reply).letter:
@@ -153,11 +153,11 @@ def _task(judge: Judge, item: QAItem, response: str) -> _Task:
     return _Task(item, prompt, hashlib.sha256(parts.encode()).hexdigest())
 
 
-def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, Answer]:
+def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, ChatReply]:
     """Ask in waves and stop after one that failed whole: so the outcome does not hang on which request ends first."""
     from tqdm import tqdm
 
-    answers: dict[str, Answer] = {}
+    answers: dict[str, ChatReply] = {}
     size = max(GIVE_UP_AFTER, 2 * judge.workers)
     client = open_client(judge.base_url, judge.api_key, judge.timeout_seconds)
     with client, ThreadPoolExecutor(judge.workers) as pool, tqdm(total=len(tasks), desc="judging", disable=None) as bar:
@@ -173,7 +173,7 @@ def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) ->
     return answers
 
 
-def _ask(client: Any, judge: Judge, task: _Task) -> Answer:
+def _ask(client: Any, judge: Judge, task: _Task) -> ChatReply:
     """Ask until a reply settles the item, `tries` times at most; the last answer counts."""
     for attempt in range(1, judge.tries + 1):
         answer = request_reply(client, judge.model, task.prompt)
@@ -198,7 +198,7 @@ def _open_cache(path: Path) -> Iterator[sqlite3.Connection]:
         raise ValueError(f"{path} cannot be used as the judge's cache ({error}); {advice}") from error
 
 
-def _known(tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, Answer]:
+def _known(tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, ChatReply]:
     """The answers that are in the cache, by key."""
     find = "SELECT reply FROM replies WHERE key = ?"
-    return {task.key: Answer(str(row[0])) for task in tasks for row in cache.execute(find, (task.key,))}
+    return {task.key: ChatReply(str(row[0])) for task in tasks for row in cache.execute(find, (task.key,))}

@@ -9,26 +9,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from lmms_eval_shotbench.grading.strict import Reading
+from lmms_eval_shotbench.grading.strict import ExtractedAnswer
 
 _ANSWER_OPENS = re.compile("<answer>", re.IGNORECASE)
 _ANSWER_CLOSES = re.compile("</answer>", re.IGNORECASE)
 _OFFICIAL_BLANKS = frozenset(".()[],:;!*#{}")  # the reference puts a blank in place of each, then splits into words
 
 
-def read_official(choices: Mapping[str, str], response: str) -> Reading:
+def read_official(choices: Mapping[str, str], response: str) -> ExtractedAnswer:
     """Read a letter by the reference's rules: one lone letter among the words, else one option text contained."""
     answer = official_answer(response)
     letters = [letter for letter in choices if _is_a_word(letter, answer)]
     if len(letters) == 1:
-        return Reading(letters[0], "one lone letter")
+        return ExtractedAnswer(letters[0], "one lone letter")
     if not letters and _is_a_word("Z", answer):  # the reference's sign for "no answer"
-        return Reading(None, "the letter Z")
+        return ExtractedAnswer(None, "the letter Z")
     lowered = answer.lower()
     texts = [letter for letter, text in choices.items() if text.lower() in lowered]
     if len(texts) == 1:
-        return Reading(texts[0], "one option text")
-    return Reading(None, "no single letter or option text")
+        return ExtractedAnswer(texts[0], "one option text")
+    return ExtractedAnswer(None, "no single letter or option text")
 
 
 def _is_a_word(letter: str, text: str) -> bool:

@@ -24,7 +24,7 @@ from lmms_eval_shotbench.vocabulary import dimension_named, normal_form
 REQUEST_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
 
 
-class Reading(NamedTuple):
+class ExtractedAnswer(NamedTuple):
     """What one rule made of a text."""
 
     letter: str | None
@@ -39,24 +39,24 @@ def has_response(response: str) -> bool:
 TAG = re.compile(r"<(/?)(think|answer)>", re.IGNORECASE)
 
 
-def read_strict(item: QAItem, response: str) -> Reading:
+def read_strict(item: QAItem, response: str) -> ExtractedAnswer:
     """Read the letter a response declares outside its thought, or say why there is none."""
     if not has_response(response):
-        return Reading(None, "no response")
+        return ExtractedAnswer(None, "no response")
     declared, blocks = _outside_thought(response)
     if blocks:  # the last block is the model's last word
         reading = _read_declared(item, blocks[-1])
-        return Reading(reading.letter, f"answer block: {reading.how}")
+        return ExtractedAnswer(reading.letter, f"answer block: {reading.how}")
     if not declared.strip():
-        return Reading(None, "thought only")
+        return ExtractedAnswer(None, "thought only")
     reading = _read_declared(item, declared)
-    return Reading(reading.letter, f"free text: {reading.how}")
+    return ExtractedAnswer(reading.letter, f"free text: {reading.how}")
 
 
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"”’')\]]{0,3}\s+|\n")
 
 
-def read_conclusion(item: QAItem, thought: str) -> Reading:
+def read_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
     """Read the letter a thought comes to: its last declaration, a line that is an answer, else its last sentence.
 
     Options are weighed all through a thought, so one that is only named before the end is no conclusion.
@@ -64,7 +64,7 @@ def read_conclusion(item: QAItem, thought: str) -> Reading:
     if said := _last_declaration(item, thought) or _answer_lines(item, thought):
         return said
     reading = _only_mention(item, _SENTENCE_ENDS.split(thought.strip())[-1])
-    return Reading(reading.letter, f"last sentence: {reading.how}")
+    return ExtractedAnswer(reading.letter, f"last sentence: {reading.how}")
 
 
 def _outside_thought(response: str) -> tuple[str, list[str]]:
@@ -137,7 +137,7 @@ _DECLARED_LETTER = re.compile(
 _OTHER_TOO = re.compile(r"[\s*)\]\"']{0,4}(?:or|and|/|&)\s+", re.IGNORECASE)
 
 
-def _read_declared(item: QAItem, text: str) -> Reading:
+def _read_declared(item: QAItem, text: str) -> ExtractedAnswer:
     """Try the forms of an answer from the plainest to the loosest; the first that applies decides."""
     return (
         _whole_answer(item, text)
@@ -147,19 +147,27 @@ def _read_declared(item: QAItem, text: str) -> Reading:
     )
 
 
-def _whole_answer(item: QAItem, text: str) -> Reading | None:
+def _whole_answer(item: QAItem, text: str) -> ExtractedAnswer | None:
     """The text is a letter, an option's text, or a letter with its text; letter and text must agree."""
     if lone := _LONE_LETTER.fullmatch(text.strip()):
         letter = lone[1].upper()
-        return Reading(letter, "lone letter") if letter in item.letters else Reading(None, "letter not on offer")
+        return (
+            ExtractedAnswer(letter, "lone letter")
+            if letter in item.letters
+            else ExtractedAnswer(None, "letter not on offer")
+        )
     if said := _option_said_exactly(item, text):
-        return Reading(said, "option text")
+        return ExtractedAnswer(said, "option text")
     lead = _LETTER_THEN_TEXT.match(text)
     letter = (lead[1] or lead[2]).upper() if lead else ""
     if lead is None or letter not in item.letters:
         return None
     if said := _option_said_exactly(item, text[lead.end() :]):
-        return Reading(letter, "letter and text") if said == letter else Reading(None, "letter and text disagree")
+        return (
+            ExtractedAnswer(letter, "letter and text")
+            if said == letter
+            else ExtractedAnswer(None, "letter and text disagree")
+        )
     return None
 
 
@@ -169,7 +177,7 @@ def _option_said_exactly(item: QAItem, text: str) -> str | None:
     return _phrases(item.dimension, item.options).letters.get(normal_form(text))
 
 
-def _last_declaration(item: QAItem, text: str) -> Reading | None:
+def _last_declaration(item: QAItem, text: str) -> ExtractedAnswer | None:
     """The last "answer is …" that names an option wins; one that names two decides nothing."""
     for declaration in reversed(list(_DECLARATION.finditer(text))):
         clause = text[declaration.end() : declaration.end() + _DECLARED_REACH].split("\n")[0]
@@ -178,7 +186,7 @@ def _last_declaration(item: QAItem, text: str) -> Reading | None:
     return None
 
 
-def _opening_answer(item: QAItem, clause: str) -> Reading | None:
+def _opening_answer(item: QAItem, clause: str) -> ExtractedAnswer | None:
     """The option that a clause opens with, by letter or by text."""
     standing = _DECLARED_LETTER.match(clause)
     letter = (standing[1] or standing[2]) if standing else None
@@ -186,40 +194,46 @@ def _opening_answer(item: QAItem, clause: str) -> Reading | None:
         rest = clause[standing.end() :]
         other = _OTHER_TOO.match(rest)
         if other and (_opening_answer(item, rest[other.end() :])):
-            return Reading(None, "several options declared")
+            return ExtractedAnswer(None, "several options declared")
         beside = _leading_option(item, rest)
         return (
-            Reading(None, "letter and text disagree")
+            ExtractedAnswer(None, "letter and text disagree")
             if beside and beside[0] != letter
-            else Reading(letter, "declared letter")
+            else ExtractedAnswer(letter, "declared letter")
         )
     said = _leading_option(item, clause)
     if said is None:
         return None
     other_said = _leading_option(item, said[1].removeprefix("or ")) if said[1].startswith("or ") else None
-    return Reading(None, "several options declared") if other_said else Reading(said[0], "declared text")
+    return (
+        ExtractedAnswer(None, "several options declared") if other_said else ExtractedAnswer(said[0], "declared text")
+    )
 
 
-def _answer_lines(item: QAItem, text: str) -> Reading | None:
+def _answer_lines(item: QAItem, text: str) -> ExtractedAnswer | None:
     """One line that is a whole answer, as in "B. Medium" followed by an explanation; two such lines decide nothing."""
     lines = (line for line in text.splitlines() if 0 < len(line) <= _DECLARED_REACH)
     letters = {reading.letter for line in lines if (reading := _whole_answer(item, line)) and reading.letter}
     if not letters:
         return None
-    return Reading(letters.pop(), "answer line") if len(letters) == 1 else Reading(None, "several options named")
+    return (
+        ExtractedAnswer(letters.pop(), "answer line")
+        if len(letters) == 1
+        else ExtractedAnswer(None, "several options named")
+    )
 
 
-def _only_mention(item: QAItem, text: str) -> Reading:
+def _only_mention(item: QAItem, text: str) -> ExtractedAnswer:
     """No declaration: one letter standing alone, else one option text, and never two of either."""
     standing = {match[1] or match[2] for match in _STANDING_LETTER.finditer(text)} & set(item.letters)
     said = set(_options_said(item, text))
     if standing and "A" not in standing and _A_AS_WELL.search(text):
         standing.add("A")
     if len(standing) == 1 and said <= standing:
-        return Reading(standing.pop(), "only letter")
+        return ExtractedAnswer(standing.pop(), "only letter")
     if not standing and len(said) == 1:
-        return Reading(said.pop(), "only option text")
-    return Reading(None, "several options named" if standing or said else "no option named")
+        return ExtractedAnswer(said.pop(), "only option text")
+    return ExtractedAnswer(None, "several options named" if standing or said else "no option named")
 
 
 def _leading_option(item: QAItem, text: str) -> tuple[str, str] | None:

@@ -54,7 +54,7 @@ class Plan(NamedTuple):
     failed: dict[int, Answer]
 
 
-class Answerer:
+class ResponseGenerator:
     """A checkpoint that answers chats. Not to be shared between threads."""
 
     def __init__(self, checkpoint: Checkpoint, shown: Shown, batch_tokens: int, workers: int) -> None:

@@ -19,7 +19,7 @@ from lmms_eval_shotbench.environment import responses_in_use
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.media.stored_medium import media_undecoded
-from lmms_eval_shotbench.models.answering import Answer, Answerer, Failure
+from lmms_eval_shotbench.models.answering import Answer, Failure, ResponseGenerator
 from lmms_eval_shotbench.models.chats import Chat, HowToAnswer, read_chat
 from lmms_eval_shotbench.models.progress import Progress
 from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
@@ -88,7 +88,7 @@ class ShotVL(lmms):  # type: ignore[misc]
         )
         limits = _shown(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
         self._shown = limits._replace(blank=bool(blank))
-        self._answerer = Answerer(
+        self._answerer = ResponseGenerator(
             self._checkpoint,
             self._shown,
             int(batch_tokens or _fitting_tokens(self._checkpoint)),

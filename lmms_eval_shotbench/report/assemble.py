@@ -10,7 +10,7 @@ from pathlib import Path
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, told_apart
 from lmms_eval_shotbench.report.published import asks_all_of_shotbench
-from lmms_eval_shotbench.report.training import Training, read_training
+from lmms_eval_shotbench.report.training import TrainingCurves, read_training
 from lmms_eval_shotbench.runs.compare import Comparison, NotComparable, compare_runs
 from lmms_eval_shotbench.runs.robust import scores_of_variants
 from lmms_eval_shotbench.runs.scores_schema import BadRun
@@ -42,7 +42,7 @@ class ReportData:
 
     runs: Sequence[MainRun]
     compared: Sequence[Compared]  # every run against the first
-    training: Sequence[Training]
+    training: Sequence[TrainingCurves]
     published: bool  # whether the published rows stand beside them
 
 
@@ -58,7 +58,9 @@ def read_report(
     return assemble(runs, [read_training(run) for run in training], published)
 
 
-def assemble(runs: Sequence[ReportRun], training: Sequence[Training] = (), published: bool | None = None) -> ReportData:
+def assemble(
+    runs: Sequence[ReportRun], training: Sequence[TrainingCurves] = (), published: bool | None = None
+) -> ReportData:
     """Sort and compare; `published` None shows the published rows where all of ShotBench was asked.
 
     Raises:

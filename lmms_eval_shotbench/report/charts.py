@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.report.gather import shown
 from lmms_eval_shotbench.report.rows import asked_dimensions
-from lmms_eval_shotbench.report.svg import LOOKS, TEXT, Look, svg_element
+from lmms_eval_shotbench.report.svg import LOOKS, TEXT, PlotStyle, svg_element
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 if TYPE_CHECKING:
@@ -123,16 +123,16 @@ def _curves(axes: Axes, curves: Mapping[str, Curve], factor: float) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def _looks(runs: Sequence[Any]) -> Iterator[tuple[Any, Look]]:
+def _looks(runs: Sequence[Any]) -> Iterator[tuple[Any, PlotStyle]]:
     for place, run in enumerate(runs):
         yield run, _look(place)
 
 
-def _look(place: int) -> Look:
+def _look(place: int) -> PlotStyle:
     return LOOKS[place % len(LOOKS)]
 
 
-def _line(look: Look) -> dict[str, Any]:
+def _line(look: PlotStyle) -> dict[str, Any]:
     return {"color": look.colour, "marker": look.marker, "linestyle": look.line, "markersize": 5, "linewidth": 1.6}
 
 

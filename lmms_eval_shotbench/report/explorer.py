@@ -27,7 +27,7 @@ Asked = tuple[str, str]  # item id and fingerprint: two runs that agree in it we
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RunAnswer:
     """What one run answered to an item."""
 
     letter: str | None  # None: undecided
@@ -50,7 +50,7 @@ class ExplorerRecord:
     prior: str | None  # letter of the option prior (`scoring/option_prior.py`)
     medium: str  # name under which its thumbnail is kept
     kind: str
-    answers: Sequence[Answer | None]  # None: this run was not asked
+    answers: Sequence[RunAnswer | None]  # None: this run was not asked
 
 
 class ExplorerParts(NamedTuple):
@@ -107,7 +107,7 @@ def _priors(runs: Sequence[ReportRun]) -> dict[Asked, str]:
 
 
 def _record(
-    one: AnsweredItem, item: QAItem | None, prior: str | None, answers: Sequence[Answer | None]
+    one: AnsweredItem, item: QAItem | None, prior: str | None, answers: Sequence[RunAnswer | None]
 ) -> ExplorerRecord:
     label = item.label(item.answer) if item else None
     known = dimension_named(one.dimension)
@@ -127,14 +127,14 @@ def _record(
     )
 
 
-def _answer(one: AnsweredItem | None, run: ReportRun, limit: int) -> Answer | None:
+def _answer(one: AnsweredItem | None, run: ReportRun, limit: int) -> RunAnswer | None:
     if one is None:
         return None
     if not run.responses:
-        return Answer(one.letter, one.correct, None, 0)
+        return RunAnswer(one.letter, one.correct, None, 0)
     whole = run.responses.get(one.index, "")
     shown = cut_response(whole, limit)
-    return Answer(one.letter, one.correct, shown, len(whole) - len(shown))
+    return RunAnswer(one.letter, one.correct, shown, len(whole) - len(shown))
 
 
 def explorer_parts(

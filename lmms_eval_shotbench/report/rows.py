@@ -10,7 +10,7 @@ from lmms_eval_shotbench.model_args import split_model_args
 from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
-Place = tuple[str, ...]
+KeyPath = tuple[str, ...]
 MICRO, MACRO = "over items (micro)", "over dimensions (macro)"
 
 
@@ -29,7 +29,7 @@ def ranked(numbers: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(kind, place) for kind, place, _ in sorted(rows, key=lambda row: (-row[2], row[0], row[1]))]
 
 
-def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     """Of one comparison (docs/compare.md)."""
     yield from _dimensions(one["by_dimension"])
     yield MICRO, ("overall",)
@@ -38,20 +38,20 @@ def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
     yield MACRO, ("macro",)
 
 
-def prior_rows(run: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+def prior_rows(run: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     """Of one run's `prior` (docs/scores.md)."""
     yield from _dimensions(run["strict"]["prior"]["by_dimension"])
     yield MICRO, ()
     yield MACRO, ("macro",)
 
 
-def variant_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+def variant_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     """Of one variant (docs/variants.md)."""
     yield from _dimensions(found["by_dimension"])
     yield MICRO, ("overall",)
 
 
-def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, Place, str]]:
+def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath, str]]:
     """Of one training run's curves, with the form of their values."""
     for name in ("reward", "loss", "validation_loss"):
         if name in one:
@@ -61,7 +61,7 @@ def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, Place, str]]:
             yield f"accuracy, % ({kind}): {name}", ("accuracy", kind, place[-1]), "percent"
 
 
-def _dimensions(by_slug: Mapping[str, Any]) -> Iterator[tuple[str, Place]]:
+def _dimensions(by_slug: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     for slug in by_slug:
         yield dimension_named(slug).paper_name, ("by_dimension", slug)
 

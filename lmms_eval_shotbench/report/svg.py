@@ -17,7 +17,7 @@ from typing import NamedTuple
 TEXT = "#123456"  # stands for the page's text colour, which matplotlib cannot know
 
 
-class Look(NamedTuple):
+class PlotStyle(NamedTuple):
     """How one run, or one dimension, is drawn."""
 
     colour: str
@@ -27,14 +27,14 @@ class Look(NamedTuple):
 
 
 LOOKS = (
-    Look("#0072B2", "o", "-", ""),
-    Look("#D55E00", "s", "--", "//"),
-    Look("#009E73", "^", "-.", ".."),
-    Look("#CC79A7", "D", ":", "xx"),
-    Look("#E69F00", "v", "-", "\\\\"),
-    Look("#56B4E9", "P", "--", "++"),
-    Look("#999999", "X", "-.", "oo"),
-    Look("#A6761D", "*", ":", "--"),  # not Okabe and Ito's: their yellow and black are lost on white and on dark
+    PlotStyle("#0072B2", "o", "-", ""),
+    PlotStyle("#D55E00", "s", "--", "//"),
+    PlotStyle("#009E73", "^", "-.", ".."),
+    PlotStyle("#CC79A7", "D", ":", "xx"),
+    PlotStyle("#E69F00", "v", "-", "\\\\"),
+    PlotStyle("#56B4E9", "P", "--", "++"),
+    PlotStyle("#999999", "X", "-.", "oo"),
+    PlotStyle("#A6761D", "*", ":", "--"),  # not Okabe and Ito's: their yellow and black are lost on white and on dark
 )
 _STYLE = {
     "svg.fonttype": "none",

@@ -31,7 +31,7 @@ CLIP_SHARES = 4  # shares of a clip, where a still has one
 SIZES = ((320, 70), (256, 60), (208, 50), (160, 45), (128, 40), (104, 35), (88, 30), (72, 25), (56, 20))
 
 
-class Medium(NamedTuple):
+class ThumbnailSource(NamedTuple):
     """A still or clip of the shards, read when its turn comes."""
 
     kind: MediaKind
@@ -45,13 +45,13 @@ class Thumbnail(NamedTuple):
     frames: int
 
 
-def stored_media(runs: Sequence[ReportRun]) -> dict[str, Medium]:
+def stored_media(runs: Sequence[ReportRun]) -> dict[str, ThumbnailSource]:
     """The media of all runs whose questions came with them, each once, by the names the records use."""
-    media: dict[str, Medium] = {}
+    media: dict[str, ThumbnailSource] = {}
     for run in runs:
         if folder := _shards(run):
             for item in run.items:
-                media.setdefault(item.medium, Medium(item.media_kind, partial(folder.media, item.item_id)))
+                media.setdefault(item.medium, ThumbnailSource(item.media_kind, partial(folder.media, item.item_id)))
     return media
 
 
@@ -64,7 +64,7 @@ def _shards(run: ReportRun) -> ShardFolder | None:
         return None
 
 
-def thumbnails(media: Mapping[str, Medium], budget: int) -> dict[str, Thumbnail]:
+def thumbnails(media: Mapping[str, ThumbnailSource], budget: int) -> dict[str, Thumbnail]:
     """Pictures by the media's names, together at most `budget` characters of data URIs; some may be missing."""
     from tqdm import tqdm
 
@@ -77,11 +77,11 @@ def thumbnails(media: Mapping[str, Medium], budget: int) -> dict[str, Thumbnail]
         return {name: one for name, one in named if one}
 
 
-def _shares(medium: Medium) -> int:
+def _shares(medium: ThumbnailSource) -> int:
     return CLIP_SHARES if medium.kind is MediaKind.CLIP else 1
 
 
-def _thumbnail(medium: Medium, most: int) -> Thumbnail | None:
+def _thumbnail(medium: ThumbnailSource, most: int) -> Thumbnail | None:
     try:
         pictures = _pictures(medium)
     except BrokenMedium:
@@ -91,7 +91,7 @@ def _thumbnail(medium: Medium, most: int) -> Thumbnail | None:
     return Thumbnail(made[place](), len(pictures)) if place < len(made) else None
 
 
-def _pictures(medium: Medium) -> list[Image]:
+def _pictures(medium: ThumbnailSource) -> list[Image]:
     """The still, or frames of the clip, at most at the largest size."""
     if medium.kind is MediaKind.STILL:
         return [_shrunk(open_still(medium.read()), SIZES[0][0])]

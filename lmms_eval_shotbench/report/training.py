@@ -22,7 +22,7 @@ _VALIDATED = re.compile(r"val-core/.+/(?P<slug>\w+)/acc/mean@\d+")
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingCurves:
     """Curves of one run; those that were not logged are absent."""
 
     path: Path
@@ -31,7 +31,7 @@ class Training:
     validated: Mapping[str, Curve]  # accuracy in validation, by slug
 
 
-def read_training(run: Path) -> Training:
+def read_training(run: Path) -> TrainingCurves:
     """Read a training run's folder; raises `BadRun` where it logged nothing."""
     logged = _logged(run)
     if not logged:
@@ -39,7 +39,7 @@ def read_training(run: Path) -> Training:
     single = {
         name: [(step, values[key]) for step, values in logged.items() if key in values] for name, key in _SINGLE.items()
     }
-    return Training(
+    return TrainingCurves(
         run,
         {name: curve for name, curve in single.items() if curve},
         _by_dimension(logged, _TRAINED),
@@ -86,6 +86,6 @@ def _by_dimension(logged: Mapping[int, Mapping[str, float]], key: re.Pattern[str
     return {slug: curves[slug] for slug in slugs() if slug in curves}
 
 
-def training_json(training: Training, name: str) -> dict[str, Any]:
+def training_json(training: TrainingCurves, name: str) -> dict[str, Any]:
     """The documented form (docs/report.md)."""
     return {"name": name, **training.single, "accuracy": {"train": training.trained, "validation": training.validated}}

@@ -25,8 +25,8 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl, processing_qwen2
 
 from lmms_eval_shotbench.qwen.decoding import Sampling
 from verl_recipes.cpu import PATCHES, equal_lengths
-from verl_recipes.cpu.answers import Request, Unanswered
-from verl_recipes.cpu.generation import Response, ResponseSettings, choose
+from verl_recipes.cpu.answers import RolloutRequest, Unanswered
+from verl_recipes.cpu.generation import ResponseSettings, SampledResponse, choose
 from verl_recipes.cpu.hf_server import HFServer, RequestRefused, ServerSettings, load_weights
 from verl_recipes.cpu.request_inputs import MEDIA
 from verl_recipes.cpu.seeded_agent_loop import response_seed
@@ -114,7 +114,7 @@ def picture(seed: int, height: int, width: int) -> Image.Image:
     return Image.fromarray(noise)
 
 
-def prompt(server: HFServer, kind: str, medium: Any) -> Request:
+def prompt(server: HFServer, kind: str, medium: Any) -> RolloutRequest:
     """A chat about one medium, as verl's agent loop hands it on."""
     from verl.utils.tokenizer import build_multimodal_processor_inputs
 
@@ -123,11 +123,11 @@ def prompt(server: HFServer, kind: str, medium: Any) -> Request:
     text = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     media: dict[str, Any] = {f"{kind}s": [medium]}
     ids = build_multimodal_processor_inputs(processor, text=[text], **media)["input_ids"][0]
-    return Request(tuple(ids.tolist()), GREEDY, **media)
+    return RolloutRequest(tuple(ids.tolist()), GREEDY, **media)
 
 
 @pytest.fixture(scope="module")
-def generation_requests(hf_server: HFServer) -> list[Request]:
+def generation_requests(hf_server: HFServer) -> list[RolloutRequest]:
     """Two stills and a clip at 12 frames a second."""
     frames = torch.from_numpy(numpy.random.default_rng(5).integers(0, 256, (10, 3, 56, 84), dtype=numpy.uint8))
     clip = (frames, {"fps": 12.0, "total_num_frames": 10, "frames_indices": list(range(10))})
@@ -135,7 +135,7 @@ def generation_requests(hf_server: HFServer) -> list[Request]:
     return [*stills, prompt(hf_server, "video", clip)]
 
 
-def sampled(requests: list[Request], responses: int, temperature: float = 1.0) -> list[Request]:
+def sampled(requests: list[RolloutRequest], responses: int, temperature: float = 1.0) -> list[RolloutRequest]:
     """So many sampled responses to each, with seeds of their own."""
     return [
         replace(request, settings=ResponseSettings(NEW_TOKENS, Sampling(temperature, seed=10 * place + number)))
@@ -144,13 +144,13 @@ def sampled(requests: list[Request], responses: int, temperature: float = 1.0) -
     ]
 
 
-def answers(server: HFServer, requests: list[Request]) -> list[Response]:
+def answers(server: HFServer, requests: list[RolloutRequest]) -> list[SampledResponse]:
     found = server.answerer.answer(requests)
-    assert all(isinstance(answer, Response) for answer in found), found
+    assert all(isinstance(answer, SampledResponse) for answer in found), found
     return found  # type: ignore[return-value]
 
 
-def log_probabilities(server: HFServer, request: Request, response: Response) -> Any:
+def log_probabilities(server: HFServer, request: RolloutRequest, response: SampledResponse) -> Any:
     """Of the whole sequence in one forward pass, as the actor does it."""
     whole = server.answerer.inputs.ready_prompt([*request.ids, *response.ids], request.images, request.videos)
     with torch.inference_mode():
@@ -162,7 +162,9 @@ def log_probabilities(server: HFServer, request: Request, response: Response) ->
     return shares.gather(1, torch.tensor(response.ids)[:, None])[:, 0]
 
 
-def test_greedy_answers_are_those_of_transformers(hf_server: HFServer, generation_requests: list[Request]) -> None:
+def test_greedy_answers_are_those_of_transformers(
+    hf_server: HFServer, generation_requests: list[RolloutRequest]
+) -> None:
     for request, response in zip(generation_requests, answers(hf_server, generation_requests), strict=True):
         processor = hf_server.answerer.inputs.processor
         ready = hf_server.answerer.inputs.ready_prompt(request.ids, request.images, request.videos)
@@ -181,7 +183,7 @@ def test_greedy_answers_are_those_of_transformers(hf_server: HFServer, generatio
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_log_probabilities_are_those_of_one_pass_over_the_sequence(
-    hf_server: HFServer, generation_requests: list[Request], temperature: float
+    hf_server: HFServer, generation_requests: list[RolloutRequest], temperature: float
 ) -> None:
     asked = sampled(generation_requests, 3, temperature)
     for request, response in zip(asked, answers(hf_server, asked), strict=True):
@@ -190,7 +192,7 @@ def test_log_probabilities_are_those_of_one_pass_over_the_sequence(
 
 
 def test_answers_hang_on_their_seed_and_not_on_their_company(
-    hf_server: HFServer, generation_requests: list[Request]
+    hf_server: HFServer, generation_requests: list[RolloutRequest]
 ) -> None:
     asked = sampled(generation_requests, 4)
     together = answers(hf_server, asked)
@@ -203,7 +205,7 @@ def test_answers_hang_on_their_seed_and_not_on_their_company(
 
 
 def test_prompts_are_read_once_however_many_ask(
-    hf_server: HFServer, generation_requests: list[Request], monkeypatch: pytest.MonkeyPatch
+    hf_server: HFServer, generation_requests: list[RolloutRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
     visual = hf_server.model.model.visual
@@ -257,7 +259,7 @@ def test_what_top_k_and_top_p_cut_away_has_no_probability(sampling: Sampling, ke
 # ---- the server -----------------------------------------------------------------------------------------------------
 
 
-def ask(server: HFServer, requests: list[Request], **params: Any) -> list[Any]:
+def ask(server: HFServer, requests: list[RolloutRequest], **params: Any) -> list[Any]:
     """Send requests at once, as verl does; a failure is an answer here."""
 
     async def all_at_once() -> list[Any]:
@@ -271,7 +273,9 @@ def ask(server: HFServer, requests: list[Request], **params: Any) -> list[Any]:
     return asyncio.run(all_at_once())
 
 
-def test_a_request_that_cannot_be_answered_fails_alone(hf_server: HFServer, generation_requests: list[Request]) -> None:
+def test_a_request_that_cannot_be_answered_fails_alone(
+    hf_server: HFServer, generation_requests: list[RolloutRequest]
+) -> None:
     without_media = replace(generation_requests[0], images=None)
     other_size = replace(generation_requests[1], images=[picture(9, 28, 28)])
     found = ask(hf_server, [generation_requests[0], without_media, other_size, *generation_requests[1:]], temperature=0)
@@ -290,14 +294,14 @@ def test_a_request_that_cannot_be_answered_fails_alone(hf_server: HFServer, gene
     ids=str,
 )
 def test_what_the_engine_cannot_do_is_refused(
-    hf_server: HFServer, generation_requests: list[Request], params: dict[str, Any], message: str
+    hf_server: HFServer, generation_requests: list[RolloutRequest], params: dict[str, Any], message: str
 ) -> None:
     (refused,) = ask(hf_server, generation_requests[:1], **params)
     assert isinstance(refused, RequestRefused) and message in str(refused)
 
 
 def test_requests_without_seeds_are_answered_differently_and_the_same_in_every_run(
-    hf_server: HFServer, generation_requests: list[Request]
+    hf_server: HFServer, generation_requests: list[RolloutRequest]
 ) -> None:
     runs = []
     for _ in range(2):
@@ -308,7 +312,7 @@ def test_requests_without_seeds_are_answered_differently_and_the_same_in_every_r
 
 
 def test_new_weights_change_the_answers_and_weights_of_another_model_are_refused(
-    hf_server: HFServer, generation_requests: list[Request]
+    hf_server: HFServer, generation_requests: list[RolloutRequest]
 ) -> None:
     before = {name: value.clone() for name, value in hf_server.model.state_dict().items()}
     first = ask(hf_server, generation_requests, temperature=0)

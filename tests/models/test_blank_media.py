@@ -14,7 +14,7 @@ pytest.importorskip("lmms_eval")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.models.answering import Answer, Answerer
+from lmms_eval_shotbench.models.answering import Answer, ResponseGenerator
 from lmms_eval_shotbench.models.chats import read_chat
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.questions.shards import ShardFolder
@@ -46,7 +46,7 @@ def test_blanked_media_all_look_alike_and_are_as_large_as_before(
     ]
 
     def answered(shown: Shown) -> list[Answer]:
-        answerer = Answerer(checkpoint, shown, batch_tokens=4096, workers=1)
+        answerer = ResponseGenerator(checkpoint, shown, batch_tokens=4096, workers=1)
         found: dict[int, Answer] = {}
         for batch in answerer.answers(answerer.plan(chats)):
             found |= batch

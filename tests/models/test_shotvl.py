@@ -26,7 +26,7 @@ from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models import answering
-from lmms_eval_shotbench.models.answering import Answer, Answerer, Failure
+from lmms_eval_shotbench.models.answering import Answer, Failure, ResponseGenerator
 from lmms_eval_shotbench.models.chats import Chat, UnfitRequest, how_to_answer, read_chat
 from lmms_eval_shotbench.models.response_store import Response
 from lmms_eval_shotbench.models.shotvl import ShotVL
@@ -65,7 +65,7 @@ def chat_on(item: QAItem, read: Any, style: PromptStyle = prompts.REASONING, **h
 
 
 def answered(loaded: Checkpoint, chats: Sequence[Chat], batch_tokens: int) -> list[Answer]:
-    answerer = Answerer(loaded, SMALL, batch_tokens, workers=2)
+    answerer = ResponseGenerator(loaded, SMALL, batch_tokens, workers=2)
     found: dict[int, Answer] = {}
     for batch in answerer.answers(answerer.plan(chats)):
         assert not found.keys() & batch.keys()

@@ -31,7 +31,7 @@ from verl_recipes.preflight import (
     preflight,
 )
 from verl_recipes.preflight.prompt_lengths import Ruler
-from verl_recipes.preflight.training_files import Medium, TrainingRow, read_training_rows
+from verl_recipes.preflight.training_files import RowMedium, TrainingRow, read_training_rows
 
 MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "there is no such folder"),
@@ -119,7 +119,7 @@ def released_size_processor(tiny_model: Path) -> Any:
 def test_stills_take_as_many_tokens_as_the_released_processor_gives_them(
     released_size_processor: Any, size: tuple[int, int]
 ) -> None:
-    row = TrainingRow("row 0", "train", (("user", "<image>What?"),), (Medium(MediaKind.STILL, "a"),), {})
+    row = TrainingRow("row 0", "train", (("user", "<image>What?"),), (RowMedium(MediaKind.STILL, "a"),), {})
     shapes = {"a": media_files.Shape(*size)}
     text = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>What?<|im_end|>\n<|im_start|>assistant\n"
     tokens = len(released_size_processor(text=[text], images=[Image.new("RGB", size)])["input_ids"][0])
@@ -133,7 +133,7 @@ def test_clips_take_as_many_tokens_as_the_released_processor_gives_them(
     released_size_processor: Any, size: tuple[int, int], frames: int, rate: float
 ) -> None:
     limits = (("fps", 12.0), ("max_pixels", 360 * 640), ("min_pixels", 128 * 28 * 28))
-    row = TrainingRow("row 0", "train", (("user", "<video>What?"),), (Medium(MediaKind.CLIP, "a", limits),), {})
+    row = TrainingRow("row 0", "train", (("user", "<video>What?"),), (RowMedium(MediaKind.CLIP, "a", limits),), {})
     shapes = {"a": media_files.Shape(*size, frames, rate)}
     ruler = Ruler(released_size_processor, generation_prompt=True)
     assert ruler.lengths([row], shapes) == [ruler.measured(row, shapes)]

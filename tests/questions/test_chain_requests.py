@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.questions import chain_requests
-from data_pipeline.questions.chain_requests import TRIES, Endpoint, EndpointFailed, Pace, Request, answers
+from data_pipeline.questions.chain_requests import TRIES, ChainRequest, Endpoint, EndpointFailed, Pace, answers
 from data_pipeline.questions.chains import ChainReport, default_cache, write_chains
 from data_pipeline.questions.reply_cache import ReplyCache
 from lmms_eval_shotbench.cli import main
@@ -186,7 +186,7 @@ def test_an_error_of_our_own_in_a_thread_ends_the_run(vision_endpoint: Vision) -
         raise OSError("disk gone")
 
     with pytest.raises(OSError, match="disk gone"):
-        list(answers(Endpoint(vision_endpoint.url, "m"), [Request("a", message), Request("b", message)]))
+        list(answers(Endpoint(vision_endpoint.url, "m"), [ChainRequest("a", message), ChainRequest("b", message)]))
 
 
 @pytest.mark.parametrize(

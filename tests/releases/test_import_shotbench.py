@@ -12,7 +12,7 @@ import pytest
 from data_pipeline.cli import add_commands
 from data_pipeline.defects import DefectKind
 from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
-from data_pipeline.releases.release_media import ImportRefused, Medium, Release
+from data_pipeline.releases.release_media import ImportRefused, Release, ReleaseFile
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.split_writer import SplitWriter
 from data_pipeline.shards.whole_folder import WriteRefused
@@ -123,7 +123,7 @@ def test_a_break_in_the_middle_leaves_nothing_and_can_be_repeated(
     reads: list[str] = []
     read = Release.read
 
-    def breaks_at_the_third(self: Release, medium: Medium) -> bytes:
+    def breaks_at_the_third(self: Release, medium: ReleaseFile) -> bytes:
         reads.append(medium.name)
         if len(reads) == 3:
             raise error

@@ -10,7 +10,7 @@ import pytest
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
-from data_pipeline.releases.shotqa_questions import Question, ShotQAChoices, is_drawn, read_shotqa
+from data_pipeline.releases.shotqa_questions import ShotQAChoices, ShotQAQuestion, is_drawn, read_shotqa
 from data_pipeline.releases.shotqa_rows import read_row, split_prompt
 from lmms_eval_shotbench.prompts import user_text
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE, MediaKind
@@ -19,7 +19,7 @@ from tests.support.shotqa_releases import OPTIONS, clip_row, prompt, shotqa, sti
 Told = list[tuple[DefectKind, str, bool]]
 
 
-def read(folder: Path, dev_share: float = 0.0, **files: Any) -> tuple[list[Question], Told]:
+def read(folder: Path, dev_share: float = 0.0, **files: Any) -> tuple[list[ShotQAQuestion], Told]:
     defects: list[Defect] = []
     found = read_shotqa(find_shotqa(str(shotqa(folder, **files))), ShotQAChoices(dev_share), defects)
     assert found.rows_read == len(found.good) + found.open_ended + sum(defect.loses_row for defect in defects)

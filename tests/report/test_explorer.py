@@ -15,7 +15,7 @@ from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.report.assemble import assemble
 from lmms_eval_shotbench.report.explorer import (
     LONGEST_RESPONSE,
-    Answer,
+    RunAnswer,
     cut_response,
     explorer_parts,
     explorer_records,
@@ -24,7 +24,7 @@ from lmms_eval_shotbench.report.explorer import (
     shared_limit,
 )
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
-from lmms_eval_shotbench.report.thumbnails import FRAMES, Medium, stored_media, thumbnails
+from lmms_eval_shotbench.report.thumbnails import FRAMES, ThumbnailSource, stored_media, thumbnails
 from lmms_eval_shotbench.report.write import write_report
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -57,8 +57,8 @@ def test_every_item_is_told_once_with_what_each_run_answered(report_runs: list[R
     assert [record.item_id for record in records] == [item.item_id for item in items]
     for place, (record, item) in enumerate(zip(records, items, strict=True)):
         assert (record.question, record.options, record.answer) == (item.question, item.options, item.answer)
-        right = Answer(item.answer, True, item.answer, 0)
-        assert list(record.answers) == [right, Answer("A", item.answer == "A", "A", 0) if place else None]
+        right = RunAnswer(item.answer, True, item.answer, 0)
+        assert list(record.answers) == [right, RunAnswer("A", item.answer == "A", "A", 0) if place else None]
 
 
 def test_the_prior_is_that_of_the_scores(report_runs: list[ReportRun]) -> None:
@@ -71,7 +71,7 @@ def test_scores_alone_give_items_without_question_or_response(report_runs: list[
     bare = replace(report_runs[0], items=(), responses={}, data="")
     record = explorer_records([bare])[0]
     assert (record.question, list(record.options), record.prior) == ("", [], None)
-    assert record.answers[0] == Answer(record.answer, True, None, 0)
+    assert record.answers[0] == RunAnswer(record.answer, True, None, 0)
     assert not stored_media([bare])
 
 
@@ -141,7 +141,10 @@ def test_more_room_gives_larger_pictures_and_the_same_room_the_same(report_runs:
 
 
 def test_a_medium_that_cannot_be_opened_has_no_picture() -> None:
-    media = {"still": Medium(MediaKind.STILL, lambda: b"no"), "clip": Medium(MediaKind.CLIP, lambda: b"no")}
+    media = {
+        "still": ThumbnailSource(MediaKind.STILL, lambda: b"no"),
+        "clip": ThumbnailSource(MediaKind.CLIP, lambda: b"no"),
+    }
     assert thumbnails(media, 1_000_000) == {}
 
 

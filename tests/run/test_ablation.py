@@ -14,8 +14,8 @@ from lmms_eval_shotbench.runs.score import FORMATS, score_responses
 from lmms_eval_shotbench.scoring.metrics import Z95, Graded, score
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from tests.support.items import make_item
-from verl_recipes.run.ablation import ROWS, AblationPlan, Row, Trial, overrides_by_method
-from verl_recipes.run.ablation_report import ablation_table, mean_over_seeds, write_report
+from verl_recipes.run.ablation import ROWS, AblationPlan, AblationRow, Trial, overrides_by_method
+from verl_recipes.run.ablation_report import ablation_table, mean_over_seeds, write_ablation_report
 from verl_recipes.run.run_folder import RunFolder
 
 PLAN = AblationPlan(
@@ -34,7 +34,7 @@ def scores(right: float) -> dict[str, object]:
     return json.loads(FORMATS["json"](score_responses(items, responses, "strict")))  # type: ignore[no-any-return]
 
 
-def trial(row: Row, seed: int | None, direct: float, reasoning: float, run: Path) -> Trial:
+def trial(row: AblationRow, seed: int | None, direct: float, reasoning: float, run: Path) -> Trial:
     return Trial(row, seed, run, {"shotbench": scores(direct), "shotbench_reasoning": scores(reasoning)})
 
 
@@ -87,7 +87,7 @@ def test_table_and_curves_are_written(tmp_path: Path) -> None:
         ]
         metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
         trials.append(trial(ROWS[3], seed, 0.3, 0.5 + seed / 20, run))
-    path = write_report(trials, tmp_path / "out")
+    path = write_ablation_report(trials, tmp_path / "out")
     lines = path.read_text().splitlines()
     assert lines[0].count("|") == len(DIMENSIONS) + 5
     assert lines[2].startswith("| baseline | 25.0 |")

@@ -18,7 +18,7 @@ from lmms_eval_shotbench.cli import main
 from tests.support.killed_training import SERVER_VARIABLE, TRAINER_VARIABLE, environment
 from tests.support.split_shards import write_split_shards
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
-from verl_recipes.run.ablation_report import write_report
+from verl_recipes.run.ablation_report import write_ablation_report
 from verl_recipes.run.checkpoints import TRACKER, whole_steps
 from verl_recipes.run.evaluate_run import TASKS
 from verl_recipes.run.run_folder import RunFolder, TrainingOrder, read_metrics
@@ -156,7 +156,7 @@ def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(ablation_plan
         ("baseline", None), ("CoT-SFT", 1), ("CoT-SFT then GRPO", 1),
     ]  # fmt: skip
     assert len({trial.scores["shotbench_reasoning"]["run"]["revision"] for trial in trials}) == 3
-    lines = write_report(trials, ablation_plan.out).read_text().splitlines()
+    lines = write_ablation_report(trials, ablation_plan.out).read_text().splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == [trial.row.name for trial in trials]
     assert len(list(ablation_plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
 

@@ -13,7 +13,7 @@ import pytest
 from data_pipeline.shards import push_to_folder, split_writer
 from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.shards.manifest import Damaged
-from data_pipeline.shards.push import Place, closed_licences, place_of, push
+from data_pipeline.shards.push import TargetKind, closed_licences, place_of, push
 from data_pipeline.shards.pushed import PushRefused
 from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import write_shards
@@ -39,10 +39,10 @@ def other_shards(folder: Path) -> Path:
 def test_what_a_target_means_is_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for target in ("film/shots", "hf://datasets/film/shots"):
-        assert place_of(target) == (Place.HUB, "film/shots")
-    assert [place_of(target)[0] for target in ("s3://b/x", "memory://x")] == [Place.URL] * 2
+        assert place_of(target) == (TargetKind.HUB, "film/shots")
+    assert [place_of(target)[0] for target in ("s3://b/x", "memory://x")] == [TargetKind.URL] * 2
     for target in ("/data/shots", "./film/shots", "../shots", "~/shots", "shots", "a/b/c"):
-        assert place_of(target) == (Place.FOLDER, target)
+        assert place_of(target) == (TargetKind.FOLDER, target)
     (tmp_path / "film/shots").mkdir(parents=True)
     with pytest.raises(PushRefused, match=r"\./film/shots or hf://datasets/film/shots"):
         place_of("film/shots")

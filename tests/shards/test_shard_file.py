@@ -10,12 +10,12 @@ import pyarrow.parquet as parquet
 import pytest
 
 from data_pipeline.releases.check_on_workers import read_ahead
-from data_pipeline.shards.shard_file import GROUPS_WAITING, Row, ShardFile
+from data_pipeline.shards.shard_file import GROUPS_WAITING, ShardFile, ShardRow
 from tests.support.shard_rows import rows
 
 
-def groups(count: int, size: int) -> list[list[Row]]:
-    written = [Row(row.item, row.read()) for row in rows(count * size)]
+def groups(count: int, size: int) -> list[list[ShardRow]]:
+    written = [ShardRow(row.item, row.read()) for row in rows(count * size)]
     return [written[start : start + size] for start in range(0, len(written), size)]
 
 

@@ -28,9 +28,9 @@ from verl_recipes.tiny_base.curriculum import BATCH, Lessons, Phase, Practice, U
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
 from verl_recipes.tiny_base.shots import Shot, backwards, make_shot, mirrored
-from verl_recipes.tiny_base.train import Training, practise, train_tiny_base
+from verl_recipes.tiny_base.train import TrainingSettings, practise, train_tiny_base
 
-SHORT = Training(phases=(Phase(8, {Practice.STILLS: 1.0}),), warm_up=1)
+SHORT = TrainingSettings(phases=(Phase(8, {Practice.STILLS: 1.0}),), warm_up=1)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from verl_recipes.cpu.generation import ReadyPrompt, Response, ResponseSettings, SampleRequest, generate
+from verl_recipes.cpu.generation import ReadyPrompt, ResponseSettings, SampledResponse, SampleRequest, generate
 from verl_recipes.cpu.request_inputs import RequestInputs, prompt_name
 
 
@@ -28,7 +28,7 @@ class Unanswered(RuntimeError):
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class RolloutRequest:
     """One response asked for."""
 
     ids: tuple[int, ...]
@@ -49,7 +49,7 @@ class Group(NamedTuple):
 
 
 @dataclass(eq=False)
-class Answerer:
+class RolloutGenerator:
     """A model with all that answering takes."""
 
     model: Any
@@ -57,7 +57,7 @@ class Answerer:
     never: torch.Tensor  # ids not sampled, as a mask
     tokens_a_batch: int  # of prompts, with padding: attention over long prompts needs memory
 
-    def answer(self, requests: Sequence[Request]) -> list[Response | Unanswered]:
+    def answer(self, requests: Sequence[RolloutRequest]) -> list[SampledResponse | Unanswered]:
         """A response to each request, or why there is none."""
         by_name: dict[str, list[int]] = {}
         for number, request in enumerate(requests):
@@ -68,11 +68,11 @@ class Answerer:
         return [answers[number] for number in range(len(requests))]
 
     def _ready(
-        self, requests: Sequence[Request], groups: list[list[int]]
-    ) -> tuple[list[Group], dict[int, Response | Unanswered]]:
+        self, requests: Sequence[RolloutRequest], groups: list[list[int]]
+    ) -> tuple[list[Group], dict[int, SampledResponse | Unanswered]]:
         """Prompts the model can take, and the failures of the others."""
         ready: list[Group] = []
-        failed: dict[int, Response | Unanswered] = {}
+        failed: dict[int, SampledResponse | Unanswered] = {}
         for numbers in groups:
             first = requests[numbers[0]]
             try:
@@ -81,7 +81,9 @@ class Answerer:
                 failed |= dict.fromkeys(numbers, Unanswered.after(error))
         return ready, failed
 
-    def _answer_part(self, requests: Sequence[Request], part: list[Group]) -> dict[int, Response | Unanswered]:
+    def _answer_part(
+        self, requests: Sequence[RolloutRequest], part: list[Group]
+    ) -> dict[int, SampledResponse | Unanswered]:
         numbers = [number for group in part for number in group.numbers]
         asked = [
             SampleRequest(place, requests[number].settings)

@@ -54,7 +54,7 @@ class SampleRequest(NamedTuple):
     settings: ResponseSettings
 
 
-class Response(NamedTuple):
+class SampledResponse(NamedTuple):
     """Sampled tokens, a stop token included, and the log-probability of each."""
 
     ids: list[int]
@@ -64,7 +64,7 @@ class Response(NamedTuple):
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def generate(
     model: Any, prompts: Sequence[ReadyPrompt], requests: Sequence[SampleRequest], never: torch.Tensor
-) -> list[Response]:
+) -> list[SampledResponse]:
     """Sample the responses; each prompt is prefilled once.
 
     Args:
@@ -86,7 +86,7 @@ def generate(
         return longer, [one.ends(token, tokens) for one, token in zip(settings, chosen.tolist(), strict=True)]
 
     answers = decode(model, batch, step)
-    return [Response(ids, of_ids[: len(ids)]) for ids, of_ids in zip(answers, log_probs, strict=True)]
+    return [SampledResponse(ids, of_ids[: len(ids)]) for ids, of_ids in zip(answers, log_probs, strict=True)]
 
 
 def choose(

@@ -19,8 +19,8 @@ import torch
 from verl.workers.rollout.replica import TokenOutput
 
 from lmms_eval_shotbench.qwen.decoding import Sampling
-from verl_recipes.cpu.answers import Answerer, Request, Unanswered
-from verl_recipes.cpu.generation import Response, ResponseSettings
+from verl_recipes.cpu.answers import RolloutGenerator, RolloutRequest, Unanswered
+from verl_recipes.cpu.generation import ResponseSettings, SampledResponse
 from verl_recipes.cpu.request_inputs import RequestInputs
 
 QUIET_SECONDS = 0.03  # requests of a step come in a stream: answer when it pauses, or when a batch is full
@@ -65,10 +65,10 @@ class HFServer:
         ).eval()
         self.stops = stop_ids(self.model, processor.tokenizer)
         never = never_sampled(self.model.config, len(processor.tokenizer))
-        self.answerer = Answerer(self.model, RequestInputs(processor), never, settings.max_num_batched_tokens)
+        self.answerer = RolloutGenerator(self.model, RequestInputs(processor), never, settings.max_num_batched_tokens)
         self.step: int | None = None
         self._asked: Counter[str] = Counter()
-        self._waiting: asyncio.Queue[tuple[Request, asyncio.Future[Response]]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[RolloutRequest, asyncio.Future[SampledResponse]]] = asyncio.Queue()
         self._busy = asyncio.Lock()
         self._answering: asyncio.Task[None] | None = None
 
@@ -95,12 +95,12 @@ class HFServer:
         Raises:
             RequestRefused: it does not fit into the model's length, or asks for a sampling this engine does not know.
         """
-        request = Request(tuple(prompt_ids), self._settings(prompt_ids, sampling_params), image_data, video_data)
+        request = RolloutRequest(tuple(prompt_ids), self._settings(prompt_ids, sampling_params), image_data, video_data)
         if "seed" not in sampling_params:
             request = self._with_seed(request)
         if self._answering is None or self._answering.done():
             self._answering = asyncio.create_task(self._answer_for_ever())
-        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[SampledResponse] = asyncio.get_running_loop().create_future()
         await self._waiting.put((request, answer))
         response = await answer
         return TokenOutput(
@@ -130,7 +130,7 @@ class HFServer:
         )
         return ResponseSettings(int(limit), sampling, stops if asked.get("ignore_eos") else stops | self.stops)
 
-    def _with_seed(self, request: Request) -> Request:
+    def _with_seed(self, request: RolloutRequest) -> RolloutRequest:
         """The n-th request about a prompt in a step has the n-th seed: who asks is not known, but all ask the same."""
         from dataclasses import replace
 
@@ -154,7 +154,7 @@ class HFServer:
                 else:
                     future.set_result(answer)
 
-    async def _gathered(self) -> list[tuple[Request, asyncio.Future[Response]]]:
+    async def _gathered(self) -> list[tuple[RolloutRequest, asyncio.Future[SampledResponse]]]:
         """Requests as they come, until there is a pause or the batch is full."""
         waiting = [await self._waiting.get()]
         while len(waiting) < self.settings.max_num_seqs:

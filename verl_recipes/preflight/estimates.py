@@ -50,7 +50,7 @@ def amount(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class Term:
+class EstimatePart:
     """One part of an estimate."""
 
     name: str
@@ -65,8 +65,8 @@ class Term:
 class Memory:
     """Memory of one worker's card, in its two turns."""
 
-    training: tuple[Term, ...]
-    rollout: tuple[Term, ...]  # without the rollout's own share
+    training: tuple[EstimatePart, ...]
+    rollout: tuple[EstimatePart, ...]  # without the rollout's own share
 
     @property
     def peak(self) -> int:
@@ -97,7 +97,9 @@ def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media
         "Adam": (size.trained, 2 * weight),
     }
     weights, gradients, adam = (
-        Term(name, 0 if engine.get("offload_policy") else count * each // ranks, f"{count:,} x {each} / {ranks}")
+        EstimatePart(
+            name, 0 if engine.get("offload_policy") else count * each // ranks, f"{count:,} x {each} / {ranks}"
+        )
         for name, (count, each) in counts.items()
     )
     tokens = micro_batch_tokens(config, method, longest)
@@ -106,10 +108,10 @@ def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media
         weights,
         gradients,
         adam,
-        Term("gathered layers", HALF * (size.root + 2 * size.largest_layer) + FULL * size.largest_layer),
+        EstimatePart("gathered layers", HALF * (size.root + 2 * size.largest_layer) + FULL * size.largest_layer),
         _activations(size, tokens, shown, bool(settings.get("enable_gradient_checkpointing", True))),
         _logits(size, tokens, bool(settings.get("use_fused_kernels", False))),
-        Term("context", CONTEXT, "a guess"),
+        EstimatePart("context", CONTEXT, "a guess"),
     )
     kept = [weights] * (not engine.get("param_offload")) + [adam] * (not engine.get("optimizer_offload"))
     return Memory(training, (*kept, training[-1]))
@@ -132,19 +134,21 @@ def micro_batch_tokens(config: DictConfig, method: str, longest: int) -> int:
     return int(rows * longest // engine.get("ulysses_sequence_parallel_size", 1))
 
 
-def _activations(size: ModelSize, tokens: int, media: int, checkpointing: bool) -> Term:
+def _activations(size: ModelSize, tokens: int, media: int, checkpointing: bool) -> EstimatePart:
     patches = media * PATCHES_A_TOKEN
     layer, block = tokens * size.layer_bytes(), patches * size.block_bytes()
     if not checkpointing:
-        return Term("activations", size.layers * layer + size.blocks * block, f"{tokens:,} tokens")
+        return EstimatePart("activations", size.layers * layer + size.blocks * block, f"{tokens:,} tokens")
     kept = HALF * (tokens * size.layers * size.width + patches * size.blocks * size.vision_width)
-    return Term("activations", kept + 2 * max(layer, block), f"{tokens:,} tokens, gradient checkpointing")
+    return EstimatePart("activations", kept + 2 * max(layer, block), f"{tokens:,} tokens, gradient checkpointing")
 
 
-def _logits(size: ModelSize, tokens: int, fused: bool) -> Term:
+def _logits(size: ModelSize, tokens: int, fused: bool) -> EstimatePart:
     if fused:
-        return Term("logits", 0, "fused kernels")
-    return Term("logits", LOGIT_BYTES * tokens * size.vocabulary, f"{tokens:,} x {size.vocabulary:,} x {LOGIT_BYTES}")
+        return EstimatePart("logits", 0, "fused kernels")
+    return EstimatePart(
+        "logits", LOGIT_BYTES * tokens * size.vocabulary, f"{tokens:,} x {size.vocabulary:,} x {LOGIT_BYTES}"
+    )
 
 
 @dataclass(frozen=True)

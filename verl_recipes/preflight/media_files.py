@@ -18,7 +18,7 @@ from lmms_eval_shotbench.media.clips import Clip, clip_header
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, BrokenMedium, whole_pictures_only
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.preflight.problem import Problem
-from verl_recipes.preflight.training_files import Medium, TrainingRow
+from verl_recipes.preflight.training_files import RowMedium, TrainingRow
 
 THREADS = 8
 CLIPS_READ = 2000
@@ -39,7 +39,7 @@ def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Pr
     """Shape of each file by path, problems in order of the rows, and notes."""
     from tqdm import tqdm
 
-    first: dict[Medium, str] = {}
+    first: dict[RowMedium, str] = {}
     for row in rows:
         for medium in row.media:
             first.setdefault(medium._replace(shown=()), row.place)
@@ -63,7 +63,7 @@ def _notes(stills: int, clips: int, read: int) -> Iterator[str]:
         yield f"media: {read:,} of the clips were read to their end, of the others only the header"
 
 
-def _looked_at(medium: Medium, to_the_end: bool) -> Shape | str:
+def _looked_at(medium: RowMedium, to_the_end: bool) -> Shape | str:
     """Shape of a file, or what is wrong with it."""
     path = Path(medium.path)
     if not medium.path:

@@ -21,7 +21,7 @@ from lmms_eval_shotbench.media.clips import sampled_frames
 from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.preflight.media_files import Shape
-from verl_recipes.preflight.training_files import Medium, TrainingRow
+from verl_recipes.preflight.training_files import RowMedium, TrainingRow
 from verl_recipes.training_rows import MARKS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Ruler:
     processor: Any
     generation_prompt: bool  # GRPO asks for an answer, SFT shows one
     template: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the chat template
-    _known: dict[tuple[Medium, Shape], int] = field(default_factory=dict)
+    _known: dict[tuple[RowMedium, Shape], int] = field(default_factory=dict)
 
     @cached_property
     def _rule(self) -> PatchRule:
@@ -76,7 +76,7 @@ class Ruler:
         )
         return rendered
 
-    def _medium_tokens(self, medium: Medium, shape: Shape) -> int:
+    def _medium_tokens(self, medium: RowMedium, shape: Shape) -> int:
         key = medium._replace(path=""), shape
         if key not in self._known:
             indices, height, width = self._shown(medium, shape)
@@ -84,7 +84,7 @@ class Ruler:
             self._known[key] = self._patches(medium.kind, len(indices), height, width) // part.merge_size**2
         return self._known[key]
 
-    def _shown(self, medium: Medium, shape: Shape) -> tuple[list[int], int, int]:
+    def _shown(self, medium: RowMedium, shape: Shape) -> tuple[list[int], int, int]:
         """Numbers of the frames a model sees, and their height and width; raises `BrokenMedium`."""
         from verl_recipes.inside_verl.film_dataset import limited
 

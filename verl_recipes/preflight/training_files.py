@@ -22,7 +22,7 @@ Part = Literal["train", "val"]
 WRITE_ROWS = "Write the rows with shotbench train rows"
 
 
-class Medium(NamedTuple):
+class RowMedium(NamedTuple):
     """A still or clip a row names, and what the row says of how it is shown (fps, min_pixels, …)."""
 
     kind: MediaKind
@@ -37,7 +37,7 @@ class TrainingRow:
     place: str  # the file and the number of the row, for messages
     part: Part
     chat: tuple[tuple[str, str], ...]  # (role, text with marks)
-    media: tuple[Medium, ...]
+    media: tuple[RowMedium, ...]
     columns: dict[str, Any]  # the rest
 
 
@@ -137,12 +137,12 @@ def _rows(path: Path, part: Part, columns: Columns) -> Iterator[TrainingRow]:
             number += 1
 
 
-def _media(row: dict[str, Any], column: str, kind: MediaKind) -> Iterator[Medium]:
+def _media(row: dict[str, Any], column: str, kind: MediaKind) -> Iterator[RowMedium]:
     for medium in row.pop(column, None) or ():
         named = dict(medium) if isinstance(medium, dict) else {_key(kind): medium}
         path = named.pop(_key(kind), None)
         shown = tuple(sorted((name, value) for name, value in named.items() if isinstance(value, int | float)))
-        yield Medium(kind, str(path or "").removeprefix("file://"), shown)
+        yield RowMedium(kind, str(path or "").removeprefix("file://"), shown)
 
 
 def _key(kind: MediaKind) -> str:

@@ -27,7 +27,7 @@ SEED_KEYS = {"sft": "trainer.seed", "cot_sft": "trainer.seed", "grpo": "data.see
 
 
 @dataclass(frozen=True)
-class Row:
+class AblationRow:
     """A row of the table: what is done to the base model, in order."""
 
     name: str
@@ -39,12 +39,12 @@ class Row:
 
 
 ROWS = (
-    Row("baseline", ()),
-    Row("SFT", ("sft",)),
-    Row("CoT-SFT", ("cot_sft",)),
-    Row("GRPO", ("grpo",)),
-    Row("CoT-SFT then GRPO", ("cot_sft", "grpo")),
-    Row("SFT then GRPO", ("sft", "grpo")),
+    AblationRow("baseline", ()),
+    AblationRow("SFT", ("sft",)),
+    AblationRow("CoT-SFT", ("cot_sft",)),
+    AblationRow("GRPO", ("grpo",)),
+    AblationRow("CoT-SFT then GRPO", ("cot_sft", "grpo")),
+    AblationRow("SFT then GRPO", ("sft", "grpo")),
 )
 
 
@@ -58,20 +58,20 @@ class AblationPlan:
     model: str | None = None  # the base; None: the recipe's own
     seeds: tuple[int, ...] = (1, 2, 3)
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by method
-    rows: tuple[Row, ...] = ROWS
+    rows: tuple[AblationRow, ...] = ROWS
     tasks: tuple[str, ...] = TASKS
     max_new_tokens: int | None = None  # None: the protocol's
     test: str | None = None  # shards that are tested with; None: those that are trained on
 
-    def order(self, row: Row, seed: int) -> TrainingOrder:
+    def order(self, row: AblationRow, seed: int) -> TrainingOrder:
         """The last training step of a row."""
         method = row.steps[-1]
-        before = Row("", row.steps[:-1])
+        before = AblationRow("", row.steps[:-1])
         start = str(self.run_folder(before, seed)) if before.steps else self.model
         settings = (*self.overrides.get(method, ()), f"{SEED_KEYS[method]}={seed}")
         return TrainingOrder(method, self.recipe, self.data, self.run_folder(row, seed), start, settings)
 
-    def run_folder(self, row: Row, seed: int) -> Path:
+    def run_folder(self, row: AblationRow, seed: int) -> Path:
         """Where a row's last step is trained."""
         return self.out / f"seed-{seed}" / row.folder
 
@@ -80,7 +80,7 @@ class AblationPlan:
 class Trial:
     """One trained model and its scores, by task."""
 
-    row: Row
+    row: AblationRow
     seed: int | None  # None: the baseline, which has none
     run: Path
     scores: dict[str, dict[str, Any]]
@@ -120,7 +120,7 @@ def _trials(plan: AblationPlan) -> Iterator[Trial]:
             yield _trained(plan, row, seed)
 
 
-def _baseline(plan: AblationPlan, row: Row) -> Trial:
+def _baseline(plan: AblationPlan, row: AblationRow) -> Trial:
     say(f"ablation: {row.name}")
     first = next(row for row in plan.rows if row.steps)
     model = plan.model or recipe_model(plan.order(first, plan.seeds[0]))
@@ -128,10 +128,10 @@ def _baseline(plan: AblationPlan, row: Row) -> Trial:
     return Trial(row, None, folder, _scores(plan, model, folder))
 
 
-def _trained(plan: AblationPlan, row: Row, seed: int) -> Trial:
+def _trained(plan: AblationPlan, row: AblationRow, seed: int) -> Trial:
     """Train a row's steps that are not trained yet, each from the one before."""
     for length in range(1, len(row.steps) + 1):
-        part = Row(row.name, row.steps[:length])
+        part = AblationRow(row.name, row.steps[:length])
         say(f"ablation: {row.name}, seed {seed}, {part.folder}")
         train(plan.order(part, seed))
     run = plan.run_folder(row, seed)

@@ -18,7 +18,7 @@ from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.scoring.metrics import Z95
 from lmms_eval_shotbench.scoring.paired import student95
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
-from verl_recipes.run.ablation import Row, Trial
+from verl_recipes.run.ablation import AblationRow, Trial
 from verl_recipes.run.run_folder import read_metrics
 
 
@@ -30,7 +30,7 @@ class Mean(NamedTuple):
     high: float
 
 
-def write_report(trials: Sequence[Trial], out: Path) -> Path:
+def write_ablation_report(trials: Sequence[Trial], out: Path) -> Path:
     """Write the four files; return the table's path."""
     table = ablation_table(trials)
     write_atomic(out / "ablation.json", json.dumps(table, indent=1))
@@ -42,13 +42,13 @@ def write_report(trials: Sequence[Trial], out: Path) -> Path:
 
 def ablation_table(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """One entry a row: macro by task, the better task, accuracy by dimension in it."""
-    by_row: dict[Row, list[Trial]] = defaultdict(list)
+    by_row: dict[AblationRow, list[Trial]] = defaultdict(list)
     for trial in trials:
         by_row[trial.row].append(trial)
     return [_entry(row, group) for row, group in by_row.items()]
 
 
-def _entry(row: Row, trials: Sequence[Trial]) -> dict[str, Any]:
+def _entry(row: AblationRow, trials: Sequence[Trial]) -> dict[str, Any]:
     macro = {
         task: mean_over_seeds([one.scores[task]["accuracy"]["macro"] for one in trials]) for task in trials[0].scores
     }

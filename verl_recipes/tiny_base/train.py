@@ -32,7 +32,7 @@ Check = Callable[[str], None]  # takes what is to be told of the training itself
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSettings:
     """Settings of a run."""
 
     phases: Sequence[Phase] = (BINDING, NAMING)
@@ -62,14 +62,14 @@ class Training:
         return self.phases[-1]
 
 
-BASE, FINISH = Training(), Training(phases=(FINISHING,), rate=8e-4, warm_up=20)
+BASE, FINISH = TrainingSettings(), TrainingSettings(phases=(FINISHING,), rate=8e-4, warm_up=20)
 
 
 def train_tiny_base(
     shards: Sequence[str],
     out: Path,
     start: Path | None = None,
-    training: Training = BASE,
+    training: TrainingSettings = BASE,
     tell: Callable[[str], None] = logger.info,
 ) -> dict[str, float]:
     """Train on shards and write a checkpoint; returns the accuracy by dimension on held-out films.
@@ -117,7 +117,7 @@ def _held_out(shards: Sequence[str], learner: Learner) -> list[Shot]:
     return shots
 
 
-def practise(reader: Reader, lessons: Lessons, training: Training, check: Check) -> None:
+def practise(reader: Reader, lessons: Lessons, training: TrainingSettings, check: Check) -> None:
     """Run all steps; `check` is called now and then, and at the end."""
     draw = Random(f"{training.seed} practice")
     optimizer = _optimizer(reader.model, training)
@@ -147,7 +147,7 @@ def _step(reader: Reader, lessons: Lessons, optimizer: Any, practice: Practice, 
     return float(loss.item())
 
 
-def _optimizer(model: Any, training: Training) -> Any:
+def _optimizer(model: Any, training: TrainingSettings) -> Any:
     import torch
 
     matrices = [one for one in model.parameters() if one.ndim > 1]
