@@ -36,10 +36,10 @@ train-tiny: $(STAMP)
 	$(BIN)/shotbench train grpo --recipe tiny --data $(OUT)/films --model $(OUT)/cot_sft --out $(OUT)/grpo
 	$(BIN)/shotbench train evaluate $(OUT)/grpo --data $(OUT)/films
 
-# What starts Ray goes one after the other and leaves half of the machine free; all else runs beside it, two at a time,
-# and steps back where both want a core: only Ray is in a hurry, and would itself step back further (to 15) unasked.
-# torch's threads would only wait for each other.
-# What takes long to make, they make once between them, in SHOTBENCH_TEST_RUN.
+# Tests that start Ray run one after another and leave half of the machine idle; all others run beside them, two at a
+# time, at the same priority (Ray would lower its workers' to 15): beside other work, a lower one would get no core.
+# torch runs one thread, since several would only wait for each other.
+# What is expensive to make is made once for all processes, in SHOTBENCH_TEST_RUN.
 # Without a browser the tests that need one are skipped.
 test: $(STAMP)
 	run=$$(mktemp -d) && trap 'rm -rf "$$run"' EXIT HUP INT TERM && \
@@ -49,7 +49,7 @@ test-ray: $(STAMP)
 	OMP_NUM_THREADS=1 RAY_worker_niceness=0 $(BIN)/python -m pytest -m ray $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
-	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu"
 
 check: $(STAMP)
 	$(BIN)/ruff check .
