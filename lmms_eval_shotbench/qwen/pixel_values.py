@@ -14,7 +14,7 @@ from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, PatchRule
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 KEPT_NUMBERS = 2**27  # 512 MB: a clip of 15 seconds
-CPU_PATCHES, GPU_PATCHES = 256, 2**14  # made at a time: on a CPU, numbers that stay in a core's cache
+CPU_PATCHES, GPU_PATCHES = 256, 2**14  # normalised at a time: on a CPU, numbers that stay in a core's cache
 
 
 class PixelBuffer:
@@ -72,8 +72,8 @@ def _normalised(
     buffered = dtype == torch.float32 and device.type == "cpu"
     normal = buffer.take(math.prod(shape)).view(shape) if buffered else torch.empty(shape, dtype=dtype, device=device)
     mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
-    some = CPU_PATCHES if device.type == "cpu" else GPU_PATCHES
-    parts = [part for values in media for part in values.split(some)]
+    at_once = CPU_PATCHES if device.type == "cpu" else GPU_PATCHES
+    parts = [part for values in media for part in values.split(at_once)]
     for part, target in zip(parts, normal.split(list(map(len, parts))), strict=True):
         shown = part.to(device, non_blocking=True).view(len(part), CHANNELS, -1, rule.side**2)
         target.copy_(shown.float().sub_(mean).div_(std))  # a still's one frame fills all of a patch

@@ -72,8 +72,8 @@ def compiled(function: Function, **options: Any) -> Function:
 
 
 def _add_product(lines: Array, index: int, weight: Any, sums: Array, pixel: int) -> None:
-    for place in range(sums.shape[1]):
-        sums[pixel, place] += Float(lines[index, place]) * weight
+    for column in range(sums.shape[1]):
+        sums[pixel, column] += Float(lines[index, column]) * weight
 
 
 _add_fused = compiled(_add_product, fastmath={"contract"})  # products are not rounded before they are added
@@ -84,15 +84,15 @@ def _weighted_sums(lines: Array, first: Array, counts: Array, values: Array, sum
     """Set each row of `sums` to the weighted sum of its neighbours among the rows of `lines`."""
     for pixel in range(sums.shape[0]):
         start, count, weight = first[pixel], counts[pixel], values[pixel, 0]
-        for place in range(sums.shape[1]):
-            sums[pixel, place] = Float(lines[start, place]) * weight
+        for column in range(sums.shape[1]):
+            sums[pixel, column] = Float(lines[start, column]) * weight
         tap = 1
         while tap + 4 <= count:
             a, w, x = start + tap, values[pixel, tap], values[pixel, tap + 1]
             y, z = values[pixel, tap + 2], values[pixel, tap + 3]
-            for place in range(sums.shape[1]):
-                half = (sums[pixel, place] + Float(lines[a, place]) * w) + Float(lines[a + 1, place]) * x
-                sums[pixel, place] = (half + Float(lines[a + 2, place]) * y) + Float(lines[a + 3, place]) * z
+            for column in range(sums.shape[1]):
+                half = (sums[pixel, column] + Float(lines[a, column]) * w) + Float(lines[a + 1, column]) * x
+                sums[pixel, column] = (half + Float(lines[a + 2, column]) * y) + Float(lines[a + 3, column]) * z
             tap += 4
         while tap < count:
             _add_fused(lines, start + tap, values[pixel, tap], sums, pixel)
