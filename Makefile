@@ -1,4 +1,4 @@
-# make demo | make train-tiny | make test | make check | make clean. Each sets up what it needs in .venv, once.
+# make demo | make train-tiny | make test | make check | make clean. Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WAR
 
 install: $(STAMP)
 
-# Built again when the dependencies change. uv resolves in seconds where pip takes minutes.
+# Reinstalled when the dependencies change. uv resolves in seconds, pip in minutes.
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11 or say PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,8 +19,8 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[eval,lm-eval,train,xlsx,report,test,browser,check]"
 	touch $(STAMP)
 
-# Shoot films that nobody trained on, and ask the tiny model that comes with the package: by letter, with a thought, and
-# with grey in place of every picture, which shows what of its score it sees.
+# Render films that were not used for training and evaluate the tiny model of the package on them: direct answers, reasoning,
+# and reasoning with blank media, which shows how much of the score depends on seeing.
 demo: $(STAMP)
 	$(BIN)/shotbench data studio --out $(OUT)/shards --films 3 --seed 7 --splits test:1 --width 128
 	$(EVAL) --tasks shotbench --out $(OUT)/direct --model_args pretrained=$(TINY),device=cpu
@@ -29,7 +29,7 @@ demo: $(STAMP)
 	@echo "Above: direct answers, answers after a thought, and the latter without seeing. More in $(OUT)/reasoning."
 	$(BIN)/shotbench report $(OUT)/reasoning $(OUT)/direct $(OUT)/blank --out $(OUT)/report/report.html
 
-# Train at toy size by the recipes: CoT-SFT, then GRPO, with verl's own trainers on Ray; merged and scored at the end.
+# Train at toy size with the recipes: CoT-SFT, then GRPO, with verl's own trainers on Ray; then merge and evaluate.
 train-tiny: $(STAMP)
 	$(BIN)/shotbench data studio --out $(OUT)/films --films 6 --seed 8 --splits sft:3,grpo:1,dev:1,test:1 --width 128 --reasoning
 	$(BIN)/shotbench train cot-sft --recipe tiny --data $(OUT)/films --out $(OUT)/cot_sft
