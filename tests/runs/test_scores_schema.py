@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass
-from lmms_eval_shotbench.harness.run_record import how_it_was_run
+from lmms_eval_shotbench.harness.run_record import describe_run
 from lmms_eval_shotbench.harness.task_files import Task
 from lmms_eval_shotbench.prompts import DIRECT
 from lmms_eval_shotbench.qa_item import QAItem
@@ -83,7 +83,7 @@ def small_scores(protocol: Protocol = "strict") -> Any:
     """Of four responses, with the record that `shotbench eval` keeps."""
     request = EvalRequest("shotbench", "data", Path("out"), Path("out"), "shotvl", "pretrained=x", passed_on=["--log"])
     passes = [Pass("stills", ["shotbench_shot_size"], "pretrained=x")]
-    run = how_it_was_run(request, REPOSITORY / "setup.cfg", passes, [Task(DIRECT, DIMENSIONS[0])], [make_item()])
+    run = describe_run(request, REPOSITORY / "setup.cfg", passes, [Task(DIRECT, DIMENSIONS[0])], [make_item()])
     items = [make_item(index=index, answer="ABCD"[index]) for index in range(4)]
     scored = score_responses(items, ["A", "B", "A", ""], protocol, run=run | {"warnings": ["clips at 3 fps"]})
     return json.loads(json.dumps(scores_json(scored)))

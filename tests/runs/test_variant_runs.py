@@ -238,5 +238,5 @@ def test_a_variant_that_no_question_fits_is_told_before_anything_is_written(
     header = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
     stills.write_text(header + '0\t["image"]\t[\'a.jpg\']\tWhat?\t{"A": "Wide", "B": "Medium"}\tA\tshot size\n')
     assert run_eval(tmp_path / "run", stills, "replay", "responses=none", "shotbench_reversed") == 2
-    assert "these data have no such questions" in capsys.readouterr().err
+    assert "the data have no such questions" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
