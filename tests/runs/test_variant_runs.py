@@ -23,7 +23,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import ShardFolder, file_sha256
 from lmms_eval_shotbench.questions.variants import ROTATIONS_APART, VARIANTS, Variant, variant_named
-from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown, clip_patches
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule, clip_patches
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 from tests.harness.test_lmms_eval import group_results, isolated_caches, lmms_eval, read_scores, run_eval, stored  # noqa: F401
 
@@ -174,7 +174,7 @@ def test_shotvl_sees_a_clip_backwards_as_its_frames_in_the_other_order(
 ) -> None:
     clip = next(item for item in questions if item.media_kind is MediaKind.CLIP)
     encoded = ShardFolder(studio_shards).media(clip.item_id)
-    rule, limits = PatchRule(14, 2, 2, (127.5,) * 3, (127.5,) * 3), Shown(3136, 50176, clip_max=50176)
+    rule, limits = PatchRule(14, 2, 2, (127.5,) * 3, (127.5,) * 3), MediaLimits(3136, 50176, clip_max=50176)
     plain, backwards = (clip_patches(encoded, limits, rule, view) for view in (View.AS_FILMED, View.REVERSED))
     assert plain.grid == backwards.grid
     in_time = (plain.grid.time, -1, 3, rule.frames, rule.side**2)  # a patch holds two frames
