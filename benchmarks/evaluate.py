@@ -172,10 +172,10 @@ def _ours(setting: Setting) -> Callable[[MediaKind, bytes], Any]:
     from transformers import AutoProcessor
 
     from lmms_eval_shotbench.media.stills import open_still
-    from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Shown, clip_patches, still_patches
+    from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, PatchRule, clip_patches, still_patches
 
     most = setting.max_pixels
-    shown = Shown(MIN_PIXELS, most, clip_max=min(CLIP_MAX_PIXELS, most))
+    shown = MediaLimits(MIN_PIXELS, most, clip_max=min(CLIP_MAX_PIXELS, most))
     rule = PatchRule.of(AutoProcessor.from_pretrained(setting.checkpoint))
 
     def prepare_one(kind: MediaKind, encoded: bytes) -> Patches:

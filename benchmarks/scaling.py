@@ -104,13 +104,13 @@ def compare_media(setting: Setting, repeat: int) -> Figures:
     import torch
     from transformers import AutoProcessor
 
-    from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown, clip_patches
+    from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule, clip_patches
     from lmms_eval_shotbench.qwen.scaling import scale
     from lmms_eval_shotbench.qwen.scaling.resampling import resized_like_torch
 
     torch.set_num_threads(1)  # as in the threads that prepare media
     rule = PatchRule.of(AutoProcessor.from_pretrained(setting.checkpoint))
-    shown = Shown(MIN_PIXELS, setting.max_pixels)
+    shown = MediaLimits(MIN_PIXELS, setting.max_pixels)
     frame = numpy.random.default_rng(0).integers(0, 256, (720, 1280, 3), numpy.uint8)
     size = rule.fitted(720, 1280, shown.clip_min, shown.clip_max)
     clips = [setting.files[item.item_id].read_bytes() for item in setting.of_kind(MediaKind.CLIP)[:TIMED_CLIPS]]

@@ -1,8 +1,8 @@
-"""What a model of lmms-eval can be told about clips, and what it does with it.
+"""Which clip settings each model of lmms-eval accepts, and what it does with them.
 
-The official protocol shows a clip at 12 frames a second (at most 768) of at most 360x640 pixels. Names of arguments say
-little: of two models that take `fps`, one obeys it and one never reads it. So models are listed here as their source in
-lmms-eval 0.7.3 was read, and docs/backends.md tells what was measured; any other is taken by its names, with a warning.
+The official protocol shows a clip at 12 frames a second (at most 768) of at most 360x640 pixels. Argument names are not
+reliable: of two models that accept `fps`, one applies it and one ignores it. The table below was read from the source
+of lmms-eval 0.7.3; docs/backends.md has measurements. Any other model is judged by its argument names, with a warning.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from lmms_eval_shotbench.harness.lmms_eval import prepare_harness
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
 
-FRAME_RATE_ARGUMENTS = ("fps", "video_fps")  # what lmms-eval's models call the frames a second taken of a clip
-FRAME_SIZE_ARGUMENTS = ("video_max_pixels", "max_pixels")  # and the pixels of a frame
+FRAME_RATE_ARGUMENTS = ("fps", "video_fps")  # names of the frame rate in lmms-eval's models
+FRAME_SIZE_ARGUMENTS = ("video_max_pixels", "max_pixels")  # and of the maximum pixels per frame
 PROTOCOL_RATE = f"{CLIP_FPS:g}"
-MOST_FRAMES = 768  # of a clip, as in qwen_vl_utils, which the official script uses
+MAX_FRAMES = 768  # per clip, as in qwen_vl_utils, which the official script uses
 
-PICTURES = "frames of a clip are sent as separate pictures, not as one video, so the model is not told their times"
-ROUNDED = "sides of a clip's frames are rounded to multiples of 28, so that 640x360 is sent as 644x364"
-DEAF = "{model} cannot be told a frame rate; how many frames of a clip it takes is its own choice"
-UNCHECKED = "what {model} does with {rate} and {size} was never checked; see how many frames of a clip it takes"
+SEPARATE_PICTURES = "frames of a clip are sent as separate pictures, not as one video, and without timestamps"
+ROUNDED = "frame sides of a clip are rounded to multiples of 28: 640x360 is sent as 644x364"
+NO_FRAME_RATE = "{model} does not accept a frame rate; it chooses how many frames of a clip it samples"
+UNCHECKED = "whether {model} applies {rate} and {size} was never checked; check how many frames of a clip it samples"
 
 
 class BackendUnavailable(RuntimeError):
@@ -34,51 +34,56 @@ class BackendUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Backend:
-    """How one model class takes clips; the names are those of its model arguments, "" where it has none."""
+    """How one model class accepts clips: names of its model arguments, "" where there is none."""
 
-    rate: str = ""  # frames a second
-    size: str = ""  # most pixels of a frame
-    cap: str = ""  # most frames, whatever the rate
-    count: str = ""  # a fixed number of frames, which means nothing once a rate is given
-    tokens: str = ""  # most new tokens, where the model's own default beats the task's
-    package: str = ""  # what has to be installed beside lmms-eval
-    video_url: str = ""  # says that clips go to the server whole
-    looks: bool = True  # at media at all
-    remarks: tuple[str, ...] = ()  # how clips differ from the protocol, whatever it is told
+    rate: str = ""  # frames per second
+    size: str = ""  # maximum pixels per frame
+    cap: str = ""  # maximum number of frames at any rate
+    count: str = ""  # fixed number of frames; ignored when a rate is given
+    tokens: str = ""  # maximum new tokens, if the model's default overrides the task's
+    package: str = ""  # to be installed in addition to lmms-eval
+    video_url: str = ""  # switch that sends clips to the server as files
+    uses_media: bool = True
+    remarks: tuple[str, ...] = ()  # deviations from the protocol that no argument changes
 
 
-CHECKED = {  # by module below lmms_eval.models
+CHECKED = {  # by module name, relative to lmms_eval.models
     "chat.qwen2_5_vl": Backend("fps", "max_pixels", count="max_num_frames"),
-    "simple.qwen2_5_vl": Backend(remarks=(DEAF,)),  # takes fps, does not use it
+    "simple.qwen2_5_vl": Backend(remarks=(NO_FRAME_RATE,)),  # accepts fps and ignores it
     "chat.qwen3_vl": Backend("fps", "max_pixels", cap="max_num_frames"),
     "chat.vllm": Backend(
-        "fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", package="vllm", remarks=(PICTURES,)
+        "fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", package="vllm", remarks=(SEPARATE_PICTURES,)
     ),
     "chat.vllm_generate": Backend("fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", package="vllm"),
-    "simple.vllm": Backend(package="vllm", remarks=(DEAF, PICTURES)),
-    "chat.async_openai": Backend("fps", "max_pixels", "max_frames", "nframes", remarks=(PICTURES,)),
+    "simple.vllm": Backend(package="vllm", remarks=(NO_FRAME_RATE, SEPARATE_PICTURES)),
+    "chat.async_openai": Backend("fps", "max_pixels", "max_frames", "nframes", remarks=(SEPARATE_PICTURES,)),
     "chat.openai": Backend(
-        "video_fps", "", "max_frames_num", "max_frames_num", video_url="pass_video_url", remarks=(PICTURES, ROUNDED)
+        "video_fps",
+        "",
+        "max_frames_num",
+        "max_frames_num",
+        video_url="pass_video_url",
+        remarks=(SEPARATE_PICTURES, ROUNDED),
     ),
-    "simple.openai": Backend("video_fps", "", "max_frames_num", "max_frames_num", remarks=(PICTURES,)),
-    "lmms_eval_shotbench.models.replay": Backend(looks=False),
+    "simple.openai": Backend("video_fps", "", "max_frames_num", "max_frames_num", remarks=(SEPARATE_PICTURES,)),
+    "lmms_eval_shotbench.models.replay": Backend(uses_media=False),
 }
 
 
 class ClipSettings(NamedTuple):
-    """What clips need on top of the model arguments given, and what stays different from the protocol."""
+    """Additional model arguments for clips, and the remaining deviations from the protocol."""
 
     arguments: dict[str, str]
-    resample: bool  # hand over copies at the protocol's rate and size
+    resample: bool  # pass copies re-encoded at the protocol's rate and size
     remarks: list[str]
 
 
 def find_model_class(model: str, force_simple: bool) -> type:
-    """Return the class lmms-eval runs for this name.
+    """Return the class lmms-eval runs for this model name.
 
     Raises:
-        BackendUnavailable: a library that it needs is not installed.
-        ValueError: there is no such model.
+        BackendUnavailable: A library the model needs is not installed.
+        ValueError: There is no such model.
     """
     prepare_harness()
     from lmms_eval.models import get_model
@@ -100,23 +105,23 @@ def _not_installed(model: str, package: str) -> BackendUnavailable:
 
 
 def token_arguments(model_class: type, given: Mapping[str, str]) -> dict[str, str]:
-    """Model arguments without which a model would write more than the protocol's 1,024 tokens."""
+    """Return model arguments that set the protocol's 1,024 new tokens, for models that ignore the task's limit."""
     name = _backend(model_class).tokens
     return {name: str(MAX_NEW_TOKENS)} if name and name not in given else {}
 
 
 def clip_settings(model: str, model_class: type, given: Mapping[str, str]) -> ClipSettings:
-    """Settings that give clips the protocol's rate and size. What the user gave is kept; a smaller size too."""
+    """Return settings for the protocol's frame rate and size; a user's rate, frame count or smaller size is kept."""
     backend = _backend(model_class)
     arguments = _frame_arguments(backend, constructor_arguments(model_class), given)
     if backend.size:
         arguments[backend.size] = str(min(int(given.get(backend.size, CLIP_MAX_PIXELS)), CLIP_MAX_PIXELS))
-    whole = given.get(backend.video_url, "").lower() == "true"
-    remarks = [] if whole else [text.format(model=model, **vars(backend)) for text in backend.remarks]
+    sends_file = given.get(backend.video_url, "").lower() == "true"
+    remarks = [] if sends_file else [text.format(model=model, **vars(backend)) for text in backend.remarks]
     return ClipSettings(
         {name: value for name, value in arguments.items() if given.get(name) != value},
-        resample=backend.looks and not (backend.rate and backend.size),
-        remarks=remarks + _own_choices(backend, given),
+        resample=backend.uses_media and not (backend.rate and backend.size),
+        remarks=remarks + _protocol_deviations(backend, given),
     )
 
 
@@ -124,29 +129,29 @@ def _frame_arguments(backend: Backend, accepted: Mapping[str, Any], given: Mappi
     if not backend.rate or _fixed_count(backend, given):
         return {}
     arguments = {backend.rate: given.get(backend.rate, PROTOCOL_RATE)}
-    if backend.cap and backend.cap not in given and accepted[backend.cap] < MOST_FRAMES:
-        arguments[backend.cap] = str(MOST_FRAMES)
+    if backend.cap and backend.cap not in given and accepted[backend.cap] < MAX_FRAMES:
+        arguments[backend.cap] = str(MAX_FRAMES)
     return arguments
 
 
 def _fixed_count(backend: Backend, given: Mapping[str, str]) -> bool:
-    """Whether the user wants a fixed number of frames, which a rate would undo."""
+    """Whether the user asked for a fixed number of frames, which a frame rate would override."""
     count = given.get(backend.count)
-    is_loose_cap = count is not None and backend.count == backend.cap and int(count) >= MOST_FRAMES
+    is_loose_cap = count is not None and backend.count == backend.cap and int(count) >= MAX_FRAMES
     return count is not None and backend.rate not in given and not is_loose_cap
 
 
-def _own_choices(backend: Backend, given: Mapping[str, str]) -> list[str]:
-    """What the user asked for that parts with the protocol."""
-    chosen = {
+def _protocol_deviations(backend: Backend, given: Mapping[str, str]) -> list[str]:
+    """Describe the user's arguments that deviate from the protocol."""
+    deviating = {
         backend.rate: float(given.get(backend.rate, CLIP_FPS)) != CLIP_FPS,
-        backend.cap: int(given.get(backend.cap, MOST_FRAMES)) < MOST_FRAMES,
+        backend.cap: int(given.get(backend.cap, MAX_FRAMES)) < MAX_FRAMES,
         backend.count: _fixed_count(backend, given),
     }
     return [
-        f"{name}={given[name]} in --model_args: not the protocol's {PROTOCOL_RATE} frames a second of a clip"
-        for name, parts in chosen.items()
-        if parts
+        f"{name}={given[name]} in --model_args: not the protocol's {PROTOCOL_RATE} frames per second of a clip"
+        for name, deviates in deviating.items()
+        if deviates
     ]
 
 
@@ -158,16 +163,16 @@ def _backend(model_class: type) -> Backend:
 def _backend_by_names(accepted: Mapping[str, Any]) -> Backend:
     rate = next((name for name in FRAME_RATE_ARGUMENTS if name in accepted), "")
     size = next((name for name in FRAME_SIZE_ARGUMENTS if name in accepted), "")
-    return Backend(rate, size, remarks=(UNCHECKED,)) if rate and size else Backend(remarks=(DEAF,))
+    return Backend(rate, size, remarks=(UNCHECKED,)) if rate and size else Backend(remarks=(NO_FRAME_RATE,))
 
 
 def constructor_arguments(model_class: type) -> dict[str, Any]:
-    """Names and defaults a model's constructor takes, with those that it hands on to its base classes."""
-    taken: dict[str, Any] = {}
+    """Return names and defaults of a model's constructor arguments, including those passed on to base classes."""
+    accepted: dict[str, Any] = {}
     for base in model_class.__mro__:
         if "__init__" in vars(base):
             parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-            taken = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD} | taken
+            accepted = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD} | accepted
             if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                 break
-    return taken
+    return accepted

@@ -1,9 +1,9 @@
-"""What `shotbench eval` will do: which tasks, in which passes, with which model arguments.
+"""Plan of `shotbench eval`: which tasks run in which passes, with which model arguments.
 
 The official protocol shows stills at the model's own size and clips at 12 frames a second of at most 360x640 pixels.
-lmms-eval has one setting for both, so stills and clips are asked in two passes with their own model arguments; what a
-model can be told is in `backends.py`. A model that cannot gets clips as copies made at that rate and size. A class with
-the attribute `protocol_built_in = True` shows stills and clips rightly by itself and is asked everything in one pass.
+lmms-eval has one setting for both, so stills and clips run in two passes with separate model arguments; `backends.py`
+lists what each model accepts. A model without such arguments gets copies of the clips at that rate and size. A class
+with the attribute `protocol_built_in = True` follows the protocol by itself and runs everything in one pass.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ STILLS, CLIPS, ALL = "stills", "clips", "all"  # names of the passes
 
 
 class EvaluationError(RuntimeError):
-    """An evaluation that cannot start or did not finish; the message says what to do."""
+    """An evaluation that cannot start or did not finish; the message states what to do."""
 
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What `shotbench eval` was asked to do; `passed_on` are lmms-eval's own flags, untouched."""
+    """Arguments of `shotbench eval`; `passed_on` are flags for lmms-eval, passed on unchanged."""
 
     tasks: str
     data: str
@@ -38,29 +38,29 @@ class EvalRequest:
     model_args: str = ""
     split: str = "test"
     force_simple: bool = False
-    refined: Path | None = None  # RefineShot's published questions, for the tasks refineshot…
-    limited: bool = False  # --limit or --offset: not every question is asked
+    refined: Path | None = None  # RefineShot's published questions, for the refineshot… tasks
+    limited: bool = False  # --limit or --offset was given: not every question is asked
     passed_on: Sequence[str] = ()
-    command: Sequence[str] = ()  # as it was typed, for the record; empty when called from Python
+    command: Sequence[str] = ()  # as typed, for the run record; empty when called from Python
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One run of lmms-eval: tasks that share their model arguments."""
+    """One run of lmms-eval: tasks with the same model arguments."""
 
     name: str
     tasks: list[str]
     model_args: str
     resample_clips: bool = False
-    warnings: Sequence[str] = ()  # how it parts with the protocol
+    warnings: Sequence[str] = ()  # deviations from the protocol
 
 
 def check_config(path: Path) -> Path:
-    """Return a --config file of lmms-eval's that can be shared by both passes.
+    """Check that a --config file of lmms-eval can be shared by both passes, and return its path.
 
     Raises:
-        EvaluationError: it is no mapping, or sets what we must know or set ourselves, such as the model's arguments:
-            clips would then be asked of another model than stills.
+        EvaluationError: The file is not a mapping, or sets what `shotbench eval` sets per pass, such as model
+        arguments.
     """
     import yaml
 
@@ -69,14 +69,14 @@ def check_config(path: Path) -> Path:
     except (OSError, yaml.YAMLError) as error:
         raise EvaluationError(f"--config {path} cannot be read: {error}") from None
     if not isinstance(settings, dict):
-        raise EvaluationError(f"--config {path} must hold one mapping; run each of several with its own --out")
+        raise EvaluationError(f"--config {path} must contain one mapping; run several with an --out each")
     if ours := sorted(OUR_SETTINGS & settings.keys()):
-        raise EvaluationError(f"--config {path} sets {', '.join(ours)}; say that on the command line instead")
+        raise EvaluationError(f"--config {path} sets {', '.join(ours)}; give them on the command line instead")
     return path
 
 
 def resolve_tasks(names: str, present: set[str]) -> tuple[list[Task], list[str]]:
-    """Split a --tasks text into our leaf tasks and names of others; a group leaves out what the data do not ask."""
+    """Split a --tasks value into our leaf tasks and names of others; a group skips dimensions absent from the data."""
     known = all_tasks()
     ours: dict[str, Task] = {}
     others = []
@@ -85,27 +85,27 @@ def resolve_tasks(names: str, present: set[str]) -> tuple[list[Task], list[str]]
         leaves = [task for task in known if fnmatch.fnmatch(task.name, name)]
         if not group and not leaves:
             if any(task.group == name for task in known):
-                raise EvaluationError(f"{name}: these data have no such questions, only {', '.join(sorted(present))}")
+                raise EvaluationError(f"{name}: the data have no such questions, only {', '.join(sorted(present))}")
             others.append(name)
         absent = [task.name for task in leaves if task.dimension.slug not in present]
         if absent and "*" not in name:
             raise EvaluationError(
-                f"{', '.join(absent)}: these data have no such questions, only {', '.join(sorted(present))}"
+                f"{', '.join(absent)}: the data have no such questions, only {', '.join(sorted(present))}"
             )
         ours |= {task.name: task for task in group + leaves if task.name not in absent}
     if len({task.group for task in ours.values()}) > 1:
         raise EvaluationError(
-            "one prompt style and one variant a run, so that scores do not mix; run each with its own --out"
+            "one prompt style and one variant per run, so that scores do not mix; run each with its own --out"
         )
     return list(ours.values()), others
 
 
 def plan_passes(request: EvalRequest, ours: Sequence[Task], others: Sequence[str]) -> list[Pass]:
-    """Stills (and tasks of others) with the model arguments as given; clips with the protocol's.
+    """Plan stills (and other tasks) with the model arguments as given, and clips with the protocol's added.
 
     Raises:
-        BackendUnavailable: the model needs a library that is not installed.
-        ValueError: there is no such model, or a number among its arguments is none.
+        BackendUnavailable: The model needs a library that is not installed.
+        ValueError: There is no such model, or a numeric model argument is not a number.
     """
     model_class = find_model_class(request.model, request.force_simple)
     if getattr(model_class, "protocol_built_in", False):

@@ -1,10 +1,10 @@
-"""`shotbench eval`: ask a model all questions through lmms-eval and write scores that can be trusted.
+"""`shotbench eval`: run a model on all questions through lmms-eval, and write responses and scores.
 
-OUT/samples.jsonl         one response a line; `shotbench score QUESTIONS OUT/samples.jsonl` gives the scores again
-OUT/scores.json           strict protocol, the form of `shotbench score --format json`
+OUT/samples.jsonl         one response per line; `shotbench score QUESTIONS OUT/samples.jsonl` recomputes the scores
+OUT/scores.json           strict protocol, in the format of `shotbench score --format json`
 OUT/scores.official.json  official protocol, without a judge
-OUT/lmms_eval/            what lmms-eval itself wrote, a folder for each pass
-OUT/responses/            what `shotvl` keeps as it goes: the same command goes on from there after a kill
+OUT/lmms_eval/            output of lmms-eval itself, one folder per pass
+OUT/responses/            responses stored by `shotvl` during the run, from which the same command resumes
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from lmms_eval_shotbench.harness.eval_plan import (
     resolve_tasks,
 )
 from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
-from lmms_eval_shotbench.harness.run_record import how_it_was_run
+from lmms_eval_shotbench.harness.run_record import describe_run
 from lmms_eval_shotbench.harness.task_files import Task
-from lmms_eval_shotbench.harness.task_functions import asking
+from lmms_eval_shotbench.harness.task_functions import use_questions
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import QuestionSet, open_questions
 from lmms_eval_shotbench.questions.variants import variant_in_use
 from lmms_eval_shotbench.runs.responses import SAMPLES
 from lmms_eval_shotbench.runs.score import FORMATS, SCORES_FILES, ScoredRun, score_responses, scores_table
 
-RESPONSES = "responses"  # folder of what a model keeps as it goes, and goes on from after a kill
+RESPONSES = "responses"  # folder of responses stored during a run, from which an interrupted run resumes
 
 
 @dataclass
 class Evaluation:
-    """What an evaluation brought; `complete` only if every question asked has a response."""
+    """Outcome of an evaluation; `complete` only if every question asked has a response."""
 
     strict: ScoredRun | None = None
     official: ScoredRun | None = None
@@ -61,24 +61,26 @@ class Evaluation:
 
 
 def run_evaluation(request: EvalRequest) -> Evaluation:
-    """Run all passes, write OUT, and return the scores; on other ranks than the first, return nothing but errors.
+    """Run all passes, write OUT and return the scores; ranks other than 0 return errors only.
 
     Raises:
-        DatasetNotFound, BadRow: the questions cannot be read.
-        EvaluationError: the tasks asked for cannot be run together.
+        DatasetNotFound, BadRow: The questions cannot be read.
+        EvaluationError: The requested tasks cannot be run together.
     """
     questions = open_questions(request.data, request.split)
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in questions.items})
     if not ours:
-        raise EvaluationError(f"no ShotBench task in --tasks {request.tasks}; ask lmms-eval itself for others alone")
-    with asking(questions), patch.dict(os.environ, {REFINED_VARIABLE: refined_in_use(request.refined)}):
+        raise EvaluationError(
+            f"no ShotBench task in --tasks {request.tasks}; run tasks of others with lmms-eval itself"
+        )
+    with use_questions(questions), patch.dict(os.environ, {REFINED_VARIABLE: refined_in_use(request.refined)}):
         return _evaluate(request, questions, ours, others)
 
 
 def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task], others: Sequence[str]) -> Evaluation:
-    items, left_out = _asked(ours, questions.items)
+    items, left_out = _select_questions(ours, questions.items)
     passes = plan_passes(request, ours, others)
-    _set_aside_earlier_run(request.out)
+    _move_previous_run(request.out)
     evaluation = Evaluation(warnings=_warnings(request, passes))
     responses: dict[int, str] = {}
     for one in passes:
@@ -93,13 +95,13 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
             asked = [item for item in asked if item.source_index in responses]
         _write_samples(request.out / SAMPLES, asked, responses)
         if not evaluation.errors:
-            run = how_it_was_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
+            run = describe_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
             _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
 
 
-def _asked(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:
-    """The questions these tasks ask, and those their variant leaves out."""
+def _select_questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:
+    """Return the questions of these tasks, and those their variant leaves out."""
     name = ours[0].variant
     if not name:
         return list(originals), []
@@ -107,7 +109,7 @@ def _asked(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAIt
     items = variant.of(originals)
     present = {item.dimension for item in items}
     if empty := [task.name for task in ours if task.dimension.slug not in present]:
-        raise EvaluationError(f"{', '.join(empty)}: no question of these data can be asked that way")
+        raise EvaluationError(f"{', '.join(empty)}: the variant applies to no question of the data")
     return items, variant.left_out(originals)
 
 
@@ -116,21 +118,21 @@ def _run_pass(request: EvalRequest, one: Pass, index_all_tasks: bool) -> Harness
     arguments += ["--model_args", one.model_args] if one.model_args else []
     arguments += ["--force_simple"] if request.force_simple else []
     arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
-    told = {
+    environment = {
         RESAMPLE_VARIABLE: "1" if one.resample_clips else "",
         RESPONSES_VARIABLE: os.environ.get(RESPONSES_VARIABLE) or str((request.out / RESPONSES).absolute()),
     }
-    with patch.dict(os.environ, told):
+    with patch.dict(os.environ, environment):
         return run_harness(arguments, index_all_tasks=index_all_tasks)
 
 
 def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, str]:
-    """Responses by question index, thought and all; a task's documents are its dimension's questions in order."""
+    """Return complete responses by question index; a task's documents are its dimension's questions in order."""
     responses = {}
     for task in ours:
         questions = [item for item in items if item.dimension == task.dimension.slug]
-        for place, response in outcome.responses.get(task.name, {}).items():
-            responses[questions[place].source_index] = response
+        for doc_id, response in outcome.responses.get(task.name, {}).items():
+            responses[questions[doc_id].source_index] = response
     return responses
 
 
@@ -145,7 +147,7 @@ def _write_samples(path: Path, items: Iterable[QAItem], responses: dict[int, str
         for item in items
         if item.source_index in responses
     )
-    # ASCII: a response may hold half a surrogate pair, which UTF-8 cannot, and one such must not cost all the others.
+    # ASCII: a response may contain a lone surrogate, which UTF-8 cannot encode; it must not fail the complete file.
     write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -163,7 +165,7 @@ def _score_and_write(
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
-    """The table printed at the end, with the official protocol's averages below."""
+    """Format the table printed at the end, with the official protocol's averages below."""
     if evaluation.strict is None or evaluation.official is None:
         return ""
     official = evaluation.official.scores
@@ -175,12 +177,12 @@ def evaluation_table(evaluation: Evaluation) -> str:
 
 def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:
     warning = time_position_warning(request.model)
-    clips_at_wrong_times = [warning] if warning and any(one.name == CLIPS for one in passes) else []
-    return clips_at_wrong_times + [text for one in passes for text in one.warnings]
+    time_warnings = [warning] if warning and any(one.name == CLIPS for one in passes) else []
+    return time_warnings + [text for one in passes for text in one.warnings]
 
 
-def _set_aside_earlier_run(out: Path) -> None:
-    """Move an earlier run's files to OUT/previous, so that a failed run never stands beside old scores."""
+def _move_previous_run(out: Path) -> None:
+    """Move a previous run's files to OUT/previous, so that a failed run leaves no outdated scores in OUT."""
     if not is_main_process():
         return
     out.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""What the YAMLs of `lm_eval_tasks/` name: adapters between lm-eval's documents and this package. No logic lives here.
+"""Functions named in the YAML files of `lm_eval_tasks/`: adapters between lm-eval's documents and this package.
 
-Documents, prompts and grades are those of the lmms-eval tasks (`task_functions.py`). What lm-eval does otherwise: it
-takes the system text from the task's `description` and a picture's place from a mark in the text, and it makes the
-requests of all questions before it asks the first.
+Documents, prompts and grades are those of the lmms-eval tasks (`task_functions.py`). lm-eval differs in three ways: the
+system text is the task's `description`, a placeholder in the text marks the picture's position, and the requests of all
+questions are built before the first is run.
 
-Computed on access: `QUESTIONS` and `SHARDS` (where the dataset is, looked up when a task is built; `SHARDS` wants media
-too) and `keep_<dimension>` (the filter of each task). Where there is nothing to ask they end the program in one line.
+Computed on access: `QUESTIONS` and `SHARDS` (the dataset's location, looked up when a task is built; `SHARDS` requires
+media) and `keep_<dimension>` (the filter of each task). If there are no questions, they exit with a one-line message.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     import datasets
 
 Doc = Mapping[str, Any]
-PICTURE = "<image>"  # where hf-multimodal and vllm-vlm put it
-CUE = "\nAnswer:"  # what the likelihood of a letter is asked after, as in MMLU
+PICTURE_PLACEHOLDER = "<image>"  # replaced by the picture in hf-multimodal and vllm-vlm
+CUE = "\nAnswer:"  # precedes the letter whose likelihood is computed, as in MMLU
 OVER_ITEMS = ("shotbench_accuracy", "shotbench_official", "shotbench_answered", "shotbench_term_f1")
-OVER_DIMENSIONS = "shotbench_macro"  # in a group, the mean over dimensions of the first
+OVER_DIMENSIONS = "shotbench_macro"  # in a group: mean over dimensions of the first metric above
 
 
 def __getattr__(name: str) -> Any:
-    """Names the YAMLs use that depend on the environment or on the vocabulary."""
+    """Compute the names in the YAML files that depend on the environment or on the vocabulary."""
     if name == "QUESTIONS":
         return task_functions.DATASET_KWARGS
     if name == "SHARDS":
@@ -60,76 +60,76 @@ def _keep(name: str, questions: datasets.Dataset) -> datasets.Dataset:
     dimension = dimension_named(name.removeprefix("keep_"))
     raise SystemExit(
         f"shotbench: {dataset_in_use()} has no questions on {dimension.paper_name} in split {split_in_use()!r}; "
-        f"instead of the group, name its tasks that these data have: {', '.join(sorted(set(questions['dimension'])))}"
+        f"instead of the group, name its tasks that the data have: {', '.join(sorted(set(questions['dimension'])))}"
     )
 
 
 def text(doc: Doc) -> str:
-    """The user's text, for models that are shown nothing."""
+    """Return the user's text, for models without media."""
     return prompts.user_text(QAItem.from_row(doc))
 
 
 def text_with_picture(doc: Doc) -> str:
-    """The user's text behind the picture."""
-    return PICTURE + text(doc)
+    """Return the user's text after the picture."""
+    return PICTURE_PLACEHOLDER + text(doc)
 
 
 def text_with_cue(doc: Doc) -> str:
-    """The user's text and what a letter would follow."""
+    """Return the user's text and the cue that precedes the letter."""
     return text(doc) + CUE
 
 
 def letters(doc: Doc) -> list[str]:
-    """The letters on offer, whose likelihoods are compared."""
+    """Return the option letters, whose likelihoods are compared."""
     return list(QAItem.from_row(doc).letters)
 
 
 def still(doc: Doc) -> StillOnDemand:
-    """The picture of a question, not read yet."""
+    """Return the picture of a question, to be decoded on access."""
     item = QAItem.from_row(doc)
     return StillOnDemand(f"{item.item_id} {item.medium}".encode(), doc)
 
 
 class StillOnDemand(bytes):
-    """A still that is decoded each time it is asked for, and that nobody keeps.
+    """A still that is decoded on each access and not cached.
 
-    Iterated or indexed, as models do with a request's pictures, it gives a new PIL picture. As bytes it is the
-    question's id and the medium's checksum, by which lm-eval then keys its cache and logs; of a picture it would take
-    the PNG, a third of a second each.
+    Iterated or indexed, as models do with a request's pictures, it returns a new PIL picture. As bytes it is the
+    question's id and the medium's checksum, which lm-eval uses as the key in its cache and logs; for a picture it would
+    encode a PNG, a third of a second each.
     """
 
     doc: Doc
 
     def __new__(cls, name: bytes, doc: Doc) -> StillOnDemand:
-        """The name by which a question's picture is known."""
+        """Create it from the bytes that identify the question's picture."""
         still = super().__new__(cls, name)
         still.doc = doc
         return still
 
     def __reduce__(self) -> tuple[type[StillOnDemand], tuple[bytes, Doc]]:
-        """What it is made of again in another process."""
+        """Pickle as identifier and document, without the picture."""
         return StillOnDemand, (bytes(self), self.doc)
 
     def __iter__(self) -> Iterator[Any]:
-        """The picture; raises `BrokenMedium` with the question's id."""
+        """Iterate over the one picture; raises `BrokenMedium` with the question's id."""
         try:
             return iter(task_functions.doc_to_visual(self.doc))
         except BrokenMedium as error:
             raise BrokenMedium(f"{self.doc['item_id']}: {error}") from error
 
-    def __getitem__(self, place: Any) -> Any:
-        """The picture, or a list of it, as of any list of pictures."""
-        return list(self)[place]
+    def __getitem__(self, index: Any) -> Any:
+        """Return the picture or, for a slice, a list with it."""
+        return list(self)[index]
 
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, float]:
-    """The verdicts of the lmms-eval tasks on one response."""
-    verdicts = task_functions.process_results(doc, results)
-    return {name: verdicts[name] for name in (*OVER_ITEMS, OVER_DIMENSIONS)}
+    """Return the metrics of the lmms-eval tasks for one response."""
+    metrics = task_functions.process_results(doc, results)
+    return {name: metrics[name] for name in (*OVER_ITEMS, OVER_DIMENSIONS)}
 
 
 def process_likelihoods(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    """Whether the likeliest letter is right; `results` has a log-likelihood for each letter. The first wins a tie."""
+    """Score the most likely letter; `results` has one log-likelihood per letter, and the first letter wins a tie."""
     item = QAItem.from_row(doc)
     _, letter = max(zip((likelihood for likelihood, _ in results), item.letters, strict=True), key=lambda pair: pair[0])
     correct = float(letter == item.answer)

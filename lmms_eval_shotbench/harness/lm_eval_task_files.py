@@ -1,6 +1,6 @@
-"""The YAML files of our lm-eval tasks, by vocabulary and prompt styles.
+"""YAML files of our lm-eval tasks, generated from the vocabulary and the prompt styles.
 
-What the tasks of a family share is in `_blind`, `_blind_likelihood` and `_stills`, which are written by hand.
+The settings shared by the tasks of a family are in the hand-written `_blind`, `_blind_likelihood` and `_stills`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
 
 
 class Family(NamedTuple):
-    """Tasks that differ in dimension and prompt style only; its name is that of its template, behind a `_`."""
+    """Tasks that differ in dimension and prompt style only; the template is named `_` + `name`."""
 
     name: str
     dimensions: Sequence[Dimension] = DIMENSIONS
@@ -24,7 +24,7 @@ class Family(NamedTuple):
     over_items: Sequence[str] = OVER_ITEMS
 
     def group(self, style: PromptStyle | None) -> str:
-        """The task of all dimensions; the plain style goes without saying, as in lmms-eval."""
+        """Return the name of the group over all dimensions; the direct style is omitted, as in lmms-eval."""
         return f"shotbench_{self.name}{'' if style in (None, DIRECT) else f'_{style.name}'}"
 
 
@@ -37,7 +37,7 @@ FAMILIES = (
 
 
 def task_files() -> dict[str, str]:
-    """Text by path within the folder."""
+    """Return file texts by path within the folder."""
     files = {f"_{style.name}": _style(style) for style in PROMPT_STYLES}
     for family in FAMILIES:
         for style in family.styles:

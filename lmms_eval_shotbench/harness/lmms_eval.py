@@ -1,9 +1,9 @@
-"""The edge to lmms-eval: run its command line in this process and bring back what its exit status hides.
+"""Adapter to lmms-eval: run its command line in this process and return the errors that its exit status hides.
 
 lmms-eval 0.7.3 finds tasks of other packages only through a path, indexes 1,900 task files before every run, spends
-seconds on imports for metrics ShotBench does not use, forks to print a table, sends a server wrong frames of a clip,
-and reports success after a failure. All of it is mended here from outside, for the duration of one call; nothing of
-lmms-eval is replaced by own code.
+seconds on imports for metrics ShotBench does not use, forks to print a table, sends wrong frames of a clip to a server,
+and reports success after a failure. All of it is patched here for the duration of one call; no code of lmms-eval is
+reimplemented.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from unittest.mock import patch
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.media.clips import CLIP_FPS
 
-# Before, the time step of Qwen2.5-VL's rotary positions is cut to a whole number: 0 above 2 frames a second.
-FIRST_RIGHT_TRANSFORMERS = (5, 11)
-# Metrics of two other benchmarks that lmms-eval tries to import for every standard error, with nltk and sklearn.
+# Earlier versions truncate the time step of Qwen2.5-VL's rotary positions to an integer: 0 above 2 frames a second.
+FIRST_CORRECT_TRANSFORMERS = (5, 11)
+# Metrics of two other benchmarks, with nltk and sklearn, that lmms-eval tries to import for every standard error.
 UNUSED_METRICS = ("lmms_eval.tasks.amber_g.utils", "lmms_eval.tasks.coco_cap_chair.utils")
 
 
@@ -39,14 +39,14 @@ def __getattr__(name: str) -> Path:
 
 @dataclass
 class HarnessOutcome:
-    """What one run of lmms-eval left: responses on the main process, or the error that ended it."""
+    """Result of one run of lmms-eval: responses on the main process, or the error that ended it."""
 
-    responses: dict[str, dict[int, str]] = field(default_factory=dict)  # by task and place of the document in it
-    finished: bool = False  # on the main process; the others have no results
+    responses: dict[str, dict[int, str]] = field(default_factory=dict)  # by task and document index (doc_id)
+    finished: bool = False  # on the main process; other processes have no results
     error: Exception | None = None
 
     def keep(self, results: dict[str, Any] | None) -> None:
-        """Copy what we need out of the samples, which lmms-eval strips when it saves them."""
+        """Copy the responses out of the samples, which lmms-eval strips when it saves them."""
         self.finished = results is not None
         for task, samples in (results or {}).get("samples", {}).items():
             self.responses[task] = {sample["doc_id"]: _first_text(sample["resps"]) for sample in samples}
@@ -60,16 +60,17 @@ def _first_text(responses: Any) -> str:
 
 
 def prepare_harness() -> None:
-    """What must hold before a model of lmms-eval is imported."""
+    """Prepare the process for importing a model of lmms-eval."""
     delay_import("evaluate")
     # qwen_vl_utils prefers torchcodec, which fails where the system has no FFmpeg; decord brings its own.
     os.environ.setdefault("FORCE_QWENVL_VIDEO_READER", "decord")
 
 
 def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOutcome:
-    """Run `lmms-eval ARGUMENTS` here with our tasks added; `index_all_tasks` where tasks of others are asked for.
+    """Run `lmms-eval ARGUMENTS` in this process with our tasks added; `index_all_tasks` is needed for tasks of others.
 
-    Raises `SystemExit` where lmms-eval or a task ends the program itself (a wrong flag, no dataset).
+    Raises:
+        SystemExit: lmms-eval or a task ended the program itself (a wrong flag, no dataset).
     """
     prepare_harness()
     import lmms_eval.__main__ as command
@@ -82,7 +83,7 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
             return evaluate_once(args)
         except Exception as error:
             outcome.error = error
-            raise  # lmms-eval prints it, and then goes on as if nothing had happened
+            raise  # lmms-eval prints the error and continues as if the run had succeeded
 
     def keep_responses(**settings: Any) -> Any:
         results = run_tasks(**settings)
@@ -90,9 +91,9 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
         return results
 
     with (
-        _not_imported(() if index_all_tasks else UNUSED_METRICS),
-        _tables_in_this_process(),
-        _every_frame_sent(),
+        _blocked_imports(() if index_all_tasks else UNUSED_METRICS),
+        _tables_without_fork(),
+        _frame_cache_off(),
         patch.object(command, "cli_evaluate_single", note_error),
         patch.object(command.evaluator, "simple_evaluate", keep_responses),
         patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, index_all_tasks)),
@@ -104,8 +105,8 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
 
 
 @contextmanager
-def _tables_in_this_process() -> Iterator[None]:
-    """lmms-eval's table writer forks a process a core, each with the whole model in it, to measure 300 cells."""
+def _tables_without_fork() -> Iterator[None]:
+    """Stop lmms-eval's table writer from forking the process, with the loaded model, once per core for 300 cells."""
     from dataproperty import _extractor as cells
 
     with patch.object(cells, "multiprocessing", SimpleNamespace(cpu_count=lambda: 1)):
@@ -113,25 +114,25 @@ def _tables_in_this_process() -> Iterator[None]:
 
 
 @contextmanager
-def _every_frame_sent() -> Iterator[None]:
-    """lmms-eval keeps encoded frames by the address of a picture that is gone by then, and sends earlier ones again.
+def _frame_cache_off() -> Iterator[None]:
+    """Disable lmms-eval's cache of encoded frames: keyed by the address of a freed picture, it resends earlier frames.
 
-    Of 360 frames of a clip, a request held 168, 176 and 228 different ones in three tries.
+    Of 360 frames of a clip, a request contained 168, 176 and 228 different ones in three runs.
     """
     from lmms_eval.protocol import ChatMessages
 
     encode = ChatMessages.encode_image
 
-    def encode_anew(self: Any, image: Any, cache: Any = None, *settings: Any) -> str:
+    def encode_uncached(self: Any, image: Any, cache: Any = None, *settings: Any) -> str:
         return str(encode(self, image, None, *settings))
 
-    with patch.object(ChatMessages, "encode_image", encode_anew):
+    with patch.object(ChatMessages, "encode_image", encode_uncached):
         yield
 
 
 @contextmanager
-def _not_imported(names: Sequence[str]) -> Iterator[None]:
-    """Make the import of these modules fail at once, as None in `sys.modules` does."""
+def _blocked_imports(names: Sequence[str]) -> Iterator[None]:
+    """Make imports of these modules fail immediately, by None in `sys.modules`."""
     blocked = [name for name in names if name not in sys.modules]
     for name in blocked:
         sys.modules[name] = None  # type: ignore[assignment]
@@ -153,7 +154,7 @@ def _task_manager_with_ours(task_manager: Callable[..., Any], index_all_tasks: b
 
 
 def _free_model() -> None:
-    """Give the accelerator's memory back before the next pass loads its model."""
+    """Release the accelerator's memory before the next pass loads its model."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
@@ -161,10 +162,10 @@ def _free_model() -> None:
 
 
 class _DelayedModule(ModuleType):
-    """Stands for a module until something of it is used.
+    """Placeholder that imports its module on the first attribute access.
 
-    The standard library's `LazyLoader` will not do: torch walks over all modules and asks each for its `__file__`,
-    which makes it load. This one knows its own name and file.
+    The standard library's `LazyLoader` does not work here: torch reads `__file__` of all modules, which would trigger
+    the import. This placeholder has its own `__name__` and `__file__`.
     """
 
     def __getattr__(self, attribute: str) -> Any:
@@ -176,7 +177,7 @@ class _DelayedModule(ModuleType):
 
 
 def delay_import(name: str) -> None:
-    """Import a module only when something of it is used."""
+    """Defer the import of a module to its first use."""
     spec = None if name in sys.modules else importlib.util.find_spec(name)
     if spec is not None:
         sys.modules[name] = _DelayedModule(name)
@@ -184,21 +185,21 @@ def delay_import(name: str) -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this process writes the results when several evaluate together (`accelerate launch`)."""
+    """Whether this process (rank 0) writes the results of a distributed evaluation (`accelerate launch`)."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def time_position_warning(model: str) -> str:
-    """What to tell the user where this transformers version shows a Qwen2.5-VL clips at the wrong times, else ""."""
+    """Return a warning if the installed transformers gives clips wrong time positions in Qwen2.5-VL, else ""."""
     from importlib.metadata import version
 
     installed = version("transformers")
     release = tuple(int(part) for part in installed.split(".")[:2])
-    if not model.startswith("qwen2_5_vl") or release >= FIRST_RIGHT_TRANSFORMERS:
+    if not model.startswith("qwen2_5_vl") or release >= FIRST_CORRECT_TRANSFORMERS:
         return ""
     return (
         f"transformers {installed} gives all frames of a {CLIP_FPS:g}-fps clip one time position in Qwen2.5-VL, "
         "so a clip loses its time axis; use --model shotvl, or transformers {}.{} or newer".format(
-            *FIRST_RIGHT_TRANSFORMERS
+            *FIRST_CORRECT_TRANSFORMERS
         )
     )

@@ -1,4 +1,4 @@
-"""How a run's responses came to be: what scores.json keeps under `run`."""
+"""Provenance of a run's responses: the `run` object of scores.json."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from lmms_eval_shotbench.qwen.revision import revision_in_use
 SECRET = re.compile(r"((?<![a-z])(?:[a-z_]*_)?(?:api_?key|token|secret|password)=)[^,\s'\"]+", re.IGNORECASE)
 
 
-def how_it_was_run(
+def describe_run(
     request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task], left_out: Sequence[QAItem]
 ) -> dict[str, Any]:
-    """Command, model and its revision, arguments of each pass, variant, data checksum, versions; keys are left out."""
+    """Return command, model, revision, arguments of each pass, variant, data checksum and versions, without secrets."""
     return {
         "command": without_secrets(shlex.join(request.command)),
         "model": request.model,
@@ -49,17 +49,17 @@ def how_it_was_run(
 
 
 def without_secrets(arguments: str) -> str:
-    """Arguments with the values of keys, tokens and passwords replaced: records are shared."""
+    """Replace the values of keys, tokens and passwords in arguments, because records are shared."""
     return SECRET.sub(r"\1***", arguments)
 
 
 def data_sha256(data: Path) -> str:
-    """Checksum of the questions: of the TSV, or of the manifest that names every shard's checksum."""
+    """Return the SHA-256 of the questions: of the TSV, or of the manifest with every shard's checksum."""
     return file_sha256(data if data.is_file() else data / MANIFEST)
 
 
 def variant_record(variant: str, left_out: Sequence[QAItem], refined: Path | None = None) -> dict[str, Any]:
-    """The variant that was asked, by which its questions can be made again; `refined` as in `refined_in_use`."""
+    """Return what is needed to recreate the variant's questions; `refined` as in `refined_in_use`."""
     return {
         "variant": variant,
         "left_out": [item.source_index for item in left_out],
@@ -68,7 +68,7 @@ def variant_record(variant: str, left_out: Sequence[QAItem], refined: Path | Non
 
 
 def _refined(file: str) -> dict[str, str]:
-    """Which refined questions were asked: the published file's, or, of none, those rebuilt here."""
+    """Identify the refined questions: path and checksum of the published file, both empty if they were rebuilt."""
     return {"file": file, "sha256": file_sha256(Path(file)) if file else ""}
 
 

@@ -1,6 +1,6 @@
-"""Our lmms-eval tasks: which there are, and the YAML file of each, by vocabulary, prompt styles and variants.
+"""List of our lmms-eval tasks and their YAML files, generated from the vocabulary, prompt styles and variants.
 
-What all tasks share is in `tasks/shotbench/_template` and, with one metric more, `_circular`, both written by hand.
+The shared settings are in the hand-written `tasks/shotbench/_template` and, with one more metric, `_circular`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Task(NamedTuple):
 
     style: PromptStyle
     dimension: Dimension
-    variant: str = ""  # name of the variant, empty for the questions as they are
+    variant: str = ""  # empty for the original questions
 
     @property
     def group(self) -> str:
-        """The group of tasks it belongs to."""
+        """Name of its group."""
         return group_name(self.style, self.variant)
 
     @property
@@ -37,13 +37,13 @@ class Task(NamedTuple):
 
 
 def group_name(style: PromptStyle, variant: str = "") -> str:
-    """The task of all dimensions in one prompt style, of the questions as they are or of a variant."""
+    """Return the name of the group over all dimensions, for a prompt style and the original questions or a variant."""
     base = {"": "shotbench", "refined": "refineshot"}.get(variant, f"shotbench_{variant}")
     return base if style is DIRECT else f"{base}_{style.name}"
 
 
 def all_tasks() -> list[Task]:
-    """Every leaf task there is."""
+    """Return all leaf tasks."""
     plain = [Task(style, dimension) for style in PROMPT_STYLES for dimension in DIMENSIONS]
     return plain + [
         Task(style, dimension, variant.name)
@@ -54,7 +54,7 @@ def all_tasks() -> list[Task]:
 
 
 def task_files() -> dict[str, str]:
-    """Text by path within the folder."""
+    """Return file texts by path within the folder."""
     files = {f"_{style.name}": _style(style) for style in PROMPT_STYLES}
     for group, tasks in groupby(all_tasks(), key=lambda task: task.group):
         files |= dict(_group(group, list(tasks)))

@@ -1,9 +1,9 @@
-"""The folder of all task files: the include path of lmms-eval and lm-eval, materialised outside the package.
+"""Folder of all task files, written outside the package: the include path of lmms-eval and lm-eval.
 
 The package contains the hand-written templates and a few tasks as examples; `task_files` and `lm_eval_task_files`
 generate the rest. All of them are written to `tasks/<key>/` below $SHOTBENCH_CACHE, or below the system's temporary
 folder where the cache is not writable. The key is a hash of the content, so versions and edits never share a folder.
-Every process that asks for the folder, and every process in which lmms-eval loads our models, completes it.
+Every process that requests the folder, or in which lmms-eval loads our models, writes the missing files.
 
     python -m lmms_eval_shotbench.harness.task_folder
 
@@ -35,7 +35,7 @@ SOURCES = {  # folder in the package and generator, by subfolder
     f"{LMMS_EVAL}/shotbench": (PACKAGE / "tasks" / "shotbench", task_files.task_files),
     LM_EVAL: (PACKAGE / "lm_eval_tasks", lm_eval_task_files.task_files),
 }
-KEY = re.compile(r"\.?[0-9a-f]{16}(\..+)?")  # a folder of ours; with dots, a draft or one being removed
+KEY = re.compile(r"\.?[0-9a-f]{16}(\..+)?")  # one of our folders; with dots, a draft or one being removed
 SECONDS_UNUSED = 30 * 24 * 3600  # until a folder of another key is removed
 
 log = logging.getLogger(__name__)
@@ -55,13 +55,13 @@ def task_folder() -> Path:
     """Return the folder of all task files after writing those that are missing.
 
     Raises:
-        RuntimeError: neither the cache nor the system's temporary folder is writable.
+        RuntimeError: Neither the cache nor the system's temporary folder is writable.
     """
     files = all_files()
     reasons = []
     for root in (_cache, _temporary):
         try:
-            return _completed(root(), files)
+            return _write_folder(root(), files)
         except (OSError, ValueError, RuntimeError) as error:  # not writable, or there is no home
             reasons.append(str(error))
             log.info("task files cannot be written: %s", error)
@@ -92,23 +92,23 @@ def _cache() -> Path:
 
 
 def _temporary() -> Path:
-    """One folder per user, shared by all processes of a run. Task files name code: nobody else may write there."""
+    """Create a folder per user, shared by all processes of a run; task files name code, so only the user may write."""
     root = Path(tempfile.gettempdir()).absolute() / f"shotbench-tasks-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
-    found = root.lstat()  # of a link, the link itself
+    found = root.lstat()  # does not follow symbolic links
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise PermissionError(f"{root} is not a folder that only you can write to")
     return root
 
 
-def _completed(root: Path, files: Mapping[str, str]) -> Path:
+def _write_folder(root: Path, files: Mapping[str, str]) -> Path:
     folder = root / sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
     if not folder.is_dir():
         _create(folder, files)
         _prune(root)
-    with suppress(OSError):  # a shared cache: it may belong to another user
+    with suppress(OSError):  # in a shared cache it may belong to another user
         os.utime(folder)  # marks it as used
-    _write_missing(folder, files)  # cleaners of temporary folders delete single files
+    _write_missing(folder, files)  # tools that clean temporary folders delete single files
     return folder
 
 
@@ -118,7 +118,7 @@ def _create(folder: Path, files: Mapping[str, str]) -> None:
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _write_missing(draft, files)
-        draft.chmod(0o755)  # mkdtemp's 0700 would lock out a team that shares its cache
+        draft.chmod(0o755)  # mkdtemp's 0700 would exclude other users of a shared cache
         draft.rename(folder)
     except OSError:
         if not folder.is_dir():
@@ -138,9 +138,9 @@ def _write_missing(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _prune(root: Path) -> None:
-    """Remove folders that were long unused; each is renamed first, so that no process finds a partial one."""
+    """Remove folders not used for SECONDS_UNUSED; each is renamed first, so that no process finds a partial one."""
     for folder in root.iterdir():
-        with suppress(OSError):  # another process may prune, too
+        with suppress(OSError):  # another process may also be pruning
             if KEY.fullmatch(folder.name) and time.time() - folder.stat().st_mtime > SECONDS_UNUSED:
                 away = tempfile.mkdtemp(dir=root, prefix=f".{folder.name.strip('.')}.")
                 folder.rename(away)

@@ -1,11 +1,11 @@
-"""What the task YAMLs name: adapters between lmms-eval's documents and this package. No logic lives here.
+"""Functions named in the task YAML files: adapters between lmms-eval's documents and this package.
 
-A document is a shard's row without media. It stays small through the harness's queues and logs, and a medium is read
-when a model asks for it, once.
+A document is a shard's row without media, so it stays small in the harness's queues and logs; a medium is read once,
+when a model requests it.
 
-The YAMLs also name two things computed on access: `DATASET_KWARGS` (so that the dataset's place is looked up when a
-task is built, before the harness's five-fold retry) and `<variant>_<dimension>` (the questions of each task, "keep" for
-those as they are).
+The YAML files also use two kinds of names computed on access: `DATASET_KWARGS` (the dataset is located when a task is
+built, before the harness's five retries) and `<variant>_<dimension>` (the questions of each task; the variant "keep"
+means the original questions).
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 
 Doc = Mapping[str, Any]
 ALL_ROTATIONS = "shotbench_all_rotations"
-KEEP = "keep"  # the questions as they are
-_open: dict[tuple[str, str], QuestionSet] = {}  # by dataset and split
+KEEP = "keep"  # the original questions
+_opened: dict[tuple[str, str], QuestionSet] = {}  # by dataset and split
 
 
 def __getattr__(name: str) -> Any:
-    """Names the YAMLs use that depend on the environment or on the vocabulary."""
+    """Compute the names in the YAML files that depend on the environment or on the vocabulary."""
     if name == "DATASET_KWARGS":
         return _dataset_kwargs()
     variant, _, slug = name.partition("_")
@@ -63,10 +63,10 @@ def __getattr__(name: str) -> Any:
 
 
 def _dataset_kwargs() -> dict[str, Any]:
-    """Where `load_dataset("parquet")` finds the questions. Stops the program with one line where there are none:
-    the harness would try five times, print a traceback and report success."""
+    """Return arguments of `load_dataset("parquet")`, or exit with a one-line message if there are no questions: the
+    harness would retry five times, print a traceback and report success."""
     try:
-        files = _question_files(questions_in_use())  # every row is valid, or the first bad one is named now
+        files = _question_files(questions_in_use())  # reports the first invalid row now
     except (DatasetNotFound, BadRow) as error:
         raise SystemExit(f"shotbench: {error}") from None
     return {"data_files": {"test": files}, "columns": list(COLUMNS)}
@@ -80,19 +80,19 @@ def _question_files(questions: QuestionSet) -> list[str]:
 
 
 def questions_in_use() -> QuestionSet:
-    """The questions that the environment names, opened once a process; raises what `open_questions` raises."""
-    asked = dataset_in_use(), split_in_use()
-    if asked not in _open:
-        _open[asked] = open_questions(*asked)
-    return _open[asked]
+    """Return the questions selected by the environment, opened once per process; raises like `open_questions`."""
+    key = dataset_in_use(), split_in_use()
+    if key not in _opened:
+        _opened[key] = open_questions(*key)
+    return _opened[key]
 
 
 @contextmanager
-def asking(questions: QuestionSet) -> Iterator[None]:
-    """Have the tasks of this block ask questions that are open already; other processes find them by path."""
-    asked = str(questions.path), questions.split
-    told = {DATA_VARIABLE: asked[0], SPLIT_VARIABLE: asked[1]}
-    with patch.dict(os.environ, told), patch.dict(_open, {asked: questions}):
+def use_questions(questions: QuestionSet) -> Iterator[None]:
+    """Make tasks within this block use already opened questions; other processes find them by path."""
+    key = str(questions.path), questions.split
+    environment = {DATA_VARIABLE: key[0], SPLIT_VARIABLE: key[1]}
+    with patch.dict(os.environ, environment), patch.dict(_opened, {key: questions}):
         yield
 
 
@@ -103,19 +103,19 @@ def _questions_of(slug: str, variant: str) -> Callable[[datasets.Dataset], datas
     def keep(questions: datasets.Dataset) -> datasets.Dataset:
         rows = [row for row, name in enumerate(questions["dimension"]) if name == dimension.slug]
         kept = questions.select(rows)
-        return kept if variant == KEEP else _changed(kept, variant_in_use(variant))
+        return kept if variant == KEEP else _apply_variant(kept, variant_in_use(variant))
 
     return keep
 
 
-def _changed(questions: datasets.Dataset, variant: Variant) -> datasets.Dataset:
+def _apply_variant(questions: datasets.Dataset, variant: Variant) -> datasets.Dataset:
     items = variant.of([QAItem.from_row(row) for row in questions])
     columns = {name: [item.to_row()[name] for item in items] for name in COLUMNS}
     return type(questions).from_dict(columns, features=questions.features)
 
 
 def doc_to_visual(doc: Doc) -> list[Any]:
-    """The medium: a PIL picture, or the path of a clip."""
+    """Return the medium: a PIL picture, or the path of a clip."""
     item = QAItem.from_row(doc)
     variant = variant_named_in(item.item_id)
     if variant and not variant.shows_media:
@@ -127,30 +127,30 @@ def doc_to_visual(doc: Doc) -> list[Any]:
     encoded = read()
     if item.media_kind is MediaKind.STILL:
         return [stills.open_still(encoded, view)]
-    if clips_are_resampled() or view is not View.AS_FILMED:  # the file itself shows it as filmed
+    if clips_are_resampled() or view is not View.AS_FILMED:  # otherwise the stored file is used as it is
         return [str(clips.protocol_clip_path(encoded, item.media_sha256, view=view))]
     return [str(stills.clip_path(encoded, item.media_sha256))]
 
 
 def shards_in_use() -> ShardFolder:
-    """The open shards with the media of the questions in use."""
+    """Return the opened shards with the media of the questions in use."""
     questions = questions_in_use()
     if questions.shards is None:
         raise DatasetNotFound(
-            f"{dataset_in_use()} holds questions only; a model that looks at media needs shards: --data SHARDS"
+            f"{dataset_in_use()} holds questions only; a model that uses media needs shards: --data SHARDS"
         )
     return questions.shards
 
 
 def doc_to_text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> str:
-    """The text for models without chat roles: a system text other than the plain one stands before the question."""
+    """Return the text for models without chat roles: the question, after the system text unless the style is direct."""
     style = prompts.prompt_style(lmms_eval_specific_kwargs["prompt_style"])
     text = prompts.user_text(QAItem.from_row(doc))
     return text if style is prompts.DIRECT else f"{style.system}\n\n{text}"
 
 
 def doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The chat with its system text, which the harness has no other way to give."""
+    """Return the chat with its system text, which the harness cannot pass in any other way."""
     style = prompts.prompt_style(lmms_eval_specific_kwargs["prompt_style"])
     item = QAItem.from_row(doc)
     content_type = "image" if item.media_kind is MediaKind.STILL else "video"
@@ -158,7 +158,7 @@ def doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> l
 
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
-    """Grade a response under both protocols; the harness hands it over with its thought (`reasoning_tags: none`)."""
+    """Grade a response under both protocols; it includes the thought (`reasoning_tags: none`)."""
     item = QAItem.from_row(doc)
     strict, official = grade(item, results[0]), grade(item, results[0], "official")
     variant = variant_named_in(item.item_id)
@@ -181,13 +181,13 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
 
 
 def mean_score(entries: Sequence[Mapping[str, Any]]) -> float:
-    """Mean of `shotbench_score`, whose standard error the harness clusters by medium."""
+    """Return the mean of `shotbench_score`, whose standard error the harness clusters by medium."""
     return fmean(entry["score"] for entry in entries)
 
 
 def all_rotations(entries: Sequence[Mapping[str, Any]]) -> float:
-    """Share of questions that are right in every rotation of their options."""
-    right: dict[str, bool] = {}
+    """Return the share of questions answered correctly in every rotation of their options."""
+    all_correct: dict[str, bool] = {}
     for entry in entries:
-        right[entry["question"]] = right.get(entry["question"], True) and bool(entry["score"])
-    return fmean(right.values())
+        all_correct[entry["question"]] = all_correct.get(entry["question"], True) and bool(entry["score"])
+    return fmean(all_correct.values())

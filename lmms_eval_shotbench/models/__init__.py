@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def manifests() -> list[ModelManifest]:
-    """Return the models this package adds to lmms-eval; a model is imported when it is asked for.
+    """Return the manifests of the models this package adds to lmms-eval; a model is imported on first use.
 
     lmms-eval calls this before it indexes `--include_path`. The task files are completed here because that path may
     have been printed before the cache was deleted, or on another machine.
@@ -21,7 +21,7 @@ def manifests() -> list[ModelManifest]:
         from lmms_eval_shotbench.harness.task_folder import task_folder
 
         task_folder()
-    except Exception as error:  # of any kind: the evaluation may be of other tasks
+    except Exception as error:  # of any type, because the evaluation may be of other tasks
         logging.getLogger(__name__).warning("ShotBench tasks are not available: %s", error)
     return [
         ModelManifest("shotvl", chat_class_path="lmms_eval_shotbench.models.shotvl.ShotVL"),

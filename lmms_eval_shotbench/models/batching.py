@@ -1,8 +1,8 @@
-"""Which prompts are answered together, and how their media are made ready ahead of the model.
+"""Batching of prompts, and prefetching of their media.
 
-Batches are formed by tokens, longest first: so padding is small, and a batch that does not fit fails at the start of a
-run and not at its end. Media are prepared by threads (decoders work outside Python's lock) while the model works, each
-distinct medium once; how much may lie ready is bounded by tokens.
+Batches are formed by tokens, longest first, so that padding is small and a batch that does not fit fails at the start
+of a run. Threads prepare media (decoders release the GIL) while the model runs, each distinct medium once; the number
+of prefetched tokens is limited.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from concurrent.futures import Executor, Future, wait
 from typing import Generic, NamedTuple, TypeVar
 
 Prepared = TypeVar("Prepared")
-LENGTH_STEP = 64  # prompts whose lengths differ by less keep their order, and so their place in the shards
+LENGTH_STEP = 64  # prompts in the same length bucket keep their order in the shards
 
 
 class Planned(NamedTuple):
-    """A prompt before its media are opened: place in the caller's list, estimated tokens, keys of its media."""
+    """A prompt before its media are decoded: index in the caller's list, estimated tokens, keys of its media."""
 
-    place: int
+    chat_index: int
     tokens: int
     media: tuple[str, ...] = ()
 
 
 def plan_batches(prompts: Sequence[Planned], budget: int, new_tokens: int) -> list[list[Planned]]:
-    """Longest first; rows times (longest prompt + new tokens) stays within `budget`, but a batch has one row at least.
+    """Form batches, longest prompts first, within a budget of rows x (longest prompt + new tokens).
 
-    Prompts that share a medium stand together.
+    A prompt over the budget is a batch of one. Prompts that share a medium are adjacent.
     """
     first_seen: dict[tuple[str, ...], int] = {}
     for prompt in prompts:
-        first_seen.setdefault(prompt.media, prompt.place)
-    ordered = sorted(prompts, key=lambda p: (-(p.tokens // LENGTH_STEP), first_seen[p.media], p.place))
+        first_seen.setdefault(prompt.media, prompt.chat_index)
+    ordered = sorted(prompts, key=lambda p: (-(p.tokens // LENGTH_STEP), first_seen[p.media], p.chat_index))
     batches: list[list[Planned]] = []
     longest = 0
     for prompt in ordered:
@@ -47,16 +47,16 @@ def plan_batches(prompts: Sequence[Planned], budget: int, new_tokens: int) -> li
 
 
 class Lookahead(Generic[Prepared]):
-    """Prepares media in threads, ahead of the batches that need them."""
+    """Prefetches media in threads for the batches that follow."""
 
     def __init__(self, prepare: Callable[[str], Prepared], threads: Executor, tokens_ahead: int) -> None:
-        """`prepare` turns a medium's key into what the model is given; an error of it is raised for its prompts."""
+        """`prepare` turns a medium's key into model input; its exceptions are set on the key's future."""
         self._prepare = prepare
         self._threads = threads
         self._tokens_ahead = tokens_ahead
 
     def run(self, batches: Sequence[list[Planned]]) -> Iterator[tuple[list[Planned], dict[str, Future[Prepared]]]]:
-        """Yield each batch with its media, done or failed."""
+        """Yield each batch with the completed or failed futures of its media, by key."""
         uses = Counter(key for batch in batches for prompt in batch for key in set(prompt.media))
         ready: dict[str, Future[Prepared]] = {}
         waiting = deque(prompt for batch in batches for prompt in batch)
@@ -78,6 +78,6 @@ class Lookahead(Generic[Prepared]):
                 for key in media:
                     if not uses[key]:
                         ready.pop(key, None)
-        finally:  # also when the caller stops early
+        finally:  # also if the caller stops early
             for future in ready.values():
                 future.cancel()

@@ -1,4 +1,4 @@
-"""A progress bar for work whose items differ: clips come first and take ten times as long as stills."""
+"""A progress bar for items of different cost: clips come first and take ten times as long as stills."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BAR = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 
 class Progress:
-    """Counts items and new tokens; the time left is judged by the tokens of the prompts done and still to do."""
+    """Counts items and new tokens; estimates the remaining time from the tokens of finished and pending prompts."""
 
     def __init__(self, name: str, weights: Mapping[str, int], done: int, items: int, shown: bool) -> None:
-        """`weights`: tokens of the open prompts by key; `done` of all `items` are there from an earlier run."""
+        """`weights`: tokens of the pending prompts by key; `done` of all `items` were answered in an earlier run."""
         self._name, self._weights = name, weights
         self._done, self._items, self._new_tokens = done, items, 0
         self._started = time.monotonic()
@@ -24,7 +24,7 @@ class Progress:
         self._bar.set_description_str(f"{name} {done:,}/{items:,} items")
 
     def add(self, answers: Mapping[str, object]) -> None:
-        """Note a batch."""
+        """Count the answers of a batch, by key."""
         self._done += len(answers)
         self._new_tokens += sum(one.output_tokens for one in answers.values() if isinstance(one, Response))
         rate = self._new_tokens / max(time.monotonic() - self._started, 1e-3)

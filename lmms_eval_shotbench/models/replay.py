@@ -1,7 +1,7 @@
 """`--model replay --model_args responses=FILE`: stored responses through the harness, without a model.
 
-The harness then scores what was said elsewhere, on another machine or by the authors, as it scores a live model.
-FILE takes every form `shotbench score` takes. A question without a stored response gets "".
+The harness scores responses made elsewhere, on another machine or by the authors, like those of a live model.
+FILE has any format `shotbench score` accepts. A question without a stored response gets "".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lmms_eval_shotbench.runs.responses import read_responses
 
 
 class Replay(lmms):  # type: ignore[misc]
-    """A model that repeats stored responses; no media is ever read."""
+    """A model that returns stored responses without reading media."""
 
     is_simple = True
 
@@ -24,7 +24,7 @@ class Replay(lmms):  # type: ignore[misc]
         """Read all responses at once; raises `BadResponses`. Batch settings of the command line are ignored."""
         super().__init__()
         self._responses = read_responses(Path(responses))
-        self.device = device  # the harness gathers counts of several ranks on it
+        self.device = device  # the harness gathers counts of several ranks on this device
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Return the stored response of each request's question."""
@@ -35,9 +35,9 @@ class Replay(lmms):  # type: ignore[misc]
         return int(self.task_dict[task][split][doc_id]["source_index"])
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Stored text has no likelihood."""
+        """Not supported: stored text has no likelihood."""
         raise NotImplementedError("replay holds text only; use a task that generates")
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """ShotBench has one round."""
+        """Not supported: ShotBench has one round."""
         raise NotImplementedError("replay answers one round only")

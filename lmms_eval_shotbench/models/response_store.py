@@ -1,8 +1,8 @@
-"""Responses kept while a run goes on, so that a run killed at any moment continues where it was.
+"""Responses stored during a run, from which an interrupted run resumes.
 
-One JSON object a line, appended as batches finish, a file for each rank in one folder. The key of a response is made of
-all that decides it (see `response_key`), so another model, prompt, medium or setting never finds it; and the folder may
-be shared by runs. Standard library only.
+One JSON object per line, appended as batches finish, in one file per rank. The key of a response covers everything that
+determines it (see `response_key`), so another model, prompt, medium or setting never matches it, and runs may share the
+folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Response(NamedTuple):
-    """What the model said, and its length and the prompt's in tokens."""
+    """A response, and the lengths of prompt and response in tokens."""
 
     text: str
     input_tokens: int
@@ -27,7 +27,7 @@ class Response(NamedTuple):
 
 
 def response_key(settings: Mapping[str, Any]) -> str:
-    """Digest of all that decides a response; the order of names does not matter."""
+    """Return the SHA-256 of everything that determines a response; the order of names does not matter."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -35,7 +35,7 @@ class ResponseStore:
     """Responses by key, in memory and on disk."""
 
     def __init__(self, folder: Path | None, rank: int = 0) -> None:
-        """Read what all ranks kept; without a folder nothing outlives the process."""
+        """Read the stored responses of all ranks; without a folder responses are kept in memory only."""
         self._responses: dict[str, Response] = {}
         self._file: Path | None = None
         if folder is not None:
@@ -45,11 +45,11 @@ class ResponseStore:
             self._file = folder / f"rank-{rank}.jsonl"
 
     def get(self, key: str) -> Response | None:
-        """The response kept under this key."""
+        """Return the response stored under this key, if any."""
         return self._responses.get(key)
 
     def keep(self, responses: Mapping[str, Response]) -> None:
-        """Keep a batch of responses; once this returns, the end of the process cannot lose them."""
+        """Store a batch of responses; they are on disk (fsync) when this returns."""
         self._responses.update(responses)
         if self._file is not None:
             _append(self._file, (json.dumps({"key": key, **one._asdict()}) for key, one in responses.items()))
@@ -58,7 +58,7 @@ class ResponseStore:
 def _append(path: Path, lines: Iterable[str]) -> None:
     with path.open("ab+") as stream:
         if stream.tell() and not _ends_in_newline(path):
-            stream.write(b"\n")  # the last run was killed within a line
+            stream.write(b"\n")  # the last run was interrupted within a line
         stream.write("".join(f"{line}\n" for line in lines).encode())
         stream.flush()
         os.fsync(stream.fileno())  # a batch takes seconds, this takes milliseconds
@@ -80,4 +80,4 @@ def _read(path: Path) -> Iterator[tuple[str, Response]]:
             except (ValueError, TypeError, KeyError, AttributeError):
                 broken += bool(line.strip())
     if broken:
-        logger.warning("%s: %d lines were cut off when a run was killed; those items are asked again", path, broken)
+        logger.warning("%s: %d incomplete lines of an interrupted run; those items are asked again", path, broken)

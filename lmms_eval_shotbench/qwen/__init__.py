@@ -1,1 +1,1 @@
-"""Qwen2.5-VL as the protocol needs it: checkpoints, inputs, positions, decoding."""
+"""Qwen2.5-VL under the protocol: checkpoints, inputs, positions, decoding."""

@@ -1,4 +1,4 @@
-"""Load a Qwen2.5-VL checkpoint for its device, name its revision, and refuse it where clips would lose their time."""
+"""Load a Qwen2.5-VL checkpoint, identify its revision, and verify the time positions of clips."""
 
 from __future__ import annotations
 
@@ -18,52 +18,54 @@ from lmms_eval_shotbench.qwen.vision_windows import attend_by_length
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MODEL_TYPE = "qwen2_5_vl"
-READ_TOKENS = 16_384  # on a GPU: reading a short prompt alone would cost more in calls than in work
+PREFILL_TOKENS = 16_384  # on a GPU, where the kernel launches of a single short prompt take longer than its computation
 
 
-class UnfitCheckpoint(ValueError):
-    """A checkpoint that this model cannot run; the message says which can."""
+class UnsupportedCheckpoint(ValueError):
+    """A checkpoint that `shotvl` cannot run; the message states which it can."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model with what is needed to feed it."""
+    """A loaded model with its processor and input rules."""
 
     model: Any
     processor: Any
     revision: str  # of the weights: the Hub's commit, or a digest of the folder
     patch_rule: PatchRule
     position_rule: PositionRule
-    placeholders: dict[MediaKind, int]  # token a medium's place is marked with
-    read_tokens: int = 0  # of prompts that are read together; 0: each alone
+    placeholders: dict[MediaKind, int]  # placeholder token of each kind of medium
+    prefill_tokens: int = 0  # maximum tokens of prompts prefilled together; 0: one prompt at a time
     pixel_buffer: PixelBuffer = field(default_factory=PixelBuffer)
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return torch.device(self.model.device)
 
     @property
     def bytes_a_token(self) -> int:
-        """Memory a prompt's token takes at most while it is read: cache, activations of both towers, pixels."""
+        """Maximum memory per prompt token during prefill, in bytes: cache, activations of both towers, pixels."""
         text, vision = self.model.config.get_text_config(), self.model.config.vision_config
         cache = 2 * text.num_hidden_layers * text.num_key_value_heads * text.hidden_size // text.num_attention_heads
         patches, pixels = self.patch_rule.merge**2, len(self.patch_rule.mean) * self.patch_rule.frames
         tower = patches * (12 * vision.hidden_size + 2 * pixels * self.patch_rule.side**2)
         return int(self.model.dtype.itemsize * (cache + 3 * text.intermediate_size + 10 * text.hidden_size + tower))
 
-    def answer(self, prompts: Sequence[Prompt], max_new_tokens: int, stops: Any = None, *drawn: Any) -> list[list[int]]:
-        """New tokens of each prompt; the last arguments are those of `answer_batch`."""
+    def answer(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, stops: Any = None, *sampling: Any
+    ) -> list[list[int]]:
+        """Return the new token ids of each prompt; the last arguments are those of `answer_batch`."""
         longest = max(prompt.tokens(self.position_rule.merge) for prompt in prompts)
-        rows = max(1, self.read_tokens // longest)
+        rows = max(1, self.prefill_tokens // longest)
         groups = (
             self.padded(group) | self._vision(group)
             for group in (prompts[start : start + rows] for start in range(0, len(prompts), rows))
         )
-        return answer_batch(self.model, self.padded(prompts), groups, max_new_tokens, stops, *drawn)
+        return answer_batch(self.model, self.padded(prompts), groups, max_new_tokens, stops, *sampling)
 
     def padded(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
-        """Ids, mask and positions on the model's device."""
+        """Return `pad_batch` of the prompts on the model's device."""
         padded = pad_batch(prompts, self.placeholders, self.position_rule)
         return {name: values.to(self.device) for name, values in padded.items()}
 
@@ -81,10 +83,10 @@ def load_checkpoint(
     attn_implementation: str | None = None,
     device_map: str | None = None,
 ) -> Checkpoint:
-    """Load from a folder or the Hub, onto one device or, with `device_map="auto"`, over all GPUs.
+    """Load from a folder or the Hub, onto one device or, with `device_map="auto"`, distributed over all GPUs.
 
     Raises:
-        UnfitCheckpoint: another kind of model, or one whose clips would stand at wrong times.
+        UnsupportedCheckpoint: Another model type, or clips would get wrong time positions.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
@@ -92,9 +94,9 @@ def load_checkpoint(
 
     config = AutoConfig.from_pretrained(pretrained, revision=revision)
     if config.model_type != MODEL_TYPE:
-        raise UnfitCheckpoint(
+        raise UnsupportedCheckpoint(
             f"{pretrained} is a {config.model_type}; shotvl runs {MODEL_TYPE} checkpoints. "
-            "Run others by their own name in lmms-eval, such as --model qwen3_vl"
+            "Run others by their name in lmms-eval, such as --model qwen3_vl"
         )
     attention = attn_implementation or best_attention(device)
     model = AutoModelForImageTextToText.from_pretrained(
@@ -115,30 +117,31 @@ def load_checkpoint(
         PatchRule.of(processor),
         position_rule(config),
         {MediaKind.STILL: config.image_token_id, MediaKind.CLIP: config.video_token_id},
-        0 if device.type == "cpu" else READ_TOKENS,
+        0 if device.type == "cpu" else PREFILL_TOKENS,
     )
     check_time_positions(checkpoint)
     return checkpoint
 
 
 def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
-    """bfloat16, which the weights are published in, on an accelerator; float32 on a CPU, or the type named."""
+    """Return the named dtype; "auto" is bfloat16, the published type, on an accelerator and float32 on a CPU."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     dtype = getattr(torch, name, None)
     if not isinstance(dtype, torch.dtype):
-        raise UnfitCheckpoint(f"dtype={name} is no type of torch; use auto, bfloat16, float16 or float32")
+        raise UnsupportedCheckpoint(f"dtype={name} is not a torch dtype; use auto, bfloat16, float16 or float32")
     return dtype
 
 
 def best_attention(device: torch.device) -> str:
-    """flash-attention where it is installed and runs, else PyTorch's own."""
+    """Return flash_attention_2 on a GPU where it is installed, else sdpa."""
     from transformers.utils import is_flash_attn_2_available
 
     return "flash_attention_2" if device.type == "cuda" and is_flash_attn_2_available() else "sdpa"
 
 
 def position_rule(config: Any) -> PositionRule:
+    """Return the position rule of a checkpoint's configuration."""
     vision = config.vision_config
     tokens = frozenset((config.image_token_id, config.video_token_id))
     return PositionRule(tokens, vision.spatial_merge_size, vision.tokens_per_second, vision.temporal_patch_size)
@@ -149,10 +152,10 @@ CHECKED_PATCHES = 18  # 3 seconds at 12 frames a second
 
 
 def check_time_positions(checkpoint: Checkpoint) -> None:
-    """Send a small clip, padded beside a text, through the model and look at the times its rotary embedding sees.
+    """Run a small clip, padded in a batch with text, and compare the times that reach the rotary embedding.
 
     Raises:
-        UnfitCheckpoint: they are not floor(t * tokens_per_second * frames_a_patch / fps).
+        UnsupportedCheckpoint: The times are not floor(t * tokens_per_second * frames_a_patch / fps).
     """
     rule, patches = checkpoint.position_rule, checkpoint.patch_rule
     grid = Grid(CHECKED_PATCHES, rule.merge, rule.merge, CHECKED_FPS)
@@ -168,23 +171,23 @@ def check_time_positions(checkpoint: Checkpoint) -> None:
         checkpoint.answer(prompts, max_new_tokens=1)
     finally:
         hook.remove()
-    expected = time_positions(grid, rule) + 1  # one text token stands before the clip
+    expected = time_positions(grid, rule) + 1  # one text token precedes the clip
     found = seen[0][0, 0, -CHECKED_PATCHES:].cpu() if seen else None
     if found is None or not torch.equal(found, expected):
-        raise UnfitCheckpoint(
-            f"transformers {transformers_version()} shows the frames of a {CHECKED_FPS:g}-fps clip at times "
+        raise UnsupportedCheckpoint(
+            f"transformers {transformers_version()} gives the frames of a {CHECKED_FPS:g}-fps clip the time positions "
             f"{found.tolist() if found is not None else 'unknown'} instead of {expected.tolist()}; "
-            "camera movement would be lost. Use a version this package was tested with (see constraints.txt)"
+            "camera movement would be lost; use a version this package was tested with (see constraints.txt)"
         )
 
 
 def _rotary_embedding(model: Any) -> torch.nn.Module:
-    """The text model's; the vision tower has one of another name."""
+    """Return the text model's rotary embedding; the vision tower's has another name."""
     return next(module for name, module in model.named_modules() if name.endswith("language_model.rotary_emb"))
 
 
 def transformers_version() -> str:
-    """Which release computes."""
+    """Return the installed version of transformers."""
     from importlib.metadata import version
 
     return version("transformers")

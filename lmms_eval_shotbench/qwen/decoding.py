@@ -1,16 +1,17 @@
 """Batched decoding with a Qwen2.5-VL, for the model `shotvl` and for the CPU rollout of training.
 
     prefill   prompts, a group at a time, into one padded cache
-    decode    a token a row at a time, until each row has ended; a finished row costs no more
-    draw      a token a row at random, by the row's own random numbers, so that it depends on no other row
+    decode    one token per row at a time, until each row has ended; finished rows are removed from the batch
+    draw      sample one token per row from the row's own random numbers, independent of the other rows
 
 `generate` of transformers keeps every row until the last one has finished, prefills a prompt again for each of its
-responses, and draws from one random state for the whole batch. The two callers differ in how a token is chosen and when
-a row ends, and pass that as a `Step`:
+responses, and samples from one random state for the complete batch. The two callers differ in how a token is chosen and
+when a row ends, and pass that as a `Step`:
 
-- `shotvl` (`answer_batch`) follows the checkpoint's generation settings (penalties, forbidden tokens, where to stop),
-  which `generate` prepares and hands to the loop through its public `custom_generate`. All rows are sampled alike.
-- the rollout (`verl_recipes/cpu/generation.py`) samples each row by its own settings and returns log-probabilities.
+- `shotvl` (`answer_batch`) follows the checkpoint's generation settings (penalties, suppressed tokens, stopping),
+  which `generate` prepares and passes to the loop through its public `custom_generate`. All rows share one sampling
+  setting.
+- the rollout (`verl_recipes/cpu/generation.py`) samples each row with its own settings and returns log-probabilities.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-WORTH_COMPACTING = 0.75  # of the rows still alive; below, copying the cache costs less than dragging the others along
+WORTH_COMPACTING = 0.75  # fraction of active rows; below it, copying the cache costs less than keeping finished rows
 Inputs = dict[str, torch.Tensor]
 
 
 class Sampling(NamedTuple):
-    """How to draw tokens, in the words of `generate`; the same `seed` draws the same response to the same chat."""
+    """Sampling settings, named as in `generate`; the same `seed` draws the same response to the same chat."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -37,7 +38,7 @@ class Sampling(NamedTuple):
 
 @dataclass(eq=False)
 class Prefilled:
-    """Rows whose tokens so far are in the cache: what decoding goes on from."""
+    """State of decoding: rows whose tokens so far are in the cache."""
 
     cache: Any
     ids: torch.Tensor  # (rows, tokens), padded on the left
@@ -46,8 +47,8 @@ class Prefilled:
     logits: torch.Tensor  # (rows, vocabulary) of the next token
 
     def select(self, rows: Sequence[int]) -> None:
-        """Keep these rows, in this order; a row may be taken more than once."""
-        kept = torch.tensor(rows)  # on the CPU, from where it may index a cache spread over GPUs
+        """Keep these rows, in this order; a row may be repeated."""
+        kept = torch.tensor(rows)  # on the CPU, where it can index a cache distributed over GPUs
         self.cache.batch_select_indices(kept)
         self.ids, self.mask, self.ahead = self.ids[kept], self.mask[kept], self.ahead[kept]
         self.logits = self.logits[kept]
@@ -66,9 +67,9 @@ class Prefilled:
         self.ahead, self.logits = self.ahead + 1, output.logits[:, -1]
 
 
-# From tokens so far (rows, tokens), logits of the next one (rows, vocabulary) and the number of each row among all that
-# were prefilled: the tokens with the next one added, and which rows it ends. A row that has ended stays in the batch
-# until it is compacted; what is chosen for it then does not count.
+# From tokens so far (rows, tokens), logits of the next one (rows, vocabulary) and each row's index among the prefilled
+# rows: the tokens with the next one appended, and which rows have ended. An ended row stays in the batch until it is
+# compacted; its further tokens are ignored.
 Step = Callable[[torch.Tensor, torch.Tensor, list[int]], tuple[torch.Tensor, list[bool]]]
 
 
@@ -78,13 +79,13 @@ def prefill(model: Any, batch: Inputs, groups: Iterable[Inputs], ahead: torch.Te
     Args:
         model: a Qwen2.5-VL of transformers.
         batch: input_ids and attention_mask of all prompts, padded on the left, on the model's device.
-        groups: inputs of the model's forward for the same rows in order, with pixels; made when needed. Larger groups
-            gain little, and a prompt in a group of its own needs no mask, which halves its attention.
-        ahead: position of the token after each prompt.
+        groups: inputs of the model's forward for the same rows in order, with pixels; created lazily. Larger groups
+            gain little, and a single prompt needs no mask, which halves the cost of its attention.
+        ahead: position of the token after each prompt, shape (rows,).
     """
     from transformers import DynamicCache
 
-    from lmms_eval_shotbench.qwen.kv_cache import joined
+    from lmms_eval_shotbench.qwen.kv_cache import concatenate_caches
 
     caches, logits = [], []
     for group in groups:
@@ -93,33 +94,33 @@ def prefill(model: Any, batch: Inputs, groups: Iterable[Inputs], ahead: torch.Te
         caches.append(output.past_key_values)
         del group, output
     ids, mask = batch["input_ids"], batch["attention_mask"]
-    return Prefilled(joined(caches, ids.shape[1]), ids, mask, ahead, torch.cat(logits))
+    return Prefilled(concatenate_caches(caches, ids.shape[1]), ids, mask, ahead, torch.cat(logits))
 
 
 def decode(model: Any, rows: Prefilled, step: Step) -> list[list[int]]:
-    """Return the new tokens of each row, the one that ended it included."""
+    """Return the new token ids of each row, including the one that ended it."""
     prompt = rows.ids.shape[1]
-    numbers = list(range(len(rows.ids)))  # which of all rows stands where in the batch
-    answers: list[list[int]] = [[] for _ in numbers]
+    originals = list(range(len(rows.ids)))  # index among the prefilled rows, by row of the current batch
+    answers: list[list[int]] = [[] for _ in originals]
     while True:
-        rows.ids, ended = step(rows.ids, rows.logits, numbers)
-        for row, number in enumerate(numbers):
-            if ended[row] and not answers[number]:
-                answers[number] = rows.ids[row, prompt:].tolist()
-        alive = [row for row, number in enumerate(numbers) if not answers[number]]
-        if not alive:
+        rows.ids, ended = step(rows.ids, rows.logits, originals)
+        for row, original in enumerate(originals):
+            if ended[row] and not answers[original]:
+                answers[original] = rows.ids[row, prompt:].tolist()
+        active = [row for row, original in enumerate(originals) if not answers[original]]
+        if not active:
             return answers
-        if len(alive) <= WORTH_COMPACTING * len(numbers):
-            rows.select(alive)
-            numbers = [numbers[row] for row in alive]
+        if len(active) <= WORTH_COMPACTING * len(originals):
+            rows.select(active)
+            originals = [originals[row] for row in active]
         rows.advance(model)
 
 
 def draw(scores: torch.Tensor, randoms: Sequence[Random]) -> torch.Tensor:
-    """One token a row, of shape (rows,): the one into whose share of all probability a number from [0, 1) falls."""
-    shares = scores.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
-    numbers = torch.tensor([[random.random()] for random in randoms], dtype=torch.float64, device=scores.device)
-    drawn = torch.searchsorted(shares, numbers * shares[:, -1:], right=True)
+    """Sample one token id per row by inverse transform sampling: scores (rows, vocabulary) to ids (rows,)."""
+    cumulative = scores.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    uniform = torch.tensor([[random.random()] for random in randoms], dtype=torch.float64, device=scores.device)
+    drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
     return drawn[:, 0].clamp_(max=scores.shape[-1] - 1)
 
 
@@ -132,16 +133,16 @@ def answer_batch(
     sampling: Sampling | None = None,
     randoms: Sequence[Random] = (),
 ) -> list[list[int]]:
-    """Return the new tokens of each row, by the checkpoint's generation settings.
+    """Return the new token ids of each row, by the checkpoint's generation settings.
 
     Args:
         model: see `prefill`.
         batch: `pad_batch` of all prompts, on the model's device.
         groups: see `prefill`: `pad_batch` and `vision_inputs` of a few rows.
-        max_new_tokens: where a row is cut off.
-        stops: a `StoppingCriteriaList` for rows that end before the end-of-text token.
-        sampling: how to draw tokens; greedy without it, whatever the checkpoint's settings say.
-        randoms: each row's random numbers; needed with `sampling`.
+        max_new_tokens: maximum number of new tokens per row.
+        stops: a `StoppingCriteriaList`, in addition to the end-of-text token.
+        sampling: sampling settings; without them decoding is greedy, even if the checkpoint's settings sample.
+        randoms: random number generator of each row; required with `sampling`.
     """
 
     def loop(model: Any, input_ids: torch.Tensor, logits_processor: Any, stopping_criteria: Any, **_given: Any) -> Any:

@@ -1,8 +1,8 @@
-"""What Qwen2.5-VL is shown: pictures and frames at the protocol's size, cut into patches; prompts padded into batches.
+"""Inputs of Qwen2.5-VL: pictures and frames at the protocol's size, cut into patches; prompts padded into batches.
 
 The sizes are those of qwen_vl_utils followed by the checkpoint's own processor, which the official script uses, and the
-numbers the vision tower gets are bit for bit the same. Patches stay bytes here, a quarter of the memory and of the
-copying; `pixel_values.py` makes numbers of them. How pictures are resized is in `qwen/scaling/scale.py`.
+vision tower's inputs are bit-identical to theirs. Patches are uint8 here, a quarter of the memory and of the copying;
+`pixel_values.py` converts them to floats. Pictures are resized by `qwen/scaling/scale.py`.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CHANNELS = 3  # red, green, blue
-PLAIN_TEXT = 0  # position of padding; masked, so any value does
-MID_GREY = 128  # what blanked media are filled with
+PADDING_POSITION = 0  # masked, so any value works
+MID_GREY = 128  # fill value of blanked media
 
 
-class Shown(NamedTuple):
-    """Limits of what is shown, in pixels of a still or of one frame, and frames a second of a clip."""
+class MediaLimits(NamedTuple):
+    """Limits of media: pixels per still or frame, and frames per second of a clip."""
 
     still_min: int
     still_max: int
     clip_min: int = CLIP_MIN_PIXELS
     clip_max: int = CLIP_MAX_PIXELS
     fps: float = CLIP_FPS
-    blank: bool = False  # plain grey in place of every picture: what a model knows without looking
+    blank: bool = False  # replace every picture by plain grey, to measure a model without visual input
 
 
 class Patches(NamedTuple):
-    """A medium ready for the vision tower: bytes of shape (patches, channels * frames a patch * side * side)."""
+    """A medium cut into patches: uint8 of shape (patches, channels * frames per patch * side * side), 0..255."""
 
     kind: MediaKind
     values: torch.Tensor
@@ -61,64 +61,64 @@ class Prompt(NamedTuple):
     media: Sequence[Patches] = ()
 
     def tokens(self, merge: int) -> int:
-        """Its length once each placeholder stands for the tokens of its medium."""
+        """Return its length with each placeholder expanded to the tokens of its medium."""
         return len(self.ids) + sum(tokens_of(one.grid, merge) - 1 for one in self.media)
 
 
 @dataclass(frozen=True)
 class PatchRule:
-    """How a checkpoint's processor cuts and scales pictures."""
+    """Patch size and normalisation of a checkpoint's processor."""
 
-    side: int  # pixels of a patch
-    merge: int
-    frames: int  # frames of a patch
-    mean: tuple[float, ...]  # of a channel, in 0..255
-    std: tuple[float, ...]
+    side: int  # pixels per patch side
+    merge: int  # patches per token side
+    frames: int  # frames per patch
+    mean: tuple[float, ...]  # per channel, in 0..255
+    std: tuple[float, ...]  # per channel, in 0..255
 
     @classmethod
     def of(cls, processor: Any) -> PatchRule:
-        """Read it from a processor."""
+        """Read the rule from a processor."""
         images = processor.image_processor
         scale = 1.0 / images.rescale_factor
         mean, std = (tuple((torch.tensor(values) * scale).tolist()) for values in (images.image_mean, images.image_std))
         return cls(images.patch_size, images.merge_size, images.temporal_patch_size, mean, std)
 
     def fitted(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
-        """Height and width a picture is scaled to, both multiples of a token's side; raises `BrokenMedium`."""
+        """Return the (height, width) to resize a picture to, multiples of a token's side; raises `BrokenMedium`."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
         side = self.side * self.merge
         try:
             fitted: tuple[int, int] = smart_resize(height, width, side, min(least, most), most)
-            if fitted[0] * fitted[1] > most:  # scaled up past it; a processor with this limit would scale it down again
+            if fitted[0] * fitted[1] > most:  # enlarged beyond the limit, to which a processor would reduce it
                 fitted = smart_resize(*fitted, side, 0, most)
-        except ValueError as error:  # more than 200 times as long as wide
+        except ValueError as error:  # aspect ratio above 200
             raise BrokenMedium(f"{width}x{height} pixels cannot be shown: {error}") from None
         return fitted
 
     def grid(self, frames: int, height: int, width: int, fps: float = 0.0) -> Grid:
-        """Patches of so many frames of a fitted size."""
+        """Return the patch grid of `frames` frames of a fitted size, in pixels."""
         return Grid(-(-frames // self.frames), height // self.side, width // self.side, fps)
 
 
-def still_patches(picture: Image, shown: Shown, rule: PatchRule) -> Patches:
-    """Scale a still and cut it; it is one frame, which the device repeats to fill a patch."""
-    height, width = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
+def still_patches(picture: Image, limits: MediaLimits, rule: PatchRule) -> Patches:
+    """Resize a still and cut it into patches of one frame, which `pixel_values.py` repeats to fill a patch."""
+    height, width = rule.fitted(picture.height, picture.width, limits.still_min, limits.still_max)
     grid = rule.grid(1, height, width)
     values = _uninitialised(grid.patches, CHANNELS * rule.side**2)
     _cut(scaled_still(picture, height, width), values, rule, frames=1)
     return Patches(MediaKind.STILL, values, grid)
 
 
-def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = View.AS_FILMED) -> Patches:
-    """Decode the protocol's frames, a few at a time, scale and cut them; raises `BrokenMedium`."""
+def clip_patches(encoded: bytes, limits: MediaLimits, rule: PatchRule, view: View = View.AS_FILMED) -> Patches:
+    """Decode the protocol's frames in chunks, resize and cut them into patches; raises `BrokenMedium`."""
     with Clip(encoded) as clip:
-        indices = clip.sampled(shown.fps)
-        height, width = rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max)
+        indices = clip.sampled(limits.fps)
+        height, width = rule.fitted(clip.height, clip.width, limits.clip_min, limits.clip_max)
         grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
         values = _uninitialised(grid.patches, CHANNELS * rule.frames * rule.side**2)
         rest = values
-        for scaled in in_view((scaled_frames(one, height, width) for one in clip.read(indices)), view):
+        for scaled in _apply_view((scaled_frames(one, height, width) for one in clip.read(indices)), view):
             if missing := -len(scaled) % rule.frames:
                 scaled = torch.cat([scaled, scaled[-1:].expand(missing, -1, -1, -1)])
             part = grid._replace(time=len(scaled) // rule.frames)
@@ -127,29 +127,29 @@ def clip_patches(encoded: bytes, shown: Shown, rule: PatchRule, view: View = Vie
     return Patches(MediaKind.CLIP, values, grid)
 
 
-def in_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Tensor]:
-    """Pieces of a clip (frames, channels, height, width) as the view has them; backwards, all come in one piece."""
+def _apply_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Tensor]:
+    """Mirror or reverse chunks of a clip (frames, channels, height, width); reversed, they come as one chunk."""
     if view is View.REVERSED:
         frames = [torch.cat(list(frames)).flip(0)]
-    for piece in frames:
-        yield piece.flip(-1) if view is View.MIRRORED else piece
+    for chunk in frames:
+        yield chunk.flip(-1) if view is View.MIRRORED else chunk
 
 
 def blanked(medium: Patches) -> Patches:
-    """The same medium with nothing on it: as large, as long, and grey."""
+    """Return the medium with all pixels grey, of the same size and length."""
     return medium._replace(values=torch.full_like(medium.values, MID_GREY))
 
 
 def _uninitialised(*shape: int) -> torch.Tensor:
-    """Bytes of any value, from numpy: it asks for large pages, which are touched in a third of the time."""
+    """Return uninitialised uint8 from numpy, which requests huge pages: first writes take a third of the time."""
     return torch.from_numpy(numpy.empty(shape, numpy.uint8))
 
 
 def _cut(pictures: torch.Tensor, patches: torch.Tensor, rule: PatchRule, frames: int) -> None:
-    """Cut pictures (n, channels, height, width) into `patches` (patches, values) of so many frames each.
+    """Cut pictures (n, channels, height, width) into the output `patches` (patches, values) of `frames` frames each.
 
-    Tokens follow each other by rows; a token's patches lie together, by rows; a patch holds channel by channel, of each
-    channel its frames, of each frame its rows. numpy copies in this order in less time than torch.
+    Tokens are in row-major order, as are the patches within a token; the values of a patch are ordered by channel,
+    frame, row and column. numpy copies in this order faster than torch.
     """
     n, channels, height, width = pictures.shape
     token = rule.merge, rule.side
@@ -159,27 +159,27 @@ def _cut(pictures: torch.Tensor, patches: torch.Tensor, rule: PatchRule, frames:
     patches.numpy().reshape(in_order.shape)[:] = in_order
 
 
-def still_tokens(encoded: bytes, shown: Shown, rule: PatchRule) -> int:
-    """Tokens of a still, from its header."""
+def still_tokens(encoded: bytes, limits: MediaLimits, rule: PatchRule) -> int:
+    """Return the number of tokens of a still, from its header."""
     width, height = still_size(encoded)
-    return tokens_of(rule.grid(1, *rule.fitted(height, width, shown.still_min, shown.still_max)), rule.merge)
+    return tokens_of(rule.grid(1, *rule.fitted(height, width, limits.still_min, limits.still_max)), rule.merge)
 
 
-def clip_tokens(encoded: bytes, shown: Shown, rule: PatchRule) -> int:
-    """Tokens of a clip, estimated from its header."""
+def clip_tokens(encoded: bytes, limits: MediaLimits, rule: PatchRule) -> int:
+    """Estimate the number of tokens of a clip from its header."""
     header = clip_header(encoded)
-    frames = len(sampled_frames(max(header.frames, 1), header.frame_rate, shown.fps))
-    size = rule.fitted(header.height, header.width, shown.clip_min, shown.clip_max)
+    frames = len(sampled_frames(max(header.frames, 1), header.frame_rate, limits.fps))
+    size = rule.fitted(header.height, header.width, limits.clip_min, limits.clip_max)
     return tokens_of(rule.grid(frames, *size), rule.merge)
 
 
 def pad_batch(
     prompts: Sequence[Prompt], placeholders: dict[MediaKind, int], rule: PositionRule
 ) -> dict[str, torch.Tensor]:
-    """Pad on the left: input_ids and attention_mask of shape (rows, length), position_ids of (3, rows, length).
+    """Pad on the left: input_ids and attention_mask of shape (rows, length), position_ids of (3, rows, length), int64.
 
-    A row is filled up with its own first token, not with the padding token: a penalty on repetition looks at masked
-    tokens, too, and would then depend on the company a prompt is in.
+    A row is padded with its own first token, not with the padding token: a repetition penalty includes masked tokens
+    and would otherwise depend on the other prompts of the batch.
     """
     rows = [_expanded(prompt, placeholders, rule.merge) for prompt in prompts]
     grids = ([medium.grid for medium in prompt.media] for prompt in prompts)
@@ -187,19 +187,19 @@ def pad_batch(
 
 
 def left_padded(rows: Sequence[torch.Tensor], positions: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Ids (length,) and positions (3, length) of prompts as a batch, named as in `pad_batch`."""
+    """Batch the ids (length,) and positions (3, length) of prompts, with the keys of `pad_batch`."""
     length = max(map(len, rows))
     ids = torch.stack([torch.cat([row[:1].expand(length - len(row)), row]) for row in rows])
     mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
-    padded = torch.full((3, len(rows), length), PLAIN_TEXT)
+    padded = torch.full((3, len(rows), length), PADDING_POSITION)
     for number, row in enumerate(rows):
         padded[:, number, length - len(row) :] = positions[number]
     return {"input_ids": ids, "attention_mask": mask, "position_ids": padded}
 
 
 def _expanded(prompt: Prompt, placeholders: dict[MediaKind, int], merge: int) -> torch.Tensor:
-    """Repeat each placeholder once for each token of its medium."""
+    """Return the token ids with each placeholder repeated for every token of its medium."""
     media = iter(prompt.media)
-    of_media = set(placeholders.values())
-    counts = [tokens_of(next(media).grid, merge) if token in of_media else 1 for token in prompt.ids]
+    placeholder_ids = set(placeholders.values())
+    counts = [tokens_of(next(media).grid, merge) if token in placeholder_ids else 1 for token in prompt.ids]
     return torch.tensor(prompt.ids).repeat_interleave(torch.tensor(counts))

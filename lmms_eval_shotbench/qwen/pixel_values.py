@@ -1,6 +1,6 @@
-"""Patches, kept as bytes until they are on the model's device, to the numbers that the vision tower takes.
+"""Conversion of uint8 patches to the vision tower's inputs, on the model's device.
 
-They are what the checkpoint's processor would give, bit for bit.
+The values are bit-identical to those of the checkpoint's processor.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import torch
 from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, PatchRule
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-KEPT_NUMBERS = 2**27  # 512 MB: a clip of 15 seconds
-CPU_PATCHES, GPU_PATCHES = 256, 2**14  # normalised at a time: on a CPU, numbers that stay in a core's cache
+MAX_BUFFER_VALUES = 2**27  # 512 MB of float32: a clip of 15 seconds
+CPU_PATCHES, GPU_PATCHES = 256, 2**14  # converted at a time; on a CPU they fit in a core's cache
 
 
 class PixelBuffer:
-    """Float32 memory on the CPU, reused from prompt to prompt: to touch new memory takes longer than to fill it."""
+    """Reusable float32 memory on the CPU: page faults of new memory take longer than filling it."""
 
     def __init__(self) -> None:
-        self._kept = torch.empty(0)
+        self._buffer = torch.empty(0)
 
-    def take(self, numbers: int) -> torch.Tensor:
-        """Return float32 of any value, in the memory of those taken before."""
-        if numbers > KEPT_NUMBERS:
-            return torch.empty(numbers)
-        if len(self._kept) < numbers:
-            self._kept = torch.empty(0)  # what is too small is given back first
-            self._kept = torch.empty(numbers)
-        return self._kept[:numbers]
+    def take(self, count: int) -> torch.Tensor:
+        """Return uninitialised float32 of shape (count,), which overwrites the values taken before."""
+        if count > MAX_BUFFER_VALUES:
+            return torch.empty(count)
+        if len(self._buffer) < count:
+            self._buffer = torch.empty(0)  # free the smaller buffer before allocating
+            self._buffer = torch.empty(count)
+        return self._buffer[:count]
 
 
 def vision_inputs(
@@ -40,14 +40,14 @@ def vision_inputs(
     dtype: torch.dtype,
     buffer: PixelBuffer | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Return what the model's forward takes for these media, on its device.
+    """Return the media inputs of the model's forward: pixel values (patches, values) and grids (media, 3), by name.
 
     Args:
-        media: in the order of their placeholders.
-        rule: of the checkpoint.
-        device: of the model.
-        dtype: of the model.
-        buffer: memory for the values of float32 on a CPU; they are valid until the next call with the same buffer.
+        media: media in the order of their placeholders.
+        rule: patch rule of the checkpoint.
+        device: device of the model.
+        dtype: dtype of the model.
+        buffer: memory for float32 values on a CPU; they are valid until the next call with the same buffer.
     """
     named = {
         MediaKind.STILL: ("pixel_values", "image_grid_thw"),
@@ -67,14 +67,14 @@ def vision_inputs(
 def _normalised(
     media: Sequence[torch.Tensor], rule: PatchRule, device: torch.device, dtype: torch.dtype, buffer: PixelBuffer
 ) -> torch.Tensor:
-    """Bytes to what the processor would give: minus mean, by deviation, in float32 and then in the model's type."""
+    """Normalise uint8 patches by mean and standard deviation in float32, then convert to the model's dtype."""
     shape = (sum(map(len, media)), CHANNELS, rule.frames, rule.side**2)
     buffered = dtype == torch.float32 and device.type == "cpu"
     normal = buffer.take(math.prod(shape)).view(shape) if buffered else torch.empty(shape, dtype=dtype, device=device)
     mean, std = (torch.tensor(one, device=device).view(1, -1, 1, 1) for one in (rule.mean, rule.std))
-    at_once = CPU_PATCHES if device.type == "cpu" else GPU_PATCHES
-    parts = [part for values in media for part in values.split(at_once)]
+    chunk = CPU_PATCHES if device.type == "cpu" else GPU_PATCHES
+    parts = [part for values in media for part in values.split(chunk)]
     for part, target in zip(parts, normal.split(list(map(len, parts))), strict=True):
-        shown = part.to(device, non_blocking=True).view(len(part), CHANNELS, -1, rule.side**2)
-        target.copy_(shown.float().sub_(mean).div_(std))  # a still's one frame fills all of a patch
+        pixels = part.to(device, non_blocking=True).view(len(part), CHANNELS, -1, rule.side**2)
+        target.copy_(pixels.float().sub_(mean).div_(std))  # broadcasts the single frame of a still
     return normal.flatten(1)

@@ -1,13 +1,13 @@
-"""Rotary positions of a Qwen2.5-VL prompt, ours in every version of transformers.
+"""Rotary positions of a Qwen2.5-VL prompt, computed here for every version of transformers.
 
-A token has three positions: time, row, column. Text counts on in all three. A still stands at one time; in a clip the
-time of temporal patch t is floor(t * tokens_per_second * temporal_patch_size / fps), and what follows a medium starts
-one above the highest position in it (Qwen2.5-VL technical report, arXiv 2502.13923, section 2.1.2, and the rule of the
-release's own code).
+A token has three positions: time, row, column. Text increments all three. A still has a single time; in a clip the time
+of temporal patch t is floor(t * tokens_per_second * temporal_patch_size / fps), and the tokens after a medium start one
+above its highest position (Qwen2.5-VL technical report, arXiv 2502.13923, section 2.1.2, and the code of
+the release).
 
-transformers gets this wrong, which is why it is not asked. Up to 5.10 the step is cut to a whole number of seconds, so
-above 2 frames a second all frames stand at one time; in 5.5 they do so at any rate. And in all of 5.x so far, what
-follows a clip ignores its length in time, so that after a long clip the question shares positions with frames.
+The positions of transformers are wrong and therefore not used. Up to 5.10 the time step is truncated to an integer, so
+that above 2 frames a second all frames have the same time; in 5.5 they do at any rate. In all of 5.x so far, positions
+after a clip ignore its duration, so that after a long clip the question shares positions with frames.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 
 class Grid(NamedTuple):
-    """Patches of a medium: temporal, rows, columns; and the frames a second it was sampled at (0 for a still)."""
+    """Patch grid of a medium (temporal, rows, columns) and its sampled frames per second (0 for a still)."""
 
     time: int
     height: int
@@ -28,35 +28,35 @@ class Grid(NamedTuple):
 
     @property
     def patches(self) -> int:
-        """How many patches the vision tower reads."""
+        """Number of patches in the vision tower."""
         return self.time * self.height * self.width
 
 
 class PositionRule(NamedTuple):
-    """What of a checkpoint's configuration decides its positions."""
+    """The part of a checkpoint's configuration that determines positions."""
 
     media_tokens: frozenset[int]
-    merge: int  # patches a side that become one token
+    merge: int  # patches per token side
     tokens_per_second: float
-    frames_a_patch: int
+    frames_a_patch: int  # frames per temporal patch
 
 
 def tokens_of(grid: Grid, merge: int) -> int:
-    """Tokens a medium takes in the prompt."""
+    """Return the number of prompt tokens of a medium."""
     return grid.patches // merge**2
 
 
 def time_positions(grid: Grid, rule: PositionRule) -> torch.Tensor:
-    """Time of each temporal patch, counted from the first; shape (grid.time,)."""
+    """Return the time position of each temporal patch relative to the first, int64 of shape (grid.time,)."""
     if not grid.fps:
         return torch.zeros(grid.time, dtype=torch.long)
-    # Multiplied before it is divided: 3 * 4 / 12 is 1, while 3 * (4 / 12) may be a hair below.
+    # Multiply before dividing: 3 * 4 / 12 is 1, while 3 * (4 / 12) may be slightly less.
     ticks = torch.arange(grid.time, dtype=torch.float64) * rule.tokens_per_second * rule.frames_a_patch
     return (ticks / grid.fps).floor().long()
 
 
 def prompt_positions(ids: torch.Tensor, grids: Sequence[Grid], rule: PositionRule) -> torch.Tensor:
-    """Positions of one prompt without padding: ids of shape (length,) give (3, length), media in order of `grids`."""
+    """Return the positions (3, length) of an unpadded prompt's ids (length,); `grids` are its media in order."""
     parts: list[torch.Tensor] = []
     media = iter(grids)
     start = 0
@@ -76,7 +76,7 @@ def _medium_positions(grid: Grid, rule: PositionRule) -> torch.Tensor:
 
 
 def _runs(ids: torch.Tensor, rule: PositionRule) -> Iterator[tuple[bool, int]]:
-    """Yield (whether media, length) of each stretch; two media side by side are one stretch."""
-    of_media = torch.isin(ids, torch.tensor(sorted(rule.media_tokens)))
-    kinds, lengths = torch.unique_consecutive(of_media, return_counts=True)
+    """Yield (is media, length) of each run of text or media tokens; adjacent media are one run."""
+    is_media = torch.isin(ids, torch.tensor(sorted(rule.media_tokens)))
+    kinds, lengths = torch.unique_consecutive(is_media, return_counts=True)
     yield from zip(kinds.tolist(), lengths.tolist(), strict=True)

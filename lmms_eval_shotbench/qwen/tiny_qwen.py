@@ -1,7 +1,7 @@
-"""A tiny random Qwen2.5-VL with its own tokenizer and processor, made in seconds, for demos and tests without a hub.
+"""A tiny random Qwen2.5-VL with its own tokenizer and processor, created in seconds, for offline demos and tests.
 
-It is the real architecture at 0.2 M parameters: stills, clips, chat template and generation take the same code as the
-released checkpoints. Its weights are random and it can say nothing but letters, so with one new token it scores chance.
+It is the real architecture at 0.2 M parameters: stills, clips, chat template and generation run the same code as the
+released checkpoints. Its weights are random and it generates letters only, so with one new token it scores chance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lmms_eval_shotbench.atomic_file import atomic_path
 from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-TINY_SHOTVL = Path(__file__).parents[1] / "models" / "tiny_shotvl"  # a trained one, with its model card
+TINY_SHOTVL = Path(__file__).parents[1] / "models" / "tiny_shotvl"  # a trained checkpoint with its model card
 SEED = 0
 TEXT_WIDTH, VISION_WIDTH = 64, 32
 PATCH, MERGE, FRAMES_A_PATCH = 14, 2, 2  # as in the released checkpoints
@@ -37,12 +37,12 @@ CHAT_TEMPLATE = (
 
 
 def make_tiny_qwen(folder: Path, seed: int = SEED) -> Path:
-    """Write a complete checkpoint to `folder` (nothing is written where one stands already) and return it.
+    """Write a complete checkpoint to `folder`, unless it already contains one, and return the folder.
 
     Raises:
-        FileExistsError: the folder holds another model, or something else.
+        FileExistsError: The folder contains another model or other files.
     """
-    if _holds_tiny_qwen(folder):
+    if _contains_tiny_qwen(folder):
         return folder
     processor = processor_of(byte_tokenizer(_training_text(), 512), MIN_PIXELS, MAX_PIXELS)
     try:
@@ -52,17 +52,17 @@ def make_tiny_qwen(folder: Path, seed: int = SEED) -> Path:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        if not _holds_tiny_qwen(folder):  # else another process was faster
-            raise FileExistsError(f"{folder} holds something else; choose another --out") from None
+        if not _contains_tiny_qwen(folder):  # otherwise another process has created it
+            raise FileExistsError(f"{folder} contains other files; choose another --out") from None
     return folder
 
 
-def _holds_tiny_qwen(folder: Path) -> bool:
+def _contains_tiny_qwen(folder: Path) -> bool:
     if not (folder / "config.json").is_file():
         return False
-    known = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if known.get("text_config", {}).get("hidden_size") != TEXT_WIDTH:
-        raise FileExistsError(f"{folder} holds another model; choose another --out")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("text_config", {}).get("hidden_size") != TEXT_WIDTH:
+        raise FileExistsError(f"{folder} contains another model; choose another --out")
     return True
 
 
@@ -74,8 +74,8 @@ def _training_text() -> Iterator[str]:
         yield from (term.name for term in dimension.terms)
 
 
-def byte_tokenizer(texts: Iterable[str], size: int, whole: Sequence[str] = ()) -> Any:
-    """A tokenizer of bytes and their merges, learned from texts; each of `whole` is one token."""
+def byte_tokenizer(texts: Iterable[str], size: int, added_tokens: Sequence[str] = ()) -> Any:
+    """Train a byte-level BPE tokenizer of `size` tokens on texts; each of `added_tokens` is one more token."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import Qwen2TokenizerFast
 
@@ -86,13 +86,13 @@ def byte_tokenizer(texts: Iterable[str], size: int, whole: Sequence[str] = ()) -
     raw.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet))
     tokenizer = Qwen2TokenizerFast(tokenizer_object=raw, eos_token=END, pad_token=PAD)
     tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL_TOKENS})
-    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in whole])
+    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in added_tokens])
     tokenizer.padding_side = "left"
     return tokenizer
 
 
 def processor_of(tokenizer: Any, min_pixels: int, max_pixels: int) -> Any:
-    """A processor that shows stills and frames within these limits."""
+    """Return a processor that resizes stills and frames to within these limits, in pixels."""
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
     size = {
@@ -131,7 +131,7 @@ def _model(tokenizer: Any, seed: int) -> Any:
                 "rope_theta": 10000.0,
                 "mrope_section": [half // 4, half * 3 // 8, half * 3 // 8],
             },
-            "tie_word_embeddings": False,  # tied, a random model repeats its last token for ever
+            "tie_word_embeddings": False,  # with tied weights, a random model repeats its last token
             "bos_token_id": ids[PAD],
             "eos_token_id": ids[END],
             "pad_token_id": ids[PAD],
@@ -160,12 +160,12 @@ def _model(tokenizer: Any, seed: int) -> Any:
         model = Qwen2_5_VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = ids[END]
     model.generation_config.pad_token_id = ids[PAD]
-    _let_it_say_letters_only(model, tokenizer, ids[END])
+    _suppress_all_but_letters(model, tokenizer, ids[END])
     return model
 
 
-def _let_it_say_letters_only(model: Any, tokenizer: Any, end: int) -> None:
-    """Random weights choose among A, B, C and D: so the model scores chance, not the zero of random bytes."""
+def _suppress_all_but_letters(model: Any, tokenizer: Any, end: int) -> None:
+    """Restrict generation to A, B, C and D, so that the model scores chance instead of zero."""
     letters = {tokenizer.convert_tokens_to_ids(letter) for letter in "ABCD"}
     model.generation_config.suppress_tokens = sorted(set(range(len(tokenizer))) - letters - {end})
     model.generation_config.begin_suppress_tokens = [end]

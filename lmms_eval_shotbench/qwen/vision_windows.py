@@ -1,7 +1,7 @@
-"""Attention of the vision tower, all windows of one length in one call.
+"""Window attention of the vision tower, with all windows of one length in one call.
 
-The tower of Qwen2.5-VL looks at each window of 8 x 8 patches alone. Without flash-attention, transformers calls the
-attention once a window, 450 times a layer for a clip of four seconds, and a GPU spends its time being called.
+The tower of Qwen2.5-VL attends within windows of 8 x 8 patches. Without flash-attention, transformers calls the
+attention once per window, 450 times per layer for a clip of four seconds, and a GPU is limited by kernel launches.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ ATTENTION = "Qwen2_5_VLVisionAttention"
 
 
 def attend_by_length(model: Any) -> None:
-    """Give the vision tower of a loaded model this attention; it computes the same."""
-    seen = _Windows()
+    """Use this attention in the vision tower of a loaded model; results are the same."""
+    windows = _WindowIndices()
 
     def forward(
         self: Any, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, *_unused: Any, **settings: Any
     ) -> torch.Tensor:
-        return _attend(self, hidden_states, seen.rows(cu_seqlens), *settings["position_embeddings"])
+        return _attend(self, hidden_states, windows.by_length(cu_seqlens), *settings["position_embeddings"])
 
     for module in model.modules():
         if type(module).__name__ == ATTENTION:
@@ -32,7 +32,7 @@ def attend_by_length(model: Any) -> None:
 def _attend(
     layer: Any, hidden_states: torch.Tensor, windows: list[torch.Tensor], cos: torch.Tensor, sin: torch.Tensor
 ) -> torch.Tensor:
-    """hidden_states (patches, width); each of `windows` (windows, length) holds the patches of windows of a length."""
+    """Attend within windows: hidden_states (patches, width), patch indices `windows` (windows, length) by length."""
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
     patches = len(hidden_states)
@@ -45,15 +45,15 @@ def _attend(
     return layer.proj(attended.reshape(patches, -1))  # type: ignore[no-any-return]
 
 
-class _Windows:
-    """Windows sorted by length; layers share the two kinds of bounds of a batch, so these are kept."""
+class _WindowIndices:
+    """Patch indices of windows by length, cached for the two kinds of bounds that the layers of a batch share."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
+        self._cache: list[tuple[torch.Tensor, list[torch.Tensor]]] = []
 
-    def rows(self, bounds: torch.Tensor) -> list[torch.Tensor]:
-        """Bounds (windows + 1,) to patches (windows, length) for each length there is."""
-        for known, rows in self._kept:
+    def by_length(self, bounds: torch.Tensor) -> list[torch.Tensor]:
+        """Return patch indices (windows, length) for each distinct length in bounds (windows + 1,)."""
+        for known, rows in self._cache:
             if known is bounds:
                 return rows
         lengths = bounds.diff()
@@ -62,5 +62,5 @@ class _Windows:
             start[:, None] + torch.arange(int(length), device=bounds.device)
             for start, length in zip(starts, lengths.unique(), strict=True)
         ]
-        self._kept = [*self._kept[-1:], (bounds, rows)]
+        self._cache = [*self._cache[-1:], (bounds, rows)]
         return rows

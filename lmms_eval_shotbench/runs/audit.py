@@ -1,7 +1,7 @@
-"""`shotbench audit`: the health of a set of questions, whoever made it, read without looking at a medium.
+"""`shotbench audit`: quality statistics of a set of questions, computed without reading media.
 
-Owns what is counted; how it is told is in `audit_report.py`. Nothing fails here: what must not be in a set, and media
-that look alike, are the pipeline's affair (`shotbench data audit`), which counts with the same functions.
+`audit_report.py` formats the result. Nothing fails here: the pipeline (`shotbench data audit`) checks for questions
+that must not be in a set and for similar media, with the same functions.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from lmms_eval_shotbench.scoring.paired import detectable
 from lmms_eval_shotbench.scoring.prior_aware import blind_graded
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-DIFFERENCE = 0.05  # in accuracy
-# Variance of the difference on one item. Unpaired: two models that are right half of the time, on items of their own.
-# Paired: two on the same items, of which one has it right and the other wrong in this share (ShotVL-3B against
-# Qwen2.5-VL-3B: 0.39).
+DIFFERENCE = 0.05  # in accuracy, as a share
+# Variance of the difference per item. Unpaired: two models with 50 % accuracy, on different items. Paired: two models
+# on the same items, of which this share is answered correctly by only one (ShotVL-3B against Qwen2.5-VL-3B: 0.39).
 UNPAIRED, PAIRED = 0.5, 0.4
 
-Spellings = Mapping[str, Mapping[str, int]]  # of labels written in several ways: how often each text is offered
+Spellings = Mapping[str, Mapping[str, int]]  # by label with several texts: option count by text
 
 
 class Fault(StrEnum):
-    """What can be wrong with a question."""
+    """Defects of a question."""
 
     OPTIONS_ALIKE = "options that cannot be told apart"
     ANSWER_CONTAINED = "right answer contained in another option"
@@ -43,58 +42,58 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """What there is to say of one dimension, or of all."""
+    """Statistics of one dimension, or of all."""
 
     items: int
     media: int
     chance: float
     prior: Estimate  # accuracy of the option prior, out of fold
     letters: LetterBalance
-    compound: int  # items whose right answer names several terms
-    faults: Mapping[Fault, Sequence[str]]  # ids of the items, for every kind of fault
-    detectable: float  # difference of two models on items of their own each, found four times in five
-    detectable_paired: float  # of two models on the same items
+    compound: int  # items whose correct answer names several terms
+    faults: Mapping[Fault, Sequence[str]]  # item ids, for every kind of fault
+    detectable: float  # difference of two models on different items that is detected with 80 % power
+    detectable_paired: float  # the same for two models on the same items
 
     @property
     def compound_share(self) -> float:
-        """Share of items whose right answer names several terms."""
+        """Share of items whose correct answer names several terms."""
         return self.compound / self.items
 
 
 @dataclass(frozen=True)
 class Audit:
-    """All that `shotbench audit` tells."""
+    """Result of `shotbench audit`."""
 
-    splits: Mapping[str, int]  # items
+    splits: Mapping[str, int]  # number of items by split
     overall: Health
     by_dimension: Mapping[str, Health]  # by slug
-    media_asked_again: Mapping[int, int]  # number of questions, from two on: how many media have as many
+    media_asked_again: Mapping[int, int]  # number of media by number of questions, from 2
     media_in_two_splits: Sequence[str]
     spellings: Mapping[str, Spellings]  # by slug
     difference: float
 
     @property
     def too_small(self) -> list[str]:
-        """Slugs of dimensions that do not show `difference`, not even on the same items."""
+        """Slugs of dimensions too small to detect `difference`, even on the same items."""
         return [slug for slug, health in self.by_dimension.items() if health.detectable_paired > self.difference]
 
 
 def read_splits(name: str | Path, split: str | None = None) -> dict[str, list[QAItem]]:
-    """The questions of one split, or of all that are there; a TSV is `test`. Raises what `read_questions` raises."""
+    """Read the questions of one split, or of all; a TSV is `test`. Raises like `read_questions`."""
     path = locate_questions(name)
     names = [split] if split else ["test"] if path.is_file() else split_names(path)
     return {name: read_questions(path, name) for name in names}
 
 
 def split_names(folder: Path) -> list[str]:
-    """The splits of a shard folder, by name."""
+    """Return the names of the splits in a shard folder, sorted."""
     return sorted({path.name.rsplit("-", 3)[0] for path in (folder / "data").glob("*-*-of-*.parquet")})
 
 
 def audit_questions(splits: Mapping[str, Sequence[QAItem]], difference: float = DIFFERENCE) -> Audit:
-    """Look at the questions of all splits together; raises `ValueError` where there are none."""
+    """Compute the statistics over all splits; raises `ValueError` if there are no questions."""
     if not 0 < difference < 1:
-        raise ValueError(f"the difference is a share of the items, between 0 and 1, got {difference:g}")
+        raise ValueError(f"the difference must be a share of the items, between 0 and 1, got {difference:g}")
     items = [item for some in splits.values() for item in some]
     groups = {d.slug: [item for item in items if item.dimension == d.slug] for d in DIMENSIONS}
     questions = Counter(item.medium for item in items)
@@ -111,7 +110,7 @@ def audit_questions(splits: Mapping[str, Sequence[QAItem]], difference: float = 
 
 
 def health(items: Sequence[QAItem]) -> Health:
-    """Count everything; raises `ValueError` where there are no items."""
+    """Compute all statistics of these items; raises `ValueError` if there are none."""
     return Health(
         items=len(items),
         media=len({item.medium for item in items}),
@@ -126,7 +125,7 @@ def health(items: Sequence[QAItem]) -> Health:
 
 
 def items_needed(difference: float, variance: float) -> int:
-    """Items on which a true difference is found (5 % two-sided) four times in five: (1.96 + 0.84)² variance / d²."""
+    """Return the number of items to detect a difference (5 % two-sided, 80 % power): (1.96 + 0.84)² variance / d²."""
     return math.ceil(variance * (detectable(1.0) / difference) ** 2)
 
 
@@ -157,7 +156,7 @@ def _faults_of(item: QAItem) -> Iterator[Fault]:
 
 
 def _spellings(slug: str, items: Sequence[QAItem]) -> dict[str, dict[str, int]]:
-    """The most varied label first; of each the most frequent text first."""
+    """Return the texts of labels with several, the label with the most texts first, the most frequent text first."""
     offered = Counter(option for item in items for option in item.options)
     written: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for option, count in sorted(offered.items(), key=lambda entry: (-entry[1], entry[0])):

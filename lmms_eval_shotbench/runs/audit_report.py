@@ -1,4 +1,4 @@
-"""An audit (`audit.py`) as it is told: JSON (docs/audit.md), a table for a terminal, a section of a dataset card."""
+"""Formats of an audit (`audit.py`): JSON (docs/audit.md), a table for a terminal, a section of a dataset card."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, Fault, Healt
 from lmms_eval_shotbench.runs.formatting import first_few, p_text
 from lmms_eval_shotbench.vocabulary import dimension_named
 
-SCHEMA = 1  # of the JSON; raised when a field changes its meaning
-NAMED = 3  # of things to look at; the JSON names all
-LEVEL = 0.05 / 8  # of the letters' p values, for asking eight dimensions (Bonferroni)
+SCHEMA = 1  # of the JSON; incremented when a field changes its meaning
+MAX_NAMED = 3  # item ids listed per fault; the JSON lists all
+LEVEL = 0.05 / 8  # significance level of the letters' p values, Bonferroni-corrected for eight dimensions
 ALL = "all"
 WIDTH = 100  # columns
 
 
 def audit_json(audit: Audit) -> dict[str, Any]:
-    """The documented form."""
+    """Return the JSON format of docs/audit.md."""
     again = {"media_asked_again": audit.media_asked_again, "media_in_two_splits": audit.media_in_two_splits}
     return {
         "schema": SCHEMA,
@@ -58,18 +58,18 @@ def _health_json(health: Health) -> dict[str, Any]:
 
 
 def audit_table(audit: Audit) -> str:
-    """For a terminal of 100 columns, in percent and percentage points."""
+    """Format a table for a terminal of 100 columns, in percent and percentage points."""
     head = (
         f"{'':20}{'items':>7}{'chance':>8}{'prior':>7}{'95 % interval':>16}{'compound':>10}"
         f"{'letter':>10}{'p':>8}{'detects':>9}"
     )
     splits = ", ".join(f"{name} {count:,}" for name, count in audit.splits.items())
-    rows = [_row(_name(slug), health) for slug, health in _told(audit)]
-    remarks = map(_wrapped, _remarks(audit))
+    rows = [_row(_name(slug), health) for slug, health in _sections(audit)]
+    remarks = map(_wrap_remark, _remarks(audit))
     return "\n".join([f"{splits}; {audit.overall.media:,} media", "", head, *rows, "", *remarks])
 
 
-def _wrapped(remark: str) -> str:
+def _wrap_remark(remark: str) -> str:
     return fill(remark, WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
@@ -84,10 +84,10 @@ def _row(name: str, health: Health) -> str:
 
 
 def _remarks(audit: Audit) -> Iterator[str]:
-    guessed = [slug for slug, health in audit.by_dimension.items() if health.prior.low > health.chance]
-    yield f"can be guessed from the options, surely above chance: {_names(guessed)}"
-    leaning = [slug for slug, health in audit.by_dimension.items() if (health.letters.p or 1.0) < LEVEL]
-    yield f"right answers surely lean to a letter (p below 0.05 / 8): {_names(leaning)}"
+    guessable = [slug for slug, health in audit.by_dimension.items() if health.prior.low > health.chance]
+    yield f"guessable from the options significantly above chance: {_names(guessable)}"
+    biased = [slug for slug, health in audit.by_dimension.items() if (health.letters.p or 1.0) < LEVEL]
+    yield f"correct letters significantly unbalanced (p below 0.05 / 8): {_names(biased)}"
     yield from (_fault(fault, ids) for fault, ids in audit.overall.faults.items())
     several = [texts for spellings in audit.spellings.values() for texts in spellings.values()]
     example = ", ".join(f"{text!r} {count}" for text, count in max(several, key=len, default={}).items())
@@ -97,19 +97,19 @@ def _remarks(audit: Audit) -> Iterator[str]:
     if len(audit.splits) > 1:
         yield f"media in two splits: {len(audit.media_in_two_splits)}"
     points, needed = 100 * audit.difference, items_needed(audit.difference, PAIRED)
-    yield f"too small to tell two models {points:g} points apart ({needed:,} items): {_names(audit.too_small)}"
+    yield f"too small to detect a difference of {points:g} points ({needed:,} items): {_names(audit.too_small)}"
 
 
 def audit_section(audit: Audit) -> str:
-    """The section of a dataset card, in Markdown."""
+    """Format the section of a dataset card, in Markdown."""
     return "\n".join(
         [
-            "Counted by `shotbench audit` over all splits, without looking at a medium. The option prior chooses what",
-            "is most often right in other questions, out of fold.",
+            "Computed by `shotbench audit` over all splits, without reading media. The option prior chooses the option",
+            "that is most often correct in other questions, out of fold.",
             "",
-            "| dimension | questions | chance | option prior | 95 % interval | compound | right answers by letter |",
+            "| dimension | questions | chance | option prior | 95 % interval | compound | correct answers by letter |",
             "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
-            *(_markdown_row(f"**{ALL}**" if slug == ALL else _name(slug), health) for slug, health in _told(audit)),
+            *(_markdown_row(f"**{ALL}**" if slug == ALL else _name(slug), health) for slug, health in _sections(audit)),
             "",
             *(f"* {remark[:1].upper()}{remark[1:]}" for remark in _remarks(audit)),
         ]
@@ -124,7 +124,7 @@ def _markdown_row(name: str, health: Health) -> str:
     return f"| {name} | {health.items:,} | {shares} | {letters} |"
 
 
-def _told(audit: Audit) -> list[tuple[str, Health]]:
+def _sections(audit: Audit) -> list[tuple[str, Health]]:
     return [*audit.by_dimension.items(), (ALL, audit.overall)]
 
 
@@ -137,7 +137,7 @@ def _names(slugs: Sequence[str]) -> str:
 
 
 def _fault(fault: Fault, ids: Sequence[str]) -> str:
-    return f"{fault}: {len(ids):,}" + f" ({first_few(ids, NAMED)})" * bool(ids)
+    return f"{fault}: {len(ids):,}" + f" ({first_few(ids, MAX_NAMED)})" * bool(ids)
 
 
 FORMATS: dict[str, Callable[[Audit], str]] = {

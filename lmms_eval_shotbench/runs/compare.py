@@ -1,6 +1,6 @@
-"""`shotbench compare`: two runs on the same questions, item by item. The statistics are in `scoring/paired.py`.
+"""`shotbench compare`: paired comparison of two runs on the same questions. The statistics are in `scoring/paired.py`.
 
-Runs that were asked different things, or graded by different rules, are no pair: they are refused, with what differs.
+Runs on different questions, or graded by different rules, are refused with a message that states the difference.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from lmms_eval_shotbench.runs.stored_runs import AnsweredItem, StoredRun
 from lmms_eval_shotbench.scoring.paired import LEVEL, Difference, Differences, Pair, difference, differences
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, View
 
-SCHEMA = 1  # of the JSON; raised when a field changes its meaning
-MANY_QUESTIONS = 1.1  # items a medium from which exact McNemar is said to take too much for granted; ShotBench has 1.02
+SCHEMA = 1  # of the JSON; incremented when a field changes its meaning
+# Items per medium above which a remark states that exact McNemar assumes independence; ShotBench has 1.02.
+MANY_QUESTIONS = 1.1
 
 
 class NotComparable(ValueError):
-    """Two runs that are no pair; the message says what differs, and where."""
+    """Two runs that cannot be compared; the message states what differs, and where."""
 
 
 class LeftOut(NamedTuple):
@@ -30,23 +31,23 @@ class LeftOut(NamedTuple):
 
     only_a: list[int]
     only_b: list[int]
-    asked_otherwise: list[int]  # in both, with another question, option, right answer or medium
+    asked_otherwise: list[int]  # in both, with another question, option, correct answer or medium
 
     def __str__(self) -> str:
-        told = (("only in A", self.only_a), ("only in B", self.only_b), ("asked otherwise in B", self.asked_otherwise))
-        return "; ".join(f"{len(indices)} {where} (index {first_few(indices)})" for where, indices in told if indices)
+        groups = (("only in A", self.only_a), ("only in B", self.only_b), ("different in B", self.asked_otherwise))
+        return "; ".join(f"{len(indices)} {where} (index {first_few(indices)})" for where, indices in groups if indices)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """B against A, with all that the JSON holds."""
+    """Comparison of B with A, with all contents of the JSON."""
 
     a: StoredRun
     b: StoredRun
     found: Differences
-    decided: Difference | None  # over items that both decided; None where that is all of them, or none
-    gained: list[int]  # indices of items that only B has right
-    lost: list[int]
+    decided: Difference | None  # over items that both decided; None if these are all items, or none
+    gained: list[int]  # indices of items that only B answered correctly
+    lost: list[int]  # indices of items that only A answered correctly
     left_out: LeftOut
     remarks: list[str]
 
@@ -55,14 +56,14 @@ def compare_runs(a: StoredRun, b: StoredRun, common: bool = False) -> Comparison
     """Compare two runs item by item; with `common`, on the questions they share.
 
     Raises:
-        NotComparable: they differ in protocol, media or questions, or share none.
+        NotComparable: The runs differ in protocol, media or questions, or share no question.
     """
     _require_same("grading protocol", a.protocol, b.protocol)
-    _require_same("way media were shown", _shown(a), _shown(b))
+    _require_same("view of the media", _media_view(a), _media_view(b))
     answered, left_out = _paired(a, b)
     if not answered or (any(left_out) and not common):
-        way = f"--common compares the {len(answered)} they share" if answered else "they share none"
-        raise NotComparable(f"the two runs were asked different questions: {left_out}; {way}")
+        hint = f"--common compares the {len(answered)} they share" if answered else "they share none"
+        raise NotComparable(f"the two runs have different questions: {left_out}; {hint}")
     pairs = [Pair(one.dimension, one.medium, one.correct, other.correct) for one, other in answered]
     decided = [pair for pair, (one, other) in zip(pairs, answered, strict=True) if one.letter and other.letter]
     return Comparison(
@@ -82,31 +83,31 @@ def _require_same(what: str, a: str, b: str) -> None:
         raise NotComparable(f"the two runs differ in the {what}: {a} in A, {b} in B")
 
 
-def _shown(run: StoredRun) -> str:
-    """The variants that change what is shown, as the items' ids tell; others are told by what is asked."""
+def _media_view(run: StoredRun) -> str:
+    """Return the variants of the item ids that change the media; other variants differ in the questions."""
     variants = {variant_named_in(item.item_id) for item in run.items}
     changed = {one.name for one in variants if one and not (one.shows_media and one.view is View.AS_FILMED)}
-    return ", ".join(sorted(changed)) or "as they are"
+    return ", ".join(sorted(changed)) or "original"
 
 
 def _paired(a: StoredRun, b: StoredRun) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], LeftOut]:
     first, second = a.by_index, b.by_index
     both = [(item, second[item.index]) for item in a.items if item.index in second]
-    answered = [pair for pair in both if _asked_the_same(*pair)]
+    answered = [pair for pair in both if _is_same_question(*pair)]
     otherwise = {one.index for one, _ in both} - {one.index for one, _ in answered}
     return answered, LeftOut(sorted(first.keys() - second), sorted(second.keys() - first), sorted(otherwise))
 
 
-def _asked_the_same(one: AnsweredItem, other: AnsweredItem) -> bool:
-    """Media are told apart where both are named by checksum or both by path: a `test.tsv` knows paths only."""
-    named_alike = ("." in one.medium) == ("." in other.medium)
-    return one.asked == other.asked and (one.medium == other.medium or not named_alike)
+def _is_same_question(one: AnsweredItem, other: AnsweredItem) -> bool:
+    """Whether question and medium agree; a checksum is not compared with a path, as a `test.tsv` has paths only."""
+    same_kind_of_name = ("." in one.medium) == ("." in other.medium)
+    return one.asked == other.asked and (one.medium == other.medium or not same_kind_of_name)
 
 
 def _remarks(
     a: StoredRun, b: StoredRun, answered: Sequence[tuple[AnsweredItem, AnsweredItem]], left_out: LeftOut
 ) -> list[str]:
-    """What a reader must know to read the numbers rightly."""
+    """Return remarks needed to interpret the numbers."""
     remarks = [f"left out: {left_out}"] if any(left_out) else []
     styles = [run.how.get("prompt_style") for run in (a, b)]
     if None not in styles and styles[0] != styles[1]:
@@ -114,19 +115,19 @@ def _remarks(
     for what, indices in (
         ("undecided, which counts as wrong", [{item.index for item in run.items if not item.letter} for run in (a, b)]),
         ("without any response, which counts as wrong", [set(run.unanswered) for run in (a, b)]),
-        ("letters named by a judge", [set(run.judged) for run in (a, b)]),
+        ("letters assigned by a judge", [set(run.judged) for run in (a, b)]),
     ):
         counts = [sum(one.index in those for one, _ in answered) for those in indices]
         if any(counts):
             remarks.append(f"{what}: {counts[0]} in A, {counts[1]} in B")
     media = len({one.medium for one, _ in answered})
     if len(answered) > MANY_QUESTIONS * media:
-        remarks.append(f"{len(answered)} items on {media} media: p takes them for independent, the intervals do not")
+        remarks.append(f"{len(answered)} items on {media} media: p assumes independence, the intervals do not")
     return remarks
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """The documented form (docs/compare.md)."""
+    """Return the JSON format of docs/compare.md."""
     one, found = comparison, comparison.found
     dimensions = {slug: _with_p(each) | {"p_holm": found.p_holm[slug]} for slug, each in found.by_dimension.items()}
     return {
@@ -149,7 +150,7 @@ def _with_p(one: Difference) -> dict[str, Any]:
 
 
 def comparison_table(comparison: Comparison, with_items: bool = False) -> str:
-    """The table for a terminal, in percent and percentage points."""
+    """Format the table for a terminal, in percent and percentage points."""
     one, found = comparison, comparison.found
     names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
     rows = [
@@ -179,13 +180,13 @@ def _row(name: str, one: Difference, p: str = "", p_holm: str = "") -> str:
 
 
 def _verdict(one: Comparison) -> str:
-    """What may be said of the two over all items, and in how many dimensions."""
+    """Summarise whether the runs differ over all items, and in how many dimensions."""
     overall, p_holm = one.found.overall, one.found.p_holm
-    said = f"B is {100 * abs(overall.difference):.2f} points {'above' if overall.difference > 0 else 'below'} A"
+    result = f"B is {100 * abs(overall.difference):.2f} points {'above' if overall.difference > 0 else 'below'} A"
     if not overall.told_apart:
-        said = "no difference can be told"
-    apart = sum(p < LEVEL for p in p_holm.values())
-    return f"protocol {one.a.protocol}: {said} over items; {apart} of {len(p_holm)} dimensions differ (Holm, 5 %)"
+        result = "no significant difference"
+    different = sum(p < LEVEL for p in p_holm.values())
+    return f"protocol {one.a.protocol}: {result} over items; {different} of {len(p_holm)} dimensions differ (Holm, 5 %)"
 
 
 FORMATS: dict[str, Callable[[Comparison, bool], str]] = {

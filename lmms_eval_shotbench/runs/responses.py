@@ -1,7 +1,7 @@
-"""Stored responses: read what models said, from every form it is kept in.
+"""Reader of stored responses in all supported formats.
 
-Known forms, told apart by their ending:
-- `.jsonl`, `.jsonl.gz`: one object a line with `index` and `response` (ours, written by `shotbench eval`);
+The format is determined by the suffix:
+- `.jsonl`, `.jsonl.gz`: one object per line with `index` and `response` (ours, written by `shotbench eval`);
 - `.xlsx`, `.tsv`: the reference script's predictions, columns `index` and `prediction`.
 """
 
@@ -18,36 +18,38 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import tsv_rows
 from lmms_eval_shotbench.runs.formatting import first_few
 
-SAMPLES = "samples.jsonl"  # in the folder of a run of `shotbench eval`; there without scores, the run is not done
+SAMPLES = "samples.jsonl"  # in the folder of a run of `shotbench eval`; without scores beside it, the run is incomplete
 
 
 class BadResponses(ValueError):
-    """A file of responses that cannot be scored; the message says where and what to do."""
+    """A file of responses that cannot be scored; the message states the position and what to do."""
 
 
 def read_responses(path: Path) -> dict[int, str]:
     """Return response text by question index; blank cells become "".
 
     Raises:
-        BadResponses: the file is absent, of an unknown form, broken, or answers one question twice.
+        BadResponses: The file is absent, of an unknown format, broken, or answers one question twice.
     """
     if not path.is_file():
         raise BadResponses(f"{path}: no such file of responses")
     responses: dict[int, str] = {}
-    for place, index, response in entries(path):
+    for position, index, response in entries(path):
         if index in responses:
-            raise BadResponses(f"{path}, {place}: question {index} is answered twice; keep one response a question")
+            raise BadResponses(
+                f"{path}, {position}: question {index} is answered twice; keep one response per question"
+            )
         responses[index] = response
     if not responses:
-        raise BadResponses(f"{path}: holds no responses")
+        raise BadResponses(f"{path}: contains no responses")
     return responses
 
 
 def entries(path: Path) -> Iterator[tuple[str, int, str]]:
-    """Yield (place in the file, question index, response) as the file has them, a question as often as it stands there.
+    """Yield (position in the file, question index, response) in file order, including duplicates.
 
     Raises:
-        BadResponses: while iterating, the file is of an unknown form or broken.
+        BadResponses: While iterating, the file is of an unknown format or broken.
     """
     suffixes = "".join(path.suffixes[-2:]).lower()
     if suffixes.endswith((".jsonl", ".jsonl.gz", ".json")):
@@ -58,9 +60,9 @@ def entries(path: Path) -> Iterator[tuple[str, int, str]]:
         rows = ((f"row {number}", row) for number, row in enumerate(cells, start=2))
         column = "prediction"
     else:
-        raise BadResponses(f"{path}: unknown form; give .jsonl, .jsonl.gz, .tsv or .xlsx")
-    for place, row in rows:
-        yield place, _index(path, place, row), _response(path, place, row, column)
+        raise BadResponses(f"{path}: unknown format; give .jsonl, .jsonl.gz, .tsv or .xlsx")
+    for position, row in rows:
+        yield position, _index(path, position, row), _response(path, position, row, column)
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -75,7 +77,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                         raise BadResponses(f"{path}, line {number}: expected an object with index and response")
                     yield f"line {number}", row
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadResponses(f"{path}, line {number}: no JSON ({error}); was the file cut off?") from None
+        raise BadResponses(f"{path}, line {number}: invalid JSON ({error}); was the file truncated?") from None
     except (EOFError, gzip.BadGzipFile) as error:
         raise BadResponses(f"{path}: broken gzip after line {number} ({error}); copy it again") from None
 
@@ -84,11 +86,11 @@ def _text_rows(path: Path) -> Iterator[dict[str, str]]:
     try:
         yield from tsv_rows(path)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadResponses(f"{path}: no table in UTF-8 ({error}); save it as text, cells parted by tabs") from None
+        raise BadResponses(f"{path}: not a UTF-8 table ({error}); save it as tab-separated text") from None
 
 
 def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of an xlsx's first sheet, as the reference writes them."""
+    """Yield the rows of an xlsx's first sheet, as written by the reference script."""
     import zipfile
 
     try:
@@ -98,7 +100,7 @@ def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         book = openpyxl.load_workbook(path, read_only=True)
     except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise BadResponses(f"{path}: no readable xlsx ({error})") from None
+        raise BadResponses(f"{path}: not a readable xlsx ({error})") from None
     rows = book.worksheets[0].iter_rows(values_only=True)
     names = [str(name) for name in next(rows, ())]
     for values in rows:
@@ -106,31 +108,31 @@ def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:
     book.close()
 
 
-def _index(path: Path, place: str, row: Mapping[str, Any]) -> int:
+def _index(path: Path, position: str, row: Mapping[str, Any]) -> int:
     try:
         number = float(row["index"])
         if not number.is_integer():
             raise ValueError
         return int(number)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadResponses(f"{path}, {place}: no whole number under `index` (columns: {', '.join(row)})") from None
+        raise BadResponses(f"{path}, {position}: no integer in column `index` (columns: {', '.join(row)})") from None
 
 
-def _response(path: Path, place: str, row: Mapping[str, Any], column: str) -> str:
+def _response(path: Path, position: str, row: Mapping[str, Any], column: str) -> str:
     name = next((name for name in (column, "response", "prediction") if name in row), None)
     if name is None:
-        raise BadResponses(f"{path}, {place}: no column `{column}` (columns: {', '.join(map(str, row))})")
+        raise BadResponses(f"{path}, {position}: no column `{column}` (columns: {', '.join(map(str, row))})")
     value = row[name]
     return "" if value is None else str(value)
 
 
 def match_responses(items: Iterable[QAItem], responses: Mapping[int, str], path: Path) -> list[str]:
-    """Responses in the order of the items, "" where there is none; refuses responses to questions not asked."""
+    """Return the responses in item order, "" if missing; raises `BadResponses` for responses to other questions."""
     items = list(items)
-    strangers = sorted(responses.keys() - {item.source_index for item in items})
-    if strangers:
+    unknown = sorted(responses.keys() - {item.source_index for item in items})
+    if unknown:
         raise BadResponses(
-            f"{path}: {len(strangers)} responses belong to no question here (index {first_few(strangers)}); "
+            f"{path}: {len(unknown)} responses match none of these questions (index {first_few(unknown)}); "
             "are these the questions the model was asked?"
         )
     return [responses.get(item.source_index, "") for item in items]

@@ -1,7 +1,7 @@
-"""`shotbench robust`: a run on the original questions beside runs on their variants (`scoring/robustness.py`).
+"""`shotbench robust`: a run on the original questions compared with runs on their variants (`scoring/robustness.py`).
 
-The variants' questions are made again from the originals, and a run is refused that was not asked these: so a letter is
-known to mean the option it meant.
+The variants' questions are recreated from the originals, and runs on other questions are refused, so that each letter
+refers to a known option.
 """
 
 from __future__ import annotations
@@ -31,48 +31,48 @@ from lmms_eval_shotbench.scoring.robustness import AskedTwice, Robustness, Varia
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 Letters = Mapping[int, str | None]
-SCHEMA = 2  # of the JSON; raised when a field changes its meaning
+SCHEMA = 2  # of the JSON; incremented when a field changes its meaning
 
 
 def read_originals(run: StoredRun, given: str | None, split: str | None) -> list[QAItem]:
-    """The questions a run was made from: those given, or those it names itself.
+    """Read the original questions of a run: those given, or those in its record.
 
     Raises:
-        BadRun: the run does not say, and nothing was given.
-        DatasetNotFound, BadRow: the questions cannot be read.
+        BadRun: The run has no record of its data, and none was given.
+        DatasetNotFound, BadRow: The questions cannot be read.
     """
     name = given or run.how.get("data")
     if not name:
-        raise BadRun(f"{run.name} does not say which questions it was asked; give them with --data")
+        raise BadRun(f"{run.name} has no record of its questions; give them with --data")
     return read_questions(name, split or run.how.get("split") or "test")
 
 
 def scores_of_variants(
     originals: Sequence[QAItem], original: StoredRun, variants: Sequence[StoredRun]
 ) -> list[VariantScores]:
-    """Each variant's run against the run on the questions as they are.
+    """Score each variant's run against the run on the original questions.
 
     Raises:
-        BadRun: the original is of a variant or a run of none, two are of the same one, or a run was asked other
-            questions or is graded by another protocol.
+        BadRun: The first run is of a variant, another is not, two are of the same variant, or a run has other
+            questions or another protocol.
     """
     if own := variant_named_in(original.items[0].item_id):
-        raise BadRun(f"{original.name} is a run of {own.name} questions; the run on those as they are comes first")
-    asked = [variant_of(run).name for run in variants]
-    if twice := sorted({name for name in asked if asked.count(name) > 1}):
+        raise BadRun(f"{original.name} is a run of {own.name} questions; give the run on the original questions first")
+    names = [variant_of(run).name for run in variants]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadRun(f"{original.name}: {', '.join(twice)} is given twice; give one run of each variant")
     letters = _letters(original, originals)
     return [_scores(originals, letters, run, original) for run in variants]
 
 
 def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
-    """The run on the questions as they are that lies within a circular one: its first rotations.
+    """Extract the run on the original questions from a circular run: its first rotations.
 
     Raises:
-        BadRun: the run is not circular.
+        BadRun: The run is not circular.
     """
     if variant_of(circular).name != "circular":
-        raise BadRun(f"{circular.name} needs the run on the questions as they are beside it: ORIGINAL VARIANT …")
+        raise BadRun(f"{circular.name} needs the run on the original questions: ORIGINAL VARIANT …")
     first = {rotation_index(item.source_index, 0): item for item in originals}
     items = [
         one.__class__(**asdict(one) | {"index": first[one.index].source_index, "item_id": first[one.index].item_id})
@@ -83,10 +83,10 @@ def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
 
 
 def variant_of(run: StoredRun) -> Variant:
-    """The variant a run was asked, as its items' ids tell."""
+    """Return the variant of a run, from its item ids; raises `BadRun` if it is not a run of one variant."""
     named = {variant.name for item in run.items if (variant := variant_named_in(item.item_id))}
     if len(named) != 1:
-        raise BadRun(f"{run.name} is no run of a variant; its tasks are named shotbench_mirrored and the like")
+        raise BadRun(f"{run.name} is not a run of a variant; tasks of variants are named like shotbench_mirrored")
     refined = (run.how.get("refined") or {}).get("file")
     if named == {"refined"} and refined:
         return published_refinement({item.source_index: item for item in read_questions(Path(refined))})
@@ -94,13 +94,13 @@ def variant_of(run: StoredRun) -> Variant:
 
 
 def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
-    """Letters by index; the questions must be those the run was asked."""
+    """Return letters by index; raises `BadRun` if the run has other questions than `items`."""
     known = {item.source_index: fingerprint(item) for item in items}
-    strangers = [one.index for one in run.items if known.get(one.index) != one.asked]
-    if strangers:
+    unknown = [one.index for one in run.items if known.get(one.index) != one.asked]
+    if unknown:
         raise BadRun(
-            f"{run.name}: {len(strangers)} of its questions are not among these (index {strangers[0]} first); give the "
-            "questions it was made from with --data"
+            f"{run.name}: {len(unknown)} of its questions are not among these (index {unknown[0]} first); give its "
+            "original questions with --data"
         )
     return {one.index: one.letter for one in run.items}
 
@@ -108,43 +108,45 @@ def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
 def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, original: StoredRun) -> VariantScores:
     variant = variant_of(run)
     if run.protocol != original.protocol:
-        raise BadRun(f"{run.name} is graded by the protocol {run.protocol}, the original by {original.protocol}")
+        raise BadRun(f"{run.name} is graded by protocol {run.protocol}, the original by {original.protocol}")
     questions = variant.of(originals)
     changed_letters = _letters(run, questions)
-    became: defaultdict[str, list[QAItem]] = defaultdict(list)
+    derived: defaultdict[str, list[QAItem]] = defaultdict(list)
     for item in questions:
-        became[original_id(item.item_id)].append(item)
-    known = [item for item in originals if item.source_index in letters and item.item_id in became]
-    in_full = [item for item in known if all(to.source_index in changed_letters for to in became[item.item_id])]
+        derived[original_id(item.item_id)].append(item)
+    known = [item for item in originals if item.source_index in letters and item.item_id in derived]
+    complete = [item for item in known if all(to.source_index in changed_letters for to in derived[item.item_id])]
     asked = [
         AskedTwice(
             item,
             letters[item.source_index],
-            [(to, changed_letters[to.source_index]) for to in became[item.item_id]],
+            [(to, changed_letters[to.source_index]) for to in derived[item.item_id]],
         )
-        for item in in_full
+        for item in complete
     ]
     return replace(
         variant_scores(variant, asked),
         left_out=[item.source_index for item in variant.left_out(originals)],
-        remarks=_remarks(original, run, len(known) - len(in_full)),
+        remarks=_remarks(original, run, len(known) - len(complete)),
     )
 
 
 def _remarks(original: StoredRun, run: StoredRun, missing: int) -> list[str]:
-    """What sets the two runs apart besides the variant."""
-    remarks = [f"left out, since {run.name} was not asked them in full: {missing} questions"] if missing else []
+    """Return remarks on differences between the two runs other than the variant."""
+    remarks = []
+    if missing:
+        remarks.append(f"left out, because {run.name} does not contain all their versions: {missing} questions")
     for what in ("model", "prompt_style"):
-        said = [one.how.get(what) for one in (original, run)]
-        if None not in said and said[0] != said[1]:
-            remarks.append(f"the {what.replace('_', ' ')}s differ: {said[0]} and {said[1]}")
+        values = [one.how.get(what) for one in (original, run)]
+        if None not in values and values[0] != values[1]:
+            remarks.append(f"the {what.replace('_', ' ')}s differ: {values[0]} and {values[1]}")
     if run.unanswered:
         remarks.append(f"without any response, which counts as wrong: {len(run.unanswered)}")
     return remarks
 
 
 def robust_json(found: Sequence[VariantScores]) -> dict[str, Any]:
-    """The documented form (docs/variants.md), by variant."""
+    """Return the JSON format of docs/variants.md."""
     return {"schema": SCHEMA, "variants": {one.variant: _plain(one) for one in found}}
 
 
@@ -153,7 +155,7 @@ def _plain(one: VariantScores) -> dict[str, Any]:
 
 
 def robust_table(found: Sequence[VariantScores]) -> str:
-    """The table for a terminal, in percent."""
+    """Format the table for a terminal, in percent."""
     return "\n\n".join("\n".join(_lines(one)) for one in found)
 
 
@@ -163,7 +165,7 @@ def _lines(one: VariantScores) -> list[str]:
     lines[0] += f"{'robust':>9}{'of':>6}{'95 % interval':>17}"
     lines += [_row(names[slug], numbers) for slug, numbers in one.by_dimension.items()]
     lines += ["", _row("over items (micro)", one.overall)]
-    left_out = [f"left out, since nobody can say what is right then: {len(one.left_out)} questions"]
+    left_out = [f"left out, because the correct answer is unknown in this variant: {len(one.left_out)} questions"]
     return [*lines, *(left_out if one.left_out else []), *one.remarks]
 
 

@@ -1,6 +1,6 @@
-"""`shotbench score`: stored responses against their questions, without a model.
+"""`shotbench score`: grade stored responses to questions, without a model.
 
-`shotbench eval` ends in the same functions, so both print and write the same scores.
+`shotbench eval` uses the same functions, so both print and write the same scores.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, Scores, score
 from lmms_eval_shotbench.scoring.prior_aware import PriorAware, prior_aware, prior_aware_json, prior_remarks
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-SCHEMA = 1  # of scores.json; raised when a field changes its meaning
+SCHEMA = 1  # of scores.json; incremented when a field changes its meaning
 SCORES_FILES: dict[Protocol, str] = {"strict": "scores.json", "official": "scores.official.json"}  # in a run's folder
 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """The scores of one run with all that scores.json holds."""
+    """The scores of one run with all contents of scores.json."""
 
     protocol: Protocol
     graded: list[Graded]
     scores: Scores
     unanswered: list[QAItem]  # items without any response
-    run: dict[str, Any] = field(default_factory=dict)  # how the responses came to be
+    run: dict[str, Any] = field(default_factory=dict)  # provenance of the responses
 
     @cached_property
     def prior_aware(self) -> PriorAware:
-        """The scores set against what could have been got without looking."""
+        """The scores relative to those possible without visual input."""
         return prior_aware(self.graded)
 
 
@@ -66,7 +66,7 @@ def score_responses(
 
 
 def scores_json(scored: ScoredRun) -> dict[str, Any]:
-    """The documented form of scores.json (docs/scores.md)."""
+    """Return the contents of scores.json (docs/scores.md)."""
     scores = scored.scores
     compound = None if scores.compound is None else asdict(scores.compound) | {"term_f1": scores.compound_term_f1}
     return {
@@ -103,13 +103,13 @@ def scores_json(scored: ScoredRun) -> dict[str, Any]:
 
 
 def fingerprint(item: QAItem) -> str:
-    """16 hex digits of what was asked: two runs that agree in it were asked the same and graded by the same answer."""
+    """Return 16 hex digits that identify dimension, question, options and correct answer."""
     asked = json.dumps([item.dimension, item.question, item.options, item.answer])
     return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
 
 def scores_csv(scored: ScoredRun) -> str:
-    """One line a dimension and two for the averages, shares from 0 to 1."""
+    """Format CSV with one line per dimension and two for the averages, shares from 0 to 1."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("name", "n", "accuracy", "low", "high", "stderr"))
@@ -119,7 +119,7 @@ def scores_csv(scored: ScoredRun) -> str:
 
 
 def scores_table(scored: ScoredRun) -> str:
-    """The table for a terminal, in percent."""
+    """Format the table for a terminal, in percent."""
     names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
     names |= {"micro": "over items (micro)", "macro": "over dimensions (macro)"}
     lines = [f"{'':24}{'items':>7}{'accuracy':>10}{'95 % interval':>17}"]
@@ -147,7 +147,7 @@ def _remarks(scored: ScoredRun) -> list[str]:
 
 
 def first_indices(items: Sequence[QAItem], most: int = 5) -> str:
-    """The first few indices, to name items in a message."""
+    """Return the indices of the first `most` items, for a message."""
     return first_few([item.source_index for item in items], most)
 
 

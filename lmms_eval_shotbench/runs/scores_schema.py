@@ -1,6 +1,6 @@
-"""Stored scores against `scores.schema.json`: files are edited by hand, merged, and cut by full disks.
+"""Validation of stored scores against `scores.schema.json`: files may be edited, merged or truncated.
 
-The schema is the one description of scores.json. docs/scores.md is generated from it:
+The schema is the only specification of scores.json. docs/scores.md is generated from it:
 
     python -m lmms_eval_shotbench.runs.scores_schema > docs/scores.md
 """
@@ -26,21 +26,21 @@ Schema = dict[str, Any]
 
 _GENERATED = (
     "This page is generated from the [JSON Schema](../lmms_eval_shotbench/runs/scores.schema.json) that stored scores "
-    "are checked against where they are read."
+    "are validated against when they are read."
 )
 
 
 class BadRun(ValueError):
-    """A stored run that cannot be used, or an argument that is none; the message says which, and what to do."""
+    """A stored run that cannot be used, or an argument that is not a run; the message states which, and what to do."""
 
 
 def check_scores(scores: object, file: Path, part: Literal["answers", "numbers"]) -> None:
-    """Raise `BadRun` with the first field that does not fit the schema.
+    """Raise `BadRun` with the first field that does not match the schema.
 
     Args:
-        scores: the parsed content of `file`
-        file: named in the error
-        part: `answers` are what any reader of runs needs, `numbers` what a page shows; earlier versions wrote fewer
+        scores: Parsed contents of `file`.
+        file: Path for the error message.
+        part: `answers` is required by every reader of runs, `numbers` by reports; earlier versions wrote fewer fields.
     """
     if error := next(_validator(part).iter_errors(scores), None):
         raise BadRun(f"{file}: {_problem(error, scores, file)}")
@@ -48,7 +48,7 @@ def check_scores(scores: object, file: Path, part: Literal["answers", "numbers"]
 
 @cache
 def scores_schema() -> Schema:
-    """The JSON Schema (draft 2020-12) of scores.json."""
+    """Return the JSON Schema (draft 2020-12) of scores.json."""
     schema: Schema = json.loads(Path(__file__).with_name("scores.schema.json").read_text(encoding="utf-8"))
     return schema
 
@@ -58,7 +58,7 @@ def _validator(part: str) -> Validator:
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
-    # NaN, which Python's json parses, would lie within any bounds; an index of 7.0 would be printed as such.
+    # Python's json parses NaN, which passes any bounds check; an index of 7.0 would be printed as such.
     types = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": lambda _, value: _is_integer(value), "number": lambda _, value: _is_number(value)}
     )
@@ -76,22 +76,22 @@ def _is_number(value: object) -> bool:
 
 
 def _problem(error: ValidationError, scores: Any, file: Path) -> str:
-    """What is wrong and what to do, in one line."""
-    path, held = list(error.absolute_path), f"is {error.instance!r:.80}"
+    """Describe what is wrong and what to do, in one line."""
+    path, problem = list(error.absolute_path), f"is {error.instance!r:.80}"
     absent: list[str] = []
     if error.validator == "required":
         absent = [name for name in error.validator_value if name not in error.instance]
     elif "propertyNames" in error.absolute_schema_path:
-        held = f"has the key {error.instance!r:.80}"
+        problem = f"has the key {error.instance!r:.80}"
     match path:
         case [] | ["protocol"] | ["items"] | ["items", int()] if not absent or {"protocol", "items"} & set(absent):
-            return "no scores as `shotbench eval` or `shotbench score --format json` write them"
+            return "not scores of `shotbench eval` or `shotbench score --format json`"
         case ["schema"]:
             step = "install the version that wrote it, or score its responses again"
-            return f"schema {held}, this version reads {error.validator_value}; {step}"
+            return f"schema {problem}, this version reads {error.validator_value}; {step}"
         case ["items", int()]:
             return (
-                f"its items have no {', '.join(absent)}: written by an earlier version. Score it again: shotbench "
+                f"its items have no {', '.join(absent)}: written by an earlier version. Score the run again: shotbench "
                 f"score QUESTIONS {file.parent / SAMPLES} --protocol {scores['protocol']} --format json --out {file}"
             )
         case ["items", int(number), name]:
@@ -99,11 +99,11 @@ def _problem(error: ValidationError, scores: Any, file: Path) -> str:
         case _:
             steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in [*path, *absent[:1]])
             field = "".join(steps).lstrip(".")
-    return f"{field} {'is absent' if absent else held}, not what docs/scores.md says; score the run's responses again"
+    return f"{field} {'is absent' if absent else problem}, which docs/scores.md does not allow; score the run again"
 
 
 def scores_page() -> str:
-    """docs/scores.md: a section for each definition that has fields of its own, with their types and descriptions."""
+    """Return docs/scores.md: a section for each definition with properties, with their types and descriptions."""
     schema = scores_schema()
     lines = [f"# {schema['title']}", "", *_wrapped(f"{schema['description']}\n\n{_GENERATED}")]
     for part in filter(_has_section, schema["$defs"].values()):
@@ -122,7 +122,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _fields(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
-    """Every described field beneath; a definition is entered unless the reference to it is described itself."""
+    """Yield every described field; a reference with its own description is not expanded."""
     if schema.get("description"):
         yield path, schema
     elif "$ref" in schema:
@@ -137,7 +137,7 @@ def _fields(schema: Schema, path: str) -> Iterator[tuple[str, Schema]]:
 
 
 def _definition(schema: Schema) -> Schema:
-    """What a reference refers to; of any other schema, itself."""
+    """Resolve a reference; return any other schema unchanged."""
     if "$ref" not in schema:
         return schema
     found: Schema = scores_schema()["$defs"][schema["$ref"].removeprefix("#/$defs/")]

@@ -1,4 +1,4 @@
-"""What backends are really shown of stills and clips: the commands of docs/backends.md, read off the wire."""
+"""Stills and clips that backends receive: runs the commands of docs/backends.md and inspects the requests."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from tests.harness.test_lmms_eval import isolated_caches, questions, read_scores
 from tests.support import REPOSITORY
 from tests.support.openai_server import ANSWER, HANG_UP, Endpoint, Request, serve
 
-AT_ONCE = "max_retries=1,retry_backoff_s=0,num_cpus=1"  # no long waits, one request after the other
-FRAMES = (24, 26, 28)  # of a clip of the studio, at 12 a second, as it is shown
-ROUNDED = 28  # qwen_vl_utils makes sides of frames multiples of it
+NO_WAITING = "max_retries=1,retry_backoff_s=0,num_cpus=1"  # no back-off, one request at a time
+FRAMES = (24, 26, 28)  # possible frame counts of a studio clip at 12 a second
+ROUNDED = 28  # qwen_vl_utils rounds frame sides to multiples of this
 
 
 @pytest.fixture
@@ -52,26 +52,26 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 @dataclass(frozen=True)
 class Documented:
-    """A `shotbench eval` command as docs/backends.md gives it."""
+    """A `shotbench eval` command of docs/backends.md."""
 
     words: list[str]
 
     def run(self, data: Path, out: Path, url: str = "", *more: str) -> int:
-        """Run it on other data, and against another server, than it names."""
+        """Run the command with its data, output and server replaced."""
         paths = {"shards/shotbench": str(data), self.words[self.words.index("--out") + 1]: str(out)}
         words = [paths.get(word, word).replace("http://localhost:8000/v1", url) for word in self.words]
         return main(["eval", *words, "--limit", "1", "--verbosity", "WARNING", *more])
 
 
-def documented(model: str, marked: str = "") -> Documented:
+def documented(model: str, variant: str = "") -> Documented:
     text = (REPOSITORY / "docs" / "backends.md").read_text(encoding="utf-8").replace("\\\n", " ")
     commands = re.findall(r"^(?:OPENAI_API_KEY=EMPTY )?shotbench eval (.*)$", text, re.MULTILINE)
-    (command,) = (one for one in commands if f"--model {model} " in one and ("pass_video" in one) == bool(marked))
+    (command,) = (one for one in commands if f"--model {model} " in one and ("pass_video" in one) == bool(variant))
     return Documented(shlex.split(command))
 
 
-def asked_about(request: Request, studio_shards: Path, questions: list[QAItem]) -> QAItem:  # noqa: F811
-    """The question with this text; of several on different stills, the one with this picture."""
+def question_of(request: Request, studio_shards: Path, questions: list[QAItem]) -> QAItem:  # noqa: F811
+    """Return the question with the request's text and, if several have it, with the request's picture."""
     items = [item for item in questions if user_text(item) == request.user[-1]["text"]]
     if len(items) > 1:
         shards, (shown,) = ShardFolder(studio_shards), request.pictures
@@ -80,12 +80,12 @@ def asked_about(request: Request, studio_shards: Path, questions: list[QAItem]) 
     return item
 
 
-def check_on_the_wire(requests: list[Request], studio_shards: Path, questions: list[QAItem]) -> None:  # noqa: F811
-    """Everything of the protocol but the size of frames, for the first question of each dimension."""
+def check_requests(requests: list[Request], studio_shards: Path, questions: list[QAItem]) -> None:  # noqa: F811
+    """Check the protocol except for frame sizes, for the first question of each dimension."""
     shards, firsts = ShardFolder(studio_shards), {item.dimension: item for item in reversed(questions)}
-    assert [asked_about(request, studio_shards, questions).item_id for request in requests if not request.is_still]
+    assert [question_of(request, studio_shards, questions).item_id for request in requests if not request.is_still]
     for request in requests:
-        item = asked_about(request, studio_shards, questions)
+        item = question_of(request, studio_shards, questions)
         assert firsts.pop(item.dimension) == item
         assert request.system == REASONING.system
         assert (request.body["max_tokens"], request.body["temperature"]) == (1024, 0)
@@ -97,12 +97,12 @@ def check_on_the_wire(requests: list[Request], studio_shards: Path, questions: l
             assert [(picture.size, picture.pixels) for picture in pictures] == [(still.size, still.tobytes())]
         else:
             assert len(pictures) in FRAMES
-            assert frames_shown(request, encoded) == sampled_frames(len(pictures), 12.0, CLIP_FPS)
+            assert frame_indices(request, encoded) == sampled_frames(len(pictures), 12.0, CLIP_FPS)
     assert not firsts
 
 
-def frames_shown(request: Request, clip: bytes) -> list[int]:
-    """Which frame of the clip each picture is, by likeness."""
+def frame_indices(request: Request, clip: bytes) -> list[int]:
+    """Return the index of the clip's most similar frame for each picture."""
     import io
 
     import decord
@@ -118,30 +118,30 @@ def frames_shown(request: Request, clip: bytes) -> list[int]:
     return shown
 
 
-def sizes(requests: list[Request]) -> set[tuple[int, int]]:
-    """Of all frames of clips."""
+def frame_sizes(requests: list[Request]) -> set[tuple[int, int]]:
+    """Return the (width, height) of all frames of clips."""
     return {picture.size for request in requests if not request.is_still for picture in request.pictures}
 
 
-# ------------------------------------------------------------------------------------------------------ on the wire
+# ---------------------------------------------------------------------------------------------------------- requests
 
 
-def test_openai_is_shown_stills_as_they_are_and_every_frame_of_the_protocol(
+def test_openai_receives_original_stills_and_all_frames_of_the_protocol(
     endpoint: Endpoint,
     studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
     assert documented("openai").run(studio_shards, tmp_path / "run", endpoint.url) == 0
-    check_on_the_wire(endpoint.requests, studio_shards, questions)
-    ((width, height),) = sizes(endpoint.requests)
+    check_requests(endpoint.requests, studio_shards, questions)
+    ((width, height),) = frame_sizes(endpoint.requests)
     assert width * height <= CLIP_MAX_PIXELS and width % ROUNDED == height % ROUNDED == 0
     scores = read_scores(tmp_path / "run")
     assert (scores["n"], scores["answered_rate"]) == (8, 1.0)
     clips = scores["run"]["passes"]["clips"]
     assert clips["model_args"].endswith("/v1,video_fps=12,max_frames_num=768") and clips["clips_resampled"]
-    told = scores["run"]["warnings"]
-    assert "separate pictures" in told[0] and "multiples of 28" in told[1] and len(told) == 2
+    warnings = scores["run"]["warnings"]
+    assert "separate pictures" in warnings[0] and "multiples of 28" in warnings[1] and len(warnings) == 2
 
     replay = documented("replay").words[-1]
     again = [word.replace(replay, f"responses={tmp_path}/run/samples.jsonl") for word in documented("replay").words]
@@ -150,7 +150,7 @@ def test_openai_is_shown_stills_as_they_are_and_every_frame_of_the_protocol(
     assert read_scores(tmp_path / "replay")["run"]["warnings"] == []
 
 
-def test_async_openai_is_shown_the_same_although_the_server_is_busy_at_first(
+def test_async_openai_receives_the_same_after_a_retry_of_a_busy_server(
     endpoint: Endpoint,
     studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
@@ -160,13 +160,13 @@ def test_async_openai_is_shown_the_same_although_the_server_is_busy_at_first(
     assert documented("async_openai").run(studio_shards, tmp_path / "run", endpoint.url) == 0
     busy, *answered = endpoint.requests
     assert [request.user for request in answered].count(busy.user) == 1
-    check_on_the_wire(answered, studio_shards, questions)
-    assert sizes(answered) == {(168, 84)}
+    check_requests(answered, studio_shards, questions)
+    assert frame_sizes(answered) == {(168, 84)}
     clips = read_scores(tmp_path / "run")["run"]["passes"]["clips"]
     assert clips["model_args"].endswith("num_cpus=16,fps=12,max_pixels=230400") and not clips["clips_resampled"]
 
 
-def test_openai_hands_over_the_clip_itself_when_it_is_told_to(
+def test_openai_sends_the_clip_as_a_file_if_requested(
     endpoint: Endpoint,
     studio_shards: Path,
     tmp_path: Path,
@@ -184,18 +184,23 @@ def test_openai_hands_over_the_clip_itself_when_it_is_told_to(
     assert read_scores(tmp_path / "run")["run"]["warnings"] == []
 
 
-def test_a_request_that_fails_for_good_is_a_missing_response_and_no_graded_answer(
+def test_a_request_that_fails_permanently_is_a_missing_response_and_not_graded(
     endpoint: Endpoint,
     studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    endpoint.script = [HANG_UP, 500, HANG_UP, ANSWER]  # the OpenAI client asks three times before lmms-eval hears of it
-    arguments = f"model=m,base_url={endpoint.url},{AT_ONCE}"
+    endpoint.script = [
+        HANG_UP,
+        500,
+        HANG_UP,
+        ANSWER,
+    ]  # the OpenAI client tries three times before lmms-eval sees the error
+    arguments = f"model=m,base_url={endpoint.url},{NO_WAITING}"
     more = ("--limit", "2")
     assert run_eval(tmp_path / "run", studio_shards, "async_openai", arguments, "shotbench_shot_size", *more) == 1
     failed, *_, answered = (
-        asked_about(request, studio_shards, questions).source_index for request in endpoint.requests
+        question_of(request, studio_shards, questions).source_index for request in endpoint.requests
     )
     scores = read_scores(tmp_path / "run")
     assert (scores["n"], scores["unanswered"]) == (2, [failed])
@@ -207,17 +212,17 @@ def test_a_request_that_fails_for_good_is_a_missing_response_and_no_graded_answe
 
 
 class RecordingLLM:
-    """Stands for `vllm.LLM`: keeps what it is given, answers B."""
+    """Fake of `vllm.LLM` that records its requests and answers B."""
 
-    made: list[dict[str, Any]]
-    asked: list[Request]
+    created: list[dict[str, Any]]
+    requests: list[Request]
 
     def __init__(self, **settings: Any) -> None:
-        self.made.append(settings)
+        self.created.append(settings)
 
     def chat(self, messages: list[Any], sampling_params: list[dict[str, Any]], chat_template: str | None) -> list[Any]:
         assert chat_template is None
-        self.asked += [
+        self.requests += [
             Request(each | {"messages": chat}, {}) for chat, each in zip(messages, sampling_params, strict=True)
         ]
         return [SimpleNamespace(outputs=[SimpleNamespace(text="B")]) for _ in messages]
@@ -226,7 +231,7 @@ class RecordingLLM:
         return []
 
 
-def test_vllm_is_shown_the_same_as_async_openai_by_the_class_that_calls_it(
+def test_the_vllm_backend_sends_the_same_requests_as_async_openai(
     studio_shards: Path,
     questions: list[QAItem],  # noqa: F811
     tmp_path: Path,
@@ -237,93 +242,95 @@ def test_vllm_is_shown_the_same_as_async_openai_by_the_class_that_calls_it(
 
     (tmp_path / "vllm.py").write_text("", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(RecordingLLM, "made", [], raising=False)
-    monkeypatch.setattr(RecordingLLM, "asked", [], raising=False)
+    monkeypatch.setattr(RecordingLLM, "created", [], raising=False)
+    monkeypatch.setattr(RecordingLLM, "requests", [], raising=False)
     monkeypatch.setattr(simple, "LLM", RecordingLLM)
     monkeypatch.setattr(chat, "SamplingParams", dict)
     assert documented("vllm").run(studio_shards, tmp_path / "run") == 0
-    check_on_the_wire(RecordingLLM.asked, studio_shards, questions)
-    assert all(width * height <= CLIP_MAX_PIXELS for width, height in sizes(RecordingLLM.asked))
-    assert [made["model"] for made in RecordingLLM.made] == ["Vchitect/ShotVL-3B"] * 2
-    assert not {"fps", "max_pixels", "nframes", "max_new_tokens"} & RecordingLLM.made[1].keys()  # unknown to vLLM
+    check_requests(RecordingLLM.requests, studio_shards, questions)
+    assert all(width * height <= CLIP_MAX_PIXELS for width, height in frame_sizes(RecordingLLM.requests))
+    assert [settings["model"] for settings in RecordingLLM.created] == ["Vchitect/ShotVL-3B"] * 2
+    assert not {"fps", "max_pixels", "nframes", "max_new_tokens"} & RecordingLLM.created[1].keys()  # unknown to vLLM
     passes = read_scores(tmp_path / "run")["run"]["passes"]
     assert passes["stills"]["model_args"].endswith("max_model_len=65536,max_new_tokens=1024")
     assert passes["clips"]["model_args"].endswith("max_new_tokens=1024,fps=12,max_pixels=230400")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
-def test_vllm_without_vllm_is_refused_in_one_line_that_says_what_to_install(
+def test_a_missing_vllm_is_one_line_with_the_package_to_install(
     studio_shards: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert documented("vllm").run(studio_shards, tmp_path / "run") == 2
-    told = capsys.readouterr().err
-    assert told == "shotbench: --model vllm needs vllm, which is not installed: pip install vllm\n"
+    printed = capsys.readouterr().err
+    assert printed == "shotbench: --model vllm needs vllm, which is not installed: pip install vllm\n"
     assert not (tmp_path / "run").exists()
 
 
-# --------------------------------------------------------------------------------- what each is told, without a run
+# ------------------------------------------------------------------------------------- clip settings, without a run
 
 
-def added(model: str, force_simple: bool = False, **given: str) -> tuple[dict[str, str], bool, list[str]]:
+def settings_for(model: str, force_simple: bool = False, **given: str) -> tuple[dict[str, str], bool, list[str]]:
     from lmms_eval.models import get_model
 
     return clip_settings(model, get_model(model, force_simple), given)
 
 
-def test_arguments_we_name_are_arguments_the_constructors_take() -> None:
+def test_the_arguments_of_each_checked_backend_exist_in_its_constructor() -> None:
     from importlib import import_module
 
-    for place, backend in CHECKED.items():
-        module = import_module(place if place.startswith("lmms_eval_") else f"lmms_eval.models.{place}")
+    for module_name, backend in CHECKED.items():
+        module = import_module(
+            module_name if module_name.startswith("lmms_eval_") else f"lmms_eval.models.{module_name}"
+        )
         classes = [one for one in vars(module).values() if getattr(one, "__module__", "") == module.__name__]
         (found,) = (one for one in classes if hasattr(one, "generate_until"))
         named = {backend.rate, backend.size, backend.cap, backend.count, backend.tokens, backend.video_url} - {""}
-        assert named <= constructor_arguments(found).keys(), place
+        assert named <= constructor_arguments(found).keys(), module_name
 
 
-def test_a_minute_is_shown_whole_where_a_rate_is_told() -> None:
+def test_all_frames_of_a_minute_are_sampled_by_models_with_a_frame_rate() -> None:
     from qwen_vl_utils.vision_process import smart_nframes
 
     assert len(sampled_frames(1440, 24.0)) == 720
     for cap in ({}, {"max_frames": 768}):
         assert smart_nframes({"fps": 12, **cap}, total_frames=1440, video_fps=24.0) == 720
-    assert added("qwen3_vl").arguments == {"fps": "12", "max_num_frames": "768", "max_pixels": "230400"}
+    assert settings_for("qwen3_vl").arguments == {"fps": "12", "max_num_frames": "768", "max_pixels": "230400"}
 
 
-def test_what_the_user_gave_is_kept_and_what_it_costs_is_said() -> None:
-    assert added("async_openai", nframes="16").arguments == {"max_pixels": "230400"}
-    assert "nframes=16 in --model_args: not the protocol's" in added("async_openai", nframes="16").remarks[-1]
-    assert added("vllm", fps="4").arguments == {"max_pixels": "230400"}
-    assert "fps=4" in added("vllm", fps="4").remarks[-1]
-    assert "max_frames=100" in added("async_openai", max_frames="100").remarks[-1]
-    assert added("openai", max_frames_num="8").arguments == {}
-    assert added("openai", max_frames_num="1000").arguments == {"video_fps": "12"}
-    assert added("qwen2_5_vl", max_pixels="100000", fps="12") == ({}, False, [])
+def test_arguments_of_the_user_are_kept_and_deviations_from_the_protocol_reported() -> None:
+    assert settings_for("async_openai", nframes="16").arguments == {"max_pixels": "230400"}
+    assert "nframes=16 in --model_args: not the protocol's" in settings_for("async_openai", nframes="16").remarks[-1]
+    assert settings_for("vllm", fps="4").arguments == {"max_pixels": "230400"}
+    assert "fps=4" in settings_for("vllm", fps="4").remarks[-1]
+    assert "max_frames=100" in settings_for("async_openai", max_frames="100").remarks[-1]
+    assert settings_for("openai", max_frames_num="8").arguments == {}
+    assert settings_for("openai", max_frames_num="1000").arguments == {"video_fps": "12"}
+    assert settings_for("qwen2_5_vl", max_pixels="100000", fps="12") == ({}, False, [])
 
 
-def test_models_that_choose_their_own_frames_are_named() -> None:
+def test_models_without_a_frame_rate_get_resampled_clips_and_a_remark() -> None:
     for model, force_simple in (("qwen2_5_vl", True), ("llava_hf", False)):
-        arguments, resample, (remark,) = added(model, force_simple)
+        arguments, resample, (remark,) = settings_for(model, force_simple)
         assert (arguments, resample) == ({}, True)
-        assert remark.startswith(f"{model} cannot be told a frame rate")
-    assert added("replay") == ({}, False, [])
+        assert remark.startswith(f"{model} does not accept a frame rate")
+    assert settings_for("replay") == ({}, False, [])
 
 
-def test_a_model_nobody_has_looked_at_is_told_by_the_names_of_its_arguments_and_says_so() -> None:
+def test_an_unchecked_model_is_judged_by_its_argument_names_with_a_remark() -> None:
     class Unknown:
         def __init__(self, video_fps: float = 1.0, max_pixels: int = 1, nframes: int = 8) -> None: ...
 
     settings = clip_settings("unknown", Unknown, {})
     assert settings.arguments == {"video_fps": "12", "max_pixels": "230400"} and not settings.resample
     (remark,) = settings.remarks
-    assert remark.startswith("what unknown does with video_fps and max_pixels was never checked")
+    assert remark.startswith("whether unknown applies video_fps and max_pixels was never checked")
 
 
-def test_an_unknown_model_is_refused_by_name_and_one_without_its_library_with_the_name_of_that() -> None:
+def test_an_unknown_model_and_one_without_its_library_are_refused_by_name() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "lmms_eval.models.simple.dummy", None)  # as if it were not there
+        patch.setitem(sys.modules, "lmms_eval.models.simple.dummy", None)  # simulates a missing module
         with pytest.raises(
             BackendUnavailable, match=r"--model dummy needs lmms_eval.models.simple.dummy, which is not"
         ):

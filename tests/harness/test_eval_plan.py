@@ -1,4 +1,4 @@
-"""Which tasks `shotbench eval` runs, and what a model's constructor can be told."""
+"""Tasks and passes of `shotbench eval`, and the arguments of a model's constructor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names(tasks: str, present: set[str] = ALL) -> tuple[list[str], list[str]]:
     return [task.name for task in ours], others
 
 
-def test_a_group_stands_for_its_dimensions_and_leaves_out_those_without_questions() -> None:
+def test_a_group_expands_to_its_dimensions_with_questions() -> None:
     everything = [f"shotbench_{dimension.slug}" for dimension in DIMENSIONS]
     assert names("shotbench") == (everything, [])
     assert names("shotbench", {"lens_size", "camera_movement"})[0] == [
@@ -48,7 +48,7 @@ def test_single_tasks_wildcards_and_tasks_of_others_mix() -> None:
 
 
 def test_a_dimension_without_questions_is_refused_when_it_is_asked_for_by_name() -> None:
-    with pytest.raises(EvaluationError, match="shotbench_lens_size: these data have no such questions, only shot_size"):
+    with pytest.raises(EvaluationError, match="shotbench_lens_size: the data have no such questions, only shot_size"):
         names("shotbench_lens_size", {"shot_size"})
 
 
@@ -67,7 +67,7 @@ def model_class(monkeypatch: pytest.MonkeyPatch) -> type:
     return AnyModel
 
 
-def test_stills_alone_make_one_pass_with_the_arguments_as_given(model_class: type) -> None:
+def test_stills_only_make_one_pass_with_the_arguments_as_given(model_class: type) -> None:
     request = EvalRequest("shotbench_lens_size", "data", Path("out"), Path("out"), "any", "pretrained=x,fps=3")
     ours, others = resolve_tasks(request.tasks, ALL)
     (only,) = plan_passes(request, ours, others)
@@ -77,12 +77,12 @@ def test_stills_alone_make_one_pass_with_the_arguments_as_given(model_class: typ
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model_args: pretrained=x\nlimit: 3\n", "sets limit, model_args; say that on the command line instead"),
-        ("- seed: 1\n- seed: 2\n", "must hold one mapping"),
+        ("model_args: pretrained=x\nlimit: 3\n", "sets limit, model_args; give them on the command line instead"),
+        ("- seed: 1\n- seed: 2\n", "must contain one mapping"),
         ("seed: [1", "cannot be read"),
     ],
 )
-def test_a_config_file_may_not_part_the_passes(text: str, message: str, tmp_path: Path) -> None:
+def test_a_config_file_must_be_valid_for_both_passes(text: str, message: str, tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")
@@ -92,7 +92,7 @@ def test_a_config_file_may_not_part_the_passes(text: str, message: str, tmp_path
     assert check_config(path) == path
 
 
-def test_a_constructor_is_read_through_the_classes_it_hands_arguments_on_to() -> None:
+def test_constructor_arguments_include_those_passed_on_to_base_classes() -> None:
     class Base:
         def __init__(self, pretrained: str, max_pixels: int = 1) -> None: ...
 
@@ -124,14 +124,14 @@ def test_a_delayed_module_is_imported_when_it_is_used_and_not_when_it_is_inspect
     assert "no_such_module_anywhere" not in sys.modules
 
 
-def test_model_arguments_that_hold_commas_reach_the_clips_as_they_were_given(model_class: type) -> None:
+def test_model_arguments_with_commas_reach_the_clips_pass_unchanged(model_class: type) -> None:
     given = 'pretrained=x,extra=\'{"a":1,"b":2}\''
     request = EvalRequest("shotbench_camera_movement", "data", Path("out"), Path("out"), "any", given)
     (only,) = plan_passes(request, *resolve_tasks(request.tasks, ALL))
     assert only.model_args == f"{given},fps=12,max_pixels=230400"
 
 
-def test_a_pass_says_how_it_parts_with_the_protocol(model_class: type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_reports_its_deviations_from_the_protocol(model_class: type, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ClipSettings({}, True, ["not the protocol"])
     monkeypatch.setattr("lmms_eval_shotbench.harness.eval_plan.clip_settings", lambda *_: settings)
     request = EvalRequest("shotbench", "data", Path("out"), Path("out"), "any", "pretrained=x")
@@ -141,7 +141,7 @@ def test_a_pass_says_how_it_parts_with_the_protocol(model_class: type, monkeypat
 
 
 @pytest.mark.host
-def test_a_model_with_the_protocol_built_in_is_asked_everything_in_one_pass_as_it_was_told(
+def test_a_model_with_the_protocol_built_in_runs_everything_in_one_pass_with_its_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("lmms_eval")
@@ -150,19 +150,19 @@ def test_a_model_with_the_protocol_built_in_is_asked_everything_in_one_pass_as_i
 
     (tmp_path / "model_of_a_test.py").write_text(
         "from lmms_eval_shotbench.models.replay import Replay\n\n\n"
-        "class Knows(Replay):\n    protocol_built_in = True\n\n\n"
-        "class KnowsNot(Knows):\n    protocol_built_in = False\n",
+        "class BuiltIn(Replay):\n    protocol_built_in = True\n\n\n"
+        "class NotBuiltIn(BuiltIn):\n    protocol_built_in = False\n",
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(MODEL_REGISTRY_V2, "_manifests", dict(MODEL_REGISTRY_V2._manifests))
     monkeypatch.setattr(MODEL_REGISTRY_V2, "_alias_to_model_id", dict(MODEL_REGISTRY_V2._alias_to_model_id))
-    for name, class_name in (("knows", "Knows"), ("knows_not", "KnowsNot")):
+    for name, class_name in (("built_in", "BuiltIn"), ("not_built_in", "NotBuiltIn")):
         MODEL_REGISTRY_V2.register_manifest(ModelManifest(name, simple_class_path=f"model_of_a_test.{class_name}"))
     ours, others = resolve_tasks("shotbench,mme", ALL)
-    request = EvalRequest("shotbench,mme", "data", Path("out"), Path("out"), "knows", "fps=3,responses=x")
+    request = EvalRequest("shotbench,mme", "data", Path("out"), Path("out"), "built_in", "fps=3,responses=x")
     (only,) = plan_passes(request, ours, others)
     assert (only.name, only.model_args, only.resample_clips) == ("all", "fps=3,responses=x", False)
     assert only.tasks == ["mme", *(task.name for task in ours)] and not only.warnings
-    two = plan_passes(replace(request, model="knows_not"), ours, others)
+    two = plan_passes(replace(request, model="not_built_in"), ours, others)
     assert [one.name for one in two] == ["stills", "clips"]

@@ -1,4 +1,4 @@
-"""The tasks inside the real lm-eval: prompts and verdicts of lmms-eval, pictures decoded and forgotten."""
+"""The tasks inside the real lm-eval: same prompts and metrics as in lmms-eval, pictures decoded on access."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LIKELIHOOD = "shotbench_blind_likelihood"
 
 @pytest.fixture(scope="module", autouse=True)
 def isolated_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is read from or written to the user's caches, and no hub is asked."""
+    """Use temporary caches and no network."""
     import datasets
 
     folder = tmp_path_factory.mktemp("caches")
@@ -53,7 +53,7 @@ def isolated_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def task_manager() -> Any:
-    """Our tasks alone: lm-eval's own index takes seconds."""
+    """A manager of our tasks only: indexing lm-eval's own takes seconds."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=str(lm_eval_tasks_path()), include_defaults=False)
@@ -61,7 +61,7 @@ def task_manager() -> Any:
 
 @pytest.fixture(scope="module")
 def multimodal_lm(tiny_model: Path) -> Any:
-    """lm-eval's model for pictures, with a tiny Qwen2.5-VL."""
+    """lm-eval's multimodal model with a tiny Qwen2.5-VL."""
     from lm_eval.models.hf_vlms import HFMultimodalLM
 
     return HFMultimodalLM(pretrained=str(tiny_model), device="cpu", dtype="float32", batch_size=4)
@@ -69,13 +69,13 @@ def multimodal_lm(tiny_model: Path) -> Any:
 
 @pytest.fixture
 def studio_data_variable(studio_shards: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tasks ask about the studio set."""
+    """Make the tasks use the studio set."""
     monkeypatch.setenv(DATA_VARIABLE, str(studio_shards))
     return studio_shards
 
 
-def built(manager: Any, group: str, **settings: Any) -> list[Any]:
-    """All requests of a group's tasks, made as an evaluation makes them."""
+def build_requests(manager: Any, group: str, **settings: Any) -> list[Any]:
+    """Build all requests of a group's tasks as an evaluation does."""
     tasks = manager.load([group])["tasks"].values()
     for task in tasks:
         task.build_all_requests(**settings)
@@ -83,7 +83,7 @@ def built(manager: Any, group: str, **settings: Any) -> list[Any]:
 
 
 def command(data: object, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`lm-eval run` in a process of its own."""
+    """Run `lm-eval run` in a separate process."""
     tasks = str(lm_eval_tasks_path())
     run = [sys.executable, "-m", "lm_eval", "run", "--include_path", tasks, "--device", "cpu", *arguments]
     return subprocess.run(run, env={**os.environ, DATA_VARIABLE: str(data)}, capture_output=True, text=True)
@@ -97,7 +97,9 @@ def test_the_command_prints_the_folder_that_lm_eval_includes(capsys: pytest.Capt
     assert capsys.readouterr().out.strip() == str(lm_eval_tasks_path()) == str(lm_eval_tasks.FOLDER)
 
 
-def test_every_task_asks_its_dimension_and_a_group_has_them_all(task_manager: Any, studio_data_variable: Path) -> None:
+def test_every_task_has_the_questions_of_its_dimension_and_a_group_all_dimensions(
+    task_manager: Any, studio_data_variable: Path
+) -> None:
     for family in FAMILIES:
         for style in family.styles:
             tasks = task_manager.load([family.group(style)])["tasks"]
@@ -112,7 +114,7 @@ def test_the_templates_hold_the_protocol(task_manager: Any, studio_data_variable
     settings = {"max_gen_toks": MAX_NEW_TOKENS, "temperature": 0, "do_sample": False, "until": []}
     assert task.config.generation_kwargs == settings
     assert set(task.aggregation()) == {*OVER_ITEMS, OVER_DIMENSIONS}
-    assert task.config.num_fewshot == 0  # which no --num_fewshot can change
+    assert task.config.num_fewshot == 0  # not changed by --num_fewshot
     (task,) = task_manager.load([f"{LIKELIHOOD}_shot_size"])["tasks"].values()
     row = make_item().to_row()
     assert set(task.aggregation()) == set(task.process_results(row, [(-1.0, False)] * 4))
@@ -122,10 +124,10 @@ def test_the_templates_hold_the_protocol(task_manager: Any, studio_data_variable
 
 
 @pytest.mark.parametrize("style", [DIRECT, REASONING])
-def test_the_official_chat_reaches_a_model_that_sees_letter_by_letter(
+def test_a_multimodal_model_receives_exactly_the_official_chat(
     style: prompts.PromptStyle, task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
 ) -> None:
-    requests = built(
+    requests = build_requests(
         task_manager,
         FAMILIES[2].group(style),
         apply_chat_template=True,
@@ -136,20 +138,22 @@ def test_the_official_chat_reaches_a_model_that_sees_letter_by_letter(
         assert request.args[0] == multimodal_lm.processor.apply_chat_template(official, add_generation_prompt=True)
 
 
-def test_the_official_chat_without_a_picture_reaches_a_text_model(
+def test_a_text_model_receives_the_official_chat_without_a_picture(
     task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
 ) -> None:
     def template(chat: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         return str(multimodal_lm.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 
-    requests = built(task_manager, FAMILIES[0].group(REASONING), apply_chat_template=True, chat_template=template)
+    requests = build_requests(
+        task_manager, FAMILIES[0].group(REASONING), apply_chat_template=True, chat_template=template
+    )
     assert len(requests) == len(read_questions(studio_data_variable))
     for request in requests:
         assert request.args[0] == template(prompts.messages(QAItem.from_row(request.doc), REASONING, []))
 
 
-def test_a_letters_likelihood_is_asked_as_in_mmlu(task_manager: Any, studio_data_variable: Path) -> None:
-    requests = built(task_manager, LIKELIHOOD)
+def test_the_likelihood_of_a_letter_is_requested_as_in_mmlu(task_manager: Any, studio_data_variable: Path) -> None:
+    requests = build_requests(task_manager, LIKELIHOOD)
     items = read_questions(studio_data_variable)
     assert len(requests) == sum(len(item.options) for item in items)
     for request in requests:
@@ -157,26 +161,26 @@ def test_a_letters_likelihood_is_asked_as_in_mmlu(task_manager: Any, studio_data
         assert request.args == (f"{prompts.user_text(item)}\nAnswer:", f" {item.letters[request.idx]}")
 
 
-def test_in_a_chat_the_letter_opens_the_answer(
+def test_in_a_chat_the_letter_starts_the_answer(
     task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
 ) -> None:
     chat = {"apply_chat_template": True, "chat_template": multimodal_lm.apply_chat_template}
-    requests = built(task_manager, f"{LIKELIHOOD}_camera_movement", limit=1, **chat)
+    requests = build_requests(task_manager, f"{LIKELIHOOD}_camera_movement", limit=1, **chat)
     assert [request.args[1] for request in requests] == ["A", "B", "C", "D"][: len(requests)]
     assert all(request.args[0].endswith("\nAnswer:<|im_end|>\n<|im_start|>assistant\n") for request in requests)
     assert all(likelihood < 0 for likelihood, _ in multimodal_lm.loglikelihood(requests, disable_tqdm=True))
 
 
-# ----------------------------------------------------------------------------------------------------- the verdicts
+# ------------------------------------------------------------------------------------------------------ the metrics
 
 
 def by_lm_eval(manager: Any, group: str, texts: Mapping[int, str]) -> tuple[dict[int, Any], dict[str, Any]]:
-    """Samples by index, and the group's results, of somebody who says what is stored."""
+    """Return samples by index and the group's results for stored responses."""
     from lm_eval import simple_evaluate
     from lm_eval.api.model import LM
 
     class Replay(LM):
-        """Says what is stored, whatever it is shown."""
+        """Returns stored responses."""
 
         MULTIMODAL = True
 
@@ -193,7 +197,7 @@ def by_lm_eval(manager: Any, group: str, texts: Mapping[int, str]) -> tuple[dict
 
 
 def by_lmms_eval(tasks: list[str], responses: Path) -> dict[int, Any]:
-    """Samples by index of lmms-eval, which is given the same responses."""
+    """Return lmms-eval's samples by index for stored responses."""
     pytest.importorskip("lmms_eval")
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
@@ -209,7 +213,7 @@ def by_index(results: Mapping[str, Any]) -> dict[int, Any]:
     return found
 
 
-def verdicts(samples: Mapping[int, Any]) -> dict[int, dict[str, float]]:
+def metrics_of(samples: Mapping[int, Any]) -> dict[int, dict[str, float]]:
     return {index: {name: sample[name] for name in OVER_ITEMS if name in sample} for index, sample in samples.items()}
 
 
@@ -220,7 +224,7 @@ def verdicts(samples: Mapping[int, Any]) -> dict[int, dict[str, float]]:
         ("shotbench.qwen2.5-vl-3b.direct", "shotbench_blind"),
     ],
 )
-def test_both_harnesses_judge_thousands_of_real_responses_alike(
+def test_both_harnesses_grade_thousands_of_real_responses_identically(
     responses: str,
     group: str,
     task_manager: Any,
@@ -234,15 +238,15 @@ def test_both_harnesses_judge_thousands_of_real_responses_alike(
     samples, results = by_lm_eval(task_manager, group, texts)
     assert samples.keys() == real_items.keys()
     for index, sample in samples.items():
-        assert sample["filtered_resps"] == [texts[index]]  # nothing is cut on the way
+        assert sample["filtered_resps"] == [texts[index]]  # the response is not truncated
         assert sample["shotbench_official"] == float(rows[index]["reference_letter"] == real_items[index].answer)
-    assert verdicts(samples) == verdicts(by_lmms_eval([group], real_data / "responses" / f"{responses}.jsonl.gz"))
+    assert metrics_of(samples) == metrics_of(by_lmms_eval([group], real_data / "responses" / f"{responses}.jsonl.gz"))
     for metric in ("shotbench_accuracy", "shotbench_official"):
         mean = sum(sample[metric] for sample in samples.values()) / len(real_items)
         assert results[f"{metric},none"] == pytest.approx(mean)
 
 
-WAYS_TO_SAY = (
+RESPONSE_TEMPLATES = (
     "<think>Wide.</think><answer>{0}</answer>",
     "The answer is {0}.",
     "{1}",
@@ -252,24 +256,26 @@ WAYS_TO_SAY = (
 )
 
 
-def test_both_harnesses_judge_answers_about_stills_alike(
+def test_both_harnesses_grade_answers_about_stills_identically(
     task_manager: Any, studio_data_variable: Path, tmp_path: Path
 ) -> None:
     texts = {}
-    for place, item in enumerate(read_questions(studio_data_variable)):
-        letter = item.letters[place // 2 % len(item.letters)]
-        texts[item.source_index] = WAYS_TO_SAY[place % len(WAYS_TO_SAY)].format(letter, item.choices[letter])
+    for number, item in enumerate(read_questions(studio_data_variable)):
+        letter = item.letters[number // 2 % len(item.letters)]
+        texts[item.source_index] = RESPONSE_TEMPLATES[number % len(RESPONSE_TEMPLATES)].format(
+            letter, item.choices[letter]
+        )
     responses = tmp_path / "responses.jsonl"
     lines = (json.dumps({"index": index, "response": text}) + "\n" for index, text in texts.items())
     responses.write_text("".join(lines), encoding="utf-8")
     ours, _ = by_lm_eval(task_manager, "shotbench_stills_reasoning", texts)
     tasks = [f"shotbench_reasoning_{dimension.slug}" for dimension in FAMILIES[2].dimensions]
-    assert verdicts(ours) == verdicts(by_lmms_eval(tasks, responses))
+    assert metrics_of(ours) == metrics_of(by_lmms_eval(tasks, responses))
     assert {sample["shotbench_accuracy"] for sample in ours.values()} == {0.0, 1.0}
     assert {sample["shotbench_answered"] for sample in ours.values()} == {0.0, 1.0}
 
 
-def test_the_likeliest_letter_is_the_answer_and_the_first_wins_a_tie() -> None:
+def test_the_most_likely_letter_is_the_answer_and_the_first_wins_a_tie() -> None:
     row = make_item(answer="C").to_row()
     assert lm_eval_functions.process_likelihoods(row, [(-3, False), (-2, False), (-1, True), (-9, False)])["acc"] == 1
     assert lm_eval_functions.process_likelihoods(row, [(-3, False), (-1, False), (-1, False), (-9, False)])["acc"] == 0
@@ -280,7 +286,7 @@ def test_the_likeliest_letter_is_the_answer_and_the_first_wins_a_tie() -> None:
 
 @pytest.fixture
 def decoded_stills(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
-    """Every picture that is decoded, without holding it."""
+    """Weak references to all decoded pictures."""
     pictures: list[weakref.ref[Any]] = []
     decode = stills.open_still
 
@@ -293,11 +299,11 @@ def decoded_stills(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
     return pictures
 
 
-def test_no_picture_is_opened_before_it_is_asked_for_and_none_is_kept(
+def test_pictures_are_decoded_on_access_and_not_kept(
     task_manager: Any, multimodal_lm: Any, studio_data_variable: Path, decoded_stills: list[weakref.ref[Any]]
 ) -> None:
     template = {"apply_chat_template": True, "chat_template": multimodal_lm.apply_chat_template}
-    requests = built(task_manager, "shotbench_stills", **template)
+    requests = build_requests(task_manager, "shotbench_stills", **template)
     stills = [item for item in read_questions(studio_data_variable) if item.media_kind is MediaKind.STILL]
     assert (len(requests), len(decoded_stills)) == (len(stills), 0)
     for request in requests:
@@ -306,37 +312,37 @@ def test_no_picture_is_opened_before_it_is_asked_for_and_none_is_kept(
     assert all(multimodal_lm.generate_until(some, disable_tqdm=True))
     gc.collect()
     assert len(decoded_stills) == len(some)
-    assert not any(picture() for picture in decoded_stills)  # though all requests are still there
+    assert not any(picture() for picture in decoded_stills)  # although all requests still exist
 
 
-def test_a_request_shows_the_picture_of_its_question_again_and_again(
+def test_a_request_returns_the_picture_of_its_question_on_each_access(
     task_manager: Any, studio_data_variable: Path
 ) -> None:
     shards = ShardFolder(studio_data_variable)
-    for request in built(task_manager, "shotbench_stills")[::7]:
+    for request in build_requests(task_manager, "shotbench_stills")[::7]:
         visual = pickle.loads(pickle.dumps(request.args[2]["visual"]))  # as workers and request caches get it
         stored = stills.open_still(shards.media(request.doc["item_id"])).tobytes()
         assert [picture.tobytes() for picture in visual] == [stored]
         assert visual[:999][0].tobytes() == visual[0].tobytes() == stored
 
 
-def test_the_response_cache_of_lm_eval_tells_stills_apart_and_decodes_none(
+def test_the_response_cache_of_lm_eval_distinguishes_stills_without_decoding_them(
     task_manager: Any, studio_data_variable: Path, decoded_stills: list[weakref.ref[Any]]
 ) -> None:
     from lm_eval.api.model import hash_args
     from lm_eval.utils import hash_dict_images
 
-    requests = built(task_manager, "shotbench_stills")
+    requests = build_requests(task_manager, "shotbench_stills")
     assert len({hash_args("generate_until", request.args) for request in requests}) == len(requests)
     logged = hash_dict_images({"visuals": [request.args[2]["visual"] for request in requests]})["visuals"]
     assert len(set(logged)) == len(requests) and all(isinstance(name, str) for name in logged)
     assert not decoded_stills
 
 
-# --------------------------------------------------------------------------------------------------- whole commands
+# ------------------------------------------------------------------------------------------------------ commands
 
 
-def test_lm_eval_runs_the_stills_with_a_model_that_sees(
+def test_lm_eval_runs_the_stills_with_a_multimodal_model(
     task_manager: Any, multimodal_lm: Any, studio_data_variable: Path
 ) -> None:
     from lm_eval import simple_evaluate
@@ -353,7 +359,7 @@ def test_lm_eval_runs_the_stills_with_a_model_that_sees(
     for group in ("shotbench_stills", "shotbench_stills_reasoning"):
         scores = results["results"][group]
         assert scores["sample_len"] == 7
-        assert scores["shotbench_answered,none"] == 1  # it can say nothing but letters
+        assert scores["shotbench_answered,none"] == 1  # the model generates letters only
     for task in results["samples"].values():
         for sample in task:
             item = QAItem.from_row(sample["doc"])
@@ -363,7 +369,7 @@ def test_lm_eval_runs_the_stills_with_a_model_that_sees(
 
 @pytest.fixture(scope="module")
 def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Qwen2 that reads text and nothing else."""
+    """A tiny random text-only Qwen2."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -379,7 +385,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_command_measures_a_language_models_prior_by_words_and_by_likelihood(
+def test_the_command_measures_a_language_models_prior_by_generation_and_by_likelihood(
     studio_shards: Path, language_model: Path, tmp_path: Path
 ) -> None:
     finished = command(
@@ -391,9 +397,9 @@ def test_the_command_measures_a_language_models_prior_by_words_and_by_likelihood
     assert finished.returncode == 0, finished.stderr[-2000:]
     (path,) = tmp_path.rglob("results_*.json")
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    in_words, by_likelihood = results["shotbench_blind"], results[LIKELIHOOD]
-    assert in_words["sample_len"] == by_likelihood["sample_len"] == 2 * len(DIMENSIONS)
-    assert {f"{name},none" for name in (*OVER_ITEMS, OVER_DIMENSIONS)} <= set(in_words)
+    by_generation, by_likelihood = results["shotbench_blind"], results[LIKELIHOOD]
+    assert by_generation["sample_len"] == by_likelihood["sample_len"] == 2 * len(DIMENSIONS)
+    assert {f"{name},none" for name in (*OVER_ITEMS, OVER_DIMENSIONS)} <= set(by_generation)
     assert 0 <= by_likelihood["acc,none"] <= 1 and by_likelihood["acc_stderr,none"] > 0
     (file,) = tmp_path.rglob(f"samples_{LIKELIHOOD}_shot_size_*.jsonl")
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -402,7 +408,7 @@ def test_the_command_measures_a_language_models_prior_by_words_and_by_likelihood
         assert sample["acc"] == float("ABCDEFG"[scores.index(max(scores))] == sample["target"])
 
 
-def test_what_cannot_be_asked_ends_the_program_with_one_line(
+def test_missing_questions_or_media_exit_with_one_line(
     task_manager: Any, studio_shards: Path, tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tsv = real_data / "shotbench" / "test.tsv"
@@ -411,7 +417,7 @@ def test_what_cannot_be_asked_ends_the_program_with_one_line(
     for data, group, message in [
         (tmp_path / "nowhere", "shotbench_blind", "no questions at"),
         (tsv, "shotbench_stills", "holds questions only"),
-        (few, "shotbench_blind", "has no questions on .* its tasks that these data have: shot_size"),
+        (few, "shotbench_blind", "has no questions on .* its tasks that the data have: shot_size"),
     ]:
         monkeypatch.setenv(DATA_VARIABLE, str(data))
         with pytest.raises(SystemExit, match=f"^shotbench: .*{message}") as ended:

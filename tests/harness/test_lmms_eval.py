@@ -30,7 +30,7 @@ TINY = "device=cpu,device_map=cpu,min_pixels=3136"
 
 @pytest.fixture(scope="module", autouse=True)
 def isolated_caches(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Nothing is read from or written to the user's caches, and no hub is asked."""
+    """Use temporary caches and no network."""
     folder = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOTBENCH_CACHE", str(folder / "shotbench"))
@@ -61,7 +61,7 @@ def stored(path: Path, responses: dict[int, str]) -> Path:
 
 
 def lmms_eval(data: object, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """lmms-eval's own command, with a path of tasks that its process has to create again."""
+    """Run lmms-eval's own command with a task folder that its process has to create again."""
     tasks = tasks_path()
     shutil.rmtree(tasks.parent)
     command = [sys.executable, "-m", "lmms_eval", "--include_path", str(tasks), *arguments]
@@ -69,7 +69,7 @@ def lmms_eval(data: object, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def group_results(folder: Path, group: str) -> dict[str, float]:
-    """The group's metrics in the results file lmms-eval wrote."""
+    """Return the group's metrics from lmms-eval's results file."""
     (path,) = folder.rglob("*_results.json")
     row = json.loads(path.read_text(encoding="utf-8"))["results"][group]
     return {key.removesuffix(",none"): value for key, value in row.items() if key.endswith(",none")}
@@ -78,7 +78,7 @@ def group_results(folder: Path, group: str) -> dict[str, float]:
 # --------------------------------------------------------------------------------------------- the real questions
 
 
-def test_replayed_real_responses_score_as_published_in_every_way(
+def test_replayed_real_responses_reproduce_published_scores_through_every_entry_point(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tsv, group = real_data / "shotbench" / "test.tsv", "shotbench_reasoning"
@@ -110,7 +110,7 @@ def test_replayed_real_responses_score_as_published_in_every_way(
 
 
 def _simple_evaluate(data: Path, model_args: str, group: str) -> dict[str, float]:
-    """As users call it from Python, where lmms-eval would not strip a thought even if asked to on its command line."""
+    """Run lmms-eval's Python function, which unlike its command line never strips a thought."""
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
 
@@ -124,29 +124,31 @@ def _simple_evaluate(data: Path, model_args: str, group: str) -> dict[str, float
 def test_an_evaluation_opens_its_questions_once(
     studio_shards: Path, questions: list[QAItem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visits: Counter[str] = Counter()
+    opened: Counter[str] = Counter()
     open_folder = ShardFolder.__init__
 
-    def from_the_hub(name: str, **_: Any) -> str:
-        visits["the Hub"] += 1
+    def download(name: str, **_: Any) -> str:
+        opened["the Hub"] += 1
         return str(studio_shards)
 
     def counted(self: ShardFolder, *args: Any, **kwargs: Any) -> None:
-        visits["shards"] += 1
+        opened["shards"] += 1
         open_folder(self, *args, **kwargs)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", from_the_hub)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     monkeypatch.setattr(ShardFolder, "__init__", counted)
     replayed = stored(tmp_path / "replies.jsonl", {item.source_index: "A" for item in questions})
     assert run_eval(tmp_path / "run", Path("film/shots"), "replay", f"responses={replayed}") == 0
-    assert visits == {"the Hub": 1, "shards": 1}
+    assert opened == {"the Hub": 1, "shards": 1}
 
-    visits.clear()
-    monkeypatch.setenv("SHOTBENCH_DATA", "film/shots")  # bare lmms-eval: each task asks where its questions are
+    opened.clear()
+    monkeypatch.setenv(
+        "SHOTBENCH_DATA", "film/shots"
+    )  # lmms-eval without `shotbench eval`: each task locates its questions
     for _ in range(8):
         assert task_functions.DATASET_KWARGS["data_files"]["test"]
     assert [task_functions.doc_to_visual(item.to_row()) for item in questions[:2]]
-    assert visits == {"the Hub": 1, "shards": 1}
+    assert opened == {"the Hub": 1, "shards": 1}
 
 
 # ------------------------------------------------------------------------------------------------------ with media
@@ -192,7 +194,7 @@ def test_the_model_sees_the_system_text_the_medium_and_the_question(
         assert doc_to_text(questions[0].to_row(), {"prompt_style": "reasoning"}).startswith("A conversation")
 
 
-def test_a_model_that_cannot_be_told_a_frame_rate_gets_resampled_clips(studio_shards: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_frame_rate_argument_gets_resampled_clips(studio_shards: Path, tmp_path: Path) -> None:
     import decord
 
     out = tmp_path / "run"
@@ -205,7 +207,7 @@ def test_a_model_that_cannot_be_told_a_frame_rate_gets_resampled_clips(studio_sh
     assert all(decord.VideoReader(str(copy)).get_avg_fps() == 12 for copy in copies)
 
 
-def test_two_processes_together_ask_every_question_once(
+def test_two_processes_share_the_questions_and_ask_each_once(
     studio_shards: Path, questions: list[QAItem], tmp_path: Path
 ) -> None:
     responses = stored(tmp_path / "r.jsonl", {item.source_index: item.answer for item in questions})
@@ -232,14 +234,14 @@ def test_flags_of_lmms_eval_are_passed_on_with_a_config_file_and_its_own_output_
     assert not (tmp_path / "run" / "lmms_eval").exists()
 
 
-# -------------------------------------------------------------------------------------------------------- when it fails
+# ------------------------------------------------------------------------------------------------------------- failures
 
 
 def test_a_missing_dataset_ends_bare_lmms_eval_with_one_line_and_no_retries(tmp_path: Path) -> None:
     finished = lmms_eval(tmp_path / "nowhere", "--model", "dummy", "--tasks", "shotbench", "--limit", "1")
-    told = [line for line in finished.stderr.splitlines() if line.startswith("shotbench: no questions at")]
-    assert finished.returncode != 0 and len(told) == 1
-    assert "shotbench data studio --out SHARDS" in told[0]
+    messages = [line for line in finished.stderr.splitlines() if line.startswith("shotbench: no questions at")]
+    assert finished.returncode != 0 and len(messages) == 1
+    assert "shotbench data studio --out SHARDS" in messages[0]
     assert "RetryError" not in finished.stdout + finished.stderr
 
 
@@ -267,9 +269,9 @@ def test_a_failed_evaluation_exits_with_1_and_leaves_no_scores(
 def test_an_item_without_response_is_named_and_exits_with_1(
     studio_shards: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = {item.source_index: item.answer for item in questions}
-    del said[questions[3].source_index]
-    responses = stored(tmp_path / "r.jsonl", said)
+    responses_by_index = {item.source_index: item.answer for item in questions}
+    del responses_by_index[questions[3].source_index]
+    responses = stored(tmp_path / "r.jsonl", responses_by_index)
     assert run_eval(tmp_path / "run", studio_shards, "replay", f"responses={responses}") == 1
     assert f"no response for 1 items (index {questions[3].source_index})" in capsys.readouterr().out
     scores = read_scores(tmp_path / "run")
@@ -277,18 +279,18 @@ def test_an_item_without_response_is_named_and_exits_with_1(
     assert scores["correct"] == len(questions) - 1
 
 
-def test_what_cannot_be_run_is_refused_before_anything_is_written(
+def test_invalid_tasks_are_refused_before_anything_is_written(
     studio_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     assert run_eval(out, studio_shards, "dummy", "", "shotbench,shotbench_reasoning") == 2
-    assert "one prompt style and one variant a run" in capsys.readouterr().err
+    assert "one prompt style and one variant per run" in capsys.readouterr().err
     assert run_eval(out, studio_shards, "dummy", "", "shotbench_lens") == 2
     assert "no ShotBench task in --tasks shotbench_lens" in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_half_a_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_grey(
+def test_a_truncated_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_grey(
     studio_shards: Path, questions: list[QAItem]
 ) -> None:
     import lmms_eval.api.task  # noqa: F401  changes Pillow for the whole process
@@ -301,10 +303,10 @@ def test_half_a_still_is_refused_although_lmms_eval_lets_pillow_fill_it_with_gre
     with pytest.raises(BrokenMedium, match="cannot be decoded"):
         open_still(encoded[: len(encoded) // 2])
     assert open_still(encoded).size == (160, 90)
-    assert ImageFile.LOAD_TRUNCATED_IMAGES  # left as lmms-eval wants it
+    assert ImageFile.LOAD_TRUNCATED_IMAGES  # lmms-eval's setting is unchanged
 
 
-def test_the_warning_of_wrong_times_is_given_exactly_where_times_are_wrong(tiny_model: Path) -> None:
+def test_wrong_time_positions_are_warned_of_only_if_they_are_wrong(tiny_model: Path) -> None:
     import torch
     from transformers import AutoConfig, Qwen2_5_VLForConditionalGeneration
 
@@ -312,9 +314,9 @@ def test_the_warning_of_wrong_times_is_given_exactly_where_times_are_wrong(tiny_
 
     config = AutoConfig.from_pretrained(tiny_model)
     model = Qwen2_5_VLForConditionalGeneration(config).model
-    patches = 6  # in time, of one token each: 12 frames at 12 a second
+    patches = 6  # temporal patches of one token each: 12 frames at 12 a second
     ids = torch.tensor([[config.vision_start_token_id] + [config.video_token_id] * patches])
-    kinds = (ids == config.video_token_id).int() * 2  # 2 stands for video
+    kinds = (ids == config.video_token_id).int() * 2  # 2 means video
     grid = torch.tensor([[patches, 2, 2]])
     known = {"input_ids": ids, "mm_token_type_ids": kinds, "video_grid_thw": grid, "second_per_grid_ts": [2 / 12]}
     positions, _ = model.get_rope_index(**known)

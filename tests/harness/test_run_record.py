@@ -1,4 +1,4 @@
-"""What a run's record says of how it was made: the weights, the command, and no secrets."""
+"""The record of a run: weights and command, without secrets."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ from lmms_eval_shotbench.qwen.revision import revision_in_use
 
 
 def checkpoint(folder: Path, weights: bytes = b"weights") -> Path:
-    """Files as a checkpoint has them; nothing loads them."""
+    """Write the files of a checkpoint, with invalid contents."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(weights)
     return folder
 
 
-def test_a_local_folder_is_named_by_what_lies_in_it(tmp_path: Path) -> None:
+def test_the_revision_of_a_local_folder_depends_on_its_files(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "model")
     named = revision_in_use(f"pretrained={folder},device=cpu")
     assert named.startswith("folder ") and named == revision_in_use(f"device=cpu,model_version={folder}")
-    os.utime(folder / "model.safetensors", ns=(1, 1))  # a training run wrote them anew
+    os.utime(folder / "model.safetensors", ns=(1, 1))  # as after a training run wrote new weights
     assert revision_in_use(f"pretrained={folder}") != named
 
 
-def test_a_checkpoint_of_the_hub_is_named_by_the_commit_that_was_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_revision_of_a_hub_checkpoint_is_its_cached_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     cached = tmp_path / "models--Vchitect--ShotVL-3B"
@@ -45,7 +43,7 @@ def test_a_checkpoint_of_the_hub_is_named_by_the_commit_that_was_loaded(
 
 
 @pytest.mark.parametrize("arguments", ["", "device=cpu", "model=gpt-4o", "model_version=a/b/c", "pretrained="])
-def test_a_model_that_is_not_here_has_no_revision(arguments: str) -> None:
+def test_a_model_without_local_files_has_no_revision(arguments: str) -> None:
     assert revision_in_use(arguments) == ""
 
 
@@ -59,16 +57,16 @@ def test_a_model_that_is_not_here_has_no_revision(arguments: str) -> None:
         ("password=a secret=b", "password=*** secret=***"),
     ],
 )
-def test_records_hold_no_secrets(given: str, kept: str) -> None:
+def test_records_contain_no_secrets(given: str, kept: str) -> None:
     assert without_secrets(given) == kept
 
 
 @pytest.mark.host
-def test_the_record_holds_the_command_as_it_was_typed(studio_shards: Path, tmp_path: Path) -> None:
+def test_the_record_contains_the_command_as_typed(studio_shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "a run"
     command = ["eval", "--tasks", "shotbench_shot_size", "--data", str(studio_shards), "--model", "dummy"]
     command += ["--out", str(out)]
     command += ["--model_args", "response=B", "--limit", "2"]
     assert main(command) == 0
-    told = json.loads((out / "scores.json").read_text())["run"]["command"]
-    assert shlex.split(told) == ["shotbench", *command]
+    recorded = json.loads((out / "scores.json").read_text())["run"]["command"]
+    assert shlex.split(recorded) == ["shotbench", *command]

@@ -1,4 +1,4 @@
-"""The folder of task files: complete for every process that asks, wherever it can be written, and for nobody else."""
+"""The folder of task files: complete for every process, in the cache or a private temporary folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ASK = """
 import sys
 from lmms_eval_shotbench.harness import task_folder
 print("ready", flush=True)
-sys.stdin.read()  # until all are ready
+sys.stdin.read()  # wait until all processes are ready
 folder = task_folder.task_folder()
 found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 print(folder, "complete" if task_folder.all_files().keys() <= found else "in part")
 """
-# As on a read-only file system, also for root: whatever would change something below the folder fails.
+# Simulate a read-only file system, also for root: any change below the folder raises PermissionError.
 READ_ONLY = """
 import os, sys
 def refuse(event, arguments):
@@ -42,7 +42,7 @@ sys.addaudithook(refuse)
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's own, not there yet; and a temporary folder of its own."""
+    """Path of a cache that does not exist yet; the temporary folder is also private to the test."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
@@ -52,7 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_cache(cache: Path) -> Path:
-    """The user's temporary folder where the cache is no folder and will be none."""
+    """The user's temporary folder; the cache path is a file, so it cannot be created."""
     cache.write_text("a file", encoding="utf-8")
     return Path(tempfile.gettempdir()) / f"shotbench-tasks-{os.getuid()}"
 
@@ -63,7 +63,7 @@ def stored(folder: Path) -> dict[str, str]:
 
 
 def printed_path(code: str = PRINT_PATH, **environment: str) -> Path:
-    """What `shotbench tasks-path` prints in a process of its own."""
+    """Run `shotbench tasks-path` in a separate process and return the printed path."""
     command = [sys.executable, "-B", "-c", code]
     variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     finished = subprocess.run(command, cwd=os.sep, env=variables, capture_output=True, text=True)
@@ -72,7 +72,7 @@ def printed_path(code: str = PRINT_PATH, **environment: str) -> Path:
 
 
 def test_sixteen_processes_at_once_find_one_complete_folder(cache: Path) -> None:
-    for _ in ("none of it is there", "half of it is there"):
+    for _ in ("no folder exists", "half of its tasks are missing"):
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", ASK], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -93,16 +93,16 @@ def test_sixteen_processes_at_once_find_one_complete_folder(cache: Path) -> None
             path.unlink()
 
 
-def test_the_names_of_the_include_paths_are_found_late(cache: Path) -> None:
+def test_the_include_paths_are_computed_on_access(cache: Path) -> None:
     from lmms_eval_shotbench.harness.lmms_eval import TASKS_PATH
     from lmms_eval_shotbench.lm_eval_tasks import FOLDER
 
     folder = task_folder.task_folder()
-    assert folder.parents[1] == cache  # though it was named after the modules were imported
+    assert folder.parents[1] == cache  # although it was set after the modules were imported
     assert (folder / "lmms_eval", folder / "lm_eval") == (TASKS_PATH, FOLDER)
 
 
-def test_what_is_lost_or_changed_comes_back(cache: Path) -> None:
+def test_missing_or_changed_files_are_restored(cache: Path) -> None:
     folder = task_folder.task_folder()
     (folder / "lmms_eval/shotbench/_template").unlink()
     shutil.rmtree(folder / "lm_eval/blind")
@@ -125,29 +125,27 @@ def test_without_a_writable_home_all_processes_share_a_temporary_folder(variable
 def test_a_temporary_folder_that_others_can_write_to_is_not_trusted(
     no_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused() -> None:
+    def check_refused() -> None:
         assert main(["tasks-path"]) == 2
-        told = capsys.readouterr()
-        assert not told.out and f"{no_cache} is not a folder that only you can write to" in told.err
-        assert f"set {CACHE_VARIABLE}" in told.err
+        printed = capsys.readouterr()
+        assert not printed.out and f"{no_cache} is not a folder that only you can write to" in printed.err
+        assert f"set {CACHE_VARIABLE}" in printed.err
 
     no_cache.mkdir()
     no_cache.chmod(0o777)
-    refused()
+    check_refused()
     assert not list(no_cache.iterdir())
-    if os.getuid() == 0:  # nobody else can give a folder away
+    if os.getuid() == 0:  # only root can change the owner
         no_cache.chmod(0o700)
         os.chown(no_cache, 65534, 65534)
-        refused()
+        check_refused()
     no_cache.rmdir()
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     no_cache.symlink_to(tmp_path / "elsewhere")
-    refused()
+    check_refused()
 
 
-def test_a_read_only_installation_is_only_read_and_an_edit_of_it_gets_a_key_of_its_own(
-    cache: Path, tmp_path: Path
-) -> None:
+def test_a_read_only_installation_works_and_an_edit_of_it_gets_another_key(cache: Path, tmp_path: Path) -> None:
     installed = tmp_path / "site" / "lmms_eval_shotbench"
     shutil.copytree(REPOSITORY / "lmms_eval_shotbench", installed, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (installed, *installed.rglob("*")):
@@ -168,13 +166,13 @@ def test_a_read_only_installation_is_only_read_and_an_edit_of_it_gets_a_key_of_i
         folder.chmod(0o755)
 
 
-def test_a_second_node_makes_a_folder_of_its_own(cache: Path, tmp_path: Path) -> None:
+def test_a_second_node_creates_its_own_folder(cache: Path, tmp_path: Path) -> None:
     first, second = (printed_path(**{CACHE_VARIABLE: str(tmp_path / node)}) for node in ("first", "second"))
     assert first.relative_to(tmp_path / "first") == second.relative_to(tmp_path / "second")
     assert stored(second.parent) == stored(first.parent) == task_folder.all_files()
 
 
-def test_keys_that_were_long_unused_go_and_nothing_else(cache: Path) -> None:
+def test_only_long_unused_keys_are_removed(cache: Path) -> None:
     folder = task_folder.task_folder()
     old = time.time() - 2 * task_folder.SECONDS_UNUSED
     names = {"stale": "0" * 16, "draft": f".{'1' * 16}.abcdefgh", "fresh": "2" * 16, "another's": "notes"}
@@ -183,7 +181,7 @@ def test_keys_that_were_long_unused_go_and_nothing_else(cache: Path) -> None:
         if kind != "fresh":
             os.utime(folder.parent / name, (old, old))
     os.utime(folder, (old, old))
-    task_folder.task_folder()  # is used, and is not new: nothing is looked for
+    task_folder.task_folder()  # marks the existing folder as used, without pruning
     assert folder.stat().st_mtime > old
     assert len(list(folder.parent.iterdir())) == 5
     shutil.rmtree(folder)
@@ -192,7 +190,7 @@ def test_keys_that_were_long_unused_go_and_nothing_else(cache: Path) -> None:
 
 
 @pytest.mark.host
-def test_an_evaluation_of_other_tasks_goes_on_where_ours_cannot_be_written(
+def test_an_evaluation_of_other_tasks_continues_if_ours_cannot_be_written(
     no_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("lmms_eval")

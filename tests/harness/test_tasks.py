@@ -1,4 +1,4 @@
-"""The task files say what the vocabulary says, and those in the package are examples of all."""
+"""The task files match the vocabulary, and those in the package are examples of the generated ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lmms_eval_shotbench.harness.task_files import all_tasks
 from lmms_eval_shotbench.harness.task_folder import PACKAGE, SOURCES, package_files
 from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
 
-BY_HAND = {"_template", "_circular", "_questions", "_blind", "_blind_likelihood", "_stills"}
+HAND_WRITTEN = {"_template", "_circular", "_questions", "_blind", "_blind_likelihood", "_stills"}
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -27,30 +27,30 @@ def read(text: str) -> dict[str, object]:
     return loaded
 
 
-def ours() -> dict[str, str]:
-    """Text by name of the lmms-eval tasks and groups."""
+def lmms_eval_files() -> dict[str, str]:
+    """Return file texts by name of the lmms-eval tasks and groups."""
     files = task_folder.all_files().items()
     return {Path(path).stem: text for path, text in files if path.startswith("lmms_eval/") and path.endswith(".yaml")}
 
 
-@pytest.mark.parametrize("place", SOURCES)
-def test_examples_in_the_package_are_those_that_are_generated(place: str) -> None:
-    source, generate = SOURCES[place]
+@pytest.mark.parametrize("subfolder", SOURCES)
+def test_examples_in_the_package_are_those_that_are_generated(subfolder: str) -> None:
+    source, generate = SOURCES[subfolder]
     generated = generate()
     for path, text in package_files(source).items():
-        if path not in BY_HAND:
+        if path not in HAND_WRITTEN:
             assert text == generated.get(path), f"{path}: run python -m lmms_eval_shotbench.harness.task_folder"
 
 
-def test_the_package_holds_few_task_files() -> None:
+def test_the_package_contains_few_task_files() -> None:
     folders = PACKAGE / "tasks", PACKAGE / "lm_eval_tasks"
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert len(files) <= 40
 
 
-@pytest.mark.parametrize("place", SOURCES)
-def test_examples_load_from_the_package_and_show_every_template(place: str) -> None:
-    source, _ = SOURCES[place]
+@pytest.mark.parametrize("subfolder", SOURCES)
+def test_examples_load_from_the_package_and_include_every_template(subfolder: str) -> None:
+    source, _ = SOURCES[subfolder]
     files = package_files(source)
     tasks = {Path(path).stem for path in files}
     included = set()
@@ -68,7 +68,7 @@ def test_examples_load_from_the_package_and_show_every_template(place: str) -> N
 
 def test_every_task_file_names_a_group_or_questions_of_one_dimension() -> None:
     leaves = {task.name: task for task in all_tasks()}
-    files = ours()
+    files = lmms_eval_files()
     assert files.keys() == leaves.keys() | {task.group for task in all_tasks()}
     for name, text in files.items():
         task = read(text)
@@ -83,7 +83,7 @@ def test_every_task_file_names_a_group_or_questions_of_one_dimension() -> None:
             assert function == f"{leaf.variant or 'keep'}_{leaf.dimension.slug}"
 
 
-def test_the_template_holds_the_protocol_and_names_only_functions_there_are() -> None:
+def test_the_template_contains_the_protocol_and_names_existing_functions() -> None:
     template = read(task_folder.all_files()["lmms_eval/shotbench/_template"])
     settings = template["generation_kwargs"]
     assert settings == {"max_new_tokens": MAX_NEW_TOKENS, "temperature": 0, "do_sample": False, "until": []}

@@ -16,7 +16,7 @@ from verl.utils.tokenizer import build_multimodal_processor_inputs, hf_processor
 
 from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS
 from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
-from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Shown, clip_patches, still_patches
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, PatchRule, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.film_rows import Medium, film_lessons, film_prompts, film_rows, media_in_the_agent_loop, noisy_still
@@ -91,7 +91,7 @@ def evaluated(medium: Medium, limits: str, processor: Any) -> Patches:
     """What the evaluation makes of a medium."""
     kind, encoded = medium
     least, most = LIMITS[limits]
-    shown, rule = Shown(least, most, clip_max=min(CLIP_MAX_PIXELS, most)), PatchRule.of(processor)
+    shown, rule = MediaLimits(least, most, clip_max=min(CLIP_MAX_PIXELS, most)), PatchRule.of(processor)
     if kind is MediaKind.CLIP:
         return clip_patches(encoded, shown, rule)
     return still_patches(open_still(encoded), shown, rule)

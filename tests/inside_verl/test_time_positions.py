@@ -32,7 +32,7 @@ from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS, sampled_frames
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, position_rule
-from lmms_eval_shotbench.qwen.inputs import Patches, Prompt, Shown, clip_patches, pad_batch, still_patches
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, Prompt, clip_patches, pad_batch, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.qwen.rope_positions import Grid, time_positions
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -59,7 +59,7 @@ class Alike(NamedTuple):
         """What the evaluation shows."""
         stills, clips = (part.size for part in (self.processor.image_processor, self.processor.video_processor))
         most = min(CLIP_MAX_PIXELS, clips["longest_edge"])
-        shown = Shown(stills["shortest_edge"], stills["longest_edge"], clip_max=most)
+        shown = MediaLimits(stills["shortest_edge"], stills["longest_edge"], clip_max=most)
         kind, encoded = self.media[number]
         if kind is MediaKind.CLIP:
             return clip_patches(encoded, shown, self.checkpoint.patch_rule)

@@ -1,4 +1,4 @@
-"""`blank=True`: what a model scores without looking."""
+"""`blank=True`: responses without visual input."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lmms_eval_shotbench.models.chats import read_chat
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import load_checkpoint
-from lmms_eval_shotbench.qwen.inputs import Shown
+from lmms_eval_shotbench.qwen.inputs import MediaLimits
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-SMALL = Shown(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000)
+SMALL = MediaLimits(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000)
 NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 
 
 @pytest.mark.parametrize("kind", list(MediaKind))
-def test_blanked_media_all_look_alike_and_are_as_large_as_before(
+def test_blanked_media_give_identical_answers_and_keep_their_size(
     studio_shards: Path, tiny_model_unconstrained: Path, kind: MediaKind
 ) -> None:
     shards = ShardFolder(studio_shards)
@@ -45,21 +45,21 @@ def test_blanked_media_all_look_alike_and_are_as_large_as_before(
         for item in items
     ]
 
-    def answered(shown: Shown) -> list[Answer]:
-        answerer = ResponseGenerator(checkpoint, shown, batch_tokens=4096, workers=1)
+    def answers_with(limits: MediaLimits) -> list[Answer]:
+        generator = ResponseGenerator(checkpoint, limits, batch_tokens=4096, workers=1)
         found: dict[int, Answer] = {}
-        for batch in answerer.answers(answerer.plan(chats)):
+        for batch in generator.answers(generator.plan(chats)):
             found |= batch
-        return [found[place] for place in range(len(chats))]
+        return [found[index] for index in range(len(chats))]
 
-    seen, unseen = answered(SMALL), answered(SMALL._replace(blank=True))
-    assert len({answer.text for answer in seen}) > 1  # type: ignore[union-attr]
-    lengths = {answer.input_tokens for answer in unseen}  # type: ignore[union-attr]
-    assert [answer.input_tokens for answer in seen] == [answer.input_tokens for answer in unseen]  # type: ignore[union-attr]
-    assert len({answer.text for answer in unseen}) <= len(lengths)  # type: ignore[union-attr]
+    original, blanked = answers_with(SMALL), answers_with(SMALL._replace(blank=True))
+    assert len({answer.text for answer in original}) > 1  # type: ignore[union-attr]
+    lengths = {answer.input_tokens for answer in blanked}  # type: ignore[union-attr]
+    assert [answer.input_tokens for answer in original] == [answer.input_tokens for answer in blanked]  # type: ignore[union-attr]
+    assert len({answer.text for answer in blanked}) <= len(lengths)  # type: ignore[union-attr]
 
 
-def test_a_blank_response_is_never_taken_for_one_with_pictures(studio_shards: Path, tiny_model: Path) -> None:
+def test_a_response_to_blank_media_has_another_key(studio_shards: Path, tiny_model: Path) -> None:
     item = next(iter(ShardFolder(studio_shards).items()))
     medium = StoredMedium(item.media_kind, "0" * 64, bytes)
     messages = prompts.messages(item, prompts.DIRECT, [{"type": NAMES[item.media_kind], "url": medium}])

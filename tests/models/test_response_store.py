@@ -1,4 +1,4 @@
-"""Responses that survive a kill, and are found by exactly what decided them."""
+"""Stored responses survive an interrupted run and match only identical settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
 
-SAID = Response("<think>Wide.</think><answer>B</answer>", 1400, 9)
+RESPONSE = Response("<think>Wide.</think><answer>B</answer>", 1400, 9)
 SETTINGS: dict[str, Any] = {
     "messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Question: …"}]}],
     "media": [["still", "ab12"]],
@@ -29,42 +29,44 @@ def test_a_key_covers_every_setting() -> None:
     assert len({key, *map(response_key, changed)}) == 1 + len(SETTINGS)
 
 
-def test_another_run_finds_what_all_ranks_kept(tmp_path: Path) -> None:
+def test_another_run_finds_the_responses_of_all_ranks(tmp_path: Path) -> None:
     for rank in (0, 1):
-        ResponseStore(tmp_path, rank).keep({f"key {rank}": SAID})
+        ResponseStore(tmp_path, rank).keep({f"key {rank}": RESPONSE})
     store = ResponseStore(tmp_path, rank=0)
-    assert [store.get(f"key {rank}") for rank in (0, 1, 2)] == [SAID, SAID, None]
+    assert [store.get(f"key {rank}") for rank in (0, 1, 2)] == [RESPONSE, RESPONSE, None]
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
-def test_a_line_cut_off_by_a_kill_costs_only_itself(tmp_path: Path, cut: int, caplog: pytest.LogCaptureFixture) -> None:
-    ResponseStore(tmp_path).keep({"first": SAID, "second": SAID})
+def test_an_incomplete_line_loses_only_its_own_response(
+    tmp_path: Path, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    ResponseStore(tmp_path).keep({"first": RESPONSE, "second": RESPONSE})
     path = tmp_path / "rank-0.jsonl"
     path.write_bytes(path.read_bytes()[:-cut])
     with caplog.at_level(logging.WARNING):
         again = ResponseStore(tmp_path)
-    assert (again.get("first"), again.get("second")) == (SAID, SAID if cut == 1 else None)
-    again.keep({"third": SAID})
+    assert (again.get("first"), again.get("second")) == (RESPONSE, RESPONSE if cut == 1 else None)
+    again.keep({"third": RESPONSE})
     last = ResponseStore(tmp_path)
-    assert (last.get("first"), last.get("third")) == (SAID, SAID)
-    assert ("cut off" in caplog.text) == (cut > 1)
+    assert (last.get("first"), last.get("third")) == (RESPONSE, RESPONSE)
+    assert ("incomplete lines" in caplog.text) == (cut > 1)
 
 
-def test_any_text_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_any_text_is_restored_unchanged(tmp_path: Path) -> None:
     texts = ["", "\n", "\ud83c", "</answer>\u2028\x00", "é" * 5000]
     ResponseStore(tmp_path).keep({str(n): Response(text, 1, 2) for n, text in enumerate(texts)})
     store = ResponseStore(tmp_path)
     assert [store.get(str(n)) for n in range(len(texts))] == [Response(text, 1, 2) for text in texts]
 
 
-def test_lines_of_another_form_are_asked_again(tmp_path: Path) -> None:
-    (tmp_path / "rank-0.jsonl").write_text(json.dumps({"key": "k", "said": "B"}) + "\n[1]\n\n")
+def test_lines_of_another_format_are_ignored(tmp_path: Path) -> None:
+    (tmp_path / "rank-0.jsonl").write_text(json.dumps({"key": "k", "reply": "B"}) + "\n[1]\n\n")
     assert ResponseStore(tmp_path).get("k") is None
 
 
 def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = ResponseStore(None)
-    store.keep({"key": SAID})
-    assert store.get("key") == SAID
+    store.keep({"key": RESPONSE})
+    assert store.get("key") == RESPONSE
     assert not list(tmp_path.iterdir())

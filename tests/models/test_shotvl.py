@@ -1,4 +1,4 @@
-"""The `shotvl` model: the same answers whatever the batch, and no medium, setting or shortage that ends a run."""
+"""The `shotvl` model: batch-independent answers; broken media and memory shortage do not end a run."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models import answering
 from lmms_eval_shotbench.models.answering import Answer, Failure, ResponseGenerator
-from lmms_eval_shotbench.models.chats import Chat, UnfitRequest, how_to_answer, read_chat
+from lmms_eval_shotbench.models.chats import Chat, UnsupportedRequest, generation_settings, read_chat
 from lmms_eval_shotbench.models.response_store import Response
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen import checkpoint
-from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, UnfitCheckpoint, load_checkpoint
-from lmms_eval_shotbench.qwen.inputs import Prompt, Shown
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, UnsupportedCheckpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, Prompt
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-SMALL = Shown(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000, fps=12.0)
+SMALL = MediaLimits(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000, fps=12.0)
 NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 
 
@@ -52,80 +52,82 @@ def shard_folder(studio_shards: Path) -> ShardFolder:
     return ShardFolder(studio_shards)
 
 
-def asked(
-    shards: ShardFolder, items: Sequence[QAItem], style: PromptStyle = prompts.REASONING, **how: Any
+def chats_on(
+    shards: ShardFolder, items: Sequence[QAItem], style: PromptStyle = prompts.REASONING, **generation: Any
 ) -> list[Chat]:
-    return [chat_on(item, partial(shards.media, item.item_id), style, **how) for item in items]
+    return [chat_on(item, partial(shards.media, item.item_id), style, **generation) for item in items]
 
 
-def chat_on(item: QAItem, read: Any, style: PromptStyle = prompts.REASONING, **how: Any) -> Chat:
+def chat_on(item: QAItem, read: Any, style: PromptStyle = prompts.REASONING, **generation: Any) -> Chat:
     medium = StoredMedium.of(item.media_kind, "", read)
     messages = prompts.messages(item, style, [{"type": NAMES[item.media_kind], "url": medium}])
-    return read_chat(messages, {"max_new_tokens": 8} | how)
+    return read_chat(messages, {"max_new_tokens": 8} | generation)
 
 
 def answered(loaded: Checkpoint, chats: Sequence[Chat], batch_tokens: int) -> list[Answer]:
-    answerer = ResponseGenerator(loaded, SMALL, batch_tokens, workers=2)
+    generator = ResponseGenerator(loaded, SMALL, batch_tokens, workers=2)
     found: dict[int, Answer] = {}
-    for batch in answerer.answers(answerer.plan(chats)):
+    for batch in generator.answers(generator.plan(chats)):
         assert not found.keys() & batch.keys()
         found |= batch
-    return [found[place] for place in range(len(chats))]
+    return [found[index] for index in range(len(chats))]
 
 
 def mixed(shards: ShardFolder, each: int) -> list[QAItem]:
-    """So many stills and so many clips, by turns."""
+    """Return `each` stills and `each` clips, alternating."""
     items = list(shards.items())
     stills, clips = ([item for item in items if item.media_kind is kind][:each] for kind in MediaKind)
     return [item for pair in zip(stills, clips, strict=True) for item in pair]
 
 
-# ----------------------------------------------------------------------------------- the same answers in any company
+# --------------------------------------------------------------------------------------- independence of the batch
 
 
 @pytest.mark.parametrize("style", PROMPT_STYLES, ids=lambda style: style.name)
-def test_answers_are_the_same_alone_and_in_batches(
+def test_answers_are_the_same_batched_and_unbatched(
     tiny_checkpoint: Checkpoint, shard_folder: ShardFolder, style: PromptStyle
 ) -> None:
-    chats = asked(shard_folder, list(shard_folder.items()), style)
-    batched, alone = answered(tiny_checkpoint, chats, 20_000), answered(tiny_checkpoint, chats, 1)
-    assert batched == alone
-    texts = Counter(answer.text for answer in alone if isinstance(answer, Response))
+    chats = chats_on(shard_folder, list(shard_folder.items()), style)
+    batched, unbatched = answered(tiny_checkpoint, chats, 20_000), answered(tiny_checkpoint, chats, 1)
+    assert batched == unbatched
+    texts = Counter(answer.text for answer in unbatched if isinstance(answer, Response))
     assert texts.total() == len(chats) > 60
-    assert len(texts) > 20, "a model that says the same to all would prove nothing"
+    assert len(texts) > 20, "identical responses to all prompts would prove nothing"
 
 
-def test_prompts_read_together_are_answered_as_those_read_alone(
+def test_answers_do_not_depend_on_the_prefill_group_size(
     tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
 ) -> None:
-    chats = asked(shard_folder, mixed(shard_folder, 6))
-    groups = [replace(tiny_checkpoint, read_tokens=tokens) for tokens in (0, 1000, 100_000)]
-    alone, some, all_at_once = (answered(checkpoint, chats, 50_000) for checkpoint in groups)
-    assert alone == some == all_at_once
+    chats = chats_on(shard_folder, mixed(shard_folder, 6))
+    groups = [replace(tiny_checkpoint, prefill_tokens=tokens) for tokens in (0, 1000, 100_000)]
+    single, some, all_at_once = (answered(checkpoint, chats, 50_000) for checkpoint in groups)
+    assert single == some == all_at_once
 
 
 def test_rows_that_end_early_leave_the_batch_and_change_nothing(
     tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
 ) -> None:
-    chats = asked(shard_folder, mixed(shard_folder, 6), max_new_tokens=40)
-    alone = answered(tiny_checkpoint, chats, 1)
-    stops = [answer.text[12 * place :][:4] for place, answer in enumerate(alone[:5]) if isinstance(answer, Response)][
-        1:
+    chats = chats_on(shard_folder, mixed(shard_folder, 6), max_new_tokens=40)
+    unbatched = answered(tiny_checkpoint, chats, 1)
+    stops = [
+        answer.text[12 * number :][:4]
+        for number, answer in enumerate(unbatched[:5])
+        if number and isinstance(answer, Response)
     ]
-    chats = asked(shard_folder, mixed(shard_folder, 6), max_new_tokens=40, until=stops)
-    together, apart = answered(tiny_checkpoint, chats, 50_000), answered(tiny_checkpoint, chats, 1)
-    assert together == apart
-    lengths = {answer.output_tokens for answer in together if isinstance(answer, Response)}
-    assert len(lengths) > 2, "rows should end at different times here"
-    assert all(not any(stop in answer.text for stop in stops) for answer in together if isinstance(answer, Response))
+    chats = chats_on(shard_folder, mixed(shard_folder, 6), max_new_tokens=40, until=stops)
+    batched, unbatched = answered(tiny_checkpoint, chats, 50_000), answered(tiny_checkpoint, chats, 1)
+    assert batched == unbatched
+    lengths = {answer.output_tokens for answer in batched if isinstance(answer, Response)}
+    assert len(lengths) > 2, "rows should end at different steps"
+    assert all(not any(stop in answer.text for stop in stops) for answer in batched if isinstance(answer, Response))
 
 
 def test_greedy_answers_are_those_of_transformers_own_generate(
     tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
 ) -> None:
-    """Stills only: on clips, transformers is wrong below 5.11."""
+    """Stills only: transformers before 5.11 has wrong time positions for clips."""
     stills = [item for item in shard_folder.items() if item.media_kind is MediaKind.STILL][:4]
-    chats = asked(shard_folder, stills, max_new_tokens=20)
+    chats = chats_on(shard_folder, stills, max_new_tokens=20)
     ours = answered(tiny_checkpoint, chats, 50_000)
     processor = tiny_checkpoint.processor
     for chat, answer in zip(chats, ours, strict=True):
@@ -139,14 +141,14 @@ def test_greedy_answers_are_those_of_transformers_own_generate(
         )
         with torch.inference_mode():
             tokens = tiny_checkpoint.model.generate(**inputs, max_new_tokens=20, do_sample=False)
-        said = processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        expected = processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         assert isinstance(answer, Response)
-        assert answer.text[:12] == said[:12]  # pixels differ by a level: scaled by PIL here, by torch there
+        assert answer.text[:12] == expected[:12]  # pixels differ by one level: PIL resizes here, torch there
         assert answer.input_tokens == inputs["input_ids"].shape[1]
 
 
-def test_threads_for_media_take_one_core_each_and_leave_the_model_its_own() -> None:
-    usual = torch.get_num_threads()
+def test_media_threads_use_one_core_each_and_the_model_keeps_its_own() -> None:
+    previous = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         threads = answering.media_threads(3)
@@ -154,41 +156,41 @@ def test_threads_for_media_take_one_core_each_and_leave_the_model_its_own() -> N
         assert {future.result() for future in [threads.submit(torch.get_num_threads) for _ in range(9)]} == {1}
         threads.shutdown()
     finally:
-        torch.set_num_threads(usual)
+        torch.set_num_threads(previous)
 
 
-# ------------------------------------------------------------------------------------------- what must not end a run
+# ---------------------------------------------------------------------------------------------------------- failures
 
 
-def test_a_broken_medium_costs_its_own_item(tiny_checkpoint: Checkpoint, shard_folder: ShardFolder) -> None:
+def test_a_broken_medium_fails_only_its_own_item(tiny_checkpoint: Checkpoint, shard_folder: ShardFolder) -> None:
     items = mixed(shard_folder, 3)
-    whole = asked(shard_folder, items)
+    valid = chats_on(shard_folder, items)
     half_a_still = chat_on(items[0], lambda: shard_folder.media(items[0].item_id)[:3000])
     half_a_clip = chat_on(items[1], lambda: shard_folder.media(items[1].item_id)[:-800])
     no_medium = chat_on(items[2], lambda: b"no picture")
-    answers = answered(tiny_checkpoint, [half_a_still, *whole, half_a_clip, no_medium], 20_000)
+    answers = answered(tiny_checkpoint, [half_a_still, *valid, half_a_clip, no_medium], 20_000)
     assert [type(answer) for answer in answers] == [Failure, *[Response] * 6, Failure, Failure]
-    assert answers[1:7] == answered(tiny_checkpoint, whole, 20_000)
+    assert answers[1:7] == answered(tiny_checkpoint, valid, 20_000)
     for failed, words in ((answers[0], "still cannot be decoded"), (answers[-1], "still cannot be decoded")):
         assert isinstance(failed, Failure)
         assert words in failed.reason
 
 
-def test_a_picture_no_processor_takes_costs_its_own_item(
+def test_a_picture_the_processor_rejects_fails_only_its_own_item(
     tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
 ) -> None:
     items = mixed(shard_folder, 1)
     ribbon = io.BytesIO()
     Image.new("RGB", (2100, 10)).save(ribbon, "PNG")
     failed, *others = answered(
-        tiny_checkpoint, [chat_on(items[0], ribbon.getvalue), *asked(shard_folder, items)], 20_000
+        tiny_checkpoint, [chat_on(items[0], ribbon.getvalue), *chats_on(shard_folder, items)], 20_000
     )
     assert isinstance(failed, Failure)
     assert "2100x10 pixels cannot be shown" in failed.reason
     assert all(isinstance(answer, Response) for answer in others)
 
 
-def test_where_memory_runs_out_batches_become_smaller(
+def test_batches_are_halved_when_memory_runs_out(
     tiny_checkpoint: Checkpoint,
     shard_folder: ShardFolder,
     monkeypatch: pytest.MonkeyPatch,
@@ -197,7 +199,7 @@ def test_where_memory_runs_out_batches_become_smaller(
     """The shortage is simulated: batches of more than three rows, and one long prompt, raise torch's own error."""
     items = mixed(shard_folder, 5)
     chats = [
-        *asked(shard_folder, items),
+        *chats_on(shard_folder, items),
         read_chat([{"role": "user", "content": [_text("word " * 900)]}], {"max_new_tokens": 8}),
     ]
     sizes = []
@@ -217,10 +219,10 @@ def test_where_memory_runs_out_batches_become_smaller(
     assert isinstance(found[-1], Failure)
     assert "more memory than there is" in found[-1].reason
     assert "batches are halved" in caplog.text
-    assert sizes[-1] <= 3, "a lesson learnt once holds for the rest of the run"
+    assert sizes[-1] <= 3, "the smaller batch size holds for the rest of the run"
 
 
-def test_other_errors_of_the_model_are_not_taken_for_a_shortage(
+def test_other_errors_of_the_model_are_not_treated_as_out_of_memory(
     tiny_checkpoint: Checkpoint, shard_folder: ShardFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_given: Any) -> Any:
@@ -228,7 +230,7 @@ def test_other_errors_of_the_model_are_not_taken_for_a_shortage(
 
     monkeypatch.setattr(Checkpoint, "answer", broken)
     with pytest.raises(RuntimeError, match="mat1"):
-        answered(tiny_checkpoint, asked(shard_folder, mixed(shard_folder, 1)), 20_000)
+        answered(tiny_checkpoint, chats_on(shard_folder, mixed(shard_folder, 1)), 20_000)
 
 
 def _text(text: str) -> dict[str, str]:
@@ -244,22 +246,22 @@ def make_requests(shard_folder: ShardFolder) -> Iterator[Any]:
 
     def make(model: ShotVL, chats: Sequence[list[dict[str, Any]]], **generation: Any) -> list[Instance]:
         model.task_dict["task"] = {"test": list(chats)}
-        how = {"max_new_tokens": 6, "until": [], "temperature": 0, "do_sample": False} | generation
+        settings = {"max_new_tokens": 6, "until": [], "temperature": 0, "do_sample": False} | generation
         return [
             Instance(
                 "generate_until",
-                ("", lambda doc: doc, how, place, "task", "test"),
+                ("", lambda doc: doc, settings, index, "task", "test"),
                 idx=0,
-                metadata={"task": "task", "doc_id": place, "repeats": 1},
+                metadata={"task": "task", "doc_id": index, "repeats": 1},
             )
-            for place in range(len(chats))
+            for index in range(len(chats))
         ]
 
     yield make
 
 
 def stills_and_words(shards: ShardFolder) -> list[list[dict[str, Any]]]:
-    """Chats as tasks of others give them: a picture in memory, a path, no medium, a medium twice."""
+    """Chats as in tasks of others: a picture in memory, a path, no medium, a medium twice."""
     still, clip = (shards.media(item.item_id) for item in mixed(shards, 1))
     picture = Image.open(io.BytesIO(still))
     return [
@@ -271,7 +273,7 @@ def stills_and_words(shards: ShardFolder) -> list[list[dict[str, Any]]]:
     ]
 
 
-def test_chats_of_any_task_are_answered_each_distinct_one_once(
+def test_chats_of_any_task_are_answered_once_each(
     tiny_model_unconstrained: Path,
     shard_folder: ShardFolder,
     make_requests: Any,
@@ -290,21 +292,21 @@ def test_chats_of_any_task_are_answered_each_distinct_one_once(
     assert len(kept) == 4
 
     def must_not_run(*_given: Any) -> Any:
-        raise AssertionError("the answer was there")
+        raise AssertionError("the answer is stored")
 
     monkeypatch.setattr(Checkpoint, "answer", must_not_run)
     assert [result.text for result in model.generate_until(make_requests(model, chats))] == texts
 
 
-def test_another_medium_prompt_or_setting_finds_nothing_kept(
+def test_another_medium_prompt_or_setting_does_not_match_a_stored_response(
     tiny_model_unconstrained: Path, shard_folder: ShardFolder, make_requests: Any, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept"
     chats = stills_and_words(shard_folder)[:1]
     still = Image.open(io.BytesIO(shard_folder.media(mixed(shard_folder, 2)[2].item_id)))
 
-    def lines(model: ShotVL, messages: list[list[dict[str, Any]]], **how: Any) -> int:
-        model.generate_until(make_requests(model, messages, **how))
+    def lines(model: ShotVL, messages: list[list[dict[str, Any]]], **generation: Any) -> int:
+        model.generate_until(make_requests(model, messages, **generation))
         return len((kept / "rank-0.jsonl").read_text().splitlines())
 
     model = ShotVL(str(tiny_model_unconstrained), device="cpu", responses=str(kept))
@@ -335,20 +337,20 @@ def test_a_broken_medium_is_reported_as_a_failed_request(
     (result,) = model.generate_until(make_requests(model, [chat]))
     assert result.text.startswith(REQUEST_FAILED)
     assert "still cannot be decoded" in result.text
-    assert not (tmp_path / "kept" / "rank-0.jsonl").read_text()  # asked again once the medium is mended
+    assert not (tmp_path / "kept" / "rank-0.jsonl").read_text()  # asked again once the medium is repaired
 
 
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"num_beams": 4}, "beams"),
+        ({"num_beams": 4}, "beam search"),
         ({"min_p": 0.1}, "min_p"),
         ({"max_new_tokens": -1}, "-1"),
     ],
 )
-def test_settings_it_cannot_follow_are_refused(setting: dict[str, Any], words: str) -> None:
-    with pytest.raises(UnfitRequest, match=words):
-        how_to_answer(setting)
+def test_unsupported_generation_settings_are_refused(setting: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnsupportedRequest, match=words):
+        generation_settings(setting)
 
 
 # -------------------------------------------------------------------------------------------------- the checkpoint
@@ -357,7 +359,7 @@ def test_settings_it_cannot_follow_are_refused(setting: dict[str, Any], words: s
 @pytest.mark.parametrize(
     "grids", [[[1, 4, 4]], [[1, 26, 18], [1, 8, 8], [1, 2, 30]], [[9, 24, 44], [2, 10, 6]]], ids=str
 )
-def test_attention_by_length_sees_what_transformers_attention_sees(
+def test_attention_by_length_equals_that_of_transformers(
     tiny_checkpoint: Checkpoint, tiny_model_unconstrained: Path, grids: list[list[int]]
 ) -> None:
     theirs = transformers.AutoModelForImageTextToText.from_pretrained(tiny_model_unconstrained, dtype=torch.float32)
@@ -368,32 +370,34 @@ def test_attention_by_length_sees_what_transformers_attention_sees(
     torch.testing.assert_close(*seen, rtol=1e-5, atol=1e-6)
 
 
-def test_a_checkpoint_of_another_kind_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_type_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2", "hidden_size": 8}))
-    with pytest.raises(UnfitCheckpoint, match="is a qwen2; shotvl runs qwen2_5_vl"):
+    with pytest.raises(UnsupportedCheckpoint, match="is a qwen2; shotvl runs qwen2_5_vl"):
         load_checkpoint(str(tmp_path), device=torch.device("cpu"))
-    with pytest.raises(UnfitCheckpoint, match="dtype=bf16"):
+    with pytest.raises(UnsupportedCheckpoint, match="dtype=bf16"):
         checkpoint.chosen_dtype("bf16", torch.device("cpu"))
 
 
-def test_a_model_that_does_not_use_our_times_is_refused(
+def test_a_model_that_ignores_our_time_positions_is_refused(
     tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a transformers would that computed positions by itself, whatever it is given."""
+    """Simulates a transformers release that ignores the given positions and computes its own."""
     forward = tiny_checkpoint.model.model.forward
 
-    def forgetful(*given: Any, position_ids: Any = None, **rest: Any) -> Any:
+    def forward_without_times(*given: Any, position_ids: Any = None, **rest: Any) -> Any:
         times = position_ids.clone()
         times[0] = times[1]
         return forward(*given, position_ids=times, **rest)
 
     checkpoint.check_time_positions(tiny_checkpoint)
-    monkeypatch.setattr(tiny_checkpoint.model.model, "forward", forgetful)
-    with pytest.raises(UnfitCheckpoint, match=r"at times \[1, 1, 1, 1, .* instead of \[1, 1, 1, 2, 2, 2, 3"):
+    monkeypatch.setattr(tiny_checkpoint.model.model, "forward", forward_without_times)
+    with pytest.raises(
+        UnsupportedCheckpoint, match=r"time positions \[1, 1, 1, 1, .* instead of \[1, 1, 1, 2, 2, 2, 3"
+    ):
         checkpoint.check_time_positions(tiny_checkpoint)
 
 
-def test_types_and_attention_fit_the_device() -> None:
+def test_dtype_and_attention_depend_on_the_device() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert checkpoint.chosen_dtype("auto", cpu) == torch.float32
     assert checkpoint.chosen_dtype("auto", cuda) == torch.bfloat16

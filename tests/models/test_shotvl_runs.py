@@ -1,8 +1,8 @@
-"""Whole runs of `shotbench eval --model shotvl`: killed, resumed, shared by processes, with broken media.
+"""Complete runs of `shotbench eval --model shotvl`: interrupted, resumed, distributed, with broken media.
 
-Every run is a process of its own. lmms-eval needs 8 s to start, so most runs are forked from a process that has done
-the imports (`warm`): they still execute the command's `main` from its first line and die of SIGKILL like any other.
-What the imports themselves could spoil is seen in the runs started from a shell (`cold`).
+Every run is a separate process. lmms-eval takes 8 s to start, so most runs are forked from a process that has finished
+the imports (`warm`): they execute the command's `main` from its first line and end by SIGKILL like any other. Errors in
+the imports themselves are covered by runs started from a shell (`cold`).
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from tests.harness.test_lmms_eval import isolated_caches, lmms_eval, read_scores
 from tests.support.ports import free_port
 
 QWEN = "transformers.models.qwen2_5_vl"
-# With --cpu instead, accelerate starts a single process, whatever --num_processes says.
+# With --cpu, accelerate starts a single process for any --num_processes.
 LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--mixed_precision=no")
-# lmms-eval gives each process a GPU where it sees one, and there may be fewer than processes.
+# lmms-eval assigns each process a GPU if any is visible, but there may be fewer GPUs than processes.
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
-ITEMS = 68  # of the smallest studio set; no number of processes below divides all of its tasks
+ITEMS = 68  # in the smallest studio set; not divisible by the numbers of processes below in every task
 NEW_TOKENS = 24
-Death = Callable[[], object]  # picklable
+Kill = Callable[[], object]  # picklable; arranges when the process kills itself
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(
     [
@@ -60,7 +60,7 @@ WARM.set_forkserver_preload(
 
 @pytest.fixture(scope="module", autouse=True)
 def single_threaded(isolated_caches: Any) -> Any:  # noqa: F811
-    """Several runs share few cores, and numbers do not depend on how many there are."""
+    """Use one thread per run: several runs share few cores, and results do not depend on the number of threads."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.delenv("SHOTBENCH_RESPONSES", raising=False)
@@ -69,7 +69,7 @@ def single_threaded(isolated_caches: Any) -> Any:  # noqa: F811
 
 @pytest.fixture(scope="module")
 def eval_arguments(studio_shards: Path, tiny_model_unconstrained: Path) -> Callable[..., list[str]]:
-    """Arguments of the command; batches are small, so that there are many."""
+    """Build the command's arguments; small batches, so that there are many."""
 
     def arguments(out: Path, *more: str, style: str = "reasoning", tokens: int = NEW_TOKENS) -> list[str]:
         model = ["--model", "shotvl"]
@@ -80,8 +80,8 @@ def eval_arguments(studio_shards: Path, tiny_model_unconstrained: Path) -> Calla
     return arguments
 
 
-class Whole:
-    """The run that nothing disturbs."""
+class UninterruptedRun:
+    """A finished run and its samples."""
 
     def __init__(self, out: Path, finished: subprocess.CompletedProcess[str]) -> None:
         self.out, self.finished = out, finished
@@ -89,11 +89,13 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted_run(eval_arguments: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    out = tmp_path_factory.mktemp("whole") / "out"
+def uninterrupted_run(
+    eval_arguments: Callable[..., list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> UninterruptedRun:
+    out = tmp_path_factory.mktemp("uninterrupted") / "out"
     finished = subprocess.run(cold(eval_arguments(out)), capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
-    return Whole(out, finished)
+    return UninterruptedRun(out, finished)
 
 
 def cold(arguments: list[str], *launcher: str) -> list[str]:
@@ -101,18 +103,18 @@ def cold(arguments: list[str], *launcher: str) -> list[str]:
 
 
 def warm(
-    arguments: list[str], log: Path, environment: Mapping[str, str] = MappingProxyType({}), death: Death | None = None
+    arguments: list[str], log: Path, environment: Mapping[str, str] = MappingProxyType({}), kill: Kill | None = None
 ) -> BaseProcess:
-    process = WARM.Process(target=command, args=(arguments, log, dict(environment), death))
+    process = WARM.Process(target=command, args=(arguments, log, dict(environment), kill))
     process.start()
     return process
 
 
-def command(arguments: list[str], log: Path, environment: dict[str, str], death: Death | None) -> None:
-    """What a warm process does; `death` arranges at which point of its work it kills itself."""
+def command(arguments: list[str], log: Path, environment: dict[str, str], kill: Kill | None) -> None:
+    """Run the command in a warm process; `kill` arranges when the process kills itself."""
     os.environ.update(environment)
-    if death:
-        death()
+    if kill:
+        kill()
     with log.open("ab") as stream:
         os.dup2(stream.fileno(), sys.stdout.fileno())
         os.dup2(stream.fileno(), sys.stderr.fileno())
@@ -121,14 +123,14 @@ def command(arguments: list[str], log: Path, environment: dict[str, str], death:
     sys.exit(main(arguments))
 
 
-def exit_status(arguments: list[str], log: Path, death: Death | None = None) -> int | None:
-    process = warm(arguments, log, death=death)
+def exit_status(arguments: list[str], log: Path, kill: Kill | None = None) -> int | None:
+    process = warm(arguments, log, kill=kill)
     process.join()
     return process.exitcode
 
 
 def kept(out: Path) -> list[str]:
-    """Keys of the responses kept so far; a line cut off by a kill has none."""
+    """Return the keys of the stored responses; an incomplete last line has none."""
     keys = []
     for path in (out / "responses").glob("rank-*.jsonl"):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -144,20 +146,20 @@ def samples(out: Path) -> dict[int, str]:
     return {row["index"]: row["response"] for row in lines}
 
 
-# ------------------------------------------------------------------------------------------------- nothing goes wrong
+# ------------------------------------------------------------------------------------------------uninterrupted runs
 
 
-def test_one_pass_answers_every_question(uninterrupted_run: Whole, studio_shards: Path) -> None:
-    said = samples(uninterrupted_run.out)
-    assert list(said) == [item.source_index for item in read_questions(studio_shards)]
-    assert len(said) == len(kept(uninterrupted_run.out)) == ITEMS
-    assert len(set(said.values())) > ITEMS // 4, "a model that says the same to all would prove nothing"
+def test_one_pass_answers_every_question(uninterrupted_run: UninterruptedRun, studio_shards: Path) -> None:
+    responses = samples(uninterrupted_run.out)
+    assert list(responses) == [item.source_index for item in read_questions(studio_shards)]
+    assert len(responses) == len(kept(uninterrupted_run.out)) == ITEMS
+    assert len(set(responses.values())) > ITEMS // 4, "identical responses to all prompts would prove nothing"
     scores = read_scores(uninterrupted_run.out)
     assert list(scores["run"]["passes"]) == ["all"]
     assert (scores["n"], scores["unanswered"]) == (ITEMS, [])
 
 
-def test_the_progress_bar_shows_items_tokens_a_second_and_the_time_left(uninterrupted_run: Whole) -> None:
+def test_the_progress_bar_shows_items_tokens_a_second_and_the_time_left(uninterrupted_run: UninterruptedRun) -> None:
     shown = re.findall(
         r"(\d+)/68 items, ([\d,]+) new tokens/s.*?\[([\d:]+)<([\d:]+)", uninterrupted_run.finished.stderr
     )
@@ -167,8 +169,8 @@ def test_the_progress_bar_shows_items_tokens_a_second_and_the_time_left(uninterr
     assert shown[-1][3] == "00:00"
 
 
-def test_bare_lmms_eval_and_its_python_function_bring_the_same_answers(
-    uninterrupted_run: Whole,
+def test_lmms_eval_and_its_python_function_give_the_same_answers(
+    uninterrupted_run: UninterruptedRun,
     studio_shards: Path,
     tiny_model_unconstrained: Path,
     tmp_path: Path,
@@ -186,27 +188,27 @@ def test_bare_lmms_eval_and_its_python_function_bring_the_same_answers(
     finished = lmms_eval(studio_shards, *flags, "--output_path", str(tmp_path))
     assert finished.returncode == 0, finished.stdout[-2000:]
     lines = (line for path in tmp_path.rglob("*_samples_*.jsonl") for line in path.read_text().splitlines())
-    assert _said(map(json.loads, lines)) == samples(uninterrupted_run.out)
+    assert _responses_by_index(map(json.loads, lines)) == samples(uninterrupted_run.out)
 
     monkeypatch.setenv("SHOTBENCH_DATA", str(studio_shards))
     manager = TaskManager(include_path=str(tasks_path()), include_defaults=False)
     results = simple_evaluate("shotvl", model, tasks=[group], task_manager=manager, gen_kwargs=tokens)
-    assert _said(itertools.chain(*results["samples"].values())) == samples(uninterrupted_run.out)
+    assert _responses_by_index(itertools.chain(*results["samples"].values())) == samples(uninterrupted_run.out)
 
 
-def _said(logged: Any) -> dict[int, str]:
-    """Responses by index in lmms-eval's own samples."""
-    said = {}
+def _responses_by_index(logged: Any) -> dict[int, str]:
+    """Return the responses by index in lmms-eval's samples."""
+    responses = {}
     for sample in logged:
-        response = sample["filtered_resps"]  # in a list, which is taken off when it is written
-        said[sample["shotbench_score"]["index"]] = response if isinstance(response, str) else response[0]
-    return dict(sorted(said.items()))
+        response = sample["filtered_resps"]  # a list, from which lmms-eval takes the text when it writes samples
+        responses[sample["shotbench_score"]["index"]] = response if isinstance(response, str) else response[0]
+    return dict(sorted(responses.items()))
 
 
-# ------------------------------------------------------------------------------------------------------------- killed
+# -------------------------------------------------------------------------------------------------- interrupted runs
 
 
-DIE_IN_IMPORTS = """
+KILLED_DURING_IMPORTS = """
 import os, signal, sys
 class Fatal:
     @staticmethod
@@ -219,23 +221,23 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def die() -> None:
+def kill_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def before_the_first_response() -> None:
     from lmms_eval_shotbench.models.shotvl import ShotVL
 
-    ShotVL.generate_until = lambda *_: die()
+    ShotVL.generate_until = lambda *_: kill_process()
 
 
 def after_responses(count: int, ranks: int = 1) -> None:
-    """Die once this process has kept so many responses, and each of the other ranks, too."""
+    """Kill the process once it and each of the other ranks have stored `count` responses."""
     from lmms_eval_shotbench.models.response_store import ResponseStore
 
     keep, new = ResponseStore.keep, 0
 
-    def keep_and_die(self: Any, responses: Mapping[str, Any]) -> None:
+    def keep_and_kill(self: Any, responses: Mapping[str, Any]) -> None:
         nonlocal new
         keep(self, responses)
         new += len(responses)
@@ -243,9 +245,9 @@ def after_responses(count: int, ranks: int = 1) -> None:
             folder = self._file.parent
             while not all(lines_in(folder / f"rank-{rank}.jsonl") >= count for rank in range(ranks)):
                 time.sleep(0.01)
-            die()
+            kill_process()
 
-    ResponseStore.keep = keep_and_die
+    ResponseStore.keep = keep_and_kill
 
 
 def lines_in(path: Path) -> int:
@@ -253,63 +255,63 @@ def lines_in(path: Path) -> int:
 
 
 def within_a_line() -> None:
-    """Die when only half of the first line is written."""
+    """Kill the process when half of the first line is written."""
     from lmms_eval_shotbench.models import response_store
 
     append = response_store._append
 
     def append_half(path: Path, lines: Iterable[str]) -> None:
-        for line in lines:  # there may be none
+        for line in lines:  # may be empty
             append(path, [])
             with path.open("ab") as stream:
                 stream.write(line.encode()[: len(line) // 2])
-            die()
+            kill_process()
 
     response_store._append = append_half
 
 
 def between_results() -> None:
-    """Die when samples.jsonl is in place, and scores.json is not yet."""
+    """Kill the process after samples.jsonl is written and before scores.json is."""
     replace = os.replace
 
-    def replace_or_die(source: Any, target: Any) -> None:
+    def replace_or_kill(source: Any, target: Any) -> None:
         if Path(target).name == "scores.json":
-            die()
+            kill_process()
         replace(source, target)
 
-    os.replace = replace_or_die
+    os.replace = replace_or_kill
 
 
-def test_a_run_killed_ten_times_ends_as_one_that_nothing_disturbs(
-    eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
+def test_a_run_killed_ten_times_ends_like_an_uninterrupted_one(
+    eval_arguments: Callable[..., list[str]], uninterrupted_run: UninterruptedRun, tmp_path: Path
 ) -> None:
     """Killed in the imports, before the first answer, between answers, within one, and while results are written."""
     out, log = tmp_path / "out", tmp_path / "log"
-    killed = subprocess.run([sys.executable, "-c", DIE_IN_IMPORTS, *eval_arguments(out)], capture_output=True)
+    killed = subprocess.run([sys.executable, "-c", KILLED_DURING_IMPORTS, *eval_arguments(out)], capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-3000:]
-    deaths: list[Death] = [partial(after_responses, count) for count in (1, 7, 5, 9, 2, 4)]
-    deaths[2:2] = [before_the_first_response, within_a_line]
-    for death in deaths:
+    kills: list[Kill] = [partial(after_responses, count) for count in (1, 7, 5, 9, 2, 4)]
+    kills[2:2] = [before_the_first_response, within_a_line]
+    for kill in kills:
         before = kept(out)
-        assert exit_status(eval_arguments(out), log, death) == -signal.SIGKILL, log.read_text()[-3000:]
-        assert kept(out)[: len(before)] == before, "what was kept stays kept"
+        assert exit_status(eval_arguments(out), log, kill) == -signal.SIGKILL, log.read_text()[-3000:]
+        assert kept(out)[: len(before)] == before, "stored responses are never lost"
         assert len(kept(out)) < ITEMS and not (out / "samples.jsonl").exists()
     assert exit_status(eval_arguments(out), log, between_results) == -signal.SIGKILL, log.read_text()[-3000:]
     assert (out / "samples.jsonl").exists() and not (out / "scores.json").exists()
     assert exit_status(eval_arguments(out), log) == 0
     assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
-    assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out)), "each distinct question was asked and kept once"
+    assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out)), "each distinct question was asked and stored once"
     assert read_scores(out)["items"] == read_scores(uninterrupted_run.out)["items"]
 
 
-def test_responses_of_other_settings_are_not_taken(
-    eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
+def test_responses_of_other_settings_are_not_reused(
+    eval_arguments: Callable[..., list[str]], uninterrupted_run: UninterruptedRun, tmp_path: Path
 ) -> None:
     used, log = tmp_path / "used", tmp_path / "log"
     shutil.copytree(uninterrupted_run.out, used)
     assert exit_status(eval_arguments(used, "--limit", "2"), log) == 0
-    assert len(kept(used)) == ITEMS, "with the same settings nothing is asked again"
-    said = [samples(used)]
+    assert len(kept(used)) == ITEMS, "nothing is asked again with the same settings"
+    responses = [samples(used)]
     others: list[dict[str, Any]] = [{"style": "step_by_step"}, {"tokens": 5}]
     for number, settings in enumerate(others):
         fresh = tmp_path / f"fresh-{number}"
@@ -317,15 +319,15 @@ def test_responses_of_other_settings_are_not_taken(
             assert exit_status(eval_arguments(out, "--limit", "2", **settings), log) == 0, log.read_text()[-3000:]
         assert (used / "samples.jsonl").read_bytes() == (fresh / "samples.jsonl").read_bytes()
         assert len(kept(used)) == ITEMS + 16 * (number + 1)
-        said.append(samples(fresh))
-    assert all(len(set(texts)) == 3 for texts in zip(*(texts.values() for texts in said), strict=True))
+        responses.append(samples(fresh))
+    assert all(len(set(texts)) == 3 for texts in zip(*(texts.values() for texts in responses), strict=True))
 
 
 # --------------------------------------------------------------------------------------------- several processes
 
 
 def launched(arguments: list[str], processes: int, log: Path) -> list[int | None]:
-    """Exit status of the launcher, which starts that many processes and their imports."""
+    """Run by the launcher, which starts that many cold processes; return its exit status."""
     launcher = [*LAUNCHER, f"--num_processes={processes}", f"--main_process_port={free_port()}"]
     with log.open("wb") as stream:
         finished = subprocess.run(
@@ -334,21 +336,21 @@ def launched(arguments: list[str], processes: int, log: Path) -> list[int | None
     return [finished.returncode]
 
 
-def forked(arguments: list[str], processes: int, log: Path, death: Death | None = None) -> list[int | None]:
-    """Exit statuses of the processes that the launcher would start, in the environment that it gives them, but warm."""
+def forked(arguments: list[str], processes: int, log: Path, kill: Kill | None = None) -> list[int | None]:
+    """Run warm processes in the environment the launcher would set; return their exit statuses."""
     of_all = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **WITHOUT_GPU}
     of_all |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
     each = (dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes))
-    started = [warm(arguments, log, of_all | own, death) for own in each]
+    started = [warm(arguments, log, of_all | own, kill) for own in each]
     for process in started:
         process.join()
     return [process.exitcode for process in started]
 
 
 @pytest.mark.parametrize(("processes", "by"), [(2, launched), (3, forked)])
-def test_processes_share_the_questions_without_losing_or_doubling_one(
+def test_processes_share_the_questions_without_missing_or_duplicating_one(
     eval_arguments: Callable[..., list[str]],
-    uninterrupted_run: Whole,
+    uninterrupted_run: UninterruptedRun,
     tmp_path: Path,
     processes: int,
     by: Callable[[list[str], int, Path], list[int | None]],
@@ -363,8 +365,8 @@ def test_processes_share_the_questions_without_losing_or_doubling_one(
     assert read_scores(out)["items"] == read_scores(uninterrupted_run.out)["items"]
 
 
-def test_one_process_goes_on_where_two_were_killed(
-    eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
+def test_one_process_resumes_a_run_of_two_killed_processes(
+    eval_arguments: Callable[..., list[str]], uninterrupted_run: UninterruptedRun, tmp_path: Path
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     statuses = forked(eval_arguments(out), 2, log, partial(after_responses, 10, ranks=2))
@@ -379,8 +381,8 @@ def test_one_process_goes_on_where_two_were_killed(
 # ------------------------------------------------------------------------------------------------------ broken media
 
 
-def test_broken_media_cost_their_own_items_until_they_are_mended(
-    studio_shards: Path, eval_arguments: Callable[..., list[str]], uninterrupted_run: Whole, tmp_path: Path
+def test_broken_media_fail_only_their_items_until_they_are_repaired(
+    studio_shards: Path, eval_arguments: Callable[..., list[str]], uninterrupted_run: UninterruptedRun, tmp_path: Path
 ) -> None:
     data, out, log = tmp_path / "shards", tmp_path / "out", tmp_path / "log"
     shutil.copytree(studio_shards, data)
@@ -389,16 +391,16 @@ def test_broken_media_cost_their_own_items_until_they_are_mended(
         for kind in (MediaKind.STILL, MediaKind.CLIP)
     )
     (shard,) = (data / "data").glob("*.parquet")
-    cut_off(shard, {still, clip})
+    truncate_media(shard, {still, clip})
     on_these = [*eval_arguments(out), "--data", str(data)]
 
     assert exit_status(on_these, log) == 1
     assert f"no response for 2 items (index {still}, {clip})" in log.read_text()
     assert read_scores(out)["unanswered"] == [still, clip]
-    said, expected = samples(out), samples(uninterrupted_run.out)
+    responses, expected = samples(out), samples(uninterrupted_run.out)
     for index, reason in ((still, "still cannot be decoded"), (clip, "clip cannot be decoded")):
-        assert said[index].startswith(REQUEST_FAILED) and reason in said[index]
-    assert said == expected | {still: said[still], clip: said[clip]}
+        assert responses[index].startswith(REQUEST_FAILED) and reason in responses[index]
+    assert responses == expected | {still: responses[still], clip: responses[clip]}
     before = kept(out)
     assert len(before) == ITEMS - 2
 
@@ -408,8 +410,8 @@ def test_broken_media_cost_their_own_items_until_they_are_mended(
     assert kept(out)[:-2] == before and sorted(kept(out)) == sorted(kept(uninterrupted_run.out))
 
 
-def cut_off(shard: Path, indices: set[int]) -> None:
-    """Write a shard anew with three quarters of the bytes of some media; all else, their checksums included, stays."""
+def truncate_media(shard: Path, indices: set[int]) -> None:
+    """Rewrite a shard with some media truncated to three quarters of their bytes; checksums stay the same."""
     import pyarrow
     import pyarrow.parquet as parquet
 

@@ -1,4 +1,4 @@
-"""The cache that is written and looked at in place holds and says what transformers' own does."""
+"""The in-place cache and attention give the same results as those of transformers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from lmms_eval_shotbench.qwen.kv_cache import ROOM, GrowingLayer, joined, sdpa_in_place
+from lmms_eval_shotbench.qwen.kv_cache import GROWTH, GrowingLayer, concatenate_caches, sdpa_in_place
 
 
 def states(rows: int, tokens: int, seed: int) -> torch.Tensor:
@@ -31,25 +31,25 @@ def assert_same(ours: DynamicLayer, theirs: DynamicLayer) -> None:
     assert ours.get_seq_length() == theirs.get_seq_length()
 
 
-def test_a_cache_that_outgrows_its_room_keeps_all_tokens() -> None:
+def test_a_cache_that_exceeds_its_buffer_keeps_all_tokens() -> None:
     layers = [GrowingLayer(), DynamicLayer()]
     add(layers, rows=3, tokens=5, seed=0)
-    for seed in range(1, 2 * ROOM + 10):
+    for seed in range(1, 2 * GROWTH + 10):
         add(layers, rows=3, tokens=1, seed=seed)
         assert_same(*layers)
 
 
-def test_a_token_is_added_without_moving_the_others() -> None:
+def test_a_token_is_appended_without_copying_the_others() -> None:
     layer = GrowingLayer()
     add([layer], rows=3, tokens=5, seed=0)
     before = layer.keys.data_ptr(), layer.values.data_ptr()
-    for seed in range(1, ROOM + 1):
+    for seed in range(1, GROWTH + 1):
         add([layer], rows=3, tokens=1, seed=seed)
     assert (layer.keys.data_ptr(), layer.values.data_ptr()) == before
 
 
 @pytest.mark.parametrize("kept", [[0, 2], [2, 1, 0]], ids=["fewer rows", "other order"])
-def test_rows_that_leave_take_their_tokens_with_them(kept: list[int]) -> None:
+def test_selecting_rows_selects_their_tokens(kept: list[int]) -> None:
     layers = [GrowingLayer(), DynamicLayer()]
     add(layers, rows=3, tokens=5, seed=0)
     for layer in layers:
@@ -59,14 +59,14 @@ def test_rows_that_leave_take_their_tokens_with_them(kept: list[int]) -> None:
         assert_same(*layers)
 
 
-def test_prompts_read_alone_are_joined_on_the_right() -> None:
+def test_caches_of_single_prompts_are_concatenated_right_aligned() -> None:
     lengths, caches = (7, 4), []
     for seed, length in enumerate(lengths):
         cache = DynamicCache()
         for number in range(3):
             cache.update(states(1, length, seed + number), states(1, length, seed + number + 50), number)
         caches.append(cache)
-    cache = joined(caches, length=9)
+    cache = concatenate_caches(caches, length=9)
     assert [layer.get_seq_length() for layer in cache.layers] == [9, 9, 9]
     for number, layer in enumerate(cache.layers):
         for row, length in enumerate(lengths):
@@ -75,8 +75,8 @@ def test_prompts_read_alone_are_joined_on_the_right() -> None:
 
 
 @pytest.mark.parametrize("tokens", [1, 3])
-@pytest.mark.parametrize("padded", [False, True], ids=["alone", "padded"])
-def test_heads_that_share_keys_see_what_they_would_see_with_their_own(tokens: int, padded: bool) -> None:
+@pytest.mark.parametrize("padded", [False, True], ids=["unpadded", "padded"])
+def test_grouped_query_attention_equals_that_of_transformers(tokens: int, padded: bool) -> None:
     known, layer = 40, SimpleNamespace(num_key_value_groups=4, is_causal=True)
     query = torch.randn((3, 8, tokens, 8), generator=torch.Generator().manual_seed(9))
     mask = torch.ones(3, 1, tokens, known, dtype=torch.bool) if padded else None

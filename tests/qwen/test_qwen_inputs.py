@@ -1,4 +1,4 @@
-"""What the vision tower gets, bit for bit what the official script's libraries give it."""
+"""Inputs of the vision tower are bit-identical to those of the official script's libraries."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ vision = pytest.importorskip("qwen_vl_utils")
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.qwen import pixel_values
 from lmms_eval_shotbench.qwen.inputs import (
+    MediaLimits,
     Patches,
     PatchRule,
-    Shown,
     clip_patches,
     clip_tokens,
     still_patches,
@@ -33,7 +33,7 @@ from lmms_eval_shotbench.qwen.pixel_values import PixelBuffer, vision_inputs
 from lmms_eval_shotbench.qwen.rope_positions import tokens_of
 from tests.support.rendered_clips import Rendering, render
 
-RELEASED = Shown(still_min=3136, still_max=12845056)  # limits of the released checkpoints
+RELEASED = MediaLimits(still_min=3136, still_max=12845056)  # limits of the released checkpoints
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def processor(tiny_model: Path) -> Any:
 
 
 def official(processor: Any, part: dict[str, Any]) -> Any:
-    """Inputs as the official script makes them."""
+    """Return inputs as computed by the official script."""
     messages = [{"role": "user", "content": [part, {"type": "text", "text": "?"}]}]
     stills, clips, settings = vision.process_vision_info(messages, return_video_kwargs=True, return_video_metadata=True)
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -73,7 +73,7 @@ def noisy_still(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (313, 211), (20, 9), (1920, 800), (56, 56)], ids=str)
-def test_a_still_is_shown_as_by_the_official_script(processor: Any, size: tuple[int, int]) -> None:
+def test_a_still_equals_that_of_the_official_script(processor: Any, size: tuple[int, int]) -> None:
     encoded = noisy_still(*size)
     rule = PatchRule.of(processor)
     ours = still_patches(open_still(encoded), RELEASED, rule)
@@ -89,7 +89,7 @@ def test_a_still_is_shown_as_by_the_official_script(processor: Any, size: tuple[
     [(48, 24, (1280, 720)), (30, 30, (640, 360)), (5, 25, (64, 36)), (50, 12, (360, 640))],
     ids=str,
 )
-def test_a_clip_is_shown_as_by_the_official_script(
+def test_a_clip_equals_that_of_the_official_script(
     processor: Any, tmp_path: Path, frames: int, rate: int, size: tuple[int, int]
 ) -> None:
     encoded = render(Rendering(frames, Fraction(rate), size))
@@ -105,7 +105,7 @@ def test_a_clip_is_shown_as_by_the_official_script(
     assert tokens_of(ours.grid, rule.merge) == clip_tokens(encoded, RELEASED, rule)
 
 
-def test_what_is_transparent_is_shown_white_as_by_the_official_script(processor: Any) -> None:
+def test_transparent_pixels_become_white_as_in_the_official_script(processor: Any) -> None:
     pixels = numpy.random.default_rng(1).integers(0, 256, (90, 120, 4), dtype="uint8")
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG")
@@ -114,14 +114,14 @@ def test_what_is_transparent_is_shown_white_as_by_the_official_script(processor:
     assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
 
 
-def test_a_clip_of_one_frame_is_shown_twice_over(processor: Any) -> None:
+def test_the_frame_of_a_single_frame_clip_is_repeated(processor: Any) -> None:
     patches = clip_patches(render(Rendering(1)), RELEASED, PatchRule.of(processor))
     values = for_model(patches, processor)["pixel_values_videos"].view(patches.grid.patches, 3, 2, -1)
     assert patches.grid.time == 1
     assert torch.equal(values[:, :, 0], values[:, :, 1])
 
 
-def test_stills_and_clips_of_a_batch_go_to_their_own_inputs(processor: Any) -> None:
+def test_stills_and_clips_of_a_batch_are_separate_inputs(processor: Any) -> None:
     rule = PatchRule.of(processor)
     clip = clip_patches(render(Rendering(4)), RELEASED, rule)
     stills = [still_patches(open_still(noisy_still(side, side)), RELEASED, rule) for side in (60, 90)]
@@ -132,21 +132,21 @@ def test_stills_and_clips_of_a_batch_go_to_their_own_inputs(processor: Any) -> N
     assert inputs["pixel_values_videos"].dtype == torch.bfloat16
 
 
-def test_pixels_are_kept_in_one_buffer_and_none_of_the_last_ones_stay() -> None:
+def test_the_buffer_is_reused_without_values_of_earlier_media() -> None:
     rule, buffer = PatchRule(14, 2, 2, (120.0, 110.0, 100.0), (60.0, 60.0, 60.0)), PixelBuffer()
     on_cpu = torch.device("cpu"), torch.float32
     stills = [still_patches(open_still(noisy_still(side, side)), RELEASED, rule) for side in (300, 600, 90)]
-    places = set()
+    addresses = set()
     for media in (stills[:1], stills, stills[2:]):
         inputs = vision_inputs(media, rule, *on_cpu, buffer)
         assert torch.equal(inputs["pixel_values"], vision_inputs(media, rule, *on_cpu)["pixel_values"])
-        places.add(inputs["pixel_values"].data_ptr())
-    assert len(places) == 2  # the first was too small for the second
+        addresses.add(inputs["pixel_values"].data_ptr())
+    assert len(addresses) == 2  # the first buffer was too small for the second media
 
 
-def test_more_pixels_than_are_worth_keeping_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_inputs_do_not_use_the_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = PixelBuffer()
     small = buffer.take(100)
-    monkeypatch.setattr(pixel_values, "KEPT_NUMBERS", 1000)
+    monkeypatch.setattr(pixel_values, "MAX_BUFFER_VALUES", 1000)
     assert len(buffer.take(1001)) == 1001
     assert buffer.take(100).data_ptr() == small.data_ptr()

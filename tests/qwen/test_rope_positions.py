@@ -1,4 +1,4 @@
-"""Where the tokens of a clip stand in time, held against the closed form."""
+"""Time positions of a clip's tokens equal the closed form."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_clip_keeps_its_times_in_a_padded_batch_with_stills(fps: Fraction) -> 
         Prompt([TEXT] * 5),
     ]
     batch = pad_batch(prompts, PLACEHOLDERS, QWEN)
-    alone = [pad_batch([prompt], PLACEHOLDERS, QWEN) for prompt in prompts]
-    for row, single in enumerate(alone):
+    unbatched = [pad_batch([prompt], PLACEHOLDERS, QWEN) for prompt in prompts]
+    for row, single in enumerate(unbatched):
         real = batch["attention_mask"][row].bool()
         assert torch.equal(batch["input_ids"][row, real], single["input_ids"][0])
         assert torch.equal(batch["position_ids"][:, row, real], single["position_ids"][:, 0])
@@ -58,7 +58,7 @@ def test_a_clip_keeps_its_times_in_a_padded_batch_with_stills(fps: Fraction) -> 
     assert columns[17].tolist() == [[1, 2, 3], [1, 2, 3]]
 
 
-def test_text_goes_on_above_the_highest_position_of_a_medium() -> None:
+def test_text_continues_above_the_highest_position_of_a_medium() -> None:
     long_clip = Grid(361, 2, 2, 12.0)  # a minute at 12 frames a second: time 0..120, one row, one column
     ids = torch.tensor([TEXT] + [CLIP] * 361 + [TEXT] * 2)
     assert prompt_positions(ids, [long_clip], QWEN)[:, -2:].tolist() == [[122, 123]] * 3
@@ -67,20 +67,20 @@ def test_text_goes_on_above_the_highest_position_of_a_medium() -> None:
     assert prompt_positions(ids, [still], QWEN)[:, -1].tolist() == [6, 6, 6]
 
 
-def test_two_media_side_by_side_are_told_apart() -> None:
+def test_adjacent_media_are_distinguished() -> None:
     ids = torch.tensor([STILL] * 4 + [CLIP] * 2 + [TEXT])
     positions = prompt_positions(ids, [Grid(1, 4, 4), Grid(2, 2, 2, 1.0)], QWEN)
     assert positions.tolist() == [[0, 0, 0, 0, 2, 6, 7], [0, 0, 1, 1, 2, 2, 7], [0, 1, 0, 1, 2, 2, 7]]
 
 
-def test_padding_repeats_the_rows_first_token_so_that_penalties_do_not_see_the_company() -> None:
+def test_padding_repeats_the_rows_first_token_so_that_penalties_do_not_depend_on_the_batch() -> None:
     batch = pad_batch([Prompt([5, 6]), Prompt([8, 9, 10, 11])], PLACEHOLDERS, QWEN)
     assert batch["input_ids"].tolist() == [[5, 5, 5, 6], [8, 9, 10, 11]]
     assert batch["attention_mask"].tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
 
 
-def test_on_stills_we_agree_with_transformers() -> None:
-    """On clips no version is right; see test_transformers_versions.py."""
+def test_positions_of_stills_equal_those_of_transformers() -> None:
+    """Clips are wrong in every version; see test_transformers_versions.py."""
     models = pytest.importorskip("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl")
     grids = [Grid(1, 4, 6), Grid(1, 8, 2)]
     ids = torch.tensor([TEXT] * 3 + [STILL] * 6 + [TEXT] * 2 + [STILL] * 4 + [TEXT] * 4)
@@ -93,7 +93,7 @@ def test_on_stills_we_agree_with_transformers() -> None:
 
 
 def _positions_only(models: Any) -> Any:
-    """A model just large enough to be asked for positions."""
+    """Return the smallest model that computes positions."""
     from transformers import Qwen2_5_VLConfig
 
     config = Qwen2_5_VLConfig(

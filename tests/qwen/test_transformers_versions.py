@@ -1,6 +1,6 @@
-"""Right time positions in the oldest and the newest transformers, each installed into a folder of its own.
+"""Correct time positions in the oldest and the newest transformers, each installed into a separate folder.
 
-Each release runs `findings` of this file in a process that finds it before the installed one.
+Each release runs `findings` of this file in a process whose path puts it before the installed one.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
 
 LAST_WRONG_STEP = "5.10.4"
-RELEASES = ("5.5.0", LAST_WRONG_STEP, "5.23.0")  # the floor in setup.cfg, and the newest when this was written
-SHARED = ("numpy", "torch")  # taken from the environment, whatever was installed beside a release
+RELEASES = ("5.5.0", LAST_WRONG_STEP, "5.23.0")  # the minimum in setup.cfg, and the newest at the time of writing
+SHARED = ("numpy", "torch")  # used from the environment instead of those installed with a release
 RATES = {"2": Fraction(2), "8": Fraction(8), "12": Fraction(12), "23.976": Fraction(24000, 1001)}
-PATCHES = 61  # in time: ten seconds at 12 frames a second
+PATCHES = 61  # temporal patches: ten seconds at 12 frames a second
 NEW_TOKENS = 12
 
 
@@ -46,7 +46,7 @@ def closed_form(fps: Fraction) -> list[int]:
 
 @pytest.fixture(scope="module", params=RELEASES)
 def release_findings(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """What a release does, told by a process of its own."""
+    """Run `findings` with a release in a separate process and return its output."""
     with tempfile.TemporaryDirectory() as folder:
         install(request.param, Path(folder))
         script = f"from {__name__} import findings; findings()"
@@ -55,13 +55,13 @@ def release_findings(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]
             [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True
         )
     assert finished.returncode == 0, finished.stderr[-3000:]
-    told: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
-    assert told["version"] == request.param
-    yield told
+    found: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+    assert found["version"] == request.param
+    yield found
 
 
 def install(release: str, folder: Path) -> None:
-    """Put a release with what it needs into a folder; where no registry can be reached, skip (in CI: fail)."""
+    """Install a release with its dependencies into a folder; skip (in CI: fail) if no registry is reachable."""
     by_uv = ["uv", "pip", "install", "--python", sys.executable]
     by_pip = ["pip", "install", "--disable-pip-version-check", "--retries=1"]
     reason = ""
@@ -78,61 +78,59 @@ def install(release: str, folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-# ------------------------------------------------------------------------------------------------------ the judgement
+# ------------------------------------------------------------------------------------------------------------ checks
 
 
-def test_clips_stand_at_their_right_times_alone_and_in_a_padded_batch(release_findings: dict[str, Any]) -> None:
+def test_clips_have_correct_times_unbatched_and_in_a_padded_batch(release_findings: dict[str, Any]) -> None:
     for name, fps in RATES.items():
-        assert release_findings["alone"][name] == closed_form(fps)
+        assert release_findings["unbatched"][name] == closed_form(fps)
         assert release_findings["batched"][name] == closed_form(fps)
 
 
-def test_answers_are_the_same_alone_and_in_a_batch(release_findings: dict[str, Any]) -> None:
-    batched, alone = release_findings["answers_batched"], release_findings["answers_alone"]
-    assert batched == alone
-    assert len({tuple(answer) for answer in alone}) == len(alone) == len(RATES) + 3, "each should say something else"
+def test_answers_are_the_same_batched_and_unbatched(release_findings: dict[str, Any]) -> None:
+    batched, unbatched = release_findings["answers_batched"], release_findings["answers_unbatched"]
+    assert batched == unbatched
+    assert len({tuple(answer) for answer in unbatched}) == len(unbatched) == len(RATES) + 3, "all answers should differ"
 
 
 def test_positions_of_transformers_itself_are_still_wrong(release_findings: dict[str, Any]) -> None:
-    """Where this fails, transformers has fixed it; from there on `qwen/rope_positions.py` may not be needed."""
+    """If this fails, transformers has fixed its positions and `qwen/rope_positions.py` may no longer be needed."""
     right = closed_form(RATES["12"])
     release = tuple(map(int, release_findings["version"].split(".")))
     if release <= tuple(map(int, LAST_WRONG_STEP.split("."))):
-        assert release_findings["their_times"] == [0] * PATCHES, "a step of 1/6 second is cut to a whole number"
+        assert release_findings["their_times"] == [0] * PATCHES, "a step of 1/6 second is truncated to an integer"
     else:
         assert release_findings["their_times"] == right
-    assert release_findings["their_next"] != right[-1] + 1, (
-        "where the text behind a clip begins ignores the length of the clip"
-    )
+    assert release_findings["their_next"] != right[-1] + 1, "positions after a clip ignore its duration"
 
 
 # --------------------------------------------------------------------------------------- in the process of a release
 
 
 def findings() -> None:
-    """Print, as JSON, what the model sees and says here."""
+    """Print the model's time positions and answers as JSON."""
     import transformers
 
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_checkpoint(str(unconstrained_qwen(Path(folder) / "tiny")), device=torch.device("cpu"))
-    prompts = {name: asked(loaded, clip(float(fps))) for name, fps in RATES.items()}
-    others = [asked(loaded, still(10, 4)), asked(loaded, still(4, 6)), asked(loaded)]
-    company = [others[0], *prompts.values(), *others[1:]]
-    batched, answers_batched = seen(loaded, company)
-    alone = [seen(loaded, [prompt]) for prompt in company]
-    places = {name: place for place, name in enumerate(RATES, start=1)}
-    told = {
+    prompts = {name: prompt_with(loaded, clip(float(fps))) for name, fps in RATES.items()}
+    others = [prompt_with(loaded, still(10, 4)), prompt_with(loaded, still(4, 6)), prompt_with(loaded)]
+    all_prompts = [others[0], *prompts.values(), *others[1:]]
+    batched, answers_batched = run_and_record(loaded, all_prompts)
+    unbatched = [run_and_record(loaded, [prompt]) for prompt in all_prompts]
+    indices = {name: index for index, name in enumerate(RATES, start=1)}
+    found = {
         "version": transformers.__version__,
-        "batched": {name: batched[place] for name, place in places.items()},
-        "alone": {name: alone[place][0][0] for name, place in places.items()},
+        "batched": {name: batched[index] for name, index in indices.items()},
+        "unbatched": {name: unbatched[index][0][0] for name, index in indices.items()},
         "answers_batched": answers_batched,
-        "answers_alone": [answers[0] for _times, answers in alone],
+        "answers_unbatched": [answers[0] for _times, answers in unbatched],
     }
-    print(json.dumps(told | their_own(loaded)))  # noqa: T201
+    print(json.dumps(found | positions_of_transformers(loaded)))  # noqa: T201
 
 
 def unconstrained_qwen(folder: Path) -> Path:
-    """A tiny checkpoint made by this release, free to say anything."""
+    """Create a tiny checkpoint with this release, without suppressed tokens."""
     settings = make_tiny_qwen(folder) / "generation_config.json"
     given = json.loads(settings.read_text())
     kept = {name: value for name, value in given.items() if "suppress" not in name}
@@ -154,8 +152,8 @@ def noise(kind: MediaKind, grid: Grid, seed: int) -> Patches:
     return Patches(kind, values.to(torch.uint8), grid)
 
 
-def asked(loaded: Checkpoint, medium: Patches | None = None) -> Prompt:
-    """A medium between words; the first token stands for it."""
+def prompt_with(loaded: Checkpoint, medium: Patches | None = None) -> Prompt:
+    """Return a prompt with a medium between words."""
     tokenizer = loaded.processor.tokenizer
     before, after = tokenizer("Look at this.")["input_ids"], tokenizer("What moves, and how?")["input_ids"]
     if medium is None:
@@ -164,15 +162,15 @@ def asked(loaded: Checkpoint, medium: Patches | None = None) -> Prompt:
     return Prompt([*before, start, loaded.placeholders[medium.kind], *after], [medium])
 
 
-def seen(loaded: Checkpoint, prompts: Sequence[Prompt]) -> tuple[list[list[int]], list[list[int]]]:
-    """Times of each prompt's clip as the rotary embedding gets them, from the clip's first; and the answers."""
+def run_and_record(loaded: Checkpoint, prompts: Sequence[Prompt]) -> tuple[list[list[int]], list[list[int]]]:
+    """Return each clip's times in the rotary embedding, relative to its first, and the answers."""
     positions: list[Any] = []
     rotary = next(part for name, part in loaded.model.named_modules() if name.endswith("language_model.rotary_emb"))
     hook = rotary.register_forward_pre_hook(
         lambda _module, given, named: positions.append(named.get("position_ids", given[-1])), with_kwargs=True
     )
     try:
-        answers = replace(loaded, read_tokens=100_000).answer(prompts, NEW_TOKENS)
+        answers = replace(loaded, prefill_tokens=100_000).answer(prompts, NEW_TOKENS)
     finally:
         hook.remove()
     times = []
@@ -182,9 +180,9 @@ def seen(loaded: Checkpoint, prompts: Sequence[Prompt]) -> tuple[list[list[int]]
     return times, answers
 
 
-def their_own(loaded: Checkpoint) -> dict[str, Any]:
-    """Where this release itself would put a clip of 12 frames a second, and the text behind it."""
-    prompt = Prompt(asked(loaded, clip(12.0)).ids, [clip(12.0)])
+def positions_of_transformers(loaded: Checkpoint) -> dict[str, Any]:
+    """Return the positions this release itself computes for a clip of 12 frames a second and the text after it."""
+    prompt = Prompt(prompt_with(loaded, clip(12.0)).ids, [clip(12.0)])
     inputs = loaded.padded([prompt])
     of_clip = inputs["input_ids"] == loaded.placeholders[MediaKind.CLIP]
     positions, _delta = loaded.model.model.get_rope_index(

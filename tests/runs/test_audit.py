@@ -1,4 +1,4 @@
-"""`shotbench audit`: every fault is found and nothing else is taken for one, on made-up questions and real ones."""
+"""`shotbench audit`: finds exactly the faults of synthetic and real questions."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def real_audit(real_data: Path) -> Audit:
     return audit_questions(read_splits(real_data / "shotbench" / "test.tsv"))
 
 
-def test_the_real_questions_give_half_of_camera_movement_away(real_audit: Audit) -> None:
-    told = audit_json(real_audit)
-    prior = [round(100 * told["by_dimension"][d.slug]["prior_accuracy"], 1) for d in DIMENSIONS]
+def test_half_of_the_real_camera_movement_can_be_guessed(real_audit: Audit) -> None:
+    stored = audit_json(real_audit)
+    prior = [round(100 * stored["by_dimension"][d.slug]["prior_accuracy"], 1) for d in DIMENSIONS]
     assert prior == [26.6, 28.3, 25.9, 22.7, 35.6, 42.9, 20.3, 52.4]
-    assert round(100 * told["overall"]["prior_accuracy"], 1) == 31.3
-    assert told["overall"]["chance"] == 0.25
+    assert round(100 * stored["overall"]["prior_accuracy"], 1) == 31.3
+    assert stored["overall"]["chance"] == 0.25
 
 
-def test_the_real_compound_shares_are_those_counted_before(real_audit: Audit) -> None:
+def test_the_real_compound_shares_are_unchanged(real_audit: Audit) -> None:
     shares = [round(100 * health.compound_share, 1) for health in real_audit.by_dimension.values()]
     assert shares == [3.1, 12.1, 9.0, 2.2, 18.5, 31.4, 4.4, 15.1]
 
@@ -69,11 +69,11 @@ def test_the_refined_questions_are_easier_to_guess(real_audit: Audit, real_data:
     refined = audit_questions(read_splits(real_data / "refineshot" / "test.tsv"))
     assert refined.overall.prior.value > real_audit.overall.prior.value + 0.05
     assert refined.by_dimension[LIGHTING_CONDITION.slug].prior.value > 0.6
-    assert len(refined.overall.faults[Fault.NO_TERM]) == 249  # yes and no
+    assert len(refined.overall.faults[Fault.NO_TERM]) == 249  # options "yes" and "no"
     assert refined.overall.chance > 0.25
 
 
-def test_options_are_alike_in_another_spelling_or_order_but_not_in_another_order_of_time() -> None:
+def test_options_are_equal_in_another_spelling_or_order_but_not_in_another_temporal_order() -> None:
     assert faults_of(movement("Static", "Arc", "Static shot", "Zoom in")) == {Fault.OPTIONS_ALIKE}
     assert faults_of(movement("Arc", "Zoom in", "arc.", "Zoom out")) == {Fault.OPTIONS_ALIKE}
     wide = make_item(("Wide, Medium", "Medium, Wide", "Close up", "Extreme close up"))
@@ -83,7 +83,7 @@ def test_options_are_alike_in_another_spelling_or_order_but_not_in_another_order
     assert faults_of(make_item(("Yes", "yes.", "No"), "A")) == {Fault.OPTIONS_ALIKE, Fault.NO_TERM}
 
 
-def test_a_right_answer_that_another_option_contains_is_found_but_not_a_wrong_one() -> None:
+def test_a_correct_answer_contained_in_another_option_is_found_but_not_a_wrong_one() -> None:
     assert faults_of(movement("Push in", "Push in and Tilt up", "Arc", "Zoom in")) == {Fault.ANSWER_CONTAINED}
     assert faults_of(movement("Arc", "Push in and Tilt up", "Push in", "Zoom in")) == set()
 
@@ -125,13 +125,13 @@ def test_chi_square_is_that_of_the_tables(statistic: float, freedom: int) -> Non
     assert chi_square_tail(0.0, freedom) == 1.0
 
 
-def test_letters_that_lean_are_told_from_letters_that_do_not() -> None:
-    even = [make_item(answer="ABCD"[n % 4], index=n) for n in range(400)]
-    leaning = [make_item(answer="A" if n % 3 else "ABCD"[n % 4], index=n) for n in range(400)]
-    assert letter_balance(even).p == 1.0
-    found = letter_balance(leaning)
+def test_unbalanced_letters_are_distinguished_from_balanced_ones() -> None:
+    balanced = [make_item(answer="ABCD"[n % 4], index=n) for n in range(400)]
+    unbalanced = [make_item(answer="A" if n % 3 else "ABCD"[n % 4], index=n) for n in range(400)]
+    assert letter_balance(balanced).p == 1.0
+    found = letter_balance(unbalanced)
     assert found.p is not None and found.p < 1e-6 and found.most_lopsided == "A" and found.excess > 1
-    assert letter_balance(even[:19]).p is None
+    assert letter_balance(balanced[:19]).p is None
 
 
 def test_letters_of_questions_with_fewer_options_are_expected_less_often() -> None:
@@ -142,7 +142,7 @@ def test_letters_of_questions_with_fewer_options_are_expected_less_often() -> No
     assert found.expected == pytest.approx(found.counts) and found.p == 1.0
 
 
-def test_items_needed_and_what_can_be_detected_are_two_sides_of_one_formula() -> None:
+def test_items_needed_and_the_detectable_difference_are_consistent() -> None:
     assert items_needed(0.05, UNPAIRED) == math.ceil((1.96 + 0.8416) ** 2 * 0.5 / 0.05**2) == 1570
     enough = [make_item(answer="ABCD"[n % 4], index=n, media=f"{n}.jpg") for n in range(items_needed(0.1, PAIRED))]
     assert audit_questions({"test": enough}, 0.1).too_small == []
@@ -161,15 +161,13 @@ def test_the_command_prints_a_table_of_100_columns(real_data: Path, capsys: pyte
         assert words in table
 
 
-def test_the_command_looks_at_all_splits_of_shards_or_at_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_audits_all_splits_of_shards_or_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shards = tmp_path / "shards"
     write_shards([row(n, split=("sft", "test")[n % 2]) for n in range(10)], shards, ABOUT, splits=["sft", "test"])
     assert main(["audit", str(shards), "--format", "json", "--out", str(tmp_path / "deep" / "audit.json")]) == 0
-    told = json.loads((tmp_path / "deep" / "audit.json").read_text(encoding="utf-8"))
-    assert (told["splits"], told["overall"]["items"]) == ({"sft": 5, "test": 5}, 10)
-    assert {"items", "compound_share", "prior_accuracy", "letter_counts"} <= set(told["by_dimension"][SHOT_SIZE.slug])
+    stored = json.loads((tmp_path / "deep" / "audit.json").read_text(encoding="utf-8"))
+    assert (stored["splits"], stored["overall"]["items"]) == ({"sft": 5, "test": 5}, 10)
+    assert {"items", "compound_share", "prior_accuracy", "letter_counts"} <= set(stored["by_dimension"][SHOT_SIZE.slug])
     assert main(["audit", str(shards), "--split", "sft", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["splits"] == {"sft": 5}
     assert main(["audit", str(shards), "--split", "none"]) == 2
@@ -181,7 +179,11 @@ def test_the_command_looks_at_all_splits_of_shards_or_at_one(
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("said.jsonl.gz", b"\x1f\x8b\x08\x00", "it is no tab-separated text in UTF-8 ('utf-8' codec can't decode byte"),
+        (
+            "responses.jsonl.gz",
+            b"\x1f\x8b\x08\x00",
+            "it is no tab-separated text in UTF-8 ('utf-8' codec can't decode byte",
+        ),
         ("file.parquet", b"PAR1\x15\xff\x00", "it is no tab-separated text in UTF-8"),
         ("README.md", b"# ShotBench\n\nQuestions.\n", "its first line names no column index, type, path"),
         ("rows.tsv", b"index\tquestion\n1\tWhat?\n", "its first line names no column type, path, options, answer, cat"),
@@ -190,14 +192,14 @@ def test_the_command_looks_at_all_splits_of_shards_or_at_one(
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
 )
-def test_a_file_that_holds_no_questions_is_named_with_what_to_give_instead(
+def test_a_file_without_questions_is_named_with_what_to_give_instead(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, reason: str
 ) -> None:
     (tmp_path / name).write_bytes(content)
     assert main(["audit", str(tmp_path / name)]) == 2
-    told = capsys.readouterr().err
-    assert f"{tmp_path / name} holds no questions: {reason}" in told
-    assert "give a test.tsv in the release's layout (columns index, type," in told and "a Hub id" in told
+    printed = capsys.readouterr().err
+    assert f"{tmp_path / name} holds no questions: {reason}" in printed
+    assert "give a test.tsv in the release's layout (columns index, type," in printed and "a Hub id" in printed
 
 
 def test_every_dataset_card_has_the_audit_of_its_shards(tmp_path: Path) -> None:
@@ -207,9 +209,11 @@ def test_every_dataset_card_has_the_audit_of_its_shards(tmp_path: Path) -> None:
     assert f"## What they give away\n\n{section}\n" in card
     assert "| Shot Size | 8 | 25.0% |" in section and "A 2, B 2, C 2, D 2" in section
     assert "* Options that cannot be told apart: 0" in section and "* Media asked more than once: none" in section
-    assert "* Labels written in several ways: 0" in section and "* Too small to tell two models 5 points" in section
+    assert (
+        "* Labels written in several ways: 0" in section and "* Too small to detect a difference of 5 points" in section
+    )
 
 
-def test_no_questions_are_no_audit() -> None:
+def test_an_audit_without_questions_is_refused() -> None:
     with pytest.raises(ValueError, match="no items"):
         audit_questions({"test": []})

@@ -1,4 +1,4 @@
-"""`shotbench compare` as a user runs it: real runs, every stored form, and runs that are no pair."""
+"""`shotbench compare` from the command line: real runs, every stored format, and runs that cannot be compared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEADER = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
 
 
 def write_questions(path: Path, answers: str = "ABCDA", medium: Callable[[int], int] = lambda index: index) -> Path:
-    """Questions 1, 2, … in the release's layout, with these right letters."""
+    """Write questions 1, 2, … in the release's layout, with these correct letters."""
     options = json.dumps({"A": "Wide", "B": "Medium", "C": "Close Up", "D": "Medium Wide"}).replace('"', '""')
     rows = [
         f'{index}\t"[""image""]"\t[\'image/{medium(index)}.jpg\']\tWhat?\t"{options}"\t{answer}\tshot size\n'
@@ -52,18 +52,18 @@ def questions(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def responses_a(tmp_path: Path) -> Path:
-    """Right on 1, 2, 3."""
+    """Correct on 1, 2, 3."""
     return write_responses(tmp_path / "a.jsonl", "ABCAB")
 
 
 @pytest.fixture
 def responses_b(tmp_path: Path) -> Path:
-    """Right on 1, 3, 4, 5."""
+    """Correct on 1, 3, 4, 5."""
     return write_responses(tmp_path / "b.jsonl", "AACDA")
 
 
 def scored(out: Path, questions: Path, responses: Path, protocol: str = "strict", **changed: object) -> Path:
-    """A scores file of `shotbench score`, with some fields set otherwise."""
+    """Write a scores file with `shotbench score`, with some fields replaced."""
     arguments = ["--protocol", protocol, "--format", "json", "--allow-missing", "--out", str(out)]
     assert main(["score", str(questions), str(responses), *arguments]) == 0
     if changed:
@@ -96,7 +96,7 @@ def test_two_runs_of_one_model_do_not_differ_as_published(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = []
-    for name in (REASONING, RUN0):  # the letters that the reference's rules, judge and chance gave
+    for name in (REASONING, RUN0):  # letters from the reference's rules, judge and random choice
         files.append(tmp_path / f"{name}.tsv")
         rows = (f"{row['index']}\t{row['reference_letter']}\n" for row in stored_responses(real_data, name))
         files[-1].write_text("index\tprediction\n" + "".join(rows))
@@ -107,7 +107,7 @@ def test_two_runs_of_one_model_do_not_differ_as_published(
     assert all(one["p_holm"] > 0.05 for one in result["by_dimension"].values())
 
 
-def test_nor_do_they_by_the_whole_official_protocol_with_its_judge(
+def test_nor_do_they_under_the_complete_official_protocol_with_its_judge(
     real_data: Path,
     real_items: dict[int, QAItem],
     tmp_path: Path,
@@ -123,7 +123,7 @@ def test_nor_do_they_by_the_whole_official_protocol_with_its_judge(
                 verdicts[judge_prompt(item, response)] = str(row["reference_letter"])
 
     def recorded(_path: str, _headers: dict[str, str], sent: dict[str, Any]) -> Act:
-        """What the published file has: the only part of this test that is replayed."""
+        """Replay the published judgements; nothing else in this test is replayed."""
         return says(verdicts[sent["messages"][0]["content"]])
 
     monkeypatch.setattr(endpoint, "act", recorded)
@@ -135,11 +135,11 @@ def test_nor_do_they_by_the_whole_official_protocol_with_its_judge(
     result = compared(capsys, *files, "--protocol", "official")
     assert round(result["overall"]["a"] * 3572) == 2357 and round(result["overall"]["b"] * 3572) == 2322
     assert contains_zero(result["overall"]) and result["overall"]["p"] == pytest.approx(0.134, abs=5e-4)
-    assert "letters named by a judge: 0 in A, 24 in B" in result["remarks"]
+    assert "letters assigned by a judge: 0 in A, 24 in B" in result["remarks"]
 
 
 @pytest.mark.parametrize(("protocol", "p", "p_decided"), [("strict", 0.0483, 0.324), ("official", 0.0438, 0.245)])
-def test_without_a_judge_they_differ_by_what_one_of_them_leaves_undecided(
+def test_without_a_judge_they_differ_by_undecided_responses(
     real_data: Path, capsys: pytest.CaptureFixture[str], protocol: str, p: float, p_decided: float
 ) -> None:
     pair = real_data / "shotbench" / "test.tsv", real(real_data, REASONING), real(real_data, RUN0)
@@ -151,7 +151,7 @@ def test_without_a_judge_they_differ_by_what_one_of_them_leaves_undecided(
     assert all(one["p_holm"] > 0.05 for one in result["by_dimension"].values())
 
 
-def test_another_model_is_told_apart_in_every_dimension(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_model_differs_in_every_dimension(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = compared(capsys, real_data / "shotbench" / "test.tsv", real(real_data, QWEN), real(real_data, REASONING))
     overall = result["overall"]
     assert overall["difference"] == pytest.approx((2356 - 1557) / 3572)
@@ -164,13 +164,13 @@ def test_another_model_is_told_apart_in_every_dimension(real_data: Path, capsys:
     assert 0.02 < overall["detectable"] < overall["detectable_unrelated"] < 0.035
 
 
-def test_the_questions_that_refineshot_left_alone_are_answered_the_same(
+def test_questions_unchanged_by_refineshot_are_answered_the_same(
     real_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ours = real_data / "shotbench" / "test.tsv", real(real_data, REASONING)
     theirs = real_data / "refineshot" / "test.tsv", real(real_data, "refineshot.shotvl-3b.direct")
-    told = refused(capsys, *ours, *theirs)
-    assert "961 asked otherwise in B (index 487, 488, " in told and "--common compares the 2611 they share" in told
+    printed = refused(capsys, *ours, *theirs)
+    assert "961 different in B (index 487, 488, " in printed and "--common compares the 2611 they share" in printed
     result = compared(capsys, *ours, *theirs, "--common")
     assert (result["overall"]["n"], result["overall"]["difference"], result["overall"]["p"]) == (2611, 0.0, 1.0)
     assert len(result["left_out"]["asked_otherwise"]) == 961
@@ -201,10 +201,10 @@ def test_everything_is_b_minus_a(
     table = capsys.readouterr().out
     assert f"A  {responses_a}\nB  {responses_b}\n" in table and "B - A" in table and "+20.00" in table
     assert "gained (2): 4, 5" in table and "lost (1): 2" in table
-    assert "protocol strict: no difference can be told over items; 0 of 1 dimensions differ (Holm, 5 %)" in table
+    assert "protocol strict: no significant difference over items; 0 of 1 dimensions differ (Holm, 5 %)" in table
 
 
-def test_every_stored_form_gives_the_same(
+def test_every_stored_format_gives_the_same(
     questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, file = tmp_path / "run", scored(tmp_path / "b.scores.json", questions, responses_b)
@@ -230,12 +230,12 @@ def test_every_stored_form_gives_the_same(
     ]
 
 
-def test_a_run_of_a_part_is_compared_on_that_part_only_when_asked(
+def test_a_partial_run_is_compared_only_with_the_common_option(
     questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = write_responses(tmp_path / "part.jsonl", "ABA")
-    told = refused(capsys, questions, responses_a, part)
-    assert "different questions: 2 only in A (index 4, 5); --common compares the 3 they share" in told
+    printed = refused(capsys, questions, responses_a, part)
+    assert "different questions: 2 only in A (index 4, 5); --common compares the 3 they share" in printed
     assert "2 only in B (index 4, 5)" in refused(capsys, questions, part, responses_a)
     result = compared(capsys, questions, responses_a, part, "--common")
     assert (result["overall"]["n"], result["items"]["lost"]) == (3, [3])
@@ -247,15 +247,15 @@ def test_runs_of_different_questions_are_refused(
     questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     otherwise = write_questions(tmp_path / "otherwise.tsv", "ABDDA")
-    assert "1 asked otherwise in B (index 3)" in refused(capsys, questions, responses_a, otherwise, responses_b)
+    assert "1 different in B (index 3)" in refused(capsys, questions, responses_a, otherwise, responses_b)
     elsewhere = write_questions(tmp_path / "elsewhere.tsv", medium=lambda index: index + (index == 2))
-    assert "1 asked otherwise in B (index 2)" in refused(capsys, questions, responses_a, elsewhere, responses_b)
+    assert "1 different in B (index 2)" in refused(capsys, questions, responses_a, elsewhere, responses_b)
     nothing = write_questions(tmp_path / "nothing.tsv", "BCDAB")
-    assert "5 asked otherwise" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
+    assert "5 different in B" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
     assert "they share none" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
 
 
-def test_a_medium_named_by_path_and_by_checksum_is_taken_for_the_same(
+def test_a_path_and_a_checksum_may_be_the_same_medium(
     questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = scored(tmp_path / "b.scores.json", questions, responses_b)
@@ -270,18 +270,18 @@ def test_runs_of_different_protocols_or_variants_are_refused(
     questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     official = scored(tmp_path / "official.json", questions, responses_b, "official")
-    told = refused(capsys, questions, responses_a, official)
-    assert "official.json: graded by the protocol official, not strict; say --protocol" in told
+    printed = refused(capsys, questions, responses_a, official)
+    assert "official.json: graded by the protocol official, not strict; give --protocol" in printed
     mirrored = scored(tmp_path / "mirrored.json", questions, responses_b)
     scores = json.loads(mirrored.read_text())
     for item in scores["items"]:
         item["item_id"] += "@mirrored"
     mirrored.write_text(json.dumps(scores))
-    told = refused(capsys, questions, responses_a, mirrored)
-    assert "differ in the way media were shown: as they are in A, mirrored in B" in told
+    printed = refused(capsys, questions, responses_a, mirrored)
+    assert "differ in the view of the media: original in A, mirrored in B" in printed
 
 
-def test_what_a_reader_must_know_is_said(
+def test_remarks_state_what_affects_the_numbers(
     questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     direct = scored(tmp_path / "direct.json", questions, responses_a, run={"prompt_style": "direct"})
@@ -297,40 +297,39 @@ def test_what_a_reader_must_know_is_said(
     assert result["overall"]["n"] == 5 and result["decided_by_both"]["n"] == 3
     paired = write_questions(tmp_path / "paired.tsv", medium=lambda index: index // 2)
     assert (
-        "5 items on 3 media: p takes them for independent"
-        in compared(capsys, paired, responses_a, responses_a)["remarks"][0]
+        "5 items on 3 media: p assumes independence" in compared(capsys, paired, responses_a, responses_a)["remarks"][0]
     )
     judged = json.loads(direct.read_text())
     judged["items"][0]["how"] = "judge"
     direct.write_text(json.dumps(judged))
-    assert "letters named by a judge: 1 in A, 0 in B" in compared(capsys, direct, questions, responses_a)["remarks"]
+    assert "letters assigned by a judge: 1 in A, 0 in B" in compared(capsys, direct, questions, responses_a)["remarks"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"protocol": "strict"', "no JSON"),
-        ('{"index": 1, "response": "A"}', "no scores as `shotbench eval`"),
-        ('{"protocol": "strict", "items": []}', "no scores as `shotbench eval`"),
+        ('{"protocol": "strict"', "invalid JSON"),
+        ('{"index": 1, "response": "A"}', "not scores of `shotbench eval`"),
+        ('{"protocol": "strict", "items": []}', "not scores of `shotbench eval`"),
         (
             '{"protocol": "strict", "items": [{"index": 1, "item_id": "x", "dimension": "", "correct": 1}]}',
-            "no medium, answer, letter, asked: written by an earlier version. Score it again: shotbench score",
+            "no medium, answer, letter, asked: written by an earlier version. Score the run again: shotbench score",
         ),
     ],
 )
-def test_a_file_that_holds_no_scores_is_named_with_what_to_do(
+def test_a_file_without_scores_is_named_with_what_to_do(
     questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
 ) -> None:
     file = tmp_path / "scores.json"
     file.write_text(content)
-    told = refused(capsys, questions, responses_a, file)
-    assert message in told and str(file) in told
+    printed = refused(capsys, questions, responses_a, file)
+    assert message in printed and str(file) in printed
 
 
 @pytest.mark.parametrize(
     ("way", "value", "message"),
     [
-        (("unanswered",), 5, "unanswered is 5, not what docs/scores.md says"),
+        (("unanswered",), 5, "unanswered is 5, which docs/scores.md does not allow"),
         (("unanswered",), [1, "2"], "unanswered[1] is '2',"),
         (("items", 0, "letter"), "b", "letter of an item (index 1) is 'b',"),
         (("items", 0, "letter"), "AB", "letter of an item (index 1) is 'AB',"),
@@ -346,7 +345,7 @@ def test_a_file_that_holds_no_scores_is_named_with_what_to_do(
     ],
     ids=str,
 )
-def test_a_field_that_was_damaged_by_hand_is_named(
+def test_an_invalid_field_is_named(
     questions: Path,
     responses_a: Path,
     tmp_path: Path,
@@ -361,26 +360,26 @@ def test_a_field_that_was_damaged_by_hand_is_named(
         inside = inside[step]
     inside[way[-1]] = value
     file.write_text(json.dumps(scores))
-    told = refused(capsys, questions, responses_a, file)
-    assert f"{file}: {message}" in told
+    printed = refused(capsys, questions, responses_a, file)
+    assert f"{file}: {message}" in printed
 
 
-def test_an_index_that_stands_twice_is_refused(
+def test_a_duplicate_index_is_refused(
     questions: Path, responses_a: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = scored(tmp_path / "twice.json", questions, responses_a)
     scores = json.loads(file.read_text())
     file.write_text(json.dumps(scores | {"items": scores["items"] + scores["items"][:1]}))
-    assert "an index stands there twice" in refused(capsys, file, questions, responses_a)
+    assert "an index occurs twice" in refused(capsys, file, questions, responses_a)
 
 
-def test_sides_that_are_not_two_are_told(
+def test_other_than_two_runs_are_refused(
     questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = scored(tmp_path / "a.json", questions, responses_a)
-    assert f"two sides are compared; these are 1: {questions} {responses_a}" in refused(capsys, questions, responses_a)
-    assert "these are 3" in refused(capsys, file, file, questions, responses_b)
-    assert f"{responses_b}: no folder with scores and no .json" in refused(capsys, file, responses_b)
+    assert f"two runs are compared, got 1: {questions} {responses_a}" in refused(capsys, questions, responses_a)
+    assert "got 3" in refused(capsys, file, file, questions, responses_b)
+    assert f"{responses_b}: neither a folder with scores nor a .json file" in refused(capsys, file, responses_b)
     assert "absent.json: no such file" in refused(capsys, file, tmp_path / "absent.json")
     (tmp_path / "killed").mkdir()
     write_responses(tmp_path / "killed" / "samples.jsonl", "A")

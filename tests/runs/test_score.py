@@ -1,4 +1,4 @@
-"""`shotbench score` as a user runs it: real responses, every stored form, bad input."""
+"""`shotbench score` from the command line: real responses, every stored format, invalid input."""
 
 from __future__ import annotations
 
@@ -69,21 +69,21 @@ def test_undecided_rows_are_reported_as_such(real_data: Path, capsys: pytest.Cap
     assert sum(item["letter"] is None for item in official["items"]) == 31
 
 
-def test_every_stored_form_gives_the_same_letters(
+def test_every_stored_format_gives_the_same_letters(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = {1: "A", 2: "<think>x</think><answer>B</answer>", 3: "C. Close Up", 4: "A\tB"}
-    plain = write_responses(tmp_path / "r.jsonl", said)
+    texts = {1: "A", 2: "<think>x</think><answer>B</answer>", 3: "C. Close Up", 4: "A\tB"}
+    plain = write_responses(tmp_path / "r.jsonl", texts)
     packed = tmp_path / "r.jsonl.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
     table = tmp_path / "r.tsv"
     with table.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines, delimiter="\t")
-        writer.writerows([("index", "prediction"), *said.items()])
+        writer.writerows([("index", "prediction"), *texts.items()])
     sheet = tmp_path / "r.xlsx"
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
-    for row in [("index", "prediction"), *said.items()]:
+    for row in [("index", "prediction"), *texts.items()]:
         book.active.append(row)
     book.save(sheet)
     results = [scored(capsys, questions, path)["items"] for path in (plain, packed, table, sheet)]
@@ -119,22 +119,22 @@ def test_a_missing_response_counts_as_wrong_and_shows_in_the_exit_status(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("r.jsonl", '{"index": 1, "response": "A"}\n{"index"', "line 2: no JSON"),
+        ("r.jsonl", '{"index": 1, "response": "A"}\n{"index"', "line 2: invalid JSON"),
         ("r.jsonl", '["A"]', "line 1: expected an object with index and response"),
-        ("r.jsonl", '{"response": "A"}', "line 1: no whole number under `index`"),
-        ("r.jsonl", '{"index": 1.5, "response": "A"}', "line 1: no whole number under `index`"),
+        ("r.jsonl", '{"response": "A"}', "line 1: no integer in column `index`"),
+        ("r.jsonl", '{"index": 1.5, "response": "A"}', "line 1: no integer in column `index`"),
         ("r.jsonl", '{"index": 1}', "line 1: no column `response`"),
-        ("r.jsonl", '{"index": 9, "response": "A"}', "1 responses belong to no question here (index 9)"),
+        ("r.jsonl", '{"index": 9, "response": "A"}', "1 responses match none of these questions (index 9)"),
         ("r.jsonl", '{"index": 1, "response": "A"}\n' * 2, "question 1 is answered twice"),
-        ("r.jsonl", "", "holds no responses"),
+        ("r.jsonl", "", "contains no responses"),
         ("r.jsonl.gz", "no gzip", "broken gzip"),
-        ("r.xlsx", "no sheet", "no readable xlsx"),
-        ("r.txt", "A", "unknown form; give .jsonl"),
+        ("r.xlsx", "no sheet", "not a readable xlsx"),
+        ("r.txt", "A", "unknown format; give .jsonl"),
         ("r.tsv", "index\tanswer\n1\tA\n", "row 2: no column `prediction`"),
-        ("r.tsv", "index\tprediction\n1\t\udcff\n", "no table in UTF-8"),
+        ("r.tsv", "index\tprediction\n1\t\udcff\n", "not a UTF-8 table"),
     ],
 )
-def test_a_broken_file_of_responses_is_named_with_its_place(
+def test_a_broken_file_of_responses_is_named_with_the_position(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, message: str
 ) -> None:
     path = tmp_path / name
@@ -159,14 +159,12 @@ def test_a_broken_question_is_named(questions: Path, tmp_path: Path, capsys: pyt
 def test_a_question_with_too_many_cells_is_named(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    questions.write_text(questions.read_text(encoding="utf-8").rstrip("\n") + "\tsurplus\n", encoding="utf-8")
+    questions.write_text(questions.read_text(encoding="utf-8").rstrip("\n") + "\tadditional\n", encoding="utf-8")
     assert main(["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"}))]) == 2
     assert "item 4: line is" in capsys.readouterr().err
 
 
-def test_a_question_that_stands_twice_is_named(
-    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_duplicate_question_is_named(questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = questions.read_text(encoding="utf-8")
     questions.write_text(text + text.splitlines(keepends=True)[-1], encoding="utf-8")
     assert main(["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"}))]) == 2
@@ -191,7 +189,7 @@ def test_a_judge_needs_the_official_protocol(
         (["--judge-url", "", "--judge-model", "some-judge"], "--judge-model and --judge-cache need --judge-url"),
     ],
 )
-def test_half_a_judge_is_refused(
+def test_incomplete_judge_options_are_refused(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     responses = write_responses(tmp_path / "r.jsonl", {1: "A"})
@@ -203,7 +201,7 @@ COMMANDS = (["score", "q", "r"], ["compare", "a", "b"], ["audit", "q"], ["refine
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_an_out_that_cannot_be_written_is_told_before_anything_is_read(
+def test_an_unwritable_out_is_refused_before_anything_is_read(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -230,7 +228,7 @@ def test_the_scores_of_a_variant_record_it_and_what_it_left_out(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     header, first, *others = questions.read_text(encoding="utf-8").splitlines(keepends=True)
-    unknown = first.replace("Medium Wide", "Enormous")  # no term: nobody can say what it is in a mirror
+    unknown = first.replace("Medium Wide", "Enormous")  # not a term, so its mirror image is unknown
     questions.write_text("".join([header, unknown, *others]), encoding="utf-8")
     responses = write_responses(tmp_path / "r.jsonl", {2: "B", 3: "C", 4: "D"})
     mirrored = scored(capsys, questions, responses, "--variant", "mirrored")
@@ -238,18 +236,18 @@ def test_the_scores_of_a_variant_record_it_and_what_it_left_out(
     assert scored(capsys, questions, responses, "--allow-missing")["run"] == {}
 
 
-def test_published_refined_questions_are_named_for_the_refined_variant_alone(
+def test_published_refined_questions_need_the_refined_variant(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asking = ["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"})), "--refined"]
+    command = ["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"})), "--refined"]
     for variant in ([], ["--variant", "mirrored"]):
-        assert main([*asking, str(questions), *variant]) == 2
+        assert main([*command, str(questions), *variant]) == 2
         assert "--refined names the questions of --variant refined" in capsys.readouterr().err
-    assert main([*asking, str(tmp_path / "absent.tsv"), "--variant", "refined"]) == 2
+    assert main([*command, str(tmp_path / "absent.tsv"), "--variant", "refined"]) == 2
     assert "absent.tsv: no such file of refined questions" in capsys.readouterr().err
 
 
-def test_responses_to_published_refined_questions_are_graded_by_these_and_robust_makes_them_again(
+def test_responses_to_published_refined_questions_are_graded_by_them_and_robust_recreates_them(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SHOTBENCH_REFINED", raising=False)
@@ -257,8 +255,8 @@ def test_responses_to_published_refined_questions_are_graded_by_these_and_robust
     direct = real_data / "responses" / "refineshot.shotvl-3b.direct.jsonl.gz"
     refined = [str(tsv), str(direct), "--variant", "refined"]
     assert main(["score", *refined]) == 0
-    told = capsys.readouterr()
-    assert "2028 of 3572 right" in told.out and "--refined names the published ones" in told.err
+    printed = capsys.readouterr()
+    assert "2028 of 3572 right" in printed.out and "--refined names the published ones" in printed.err
     files = [tmp_path / "plain.json", tmp_path / "refined.json"]
     plain = [str(tsv), str(real_data / "responses" / "shotbench.shotvl-3b.reasoning.jsonl.gz")]
     for arguments, file in ((plain, files[0]), ([*refined, "--refined", str(published)], files[1])):
@@ -276,9 +274,7 @@ def test_responses_to_published_refined_questions_are_graded_by_these_and_robust
         (["tiny-model", "--random", "--out", "out"], "eval"),
     ],
 )
-def test_a_missing_library_is_named_with_the_extra_that_brings_it(
-    arguments: list[str], extra: str, tmp_path: Path
-) -> None:
+def test_a_missing_library_is_named_with_its_extra(arguments: list[str], extra: str, tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "for name in ('numpy', 'transformers', 'tokenizers'): sys.modules[name] = None  # cannot be imported\n"
@@ -286,9 +282,11 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         f"sys.exit(main({arguments!r}))"
     )
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert told.returncode == 2
-    assert re.search(rf"is not installed; pip install 'lmms-eval-shotbench\[{extra}\]'", told.stderr)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert finished.returncode == 2
+    assert re.search(rf"is not installed; pip install 'lmms-eval-shotbench\[{extra}\]'", finished.stderr)
     assert not any(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""scores.schema.json describes what is written, all of it, and docs/scores.md is generated from it."""
+"""scores.schema.json describes every stored field, and docs/scores.md is generated from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass
-from lmms_eval_shotbench.harness.run_record import how_it_was_run
+from lmms_eval_shotbench.harness.run_record import describe_run
 from lmms_eval_shotbench.harness.task_files import Task
 from lmms_eval_shotbench.prompts import DIRECT
 from lmms_eval_shotbench.qa_item import QAItem
@@ -35,7 +35,7 @@ RUNS += [
 
 
 def closed(schema: Any, is_part: bool = False) -> Any:
-    """The schema with no fields allowed but those described; a part is closed where it is referred to."""
+    """Return the schema without undescribed fields allowed; a definition is closed where it is referenced."""
     if isinstance(schema, list):
         return [closed(each, is_part) for each in schema]
     if not isinstance(schema, dict):
@@ -47,7 +47,7 @@ def closed(schema: Any, is_part: bool = False) -> Any:
     return inner | {"unevaluatedProperties": False} if describes and not is_part else inner
 
 
-def test_every_real_run_fits_and_holds_nothing_undescribed(
+def test_every_real_run_is_valid_and_has_no_undescribed_field(
     real_data: Path, real_items: Mapping[int, QAItem], refined_items: Mapping[int, QAItem]
 ) -> None:
     fits = Draft202012Validator(scores_schema())
@@ -66,7 +66,7 @@ def test_every_real_run_fits_and_holds_nothing_undescribed(
 @pytest.mark.parametrize(
     "way", [(), ("accuracy",), ("accuracy", "micro"), ("prior",), ("prior", "macro"), ("items", 0), ("run",)], ids=str
 )
-def test_a_field_that_is_not_described_would_be_found(way: tuple[str | int, ...]) -> None:
+def test_an_undescribed_field_is_found(way: tuple[str | int, ...]) -> None:
     described = Draft202012Validator(closed(scores_schema()))
     scores = small_scores()
     assert described.is_valid(scores)
@@ -75,26 +75,26 @@ def test_a_field_that_is_not_described_would_be_found(way: tuple[str | int, ...]
         inside = inside[step]
     inside["new"] = 1
     assert not described.is_valid(scores)
-    check_scores(scores, Path("scores.json"), "numbers")  # further fields are allowed all the same
+    check_scores(scores, Path("scores.json"), "numbers")  # further fields are allowed in stored files
     check_scores(scores, Path("scores.json"), "answers")
 
 
 def small_scores(protocol: Protocol = "strict") -> Any:
-    """Of four responses, with the record that `shotbench eval` keeps."""
+    """Return scores of four responses, with a record of `shotbench eval`."""
     request = EvalRequest("shotbench", "data", Path("out"), Path("out"), "shotvl", "pretrained=x", passed_on=["--log"])
     passes = [Pass("stills", ["shotbench_shot_size"], "pretrained=x")]
-    run = how_it_was_run(request, REPOSITORY / "setup.cfg", passes, [Task(DIRECT, DIMENSIONS[0])], [make_item()])
+    run = describe_run(request, REPOSITORY / "setup.cfg", passes, [Task(DIRECT, DIMENSIONS[0])], [make_item()])
     items = [make_item(index=index, answer="ABCD"[index]) for index in range(4)]
     scored = score_responses(items, ["A", "B", "A", ""], protocol, run=run | {"warnings": ["clips at 3 fps"]})
     return json.loads(json.dumps(scores_json(scored)))
 
 
-def test_the_page_is_the_generated_one() -> None:
+def test_the_page_is_generated_from_the_schema() -> None:
     committed = (REPOSITORY / "docs" / "scores.md").read_text(encoding="utf-8")
     assert committed == scores_page(), "run: python -m lmms_eval_shotbench.runs.scores_schema > docs/scores.md"
 
 
-def test_its_lists_are_those_of_the_code() -> None:
+def test_its_enumerations_equal_those_of_the_code() -> None:
     definitions = scores_schema()["$defs"]
     fields = definitions["answers"]["properties"]
     assert definitions["dimension"]["enum"] == slugs()
@@ -110,7 +110,7 @@ def test_it_is_a_valid_schema_of_its_draft() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("letter", "A\n"), ("letter", ["A"]), ("index", 7.0), ("index", True), ("dimension", ["x"])]
 )
-def test_values_that_python_takes_for_others_are_refused(name: str, value: object) -> None:
+def test_values_of_similar_python_types_are_refused(name: str, value: object) -> None:
     scores = small_scores()
     scores["items"][2][name] = value
     with pytest.raises(BadRun, match=f"{name} of an item"):

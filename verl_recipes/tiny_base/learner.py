@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from lmms_eval_shotbench.qwen.checkpoint import position_rule
-from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule
 from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.qwen.tiny_qwen import PAD
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -18,7 +18,7 @@ from verl_recipes.tiny_base.exercises import Wording, labels_of
 from verl_recipes.tiny_base.forward import Reader
 from verl_recipes.tiny_base.shots import Shot
 
-SHOWN = Shown(MIN_PIXELS, MAX_PIXELS, clip_max=MAX_PIXELS)  # what the evaluation shows this model
+SHOWN = MediaLimits(MIN_PIXELS, MAX_PIXELS, clip_max=MAX_PIXELS)  # what the evaluation shows this model
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder, locate_shards
 from lmms_eval_shotbench.questions.variants import opposite
-from lmms_eval_shotbench.qwen.inputs import PatchRule, Shown
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule
 from lmms_eval_shotbench.qwen.scaling.scale import scaled_frames, scaled_still
 from lmms_eval_shotbench.vocabulary import AMBIGUOUS_REVERSED, MediaKind, View
 
@@ -30,7 +30,7 @@ class Shot:
     fps: float = 0.0
 
 
-def read_shots(shards: Iterable[str], split: str, shown: Shown, rule: PatchRule) -> Iterator[Shot]:
+def read_shots(shards: Iterable[str], split: str, shown: MediaLimits, rule: PatchRule) -> Iterator[Shot]:
     """Yield a split's questions with their pictures; raises `DatasetNotFound`."""
     for name in shards:
         folder = ShardFolder(locate_shards(name), split)
@@ -38,7 +38,7 @@ def read_shots(shards: Iterable[str], split: str, shown: Shown, rule: PatchRule)
             yield make_shot(item, folder.media(item.item_id), shown, rule)
 
 
-def make_shot(item: QAItem, encoded: bytes, shown: Shown, rule: PatchRule) -> Shot:
+def make_shot(item: QAItem, encoded: bytes, shown: MediaLimits, rule: PatchRule) -> Shot:
     """Decode what the evaluation would show of a medium."""
     if item.media_kind is MediaKind.STILL:
         picture = open_still(encoded)
