@@ -1,12 +1,12 @@
-"""From labelled shots to a finished shard folder: everything that `shotbench data` does once shots are cut or staged.
+"""From labelled shots to a finished shard folder: all that `shotbench data` does once shots are cut or rendered.
 
-Owns the flow, in this order, so that nothing is decided that a later step would undo: looks of all media; the
-benchmark's pictures go; films are dealt out to splits; shots that look alike go; questions are asked, split by split;
-the questions are audited; shards are written. Each step is in a file of its own. Where the audit fails, nothing is
-written.
+Owns the order of the stages, in which no stage undoes an earlier one: hash all media; drop benchmark media; assign
+films to splits; drop near-duplicates; generate questions split by split; audit them; write shards. Each stage has its
+own module. If the audit fails, nothing is written.
 
-The fingerprint covers the source as the caller names it, the recipe and what is kept out. So the same call finds
-finished shards at once, without asking for a single shot, and a killed run goes on where its last finished file ends.
+The fingerprint covers the source as the caller describes it, the recipe and the excluded benchmarks. Repeating a call
+therefore finds finished shards without reading a single shot, and an interrupted run resumes after its last finished
+file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from data_pipeline.checks.audit import AuditFailed, AuditReport, audit
 from data_pipeline.checks.blind_audit import MARGIN
 from data_pipeline.checks.decontaminate import benchmark_media, drop_benchmark
 from data_pipeline.checks.duplicates import drop_duplicates
-from data_pipeline.checks.media_looks import LookedAt, look_at_shots
+from data_pipeline.checks.media_hashes import HashedItem, hash_shots
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.manifest import check_place
+from data_pipeline.shards.manifest import check_target
 from data_pipeline.shards.write_shards import ShardRow, WrittenShards, finished_manifest, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
@@ -37,31 +37,31 @@ from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256, locate_s
 BUILD_VERSION = 1  # raise it when the same shots and recipe give other shards
 AUDIT = "audit.json"
 HOW_MADE = """
-Films are dealt out to splits whole. Pictures that look like another one are left out, and so are those of the
-benchmarks the set was made against. A wrong option is certainly wrong: it belongs to the facet of the right one, or the
-label rules it out. Questions are asked in rounds, in which every option is right once, so that option frequencies and
-letters do not give answers away; what does not fit into a round is surplus.
+All shots of a film are in one split. Near-duplicate media are left out, and so are media of the benchmarks given with
+`--against`. Every distractor is certainly wrong: it belongs to the same facet as the right answer, or the label rules
+it out. Questions are generated in rounds in which every option is right once, so that option frequencies and letters do
+not reveal answers; questions that do not complete a round are dropped for balance.
 """
 KNOWN_LIMITS = """
-Balance comes from the labels that are there: a term without rivals in its split is not asked about, and dimensions
-whose terms exclude few others have questions of two or three options. Look-alikes are found by colour and coarse
-structure; one place filmed twice from different angles is not found, and stills are not compared with clips.
+Balance depends on the available labels: there are no questions about a term without rivals in its split, and dimensions
+whose terms exclude few others have questions with two or three options. Near-duplicates are detected by colour and
+coarse structure; a location filmed twice from different angles is not detected, and stills are not compared with clips.
 """
 
 
 @dataclass(frozen=True)
 class DatasetRecipe:
-    """What becomes of the shots."""
+    """How shots are split, turned into questions and audited."""
 
     shares: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))  # of films, by split
     questions: QuestionPolicy = field(default_factory=QuestionPolicy)
-    seed: int = 0  # of the splits; that of the questions is in `questions`
-    gate: float | None = MARGIN  # how far above chance option frequencies may get; None: as far as they do
-    against: tuple[str, ...] = ()  # shard folders or Hub ids whose pictures are kept out
+    seed: int = 0  # of the splits; the seed of the questions is in `questions`
+    gate: float | None = MARGIN  # maximum blind accuracy above chance, as a fraction; None: no gate
+    against: tuple[str, ...] = ()  # shard folders or Hub ids whose media are excluded
 
     @property
     def splits(self) -> list[str]:
-        """Splits that have a share, as they are written."""
+        """Splits with a positive share, in the order in which they are written."""
         return [split for split in SPLITS if self.shares.get(split, 0) > 0]
 
 
@@ -76,32 +76,33 @@ def build_dataset(
     *,
     overwrite: bool = False,
 ) -> WrittenShards:
-    """Write questions on these shots as shards; `media` is the folder the shots' paths are relative to.
+    """Generate questions about the shots and write them as shards.
 
     Args:
-        shots: Not looked at where the shards are complete already.
-        about: Its fingerprint must name all that decides which shots come and what they show; the recipe is added here.
-        defects: What was lost before, at the latest when the last shot has come; what is lost here is added.
+        shots: Not consumed if the shards are already complete.
+        media: Folder that the shots' `media_path` is relative to.
+        about: Its fingerprint must cover everything that determines the shots and their media; the recipe is added.
+        defects: Earlier defects, complete once `shots` is exhausted; defects found here are appended.
 
     Raises:
-        AuditFailed: the questions are not fit to be written.
-        DatasetNotFound: there is nothing to keep out where the recipe points.
-        WriteRefused: something else is at `out`, or no question is left.
+        AuditFailed: the questions did not pass the audit.
+        DatasetNotFound: a benchmark in `recipe.against` does not exist.
+        WriteRefused: `out` holds something else, or no question is left.
     """
     check_shares(recipe.shares)
     about = replace(about, fingerprint=_fingerprint(about, recipe))
     out = out.expanduser()
     if not overwrite and (finished := finished_manifest(out, about.fingerprint)):
         return WrittenShards(out, finished["counts"], already_complete=True)
-    check_place(out, overwrite)  # before the work, not after it
-    shots = _decodable(look_at_shots(_with_own_ids(shots), media, workers), defects)
+    check_target(out, overwrite)  # fail before the expensive stages
+    shots = _decodable(hash_shots(_with_unique_ids(shots), media, workers), defects)
     rows, report = _questions(shots, recipe, defects, workers)
     if report.failures:
         raise AuditFailed(report)
     return write_shards(
         _shard_rows(rows, media),
         out,
-        _told(about, report),
+        _with_audit(about, report),
         splits=recipe.splits,
         overwrite=overwrite,
         defects=defects,
@@ -112,22 +113,22 @@ def build_dataset(
 
 def _questions(
     shots: Sequence[LabelledShot], recipe: DatasetRecipe, defects: list[Defect], workers: Workers
-) -> tuple[list[LookedAt], AuditReport]:
-    """The questions of all splits, one split after the other, and what the audit says of them."""
+) -> tuple[list[HashedItem], AuditReport]:
+    """The questions of all splits, one split after the other, and their audit report."""
     benchmark = benchmark_media(recipe.against, workers)
     shots = drop_benchmark(shots, benchmark, defects)
     split_of = split_films((shot.film_id for shot in shots), recipe.shares, recipe.seed)
     shots = drop_duplicates(shots, split_of, recipe.splits, defects)
-    looks = {shot.media_path: shot.perceptual_hash for shot in shots}
-    rows: list[LookedAt] = []
+    hashes = {shot.media_path: shot.perceptual_hash for shot in shots}
+    rows: list[HashedItem] = []
     for split in recipe.splits:
-        own = [shot for shot in shots if split_of[shot.film_id] == split]
-        items = ask(own, recipe.questions, defects, first_index=len(rows))
-        rows += [LookedAt(split, item, looks[item.media_path]) for item in items]
+        split_shots = [shot for shot in shots if split_of[shot.film_id] == split]
+        items = ask(split_shots, recipe.questions, defects, first_index=len(rows))
+        rows += [HashedItem(split, item, hashes[item.media_path]) for item in items]
     return rows, audit(rows, benchmark, recipe.gate)
 
 
-def _shard_rows(rows: Iterable[LookedAt], media: Path) -> Iterator[ShardRow]:
+def _shard_rows(rows: Iterable[HashedItem], media: Path) -> Iterator[ShardRow]:
     for row in rows:
         yield ShardRow(row.split, row.item, partial(_read, media, row.item))
 
@@ -136,7 +137,7 @@ def _read(media: Path, item: QAItem) -> bytes:
     return (media / item.media_path).read_bytes()
 
 
-def _told(about: About, report: AuditReport) -> About:
+def _with_audit(about: About, report: AuditReport) -> About:
     return replace(
         about,
         how_made=f"{about.how_made.strip()}\n{HOW_MADE}",
@@ -145,25 +146,27 @@ def _told(about: About, report: AuditReport) -> About:
     )
 
 
-def _with_own_ids(shots: Iterable[LabelledShot]) -> list[LabelledShot]:
+def _with_unique_ids(shots: Iterable[LabelledShot]) -> list[LabelledShot]:
     by_id: dict[str, LabelledShot] = {}
     for shot in shots:
         if shot.shot_id in by_id:
-            raise ValueError(f"shot {shot.shot_id!r} stands twice; give every shot an id of its own")
+            raise ValueError(f"shot id {shot.shot_id!r} occurs twice; give every shot a unique id")
         by_id[shot.shot_id] = shot
     return list(by_id.values())
 
 
 def _decodable(shots: Sequence[LabelledShot], defects: list[Defect]) -> list[LabelledShot]:
-    """Whoever made the shots has checked their media; still, none that is broken may reach a model."""
+    """Drop shots without a hash. Media are checked when shots are made, but no broken one may reach a model."""
     broken = [shot for shot in shots if not shot.perceptual_hash]
-    said = "no picture comes out of it"
-    defects += [Defect(DefectKind.UNDECODABLE_MEDIUM, 0, shot.shot_id, shot.media_path, said, True) for shot in broken]
+    detail = "no picture comes out of it"
+    defects += [
+        Defect(DefectKind.UNDECODABLE_MEDIUM, 0, shot.shot_id, shot.media_path, detail, True) for shot in broken
+    ]
     return [shot for shot in shots if shot.perceptual_hash]
 
 
 def _fingerprint(about: About, recipe: DatasetRecipe) -> str:
-    kept_out = sorted(file_sha256(locate_shards(name) / MANIFEST) for name in recipe.against)
-    facts = asdict(recipe) | {"shares": sorted(recipe.shares.items()), "against": kept_out}
-    seen = [BUILD_VERSION, about.fingerprint, facts]
-    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    excluded = sorted(file_sha256(locate_shards(name) / MANIFEST) for name in recipe.against)
+    settings = asdict(recipe) | {"shares": sorted(recipe.shares.items()), "against": excluded}
+    inputs = [BUILD_VERSION, about.fingerprint, settings]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""One's own films to shards in one go: shots are cut out by the annotation table, then asked about.
+"""Your own films to shards in one command: cut shots by the annotation table, then generate questions.
 
-Owns the work folder `.NAME.work` beside OUT, where cut media lie until the shards are whole, and what names the source.
-Cutting is in `cut_films.py`, all that comes after it in `build_dataset.py`. A run that was killed finds its cut films
-in the work folder again.
+Owns the work folder `.NAME.work` beside OUT, which holds the cut media until the shards are complete, and the
+fingerprint of the source. Cutting is in `cut_films.py`, everything after it in `build_dataset.py`. An interrupted run
+reuses the films already cut in the work folder.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from data_pipeline.build_dataset import DatasetRecipe, build_dataset
 from data_pipeline.defects import Defect
 from data_pipeline.films.cut_films import CUTTING_VERSION, cut_films
 from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import About, read_defects
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import WrittenShards
 from data_pipeline.workers import Workers
 
-LICENCE = "other"  # the Hub's word; the films' owner knows better
+LICENCE = "other"  # Hub identifier; the owner of the films can name another
 
 
 def build_films(
@@ -39,19 +39,19 @@ def build_films(
     overwrite: bool = False,
     keep_work: bool = False,
 ) -> WrittenShards:
-    """Make the shard folder `out` from a folder of films and its annotation table.
+    """Build the shard folder `out` from a folder of films and its annotation table.
 
     Args:
-        defects: Everything that was lost or noted on the way is added, also where an earlier run has written it.
-        keep_work: Leave the cut media beside `out`, so that another recipe need not cut them again.
+        defects: All defects are appended, including those recorded by an earlier run that completed the shards.
+        keep_work: Keep the cut media beside `out`, so that another recipe need not cut them again.
 
     Raises:
-        AuditFailed: the questions are not fit to be written; the work folder stays.
-        WriteRefused: `out` is in use, or lies in the folder of films.
+        AuditFailed: the questions did not pass the audit; the work folder is kept.
+        WriteRefused: `out` is in use, or is inside the films folder.
     """
     out = Path(os.path.realpath(out.expanduser()))
     if films.resolve() in (out, *out.parents):
-        raise WriteRefused(f"--out {out} lies in the films {films}, which would be other ones then; choose another")
+        raise WriteRefused(f"--out {out} is inside the films folder {films} and would change it; choose another --out")
     work = out.with_name(f".{out.name}.work")
     shots = cut_films(table, films, work, settings, workers, defects)
     about = about_films(films, table, settings, recipe, licence)
@@ -64,38 +64,38 @@ def build_films(
 
 
 def about_films(films: Path, table: Path, settings: CutSettings, recipe: DatasetRecipe, licence: str) -> About:
-    """What the card says of such a set; raises `FileNotFoundError` where there is no table."""
-    facts = [CUTTING_VERSION, asdict(settings), hashlib.sha256(table.read_bytes()).hexdigest(), _files(films)]
+    """Card text and source fingerprint of such a data set; raises `FileNotFoundError` if there is no table."""
+    inputs = [CUTTING_VERSION, asdict(settings), hashlib.sha256(table.read_bytes()).hexdigest(), _files(films)]
     return About(
         title=f"Questions on {films.resolve().name}",
-        fingerprint=hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
-        what="Stills and clips cut out of films, each with one question a labelled dimension about its film language.",
+        fingerprint=hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
+        what="Stills and clips cut out of films, each with one question on its film language per labelled dimension.",
         provenance=f"Films of the folder `{films.resolve().name}`, annotated in `{table.name}`.",
-        how_made=f"`shotbench data films {_flags(recipe)}`: shots were cut at the annotated times, bars cropped, bad "
-        f"pictures left out. {_thresholds(settings)}.",
+        how_made=f"`shotbench data films {_flags(recipe)}`: shots were cut at the annotated times, black bars cropped, "
+        f"low-quality media dropped. {_thresholds(settings)}.",
         licence=licence,
     )
 
 
 def _flags(recipe: DatasetRecipe) -> str:
-    """The options of the command that decide what is asked, defaults too; what is kept out goes by its own name."""
-    asked = recipe.questions
+    """The command-line options that determine the questions, defaults included; `--against` without its folders."""
+    policy = recipe.questions
     shares = ",".join(f"{split}:{share:g}" for split, share in recipe.shares.items())
-    flags = f"--splits {shares} --seed {recipe.seed} --options {asked.options} --fewest-options {asked.fewest_options}"
-    flags += f" --difficulty {asked.difficulty} --max-per-term {asked.max_per_term}"
-    flags += "" if asked.balance else " --unbalanced"
+    flags = f"--splits {shares} --seed {recipe.seed} --options {policy.options}"
+    flags += f" --fewest-options {policy.fewest_options} --difficulty {policy.difficulty}"
+    flags += f" --max-per-term {policy.max_per_term}" + ("" if policy.balance else " --unbalanced")
     flags += "".join(f" --against {Path(name).name}" for name in recipe.against)
     return flags + (" --no-gate" if recipe.gate is None else f" --gate {100 * recipe.gate:g}")
 
 
 def _thresholds(settings: CutSettings) -> str:
-    usual = asdict(CutSettings())
-    other = [f"`{name} = {value!r}`" for name, value in asdict(settings).items() if value != usual[name]]
-    return f"Thresholds other than the defaults: {', '.join(other)}" if other else "All thresholds were the defaults"
+    defaults = asdict(CutSettings())
+    changed = [f"`{name} = {value!r}`" for name, value in asdict(settings).items() if value != defaults[name]]
+    return f"Non-default thresholds: {', '.join(changed)}" if changed else "All thresholds were the defaults"
 
 
 def _files(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of everything below a folder; one film replaced by another differs in them."""
+    """Relative path, size and modification time of every file below a folder; a replaced film differs in these."""
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():

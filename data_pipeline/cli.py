@@ -12,7 +12,7 @@ COMMANDS = (import_shotbench, import_shotqa, studio, chains, push, difficulty, f
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `data` command and its sub-commands to a parser."""
     data = commands.add_parser("data", help="make question shards from releases and film")
-    data.set_defaults(extra="data")  # what a missing library is installed with
+    data.set_defaults(extra="data")  # the extra that installs a missing library
     steps = data.add_subparsers(title="steps", metavar="STEP", required=True)
     for command in COMMANDS:
         command.add(steps)

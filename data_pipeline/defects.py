@@ -1,8 +1,8 @@
-"""What is wrong with a piece of a source: the one record of every loss and doubt, from any step of the pipeline.
+"""Defects: the single record of every dropped row and every warning, from any stage of the pipeline.
 
-Owns `DefectKind`, the closed set of reasons, and `Defect`, the line that a shard folder's `defects.jsonl` holds. A step
-never drops anything without one. Who finds what is in the steps: media in `check_media.py`, release rows in
-`release_questions.py` and `shotqa_questions.py`, shots in the film steps.
+Owns `DefectKind`, the closed set of reasons, and `Defect`, one line of a shard folder's `defects.jsonl`. No stage drops
+anything without recording one. The checks themselves are in the stages: media in `check_media.py`, release rows in
+`release_questions.py` and `shotqa_questions.py`, shots in `films/`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-FIRST_LOSSES = 3  # that are named in a message
+FIRST_LOSSES = 3  # dropped rows listed in a message
 
 
 class DefectKind(StrEnum):
-    """What is wrong. The last group are warnings: the row is kept."""
+    """Reason for a defect. The last group are warnings: the row is kept."""
 
     BAD_ROW = "bad row"
     DUPLICATE_INDEX = "duplicate index"
@@ -65,7 +65,7 @@ class DefectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One thing wrong with one row; `line` counts from 1 (in a table the header is line 1), 0 where there is none."""
+    """One defect of one row; `line` counts from 1 (in a table the header is line 1) and is 0 if there is no line."""
 
     kind: DefectKind
     line: int
@@ -75,15 +75,15 @@ class Defect:
     loses_row: bool
 
     def to_row(self) -> dict[str, str | int | bool]:
-        """The record as it stands in `defects.jsonl`."""
+        """The record as stored in `defects.jsonl`."""
         return {**asdict(self), "kind": str(self.kind)}
 
     def __str__(self) -> str:
         return f"line {self.line}, index {self.index}, {self.path}: {self.kind} ({self.detail})"
 
 
-def losses(defects: Sequence[Defect]) -> str:
-    """Lost rows in one line: how many for each reason, and the first few."""
+def loss_summary(defects: Sequence[Defect]) -> str:
+    """One line on the dropped rows: their number for each reason, and the first few."""
     lost = [defect for defect in defects if defect.loses_row]
     counts = ", ".join(f"{kind}: {count:,}" for kind, count in Counter(defect.kind for defect in lost).most_common())
     first = "; ".join(str(defect) for defect in lost[:FIRST_LOSSES])
@@ -91,7 +91,7 @@ def losses(defects: Sequence[Defect]) -> str:
 
 
 class Flaw(NamedTuple):
-    """Why a medium cannot be used."""
+    """Reason why a medium cannot be used."""
 
     kind: DefectKind
     detail: str

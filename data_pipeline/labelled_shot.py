@@ -1,7 +1,7 @@
-"""`LabelledShot`: a still or clip and what is right of it, dimension by dimension; questions are made of these.
+"""`LabelledShot`: a still or clip and its correct label in each dimension; questions are generated from these.
 
-Owns the record and its JSON form. Where shots come from: `cut_films.py` cuts them out of films by an annotation table,
-`studio/` stages them. What is asked about them is in `write_questions.py`. It holds no media bytes: they lie in a file.
+Owns the record and its JSON form. `cut_films.py` cuts shots out of films by an annotation table, `studio/` renders
+them; `write_questions.py` asks about them. The record holds no media bytes, only the path of their file.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label, MediaKi
 
 @dataclass(frozen=True, slots=True)
 class LabelledShot:
-    """One medium with its labels; `labels` maps a dimension's slug to a label in the vocabulary's words."""
+    """One medium with its labels; `labels` maps a dimension's slug to a label in canonical spelling."""
 
     shot_id: str  # unique in its source, made of [a-z0-9._-]
-    film_id: str  # splits are made by it
+    film_id: str  # all shots of a film are in one split
     media_kind: MediaKind
-    media_path: str  # POSIX, relative to the folder the shots came with
+    media_path: str  # POSIX, relative to the media folder of the source
     media_sha256: str
     labels: Mapping[str, str]
-    start_seconds: float | None = None  # in the film; None: the medium was whole
+    start_seconds: float | None = None  # in the film; None: the medium was not cut out of a film
     end_seconds: float | None = None
     perceptual_hash: str = ""  # hexadecimal, see `duplicates.py`; empty: not computed
     source: str = ""
     licence: str = ""
 
     def label(self, dimension: Dimension) -> Label | None:
-        """What is right in this dimension; None where nobody said."""
+        """The correct label in this dimension, or None if it is not labelled."""
         text = self.labels.get(dimension.slug)
         return None if text is None else dimension.parse(text)
 
     def to_row(self) -> dict[str, Any]:
-        """The record as JSON holds it."""
+        """The record as stored in JSON."""
         return asdict(self) | {"media_kind": str(self.media_kind), "labels": dict(self.labels)}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> LabelledShot:
-        """Read `to_row`'s form; raises `TypeError` or `ValueError` where it is none."""
+        """Parse the form written by `to_row`; raises `TypeError` or `ValueError` if it is malformed."""
         return cls(**{**row, "media_kind": MediaKind(row["media_kind"])})
 
     def read(self, folder: Path) -> bytes:
@@ -49,16 +49,16 @@ class LabelledShot:
         return (folder / self.media_path).read_bytes()
 
 
-def asked_of(kind: MediaKind) -> list[Dimension]:
-    """Dimensions whose questions show this kind of medium."""
+def dimensions_for(kind: MediaKind) -> list[Dimension]:
+    """Dimensions whose questions use this kind of medium."""
     return [dimension for dimension in DIMENSIONS if dimension.media_kind is kind]
 
 
 def label_text(label: Label) -> str:
-    """A label as an annotation or option says it, in the vocabulary's own words."""
+    """The text of a label in canonical spelling, as in annotations and answer options."""
     return str(label)
 
 
 def known_label(slug: str, text: str) -> str:
-    """A label of any known spelling in the vocabulary's own words; raises `UnknownTerm`, `UnknownDimension`."""
+    """Canonical spelling of a label; raises `UnknownTerm` or `UnknownDimension`."""
     return label_text(dimension_named(slug).parse(text))

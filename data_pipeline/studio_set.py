@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import DiskFull, disk_full_reported
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.vocabulary import MediaKind

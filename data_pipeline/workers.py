@@ -1,9 +1,9 @@
-"""Heavy steps on many workers: the same call runs on the cores of a laptop and on a Ray cluster.
+"""Parallel execution of expensive stages: the same call runs on the cores of a laptop and on a Ray cluster.
 
-Owns starting and stopping Ray, and two ways to spread work, both in order: `map_units` applies a function to every unit
-of work with Ray Data, `map_stream` to what only the caller can read. A worker that dies costs nothing: Ray asks another
-one for its unit, and since only the caller writes, nothing is lost or written twice. What a unit is and what is done
-with results is the step's affair; results should be small, and a step that wants to go on after a kill keeps them.
+Owns starting and stopping Ray, and two ordered maps: `map_units` applies a function to a sequence of units with Ray
+Data, `map_stream` to a stream that only the caller can read. If a worker dies, Ray retries its unit on another one;
+since only the caller writes files, nothing is lost or written twice. The stages define the units and consume the
+results; results should be small, and a stage that can resume stores them itself.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ Result = TypeVar("Result")
 Kept = TypeVar("Kept")
 RETRIES = 3  # of a unit whose worker died
 START_TRIES = 3
-LISTENER_SECONDS = 10.0  # a head that is there answers at once
-OBJECT_STORE_BYTES = 500_000_000  # of a Ray that we start; what is on its way between processes
+LISTENER_SECONDS = 10.0  # connection timeout; a running head answers immediately
+OBJECT_STORE_BYTES = 500_000_000  # object store of a Ray instance that we start
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work: `count` processes, on the Ray at `address` or one started here; 0 is this very process."""
+    """`count` worker processes on the Ray cluster at `address`, or on a local one; 0 runs in the calling process."""
 
     count: int = 0
     address: str = ""
 
     def __post_init__(self) -> None:
         if self.count < 0:
-            raise ValueError(f"workers are {self.count}; use 0, for this process alone, or more")
+            raise ValueError(f"the number of workers is {self.count}; use 0 (no worker processes) or more")
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Workers:
-        """The workers that `add_arguments` let the user choose; raises `RuntimeError` where they cannot be reached."""
+        """The workers given by the options of `add_arguments`; raises `RuntimeError` if Ray cannot be reached."""
         workers = cls(args.workers, args.ray_address)
         if workers.count:
             require_listener(workers.address)
@@ -61,9 +61,9 @@ class Workers:
 
 
 def require_listener(address: str) -> None:
-    """Raise `RuntimeError` where nothing listens at HOST:PORT or ray://HOST:PORT, for which Ray itself waits long."""
+    """Raise `RuntimeError` if nothing listens at HOST:PORT or ray://HOST:PORT; Ray itself times out much later."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():  # `auto`, or another form that only Ray knows
+    if not port.isdecimal():  # `auto`, or another form that only Ray can resolve
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), LISTENER_SECONDS).close()
@@ -75,7 +75,9 @@ def require_listener(address: str) -> None:
 
 
 def map_units(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers) -> Iterator[Result]:
-    """Yield `work(unit)` for every unit, in order; `work` and the units are pickled, and files must be shared.
+    """Yield `work(unit)` for every unit, in order.
+
+    `work` and the units are pickled; files they refer to must be on storage that all workers share.
 
     Raises:
         RuntimeError: Ray cannot be reached, or `work` raised on a worker (its traceback is in the message).
@@ -92,15 +94,15 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
     from ray.exceptions import RayError
 
     def apply(row: dict[str, Any]) -> dict[str, Any]:
-        return {"result": pickle.dumps(work(units[row["id"]]))}  # as it is: Arrow would make a list of a tuple
+        return {"result": pickle.dumps(work(units[row["id"]]))}  # pickled, since Arrow would turn tuples into lists
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it is set up anew whenever Ray Data is imported
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing Ray Data resets it
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     context.max_errored_blocks = 0
-    numbers = ray.data.from_items([{"id": number} for number in range(len(units))], override_num_blocks=len(units))
-    rows = numbers.map(apply, num_cpus=1, compute=ray.data.TaskPoolStrategy(size=count))
+    indices = ray.data.from_items([{"id": index} for index in range(len(units))], override_num_blocks=len(units))
+    rows = indices.map(apply, num_cpus=1, compute=ray.data.TaskPoolStrategy(size=count))
     try:
         for row in rows.iter_rows():
             yield pickle.loads(row["result"])
@@ -109,45 +111,48 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
 
 
 class Parcel(NamedTuple, Generic[Kept, Unit]):
-    """A unit of work that goes to a worker, and what stays here until its result is back."""
+    """A unit of work sent to a worker, and caller data that is held until its result is back."""
 
     kept: Kept
     unit: Unit
-    weight: int  # bytes that both take
+    weight: int  # bytes of both in memory
 
 
 def map_stream(
-    work: Callable[[Unit], Result], parcels: Iterable[Parcel[Kept, Unit]], workers: Workers, room: int
+    work: Callable[[Unit], Result], parcels: Iterable[Parcel[Kept, Unit]], workers: Workers, buffer_bytes: int
 ) -> Iterator[tuple[Kept, Result]]:
-    """Yield what was kept and `work(unit)` for parcels that only the caller can read, one after the other, in order.
+    """Yield `(parcel.kept, work(parcel.unit))`, in order, for parcels that only the caller can read.
 
-    At most `room` bytes are on their way, or one larger parcel. Without Ray, threads do the work: it should be of a
-    kind that releases the interpreter lock. This is no Ray Data: its sources are read by workers, and a compressed
-    stream has one reader; tasks are bounded and ordered here instead, and are repeated alike when a worker dies.
+    Ray Data is not used here: its sources are read by workers, and a compressed stream has only one reader. Plain Ray
+    tasks, bounded and ordered here, are retried just the same when a worker dies.
+
+    Args:
+        work: Without Ray it runs in threads, so it should release the GIL.
+        buffer_bytes: Maximum total weight of the parcels in flight; a single larger parcel is still sent.
 
     Raises:
         RuntimeError: Ray cannot be reached, `work` raised on a worker, or a unit killed one worker after another.
     """
-    with _crew(work, workers) as (send, receive):
+    with _executor(work, workers) as (submit, receive):
         waiting: deque[tuple[Kept, int, Any]] = deque()
-        under_way = 0
+        bytes_in_flight = 0
         for parcel in parcels:
-            while waiting and under_way + parcel.weight > room:
+            while waiting and bytes_in_flight + parcel.weight > buffer_bytes:
                 kept, weight, result = waiting.popleft()
                 yield kept, receive(result)
-                under_way -= weight
-            waiting.append((parcel.kept, parcel.weight, send(parcel.unit)))
-            under_way += parcel.weight
+                bytes_in_flight -= weight
+            waiting.append((parcel.kept, parcel.weight, submit(parcel.unit)))
+            bytes_in_flight += parcel.weight
         while waiting:
             kept, _, result = waiting.popleft()
             yield kept, receive(result)
 
 
 @contextmanager
-def _crew(
+def _executor(
     work: Callable[[Unit], Result], workers: Workers
 ) -> Iterator[tuple[Callable[[Unit], Any], Callable[[Any], Result]]]:
-    """How to send a unit out and how to get its result."""
+    """Yield two functions: one submits a unit, the other waits for its result."""
     if workers.count <= 0:
         with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as threads:
             yield lambda unit: threads.submit(work, unit), Future.result
@@ -163,7 +168,7 @@ def _crew(
                 raise RuntimeError(f"a worker failed: {error}") from error
             return answer
 
-        def apply(unit: Unit) -> Result:  # Ray takes functions, but no `partial`
+        def apply(unit: Unit) -> Result:  # `ray.remote` does not accept a `partial`
             return work(unit)
 
         yield ray.remote(num_cpus=1, max_retries=RETRIES)(apply).remote, receive
@@ -171,17 +176,17 @@ def _crew(
 
 @contextmanager
 def ray_running(workers: Workers) -> Iterator[None]:
-    """Connect to Ray, or start one that ends with the block; one that is running already is used and left.
+    """Connect to Ray, or start a local instance, and shut it down at the end; an initialized Ray is used and kept.
 
     Raises:
-        RuntimeError: there is no Ray at the address, or none can be started.
+        RuntimeError: Ray cannot be reached at the address, or cannot be started.
     """
     import ray
 
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers see the devices their parent sees
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers see the same devices as their parent
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
     if workers.address:
@@ -196,8 +201,8 @@ def ray_running(workers: Workers) -> Iterator[None]:
         ray.shutdown()
 
 
-def _start(options: dict[str, Any], place: str) -> None:
-    """Start or reach Ray. It gives a node 30 s to come up, which a busy machine may miss; then it is tried again."""
+def _start(options: dict[str, Any], where: str) -> None:
+    """Start or connect to Ray; retried, since a node on a busy machine may miss Ray's start timeout of 30 s."""
     import ray
 
     for tries_left in reversed(range(START_TRIES)):
@@ -205,9 +210,9 @@ def _start(options: dict[str, Any], place: str) -> None:
             ray.init(**options)
             return
         except (ConnectionError, ValueError) as error:
-            hint = "; a cluster that wants a token needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here too"
-            raise RuntimeError(f"no Ray at {place}: {error}{hint}") from error
+            hint = "; a cluster with token authentication needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH here too"
+            raise RuntimeError(f"no Ray at {where}: {error}{hint}") from error
         except Exception as error:  # Ray raises the bare class
             ray.shutdown()
             if "timed out" not in str(error) or not tries_left:
-                raise RuntimeError(f"Ray does not start on {place}: {error}") from error
+                raise RuntimeError(f"Ray does not start on {where}: {error}") from error

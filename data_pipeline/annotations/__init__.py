@@ -1,1 +1,1 @@
-"""What people wrote about their film, as tables: one annotated range a row."""
+"""Annotation tables of films: one annotated range per row."""

@@ -1,7 +1,7 @@
-"""Open an annotation table: CSV (comma, semicolon or tab), JSONL or parquet becomes rows of plain text cells.
+"""Read an annotation table: CSV (comma, semicolon or tab), JSONL or parquet becomes rows of text cells.
 
-Owns encodings, separators, column names and what makes a table unusable as a whole. What the cells mean is in
-`annotation_table.py`. Lines count from 1; in CSV the header is line 1, in parquet the first row is.
+Owns encodings, separators, column names and the errors that make a table unusable. The cells are interpreted in
+`annotation_table.py`. Lines count from 1: in CSV line 1 is the header, in parquet it is the first row.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from lmms_eval_shotbench.vocabulary import UnknownDimension, dimension_named, sl
 
 REQUIRED = ("film_id", "media")
 COLUMNS = (*REQUIRED, "start", "end", "still", *slugs(), "shot_id", "licence")
-NEARLY = 0.8  # similarity from which a column's name is taken for a slip of the pen
+TYPO_SIMILARITY = 0.8  # difflib ratio from which an unknown column name counts as a misspelling
 
 
 class TableRefused(ValueError):
-    """The table as a whole cannot be used: what is wrong and what to do."""
+    """The table cannot be used at all; the message says what is wrong and what to do."""
 
 
 class BrokenLine(ValueError):
-    """A line that is no row."""
+    """A line that is not a valid row."""
 
 
 def table_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
-    """Yield line and cells of every row that is not empty; cells are stripped, columns have our names.
+    """Yield (line number, cells) of every row that is not empty; cells are stripped, column names canonical.
 
     Raises:
-        TableRefused: another kind of file, not readable, a column is missing, double or misspelt.
+        TableRefused: unsupported or unreadable file, or a column is missing, duplicated or misspelled.
     """
     readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
     if table.suffix.lower() not in readers:
         raise TableRefused(f"{table} is none of {', '.join(readers)}; save the annotation table as one of them")
     if not table.is_file():
         raise TableRefused(f"there is no annotation table {table}")
-    some = False
+    found = False
     for line, row in readers[table.suffix.lower()](table):
         if isinstance(row, BrokenLine) or any(row.values()):
-            some = True
+            found = True
             yield line, row
-    if not some:
+    if not found:
         raise TableRefused(f"{table} has no rows")
 
 
@@ -67,7 +67,7 @@ def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine
                 yield line, {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name}
             line = reader.line_num + 1
     except csv.Error as error:
-        raise TableRefused(f"{table} line {reader.line_num}: {error}; is a quotation mark left open?") from error
+        raise TableRefused(f"{table} line {reader.line_num}: {error}; is a quotation mark unclosed?") from error
 
 
 def _json_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
@@ -96,7 +96,7 @@ def _parquet_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | Broken
     try:
         rows = pyarrow.parquet.read_table(table)
     except (pyarrow.ArrowException, OSError) as error:
-        raise TableRefused(f"{table} is no parquet file that can be read: {error}") from error
+        raise TableRefused(f"{table} is not a readable parquet file: {error}") from error
     columns = dict(zip(rows.column_names, _columns(table, rows.column_names), strict=True))
     for line, row in enumerate(rows.to_pylist(), start=1):
         yield line, _cells(row, columns)
@@ -104,7 +104,7 @@ def _parquet_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | Broken
 
 def _text(table: Path) -> str:
     try:
-        return table.read_bytes().decode("utf-8-sig")  # spreadsheets put a byte order mark in front
+        return table.read_bytes().decode("utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
         raise TableRefused(f"{table} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
 
@@ -117,7 +117,7 @@ def _cells(row: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, s
 
 
 def _cell(name: str, value: object) -> str:
-    """A typed value as text; a list of terms is a label of several."""
+    """A typed value as text; a list of strings is joined with commas, as a label of several terms."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):
@@ -130,12 +130,12 @@ def _cell(name: str, value: object) -> str:
 
 
 def _columns(table: Path, names: Iterable[str]) -> list[str]:
-    """Our names of a table's columns, empty for those that are not ours; a slip of the pen is refused."""
+    """Canonical names of a table's columns, empty for unknown ones; raises `TableRefused` for a likely misspelling."""
     columns = [_column(table, name) for name in names]
     if missing := [name for name in REQUIRED if name not in columns]:
         raise TableRefused(f"{table} has no column {' and no column '.join(missing)}; its columns: {', '.join(names)}")
-    if double := [name for name in columns if name and columns.count(name) > 1]:
-        raise TableRefused(f"{table} has the column {double[0]} twice")
+    if duplicated := [name for name in columns if name and columns.count(name) > 1]:
+        raise TableRefused(f"{table} has the column {duplicated[0]} twice")
     if not any(slug in columns for slug in slugs()):
         raise TableRefused(f"{table} has no column of labels; it needs at least one of {', '.join(slugs())}")
     return columns
@@ -148,8 +148,8 @@ def _column(table: Path, name: str) -> str:
     try:
         return dimension_named(words.replace("_", " ")).slug
     except UnknownDimension:
-        if meant := difflib.get_close_matches(words, COLUMNS, 1, NEARLY):
+        if matches := difflib.get_close_matches(words, COLUMNS, 1, TYPO_SIMILARITY):
             raise TableRefused(
-                f"{table} has a column {name!r}; call it {meant[0]}, or something less like it"
+                f"{table} has a column {name!r}; call it {matches[0]}, or give it a less similar name"
             ) from None
         return ""

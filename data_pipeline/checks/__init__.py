@@ -1,1 +1,1 @@
-"""Checks on media and questions: soundness, look-alikes, contamination, what can be answered blind."""
+"""Checks on media and questions: integrity, near-duplicates, contamination, blind accuracy."""

@@ -1,8 +1,9 @@
-"""Is a set of questions fit to teach and to test with? Every check on finished questions, in one report.
+"""The audit of finished questions, before they are used for training or evaluation: all checks in one report.
 
-Owns the report, its forms (JSON, a section of the card) and what fails: a medium that cannot be decoded, an answer that
-the grader does not accept, a dimension that answers itself (`blind_audit.py`), a film or a picture in two splits, a
-picture of the benchmark. Letters and terms, and pictures that stand twice in one split, are reported without a verdict.
+Owns the report, its forms (JSON, a section of the card) and the failures: a medium that cannot be decoded, an answer
+that the grader does not accept, a dimension that can be answered blind (`blind_audit.py`), a film or a near-duplicate
+in two splits, a medium of the benchmark. Counts of letters and terms, and near-duplicates within one split, are
+reported but never fail.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any
 
 from data_pipeline.checks.blind_audit import ALL_SPLITS, MARGIN, BlindAccuracy, audit_blind
 from data_pipeline.checks.decontaminate import BenchmarkMedium, benchmark_media, questions_in_benchmark
-from data_pipeline.checks.duplicates import near_pairs, say_the_same
-from data_pipeline.checks.media_looks import LookedAt, look_at_shards
+from data_pipeline.checks.duplicates import labels_agree, near_pairs
+from data_pipeline.checks.media_hashes import HashedItem, hash_shards
 from data_pipeline.shards.manifest import verify_data
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, grade
@@ -28,11 +29,11 @@ from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.scoring.letter_balance import letter_balance
 from lmms_eval_shotbench.vocabulary import dimension_named
 
-NAMED = 5  # of things that are wrong; the JSON names all
+NAMED = 5  # item ids listed in a failure message; the JSON lists all
 
 
 class AuditFailed(ValueError):
-    """The questions are not fit to be written; `report` says why."""
+    """The questions did not pass the audit; `report` gives the reasons."""
 
     def __init__(self, report: AuditReport) -> None:
         super().__init__("; ".join(report.failures))
@@ -41,28 +42,28 @@ class AuditFailed(ValueError):
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What the checks have found. Pairs and lists hold item ids."""
+    """Results of all checks. Lists and pairs hold item ids."""
 
     questions: int
     media: int
-    margin: float | None  # of the blind gate; None: no gate
+    margin: float | None  # maximum blind accuracy above chance, as a fraction; None: no gate
     blind: Sequence[BlindAccuracy]
     letters: Mapping[str, Mapping[str, int]]  # right answers by dimension and letter
     terms: Mapping[str, Mapping[str, tuple[int, int]]]  # by dimension and option text: right, offered
-    undecodable: Sequence[str] = ()  # media, each by its first question
+    undecodable: Sequence[str] = ()  # the first question of each such medium
     ungraded: Sequence[str] = ()
     films_in_two: Sequence[str] = ()
     twice_in_a_split: Sequence[tuple[str, str]] = ()
     across_splits: Sequence[tuple[str, str]] = ()
     in_benchmark: Sequence[tuple[str, str]] = ()  # ours, theirs
-    benchmark: int = 0  # media compared with; 0: with none
+    benchmark: int = 0  # number of benchmark media compared with
     failures: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "failures", tuple(_failures(self)))
 
     def to_json(self) -> str:
-        """The report as `audit.json` holds it."""
+        """The content of `audit.json`."""
         row: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
         row["blind"] = [
             {
@@ -79,22 +80,24 @@ class AuditReport:
         return json.dumps(row, indent=1) + "\n"
 
     def to_markdown(self) -> str:
-        """The whole report for a reader."""
-        told = "What option frequencies alone get right, out of fold, over all splits:"
-        return "\n".join([told, "", *blind_table(self.blind), "", self.checks_markdown()])
+        """The complete report as Markdown."""
+        heading = "Blind accuracy of option frequencies alone, out of fold, over all splits:"
+        return "\n".join([heading, "", *blind_table(self.blind), "", self.checks_markdown()])
 
     def checks_markdown(self) -> str:
-        """What was checked, as a section of a card that shows blind accuracy elsewhere."""
-        gate = "no gate" if self.margin is None else f"surely more than {100 * self.margin:g} points above chance fails"
+        """All checks except the table of blind accuracy, as a section of the dataset card."""
+        gate = "no gate"
+        if self.margin is not None:
+            gate = f"fails if more than {100 * self.margin:g} points above chance, at 95 % confidence"
         benchmark = f"{len(self.in_benchmark):,} of {self.benchmark:,}" if self.benchmark else "not compared with any"
         return "\n".join(
             [
-                f"* Option frequencies alone: {gate}; below chance is no fault: where answers are balanced exactly, "
-                "each makes itself rarer among the others",
+                f"* Option frequencies alone: {gate}; below chance is expected: with exactly balanced answers, each "
+                "question's own answer is rarer among the others",
                 f"* Media that cannot be decoded: {len(self.undecodable):,}",
                 f"* Right answers that the grader does not accept: {len(self.ungraded):,}",
                 f"* Films in two splits: {len(self.films_in_two):,}",
-                f"* Pairs of media that look alike, across splits: {len(self.across_splits):,}; "
+                f"* Near-duplicate pairs of media, across splits: {len(self.across_splits):,}; "
                 f"in one split, with the same labels: {len(self.twice_in_a_split):,}",
                 f"* Questions on media of a benchmark: {benchmark}",
                 "",
@@ -105,7 +108,7 @@ class AuditReport:
 
 
 def blind_table(blind: Iterable[BlindAccuracy], split: str = ALL_SPLITS) -> list[str]:
-    """Lines of a Markdown table, one a dimension."""
+    """Lines of a Markdown table with one row per dimension."""
     lines = ["| dimension | questions | blind | 95 % interval | chance |", "| --- | ---: | ---: | ---: | ---: |"]
     for row in blind:
         if row.split == split:
@@ -119,16 +122,16 @@ def audit_shards(name: str, against: Sequence[str], margin: float | None, worker
     """Audit finished shards, media included.
 
     Raises:
-        DatasetNotFound: there are none.
-        Damaged: a file of rows is not what the manifest says.
+        DatasetNotFound: there are no shards of this name.
+        Damaged: a data file does not match the manifest.
     """
     folder: Path = locate_shards(name)
     verify_data(folder)
-    return audit(look_at_shards(folder, workers), benchmark_media(against, workers), margin)
+    return audit(hash_shards(folder, workers), benchmark_media(against, workers), margin)
 
 
 def audit(
-    rows: Sequence[LookedAt], benchmark: Sequence[BenchmarkMedium] = (), margin: float | None = MARGIN
+    rows: Sequence[HashedItem], benchmark: Sequence[BenchmarkMedium] = (), margin: float | None = MARGIN
 ) -> AuditReport:
     """Run all checks."""
     by_split: defaultdict[str, list[QAItem]] = defaultdict(list)
@@ -136,7 +139,7 @@ def audit(
         by_split[row.split].append(row.item)
     items = [row.item for row in rows]
     twice, across = _look_alikes(rows)
-    in_benchmark = questions_in_benchmark(items, [row.look for row in rows], benchmark)
+    in_benchmark = questions_in_benchmark(items, [row.media_hash for row in rows], benchmark)
     return AuditReport(
         questions=len(items),
         media=len({item.medium for item in items}),
@@ -149,15 +152,15 @@ def audit(
         films_in_two=_films_in_two(by_split),
         twice_in_a_split=twice,
         across_splits=across,
-        in_benchmark=[(items[found.place].item_id, found.item_id) for found in in_benchmark],
+        in_benchmark=[(items[match.position].item_id, match.item_id) for match in in_benchmark],
         benchmark=len(benchmark),
     )
 
 
 def is_gradable(item: QAItem) -> bool:
-    """Whether the right letter is right by every protocol, in every prompt style's form, and the right text by ours.
+    """Whether every protocol accepts the right letter in every prompt style, and the strict one the right text.
 
-    The official rules do not read every right text: "Extreme Wide" says "Wide" as well.
+    The official rules cannot accept every right text: "Extreme Wide" also contains "Wide".
     """
     letters = {style.well_formed(item.answer) for style in PROMPT_STYLES}
     by_letter = all(grade(item, answer, protocol).correct for answer in letters for protocol in PROTOCOLS)
@@ -190,10 +193,10 @@ def _first(names: Sequence[str]) -> str:
     return first_few(names, NAMED, "...")
 
 
-def _undecodable(rows: Iterable[LookedAt]) -> list[str]:
+def _undecodable(rows: Iterable[HashedItem]) -> list[str]:
     first: dict[str, str] = {}
     for row in rows:
-        if not row.look:
+        if not row.media_hash:
             first.setdefault(row.item.medium, row.item.item_id)
     return list(first.values())
 
@@ -219,19 +222,19 @@ def _films_in_two(by_split: Mapping[str, Sequence[QAItem]]) -> list[str]:
     return sorted(film for film, count in splits.items() if count > 1)
 
 
-def _look_alikes(rows: Sequence[LookedAt]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Pairs of media, each named by its first question: in one split with the same labels, and across splits."""
-    first: dict[tuple[str, str], LookedAt] = {}
+def _look_alikes(rows: Sequence[HashedItem]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Near-duplicate pairs, each medium by its first question: in one split with the same labels; across splits."""
+    first: dict[tuple[str, str], HashedItem] = {}
     labels: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for row in rows:
         first.setdefault((row.split, row.item.medium), row)
         labels[row.split, row.item.medium][row.item.dimension] = row.item.gold
     media = list(first)
     twice, across = [], []
-    for one, other in near_pairs([first[medium].look for medium in media]):
+    for one, other in near_pairs([first[medium].media_hash for medium in media]):
         pair = first[media[one]].item.item_id, first[media[other]].item.item_id
         if media[one][0] != media[other][0]:
             across.append(pair)
-        elif say_the_same(labels[media[one]], labels[media[other]]):
+        elif labels_agree(labels[media[one]], labels[media[other]]):
             twice.append(pair)
     return twice, across

@@ -1,14 +1,14 @@
-"""Does a question set answer itself? Measures what option frequencies alone get right, and says when that is too much.
+"""Blind accuracy: how many questions option frequencies alone answer correctly, without the media, and the gate on it.
 
-Owns the gate. The guess itself is `lmms_eval_shotbench/scoring/option_prior.py`, out of fold, so that it knows the
-frequencies of the set but not the item.
+Owns the gate. The blind guess is `lmms_eval_shotbench/scoring/option_prior.py`, computed out of fold, so that it knows
+the frequencies of the set but not the item.
 
-The gate fails a dimension whose blind accuracy is for sure more than `margin` above chance: the lower end of its 95 %
-interval is. So a small set is not failed by luck, and a large one has no more than the margin; fewer than 20 questions
-say nothing. 5 points are a fifth of chance with four options; camera movement of ShotBench has 27.
+A dimension fails if the lower end of the 95 % interval of its blind accuracy is more than `margin` above chance. So a
+small set does not fail by chance, and a large one is held to the margin; fewer than 20 questions are never failed.
+5 points are a fifth of chance with four options; camera movement in ShotBench is 27 points above chance.
 
-Accuracy *below* chance is no fault. Where answers are balanced exactly, each answer makes itself rarer among the
-others, and the guess is led away from it.
+Accuracy *below* chance is expected: with exactly balanced answers, each answer is rarer among the other questions, so
+the guess is biased away from it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from lmms_eval_shotbench.scoring.prior_aware import blind_graded
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 MARGIN = 0.05
-FEWEST = 20  # questions of a dimension; with eight dimensions and four splits, some few are all right by luck
+FEWEST = 20  # minimum number of questions; of eight dimensions in four splits, smaller ones could fail by chance
 ALL_SPLITS = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class BlindAccuracy:
-    """What is right without looking, in one dimension of one split or of all."""
+    """Blind accuracy in one dimension, of one split or over all splits."""
 
     split: str
     dimension: str  # slug
@@ -37,17 +37,17 @@ class BlindAccuracy:
     chance: float
 
     def passes(self, margin: float) -> bool:
-        """Whether it may be no more than the margin above chance."""
+        """Whether it is not significantly more than `margin` (a fraction) above chance."""
         return self.accuracy.n < FEWEST or self.accuracy.low <= self.chance + margin
 
 
 def audit_blind(items: Mapping[str, Sequence[QAItem]]) -> list[BlindAccuracy]:
-    """Measure every dimension, over all splits together and in each alone."""
-    every = [item for split in items.values() for item in split]
-    groups = {ALL_SPLITS: every} | (dict(items) if len(items) > 1 else {})
+    """Measure every dimension, over all splits and in each split; `items` maps splits to their questions."""
+    all_items = [item for split in items.values() for item in split]
+    groups = {ALL_SPLITS: all_items} | (dict(items) if len(items) > 1 else {})
     return [
         BlindAccuracy(split, dimension.slug, accuracy(blind_graded(asked)), chance(asked))
-        for split, some in groups.items()
+        for split, group in groups.items()
         for dimension in DIMENSIONS
-        if (asked := [item for item in some if item.dimension == dimension.slug])
+        if (asked := [item for item in group if item.dimension == dimension.slug])
     ]

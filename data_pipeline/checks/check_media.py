@@ -1,11 +1,11 @@
-"""Is this medium sound? Judges the encoded bytes of one still or clip; nothing a file holds can raise here.
+"""Integrity check of one still or clip from its encoded bytes; no content of a file makes it raise.
 
-Owns the limits on media. What is wrong is said in the words of `defects.py`. It does not find or read media (see
-`release_media.py`) and does not prepare them for a model (see `lmms_eval_shotbench/media/stills.py`).
+Owns the limits on media; flaws are reported as in `defects.py`. Media are located and read in `release_media.py` and
+prepared for a model in `lmms_eval_shotbench/media/`.
 
-A still is decoded whole, since a cut JPEG opens without complaint. Of a clip the first frame is decoded. Size is
-judged by the header, before any pixel is allocated. Only the named formats are tried: Pillow would hand PostScript to
-Ghostscript, and FFmpeg would follow the addresses of a playlist that calls itself .mp4.
+A still is decoded completely, since a truncated JPEG opens without an error. Of a clip, the first frame is decoded.
+Dimensions are checked in the header, before pixels are allocated. Only the listed formats are tried: Pillow would pass
+PostScript to Ghostscript, and FFmpeg would open the URLs of a playlist named .mp4.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 MAX_MEDIUM_BYTES = 1 << 30  # 1 GiB; also keeps a row group below Arrow's 2 GiB for one binary column
 STILL_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 
-# What Pillow's plugins raise on broken input; they promise no closed set.
+# Errors that Pillow's plugins raise on broken input; the set is not documented.
 STILL_ERRORS = (
     OSError,
     ValueError,
@@ -41,7 +41,7 @@ STILL_ERRORS = (
 
 
 def judge_size(size: int) -> Flaw | None:
-    """Judge a medium by its length, before it is read."""
+    """Check the size of a medium in bytes, before it is read."""
     if size == 0:
         return Flaw(DefectKind.EMPTY_FILE, "0 bytes")
     if size > MAX_MEDIUM_BYTES:
@@ -50,7 +50,7 @@ def judge_size(size: int) -> Flaw | None:
 
 
 def check_medium(kind: MediaKind, encoded: bytes) -> Flaw | None:
-    """Return what is wrong with a medium, None if nothing is."""
+    """Return the flaw of a medium, or None if it is valid."""
     return judge_size(len(encoded)) or (_check_still if kind is MediaKind.STILL else _check_clip)(encoded)
 
 
@@ -58,7 +58,7 @@ def _check_still(encoded: bytes) -> Flaw | None:
     from PIL import Image
 
     Image.init()
-    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # the warning, where a caller made it raise
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # the warning raises under some filters
     try:
         formats = [name for name in STILL_FORMATS if name in Image.OPEN]
         with whole_pictures_only(), Image.open(BytesIO(encoded), formats=formats) as still:
@@ -76,7 +76,7 @@ def _check_clip(encoded: bytes) -> Flaw | None:
     import av
 
     try:
-        # Titles in an old encoding are no reason to lose a clip. As `options`, FLV would crash PyAV.
+        # Metadata that is not UTF-8 must not fail a clip. Passed as `options`, FLV files would crash PyAV.
         options = {"format_whitelist": CLIP_FORMATS, "protocol_whitelist": ""}
         with av.open(BytesIO(encoded), metadata_errors="replace", container_options=options) as clip:
             if not clip.streams.video:
@@ -99,8 +99,8 @@ def _judge_pixels(width: int, height: int) -> Flaw | None:
 
 
 def _one_line(error: BaseException) -> str:
-    """The decoder's own words, without the address of our buffer, so that two runs report alike."""
+    """The decoder's message on one line; without the address of the buffer, so that two runs report the same."""
     if type(error).__name__ == "UnidentifiedImageError":
         return "no known picture format"
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -1,6 +1,6 @@
-"""The pipeline's commands, one module each: `add` declares the arguments, `run` calls the step.
+"""The pipeline's commands, one module each: `add` declares the arguments, `run` calls the stage.
 
-No command does any work itself; the step modules are imported only when their command runs. What a step refuses it
-raises (`ValueError`, `FileNotFoundError`, `RuntimeError`): the `shotbench` command turns that into one line and exit
-status 2. Otherwise `run` returns 0 (done) or 1 (rows would be lost, a gate is not passed).
+Commands contain no logic; stage modules are imported only when their command runs. A stage refuses invalid input by
+raising `ValueError`, `FileNotFoundError` or `RuntimeError`, which the `shotbench` command reports in one line with exit
+status 2. Otherwise `run` returns 0 (success) or 1 (rows would be dropped, or a check failed).
 """

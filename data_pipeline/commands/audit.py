@@ -1,10 +1,10 @@
-"""`shotbench data audit`: is a shard folder fit to teach and to test with?"""
+"""`shotbench data audit`: audit a shard folder before it is used for training or evaluation."""
 
 from __future__ import annotations
 
 import argparse
 
-from data_pipeline.commands.console import say
+from data_pipeline.commands.console import print_error
 from data_pipeline.commands.gate import add_gate, margin_of
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.commands.shared_arguments import out_file
@@ -22,7 +22,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Audit, print the figures; 1 where something fails."""
+    """Audit and print the figures; returns 1 if a check fails."""
     from data_pipeline.checks.audit import audit_shards
     from data_pipeline.shards.full_disk import write_output
 
@@ -32,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.shards}: {report.questions:,} questions on {report.media:,} media\n")
     print(report.to_markdown().replace("All figures are in `audit.json`.", "").strip())
     for failure in report.failures:
-        say(failure)
+        print_error(failure)
     return int(bool(report.failures))

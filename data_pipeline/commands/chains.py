@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from data_pipeline.commands.console import say
+from data_pipeline.commands.console import print_error
 
 
 def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,7 +26,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, write, and say what was left out; 1 where items are still without a reply."""
+    """Request, write, and print the number of dropped items; returns 1 if items are still without a reply."""
     from data_pipeline.questions.chain_requests import Endpoint
     from data_pipeline.questions.chains import write_chains
 
@@ -39,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
     for kind, count in done.drops.items():
         print(f"  {kind}: {count:,} left out")
     if done.without_reply:
-        say(f"{done.without_reply:,} items got no reply; the same command with --overwrite asks for these alone")
+        print_error(f"{done.without_reply:,} items got no reply; the same command with --overwrite requests only these")
     return 1 if done.without_reply else 0

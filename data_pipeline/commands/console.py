@@ -1,9 +1,10 @@
-"""What a command tells people, on standard error. Names from outside may hold anything."""
+"""Messages of commands on standard error."""
 
 from __future__ import annotations
 
 import sys
 
 
-def say(text: str) -> None:
+def print_error(text: str) -> None:
+    """Print to standard error; lone surrogates, as in file names that are not UTF-8, are escaped."""
     print(text.encode(errors="backslashreplace").decode(), file=sys.stderr)

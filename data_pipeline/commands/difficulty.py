@@ -1,4 +1,4 @@
-"""`shotbench data difficulty`: questions for GRPO that the base model answers now rightly, now wrongly."""
+"""`shotbench data difficulty`: select questions for GRPO that the base model answers correctly only sometimes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from data_pipeline.questions.difficulty import DifficultyReport
     from data_pipeline.questions.sampled_responses import PassRate
 
-BINS = ("none", "to 25 %", "to 50 %", "to 75 %", "more", "all")  # right answers among an item's responses
+BINS = ("none", "to 25 %", "to 50 %", "to 75 %", "more", "all")  # pass rate: share of right responses to an item
 
 
 def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +36,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Choose, write, and show the pass rates by dimension."""
+    """Select, write, and print the pass rates by dimension."""
     from data_pipeline.questions.difficulty import DifficultySettings, write_difficulty
 
     settings = DifficultySettings(args.min_samples, args.size, args.uniform_share, args.seed)
@@ -50,19 +50,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def histogram(done: DifficultyReport) -> Iterator[str]:
-    """Items by the share of right responses, one line a dimension."""
+    """Number of items in each bin of the pass rate, one line per dimension."""
     yield f"{'right responses':20}" + "".join(f"{name:>9}" for name in ("unasked", *BINS, "chosen"))
     for dimension in DIMENSIONS:
         items = [item for item in done.items if item.dimension == dimension.slug]
         if items:
             counts = Counter(bin_of(done.rates[item.source_index]) for item in items)
             chosen = sum(item.item_id in done.chosen for item in items)
-            numbers = [*(counts[place] for place in range(-1, len(BINS))), chosen]
+            numbers = [*(counts[index] for index in range(-1, len(BINS))), chosen]
             yield f"{dimension.paper_name:20}" + "".join(f"{number:>9,}" for number in numbers)
 
 
 def bin_of(rate: PassRate) -> int:
-    """Place in `BINS`; -1 where there was no response."""
+    """Index in `BINS`, or -1 if there was no response."""
     if not rate.samples:
         return -1
     if rate.right in (0, rate.samples):

@@ -1,4 +1,4 @@
-"""`shotbench data films`: one's own films and an annotation table become shards."""
+"""`shotbench data films`: make shards from your own films and an annotation table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipeline.commands.console import say
+from data_pipeline.commands.console import print_error
 from data_pipeline.commands.gate import add_gate, margin_of
 from data_pipeline.defects import Defect
 from data_pipeline.workers import Workers
@@ -42,7 +42,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Cut, ask, audit, write, and say what came of it."""
+    """Cut shots, generate and audit questions, write shards, and print a summary."""
     from data_pipeline.build_dataset import DatasetRecipe
     from data_pipeline.build_films import build_films
     from data_pipeline.checks.audit import AuditFailed
@@ -74,22 +74,22 @@ def run(args: argparse.Namespace) -> int:
         done = build_films(args.films, args.table, args.out, settings, recipe, defects, workers, **options)
     except AuditFailed as failed:
         for failure in failed.report.failures:
-            say(failure)
-        say("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
+            print_error(failure)
+        print_error("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
         return 1
     finally:
-        _say_losses(defects)
+        _print_defects(defects)
         if args.report:
             write_output(args.report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
     state = "was complete already" if done.already_complete else "is written"
-    told = ", ".join(f"{split} {count:,}" for split, count in questions.items())
-    print(f"{done.folder} {state}: {sum(questions.values()):,} questions ({told})")
+    by_split = ", ".join(f"{split} {count:,}" for split, count in questions.items())
+    print(f"{done.folder} {state}: {sum(questions.values()):,} questions ({by_split})")
     return 0
 
 
-def _say_losses(defects: Sequence[Defect]) -> None:
-    """What was left out, by reason, also where no shards came of it that could tell."""
+def _print_defects(defects: Sequence[Defect]) -> None:
+    """Print the number of defects by reason; also if no shards, and so no `defects.jsonl`, were written."""
     for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in defects).most_common():
         first = next(defect for defect in defects if (defect.kind, defect.loses_row) == (kind, lost))
-        say(f"{count:,} {'left out' if lost else 'noted'}: {kind}, e.g. {first.index}: {first.detail}")
+        print_error(f"{count:,} {'left out' if lost else 'noted'}: {kind}, e.g. {first.index}: {first.detail}")

@@ -6,13 +6,13 @@ import argparse
 
 
 def add_gate(step: argparse.ArgumentParser, without: str) -> None:
-    """Declare both; `without` says what comes of `--no-gate`."""
+    """Declare both options; `without` is the help text of `--no-gate`."""
     step.add_argument("--gate", type=float, help="points above chance that may be got blind (default: 5)")
     step.add_argument("--no-gate", action="store_true", help=without)
 
 
 def margin_of(args: argparse.Namespace) -> float | None:
-    """How far above chance blind accuracy may be, as a share; None: as far as it is. Raises `ValueError`."""
+    """Maximum blind accuracy above chance as a fraction, or None for no gate; raises `ValueError` if invalid."""
     from data_pipeline.checks.blind_audit import MARGIN
 
     if args.no_gate:

@@ -1,11 +1,11 @@
-"""`shotbench data import-shotbench`: the official ShotBench release becomes shards."""
+"""`shotbench data import-shotbench`: convert the official ShotBench release to shards."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from data_pipeline.commands.console import say
+from data_pipeline.commands.console import print_error
 
 LOST_ROWS_NAMED = 20
 
@@ -22,10 +22,10 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the import and say what came of it."""
+    """Run the import and print a summary."""
     from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
     from data_pipeline.releases.release_media import ImportRefused
-    from data_pipeline.shards.whole_folder import WriteRefused
+    from data_pipeline.shards.atomic_folder import WriteRefused
 
     options = {"allow_missing": args.allow_missing, "overwrite": args.overwrite, "report": args.report}
     try:
@@ -33,13 +33,15 @@ def run(args: argparse.Namespace) -> int:
     except RowsLost as refusal:
         lost = [defect for defect in refusal.report.defects if defect.loses_row]
         for defect in lost[:LOST_ROWS_NAMED]:
-            say(str(defect))
+            print_error(str(defect))
         if len(lost) > LOST_ROWS_NAMED:
-            say(f"... and {len(lost) - LOST_ROWS_NAMED:,} more; --report FILE lists them all")
-        say(f"{refusal}. Mend the release, or leave these rows out with --allow-missing. Nothing was written.")
+            print_error(f"... and {len(lost) - LOST_ROWS_NAMED:,} more; --report FILE lists them all")
+        print_error(
+            f"{refusal}. Repair the release, or leave these rows out with --allow-missing. Nothing was written."
+        )
         return 1
     except (ImportRefused, WriteRefused, OSError) as error:
-        say(f"error: {error}")
+        print_error(f"error: {error}")
         return 2
     kept = sum(not defect.loses_row for defect in done.defects)
     state = "was complete already" if done.already_complete else "is written"

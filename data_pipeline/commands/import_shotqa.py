@@ -1,4 +1,4 @@
-"""`shotbench data import-shotqa`: the ShotQA release becomes shards to train on."""
+"""`shotbench data import-shotqa`: convert the ShotQA release to shards for training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the import and say where every row went."""
+    """Run the import and print where every row went."""
     from data_pipeline.releases.import_shotqa import import_shotqa
     from data_pipeline.releases.shotqa_questions import ShotQAChoices
 

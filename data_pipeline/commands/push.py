@@ -1,4 +1,4 @@
-"""`shotbench data push`: a finished shard folder goes to the Hub, to another folder, or to a URL."""
+"""`shotbench data push`: push a finished shard folder to the Hub, another folder or a URL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Push and say what was sent."""
+    """Push and print what was sent."""
     from data_pipeline.shards.full_disk import byte_count
     from data_pipeline.shards.push import push
 
@@ -33,5 +33,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         have_the_rights=args.i_have_the_rights,
     )
-    print(f"{done.target}: {done.sent_files} files sent ({byte_count(done.sent_bytes)}), {done.files_there} were there")
+    print(
+        f"{done.target}: {done.sent_files} files sent ({byte_count(done.sent_bytes)}), {done.skipped_files} were there"
+    )
     return 0

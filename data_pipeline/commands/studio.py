@@ -1,4 +1,4 @@
-"""`shotbench data studio`: films shot in a virtual studio, as questions or as raw films, with no download."""
+"""`shotbench data studio`: render films in a virtual studio, as shards or as raw films, without a download."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Shoot and say how much."""
+    """Render and print a summary."""
     if args.truth and not args.raw:
         raise ValueError("--truth is for raw films; add --raw, or leave it out")
     if args.sheets:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_sheets(folder: Path, seed: int) -> int:
-    """Pictures to judge the studio by: stills of every term, and frames of every camera movement."""
+    """Write contact sheets for visual inspection: stills of every term, and frames of every camera movement."""
     from data_pipeline.studio.contact_sheet import write_sheet
     from data_pipeline.studio.filmstrips import write_filmstrips
 

@@ -1,1 +1,1 @@
-"""Own film in: films and an annotation table become labelled shots with their media."""
+"""Your own films: a folder of films and an annotation table become labelled shots with their media."""

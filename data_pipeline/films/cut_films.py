@@ -1,10 +1,9 @@
-"""Own film in: a folder of films, trailers and stills plus an annotation table becomes `LabelledShot`s and their media.
+"""A folder of films, trailers and stills plus an annotation table becomes `LabelledShot`s and their media.
 
-Owns the flow over all films, and what makes it resumable. A film, with all its rows, is the unit of work: each gives a
-folder `films/NAME` below the work folder, with its media, `shots.jsonl` and `defects.jsonl`, written whole or not at
-all. A folder whose fingerprint (files, rows, settings) is still true is not cut again, so that a run that was killed
-goes on where it was. Shots come in the order of the table. What happens to one film file is in `cut_film.py`, how
-the table is read in `annotations/annotation_table.py`.
+Owns the loop over films and its resumption. The unit of work is a film with all its rows: it yields a folder
+`films/NAME` below the work folder, with media, `shots.jsonl` and `defects.jsonl`, written atomically. A folder whose
+fingerprint (files, rows, settings) still matches is not cut again, so an interrupted run resumes. Shots come in the
+order of the table. One film file is cut in `cut_film.py`; the table is parsed in `annotations/annotation_table.py`.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from typing import NamedTuple
 from data_pipeline.annotations.annotation_table import AnnotatedRange, plain_name, read_annotations
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.films.cut_film import cut_film_file
-from data_pipeline.films.cut_result import Cutting, drop_repeated
+from data_pipeline.films.cut_result import Cutting, drop_duplicate_shots
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_still_file import cut_still_file
 from data_pipeline.films.picture_plugins import check_plugins
 from data_pipeline.labelled_shot import LabelledShot
+from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
-from data_pipeline.shards.whole_folder import put_back, whole_folder
 from data_pipeline.workers import Workers, map_units
 
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
-CUTTING_VERSION = 1  # raise it when the same rows give other media; finished films are then cut again
+CUTTING_VERSION = 1  # increment it when the same rows give different media; finished films are then cut again
 
 
 @dataclass(frozen=True)
 class FilmUnit:
-    """The work on one film: its rows, where its files are, where its folder goes."""
+    """The unit of work: one film with its rows, the films folder and the work folder."""
 
     film_id: str
     rows: tuple[AnnotatedRange, ...]
@@ -48,25 +47,25 @@ class FilmUnit:
 
     @property
     def folder(self) -> str:
-        """Of its media, below the work folder; a film whose name cannot be a folder's gets a mark."""
+        """Media folder relative to the work folder; a hash is appended if the film id is not a valid folder name."""
         name = plain_name(self.film_id)
-        mark = "" if name == self.film_id else "-" + hashlib.sha256(self.film_id.encode()).hexdigest()[:8]
-        return f"{FILMS}/{name}{mark}"
+        suffix = "" if name == self.film_id else "-" + hashlib.sha256(self.film_id.encode()).hexdigest()[:8]
+        return f"{FILMS}/{name}{suffix}"
 
     def fingerprint(self) -> str:
-        """What its folder depends on; a film that was replaced differs in size or time."""
+        """Hash of everything its folder depends on; a replaced film differs in size or modification time."""
         files = {row.media: (self.films / row.media).stat() for row in self.rows}
-        facts = {
+        inputs = {
             "version": CUTTING_VERSION,
             "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(files.items())},
             "rows": [asdict(row) for row in self.rows],
             "settings": asdict(self.settings),
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 class CutFilm(NamedTuple):
-    """What came of a film: shots with their lines in the table, and defects."""
+    """Result for one film: shots with their line numbers in the table, and defects."""
 
     shots: list[tuple[int, LabelledShot]]
     defects: list[Defect]
@@ -78,18 +77,18 @@ def cut_films(
     """Cut all shots of an annotation table; `media_path` is relative to `work`.
 
     Raises:
-        TableRefused: the table as a whole cannot be used.
-        PluginUnusable: a model that the settings ask for cannot be loaded.
-        FileNotFoundError: there is no films folder.
-        WriteRefused: another process cuts into this work folder.
+        TableRefused: the table cannot be used at all.
+        PluginUnusable: a model named in the settings cannot be loaded.
+        FileNotFoundError: the films folder does not exist.
+        WriteRefused: another process writes to this work folder.
     """
     from tqdm import tqdm
 
     if not films.is_dir():
-        raise FileNotFoundError(f"there is no folder of films {films}")
+        raise FileNotFoundError(f"the films folder {films} does not exist")
     check_plugins(settings)
     rows = read_annotations(table, films, defects)
-    units = _units(rows, films.resolve(), work.resolve(), settings)  # workers may stand elsewhere
+    units = _units(rows, films.resolve(), work.resolve(), settings)  # workers may have another working directory
     done: dict[int, list[LabelledShot]] = {}
     lines = iter([row.line for row in rows])
     line = next(lines, None)
@@ -99,21 +98,21 @@ def cut_films(
             progress.update()
             defects.extend(result.defects)
             done |= {row.line: [] for row in unit.rows}
-            for of_line, shot in result.shots:
-                done[of_line].append(shot)
+            for shot_line, shot in result.shots:
+                done[shot_line].append(shot)
             while line in done:
                 yield from done.pop(line)
                 line = next(lines, None)
 
 
 def cut_film(unit: FilmUnit) -> CutFilm:
-    """Cut one film, or read what an earlier run has cut."""
+    """Cut one film, or load the result of an earlier run."""
     out, fingerprint = unit.work / unit.folder, unit.fingerprint()
     if finished := _finished(out, fingerprint):
         return finished
     out.parent.mkdir(parents=True, exist_ok=True)
-    put_back(out)
-    with disk_full_reported(out), whole_folder(out, overwrite=True) as draft:
+    restore_replaced(out)
+    with disk_full_reported(out), atomic_folder(out, overwrite=True) as draft:
         folder = _emptied(draft.folder)
         cut = _cut_media(unit, folder)
         (folder / SHOTS).write_text(_lines({"line": line, "shot": shot.to_row()} for line, shot in cut.shots))
@@ -123,31 +122,31 @@ def cut_film(unit: FilmUnit) -> CutFilm:
 
 
 def _units(rows: Sequence[AnnotatedRange], films: Path, work: Path, settings: CutSettings) -> list[FilmUnit]:
-    """One a film, in the order in which films appear in the table."""
-    of_film: dict[str, list[AnnotatedRange]] = {}
+    """One unit per film, in the order in which films appear in the table."""
+    by_film: dict[str, list[AnnotatedRange]] = {}
     for row in rows:
-        of_film.setdefault(row.film_id, []).append(row)
-    return [FilmUnit(film_id, tuple(own), films, work, settings) for film_id, own in of_film.items()]
+        by_film.setdefault(row.film_id, []).append(row)
+    return [FilmUnit(film_id, tuple(own), films, work, settings) for film_id, own in by_film.items()]
 
 
 def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
-    """Cut file after file of a film into a folder."""
+    """Cut all files of a film, one after the other, into a folder."""
     cutting = Cutting(folder, unit.folder, unit.settings)
-    of_media: dict[str, list[AnnotatedRange]] = {}
+    by_file: dict[str, list[AnnotatedRange]] = {}
     for row in unit.rows:
-        of_media.setdefault(row.media, []).append(row)
-    for media, rows in of_media.items():
+        by_file.setdefault(row.media, []).append(row)
+    for media, rows in by_file.items():
         if rows[0].is_still_file:
             for row in rows:
                 cut_still_file(unit.films / media, row, cutting)
         else:
             cut_film_file(unit.films / media, rows, cutting)
-    drop_repeated(cutting)
+    drop_duplicate_shots(cutting)
     return CutFilm(cutting.shots, sorted(cutting.defects, key=lambda defect: defect.line))
 
 
 def _finished(out: Path, fingerprint: str) -> CutFilm | None:
-    """What lies at `out`, if it is what we would write."""
+    """The result stored at `out`, or None if it is missing or has another fingerprint."""
     try:
         if (out / FINGERPRINT).read_text() != fingerprint:
             return None
@@ -162,7 +161,7 @@ def _finished(out: Path, fingerprint: str) -> CutFilm | None:
 
 
 def _emptied(folder: Path) -> Path:
-    """The folder without what a killed run left in it; of a film, nothing less than all is worth keeping."""
+    """Empty the draft of an interrupted run: a partly cut film is not resumed, but cut again from the start."""
     shutil.rmtree(folder)
     folder.mkdir()
     return folder

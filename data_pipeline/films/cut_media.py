@@ -1,12 +1,12 @@
-"""Pictures out of a film: one frame becomes a still, a run of frames a clip; upright, square pixels, without bars.
+"""Media cut out of a film: a frame becomes a still, a frame range a clip; upright, square pixels, bars cropped.
 
-Owns form and encoding. Stills are JPEG or PNG; clips are H.264 in MP4 without sound, with exactly the frames given and
-their own times, counted from the first. There are no B-frames, so that every decoder, also one that seeks, gets the
-same frames at the same times; one thread encodes, so that the same film gives the same bytes. Which frames are cut is
-decided in `cut_film.py`, what is cropped in `letterbox.py`.
+Owns geometry and encoding. Stills are JPEG or PNG; clips are H.264 in MP4 without audio, with exactly the given frames
+and their presentation times relative to the first. There are no B-frames, so that every decoder returns the same frames
+at the same times, also after seeking; encoding is single-threaded, so that the same film gives the same bytes. Which
+frames are cut is decided in `cut_film.py`, the crop in `letterbox.py`.
 
-Interlaced film is not deinterlaced. Colours keep their matrix, which is written into the clip; where a film names none,
-it is taken to be BT.709 from 720 rows up and BT.601 below, as players do.
+Interlaced film is not deinterlaced. Colours keep their matrix, which is written into the clip; if a film specifies
+none, BT.709 is assumed from 720 rows up and BT.601 below, as players do.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from data_pipeline.films.tone_map import colour_table
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-BT709, BT601, BT2020 = 1, 6, 9  # FFmpeg's numbers
+BT709, BT601, BT2020 = 1, 6, 9  # FFmpeg's AVColorSpace values
 MATRICES = {BT709: "bt709", 4: "fcc", 5: "bt470", BT601: "smpte170m", 7: "smpte240m", BT2020: "bt2020", 10: "bt2020"}
 HD_ROWS = 720
 LIMITED_RANGE = 1
-DEEP_RGB = "gbrp16le"  # what the colour table is applied to
-UPRIGHT: tuple[tuple[tuple[str, ...], ...], ...] = (  # FFmpeg filters, by quarters to the left
+DEEP_RGB = "gbrp16le"  # pixel format in which the colour table is applied
+UPRIGHT: tuple[tuple[tuple[str, ...], ...], ...] = (  # FFmpeg filters, by counterclockwise quarter turns
     (),
     (("transpose", "cclock"),),
     (("hflip",), ("vflip",)),
@@ -39,7 +39,7 @@ SCALING = "lanczos+accurate_rnd+full_chroma_int"
 
 
 def shown_size(film: Film, crop: Crop, longest_side: int) -> tuple[int, int]:
-    """Width and height, even, of what is cut: upright, square pixels, not longer than wished."""
+    """Width and height of the output in pixels, both even: upright, square pixels, at most `longest_side` (0: any)."""
     width, height = Fraction(crop.width), Fraction(crop.height)
     if film.pixel_aspect > 1:
         width *= film.pixel_aspect
@@ -47,20 +47,20 @@ def shown_size(film: Film, crop: Crop, longest_side: int) -> tuple[int, int]:
         height /= film.pixel_aspect
     scale = min(Fraction(1), longest_side / max(width, height)) if longest_side else Fraction(1)
     across, down = (max(2, round(side * scale / 2) * 2) for side in (width, height))
-    return (down, across) if film.turns % 2 else (across, down)
+    return (down, across) if film.quarter_turns % 2 else (across, down)
 
 
-class Shaper:
-    """Makes of stored frames of one film what is shown, in one pixel format."""
+class FrameConverter:
+    """Converts decoded frames of one film to display geometry and one pixel format."""
 
     def __init__(self, film: Film, crop: Crop, longest_side: int, pixels: str) -> None:
         self._film, self._crop, self._pixels = film, crop, pixels
         self.width, self.height = shown_size(film, crop, longest_side)
-        self._graphs: dict[str, Any] = {}  # by pixel format of the film, which may change on the way
+        self._graphs: dict[str, Any] = {}  # by pixel format of the film, which may change between frames
 
     @property
     def matrix(self) -> int:
-        """FFmpeg's number of the matrix of what comes out."""
+        """Colour matrix of the output, as FFmpeg's AVColorSpace value."""
         film = self._film
         if film.is_high_dynamic_range:
             return BT709
@@ -68,8 +68,8 @@ class Shaper:
             return film.matrix
         return BT709 if film.height >= HD_ROWS else BT601
 
-    def shape(self, frame: Any) -> Any:
-        """The frame as it is shown; raises `BrokenFilm` where FFmpeg cannot convert it."""
+    def convert(self, frame: Any) -> Any:
+        """The frame (`av.VideoFrame`) as displayed; raises `BrokenFilm` if FFmpeg cannot convert it."""
         import av
 
         try:
@@ -98,7 +98,7 @@ class Shaper:
             steps.append(graph.add("scale", f"in_color_matrix={matrix}:in_range={source_range}:flags={SCALING}"))
             steps.append(graph.add("format", DEEP_RGB))
             steps.append(graph.add("lut3d", file=str(colour_table(film.transfer)), interp="tetrahedral"))
-        steps += [graph.add(*turn) for turn in UPRIGHT[film.turns]]
+        steps += [graph.add(*turn) for turn in UPRIGHT[film.quarter_turns]]
         from_matrix = (
             ""
             if film.is_high_dynamic_range or frame.format.is_rgb
@@ -112,61 +112,61 @@ class Shaper:
 
 
 def cut_still(film: Film, frame: Any, crop: Crop, settings: CutSettings) -> Image:
-    """One frame as a picture."""
+    """One frame as an RGB image."""
     from PIL import Image
 
-    shaped = Shaper(film, crop, settings.still_longest_side, "rgb24").shape(frame)
-    return Image.fromarray(shaped.to_ndarray())
+    converted = FrameConverter(film, crop, settings.still_longest_side, "rgb24").convert(frame)
+    return Image.fromarray(converted.to_ndarray())
 
 
 def still_suffix(settings: CutSettings) -> str:
-    """How files of stills end."""
+    """File name suffix of stills."""
     return ".png" if settings.still_format == "png" else ".jpg"
 
 
 def encoded_still(picture: Image, settings: CutSettings) -> bytes:
-    """The bytes of a still's file."""
+    """A still encoded as JPEG or PNG."""
     target = io.BytesIO()
     picture.save(target, settings.still_format, quality=settings.still_quality)
     return target.getvalue()
 
 
 class ClipCutter:
-    """Writes frames of a film to a file as they come, `first` being the first."""
+    """Encodes consecutive frames of a film to an MP4 file, starting with frame number `first`."""
 
     def __init__(self, path: Path, film: Film, first: int, crop: Crop, settings: CutSettings) -> None:
         import av
 
         self._film, self._first = film, first
-        self._shaper = Shaper(film, crop, settings.clip_longest_side, "yuv420p")
+        self._converter = FrameConverter(film, crop, settings.clip_longest_side, "yuv420p")
         self._durations: dict[int, int] = {}
         self._container: Any = av.open(
             str(path), "w", format="mp4", options={"fflags": "+bitexact", "movflags": "+faststart"}
         )
         options = {"preset": settings.clip_preset, "crf": str(settings.clip_crf), "bf": "0", "threads": "1"}
         self._stream: Any = self._container.add_stream("libx264", rate=film.rate, options=options)
-        self._stream.width, self._stream.height = self._shaper.width, self._shaper.height
+        self._stream.width, self._stream.height = self._converter.width, self._converter.height
         self._stream.pix_fmt = "yuv420p"
-        self._tell_encoder(self._stream.codec_context)
+        self._configure_encoder(self._stream.codec_context)
 
-    def _tell_encoder(self, context: Any) -> None:
+    def _configure_encoder(self, context: Any) -> None:
         film, mapped = self._film, self._film.is_high_dynamic_range
         context.time_base = film.tick
-        context.colorspace, context.color_range = self._shaper.matrix, LIMITED_RANGE
+        context.colorspace, context.color_range = self._converter.matrix, LIMITED_RANGE
         for name, value in (("color_primaries", film.primaries), ("color_trc", film.transfer)):
             setattr(context, name, BT709 if mapped else value)
 
-    def take(self, number: int, frame: Any) -> Any:
-        """Add the next frame; returns it as it is shown."""
-        shaped = self._shaper.shape(frame)
+    def add_frame(self, number: int, frame: Any) -> Any:
+        """Encode the next frame; returns it converted for display."""
+        converted = self._converter.convert(frame)
         ticks = [*self._film.times[number : number + 2], self._film.end][:2]
-        shaped.pts, shaped.time_base = ticks[0] - self._film.times[self._first], self._film.tick
-        self._durations[shaped.pts] = ticks[1] - ticks[0]
-        self._write(self._stream.encode(shaped))
-        return shaped
+        converted.pts, converted.time_base = ticks[0] - self._film.times[self._first], self._film.tick
+        self._durations[converted.pts] = ticks[1] - ticks[0]
+        self._write(self._stream.encode(converted))
+        return converted
 
     def close(self) -> None:
-        """Write what is held back, and the file's index."""
+        """Flush the encoder and finalize the file."""
         if self._container is None:
             return
         try:

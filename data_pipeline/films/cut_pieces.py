@@ -1,8 +1,8 @@
-"""Cut stills and clips out of a run of frames that is decoded once, and judge each as soon as it is whole.
+"""Cut stills and clips out of a frame range that is decoded once, and check each as soon as it is complete.
 
-Owns who takes which frame. A frame goes to every still and clip that wants it and is then forgotten. What does not pass
-`quality.py` or `picture_plugins.py` leaves a defect and no file. Which pieces there are is in `cut_plan.py`, how they
-are encoded in `cut_media.py`.
+Owns the distribution of frames: each is passed to every still and clip that contains it and then released. Media that
+fail `quality.py` or `picture_plugins.py` are recorded as defects and leave no file. Which pieces there are is in
+`cut_plan.py`, their encoding in `cut_media.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from data_pipeline.films.cut_media import ClipCutter, cut_still, encoded_still, 
 from data_pipeline.films.cut_plan import Piece
 from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.film_probe import BrokenFilm, Film, read_frames
-from data_pipeline.films.letterbox import Crop, grey, outline
+from data_pipeline.films.letterbox import Crop, luma, outline
 from data_pipeline.films.picture_plugins import judge_picture
 from data_pipeline.films.quality import ClipMeasure, judge_length, judge_size, judge_still, thumbnail
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], cutting: Cutting) -> None:
-    """Decode a run of frames once and give each to all pieces that want it."""
+    """Decode a frame range once and pass each frame to all pieces that contain it."""
     waiting = sorted(pieces, key=lambda entry: entry[0].first, reverse=True)
     open_clips: list[_OpenClip] = []
     try:
@@ -34,10 +34,10 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
                 piece, crop = waiting.pop()
                 if piece.kind is MediaKind.STILL:
                     _cut_still(film, frame, piece, crop, cutting)
-                elif clip := _OpenClip.begin(film, piece, crop, cutting):
+                elif clip := _OpenClip.open(film, piece, crop, cutting):
                     open_clips.append(clip)
             for clip in open_clips:
-                clip.take(number, frame)
+                clip.add_frame(number, frame)
             for clip in [clip for clip in open_clips if clip.piece.last == number + 1]:
                 open_clips.remove(clip)
                 clip.finish()
@@ -46,13 +46,13 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
             cutting.lose(piece.row, Flaw(DefectKind.UNREADABLE_FILM, str(error)))
     finally:
         for clip in open_clips:
-            clip.drop()
+            clip.discard()
 
 
 def keep_still(
     picture: Image, row: AnnotatedRange, start: float | None, encoded: bytes, suffix: str, cutting: Cutting
 ) -> None:
-    """Judge a still and write it down."""
+    """Check a still and write its file."""
     flaw = judge_still(picture, cutting.settings) or judge_picture(picture, cutting.settings)
     if flaw:
         cutting.lose(row, flaw)
@@ -65,15 +65,15 @@ def keep_still(
 
 def _cut_still(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> None:
     settings = cutting.settings
-    if not outline(grey(frame)).is_black_outside(crop):  # the film's bars are not this shot's
-        crop = Crop.whole(film.width, film.height)
+    if not outline(luma(frame)).is_black_outside(crop):  # the film's crop would cut into this shot
+        crop = Crop.full_frame(film.width, film.height)
     picture = cut_still(film, frame, crop, settings)
     encoded = encoded_still(picture, settings)
     keep_still(picture, piece.row, film.time_of(piece.first), encoded, still_suffix(settings), cutting)
 
 
 class _OpenClip:
-    """A clip that is being written, and measured meanwhile."""
+    """A clip that is being encoded and measured frame by frame."""
 
     def __init__(self, film: Film, piece: Piece, crop: Crop, cutting: Cutting) -> None:
         self.piece = piece
@@ -84,8 +84,8 @@ class _OpenClip:
         self._cutter = ClipCutter(self._path, film, piece.first, crop, cutting.settings)
 
     @classmethod
-    def begin(cls, film: Film, piece: Piece, crop: Crop, cutting: Cutting) -> _OpenClip | None:
-        """Open a clip, or note why it is none."""
+    def open(cls, film: Film, piece: Piece, crop: Crop, cutting: Cutting) -> _OpenClip | None:
+        """Open a clip, or record why it is dropped and return None."""
         settings = cutting.settings
         seconds = film.time_of(piece.last) - film.time_of(piece.first)
         size = shown_size(film, crop, settings.clip_longest_side)
@@ -94,16 +94,16 @@ class _OpenClip:
             return None
         return cls(film, piece, crop, cutting)
 
-    def take(self, number: int, frame: Any) -> None:
-        """Write and measure the next frame."""
-        shown = self._cutter.take(number, frame)
-        self._measure.see(shown, self._cutting.settings)
+    def add_frame(self, number: int, frame: Any) -> None:
+        """Encode and measure the next frame."""
+        shown = self._cutter.add_frame(number, frame)
+        self._measure.add_frame(shown, self._cutting.settings)
         settings = self._cutting.settings
         if number == (self.piece.first + self.piece.last) // 2 and (settings.aesthetic_model or settings.nsfw_model):
             self._middle = shown.to_image()
 
     def finish(self) -> None:
-        """Complete the file and keep it, if it is worth keeping."""
+        """Complete the file, and keep it if it passes the quality checks."""
         self._cutter.close()
         row, settings = self.piece.row, self._cutting.settings
         movement = CAMERA_MOVEMENT.parse(row.labels[CAMERA_MOVEMENT.slug])
@@ -117,7 +117,7 @@ class _OpenClip:
         start, end = self._film.time_of(self.piece.first), self._film.time_of(self.piece.last)
         self._cutting.keep(row, MediaKind.CLIP, self._path, start, end)
 
-    def drop(self) -> None:
-        """Remove what was written."""
+    def discard(self) -> None:
+        """Close and remove the unfinished file."""
         self._cutter.close()
         self._path.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
-"""What is cut out of one film, in frame numbers: rows of the table meet the film's times and cuts.
+"""The plan for cutting one film: rows of the table are translated to frame numbers by the film's times and cuts.
 
-Owns the way from seconds to frames, and the verdicts on rows that come of it: outside the film, across a cut. A range
-is kept as it is if no cut lies in it, and loses a frame or two beyond a cut at its ends. A moment alone is the still
-shown then; where the labels are of a clip, it stands for the shot around it. Reading is `cut_film.py`'s part.
+Owns the conversion from seconds to frames and the defects it reveals: outside the film, across a cut. A range without a
+cut is kept unchanged; one with a cut within a few frames of an end is trimmed at the cut. A single time selects the
+still shown at that time; if the labels are clip labels, it selects the shot that contains it. Decoding is in
+`cut_film.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import NamedTuple
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.detect_shots import frames_around, shot_around, within_one_shot
+from data_pipeline.films.detect_shots import detector_margin, shot_containing, trim_to_shot
 from data_pipeline.films.film_probe import Film
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 
 class FrameRequest(NamedTuple):
-    """What a row wants of a film: frames first to last - 1, or, where last is None, what is around frame first."""
+    """Frames a row asks for: first to last - 1, or, if last is None, frame first or the shot that contains it."""
 
     row: AnnotatedRange
     first: int
@@ -27,12 +28,15 @@ class FrameRequest(NamedTuple):
 
     @property
     def needs_cuts(self) -> bool:
-        """Whether the film must be looked through for it; a still at a moment is what it is."""
+        """Whether the film must be scanned for cuts; not needed for a still at a given time."""
         return self.last is not None or bool(self.row.labels_of(MediaKind.CLIP))
 
 
 class Piece(NamedTuple):
-    """A medium to be cut: frames first to last - 1 of a film; one frame is a still. `shot` is where bars are sought."""
+    """A medium to cut: frames first to last - 1 of a film, one frame for a still.
+
+    `shot` is the frame range in which black bars are detected.
+    """
 
     row: AnnotatedRange
     kind: MediaKind
@@ -41,51 +45,51 @@ class Piece(NamedTuple):
     shot: tuple[int, int]
 
 
-def wish_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> FrameRequest | Flaw:
-    """Translate a row's times to frames, or say that they are not in the film."""
+def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> FrameRequest | Flaw:
+    """Translate a row's times to frame numbers; a `Flaw` if they are outside the film or contain no frame."""
     allowed = film.seconds + settings.trim_frames / float(film.rate)
     for name, time in (("start", row.start), ("end", row.end), ("still", row.still)):
         if time is not None and time > (allowed if name == "end" else film.seconds):
             return Flaw(DefectKind.OUTSIDE_FILM, f"{name} is {time:g} s, the film lasts {film.seconds:.3f} s")
     moment = row.still if row.start is None else row.start
     if row.end is None:
-        return FrameRequest(row, 0, film.frames) if moment is None else FrameRequest(row, film.shown_at(moment), None)
-    first, last = film.first_from(row.start or 0.0), film.first_from(row.end)
+        return FrameRequest(row, 0, film.frames) if moment is None else FrameRequest(row, film.frame_at(moment), None)
+    first, last = film.first_frame_from(row.start or 0.0), film.first_frame_from(row.end)
     if first >= last:
         return Flaw(DefectKind.TOO_SHORT, f"no frame is shown first between {row.start:g} s and {row.end:g} s")
     return FrameRequest(row, first, last)
 
 
-def stretches_to_scan(wishes: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
-    """Frames to look through for cuts, in order and without overlap: around ranges, or the film for a shot anywhere."""
-    needing = [wish for wish in wishes if wish.needs_cuts]
-    if any(wish.last is None for wish in needing):
+def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
+    """Sorted, disjoint frame ranges to scan for cuts; the complete film if a request needs the shot around a time."""
+    needing = [request for request in requests if request.needs_cuts]
+    if any(request.last is None for request in needing):
         return [(0, film.frames)]
-    margin = frames_around(settings)
-    wanted = [(max(first - margin, 0), min((last or 0) + margin, film.frames)) for _, first, last in needing]
-    return joined(wanted)
+    margin = detector_margin(settings)
+    requested = [(max(first - margin, 0), min((last or 0) + margin, film.frames)) for _, first, last in needing]
+    return merge_ranges(requested)
 
 
-def joined(stretches: Sequence[tuple[int, int]], gap: int = 0) -> list[tuple[int, int]]:
-    """Stretches in order, those that meet, or nearly, made one."""
-    whole: list[tuple[int, int]] = []
-    for first, last in sorted(stretches):
-        if whole and first <= whole[-1][1] + gap:
-            whole[-1] = (whole[-1][0], max(last, whole[-1][1]))
+def merge_ranges(ranges: Sequence[tuple[int, int]], gap: int = 0) -> list[tuple[int, int]]:
+    """Sort half-open ranges and merge those that overlap or are at most `gap` frames apart."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + gap:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
         else:
-            whole.append((first, last))
-    return whole
+            merged.append((first, last))
+    return merged
 
 
-def pieces_of(wish: FrameRequest, cuts: Sequence[int], film: Film, settings: CutSettings) -> list[Piece] | Flaw:
-    """The media a row gives, or the cut that divides its range."""
-    row, first, last = wish
-    if not wish.needs_cuts:
+def pieces_of(request: FrameRequest, cuts: Sequence[int], film: Film, settings: CutSettings) -> list[Piece] | Flaw:
+    """The media to cut for a row, or a `Flaw` that names the cut in its range."""
+    row, first, last = request
+    if not request.needs_cuts:
         return [Piece(row, MediaKind.STILL, first, first + 1, (first, first + 1))]
     if last is None:
-        shot = shot_around(first, cuts, film.frames)
+        shot = shot_containing(first, cuts, film.frames)
     else:
-        shot = within_one_shot(first, last, cuts, settings.trim_frames)
+        shot = trim_to_shot(first, last, cuts, settings.trim_frames)
     if shot.cut is not None:
         return Flaw(
             DefectKind.ACROSS_CUT, f"a cut at {film.time_of(shot.cut):.3f} s divides it; give a range of one shot"
@@ -95,15 +99,15 @@ def pieces_of(wish: FrameRequest, cuts: Sequence[int], film: Film, settings: Cut
     if row.labels_of(MediaKind.CLIP):
         pieces.append(Piece(row, MediaKind.CLIP, *bounds, bounds))
     if row.labels_of(MediaKind.STILL):
-        still = min(max(_still_number(wish, film, *bounds), shot.first), shot.last - 1)
+        still = min(max(_still_number(request, film, *bounds), shot.first), shot.last - 1)
         pieces.append(Piece(row, MediaKind.STILL, still, still + 1, bounds))
     return pieces
 
 
-def _still_number(wish: FrameRequest, film: Film, first: int, last: int) -> int:
-    """The frame to show: at the time given, at the moment, or in the middle of the range."""
-    if wish.row.still is not None:
-        return film.shown_at(wish.row.still)
-    if wish.last is None:
-        return wish.first
-    return film.shown_at((film.time_of(first) + film.time_of(last)) / 2)
+def _still_number(request: FrameRequest, film: Film, first: int, last: int) -> int:
+    """Frame number of the still: at the `still` time, at the single time given, or in the middle of the range."""
+    if request.row.still is not None:
+        return film.frame_at(request.row.still)
+    if request.last is None:
+        return request.first
+    return film.frame_at((film.time_of(first) + film.time_of(last)) / 2)

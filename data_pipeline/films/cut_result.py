@@ -1,6 +1,6 @@
-"""What has come of one film while it is being cut: shots, losses, and the folder that media go to.
+"""The results of one film while it is being cut: shots, defects, and the folder of its media.
 
-Owns the names of media files and the making of `LabelledShot`s and `Defect`s of rows. What is cut is decided in
+Owns the names of media files and the creation of `LabelledShot`s and `Defect`s from rows. What is cut is decided in
 `cut_film.py`.
 """
 
@@ -26,29 +26,29 @@ SOURCE = "own film"
 
 @dataclass
 class Cutting:
-    """What has come of a film so far; lines of the table tell shots apart until all media are cut."""
+    """Results of a film so far; each shot comes with its line number in the table."""
 
-    folder: Path  # where media go
-    media_path: str  # of this folder, as shots name it
+    folder: Path  # of the media files
+    media_path: str  # of this folder, relative to the work folder
     settings: CutSettings
     shots: list[tuple[int, LabelledShot]] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
-    thumbnails: dict[str, numpy.ndarray] = field(default_factory=dict)  # of stills, by shot id
+    thumbnails: dict[str, numpy.ndarray] = field(default_factory=dict)  # of stills, by shot id; see `thumbnail`
 
     def lose(self, row: AnnotatedRange, flaw: Flaw) -> None:
-        """Note that a row, or one of its two shots, is lost."""
+        """Record that a row, or one of its two shots, is dropped."""
         self.defects.append(Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=True))
 
     def warn(self, row: AnnotatedRange, flaw: Flaw) -> None:
-        """Note something that is no loss."""
+        """Record a defect that drops nothing."""
         self.defects.append(Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=False))
 
     def path(self, row: AnnotatedRange, kind: MediaKind, suffix: str) -> Path:
-        """Where a shot's medium goes."""
+        """Path of a shot's media file."""
         return self.folder / f"{row.shot_id}-{kind}{suffix}"
 
     def keep(self, row: AnnotatedRange, kind: MediaKind, path: Path, start: float | None, end: float | None) -> None:
-        """Note a shot whose medium is written."""
+        """Record a shot whose media file is written; `start` and `end` are seconds in the film."""
         from data_pipeline.checks.duplicates import picture_hash
 
         encoded = path.read_bytes()
@@ -68,27 +68,27 @@ class Cutting:
         self.shots.append((row.line, shot))
 
 
-def drop_repeated(cutting: Cutting) -> None:
-    """Of shots of one film that are the same, and of stills that look the same, keep the first of the table."""
+def drop_duplicate_shots(cutting: Cutting) -> None:
+    """Drop identical shots and near-identical stills of one film, keeping the first in the table."""
     cutting.shots.sort(key=lambda entry: (entry[0], entry[1].shot_id))
     entries, cutting.shots = cutting.shots, []
     for line, shot in entries:
-        if likeness := _likeness(shot, cutting):
+        if detail := _duplicate_of(shot, cutting):
             (cutting.folder / Path(shot.media_path).name).unlink()
             cutting.defects.append(
-                Defect(DefectKind.DUPLICATE_PICTURE, line, shot.shot_id, shot.media_path, likeness, loses_row=True)
+                Defect(DefectKind.DUPLICATE_PICTURE, line, shot.shot_id, shot.media_path, detail, loses_row=True)
             )
         else:
             cutting.shots.append((line, shot))
 
 
-def _likeness(shot: LabelledShot, cutting: Cutting) -> str:
-    """Which of the shots kept so far it repeats; empty if none."""
+def _duplicate_of(shot: LabelledShot, cutting: Cutting) -> str:
+    """Detail text naming the kept shot that this one duplicates; empty if it duplicates none."""
     for _, other in cutting.shots:
         if other.media_sha256 == shot.media_sha256:
             return f"the same frames as {other.shot_id}"
         if shot.shot_id in cutting.thumbnails and other.shot_id in cutting.thumbnails:
-            apart = distance(cutting.thumbnails[shot.shot_id], cutting.thumbnails[other.shot_id])
-            if apart < cutting.settings.same_still_distance:
-                return f"looks like {other.shot_id}: distance {apart:.3f}"
+            difference = distance(cutting.thumbnails[shot.shot_id], cutting.thumbnails[other.shot_id])
+            if difference < cutting.settings.same_still_distance:
+                return f"looks like {other.shot_id}: distance {difference:.3f}"
     return ""

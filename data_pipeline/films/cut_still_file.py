@@ -1,7 +1,7 @@
-"""A still that lies in the films folder as a picture already.
+"""Stills that are image files in the films folder.
 
-Owns what is done to it: turned upright by its EXIF mark, bars cropped, scaled down if it is very large; a JPEG or PNG
-that needs none of this keeps its bytes. Stills cut from films are in `cut_pieces.py`.
+Owns their conversion: rotated by the EXIF orientation, bars cropped, scaled down if very large; a JPEG or PNG that
+needs none of this keeps its bytes. Stills cut from films are in `cut_pieces.py`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # what every reader knows
+KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # supported by every reader
 ORIENTATION, UPRIGHT = 0x0112, (None, 1)  # EXIF
 
 
 def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
-    """Take a picture over as a still."""
+    """Import an image file as a still."""
     from PIL import Image
 
     if flaw := judge_size(path.stat().st_size):
@@ -37,16 +37,17 @@ def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
     if flaw := check_medium(MediaKind.STILL, encoded):
         cutting.lose(row, flaw)
         return
-    picture = _shown(encoded, cutting)
+    picture = _displayed(encoded, cutting)
     with Image.open(BytesIO(encoded)) as file:
-        as_it_is = picture.size == file.size and file.getexif().get(ORIENTATION) in UPRIGHT
-        suffix = KEPT_FORMATS.get(file.format or "", "") if as_it_is and file.mode == "RGB" else ""
+        unchanged = picture.size == file.size and file.getexif().get(ORIENTATION) in UPRIGHT
+        suffix = KEPT_FORMATS.get(file.format or "", "") if unchanged and file.mode == "RGB" else ""
     if not suffix:
         encoded, suffix = encoded_still(picture, cutting.settings), still_suffix(cutting.settings)
     keep_still(picture, row, None, encoded, suffix, cutting)
 
 
-def _shown(encoded: bytes, cutting: Cutting) -> Image:
+def _displayed(encoded: bytes, cutting: Cutting) -> Image:
+    """The image upright, with bars cropped and scaled down as the settings ask."""
     import numpy
     from PIL import ImageOps
 

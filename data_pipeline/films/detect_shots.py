@@ -1,9 +1,8 @@
-"""Where one shot ends and the next begins: PySceneDetect's adaptive detector, fed with our frames.
+"""Shot boundary detection: PySceneDetect's adaptive detector, fed with our decoded frames.
 
-Owns the detector and what a range becomes in the light of cuts. The detector compares how much the picture changes from
-frame to frame with the frames around: a cut stands alone, a whip pan or a shake does not, and this is film about camera
-movement. It is given frames by number, so that cuts are exact at any frame rate. Who reads the frames is in
-`cut_film.py`.
+Owns the detector and the trimming of ranges at cuts. The detector compares the change between two frames with that of
+the neighbouring frames: a cut is an isolated peak, a whip pan or a shake is not, which matters for data about camera
+movement. Frames are identified by number, so cuts are exact at any frame rate. Decoding is in `cut_film.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from typing import Any, NamedTuple
 
 from data_pipeline.films.cut_settings import CutSettings
 
-SEEN_WIDTH = 256  # pixels; PySceneDetect scales down to about this, too
-WINDOW = 2  # frames before and after that a change is compared with
-NOMINAL_RATE = 24.0  # PySceneDetect wants one; it never meets a time of ours
+SCAN_WIDTH = 256  # pixels; PySceneDetect scales down to about the same
+WINDOW = 2  # frames before and after with which a change is compared
+NOMINAL_RATE = 24.0  # required by PySceneDetect; only frame numbers are used
 
 
 class ShotDetector:
-    """Is shown the frames of a stretch of film in order, and collects the numbers of those that begin a shot."""
+    """Processes consecutive frames; `cuts` collects the numbers of the frames that begin a shot."""
 
     def __init__(self, settings: CutSettings) -> None:
         from av.video.reformatter import VideoReformatter
@@ -34,11 +33,11 @@ class ShotDetector:
             min_content_val=settings.cut_change,
         )
 
-    def see(self, number: int, frame: Any) -> None:
-        """Look at the next frame."""
+    def process_frame(self, number: int, frame: Any) -> None:
+        """Process the next frame (`av.VideoFrame`)."""
         from scenedetect import FrameTimecode  # type: ignore[import-untyped]
 
-        width = min(SEEN_WIDTH, frame.width)
+        width = min(SCAN_WIDTH, frame.width)
         height = max(1, round(frame.height * width / frame.width))
         picture = self._scaler.reformat(frame, width, height, "bgr24").to_ndarray()
         self.cuts += [
@@ -46,30 +45,30 @@ class ShotDetector:
         ]
 
 
-def frames_around(settings: CutSettings) -> int:
-    """How many frames before and after a range the detector must see to find a cut at its very end."""
+def detector_margin(settings: CutSettings) -> int:
+    """Number of frames before and after a range that the detector needs to find cuts at its ends."""
     return settings.cut_distance_frames + settings.trim_frames + WINDOW + 1
 
 
-class Stretch(NamedTuple):
-    """Frames first to last - 1; `cut` is one that lies in the midst, None where it is of one shot."""
+class ShotRange(NamedTuple):
+    """Frames first to last - 1; `cut` is the first cut inside, or None if all are of one shot."""
 
     first: int
     last: int
     cut: int | None = None
 
 
-def within_one_shot(first: int, last: int, cuts: Sequence[int], trim: int) -> Stretch:
-    """A range without what lies beyond a cut near its ends, or with the cut that divides it."""
+def trim_to_shot(first: int, last: int, cuts: Sequence[int], trim: int) -> ShotRange:
+    """Trim a range at cuts at most `trim` frames from its ends; a remaining cut is reported in `cut`."""
     inside = [cut for cut in cuts if first < cut < last]
     if inside and inside[0] - first <= trim:
         first = inside.pop(0)
     if inside and last - inside[-1] <= trim:
         last = inside.pop()
-    return Stretch(first, last, inside[0] if inside else None)
+    return ShotRange(first, last, inside[0] if inside else None)
 
 
-def shot_around(number: int, cuts: Sequence[int], frames: int) -> Stretch:
-    """The shot that a frame belongs to."""
+def shot_containing(number: int, cuts: Sequence[int], frames: int) -> ShotRange:
+    """The shot that contains a frame."""
     first = max((cut for cut in cuts if cut <= number), default=0)
-    return Stretch(first, min((cut for cut in cuts if cut > number), default=frames))
+    return ShotRange(first, min((cut for cut in cuts if cut > number), default=frames))

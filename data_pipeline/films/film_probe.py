@@ -1,10 +1,10 @@
-"""What a film is, and its frames by number: times, size, rotation, colours; read in order, in bounded memory.
+"""Probe a film and decode its frames by number: times, size, rotation, colours; sequentially, in bounded memory.
 
-Owns the opening of films. Everything else speaks of frames by their number among those that are shown; the time of a
-frame is its presentation time after that of the first one shown, so that constant and variable frame rates are the
-same. Times come from the packets: nothing is decoded but the first frame. Reading may begin at a keyframe in the
-middle, and is exact all the same: every decoded frame must bear the time that its packet announced, else reading
-starts again from the first frame, and if it is still not so, the film is broken.
+Owns the opening of films. All other modules identify frames by their index in presentation order; the time of a frame
+is its presentation time relative to the first, so that constant and variable frame rates are treated alike. Times come
+from the packets: only the first frame is decoded. Decoding may start at a keyframe in the middle and is still exact:
+every decoded frame must have the timestamp of its packet, else decoding restarts at the first frame, and if timestamps
+still differ, the film is broken.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from typing import Any
 from lmms_eval_shotbench.media.clips import CLIP_FORMATS, CUT_OFF_SECONDS, MICROSECONDS, UNCOUNTED
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
 
-FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read one file and follow no addresses
+FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read a single file and open no URLs
 HALF_A_MILLISECOND = 0.00051  # tables and Matroska round times to milliseconds
-PQ, HLG = 16, 18  # FFmpeg's numbers of the transfer characteristics of high dynamic range
+PQ, HLG = 16, 18  # FFmpeg's AVColorTransferCharacteristic values for high dynamic range
 FULL_RANGE = 2
-DOLBY_VISION_TAGS = ("dvh1", "dvhe", "dva1", "dvav")  # without a picture that others can show
+DOLBY_VISION_TAGS = ("dvh1", "dvhe", "dva1", "dvav")  # profiles without a backward-compatible picture
 
 
 class BrokenFilm(ValueError):
-    """A film that cannot be opened, is cut off or does not decode as it announces."""
+    """A film that cannot be opened, is truncated or does not decode with the timestamps of its packets."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """One film; `times[n]` is when frame n is shown, in ticks of `tick` seconds, and `end` when the last one ends."""
+    """One film; frame n is shown at `times[n]` and the last one ends at `end`, in ticks of `tick` seconds."""
 
     path: Path
-    width: int  # as stored, as is height
+    width: int  # pixels as stored, before rotation
     height: int
-    turns: int  # quarters to the left that put the stored picture upright
+    quarter_turns: int  # counterclockwise, that put the stored picture upright
     pixel_aspect: Fraction  # width of a pixel to its height
     tick: Fraction
     times: Sequence[int]
     end: int
     keyframes: Sequence[int]  # ticks
-    rate: Fraction  # frames a second, on average
+    rate: Fraction  # average frames per second
     primaries: int
     transfer: int
     matrix: int
@@ -53,43 +53,43 @@ class Film:
 
     @property
     def frames(self) -> int:
-        """How many are shown."""
+        """Number of frames."""
         return len(self.times)
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Duration in seconds."""
         return self.time_of(self.frames)
 
     @property
     def is_high_dynamic_range(self) -> bool:
-        """Whether its colours need mapping before they can be shown in the usual way."""
+        """Whether its colours need tone mapping to standard dynamic range."""
         return self.transfer in (PQ, HLG)
 
     @property
     def is_dolby_vision(self) -> bool:
-        """Whether its colours are private to Dolby Vision."""
+        """Whether it is a Dolby Vision profile that other decoders cannot display."""
         return self.codec_tag in DOLBY_VISION_TAGS
 
     def time_of(self, number: int) -> float:
-        """When a frame is shown, in seconds; of the number after the last, when the film ends."""
+        """Time in seconds at which a frame is shown; the end of the film for `number == frames`."""
         ticks = self.times[number] if number < self.frames else self.end
         return float((ticks - self.times[0]) * self.tick)
 
-    def first_from(self, seconds: float) -> int:
+    def first_frame_from(self, seconds: float) -> int:
         """Number of the first frame shown at this time or later."""
         return bisect_left(range(self.frames), seconds - HALF_A_MILLISECOND, key=self.time_of)
 
-    def shown_at(self, seconds: float) -> int:
+    def frame_at(self, seconds: float) -> int:
         """Number of the frame on the screen at this time."""
         return max(bisect_right(range(self.frames), seconds + HALF_A_MILLISECOND, key=self.time_of) - 1, 0)
 
 
 def probe_film(path: Path) -> Film:
-    """Read all packets of a film, and decode its first frame.
+    """Read all packets of a film and decode its first frame.
 
     Raises:
-        BrokenFilm: no film, an empty file, no picture, cut off, or frames without times.
+        BrokenFilm: not a film, empty, without a video stream, truncated, or frames without timestamps.
     """
     with _opened(path) as (container, stream):
         first, packets, cut_off = _read_packets(container, stream)
@@ -127,7 +127,7 @@ class _Packet:
 
 
 def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool]:
-    """The first frame, all packets of the picture, and whether the file ends before its header says."""
+    """The first frame, all video packets, and whether the file ends before the duration in its header."""
     first, packets, end = None, [], 0.0
     for packet in container.demux():
         if packet.pts is not None and packet.time_base:
@@ -150,24 +150,24 @@ def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool
 
 
 def read_frames(film: Film, first: int, last: int) -> Iterator[tuple[int, Any]]:
-    """Decode the frames numbered first to last - 1 and yield them, as stored, with their numbers.
+    """Decode frames first to last - 1; yields (number, `av.VideoFrame` as stored).
 
     Raises:
-        BrokenFilm: while iterating, a frame is missing or damaged.
+        BrokenFilm: a frame is missing or damaged (raised while iterating).
     """
-    wanted = first
+    next_number = first
     before = bisect_right(film.keyframes, film.times[first]) - 1
     for keyframe in [film.keyframes[before], None] if before > 0 else [None]:
-        for number, frame in _frames_from(film, keyframe, wanted, last):
+        for number, frame in _frames_from(film, keyframe, next_number, last):
             yield number, frame
-            wanted = number + 1
-        if wanted >= last:
+            next_number = number + 1
+        if next_number >= last:
             return
-    raise BrokenFilm(f"the frame at {film.time_of(wanted):.3f} s cannot be decoded")
+    raise BrokenFilm(f"the frame at {film.time_of(next_number):.3f} s cannot be decoded")
 
 
 def _frames_from(film: Film, keyframe: int | None, number: int, last: int) -> Iterator[tuple[int, Any]]:
-    """Frames in their order, up to the first that is not as announced."""
+    """Frames in order, up to the first whose timestamp differs from its packet's."""
     with _opened(film.path) as (container, stream):
         if keyframe is not None:
             container.seek(keyframe, stream=stream)
@@ -186,11 +186,11 @@ def _frames_from(film: Film, keyframe: int | None, number: int, last: int) -> It
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its picture, decoded by the calling thread alone: films are cut side by side."""
+    """Open the container and its video stream; decoding is single-threaded, since films are cut in parallel."""
     import av
 
     options = {"format_whitelist": FILM_FORMATS, "protocol_whitelist": ""}
-    if not path.stat().st_size:  # for which PyAV has no error of its own, but the system's "Invalid argument"
+    if not path.stat().st_size:  # PyAV would report the system's "Invalid argument"
         raise BrokenFilm("an empty file")
     try:
         with path.open("rb") as encoded, av.open(encoded, metadata_errors="replace", container_options=options) as film:

@@ -1,11 +1,11 @@
-"""Black bars around a film's picture: found over many frames, never guessed from a dark scene.
+"""Detection of black bars (letterbox, pillarbox) over many frames, so that a dark scene is not mistaken for bars.
 
-Owns what a bar is. A bar is black in every frame seen; it ends in a straight edge, beyond which the picture was lit
-along most of its length; and its opposite is as broad. A night sky has no such edge, a subtitle in the bar forbids the
-crop, and so does a picture that fills the frame in one shot of the stretch. Pictures are looked at as they are stored.
+Owns the definition of a bar: it is black in every scanned frame; it ends in a straight edge along most of which the
+picture is lit; and the opposite bar has the same width. A night sky has no such edge; a subtitle inside the bar, or one
+shot of the range that fills the frame, prevents the crop. Frames are examined as stored, before rotation.
 
-Of a frame no more is kept than what its rows and columns show, some kilobytes, so that any stretch of a film can be
-judged afterwards, when its shots are known.
+Only per-row and per-column statistics of a frame are kept, a few kilobytes, so that any frame range can be evaluated
+later, when the shots are known.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import numpy
 
-BLACK = 24  # of 255; what compression makes of black at the edge of a picture stays below
-LIT = 0.6  # share of an edge's length beyond which something is seen
+BLACK = 24  # luma of 255; black at the edge of a picture stays below this after compression
+LIT = 0.6  # minimum share of an edge's length that is lit
 ALL_LIT = 255
-EDGE = 4  # rows beyond a bar that are looked at, and by which opposite bars may differ at least
-UNEVEN = 0.02  # of the height: how much two opposite bars may differ
-SMALLEST_PICTURE = 0.4  # of the height or width; a smaller rest is no film, but a title or a telephone in a frame
-ENOUGH_FRAMES = 5  # before a stretch is trusted to show its own bars
-NOTABLY = 0.02  # of the height or width: how much smaller a shot's own picture must be to count
+EDGE = 4  # rows next to a bar that are examined; also the minimum tolerance between opposite bars
+UNEVEN = 0.02  # of the height: tolerance between opposite bars
+SMALLEST_PICTURE = 0.4  # of the height or width; a smaller picture is a title or a phone video in a frame
+ENOUGH_FRAMES = 5  # minimum number of frames before a shot's own bars are trusted
+NOTABLY = 0.02  # of the height or width: how much smaller than the film's crop a shot's own crop must be
 
 
 class Crop(NamedTuple):
-    """The part of the stored picture that is kept; even, as H.264 wants it."""
+    """The part of the stored picture that is kept, in pixels; even numbers, as H.264 requires."""
 
     left: int
     top: int
@@ -35,27 +35,30 @@ class Crop(NamedTuple):
     height: int
 
     @classmethod
-    def whole(cls, width: int, height: int) -> Crop:
-        """All of it but an odd last row or column."""
+    def full_frame(cls, width: int, height: int) -> Crop:
+        """The full frame except for an odd last row or column."""
         return cls(0, 0, width // 2 * 2, height // 2 * 2)
 
 
 class Lines(NamedTuple):
-    """What the rows of a picture show, or its columns: the brightest pixel of each, and the share that is not black."""
+    """Statistics of each row, or each column, of a picture: maximum luma, and the share of pixels that are not black.
+
+    Both are uint8 arrays of shape [rows] or [columns]; uint8, since a long film has many of them.
+    """
 
     brightest: numpy.ndarray
-    lit: numpy.ndarray  # ALL_LIT times the share; a long film has many of these
+    lit: numpy.ndarray  # ALL_LIT times the share
 
 
 class Outline(NamedTuple):
-    """What is kept of a frame, or of several: the brightest they ever were."""
+    """Row and column statistics of a frame, or the maximum over several frames."""
 
     frames: int
     rows: Lines
     columns: Lines
 
     def is_black_outside(self, crop: Crop) -> bool:
-        """Whether nothing that was seen is lost by a crop."""
+        """Whether everything outside a crop is black, so that cropping loses nothing."""
         pairs = ((self.rows, crop.top, crop.height), (self.columns, crop.left, crop.width))
         beyond = [
             part
@@ -65,7 +68,7 @@ class Outline(NamedTuple):
         return all((part <= BLACK).all() for part in beyond)
 
     def picture(self) -> Crop | None:
-        """The picture between the bars; None where there are none or it is not sure."""
+        """The crop between the bars, or None if there are none or detection is uncertain."""
         top, bottom = _between_bars(self.rows, 1.0)
         height, width = len(self.rows.brightest), len(self.columns.brightest)
         left, right = _between_bars(self.columns, (bottom - top) / height)
@@ -75,7 +78,7 @@ class Outline(NamedTuple):
 
 
 def outline(picture: numpy.ndarray) -> Outline:
-    """What is kept of a picture of luma, 0 black to 255 white."""
+    """Outline of one picture of luma: uint8 [height, width], 0 black to 255 white."""
     import numpy
 
     lit = picture > BLACK
@@ -83,33 +86,40 @@ def outline(picture: numpy.ndarray) -> Outline:
     return Outline(1, *lines)
 
 
-def together(outlines: Iterable[Outline]) -> Outline | None:
-    """Several frames as one; None of none."""
+def merge_outlines(outlines: Iterable[Outline]) -> Outline | None:
+    """Element-wise maximum of the outlines, or None if there are none."""
     import numpy
 
-    whole: Outline | None = None
+    merged: Outline | None = None
     for one in outlines:
-        if whole is None:
-            whole = one
+        if merged is None:
+            merged = one
             continue
-        pairs = ((whole.rows, one.rows), (whole.columns, one.columns))
+        pairs = ((merged.rows, one.rows), (merged.columns, one.columns))
         lines = [Lines(*(numpy.maximum(a, b) for a, b in zip(*pair, strict=True))) for pair in pairs]
-        whole = Outline(whole.frames + one.frames, *lines)
-    return whole
+        merged = Outline(merged.frames + one.frames, *lines)
+    return merged
 
 
 def choose_crop(shot: Outline | None, film: Outline | None, width: int, height: int) -> Crop:
-    """The crop of a shot: the film's, where the shot agrees; its own, where that is notably smaller and well seen."""
-    of_film = film.picture() if film else None
-    crop = of_film if of_film and (shot is None or shot.is_black_outside(of_film)) else Crop.whole(width, height)
+    """The crop of a shot: the film's crop if the shot is black outside it, else the full frame.
+
+    The shot's own crop is used instead if it is notably smaller and based on enough frames.
+    """
+    film_crop = film.picture() if film else None
+    fits = film_crop and (shot is None or shot.is_black_outside(film_crop))
+    crop = film_crop if film_crop and fits else Crop.full_frame(width, height)
     own = shot.picture() if shot and shot.frames >= ENOUGH_FRAMES else None
     if own and (crop.width - own.width > NOTABLY * width or crop.height - own.height > NOTABLY * height):
         return own
     return crop
 
 
-def grey(frame: Any, longest_side: int = 0) -> numpy.ndarray:
-    """The luma of a frame of PyAV, 0 black to 255 white; `longest_side` scales it down."""
+def luma(frame: Any, longest_side: int = 0) -> numpy.ndarray:
+    """Full-range luma of an `av.VideoFrame`: uint8 [height, width], 0 black to 255 white.
+
+    Frames longer than `longest_side` pixels are scaled down; 0 keeps the size.
+    """
     scale = min(1.0, longest_side / max(frame.width, frame.height)) if longest_side else 1.0
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
     small = frame.reformat(width, height, "gray", src_color_range=frame.color_range, interpolation="AREA")
@@ -117,8 +127,11 @@ def grey(frame: Any, longest_side: int = 0) -> numpy.ndarray:
     return picture
 
 
-def _between_bars(lines: Lines, whole: float) -> tuple[int, int]:
-    """First row of the picture and the row after its last, or all; `whole` is the share of a row that can be lit."""
+def _between_bars(lines: Lines, lit_limit: float) -> tuple[int, int]:
+    """First row between the bars and the row after the last; all rows if there are no bars.
+
+    `lit_limit` is the maximum share of a row that can be lit, below 1 if there are also bars at the other two sides.
+    """
     height = len(lines.brightest)
     seen = lines.brightest > BLACK
     if not seen.any():
@@ -132,10 +145,10 @@ def _between_bars(lines: Lines, whole: float) -> tuple[int, int]:
     ):
         return 0, height
     edges = (lines.lit[first : first + EDGE], lines.lit[last - EDGE : last])
-    return (first, last) if all(edge.max() >= LIT * whole * ALL_LIT for edge in edges) else (0, height)
+    return (first, last) if all(edge.max() >= LIT * lit_limit * ALL_LIT for edge in edges) else (0, height)
 
 
 def _even(left: int, top: int, right: int, bottom: int) -> Crop:
-    """Rounded inwards: a dark line at the edge is worse than a lost row."""
+    """Crop with even numbers, rounded inwards: a dark line at the edge is worse than a lost row."""
     left, top = left + left % 2, top + top % 2
     return Crop(left, top, (right - left) // 2 * 2, (bottom - top) // 2 * 2)

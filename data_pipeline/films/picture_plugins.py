@@ -1,10 +1,9 @@
-"""Optional judges of pictures: how beautiful, and whether unfit to be shown. Real models, off by default.
+"""Optional image filters that use models: aesthetic score and NSFW classification. Off by default.
 
-Owns the loading and asking of two kinds of model, each at a path or Hub id that the settings name. The aesthetic score
-is LAION's: a head of linear layers on the normalised picture embedding of CLIP, about 1 to 10. The other is any
-classifier of pictures in Transformers, one class of which means unsafe. A model that was asked for and cannot be loaded
-stops the run: a filter that silently does not filter would be worse. Stills are asked about as they are cut, of clips
-the frame in the middle.
+Owns loading and inference of both models, each given in the settings as a path or Hub id. The aesthetic score is
+LAION's: a head of linear layers on the normalized CLIP image embedding, about 1 to 10. The NSFW filter is any image
+classifier in Transformers with a class that means unsafe. If a requested model cannot be loaded, the run stops: a
+filter that silently does nothing would be worse. The filters see stills as cut, and the middle frame of clips.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ INSTALL = "pip install 'lmms-eval-shotbench[eval]'"
 
 
 class PluginUnusable(ValueError):
-    """A model that the settings ask for cannot be used: which, why, what to do."""
+    """A model named in the settings cannot be used; the message says which, why and what to do."""
 
 
 def judge_picture(picture: Image, settings: CutSettings) -> Flaw | None:
-    """Ask the models that the settings name.
+    """Apply the filters enabled in the settings.
 
     Raises:
-        PluginUnusable: one cannot be loaded.
+        PluginUnusable: a model cannot be loaded.
     """
     if settings.aesthetic_model:
         score = aesthetic_score(picture, settings.aesthetic_model, settings.aesthetic_head)
@@ -44,7 +43,7 @@ def judge_picture(picture: Image, settings: CutSettings) -> Flaw | None:
 
 
 def check_plugins(settings: CutSettings) -> None:
-    """Load what the settings ask for, so that a mistake shows before films are cut.
+    """Load the models enabled in the settings, so that errors appear before films are cut.
 
     Raises:
         PluginUnusable: a model cannot be loaded.
@@ -56,13 +55,13 @@ def check_plugins(settings: CutSettings) -> None:
 
 
 def aesthetic_score(picture: Image, model: str, head: str) -> float:
-    """LAION's aesthetic score of a picture."""
+    """LAION's aesthetic score of a picture, about 1 to 10."""
     import torch
 
     clip, processor, layers = _aesthetic(model, head)
     with torch.inference_mode():
-        seen = clip.get_image_features(**processor(images=picture, return_tensors="pt").to(clip.device))
-        features = seen if isinstance(seen, torch.Tensor) else seen.pooler_output  # since transformers 5
+        output = clip.get_image_features(**processor(images=picture, return_tensors="pt").to(clip.device))
+        features = output if isinstance(output, torch.Tensor) else output.pooler_output  # since transformers 5
         features = torch.nn.functional.normalize(features.float(), dim=-1)
         for weight, bias in layers:
             features = torch.nn.functional.linear(features, weight, bias)
@@ -70,13 +69,13 @@ def aesthetic_score(picture: Image, model: str, head: str) -> float:
 
 
 def unsafe_probability(picture: Image, model: str, label: str) -> float:
-    """Probability of the unsafe class."""
+    """Probability of the unsafe class `label`, from 0 to 1."""
     import torch
 
-    classifier, processor, number = _classifier(model, label)
+    classifier, processor, index = _classifier(model, label)
     with torch.inference_mode():
         logits = classifier(**processor(images=picture, return_tensors="pt").to(classifier.device)).logits
-    return float(logits.float().softmax(dim=-1)[0, number])
+    return float(logits.float().softmax(dim=-1)[0, index])
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +85,7 @@ def _aesthetic(model: str, head: str) -> tuple[Any, Any, list[tuple[Any, Any]]]:
 
 
 def _head_layers(head: str, width: int, device: Any) -> list[tuple[Any, Any]]:
-    """Weights and biases of LAION's head, which has no activations; older ones are a single layer."""
+    """Weights and biases of LAION's head, which has no activations; older heads are a single layer."""
     import torch
 
     try:
@@ -94,7 +93,7 @@ def _head_layers(head: str, width: int, device: Any) -> list[tuple[Any, Any]]:
         names = [name.removesuffix("weight") for name in state if name.endswith("weight")]
         names.sort(key=lambda name: [int(part) for part in name.split(".") if part.isdecimal()])
         layers = [(state[f"{name}weight"].float(), state[f"{name}bias"].float()) for name in names]
-    except Exception as error:  # pickle, zip and torch raise what they like
+    except Exception as error:  # pickle, zipfile and torch raise no closed set of errors
         raise PluginUnusable(f"aesthetic_head {head} cannot be loaded: {_first_line(error)}") from error
     sizes = [width, *(weight.shape[0] for weight, _ in layers)]
     if not layers or sizes[-1] != 1 or any(w.shape[1] != size for (w, _), size in zip(layers, sizes, strict=False)):
@@ -105,7 +104,7 @@ def _head_layers(head: str, width: int, device: Any) -> list[tuple[Any, Any]]:
 @lru_cache(maxsize=1)
 def _classifier(model: str, label: str) -> tuple[Any, Any, int]:
     classifier, processor = _loaded("AutoModelForImageClassification", model)
-    classes = {name.casefold(): int(number) for number, name in classifier.config.id2label.items()}
+    classes = {name.casefold(): int(index) for index, name in classifier.config.id2label.items()}
     if label.casefold() not in classes:
         raise PluginUnusable(
             f"nsfw_model {model} has no class {label!r}; set nsfw_label to one of {', '.join(classes)}"
@@ -114,7 +113,7 @@ def _classifier(model: str, label: str) -> tuple[Any, Any, int]:
 
 
 def _loaded(kind: str, model: str) -> tuple[Any, Any]:
-    """A model of Transformers and its preprocessing, on the GPU if there is one."""
+    """A Transformers model and its image processor, on the GPU if there is one."""
     try:
         import torch
         import transformers
@@ -125,7 +124,7 @@ def _loaded(kind: str, model: str) -> tuple[Any, Any]:
         network, report = getattr(transformers, kind).from_pretrained(model, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise PluginUnusable(f"{model} cannot be loaded as {kind}: {_first_line(error)}") from error
-    if missing := sorted(report["missing_keys"]):  # Transformers would go on with random numbers
+    if missing := sorted(report["missing_keys"]):  # Transformers would initialize them randomly
         raise PluginUnusable(f"{model} is no {kind}: it lacks {len(missing)} weights, e.g. {missing[0]}")
     return network.eval().to("cuda" if torch.cuda.is_available() else "cpu"), processor
 

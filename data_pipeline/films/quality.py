@@ -1,8 +1,7 @@
-"""Is this still or clip worth a question? Too small, too short, too dark, blurred, not moving, seen before.
+"""Quality checks of stills and clips: size, length, brightness, sharpness, motion, similarity of stills.
 
-Owns what is measured and how; the thresholds and their reasons are in `cut_settings.py`. Every verdict carries the
-value that was measured. Pictures are judged as they are cut: upright and without bars. Models' verdicts are in
-`picture_plugins.py`.
+Owns the measures; the thresholds and their reasons are in `cut_settings.py`. Every flaw reports the measured value.
+Media are checked as cut: upright and without bars. Filters that use models are in `picture_plugins.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.letterbox import grey
+from data_pipeline.films.letterbox import luma
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, Label
 
 if TYPE_CHECKING:
@@ -19,52 +18,52 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHARPNESS_SIDE = 512  # pixels; larger pictures are scaled down, so that a threshold means the same for all
-MOTION_SIDE = 160  # pixels; grain averages out
-THUMBNAIL = (32, 18)
-LEAST_CONTRAST = 4.0  # of 255; flat pictures are all alike
-SHARPNESS_EVERY = 6  # frames of a clip; the sharpest counts, for a fast pan blurs most
+MOTION_SIDE = 160  # pixels; small enough to average out film grain
+THUMBNAIL = (32, 18)  # width and height in pixels
+LEAST_CONTRAST = 4.0  # of 255; lower bound of the normalization, since flat pictures have almost no contrast
+SHARPNESS_EVERY = 6  # frames of a clip; the sharpest one counts, since a fast pan blurs most of them
 
 
 def judge_size(width: int, height: int, settings: CutSettings) -> Flaw | None:
-    """Judge a picture by its size."""
+    """Check the size of a picture in pixels."""
     if min(width, height) >= settings.least_side:
         return None
     return Flaw(DefectKind.TOO_SMALL, f"{width} x {height} pixels, the shorter side must have {settings.least_side}")
 
 
 def judge_still(picture: Image, settings: CutSettings) -> Flaw | None:
-    """Judge a still as it is cut."""
+    """Check the size, brightness and sharpness of a still."""
     if flaw := judge_size(*picture.size, settings):
         return flaw
-    small = _grey_of(picture, SHARPNESS_SIDE)
+    small = _luma_of(picture, SHARPNESS_SIDE)
     return _judge_light(brightness(small), sharpness(small), settings)
 
 
 class ClipMeasure:
-    """Is shown the frames of a clip in order, as they are cut, and judges it at the end."""
+    """Measures the frames of a clip in order and checks the clip at the end."""
 
     def __init__(self) -> None:
         self._first: numpy.ndarray | None = None
-        self._before: numpy.ndarray | None = None
+        self._previous: numpy.ndarray | None = None
         self._frames = self._repeats = 0
         self._change = self._brightness = self._sharpness = 0.0
 
-    def see(self, frame: Any, settings: CutSettings) -> None:
-        """Measure the next frame of PyAV."""
-        small: numpy.ndarray = grey(frame, MOTION_SIDE).astype("float32")
-        if self._first is None or self._before is None:
-            self._first = self._before = small
+    def add_frame(self, frame: Any, settings: CutSettings) -> None:
+        """Measure the next frame (`av.VideoFrame`)."""
+        small: numpy.ndarray = luma(frame, MOTION_SIDE).astype("float32")
+        if self._first is None or self._previous is None:
+            self._first = self._previous = small
         self._change = max(self._change, _difference(small, self._first))
-        self._repeats += self._frames > 0 and _difference(small, self._before) < settings.frozen_change
+        self._repeats += self._frames > 0 and _difference(small, self._previous) < settings.frozen_change
         if self._frames % SHARPNESS_EVERY == 0:
-            large = grey(frame, SHARPNESS_SIDE)
+            large = luma(frame, SHARPNESS_SIDE)
             self._brightness = max(self._brightness, brightness(large))
             self._sharpness = max(self._sharpness, sharpness(large))
-        self._before = small
+        self._previous = small
         self._frames += 1
 
     def judge(self, movement: Label | None, settings: CutSettings) -> Flaw | None:
-        """Judge the clip that was shown; `movement` is its label."""
+        """Check the measured clip; `movement` is its label, and a static clip need not move."""
         if flaw := _judge_light(self._brightness, self._sharpness, settings):
             return flaw
         if movement is None or movement.terms == {CAMERA_MOVEMENT.term("static")}:
@@ -79,29 +78,29 @@ class ClipMeasure:
 
 
 def judge_length(seconds: float, frames: int, settings: CutSettings) -> Flaw | None:
-    """Judge a clip by its length."""
+    """Check the length of a clip."""
     if seconds >= settings.shortest_clip_seconds and frames > 1:
         return None
     return Flaw(DefectKind.TOO_SHORT, f"{seconds:.3f} s, a clip must last {settings.shortest_clip_seconds:g} s")
 
 
 def brightness(picture: numpy.ndarray) -> float:
-    """The luma that a hundredth of a grey picture reaches: low-key light is no reason to lose a shot."""
+    """99th percentile of luma [height, width], 0 to 255; a percentile, so that low-key shots pass."""
     import numpy
 
     return float(numpy.percentile(picture, 99))
 
 
 def sharpness(picture: numpy.ndarray) -> float:
-    """Variance of the Laplacian of a grey picture."""
-    whole: numpy.ndarray = picture.astype("float32")
-    centre = whole[1:-1, 1:-1]
-    around = whole[:-2, 1:-1] + whole[2:, 1:-1] + whole[1:-1, :-2] + whole[1:-1, 2:]
-    return float((around - 4 * centre).var())
+    """Variance of the Laplacian of luma [height, width], 0 to 255."""
+    pixels: numpy.ndarray = picture.astype("float32")
+    centre = pixels[1:-1, 1:-1]
+    neighbours = pixels[:-2, 1:-1] + pixels[2:, 1:-1] + pixels[1:-1, :-2] + pixels[1:-1, 2:]
+    return float((neighbours - 4 * centre).var())
 
 
 def thumbnail(picture: Image) -> numpy.ndarray:
-    """What is kept of a still to know it again."""
+    """Small luma image for comparing stills: float32 [18, 32], 0 to 255."""
     import numpy
 
     small: numpy.ndarray = numpy.asarray(picture.convert("L").resize(THUMBNAIL), "float32")
@@ -109,12 +108,12 @@ def thumbnail(picture: Image) -> numpy.ndarray:
 
 
 def distance(one: numpy.ndarray, other: numpy.ndarray) -> float:
-    """How different two thumbnails are, relative to their contrast: 0 the same, about 1.4 unrelated."""
+    """RMS difference of two thumbnails relative to their contrast: 0 if identical, about 1.4 if unrelated."""
     difference = float(((one - other) ** 2).mean() ** 0.5)
     return difference / max(float(one.std()), float(other.std()), LEAST_CONTRAST)
 
 
-def _grey_of(picture: Image, longest_side: int) -> numpy.ndarray:
+def _luma_of(picture: Image, longest_side: int) -> numpy.ndarray:
     import numpy
 
     small = picture.convert("L")

@@ -1,10 +1,10 @@
-"""High dynamic range to standard: a table of colours for FFmpeg's `lut3d` filter.
+"""Tone mapping from high to standard dynamic range: a 3D lookup table for FFmpeg's `lut3d` filter.
 
-Owns the mapping and its constants. The FFmpeg inside PyAV has no zscale, whose tonemap chain is the usual way; a colour
-table does the same to every pixel in one quick filter. Light is decoded by BT.2100 (PQ, or HLG for a display of 1000
-nits), white of diffuse things (203 nits, BT.2408) comes to 76 % of the signal, highlights up to 1000 nits above it, by
-Reinhard's curve on the brightest of the three colours, which keeps hues, BT.2020 colours become BT.709 and what lies
-outside is cut off. Scenes mastered brighter lose their highlights; that they were mapped is noted with each shot.
+Owns the mapping and its constants. FFmpeg as built into PyAV lacks zscale, which the usual tonemap chain needs; a
+lookup table does the same in one fast filter. The signal is decoded to light by BT.2100 (PQ, or HLG for a display of
+1000 nits). Diffuse white (203 nits, BT.2408) maps to 76 % of the signal and highlights up to 1000 nits above it, by
+Reinhard's curve on the maximum of the three channels, which preserves hues. BT.2020 colours are converted to BT.709 and
+clipped to its gamut. Scenes mastered brighter lose their highlights; mapped shots are recorded with a warning.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from data_pipeline.films.film_probe import HLG
 if TYPE_CHECKING:
     import numpy
 
-GRID = 33  # colours an axis; PQ is even to the eye, so that few are enough
+GRID = 33  # table points per axis; few are enough, since PQ is perceptually uniform
 DIFFUSE_WHITE = 203.0  # nits, BT.2408
-PEAK = 1000.0  # nits that become the brightest
+PEAK = 1000.0  # nits mapped to the maximum of the signal
 DISPLAY_GAMMA = 2.4  # BT.1886
 ENOUGH_LIGHT = 1e-6
 BT2020_TO_BT709 = (
@@ -32,7 +32,10 @@ BT2020_TO_BT709 = (
 
 
 def to_standard_range(signal: numpy.ndarray, transfer: int) -> numpy.ndarray:
-    """Map R'G'B' of BT.2100, [..., 3] from 0 to 1, to R'G'B' of BT.709."""
+    """Map R'G'B' of BT.2100 to R'G'B' of BT.709, both float [..., 3] from 0 to 1.
+
+    `transfer` is FFmpeg's AVColorTransferCharacteristic value: `HLG`, else PQ is assumed.
+    """
     import numpy
 
     light = (_hlg_nits(signal) if transfer == HLG else _pq_nits(signal)) / DIFFUSE_WHITE
@@ -46,7 +49,7 @@ def to_standard_range(signal: numpy.ndarray, transfer: int) -> numpy.ndarray:
 
 
 def _pq_nits(signal: numpy.ndarray) -> numpy.ndarray:
-    """SMPTE ST 2084."""
+    """Light in nits, [..., 3], of a PQ signal from 0 to 1 (SMPTE ST 2084)."""
     import numpy
 
     m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
@@ -56,7 +59,7 @@ def _pq_nits(signal: numpy.ndarray) -> numpy.ndarray:
 
 
 def _hlg_nits(signal: numpy.ndarray) -> numpy.ndarray:
-    """ARIB STD-B67, with BT.2100's system gamma for a display of 1000 nits."""
+    """Light in nits, [..., 3], of an HLG signal from 0 to 1 (ARIB STD-B67, BT.2100 system gamma, 1000-nit display)."""
     import numpy
 
     a, b, c = 0.17883277, 0.28466892, 0.55991073
@@ -68,12 +71,12 @@ def _hlg_nits(signal: numpy.ndarray) -> numpy.ndarray:
 
 @lru_cache(maxsize=2)
 def colour_table(transfer: int) -> Path:
-    """A .cube file with the mapping, written once a process."""
+    """Path of a .cube file with the mapping, written once per process."""
     import numpy
 
     axis = numpy.linspace(0, 1, GRID)
     grid: numpy.ndarray = numpy.stack(numpy.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
-    colours = to_standard_range(grid[..., ::-1], transfer).reshape(-1, 3)  # red changes quickest in a .cube
+    colours = to_standard_range(grid[..., ::-1], transfer).reshape(-1, 3)  # red varies fastest in a .cube
     lines = [f"LUT_3D_SIZE {GRID}", *(f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in colours.tolist())]
     with tempfile.NamedTemporaryFile("w", suffix=".cube", prefix="shotbench-", delete=False) as file:
         file.write("\n".join(lines) + "\n")

@@ -75,7 +75,7 @@ def write_difficulty(
     Raises:
         lmms_eval_shotbench.runs.responses.BadResponses: the runs cannot be read or counted together.
         NoneChosen: no item is of middle difficulty.
-        data_pipeline.shards.whole_folder.WriteRefused: something else is at `out`.
+        data_pipeline.shards.atomic_folder.WriteRefused: something else is at `out`.
     """
     source = SourceSplit(shards, split)
     source.check_out(out, overwrite=True, settings="")

@@ -12,8 +12,8 @@ import os
 from functools import partial
 from pathlib import Path
 
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import CARD
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, finished_manifest
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder, file_sha256, locate_shards

@@ -20,7 +20,7 @@ from string import ascii_uppercase
 from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.labelled_shot import LabelledShot, asked_of, label_text
+from data_pipeline.labelled_shot import LabelledShot, dimensions_for, label_text
 from data_pipeline.questions.balance import fill_up, make_rounds, spread_over_films
 from data_pipeline.questions.distractors import (
     canonical,
@@ -81,7 +81,9 @@ def ask(
     items: list[tuple[int, int, QAItem]] = []
     places = {shot.shot_id: place for place, shot in enumerate(shots)}
     for number, dimension in enumerate(DIMENSIONS):
-        labelled = [shot for shot in shots if dimension in asked_of(shot.media_kind) and dimension.slug in shot.labels]
+        labelled = [
+            shot for shot in shots if dimension in dimensions_for(shot.media_kind) and dimension.slug in shot.labels
+        ]
         for question, options, answer in _lettered(dimension, _questions(dimension, labelled, policy, defects), policy):
             item = _item(dimension, question, options, answer)
             item = replace(item, reasoning=plain_reasoning(item)) if policy.reasoning else item

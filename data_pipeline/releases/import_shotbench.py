@@ -26,9 +26,9 @@ from data_pipeline.checks.check_media import check_medium, judge_size
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
 from data_pipeline.releases.release_questions import ReleaseQuestion, about_release, defect_of, read_release
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import write_output
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, finished_manifest, write_shards
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -86,7 +86,7 @@ def import_shotbench(
     Raises:
         RowsLost: rows are broken or their media missing.
         ImportRefused: the release as a whole is unusable.
-        data_pipeline.shards.whole_folder.WriteRefused: `out` is in use.
+        data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use.
     """
     source = find_release(release)
     _check_places(source, out, report)

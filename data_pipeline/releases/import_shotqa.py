@@ -30,9 +30,9 @@ from data_pipeline.releases.shotqa_archive import ArchiveDamaged, stream_media
 from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
 from data_pipeline.releases.shotqa_questions import SPLITS, Questions, ShotQAChoices, about_shotqa, read_shotqa
 from data_pipeline.releases.wanted_media import Strangers, Wanted, WantedMedia
+from data_pipeline.shards.atomic_folder import bytes_in_draft
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import byte_count, free_bytes
-from data_pipeline.shards.whole_folder import bytes_in_draft
 from data_pipeline.shards.write_shards import NothingLeft, ShardRow, write_shards
 from data_pipeline.workers import Workers
 
@@ -67,7 +67,7 @@ def import_shotqa(
 
     Raises:
         ImportRefused: the release as a whole is unusable, or its archive breaks off.
-        data_pipeline.shards.whole_folder.WriteRefused: `out` is in use, or every row is lost.
+        data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use, or every row is lost.
     """
     source, out = find_shotqa(release), Path(os.path.realpath(out.expanduser()))
     _check(source, out, choices)

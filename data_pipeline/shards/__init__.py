@@ -1,1 +1,1 @@
-"""Shard folders written whole or not at all, their card, and how they are pushed."""
+"""Shard folders: written atomically, with a dataset card, and pushed to a target."""

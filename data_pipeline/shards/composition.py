@@ -1,6 +1,6 @@
-"""What a shard folder is made of: questions by split and dimension, right answers by split and term.
+"""The composition of a shard folder: questions by split and dimension, right answers by split and term.
 
-Owns the counting, and the tables and the audit that the card shows. It keeps questions, never media.
+Owns the counts, and the tables and the audit section on the card. It keeps questions in memory, never media.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from lmms_eval_shotbench.scoring.option_prior import meaning
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
 
 Counts = dict[str, dict[str, int]]  # split -> dimension -> rows
-ORDER = ("sft", "cot_sft", "grpo", "dev", "test")  # as they are used, one after the other
+ORDER = ("sft", "cot_sft", "grpo", "dev", "test")  # in the order of their use
 
 
-def in_order(splits: Iterable[str]) -> list[str]:
-    """Splits as a card lists them: others first, as they were given, then the pipeline's own."""
+def in_card_order(splits: Iterable[str]) -> list[str]:
+    """Splits in the order of the card: unknown ones first, in the given order, then those of the pipeline."""
     return sorted(dict.fromkeys(splits), key=lambda split: ORDER.index(split) if split in ORDER else -1)
 
 
 class Composition:
-    """Counts questions one by one."""
+    """Running counts of the questions added."""
 
     def __init__(self, splits: Sequence[str]) -> None:
         self.splits = splits
@@ -41,8 +41,8 @@ class Composition:
             self._terms[split, item.dimension, term] += 1
 
     @cached_property
-    def given_away(self) -> str:
-        """What the questions give away, as the card says it; looked for once, when all are counted."""
+    def audit_markdown(self) -> str:
+        """Audit section of the card, on answers that can be guessed; computed once, after the last `add`."""
         return audit_section(audit_questions(self.items))
 
     @property
@@ -54,25 +54,25 @@ class Composition:
         }
 
     def dimension_table(self) -> str:
-        """Questions by dimension, one column a split."""
+        """Questions by dimension, with one column per split."""
         lines = [["dimension", "media", *self.splits], ["---"] * 2 + ["---:"] * len(self.splits)]
-        for dimension in self._asked():
+        for dimension in self._dimensions():
             rows = [self._rows[split, dimension.slug] for split in self.splits]
             lines.append([dimension.paper_name, f"{dimension.media_kind}s", *map(_number, rows)])
         totals = [sum(by_dimension.values()) for by_dimension in self.counts.values()]
         return _table([*lines, ["**all**", "", *map(_number, totals)]])
 
     def term_table(self) -> str:
-        """How often each term is right; terms that never are show what the questions cannot teach or measure."""
+        """Right answers by term; terms with a count of 0 can be neither learned nor measured."""
         lines = [["dimension", "term", *self.splits], ["---"] * 2 + ["---:"] * len(self.splits)]
-        for dimension in self._asked():
+        for dimension in self._dimensions():
             for term in [*dimension.terms, None]:
                 rows = [self._terms[split, dimension.slug, term] for split in self.splits]
                 if term or any(rows):
                     lines.append([dimension.paper_name, str(term or "(no term)"), *map(_number, rows)])
         return _table(lines)
 
-    def _asked(self) -> list[Dimension]:
+    def _dimensions(self) -> list[Dimension]:
         return [d for d in DIMENSIONS if any(self._rows[split, d.slug] for split in self.splits)]
 
 

@@ -1,8 +1,8 @@
-"""What a shard folder says of itself to people: the dataset card `README.md`, and the list of defects of its source.
+"""The dataset card `README.md` of a shard folder, and `defects.jsonl`, the list of defects of its source.
 
-Owns both files' names and content, and `About`, what a caller adds to what the rows show. The card's YAML is read by
-the Hub and `datasets`. What is in the shards, and what their questions give away, is in `composition.py`; shards,
-manifest and the writing of the folder in `write_shards.py`; what a defect is in `defects.py`.
+Owns the names and content of both files, and `About`, the text that a caller adds. The card's YAML header is read by
+the Hub and `datasets`. Counts and the audit section are in `composition.py`, writing the folder in `write_shards.py`,
+the defect record in `defects.py`.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ An answer that names several terms counts once for each of them.
 
 @dataclass(frozen=True)
 class About:
-    """What a card says of its questions beyond what the rows themselves show."""
+    """Card text that cannot be derived from the rows, and the fingerprint of their source."""
 
     title: str
-    fingerprint: str  # identifies the source: the same one is not written twice
+    fingerprint: str  # identifies the source; shards with the same fingerprint are not written again
     what: str
     provenance: str
     how_made: str
     licence: str  # Hub identifier
     tags: tuple[str, ...] = ()
     known_limits: str = ""
-    sections: Mapping[str, str] = field(default_factory=dict)  # further ones, by title: an audit, say
+    sections: Mapping[str, str] = field(default_factory=dict)  # additional sections by title, e.g. an audit
 
 
 def write_defects(folder: Path, defects: Sequence[Defect]) -> None:
-    """Write the list of defects, one JSON object a line; no file where there are none."""
+    """Write the list of defects as JSONL; no file is written if there are none."""
     if defects:
         lines = (json.dumps(defect.to_row(), ensure_ascii=False) + "\n" for defect in defects)
         (folder / DEFECTS).write_text("".join(lines), encoding="utf-8")
@@ -73,10 +73,10 @@ def read_defects(folder: Path) -> list[Defect]:
 
 
 def write_card(folder: Path, composition: Composition, about: About, defects: Sequence[Defect]) -> None:
-    """Write the card: YAML that the Hub and `datasets` read, then what a person wants to know."""
+    """Write the card: a YAML header for the Hub and `datasets`, then sections for readers."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    # `datasets` cannot load a split without rows, and then loads none of the others: such splits are not declared.
+    # Splits without rows are not declared: `datasets` fails on them and then loads none of the others.
     counts = {split: rows for split, rows in composition.counts.items() if rows}
     header = DatasetCardData(
         language="en",
@@ -95,7 +95,7 @@ def write_card(folder: Path, composition: Composition, about: About, defects: Se
     sections = {
         "What it is": about.what,
         "Questions by dimension": f"{composition.dimension_table()}\n\n{TERMS.format(composition.term_table())}",
-        "What they give away": composition.given_away,
+        "What they give away": composition.audit_markdown,
         **about.sections,
         "Defects": _defects(defects),
         "Where it comes from": about.provenance,
@@ -133,7 +133,7 @@ def _defects(defects: Sequence[Defect]) -> str:
     kinds = Counter((defect.kind, defect.loses_row) for defect in defects)
     lines = [f"{lost:,} rows of the source are left out; all defects are listed in `{DEFECTS}`.", ""]
     lines += [f"* {kind}: {count:,} ({'left out' if out else 'kept'})" for (kind, out), count in kinds.items()]
-    first = sorted(defects, key=lambda defect: not defect.loses_row)[:DEFECTS_ON_CARD]  # lost rows come first
+    first = sorted(defects, key=lambda defect: not defect.loses_row)[:DEFECTS_ON_CARD]  # dropped rows first
     lines += ["", "The first ones:" if len(defects) > len(first) else "They are:", ""]
     lines += [f"* {defect}".replace("\n", " ") for defect in first]
     return "\n".join(lines)

@@ -1,8 +1,7 @@
-"""The journal of a shard folder in the making: which of its files are finished, so that a killed run can go on.
+"""The journal of an unfinished shard folder: which of its files are finished, so that an interrupted run can resume.
 
-Owns the journal's form, the way in which a file becomes finished (on the disk, checksum, journal line; in a thread of
-its own, beside the writing of the next file), and the tidying of what a killed run has left. What is in the files is
-the affair of `split_writer.py`.
+Owns the format of the journal, the finishing of a file (fsync, checksum, journal line; in a separate thread while the
+next file is written), and the cleanup after an interrupted run. The content of the files is in `split_writer.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.shards.whole_folder import Draft, make_durable
+from data_pipeline.shards.atomic_folder import Draft, make_durable
 from lmms_eval_shotbench.atomic_file import write_atomic
 
 DATA = "data"
@@ -27,31 +26,31 @@ _FINAL_NAME = re.compile(r"(?P<start>.+-\d{5})-of-\d{5}\.parquet")
 
 @dataclass(frozen=True)
 class FinishedFile:
-    """One parquet file of a split that will not be written again."""
+    """One finished parquet file of a split; it is not written again."""
 
     split: str
     number: int  # within the split
     rows: int
-    items: str  # checksum of its questions: a source that gives other ones cannot go on here
+    items: str  # SHA-256 of its questions; resuming with different questions is refused
     media_bytes: int
-    bytes: int = 0  # once it is finished, as is its checksum
+    bytes: int = 0  # set when it is finished, as is `blake3`
     blake3: str = ""
 
     @property
     def name(self) -> str:
-        """What it is called until the number of files is known."""
+        """File name until the total number of files is known."""
         return f"{self.split}-{self.number:05d}.parquet"
 
 
 class FinishedFiles:
-    """The finished files of a draft; new ones are added with `finish`. Use it as a context."""
+    """The finished files of a draft; new ones are added with `finish`. A context manager."""
 
     def __init__(self, draft: Draft, key: Mapping[str, Any]) -> None:
-        """Take over what an earlier run with the same key has finished; remove everything else from the draft."""
+        """Keep the files that an earlier run with the same key finished; remove everything else from the draft."""
         self._draft, self._folder = draft, draft.folder / DATA
         self._folder.mkdir(parents=True, exist_ok=True)
         self._undo_final_names()
-        self.files = self._whole(_read_journal(draft.journal, key))
+        self.files = self._intact(_read_journal(draft.journal, key))
         draft.worth_keeping = bool(self.files)
         self._remove_all_but({file.name for file in self.files})
         lines = [key, *map(asdict, self.files)]
@@ -70,18 +69,18 @@ class FinishedFiles:
         return [file for file in self.files if file.split == split]
 
     def finish(self, file: FinishedFile) -> None:
-        """Have a closed file made durable and journaled, once the one before it is."""
+        """Make a closed file durable and add it to the journal, in the background, after the previous one."""
         self.wait()
         self._pending = self._thread.submit(self._finish, file)
 
     def wait(self) -> None:
-        """Wait for the last file; raises what went wrong with it."""
+        """Wait for the last file; raises its exception if it failed."""
         if self._pending:
             self._pending.result()
         self._pending = None
 
     def give_final_names(self) -> dict[str, FinishedFile]:
-        """Rename all files to names that tell how many there are; returns them by that name."""
+        """Rename all files to NAME-of-TOTAL.parquet; returns them by their final name."""
         self.wait()
         named = {f"{f.split}-{f.number:05d}-of-{len(self.of(f.split)):05d}.parquet": f for f in self.files}
         for name, file in named.items():
@@ -92,33 +91,33 @@ class FinishedFiles:
     def _finish(self, file: FinishedFile) -> None:
         path = self._folder / file.name
         make_durable(path)
-        whole = replace(file, bytes=path.stat().st_size, blake3=file_blake3(path))
+        finished = replace(file, bytes=path.stat().st_size, blake3=file_blake3(path))
         make_durable(self._folder)
         with self._draft.journal.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps(asdict(whole)) + "\n")
+            journal.write(json.dumps(asdict(finished)) + "\n")
             journal.flush()
             os.fsync(journal.fileno())
-        self.files.append(whole)
+        self.files.append(finished)
         self._draft.worth_keeping = True
 
     def _undo_final_names(self) -> None:
-        """A run may have been killed between its last renames."""
+        """Undo `give_final_names` of a run that was killed between its renames."""
         for path in self._folder.iterdir():
             if found := _FINAL_NAME.fullmatch(path.name):
                 path.rename(path.with_name(f"{found['start']}.parquet"))
 
-    def _whole(self, files: Sequence[FinishedFile]) -> list[FinishedFile]:
-        """Each split's files up to the first that is missing or of another size."""
-        whole: list[FinishedFile] = []
+    def _intact(self, files: Sequence[FinishedFile]) -> list[FinishedFile]:
+        """The files of each split before the first that is missing or has the wrong size."""
+        intact: list[FinishedFile] = []
         for file in files:
             path = self._folder / file.name
-            follows = file.number == sum(other.split == file.split for other in whole)
+            follows = file.number == sum(other.split == file.split for other in intact)
             if follows and path.is_file() and path.stat().st_size == file.bytes:
-                whole.append(file)
-        return whole
+                intact.append(file)
+        return intact
 
     def _remove_all_but(self, names: set[str]) -> None:
-        for path in [*self._draft.place.iterdir(), *self._draft.folder.iterdir(), *self._folder.iterdir()]:
+        for path in [*self._draft.root.iterdir(), *self._draft.folder.iterdir(), *self._folder.iterdir()]:
             if path in (self._draft.folder, self._draft.journal, self._folder):
                 continue
             if path.parent == self._folder and path.name in names:
@@ -127,7 +126,7 @@ class FinishedFiles:
 
 
 def _read_journal(path: Path, key: Mapping[str, Any]) -> list[FinishedFile]:
-    """The journal's files, if it is of this key; a last line that was cut off does not count."""
+    """The files of the journal if its key matches, else none; a truncated last line is ignored."""
     try:
         first, *lines = path.read_text(encoding="utf-8").splitlines()
         if json.loads(first) != json.loads(json.dumps(key)):
@@ -144,8 +143,8 @@ def _read_journal(path: Path, key: Mapping[str, Any]) -> list[FinishedFile]:
 
 
 def file_blake3(path: Path) -> str:
-    """Checksum of a file, read in pieces, in hexadecimal."""
+    """BLAKE3 checksum of a file in hexadecimal, read in chunks."""
     from blake3 import blake3
 
     with path.open("rb", 0) as stream:
-        return hashlib.file_digest(stream, blake3).hexdigest()  # type: ignore[arg-type]  # asks for more than it uses
+        return hashlib.file_digest(stream, blake3).hexdigest()  # type: ignore[arg-type]  # the stub's protocol is too strict

@@ -1,7 +1,7 @@
-"""One writer to a folder: a lock beside it that the kernel lets go of when its process ends, however it ends.
+"""A lock file beside a folder, so that only one process writes to it; the kernel releases it when the process ends.
 
-Owns `.NAME.lock` and the folders above OUT that are made for it. What a lock holds
-against is in `lmms_eval_shotbench/file_lock.py`; where a file system refuses locks, nothing is written.
+Owns `.NAME.lock` and the parent folders of OUT created for it. Locking itself is in `lmms_eval_shotbench/file_lock.py`;
+if the file system does not support locks, nothing is written.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.atomic_folder import WriteRefused
 from lmms_eval_shotbench.file_lock import LockingUnsupported, open_locked
 
 
 @contextmanager
 def only_writer(out: Path) -> Iterator[None]:
-    """Hold the lock of `out`; raises `WriteRefused` where another process holds it, or the disk cannot lock."""
+    """Hold the lock of `out`; raises `WriteRefused` if another process holds it or the file system has no locks."""
     created = [parent for parent in out.parents if not parent.exists()]  # nearest first
     path = out.with_name(f".{out.name}.lock")
     try:
         handle = _locked(path, out)
         try:
-            with suppress(OSError):  # a full disk: then the refusal of others names no process
+            with suppress(OSError):  # on a full disk the process is not recorded
                 os.truncate(handle, 0)
                 os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             yield
@@ -34,25 +34,25 @@ def only_writer(out: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             for parent in created:
-                parent.rmdir()  # only where nothing has come to lie in it
+                parent.rmdir()  # fails, as intended, if it is not empty
 
 
 def _locked(path: Path, out: Path) -> int:
-    """The open lock file."""
+    """Open and lock the lock file; returns its file descriptor."""
     try:
         return open_locked(path)
     except BlockingIOError:
         holder = "another process"
-        with suppress(OSError):  # the holder may have ended and removed the file meanwhile
+        with suppress(OSError):  # the holder may have ended and removed the file in the meantime
             holder = path.read_text(errors="replace") or holder
         raise WriteRefused(
-            f"{holder} is writing to {out} at this moment; wait for it or end it, or choose another --out"
+            f"{holder} is writing to {out}; wait until it ends, stop it, or choose another --out"
         ) from None
     except LockingUnsupported as error:
         path.unlink(missing_ok=True)
         raise WriteRefused(
-            f"the file system of {out.parent} cannot lock files ({error.strerror}), so two writers could mix; "
-            "write to a local disk and copy the shards from there: shotbench data push SHARDS TARGET"
+            f"the file system of {out.parent} cannot lock files ({error.strerror}), so concurrent writers would "
+            "conflict; write to a local disk and copy the shards from there: shotbench data push SHARDS TARGET"
         ) from error
     except OSError as error:
         raise WriteRefused(

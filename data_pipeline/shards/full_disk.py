@@ -1,6 +1,6 @@
-"""A disk without room: known beforehand where the size is, told with figures where it is not.
+"""Full disks: checked in advance if the size is known, otherwise reported with figures when a write fails.
 
-Owns `DiskFull` and what it says. Keeping what was there is the affair of `whole_folder.py`.
+Owns `DiskFull` and its messages. Existing files are preserved by `atomic_folder.py`.
 """
 
 from __future__ import annotations
@@ -14,61 +14,61 @@ from pathlib import Path
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-BLOCK = 4096  # the least that can be missing
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BLOCK = 4096  # minimum number of missing bytes to report
 
 
 class DiskFull(RuntimeError):
-    """Something does not fit on its disk; the message says how much is missing."""
+    """Not enough disk space; the message says how much is missing."""
 
 
-def require_room(place: Path, needed: int) -> None:
-    """Raise `DiskFull` if `needed` bytes do not fit on the disk of `place`."""
-    free = free_bytes(place)
+def require_disk_space(path: Path, needed: int) -> None:
+    """Raise `DiskFull` if `needed` bytes do not fit on the disk of `path`."""
+    free = free_bytes(path)
     if needed > free:
         raise DiskFull(
-            f"{place} needs {byte_count(needed)}, {byte_count(free)} are free on its disk: "
-            f"{byte_count(needed - free)} are missing. Make room or choose another place; nothing was written"
+            f"{path} needs {byte_count(needed)}, {byte_count(free)} are free on its disk: "
+            f"{byte_count(needed - free)} are missing. Free disk space or choose another path; nothing was written"
         )
 
 
 @contextmanager
 def disk_full_reported(
-    place: Path, to_write: Callable[[], int] = int, given_up: Callable[[], int] = int
+    path: Path, remaining: Callable[[], int] = int, discarded: Callable[[], int] = int
 ) -> Iterator[None]:
-    """Turn a failed write into a `DiskFull`.
+    """Turn an `OSError` of a full disk into a `DiskFull`.
 
     Args:
-        to_write: Bytes that are still to be written, at least, beginning with the files that are unfinished.
-        given_up: Bytes that those files take up already; they are removed, and so count as free.
+        remaining: Lower bound on the bytes still to be written, counting unfinished files from their start.
+        discarded: Bytes on disk of the unfinished files; they will be removed, so they count as free.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
-        free = free_bytes(place) + given_up()
-        missing = max(to_write() - free, BLOCK)
+        free = free_bytes(path) + discarded()
+        missing = max(remaining() - free, BLOCK)
         raise DiskFull(
-            f"no room for {place} ({os.strerror(error.errno)}): {byte_count(free)} are free on its disk, at least "
-            f"{byte_count(missing)} are missing. What was there before is untouched, and files that were finished are "
-            "kept; make room and run the same command again to go on"
+            f"cannot write {path} ({os.strerror(error.errno)}): {byte_count(free)} are free on its disk, "
+            f"at least {byte_count(missing)} are missing. Existing output is untouched and finished files are kept; "
+            "free disk space and run the same command again to resume"
         ) from error
 
 
 def write_output(path: Path, content: str) -> None:
-    """Write a file that the user named, whole; raises `DiskFull`."""
+    """Write a file named by the user, atomically; raises `DiskFull`."""
     with disk_full_reported(path):
         write_atomic(path, content)
 
 
-def free_bytes(place: Path) -> int:
-    """Room on the disk on which `place` lies or would lie."""
-    return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
+def free_bytes(path: Path) -> int:
+    """Free bytes on the disk of `path`, which need not exist yet."""
+    return shutil.disk_usage(next(parent for parent in (path, *path.parents) if parent.exists())).free
 
 
 def byte_count(count: int) -> str:
-    """A number of bytes as people read it: 12.3 GB."""
+    """A number of bytes in human-readable form, e.g. 12.3 GB."""
     amount, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if amount < 1000:

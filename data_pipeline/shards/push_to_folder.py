@@ -1,6 +1,6 @@
-"""Copy a shard folder to another place on this machine, whole or not at all.
+"""Copy a shard folder to another local folder, atomically.
 
-Owns the copying; the draft beside the target, and what of it outlives an interruption, is as in `whole_folder.py`.
+Owns the copying; the draft beside the target and its resumption are in `atomic_folder.py`.
 """
 
 from __future__ import annotations
@@ -11,42 +11,42 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipeline.shards.atomic_folder import Draft, atomic_folder, make_durable, restore_replaced
 from data_pipeline.shards.finished_files import file_blake3
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.full_disk import disk_full_reported, require_room
-from data_pipeline.shards.manifest import Listed, check_place
-from data_pipeline.shards.pushed import Pushed, PushRefused
-from data_pipeline.shards.whole_folder import Draft, make_durable, put_back, whole_folder
+from data_pipeline.shards.full_disk import disk_full_reported, require_disk_space
+from data_pipeline.shards.manifest import ListedFile, check_target
+from data_pipeline.shards.push_result import PushRefused, PushResult
 from lmms_eval_shotbench.questions.shards import MANIFEST
 
 
-def push_to_folder(shards: Path, files: Sequence[Listed], target: Path, overwrite: bool) -> Pushed:
-    """Copy the listed files and the manifest; each copy is read again and compared."""
+def push_to_folder(shards: Path, files: Sequence[ListedFile], target: Path, overwrite: bool) -> PushResult:
+    """Copy the listed files and the manifest; each copy is read back and verified."""
     out, source = Path(os.path.realpath(target.expanduser())), Path(os.path.realpath(shards))
     if out == source or source in out.parents or out in source.parents:
-        raise PushRefused(f"{target} lies in {shards} or holds it; choose another place")
+        raise PushRefused(f"{target} is inside {shards} or contains it; choose another target")
     if not out.name or (out.exists() and not out.is_dir()):
-        raise PushRefused(f"{target} is no folder; choose another place")
+        raise PushRefused(f"{target} is not a folder; choose another target")
     manifest = (shards / MANIFEST).read_bytes()
     with only_writer(out):
-        put_back(out)
-        if _holds(out, files, manifest):
-            return Pushed(str(out), 0, 0, len(files) + 1)
-        check_place(out, overwrite)
-        with whole_folder(out, overwrite) as draft:
-            there = _tidied(draft, files)
-            to_copy = [file for file in files if file not in there]
-            require_room(out, sum(file.bytes for file in to_copy))
+        restore_replaced(out)
+        if _is_complete(out, files, manifest):
+            return PushResult(str(out), 0, 0, len(files) + 1)
+        check_target(out, overwrite)
+        with atomic_folder(out, overwrite) as draft:
+            kept = _keep_intact(draft, files)
+            to_copy = [file for file in files if file not in kept]
+            require_disk_space(out, sum(file.bytes for file in to_copy))
             with disk_full_reported(out):
                 _copy(shards, to_copy, draft)
                 (draft.folder / MANIFEST).write_bytes(manifest)
                 make_durable(draft.folder / MANIFEST)
                 make_durable(draft.folder)
-    return Pushed(str(out), len(to_copy) + 1, sum(file.bytes for file in to_copy) + len(manifest), len(there))
+    return PushResult(str(out), len(to_copy) + 1, sum(file.bytes for file in to_copy) + len(manifest), len(kept))
 
 
-def _holds(out: Path, files: Sequence[Listed], manifest: bytes) -> bool:
-    """Whether these shards are there, by manifest and sizes."""
+def _is_complete(out: Path, files: Sequence[ListedFile], manifest: bytes) -> bool:
+    """Whether `out` already holds these shards, by manifest and file sizes."""
     try:
         same = (out / MANIFEST).read_bytes() == manifest
         return same and all((out / file.name).stat().st_size == file.bytes for file in files)
@@ -54,21 +54,21 @@ def _holds(out: Path, files: Sequence[Listed], manifest: bytes) -> bool:
         return False
 
 
-def _tidied(draft: Draft, files: Sequence[Listed]) -> list[Listed]:
-    """What an interrupted copy has left whole in the draft; everything else is removed from it."""
-    there = [file for file in files if _is_whole(draft.folder / file.name, file)]
-    kept = {draft.folder / file.name for file in there}
-    for path in [path for path in draft.place.rglob("*") if not path.is_dir() and path not in kept]:
+def _keep_intact(draft: Draft, files: Sequence[ListedFile]) -> list[ListedFile]:
+    """The files that an interrupted copy left complete in the draft; all other files are removed from it."""
+    intact = [file for file in files if _is_intact(draft.folder / file.name, file)]
+    paths = {draft.folder / file.name for file in intact}
+    for path in [path for path in draft.root.rglob("*") if not path.is_dir() and path not in paths]:
         path.unlink()
-    draft.worth_keeping = bool(there)
-    return there
+    draft.worth_keeping = bool(intact)
+    return intact
 
 
-def _is_whole(path: Path, file: Listed) -> bool:
+def _is_intact(path: Path, file: ListedFile) -> bool:
     return path.is_file() and path.stat().st_size == file.bytes and file_blake3(path) == file.blake3
 
 
-def _copy(shards: Path, files: Sequence[Listed], draft: Draft) -> None:
+def _copy(shards: Path, files: Sequence[ListedFile], draft: Draft) -> None:
     from tqdm import tqdm
 
     for file in tqdm(files, "copy", unit="file", file=sys.stderr, disable=None):
@@ -76,6 +76,6 @@ def _copy(shards: Path, files: Sequence[Listed], draft: Draft) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(shards / file.name, path)
         make_durable(path)
-        if not _is_whole(path, file):
-            raise PushRefused(f"the copy {path} is not what was sent; check the disk")
+        if not _is_intact(path, file):
+            raise PushRefused(f"the copy {path} differs from its source; check the disk")
         draft.worth_keeping = True

@@ -1,9 +1,9 @@
-"""Send a shard folder to a URL that fsspec knows: s3://, gs://, file://, memory://, …
+"""Push a shard folder to a URL supported by fsspec: s3://, gs://, file://, memory://, …
 
-Such places have no rename, so there the manifest makes the difference: it is removed first and written last, and a
-reader takes shards without it for incomplete. While files are being sent, `.pushing.json` says of which shards, and
-what lay there before: files that lie there in the right size under the same mark are not sent again. Nothing keeps two
-pushes to one URL apart; that is left to the callers.
+Object stores have no atomic rename, so the manifest marks completeness: it is removed first and written last, and
+readers treat shards without it as incomplete. During a push, `.pushing.json` records which shards are being sent and
+which files were there before; after an interruption, files of the right size are not sent again if the marker names the
+same shards. Concurrent pushes to one URL are not detected; callers must avoid them.
 """
 
 from __future__ import annotations
@@ -17,49 +17,50 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipeline.shards.finished_files import DATA
-from data_pipeline.shards.manifest import Damaged, Listed, listed_files
-from data_pipeline.shards.pushed import Pushed, PushRefused
+from data_pipeline.shards.manifest import Damaged, ListedFile, listed_files
+from data_pipeline.shards.push_result import PushRefused, PushResult
 from lmms_eval_shotbench.questions.shards import MANIFEST
 
-MARK = ".pushing.json"
+MARKER = ".pushing.json"
 
 
-def push_to_url(shards: Path, files: Sequence[Listed], url: str, overwrite: bool) -> Pushed:
-    """Send the listed files, check their sizes there, and write the manifest."""
-    place = _Place(url)
+def push_to_url(shards: Path, files: Sequence[ListedFile], url: str, overwrite: bool) -> PushResult:
+    """Send the listed files, verify their sizes at the target, and write the manifest."""
+    target = _Target(url)
     try:
-        return _push(shards, files, place, overwrite)
+        return _push(shards, files, target, overwrite)
     except OSError as error:
-        raise PushRefused(f"{url} did not take the shards ({error}); push again to go on") from error
+        raise PushRefused(f"{url} did not accept the shards ({error}); push again to resume") from error
 
 
-def _push(shards: Path, files: Sequence[Listed], place: _Place, overwrite: bool) -> Pushed:
+def _push(shards: Path, files: Sequence[ListedFile], target: _Target, overwrite: bool) -> PushResult:
     manifest = (shards / MANIFEST).read_bytes()
-    new, found = _Found(hashlib.sha256(manifest).hexdigest(), {file.name for file in files}), _found(place)
-    there = [file for file in files if found.sha256 == new.sha256 and place.size(file.name) == file.bytes]
-    if len(there) == len(files) and place.read(MANIFEST) == manifest:
-        return Pushed(place.url, 0, 0, len(files) + 1)
-    _check(place, new, found, overwrite)
-    place.write(MARK, json.dumps({"sha256": new.sha256, "files": sorted(new.files | found.files)}).encode())
-    place.remove(MANIFEST)
-    for name in sorted(found.files - new.files):  # those left in `data/` would be read with the new ones
-        place.remove(name)
-    to_send = [file for file in files if file not in there]
-    _send(shards, to_send, place)
-    place.write(MANIFEST, manifest)
-    place.remove(MARK)
-    return Pushed(place.url, len(to_send) + 1, sum(file.bytes for file in to_send) + len(manifest), len(there))
+    new = _TargetState(hashlib.sha256(manifest).hexdigest(), {file.name for file in files})
+    old = _state_of(target)
+    present = [file for file in files if old.sha256 == new.sha256 and target.size(file.name) == file.bytes]
+    if len(present) == len(files) and target.read(MANIFEST) == manifest:
+        return PushResult(target.url, 0, 0, len(files) + 1)
+    _require_replaceable(target, new, old, overwrite)
+    target.write(MARKER, json.dumps({"sha256": new.sha256, "files": sorted(new.files | old.files)}).encode())
+    target.remove(MANIFEST)
+    for name in sorted(old.files - new.files):  # leftovers in `data/` would be read with the new files
+        target.remove(name)
+    to_send = [file for file in files if file not in present]
+    _send(shards, to_send, target)
+    target.write(MANIFEST, manifest)
+    target.remove(MARKER)
+    return PushResult(target.url, len(to_send) + 1, sum(file.bytes for file in to_send) + len(manifest), len(present))
 
 
-class _Found(NamedTuple):
-    """Shards at a place, complete or not: which ones, and every name they may have left."""
+class _TargetState(NamedTuple):
+    """Shards at a target, complete or not."""
 
-    sha256: str  # of their manifest; empty: there are none
-    files: set[str]
+    sha256: str  # of their manifest; empty if there are none
+    files: set[str]  # every file they may have left
 
 
-class _Place:
-    """The folder behind a URL."""
+class _Target:
+    """The folder behind a URL; file names are relative to it."""
 
     def __init__(self, url: str) -> None:
         import fsspec
@@ -98,7 +99,7 @@ class _Place:
         self._files.invalidate_cache()
 
     def names(self, folder: str) -> list[str]:
-        """Files in a folder, and folders, as `folder/name`."""
+        """Files and folders in a folder, as `folder/name`."""
         try:
             found: list[Any] = self._files.ls(self._path(folder), detail=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -109,34 +110,34 @@ class _Place:
         return f"{self._root}/{name}".rstrip("/")
 
 
-def _found(place: _Place) -> _Found:
-    """What lies there; a push that was interrupted counts, and what it was about to replace."""
-    manifest, mark = place.read(MANIFEST), place.read(MARK)
+def _state_of(target: _Target) -> _TargetState:
+    """Shards at the target, including those of an interrupted push and those that it was replacing."""
+    manifest, marker = target.read(MANIFEST), target.read(MARKER)
     sha256, files = "", set[str]()
     with suppress(Damaged):
         if manifest:
             files |= {file.name for file in listed_files(manifest)}
             sha256 = hashlib.sha256(manifest).hexdigest()
     with suppress(ValueError, LookupError, TypeError):
-        if mark:
-            said = json.loads(mark)
-            sha256, files = str(said["sha256"]), files | set(said["files"])
-    return _Found(sha256, files)
+        if marker:
+            interrupted = json.loads(marker)
+            sha256, files = str(interrupted["sha256"]), files | set(interrupted["files"])
+    return _TargetState(sha256, files)
 
 
-def _check(place: _Place, new: _Found, found: _Found, overwrite: bool) -> None:
-    """Refuse a place that holds anything but shards, and other shards unless they may be replaced."""
-    names = {*place.names(""), *place.names(DATA)}
-    if strangers := sorted(names - found.files - {MANIFEST, MARK, DATA}):
-        raise PushRefused(f"{place.url} holds {strangers[0]!r}, which is no part of shards; choose another place")
-    if found.sha256 not in ("", new.sha256) and not overwrite:
-        raise PushRefused(f"{place.url} holds other shards, or a part of them; choose another place or --overwrite")
+def _require_replaceable(target: _Target, new: _TargetState, old: _TargetState, overwrite: bool) -> None:
+    """Raise `PushRefused` if the target holds anything but shards, or other shards without `overwrite`."""
+    names = {*target.names(""), *target.names(DATA)}
+    if foreign := sorted(names - old.files - {MANIFEST, MARKER, DATA}):
+        raise PushRefused(f"{target.url} holds {foreign[0]!r}, which is not part of shards; choose another target")
+    if old.sha256 not in ("", new.sha256) and not overwrite:
+        raise PushRefused(f"{target.url} holds other shards, or a part of them; choose another target or --overwrite")
 
 
-def _send(shards: Path, files: Sequence[Listed], place: _Place) -> None:
+def _send(shards: Path, files: Sequence[ListedFile], target: _Target) -> None:
     from tqdm import tqdm
 
     for file in tqdm(files, "send", unit="file", file=sys.stderr, disable=None):
-        place.send(shards / file.name, file.name)
-        if (size := place.size(file.name)) != file.bytes:
-            raise PushRefused(f"{file.name} has {size} bytes at {place.url}, {file.bytes} were sent; push again")
+        target.send(shards / file.name, file.name)
+        if (size := target.size(file.name)) != file.bytes:
+            raise PushRefused(f"{file.name} has {size} bytes at {target.url}, {file.bytes} were sent; push again")

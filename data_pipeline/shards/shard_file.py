@@ -1,8 +1,8 @@
-"""One parquet file in the making: rows in, row group by row group.
+"""Writer of one parquet file, row group by row group.
 
-Owns the encoding of columns, and what goes on beside the caller: a thread writes row groups while the next ones are
-gathered, and each is sent on to the disk at once. Media are handed to Parquet where they lie, each as an array of its
-own, and are left as they are: they are compressed already. What is written is a function of the rows alone.
+Owns the encoding of columns and the background thread: it writes row groups while the caller collects the next ones,
+and starts writeback to the disk after each. Media are passed to Parquet without a copy, one array per medium, and are
+stored uncompressed, since they are compressed already. The bytes written depend on the rows only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 if TYPE_CHECKING:
     import pyarrow
 
-GROUPS_WAITING = 3  # to be written, so that a disk that is busy for a moment stops nobody
+GROUPS_WAITING = 3  # row groups queued for writing, so that a short stall of the disk does not block the caller
 
 
 class ShardRow(NamedTuple):
@@ -34,7 +34,7 @@ class ShardRow(NamedTuple):
 
 
 class ShardFile:
-    """A parquet file that rows are added to until `close` or `discard`; a failed write raises in a later call."""
+    """A parquet file being written, until `close` or `discard`; a failed write raises in a later call."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow
@@ -47,7 +47,7 @@ class ShardFile:
         self._parquet = parquet.ParquetWriter(
             self._stream,
             self._schema,
-            compression=dict.fromkeys(small, "zstd"),  # columns that are not named stay uncompressed
+            compression=dict.fromkeys(small, "zstd"),  # other columns stay uncompressed
             use_dictionary=small,
             write_statistics=list(COLUMNS),
         )
@@ -56,34 +56,34 @@ class ShardFile:
         self._pending: deque[Future[None]] = deque()
 
     def write_group(self, rows: Sequence[ShardRow]) -> None:
-        """Have a row group written, once those before it are."""
+        """Queue a row group for writing."""
         self._wait(GROUPS_WAITING)
         self._pending.append(self._writing.submit(self._write, rows))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the queued row groups and the footer."""
         self._wait()
         self._parquet.close()
         self._stream.close()
         self._end()
 
     def discard(self) -> None:
-        """Give up the file and remove it."""
+        """Stop writing and remove the file."""
         self._end()
-        with suppress(OSError):  # a full disk does not take what is left either
+        with suppress(OSError):  # flushing fails on a full disk
             self._stream.close()
-        self._parquet.is_open = False  # else it would write its footer when it is collected
+        self._parquet.is_open = False  # else it would write its footer when garbage-collected
         self.path.unlink(missing_ok=True)
 
     def _write(self, rows: Sequence[ShardRow]) -> None:
         self._parquet.write_table(_table(rows, self._schema), row_group_size=len(rows))
-        self._send_on()
+        self._start_writeback()
 
-    def _send_on(self) -> None:
-        """Have the system begin to put what is new on the disk: all at once, at the end, it would stop everybody."""
+    def _start_writeback(self) -> None:
+        """Make the kernel start writing new pages to the disk, since one large writeback at the end would block."""
         end = self._stream.tell()
         if hasattr(os, "posix_fadvise"):  # not on macOS
-            with suppress(OSError):  # nothing is lost where a file system takes no advice
+            with suppress(OSError):  # optional: some file systems do not support it
                 os.posix_fadvise(self._disk, self._sent, end - self._sent, os.POSIX_FADV_DONTNEED)
         self._sent = end
 
@@ -92,7 +92,7 @@ class ShardFile:
         os.close(self._disk)
 
     def _wait(self, left: int = 0) -> None:
-        """Until no more than so many groups are to be written."""
+        """Wait until at most `left` row groups are queued."""
         while len(self._pending) > left:
             self._pending.popleft().result()
 
@@ -110,7 +110,7 @@ def _table(rows: Sequence[ShardRow], schema: pyarrow.Schema) -> pyarrow.Table:
 
 
 def _cell(row: ShardRow, kind: MediaKind, column: pyarrow.StructType) -> pyarrow.StructArray:
-    """A row's {bytes, path} in the column of a kind of medium, without a copy of the bytes; null in the other one."""
+    """A row's {bytes, path} in the media column of `kind`, without copying the bytes; null if it is of another kind."""
     import pyarrow
 
     if row.item.media_kind is not kind:

@@ -1,8 +1,8 @@
-"""The parquet files of one split: rows in, files of bounded size out, with row groups small enough to read alone.
+"""Writer of one split: rows in, parquet files of bounded size out, with row groups small enough for random access.
 
-Owns the sizes, and the skipping of rows that lie in finished files already. Files are a function of their rows alone: a
-run that goes on after it was killed writes the same bytes as one that was not. How a file is written is in
-`shard_file.py`, when it counts as finished in `finished_files.py`.
+Owns the sizes and the skipping of rows that are already in finished files. Files depend on their rows only: a resumed
+run writes the same bytes as an uninterrupted one. One file is written in `shard_file.py`; finishing a file is in
+`finished_files.py`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.finished_files import FinishedFile, FinishedFiles
 from data_pipeline.shards.shard_file import ShardFile, ShardRow
-from data_pipeline.shards.whole_folder import WriteRefused
 from lmms_eval_shotbench.qa_item import QAItem
 
 ROW_GROUP_ROWS = 64
-ROW_GROUP_BYTES = 8_000_000  # of media; what a reader must take to get at one of them
-FILE_BYTES = 400_000_000  # of media; the Hub shows and resumes files of this size well
+ROW_GROUP_BYTES = 8_000_000  # of media; a reader must load a complete row group to get one medium
+FILE_BYTES = 400_000_000  # of media; a size that the Hub previews and resumes well
 
 
 class SplitWriter:
@@ -33,11 +33,11 @@ class SplitWriter:
 
     @property
     def open_bytes(self) -> int:
-        """Media that are in no finished file yet."""
+        """Bytes of media that are not in a finished file yet."""
         return self._file_bytes + self._group_bytes
 
     def skips(self, item: QAItem) -> bool:
-        """Whether this row, the next one, lies in a finished file; raises `WriteRefused` if another one does."""
+        """Whether the next row is already in a finished file; raises `WriteRefused` if that file has other rows."""
         if self._number >= len(self._to_skip):
             return False
         self._count(item)
@@ -49,7 +49,7 @@ class SplitWriter:
         return True
 
     def add(self, item: QAItem, medium: bytes) -> None:
-        """Take one row; write the row group it fills, and begin a new file where one is full."""
+        """Add a row; writes the row group when it is full, and starts a new file when the file is full."""
         self._count(item)
         self._rows.append(ShardRow(item, medium))
         self._group_bytes += len(medium)
@@ -59,18 +59,18 @@ class SplitWriter:
                 self._close_file()
 
     def close(self) -> None:
-        """Write what is left; a split without rows still gets its file, so that it can be read as empty."""
+        """Write the remaining rows; a split without rows still gets a file, so that it can be read as empty."""
         if self._number < len(self._to_skip):
             raise WriteRefused(self._other_rows())
         if self._rows:
             self._write_group()
         elif not self._number and self._file is None:
-            self._file = ShardFile(self._path)  # and no row group: `datasets` fails on an empty one
+            self._file = ShardFile(self._path)  # without a row group, since `datasets` fails on an empty one
         if self._file is not None:
             self._close_file()
 
     def discard(self) -> None:
-        """Give up the unfinished file."""
+        """Remove the unfinished file."""
         if self._file is not None:
             self._file.discard()
         self._file = None
@@ -89,8 +89,8 @@ class SplitWriter:
         self._file_bytes = self._group_bytes = 0
 
     def _count(self, item: QAItem) -> None:
-        said = (item.item_id, item.dimension, item.question, *item.options, item.answer, item.media_path)
-        self._items.update("\0".join((*said, item.reasoning, "\n")).encode(errors="surrogatepass"))
+        fields = (item.item_id, item.dimension, item.question, *item.options, item.answer, item.media_path)
+        self._items.update("\0".join((*fields, item.reasoning, "\n")).encode(errors="surrogatepass"))
         self._file_rows += 1
 
     def _write_group(self) -> None:
@@ -110,6 +110,6 @@ class SplitWriter:
 
     def _other_rows(self) -> str:
         return (
-            f"the source no longer gives the rows of split {self._split!r} that an interrupted run has written; what "
-            "that run left is removed now, so run the same command again to begin anew"
+            f"the source no longer gives the rows of split {self._split!r} that an interrupted run wrote; its files "
+            "are removed, so run the same command again to start over"
         )

@@ -1,12 +1,12 @@
-"""Write questions and their media as a shard folder (`lmms_eval_shotbench/questions/shards.py`), whole or not at all.
+"""Write questions and their media atomically as a shard folder (`lmms_eval_shotbench/questions/shards.py`).
 
-Owns the flow, and what at OUT may be replaced. What the items and media are is the caller's affair; they
-are taken one at a time and never held beyond a row group. A run that was killed goes on where its last finished file
-ends, if it is called again with the same source and settings; the result is the same to the byte.
+Owns the order of the steps and the decision whether OUT may be replaced. Rows come from the caller one at a time and
+are held in memory for at most a few row groups. An interrupted run resumes after its last finished file if it is called
+again with the same source and settings; the result is byte-identical.
 
-The parquet files are in `split_writer.py`, which of them are finished in `finished_files.py`, the unfinished folder and
-its swap into place in `whole_folder.py`, the lock in `folder_lock.py`, a full disk in `full_disk.py`, the card in
-`dataset_card.py`, the list of checksums in `manifest.py`.
+Parquet files are written in `split_writer.py`, finished files recorded in `finished_files.py`; the draft and its rename
+are in `atomic_folder.py`, the lock in `folder_lock.py`, disk space in `full_disk.py`, the card in `dataset_card.py`,
+the checksums in `manifest.py`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from data_pipeline.defects import Defect, losses
+from data_pipeline.defects import Defect, loss_summary
 from data_pipeline.shards import split_writer
-from data_pipeline.shards.composition import Composition, Counts, in_order
+from data_pipeline.shards.atomic_folder import Draft, WriteRefused, atomic_folder, replaced_path, restore_replaced
+from data_pipeline.shards.composition import Composition, Counts, in_card_order
 from data_pipeline.shards.dataset_card import CARD, DEFECTS, About, write_card, write_defects
 from data_pipeline.shards.finished_files import DATA, FinishedFiles
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.full_disk import disk_full_reported, require_room
-from data_pipeline.shards.manifest import check_place, write_manifest
+from data_pipeline.shards.full_disk import disk_full_reported, require_disk_space
+from data_pipeline.shards.manifest import check_target, write_manifest
 from data_pipeline.shards.split_writer import SplitWriter
-from data_pipeline.shards.whole_folder import Draft, WriteRefused, put_back, set_aside, whole_folder
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, MANIFEST
 
@@ -38,24 +38,24 @@ NO_EXTRA: Mapping[str, str | bytes] = MappingProxyType({})
 
 
 class ShardRow(NamedTuple):
-    """A question, the split it belongs to, and how to get its medium's encoded bytes."""
+    """A question, its split, and a function that returns the encoded bytes of its medium."""
 
     split: str
     item: QAItem
-    read: Callable[[], bytes]  # called at most once and at once; not at all where an earlier run has written the row
+    read: Callable[[], bytes]  # called at most once, before the next row; not if an earlier run has written the row
 
     @classmethod
     def of(cls, split: str, item: QAItem, medium: bytes) -> ShardRow:
-        """A row whose medium is in memory already."""
+        """A row whose medium is already in memory."""
         return cls(split, item, lambda: medium)
 
 
 class NothingLeft(WriteRefused):
-    """Not one row has come; the message says why."""
+    """There are no rows to write; the message says why."""
 
 
 class WrittenShards(NamedTuple):
-    """Outcome of `write_shards`."""
+    """Result of `write_shards`."""
 
     folder: Path
     counts: Counts
@@ -73,41 +73,41 @@ def write_shards(
     extra: Mapping[str, str | bytes] = NO_EXTRA,
     expected_bytes: int = 0,
 ) -> WrittenShards:
-    """Write every split's questions and media to `out`.
+    """Write the questions and media of all splits to `out`.
 
     Args:
-        rows: Rows of all splits, mixed as they come; their order within a split is kept. Read once.
-        about: Its fingerprint must change with everything that decides which rows come: source, settings, seed.
-        splits: The names of all splits, those without rows as well.
+        rows: Rows of all splits in any order; the order within a split is kept. Iterated once.
+        about: Its fingerprint must change with everything that determines the rows: source, settings, seed.
+        splits: The names of all splits, including those without rows.
         overwrite: Replace other shards at `out`, once the new ones are complete.
-        defects: What was found wrong; looked at after the last row, so the rows' source may still add to it.
-        extra: Further small files by name. Looked at after the last row, too.
-        expected_bytes: Media in all, where the caller knows: then a disk that is too small is told beforehand.
+        defects: Defects of the source; read after the last row, so the iterator of rows may still append to it.
+        extra: Additional small files by name; also read after the last row.
+        expected_bytes: Total bytes of media if known, to check the free disk space in advance.
 
     Raises:
-        NothingLeft: there is no row. Nothing stays.
-        WriteRefused: something else is at `out`, or another process writes there. Nothing stays.
-        DiskFull: no room. Shards that were at `out` are untouched; the next call with the same fingerprint goes on.
+        NothingLeft: there are no rows. Nothing is left behind.
+        WriteRefused: `out` holds something else, or another process writes there. Nothing is left behind.
+        DiskFull: not enough disk space. Shards at `out` are untouched; the next call with the same fingerprint resumes.
     """
-    out, splits = Path(os.path.realpath(out.expanduser())), in_order(splits)
+    out, splits = Path(os.path.realpath(out.expanduser())), in_card_order(splits)
     if bad := [split for split in splits if not SPLIT_NAME.fullmatch(split)]:
-        raise ValueError(f"{bad[0]!r} is no name for a split; use letters, digits and _")
-    if not overwrite and not set_aside(out).exists() and (finished := finished_manifest(out, about.fingerprint)):
+        raise ValueError(f"{bad[0]!r} is not a valid name for a split; use letters, digits and _")
+    if not overwrite and not replaced_path(out).exists() and (finished := finished_manifest(out, about.fingerprint)):
         return WrittenShards(out, finished["counts"], already_complete=True)
     if not out.name or (out.exists() and not out.is_dir()):
-        raise WriteRefused(f"{out} is no folder; choose another --out")
+        raise WriteRefused(f"{out} is not a folder; choose another --out")
     with only_writer(out):
-        put_back(out)
+        restore_replaced(out)
         if (finished := finished_manifest(out, about.fingerprint)) and not overwrite:
             return WrittenShards(out, finished["counts"], already_complete=True)
-        check_place(out, overwrite)
-        with whole_folder(out, overwrite) as draft, _finished_files(out, draft, about, splits) as files:
-            to_come = expected_bytes - sum(file.media_bytes for file in files.files)
-            require_room(out, to_come)
-            composition = _Writing(out, draft.folder, splits, files, to_come).take(rows)
+        check_target(out, overwrite)
+        with atomic_folder(out, overwrite) as draft, _finished_files(out, draft, about, splits) as files:
+            remaining = expected_bytes - sum(file.media_bytes for file in files.files)
+            require_disk_space(out, remaining)
+            composition = _SplitWriters(out, draft.folder, splits, files, remaining).write(rows)
             if not any(composition.counts.values()):
-                raise NothingLeft(f"no question is left to write to {out} ({losses(defects)})")
-            _ = composition.given_away  # looked for while the last files come to the disk
+                raise NothingLeft(f"no question is left to write to {out} ({loss_summary(defects)})")
+            _ = composition.audit_markdown  # computed while the last files are written in the background
             with disk_full_reported(out):
                 data = files.give_final_names()
                 write_defects(draft.folder, defects)
@@ -119,18 +119,20 @@ def write_shards(
 
 
 def finished_manifest(out: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The manifest at `out`, if these are complete shards of this source: same version, every file of its size."""
+    """The manifest at `out` if it holds complete shards of this source (by version, fingerprint, sizes), else None."""
     try:
         manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
         same = (manifest["format_version"], manifest["source_fingerprint"]) == (FORMAT_VERSION, fingerprint)
-        whole = same and all((out / name).stat().st_size == file["bytes"] for name, file in manifest["files"].items())
+        complete = same and all(
+            (out / name).stat().st_size == file["bytes"] for name, file in manifest["files"].items()
+        )
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return manifest if whole else None
+    return manifest if complete else None
 
 
 def _finished_files(out: Path, draft: Draft, about: About, splits: Sequence[str]) -> FinishedFiles:
-    """What an interrupted run has finished, if it had this key in common with the present one."""
+    """The files finished by an interrupted run with the same version, fingerprint, splits and sizes."""
     sizes = [split_writer.ROW_GROUP_ROWS, split_writer.ROW_GROUP_BYTES, split_writer.FILE_BYTES]
     fingerprint = about.fingerprint
     key = {"format_version": FORMAT_VERSION, "source_fingerprint": fingerprint, "splits": splits, "sizes": sizes}
@@ -138,15 +140,15 @@ def _finished_files(out: Path, draft: Draft, about: About, splits: Sequence[str]
         return FinishedFiles(draft, key)
 
 
-class _Writing:
-    """Rows on their way into the files of their splits."""
+class _SplitWriters:
+    """The writers of all splits, and the accounting for disk-full messages."""
 
-    def __init__(self, out: Path, folder: Path, splits: Sequence[str], files: FinishedFiles, to_come: int) -> None:
-        self._out, self._to_come, self._composition = out, to_come, Composition(splits)
+    def __init__(self, out: Path, folder: Path, splits: Sequence[str], files: FinishedFiles, remaining: int) -> None:
+        self._out, self._remaining, self._composition = out, remaining, Composition(splits)
         self._writers = {split: SplitWriter(folder / DATA, split, files) for split in splits}
 
-    def take(self, rows: Iterable[ShardRow]) -> Composition:
-        """Write all rows but those that lie in finished files; returns what they were."""
+    def write(self, rows: Iterable[ShardRow]) -> Composition:
+        """Write all rows except those in finished files; returns the composition of all rows."""
         try:
             for row in rows:
                 if row.split not in self._writers:
@@ -154,7 +156,7 @@ class _Writing:
                 self._composition.add(row.split, row.item)
                 if not self._writers[row.split].skips(row.item):
                     self._add(row)
-            with self._full_disk_told():
+            with self._disk_full_reported():
                 for writer in self._writers.values():
                     writer.close()
         finally:
@@ -164,22 +166,22 @@ class _Writing:
 
     def _add(self, row: ShardRow) -> None:
         medium = row.read()
-        with self._full_disk_told():
+        with self._disk_full_reported():
             self._writers[row.split].add(row.item, medium)
 
-    def _full_disk_told(self) -> AbstractContextManager[None]:
-        return disk_full_reported(self._out, self._to_write, self._given_up)
+    def _disk_full_reported(self) -> AbstractContextManager[None]:
+        return disk_full_reported(self._out, self._remaining_bytes, self._discarded_bytes)
 
-    def _to_write(self) -> int:
+    def _remaining_bytes(self) -> int:
         writers = self._writers.values()
         written = sum(writer.finished_bytes for writer in writers)
-        return max(self._to_come - written, sum(writer.open_bytes for writer in writers))
+        return max(self._remaining - written, sum(writer.open_bytes for writer in writers))
 
-    def _given_up(self) -> int:
+    def _discarded_bytes(self) -> int:
         return sum(writer.bytes_on_disk for writer in self._writers.values())
 
 
 def _write_extra(folder: Path, name: str, content: str | bytes) -> None:
     if Path(name).name != name or name in (CARD, DEFECTS, MANIFEST, DATA):
-        raise ValueError(f"{name!r} cannot be the name of a further file in a shard folder")
+        raise ValueError(f"{name!r} cannot be the name of an additional file in a shard folder")
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""The annotation table: what it may look like, and that every bad cell is named by line and column."""
+"""The annotation table: supported formats, and defects that name line and column of every invalid cell."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CELLS: dict[str, Any] = {
     "camera_movement": "First Pan left, then tilt up.",
     "shot_id": "Heat 7",
     "licence": "CC0",
-    "remark": "nobody minds",
+    "remark": "an unknown column",
 }
 
 
@@ -86,7 +86,7 @@ def test_json_lines_and_parquet_read_the_same(films: Path) -> None:
     assert read(films / "t.parquet") == ([EXPECTED], [])
 
 
-def test_the_example_in_the_docs_is_a_good_table(films: Path) -> None:
+def test_the_example_in_the_docs_is_a_valid_table(films: Path) -> None:
     table = REPOSITORY / "docs" / "annotations_example.csv"
     for line in table.read_text().splitlines()[1:]:
         medium = films / line.split(",")[1]
@@ -123,7 +123,7 @@ def test_the_example_in_the_docs_is_a_good_table(films: Path) -> None:
         ("Heat,heat.mp4,1,2,,CU,,,,,,,surplus", "", DefectKind.BAD_ROW),
     ],
 )
-def test_a_bad_cell_costs_its_row_and_names_line_and_column(
+def test_an_invalid_cell_drops_its_row_and_names_line_and_column(
     films: Path, row: str, column: str, kind: DefectKind
 ) -> None:
     rows, defects = one_row(films, row)
@@ -132,20 +132,20 @@ def test_a_bad_cell_costs_its_row_and_names_line_and_column(
     assert f"column {column}:" in defects[0].detail or not column
 
 
-def test_a_label_that_no_term_answers_to_costs_itself_alone(films: Path) -> None:
+def test_an_unknown_label_drops_only_itself(films: Path) -> None:
     rows, defects = one_row(films, 'Heat,heat.mp4,1,2,,Gigantic,backlight,"Arc, Arc"')
     assert rows[0].labels == {"lighting_condition": "Backlight"}
     assert [(defect.kind, defect.loses_row) for defect in defects] == [(DefectKind.UNKNOWN_LABEL, False)] * 2
     assert "column shot_size" in defects[0].detail and "'Gigantic'" in defects[0].detail
 
 
-def test_a_row_left_without_labels_is_lost_once(films: Path) -> None:
+def test_a_row_without_valid_labels_is_counted_as_dropped_once(films: Path) -> None:
     rows, defects = one_row(films, "Heat,heat.mp4,1,2,,Gigantic")
     assert rows == []
     assert [defect.loses_row for defect in defects] == [False, True]
 
 
-def test_shot_ids_are_unique_and_made_where_none_is_given(films: Path) -> None:
+def test_shot_ids_are_unique_and_generated_if_none_is_given(films: Path) -> None:
     rows, defects = read_text(
         films,
         f"{HEADER}\nHeat,heat.mp4,1,2,,CU,,,a\nHeat,heat.mp4,3,4,,CU,,,A\n"
@@ -156,12 +156,12 @@ def test_shot_ids_are_unique_and_made_where_none_is_given(films: Path) -> None:
     assert "line 2" in defects[0].detail
 
 
-def test_names_in_other_alphabets_stay_apart() -> None:
+def test_names_in_other_alphabets_stay_distinct() -> None:
     assert len({plain_name("影"), plain_name("活"), plain_name("")}) == 3
     assert plain_name(".Hidden/../x") == "hidden-..-x"
 
 
-def test_labels_are_told_apart_by_what_their_questions_show(films: Path) -> None:
+def test_labels_are_split_by_the_media_kind_of_their_questions(films: Path) -> None:
     (row,), _ = one_row(films, "Heat,heat.mp4,1,2,,CU,,Arc")
     assert row.labels_of(MediaKind.CLIP) == {"camera_movement": "Arc"}
     assert row.labels_of(MediaKind.STILL) == {"shot_size": "Close Up"}
@@ -179,7 +179,7 @@ def test_labels_are_told_apart_by_what_their_questions_show(films: Path) -> None
         ("t.csv", b"film_id,media,shot_size\nL\xe9on,heat.mp4,CU\n", "not UTF-8"),
         ("t.csv", b'film_id,media,shot_size\n"Heat,heat.mp4,CU\n', "line 2"),
         ("t.jsonl", b"[1]\n", "no column"),
-        ("t.parquet", b"PAR1", "no parquet"),
+        ("t.parquet", b"PAR1", "not a readable parquet"),
         ("t.xlsx", b"", "none of .csv"),
         ("absent.csv", None, "there is no"),
     ],
@@ -191,7 +191,7 @@ def test_a_table_that_cannot_be_used_is_refused(films: Path, name: str, content:
         read(films / name)
 
 
-def test_broken_lines_of_json_cost_themselves(films: Path) -> None:
+def test_invalid_json_lines_drop_only_themselves(films: Path) -> None:
     text = f'{json.dumps(CELLS)}\n{{"film_id": \n[1]\n{json.dumps(CELLS | {"start": {"at": 1}})}\n'
     rows, defects = read_text(films, text, "t.jsonl")
     assert len(rows) == 1

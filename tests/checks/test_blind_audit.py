@@ -1,4 +1,4 @@
-"""The audit of finished questions: it names what is wrong, and it passes what is not."""
+"""The audit of finished questions: it reports every failure, and it passes valid sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from data_pipeline.checks.audit import AuditReport, audit, is_gradable
 from data_pipeline.checks.blind_audit import MARGIN, audit_blind
 from data_pipeline.checks.decontaminate import BenchmarkMedium
-from data_pipeline.checks.media_looks import LookedAt
+from data_pipeline.checks.media_hashes import HashedItem
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
@@ -18,17 +18,17 @@ from tests.support.items import make_item
 
 
 def questions(number: int, balance: bool = True, first: int = 0) -> list[QAItem]:
-    """Questions on shot sizes, some of which are much more common than others."""
+    """Questions on shot sizes with a skewed distribution."""
     draw = random.Random(number)
-    weights = [0.6**place for place in range(len(SHOT_SIZE.terms))]
+    weights = [0.6**rank for rank in range(len(SHOT_SIZE.terms))]
     shots = [
-        shot(first + place, {SHOT_SIZE.slug: str(draw.choices(SHOT_SIZE.terms, weights)[0])}) for place in range(number)
+        shot(first + index, {SHOT_SIZE.slug: str(draw.choices(SHOT_SIZE.terms, weights)[0])}) for index in range(number)
     ]
     return ask(shots, QuestionPolicy(balance=balance, fewest_options=4), [], first_index=first)
 
 
 def audited(items: list[QAItem], split: str = "test", **checks: object) -> AuditReport:
-    return audit([LookedAt(split, item, f"{item.source_index:0400x}") for item in items], **checks)  # type: ignore[arg-type]
+    return audit([HashedItem(split, item, f"{item.source_index:0400x}") for item in items], **checks)  # type: ignore[arg-type]
 
 
 def test_balanced_questions_pass_the_gate() -> None:
@@ -38,7 +38,7 @@ def test_balanced_questions_pass_the_gate() -> None:
     assert blind.accuracy.value <= blind.chance == 0.25
 
 
-def test_questions_that_answer_themselves_fail_with_their_figures() -> None:
+def test_questions_that_can_be_answered_blind_fail_with_their_figures() -> None:
     report = audited(questions(400, balance=False))
     [failure] = report.failures
     [blind] = report.blind
@@ -59,7 +59,7 @@ def test_the_real_benchmark_fails_by_its_camera_movement(real_items: dict[int, Q
     assert SHOT_SIZE.slug not in failed
 
 
-def test_each_split_is_measured_alone_as_well() -> None:
+def test_each_split_is_also_measured_separately() -> None:
     rows = audit_blind({"sft": questions(200), "test": questions(200, balance=False, first=1000)})
     assert [row.split for row in rows] == ["all", "sft", "test"]
     assert [row.passes(MARGIN) for row in rows][1:] == [True, False]
@@ -74,8 +74,8 @@ def test_a_small_set_is_not_failed_by_luck() -> None:
 
 def test_films_and_pictures_in_two_splits_fail() -> None:
     one, other, third = (replace(item, film_id=f"f{n}") for n, item in enumerate(questions(30)[:3]))
-    rows = [LookedAt("sft", one, "ab" * 200), LookedAt("test", other, "ab" * 200)]
-    rows += [LookedAt("dev", replace(third, film_id="f0"), "cd" * 200)]
+    rows = [HashedItem("sft", one, "ab" * 200), HashedItem("test", other, "ab" * 200)]
+    rows += [HashedItem("dev", replace(third, film_id="f0"), "cd" * 200)]
     report = audit(rows)
     assert report.across_splits == [(one.item_id, other.item_id)]
     assert report.films_in_two == ["f0"]
@@ -84,8 +84,8 @@ def test_films_and_pictures_in_two_splits_fail() -> None:
 
 def test_a_picture_twice_in_one_split_is_reported_where_its_labels_agree() -> None:
     same = [make_item(index=n, media=f"{n}.jpg") for n in range(2)]
-    looked = [LookedAt("sft", item, "ab" * 200) for item in [*same, make_item(answer="A", index=3, media="3.jpg")]]
-    report = audit(looked)
+    hashed = [HashedItem("sft", item, "ab" * 200) for item in [*same, make_item(answer="A", index=3, media="3.jpg")]]
+    report = audit(hashed)
     assert report.twice_in_a_split == [("test-0", "test-1")]
     assert report.failures == ()
 
@@ -99,7 +99,7 @@ def test_pictures_of_the_benchmark_fail() -> None:
     assert report.benchmark == 1
 
 
-def test_an_answer_that_the_grader_cannot_tell_from_another_is_found() -> None:
+def test_an_answer_that_the_grader_cannot_distinguish_from_another_fails() -> None:
     assert all(is_gradable(item) for item in questions(60))
     report = audited([make_item(("Wide", "Medium", "Close up", "close-up."))])
     assert report.ungraded == ["test-1"]

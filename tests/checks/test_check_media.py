@@ -1,4 +1,4 @@
-"""Broken media: each is named with what ails it, and none raises or is followed elsewhere."""
+"""Broken media: each is reported with its defect, none raises, and none makes a decoder open other files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.rendered_clips import Rendering, render
         ("video/zero.mp4", b"", DefectKind.EMPTY_FILE),
     ],
 )
-def test_a_broken_medium_is_named(
+def test_a_broken_medium_is_reported(
     tmp_path: Path, layout: Callable[..., Path], path: str, data: bytes | None, kind: DefectKind
 ) -> None:
     rows, media = good()
@@ -47,20 +47,18 @@ def test_a_file_of_more_than_a_gibibyte_is_not_read(tmp_path: Path) -> None:
     rows, media = good()
     release = folders(tmp_path / "release", [*rows, line(9, "video/long.mp4")], media)
     with (release / "video/long.mp4").open("wb") as stream:
-        stream.truncate((1 << 30) + 1)  # sparse: takes no room
+        stream.truncate((1 << 30) + 1)  # sparse: takes no disk space
     assert import_defects(release, tmp_path / "out") == [(DefectKind.TOO_LARGE, "9", True)]
 
 
-def test_rows_that_share_a_broken_medium_are_all_named(tmp_path: Path) -> None:
+def test_all_rows_that_share_a_broken_medium_are_reported(tmp_path: Path) -> None:
     rows, media = good()
     release = tars(tmp_path / "release", rows, media | {"image/A 1.jpg": b"no picture"})
     broken = DefectKind.UNDECODABLE_MEDIUM
     assert import_defects(release, tmp_path / "out") == [(broken, "1", True), (broken, "4", True)]
 
 
-def test_a_list_of_files_that_calls_itself_a_clip_is_not_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_playlist_with_the_name_of_a_clip_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other.mp4").write_bytes(clip())
     monkeypatch.chdir(tmp_path)
     flaw = check_medium(MediaKind.CLIP, b"ffconcat version 1.0\nfile other.mp4\n")
@@ -69,7 +67,7 @@ def test_a_list_of_files_that_calls_itself_a_clip_is_not_followed(
 
 
 @pytest.mark.parametrize(("container", "codec"), [("flv", "flv"), ("avi", "mpeg4"), ("webm", "libvpx-vp9")])
-def test_a_sound_clip_of_any_known_container_passes(container: str, codec: str) -> None:
+def test_a_valid_clip_in_any_supported_container_passes(container: str, codec: str) -> None:
     assert check_medium(MediaKind.CLIP, render(Rendering(5, container=container, codec=codec))) is None
 
 
@@ -79,7 +77,7 @@ SAMPLES = {"JPEG": still(1), "PNG": still(1, "PNG"), "WEBP": still(1, "WEBP"), "
 @pytest.mark.parametrize("sample", SAMPLES)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_no_medium_however_broken_raises(sample: str, data: st.DataObject) -> None:
+def test_no_broken_medium_raises(sample: str, data: st.DataObject) -> None:
     encoded = bytearray(SAMPLES[sample])
     for _ in range(data.draw(st.integers(0, 8))):
         encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))

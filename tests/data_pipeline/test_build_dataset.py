@@ -1,4 +1,4 @@
-"""From labelled shots to shards: the whole flow on small drawn pictures, twenty films of twelve shots."""
+"""From labelled shots to shards: end to end on small drawn pictures, twenty films of twelve shots."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.build_dataset import DatasetRecipe, build_dataset
-from data_pipeline.checks import media_looks
+from data_pipeline.checks import media_hashes
 from data_pipeline.checks.audit import AuditFailed, audit_shards
 from data_pipeline.checks.decontaminate import benchmark_media
-from data_pipeline.checks.media_looks import look_at_shards
+from data_pipeline.checks.media_hashes import hash_shards
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.write_questions import QuestionPolicy
@@ -43,7 +43,7 @@ def drawn_shots(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[La
 
 @pytest.fixture(scope="module")
 def shards(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of them."""
+    """Shards of the drawn shots."""
     out = tmp_path_factory.mktemp("built") / "shards"
     build_dataset(drawn_shots[1], drawn_shots[0], out, ABOUT, DatasetRecipe(), [], HERE)
     return out
@@ -87,13 +87,13 @@ def test_no_film_is_in_two_splits_and_no_shot_is_lost_without_a_reason(
 def test_the_card_and_the_audit_are_in_the_folder(shards: Path) -> None:
     card = (shards / "README.md").read_text()
     assert "## Audit" in card and "surplus to the balance" in card and "## Known limits" in card
-    told = json.loads((shards / "audit.json").read_text())
-    assert told["failures"] == [] and told["questions"] > 500
+    audit = json.loads((shards / "audit.json").read_text())
+    assert audit["failures"] == [] and audit["questions"] > 500
     assert audit_shards(str(shards), (), 0.05, HERE).to_json() == (shards / "audit.json").read_text()
 
 
-def test_the_same_call_finds_the_shards_and_asks_for_no_shot(shards: Path) -> None:
-    nothing = iter(lambda: pytest.fail("a shot was asked for"), None)
+def test_the_same_call_finds_the_shards_and_reads_no_shot(shards: Path) -> None:
+    nothing = iter(lambda: pytest.fail("a shot was read"), None)
     done = build_dataset(nothing, Path("nowhere"), shards, ABOUT, DatasetRecipe(), [], HERE)  # type: ignore[arg-type]
     assert done.already_complete
 
@@ -105,7 +105,7 @@ def test_two_builds_give_the_same_bytes(
     assert (tmp_path / "again" / "manifest.json").read_text() == (shards / "manifest.json").read_text()
 
 
-def test_pictures_of_another_set_are_kept_out(
+def test_media_of_another_data_set_are_excluded(
     shards: Path, drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path
 ) -> None:
     folder = tmp_path / "films"
@@ -127,15 +127,15 @@ def test_a_benchmark_is_every_medium_of_its_shards_once(
     shards: Path, drawn_shots: tuple[Path, list[LabelledShot]]
 ) -> None:
     media = benchmark_media([str(shards)], HERE)
-    assert len({medium.look for medium in media}) == len(media) <= len(drawn_shots[1])
+    assert len({medium.media_hash for medium in media}) == len(media) <= len(drawn_shots[1])
     assert {medium.item.media_kind for medium in media} == {MediaKind.STILL}
 
 
 @pytest.mark.verl
 @pytest.mark.ray
-def test_workers_see_what_this_process_sees(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media_looks, "FEW_UNITS", 0)
-    assert look_at_shards(shards, Workers(2)) == look_at_shards(shards, HERE)
+def test_workers_compute_the_same_hashes_as_this_process(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_hashes, "FEW_UNITS", 0)
+    assert hash_shards(shards, Workers(2)) == hash_shards(shards, HERE)
 
 
 def test_where_the_audit_fails_nothing_is_written(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_where_the_audit_fails_nothing_is_written(drawn_shots: tuple[Path, list[
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_id_that_stands_twice_is_refused(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
+def test_a_duplicate_id_is_refused(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="s1000"):
         build_dataset([drawn_shots[1][0]] * 2, drawn_shots[0], tmp_path / "out", ABOUT, DatasetRecipe(), [], HERE)
 
@@ -164,17 +164,17 @@ def test_the_command_audits_finished_shards(shards: Path, tmp_path: Path, capsys
 def test_media_that_cannot_be_decoded_fail_and_files_that_were_changed_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_shards(rows(6), tmp_path / "out", ABOUT, splits=["test"])  # every third a clip that is none
+    write_shards(rows(6), tmp_path / "out", ABOUT, splits=["test"])  # every third row is an invalid clip
     command = ["data", "audit", str(tmp_path / "out"), "--workers", "0", "--no-gate"]
     report = tmp_path / "report.json"
     assert main([*command, "--report", str(report)]) == 1
-    told = capsys.readouterr()
-    assert "2 media cannot be decoded, those of: t-2, t-5" in told.err
-    assert "Media that cannot be decoded: 2" in told.out
+    captured = capsys.readouterr()
+    assert "2 media cannot be decoded, those of: t-2, t-5" in captured.err
+    assert "Media that cannot be decoded: 2" in captured.out
     assert json.loads(report.read_text())["undecodable"] == ["t-2", "t-5"]
     [data] = (tmp_path / "out" / "data").iterdir()
     encoded = bytearray(data.read_bytes())
     encoded[100] ^= 1
     data.write_bytes(encoded)
     assert main(command) == 2
-    assert "not what manifest.json says" in capsys.readouterr().err
+    assert "does not match manifest.json" in capsys.readouterr().err

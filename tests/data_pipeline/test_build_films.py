@@ -21,7 +21,7 @@ COMMAND = ["data", "films", "FILMS", "--table", "table.csv", "--out", "shards", 
 
 @pytest.fixture
 def film_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of grainy stills (a smooth one counts as blurred) and `table.csv` beside it."""
+    """A folder of grainy stills (smooth ones count as blurred) and `table.csv` beside it."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "FILMS"
     folder.mkdir()
@@ -39,12 +39,12 @@ def film_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_one_command_makes_shards_of_films_and_clears_up(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_command_makes_shards_of_films_and_cleans_up(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(COMMAND) == 0
-    told = capsys.readouterr()
+    captured = capsys.readouterr()
     counts = [len(read_questions("shards", split)) for split in ("sft", "grpo", "dev", "test")]
-    assert f"{sum(counts)} questions" in told.out
-    assert min(counts) > 0 and sum(counts) + told.err.count("surplus") >= 4 * FILMS
+    assert f"{sum(counts)} questions" in captured.out
+    assert min(counts) > 0 and sum(counts) + captured.err.count("surplus") >= 4 * FILMS
     assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
     assert main(COMMAND) == 0
     assert "complete already" in capsys.readouterr().out
@@ -53,19 +53,17 @@ def test_one_command_makes_shards_of_films_and_clears_up(film_folder: Path, caps
     assert "All thresholds were the defaults" in card
 
 
-def test_a_second_call_tells_and_reports_the_same_losses(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_call_reports_the_same_defects(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*COMMAND, "--max-per-term", "1", "--report", "lost.jsonl"]
-    said = []
+    outputs = []
     for _ in range(2):
         assert main(command) == 0
-        said.append((capsys.readouterr().err, Path("lost.jsonl").read_text()))
-    assert said[0][1] == said[1][1]
-    assert [line for line in said[0][0].splitlines() if "surplus" in line] == said[1][0].splitlines() != []
+        outputs.append((capsys.readouterr().err, Path("lost.jsonl").read_text()))
+    assert outputs[0][1] == outputs[1][1]
+    assert [line for line in outputs[0][0].splitlines() if "surplus" in line] == outputs[1][0].splitlines() != []
 
 
-def test_another_film_or_option_is_not_taken_for_the_same(
-    film_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_seed_is_another_source(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(COMMAND) == 0
     assert main([*COMMAND, "--seed", "1"]) == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -73,20 +71,21 @@ def test_another_film_or_option_is_not_taken_for_the_same(
     assert (film_folder.parent / ".shards.work").is_dir()
 
 
-def test_where_no_question_is_left_the_reasons_are_told(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_if_no_question_is_left_the_reasons_are_reported(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("strict.toml").write_text("least_sharpness = 1e9\n")
     assert main([*COMMAND, "--config", "strict.toml", "--report", "lost.jsonl"]) == 2
-    told = capsys.readouterr().err
-    assert f"{FILMS * SHOTS} left out: too blurred" in told
-    assert (
-        f"no question is left to write to {Path('shards').absolute()} (too blurred: {FILMS * SHOTS}; the first" in told
-    )
+    errors = capsys.readouterr().err
+    assert f"{FILMS * SHOTS} left out: too blurred" in errors
+    message = f"no question is left to write to {Path('shards').absolute()} (too blurred: {FILMS * SHOTS}; the first"
+    assert message in errors
     lost = [json.loads(line) for line in Path("lost.jsonl").read_text().splitlines()]
     assert {row["kind"] for row in lost} == {"too blurred"}
     assert not Path("shards").exists()
 
 
-def test_a_set_that_answers_itself_is_not_written(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_questions_that_can_be_answered_blind_are_not_written(
+    film_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = Path("table.csv").read_text().splitlines()
     wide = [",".join([*line.split(",")[:2], "Wide" if n % 9 else "Close Up"]) for n, line in enumerate(text[1:])]
     Path("table.csv").write_text("\n".join([text[0], *wide]))
@@ -97,35 +96,35 @@ def test_a_set_that_answers_itself_is_not_written(film_folder: Path, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (["--max-per-term", "-1"], "--max-per-term is -1"),
         (["--gate", "nan"], "--gate is nan"),
         (["--splits", "sft:inf"], "shares must be 0 or more"),
-        (["--workers", "-3"], "workers are -3"),
-        (["--out", "FILMS/shards"], "lies in the films"),
+        (["--workers", "-3"], "number of workers is -3"),
+        (["--out", "FILMS/shards"], "inside the films folder"),
         (["--table", "FILMS"], "Is a directory"),
         (["--config", "FILMS"], "Is a directory"),
         (["--report", "FILMS"], "FILMS is a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_makes_no_sense_is_refused_before_the_work(
-    film_folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], told: str
+def test_invalid_options_are_refused_before_a_film_is_cut(
+    film_folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], message: str
 ) -> None:
     try:
         status = main([*COMMAND, *wrong])
-    except SystemExit as left:  # by argparse
-        status = left.code  # type: ignore[assignment]
+    except SystemExit as exit_error:  # raised by argparse
+        status = exit_error.code  # type: ignore[assignment]
     assert status == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "table.csv"]
 
 
-def test_a_place_in_use_is_refused_before_a_film_is_cut(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_in_use_is_refused_before_a_film_is_cut(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("shards").mkdir()
     Path("shards/mine.txt").touch()
-    for out, told in (("shards", "mine.txt"), ("table.csv", "is no folder")):
+    for out, message in (("shards", "mine.txt"), ("table.csv", "is not a folder")):
         assert main([*COMMAND, "--out", out]) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "shards", "table.csv"]

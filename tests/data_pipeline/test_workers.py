@@ -1,4 +1,4 @@
-"""Work on many workers: in order, whoever does it; what fails is said, and a worker that dies costs nothing."""
+"""Parallel maps: results are ordered, errors are reported, and a worker that dies loses nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.ports import refusing_port
 
 
 class Done(NamedTuple):
-    """What came of a unit; a tuple within must stay one."""
+    """Result of a unit; the nested tuple must survive serialization."""
 
     number: int
     process: int
@@ -30,7 +30,7 @@ def numbered(number: int) -> Done:
 
 
 def numbered_after_another(folder: Path, number: int) -> Done:
-    """Unit 0 is done once unit 1 is, which needs a second process."""
+    """Unit 0 waits for unit 1, which needs a second process."""
     (folder / str(number)).touch()
     while number == 0 and not (folder / "1").exists():
         time.sleep(0.01)
@@ -38,7 +38,7 @@ def numbered_after_another(folder: Path, number: int) -> Done:
 
 
 def die_once(folder: Path, number: int) -> int:
-    """The first worker that takes unit 3 is killed as the kernel kills one that takes too much memory."""
+    """The first worker that gets unit 3 is killed with SIGKILL, as by the kernel's OOM killer."""
     (folder / f"{number}-{os.getpid()}-{time.monotonic_ns()}").touch()
     if number == 3 and len(list(folder.glob("3-*"))) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -49,7 +49,7 @@ def refuse(number: int) -> int:
     raise ValueError(f"unit {number} cannot be done")
 
 
-def test_without_ray_work_is_done_here_one_after_the_other_as_results_are_asked_for() -> None:
+def test_without_ray_units_are_computed_lazily_in_this_process() -> None:
     results = map_units(numbered, range(1_000_000_000), Workers(0))
     assert [next(results).number for _ in range(3)] == [0, 1, 2]
     assert next(results).process == os.getpid()
@@ -59,7 +59,7 @@ def test_nothing_to_do_starts_no_ray() -> None:
     assert list(map_units(numbered, [], Workers(2, "ray://nowhere:1"))) == []
 
 
-def test_an_address_at_which_nothing_listens_is_refused_at_once_and_one_only_ray_knows_is_left_to_it() -> None:
+def test_an_address_without_a_listener_is_refused_and_other_forms_are_left_to_ray() -> None:
     with refusing_port() as port:
         for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
             with pytest.raises(RuntimeError, match=f"no Ray at {address}: .*refused"):
@@ -68,8 +68,8 @@ def test_an_address_at_which_nothing_listens_is_refused_at_once_and_one_only_ray
     assert Workers.of(argparse.Namespace(workers=1, ray_address="auto")).address == "auto"
 
 
-def test_fewer_workers_than_none_are_refused() -> None:
-    with pytest.raises(ValueError, match="workers are -3"):
+def test_a_negative_number_of_workers_is_refused() -> None:
+    with pytest.raises(ValueError, match="number of workers is -3"):
         Workers(-3)
 
 
@@ -100,6 +100,6 @@ def test_a_worker_that_is_killed_loses_and_repeats_nothing(two_workers: Workers,
 
 @pytest.mark.verl
 @pytest.mark.ray
-def test_what_a_worker_raises_reaches_the_caller_with_its_words(two_workers: Workers) -> None:
+def test_the_message_of_a_workers_exception_reaches_the_caller(two_workers: Workers) -> None:
     with pytest.raises(RuntimeError, match="unit 0 cannot be done"):
         list(map_units(refuse, range(3), two_workers))

@@ -1,4 +1,4 @@
-"""From a folder of films and an annotation table to labelled shots: what is cut, what is lost and why, and again."""
+"""From a folder of films and an annotation table to labelled shots: what is cut, and what is dropped and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.film_cuts import Cut, row
 from tests.support.made_films import MadeFilm, MadeShot, clip_frames
 
-FILM = MadeFilm()  # shots of 36, 48 and 36 frames at 24 a second: cuts at 1.5 and 3.5 s
+FILM = MadeFilm()  # shots of 36, 48 and 36 frames at 24 fps: cuts at 1.5 and 3.5 s
 UNEVEN = [number * 0.05 + (number % 3) * 0.01 for number in range(FILM.frames)]
 
 
@@ -33,14 +33,14 @@ def test_a_row_gives_a_clip_of_its_range_and_a_still_from_its_middle(tmp_path: P
     assert not cut.defects
 
 
-def test_a_moment_is_a_still_or_stands_for_the_shot_around_it(tmp_path: Path) -> None:
+def test_a_single_time_selects_a_still_or_the_shot_that_contains_it(tmp_path: Path) -> None:
     FILM.write(tmp_path / "heat.mp4")
     cut = Cut(tmp_path, [row(1.0, size="CU"), row(2.0, move="Pan left"), row(3.0, size="WS", still=4.0, end=4.9)])
     assert [cut.numbers(shot) for shot in cut.shots] == [[24], list(range(36, 84))]
     assert cut.losses == [(DefectKind.ACROSS_CUT, 4)]
 
 
-def test_a_range_across_a_cut_is_lost_and_one_a_frame_too_long_is_trimmed(tmp_path: Path) -> None:
+def test_a_range_across_a_cut_is_dropped_and_one_a_frame_too_long_is_trimmed(tmp_path: Path) -> None:
     FILM.write(tmp_path / "heat.mp4")
     cut = Cut(tmp_path, [row(34 / 24, 86 / 24, move="Arc"), row(0, 1.7, move="Arc")])
     assert cut.numbers(cut.shots[0]) == list(range(36, 84))
@@ -49,7 +49,7 @@ def test_a_range_across_a_cut_is_lost_and_one_a_frame_too_long_is_trimmed(tmp_pa
     assert "1.500 s" in lost.detail
 
 
-def test_bars_are_cropped_alike_from_clip_and_still(tmp_path: Path) -> None:
+def test_bars_are_cropped_equally_from_clips_and_stills(tmp_path: Path) -> None:
     FILM.write(tmp_path / "heat.mp4", size=(256, 200), bars=26)
     cut = Cut(tmp_path, [row(1.5, 3.5, "CU", "Arc"), row(4.0, size="WS")])
     sizes = {clip_frames(tmp_path / "work" / cut.shots[0].media_path)[0][1].shape[:2]}
@@ -60,7 +60,7 @@ def test_bars_are_cropped_alike_from_clip_and_still(tmp_path: Path) -> None:
 
 def test_a_film_of_two_formats_is_cropped_shot_by_shot(tmp_path: Path) -> None:
     shots = (MadeShot(36, 1), MadeShot(72, 2, bars=0))
-    one_keyframe = {"x264-params": "scenecut=0:keyint=999"}  # so that the film looks like its first shot
+    one_keyframe = {"x264-params": "scenecut=0:keyint=999"}  # so that the film's outline is that of its first shot
     MadeFilm(shots=shots, size=(256, 200), bars=26).write(tmp_path / "heat.mp4", options=one_keyframe)
     cut = Cut(tmp_path, [row(0.5, size="CU"), row(2.0, size="CU")])
     assert [Image.open(tmp_path / "work" / shot.media_path).size for shot in cut.shots] == [(256, 148), (256, 200)]
@@ -69,14 +69,14 @@ def test_a_film_of_two_formats_is_cropped_shot_by_shot(tmp_path: Path) -> None:
     assert clip_frames(tmp_path / "work" / cut.shots[1].media_path)[0][1].shape == (200, 256, 3)
 
 
-def test_an_end_that_is_rounded_beyond_the_film_is_its_end(tmp_path: Path) -> None:
+def test_an_end_rounded_up_beyond_the_film_is_the_end_of_the_film(tmp_path: Path) -> None:
     FILM.write(tmp_path / "heat.mp4")
     cut = Cut(tmp_path, [row(3.6, 5.05, move="Arc"), row(3.7, 5.2, move="Arc")])
     assert cut.numbers(cut.shots[0]) == list(range(87, 120))
     assert cut.losses == [(DefectKind.OUTSIDE_FILM, 3)]
 
 
-def test_a_dark_scene_keeps_its_sky(tmp_path: Path) -> None:
+def test_a_dark_scene_is_not_cropped(tmp_path: Path) -> None:
     night = MadeFilm(shots=(MadeShot(48, 1, light=0.07), MadeShot(48, 2, light=0.3)), size=(256, 144))
     night.write(tmp_path / "heat.mp4")
     cut = Cut(tmp_path, [row(0, 2, size="CU"), row(2, 4, size="CU")], least_brightness=0.0)
@@ -85,8 +85,8 @@ def test_a_dark_scene_keeps_its_sky(tmp_path: Path) -> None:
 
 def test_every_row_that_cannot_be_cut_is_accounted_for(tmp_path: Path) -> None:
     FILM.write(tmp_path / "heat.mp4")
-    whole = FILM.write(tmp_path / "off.mkv", container="matroska").read_bytes()
-    (tmp_path / "off.mkv").write_bytes(whole[: len(whole) // 2])
+    encoded = FILM.write(tmp_path / "off.mkv", container="matroska").read_bytes()
+    (tmp_path / "off.mkv").write_bytes(encoded[: len(encoded) // 2])
     (tmp_path / "still.jpg").write_bytes(b"no picture")
     rows = [
         row(9.0, size="CU"),
@@ -116,14 +116,14 @@ def test_every_row_that_cannot_be_cut_is_accounted_for(tmp_path: Path) -> None:
     assert files == [Path(shot.media_path).name for shot in cut.shots]
 
 
-def test_the_same_moment_or_shot_twice_is_one(tmp_path: Path) -> None:
+def test_duplicate_times_and_shots_are_dropped(tmp_path: Path) -> None:
     FILM.write(tmp_path / "heat.mp4")
     cut = Cut(tmp_path, [row(0.5, size="CU"), row(0.51, size="WS"), row(2, move="Arc"), row(3, move="Push in")])
     assert [shot.start_seconds for shot in cut.shots] == [0.5, 1.5]
     assert cut.losses == [(DefectKind.DUPLICATE_PICTURE, 3), (DefectKind.DUPLICATE_PICTURE, 5)]
 
 
-def test_high_dynamic_range_is_noted_or_refused(tmp_path: Path) -> None:
+def test_high_dynamic_range_is_mapped_with_a_warning_or_refused(tmp_path: Path) -> None:
     context = {"color_primaries": 9, "color_trc": 16, "colorspace": 9}
     FILM.write(tmp_path / "heat.mp4", codec="libx265", pixels="yuv420p10le", context=context)
     mapped = Cut(tmp_path, [row(1.5, 3.5, move="Arc")])
@@ -133,7 +133,7 @@ def test_high_dynamic_range_is_noted_or_refused(tmp_path: Path) -> None:
     assert refused.losses == [(DefectKind.HIGH_DYNAMIC_RANGE, 2)]
 
 
-def test_a_fast_pan_is_no_cut(tmp_path: Path) -> None:
+def test_a_fast_pan_is_not_a_cut(tmp_path: Path) -> None:
     MadeFilm(shots=(MadeShot(24, 1, drift=0.5), MadeShot(18, 2, drift=4.0), MadeShot(24, 3))).write(
         tmp_path / "heat.mp4"
     )
@@ -142,7 +142,7 @@ def test_a_fast_pan_is_no_cut(tmp_path: Path) -> None:
     assert cut.losses == [(DefectKind.ACROSS_CUT, 3)]
 
 
-def test_a_film_that_breaks_in_the_middle_costs_what_lies_there(tmp_path: Path) -> None:
+def test_a_film_damaged_in_the_middle_loses_only_the_media_there(tmp_path: Path) -> None:
     encoded = bytearray(FILM.write(tmp_path / "heat.mp4", options={"g": "12"}).read_bytes())
     begin = encoded.index(b"mdat")
     middle = begin + (len(encoded) - begin) * 3 // 4

@@ -1,4 +1,4 @@
-"""Stills and clips are exactly the frames shown at their times, whatever the film's rate, form and colours."""
+"""Stills and clips are exactly the frames shown at the given times, for all frame rates, formats and colour spaces."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ for step in range(59):
 
 def cut_clip(film: Film, first: int, last: int, target: Path, settings: CutSettings | None = None) -> Path:
     """Cut frames first to last - 1 to a file."""
-    cutter = ClipCutter(target, film, first, Crop.whole(film.width, film.height), settings or CutSettings())
+    cutter = ClipCutter(target, film, first, Crop.full_frame(film.width, film.height), settings or CutSettings())
     for number, frame in read_frames(film, first, last):
-        cutter.take(number, frame)
+        cutter.add_frame(number, frame)
     cutter.close()
     return target
 
 
 def still_at(film: Film, seconds: float, settings: CutSettings | None = None) -> Any:
-    number = film.shown_at(seconds)
+    number = film.frame_at(seconds)
     ((_, frame),) = read_frames(film, number, number + 1)
-    return numpy.asarray(cut_still(film, frame, Crop.whole(film.width, film.height), settings or CutSettings()))
+    return numpy.asarray(cut_still(film, frame, Crop.full_frame(film.width, film.height), settings or CutSettings()))
 
 
 FORMS = {
@@ -55,7 +55,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_clip_has_exactly_the_frames_from_start_to_end_at_their_own_times(
+def test_a_clip_has_exactly_the_frames_from_start_to_end_with_their_timestamps(
     tmp_path: Path, form: dict[str, Any]
 ) -> None:
     film = probe_film(ONE_SHOT.write(tmp_path / "film", **form))
@@ -66,13 +66,13 @@ def test_a_clip_has_exactly_the_frames_from_start_to_end_at_their_own_times(
     assert [time for time, _ in frames] == pytest.approx(expected, abs=1e-4)
     with av.open(str(tmp_path / "clip.mp4")) as container:
         stream = container.streams.video[0]
-        lasts = float(stream.duration * stream.time_base)
-        assert lasts == pytest.approx(film.time_of(43) - film.time_of(17), abs=1e-3)
+        duration = float(stream.duration * stream.time_base)
+        assert duration == pytest.approx(film.time_of(43) - film.time_of(17), abs=1e-3)
         assert not container.streams.audio
 
 
 def upright(picture: Any, form: dict[str, Any]) -> Any:
-    assert picture.shape == (144, 256, 3)  # also where it was stored on its side
+    assert picture.shape == (144, 256, 3)  # also if it is stored rotated
     return picture
 
 
@@ -80,20 +80,20 @@ def upright(picture: Any, form: dict[str, Any]) -> Any:
 def test_a_still_is_the_frame_on_the_screen_at_that_time(tmp_path: Path, form: dict[str, Any]) -> None:
     film = probe_film(ONE_SHOT.write(tmp_path / "film", **form))
     for number in (0, 1, 30, 58, 59):
-        begins, ends = film.time_of(number), film.time_of(number + 1)
-        for seconds in (begins, (begins + ends) / 2, ends - 0.002):
+        start, end = film.time_of(number), film.time_of(number + 1)
+        for seconds in (start, (start + end) / 2, end - 0.002):
             assert number_on(still_at(film, seconds)) == number
 
 
-def test_times_of_a_variable_rate_are_those_it_was_made_with(tmp_path: Path) -> None:
+def test_times_of_a_variable_frame_rate_are_those_encoded(tmp_path: Path) -> None:
     film = probe_film(ONE_SHOT.write(tmp_path / "film", times=UNEVEN))
     assert [film.time_of(number) for number in range(60)] == pytest.approx(UNEVEN, abs=1e-3)
-    assert film.first_from(UNEVEN[20] + 0.0004) == 20  # a table's milliseconds round up, too
-    assert film.first_from(UNEVEN[20] + 0.002) == 21
+    assert film.first_frame_from(UNEVEN[20] + 0.0004) == 20  # times in a table may be rounded up to a millisecond
+    assert film.first_frame_from(UNEVEN[20] + 0.002) == 21
 
 
 COLOURS = {
-    "untold": {},
+    "unspecified": {},
     "bt709": {"context": {"colorspace": 1}},
     "bt2020": {"context": {"colorspace": 9}},
     "full range": {"pixels": "yuvj420p"},
@@ -104,7 +104,7 @@ COLOURS = {
 @pytest.mark.parametrize("colours", COLOURS.values(), ids=COLOURS)
 def test_clips_and_stills_keep_their_colours(tmp_path: Path, colours: dict[str, Any]) -> None:
     film = probe_film(ONE_SHOT.write(tmp_path / "film", **colours))
-    original = block_colours(list(ONE_SHOT.pictures())[30])  # its blocks have drifted by five whole ones
+    original = block_colours(list(ONE_SHOT.pictures())[30])  # its blocks have drifted by exactly five blocks
     cut_clip(film, 30, 32, tmp_path / "clip.mp4")
     with Clip(tmp_path / "clip.mp4") as clip:
         shown = block_colours(next(iter(clip.read([0])))[0])
@@ -113,18 +113,18 @@ def test_clips_and_stills_keep_their_colours(tmp_path: Path, colours: dict[str, 
 
 
 def block_colours(picture: Any) -> Any:
-    """The middle of every block of 12 x 12 pixels."""
-    whole = picture[:144, :252].reshape(12, 12, 21, 12, 3)
-    return whole[:, 4:8, :, 4:8].mean(axis=(1, 3))
+    """Mean colour of the middle of every block of 12 x 12 pixels: float [12, 21, 3]."""
+    blocks = picture[:144, :252].reshape(12, 12, 21, 12, 3)
+    return blocks[:, 4:8, :, 4:8].mean(axis=(1, 3))
 
 
-def test_pixels_that_are_not_square_become_so(tmp_path: Path) -> None:
+def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
     film = probe_film(ONE_SHOT.write(tmp_path / "film.mkv", container="matroska", aspect=Fraction(4, 3)))
     assert clip_frames(cut_clip(film, 0, 3, tmp_path / "clip.mp4"))[0][1].shape == (144, 342, 3)
     assert still_at(film, 0).shape == (144, 342, 3)
 
 
-def test_large_pictures_are_scaled_down_and_small_ones_left(tmp_path: Path) -> None:
+def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
     film = probe_film(ONE_SHOT.write(tmp_path / "film"))
     small = CutSettings(clip_longest_side=128, still_longest_side=64)
     assert clip_frames(cut_clip(film, 0, 3, tmp_path / "clip.mp4", small))[0][1].shape == (72, 128, 3)
@@ -138,7 +138,7 @@ def test_the_same_film_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transfer", [16, 18])
-def test_high_dynamic_range_is_mapped_to_what_a_screen_shows(tmp_path: Path, transfer: int) -> None:
+def test_high_dynamic_range_is_mapped_to_standard_range(tmp_path: Path, transfer: int) -> None:
     context = {"color_primaries": 9, "color_trc": transfer, "colorspace": 9}
     hdr = {"codec": "libx265", "pixels": "yuv420p10le", "context": context}
     film = probe_film(ONE_SHOT.write(tmp_path / "film", **hdr))
@@ -153,7 +153,7 @@ def test_high_dynamic_range_is_mapped_to_what_a_screen_shows(tmp_path: Path, tra
     assert still_at(film, film.time_of(17)).mean(axis=(0, 1)) == pytest.approx(expected, abs=8)
 
 
-def test_the_mapping_keeps_black_grey_and_white_in_their_places() -> None:
+def test_the_mapping_keeps_black_white_and_neutral_grey() -> None:
     pq_of_white = 0.5807  # 203 nits, BT.2408
     black, white, peak = (float(to_standard_range(numpy.full(3, signal), 16)[1]) for signal in (0, pq_of_white, 0.7518))
     assert black == 0
@@ -172,19 +172,19 @@ def test_encoded_stills_are_jpeg_or_png(tmp_path: Path) -> None:
     assert encoded_still(picture, CutSettings(still_format="png")).startswith(b"\x89PNG")
 
 
-def test_a_film_cut_off_or_without_a_picture_is_broken(tmp_path: Path) -> None:
-    whole = ONE_SHOT.write(tmp_path / "film.mkv", container="matroska").read_bytes()
-    for name, content in {"half": whole[: len(whole) // 2], "none": b"", "text": b"not a film" * 99}.items():
+def test_a_truncated_film_or_one_without_video_is_broken(tmp_path: Path) -> None:
+    encoded = ONE_SHOT.write(tmp_path / "film.mkv", container="matroska").read_bytes()
+    for name, content in {"half": encoded[: len(encoded) // 2], "none": b"", "text": b"not a film" * 99}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BrokenFilm):
             probe_film(tmp_path / name)
 
 
-def test_a_frame_that_does_not_come_at_its_announced_time_breaks_the_film(tmp_path: Path) -> None:
+def test_a_frame_without_the_timestamp_of_its_packet_breaks_the_film(tmp_path: Path) -> None:
     film = probe_film(ONE_SHOT.write(tmp_path / "film", options={"g": "12"}))
     assert len(film.keyframes) == 5
-    announced = [*film.times[:30], film.times[30] - 1, *film.times[31:]]
+    times = [*film.times[:30], film.times[30] - 1, *film.times[31:]]
     with pytest.raises(BrokenFilm, match=r"at 1\.250 s"):
-        list(read_frames(replace(film, times=announced), 26, 40))
-    lying = replace(film, keyframes=[film.times[0], *film.times[20:40]])  # a seek may land anywhere before or after
-    assert [number for number, _ in read_frames(lying, 26, 40)] == list(range(26, 40))
+        list(read_frames(replace(film, times=times), 26, 40))
+    wrong = replace(film, keyframes=[film.times[0], *film.times[20:40]])  # a seek may end before or after its target
+    assert [number for number, _ in read_frames(wrong, 26, 40)] == list(range(26, 40))

@@ -1,4 +1,4 @@
-"""Stills that lie in the folder as pictures: their bytes are kept unless something must be done to them."""
+"""Stills that are image files: their bytes are kept unless the picture must be changed."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def cut_one(folder: Path, name: str, **settings: int) -> tuple[bytes, Image.Imag
 
 
 @pytest.mark.parametrize("name", ["still.jpg", "still.PNG"])
-def test_a_still_that_needs_nothing_keeps_its_bytes(tmp_path: Path, name: str) -> None:
+def test_a_still_that_needs_no_change_keeps_its_bytes(tmp_path: Path, name: str) -> None:
     PICTURE.save(tmp_path / name)
     encoded, _ = cut_one(tmp_path, name)
     assert encoded == (tmp_path / name).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["still.bmp", "still.webp", "still.tif"])
-def test_other_formats_become_jpeg(tmp_path: Path, name: str) -> None:
+def test_other_formats_are_converted_to_jpeg(tmp_path: Path, name: str) -> None:
     PICTURE.save(tmp_path / name, quality=95)
     encoded, picture = cut_one(tmp_path, name)
     assert encoded.startswith(b"\xff\xd8")
     assert abs(numpy.asarray(picture).astype(int) - numpy.asarray(PICTURE)).mean() < 8
 
 
-def test_bars_are_cropped_turns_made_and_large_ones_scaled(tmp_path: Path) -> None:
+def test_stills_are_cropped_rotated_and_scaled_down(tmp_path: Path) -> None:
     BARRED.save(tmp_path / "barred.png")
     assert cut_one(tmp_path, "barred.png")[1].size == (256, 148)
     PICTURE.save(tmp_path / "sideways.jpg", exif=SIDEWAYS)
@@ -50,7 +50,7 @@ def test_bars_are_cropped_turns_made_and_large_ones_scaled(tmp_path: Path) -> No
     assert cut_one(tmp_path, "large.jpg", still_longest_side=128, least_side=0)[1].size == (128, 72)
 
 
-def test_broken_and_dark_pictures_are_lost(tmp_path: Path) -> None:
+def test_broken_and_dark_pictures_are_dropped(tmp_path: Path) -> None:
     PICTURE.save(tmp_path / "off.jpg")
     (tmp_path / "off.jpg").write_bytes((tmp_path / "off.jpg").read_bytes()[:2000])
     PICTURE.point(lambda value: value // 10).save(tmp_path / "dark.png")

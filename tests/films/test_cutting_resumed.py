@@ -1,4 +1,4 @@
-"""Cutting goes on where it was: finished films stay, a killed run ends in the same result."""
+"""Cutting resumes: finished films are not cut again, and a killed run ends with the same result."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.whole_folder import WriteRefused
 from tests.support import REPOSITORY
 from tests.support.film_cuts import Cut, row
 from tests.support.made_films import MadeFilm
@@ -51,19 +51,21 @@ def test_shots_come_in_the_order_of_the_table_and_finished_films_are_not_cut_aga
     assert {path.parent.name for path in fresh} == {"heat"}
 
 
-def test_a_run_that_is_killed_goes_on_to_the_same_result(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_with_the_same_result(tmp_path: Path) -> None:
     rows = []
     for number in range(4):
         FILM.write(tmp_path / f"{number}.mp4")
         rows += [row(1.5, 3.5, "CU", "Arc", film_id=f"{number}", media=f"{number}.mp4")]
     Cut(tmp_path, rows)
     expected = contents(tmp_path / "work")
-    (tmp_path / "work").rename(tmp_path / "whole")
+    (tmp_path / "work").rename(tmp_path / "expected")
     for film in (1, 2):
         command = [sys.executable, "-c", CUT_AND_DIE, str(film)]
         child = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
         assert child.returncode == -signal.SIGKILL
-        assert list(tmp_path.glob("work/films/.*/shards/*.mp4")), "the film's shots were written, but not in place yet"
+        assert list(tmp_path.glob("work/films/.*/shards/*.mp4")), (
+            "the film's shots are in the draft, not in the final folder"
+        )
     assert contents(tmp_path / "work") != expected
     Cut(tmp_path, rows)
     assert contents(tmp_path / "work") == expected

@@ -1,4 +1,4 @@
-"""The optional judges load real models of Transformers, here tiny ones, and refuse to run on what is none."""
+"""The optional image filters load real Transformers models, here tiny ones, and refuse unsuitable ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RED, BLUE = Image.new("RGB", (64, 48), "red"), Image.new("RGB", (64, 48), "blue"
 
 @pytest.fixture(scope="module")
 def judge_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `clip`, `head.pth` and `vit`, which says nsfw to red pictures."""
+    """A folder with `clip`, `head.pth` and `vit`, which classifies red pictures as nsfw."""
     folder = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     small: dict[str, Any] = {
@@ -63,7 +63,7 @@ def judge_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gap = (red - blue)[0, 1] - (red - blue)[0, 0]
     middle = (red + blue)[0] / 2
     scale = 20 * gap.sign() / gap.abs()
-    with torch.no_grad():  # the random last layer is turned and sharpened until it tells red from blue
+    with torch.no_grad():  # rescale the random last layer so that it separates red from blue
         vit.classifier.weight *= scale
         vit.classifier.bias.copy_(scale * (vit.classifier.bias - middle))
     vit.save_pretrained(folder / "vit")
@@ -82,7 +82,7 @@ def judge_settings(judge_models: Path) -> CutSettings:
     )
 
 
-def test_nothing_is_loaded_unless_asked_for() -> None:
+def test_no_model_is_loaded_by_default() -> None:
     check_plugins(CutSettings())
     assert judge_picture(RED, CutSettings()) is None
 
@@ -114,7 +114,7 @@ def test_pictures_are_dropped_by_score_and_by_class(judge_models: Path, judge_se
     assert judge_picture(BLUE, only_class) is None
 
 
-def test_cutting_asks_about_stills_and_clips(tmp_path: Path, judge_settings: CutSettings) -> None:
+def test_cutting_filters_stills_and_clips(tmp_path: Path, judge_settings: CutSettings) -> None:
     MadeFilm(shots=(MadeShot(24, 1),)).write(tmp_path / "heat.mp4")
     (tmp_path / "t.csv").write_text("film_id,media,shot_size,camera_movement\nheat,heat.mp4,CU,Arc\n")
     (tmp_path / "work").mkdir()
@@ -135,7 +135,7 @@ def test_cutting_asks_about_stills_and_clips(tmp_path: Path, judge_settings: Cut
         ({"aesthetic_model": "{models}/vit"}, "vit"),
     ],
 )
-def test_a_model_that_cannot_be_used_stops_the_run_before_it_begins(
+def test_an_unusable_model_stops_the_run_at_the_start(
     judge_models: Path, judge_settings: CutSettings, change: dict[str, str], message: str
 ) -> None:
     with pytest.raises(PluginUnusable, match=message):
@@ -144,6 +144,6 @@ def test_a_model_that_cannot_be_used_stops_the_run_before_it_begins(
         )
 
 
-def test_half_of_the_aesthetic_predictor_is_refused() -> None:
+def test_an_aesthetic_model_without_its_head_is_refused() -> None:
     with pytest.raises(BadSettings, match="go together"):
         CutSettings(aesthetic_model="clip")

@@ -1,4 +1,4 @@
-"""What is too dark, too blurred, too small, too short or does not move; and what bars are."""
+"""Quality checks (brightness, sharpness, size, length, motion) and detection of black bars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.films.cut_films import cut_films
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.letterbox import Crop, choose_crop, outline, together
+from data_pipeline.films.letterbox import Crop, choose_crop, merge_outlines, outline
 from data_pipeline.films.quality import ClipMeasure, brightness, distance, judge_still, sharpness, thumbnail
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
@@ -36,7 +36,7 @@ def pictures(shot: MadeShot, size: tuple[int, int] = (256, 144)) -> list[numpy.n
         (MadeShot(1, 1, light=0.1), DefectKind.TOO_DARK),
     ],
 )
-def test_a_still_is_too_dark_where_even_its_lights_are(shot: MadeShot, kind: DefectKind | None) -> None:
+def test_a_still_is_too_dark_if_even_its_highlights_are(shot: MadeShot, kind: DefectKind | None) -> None:
     flaw = judge_still(Image.fromarray(pictures(shot)[0]), SETTINGS)
     assert (flaw and flaw.kind) == kind
 
@@ -60,36 +60,36 @@ def test_a_small_still_is_dropped() -> None:
     assert flaw == (DefectKind.TOO_SMALL, "200 x 143 pixels, the shorter side must have 144")
 
 
-def verdict(frames: Sequence[numpy.ndarray], movement: Any, settings: CutSettings = SETTINGS) -> DefectKind | None:
+def clip_flaw(frames: Sequence[numpy.ndarray], movement: Any, settings: CutSettings = SETTINGS) -> DefectKind | None:
     measure = ClipMeasure()
     for picture in frames:
         frame = av.VideoFrame.from_ndarray(numpy.ascontiguousarray(picture), format="rgb24").reformat(format="yuv420p")
-        measure.see(frame, settings)
+        measure.add_frame(frame, settings)
     flaw = measure.judge(movement, settings)
     return flaw.kind if flaw else None
 
 
-def test_a_clip_said_to_move_must_move_and_a_static_one_need_not() -> None:
+def test_a_clip_labelled_with_a_movement_must_move_and_a_static_one_need_not() -> None:
     moving, still = pictures(MadeShot(24, 1)), pictures(MadeShot(1, 1)) * 24
-    assert verdict(moving, PUSH) is None
-    assert verdict(still, PUSH) is DefectKind.NEARLY_STATIC
-    assert verdict(still, STATIC) is None
+    assert clip_flaw(moving, PUSH) is None
+    assert clip_flaw(still, PUSH) is DefectKind.NEARLY_STATIC
+    assert clip_flaw(still, STATIC) is None
 
 
-def test_a_clip_most_of_whose_frames_repeat_is_frozen_but_one_on_threes_is_not() -> None:
+def test_a_clip_with_mostly_repeated_frames_is_frozen_but_one_on_threes_is_not() -> None:
     moving = pictures(MadeShot(48, 1))
-    assert verdict([moving[number // 3 * 3] for number in range(48)], PUSH) is None
-    assert verdict([moving[number // 12 * 12] for number in range(48)], PUSH) is DefectKind.NEARLY_STATIC
+    assert clip_flaw([moving[number // 3 * 3] for number in range(48)], PUSH) is None
+    assert clip_flaw([moving[number // 12 * 12] for number in range(48)], PUSH) is DefectKind.NEARLY_STATIC
 
 
 def test_a_dark_clip_is_judged_by_its_brightest_frame() -> None:
     dark, light = pictures(MadeShot(24, 1, light=0.1)), pictures(MadeShot(24, 1))
-    assert verdict(dark, PUSH) is DefectKind.TOO_DARK
-    assert verdict(dark + light, PUSH) is None
+    assert clip_flaw(dark, PUSH) is DefectKind.TOO_DARK
+    assert clip_flaw(dark + light, PUSH) is None
     assert brightness(light[0].mean(axis=2)) > 200
 
 
-def test_stills_are_alike_whatever_the_compression_and_unlike_whatever_the_darkness() -> None:
+def test_the_distance_of_stills_ignores_compression_and_separates_dark_pictures() -> None:
     one, other = (pictures(MadeShot(1, seed, light=0.3))[0] for seed in (1, 2))
     noise = numpy.random.default_rng(1).normal(0, 1.5, one.shape)
     again = (one + noise).clip(0, 255).astype("uint8")
@@ -113,33 +113,33 @@ def bordered(top: int, bottom: int, left: int = 0, right: int = 0) -> numpy.ndar
         (bordered(20, 20, 50, 50), Crop(50, 20, 200, 160)),
         (bordered(0, 0), None),
         (bordered(40, 0), None),  # a night sky
-        (bordered(90, 90), None),  # a slit of light
+        (bordered(90, 90), None),  # a narrow strip of light
     ],
 )
-def test_bars_are_black_opposite_and_even(picture: numpy.ndarray, crop: Crop | None) -> None:
+def test_bars_are_black_and_symmetric(picture: numpy.ndarray, crop: Crop | None) -> None:
     assert outline(picture).picture() == crop
 
 
-def test_a_dim_edge_is_no_edge_of_the_picture() -> None:
+def test_an_edge_that_is_mostly_dark_is_not_the_edge_of_a_bar() -> None:
     scene = bordered(20, 20)
     scene[20:60, 60:] = scene[140:180, 60:] = 5
     assert outline(scene).picture() is None
 
 
-def test_a_shot_follows_its_film_unless_it_shows_otherwise() -> None:
+def test_a_shot_is_cropped_like_its_film_unless_its_own_frames_contradict() -> None:
     scope, flat, night = outline(bordered(20, 20)), outline(bordered(0, 0)), outline(bordered(70, 70) // 9)
-    film = together([scope, scope, night])
-    whole, cropped = Crop.whole(300, 200), Crop(0, 20, 300, 160)
+    film = merge_outlines([scope, scope, night])
+    full, cropped = Crop.full_frame(300, 200), Crop(0, 20, 300, 160)
     assert choose_crop(scope, film, 300, 200) == cropped
     assert choose_crop(night, film, 300, 200) == cropped
     assert choose_crop(None, film, 300, 200) == cropped
-    assert choose_crop(flat, film, 300, 200) == whole
-    mixed = together([scope, flat])
-    assert choose_crop(scope, mixed, 300, 200) == whole  # one frame is too few to overrule the film
-    assert choose_crop(together([scope] * 5), mixed, 300, 200) == cropped
+    assert choose_crop(flat, film, 300, 200) == full
+    mixed = merge_outlines([scope, flat])
+    assert choose_crop(scope, mixed, 300, 200) == full  # one frame is too few to override the film
+    assert choose_crop(merge_outlines([scope] * 5), mixed, 300, 200) == cropped
 
 
-def test_drops_of_a_film_name_their_values(tmp_path: Path) -> None:
+def test_defects_of_a_film_report_the_measured_values(tmp_path: Path) -> None:
     shots = (MadeShot(48, 1, light=0.1), MadeShot(48, 2, drift=0.0, numbered=False), MadeShot(48, 3))
     MadeFilm(shots=shots).write(tmp_path / "heat.mp4")
     header = "film_id,media,start,end,shot_size,camera_movement"

@@ -12,8 +12,8 @@ from data_pipeline.questions.chain_prompts import CLIP_FRAMES, CLIP_PIXELS, STIL
 from data_pipeline.questions.chain_requests import Endpoint
 from data_pipeline.questions.chains import ChainReport, ChainsRefused, default_cache, write_chains
 from data_pipeline.questions.knowledge import knowledge_of
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading.grade import grade

@@ -14,8 +14,8 @@ from data_pipeline.defects import DefectKind
 from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
 from data_pipeline.releases.release_media import ImportRefused, Release, ReleaseFile
 from data_pipeline.shards import split_writer
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.split_writer import SplitWriter
-from data_pipeline.shards.whole_folder import WriteRefused
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_tsv
 from lmms_eval_shotbench.questions.shards import ShardFolder

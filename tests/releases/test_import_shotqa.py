@@ -23,8 +23,8 @@ from data_pipeline.releases.check_on_workers import VerdictJournal
 from data_pipeline.releases.import_shotqa import ShotQAReport, import_shotqa
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged
 from data_pipeline.releases.shotqa_questions import ShotQAChoices
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.full_disk import DiskFull, write_output
-from data_pipeline.shards.whole_folder import WriteRefused
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from tests.releases.test_import_from_hub import fake_hub
@@ -190,9 +190,9 @@ def test_a_disk_that_is_full_before_the_first_shard_is_told_as_later_ones_are(tm
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
-        with pytest.raises(DiskFull, match=r"no room for .*verdicts\.jsonl \(File too large\): .* are missing"):
+        with pytest.raises(DiskFull, match=r"cannot write .*verdicts\.jsonl \(File too large\): .* are missing"):
             VerdictJournal(tmp_path / "verdicts.jsonl", "a source")
-        with pytest.raises(DiskFull, match=r"no room for .*report\.json"):
+        with pytest.raises(DiskFull, match=r"cannot write .*report\.json"):
             write_output(tmp_path / "report.json", "a report" * 9)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

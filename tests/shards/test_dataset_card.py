@@ -1,4 +1,4 @@
-"""What a shard folder says of itself to people and to the Hub."""
+"""The dataset card of a shard folder, for readers and for the Hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.support.shard_rows import ABOUT, row, rows
 
 
-def test_the_card_has_valid_yaml_and_tells_of_defects(tmp_path: Path) -> None:
+def test_the_card_has_valid_yaml_and_lists_defects(tmp_path: Path) -> None:
     defects = [
         Defect(DefectKind.REPEATED_TERM, n, str(n), f"image/{n}.jpg", "twice", loses_row=False) for n in range(30)
     ]
@@ -34,7 +34,7 @@ def card_of(folder: Path) -> str:
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
-def test_splits_stand_in_the_order_of_their_use(tmp_path: Path) -> None:
+def test_splits_are_in_the_order_of_their_use(tmp_path: Path) -> None:
     names = ["test", "sft", "grpo", "cot_sft", "dev", "other"]
     mixed = [row(n, split=names[n % 6]) for n in range(60)]
     outcome = write_shards(mixed, tmp_path / "out", ABOUT, splits=names)
@@ -60,7 +60,7 @@ def test_right_answers_are_counted_by_term(tmp_path: Path) -> None:
         assert f"| {line} |" in card
 
 
-def test_known_limits_and_further_sections_stand_on_the_card(tmp_path: Path) -> None:
+def test_known_limits_and_additional_sections_are_on_the_card(tmp_path: Path) -> None:
     about = replace(ABOUT, known_limits="No night scenes.", sections={"Blind audit": "31.0 % of 25.0 %."})
     write_shards(rows(), tmp_path / "with", about, splits=["test"])
     write_shards(rows(), tmp_path / "without", ABOUT, splits=["test"])

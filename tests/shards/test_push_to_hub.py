@@ -1,4 +1,4 @@
-"""Shards on the Hub: one commit, nothing sent twice, nothing published that may not be. A local server stands in."""
+"""Shards on the Hub, against a local server: one commit, nothing sent twice, no closed licence published."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.push import push
-from data_pipeline.shards.pushed import PushRefused
+from data_pipeline.shards.push_result import PushRefused
 from data_pipeline.shards.write_shards import write_shards
 from tests.support.hub_uploads import Repository, upload_server
 from tests.support.shard_rows import ABOUT, checksums, rows
@@ -48,12 +48,12 @@ def test_shards_are_sent_in_one_commit_and_once(hub: Repository, shards: Path) -
     done = push(shards, NAME)
     (shards / "data/stray.txt").unlink()
     assert hub.branches["main"] == contents(shards)
-    assert (done.sent_files, done.files_there, len(hub.commits), hub.private) == (len(checksums(shards)), 0, 1, False)
+    assert (done.sent_files, done.skipped_files, len(hub.commits), hub.private) == (len(checksums(shards)), 0, 1, False)
     again = push(shards, NAME)
-    assert (again.sent_files, again.files_there, len(hub.commits)) == (0, len(checksums(shards)), 1)
+    assert (again.sent_files, again.skipped_files, len(hub.commits)) == (0, len(checksums(shards)), 1)
 
 
-def test_older_shards_are_gone_in_the_same_commit_and_other_files_stay(
+def test_older_shards_are_deleted_in_the_same_commit_and_other_files_kept(
     hub: Repository, shards: Path, tmp_path: Path
 ) -> None:
     push(shards, NAME)
@@ -68,7 +68,7 @@ def test_older_shards_are_gone_in_the_same_commit_and_other_files_stay(
 
 def test_large_files_of_an_interrupted_push_are_not_sent_again(hub: Repository, shards: Path) -> None:
     hub.failing_after = 2
-    with pytest.raises(PushRefused, match=r"the Hub did not take film/shots: Error while uploading 'data/.*403"):
+    with pytest.raises(PushRefused, match=r"the Hub did not accept film/shots: Error while uploading 'data/.*403"):
         push(shards, NAME)
     assert hub.branches["main"] == {}
     hub.failing_after = None
@@ -85,7 +85,7 @@ def test_closed_licences_go_to_private_repositories_only(hub: Repository, tmp_pa
     push(tmp_path / "shards", NAME, private=True)
     assert hub.private is True and hub.branches["main"] == contents(tmp_path / "shards")
     hub.private, hub.branches["main"] = False, {}
-    with pytest.raises(PushRefused, match="is there already and public"):
+    with pytest.raises(PushRefused, match="already exists and is public"):
         push(tmp_path / "shards", NAME, private=True)
     assert hub.branches["main"] == {}
     push(tmp_path / "shards", NAME, have_the_rights=True)

@@ -1,4 +1,4 @@
-"""A shard file that is written and summed beside its caller."""
+"""Writing a shard file in a background thread, and reading items ahead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def groups(count: int, size: int) -> list[list[ShardRow]]:
     return [written[start : start + size] for start in range(0, len(written), size)]
 
 
-def test_every_group_stays_a_group_in_its_order_however_many_wait(tmp_path: Path) -> None:
+def test_row_groups_keep_their_rows_and_order(tmp_path: Path) -> None:
     file = ShardFile(tmp_path / "f.parquet")
     given = groups(5, 4)
     for group in given:
@@ -59,7 +59,7 @@ def test_a_group_that_cannot_be_written_raises_in_a_later_call_and_leaves_no_fil
     assert not any(tmp_path.iterdir())
 
 
-def test_one_item_is_read_ahead_and_what_the_source_raises_comes_in_its_place() -> None:
+def test_one_item_is_read_ahead_and_exceptions_of_the_source_keep_their_position() -> None:
     asked_for_the_second = threading.Event()
 
     def source() -> Iterator[int]:
@@ -77,7 +77,7 @@ def test_one_item_is_read_ahead_and_what_the_source_raises_comes_in_its_place() 
     assert list(read_ahead(iter(range(9)), ahead=4)) == list(range(9))
 
 
-def test_reading_ahead_ends_with_whoever_reads() -> None:
+def test_reading_ahead_ends_when_the_iterator_is_closed() -> None:
     before = set(threading.enumerate())
     items = read_ahead(iter(range(1000)))
     assert next(items) == 0

@@ -1,4 +1,4 @@
-"""Writing shard folders: what a reader gets back, what stays behind when it fails, what is never overwritten."""
+"""Writing shard folders: round trip, cleanup after failures, protection of existing files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.shards import split_writer
-from data_pipeline.shards.whole_folder import WriteRefused
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder
@@ -20,7 +20,7 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.support.shard_rows import ABOUT, failing, row, rows
 
 
-def test_what_is_read_back_is_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_read_back_equal_the_rows_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split_writer, "ROW_GROUP_ROWS", 3)
     monkeypatch.setattr(split_writer, "FILE_BYTES", 4_000)
     given = rows(100)
@@ -75,7 +75,7 @@ def test_datasets_loads_the_folder_with_image_and_video_columns(tmp_path: Path) 
     assert list(ShardFolder(tmp_path / "out", "dev").items()) == []
 
 
-def test_rows_of_several_splits_may_come_mixed(tmp_path: Path) -> None:
+def test_rows_of_several_splits_may_be_mixed(tmp_path: Path) -> None:
     mixed = [row(n, split=("dev", "sft", "sft")[n % 3]) for n in range(200)]
     write_shards(mixed, tmp_path / "out", ABOUT, splits=["sft", "dev"])
     for split in ("sft", "dev"):
@@ -84,22 +84,22 @@ def test_rows_of_several_splits_may_come_mixed(tmp_path: Path) -> None:
         assert all(shards.media(one.item.item_id) == one.read() for one in mixed if one.split == split)
 
 
-def test_a_row_of_an_unknown_split_and_a_split_that_is_no_name_are_refused(tmp_path: Path) -> None:
+def test_unknown_splits_and_invalid_split_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="t-0 is of split 'test', not of sft"):
         write_shards(rows(), tmp_path / "out", ABOUT, splits=["sft"])
-    with pytest.raises(ValueError, match="no name for a split"):
+    with pytest.raises(ValueError, match="not a valid name for a split"):
         write_shards(rows(), tmp_path / "out", ABOUT, splits=["../test"])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_further_files_lie_in_the_folder_and_may_be_replaced_with_it(tmp_path: Path) -> None:
+def test_additional_files_are_in_the_folder_and_are_replaced_with_it(tmp_path: Path) -> None:
     write_shards(rows(), tmp_path / "out", ABOUT, splits=["test"], extra={"audit.json": "{}", "picture.bin": b"\0"})
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     assert manifest["files"]["audit.json"]["bytes"] == 2
     write_shards(rows(3), tmp_path / "out", ABOUT, splits=["test"], overwrite=True)
     assert not (tmp_path / "out/audit.json").exists()
     for name in ("README.md", "../x", "data"):
-        with pytest.raises(ValueError, match="further file"):
+        with pytest.raises(ValueError, match="additional file"):
             write_shards(rows(), tmp_path / "other", ABOUT, splits=["test"], extra={name: ""})
 
 
@@ -118,7 +118,7 @@ def test_the_manifest_lists_every_other_file_with_its_checksum(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_nothing_stays_behind_when_writing_breaks_off(tmp_path: Path, error: BaseException) -> None:
+def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)):
         write_shards(failing(130, error), tmp_path / "new/deep/out", ABOUT, splits=["test"])
     assert list(tmp_path.iterdir()) == []
@@ -135,7 +135,7 @@ def test_the_same_source_is_not_written_twice(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
 
 
-def test_another_source_needs_overwrite_and_is_swapped_in_complete(tmp_path: Path) -> None:
+def test_another_source_needs_overwrite_and_is_replaced_atomically(tmp_path: Path) -> None:
     write_shards(rows(5), tmp_path / "out", ABOUT, splits=["test"])
     other = replace(ABOUT, fingerprint="print-2")
     with pytest.raises(WriteRefused, match="--overwrite"):
@@ -148,7 +148,7 @@ def test_another_source_needs_overwrite_and_is_swapped_in_complete(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_damaged_shards_do_not_pass_as_complete(tmp_path: Path) -> None:
+def test_damaged_shards_are_not_taken_as_complete(tmp_path: Path) -> None:
     write_shards(rows(), tmp_path / "out", ABOUT, splits=["test"])
     next((tmp_path / "out/data").iterdir()).write_bytes(b"cut")
     with pytest.raises(WriteRefused, match="broken"):
@@ -157,7 +157,7 @@ def test_damaged_shards_do_not_pass_as_complete(tmp_path: Path) -> None:
     assert len(read_questions(tmp_path / "out")) == 5
 
 
-def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_files_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home/diary.txt").write_text("dear")
     with pytest.raises(WriteRefused, match=r"diary\.txt"):
@@ -167,12 +167,12 @@ def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path: Path) -> 
     with pytest.raises(WriteRefused, match=r"mine\.csv"):
         write_shards(rows(), tmp_path / "out", ABOUT, splits=["test"], overwrite=True)
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteRefused, match="no folder"):
+    with pytest.raises(WriteRefused, match="not a folder"):
         write_shards(rows(), tmp_path / "file", ABOUT, splits=["test"], overwrite=True)
     assert (tmp_path / "home/diary.txt").read_text() == "dear"
 
 
-def test_an_empty_folder_and_a_linked_one_may_be_filled(tmp_path: Path) -> None:
+def test_an_empty_folder_may_be_filled_through_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "disk/empty").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "disk/empty")
     write_shards(rows(), tmp_path / "link", ABOUT, splits=["test"])
@@ -180,7 +180,7 @@ def test_an_empty_folder_and_a_linked_one_may_be_filled(tmp_path: Path) -> None:
     assert len(read_questions(tmp_path / "disk/empty")) == 5
 
 
-def test_no_row_is_an_error(tmp_path: Path) -> None:
+def test_writing_no_rows_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WriteRefused, match="no question"):
         write_shards([], tmp_path / "out", ABOUT, splits=["test"])
     assert list(tmp_path.iterdir()) == []

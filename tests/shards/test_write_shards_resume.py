@@ -1,4 +1,4 @@
-"""A killed writing goes on: the same bytes as if nothing had happened, and no medium of a finished file read twice."""
+"""Resuming interrupted writes: the result is byte-identical, and no medium of a finished file is read twice."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.shards import finished_files, split_writer, whole_folder
+from data_pipeline.shards import atomic_folder, finished_files, split_writer
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
 from tests.support import REPOSITORY
@@ -44,16 +44,16 @@ def small_files(set_to: Callable[[object, str, int], None]) -> None:
 
 
 def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[ShardRow]:
-    """Rows of mixed splits; the names of those that are read are noted."""
+    """Rows of mixed splits; the ids of rows whose media are read are appended to `reads`."""
     for number in range(until):
         split, item, read = row(number, split=("sft", "sft", "sft", "dev", "test")[number % 5])
 
-        def noted(name: str = item.item_id, read: Callable[[], bytes] = read) -> bytes:
+        def recorded(name: str = item.item_id, read: Callable[[], bytes] = read) -> bytes:
             if reads is not None:
                 reads.append(name)
             return read()
 
-        yield ShardRow(split, item, noted)
+        yield ShardRow(split, item, recorded)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def small_shard_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def journal(out: Path) -> list[dict[str, object]]:
-    """What the draft of `out` holds as finished; nothing if there is none yet, or none any more."""
+    """The finished files in the draft of `out`; empty if there is no draft."""
     try:
         lines = (out.with_name(f".{out.name}.partial") / "journal.jsonl").read_text().splitlines()[1:]
         return [json.loads(line) for line in lines]
@@ -70,20 +70,20 @@ def journal(out: Path) -> list[dict[str, object]]:
         return []
 
 
-def undisturbed(folder: Path, rows: Iterable[ShardRow] | None = None, about: About = ABOUT) -> dict[str, str]:
+def uninterrupted(folder: Path, rows: Iterable[ShardRow] | None = None, about: About = ABOUT) -> dict[str, str]:
     write_shards(many_rows() if rows is None else rows, folder, about, splits=SPLITS)
     return checksums(folder)
 
 
 def killed_at(out: Path, finished: int) -> int:
-    """Number of finished files that a process leaves which writes to `out` and dies once there are `finished`."""
+    """Write to `out` in a process that is killed after `finished` files; returns the number of finished files."""
     child = subprocess.run([sys.executable, "-c", WRITE_IN_CHILD, str(out), str(finished)], cwd=REPOSITORY)
     assert child.returncode == -signal.SIGKILL
     return len(journal(out))
 
 
-def test_killed_again_and_again_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    expected = undisturbed(tmp_path / "once")
+def test_a_repeatedly_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    expected = uninterrupted(tmp_path / "once")
     assert len(expected) > 15
     at = [killed_at(tmp_path / "out", finished) for finished in (1, 4, 9)]
     assert 0 < at[0] < at[1] < at[2] < len(expected) - 2
@@ -96,12 +96,12 @@ def test_killed_again_and_again_it_ends_in_the_same_bytes(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["once", "out"]
 
 
-@pytest.mark.parametrize("moment", ["manifest written", "some files renamed", "old shards set aside"])
-def test_stopped_in_the_last_steps_it_ends_in_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+@pytest.mark.parametrize("point", ["manifest written", "some files renamed", "old shards renamed"])
+def test_a_run_stopped_in_the_last_steps_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    expected = undisturbed(tmp_path / "once")
-    undisturbed(tmp_path / "out", many_rows(until=10), replace(ABOUT, fingerprint="older"))
+    expected = uninterrupted(tmp_path / "once")
+    uninterrupted(tmp_path / "out", many_rows(until=10), replace(ABOUT, fingerprint="older"))
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -113,17 +113,17 @@ def test_stopped_in_the_last_steps_it_ends_in_the_same_bytes(
             path.rename(path.with_name(f"{path.stem}-of-00007.parquet"))
         raise KeyboardInterrupt
 
-    def set_aside_and_stop(folder: Path, out: Path, overwrite: bool) -> None:
-        out.rename(whole_folder.set_aside(out))
+    def rename_old_and_stop(folder: Path, out: Path, overwrite: bool) -> None:
+        out.rename(atomic_folder.replaced_path(out))
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:  # where a SIGKILL can hit is too short a time to aim at
-        if moment == "manifest written":
-            patch.setattr(whole_folder, "_move_into_place", stop)
-        elif moment == "some files renamed":
+    with monkeypatch.context() as patch:  # these points are too brief to hit with a SIGKILL
+        if point == "manifest written":
+            patch.setattr(atomic_folder, "_move_into_place", stop)
+        elif point == "some files renamed":
             patch.setattr(finished_files.FinishedFiles, "give_final_names", rename_two)
         else:
-            patch.setattr(whole_folder, "_move_into_place", set_aside_and_stop)
+            patch.setattr(atomic_folder, "_move_into_place", rename_old_and_stop)
         with pytest.raises(KeyboardInterrupt):
             write_shards(many_rows(), tmp_path / "out", ABOUT, splits=SPLITS, overwrite=True)
     reads: list[str] = []
@@ -133,7 +133,7 @@ def test_stopped_in_the_last_steps_it_ends_in_the_same_bytes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["once", "out"]
 
 
-def broken_off(out: Path, error: BaseException, about: About = ABOUT) -> None:
+def interrupted_write(out: Path, error: BaseException, about: About = ABOUT) -> None:
     def rows_until_it_fails() -> Iterator[ShardRow]:
         yield from many_rows(until=200)
         raise error
@@ -143,8 +143,8 @@ def broken_off(out: Path, error: BaseException, about: About = ABOUT) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), OSError(5, "I/O"), RuntimeError("a worker died")])
-def test_what_is_finished_stays_when_something_fails(tmp_path: Path, error: BaseException) -> None:
-    broken_off(tmp_path / "out", error)
+def test_finished_files_are_kept_when_writing_fails(tmp_path: Path, error: BaseException) -> None:
+    interrupted_write(tmp_path / "out", error)
     files = journal(tmp_path / "out")
     data = tmp_path / ".out.partial/shards/data"
     assert len(files) > 3
@@ -153,43 +153,43 @@ def test_what_is_finished_stays_when_something_fails(tmp_path: Path, error: Base
     reads: list[str] = []
     write_shards(many_rows(reads), tmp_path / "out", ABOUT, splits=SPLITS)
     assert len(reads) < ROWS
-    assert checksums(tmp_path / "out") == undisturbed(tmp_path / "once")
+    assert checksums(tmp_path / "out") == uninterrupted(tmp_path / "once")
 
 
-def test_an_unfinished_file_is_given_up_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    complaints: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
-    broken_off(tmp_path / "out", KeyboardInterrupt())
+def test_an_unfinished_file_is_discarded_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    interrupted_write(tmp_path / "out", KeyboardInterrupt())
     gc.collect()
-    assert complaints == []
+    assert unraisable == []
 
 
-def test_nothing_stays_when_the_rows_are_refused(tmp_path: Path) -> None:
-    broken_off(tmp_path / "out", ValueError("rows are lost"))
+def test_nothing_is_kept_when_the_rows_are_refused(tmp_path: Path) -> None:
+    interrupted_write(tmp_path / "out", ValueError("rows are lost"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_source_begins_anew_and_clears_up(tmp_path: Path) -> None:
-    broken_off(tmp_path / "out", KeyboardInterrupt())
+def test_another_source_starts_over_and_cleans_up(tmp_path: Path) -> None:
+    interrupted_write(tmp_path / "out", KeyboardInterrupt())
     other, reads = replace(ABOUT, fingerprint="print-2"), list[str]()
     write_shards(many_rows(reads), tmp_path / "out", other, splits=SPLITS)
     assert len(reads) == ROWS
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
-def test_a_source_that_gives_other_rows_under_the_same_name_is_refused_once(tmp_path: Path) -> None:
+def test_a_source_with_other_rows_and_the_same_fingerprint_is_refused_once(tmp_path: Path) -> None:
     for others in (list(many_rows())[1:], list(many_rows(until=20))):
-        broken_off(tmp_path / "out", KeyboardInterrupt())
+        interrupted_write(tmp_path / "out", KeyboardInterrupt())
         with pytest.raises(WriteRefused, match="no longer gives the rows of split"):
             write_shards(others, tmp_path / "out", ABOUT, splits=SPLITS)
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_finished_file_that_was_cut_and_all_after_it_are_written_again(tmp_path: Path) -> None:
-    broken_off(tmp_path / "out", KeyboardInterrupt())
+def test_a_truncated_finished_file_and_all_after_it_are_written_again(tmp_path: Path) -> None:
+    interrupted_write(tmp_path / "out", KeyboardInterrupt())
     (tmp_path / ".out.partial/shards/data/sft-00001.parquet").write_bytes(b"cut")
     with (tmp_path / ".out.partial/journal.jsonl").open("a") as stream:
         stream.write('{"split": "sft", "num')
     write_shards(many_rows(), tmp_path / "out", ABOUT, splits=SPLITS)
-    assert checksums(tmp_path / "out") == undisturbed(tmp_path / "once")
-    assert len(read_questions(tmp_path / "out")) == ROWS // 5  # of the split `test`
+    assert checksums(tmp_path / "out") == uninterrupted(tmp_path / "once")
+    assert len(read_questions(tmp_path / "out")) == ROWS // 5  # in the split `test`

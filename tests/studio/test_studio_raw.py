@@ -18,9 +18,9 @@ from PIL import Image
 
 from data_pipeline.films.cut_films import cut_films
 from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import DiskFull
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.film_reels import LETTERBOXED, TABLE, ReelOrder, make_reel, write_table
 from data_pipeline.studio.films import film_plan

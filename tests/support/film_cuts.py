@@ -1,4 +1,4 @@
-"""Run the cutting of films over a table in a folder, and read back which frames came out."""
+"""Cut films by a table of rows, and read back which frames the media show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ("film_id", "media", "start", "end", "still", "shot_size", "camera_mov
 
 
 class Cut:
-    """A run over one table in a folder."""
+    """Result of cutting the films in a folder by one table."""
 
     def __init__(self, folder: Path, rows: Sequence[dict[str, Any]], **settings: Any) -> None:
         self.folder, self.defects = folder, list[Defect]()
@@ -35,7 +35,7 @@ class Cut:
         self.shots = list(run)
 
     def numbers(self, shot: LabelledShot) -> list[int]:
-        """The frames of the film that a shot shows."""
+        """Frame numbers of the film that a shot shows."""
         path = self.folder / "work" / shot.media_path
         if shot.media_kind is MediaKind.STILL:
             return [number_on(numpy.asarray(Image.open(path)))]
@@ -47,5 +47,5 @@ class Cut:
 
 
 def row(start: float | str = "", end: float | str = "", size: str = "", move: str = "", **more: Any) -> dict[str, Any]:
-    given = {"film_id": "heat", "media": "heat.mp4", "start": start, "end": end, "shot_size": size}
-    return given | {"camera_movement": move} | more
+    cells = {"film_id": "heat", "media": "heat.mp4", "start": start, "end": end, "shot_size": size}
+    return cells | {"camera_movement": move} | more

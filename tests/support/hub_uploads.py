@@ -1,4 +1,4 @@
-"""A server on this machine that takes uploads to one dataset as the Hub does: large files first, then a commit."""
+"""A local server that accepts uploads to one dataset as the Hub does: LFS files first, then a commit."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 
 
 class Repository:
-    """What the server holds and has seen."""
+    """State of the server: the repository and the uploads received."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.private: bool | None = None  # None: there is no such repository yet
+        self.private: bool | None = None  # None: the repository does not exist yet
         self.branches: dict[str, dict[str, bytes]] = {}
         self.large: dict[str, bytes] = {}  # by SHA-256
         self.commits: list[str] = []
-        self.put: list[str] = []  # checksums of the large files that were sent
-        self.failing_after: int | None = None  # large files, after which the server breaks off
-        self.one_at_a_time = threading.Lock()  # files come in parallel
+        self.put: list[str] = []  # checksums of the LFS files received
+        self.failing_after: int | None = None  # number of LFS files after which uploads are rejected
+        self.lock = threading.Lock()  # files are uploaded in parallel
 
     def tree(self, branch: str) -> list[dict[str, Any]]:
         return [self._entry(path, content) for path, content in self.branches[branch].items()]
@@ -54,7 +54,7 @@ class Repository:
 
 @contextmanager
 def upload_server(repository: Repository) -> Iterator[str]:
-    """Serve; yields the endpoint."""
+    """Run the server; yields its endpoint."""
 
     class Hub(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -83,19 +83,19 @@ def upload_server(repository: Repository) -> Iterator[str]:
         if path == "/api/repos/create":
             if repository.private is not None:
                 return 409, {"url": f"{endpoint}/datasets/{repository.name}"}
-            asked = json.loads(sent)  # older clients say `private`
-            repository.private = asked.get("private") or asked.get("visibility") == "private"
+            request = json.loads(sent)  # older clients send `private`
+            repository.private = request.get("private") or request.get("visibility") == "private"
             repository.branches["main"] = {}
             return 200, {"url": f"{endpoint}/datasets/{repository.name}"}
         if path == "/api/validate-yaml":
             return 200, {"errors": [], "warnings": []}
         if path.endswith(".git/info/lfs/objects/batch"):
-            wanted = json.loads(sent)["objects"]
-            return 200, {"transfer": "basic", "objects": [large_object(one) for one in wanted]}
+            objects = json.loads(sent)["objects"]
+            return 200, {"transfer": "basic", "objects": [lfs_object(one) for one in objects]}
         if method == "PUT":
             oid = path.rpartition("/")[2]
             assert hashlib.sha256(sent).hexdigest() == oid
-            with repository.one_at_a_time:
+            with repository.lock:
                 if repository.failing_after is not None and len(repository.put) >= repository.failing_after:
                     return 403, {"error": "the upload is not allowed any more"}
                 repository.put.append(oid)
@@ -120,10 +120,10 @@ def upload_server(repository: Repository) -> Iterator[str]:
     def upload_mode(path: str) -> dict[str, Any]:
         return {"path": path, "uploadMode": "lfs" if path.endswith(".parquet") else "regular", "shouldIgnore": False}
 
-    def large_object(wanted: dict[str, Any]) -> dict[str, Any]:
-        if wanted["oid"] in repository.large:
-            return wanted
-        return wanted | {"actions": {"upload": {"href": f"{endpoint}/large/{wanted['oid']}"}}}
+    def lfs_object(requested: dict[str, Any]) -> dict[str, Any]:
+        if requested["oid"] in repository.large:
+            return requested
+        return requested | {"actions": {"upload": {"href": f"{endpoint}/large/{requested['oid']}"}}}
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     endpoint = f"http://127.0.0.1:{server.server_port}"

@@ -1,7 +1,7 @@
-"""Films of several shots, rendered for tests: every frame bears its number, every shot has a look of its own.
+"""Films of several shots, rendered for tests: every frame shows its number, every shot has its own texture.
 
-The number is in a strip of black and white blocks in the lower part of the picture; it survives cropping, scaling and
-encoding. Shots are rough textures that drift, so that a detector finds the cuts and a quality filter finds movement.
+The number is encoded in a strip of black and white blocks in the lower part of the picture; it survives cropping,
+scaling and encoding. The textures are coarse and drift, so that the detector finds cuts and the quality filter motion.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from typing import Any
 import av
 import numpy
 
-from tests.support.rendered_clips import _turned
+from tests.support.rendered_clips import with_rotation
 
 BITS = 12
-TICKS = 12000  # a second, where times are given
-LIMITED, FULL = 1, 2  # FFmpeg's numbers of colour ranges
-BT601 = 5  # FFmpeg's number of the matrix that small films have
+TICKS = 12000  # per second, if `times` are given
+LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange values
+BT601 = 5  # FFmpeg's AVColorSpace value for small films
 
 
 @dataclass(frozen=True)
 class MadeShot:
-    """One shot: so many frames of the texture with this seed."""
+    """One shot: a number of frames of the texture with this seed."""
 
     frames: int
     seed: int
     light: float = 1.0  # of full brightness
-    drift: float = 2.0  # pixels a frame
+    drift: float = 2.0  # pixels per frame
     numbered: bool = True
-    bars: int | None = None  # where they are not the film's
+    bars: int | None = None  # None: the film's
 
 
 @dataclass(frozen=True)
 class MadeFilm:
-    """How a film is encoded; `size` is the one shown, with the bars."""
+    """Content and encoding of a film; `size` is the displayed one, including the bars."""
 
     shots: Sequence[MadeShot] = (MadeShot(36, 1), MadeShot(48, 2), MadeShot(36, 3))
     size: tuple[int, int] = (256, 144)
     bars: int = 0  # rows of black above and below
     rate: Fraction = Fraction(24)
-    times: Sequence[float] = ()  # in seconds; even if empty
+    times: Sequence[float] = ()  # of the frames, in seconds; empty: evenly spaced
     codec: str = "libx264"
     container: str = "mp4"
     pixels: str = "yuv420p"
-    turned: int = 0  # degrees clockwise that a player turns the stored picture
+    turned: int = 0  # degrees by which a player rotates the stored picture clockwise
     aspect: Fraction = Fraction(1)  # of a pixel
     options: dict[str, str] = field(default_factory=dict)
-    context: dict[str, int] = field(default_factory=dict)  # attributes of the encoder, such as color_trc
+    context: dict[str, int] = field(default_factory=dict)  # encoder attributes such as color_trc
 
     @property
     def frames(self) -> int:
@@ -64,15 +64,15 @@ class MadeFilm:
         return self.times[number] if self.times else float(number / self.rate)
 
     def write(self, path: Path, **changed: Any) -> Path:
-        """Encode it to a file."""
+        """Encode the film, with `changed` fields, to a file."""
         film = replace(self, **changed)
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path), "w", format=film.container) as container:
-            quick = {
+            fast = {
                 "libx264": {"preset": "ultrafast", "crf": "18"},
                 "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
             }
-            options = {"threads": "1", **quick.get(film.codec, {}), **film.options}
+            options = {"threads": "1", **fast.get(film.codec, {}), **film.options}
             stream: Any = container.add_stream(film.codec, rate=film.rate, options=options)
             stream.width, stream.height = film.size[:: -1 if film.turned % 180 else 1]
             stream.pix_fmt = film.pixels
@@ -94,11 +94,11 @@ class MadeFilm:
                     frame.pts, frame.time_base = round(film.times[number] * TICKS), Fraction(1, TICKS)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-        path.write_bytes(_turned(path.read_bytes(), film.turned))
+        path.write_bytes(with_rotation(path.read_bytes(), film.turned))
         return path
 
     def pictures(self) -> Iterator[numpy.ndarray]:
-        """All frames as they are shown."""
+        """All frames as displayed: uint8 RGB [height, width, 3]."""
         number = 0
         for shot in self.shots:
             bars = self.bars if shot.bars is None else shot.bars
@@ -115,7 +115,7 @@ class MadeFilm:
 
 
 def _texture(shot: MadeShot, width: int, height: int) -> Any:
-    """Blocks of random colours with some grain."""
+    """Blocks of random colours: uint8 [height, width, 3]."""
     random = numpy.random.default_rng(shot.seed)
     blocks = random.integers(40, 235, (height // 12 + 1, width // 12 + 1, 3))
     picture = numpy.kron(blocks, numpy.ones((12, 12, 1)))[:height, :width]
@@ -130,7 +130,7 @@ def _write_number(picture: Any, number: int, white: int) -> None:
 
 
 def number_on(picture: Any) -> int:
-    """Read the number of a frame back, bars cropped."""
+    """Decode the number from a frame [height, width, 3] with its bars cropped."""
     height, width = picture.shape[:2]
     row = picture[height * 13 // 16 - 1 : height * 13 // 16 + 1].astype(float)
     blocks = [row[:, int((bit + 0.35) * width / BITS) : int((bit + 0.65) * width / BITS)].mean() for bit in range(BITS)]
@@ -139,6 +139,6 @@ def number_on(picture: Any) -> int:
 
 
 def clip_frames(path: Path) -> list[tuple[float, Any]]:
-    """Times and pictures of a clip, decoded one after the other."""
+    """Times in seconds and RGB frames of a clip, decoded sequentially."""
     with av.open(str(path)) as container:
         return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]

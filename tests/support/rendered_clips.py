@@ -1,4 +1,4 @@
-"""Clips whose every frame shows its own number, in blocks of black and white that outlive compression."""
+"""Clips in which every frame shows its number, in black and white blocks that survive compression."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 import av
 import numpy
 
-COLUMNS, ROWS = 6, 2  # one block a bit, the lowest in the upper left corner
+COLUMNS, ROWS = 6, 2  # one block per bit, the lowest in the upper left corner
 BLACK, WHITE = 16, 235
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """How a clip is encoded. `size` is the one shown; `times`, in seconds, are even if empty."""
+    """Encoding of a clip. `size` is the displayed one; `times` are in seconds, evenly spaced if empty."""
 
     frames: int
     rate: Fraction = Fraction(24)
@@ -30,17 +30,17 @@ class Rendering:
     container: str = "mp4"
     pixels: str = "yuv420p"
     times: Sequence[float] = ()
-    start: int = 0  # place of the first frame in time, in frames
-    turned: int = 0  # degrees clockwise that a player turns the stored picture
+    start: int = 0  # time of the first frame, in frames
+    turned: int = 0  # degrees by which a player rotates the stored picture clockwise
     codec_options: dict[str, str] = field(default_factory=dict)
     container_options: dict[str, str] = field(default_factory=dict)
-    context: dict[str, int] = field(default_factory=dict)  # attributes of the encoder, such as colorspace
+    context: dict[str, int] = field(default_factory=dict)  # encoder attributes such as colorspace
 
 
 def numbered_picture(number: int, width: int, height: int) -> Any:
-    """Blocks of the number's bits over a coloured slope, which tells right colours from wrong."""
-    across, down = numpy.linspace(40, 200, width), numpy.linspace(60, 180, height)
-    picture = numpy.stack(numpy.broadcast_arrays(across, down[:, None], (number * 37) % 200), axis=-1).astype("uint8")
+    """Blocks of the number's bits over a colour gradient, which reveals wrong colours: uint8 [height, width, 3]."""
+    red, green = numpy.linspace(40, 200, width), numpy.linspace(60, 180, height)
+    picture = numpy.stack(numpy.broadcast_arrays(red, green[:, None], (number * 37) % 200), axis=-1).astype("uint8")
     for bit in range(COLUMNS * ROWS):
         row, column = divmod(bit, COLUMNS)
         block = picture[row * height // ROWS :, column * width // COLUMNS :][: height * 3 // 8, : width // COLUMNS]
@@ -49,7 +49,7 @@ def numbered_picture(number: int, width: int, height: int) -> Any:
 
 
 def number_shown(picture: Any) -> int:
-    """Read the number back."""
+    """Decode the number shown in a frame."""
     height, width = picture.shape[:2]
     number = 0
     for bit in range(COLUMNS * ROWS):
@@ -59,28 +59,28 @@ def number_shown(picture: Any) -> int:
     return number
 
 
-def render(how: Rendering) -> bytes:
-    """Encode the numbered frames 0, 1, 2, …"""
-    with tempfile.TemporaryDirectory() as folder, usual_scheduling():
+def render(rendering: Rendering) -> bytes:
+    """Encode the numbered frames 0, 1, 2, … to a file and return its bytes."""
+    with tempfile.TemporaryDirectory() as folder, restored_scheduling():
         path = Path(folder) / "clip"
-        options = {"fflags": "+bitexact", **how.container_options}
-        with av.open(str(path), "w", format=how.container, options=options) as container:
-            stream: Any = container.add_stream(how.codec, rate=how.rate, options=_quick(how))
-            stream.width, stream.height = how.size[:: -1 if how.turned % 180 else 1]
-            stream.pix_fmt = how.pixels
-            if how.times:
+        options = {"fflags": "+bitexact", **rendering.container_options}
+        with av.open(str(path), "w", format=rendering.container, options=options) as container:
+            stream: Any = container.add_stream(rendering.codec, rate=rendering.rate, options=_fast_options(rendering))
+            stream.width, stream.height = rendering.size[:: -1 if rendering.turned % 180 else 1]
+            stream.pix_fmt = rendering.pixels
+            if rendering.times:
                 stream.codec_context.time_base = Fraction(1, 12000)
-            for name, value in how.context.items():
+            for name, value in rendering.context.items():
                 setattr(stream.codec_context, name, value)
-            for number in range(how.frames):
-                container.mux(stream.encode(_frame(how, number)))
+            for number in range(rendering.frames):
+                container.mux(stream.encode(_frame(rendering, number)))
             container.mux(stream.encode())
-        return _turned(path.read_bytes(), how.turned)
+        return with_rotation(path.read_bytes(), rendering.turned)
 
 
 @contextmanager
-def usual_scheduling() -> Iterator[None]:
-    """Leave the process as it was: for root, SVT-AV1 makes its caller real-time, before which all else has to wait."""
+def restored_scheduling() -> Iterator[None]:
+    """Restore the scheduling policy: for root, SVT-AV1 makes its caller real-time, which starves other processes."""
     if not hasattr(os, "sched_getscheduler"):  # not on macOS
         yield
         return
@@ -91,38 +91,38 @@ def usual_scheduling() -> Iterator[None]:
         os.sched_setscheduler(0, *before)
 
 
-def _quick(how: Rendering) -> dict[str, str]:
-    quick = {
+def _fast_options(rendering: Rendering) -> dict[str, str]:
+    fast = {
         "libx264": {"preset": "veryfast", "crf": "20"},
         "libx265": {"preset": "superfast", "x265-params": "log-level=none"},
         "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "5"},
     }
-    return {"threads": "1", **quick.get(how.codec, {}), **how.codec_options}
+    return {"threads": "1", **fast.get(rendering.codec, {}), **rendering.codec_options}
 
 
-def _frame(how: Rendering, number: int) -> Any:
-    picture = numpy.rot90(numbered_picture(number, *how.size), how.turned // 90)
+def _frame(rendering: Rendering, number: int) -> Any:
+    picture = numpy.rot90(numbered_picture(number, *rendering.size), rendering.turned // 90)
     frame = av.VideoFrame.from_ndarray(numpy.ascontiguousarray(picture), format="rgb24")
-    if how.times:
-        frame.pts, frame.time_base = round(how.times[number] * 12000), Fraction(1, 12000)
+    if rendering.times:
+        frame.pts, frame.time_base = round(rendering.times[number] * 12000), Fraction(1, 12000)
     else:
-        frame.pts = how.start + number
+        frame.pts = rendering.start + number
     return frame
 
 
-def _turned(encoded: bytes, degrees: int) -> bytes:
-    """Write a quarter turn into the matrix of an MP4's track header."""
+def with_rotation(encoded: bytes, degrees: int) -> bytes:
+    """Write a rotation by a multiple of 90 degrees into the matrix of an MP4's track header."""
     if not degrees:
         return encoded
     one = 1 << 16
     cosine, sine = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
     matrix = [cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30]
-    place = encoded.index(b"tkhd") + 44
-    return encoded[:place] + b"".join(entry.to_bytes(4, "big", signed=True) for entry in matrix) + encoded[place + 36 :]
+    start = encoded.index(b"tkhd") + 44
+    return encoded[:start] + b"".join(entry.to_bytes(4, "big", signed=True) for entry in matrix) + encoded[start + 36 :]
 
 
 def copied(encoded: bytes, container: str, start: float = 0.0, **options: str) -> bytes:
-    """The packets from `start` seconds on in another container, as `ffmpeg -ss … -c copy` cuts."""
+    """Stream copy from `start` seconds to another container, as with `ffmpeg -ss … -c copy`."""
     target = io.BytesIO()
     with av.open(io.BytesIO(encoded)) as source, av.open(target, "w", format=container, options=options) as result:
         stream = source.streams.video[0]

@@ -1,4 +1,4 @@
-"""Small rows for tests of the writing of shards: stills and clips whose bytes are known."""
+"""Small rows for tests of writing shards: stills and clips with known bytes."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def failing(after: int, error: BaseException) -> Iterator[ShardRow]:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """Checksum of every file under a folder."""
+    """SHA-256 of every file below a folder."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}

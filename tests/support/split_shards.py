@@ -1,4 +1,4 @@
-"""The questions of one studio film distributed over four splits with a film each, for runs that need every split."""
+"""The questions of one studio film distributed over four splits, one film each, for runs that need every split."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ABOUT = About("Four films", "four-films", "A test.", "The studio's.", "By a test
 
 
 def write_split_shards(studio_shards: Path, out: Path) -> Path:
-    """Write the questions of the studio film as splits sft, grpo, dev and test, each with a film of its own."""
+    """Write the questions of the studio film as splits sft, grpo, dev and test, each with its own film id."""
     folder = ShardFolder(studio_shards, "test")
-    turns = [split for split, share in SHARES.items() for _ in range(share)]
+    cycle = [split for split, share in SHARES.items() for _ in range(share)]
     rows = []
-    for place, item in enumerate(folder.items()):
-        split = turns[place % len(turns)]
-        told = replace(item, film_id=f"film-of-{split}", reasoning=plain_reasoning(item))
-        rows.append(ShardRow.of(split, told, folder.media(item.item_id)))
+    for index, item in enumerate(folder.items()):
+        split = cycle[index % len(cycle)]
+        changed = replace(item, film_id=f"film-of-{split}", reasoning=plain_reasoning(item))
+        rows.append(ShardRow.of(split, changed, folder.media(item.item_id)))
     write_shards(rows, out, ABOUT, splits=tuple(SHARES))
     return out

@@ -1,4 +1,4 @@
-"""The way to a whole folder: one writer at a time, nothing half done, leftovers of killed processes cleared up."""
+"""Atomic folders: one writer at a time, no partial results, leftovers of killed processes removed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.whole_folder import WriteRefused
 from data_pipeline.shards.write_shards import ShardRow, write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
 from tests.support import REPOSITORY
@@ -41,10 +41,10 @@ def other_writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def test_the_second_writer_is_refused_and_told_of_the_first(
+def test_the_second_writer_is_refused_and_the_first_is_named(
     tmp_path: Path, other_writer: subprocess.Popen[str]
 ) -> None:
-    with pytest.raises(WriteRefused, match=f"process {other_writer.pid} on .* is writing to .*/out at this moment"):
+    with pytest.raises(WriteRefused, match=f"process {other_writer.pid} on .* is writing to .*/out"):
         write_shards(rows(), tmp_path / "out", ABOUT, splits=["test"])
     assert write_shards(rows(), tmp_path / "beside", ABOUT, splits=["test"]).counts
     other_writer.kill()
@@ -74,25 +74,25 @@ def test_the_second_writer_in_the_same_process_is_refused_as_well(tmp_path: Path
     assert len(read_questions(tmp_path / "out")) == 5
 
 
-def test_of_many_at_once_one_holds_the_lock_at_a_time(tmp_path: Path) -> None:
+def test_only_one_of_many_threads_holds_the_lock_at_a_time(tmp_path: Path) -> None:
     inside, most, done = 0, 0, 0
     counting = threading.Lock()
 
-    def take_turns() -> None:
+    def lock_repeatedly() -> None:
         nonlocal inside, most, done
-        turns_left = 25
-        while turns_left:
+        rounds_left = 25
+        while rounds_left:
             try:
                 with only_writer(tmp_path / "out"):
                     with counting:
                         inside, most, done = inside + 1, max(most, inside + 1), done + 1
                     with counting:
                         inside -= 1
-                turns_left -= 1
+                rounds_left -= 1
             except WriteRefused:
                 pass
 
-    threads = [threading.Thread(target=take_turns) for _ in range(8)]
+    threads = [threading.Thread(target=lock_repeatedly) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -101,15 +101,15 @@ def test_of_many_at_once_one_holds_the_lock_at_a_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_file_that_its_holder_has_just_removed_is_made_anew(
+def test_a_lock_file_that_its_holder_has_just_removed_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock, flock = tmp_path / ".out.lock", fcntl.flock
 
-    def removed_between_open_and_lock(handle: int, how: int) -> None:
+    def removed_between_open_and_lock(handle: int, operation: int) -> None:
         monkeypatch.setattr(fcntl, "flock", flock)
         lock.unlink()
-        flock(handle, how)
+        flock(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", removed_between_open_and_lock)
     with only_writer(tmp_path / "out"):
@@ -120,7 +120,7 @@ def test_a_lock_file_that_its_holder_has_just_removed_is_made_anew(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -130,13 +130,13 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteRefused, match=r"nothing can be written to .*/file/below \(Not a directory\)"):
         write_shards(rows(), tmp_path / "file/below/out", ABOUT, splits=["test"])
 
 
-def test_shards_set_aside_by_a_process_that_died_are_put_back(tmp_path: Path) -> None:
+def test_shards_renamed_by_a_process_that_died_are_restored(tmp_path: Path) -> None:
     write_shards(rows(5), tmp_path / "out", ABOUT, splits=["test"])
     (tmp_path / "out").rename(tmp_path / ".out.replaced")
     assert write_shards(rows(5), tmp_path / "out", ABOUT, splits=["test"]).already_complete
@@ -144,7 +144,7 @@ def test_shards_set_aside_by_a_process_that_died_are_put_back(tmp_path: Path) ->
     assert len(read_questions(tmp_path / "out")) == 5
 
 
-def test_shards_set_aside_by_a_process_that_died_after_the_swap_are_removed(tmp_path: Path) -> None:
+def test_replaced_shards_of_a_process_that_died_after_the_rename_are_removed(tmp_path: Path) -> None:
     write_shards(rows(3), tmp_path / "older", ABOUT, splits=["test"])
     write_shards(rows(5), tmp_path / "out", ABOUT, splits=["test"])
     (tmp_path / "older").rename(tmp_path / ".out.replaced")
@@ -153,12 +153,12 @@ def test_shards_set_aside_by_a_process_that_died_after_the_swap_are_removed(tmp_
     assert len(read_questions(tmp_path / "out")) == 5
 
 
-def test_a_folder_that_came_into_being_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    def rows_while_somebody_makes_the_folder() -> Iterator[ShardRow]:
+def test_a_folder_created_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
+    def rows_while_another_process_creates_the_folder() -> Iterator[ShardRow]:
         yield from rows(2)
         (tmp_path / "out").mkdir()
         (tmp_path / "out/theirs").write_text("first")
 
-    with pytest.raises(WriteRefused, match="came into use"):
-        write_shards(rows_while_somebody_makes_the_folder(), tmp_path / "out", ABOUT, splits=["test"])
+    with pytest.raises(WriteRefused, match="created in the meantime"):
+        write_shards(rows_while_another_process_creates_the_folder(), tmp_path / "out", ABOUT, splits=["test"])
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
