@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import psutil
 from machine import machine
 
-from verl_recipes.run.checkpoints import whole_steps
+from verl_recipes.run.checkpoints import complete_steps
 from verl_recipes.run.merge import merge_run
 from verl_recipes.run.run_folder import RunFolder
 
@@ -107,7 +107,7 @@ def disturbed(training: Training, step_seconds: float, kills: int, draw: random.
     victims = [victim for victim in VICTIMS[training.method] for _ in range(kills)]
     draw.shuffle(victims)
     for number, victim in enumerate([*victims, ""], start=1):
-        resumable = max(whole_steps(RunFolder(training.run).checkpoints), default=0)
+        resumable = max(complete_steps(RunFolder(training.run).checkpoints), default=0)
         steps, pause = draw.randint(0, MOST_STEPS), draw.uniform(0, step_seconds)
         yield _attempt(training, number, victim, steps, pause, resumable)
 

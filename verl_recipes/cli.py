@@ -1,4 +1,4 @@
-"""`shotbench train …`: reads arguments and calls the module that does the work."""
+"""`shotbench train …`: parse the arguments and call the module that does the work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Steps = argparse._SubParsersAction
 def add_commands(commands: Steps[argparse.ArgumentParser]) -> None:
     """Add the `train` command and its sub-commands to a parser."""
     train = commands.add_parser("train", help="train models on question shards with verl")
-    train.set_defaults(extra="train")  # what a missing library is installed with
+    train.set_defaults(extra="train")  # the extra that installs a missing library
     steps = train.add_subparsers(title="steps", metavar="STEP", required=True)
     for method in METHODS:
         _add_method(steps, method)
@@ -68,7 +68,7 @@ def _order(args: argparse.Namespace) -> TrainingOrder:
     if args.attempts < 1:
         raise ValueError(f"--attempts must be 1 or more, got {args.attempts}")
     for part in args.passed_on:
-        if part.startswith("-") or not ("=" in part or part.startswith("~")):  # ~key takes a key away
+        if part.startswith("-") or not ("=" in part or part.startswith("~")):  # ~key removes a key
             raise ValueError(f"{part} is neither an option nor an override of the form key=value")
     return TrainingOrder(args.method, args.recipe, args.data, args.out, args.model, tuple(args.passed_on))
 
@@ -81,7 +81,7 @@ def _dry_run(order: TrainingOrder) -> int:
     from verl_recipes.run.launch import prepare
     from verl_recipes.run.run_folder import RunFolder
 
-    with RunFolder(order.out).claimed(order):  # rows of another order are not looked at in its place
+    with RunFolder(order.out).claimed(order):  # so that rows of another order are not checked instead
         prepared = prepare(order)
     print(OmegaConf.to_yaml(prepared.config, resolve=True))
     print(" ".join(f"{name}={shlex.quote(value)}" for name, value in prepared.environment.items()), end=" ")
@@ -130,8 +130,8 @@ def _run_evaluate(args: argparse.Namespace) -> int:
     folder: Path = args.training_run
     model = merge_run(folder) if is_run(folder) else folder
     out = args.out or folder / "eval"
-    asked = {"split": args.split, "blank": args.blank, "max_new_tokens": args.max_new_tokens}
-    for task, scores in evaluate_model(model, args.data, out, **asked).items():
+    options = {"split": args.split, "blank": args.blank, "max_new_tokens": args.max_new_tokens}
+    for task, scores in evaluate_model(model, args.data, out, **options).items():
         macro = scores["accuracy"]["macro"]
         print(f"{task}: macro {100 * macro['value']:.1f} ({100 * macro['low']:.1f} to {100 * macro['high']:.1f})")
     print(f"written to {out}")
@@ -190,12 +190,12 @@ def _add_tiny_base(steps: Steps[argparse.ArgumentParser]) -> None:
 def _run_tiny_base(args: argparse.Namespace) -> int:
     import sys
 
-    from verl_recipes.tiny_base.train import BASE, FINISH, told_accuracy, train_tiny_base
+    from verl_recipes.tiny_base.train import BASE, FINISH, format_accuracy, train_tiny_base
 
     found = train_tiny_base(
         args.shards, args.out, args.start, FINISH if args.finish else BASE, lambda line: print(line, file=sys.stderr)
     )
-    print(f"{args.out}: {told_accuracy(found)} on held-out films")
+    print(f"{args.out}: {format_accuracy(found)} on held-out films")
     return 0
 
 
@@ -216,10 +216,10 @@ def _add_rows(steps: Steps[argparse.ArgumentParser]) -> None:
 
 
 def _run_rows(args: argparse.Namespace) -> int:
-    """Write the rows and say where they are."""
+    """Write the rows and print their path."""
     from lmms_eval_shotbench.prompts import prompt_style
     from verl_recipes.training_rows import write_training_rows
 
     path = write_training_rows(args.shards, args.split, args.out, args.purpose, prompt_style(args.style))
-    print(f"{path}: the media lie in {path.parent / 'media'}")
+    print(f"{path}: the media are in {path.parent / 'media'}")
     return 0

@@ -1,7 +1,7 @@
-"""What verl imports in every process of a run: `VERL_USE_EXTERNAL_MODULES=verl_recipes.plugin`.
+"""The plugin that verl imports in every process of a run: `VERL_USE_EXTERNAL_MODULES=verl_recipes.plugin`.
 
-Owns only the order in which our additions to verl are put in place; each has its own module. Nothing heavy is imported
-here: what an addition needs of verl is waited for, so a process that never trains or generates pays nothing for it.
+Owns only the order in which our additions to verl are installed; each has its own module. No large library is imported
+here: additions are installed when verl's modules are imported, so other processes do not pay for them.
 
     VERL_PLATFORM=cpu    adds the CPU path of `verl_recipes/cpu`
 """
@@ -23,7 +23,7 @@ def _register_trainer(_: ModuleType) -> None:
 
 time_positions.install()
 when_imported("verl.trainer.ppo.v1", _register_trainer)
-if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # read as verl reads it
+if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # parsed as verl does
     from verl_recipes import cpu
 
     cpu.install()

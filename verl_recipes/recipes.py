@@ -1,9 +1,9 @@
-"""Which recipes there are, and their resolved configuration.
+"""The recipes: their names, their composed configuration and the required version of verl.
 
-A recipe is a Hydra configuration in `config/`, named METHOD_RECIPE and composed on verl's own `ppo_trainer` or
+A recipe is a Hydra configuration in `config/`, named METHOD_RECIPE and composed on top of verl's own `ppo_trainer` or
 `sft_trainer_engine`, so `python -m verl.trainer.main_ppo --config-dir verl_recipes/config --config-name grpo_3b` and
-`compose("grpo", "3b", ())` read the same values. Owns names, composition and verl's version. It does not look at data,
-model or machine (see `preflight/preflight.py`) and starts nothing (see `run/launch.py`).
+`compose("grpo", "3b", ())` give the same values. Data, model and machine are checked in
+`preflight/preflight.py`, runs are started by `run/launch.py`.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ REQUIRED_VERL = Path(__file__).parent / "REQUIRED_VERL.txt"
 
 
 class UnknownRecipe(ValueError):
-    """A method or recipe that does not exist."""
+    """There is no such method or recipe."""
 
 
 class BadOverride(ValueError):
-    """An override that Hydra cannot read, or a key verl and the recipe do not have."""
+    """Hydra cannot parse an override, or neither verl nor the recipe has its key."""
 
 
 class WrongVerl(RuntimeError):
-    """verl is missing, or not a version the recipes were tried with."""
+    """verl is missing, or its version is not one the recipes were tested with."""
 
 
 def recipe_names(method: str) -> tuple[str, ...]:
-    """Recipes of a method, by file; raise `UnknownRecipe` for an unknown method."""
+    """Names of the recipes of a method, sorted; raises `UnknownRecipe` for an unknown method."""
     if method not in METHODS:
-        raise UnknownRecipe(f"{method!r} is no training method; use one of {', '.join(METHODS)}")
+        raise UnknownRecipe(f"{method!r} is not a training method; use one of {', '.join(METHODS)}")
     return tuple(sorted(path.stem.removeprefix(f"{method}_") for path in CONFIG_FOLDER.glob(f"{method}_*.yaml")))
 
 
 def config_name(method: str, recipe: str) -> str:
-    """Name of the recipe's configuration; raise `UnknownRecipe` listing those there are."""
+    """Name of the recipe's configuration; raises `UnknownRecipe`, listing the recipes of the method."""
     if recipe not in (names := recipe_names(method)):
-        raise UnknownRecipe(f"{recipe!r} is no recipe of {method}; use one of {', '.join(names)}")
+        raise UnknownRecipe(f"{recipe!r} is not a recipe of {method}; use one of {', '.join(names)}")
     return f"{method}_{recipe}"
 
 
 def compose(method: str, recipe: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """The recipe's configuration on top of the installed verl's, overrides applied, as verl itself would see it.
+    """Compose the recipe's configuration on the installed verl's, with overrides applied, as verl itself does.
 
     Raises:
         UnknownRecipe: no such method or recipe.
-        BadOverride: an override without effect on anything there is.
+        BadOverride: an override cannot be parsed or its key does not exist.
         WrongVerl: see `check_verl`.
     """
     from hydra import compose as compose_by_hydra
@@ -66,18 +66,18 @@ def compose(method: str, recipe: str, overrides: Sequence[str] = ()) -> DictConf
 
     name = config_name(method, recipe)
     check_verl()
-    verls = [_verls_folder()]
-    with _hydra_of_our_own():
+    search_path = [_verl_search_path()]
+    with _separate_hydra():
         for override in overrides:
-            _readable(override)
+            _check_override(override)
         try:
-            return compose_by_hydra(name, [*verls, *overrides])
+            return compose_by_hydra(name, [*search_path, *overrides])
         except HydraException as error:
-            raise BadOverride(_explained(error, list(_keys(compose_by_hydra(name, verls))))) from error
+            raise BadOverride(_explained(error, list(_keys(compose_by_hydra(name, search_path))))) from error
 
 
 def environment(config: DictConfig) -> dict[str, str]:
-    """Environment variables of every process of a run; the driver needs them too, before it imports verl."""
+    """Environment variables of every process of a run; the driver also needs them before it imports verl."""
     from omegaconf import OmegaConf
 
     variables = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
@@ -85,7 +85,7 @@ def environment(config: DictConfig) -> dict[str, str]:
 
 
 def check_verl() -> None:
-    """Raise `WrongVerl` unless the installed verl is one the recipes were tried with."""
+    """Raise `WrongVerl` unless the installed verl is a version the recipes were tested with."""
     from packaging.requirements import Requirement
 
     install = _required("PIP_INSTALL")
@@ -99,8 +99,8 @@ def check_verl() -> None:
 
 
 @contextmanager
-def _hydra_of_our_own() -> Iterator[None]:
-    """Hydra has one state a process; a caller that is composing something itself finds its own as it was."""
+def _separate_hydra() -> Iterator[None]:
+    """Initialize Hydra for our configurations and restore its global state, which the caller may be using."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -113,11 +113,11 @@ def _hydra_of_our_own() -> Iterator[None]:
         GlobalHydra.instance().hydra = before
 
 
-def _verls_folder() -> str:
-    """verl's own configurations by folder: `pkg://verl…` in the recipes means the same and imports verl and torch."""
+def _verl_search_path() -> str:
+    """Override that adds verl's configuration folder by path; `pkg://verl…` would import verl and torch."""
     found = find_spec("verl")
     if found is None or found.origin is None:
-        raise WrongVerl("verl's metadata is there, its package is not; install it again")
+        raise WrongVerl("verl's metadata is installed but its package is not; install it again")
     return f"hydra.searchpath=['file://{Path(found.origin).parent / 'trainer' / 'config'}']"
 
 
@@ -126,8 +126,8 @@ def _required(field: str) -> str:
     return next(line.partition("=")[2] for line in lines if line.startswith(f"{field}="))
 
 
-def _readable(override: str) -> None:
-    """Refuse what Hydra's grammar does not know, naming the one override of several."""
+def _check_override(override: str) -> None:
+    """Raise `BadOverride`, naming the override, if Hydra's grammar does not accept it."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -135,27 +135,25 @@ def _readable(override: str) -> None:
         OverridesParser.create().parse_override(override)
     except HydraException as error:
         raise BadOverride(
-            f"{override!r} is no override: {error}. Write key=value, and quote it for the shell"
+            f"{override!r} is not an override: {error}. Write key=value, and quote it for the shell"
         ) from error
 
 
 def _explained(error: Exception, keys: Sequence[str]) -> str:
-    """Hydra's refusal in one sentence, with the keys that may have been meant."""
+    """Hydra's error in one sentence, with similar keys."""
     found = re.search(r"Could not (?:override|delete from config|append to config)[^']*'([^']+)'", str(error))
     if found is None:
-        return (
-            str(error).partition("Config search path")[0].strip()
-        )  # an option that does not exist, with those that do
+        return str(error).partition("Config search path")[0].strip()  # an unknown option and the known ones
     key = found[1]
     leaf = key.rpartition(".")[2]
-    near = [known for known in keys if known.endswith(f".{leaf}")]
-    near += [known for known in difflib.get_close_matches(key, keys, n=3, cutoff=0.6) if known not in near]
-    hint = f"did you mean {', '.join(near[:5])}?" if near else "--dry-run prints the keys there are."
-    return f"there is no key {key!r} in this recipe; {hint} A key verl knows beyond these is added by +{key}=…"
+    similar = [known for known in keys if known.endswith(f".{leaf}")]
+    similar += [known for known in difflib.get_close_matches(key, keys, n=3, cutoff=0.6) if known not in similar]
+    hint = f"did you mean {', '.join(similar[:5])}?" if similar else "--dry-run prints all keys."
+    return f"there is no key {key!r} in this recipe; {hint} A key missing from verl's files is added by +{key}=…"
 
 
 def _keys(node: Mapping[str, object], path: str = "") -> Iterator[str]:
-    """Every key of a configuration as Hydra's overrides write it."""
+    """Every key of a configuration, as dotted path of an override."""
     from omegaconf import DictConfig
 
     for name in node:

@@ -1,15 +1,15 @@
-"""The reward of one response: its form and its answer, both binary, by the evaluation's own grader.
+"""The reward of one response: format and accuracy, both binary, by the evaluation's own grader.
 
-    score = format * (form is kept) + paid * (accuracy * (answer is right) + compound * (share of a compound answer))
+    score = format * well_formed + paid * (accuracy * correct + compound * shared_parts)
 
-`paid` is 1, or, with `accuracy_needs_format`, whether the form is kept. What the form is and which letter a response
-answers is decided in `lmms_eval_shotbench.grading.grade`, so that what is trained is what is scored. This module
-owns the weights and the keys that verl logs; `inside_verl/answer_reward.py` is verl's entry.
+`paid` is 1, or, with `accuracy_needs_format`, equal to `well_formed`. `lmms_eval_shotbench.grading.grade` decides
+whether a response is well-formed and which letter it gives, so that training and evaluation use the same grader. This
+module owns the weights and the keys that verl logs; `inside_verl/answer_reward.py` is verl's entry point.
 
-Why it cannot be hedged: the letter is read without looking at the right one, so a response is right for one letter at
-most. `compound` gives that up (an option that shares parts with many others is a hedge) and is off unless asked for.
+Why it cannot be hedged: the letter is extracted without knowing the correct one, so a response is correct for at most
+one letter. `compound` gives that up (an option that shares parts with many others is a hedge) and is off by default.
 
-Standard library only: every reward worker imports this.
+Standard library only, as every reward worker imports this module.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.vocabulary import Label, Term, UnknownTerm, dimension_named
 
-KEYS = ("score", "acc", "format", "answered", "shared")  # of every sample, all numbers; verl validates by `acc`
+KEYS = ("score", "acc", "format", "answered", "shared")  # of every sample, all floats; verl's validation uses `acc`
 
 
 class RewardRefused(ValueError):
-    """A row or weights that cannot be rewarded. A response is never refused: a bad one earns nothing."""
+    """A row or the weights are invalid. Never raised for a response: a bad one gets reward 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class RewardWeights:
-    """What each part is worth. Only their ratio matters to GRPO, which divides by a group's deviation."""
+    """Weights of the terms. Only their ratio matters to GRPO, which divides by the standard deviation of a group."""
 
-    format: float = 0.5  # half of accuracy: a slip of form must not outweigh an answer within a group
+    format: float = 0.5  # half of accuracy: format must not outweigh accuracy within a group
     accuracy: float = 1.0
-    compound: float = 0.0  # for a wrong option, times the share of parts it has in common with a compound answer
-    accuracy_needs_format: bool = True  # or a letter in any free text is paid: more to exploit, nothing to gain
+    compound: float = 0.0  # for a wrong option, times the parts it shares with a compound answer
+    accuracy_needs_format: bool = True  # if False, a letter in any free text is rewarded, which can be exploited
 
     def __post_init__(self) -> None:
         weights = {name: getattr(self, name) for name in ("format", "accuracy", "compound")}
@@ -50,20 +50,22 @@ class RewardWeights:
         if self.accuracy <= self.compound:
             raise RewardRefused(
                 f"reward weight accuracy is {self.accuracy} and compound {self.compound}; "
-                "a right answer must be worth more than a part of one"
+                "a correct answer must be worth more than a part of one"
             )
         if not isinstance(self.accuracy_needs_format, bool):
             raise RewardRefused(f"accuracy_needs_format is {self.accuracy_needs_format!r}; use true or false")
 
     @property
     def full(self) -> float:
-        """The reward of a well-formed right answer."""
+        """The reward of a well-formed correct answer."""
         return float(self.format + self.accuracy)
 
     @property
     def exact(self) -> bool:
-        """Whether sums of the weights keep their value in single precision. If not, a group in which all earn the
-        same gets an advantage other than zero: verl's mean of twelve times 1.1 is not 1.1."""
+        """Whether sums of the weights are exact in float32.
+
+        If not, a group of equal rewards gets a nonzero advantage: verl's mean of twelve times 1.1 is not 1.1.
+        """
         return self.compound == 0 and all((64.0 * weight).is_integer() for weight in (self.format, self.accuracy))
 
 
@@ -71,40 +73,44 @@ DEFAULT_WEIGHTS = RewardWeights()
 
 
 def reward_weights(**given: Any) -> RewardWeights:
-    """The default weights with those given in their place; raise `RewardRefused` on what is none."""
+    """The default weights with some replaced; raises `RewardRefused` for unknown names or invalid values."""
     if unknown := sorted(set(given).difference(RewardWeights.__slots__)):
-        raise RewardRefused(f"{unknown[0]!r} is no reward weight; there are {', '.join(RewardWeights.__slots__)}")
+        raise RewardRefused(
+            f"{unknown[0]!r} is not a reward weight; the weights are {', '.join(RewardWeights.__slots__)}"
+        )
     return replace(DEFAULT_WEIGHTS, **given)
 
 
 def score_response(item: QAItem, response: object, weights: RewardWeights = DEFAULT_WEIGHTS) -> dict[str, float]:
-    """Reward one response and say what it was made of. Never raises; what is no text is an empty response."""
-    read = grade(item, response if isinstance(response, str) else "")
-    said = item.choices[read.letter] if read.letter and not read.correct else None
-    shared = shared_parts(item.dimension, item.gold, said) if said else 0.0
-    paid = read.well_formed or not weights.accuracy_needs_format
-    score = weights.format * read.well_formed + paid * (weights.accuracy * read.correct + weights.compound * shared)
+    """Reward one response: score and parts, by `KEYS`. Never raises; a value that is not text counts as empty."""
+    graded = grade(item, response if isinstance(response, str) else "")
+    chosen = item.choices[graded.letter] if graded.letter and not graded.correct else None
+    shared = shared_parts(item.dimension, item.gold, chosen) if chosen else 0.0
+    paid = graded.well_formed or not weights.accuracy_needs_format
+    score = weights.format * graded.well_formed + paid * (weights.accuracy * graded.correct + weights.compound * shared)
     return {
         "score": float(score),
-        "acc": float(read.correct),
-        "format": float(read.well_formed),
-        "answered": float(read.letter is not None),
+        "acc": float(graded.correct),
+        "format": float(graded.well_formed),
+        "answered": float(graded.letter is not None),
         "shared": shared,
     }
 
 
-@lru_cache(maxsize=8192)  # about 500 labels in a release, and the same few stand beside each other
-def shared_parts(dimension: str, gold: str, said: str) -> float:
-    """How much of a compound answer another option says: parts in common by parts in all; 0 where the answer is one
-    thing. That one step follows another is a part as well, so the right moves in the wrong order are not everything."""
+@lru_cache(maxsize=8192)  # a release has about 500 labels, and the same pairs recur
+def shared_parts(dimension: str, gold: str, option: str) -> float:
+    """Jaccard index (0 to 1) of the parts of a compound answer and of another option; 0 if the answer is not compound.
+
+    The order of two steps is a part as well, so correct movements in the wrong order score below 1.
+    """
     named = dimension_named(dimension)
     try:
-        right, given = named.parse(gold), named.parse(said)
-    except UnknownTerm:  # yes and no are no terms
+        expected, given = named.parse(gold), named.parse(option)
+    except UnknownTerm:  # yes and no are not terms
         return 0.0
-    if not right.is_compound:
+    if not expected.is_compound:
         return 0.0
-    return len(_parts(right) & _parts(given)) / len(_parts(right) | _parts(given))
+    return len(_parts(expected) & _parts(given)) / len(_parts(expected) | _parts(given))
 
 
 def _parts(label: Label) -> set[Term | tuple[Term, Term]]:
@@ -113,7 +119,7 @@ def _parts(label: Label) -> set[Term | tuple[Term, Term]]:
 
 
 def item_of(extra_info: Mapping[str, Any] | None, ground_truth: object) -> QAItem:
-    """The question of a training row; raise `RewardRefused` where there is none or its answer is another."""
+    """The question of a training row; raises `RewardRefused` if it is missing or `ground_truth` is not its answer."""
     text = extra_info.get("item") if isinstance(extra_info, Mapping) else None
     if not isinstance(text, str):
         raise RewardRefused(
@@ -129,22 +135,22 @@ def item_of(extra_info: Mapping[str, Any] | None, ground_truth: object) -> QAIte
     return item
 
 
-@lru_cache(maxsize=4096)  # the twelve responses to a prompt arrive within a step, which holds fewer prompts than that
+@lru_cache(maxsize=4096)  # all responses to a prompt arrive within a step, which has fewer prompts than this
 def _read_item(text: str) -> QAItem:
     try:
         return QAItem.from_row(json.loads(text))
     except (BadRow, json.JSONDecodeError, RecursionError, AttributeError, TypeError) as error:
-        raise RewardRefused(f"extra_info.item is no question: {error}; write the rows again") from error
+        raise RewardRefused(f"extra_info.item is not a question: {error}; write the rows again") from error
 
 
 def check_row(row: Mapping[str, Any], **weights: Any) -> None:
-    """Raise `RewardRefused` where a GRPO row could not be rewarded, or where its right answer would not earn all.
+    """Raise `RewardRefused` if a GRPO row cannot be rewarded, or if its correct answer would not get the full reward.
 
-    To be asked of every row before a run: verl drops a response whose reward raises, and trains on the rest.
+    Called for every row before a run: verl drops a response whose reward raises, and trains on the rest.
     """
     chosen = reward_weights(**weights)
     reward_model = row.get("reward_model") or {}
     item = item_of(row.get("extra_info"), reward_model.get("ground_truth"))
     earned = score_response(item, f"<think>It shows.</think><answer>{item.answer}</answer>", chosen)["score"]
     if earned != chosen.full:
-        raise RewardRefused(f"{item.item_id}: its right answer earns {earned} instead of {chosen.full}")
+        raise RewardRefused(f"{item.item_id}: its correct answer earns {earned} instead of {chosen.full}")

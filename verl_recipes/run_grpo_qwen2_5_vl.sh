@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# GRPO by verl's own entry, for those who start verl by script. `shotbench train grpo` does the same after writing the
-# rows and checking everything, and says what is wrong before a GPU is taken.
+# GRPO with verl's own entry point, for users who start verl by script. `shotbench train grpo` also writes the rows,
+# checks everything in advance and reports problems before a run occupies a GPU.
 #
 #   SIZE=7b ROWS=RUN/rows MODEL=SFT_MODEL OUT=RUN bash run_grpo_qwen2_5_vl.sh actor_rollout_ref.rollout.n=8
 set -euo pipefail
@@ -8,9 +8,9 @@ set -euo pipefail
 # ---- adjust ----
 SIZE=${SIZE:-3b}             # 3b, 7b, 3b_lora, tiny
 ROWS=${ROWS:-rows}           # folder with grpo.parquet and dev.parquet; every node must see it under this path
-MODEL=${MODEL:-}             # model to start from; the recipe's own where empty
-OUT=${OUT:-runs/grpo_$SIZE}  # on several nodes: a folder they share
-NNODES=${NNODES:-}           # the recipe's own where empty
+MODEL=${MODEL:-}             # model to start from (default: the recipe's)
+OUT=${OUT:-runs/grpo_$SIZE}  # on several nodes: a shared folder
+NNODES=${NNODES:-}           # default: the recipe's
 NGPUS_PER_NODE=${NGPUS_PER_NODE:-}
 INFER_BACKEND=${INFER_BACKEND:-}  # vllm, sglang
 REWARD=${REWARD:-ours}            # ours, paper
@@ -21,7 +21,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROWS=$(realpath -m "$ROWS")
 OUT=$(realpath -m "$OUT")
 
-# The driver imports verl before it reads the recipe, so it needs the recipe's environment beforehand.
+# The driver imports verl before it loads the recipe, so the recipe's environment variables must be set in advance.
 VARIABLES=$("$PYTHON" -c 'import sys
 from verl_recipes import recipes
 for pair in recipes.environment(recipes.compose(*sys.argv[1:3])).items():

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# SFT by our entry to verl's Ray trainer, for those who start verl by script. `shotbench train sft` and `cot-sft` do the
-# same after writing the rows and checking everything, and say what is wrong before a GPU is taken.
+# SFT with verl's Ray trainer through our entry point, for users who start verl by script. `shotbench train sft` and
+# `cot-sft` also write the rows, check everything in advance and report problems before a run occupies a GPU.
 #
 #   METHOD=cot_sft SIZE=7b ROWS=RUN/rows OUT=RUN bash run_sft_qwen2_5_vl.sh optim.lr=5e-6
 set -euo pipefail
@@ -9,9 +9,9 @@ set -euo pipefail
 METHOD=${METHOD:-sft}            # sft (letters), cot_sft (chains of thought)
 SIZE=${SIZE:-3b}                 # 3b, 7b, 3b_lora, tiny
 ROWS=${ROWS:-rows}               # folder with sft.parquet and dev.parquet; every node must see it under this path
-MODEL=${MODEL:-}                 # model to start from; the recipe's own where empty
-OUT=${OUT:-runs/${METHOD}_$SIZE} # on several nodes: a folder they share
-NNODES=${NNODES:-}               # the recipe's own where empty
+MODEL=${MODEL:-}                 # model to start from (default: the recipe's)
+OUT=${OUT:-runs/${METHOD}_$SIZE} # on several nodes: a shared folder
+NNODES=${NNODES:-}               # default: the recipe's
 NGPUS_PER_NODE=${NGPUS_PER_NODE:-}
 PYTHON=${PYTHON:-python3}
 # ----------------
@@ -20,7 +20,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROWS=$(realpath -m "$ROWS")
 OUT=$(realpath -m "$OUT")
 
-# The driver imports verl before it reads the recipe, so it needs the recipe's environment beforehand.
+# The driver imports verl before it loads the recipe, so the recipe's environment variables must be set in advance.
 VARIABLES=$("$PYTHON" -c 'import sys
 from verl_recipes import recipes
 for pair in recipes.environment(recipes.compose(*sys.argv[1:3])).items():

@@ -1,16 +1,16 @@
-"""From question shards to the rows verl trains on: `messages` for SFT, `prompt` and a rule-based reward for GRPO.
+"""Write question shards as verl's training rows: `messages` for SFT, `prompt` and a rule-based reward for GRPO.
 
     ROWS/
-      media/<sha256>.jpg|.png|.mp4|…   each medium once, as it is stored in the shards
-      <split>.parquet                  the rows; written last, so a folder without it is not complete
+      media/<sha256>.jpg|.png|.mp4|…   each medium once, as stored in the shards
+      <split>.parquet                  the rows; written last, so a folder without it is incomplete
 
-Owns the columns and that no film of the test split is trained on. Rows name media by path, with the protocol's frame
-rate and pixel limits: verl's SFT dataset keeps all rows of a file in memory, in every rank, so bytes do not belong in
-them. The folder must lie where every node of a cluster finds it under the same path. The prompt is the evaluation's
-(`lmms_eval_shotbench/prompts.py`); the answer is judged by the evaluation's grader, which needs the question itself: it
-travels in `extra_info`.
+Owns the columns, and refuses films of the test split. Rows refer to media by path, with the protocol's frame rate and
+pixel limits: verl's SFT dataset keeps all rows of a file in memory, in every rank, so media bytes are stored outside.
+All nodes of a cluster must see the folder under the same path. The prompt is the evaluation's
+(`lmms_eval_shotbench/prompts.py`); answers are graded by the evaluation's grader, which needs the question: it is in
+`extra_info`.
 
-Columns are those of verl 0.9's `MultiTurnSFTDataset` and `RLHFDataset` as they stand.
+The columns are those of verl 0.9's `MultiTurnSFTDataset` and `RLHFDataset`.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder, l
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 Purpose = Literal["sft", "grpo"]
-MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}  # verl puts the media in their place
+MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}  # placeholders that verl replaces by the media
 
 
 class RowsRefused(ValueError):
-    """Shards that must not, or cannot, be trained on."""
+    """The shards must not, or cannot, be trained on."""
 
 
 def write_training_rows(
     shards: str, split: str, out: Path, purpose: Purpose, style: PromptStyle = prompts.DIRECT
 ) -> Path:
-    """Write one split of a shard folder or Hub dataset as verl's rows; return the parquet file.
+    """Write one split of a shard folder or Hub dataset as verl's rows; return the path of the parquet file.
 
     Args:
-        purpose: `sft` for rows with the right answer as the assistant's text (with its reasoning where the item has
-            one and the style asks for it), `grpo` for prompts with a rule-based reward.
+        purpose: `sft` for rows with the correct answer as the assistant's text (with the item's reasoning if the style
+            asks for it), `grpo` for prompts with a rule-based reward.
 
     Raises:
         DatasetNotFound: no such shards or split.
-        RowsRefused: a film stands in the test split too, or a question holds a mark of verl's.
+        RowsRefused: a film is also in the test split, or a question contains a media placeholder of verl.
     """
     import pyarrow
     import pyarrow.parquet as parquet
@@ -60,7 +60,7 @@ def write_training_rows(
     refuse_tested(items, split, folder)
     rows = []
     for item in tqdm(items, f"rows of {split}", unit="row", file=sys.stderr, disable=None):
-        medium = _place_medium(source, item, out / "media")
+        medium = _store_medium(source, item, out / "media")
         rows.append((_sft_row if purpose == "sft" else _grpo_row)(item, split, style) | _media_columns(item, medium))
     path = out / f"{split}.parquet"
     with atomic_path(path) as draft:
@@ -69,7 +69,7 @@ def write_training_rows(
 
 
 def refuse_tested(items: Iterable[QAItem], split: str, tested_in: Path) -> None:
-    """Raise `RowsRefused` if a question of a split is on a film or a medium that these shards test with."""
+    """Raise `RowsRefused` if a film or medium of a split is also in the test split of `tested_in`."""
     try:
         tested = {name for item in ShardFolder(tested_in, "test").items() for name in _origins(item)}
     except DatasetNotFound:
@@ -78,19 +78,19 @@ def refuse_tested(items: Iterable[QAItem], split: str, tested_in: Path) -> None:
         if shared := tested.intersection(_origins(item)):
             raise RowsRefused(
                 f"{item.item_id} of split {split!r} comes from {min(shared)}, which {tested_in} tests with; "
-                "training on it would spoil every score. Split by film (shotbench data films does) and try again"
+                "training on it would invalidate every score. Split by film (shotbench data films does) and try again"
             )
 
 
 def _origins(item: QAItem) -> Iterator[str]:
-    """What may not stand in training and test: the film where it is known, and the medium."""
+    """Names that training and test must not share: the film, if known, and the medium."""
     if item.film_id:
         yield f"film {item.film_id}"
     yield f"medium {item.medium}"
 
 
-def _place_medium(source: ShardFolder, item: QAItem, folder: Path) -> Path:
-    """Put the medium into the folder, named by content, once."""
+def _store_medium(source: ShardFolder, item: QAItem, folder: Path) -> Path:
+    """Store the medium in the folder, named by content hash, unless it exists; return its path."""
     suffix = Path(item.media_path).suffix.lower() or (".mp4" if item.media_kind is MediaKind.CLIP else ".jpg")
     path = folder.absolute() / f"{item.media_sha256 or item.item_id}{suffix}"
     if not path.exists():
@@ -108,7 +108,7 @@ def _media_columns(item: QAItem, medium: Path) -> dict[str, Any]:
 def _prompt(item: QAItem, style: PromptStyle) -> list[dict[str, str]]:
     text = prompts.user_text(item)
     if marks := [mark for mark in (*MARKS.values(), "<audio>") if mark in text]:
-        raise RowsRefused(f"{item.item_id}: its text holds {marks[0]}, which verl would take for a medium")
+        raise RowsRefused(f"{item.item_id}: its text contains {marks[0]}, which verl would take for a medium")
     return [
         {"role": "system", "content": style.system},
         {"role": "user", "content": f"{MARKS[item.media_kind]}{text}"},
@@ -116,12 +116,12 @@ def _prompt(item: QAItem, style: PromptStyle) -> list[dict[str, str]]:
 
 
 def _sft_row(item: QAItem, split: str, style: PromptStyle) -> dict[str, Any]:
-    thinks = style is not prompts.DIRECT
-    if thinks and not item.reasoning:
+    with_reasoning = style is not prompts.DIRECT
+    if with_reasoning and not item.reasoning:
         raise RowsRefused(
-            f"{item.item_id} has no reasoning for the style {style.name} to teach; run shotbench data chains first"
+            f"{item.item_id} has no reasoning, which the style {style.name} needs; run shotbench data chains first"
         )
-    answer = item.reasoning if thinks else style.well_formed(item.answer)
+    answer = item.reasoning if with_reasoning else style.well_formed(item.answer)
     return {"messages": [*_prompt(item, style), {"role": "assistant", "content": answer}]}
 
 
@@ -136,17 +136,17 @@ def _grpo_row(item: QAItem, split: str, style: PromptStyle) -> dict[str, Any]:
 
 
 def _schema(purpose: Purpose) -> Any:
-    """Column types; they must not depend on whether a split holds clips at all."""
+    """Column types, the same whether or not a split has clips."""
     import pyarrow
 
-    text, whole = pyarrow.string(), pyarrow.int64()
+    text, integer = pyarrow.string(), pyarrow.int64()
     chat = pyarrow.list_(pyarrow.struct({"role": text, "content": text}))
-    clip = {"video": text, "fps": pyarrow.float64(), "min_pixels": whole, "max_pixels": whole}
+    clip = {"video": text, "fps": pyarrow.float64(), "min_pixels": integer, "max_pixels": integer}
     media = {"images": pyarrow.list_(pyarrow.struct({"image": text})), "videos": pyarrow.list_(pyarrow.struct(clip))}
     if purpose == "sft":
         return pyarrow.schema({"messages": chat} | media)
     reward = pyarrow.struct({"style": text, "ground_truth": text})
-    extra = pyarrow.struct({"index": whole, "split": text, "item": text})
+    extra = pyarrow.struct({"index": integer, "split": text, "item": text})
     return pyarrow.schema(
         {"data_source": text, "prompt": chat, "ability": text, "reward_model": reward, "extra_info": extra} | media
     )

@@ -1,4 +1,4 @@
-"""verl's CPU path without a run: the platform, every patch still needed, and answers held against transformers."""
+"""verl's CPU path without a run: the platform, the need for every patch, and responses compared with transformers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ENVIRONMENT = {
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.__name__.rpartition(".")[2])
 def test_every_patch_is_still_needed(patch: ModuleType) -> None:
-    assert patch.still_needed(), f"this release does without {patch.__name__}: remove it"
+    assert patch.still_needed(), f"this release no longer needs {patch.__name__}: remove it"
 
 
 PROBE = """
@@ -70,18 +70,18 @@ print(get_device_name(), torch.distributed.get_backend(), CPUOffloadPolicy(pin_m
 """
 
 
-def test_the_plugin_gives_verl_a_cpu_and_loads_nothing_it_does_not_need() -> None:
+def test_the_plugin_installs_the_cpu_path_and_imports_nothing_it_does_not_need() -> None:
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     found = subprocess.run(
         [sys.executable, "-c", PROBE], env=os.environ | ENVIRONMENT | address, capture_output=True, text=True
     )
     assert found.returncode == 0, found.stderr[-2000:]
-    said = found.stdout.splitlines()[-1].split()
-    assert said == ["cpu", "cpu:gloo", "False", "HFAdapter", "HFReplica", "True", "verl_recipes.cpu.equal_lengths"]
+    printed = found.stdout.splitlines()[-1].split()
+    assert printed == ["cpu", "cpu:gloo", "False", "HFAdapter", "HFReplica", "True", "verl_recipes.cpu.equal_lengths"]
 
 
 @pytest.mark.parametrize("lengths", [(3, 3, 3), (3, 5), (4, 4), (4,), (2, 7, 4)], ids=str)
-def test_position_ids_of_any_lengths_come_apart_as_they_went_in(lengths: tuple[int, ...]) -> None:
+def test_position_ids_of_any_lengths_are_split_into_the_original_rows(lengths: tuple[int, ...]) -> None:
     from tensordict import TensorDict
 
     rows = [torch.randint(0, 99, (4, length)) for length in lengths]
@@ -92,15 +92,15 @@ def test_position_ids_of_any_lengths_come_apart_as_they_went_in(lengths: tuple[i
     assert all(torch.equal(found, row) for found, row in zip(data["position_ids"].unbind(), rows, strict=True))
 
 
-# ---- answering ------------------------------------------------------------------------------------------------------
+# ---- responses ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def hf_server(tiny_model_unconstrained: Path) -> Any:
-    """A server as a run has it, in this process, and with the right positions of clips."""
+    """A server as in a run, in this process, with the patched positions of clips."""
     model, processor = modeling_qwen2_5_vl.Qwen2_5_VLModel, processing_qwen2_5_vl.Qwen2_5_VLProcessor
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(hooks, "_known", set())
+        patched.setattr(hooks, "_registered", set())
         patched.setattr(model, "get_rope_index", model.get_rope_index)
         patched.setattr(processor, "get_rope_index_kwargs", None, raising=False)
         time_positions.install()
@@ -115,10 +115,10 @@ def picture(seed: int, height: int, width: int) -> Image.Image:
 
 
 def prompt(server: HFServer, kind: str, medium: Any) -> RolloutRequest:
-    """A chat about one medium, as verl's agent loop hands it on."""
+    """A request about one medium, as from verl's agent loop."""
     from verl.utils.tokenizer import build_multimodal_processor_inputs
 
-    processor = server.answerer.inputs.processor
+    processor = server.generator.inputs.processor
     chat = [{"role": "user", "content": [{"type": kind}, {"type": "text", "text": "What is it?"}]}]
     text = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     media: dict[str, Any] = {f"{kind}s": [medium]}
@@ -128,7 +128,7 @@ def prompt(server: HFServer, kind: str, medium: Any) -> RolloutRequest:
 
 @pytest.fixture(scope="module")
 def generation_requests(hf_server: HFServer) -> list[RolloutRequest]:
-    """Two stills and a clip at 12 frames a second."""
+    """Requests for two stills and a clip at 12 frames per second."""
     frames = torch.from_numpy(numpy.random.default_rng(5).integers(0, 256, (10, 3, 56, 84), dtype=numpy.uint8))
     clip = (frames, {"fps": 12.0, "total_num_frames": 10, "frames_indices": list(range(10))})
     stills = [prompt(hf_server, "image", picture(seed, 56 + 28 * seed, 84)) for seed in (1, 2)]
@@ -136,26 +136,26 @@ def generation_requests(hf_server: HFServer) -> list[RolloutRequest]:
 
 
 def sampled(requests: list[RolloutRequest], responses: int, temperature: float = 1.0) -> list[RolloutRequest]:
-    """So many sampled responses to each, with seeds of their own."""
+    """Requests for `responses` sampled responses to each prompt, with distinct seeds."""
     return [
-        replace(request, settings=ResponseSettings(NEW_TOKENS, Sampling(temperature, seed=10 * place + number)))
-        for place, request in enumerate(requests)
+        replace(request, settings=ResponseSettings(NEW_TOKENS, Sampling(temperature, seed=10 * index + number)))
+        for index, request in enumerate(requests)
         for number in range(responses)
     ]
 
 
 def answers(server: HFServer, requests: list[RolloutRequest]) -> list[SampledResponse]:
-    found = server.answerer.answer(requests)
+    found = server.generator.answer(requests)
     assert all(isinstance(answer, SampledResponse) for answer in found), found
     return found  # type: ignore[return-value]
 
 
 def log_probabilities(server: HFServer, request: RolloutRequest, response: SampledResponse) -> Any:
-    """Of the whole sequence in one forward pass, as the actor does it."""
-    whole = server.answerer.inputs.ready_prompt([*request.ids, *response.ids], request.images, request.videos)
+    """Log-probabilities by one forward pass over the full sequence, as in the actor."""
+    full = server.generator.inputs.ready_prompt([*request.ids, *response.ids], request.images, request.videos)
     with torch.inference_mode():
         logits = server.model(
-            input_ids=torch.tensor([whole.ids]), position_ids=whole.positions[:, None, :-1], **whole.media
+            input_ids=torch.tensor([full.ids]), position_ids=full.positions[:, None, :-1], **full.media
         ).logits[0, len(request.ids) - 1 : -1]
     temperature = request.settings.sampling.temperature or 1.0
     shares = (logits.float() / temperature).log_softmax(-1)
@@ -166,8 +166,8 @@ def test_greedy_answers_are_those_of_transformers(
     hf_server: HFServer, generation_requests: list[RolloutRequest]
 ) -> None:
     for request, response in zip(generation_requests, answers(hf_server, generation_requests), strict=True):
-        processor = hf_server.answerer.inputs.processor
-        ready = hf_server.answerer.inputs.ready_prompt(request.ids, request.images, request.videos)
+        processor = hf_server.generator.inputs.processor
+        ready = hf_server.generator.inputs.ready_prompt(request.ids, request.images, request.videos)
         ids = torch.tensor([ready.ids])
         config = hf_server.model.config
         kinds = (ids == config.image_token_id).long() + 2 * (ids == config.video_token_id).long()
@@ -175,7 +175,7 @@ def test_greedy_answers_are_those_of_transformers(
         theirs = hf_server.model.generate(
             input_ids=ids, mm_token_type_ids=kinds, attention_mask=torch.ones_like(ids), do_sample=False,
             max_new_tokens=NEW_TOKENS, repetition_penalty=1.0, eos_token_id=sorted(hf_server.stops),
-            suppress_tokens=hf_server.answerer.never.nonzero()[:, 0].tolist(),
+            suppress_tokens=hf_server.generator.suppressed.nonzero()[:, 0].tolist(),
             pad_token_id=processor.tokenizer.pad_token_id, **ready.media, **seconds,
         )  # fmt: skip
         assert response.ids == theirs[0, len(request.ids) :].tolist()
@@ -191,44 +191,44 @@ def test_log_probabilities_are_those_of_one_pass_over_the_sequence(
         assert torch.allclose(torch.tensor(response.log_probs), expected, atol=1e-5)
 
 
-def test_answers_hang_on_their_seed_and_not_on_their_company(
+def test_responses_depend_on_their_seed_and_not_on_their_batch(
     hf_server: HFServer, generation_requests: list[RolloutRequest]
 ) -> None:
-    asked = sampled(generation_requests, 4)
-    together = answers(hf_server, asked)
-    order = list(range(len(asked)))
+    requests = sampled(generation_requests, 4)
+    batched = answers(hf_server, requests)
+    order = list(range(len(requests)))
     random.Random(0).shuffle(order)
-    shuffled = answers(hf_server, [asked[number] for number in order])
-    assert [shuffled[order.index(number)].ids for number in range(len(asked))] == [answer.ids for answer in together]
-    assert [answers(hf_server, [request])[0].ids for request in asked] == [answer.ids for answer in together]
-    assert len({tuple(answer.ids) for answer in together}) == len(asked)  # an untrained model repeats nothing
+    shuffled = answers(hf_server, [requests[number] for number in order])
+    assert [shuffled[order.index(number)].ids for number in range(len(requests))] == [answer.ids for answer in batched]
+    assert [answers(hf_server, [request])[0].ids for request in requests] == [answer.ids for answer in batched]
+    assert len({tuple(answer.ids) for answer in batched}) == len(requests)  # an untrained model repeats nothing
 
 
-def test_prompts_are_read_once_however_many_ask(
+def test_prompts_are_prefilled_once_for_any_number_of_requests(
     hf_server: HFServer, generation_requests: list[RolloutRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[int] = []
+    encoded: list[int] = []
     visual = hf_server.model.model.visual
     original = visual.forward
-    monkeypatch.setattr(visual, "forward", lambda *a, **k: read.append(len(k["grid_thw"])) or original(*a, **k))
+    monkeypatch.setattr(visual, "forward", lambda *a, **k: encoded.append(len(k["grid_thw"])) or original(*a, **k))
     answers(hf_server, sampled(generation_requests, 8))
-    assert sum(read) == len(generation_requests)
+    assert sum(encoded) == len(generation_requests)
 
 
-def test_marks_of_media_are_never_sampled_and_keep_their_probability() -> None:
+def test_media_placeholders_are_never_sampled_and_keep_their_probability() -> None:
     logits = torch.tensor([[4.0, 1.0, 0.0]])
-    never = torch.tensor([True, False, False])
-    drawn = [choose(logits, [Sampling(1.0)], [random.Random(seed)], never) for seed in range(50)]
+    suppressed = torch.tensor([True, False, False])
+    drawn = [choose(logits, [Sampling(1.0)], [random.Random(seed)], suppressed) for seed in range(50)]
     assert {int(ids) for ids, _ in drawn} == {1, 2}
     for token, log_prob in drawn:
         assert float(log_prob) == pytest.approx(float(logits.log_softmax(-1)[0, int(token)]))
 
 
-def test_tokens_come_as_often_as_their_probability_says() -> None:
+def test_tokens_are_sampled_by_their_probability() -> None:
     logits, count = torch.tensor([[0.0, 1.0, 2.0, -1.0]]), 4000
     randoms = [random.Random(seed) for seed in range(count)]
-    never = torch.zeros(4, dtype=torch.bool)
-    ids, _ = choose(logits.expand(count, -1), [Sampling(0.5)] * count, randoms, never)
+    suppressed = torch.zeros(4, dtype=torch.bool)
+    ids, _ = choose(logits.expand(count, -1), [Sampling(0.5)] * count, randoms, suppressed)
     found = Counter(ids.tolist())
     for token, share in enumerate((logits[0] / 0.5).softmax(-1).tolist()):
         assert abs(found[token] / count - share) < 4 * (share * (1 - share) / count) ** 0.5
@@ -246,10 +246,10 @@ def test_tokens_come_as_often_as_their_probability_says() -> None:
     ],
     ids=str,
 )
-def test_what_top_k_and_top_p_cut_away_has_no_probability(sampling: Sampling, kept: set[int]) -> None:
+def test_tokens_beyond_top_k_and_top_p_have_no_probability(sampling: Sampling, kept: set[int]) -> None:
     logits = torch.tensor([0.1, 0.25, 0.6, 0.05]).log()[None].expand(50, -1)
-    never = torch.zeros(4, dtype=torch.bool)
-    ids, log_probs = choose(logits, [sampling] * 50, [random.Random(seed) for seed in range(50)], never)
+    suppressed = torch.zeros(4, dtype=torch.bool)
+    ids, log_probs = choose(logits, [sampling] * 50, [random.Random(seed) for seed in range(50)], suppressed)
     assert set(ids.tolist()) == kept
     shares = {int(token): float(share) for token, share in zip(ids, log_probs.exp(), strict=True)}
     if sampling.temperature:
@@ -260,10 +260,14 @@ def test_what_top_k_and_top_p_cut_away_has_no_probability(sampling: Sampling, ke
 
 
 def ask(server: HFServer, requests: list[RolloutRequest], **params: Any) -> list[Any]:
-    """Send requests at once, as verl does; a failure is an answer here."""
+    """Send requests concurrently, as verl does; exceptions are returned."""
 
     async def all_at_once() -> list[Any]:
-        server._waiting, server._busy, server._answering = asyncio.Queue(), asyncio.Lock(), None  # of this loop
+        server._queue, server._model_lock, server._loop_task = (
+            asyncio.Queue(),
+            asyncio.Lock(),
+            None,
+        )  # bound to this event loop
         asked = (
             server.generate(request.ids, params, "x", image_data=request.images, video_data=request.videos)
             for request in requests
@@ -289,18 +293,18 @@ def test_a_request_that_cannot_be_answered_fails_alone(
     [
         ({"max_tokens": 400}, "do not fit into max_model_len=400"),
         ({"repetition_penalty": 1.1}, "no penalties"),
-        ({"min_p": 0.1}, "the rollout engine hf knows"),
+        ({"min_p": 0.1}, "the rollout engine hf supports"),
     ],
     ids=str,
 )
-def test_what_the_engine_cannot_do_is_refused(
+def test_unsupported_requests_are_refused(
     hf_server: HFServer, generation_requests: list[RolloutRequest], params: dict[str, Any], message: str
 ) -> None:
     (refused,) = ask(hf_server, generation_requests[:1], **params)
     assert isinstance(refused, RequestRefused) and message in str(refused)
 
 
-def test_requests_without_seeds_are_answered_differently_and_the_same_in_every_run(
+def test_requests_without_seeds_get_different_responses_that_are_reproducible(
     hf_server: HFServer, generation_requests: list[RolloutRequest]
 ) -> None:
     runs = []
@@ -311,7 +315,7 @@ def test_requests_without_seeds_are_answered_differently_and_the_same_in_every_r
     assert len(set(runs[0])) == 4
 
 
-def test_new_weights_change_the_answers_and_weights_of_another_model_are_refused(
+def test_new_weights_change_the_responses_and_weights_of_another_model_are_refused(
     hf_server: HFServer, generation_requests: list[RolloutRequest]
 ) -> None:
     before = {name: value.clone() for name, value in hf_server.model.state_dict().items()}
@@ -328,20 +332,20 @@ def test_new_weights_change_the_answers_and_weights_of_another_model_are_refused
         load_weights(hf_server.model, dict(list(before.items())[1:]))
 
 
-def test_tied_weights_come_once() -> None:
+def test_one_weight_is_enough_for_tied_parameters() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False))
     model[1].weight = model[0].weight
     load_weights(model, {"0.weight": torch.eye(2)})
     assert torch.equal(model[1].weight, torch.eye(2))
 
 
-def test_media_reach_the_model_under_the_names_of_its_forward_pass() -> None:
+def test_media_inputs_have_the_names_of_the_models_forward_arguments() -> None:
     import inspect
 
     assert set(MEDIA) <= set(inspect.signature(modeling_qwen2_5_vl.Qwen2_5_VLModel.forward).parameters)
 
 
-def test_every_response_of_a_run_has_a_seed_of_its_own() -> None:
+def test_every_response_of_a_run_has_a_distinct_seed() -> None:
     seeds = {
         response_seed(run, {"global_steps": step, "session_id": number, "index": 0, "extra_info": {"item": item}})
         for run in (1, 2) for step in (1, 2) for number in range(3) for item in ("a", "b")

@@ -1,6 +1,6 @@
 """GRPO on CPU workers as a user runs it: verl's trainer, two Ray nodes on this host, FSDP2, checkpoints, the merger.
 
-One run of two steps, on stills and clips, whose outputs the tests look at; starting Ray and verl takes most of it.
+All tests check the outputs of one run of two steps on stills and clips; most of its time is the start of Ray and verl.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
 }
-# An untrained model is never right: this reward tells its responses apart, so that weights change.
+# An untrained model is never correct: this reward differs between its responses, so that weights change.
 REWARD = """
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
     return len(set(solution_str)) / 50
@@ -49,16 +49,16 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
 
 
 class Run(NamedTuple):
-    """What a run leaves behind."""
+    """Outputs of a run."""
 
     folder: Path
-    metrics: list[dict[str, float]]  # of each step
+    metrics: list[dict[str, float]]  # by step
     log: str
 
 
 @contextmanager
 def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
-    """Two raylets with a logical GPU each, on the loopback, under a token of their own; ended by process id."""
+    """Two Ray nodes with a logical GPU each, on the loopback interface, with token authentication."""
     token = folder / "token"
     token.write_text(secrets.token_hex(32))
     token.chmod(0o600)
@@ -66,21 +66,21 @@ def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
     environment = os.environ | ENVIRONMENT | {"RAY_AUTH_TOKEN_PATH": str(token)}
     ray = [str(Path(sys.executable).parent / "ray"), "start", "--block", "--node-ip-address=127.0.0.1"]
     node = [*ray, "--num-cpus=12", "--num-gpus=1", "--object-store-memory=200000000"]
-    places = [["--head", f"--port={port}", "--include-dashboard=false"], [f"--address=127.0.0.1:{port}"]]
+    roles = [["--head", f"--port={port}", "--include-dashboard=false"], [f"--address=127.0.0.1:{port}"]]
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for place in places:
-            started.append(subprocess.Popen([*node, *place], env=environment, stdout=subprocess.DEVNULL))
+        for role in roles:
+            started.append(subprocess.Popen([*node, *role], env=environment, stdout=subprocess.DEVNULL))
             _wait_for_nodes(len(started), port, environment)
         yield environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
         for process in reversed(started):
-            _end(process)
+            _stop_node(process)
 
 
 def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
-    """Return when so many nodes have joined."""
-    asked = (
+    """Return when `count` nodes have joined."""
+    script = (
         "import ray, time\n"
         "for _ in range(600):\n"
         "    try:\n"
@@ -91,10 +91,10 @@ def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
         "    time.sleep(1)\n"
         "raise SystemExit('Ray did not come up')\n"
     )
-    subprocess.run([sys.executable, "-c", asked], env=environment, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop_node(process: subprocess.Popen[bytes]) -> None:
     children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGTERM)
     try:
@@ -111,7 +111,7 @@ def grpo_run(studio_shards: Path, tiny_model_unconstrained: Path, tmp_path_facto
     shards = write_split_shards(studio_shards, folder / "shards")
     rows = write_training_rows(str(shards), "sft", folder / "rows", "grpo", prompts.REASONING)
     (folder / "reward.py").write_text(REWARD)
-    few_rows(rows)
+    keep_few_rows(rows)
     overrides = {
         "data.train_files": rows, "data.val_files": rows, "data.train_batch_size": PROMPTS,
         "data.max_prompt_length": 2048, "data.max_response_length": 12,
@@ -135,28 +135,28 @@ def grpo_run(studio_shards: Path, tiny_model_unconstrained: Path, tmp_path_facto
     return Run(folder, [json.loads(line)["data"] for line in lines], done.stdout)
 
 
-def few_rows(path: Path) -> None:
-    """As many rows as the run takes: half of them clips."""
+def keep_few_rows(path: Path) -> None:
+    """Keep as many rows as the run uses: half of them clips."""
     import pyarrow.parquet as parquet
 
     rows = parquet.read_table(path)
-    clips = [place for place, videos in enumerate(rows["videos"].to_pylist()) if videos]
-    stills = [place for place, images in enumerate(rows["images"].to_pylist()) if images]
+    clips = [index for index, videos in enumerate(rows["videos"].to_pylist()) if videos]
+    stills = [index for index, images in enumerate(rows["images"].to_pylist()) if images]
     half = STEPS * PROMPTS // 2
     assert min(len(clips), len(stills)) >= half, {MediaKind.CLIP: len(clips), MediaKind.STILL: len(stills)}
     parquet.write_table(rows.take(clips[:half] + stills[:half]), path)
 
 
-def test_rollout_and_actor_are_one_model_throughout(grpo_run: Run) -> None:
+def test_rollout_and_actor_have_the_same_weights_in_every_step(grpo_run: Run) -> None:
     steps = [step for step in grpo_run.metrics if "training/rollout_actor_probs_pearson_corr" in step]
     assert len(steps) == STEPS
     for step in steps:
         assert step["training/rollout_actor_probs_pearson_corr"] > 0.999
         assert step["rollout_corr/log_ppl_abs_diff"] < 1e-3
-    assert all(step["actor/grad_norm"] > 0 for step in steps)  # so the second step saw new weights
+    assert all(step["actor/grad_norm"] > 0 for step in steps)  # so the second step had new weights
 
 
-def test_each_worker_stands_on_a_node_of_its_own_with_a_server_beside_it(grpo_run: Run) -> None:
+def test_each_worker_runs_on_its_own_node_with_its_own_server(grpo_run: Run) -> None:
     assert set(re.findall(r"hf_server_\d", grpo_run.log)) == {"hf_server_0", "hf_server_1"}
     shards = sorted(
         path.name for path in (grpo_run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor").glob("model_*")
@@ -171,7 +171,7 @@ def test_responses_of_a_group_differ(grpo_run: Run) -> None:
     assert len({row["output"] for row in rows}) > PROMPTS * (RESPONSES - 1)
 
 
-def test_the_checkpoint_of_two_workers_is_merged_into_a_model_that_answers(grpo_run: Run, tmp_path: Path) -> None:
+def test_the_checkpoint_of_two_workers_is_merged_into_a_model_that_generates(grpo_run: Run, tmp_path: Path) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     actor = grpo_run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor"

@@ -1,4 +1,4 @@
-"""What verl's datasets show a checkpoint of a film, bit for bit what the evaluation shows it."""
+"""The media of verl's datasets are bitwise equal to those of the evaluation."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def pixel_limits(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def processor(tiny_model: Path, pixel_limits: str) -> Any:
-    """As verl loads it, with the limits of the tiny checkpoint or of the released ones."""
+    """The processor as verl loads it, with the pixel limits of the tiny checkpoint or of the released ones."""
     loaded = hf_processor(str(tiny_model))
     least, most = LIMITS[pixel_limits]
     for part in (loaded.image_processor, loaded.video_processor):
@@ -88,7 +88,7 @@ def sft_dataset(training_rows: dict[str, Path], processor: Any) -> Any:
 
 
 def evaluated(medium: Medium, limits: str, processor: Any) -> Patches:
-    """What the evaluation makes of a medium."""
+    """Patches of a medium in the evaluation."""
     kind, encoded = medium
     least, most = LIMITS[limits]
     shown, rule = MediaLimits(least, most, clip_max=min(CLIP_MAX_PIXELS, most)), PatchRule.of(processor)
@@ -97,8 +97,8 @@ def evaluated(medium: Medium, limits: str, processor: Any) -> Patches:
     return still_patches(open_still(encoded), shown, rule)
 
 
-def skip_what_takes_long(number: int, limits: str) -> None:
-    """The released limits scale every frame up to 128 tokens; decoders differ no more for that."""
+def skip_expensive(number: int, limits: str) -> None:
+    """Skip expensive cases: the released limits enlarge every frame to 128 tokens, which tests decoding no further."""
     if limits == "released" and NAMES[number] in ONCE:
         pytest.skip("with the tiny checkpoint's limits only")
 
@@ -113,10 +113,10 @@ def assert_equal(found: dict[str, Any], patches: Patches, processor: Any) -> Non
 
 
 @every_medium
-def test_the_agent_loop_shows_what_the_evaluation_shows(
+def test_media_in_the_agent_loop_are_those_of_the_evaluation(
     grpo_dataset: Any, processor: Any, pixel_limits: str, number: int
 ) -> None:
-    skip_what_takes_long(number, pixel_limits)
+    skip_expensive(number, pixel_limits)
     messages = grpo_dataset[number]["raw_prompt"]
     media = media_in_the_agent_loop(messages, processor)
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -125,8 +125,10 @@ def test_the_agent_loop_shows_what_the_evaluation_shows(
 
 
 @every_medium
-def test_sft_shows_what_the_evaluation_shows(sft_dataset: Any, processor: Any, pixel_limits: str, number: int) -> None:
-    skip_what_takes_long(number, pixel_limits)
+def test_media_in_sft_are_those_of_the_evaluation(
+    sft_dataset: Any, processor: Any, pixel_limits: str, number: int
+) -> None:
+    skip_expensive(number, pixel_limits)
     found = sft_dataset[number]["multi_modal_inputs"]
     assert_equal(found, evaluated(MEDIA[number], pixel_limits, processor), processor)
 
@@ -136,15 +138,15 @@ def test_a_medium_that_cannot_be_read_is_named(
 ) -> None:
     messages = grpo_dataset[0]["raw_prompt"]
     part = next(part for message in messages for part in message["content"] if part["type"] == "video")
-    for path, trouble in ((training_rows["grpo"], "cannot be decoded"), (Path("gone.mp4"), "No such file")):
+    for path, reason in ((training_rows["grpo"], "cannot be decoded"), (Path("gone.mp4"), "No such file")):
         part["video"] = str(path)
-        with pytest.raises(BrokenMedium, match=f"{path.name}: .*{trouble}.*write the rows anew"):
+        with pytest.raises(BrokenMedium, match=f"{path.name}: .*{reason}.*write the rows again"):
             media_in_the_agent_loop(messages, processor)
 
 
-def test_sft_refuses_a_row_whose_marks_and_media_differ(sft_dataset: Any) -> None:
+def test_sft_refuses_a_row_whose_placeholders_and_media_differ(sft_dataset: Any) -> None:
     row = sft_dataset.dataframe.iloc[0].to_dict()
-    with pytest.raises(ValueError, match="more marks <video> than media"):
+    with pytest.raises(ValueError, match="more placeholders <video> than media"):
         sft_dataset._build_messages(row | {"videos": []})
-    with pytest.raises(ValueError, match="more media than marks"):
+    with pytest.raises(ValueError, match="more media than placeholders"):
         sft_dataset._build_messages(row | {"messages": [{"role": "user", "content": "No mark."}]})

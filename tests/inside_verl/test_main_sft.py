@@ -1,4 +1,4 @@
-"""What our SFT entry changes in verl's trainer, shown on the loader the trainer uses."""
+"""The changes of our SFT entry point to verl's trainer, tested on the data loader that the trainer uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS, BATCH, EPOCHS = list(range(10)), 3, 3
 
 
 class Trainer:
-    """The part of verl's trainer that gives out rows: a loader, resumed from a state, epoch by epoch."""
+    """The data loading of verl's trainer: a loader, restored from a state, epoch by epoch."""
 
     def __init__(self, step: int = 0, state: dict[str, Any] | None = None) -> None:
         self.sampler = DistributedSampler(ROWS, num_replicas=1, rank=0, shuffle=True, drop_last=True)
@@ -26,35 +26,35 @@ class Trainer:
         if state:
             self.train_dataloader.load_state_dict(state)
 
-    def given_out(self, stop: int | None = None) -> list[list[int]]:
-        """Batches from here on, up to a step; verl saves within the loop, so do we."""
-        given: list[list[int]] = []
+    def batches(self, stop: int | None = None) -> list[list[int]]:
+        """Batches from the current step up to `stop`, where the loader's state is saved in the loop, as in verl."""
+        batches: list[list[int]] = []
         for epoch in range(self.resume_global_step // len(self.train_dataloader), EPOCHS):
             self.sampler.set_epoch(epoch)
             for batch in self.train_dataloader:
-                given.append(batch.tolist())
-                if len(given) == stop:
+                batches.append(batch.tolist())
+                if len(batches) == stop:
                     self.state = self.train_dataloader.state_dict()
-                    return given
-        return given
+                    return batches
+        return batches
 
 
 @pytest.mark.parametrize("step", range(1, 9))
-def test_a_resumed_run_gives_out_every_row_that_is_left_once(step: int) -> None:
-    whole = Trainer().given_out()
-    assert len(whole) == 9
+def test_a_resumed_run_yields_every_remaining_row_once(step: int) -> None:
+    uninterrupted = Trainer().batches()
+    assert len(uninterrupted) == 9
     stopped = Trainer()
-    assert stopped.given_out(step) == whole[:step]
+    assert stopped.batches(step) == uninterrupted[:step]
     resumed = Trainer(step, stopped.state)
     begin_next_epoch(resumed)
-    assert resumed.given_out() == whole[step:]
+    assert resumed.batches() == uninterrupted[step:]
 
 
-def test_without_our_change_a_run_resumed_at_the_end_of_an_epoch_loses_the_next() -> None:
+def test_without_our_change_a_run_resumed_at_the_end_of_an_epoch_skips_the_next() -> None:
     stopped = Trainer()
-    whole = Trainer().given_out()
-    stopped.given_out(3)
-    assert Trainer(3, stopped.state).given_out() != whole[3:]  # once this fails, begin_next_epoch can go
+    uninterrupted = Trainer().batches()
+    stopped.batches(3)
+    assert Trainer(3, stopped.state).batches() != uninterrupted[3:]  # once this fails, begin_next_epoch can be removed
 
 
 def test_loaders_take_the_configured_workers_and_seed() -> None:

@@ -1,4 +1,4 @@
-"""Rollout, actor, SFT and evaluation: the same positions and the same log-probabilities for the same clip."""
+"""Rollout, actor, SFT and evaluation give the same positions and log-probabilities for the same clip."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.film_rows import Medium, film_lessons, film_prompts, film_rows, media_in_the_agent_loop, noisy_still
 from tests.support.rendered_clips import Rendering, render
 from verl_recipes.inside_verl import patch_on_import as hooks
-from verl_recipes.inside_verl import time_positions as mended
+from verl_recipes.inside_verl import time_positions as patched
 
 NEW_TOKENS = 12
 CLOSE = 1e-4
-APART = 100 * CLOSE  # what a wrong time must change, or agreement would prove nothing
+APART = 100 * CLOSE  # minimum effect of wrong times, or agreement would prove nothing
 
 
-class Alike(NamedTuple):
-    """One checkpoint as verl and as the evaluation hold it, and what it is asked about."""
+class ConsistencyCase(NamedTuple):
+    """One checkpoint as loaded by verl and by the evaluation, with prompts and media."""
 
     processor: Any
     checkpoint: Checkpoint
     media: list[Medium]
-    chats: list[list[dict[str, Any]]]  # as verl's dataset gives them
+    chats: list[list[dict[str, Any]]]  # from verl's dataset
     lessons: Any
 
     def patches(self, number: int) -> Patches:
-        """What the evaluation shows."""
+        """Patches of a medium in the evaluation."""
         stills, clips = (part.size for part in (self.processor.image_processor, self.processor.video_processor))
         most = min(CLIP_MAX_PIXELS, clips["longest_edge"])
         shown = MediaLimits(stills["shortest_edge"], stills["longest_edge"], clip_max=most)
@@ -68,18 +68,18 @@ class Alike(NamedTuple):
 
 @pytest.fixture
 def patched_positions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mended functions, for one test."""
+    """Install the patches for one test."""
     model, processor = modeling_qwen2_5_vl.Qwen2_5_VLModel, processing_qwen2_5_vl.Qwen2_5_VLProcessor
-    monkeypatch.setattr(hooks, "_known", set())
+    monkeypatch.setattr(hooks, "_registered", set())
     monkeypatch.setattr(model, "get_rope_index", model.get_rope_index)
     monkeypatch.setattr(processor, "get_rope_index_kwargs", None, raising=False)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    mended.install()
+    patched.install()
 
 
 @pytest.fixture(scope="module")
 def position_sensitive_model(tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny checkpoint whose attention hangs on positions: queries and keys much larger than at random start."""
+    """A tiny checkpoint whose attention depends strongly on positions: its language weights are scaled up."""
     from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
     folder = tmp_path_factory.mktemp("sensitive")
@@ -96,7 +96,7 @@ def position_sensitive_model(tiny_model_unconstrained: Path, tmp_path_factory: p
 @pytest.fixture
 def consistency_case(
     patched_positions: None, position_sensitive_model: Path, studio_shards: Path, tmp_path: Path
-) -> Alike:
+) -> ConsistencyCase:
     """A studio clip, a longer clip and a still between them."""
     shards = ShardFolder(studio_shards, "test")
     films = [shards.media(item.item_id) for item in shards.items() if item.media_kind is MediaKind.CLIP]
@@ -106,13 +106,13 @@ def consistency_case(
     prompts = film_prompts(film_rows(tmp_path / "grpo", "grpo", media), processor)
     lessons = film_lessons(film_rows(tmp_path / "sft", "sft", media), processor)
     checkpoint = load_checkpoint(str(position_sensitive_model), device=torch.device("cpu"))
-    return Alike(processor, checkpoint, media, [row["raw_prompt"] for row in prompts], lessons)
+    return ConsistencyCase(processor, checkpoint, media, [row["raw_prompt"] for row in prompts], lessons)
 
 
-def untouched() -> ModuleType:
-    """transformers' module of Qwen2.5-VL as it is installed, whatever a plugin did to the one in use."""
+def unpatched_module() -> ModuleType:
+    """A fresh copy of transformers' module of Qwen2.5-VL, without patches."""
     original = modeling_qwen2_5_vl
-    spec = importlib.util.spec_from_file_location(f"{original.__name__}_untouched", str(original.__file__))
+    spec = importlib.util.spec_from_file_location(f"{original.__name__}_unpatched", str(original.__file__))
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -123,46 +123,46 @@ def untouched() -> ModuleType:
     return module
 
 
-def with_their_function(processor: Any) -> None:
-    """Give a processor transformers' own positions, as verl does without us."""
-    model = untouched().Qwen2_5_VLModel
+def use_original_positions(processor: Any) -> None:
+    """Bind transformers' own position function to a processor, as verl does without our plugin."""
+    model = unpatched_module().Qwen2_5_VLModel
     processor.get_rope_index = MethodType(model.get_rope_index, processor)
     processor.get_vision_position_ids = MethodType(model.get_vision_position_ids, processor)
 
 
-def without_the_hook(processor: Any) -> None:
+def remove_hook(processor: Any) -> None:
     processor.get_rope_index_kwargs = None
 
 
-class Asked(NamedTuple):
+class LoopPrompt(NamedTuple):
     """A prompt in verl's agent loop, before it goes to the rollout."""
 
     ids: list[int]
     media: dict[str, Any]
 
 
-def asked(alike: Alike) -> list[Asked]:
+def loop_prompts(case: ConsistencyCase) -> list[LoopPrompt]:
     texts = [
-        alike.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in alike.chats
+        case.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in case.chats
     ]
-    media = [media_in_the_agent_loop(chat, alike.processor) for chat in alike.chats]
+    media = [media_in_the_agent_loop(chat, case.processor) for chat in case.chats]
     inputs = [
-        build_multimodal_processor_inputs(alike.processor, text=[text], **one)
+        build_multimodal_processor_inputs(case.processor, text=[text], **one)
         for text, one in zip(texts, media, strict=True)
     ]
-    return [Asked(one["input_ids"][0].tolist(), kept) for one, kept in zip(inputs, media, strict=True)]
+    return [LoopPrompt(one["input_ids"][0].tolist(), kept) for one, kept in zip(inputs, media, strict=True)]
 
 
-def rollout(folder: Path, prompts: list[Asked]) -> list[Any]:
-    """All prompts answered at once by the server of our rollout."""
+def rollout(folder: Path, prompts: list[LoopPrompt]) -> list[Any]:
+    """The responses of our rollout server to all prompts in one batch."""
     from verl_recipes.cpu.hf_server import HFServer, ServerSettings
 
     server = HFServer(ServerSettings(str(folder), 0, "float32", "sdpa", False, NEW_TOKENS, 4096, 8, 16384))
-    wish = {"temperature": 1.0, "ignore_eos": True, "logprobs": True}
+    sampling = {"temperature": 1.0, "ignore_eos": True, "logprobs": True}
 
     async def all_of_them() -> list[Any]:
         jobs = (
-            server.generate(prompt.ids, dict(wish), f"{number}", prompt.media["images"], prompt.media["videos"])
+            server.generate(prompt.ids, dict(sampling), f"{number}", prompt.media["images"], prompt.media["videos"])
             for number, prompt in enumerate(prompts)
         )
         return await asyncio.gather(*jobs)
@@ -170,8 +170,8 @@ def rollout(folder: Path, prompts: list[Asked]) -> list[Any]:
     return asyncio.run(all_of_them())
 
 
-def actor_inputs(processor: Any, prompts: list[Asked], answers: list[Any]) -> dict[str, Any]:
-    """What verl's engine gives the actor and the reference: by the agent loop's and the engine's own methods."""
+def actor_inputs(processor: Any, prompts: list[LoopPrompt], answers: list[Any]) -> dict[str, Any]:
+    """Inputs of the actor and the reference, prepared by the methods of verl's agent loop and engine."""
     worker = object.__new__(AgentLoopWorker)
     worker.processor, worker.tokenizer, worker.mm_processor_kwargs = processor, processor.tokenizer, {}
     rows, positions, media = [], [], []
@@ -200,40 +200,40 @@ def actor_inputs(processor: Any, prompts: list[Asked], answers: list[Any]) -> di
 
 
 def ragged_positions(positions: list[torch.Tensor]) -> torch.Tensor:
-    """Positions (4, length) of rows of different length, as verl keeps them."""
+    """Positions (4, length) of rows of different lengths as a nested tensor, as in verl."""
     values, lengths = torch.cat(positions, dim=1), torch.tensor([0] + [one.shape[1] for one in positions])
     return torch.nested.nested_tensor_from_jagged(values, lengths.cumsum(0), jagged_dim=2)
 
 
 def answer_log_probs(logits: torch.Tensor, ids: torch.Tensor, starts: list[int]) -> list[torch.Tensor]:
-    """Of the new tokens, which begin at `starts`."""
+    """Log-probabilities of the new tokens, which begin at `starts`."""
     every = logits.float().log_softmax(-1)[:, :-1].gather(2, ids[:, 1:, None])[..., 0]
     return [row[start - 1 : start - 1 + NEW_TOKENS] for row, start in zip(every, starts, strict=True)]
 
 
-def actor_log_probs(alike: Alike, prompts: list[Asked], answers: list[Any]) -> list[torch.Tensor]:
-    inputs = actor_inputs(alike.processor, prompts, answers)
+def actor_log_probs(case: ConsistencyCase, prompts: list[LoopPrompt], answers: list[Any]) -> list[torch.Tensor]:
+    inputs = actor_inputs(case.processor, prompts, answers)
     with torch.no_grad():
-        logits = alike.checkpoint.model(**inputs).logits
+        logits = case.checkpoint.model(**inputs).logits
     return answer_log_probs(logits, inputs["input_ids"], [len(prompt.ids) for prompt in prompts])
 
 
-def evaluation_log_probs(alike: Alike, answers: list[Any]) -> list[torch.Tensor]:
-    """The same answers, read by the evaluation's model in the evaluation's prompts."""
+def evaluation_log_probs(case: ConsistencyCase, answers: list[Any]) -> list[torch.Tensor]:
+    """Log-probabilities of the same responses, by the evaluation's model and prompts."""
     found = []
-    for number, (chat, answer) in enumerate(zip(alike.chats, answers, strict=True)):
-        text = alike.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        prompt = Prompt(alike.processor.tokenizer(text)["input_ids"] + list(answer.token_ids), [alike.patches(number)])
-        inputs = alike.checkpoint.padded([prompt])
+    for number, (chat, answer) in enumerate(zip(case.chats, answers, strict=True)):
+        text = case.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        prompt = Prompt(case.processor.tokenizer(text)["input_ids"] + list(answer.token_ids), [case.patches(number)])
+        inputs = case.checkpoint.padded([prompt])
         start = inputs["input_ids"].shape[1] - NEW_TOKENS
         with torch.no_grad():
-            logits = alike.checkpoint.model(**inputs, **seen(alike, prompt.media)).logits
+            logits = case.checkpoint.model(**inputs, **pixel_inputs(case, prompt.media)).logits
         found += answer_log_probs(logits, inputs["input_ids"], [start])
     return found
 
 
-def seen(alike: Alike, media: Any) -> dict[str, torch.Tensor]:
-    return vision_inputs(media, alike.checkpoint.patch_rule, torch.device("cpu"), torch.float32)
+def pixel_inputs(case: ConsistencyCase, media: Any) -> dict[str, torch.Tensor]:
+    return vision_inputs(media, case.checkpoint.patch_rule, torch.device("cpu"), torch.float32)
 
 
 def differences(some: list[torch.Tensor], others: list[torch.Tensor]) -> list[float]:
@@ -241,9 +241,9 @@ def differences(some: list[torch.Tensor], others: list[torch.Tensor]) -> list[fl
 
 
 def test_rollout_actor_and_evaluation_give_the_same_log_probabilities(
-    consistency_case: Alike, position_sensitive_model: Path
+    consistency_case: ConsistencyCase, position_sensitive_model: Path
 ) -> None:
-    prompts = asked(consistency_case)
+    prompts = loop_prompts(consistency_case)
     answers = rollout(position_sensitive_model, prompts)
     sampled = [torch.tensor(answer.log_probs) for answer in answers]
     actor, evaluation = (
@@ -251,30 +251,30 @@ def test_rollout_actor_and_evaluation_give_the_same_log_probabilities(
         evaluation_log_probs(consistency_case, answers),
     )
     assert max(differences(sampled, actor) + differences(sampled, evaluation)) < CLOSE
-    with_their_function(consistency_case.processor)
-    without_the_hook(consistency_case.processor)
+    use_original_positions(consistency_case.processor)
+    remove_hook(consistency_case.processor)
     clip, still, long_clip = differences(sampled, actor_log_probs(consistency_case, prompts, answers))
     assert still < CLOSE
-    assert min(clip, long_clip) > APART  # else the mending is not needed any more, or the model is deaf to time
+    assert min(clip, long_clip) > APART  # else the patch is no longer needed, or the model is insensitive to time
 
 
-def test_the_function_and_the_hook_are_both_still_needed(
-    consistency_case: Alike, position_sensitive_model: Path
+def test_position_function_and_hook_are_both_still_needed(
+    consistency_case: ConsistencyCase, position_sensitive_model: Path
 ) -> None:
-    """Fails with a release of transformers or verl that is right by itself: then take the mending out."""
-    prompts = asked(consistency_case)
+    """Fails with a release of transformers or verl that is correct without the patch: then remove it."""
+    prompts = loop_prompts(consistency_case)
     answers = rollout(position_sensitive_model, prompts)
     right = actor_inputs(consistency_case.processor, prompts, answers)["position_ids"]
-    without_the_hook(consistency_case.processor)
-    with pytest.raises(mended.UnknownFrameRate):
+    remove_hook(consistency_case.processor)
+    with pytest.raises(patched.UnknownFrameRate):
         actor_inputs(consistency_case.processor, prompts, answers)
     del consistency_case.processor.get_rope_index_kwargs  # the class has it
-    with_their_function(consistency_case.processor)
+    use_original_positions(consistency_case.processor)
     theirs = actor_inputs(consistency_case.processor, prompts, answers)["position_ids"]
     assert [torch.equal(*pair) for pair in zip(right.unbind(1), theirs.unbind(1), strict=True)] == [False, True, False]
 
 
-def test_sft_trains_at_the_positions_of_the_evaluation(consistency_case: Alike) -> None:
+def test_sft_trains_at_the_positions_of_the_evaluation(consistency_case: ConsistencyCase) -> None:
     for number in range(len(consistency_case.media)):
         row, patches = consistency_case.lessons[number], consistency_case.patches(number)
         expected = full_positions(consistency_case, row["input_ids"], patches)
@@ -282,14 +282,14 @@ def test_sft_trains_at_the_positions_of_the_evaluation(consistency_case: Alike) 
         assert row["position_ids"][0].tolist() == list(range(len(row["input_ids"])))
 
 
-def full_positions(alike: Alike, ids: torch.Tensor, patches: Patches) -> torch.Tensor:
-    mark = alike.checkpoint.placeholders[patches.kind]
-    kept = [token for place, token in enumerate(ids.tolist()) if token != mark or ids[place - 1] != mark]
+def full_positions(case: ConsistencyCase, ids: torch.Tensor, patches: Patches) -> torch.Tensor:
+    mark = case.checkpoint.placeholders[patches.kind]
+    kept = [token for index, token in enumerate(ids.tolist()) if token != mark or ids[index - 1] != mark]
     prompt = Prompt(kept, [patches])
-    return pad_batch([prompt], alike.checkpoint.placeholders, alike.checkpoint.position_rule)["position_ids"][:, 0]
+    return pad_batch([prompt], case.checkpoint.placeholders, case.checkpoint.position_rule)["position_ids"][:, 0]
 
 
-def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Alike) -> None:
+def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: ConsistencyCase) -> None:
     checkpoint, patches = consistency_case.checkpoint, [consistency_case.patches(number) for number in range(3)]
     start, (still, clip) = checkpoint.model.config.vision_start_token_id, checkpoint.placeholders.values()
     batch = checkpoint.padded(
@@ -300,7 +300,7 @@ def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Al
         ]
     )
     stills, clips = [patches[1]] * 2, [patches[0], patches[2]]
-    positions, excess = mended.rope_index(
+    positions, excess = patched.rope_index(
         checkpoint.model,
         batch["input_ids"],
         image_grid_thw=torch.tensor([one.grid[:3] for one in stills]),
@@ -321,9 +321,9 @@ def test_a_clip_of_any_length_keeps_its_times_through_the_processor(rule: Any, r
         count = len(sampled_frames(frames, float(rate)))
         fps = count / frames * float(rate)
         grid = Grid(-(-count // 2), 2, 2, fps)
-        handed_over = float(torch.tensor(2 / fps))  # in 32 bits
-        through = time_positions(grid._replace(fps=2 / handed_over), rule)
-        assert torch.equal(through, time_positions(grid, rule)), frames
+        seconds = float(torch.tensor(2 / fps))  # in float32
+        through_processor = time_positions(grid._replace(fps=2 / seconds), rule)
+        assert torch.equal(through_processor, time_positions(grid, rule)), frames
 
 
 @pytest.fixture
@@ -333,16 +333,16 @@ def rule(tiny_model_unconstrained: Path) -> Any:
     return position_rule(AutoConfig.from_pretrained(tiny_model_unconstrained))
 
 
-def test_a_clip_without_its_frame_rate_is_refused(consistency_case: Alike) -> None:
-    prompts = asked(consistency_case)[:1]
+def test_a_clip_without_its_frame_rate_is_refused(consistency_case: ConsistencyCase) -> None:
+    prompts = loop_prompts(consistency_case)[:1]
     ids = torch.tensor([prompts[0].ids])
-    with pytest.raises(mended.UnknownFrameRate, match="film_dataset"):
-        mended.rope_index(
+    with pytest.raises(patched.UnknownFrameRate, match="film_dataset"):
+        patched.rope_index(
             consistency_case.processor, ids, video_grid_thw=torch.tensor([consistency_case.patches(0).grid[:3]])
         )
 
 
-def test_installing_is_light_and_mends_what_is_imported_later() -> None:
+def test_installing_imports_no_large_library_and_patches_later_imports() -> None:
     script = """
 import sys
 from verl_recipes.inside_verl import time_positions

@@ -1,4 +1,4 @@
-"""What a run will take, against models that are really built and states that are really kept."""
+"""Estimates of memory and disk, compared with real models, optimizer states and checkpoints."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def test_parameters_are_those_of_the_released_checkpoints(size_3b: ModelSize, si
     assert size_7b.parameters == size_7b.trained == 8_292_166_656
 
 
-def test_root_holds_tied_embeddings_and_lets_go_of_untied_ones(size_3b: ModelSize, size_7b: ModelSize) -> None:
+def test_root_includes_tied_embeddings_but_not_untied_ones(size_3b: ModelSize, size_7b: ModelSize) -> None:
     embedding = QWEN_3B["vocab_size"] * QWEN_3B["hidden_size"]
     assert embedding < size_3b.root < embedding + 50_000_000, "embedding, merger and norms"
-    assert size_7b.largest_layer == QWEN_7B["vocab_size"] * QWEN_7B["hidden_size"], "the embedding is a unit of its own"
+    assert size_7b.largest_layer == QWEN_7B["vocab_size"] * QWEN_7B["hidden_size"], "the embedding is a separate unit"
     assert size_7b.root < 80_000_000
 
 
@@ -74,7 +74,7 @@ def test_a_frozen_vision_tower_is_not_trained(size_3b: ModelSize) -> None:
     assert frozen.parameters - frozen.trained == sum(part.numel() for part in tower.parameters())
 
 
-def test_lora_trains_two_thin_matrices_a_linear_layer(tiny_model: Path) -> None:
+def test_lora_trains_two_thin_matrices_per_linear_layer(tiny_model: Path) -> None:
     model = AutoModelForImageTextToText.from_pretrained(tiny_model)
     settings = OmegaConf.create(
         {"lora_rank": 4, "lora_alpha": 8, "target_modules": "all-linear", "exclude_modules": None}
@@ -86,14 +86,14 @@ def test_lora_trains_two_thin_matrices_a_linear_layer(tiny_model: Path) -> None:
 
 
 def kept_for_backward(module: Any, call: Callable[[], Any]) -> int:
-    """Bytes PyTorch keeps of a forward pass, parameters left out."""
+    """Bytes PyTorch saves for the backward pass, without parameters."""
     weights = {part.untyped_storage().data_ptr() for part in module.parameters()}
     kept: dict[int, Any] = {}
 
     def pack(tensor: Any) -> Any:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage  # held, so that no address is used twice
+            kept[storage.data_ptr()] = storage  # kept alive, so that no address is reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -102,7 +102,7 @@ def kept_for_backward(module: Any, call: Callable[[], Any]) -> int:
 
 
 @pytest.mark.parametrize("text", [QWEN_3B, QWEN_7B], ids=["3b", "7b"])
-def test_a_layers_activations_are_what_pytorch_keeps_of_it(text: dict[str, Any]) -> None:
+def test_the_activations_of_a_layer_are_those_pytorch_saves(text: dict[str, Any]) -> None:
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLDecoderLayer, Qwen2_5_VLVisionBlock
 
     config = qwen(text)
@@ -145,7 +145,7 @@ def test_weights_gradients_and_adam_are_those_of_a_model_after_one_step(tiny_mod
     assert found["Adam"] == sum(moment.nbytes for moment in moments)
 
 
-def test_a_checkpoint_takes_what_is_estimated(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_size_of_a_checkpoint_is_as_estimated(tiny_model: Path, tmp_path: Path) -> None:
     model = AutoModelForImageTextToText.from_pretrained(tiny_model, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters())
     for part in model.parameters():
@@ -159,7 +159,7 @@ def test_a_checkpoint_takes_what_is_estimated(tiny_model: Path, tmp_path: Path) 
     assert written < disk.checkpoint
 
 
-def test_shards_share_weights_and_states_but_not_what_is_computed(size_7b: ModelSize) -> None:
+def test_sharding_divides_weights_and_optimizer_states_but_not_activations(size_7b: ModelSize) -> None:
     one = terms(estimates.memory(grpo(), "grpo", size_7b, 4096, 2000))
     eight = terms(estimates.memory(grpo("trainer.n_gpus_per_node=8"), "grpo", size_7b, 4096, 2000))
     for name in ("weights", "gradients", "Adam"):
@@ -180,10 +180,10 @@ def test_gradient_checkpointing_and_fused_kernels_take_less(size_3b: ModelSize) 
     again = activations(f"{model}.enable_gradient_checkpointing=true")
     assert again["activations"] < kept["activations"] / 8
     assert activations(f"{model}.use_fused_kernels=true")["logits"] == 0
-    assert again["logits"] == 6 * 16384 * 151936, "of as many tokens as a micro batch may have"
+    assert again["logits"] == 6 * 16384 * 151936, "for the maximum number of tokens of a micro batch"
 
 
-def test_a_card_that_is_too_small_is_told_for_each_turn(size_7b: ModelSize) -> None:
+def test_a_gpu_that_is_too_small_is_reported_for_each_phase(size_7b: ModelSize) -> None:
     rollout, model = "actor_rollout_ref.rollout", "actor_rollout_ref.model"
     config = grpo(
         f"{rollout}.name=vllm",
@@ -202,7 +202,7 @@ def test_a_card_that_is_too_small_is_told_for_each_turn(size_7b: ModelSize) -> N
         assert name in notes
 
 
-def test_offloaded_parts_make_room_for_the_rollout(size_7b: ModelSize) -> None:
+def test_offloading_frees_memory_for_the_rollout(size_7b: ModelSize) -> None:
     engine = "actor_rollout_ref.actor.fsdp_config"
     away = grpo(f"{engine}.param_offload=true", f"{engine}.optimizer_offload=true")
     here, gone = (estimates.memory(config, "grpo", size_7b, 4096, 2000) for config in (grpo(), away))
@@ -218,18 +218,18 @@ def test_offloaded_parts_make_room_for_the_rollout(size_7b: ModelSize) -> None:
             ["trainer.save_freq=10", "trainer.max_actor_ckpt_to_keep=1"],
             100,
             2,
-        ),  # the old one goes when the new is there
-        (["trainer.save_freq=10", "trainer.max_actor_ckpt_to_keep=null"], 95, 10),  # the last step is saved, too
+        ),  # the old one is removed after the new one is written
+        (["trainer.save_freq=10", "trainer.max_actor_ckpt_to_keep=null"], 95, 10),  # the last step is saved as well
         (["trainer.save_freq=200", "trainer.max_actor_ckpt_to_keep=5"], 100, 1),
         (["trainer.save_freq=-1"], 100, 0),
     ],
 )
-def test_as_many_checkpoints_are_counted_as_lie_there_at_once(overrides: list[str], steps: int, kept: int) -> None:
+def test_the_maximum_number_of_checkpoints_on_disk_is_counted(overrides: list[str], steps: int, kept: int) -> None:
     size = ModelSize(10, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1)
     assert estimates.disk(grpo(*overrides), "grpo", size, steps).kept == kept
 
 
-def test_a_disk_that_would_be_full_is_told_with_figures(tmp_path: Path) -> None:
+def test_a_disk_that_would_be_full_is_reported_with_figures(tmp_path: Path) -> None:
     disk = estimates.Disk(checkpoint=40 * GB, kept=2, merged=6 * GB)
     (problem,) = memory_and_disk.disk_problems(tmp_path / "run", disk, free=50 * GB)
     assert "86.00 GB (2 x 40.00 GB for checkpoints, 6.00 GB for a merged copy)" in problem.what
@@ -238,4 +238,6 @@ def test_a_disk_that_would_be_full_is_told_with_figures(tmp_path: Path) -> None:
     earlier = tmp_path / "run" / "global_step_10"
     earlier.mkdir(parents=True)
     (earlier / "model.pt").write_bytes(b"0" * 1000)
-    assert not list(memory_and_disk.disk_problems(tmp_path / "run", disk, free=86 * GB - 1000)), "what is there counts"
+    assert not list(memory_and_disk.disk_problems(tmp_path / "run", disk, free=86 * GB - 1000)), (
+        "existing checkpoints count"
+    )

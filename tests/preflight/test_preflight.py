@@ -1,4 +1,4 @@
-"""What stands in the way of a training is told before it starts: each problem is a real one, in real files."""
+"""Problems of a training run are reported before it starts: each is a real problem in real files."""
 
 # ruff: noqa: F811 (fixtures that are imported are named again as arguments)
 
@@ -22,21 +22,21 @@ import pyarrow.parquet as parquet
 from tests.support.preflight_runs import Run, cut_off, grpo_run, make_run, sft_run, shards, training_rows  # noqa: F401
 from verl_recipes import recipes
 from verl_recipes.preflight import preflight
-from verl_recipes.preflight.problem import Problem, told_once
+from verl_recipes.preflight.problem import Problem, merge_problems
 
 
 @pytest.mark.parametrize("method", recipes.METHODS)
-def test_nothing_stands_in_the_way_of_a_sound_run(make_run: Callable[[str], Run], shards: Path, method: str) -> None:
+def test_a_valid_run_has_no_problems(make_run: Callable[[str], Run], shards: Path, method: str) -> None:
     sound = make_run(method)
     before = {path: path.read_bytes() for path in sound.rows.rglob("*") if path.is_file()}
     report = preflight.check(sound.config(), method, shards=str(shards))
     assert not report.problems, report.text()
     report.raise_for_problems()
-    said = report.text()
-    assert "rows: 4 to train on, 4 to validate on" in said
-    assert "6 stills and 2 clips" in said
+    text = report.text()
+    assert "rows: 4 to train on, 4 to validate on" in text
+    assert "6 stills and 2 clips" in text
     for word in ("longest row", "parameters", "steps: 2 an epoch", "disk:", "memory of a worker", "Ray: 1 node"):
-        assert word in said, word
+        assert word in text, word
     after = {path: path.read_bytes() for path in sound.rows.rglob("*") if path.is_file()}
     assert after == before, "it only reads"
 
@@ -47,21 +47,21 @@ def without_column(path: Path, name: str) -> None:
 
 def with_text(path: Path, name: str) -> None:
     table = parquet.read_table(path)
-    place = table.schema.names.index(name)
-    parquet.write_table(table.set_column(place, name, pyarrow.array(["x"] * len(table))), path)
+    index = table.schema.names.index(name)
+    parquet.write_table(table.set_column(index, name, pyarrow.array(["x"] * len(table))), path)
 
 
 FILES: dict[str, tuple[Callable[[Run], object], str]] = {
     "no rows": (lambda run: run.train.unlink(), "there is no such file"),
     "rows cut off": (lambda run: cut_off(run.train), "cannot be read as parquet"),
     "no column": (lambda run: without_column(run.train, "reward_model"), "column reward_model is missing"),
-    "column of text": (lambda run: with_text(run.train, "prompt"), "column prompt is string, verl reads a list of"),
+    "column of text": (lambda run: with_text(run.train, "prompt"), "column prompt is string, verl expects a list of"),
     "medium gone": (lambda run: run.medium("0.png").unlink(), "it cannot be opened (No such file"),
     "medium empty": (lambda run: run.medium("0.png").write_bytes(b""), "the file is empty"),
     "png cut off": (lambda run: cut_off(run.medium("0.png")), "still cannot be decoded"),
     "jpeg cut off": (lambda run: cut_off(run.medium(".jpeg")), "still cannot be decoded: image file is truncated"),
     "clip cut off": (lambda run: cut_off(run.medium(".mp4"), 0.9), "clip c"),
-    "no medium at all": (lambda run: run.medium("0.png").write_bytes(b"<html>"), "no picture"),
+    "no medium at all": (lambda run: run.medium("0.png").write_bytes(b"<html>"), "not a picture"),
 }
 
 
@@ -106,11 +106,14 @@ CONTENTS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "unknown dimension": (item_with(dimension="mood"), "dimension is 'mood'"),
     "unknown source": (set_in("data_source", value="small/mood"), "data_source 'small/mood'"),
     "another dimension": (set_in("data_source", value="small/lighting_type"), "is not shot_size"),
-    "no letter": (set_in("reward_model", "ground_truth", value="Q"), "'Q', no letter on offer"),
-    "another letter": (set_in("reward_model", "ground_truth", value="A"), "ground_truth is A, the question says B"),
-    "no question": (set_in("extra_info", "item", value="?"), "extra_info.item is no question"),
+    "no letter": (set_in("reward_model", "ground_truth", value="Q"), "'Q', not a letter of an option"),
+    "another letter": (
+        set_in("reward_model", "ground_truth", value="A"),
+        "ground_truth is A, the answer of the question is B",
+    ),
+    "no question": (set_in("extra_info", "item", value="?"), "extra_info.item is not a question"),
     "answer not on offer": (item_with(answer="Z"), "answer is 'Z'"),
-    "no such role": (lambda row: row["prompt"][0].update(role="director"), "the turns are not of"),
+    "no such role": (lambda row: row["prompt"][0].update(role="director"), "the roles of the turns are not among"),
 }
 
 
@@ -122,29 +125,29 @@ def test_rows_that_are_wrong_are_named(grpo_run: Run, spoil: Callable[[dict[str,
     assert problem.where == "grpo.parquet row 0"
 
 
-def test_a_lesson_without_an_answer_is_named(sft_run: Run) -> None:
+def test_an_sft_row_without_an_answer_is_named(sft_run: Run) -> None:
     sft_run.change(lambda row: row["messages"].pop())
     (problem,) = sft_run.problems()
-    assert "no answer of the assistant" in problem.what
+    assert "not an answer of the assistant" in problem.what
 
 
 @pytest.mark.parametrize("method", ["sft", "grpo"])
-def test_what_is_validated_or_tested_on_is_not_trained_on(
+def test_validation_and_test_data_must_not_be_trained_on(
     make_run: Callable[[str], Run], shards: Path, training_rows: Path, method: str
 ) -> None:
-    spoilt = make_run(method)
-    shutil.copy(spoilt.train, spoilt.rows / "dev.parquet")
-    (problem,) = spoilt.problems()
-    assert "stands in the validation rows too" in problem.what
+    broken = make_run(method)
+    shutil.copy(broken.train, broken.rows / "dev.parquet")
+    (problem,) = broken.problems()
+    assert "training data is also in the validation rows" in problem.what
     assert ("film film-grpo" if method == "grpo" else "medium film-sft0") in problem.where
-    other = run_on_tested_films(spoilt)
+    other = run_on_tested_films(broken)
     (problem,) = other.problems(shards=str(shards))
-    assert "stands in the test split too" in problem.what
+    assert "training data is also in the test split" in problem.what
     assert f"film-{'test'}" in problem.where
 
 
 def run_on_tested_films(run: Run) -> Run:
-    """Rows of the test split under the name of a training split, as no command of ours would write them."""
+    """Rows of the test split under the name of a training split, which no command of ours writes."""
     folder = run.rows.with_name("tested")
     shutil.copytree(run.rows, folder)
     dev = parquet.read_table(folder / "dev.parquet")
@@ -169,22 +172,22 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("method", "limit"), LIMITS)
-def test_a_row_too_long_is_told_with_the_least_limit_that_would_do(
+def test_a_row_too_long_is_reported_with_the_minimum_limit_that_fits(
     make_run: Callable[[str], Run], method: str, limit: str
 ) -> None:
     sound = make_run(method)
     (problem,) = sound.problems(f"{limit}=100")
     assert limit in problem.what
     assert f"film-{sound.train.stem}" in problem.where or "film-dev" in problem.where
-    least = int(problem.what.split("100, ")[1].split(" is the least")[0].replace(",", ""))
+    least = int(problem.what.split("100, ")[1].split(" is the minimum")[0].replace(",", ""))
     assert not sound.problems(f"{limit}={least}")
     assert sound.problems(f"{limit}={least - 1}")
 
 
 NUMBERS: dict[str, tuple[str, list[str], str]] = {
     "a group of one": ("grpo", ["actor_rollout_ref.rollout.n=1"], "a group of 1 has no mean"),
-    "no step": ("grpo", ["data.train_batch_size=5"], "4 rows are no batch of 5"),
-    "no step of SFT": ("sft", ["data.train_batch_size=6"], "4 rows are no batch of 6"),
+    "no step": ("grpo", ["data.train_batch_size=5"], "4 rows are fewer than one batch of 5"),
+    "no step of SFT": ("sft", ["data.train_batch_size=6"], "4 rows are fewer than one batch of 6"),
     "nothing validated": ("sft", ["data.train_batch_size=4", "data.val_max_samples=2"], "reports nan"),
     "workers": (
         "grpo",
@@ -202,13 +205,13 @@ NUMBERS: dict[str, tuple[str, list[str], str]] = {
         "verl refuses it: train_batch_size (2) must be >= actor.ppo_mini_batch_size (4)",
     ),
     "verl's classes": ("grpo", ["actor_rollout_ref.actor.loss_agg_mode=median"], "Invalid loss_agg_mode: median"),
-    "no reward": ("grpo", ["reward.custom_reward_function.path=null"], "verl's own reward knows none"),
+    "no reward": ("grpo", ["reward.custom_reward_function.path=null"], "verl's default reward knows none"),
     "unknown weight": ("grpo", ["+reward.custom_reward_function.reward_kwargs.style=1"], "the reward refuses it"),
     "reward not there": ("grpo", ["reward.custom_reward_function.path=gone.py"], "the reward cannot be loaded"),
-    "too few GPUs": ("grpo", ["ray_kwargs.ray_init.num_gpus=0"], "1 node(s) with 1 GPUs are asked for, 0 of 1 have"),
-    "too few nodes": ("grpo", ["trainer.nnodes=2"], "2 node(s) with 1 GPUs are asked for, 1 of 1 have"),
-    "too few CPUs": ("sft", ["ray_kwargs.ray_init.num_cpus=9"], "1 workers a node take 10 CPUs of Ray, a node has 9"),
-    "no room": (
+    "too few GPUs": ("grpo", ["ray_kwargs.ray_init.num_gpus=0"], "1 node(s) with 1 GPUs are requested, 0 of 1 have"),
+    "too few nodes": ("grpo", ["trainer.nnodes=2"], "2 node(s) with 1 GPUs are requested, 1 of 1 have"),
+    "too few CPUs": ("sft", ["ray_kwargs.ray_init.num_cpus=9"], "1 workers per node take 10 CPUs of Ray, a node has 9"),
+    "no disk space": (
         "grpo",
         ["trainer.save_freq=1", "trainer.max_actor_ckpt_to_keep=null", "trainer.total_training_steps=1000000000"],
         "GB are free and",
@@ -224,7 +227,7 @@ def test_settings_that_cannot_work_are_named(
     assert [problem for problem in problems if words in problem.what], problems
 
 
-def test_all_problems_are_told_together_and_stop_the_run(grpo_run: Run) -> None:
+def test_all_problems_are_reported_at_once_and_stop_the_run(grpo_run: Run) -> None:
     grpo_run.medium("0.png").unlink()
     grpo_run.medium("1.png").unlink()
     report = preflight.check(grpo_run.config("actor_rollout_ref.rollout.n=1", "trainer.nnodes=2"), "grpo")
@@ -236,7 +239,7 @@ def test_all_problems_are_told_together_and_stop_the_run(grpo_run: Run) -> None:
     assert str(failed.value) in report.text()
 
 
-def test_a_problem_of_many_rows_is_told_once() -> None:
-    many = [Problem("it is cut off", f"row {number}", "Mend it.") for number in range(1200)]
-    (one,) = told_once(many)
+def test_a_problem_of_many_rows_is_reported_once() -> None:
+    many = [Problem("it is cut off", f"row {number}", "Fix it.") for number in range(1200)]
+    (one,) = merge_problems(many)
     assert one.where == "row 0; row 1; row 2; and 1,197 more"

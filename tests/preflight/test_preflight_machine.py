@@ -1,4 +1,4 @@
-"""Before a training starts: is the model whole, how long is a row in tokens, what has the cluster?"""
+"""Preflight checks of the model folder, of the rows' lengths in tokens, and of the cluster's resources."""
 
 # ruff: noqa: F811 (fixtures that are imported are named again as arguments)
 
@@ -38,12 +38,12 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "its config.json cannot be read"),
     "no processor": (lambda folder: (folder / "processor_config.json").unlink(), "its processor"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "it has no weights"),
-    "weights cut off": (lambda folder: cut_off(folder / "model.safetensors"), "bytes, its header says"),
+    "weights cut off": (lambda folder: cut_off(folder / "model.safetensors"), "by its header"),
 }
 
 
 @pytest.mark.parametrize(("spoil", "words"), MODELS.values(), ids=MODELS)
-def test_a_model_that_is_not_whole_is_named(
+def test_an_incomplete_model_is_named(
     sft_run: Run, tmp_path: Path, spoil: Callable[[Path], object], words: str
 ) -> None:
     folder = tmp_path / "model"
@@ -62,13 +62,13 @@ def test_a_model_that_does_not_know_the_vision_tokens_is_named(sft_run: Run, tmp
     assert [problem for problem in problems if "video_pad" in problem.what], problems
 
 
-def test_a_model_of_the_hub_that_is_not_here_is_a_note(sft_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_model_that_is_not_cached_is_a_note(sft_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     report = preflight.check(sft_run._replace(model=Path("nobody/no-such-model")).config(), "sft")
     assert not report.problems
     assert "nobody/no-such-model is not in this machine's cache" in report.text()
 
 
-def test_another_version_of_verl_is_told(sft_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_verl_is_a_problem(sft_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = sft_run.config()
     required = recipes.REQUIRED_VERL.read_text().replace(">=0.9.1,<0.10", ">=7")
     (tmp_path / "required.txt").write_text(required)
@@ -139,16 +139,16 @@ def test_clips_take_as_many_tokens_as_the_released_processor_gives_them(
     assert ruler.lengths([row], shapes) == [ruler.measured(row, shapes)]
 
 
-def test_a_cluster_that_does_not_answer_is_told_in_time(grpo_run: Run) -> None:
+def test_a_cluster_that_does_not_answer_is_reported_in_time(grpo_run: Run) -> None:
     config = grpo_run.config("ray_kwargs.ray_init.address=null")
     with refusing_port() as port:
         environment = {"RAY_ADDRESS": f"127.0.0.1:{port}", "PATH": "/usr/bin:/bin"}
         (problem,), _ = cluster.cluster_problems(config, "grpo", environment, seconds=2)
-    assert "did not answer within 2 s" in problem.what or "cannot be asked" in problem.what
+    assert "did not answer within 2 s" in problem.what or "cannot be queried" in problem.what
     assert f"127.0.0.1:{port}" in problem.where
 
 
-PATIENCE = 600  # seconds; a client of Ray alone takes a minute on a machine that does much else
+PATIENCE = 600  # seconds; starting a Ray client takes a minute on a busy machine
 HOLD = """
 import sys, ray
 print(ray.init("local", num_cpus=5, num_gpus=1, include_dashboard=False).address_info["gcs_address"], flush=True)
@@ -158,7 +158,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def small_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment that joins a Ray with 5 CPUs and 1 GPU, in a process of its own, behind a token."""
+    """Environment variables to join a Ray cluster with 5 CPUs and 1 GPU in a subprocess, with token authentication."""
     (tmp_path / "token").write_text("0123456789abcdef" * 4)
     environment = dict(os.environ) | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
     command, pipe = [sys.executable, "-c", HOLD], subprocess.PIPE
@@ -173,9 +173,9 @@ def small_cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.ray
-def test_a_cluster_is_asked_what_it_has(small_cluster: dict[str, str], make_run: Callable[[str], Run]) -> None:
-    told = ("address", "num_cpus", "num_gpus", "object_store_memory")
-    overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in told]
+def test_the_resources_of_a_cluster_are_queried(small_cluster: dict[str, str], make_run: Callable[[str], Run]) -> None:
+    settings = ("address", "num_cpus", "num_gpus", "object_store_memory")
+    overrides = [f"++ray_kwargs.ray_init.{name}=null" for name in settings]
     joining = make_run("grpo").config(*overrides)
     problems, (note,) = cluster.cluster_problems(joining, "grpo", small_cluster, seconds=PATIENCE)
     assert not problems
@@ -184,10 +184,10 @@ def test_a_cluster_is_asked_what_it_has(small_cluster: dict[str, str], make_run:
     assert "take 10 CPUs of Ray, a node has 5" in problems[0].what
     stranger = dict(os.environ) | {"RAY_ADDRESS": small_cluster["RAY_ADDRESS"], "RAY_AUTH_MODE": "disabled"}
     (problem,), _ = cluster.cluster_problems(joining, "grpo", stranger, PATIENCE)
-    assert "it asks for a token" in problem.what
+    assert "it requires a token" in problem.what
 
 
-def test_verl_still_takes_as_many_cpus_a_worker() -> None:
+def test_the_cpus_per_worker_are_those_of_verl() -> None:
     from inspect import signature
 
     from verl.single_controller.ray.base import RayResourcePool, ResourcePoolManager

@@ -1,4 +1,4 @@
-"""The ablation's plan, its table and its pictures, without training; runs are in test_training_runs.py."""
+"""The plan, table and figures of the ablation, without training; runs are in test_training_runs.py."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PLAN = AblationPlan(
 
 
 def scores(right: float) -> dict[str, object]:
-    """What `shotbench eval` writes for 40 questions a dimension, of which a share is right."""
+    """Scores as `shotbench eval` writes them, for 40 questions per dimension of which the share `right` is correct."""
     items = [
-        make_item(dimension=dimension.slug, index=100 * place + at, media=f"{place}-{at}.jpg")
-        for place, dimension in enumerate(DIMENSIONS)
+        make_item(dimension=dimension.slug, index=100 * column + at, media=f"{column}-{at}.jpg")
+        for column, dimension in enumerate(DIMENSIONS)
         for at in range(40)
     ]
     responses = ["C" if item.source_index % 100 < 40 * right else "A" for item in items]
@@ -59,16 +59,16 @@ def test_overrides_belong_to_a_method_and_others_are_refused() -> None:
             overrides_by_method([wrong])
 
 
-def test_the_mean_over_seeds_has_both_errors_in_its_interval() -> None:
+def test_the_interval_over_seeds_includes_both_errors() -> None:
     one = {"value": 0.5, "stderr": 0.05}
     assert mean_over_seeds([one]) == pytest.approx((0.5, 0.5 - Z95 * 0.05, 0.5 + Z95 * 0.05))
     same = mean_over_seeds([one, one, one])
-    assert same == pytest.approx(mean_over_seeds([one]))  # the same questions three times are no more questions
+    assert same == pytest.approx(mean_over_seeds([one]))  # repeating the same questions adds no information
     spread = mean_over_seeds([{"value": value, "stderr": 0.0} for value in (0.4, 0.5, 0.6)])
     assert spread.high - spread.value == pytest.approx(4.303 * 0.1 / math.sqrt(3), rel=1e-3)  # by hand
 
 
-def test_a_row_is_told_in_the_style_it_does_better_in(tmp_path: Path) -> None:
+def test_a_row_is_reported_in_the_style_with_the_higher_score(tmp_path: Path) -> None:
     table = ablation_table([trial(ROWS[0], None, 0.5, 0.25, tmp_path), trial(ROWS[2], 1, 0.25, 0.75, tmp_path)])
     assert [entry["better"] for entry in table] == ["shotbench", "shotbench_reasoning"]
     assert table[1]["macro"]["shotbench_reasoning"]["value"] == pytest.approx(0.75)

@@ -1,4 +1,4 @@
-"""A run's folder: one order, one process, and what was logged over several attempts."""
+"""A run folder: one order, one process, and the metrics of several attempts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from verl_recipes.run.run_folder import RunFolder, RunRefused, TrainingOrder, is
 ORDER = TrainingOrder("grpo", "tiny", "shards", Path("run"), "model", ("trainer.total_epochs=2",))
 
 
-def test_the_same_order_goes_on_and_another_is_refused_by_what_differs(tmp_path: Path) -> None:
+def test_the_same_order_resumes_and_another_is_refused_naming_the_differences(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     for _ in range(2):
         with folder.claimed(ORDER):
@@ -29,12 +29,12 @@ def test_the_same_order_goes_on_and_another_is_refused_by_what_differs(tmp_path:
         pass
 
 
-def test_an_order_that_never_began_may_be_corrected(tmp_path: Path) -> None:
+def test_an_order_that_never_started_may_be_corrected(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with folder.claimed(replace(ORDER, data="wrong")):
         folder.rows.mkdir()
     with folder.claimed(ORDER):
-        assert not folder.rows.exists()  # they were of other data
+        assert not folder.rows.exists()  # they belong to other data
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
@@ -45,15 +45,15 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def log(run: Path, attempt: int, steps: dict[int, float], cut: str = "") -> None:
+def log(run: Path, attempt: int, steps: dict[int, float], truncated_line: str = "") -> None:
     path = RunFolder(run).metrics(attempt)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"step": step, "data": {"reward": value}}) + "\n" for step, value in steps.items()]
-    path.write_text("".join(lines) + cut)
+    path.write_text("".join(lines) + truncated_line)
 
 
-def test_steps_lost_by_a_kill_do_not_count_in_the_curves(tmp_path: Path) -> None:
-    log(tmp_path, 1, {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}, cut='{"step": 5, "da')
+def test_steps_lost_by_a_kill_are_left_out_of_the_curves(tmp_path: Path) -> None:
+    log(tmp_path, 1, {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4}, truncated_line='{"step": 5, "da')
     log(tmp_path, 2, {3: 0.35})  # resumed from step 2, killed after one step
     log(tmp_path, 3, {3: 0.36, 4: 0.46})
     assert read_metrics(tmp_path) == {

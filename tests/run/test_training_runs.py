@@ -1,4 +1,4 @@
-"""SFT, GRPO, merge and evaluation by the commands, killed on the way: verl's own trainers over real Ray workers."""
+"""SFT, GRPO, merge and evaluation by command, killed and resumed: verl's own trainers on real Ray workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.killed_training import SERVER_VARIABLE, TRAINER_VARIABLE, env
 from tests.support.split_shards import write_split_shards
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_ablation_report
-from verl_recipes.run.checkpoints import TRACKER, whole_steps
+from verl_recipes.run.checkpoints import TRACKER, complete_steps
 from verl_recipes.run.evaluate_run import TASKS
 from verl_recipes.run.run_folder import RunFolder, TrainingOrder, read_metrics
 
@@ -34,7 +34,7 @@ SMALL_GRPO += ["trainer.val_before_train=false"]
 
 @pytest.fixture(scope="module", autouse=True)
 def marked_processes() -> Iterator[None]:
-    """Whatever is started here bears a mark in its environment."""
+    """Mark every process started here by an environment variable."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARK, str(os.getpid()))
         yield
@@ -49,7 +49,7 @@ def split_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) 
 def ablation_plan(
     split_shards: Path, tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AblationPlan:
-    """A short ablation: the base, CoT-SFT, and GRPO of what that makes."""
+    """A short ablation: the base model, CoT-SFT, and CoT-SFT followed by GRPO."""
     overrides = {"cot_sft": (*SMALL_SFT, "trainer.total_epochs=2"), "grpo": (*SMALL_GRPO, "trainer.total_epochs=1")}
     rows = tuple(row for row in ROWS if row.name in ("baseline", "CoT-SFT", "CoT-SFT then GRPO"))
     out, tasks = tmp_path_factory.mktemp("runs") / "ablation", ("shotbench_reasoning",)
@@ -59,7 +59,7 @@ def ablation_plan(
 
 
 def command_of(order: TrainingOrder) -> list[str]:
-    """As it is typed."""
+    """Command line of an order."""
     method = order.method.replace("_", "-")
     command = [method, "--recipe", order.recipe, "--data", order.data, "--model", str(order.model)]
     return [*command, "--out", str(order.out), *order.overrides]
@@ -67,7 +67,7 @@ def command_of(order: TrainingOrder) -> list[str]:
 
 @pytest.fixture(scope="module")
 def sft_run(ablation_plan: AblationPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CoT-SFT run whose trainer was killed after its third step, and that the same command resumed."""
+    """A CoT-SFT run whose trainer was killed after its third step, resumed by the same command."""
     order = ablation_plan.order(ablation_plan.rows[1], 1)
     run, command = order.out, command_of(order)
     assert status_when_killed(command, tmp_path_factory.mktemp("sft"), TRAINER_VARIABLE, 3) == 2
@@ -78,57 +78,57 @@ def sft_run(ablation_plan: AblationPlan, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def grpo_run(ablation_plan: AblationPlan, sft_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """GRPO of what SFT made; its rollout server was killed after the second step, and the same command resumed it."""
+    """GRPO of the SFT model, whose rollout server was killed after the second step, resumed by the same command."""
     order = ablation_plan.order(ablation_plan.rows[2], 1)
     assert order.model == str(sft_run)
     run, command = order.out, command_of(order)
-    # It must not wait for the dead for ever.
+    # It must fail instead of waiting forever for the killed server.
     assert status_when_killed(command, tmp_path_factory.mktemp("grpo"), SERVER_VARIABLE, 2) == 2
     assert main(["train", *command]) == 0
     return run
 
 
 def status_when_killed(command: list[str], folder: Path, variable: str, step: int) -> int:
-    """Exit status of `shotbench train …` in a process of its own, one of whose processes dies at this step."""
+    """Exit status of `shotbench train …` in a subprocess, one of whose processes is killed at this step."""
     full = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", *command]
     with (folder / "log").open("wb") as log:
         return subprocess.run(full, stdout=log, stderr=log, env=environment(folder, variable, step)).returncode
 
 
 def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:
-    """What one attempt logged, by step."""
+    """Metrics of one attempt, by step."""
     lines = RunFolder(run).metrics(number).read_text().splitlines()
     return {row["step"]: row["data"] for row in map(json.loads, lines) if row}
 
 
-def test_a_killed_sft_goes_on_with_the_weights_and_rows_of_its_last_checkpoint(sft_run: Path) -> None:
+def test_a_killed_sft_run_resumes_with_the_weights_and_rows_of_its_last_checkpoint(sft_run: Path) -> None:
     before, after = attempt(sft_run, 1), attempt(sft_run, 2)
     assert min(after) == 3  # saved every second step, killed after the third
-    assert max(after) == 8  # 34 rows, 8 a step, two epochs
+    assert max(after) == 8  # 34 rows, 8 per step, two epochs
     assert after[3]["train/global_tokens"] == before[3]["train/global_tokens"]
     assert after[3]["train/loss"] == pytest.approx(before[3]["train/loss"], rel=1e-5)
     assert list(read_metrics(sft_run)) == list(range(1, 9))
 
 
-def test_sft_learns_what_it_is_shown(sft_run: Path) -> None:
+def test_the_sft_loss_falls(sft_run: Path) -> None:
     losses = [values["train/loss"] for values in read_metrics(sft_run).values()]
     assert losses[-1] < losses[0]
 
 
-def test_a_run_keeps_its_newest_checkpoints_and_they_are_whole(sft_run: Path) -> None:
+def test_a_run_keeps_its_newest_checkpoints_and_they_are_complete(sft_run: Path) -> None:
     checkpoints = RunFolder(sft_run).checkpoints
-    assert whole_steps(checkpoints)[-1] == 8
+    assert complete_steps(checkpoints)[-1] == 8
     assert (checkpoints / TRACKER).read_text() == "8"
 
 
-def test_grpo_goes_on_after_its_rollout_server_was_killed(grpo_run: Path) -> None:
+def test_grpo_resumes_after_its_rollout_server_was_killed(grpo_run: Path) -> None:
     before, after = attempt(grpo_run, 1), attempt(grpo_run, 2)
     assert min(after) == max(before) + 1 or min(after) in before
-    assert max(read_metrics(grpo_run)) == 4  # 17 rows, 4 a step
-    assert whole_steps(RunFolder(grpo_run).checkpoints)[-1] == 4
+    assert max(read_metrics(grpo_run)) == 4  # 17 rows, 4 per step
+    assert complete_steps(RunFolder(grpo_run).checkpoints)[-1] == 4
 
 
-def test_rollout_and_actor_agree_on_what_was_said(grpo_run: Path) -> None:
+def test_rollout_and_actor_agree_on_log_probabilities(grpo_run: Path) -> None:
     for values in read_metrics(grpo_run).values():
         assert values["training/rollout_probs_diff_mean"] < 1e-3
         assert values["training/rollout_actor_probs_pearson_corr"] > 0.999
@@ -147,10 +147,10 @@ def test_a_finished_run_is_not_trained_again(
     assert main(["train", *command]) == 0
     assert "trained already" in capfd.readouterr().err
     assert main(["train", *command, "trainer.total_epochs=3"]) == 2
-    assert "begun with other settings" in capfd.readouterr().err
+    assert "started with other settings" in capfd.readouterr().err
 
 
-def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(ablation_plan: AblationPlan, grpo_run: Path) -> None:
+def test_the_ablation_reuses_trained_runs_and_scores_each_row(ablation_plan: AblationPlan, grpo_run: Path) -> None:
     trials = run_ablation(ablation_plan)
     assert [(trial.row.name, trial.seed) for trial in trials] == [
         ("baseline", None), ("CoT-SFT", 1), ("CoT-SFT then GRPO", 1),
@@ -161,7 +161,7 @@ def test_the_ablation_takes_up_what_is_trained_and_scores_each_row(ablation_plan
     assert len(list(ablation_plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
 
 
-def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo_run: Path, split_shards: Path) -> None:
+def test_a_trained_model_is_merged_and_scored_by_the_benchmark(grpo_run: Path, split_shards: Path) -> None:
     assert main(["train", "evaluate", str(grpo_run), "--data", str(split_shards), "--max-new-tokens", "8"]) == 0
     for task in TASKS:
         scores = json.loads((grpo_run / "eval" / task / "scores.json").read_text())
@@ -171,13 +171,13 @@ def test_what_was_trained_is_merged_and_scored_by_the_benchmark(grpo_run: Path, 
 
 @pytest.fixture(autouse=True)
 def no_ray_process_left() -> Iterator[None]:
-    """Ray does not outlive its driver, however that ended; Ray of anybody else on this machine does not count."""
+    """Ray must end with its driver, however the driver ended; other Ray processes on this machine are ignored."""
     yield
     psutil.wait_procs(ray_processes())
 
 
 def ray_processes() -> list[psutil.Process]:
-    """Daemons of Ray that these tests have started."""
+    """Ray daemons that these tests started."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

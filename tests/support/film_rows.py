@@ -1,4 +1,4 @@
-"""Media to the rows verl trains on, through real shards, and verl's datasets over them."""
+"""Training rows made of given media through real shards, and verl's datasets over them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Medium = tuple[MediaKind, bytes]
 
 
 def noisy_still(width: int, height: int, mode: str = "RGB", encoding: Literal["JPEG", "PNG"] = "PNG") -> bytes:
-    """A picture whose every pixel counts."""
+    """An encoded picture of random pixels, so that any change of a pixel shows."""
     pixels = numpy.random.default_rng(width).integers(0, 256, (height, width, len(mode)), dtype="uint8")
     encoded = io.BytesIO()
     Image.fromarray(pixels, mode).save(encoded, encoding)
@@ -30,7 +30,7 @@ def noisy_still(width: int, height: int, mode: str = "RGB", encoding: Literal["J
 
 
 def film_rows(folder: Path, purpose: Purpose, media: list[Medium]) -> Path:
-    """A parquet file with one row a medium, in their order."""
+    """A parquet file with one row per medium, in order."""
     rows = [_shard_row(purpose, number, *medium) for number, medium in enumerate(media)]
     write_shards(rows, folder / "shards", ABOUT, splits=(purpose,))
     return write_training_rows(str(folder / "shards"), purpose, folder / "rows", purpose)
@@ -47,7 +47,7 @@ def _shard_row(split: str, number: int, kind: MediaKind, encoded: bytes) -> Shar
 
 
 def film_lessons(rows: Path, processor: Any) -> Any:
-    """verl's SFT dataset as the recipes set it."""
+    """verl's SFT dataset as the recipes configure it."""
     from omegaconf import OmegaConf
 
     from verl_recipes.inside_verl.film_dataset import FilmLessons
@@ -57,7 +57,7 @@ def film_lessons(rows: Path, processor: Any) -> Any:
 
 
 def film_prompts(rows: Path, processor: Any) -> Any:
-    """verl's GRPO dataset as the recipes set it."""
+    """verl's GRPO dataset as the recipes configure it."""
     from omegaconf import OmegaConf
 
     from verl_recipes.inside_verl.film_dataset import FilmPrompts

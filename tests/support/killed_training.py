@@ -1,7 +1,7 @@
-"""Processes of a training run that kill themselves within their work, at a step that the environment names.
+"""Processes of a training run that kill themselves at a step given by an environment variable.
 
 Every Python process of a run started with `environment(...)` imports this module through `sitecustomize`. The variables
-say after which step's metrics the trainer dies, or with the weights of which step the rollout server dies.
+set the step after whose metrics the trainer is killed, or with whose weights the rollout server is killed.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ SERVER_VARIABLE = "SHOTBENCH_TEST_SERVER_DIES_AT"
 
 
 def environment(folder: Path, variable: str, step: int) -> dict[str, str]:
-    """The environment of a run in which the process of `variable` dies at `step`; `folder` is the test's own."""
+    """Environment of a run in which the process of `variable` is killed at `step`; `folder` is a folder of the test."""
     (folder / "sitecustomize.py").write_text(f"import {__name__}\n{__name__}.install()\n")
     paths = [str(folder), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), variable: str(step)}
 
 
 def install() -> None:
-    """Patch the process that is to die, once it imports what it works with."""
+    """Patch the process that is to be killed, when it imports the patched module."""
     if TRAINER_VARIABLE in os.environ:
-        when_imported("verl.utils.tracking", _die_after_metrics)
+        when_imported("verl.utils.tracking", _kill_after_metrics)
     if SERVER_VARIABLE in os.environ:
-        when_imported("verl_recipes.cpu.hf_server", _die_in_generate)
+        when_imported("verl_recipes.cpu.hf_server", _kill_in_generate)
 
 
-def _die() -> None:
+def _kill_this_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _die_after_metrics(tracking: Any) -> None:
+def _kill_after_metrics(tracking: Any) -> None:
     log = tracking.FileLogger.log
 
-    def log_and_die(self: Any, data: Any, step: int) -> None:
+    def log_and_kill(self: Any, data: Any, step: int) -> None:
         log(self, data, step)
         if step == int(os.environ[TRAINER_VARIABLE]):
-            _die()
+            _kill_this_process()
 
-    tracking.FileLogger.log = log_and_die
+    tracking.FileLogger.log = log_and_kill
 
 
-def _die_in_generate(hf_server: Any) -> None:
+def _kill_in_generate(hf_server: Any) -> None:
     generate = hf_server.HFServer.generate
 
-    async def generate_or_die(self: Any, *arguments: Any, **named: Any) -> Any:
+    async def generate_or_kill(self: Any, *arguments: Any, **named: Any) -> Any:
         if self.step is not None and self.step >= int(os.environ[SERVER_VARIABLE]):
-            _die()
+            _kill_this_process()
         return await generate(self, *arguments, **named)
 
-    hf_server.HFServer.generate = generate_or_die
+    hf_server.HFServer.generate = generate_or_kill

@@ -1,4 +1,4 @@
-"""Sound runs to be spoilt: rows on disk with their media, and a model, in files of their own."""
+"""Valid runs for tests to break: rows on disk with their media, and a model, in separate files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def shard_rows(split: str) -> list[ShardRow]:
 
 @cache
 def recipe(method: str) -> Any:
-    """The tiny recipe; composing takes longer than all checks."""
+    """The tiny recipe, cached: composing takes longer than all checks."""
     return recipes.compose(method, "tiny")
 
 
@@ -88,18 +88,18 @@ class Run(NamedTuple):
             OmegaConf.update(config, key, yaml.safe_load(value), force_add=True)
         return config
 
-    def problems(self, *overrides: str, **how: Any) -> list[Problem]:
-        return preflight.check(self.config(*overrides), self.method, **how).problems
+    def problems(self, *overrides: str, **options: Any) -> list[Problem]:
+        return preflight.check(self.config(*overrides), self.method, **options).problems
 
     def change(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Rewrite the first row to train on."""
+        """Rewrite the first training row."""
         table = parquet.read_table(self.train)
         rows = table.to_pylist()
         change(rows[0])
         parquet.write_table(pyarrow.Table.from_pylist(rows, table.schema), self.train)
 
     def medium(self, suffix: str) -> Path:
-        """A medium of the rows to train on."""
+        """Path of a medium of the training rows."""
         return next((self.rows / "media").glob(f"film-{self.train.stem}*{suffix}"))
 
 
@@ -124,7 +124,7 @@ def training_rows(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def make_run(
     training_rows: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Run]:
-    """A sound run of a method, in files of its own."""
+    """A factory of valid runs by method, each in its own files."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
     def copied(method: str) -> Run:

@@ -1,8 +1,8 @@
-"""Attacks on the reward, each with what it should earn: texts a policy may drift to because they might pay.
+"""Attacks on the reward, each with its expected reward: texts a policy may converge to if they were rewarded.
 
-The question is SIZES unless another is named: A Wide, B Medium, C Close up (right), D Extreme close up. Right is what
-somebody would say who reads only the final answer block: does it answer exactly that one option? And the form is kept
-only by a thought and an answer block, each once, with nothing around them.
+The question is SIZES unless another is given: A Wide, B Medium, C Close up (correct), D Extreme close up. The expected
+grade is that of a reader of only the final answer block: does it give exactly that one option? A well-formed response
+has one thought and one answer block, with nothing around them.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ Rewards = dict[str, float]
 
 
 def rewards(score: float, acc: int, form: int, answered: int, shared: float = 0.0) -> Rewards:
-    """Every key of the reward."""
+    """A reward with every key."""
     return {"score": score, "acc": acc, "format": form, "answered": answered, "shared": shared}
 
 
 NOTHING = rewards(0.0, 0, 0, 0)
 RIGHT = rewards(1.5, 1, 1, 1)
-WRONG = rewards(0.5, 0, 1, 1)  # in form, another option
-UNDECIDED = rewards(0.5, 0, 1, 0)  # in form, no option or several
-RIGHT_UNPAID = rewards(0.0, 1, 0, 1)  # the grader reads the right letter; without the form it is not paid
+WRONG = rewards(0.5, 0, 1, 1)  # well-formed, another option
+UNDECIDED = rewards(0.5, 0, 1, 0)  # well-formed, no option or several
+RIGHT_UNPAID = rewards(0.0, 1, 0, 1)  # correct letter, not rewarded because it is not well-formed
 WRONG_UNPAID = rewards(0.0, 0, 0, 1)
 
 
 class Attack(NamedTuple):
-    """One text with what each key should be, and why."""
+    """One response with its expected reward, and why."""
 
     name: str
     response: str
@@ -46,28 +46,28 @@ class Attack(NamedTuple):
 
 
 def block(answer: str, thought: str = "The face fills the frame.") -> str:
-    """The right form around an answer."""
+    """A well-formed response with this answer."""
     return f"<think>{thought}</think><answer>{answer}</answer>"
 
 
-BIG = 20_000  # times a word; the test of time takes megabytes
+BIG = 20_000  # repetitions of a word; the test of run time uses megabytes
 SEVERAL = "it names several"
-SPOKEN = "what was read aloud is one option"
-OUTSIDE = "something stands outside the two blocks"
+ONE_OPTION = "it names one option"
+OUTSIDE = "there is text outside of the two blocks"
 
 ATTACKS: tuple[Attack, ...] = (
-    # The honest ways to answer, so that the reward is not won by refusing everything.
-    Attack("plain", block("C"), RIGHT, SPOKEN),
+    # Honest answers, so that a reward that refuses everything fails.
+    Attack("plain", block("C"), RIGHT, ONE_OPTION),
     Attack("plain and wrong", block("B"), WRONG, "another option"),
-    Attack("letter with its text", block("C. Close up"), RIGHT, SPOKEN),
-    Attack("text alone", block("Close Up"), RIGHT, SPOKEN),
-    Attack("lower case letter", block("c"), RIGHT, SPOKEN),
+    Attack("letter with its text", block("C. Close up"), RIGHT, ONE_OPTION),
+    Attack("text alone", block("Close Up"), RIGHT, ONE_OPTION),
+    Attack("lower case letter", block("c"), RIGHT, ONE_OPTION),
     Attack("blanks and lines", f"\n {block(' C ')} \n", RIGHT, "blanks are nothing"),
     Attack("tags in upper case", "<THINK>x</THINK><ANSWER>C</ANSWER>", RIGHT, "case of a tag says nothing"),
-    Attack("code fence inside", block("```\nC\n```"), RIGHT, SPOKEN),
-    Attack("JSON inside", block('{"answer": "C"}'), RIGHT, SPOKEN),
-    Attack("LaTeX inside", block(r"\boxed{C}"), RIGHT, SPOKEN),
-    Attack("another language", block("答案是C。"), RIGHT, SPOKEN),
+    Attack("code fence inside", block("```\nC\n```"), RIGHT, ONE_OPTION),
+    Attack("JSON inside", block('{"answer": "C"}'), RIGHT, ONE_OPTION),
+    Attack("LaTeX inside", block(r"\boxed{C}"), RIGHT, ONE_OPTION),
+    Attack("another language", block("答案是C。"), RIGHT, ONE_OPTION),
     # Several options at once.
     Attack("all letters", block("A B C D"), UNDECIDED, SEVERAL),
     Attack("all letters, commas", block("A, B, C, D"), UNDECIDED, SEVERAL),
@@ -86,7 +86,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("rejected", block("not C"), UNDECIDED, "it says what it is not"),
     Attack("hidden second letter", block("B<!-- C -->"), UNDECIDED, SEVERAL),
     Attack("zero-width between two", block("C\u200bD"), UNDECIDED, SEVERAL),
-    # Several blocks, and answers in the wrong place.
+    # Several blocks, and misplaced answers.
     Attack("two answer blocks", block("B") + "<answer>C</answer>", RIGHT_UNPAID, "each block once"),
     Attack(
         "an answer block for every letter", block("A") + "<answer>B</answer><answer>C</answer>", RIGHT_UNPAID, "once"
@@ -121,7 +121,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("escaped tags", "&lt;think&gt;x&lt;/think&gt;&lt;answer&gt;C&lt;/answer&gt;", RIGHT_UNPAID, "other tags"),
     Attack("tags only", "<think></think><answer></answer>", NOTHING, "nothing was said"),
     Attack("closing tags only", "</think></answer>", NOTHING, "nothing was said"),
-    # Signs that look like others, or like nothing.
+    # Look-alike and invisible characters.
     Attack("Cyrillic letter", block("С"), UNDECIDED, "a letter that is not on offer"),
     Attack("Cyrillic sign in the text", block("Clоse up"), UNDECIDED, "no option is spelt so"),
     Attack("fullwidth letter", block("Ｃ"), UNDECIDED, "a letter that is not on offer"),
@@ -134,7 +134,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("colour codes of a terminal", block("\x1b[31mC\x1b[0m"), UNDECIDED, "never guessed"),
     Attack("HTML entity", block("&#67;"), UNDECIDED, "no letter is seen"),
     Attack("lone surrogate", block("\ud800"), UNDECIDED, "no letter is seen"),
-    # What is not on offer, or not an answer.
+    # Not an option, or not an answer.
     Attack("letter not on offer", block("E"), UNDECIDED, "four options"),
     Attack("number of the option", block("3"), UNDECIDED, "options have letters"),
     Attack("no answer", block("None of the above"), UNDECIDED, "it says none"),
@@ -142,7 +142,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("article before another option", block("A medium shot"), WRONG, "an article, and one option"),
     Attack("text that holds another's", block("Medium Close Up"), WRONG, "the longer one was said", MEDIUMS),
     Attack("term that is not on offer", block("Medium Close Up"), UNDECIDED, "neither Medium nor Close Up was said"),
-    # Talking to the judge.
+    # Text addressed to the grader.
     Attack("the prompt repeated", user_text(SIZES), NOTHING, "the options are not an answer"),
     Attack("the system text repeated", REASONING.system, NOTHING, "its tags hold nothing"),
     Attack("the prompt in the block", block(user_text(SIZES)), UNDECIDED, SEVERAL),
@@ -157,7 +157,7 @@ ATTACKS: tuple[Attack, ...] = (
         "not the model's words",
     ),
     Attack("words of the harness first", "[LMMS_EVAL_REQUEST_FAILED] C", NOTHING, "not the model's words"),
-    # Bulk.
+    # Very long texts.
     Attack("nothing", "", NOTHING, "nothing was said"),
     Attack("blanks", " \n\t" * BIG, NOTHING, "nothing was said"),
     Attack("a thought of a book", block("C", "the face " * BIG), RIGHT, "length is not judged"),
@@ -166,7 +166,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("opening tags over and over", "<think>" * BIG + "<answer>C</answer>", RIGHT_UNPAID, "once each"),
     Attack("both blocks over and over", block("C") * BIG, RIGHT_UNPAID, "once each"),
     Attack("half tags over and over", "<think" * BIG, NOTHING, "nothing was said"),
-    # Compound answers: the right key is there, and unless it is weighted it pays nothing.
+    # Compound answers: `shared` is reported, but not rewarded unless weighted.
     Attack("part of a compound", block("A"), rewards(0.5, 0, 1, 1, 1 / 2), "one of two parts", MOVES),
     Attack("another compound", block("B"), rewards(0.5, 0, 1, 1, 1 / 3), "one of three parts", MOVES),
     Attack("the parts in turn", block("C"), rewards(0.5, 0, 1, 1, 2 / 3), "both parts, and an order", MOVES),

@@ -1,4 +1,4 @@
-"""Rows as verl gives them to the reward."""
+"""Rows as verl passes them to the reward function."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def row_of(item: QAItem, **changes: Any) -> dict[str, Any]:
     return row | changes
 
 
-def asked_by_verl(item: QAItem, response: Any, **weights: Any) -> dict[str, float]:
-    """The arguments verl's reward manager gives."""
+def reward_by_verl(item: QAItem, response: Any, **weights: Any) -> dict[str, float]:
+    """Reward a response with the arguments of verl's reward manager."""
     row = row_of(item)
     return compute_score(
         data_source=row["data_source"],

@@ -1,7 +1,7 @@
-"""A cache for one test run: what takes long to make is made by one of its processes, once.
+"""A cache for one test run: expensive fixtures are created once, by one of its processes.
 
-It is never shared by two runs, so nothing in it comes from older code. `make test` names its folder in
-SHOTBENCH_TEST_RUN and removes it; otherwise it lies in pytest's own temporary folder.
+It is never shared between runs, so nothing in it comes from older code. `make test` sets its folder in
+SHOTBENCH_TEST_RUN and removes it; otherwise it is in pytest's own temporary folder.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ RUN_VARIABLE = "SHOTBENCH_TEST_RUN"
 
 
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that all processes of this test run share, and no other run."""
+    """The folder shared by all processes of this test run only."""
     own = tmp_path_factory.getbasetemp()
-    beside = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # xdist: each worker's is within the run's
-    return Path(os.environ.get(RUN_VARIABLE) or beside)
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # xdist: a worker's folder is in the run's
+    return Path(os.environ.get(RUN_VARIABLE) or shared)
 
 
 def made_once(name: str, make: Callable[[Path], object], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A private copy of a folder that `make` fills in the first process that asks for it.
+    """A private copy of a folder that `make` fills in the first process that requests it.
 
-    The lock of a maker that is killed is released; its unfinished draft is removed by the next one.
+    If that process is killed, its lock is released and its unfinished draft is removed by the next one.
     """
     from filelock import FileLock
 

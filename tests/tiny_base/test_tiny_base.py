@@ -1,4 +1,4 @@
-"""The tiny base model: its words, its shots, and that it is trained on just what the evaluation will show it."""
+"""The tiny base model: its exercises, its shots, and that it is trained on the inputs of the evaluation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS
 from verl_recipes.tiny_base.curriculum import BATCH, Lessons, Phase, Practice, UnevenPictures, media_of
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
-from verl_recipes.tiny_base.shots import Shot, backwards, make_shot, mirrored
+from verl_recipes.tiny_base.shots import Shot, make_shot, mirrored, time_reversed
 from verl_recipes.tiny_base.train import TrainingSettings, practise, train_tiny_base
 
 SHORT = TrainingSettings(phases=(Phase(8, {Practice.STILLS: 1.0}),), warm_up=1)
@@ -50,7 +50,7 @@ def shots(shard_folder: ShardFolder, learner: Learner) -> list[Shot]:
 
 @pytest.fixture(scope="module")
 def training_shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The studio film as a split to train on."""
+    """The studio film as a training split."""
     copy = tmp_path_factory.mktemp("sft") / "shards"
     shutil.copytree(studio_shards, copy)
     for file in (copy / "data").iterdir():
@@ -62,7 +62,7 @@ def one_of(shots: list[Shot], kind: MediaKind) -> Shot:
     return next(shot for shot in shots if shot.item.media_kind is kind)
 
 
-def test_a_term_is_one_token_and_every_text_comes_back_as_it_was(learner: Learner, shots: list[Shot]) -> None:
+def test_a_term_is_one_token_and_every_text_survives_tokenization(learner: Learner, shots: list[Shot]) -> None:
     tokenizer = learner.processor.tokenizer
     for dimension in DIMENSIONS:
         for term in dimension.terms:
@@ -72,7 +72,7 @@ def test_a_term_is_one_token_and_every_text_comes_back_as_it_was(learner: Learne
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_what_is_practised_is_the_evaluation_s_chat(learner: Learner, shots: list[Shot]) -> None:
+def test_exercises_have_the_chat_format_of_the_evaluation(learner: Learner, shots: list[Shot]) -> None:
     item = shots[0].item
     wording = learner.wording(shots, Random(0))
     chat = prompts.messages(item, prompts.REASONING, [{"type": "image"}])
@@ -82,13 +82,13 @@ def test_what_is_practised_is_the_evaluation_s_chat(learner: Learner, shots: lis
 
 
 @pytest.mark.parametrize("width", [128, 160, 320, 1280, 1920])
-def test_pictures_of_16_to_9_are_all_shown_alike(learner: Learner, width: int) -> None:
+def test_all_pictures_of_16_to_9_are_resized_to_one_size(learner: Learner, width: int) -> None:
     for least in (MIN_PIXELS, MAX_PIXELS):  # of stills, of clips
         assert learner.patches.fitted(width * 9 // 16, width, least, MAX_PIXELS) == (56, 112)
 
 
 @pytest.mark.parametrize("kind", list(MediaKind))
-def test_the_fast_reader_computes_what_the_evaluation_computes(
+def test_the_fast_model_computes_the_logits_of_the_evaluation(
     shots: list[Shot], shard_folder: ShardFolder, kind: MediaKind
 ) -> None:
     learner = make_learner(None, seed=0)
@@ -104,16 +104,16 @@ def test_the_fast_reader_computes_what_the_evaluation_computes(
     model = learner.model.eval()
     checkpoint = Checkpoint(model, learner.processor, "", learner.patches, learner.positions, learner.tokens)
     padded = checkpoint.padded([Prompt([*wording.before, learner.tokens[kind], *text], [medium])])
-    seen = vision_inputs([medium], learner.patches, checkpoint.device, model.dtype)
+    pixels = vision_inputs([medium], learner.patches, checkpoint.device, model.dtype)
     with torch.no_grad():
-        expected = model(**padded, **seen).logits[0, -len(text) :]
+        expected = model(**padded, **pixels).logits[0, -len(text) :]
         media = media_of([shot], learner.positions)
-        states, start = learner.reader(wording).hidden([text], [0], media)
+        states, start = learner.fast_model(wording).hidden([text], [0], media)
         found = model.lm_head(states[0, start:])
     torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
 
 
-def test_a_mirror_changes_sides_and_backwards_the_way(shots: list[Shot]) -> None:
+def test_mirroring_swaps_sides_and_reversal_swaps_directions(shots: list[Shot]) -> None:
     clip = one_of(shots, MediaKind.CLIP)
 
     def labelled(text: str) -> Shot:
@@ -123,43 +123,43 @@ def test_a_mirror_changes_sides_and_backwards_the_way(shots: list[Shot]) -> None
         shot = labelled(term.name)
         again = mirrored(mirrored(shot))
         assert again.item == shot.item and torch.equal(again.frames, shot.frames)
-        if turned := backwards(shot):
-            assert (back := backwards(turned)) and back.item == shot.item
+        if turned := time_reversed(shot):
+            assert (back := time_reversed(turned)) and back.item == shot.item
     assert mirrored(labelled("Firstly Pan left, then Tilt up")).item.gold == "Firstly Pan right, then Tilt up"
-    first_last = backwards(labelled("Firstly Push in, then Tilt up"))
+    first_last = time_reversed(labelled("Firstly Push in, then Tilt up"))
     assert first_last and first_last.item.gold == "Firstly Tilt down, then Pull out"
-    assert backwards(labelled("Tracking, Pull out")) is None
+    assert time_reversed(labelled("Tracking, Pull out")) is None
 
 
-def test_the_same_question_asked_anew_keeps_its_answer(learner: Learner, shots: list[Shot]) -> None:
+def test_a_question_with_new_options_keeps_its_answer(learner: Learner, shots: list[Shot]) -> None:
     wording = learner.wording(shots, Random(1))
     lists = set()
     for shot in shots * 3:
-        anew = wording.asked_anew(shot.item)
-        assert anew.gold == shot.item.gold and len(set(anew.options)) == len(anew.options)
-        lists.add(anew.options)
+        changed = wording.with_new_options(shot.item)
+        assert changed.gold == shot.item.gold and len(set(changed.options)) == len(changed.options)
+        lists.add(changed.options)
     assert len(lists) > len(shots)
 
 
-def test_a_given_term_is_not_learned_and_its_letter_is(learner: Learner, shots: list[Shot]) -> None:
+def test_a_given_term_is_not_in_the_loss_and_its_letter_is(learner: Learner, shots: list[Shot]) -> None:
     wording = learner.wording(shots, Random(2))
     tokenizer = learner.processor.tokenizer
     for shot in shots:
         exercise = wording.binding(shot.item)
-        given = [token for place, token in enumerate(exercise.answer) if place in exercise.given]
-        learned = [token for place, token in enumerate(exercise.answer) if place not in exercise.given]
+        given = [token for index, token in enumerate(exercise.answer) if index in exercise.given]
+        learned = [token for index, token in enumerate(exercise.answer) if index not in exercise.given]
         assert tokenizer.decode(given) == f" {shot.item.gold}"
         assert f" ({shot.item.answer})." in tokenizer.decode(learned)
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS, ids=str)
-def test_the_plainest_reasoning_is_well_formed_and_right(dimension: object) -> None:
+def test_the_plain_reasoning_is_well_formed_and_correct(dimension: object) -> None:
     item: QAItem = make_item(dimension=dimension.slug, options=tuple(term.name for term in dimension.terms[:4]))  # type: ignore[attr-defined]
     response = plain_reasoning(item)
     verdict = grade(item, response)
     assert verdict.correct and verdict.well_formed
     thought = response.split("</think>")[0].removeprefix("<think>")
-    assert grade(item, thought).letter == item.answer  # the sentence alone comes to it, too
+    assert grade(item, thought).letter == item.answer  # the thought without its tags gives the same letter
 
 
 @pytest.fixture
@@ -168,25 +168,25 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(BATCH, practice, 4)
 
 
-def test_some_steps_teach_it_something(shots: list[Shot], small_batches: None) -> None:
+def test_a_few_steps_reduce_the_loss(shots: list[Shot], small_batches: None) -> None:
     learner = make_learner(None, seed=0)
     draw = Random(0)
     wording = learner.wording(shots, draw)
-    reader = learner.reader(wording)
+    fast_model = learner.fast_model(wording)
     lessons = Lessons(shots, wording, learner.positions, draw)
-    seen = [lessons.step(Practice.STILLS, 0) for _ in range(4)]
+    batches = [lessons.step(Practice.STILLS, 0) for _ in range(4)]
 
     def loss() -> float:
         with torch.no_grad():
-            return sum(float(reader.loss(*exercises)) for exercises in seen)
+            return sum(float(fast_model.loss(*exercises)) for exercises in batches)
 
     before = loss()
-    practise(reader, lessons, SHORT, lambda told: None)
+    practise(fast_model, lessons, SHORT, lambda progress: None)
     assert loss() < 0.8 * before
 
 
 @pytest.mark.parametrize("practice", list(Practice))
-def test_every_practice_has_something_to_learn(
+def test_every_kind_of_exercise_has_target_tokens(
     learner: Learner, shots: list[Shot], practice: Practice, small_batches: None
 ) -> None:
     wording = learner.wording(shots, Random(0))
@@ -197,11 +197,11 @@ def test_every_practice_has_something_to_learn(
     assert all(len(exercise.given) < len(exercise.answer) for exercise in exercises)
 
 
-def test_a_check_tells_of_every_dimension(shots: list[Shot]) -> None:
+def test_a_check_reports_every_dimension(shots: list[Shot]) -> None:
     learner = make_learner(None, seed=0)
     wording = learner.wording(shots, Random(0))
     some = [next(shot for shot in shots if shot.item.dimension == dimension.slug) for dimension in DIMENSIONS]
-    found = accuracy(learner.reader(wording), wording, some, learner.positions)
+    found = accuracy(learner.fast_model(wording), wording, some, learner.positions)
     assert set(found) == {dimension.slug for dimension in DIMENSIONS}
 
 

@@ -1,4 +1,4 @@
-"""The recipes: they compose on the installed verl, verl accepts them, and they say what the documentation says."""
+"""The recipes compose on the installed verl, verl accepts them, and their values match the documentation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "training_recipes.md"
 RECIPES = [(method, name) for method in recipes.METHODS for name in recipes.recipe_names(method)]
 FILES = sorted(recipes.CONFIG_FOLDER.rglob("*.yaml"))
-# In our files and neither in verl's files nor in its classes: read by Ray, by transformers, or by our own entry.
+# Keys of our files that are neither in verl's files nor in its classes: used by Ray, transformers, or our entry point.
 OURS = re.compile(r"ray_kwargs\.ray_init\.|.*\.?model\.override_config\.|.*reward_kwargs\.?|.*mixed_precision\.")
 SECTIONS = ["defaults", "hydra", "data", "actor_rollout_ref", "model", "engine", "optim", "checkpoint", "algorithm"]
 SECTIONS += ["reward", "transfer_queue", "trainer", "ray_kwargs"]
@@ -54,14 +54,14 @@ def base_of(method: str) -> str:
     return "ppo_trainer" if method == "grpo" else "sft_trainer_engine"
 
 
-def test_each_method_has_the_recipes_of_the_paper_one_for_one_card_and_one_for_a_laptop() -> None:
+def test_each_method_has_the_recipes_of_the_paper_one_for_one_gpu_and_one_for_a_laptop() -> None:
     assert {method: recipes.recipe_names(method) for method in recipes.METHODS} == dict.fromkeys(
         ("sft", "cot_sft", "grpo"), ("3b", "3b_lora", "7b", "tiny")
     )
 
 
 @pytest.mark.parametrize(("method", "recipe"), RECIPES)
-def test_a_recipe_sets_no_key_that_verl_does_not_know(method: str, recipe: str) -> None:
+def test_a_recipe_sets_only_keys_that_verl_knows(method: str, recipe: str) -> None:
     known = set(recipes._keys(verls_own(base_of(method))))
     new = [key for key in recipes._keys(composed(method, recipe)) if key not in known]
 
@@ -69,7 +69,7 @@ def test_a_recipe_sets_no_key_that_verl_does_not_know(method: str, recipe: str) 
 
 
 def _in_verls_classes(key: str) -> bool:
-    """Keys of verl's dataclasses that its files leave out."""
+    """Whether a key is in verl's dataclasses but not in its files."""
     from verl.workers.config import FSDPEngineConfig
 
     parents = ("engine", "actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config")
@@ -82,7 +82,7 @@ def _in_verls_classes(key: str) -> bool:
 def test_verl_accepts_a_recipe(method: str, recipe: str) -> None:
     from verl.utils.config import omega_conf_to_dataclass, validate_config
 
-    # verl looks into vLLM for the ranks it can serve; SGLang asks nothing
+    # verl imports vLLM for the LoRA ranks it supports; with SGLang it does not
     engine = ["actor_rollout_ref.rollout.name=sglang"] if method == "grpo" and recipe.endswith("lora") else []
     config = composed(method, recipe, *engine)
     parts = [config.engine, config.optim, config.checkpoint] if method != "grpo" else [config.algorithm]
@@ -98,7 +98,7 @@ def test_verl_accepts_a_recipe(method: str, recipe: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "recipe"), RECIPES)
-def test_the_longest_row_fits_a_micro_batch_and_the_batch_the_cards(method: str, recipe: str) -> None:
+def test_the_longest_row_fits_a_micro_batch_and_the_batch_divides_by_the_gpus(method: str, recipe: str) -> None:
     config = composed(method, recipe)
     cards = config.trainer.n_gpus_per_node * config.trainer.nnodes
     if method != "grpo":
@@ -113,14 +113,14 @@ def test_the_longest_row_fits_a_micro_batch_and_the_batch_the_cards(method: str,
 
 
 def changed(method: str, recipe: str, key: str, new: object) -> DictConfig:
-    """The recipe with another value, without composing it again."""
+    """A copy of the composed recipe with another value."""
     config = copy.deepcopy(composed(method, recipe))
     OmegaConf.update(config, key, new)
     return config
 
 
 @pytest.mark.parametrize(("method", "recipe"), RECIPES)
-def test_nothing_but_the_path_ties_a_recipe_to_one_model(method: str, recipe: str) -> None:
+def test_only_the_path_of_a_recipe_names_a_model(method: str, recipe: str) -> None:
     path = "actor_rollout_ref.model.path" if method == "grpo" else "model.path"
     config = changed(method, recipe, path, "Qwen/Qwen3-VL-4B-Instruct")
 
@@ -129,16 +129,16 @@ def test_nothing_but_the_path_ties_a_recipe_to_one_model(method: str, recipe: st
 
 
 @pytest.mark.parametrize("recipe", recipes.recipe_names("sft"))
-def test_thoughts_and_letters_are_taught_with_the_same_values(recipe: str) -> None:
+def test_sft_and_cot_sft_have_the_same_values(recipe: str) -> None:
     letters = changed("sft", recipe, "trainer.experiment_name", f"cot_sft_{recipe}")
-    if recipe == "tiny":  # the one model that letters alone would break
+    if recipe == "tiny":  # the one model that this learning rate would break in SFT
         letters.optim.lr = 1e-3
 
     assert composed("cot_sft", recipe) == letters
 
 
 @pytest.mark.parametrize(("method", "recipe"), RECIPES)
-def test_all_seeds_follow_one(method: str, recipe: str) -> None:
+def test_all_seeds_follow_one_key(method: str, recipe: str) -> None:
     if method != "grpo":
         assert changed(method, recipe, "trainer.seed", 7).engine.seed == 7
         return
@@ -147,8 +147,8 @@ def test_all_seeds_follow_one(method: str, recipe: str) -> None:
     assert seeds | {roles[role].fsdp_config.seed for role in ("actor", "ref")} == {7}
 
 
-def rows_of_the_page() -> Iterator[tuple[str, list[str]]]:
-    """Method, and cells of each row that names a key."""
+def documented_rows() -> Iterator[tuple[str, list[str]]]:
+    """Method and cells of each row of the documentation that names a key."""
     section = ""
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         section = line.removeprefix("## ") if line.startswith("## ") else section
@@ -161,16 +161,16 @@ def value(cell: str) -> Any:
     return OmegaConf.create(f"value: {cell.strip('`')}").value
 
 
-def test_the_page_names_all_values_the_paper_gives() -> None:
-    sources = [cells[4] for _, cells in rows_of_the_page()]
+def test_the_documentation_has_all_values_of_the_paper() -> None:
+    sources = [cells[4] for _, cells in documented_rows()]
 
     assert (sources.count("paper"), sources.count("deviation")) == (20, 3)
 
 
 @pytest.mark.parametrize(
-    ("method", "cells"), list(rows_of_the_page()), ids=lambda part: part if isinstance(part, str) else part[0]
+    ("method", "cells"), list(documented_rows()), ids=lambda part: part if isinstance(part, str) else part[0]
 )
-def test_the_page_and_the_3b_recipe_agree(method: str, cells: list[str]) -> None:
+def test_the_documentation_and_the_3b_recipe_agree(method: str, cells: list[str]) -> None:
     _, key, paper, ours, source, *_ = cells
     config = composed(method, "3b")
     if key.endswith("repetition_penalty`"):  # verl's file leaves it out, its class has it
@@ -187,7 +187,7 @@ def test_the_page_and_the_3b_recipe_agree(method: str, cells: list[str]) -> None
         assert (value(paper) == value(ours)) == (source == "paper")
 
 
-def test_the_papers_reading_of_the_reward_is_one_option_away() -> None:
+def test_the_papers_reward_is_one_override() -> None:
     from verl_recipes.reward import reward_weights
 
     ours, papers = (
@@ -199,25 +199,25 @@ def test_the_papers_reading_of_the_reward_is_one_option_away() -> None:
     assert (papers.format, papers.accuracy, papers.accuracy_needs_format) == (1.0, 1.0, False)
 
 
-def test_an_unknown_method_or_recipe_is_told_with_those_there_are() -> None:
-    with pytest.raises(recipes.UnknownRecipe, match="'72b' is no recipe of grpo; use one of 3b, 3b_lora, 7b, tiny"):
+def test_an_unknown_method_or_recipe_raises_listing_the_known_ones() -> None:
+    with pytest.raises(recipes.UnknownRecipe, match="'72b' is not a recipe of grpo; use one of 3b, 3b_lora, 7b, tiny"):
         recipes.config_name("grpo", "72b")
-    with pytest.raises(recipes.UnknownRecipe, match="'ppo' is no training method; use one of sft, cot_sft, grpo"):
+    with pytest.raises(recipes.UnknownRecipe, match="'ppo' is not a training method; use one of sft, cot_sft, grpo"):
         recipes.recipe_names("ppo")
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
+    ("override", "message"),
     [
         ("optim.lr=1e-5", "no key 'optim.lr' .* did you mean actor_rollout_ref.actor.optim.lr"),
         ("actor_rollout_ref.rolout.n=8", "no key 'actor_rollout_ref.rolout.n' .* actor_rollout_ref.rollout.n"),
-        ("data.seed = 3", "'data.seed = 3' is no override"),
+        ("data.seed = 3", "'data.seed = 3' is not an override"),
         ("answer_reward=papr", "Could not find 'answer_reward/papr'(.|\n)*ours\n\tpaper$"),
         ("~data.sead", "no key 'data.sead'"),
     ],
 )
-def test_a_wrong_override_is_told_with_what_may_have_been_meant(override: str, says: str) -> None:
-    with pytest.raises(recipes.BadOverride, match=says):
+def test_a_wrong_override_raises_with_similar_keys(override: str, message: str) -> None:
+    with pytest.raises(recipes.BadOverride, match=message):
         recipes.compose("grpo", "tiny", ["data.seed=1", override])
 
 
@@ -232,7 +232,7 @@ def test_composing_leaves_hydra_as_the_caller_had_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("method", "recipe"), RECIPES)
-def test_every_process_is_told_to_load_the_plugin(method: str, recipe: str) -> None:
+def test_every_process_gets_the_variables_that_load_the_plugin(method: str, recipe: str) -> None:
     variables = recipes.environment(composed(method, recipe))
 
     assert variables["VERL_USE_EXTERNAL_MODULES"] == "verl_recipes.plugin"
@@ -245,16 +245,14 @@ def _variables(method: str, recipe: str) -> DictConfig:
     return variables
 
 
-def test_a_running_ray_is_not_told_how_large_it_is() -> None:
+def test_no_resources_are_declared_for_a_running_ray() -> None:
     joined = recipes.compose("grpo", "tiny", ["ray=cpu_joined"]).ray_kwargs.ray_init
 
     assert not {name for name in joined if joined[name] is not None} - {"runtime_env"}
     assert joined.runtime_env.env_vars == composed("grpo", "tiny").ray_kwargs.ray_init.runtime_env.env_vars
 
 
-def test_another_verl_is_refused_with_the_command_that_installs_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_verl_is_refused_with_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = tmp_path / "verl-0.8.0.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: verl\nVersion: 0.8.0\n")
@@ -266,8 +264,8 @@ def test_another_verl_is_refused_with_the_command_that_installs_ours(
         recipes.compose("sft", "tiny", ())
 
 
-def test_a_missing_verl_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import packaging.requirements  # noqa: F401  # found no more once nothing is on the path
+def test_a_missing_verl_is_reported_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    import packaging.requirements  # noqa: F401  # cannot be imported once sys.path is empty
 
     monkeypatch.setattr(sys, "path", [])
 
@@ -277,18 +275,18 @@ def test_a_missing_verl_is_told_with_the_command_that_installs_it(monkeypatch: p
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(recipes.CONFIG_FOLDER)))
 def test_a_file_opens_with_its_purpose_and_keeps_the_order_of_sections(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    sections = [line.split(":")[0] for line in text.splitlines() if re.match(r"\w+:(\s|$)", line)]
+    content = file.read_text(encoding="utf-8")
+    sections = [line.split(":")[0] for line in content.splitlines() if re.match(r"\w+:(\s|$)", line)]
     order = [SECTIONS.index(section) for section in sections if section in SECTIONS]
 
-    assert text.startswith("# ")
+    assert content.startswith("# ")
     assert order == sorted(order)
     assert len(set(order)) == len(order)
     if file.parent == recipes.CONFIG_FOLDER:
-        head = text.partition("defaults:")[0]
+        head = content.partition("defaults:")[0]
         recipe = file.stem.partition("grpo_" if "grpo" in file.stem else "sft_")[2]
         assert all(
-            said in head for said in ("shotbench train", f"--config-name {file.stem}", "Override one", "Limits:")
+            text in head for text in ("shotbench train", f"--config-name {file.stem}", "Override one", "Limits:")
         )
         assert f"--recipe {recipe} " in head
 
@@ -301,7 +299,7 @@ def test_a_file_opens_with_its_purpose_and_keeps_the_order_of_sections(file: Pat
         *(f"examples/{name}" for name in ("start_ray.sh", "submit_ray_job.sh", "slurm_train.sbatch")),
     ],
 )
-def test_a_script_is_sound_shell(script: str) -> None:
+def test_a_script_is_valid_shell(script: str) -> None:
     path = ROOT / "verl_recipes" / script
     checkers = [["bash", "-n"], *([["shellcheck"]] if shutil.which("shellcheck") else [])]
     for checker in checkers:
@@ -309,8 +307,8 @@ def test_a_script_is_sound_shell(script: str) -> None:
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.timeout(600)  # verl is imported in a second process, on machines that do other things
-def test_a_script_hands_verl_the_recipe_that_compose_gives(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)  # verl is imported in a second process, possibly on a busy machine
+def test_a_script_starts_verl_with_the_composed_recipe(tmp_path: Path) -> None:
     script = ROOT / "verl_recipes" / "run_grpo_qwen2_5_vl.sh"
     settings = {"SIZE": "tiny", "ROWS": "/rows", "MODEL": "/model", "OUT": "/run", "PYTHON": sys.executable}
     ended = subprocess.run(
@@ -321,7 +319,7 @@ def test_a_script_hands_verl_the_recipe_that_compose_gives(tmp_path: Path) -> No
         text=True,
         check=True,
     )
-    told = [
+    overrides = [
         "data.train_files=/rows/grpo.parquet",
         "data.val_files=/rows/dev.parquet",
         "actor_rollout_ref.model.path=/model",
@@ -330,4 +328,4 @@ def test_a_script_hands_verl_the_recipe_that_compose_gives(tmp_path: Path) -> No
     ]
     printed = ended.stdout[ended.stdout.index("model_engine:") :]
 
-    assert OmegaConf.create(printed) == recipes.compose("grpo", "tiny", told)
+    assert OmegaConf.create(printed) == recipes.compose("grpo", "tiny", overrides)

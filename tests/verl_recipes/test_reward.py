@@ -1,4 +1,4 @@
-"""The reward: what attacks earn, what anything at all earns, and that the evaluation's grader is the only judge."""
+"""The reward of attacks and of arbitrary text, and its agreement with the evaluation's grader."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 from tests.support.items import make_item
 from tests.support.real_data import stored_responses
 from tests.support.reward_attacks import ATTACKS, MOVES, SIZES, Attack, block
-from tests.support.rewarded_rows import PAPER, asked_by_verl, row_of
+from tests.support.rewarded_rows import PAPER, reward_by_verl, row_of
 from verl_recipes.reward import KEYS, RewardWeights, check_row, score_response
 
 TAGS = st.sampled_from(
@@ -29,19 +29,19 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_earns_what_is_right_and_no_more(attack: Attack) -> None:
-    assert asked_by_verl(attack.item, attack.response) == pytest.approx(attack.right), attack.why
+def test_an_attack_gets_its_expected_reward(attack: Attack) -> None:
+    assert reward_by_verl(attack.item, attack.response) == pytest.approx(attack.right), attack.why
 
 
-def test_the_list_of_attacks_is_long_and_names_each_once() -> None:
+def test_there_are_at_least_40_attacks_with_unique_names() -> None:
     names = [attack.name for attack in ATTACKS]
     assert len(names) == len(set(names)) >= 40
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(TEXTS)
-def test_any_text_earns_one_of_the_allowed_rewards_under_the_same_keys(response: str) -> None:
-    earned = asked_by_verl(SIZES, response)
+def test_any_text_gets_one_of_the_allowed_rewards_under_the_same_keys(response: str) -> None:
+    earned = reward_by_verl(SIZES, response)
     assert tuple(earned) == KEYS
     assert earned["score"] in {0.0, 0.5, 1.5}
     assert {earned["acc"], earned["format"], earned["answered"]} <= {0.0, 1.0}
@@ -51,16 +51,16 @@ def test_any_text_earns_one_of_the_allowed_rewards_under_the_same_keys(response:
 
 @settings(deadline=None)  # the machine may be busy
 @given(TEXTS)
-def test_no_text_is_right_for_two_letters(response: str) -> None:
-    """So no text can be worth more than naming one letter: there is nothing to hedge with."""
+def test_no_text_is_correct_for_two_letters(response: str) -> None:
+    """So hedging cannot be worth more than naming one letter."""
     for weights in (RewardWeights(), PAPER):
         right = [score_response(replace(SIZES, answer=letter), response, weights)["acc"] for letter in SIZES.letters]
         assert sum(right) <= 1
 
 
 @pytest.mark.parametrize("response", [None, 3, b"<think>x</think><answer>C</answer>", ["C"], math.nan])
-def test_what_is_no_text_earns_nothing_under_the_same_keys(response: object) -> None:
-    assert asked_by_verl(SIZES, response) == dict.fromkeys(KEYS, 0.0)
+def test_a_response_that_is_not_text_gets_zero_under_the_same_keys(response: object) -> None:
+    assert reward_by_verl(SIZES, response) == dict.fromkeys(KEYS, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_what_is_no_text_earns_nothing_under_the_same_keys(response: object) -> 
     ],
 )
 def test_time_is_linear_in_the_length(piece: str) -> None:
-    """Ten times the text may take some ten times the time, where anything quadratic would take a hundred."""
+    """Ten times the text may take about ten times as long; quadratic time would be a hundred times."""
 
     def seconds(length: int) -> float:
         text = piece * (length // len(piece))
         begin = time.process_time()
-        asked_by_verl(SIZES, block("C", text))
-        asked_by_verl(SIZES, block(text))
+        reward_by_verl(SIZES, block("C", text))
+        reward_by_verl(SIZES, block(text))
         return time.process_time() - begin
 
     seconds(1000)
@@ -101,19 +101,19 @@ def test_time_is_linear_in_the_length(piece: str) -> None:
         ("refined_items", "refineshot.shotvl-3b.reasoning"),
     ],
 )
-def test_verdict_on_real_responses_is_the_evaluations(
+def test_the_reward_of_real_responses_agrees_with_the_evaluation(
     questions: str, name: str, real_data: Path, request: pytest.FixtureRequest
 ) -> None:
     items: dict[int, QAItem] = request.getfixturevalue(questions)
     for row in stored_responses(real_data, name):
         item, response = items[int(str(row["index"]))], str(row["response"])
         read = grade(item, response)
-        earned = asked_by_verl(item, response)
+        earned = reward_by_verl(item, response)
         assert (earned["acc"], earned["format"]) == (read.correct, read.well_formed)
         assert earned["score"] == 0.5 * read.well_formed + 1.0 * (read.well_formed and read.correct)
 
 
-def test_every_real_question_pays_its_right_answer_in_full(real_items: dict[int, QAItem]) -> None:
+def test_the_correct_answer_of_every_real_question_gets_the_full_reward(real_items: dict[int, QAItem]) -> None:
     for item in real_items.values():
         check_row(row_of(item))
         for style in (REASONING, STEP_BY_STEP):
@@ -122,15 +122,15 @@ def test_every_real_question_pays_its_right_answer_in_full(real_items: dict[int,
                 assert earned["score"] == (1.5 if letter == item.answer else 0.5)
 
 
-def test_part_of_a_compound_answer_pays_only_where_it_is_weighted() -> None:
-    earned = [asked_by_verl(MOVES, block(letter), compound=0.5)["score"] for letter in "ABCD"]
+def test_a_part_of_a_compound_answer_is_rewarded_only_if_weighted() -> None:
+    earned = [reward_by_verl(MOVES, block(letter), compound=0.5)["score"] for letter in "ABCD"]
     assert earned == pytest.approx([0.75, 0.5 + 0.5 / 3, 0.5 + 1 / 3, 1.5])
-    assert asked_by_verl(MOVES, "A", compound=0.5)["score"] == 0.0  # nor without the form
+    assert reward_by_verl(MOVES, "A", compound=0.5)["score"] == 0.0  # not without the format either
     weather = make_item(("Daylight, Sunny", "Daylight, Overcast", "Sunny", "Moonlight"), "A", "lighting_type")
-    assert [asked_by_verl(weather, block(letter))["shared"] for letter in "BCD"] == pytest.approx([1 / 3, 1 / 2, 0])
-    assert asked_by_verl(replace(SIZES, options=("yes", "no"), answer="A"), block("B"))["shared"] == 0.0
+    assert [reward_by_verl(weather, block(letter))["shared"] for letter in "BCD"] == pytest.approx([1 / 3, 1 / 2, 0])
+    assert reward_by_verl(replace(SIZES, options=("yes", "no"), answer="A"), block("B"))["shared"] == 0.0
 
 
-def test_the_prompt_asks_for_what_the_reward_pays() -> None:
+def test_the_prompt_requests_the_format_that_is_rewarded() -> None:
     assert "<think> </think> and <answer> </answer>" in REASONING.system
-    assert asked_by_verl(SIZES, user_text(SIZES) + REASONING.well_formed("C"))["score"] == 0.0
+    assert reward_by_verl(SIZES, user_text(SIZES) + REASONING.well_formed("C"))["score"] == 0.0

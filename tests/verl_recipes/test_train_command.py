@@ -1,4 +1,4 @@
-"""`shotbench train` before anything is started: what it shows, and what it refuses with which words."""
+"""`shotbench train` before a run starts: its dry run and its error messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.verl
 pytest.importorskip("verl")
 hydra = pytest.importorskip("hydra")
 SMALL = ["data.train_batch_size=8", "data.max_prompt_length=1600"]
-LONG_AGO = (1_000, 1_000)  # times of access and change, in ns, which a file that is written again does not keep
+LONG_AGO = (1_000, 1_000)  # access and modification time in ns, which a rewritten file does not keep
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,15 @@ def grpo_command(split_shards: Path, tiny_model: Path, tmp_path: Path) -> list[s
     return [*command, "--out", str(tmp_path / "run")]
 
 
-def test_a_dry_run_shows_configuration_command_and_what_was_looked_at(
+def test_a_dry_run_prints_configuration_command_and_preflight_report(
     grpo_command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*grpo_command, "--dry-run", *SMALL]) == 0
-    told = capsys.readouterr().out
-    assert "adv_estimator: grpo" in told
-    assert "VERL_PLATFORM=cpu" in told
-    assert "-m verl.trainer.main_ppo --config-dir" in told
-    assert "nothing stands in the way" in told
+    printed = capsys.readouterr().out
+    assert "adv_estimator: grpo" in printed
+    assert "VERL_PLATFORM=cpu" in printed
+    assert "-m verl.trainer.main_ppo --config-dir" in printed
+    assert "no problems found" in printed
     assert not (tmp_path / "run" / "logs").exists()  # nothing was started
 
 
@@ -57,7 +57,7 @@ def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, mo
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     prepared = prepare(TrainingOrder("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
     assert composed == [prepared.config]
-    # The recipe names no model, so ours is added; the command, which verl composes again, gives the same.
+    # The recipe names no model, so ours is added; verl composes the same configuration from the command.
     assert prepared.config.actor_rollout_ref.model.path == str(TINY_BASE)
     overrides = [part for part in prepared.command if "=" in part]
     assert recipes.compose("grpo", "tiny", overrides) == prepared.config
@@ -68,11 +68,11 @@ def test_a_dry_run_may_be_followed_by_another_order(grpo_command: list[str], tmp
     assert main([*grpo_command, "--dry-run", *SMALL]) == 0
     os.utime(rows, ns=LONG_AGO)
     assert main([*grpo_command, "--dry-run", *SMALL, "data.seed=7"]) == 0
-    assert rows.stat().st_mtime_ns != LONG_AGO[1]  # rows of another order are not taken for this one's
+    assert rows.stat().st_mtime_ns != LONG_AGO[1]  # rows of another order are not reused
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         (["data.max_prompt_length=200"], "the longest row does not fit: data.max_prompt_length is 200"),
         (["actor_rollout_ref.rollout.n=1"], "rollout.n"),
@@ -81,22 +81,22 @@ def test_a_dry_run_may_be_followed_by_another_order(grpo_command: list[str], tmp
         (["--resume"], "--resume is neither an option nor an override"),
     ],
 )
-def test_what_cannot_work_is_told_before_anything_is_started(
-    grpo_command: list[str], tmp_path: Path, changes: list[str], told: str, capsys: pytest.CaptureFixture[str]
+def test_problems_are_reported_before_a_run_starts(
+    grpo_command: list[str], tmp_path: Path, changes: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*grpo_command, *SMALL, *changes]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "run" / "logs").exists()
 
 
-def test_an_unknown_recipe_is_told_with_those_there_are(
+def test_an_unknown_recipe_is_reported_with_the_known_ones(
     grpo_command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([word if word != "tiny" else "13b" for word in grpo_command]) == 2
-    assert "'13b' is no recipe of grpo; use one of 3b, 3b_lora, 7b, tiny" in capsys.readouterr().err
+    assert "'13b' is not a recipe of grpo; use one of 3b, 3b_lora, 7b, tiny" in capsys.readouterr().err
 
 
-def test_training_on_films_of_the_test_is_refused(
+def test_training_on_films_of_the_test_split_is_refused(
     studio_shards: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from dataclasses import replace
@@ -117,7 +117,7 @@ def test_training_on_films_of_the_test_is_refused(
     assert "tests with" in capsys.readouterr().err
 
 
-def test_an_ablation_is_not_tested_on_films_it_trains_on(
+def test_an_ablation_with_shared_training_and_test_films_is_refused(
     split_shards: Path, studio_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "ablation", "--data", str(split_shards), "--test", str(studio_shards)]
@@ -127,26 +127,26 @@ def test_an_ablation_is_not_tested_on_films_it_trains_on(
     assert not (tmp_path / "ablation").exists()
 
 
-def test_scores_are_taken_again_only_of_the_same_weights_and_questions(
+def test_scores_are_reused_only_for_the_same_weights_and_questions(
     studio_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def in_this_process(command: list[str]) -> None:
         assert main(command[3:]) == 0
 
-    # In full all the same. A process of its own, as the runs of test_training_runs have it, would import for 12 s.
+    # The complete evaluation. A subprocess, as in test_training_runs.py, would take 12 s for imports.
     monkeypatch.setattr(evaluate_run, "_run", in_this_process)
     model = make_tiny_qwen(tmp_path / "model")
-    asked = {"tasks": ("shotbench_shot_size",), "max_new_tokens": 2, "reuse": True}
+    options = {"tasks": ("shotbench_shot_size",), "max_new_tokens": 2, "reuse": True}
 
     scores = tmp_path / "eval" / "shotbench_shot_size" / "scores.json"
 
     def is_written(**changed: Any) -> bool:
         if scores.exists():
             os.utime(scores, ns=LONG_AGO)
-        evaluate_run.evaluate_model(model, str(studio_shards), tmp_path / "eval", **(asked | changed))
+        evaluate_run.evaluate_model(model, str(studio_shards), tmp_path / "eval", **(options | changed))
         return scores.stat().st_mtime_ns != LONG_AGO[1]
 
     assert is_written() and not is_written()
     assert is_written(max_new_tokens=3) and not is_written(max_new_tokens=3)
-    os.utime(model / "model.safetensors", ns=LONG_AGO)  # a training that was resumed changes it, too
+    os.utime(model / "model.safetensors", ns=LONG_AGO)  # as a resumed training does
     assert is_written(max_new_tokens=3)

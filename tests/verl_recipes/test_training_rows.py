@@ -1,4 +1,4 @@
-"""The rows verl trains on, read back by verl's own dataset classes."""
+"""The training rows, read back by verl's own dataset classes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def frames_by_decord(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("style", [DIRECT, REASONING], ids=lambda style: style.name)
-def test_verls_sft_dataset_learns_the_answer_and_nothing_else(
+def test_in_verls_sft_dataset_only_the_answer_is_in_the_loss(
     shards: Path, processor: Any, tmp_path: Path, frames_by_decord: None, style: Any
 ) -> None:
     from verl.utils.dataset.multiturn_sft_dataset import MultiTurnSFTDataset
@@ -91,10 +91,10 @@ def test_verls_sft_dataset_learns_the_answer_and_nothing_else(
         assert user_text(item) in text
         assert style.system in text
         grid = row["multi_modal_inputs"]["video_grid_thw" if item.media_path.endswith("mp4") else "image_grid_thw"]
-        assert grid[0, 0] == (6 // 2 if item.media_path.endswith("mp4") else 1)  # 12 frames at 24 are 6 at 12 a second
+        assert grid[0, 0] == (6 // 2 if item.media_path.endswith("mp4") else 1)  # 12 frames at 24 fps are 6 at 12 fps
 
 
-def test_verls_rl_dataset_shows_the_medium_and_carries_what_the_grader_needs(
+def test_verls_rl_dataset_has_the_medium_and_the_question_for_the_grader(
     shards: Path, processor: Any, tmp_path: Path, frames_by_decord: None
 ) -> None:
     from verl.utils.dataset.rl_dataset import RLHFDataset
@@ -105,8 +105,8 @@ def test_verls_rl_dataset_shows_the_medium_and_carries_what_the_grader_needs(
     )
     dataset = RLHFDataset(str(path), processor.tokenizer, config, processor)
     items = list(ShardFolder(shards, "grpo").items())
-    assert len(dataset) == 3, "no prompt is too long, none fails"
-    for row, item in zip((dataset[place] for place in range(3)), items, strict=True):
+    assert len(dataset) == 3, "no prompt is too long and none fails"
+    for row, item in zip((dataset[index] for index in range(3)), items, strict=True):
         system, user = row["raw_prompt"]
         assert system["content"] == REASONING.system or system["content"][0]["text"] == REASONING.system
         medium, text = user["content"]
@@ -119,21 +119,21 @@ def test_verls_rl_dataset_shows_the_medium_and_carries_what_the_grader_needs(
     assert dataset[2]["raw_prompt"][1]["content"][0]["fps"] == 12
 
 
-def spoilt(rows: list[ShardRow], **changes: Any) -> list[ShardRow]:
+def modified(rows: list[ShardRow], **changes: Any) -> list[ShardRow]:
     return [row._replace(item=replace(row.item, **changes)) for row in rows]
 
 
 @pytest.mark.parametrize(
     ("change", "style", "words"),
     [
-        (lambda rows: spoilt(rows, film_id="film-test"), DIRECT, "film film-test"),
-        (lambda rows: spoilt(rows, film_id="", media_sha256="film-test0"), DIRECT, "medium film-test0"),
-        (lambda rows: spoilt(rows, reasoning=""), REASONING, "no reasoning"),
-        (lambda rows: spoilt(rows, question="Is <image> a shot?"), DIRECT, "holds <image>"),
+        (lambda rows: modified(rows, film_id="film-test"), DIRECT, "film film-test"),
+        (lambda rows: modified(rows, film_id="", media_sha256="film-test0"), DIRECT, "medium film-test0"),
+        (lambda rows: modified(rows, reasoning=""), REASONING, "no reasoning"),
+        (lambda rows: modified(rows, question="Is <image> a shot?"), DIRECT, "contains <image>"),
     ],
-    ids=["film of the test", "medium of the test", "no reasoning", "a mark in the text"],
+    ids=["film of the test", "medium of the test", "no reasoning", "a placeholder in the text"],
 )
-def test_what_must_not_be_trained_on_is_refused(
+def test_shards_that_must_not_be_trained_on_are_refused(
     tmp_path: Path, change: Callable[[list[ShardRow]], list[ShardRow]], style: Any, words: str
 ) -> None:
     rows = [*change(shard_rows("sft", "film-sft")), *shard_rows("test", "film-test")]
@@ -143,7 +143,7 @@ def test_what_must_not_be_trained_on_is_refused(
     assert not (tmp_path / "rows" / "sft.parquet").exists()
 
 
-def test_a_medium_is_stored_once_and_rows_hold_paths_only(shards: Path, tmp_path: Path) -> None:
+def test_a_medium_is_stored_once_and_rows_have_paths_only(shards: Path, tmp_path: Path) -> None:
     for style in (DIRECT, REASONING):
         path = write_training_rows(str(shards), "sft", tmp_path / "rows", "sft", style)
     assert len(list((tmp_path / "rows" / "media").iterdir())) == 3

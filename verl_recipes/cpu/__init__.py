@@ -5,19 +5,19 @@
 Owns what verl 0.9 lacks for that, in the order of a run:
 
     platform.py           the platform `cpu`
-    process_group.py      one gloo backend, named once
-    offload_policy.py     parameters offloaded to the host are not pinned where there is nothing to pin them for
-    equal_lengths.py      position ids of a batch whose sequences are all equally long
-    hf_rollout.py         the rollout engine `hf`: its replica, and the trainer's end of it
-    hf_server.py          the engine's server: gathers requests, answers them, takes new weights
-    request_inputs.py     a request as the actor will see it: pixels and positions
-    generation.py         prompts to sampled tokens with their log-probabilities
+    process_group.py      the gloo backend, named only once
+    offload_policy.py     no pinned memory for offloaded parameters, which needs an accelerator
+    equal_lengths.py      position ids of a batch whose sequences all have the same length
+    hf_rollout.py         the rollout engine `hf`: its replica, and the adapter in the trainer's worker
+    hf_server.py          the engine's server: batches requests, generates responses, takes new weights
+    request_inputs.py     pixels and positions of a request, the same as for the actor
+    generation.py         from prompts to sampled tokens with their log-probabilities
     seeded_agent_loop.py  the agent loop `seeded_single_turn`, which makes sampling reproducible
 
-The platform, the engine and the agent loop are additions at verl's own points of extension. `process_group`,
-`offload_policy` and `equal_lengths` change how torch or verl behaves: each says what is wrong there, and its
-`still_needed()` tries the original; a test fails when a release no longer needs it. VERL_ENGINE_DEVICE=cuda makes verl
-take its FSDP engine, which is registered for cuda and npu but runs on a CPU as it is.
+The platform, the engine and the agent loop use verl's own extension points. `process_group`, `offload_policy` and
+`equal_lengths` patch torch or verl: each documents the fault, and its `still_needed()` tests the original; a test fails
+when a release no longer needs the patch. VERL_ENGINE_DEVICE=cuda selects verl's FSDP engine, which is registered for
+cuda and npu but runs on a CPU unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATCHES = (process_group, offload_policy, equal_lengths)
 
 
 def install() -> None:
-    """Put the CPU path in place, as verl's modules are loaded."""
+    """Install the CPU path when verl's modules are imported."""
     from verl_recipes.cpu import platform
 
     platform.register()
@@ -45,7 +45,7 @@ def install() -> None:
 
 
 def _register_adapter(base: ModuleType) -> None:
-    base._ROLLOUT_REGISTRY[(ENGINE, "async")] = "verl_recipes.cpu.hf_rollout.HFAdapter"  # verl has no public way
+    base._ROLLOUT_REGISTRY[(ENGINE, "async")] = "verl_recipes.cpu.hf_rollout.HFAdapter"  # verl has no public API for it
 
 
 def _register_replica(replica: ModuleType) -> None:

@@ -1,6 +1,6 @@
-"""Requests answered together: one prefill for those that ask about the same prompt, one failure for one that is wrong.
+"""Batching of rollout requests: one prefill for all requests with the same prompt; a faulty request fails alone.
 
-Owns how requests are put into batches. Decoding is `generation.py`, pixels and positions are `request_inputs.py`.
+Owns how requests are batched. Decoding is in `generation.py`, pixels and positions are in `request_inputs.py`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from verl_recipes.cpu.request_inputs import RequestInputs, prompt_name
 
 
 class Unanswered(RuntimeError):
-    """A request that failed; others in its batch did not.
+    """A request failed; others in its batch did not.
 
-    Not the failure itself: it goes to another process, and may be of a kind that asyncio does not pass on.
+    Wraps the original exception, which may be of a type that cannot be sent to another process or through asyncio.
     """
 
     @classmethod
     def after(cls, failure: Exception) -> Unanswered:
-        """Say what failed."""
+        """An exception with the type and message of the original one."""
         return cls(f"no answer to this request: {type(failure).__name__}: {failure}")
 
 
 @dataclass(frozen=True, eq=False)
 class RolloutRequest:
-    """One response asked for."""
+    """A request for one response to a prompt."""
 
     ids: tuple[int, ...]
     settings: ResponseSettings
@@ -37,75 +37,75 @@ class RolloutRequest:
     videos: Sequence[Any] | None = None
 
     def name(self) -> str:
-        """Shared by requests about the same prompt."""
+        """Name of the prompt, equal for requests with the same prompt."""
         return prompt_name(self.ids, self.images, self.videos)
 
 
 class Group(NamedTuple):
-    """A prompt and the requests about it, by number."""
+    """A prompt and the indices of its requests."""
 
     prompt: ReadyPrompt
-    numbers: list[int]
+    indices: list[int]
 
 
 @dataclass(eq=False)
 class RolloutGenerator:
-    """A model with all that answering takes."""
+    """A model with its inputs and settings for generation."""
 
     model: Any
     inputs: RequestInputs
-    never: torch.Tensor  # ids not sampled, as a mask
-    tokens_a_batch: int  # of prompts, with padding: attention over long prompts needs memory
+    suppressed: torch.Tensor  # bool (vocabulary,): token ids that are never sampled
+    tokens_per_batch: int  # prompt tokens with padding: the memory of attention over long prompts
 
     def answer(self, requests: Sequence[RolloutRequest]) -> list[SampledResponse | Unanswered]:
-        """A response to each request, or why there is none."""
+        """The response to each request, or why there is none, in the order of the requests."""
         by_name: dict[str, list[int]] = {}
-        for number, request in enumerate(requests):
-            by_name.setdefault(request.name(), []).append(number)
+        for index, request in enumerate(requests):
+            by_name.setdefault(request.name(), []).append(index)
         groups, answers = self._ready(requests, list(by_name.values()))
-        for part in _parts(groups, self.tokens_a_batch):
-            answers |= self._answer_part(requests, part)
-        return [answers[number] for number in range(len(requests))]
+        for batch in _batches(groups, self.tokens_per_batch):
+            answers |= self._answer_batch(requests, batch)
+        return [answers[index] for index in range(len(requests))]
 
     def _ready(
         self, requests: Sequence[RolloutRequest], groups: list[list[int]]
     ) -> tuple[list[Group], dict[int, SampledResponse | Unanswered]]:
-        """Prompts the model can take, and the failures of the others."""
+        """Prepared prompts, and the failures of the prompts that cannot be prepared."""
         ready: list[Group] = []
         failed: dict[int, SampledResponse | Unanswered] = {}
-        for numbers in groups:
-            first = requests[numbers[0]]
+        for indices in groups:
+            first = requests[indices[0]]
             try:
-                ready.append(Group(self.inputs.ready_prompt(first.ids, first.images, first.videos), numbers))
-            except Exception as error:  # processors raise all kinds; the other prompts are to be answered
-                failed |= dict.fromkeys(numbers, Unanswered.after(error))
+                ready.append(Group(self.inputs.ready_prompt(first.ids, first.images, first.videos), indices))
+            except Exception as error:  # processors raise many types; the other prompts must still be answered
+                failed |= dict.fromkeys(indices, Unanswered.after(error))
         return ready, failed
 
-    def _answer_part(
-        self, requests: Sequence[RolloutRequest], part: list[Group]
+    def _answer_batch(
+        self, requests: Sequence[RolloutRequest], batch: list[Group]
     ) -> dict[int, SampledResponse | Unanswered]:
-        numbers = [number for group in part for number in group.numbers]
-        asked = [
-            SampleRequest(place, requests[number].settings)
-            for place, group in enumerate(part)
-            for number in group.numbers
+        indices = [index for group in batch for index in group.indices]
+        samples = [
+            SampleRequest(prompt, requests[index].settings)
+            for prompt, group in enumerate(batch)
+            for index in group.indices
         ]
         try:
-            responses = generate(self.model, [group.prompt for group in part], asked, self.never)
-        except Exception as error:  # one prompt of them is wrong: find it by asking for each alone
-            if len(part) == 1:
-                return dict.fromkeys(numbers, Unanswered.after(error))
-            return {number: answer for group in part for number, answer in self._answer_part(requests, [group]).items()}
-        return dict(zip(numbers, responses, strict=True))
+            responses = generate(self.model, [group.prompt for group in batch], samples, self.suppressed)
+        except Exception as error:  # one prompt is faulty: generate for each prompt separately
+            if len(batch) == 1:
+                return dict.fromkeys(indices, Unanswered.after(error))
+            return {index: answer for group in batch for index, answer in self._answer_batch(requests, [group]).items()}
+        return dict(zip(indices, responses, strict=True))
 
 
-def _parts(groups: Sequence[Group], tokens: int) -> Iterator[list[Group]]:
-    """Groups of like length together, no more of them than the padded prompts may have tokens."""
-    part: list[Group] = []
+def _batches(groups: Sequence[Group], tokens: int) -> Iterator[list[Group]]:
+    """Batches of groups of similar prompt length, with at most `tokens` prompt tokens after padding."""
+    batch: list[Group] = []
     for group in sorted(groups, key=lambda group: len(group.prompt.ids)):
-        if part and (len(part) + 1) * len(group.prompt.ids) > tokens:
-            yield part
-            part = []
-        part.append(group)
-    if part:
-        yield part
+        if batch and (len(batch) + 1) * len(group.prompt.ids) > tokens:
+            yield batch
+            batch = []
+        batch.append(group)
+    if batch:
+        yield batch

@@ -1,11 +1,11 @@
-"""Position ids of a batch whose sequences are all equally long.
+"""Position ids of a batch whose sequences all have the same length.
 
-Position ids of a Qwen-VL model are a nested tensor of shape (batch, 4, length), ragged in the last dimension. Where all
-lengths are equal (short answers that all run to the limit), torch stores the rows one below the other and calls the
-dimension of size 4 the ragged one. verl then only declares the last dimension ragged, without moving the values:
-splitting the batch fails, or gives the rows of one sequence to another. We lay the values out anew.
+Position ids of a Qwen-VL model are a nested tensor of shape (batch, 4, length), ragged in the last dimension. If all
+lengths are equal (short answers that all reach the limit), torch concatenates the rows and marks the dimension of size
+4 as ragged. verl then only relabels the last dimension as ragged, without rearranging the values: splitting the batch
+fails, or mixes up the rows of sequences. This patch rearranges the values.
 
-The fault is verl's on any device; it is put right here because equal lengths are the rule in tiny runs alone.
+verl has this fault on any device; it is fixed here because equal lengths are common only in tiny runs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 MODULE = "verl.utils.tensordict_utils"
 AXES = 4  # text, time, height, width
-USERS = ("verl.workers.engine_workers", "verl.workers.engine.base")  # hold the function under their own name
+USERS = ("verl.workers.engine_workers", "verl.workers.engine.base")  # import the function by name
 FUNCTION = "maybe_fix_3d_position_ids"
 
 
 def apply(home: ModuleType) -> None:
-    """Replace verl's correction by one that holds for equal lengths too."""
+    """Replace verl's correction by one that also handles equal lengths."""
     if late := [name for name in USERS if name in sys.modules and not _is_ours(sys.modules[name])]:
         raise RuntimeError(f"{', '.join(late)} was imported before verl_recipes.plugin; let verl import the plugin")
     home.maybe_fix_3d_position_ids = correct_position_ids  # type: ignore[attr-defined]
@@ -58,7 +58,7 @@ def _is_ragged_in_its_axes(positions: torch.Tensor) -> bool:
     stacked = (
         values.dim() == 2 and values.shape[0] == AXES * positions.shape[0] and bool((offsets.diff() == AXES).all())
     )
-    side_by_side = values.shape == (AXES, int(offsets[-1]))  # also so where every sequence is four tokens long
+    side_by_side = values.shape == (AXES, int(offsets[-1]))  # also possible if every sequence has four tokens
     return stacked and not side_by_side
 
 
@@ -77,7 +77,7 @@ def still_needed() -> bool:
 
 
 def _original(data: Any) -> None:
-    """verl's correction as released: its source is run again, for its name may be ours by now."""
+    """verl's correction as released, from a fresh copy of its module, as the imported one may be patched."""
     import importlib.util
 
     spec = importlib.util.find_spec(MODULE)

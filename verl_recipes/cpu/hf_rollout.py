@@ -1,7 +1,7 @@
-"""The rollout engine `hf`: the replica that starts its server, and the adapter that hands the trainer's weights to it.
+"""The rollout engine `hf`: the replica that starts its server, and the adapter that sends the trainer's weights to it.
 
-The two halves verl asks of an engine, as in its own backend for vLLM. The server stands on the node of the worker whose
-weights it takes. Synchronous training alone: a server's work cannot be interrupted.
+These are the two classes that verl requires of an engine, as in its vLLM backend. The server runs on the node of the
+worker whose weights it takes. It supports synchronous training only, as generation cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -20,28 +20,30 @@ from verl_recipes.cpu.hf_server import HFServer, ServerSettings
 
 
 class UnsupportedRollout(ValueError):
-    """A recipe that asks of the engine `hf` what it cannot do."""
+    """A recipe requests a feature that the engine `hf` does not support."""
 
 
 def server_name(replica: int) -> str:
-    """By which the adapter finds its server."""
+    """Name of the Ray actor by which the adapter finds its server."""
     return f"hf_server_{replica}"
 
 
 class HFReplica(RolloutReplica):  # type: ignore[misc]  # verl has no types
-    """One server, on one worker."""
+    """A replica: one server for one worker."""
 
     async def launch_servers(self) -> None:
-        """Start the server on the worker's node; the name is verl's."""
+        """Start the server on the worker's node; verl defines the method's name."""
         if self.world_size != 1:
-            raise UnsupportedRollout("the rollout engine hf is not split: set rollout.tensor_model_parallel_size=1")
+            raise UnsupportedRollout(
+                "the rollout engine hf has no tensor parallelism: set rollout.tensor_model_parallel_size=1"
+            )
         node = await self.workers[0].__ray_call__.remote(_node_id)
         name = server_name(self.replica_rank)
         server: Any = (
             ray.remote(HFServer)
             .options(
                 name=name,
-                num_cpus=0,  # it works while the trainer waits
+                num_cpus=0,  # it runs while the trainer waits
                 max_concurrency=self.max_concurrency,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node, soft=False),
             )
@@ -65,13 +67,13 @@ class HFReplica(RolloutReplica):  # type: ignore[misc]  # verl has no types
         )
 
     async def wake_up(self) -> None:
-        """Nothing slept: there is no device memory to give back."""
+        """Does nothing: there is no device memory to restore."""
 
     async def sleep(self) -> None:
         """See `wake_up`."""
 
     async def clear_kv_cache(self) -> None:
-        """Nothing is kept from one batch to the next."""
+        """Does nothing: no cache is kept between batches."""
 
     async def release_kv_cache(self) -> None:
         """See `clear_kv_cache`."""
@@ -94,17 +96,17 @@ def _node_id(_worker: Any) -> str:
 
 
 class HFAdapter(BaseRollout):  # type: ignore[misc]
-    """Lives in the trainer's worker."""
+    """The adapter in the trainer's worker."""
 
     def __init__(self, config: Any, model_config: Any, device_mesh: Any, replica_rank: int = -1) -> None:
         super().__init__(config, model_config, device_mesh)
         self.replica_rank = int(os.environ["RANK"]) if replica_rank == -1 else replica_rank
 
     async def resume(self, tags: list[str]) -> None:
-        """Nothing slept."""
+        """Does nothing: there is no device memory to restore."""
 
     async def release(self) -> None:
-        """Nothing is to sleep."""
+        """Does nothing: there is no device memory to release."""
 
     async def update_weights(
         self,
@@ -114,9 +116,9 @@ class HFAdapter(BaseRollout):  # type: ignore[misc]
         peft_config: Any = None,
         **_: Any,
     ) -> None:
-        """Send whole weights; every rank walks through them, for they are gathered on the way."""
+        """Send the full weights; every rank must iterate over them, as they are gathered during iteration."""
         if wire_format != "named_tensors" or peft_config is not None:
-            raise UnsupportedRollout("the rollout engine hf takes whole weights: with LoRA set model.lora.merge=true")
-        whole = {name: tensor.detach().cpu() for name, tensor in weights}
+            raise UnsupportedRollout("the rollout engine hf takes full weights: with LoRA set model.lora.merge=true")
+        full = {name: tensor.detach().cpu() for name, tensor in weights}
         server = ray.get_actor(server_name(self.replica_rank))
-        await server.update_weights.remote(whole, global_steps)
+        await server.update_weights.remote(full, global_steps)

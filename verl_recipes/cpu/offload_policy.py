@@ -1,7 +1,7 @@
-"""Parameters offloaded to the host are not pinned where there is nothing to pin them for.
+"""No pinned memory for offloaded parameters on a machine without an accelerator.
 
-verl's engine for the reference model asks FSDP2 for `CPUOffloadPolicy(pin_memory=True)` whatever the device. Pinned
-memory belongs to an accelerator: without one, torch raises as soon as the first parameter is moved.
+verl's engine for the reference model uses FSDP2's `CPUOffloadPolicy(pin_memory=True)` on any device. Pinned memory
+needs an accelerator: without one, torch raises when the first parameter is moved.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ MODULE = "torch.distributed.fsdp"
 
 
 def apply(fsdp: ModuleType) -> None:
-    """Build every offload policy without pinned memory."""
+    """Create every offload policy without pinned memory."""
     original = fsdp.CPUOffloadPolicy.__init__
 
     @functools.wraps(original)
     def unpinned(self: Any, pin_memory: bool = False) -> None:
         original(self, pin_memory=False)
 
-    fsdp.CPUOffloadPolicy.__init__ = unpinned  # in place: verl and torch hold the class itself
+    fsdp.CPUOffloadPolicy.__init__ = unpinned  # patched in place, as verl and torch have references to the class
 
 
 def still_needed() -> bool:
-    """Whether verl still asks for pinned memory and torch still has none to give."""
+    """Whether verl still requests pinned memory and torch still cannot pin memory."""
     import inspect
 
     from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
 
-    asks = "CPUOffloadPolicy(pin_memory=True)" in inspect.getsource(FSDPEngine)
-    return asks and _torch_cannot_pin()
+    requested = "CPUOffloadPolicy(pin_memory=True)" in inspect.getsource(FSDPEngine)
+    return requested and _torch_cannot_pin()
 
 
 def _torch_cannot_pin() -> bool:

@@ -1,7 +1,7 @@
-"""The platform `cpu` of verl: what verl asks of an accelerator, answered for the host.
+"""The platform `cpu` of verl: the interface of an accelerator, implemented for the host.
 
-verl counts and places workers by the Ray resource GPU. On a machine without one the recipes give Ray that many logical
-GPUs (`ray_kwargs.ray_init.num_gpus`, or `ray start --num-gpus`): a GPU then means a worker, no more.
+verl counts and schedules workers by the Ray resource GPU. On a machine without GPUs the recipes declare logical ones
+(`ray_kwargs.ray_init.num_gpus`, or `ray start --num-gpus`), one per worker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "cpu"
 
 
 def _nothing(*_: object, **__: object) -> None:
-    """There is no device to select, to wait for, or to free the memory of."""
+    """Does nothing: there is no device to select, synchronize or free memory of."""
 
 
 def _resident_bytes(*_: object) -> int:
@@ -31,7 +31,7 @@ def _free_and_total_bytes(*_: object) -> tuple[int, int]:
     return int(memory.available), int(memory.total)
 
 
-# What verl calls on torch.cuda by name.
+# The functions that verl calls on torch.cuda.
 HOST = SimpleNamespace(
     is_available=lambda: False,
     is_initialized=lambda: False,
@@ -41,7 +41,7 @@ HOST = SimpleNamespace(
     synchronize=_nothing,
     empty_cache=_nothing,
     ipc_collect=_nothing,
-    manual_seed=_nothing,  # verl seeds torch itself beside the device
+    manual_seed=_nothing,  # verl also seeds torch itself
     manual_seed_all=_nothing,
     memory_allocated=_resident_bytes,
     memory_reserved=_resident_bytes,
@@ -56,7 +56,7 @@ HOST = SimpleNamespace(
 
 
 class HostPlatform(PlatformBase):  # type: ignore[misc]  # verl has no types
-    """A host without accelerator."""
+    """The platform of a host without an accelerator."""
 
     device_name = NAME
     vendor_name = NAME
@@ -96,7 +96,7 @@ class HostPlatform(PlatformBase):  # type: ignore[misc]  # verl has no types
         return "gloo"
 
     def visible_devices_envvar(self) -> str:
-        return "CUDA_VISIBLE_DEVICES"  # what Ray sets for its resource GPU
+        return "CUDA_VISIBLE_DEVICES"  # set by Ray for its resource GPU
 
     def ray_resource_name(self) -> str:
         return "GPU"
@@ -122,5 +122,5 @@ class HostPlatform(PlatformBase):  # type: ignore[misc]  # verl has no types
 
 
 def register() -> None:
-    """Make `VERL_PLATFORM=cpu` known to verl."""
+    """Register the platform of `VERL_PLATFORM=cpu` with verl."""
     PlatformRegistry.register(platform=NAME)(HostPlatform)

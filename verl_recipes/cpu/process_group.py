@@ -1,7 +1,7 @@
-"""One gloo backend, named once.
+"""The gloo backend, named only once.
 
-verl asks torch for the backends `cpu:gloo,<device>:<backend of the platform>`. Where the device is the CPU, that names
-the CPU twice, and torch refuses it.
+verl requests the backends `cpu:gloo,<device>:<backend of the platform>` from torch. If the device is the CPU, this
+names the CPU twice, and torch raises an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TWICE, ONCE = "cpu:gloo,cpu:gloo", "cpu:gloo"
 
 
 def apply(distributed: ModuleType) -> None:
-    """Let `init_process_group` take the doubled name."""
+    """Let `init_process_group` accept the duplicate backend."""
     original = distributed.init_process_group
 
     @functools.wraps(original)
@@ -26,18 +26,18 @@ def apply(distributed: ModuleType) -> None:
 
 
 def still_needed() -> bool:
-    """Whether torch refuses the doubled name and verl still asks for it."""
+    """Whether torch still rejects the duplicate backend and verl still requests it."""
     import inspect
 
     from verl.utils.distributed import initialize_global_process_group_ray
 
-    asks = 'f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"' in inspect.getsource(
+    requested = 'f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"' in inspect.getsource(
         initialize_global_process_group_ray
     )
-    return asks and _torch_refuses()
+    return requested and _torch_rejects()
 
 
-def _torch_refuses() -> bool:
+def _torch_rejects() -> bool:
     import torch.distributed
 
     try:

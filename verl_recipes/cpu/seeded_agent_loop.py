@@ -1,9 +1,9 @@
-"""The agent loop `seeded_single_turn`: verl's single turn, with a seed for each response.
+"""The agent loop `seeded_single_turn`: verl's single-turn loop with a seed per response.
 
-verl names requests by random ids, sends them to whichever server is least busy, and its switch for determinism gives
-every request one and the same name. So what a server sees says nothing about which response of which prompt it is asked
-for. The agent loop knows: it hands a seed on with the sampling parameters, made from the run's seed, the step, the
-item and the number of the response in its group. The server `hf` samples with it; vLLM takes the same parameter.
+verl gives requests random ids and sends them to the least busy server, and its option for determinism gives every
+request the same id. So a server cannot know which response of which prompt is requested. The agent loop does: it adds a
+seed to the sampling parameters, derived from the run's seed, the step, the item and the index of the response in its
+group. The server `hf` samples with it; vLLM takes the same parameter.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ NAME = "seeded_single_turn"
 
 
 def register(agent_loops: ModuleType) -> None:
-    """Make the loop known to verl.
+    """Register the loop with verl.
 
     Args:
-        agent_loops: verl's module that holds the registry; the loop itself is imported when a run asks for it.
+        agent_loops: verl's module with the registry; the loop itself is imported when a run uses it.
     """
     agent_loops._agent_loop_registry[NAME] = {"_target_": f"{__name__}.seeded_single_turn"}
 
 
 def seeded_single_turn(**arguments: Any) -> Any:
-    """Build the loop; verl calls this with what it gives every agent loop."""
+    """Create the loop; verl calls this with the arguments of every agent loop."""
     from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 
     class SeededSingleTurn(SingleTurnAgentLoop):  # type: ignore[misc]  # verl has no types
@@ -38,10 +38,10 @@ def seeded_single_turn(**arguments: Any) -> Any:
 
 
 def response_seed(run_seed: int, sample: dict[str, Any]) -> int:
-    """Seed of one response: the same in every run, another for every response.
+    """Seed of one response: equal in every run, different for every response.
 
     Args:
-        sample: what verl's agent loop is called with: the columns of the row, the step, and the number in the group.
+        sample: arguments of verl's agent loop: the columns of the row, the step, and the index in the group.
     """
     extra = sample.get("extra_info") or {}
     row = [str(sample.get("data_source")), str(sample.get("index")), str(extra.get("item"))]

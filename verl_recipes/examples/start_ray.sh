@@ -2,14 +2,14 @@
 # Start Ray on one node of a cluster, with token authentication. On the head: bash start_ray.sh head
 # On every other node: bash start_ray.sh worker HEAD_ADDRESS   (further arguments go to `ray start`)
 #
-# Ray's ports let anyone who reaches them run code. Without the token a node or a job is refused; the ports should still
-# be closed to the outside.
+# Ray executes code for anyone who can reach its ports. Nodes and jobs without the token are rejected; the ports should
+# still be closed to the outside.
 set -euo pipefail
 
 ROLE=${1:?head or worker}
 PORT=${PORT:-6379}
 DASHBOARD_PORT=${DASHBOARD_PORT:-8265}
-# A file that all nodes see and only you can read. The head makes it.
+# A file that all nodes see and only you can read. The head node creates it.
 export RAY_AUTH_MODE=token
 export RAY_AUTH_TOKEN_PATH=${RAY_AUTH_TOKEN_PATH:-$HOME/.ray/shotbench_token}
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Submit a training run to a Ray cluster and see it through: after a node is lost, the same command goes on from the
-# last whole checkpoint as soon as the cluster has its nodes again.
+# Submit a training run to a Ray cluster and resubmit it on failure: after a node is lost, the same command resumes from
+# the last complete checkpoint as soon as the cluster has its nodes again.
 #
 #   bash submit_ray_job.sh grpo --recipe 7b --data /shared/shards --out /shared/runs/grpo_7b trainer.nnodes=2
 #
-# Arguments are those of `shotbench train`. Every node has the package installed and sees data and run folder under the
-# same paths. The environment of the workers is the recipe's own; runtime_env.yaml adds what is yours.
+# Arguments are those of `shotbench train`. Every node needs the package, and the data and run folder under the same
+# paths. The recipe sets the environment of the workers; runtime_env.yaml adds your own variables.
 set -euo pipefail
 
 ADDRESS=${RAY_API_SERVER_ADDRESS:-http://127.0.0.1:8265}
 RUNTIME_ENV=${RUNTIME_ENV:-$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/runtime_env.yaml}
 ATTEMPTS=${ATTEMPTS:-10}
-PAUSE=${PAUSE:-120} # seconds between attempts, for a lost node to come back
+PAUSE=${PAUSE:-120} # seconds between attempts, for a lost node to return
 export RAY_AUTH_MODE=token
 export RAY_AUTH_TOKEN_PATH=${RAY_AUTH_TOKEN_PATH:-$HOME/.ray/shotbench_token}
 

@@ -1,1 +1,1 @@
-"""What verl's own processes load: dataset classes, reward, trainer, and patches of verl and vLLM."""
+"""Modules that verl's own processes load: dataset classes, reward, trainer, and patches of transformers and vLLM."""

@@ -1,7 +1,7 @@
 """verl's entry to the reward: `reward.custom_reward_function.path=pkg://verl_recipes.inside_verl.answer_reward`.
 
-An adapter: what is rewarded stands in `reward.py`. verl can load this file by its path as well, outside of any
-package, so there are no classes here and every import is absolute.
+An adapter: the reward itself is in `reward.py`. verl can also load this file by its path, outside of any package, so
+there are no classes here and all imports are absolute.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     **weights: float,
 ) -> dict[str, float]:
-    """Reward one response; weights come from `reward.custom_reward_function.reward_kwargs` and are `RewardWeights`."""
+    """Reward one response; `weights` are the fields of `RewardWeights`, from verl's `reward_kwargs`."""
     return score_response(item_of(extra_info, ground_truth), solution_str, reward_weights(**weights))

@@ -1,7 +1,7 @@
-"""verl's synchronous trainer, which also logs each dimension: `trainer.v1.trainer_mode=shotbench_sync`.
+"""verl's synchronous trainer with metrics per dimension: `trainer.v1.trainer_mode=shotbench_sync`.
 
-verl chooses its trainer from a registry by that name, and `plugin.py` registers this one in every process. The figures
-are those of `dimension_metrics.py`, in every logger that is configured.
+verl looks up its trainer in a registry by that name, and `plugin.py` registers this one in every process. The metrics
+are those of `dimension_metrics.py`; they go to every configured logger.
 
 Only verl's processes import this.
 """
@@ -24,57 +24,57 @@ logger = logging.getLogger(__name__)
 
 
 def register() -> None:
-    """Make the trainer known to verl; a second time does nothing."""
+    """Register the trainer with verl; calling it again has no effect."""
     register_trainer(TRAINER_MODE)(DimensionTrainer)
 
 
 class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
-    """The synchronous trainer with figures of each dimension."""
+    """The synchronous trainer with metrics per dimension."""
 
     def __init__(self, config: DictConfig) -> None:
-        # verl asks whether the mode is "sync" wherever the synchronous trainer differs from the others (replay buffer,
-        # refilling, checkpoints), and in all of them this one is.
+        # verl compares the mode with "sync" wherever the synchronous trainer differs from the others (replay buffer,
+        # refilling, checkpoints); this trainer is synchronous in all of them.
         with open_dict(config):
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def _compute_metrics(self, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        """verl's figures of a step, then ours. The batch is taken out of the queue right after."""
+        """verl's metrics of a step, then ours; the batch leaves verl's queue right after this call."""
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         metrics.update(self._dimension_metrics(batch))
 
     def _dimension_metrics(self, batch: Any) -> dict[str, float]:
-        asked_for = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
+        requested = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
         try:
-            figures = dimension_metrics(rollouts_of(batch), asked_for)
-        except Exception as error:  # a run of days must not end over a figure, whatever a verl release renames
-            self._tell_once(f"no figures of the dimensions: {type(error).__name__}: {error}")
+            metrics = dimension_metrics(rollouts_of(batch), requested)
+        except Exception as error:  # a change in verl's data must not end a run over a metric
+            self._warn_once(f"no metrics per dimension: {type(error).__name__}: {error}")
             return {}
-        if figures["train/responses_lost"] > 0:
-            self._tell_once(
-                f"{figures['train/responses_lost']:.0f} of {asked_for} responses of a step are lost; look for "
+        if metrics["train/responses_lost"] > 0:
+            self._warn_once(
+                f"{metrics['train/responses_lost']:.0f} of {requested} responses of a step are missing; look for "
                 "'Error in _run_prompt' above for the reason (train/responses_lost counts them from now on)"
             )
-        return figures
+        return metrics
 
-    def _tell_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+    def _warn_once(self, message: str) -> None:
+        if message not in self._logged:
+            self._logged.add(message)
             logger.warning(message)
 
 
 def rollouts_of(batch: Any) -> list[Rollout]:
-    """The responses of a step, fetched from verl's queue; rows that only fill up a batch are left out."""
-    own = {key: tag for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)}
-    if not own:
+    """The responses of a step, fetched from verl's queue, without padding rows."""
+    tags = {key: tag for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)}
+    if not tags:
         return []
-    fields = transfer_queue.kv_batch_get(keys=list(own), partition_id=batch.partition_id, select_fields=FIELDS)
-    return rollouts_from(own, fields)
+    fields = transfer_queue.kv_batch_get(keys=list(tags), partition_id=batch.partition_id, select_fields=FIELDS)
+    return rollouts_from(tags, fields)
 
 
 def rollouts_from(tags: Mapping[str, Mapping[str, Any]], fields: Any) -> list[Rollout]:
-    """The responses of a step from the fields and tags that verl's agent loop writes, in the order of the tags."""
+    """The responses of a step from the tags and fields written by verl's agent loop, in the order of the tags."""
     scores = fields["rm_scores"].unbind()
     sources, extra = _values(fields["data_source"]), _values(fields["extra_fields"])
     return [
@@ -90,5 +90,5 @@ def rollouts_from(tags: Mapping[str, Mapping[str, Any]], fields: Any) -> list[Ro
 
 
 def _values(field: Any) -> list[Any]:
-    """Plain values of a field: verl's queue hands out its own list types, not all of which have `tolist`."""
+    """A field as a plain list: not all list types of verl's queue have `tolist`."""
     return list(field.tolist() if hasattr(field, "tolist") else field)

@@ -1,11 +1,11 @@
-"""Stills and clips for verl's datasets, read as the evaluation reads them.
+"""verl's datasets with stills and clips decoded and resized as in the evaluation.
 
-Stock verl reads media by qwen_vl_utils: other decoders than the evaluation's, a second scaling by the processor where
+Stock verl reads media by qwen_vl_utils: other decoders than in the evaluation, a second resize by the processor where
 its limits are lower than the library's, and in SFT clips without their frame rate, for which transformers assumes 24
-frames a second. Here all media are read by `lmms_eval_shotbench/media/clips.py` and
-`lmms_eval_shotbench/media/stills.py` and scaled once, by `lmms_eval_shotbench/qwen/scaling/scale.py`, to what the
-evaluation shows the same checkpoint; the processor has nothing left to scale. Frames go with the rate they were sampled
-at. Everything else of verl's datasets stays as it is.
+frames per second. Here all media are decoded by `lmms_eval_shotbench/media/clips.py` and
+`lmms_eval_shotbench/media/stills.py` and resized once, by `lmms_eval_shotbench/qwen/scaling/scale.py`, to the size at
+which the evaluation shows them to the same checkpoint, so that the processor does not resize again. Frames keep the
+rate they were sampled at. Everything else of verl's datasets is unchanged.
 
 `data.custom_cls.path=pkg://verl_recipes.inside_verl.film_dataset` and `data.custom_cls.name` FilmPrompts (GRPO) or
 FilmLessons (SFT). Loaded in verl's processes only.
@@ -32,19 +32,19 @@ from lmms_eval_shotbench.qwen.inputs import PatchRule
 from lmms_eval_shotbench.qwen.scaling.scale import scaled_frames, scaled_still
 from verl_recipes.training_rows import MARKS
 
-MERGE = 2  # patches a side of a token in all Qwen-VL models; verl hands readers the size of a patch only
-KINDS = {mark: mark.strip("<>") for mark in MARKS.values()}  # as a part of a chat names them
+MERGE = 2  # patches per side of a token in all Qwen-VL models; verl passes only the patch size
+KINDS = {mark: mark.strip("<>") for mark in MARKS.values()}  # type of a chat part by placeholder
 
 
 class Frames(NamedTuple):
     """A clip as verl's agent loop and transformers' processors take it."""
 
-    values: torch.Tensor  # bytes (frames, 3, height, width)
+    values: torch.Tensor  # uint8 (frames, 3, height, width)
     metadata: dict[str, Any]
 
 
-def limited(medium: dict[str, Any], kind: str, processor: Any) -> dict[str, Any]:
-    """A row's medium as a part of a chat, with what the evaluation would show this checkpoint of it."""
+def with_limits(medium: dict[str, Any], kind: str, processor: Any) -> dict[str, Any]:
+    """A row's medium as a chat part, with the evaluation's pixel limits and frame rate for this checkpoint."""
     part = {name: value for name, value in medium.items() if value is not None} | {"type": kind}
     if kind == "image":
         size = processor.image_processor.size
@@ -54,18 +54,34 @@ def limited(medium: dict[str, Any], kind: str, processor: Any) -> dict[str, Any]
 
 
 def read_still(part: dict[str, Any], side: int) -> Image.Image:
-    """Open a still and scale it within the part's limits; `side` is that of a patch. Raises `BrokenMedium`."""
+    """Open a still and resize it within the part's pixel limits.
+
+    Args:
+        part: chat part with `image` (path), `min_pixels` and `max_pixels`.
+        side: patch size in pixels.
+
+    Raises:
+        BrokenMedium: the file cannot be read; the message names it.
+    """
     path = Path(part["image"])
-    with _named(path):
+    with _naming_the_file(path):
         picture = open_still(path.read_bytes())
         height, width = _rule(side).fitted(picture.height, picture.width, part["min_pixels"], part["max_pixels"])
     return Image.fromarray(scaled_still(picture, height, width)[0].permute(1, 2, 0).numpy())
 
 
 def read_clip(part: dict[str, Any], side: int) -> Frames:
-    """Decode the frames the part asks for, scaled within its limits. Raises `BrokenMedium`."""
+    """Decode the frames of a clip, sampled and resized as its chat part specifies.
+
+    Args:
+        part: chat part with `video` (path), `fps`, `min_pixels` and `max_pixels`.
+        side: patch size in pixels.
+
+    Raises:
+        BrokenMedium: the file cannot be read; the message names it.
+    """
     path = Path(part["video"])
-    with _named(path), Clip(path) as clip:
+    with _naming_the_file(path), Clip(path) as clip:
         indices = clip.sampled(part["fps"])
         height, width = _rule(side).fitted(clip.height, clip.width, part["min_pixels"], part["max_pixels"])
         values = torch.cat([scaled_frames(frames, height, width) for frames in clip.read(indices)])
@@ -78,21 +94,23 @@ def _rule(side: int) -> PatchRule:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say which file it is that cannot be shown."""
+def _naming_the_file(path: Path) -> Iterator[None]:
+    """Add the file name and the next step to errors of reading a medium."""
     try:
         yield
     except (BrokenMedium, OSError) as error:
-        raise BrokenMedium(f"{path}: {error}; write the rows anew (shotbench train does) or mend the file") from error
+        raise BrokenMedium(
+            f"{path}: {error}; write the rows again (shotbench train does) or replace the file"
+        ) from error
 
 
 class FilmPrompts(RLHFDataset):  # type: ignore[misc]
-    """Prompts of GRPO. The agent loop reads media through this class, too, by the methods on messages below."""
+    """Prompts of GRPO. verl's agent loop also reads media through this class, by the class methods below."""
 
     def _build_messages(self, example: dict[str, Any], key: str) -> list[dict[str, Any]]:
         for column, kind in ((self.image_key, "image"), (self.video_key, "video")):
             media = example.get(column) or []
-            example = example | {column: [limited(medium, kind, self.processor) for medium in media]}
+            example = example | {column: [with_limits(medium, kind, self.processor) for medium in media]}
         messages: list[dict[str, Any]] = super()._build_messages(example, key)
         return messages
 
@@ -100,7 +118,7 @@ class FilmPrompts(RLHFDataset):  # type: ignore[misc]
     def _process_multi_modal_info(
         cls, messages: list[dict[str, Any]], image_patch_size: int, config: Any
     ) -> tuple[Any, Any, Any]:
-        """Pictures, (frames, metadata) of clips, and sounds; None where there are none."""
+        """Images, (frames, metadata) of clips, and audio of the messages; None for kinds without media."""
         parts = [part for message in messages if isinstance(message["content"], list) for part in message["content"]]
         stills = [read_still(part, image_patch_size) for part in parts if part["type"] == "image"]
         clips = [tuple(read_clip(part, image_patch_size)) for part in parts if part["type"] == "video"]
@@ -108,12 +126,12 @@ class FilmPrompts(RLHFDataset):  # type: ignore[misc]
 
     @classmethod
     async def process_vision_info(cls, messages: list[dict[str, Any]], image_patch_size: int, config: Any) -> Any:
-        """The same for agent loops of the older kind."""
+        """The same without audio, for agent loops of older versions of verl."""
         return (await cls.process_multi_modal_info(messages, image_patch_size, config))[:2]
 
 
 class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
-    """Chats of SFT."""
+    """Chats of SFT, with the frame rates of clips."""
 
     apply_chat_template_kwargs: Any
 
@@ -124,8 +142,8 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
         for message in messages:
             segments = re.split(f"({'|'.join(KINDS)})", message["content"])
             message["content"] = [self._part(segment, media) for segment in segments if segment]
-        if any(next(left, None) is not None for left in media.values()):
-            raise ValueError("a row has more media than marks <image> and <video>; write the rows anew")
+        if any(next(remaining, None) is not None for remaining in media.values()):
+            raise ValueError("a row has more media than placeholders <image> and <video>; write the rows again")
         return messages
 
     def _part(self, segment: str, media: dict[str, Iterator[dict[str, Any]]]) -> dict[str, Any]:
@@ -134,29 +152,29 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
             return {"type": "text", "text": segment}
         medium = next(media[kind], None)
         if medium is None:
-            raise ValueError(f"a row has more marks {segment} than media; write the rows anew")
-        part = limited(medium, kind, self.processor)
+            raise ValueError(f"a row has more placeholders {segment} than media; write the rows again")
+        part = with_limits(medium, kind, self.processor)
         if kind == "image":
             return {"type": "image", "image": read_still(part, self.image_patch_size)}
         frames = read_clip(part, self.image_patch_size)
         return {"type": "video", "video": frames.values, "metadata": frames.metadata}
 
     def _process_single_message(self, index: int, message: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        with self._rates_told([message]):
+        with self._with_frame_rates([message]):
             return super()._process_single_message(index, message, *args, **kwargs)
 
     def sanity_check(self, input_ids: Any, messages: list[dict[str, Any]], *args: Any, **kwargs: Any) -> None:
-        """Compare ids message by message with those of the whole chat."""
-        with self._rates_told(messages):
+        """Compare the ids of single messages with those of the complete chat."""
+        with self._with_frame_rates(messages):
             super().sanity_check(input_ids, messages, *args, **kwargs)
 
     @contextmanager
-    def _rates_told(self, messages: list[dict[str, Any]]) -> Iterator[None]:
-        """Have verl hand the processor each clip's frame rate, through the only arguments it passes on."""
-        told = [part["metadata"] for message in messages for part in message["content"] if "metadata" in part]
+    def _with_frame_rates(self, messages: list[dict[str, Any]]) -> Iterator[None]:
+        """Pass the frame rates of clips to the processor, through the only arguments verl forwards to it."""
+        metadata = [part["metadata"] for message in messages for part in message["content"] if "metadata" in part]
         before: Any = self.apply_chat_template_kwargs
-        if told:
-            settings = {"video_metadata": told, "do_sample_frames": False}
+        if metadata:
+            settings = {"video_metadata": metadata, "do_sample_frames": False}
             self.apply_chat_template_kwargs = {**before, "processor_kwargs": settings}
         try:
             yield
@@ -165,7 +183,7 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
 
 
 def _listed(column: Any) -> list[dict[str, Any]]:
-    """A column's list, whatever pandas or arrow made of it."""
+    """A column as a plain list, whichever array type pandas or arrow returned."""
     if column is None:
         return []
     plain: Any = convert_nested_value_to_list_recursive

@@ -1,9 +1,9 @@
 """SFT on Ray by verl's own trainer: `python -m verl_recipes.inside_verl.main_sft --config-dir … --config-name sft_3b`.
 
-verl 0.9 has an SFT trainer over Ray workers, `verl.trainer.sft_trainer_ray`, whose entry starts Ray without any of the
-settings its PPO entry takes. This entry takes them from `ray_kwargs.ray_init`, and gives the trainer three things it
-leaves out: the configured number of loader processes (it always starts eight), the configured seed for the order of the
-rows (it is always 0), and an epoch that is begun anew when a run resumes from its end.
+verl 0.9 has an SFT trainer over Ray workers, `verl.trainer.sft_trainer_ray`, whose entry point starts Ray
+without the settings that the PPO entry point takes. This one takes them from `ray_kwargs.ray_init` and fixes three
+settings of the trainer: the number of data loader workers (hard-coded to eight), the seed of the order of rows
+(hard-coded to 0), and the state of the data loader when a run resumes at the end of an epoch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def run_sft(config: DictConfig) -> None:
 
 
 def configure_loaders(trainer_module: Any, *, workers: int, seed: int) -> None:
-    """Have the trainer's module build its loaders with these settings; what it passes itself stays otherwise."""
+    """Patch the data loader and sampler of the trainer's module to use these settings."""
     loader, sampler = trainer_module.StatefulDataLoader, trainer_module.DistributedSampler
 
     def with_workers(*args: Any, **kwargs: Any) -> Any:
@@ -41,10 +41,10 @@ def configure_loaders(trainer_module: Any, *, workers: int, seed: int) -> None:
 
 
 def begin_next_epoch(trainer: Any) -> None:
-    """Forget the loader's state where a checkpoint was taken at the end of an epoch.
+    """Reset the state of the data loader if the checkpoint was saved at the end of an epoch.
 
-    The state then says "all rows given out". The trainer counts that epoch as done and goes on with the next, for which
-    the loader would give out nothing: a whole epoch would be skipped.
+    The restored loader is then exhausted, while the trainer continues with the next epoch, which would have no rows: an
+    entire epoch would be skipped.
     """
     loader = trainer.train_dataloader
     if trainer.resume_global_step and trainer.resume_global_step % len(loader) == 0:
@@ -53,7 +53,7 @@ def begin_next_epoch(trainer: Any) -> None:
 
 @hydra.main(config_path=None, config_name=None, version_base=None)  # type: ignore[untyped-decorator]
 def main(config: DictConfig) -> None:
-    """Hydra's entry."""
+    """Hydra's entry point."""
     run_sft(config)
 
 

@@ -1,7 +1,7 @@
-"""Mend a module of another package once it is loaded, without loading it.
+"""Patch a module of another package when it is imported, without importing it.
 
-verl imports its plugins in every process, and many of those never load a model: whatever a plugin imported would cost
-each of them seconds.
+verl imports its plugins in every process, and many processes never load a model: an import in a plugin would cost each
+of them seconds.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-Mend = Callable[[Any], None]
-_known: set[tuple[str, Mend]] = set()
+Patch = Callable[[Any], None]
+_registered: set[tuple[str, Patch]] = set()
 
 
-def when_imported(name: str, mend: Mend) -> None:
-    """Call `mend` with the module: now if it is loaded, else as soon as it has been. Asking again changes nothing."""
-    if (name, mend) in _known:
+def when_imported(name: str, patch: Patch) -> None:
+    """Call `patch` with the module, now or right after its import. Repeated calls have no effect."""
+    if (name, patch) in _registered:
         return
-    _known.add((name, mend))
+    _registered.add((name, patch))
     if name in sys.modules:
-        mend(sys.modules[name])
+        patch(sys.modules[name])
     else:
-        sys.meta_path.insert(0, _Finder(name, mend))
+        sys.meta_path.insert(0, _Finder(name, patch))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Stands in the import path until its module is loaded."""
+    """A finder in `sys.meta_path` until its module is imported."""
 
-    def __init__(self, name: str, mend: Mend) -> None:
+    def __init__(self, name: str, patch: Patch) -> None:
         self._name = name
-        self._mend = mend
+        self._patch = patch
 
     def find_spec(self, fullname: str, _path: Any = None, _target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        """Find the module as everybody would, and have it mended after it was executed."""
+        """Find the module as usual, and patch it after it has been executed."""
         if fullname != self._name:
             return None
         sys.meta_path.remove(self)
@@ -45,9 +45,9 @@ class _Finder(importlib.abc.MetaPathFinder):
         if spec and spec.loader:
             execute = spec.loader.exec_module
 
-            def execute_and_mend(module: ModuleType) -> None:
+            def execute_and_patch(module: ModuleType) -> None:
                 execute(module)
-                self._mend(module)
+                self._patch(module)
 
-            spec.loader.exec_module = execute_and_mend  # type: ignore[method-assign]
+            spec.loader.exec_module = execute_and_patch  # type: ignore[method-assign]
         return spec

@@ -1,1 +1,1 @@
-"""What can be checked before a GPU is taken: rows, media, lengths, batches, model, memory, disk, cluster."""
+"""Checks before a run occupies a GPU: rows, media, lengths, batches, model, memory, disk, cluster."""

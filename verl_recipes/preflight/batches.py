@@ -1,7 +1,7 @@
-"""Numbers that must divide one another, before a worker finds out.
+"""Batch sizes: which numbers must divide one another, checked before the workers assert it.
 
-What verl checks itself is left to it (`validate_config` and its configuration classes). The rest are assertions deep in
-workers, and data smaller than a batch, of which verl makes no step without a word.
+verl's own checks are called, not repeated (`validate_config` and its configuration classes). The others here are
+assertions deep inside the workers, and data smaller than a batch, for which verl silently trains no step.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ from verl_recipes.preflight.training_files import Part
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-COMPARING = ("grpo", "grpo_vectorized", "grpo_passk", "gpg", "opo", "rloo")  # advantages within a group
+GROUP_ESTIMATORS = ("grpo", "grpo_vectorized", "grpo_passk", "gpg", "opo", "rloo")  # advantages relative to a group
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What an epoch is made of."""
+    """Rows, batch size and steps of a training run."""
 
     rows: int
     batch: int
-    steps: int  # of the whole training
+    steps: int  # in total, over all epochs
 
     def note(self) -> str:
-        """An epoch in words."""
+        """One line for the report."""
         left = self.rows % self.batch
-        rest = f"; the {left:,} rows left over are another {left:,} each epoch" if left else ""
-        return f"steps: {self.rows // self.batch:,} an epoch of {self.rows:,} rows, {self.steps:,} in all{rest}"
+        rest = f"; {left:,} rows are left out, other ones in each epoch" if left else ""
+        return f"steps: {self.rows // self.batch:,} an epoch of {self.rows:,} rows, {self.steps:,} in total{rest}"
 
 
 def workers(config: DictConfig) -> int:
-    """GPUs that train."""
+    """Number of GPUs, one worker each."""
     return int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
 
 
 def rows_used(config: DictConfig, part: Part, rows: int) -> int:
-    """Rows of a part that verl takes."""
-    most = config.data.get(f"{part}_max_samples", -1)
-    return min(rows, most) if most and most > 0 else rows
+    """Number of rows of a part that verl uses, given how many there are."""
+    limit = config.data.get(f"{part}_max_samples", -1)
+    return min(rows, limit) if limit and limit > 0 else rows
 
 
 def steps(config: DictConfig, rows: int) -> Steps:
-    """Steps of a training on so many rows."""
+    """Steps of a training run on this number of rows."""
     batch = config.data.train_batch_size
     given = config.trainer.get("total_training_steps")
     return Steps(rows, batch, given or rows // batch * config.trainer.total_epochs)
 
 
 def batch_problems(config: DictConfig, method: str, rows: dict[Part, int]) -> Iterator[Problem]:
-    """All of it.
+    """Problems of batch sizes, micro batches and parallelism.
 
     Args:
-        rows: Rows verl takes of each part.
+        rows: Number of rows verl uses of each part.
     """
     batch = config.data.train_batch_size
     if rows["train"] and rows["train"] < batch:
-        what = f"{rows['train']:,} rows are no batch of {batch:,}: verl would make no step at all"
+        what = f"{rows['train']:,} rows are fewer than one batch of {batch:,}: verl would not train a single step"
         yield Problem(what, "data.train_batch_size", f"Set it to {rows['train']:,} or less")
     yield from _grpo(config) if method == "grpo" else _sft(config, rows["val"])
 
@@ -72,7 +72,7 @@ def _sft(config: DictConfig, validation: int) -> Iterator[Problem]:
     batch = config.data.train_batch_size
     ranks = workers(config) // config.engine.get("ulysses_sequence_parallel_size", 1)
     if 0 < validation < batch:
-        what = f"{validation:,} rows to validate on are no batch of {batch:,}: verl drops them and reports nan"
+        what = f"{validation:,} validation rows are fewer than one batch of {batch:,}: verl drops them and reports nan"
         yield Problem(what, "data.val_files", f"Set data.train_batch_size to {validation:,} or less, or add rows")
     yield from _divides("data.train_batch_size", batch, ranks, "data parallel workers")
     if not config.data.use_dynamic_bsz and ranks and batch % ranks == 0:
@@ -86,8 +86,8 @@ def _grpo(config: DictConfig) -> Iterator[Problem]:
     total = workers(config)
     ranks = max(total // actor.get("ulysses_sequence_parallel_size", 1), 1)
     yield from _refused_by_verl(config)
-    if config.algorithm.adv_estimator in COMPARING and rollout.n < 2:
-        what = f"a group of {rollout.n} has no mean to be compared with, so every answer would be pushed up"
+    if config.algorithm.adv_estimator in GROUP_ESTIMATORS and rollout.n < 2:
+        what = f"a group of {rollout.n} has no mean to compare with, so every answer would be reinforced"
         yield Problem(what, "actor_rollout_ref.rollout.n", "Set it to 2 or more; the paper has 12")
     yield from _divides("all GPUs", total, rollout.tensor_model_parallel_size, "rollout.tensor_model_parallel_size")
     mini = actor.ppo_mini_batch_size * rollout.n
@@ -95,21 +95,21 @@ def _grpo(config: DictConfig) -> Iterator[Problem]:
     if not actor.use_dynamic_bsz and actor.ppo_micro_batch_size_per_gpu and mini % ranks == 0:
         name = "actor.ppo_micro_batch_size_per_gpu"
         yield from _divides("a worker's part of a mini batch", mini // ranks, actor.ppo_micro_batch_size_per_gpu, name)
-    whole = config.data.train_batch_size * rollout.n
+    responses = config.data.train_batch_size * rollout.n
     micro = rollout.log_prob_micro_batch_size_per_gpu
-    if not rollout.log_prob_use_dynamic_bsz and micro and whole % ranks == 0:
+    if not rollout.log_prob_use_dynamic_bsz and micro and responses % ranks == 0:
         name = "rollout.log_prob_micro_batch_size_per_gpu"
-        yield from _divides("a worker's part of a batch", whole // ranks, micro, name)
+        yield from _divides("a worker's part of a batch", responses // ranks, micro, name)
 
 
-def _divides(name: str, whole: int, part: int, part_name: str) -> Iterator[Problem]:
-    if part and whole % part:
-        what = f"{whole:,} cannot be divided by {part:,}, the {part_name}"
-        yield Problem(what, name, f"Choose a multiple of {part:,}, such as {-(-whole // part) * part:,}")
+def _divides(name: str, total: int, part: int, part_name: str) -> Iterator[Problem]:
+    if part and total % part:
+        what = f"{total:,} cannot be divided by {part:,}, the {part_name}"
+        yield Problem(what, name, f"Choose a multiple of {part:,}, such as {-(-total // part) * part:,}")
 
 
 def head_problems(config: DictConfig, method: str, model: Any) -> Iterator[Problem]:
-    """Attention heads that cannot be shared out."""
+    """Problems of attention heads that cannot be divided among tensor or sequence parallel workers."""
     text = model.get_text_config()
     heads = text.num_attention_heads
     if method == "grpo":
@@ -124,19 +124,19 @@ def _refused_by_verl(config: DictConfig) -> Iterator[Problem]:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # verl prints that all is well
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # verl prints a confirmation
         warnings.simplefilter("ignore")
         try:
             validate_config(config.copy(), need_reference_policy(config), need_critic(config))
         except ImportError as error:
             yield Problem(f"a library is missing: {error}", "this machine", "Install it as REQUIRED_VERL.txt says")
-        except Exception as error:  # assertions, ValueErrors and Hydra's own; all mean the same
+        except Exception as error:  # assertions, ValueErrors and Hydra's own errors
             yield _refusal(error)
     yield from _accepted_by_verl(config, ("actor_rollout_ref.rollout",))
 
 
 def _accepted_by_verl(config: DictConfig, parts: tuple[str, ...]) -> Iterator[Problem]:
-    """Build verl's configuration classes of some parts."""
+    """Problems that verl's configuration classes raise for these parts."""
     from omegaconf import OmegaConf
     from verl.utils.config import omega_conf_to_dataclass
 
@@ -151,5 +151,5 @@ def _accepted_by_verl(config: DictConfig, parts: tuple[str, ...]) -> Iterator[Pr
 
 
 def _refusal(error: Exception, where: str = "the configuration") -> Problem:
-    said = " ".join(str(error).split())[:400] or type(error).__name__  # Hydra's reason stands in a second line
-    return Problem(f"verl refuses it: {said}", where, "Change the keys it names")
+    reason = " ".join(str(error).split())[:400] or type(error).__name__  # Hydra puts the reason on a second line
+    return Problem(f"verl refuses it: {reason}", where, "Change the keys it names")

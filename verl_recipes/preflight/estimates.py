@@ -1,4 +1,4 @@
-"""What a run will take: memory of each worker's card, room for checkpoints. Estimates, with every term told.
+"""Estimates of the GPU memory of each worker and the disk space for checkpoints, with every term.
 
 With P parameters, T of them trained, sharded over R ranks (FSDP), in bytes:
 
@@ -6,24 +6,24 @@ With P parameters, T of them trained, sharded over R ranks (FSDP), in bytes:
     gradients    T * w / R
     Adam         T * 2w / R           two moments
     gathered     2 * (root + 2 * largest layer) + 4 * largest layer
-                                      computed in bf16: what is in no layer stays gathered, a layer is fetched while
+                                      in bf16: parameters outside of layers stay gathered, one layer is prefetched while
                                       another is used, gradients of one are reduced in fp32
     activations  tokens * layers * 2h + patches * blocks * 2v + 2 * one layer's own
-                                      with gradient checkpointing: inputs of all layers, one layer computed again;
+                                      with gradient checkpointing: inputs of all layers, one layer recomputed;
                  tokens * layers * (24h + 8f) + patches * blocks * (30v + 8g) without
-                                      h, v: widths, f, g: inner widths of text and vision; attention by a flash kernel
+                                      h, v: hidden sizes, f, g: intermediate sizes of text and vision; flash attention
     logits       6 * tokens * vocabulary
                                       logits, their log-softmax and its gradient in bf16; 0 with fused kernels
     rollout      gpu_memory_utilization * card (vLLM, SGLang)
     context      2 GB                 CUDA, NCCL, fragments: a guess
 
-P, T, layers and root are counted on the model itself, built without memory (device "meta"), LoRA applied by PEFT as
-verl applies it. (24h + 8f) and (30v + 8g) are what PyTorch keeps of a layer for the backward pass; a test counts it.
-Training and rollout take turns where the rollout sleeps (`free_cache_engine`), so the larger of the two counts.
-Offloaded parts count nothing in the turn in which they are away. Tokens are those of the largest micro batch, divided
-by sequence parallelism; what the rollout does within its share is its own affair.
+P, T, layers and root are counted on the model itself, built on the device "meta", with LoRA applied by PEFT as verl
+does. (24h + 8f) and (30v + 8g) are the bytes PyTorch saves per layer for the backward pass; a test measures them.
+Training and rollout alternate if the rollout sleeps (`free_cache_engine`), so the larger of the two counts. Offloaded
+parts take no GPU memory in the phase in which they are offloaded. Tokens are those of the largest micro batch, divided
+by sequence parallelism; the memory inside the rollout's share is not estimated.
 
-Counting is in `model_size.py`, judging against the machine in `checks/room.py`.
+`model_size.py` counts parameters, `memory_and_disk.py` compares the estimates with the machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PATCHES_A_TOKEN = 4
 
 
 def amount(count: int) -> str:
-    """Bytes as people read them."""
+    """Format a number of bytes as GB or MB."""
     return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
@@ -55,18 +55,18 @@ class EstimatePart:
 
     name: str
     bytes: int
-    how: str = ""
+    formula: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} {amount(self.bytes)}" + (f" ({self.how})" if self.how else "")
+        return f"{self.name} {amount(self.bytes)}" + (f" ({self.formula})" if self.formula else "")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of one worker's card, in its two turns."""
+    """GPU memory of one worker in its two phases, training and rollout."""
 
     training: tuple[EstimatePart, ...]
-    rollout: tuple[EstimatePart, ...]  # without the rollout's own share
+    rollout: tuple[EstimatePart, ...]  # without the rollout's `gpu_memory_utilization`
 
     @property
     def peak(self) -> int:
@@ -75,16 +75,16 @@ class Memory:
 
     @property
     def beside_rollout(self) -> int:
-        """Bytes the trainer keeps while answers are written."""
+        """Bytes the trainer keeps while responses are generated."""
         return sum(term.bytes for term in self.rollout)
 
 
 def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media: int) -> Memory:
-    """Memory of a worker.
+    """Estimate the GPU memory of a worker.
 
     Args:
-        longest: Tokens of the longest row, with its answer.
-        media: Tokens of media among them.
+        longest: Tokens of the longest row, including its answer.
+        media: How many of these are tokens of media.
     """
     actor = config.actor_rollout_ref.actor if method == "grpo" else config
     engine = actor.fsdp_config if method == "grpo" else actor.engine
@@ -124,12 +124,12 @@ def _ranks(config: DictConfig, engine: DictConfig) -> int:
 
 
 def micro_batch_tokens(config: DictConfig, method: str, longest: int) -> int:
-    """Tokens a worker computes at once."""
+    """Tokens of the largest micro batch of a worker."""
     part = config.actor_rollout_ref.actor if method == "grpo" else config.data
     engine = part if method == "grpo" else config.engine
     prefix = "ppo_" if method == "grpo" else ""
     if part.use_dynamic_bsz:
-        return int(part.get(f"{prefix}max_token_len_per_gpu"))  # a rank's share, however many share a sequence
+        return int(part.get(f"{prefix}max_token_len_per_gpu"))  # per rank, whatever the sequence parallelism
     rows = part.get(f"{prefix}micro_batch_size_per_gpu") or 1
     return int(rows * longest // engine.get("ulysses_sequence_parallel_size", 1))
 
@@ -153,7 +153,7 @@ def _logits(size: ModelSize, tokens: int, fused: bool) -> EstimatePart:
 
 @dataclass(frozen=True)
 class Disk:
-    """Room for checkpoints, in bytes."""
+    """Disk space for checkpoints, in bytes."""
 
     checkpoint: int
     kept: int
@@ -161,7 +161,7 @@ class Disk:
 
     @property
     def total(self) -> int:
-        """All that will lie there at once."""
+        """Maximum disk space in use at one time."""
         return self.checkpoint * self.kept + self.merged
 
     def __str__(self) -> str:
@@ -169,11 +169,11 @@ class Disk:
         return f"{amount(self.total)} ({parts})"
 
 
-EXTRA = 20_000_000  # tokenizer, processor, random states, the loader's state
+EXTRA = 20_000_000  # tokenizer, processor, random states, state of the data loader
 
 
 def disk(config: DictConfig, method: str, size: ModelSize, steps: int) -> Disk:
-    """Room a run's checkpoints take, and a merged copy in bf16."""
+    """Estimate the disk space of a run's checkpoints and of a merged copy in bf16."""
     part = config.actor_rollout_ref.actor if method == "grpo" else config
     engine = part.fsdp_config if method == "grpo" else part.engine
     weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
@@ -184,22 +184,22 @@ def disk(config: DictConfig, method: str, size: ModelSize, steps: int) -> Disk:
 
 
 def _kept(config: DictConfig, method: str, steps: int) -> int:
-    """Checkpoints that lie there at once: of one that is replaced, both for a moment."""
-    most = most_kept(config)
-    each = config.trainer.save_freq
-    if not isinstance(each, int):  # SFT's after_each_epoch
+    """Maximum number of checkpoints on disk; the new one is written before the one it replaces is removed."""
+    limit = most_kept(config)
+    interval = config.trainer.save_freq
+    if not isinstance(interval, int):  # SFT's after_each_epoch
         saves = config.trainer.total_epochs
     else:
-        saves = -(-steps // each) if each > 0 else int(method != "grpo")  # SFT saves its last step in any case
-    return int(min(saves, max(most, 2)) if most else saves)
+        saves = -(-steps // interval) if interval > 0 else int(method != "grpo")  # SFT saves its last step in any case
+    return int(min(saves, max(limit, 2)) if limit else saves)
 
 
 def most_kept(config: DictConfig) -> int | None:
-    """Checkpoints a run is to keep, by PPO's key or SFT's; none for all."""
-    most: int | None = config.trainer.get("max_actor_ckpt_to_keep") or config.trainer.get("max_ckpt_to_keep")
-    return most
+    """Maximum number of checkpoints to keep, by the key of PPO or SFT; None keeps all."""
+    limit: int | None = config.trainer.get("max_actor_ckpt_to_keep") or config.trainer.get("max_ckpt_to_keep")
+    return limit
 
 
 def existing_bytes(folder: Path) -> int:
-    """What a run's checkpoints take up already."""
+    """Bytes of the checkpoints that exist already."""
     return sum(file.stat().st_size for file in folder.glob("global_step_*/**/*") if file.is_file())

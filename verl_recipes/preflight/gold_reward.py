@@ -1,7 +1,7 @@
-"""The reward, before it is asked for the first time: a right answer must earn all of it, on every row.
+"""The reward before training: on every row, the correct answer must earn the full reward.
 
-A reward that raises does not stop verl 0.9: the sample is dropped with a line in a log, and what is left of its group
-is trained on. So each row is scored once here.
+A reward function that raises does not stop verl 0.9: the sample is dropped with a log message, and the rest of its
+group is trained on. So the correct answer of each row is scored once here.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 OURS = "verl_recipes.inside_verl.answer_reward"
-NAMES = (OURS, "verl_recipes.answer_reward")  # the second is that of version 0.1; it goes in version 0.3
+NAMES = (OURS, "verl_recipes.answer_reward")  # the second is the name in version 0.1; removed in version 0.3
 CHOOSE_OURS = f"Set reward.custom_reward_function.path=pkg://{OURS}"
 
 
 def reward_problems(config: DictConfig, rows: Iterable[TrainingRow]) -> Iterator[Problem]:
-    """Score the right answer of every row by the configured reward, where it is ours."""
+    """Score the correct answer of every row by the configured reward function, if it is ours."""
     from verl_recipes.reward import KEYS, RewardRefused, check_row
 
     chosen = config.reward.custom_reward_function
     if not chosen.get("path"):
-        what = "verl's own reward knows none of our data sources; every sample would be dropped in silence"
+        what = "verl's default reward knows none of our data sources; every sample would be dropped silently"
         yield Problem(what, "reward.custom_reward_function.path", CHOOSE_OURS)
         return
     if config.reward.reward_model.get("enable"):
-        what = "our reward takes no reward model; every sample would be dropped in silence"
+        what = "our reward takes no reward model; every sample would be dropped silently"
         yield Problem(what, "reward.reward_model.enable", "Set it to false")
     groups = config.algorithm.get("filter_groups") or {}
     if groups.get("enable") and groups.get("metric") not in (*KEYS, "reward"):
-        what = f"{groups.get('metric')!r} is no key of the reward; it has reward, {', '.join(KEYS)}"
+        what = f"{groups.get('metric')!r} is not a key of the reward; its keys are reward, {', '.join(KEYS)}"
         yield Problem(what, "algorithm.filter_groups.metric", "Choose one of them")
     if not is_ours(config):
         yield from _loadable(config)
@@ -44,11 +44,13 @@ def reward_problems(config: DictConfig, rows: Iterable[TrainingRow]) -> Iterator
         try:
             check_row(row.columns, **weights)
         except RewardRefused as error:
-            yield Problem(f"the reward refuses it: {error}", row.place, "Write the rows again, or mend the weights")
+            yield Problem(
+                f"the reward refuses it: {error}", row.location, "Write the rows again, or correct the weights"
+            )
 
 
 def is_ours(config: DictConfig) -> bool:
-    """Whether the configured reward is the one this package brings."""
+    """Whether the configured reward is the one of this package."""
     path = str(config.reward.custom_reward_function.get("path") or "")
     return any(path == f"pkg://{name}" or path.endswith(f"{name.replace('.', '/')}.py") for name in NAMES)
 
@@ -60,20 +62,20 @@ def _loadable(config: DictConfig) -> Iterator[Problem]:
         get_custom_reward_fn(config)
     except (ImportError, FileNotFoundError, RuntimeError, AttributeError, AssertionError, ValueError) as error:
         where = f"reward.custom_reward_function.path={config.reward.custom_reward_function.path}"
-        yield Problem(f"the reward cannot be loaded: {error}", where, f"Mend it. {CHOOSE_OURS} for ours")
+        yield Problem(f"the reward cannot be loaded: {error}", where, f"Fix it. {CHOOSE_OURS} for ours")
 
 
 def notes(config: DictConfig) -> Iterator[str]:
-    """What is worth knowing of a reward that is no mistake."""
+    """Remarks on the reward that are not problems."""
     from verl_recipes.reward import RewardRefused, reward_weights
 
     chosen = config.reward.custom_reward_function
     if not is_ours(config):
-        yield f"reward: {chosen.get('path')} is not ours and was not tried on the rows"
+        yield f"reward: {chosen.get('path')} is not ours and was not tested on the rows"
         return
     try:
         weights = reward_weights(**dict(chosen.get("reward_kwargs") or {}))
     except (RewardRefused, TypeError):
-        return  # told as a problem of the rows
+        return  # reported as a problem of the rows
     if not weights.exact:
-        yield "reward: weights that are no multiples of 1/64 give equal answers a small advantage other than zero"
+        yield "reward: weights that are not multiples of 1/64 give equal answers a small nonzero advantage"

@@ -1,7 +1,7 @@
 """The longest rows against the limits of the configuration.
 
-verl never cuts a prompt with media: GRPO stops with an error in the middle of a run, SFT with `truncation: error` too,
-and with any other it cuts placeholders or the answer away. So nothing may be longer than its limit.
+verl never truncates a prompt with media: GRPO fails in the middle of a run, and so does SFT with `truncation: error`;
+any other setting truncates media placeholders or the answer. So no row may exceed its limit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from verl_recipes.preflight.training_files import TrainingRow
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-MEASURED = 3  # rows of each kind of medium that the processor itself measures
+MEASURED = 3  # longest rows of each media kind that are measured by the processor itself
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,18 @@ class Longest:
 
     def __str__(self) -> str:
         media = ", ".join(medium.path for medium in self.row.media) or "no medium"
-        return f"{self.row.place}: {self.tokens:,} tokens, {self.media_tokens:,} of them for {media}"
+        return f"{self.row.location}: {self.tokens:,} tokens, {self.media_tokens:,} of them for {media}"
 
 
 def longest_row(rows: Sequence[TrainingRow], shapes: Shapes, ruler: Ruler) -> Longest | None:
-    """The longest of rows that can be shown; none of none."""
+    """The longest row, or None if there are no rows."""
     by_length = sorted(zip(ruler.lengths(rows, shapes), rows, strict=True), key=lambda pair: -pair[0])
-    found = []
+    candidates = []
     for kind in (MediaKind.STILL, MediaKind.CLIP, None):
         of_kind = [row for _, row in by_length if _kind(row) is kind]
         for row in of_kind[:MEASURED]:
-            found.append(Longest(ruler.measured(row, shapes), row, ruler.media_tokens(row, shapes)))
-    return max(found, key=lambda one: one.tokens, default=None)
+            candidates.append(Longest(ruler.measured(row, shapes), row, ruler.media_tokens(row, shapes)))
+    return max(candidates, key=lambda candidate: candidate.tokens, default=None)
 
 
 def _kind(row: TrainingRow) -> MediaKind | None:
@@ -50,10 +50,10 @@ def _kind(row: TrainingRow) -> MediaKind | None:
 
 
 def length_problems(config: DictConfig, method: str, longest: Longest, context: int | None) -> Iterator[Problem]:
-    """What is smaller than the longest row needs.
+    """Limits of the configuration that the longest row exceeds.
 
     Args:
-        context: Positions the model has, where its configuration says so.
+        context: `max_position_embeddings` of the model, if its configuration has it.
     """
     if method == "grpo":
         yield from _rollout_problems(config, longest, context)
@@ -62,9 +62,9 @@ def length_problems(config: DictConfig, method: str, longest: Longest, context: 
     if longest.tokens > data.max_length:
         yield _too_long(longest, "data.max_length", data.max_length, longest.tokens)
     if data.get("use_dynamic_bsz"):
-        room = data.max_token_len_per_gpu * config.engine.get("ulysses_sequence_parallel_size", 1)
-        if longest.tokens > room:
-            yield _too_long(longest, "data.max_token_len_per_gpu", room, longest.tokens)
+        limit = data.max_token_len_per_gpu * config.engine.get("ulysses_sequence_parallel_size", 1)
+        if longest.tokens > limit:
+            yield _too_long(longest, "data.max_token_len_per_gpu", limit, longest.tokens)
 
 
 def _rollout_problems(config: DictConfig, longest: Longest, context: int | None) -> Iterator[Problem]:
@@ -72,16 +72,16 @@ def _rollout_problems(config: DictConfig, longest: Longest, context: int | None)
     answered = longest.tokens + rollout.response_length
     if longest.tokens > rollout.prompt_length:
         yield _too_long(longest, "data.max_prompt_length", rollout.prompt_length, longest.tokens)
-    limit, name = rollout.get("max_model_len") or context, "actor_rollout_ref.rollout.max_model_len"
-    if limit and answered > limit:
-        yield _too_long(longest, f"{name} (prompt and response)", limit, answered)
+    model_limit, name = rollout.get("max_model_len") or context, "actor_rollout_ref.rollout.max_model_len"
+    if model_limit and answered > model_limit:
+        yield _too_long(longest, f"{name} (prompt and response)", model_limit, answered)
     if actor.use_dynamic_bsz:
-        room = actor.ppo_max_token_len_per_gpu * actor.get("ulysses_sequence_parallel_size", 1)
-        if answered > room:
+        limit = actor.ppo_max_token_len_per_gpu * actor.get("ulysses_sequence_parallel_size", 1)
+        if answered > limit:
             name = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
-            yield _too_long(longest, f"{name} (prompt and response)", room, answered)
+            yield _too_long(longest, f"{name} (prompt and response)", limit, answered)
 
 
 def _too_long(longest: Longest, name: str, limit: int, needed: int) -> Problem:
-    what = f"the longest row does not fit: {name} is {limit:,}, {needed:,} is the least that would do"
-    return Problem(what, str(longest), "Raise the limit to it, or show less: smaller pixels or fewer frames a second")
+    what = f"the longest row does not fit: {name} is {limit:,}, {needed:,} is the minimum that fits"
+    return Problem(what, str(longest), "Raise the limit to it, or lower the maximum pixels or frames per second")

@@ -1,9 +1,9 @@
-"""The files rows name: whether they are there, whole, and how large what they show is.
+"""The media files that rows name: whether they exist and are complete, and their size in pixels and frames.
 
-Each file is opened once, by several threads, as shared disks answer slowly and decoders let go of the interpreter.
-A JPEG is judged by its header and its last bytes, a PNG by its checksums; both take well under a millisecond, where
-decoding takes ten. Whatever else is decoded. Clips are read through without decoding; beyond `CLIPS_READ` of them,
-evenly spread, only headers are read, which do not show what is cut off at the end.
+Each file is opened once, in a thread pool, as shared disks have a high latency and decoders release the GIL. For a JPEG
+the header and the last bytes are checked, for a PNG the checksums; both take well under a millisecond, where decoding
+takes ten. Other pictures are decoded. Clips are demuxed to their end without decoding; if there are more than
+`CLIPS_READ`, only an evenly spaced sample is, and of the others the header, which does not reveal a truncated file.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from verl_recipes.preflight.training_files import RowMedium, TrainingRow
 
 THREADS = 8
 CLIPS_READ = 2000
-END_OF_JPEG, TAIL = b"\xff\xd9", 1024  # some cameras write a little behind the end
+END_OF_JPEG, TAIL = b"\xff\xd9", 1024  # some cameras append a few bytes after the end marker
 NEXT_STEP = "Write the rows and their media again (delete the file first), or leave the question out"
 
 
 class Shape(NamedTuple):
-    """What a file shows."""
+    """Size of a still or clip in pixels; number of frames and frames per second of a clip."""
 
     width: int
     height: int
@@ -36,38 +36,38 @@ class Shape(NamedTuple):
 
 
 def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Problem], list[str]]:
-    """Shape of each file by path, problems in order of the rows, and notes."""
+    """Shape of each file by path, problems in the order of the rows, and notes."""
     from tqdm import tqdm
 
-    first: dict[RowMedium, str] = {}
+    first_row: dict[RowMedium, str] = {}
     for row in rows:
         for medium in row.media:
-            first.setdefault(medium._replace(shown=()), row.place)
-    clips = [medium for medium in first if medium.kind is MediaKind.CLIP]
+            first_row.setdefault(medium._replace(shown=()), row.location)
+    clips = [medium for medium in first_row if medium.kind is MediaKind.CLIP]
     read = set(clips[:: -(-len(clips) // CLIPS_READ) or 1])
     with whole_pictures_only(), ThreadPoolExecutor(THREADS) as threads:
-        found = threads.map(lambda medium: _looked_at(medium, medium in read), first, chunksize=64)
-        results = list(tqdm(found, "media", len(first), unit="file", file=sys.stderr, disable=None))
+        found = threads.map(lambda medium: _checked(medium, medium in read), first_row, chunksize=64)
+        results = list(tqdm(found, "media", len(first_row), unit="file", file=sys.stderr, disable=None))
     shapes, problems = dict[str, Shape](), list[Problem]()
-    for (medium, place), result in zip(first.items(), results, strict=True):
+    for (medium, location), result in zip(first_row.items(), results, strict=True):
         if isinstance(result, Shape):
             shapes[medium.path] = result
         else:
-            problems.append(Problem(result, f"{medium.path} ({place})", NEXT_STEP))
-    return shapes, problems, list(_notes(len(first) - len(clips), len(clips), len(read)))
+            problems.append(Problem(result, f"{medium.path} ({location})", NEXT_STEP))
+    return shapes, problems, list(_notes(len(first_row) - len(clips), len(clips), len(read)))
 
 
 def _notes(stills: int, clips: int, read: int) -> Iterator[str]:
-    yield f"media: {stills:,} stills and {clips:,} clips opened here; they must lie under the same path on every node"
+    yield f"media: {stills:,} stills and {clips:,} clips opened here; they must be at the same path on every node"
     if read < clips:
-        yield f"media: {read:,} of the clips were read to their end, of the others only the header"
+        yield f"media: {read:,} of the clips were read to their end, only the header of the others"
 
 
-def _looked_at(medium: RowMedium, to_the_end: bool) -> Shape | str:
+def _checked(medium: RowMedium, to_the_end: bool) -> Shape | str:
     """Shape of a file, or what is wrong with it."""
     path = Path(medium.path)
     if not medium.path:
-        return "the row names no file (verl would keep bytes of all rows in memory, in every process)"
+        return "the row names no file (verl would keep the bytes of all rows in memory, in every process)"
     try:
         if not path.stat().st_size:
             return "the file is empty"
@@ -85,14 +85,14 @@ def _still(path: Path) -> Shape:
         with Image.open(path) as picture:
             shape = Shape(*picture.size)
             if shape.width * shape.height > MAX_PICTURE_PIXELS:
-                raise BrokenMedium(f"still of {shape.width}x{shape.height} pixels, too large to be opened")
+                raise BrokenMedium(f"still of {shape.width}x{shape.height} pixels, too large to open")
             if picture.format == "PNG":
                 picture.verify()
             elif picture.format != "JPEG" or not _ends_like_a_jpeg(path):
                 picture.load()
             return shape
     except UnidentifiedImageError:
-        raise BrokenMedium("still cannot be decoded: no picture") from None
+        raise BrokenMedium("still cannot be decoded: not a picture") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BrokenMedium(f"still cannot be decoded: {error}") from None
 

@@ -1,4 +1,4 @@
-"""The estimates of `estimates.py` against the machine: the card's memory and the disk of the checkpoints."""
+"""Compare the estimates of `estimates.py` with the machine: GPU memory and disk space for checkpoints."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LESS_MEMORY = (
     "Take more GPUs, smaller micro batches (or max_token_len_per_gpu), gradient checkpointing, fused kernels, "
     "offloading of parameters and optimizer, or LoRA (--recipe 3b_lora)"
 )
-WAKING = ("vllm", "sglang")  # rollouts that take a share of the card
+GPU_ROLLOUTS = ("vllm", "sglang")  # rollout engines that reserve a share of the GPU memory
 
 
 def card_bytes() -> int | None:
-    """Memory of this machine's smallest card; none without one."""
+    """Memory of this machine's smallest GPU in bytes, or None without a GPU."""
     import torch
 
     cards = range(torch.cuda.device_count())
@@ -35,19 +35,19 @@ def memory_notes(config: DictConfig, method: str, memory: estimates.Memory) -> I
     if method == "grpo":
         kept = " + ".join(map(str, memory.rollout))
         share = config.actor_rollout_ref.rollout.gpu_memory_utilization
-        yield f"memory of a worker beside the rollout's {share:.0%}: {amount(memory.beside_rollout)} = {kept}"
+        yield f"memory of a worker next to the rollout's {share:.0%}: {amount(memory.beside_rollout)} = {kept}"
 
 
 def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, card: int) -> Iterator[Problem]:
-    """Turns in which a card would not do."""
+    """Phases that need more memory than a GPU has (`card`, in bytes)."""
     share = 0
-    if method == "grpo" and config.actor_rollout_ref.rollout.name in WAKING:
+    if method == "grpo" and config.actor_rollout_ref.rollout.name in GPU_ROLLOUTS:
         rollout = config.actor_rollout_ref.rollout
         share = int(rollout.gpu_memory_utilization * card)
         if memory.beside_rollout + share > card:
             both = f"{amount(share)} of the rollout and {amount(memory.beside_rollout)} of the trainer"
             step = f"Lower actor_rollout_ref.rollout.gpu_memory_utilization. {LESS_MEMORY}"
-            yield Problem(f"while answers are written, {both} do not fit into {amount(card)}", "the card", step)
+            yield Problem(f"while responses are generated, {both} do not fit into {amount(card)}", "the card", step)
         share = 0 if rollout.free_cache_engine else share
     if memory.peak + share > card:
         largest = max(memory.training, key=lambda term: term.bytes)
@@ -56,16 +56,16 @@ def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, c
 
 
 def disk_problems(folder: Path, disk: estimates.Disk, free: int | None = None) -> Iterator[Problem]:
-    """A disk that would be full before the training ends.
+    """A problem if the disk would be full before the training ends.
 
     Args:
-        free: Bytes to go by; by default those of the folder's disk.
+        free: Free bytes; by default those of the disk of `folder`.
     """
-    there = estimates.existing_bytes(folder)
+    existing = estimates.existing_bytes(folder)
     if free is None:
         free = shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
-    missing = disk.total - there - free
+    missing = disk.total - existing - free
     if missing > 0:
         what = f"checkpoints take {disk}, {amount(free)} are free and {amount(missing)} missing"
-        step = "Make room, choose another --out, keep fewer (trainer.max_actor_ckpt_to_keep, max_ckpt_to_keep of SFT)"
+        step = "Free space, choose another --out, keep fewer (trainer.max_actor_ckpt_to_keep, max_ckpt_to_keep of SFT)"
         yield Problem(what, str(folder), step)

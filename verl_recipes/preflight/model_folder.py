@@ -1,6 +1,6 @@
-"""The model: whether its folder is whole, and of a kind that has stills and clips.
+"""The model: whether its folder is complete and whether it takes stills and clips.
 
-A Hub id is looked up in the local cache only; nothing is downloaded here.
+A Hub id is looked up in the local cache only; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-OTHER_MODEL = "Choose a Qwen2.5-VL or Qwen3-VL checkpoint with --model, or load this one again"
+OTHER_MODEL = "Choose a Qwen2.5-VL or Qwen3-VL checkpoint with --model, or download this one again"
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 
 
 @dataclass(frozen=True)
 class Model:
-    """What could be loaded of a model."""
+    """Configuration and processor of a model, as far as they could be loaded."""
 
     config: Any = None  # transformers' configuration
     processor: Any = None
 
     @property
     def context(self) -> int | None:
-        """Positions the model was made for."""
+        """`max_position_embeddings` of the model, if known."""
         text = self.config.get_text_config() if self.config else None
         return getattr(text, "max_position_embeddings", None)
 
 
 def model_settings(config: DictConfig, method: str) -> DictConfig:
-    """The part of the configuration that is about the model."""
+    """The model section of the configuration."""
     return config.actor_rollout_ref.model if method == "grpo" else config.model
 
 
 def read_model(settings: DictConfig) -> tuple[Model, list[Problem], list[str]]:
-    """Load configuration and processor; say what is missing of the rest."""
+    """Load configuration and processor; return problems and notes about the model folder."""
     if not settings.path:
         return Model(), [Problem("no model is named", "model.path", "Give one with --model")], []
     folder = Path(settings.path).expanduser()
@@ -52,8 +52,12 @@ def read_model(settings: DictConfig) -> tuple[Model, list[Problem], list[str]]:
             return Model(), [Problem("there is no such folder", str(settings.path), OTHER_MODEL)], []
         cached = _cached(settings.path)
         if cached is None:
-            note = f"model: {settings.path} is not in this machine's cache: it will be downloaded by the workers, and "
-            return Model(), [], [note + "its size, the prompts' lengths and the memory it takes are not known before"]
+            note = f"model: {settings.path} is not in this machine's cache: the workers will download it, and "
+            return (
+                Model(),
+                [],
+                [note + "its size, the lengths of prompts and the memory it needs are not known in advance"],
+            )
         folder = cached
     model, problems = _loaded(folder)
     problems += _weight_problems(folder)
@@ -87,7 +91,7 @@ def _loaded(folder: Path) -> tuple[Model, list[Problem]]:
 
 
 def _unfit(config: Any, processor: Any) -> Iterator[str]:
-    """What a model that is shown stills and clips would have."""
+    """What the model lacks for stills and clips."""
     if getattr(config, "vision_config", None) is None:
         yield f"a {config.model_type} has no vision tower"
     for part in ("image_processor", "video_processor"):
@@ -103,7 +107,7 @@ def _unfit(config: Any, processor: Any) -> Iterator[str]:
 
 
 def _weight_problems(folder: Path) -> Iterator[Problem]:
-    """Files of weights that are missing or cut off, by the length their header gives."""
+    """Weight files that are missing or truncated, by the size in their header."""
     index = folder / INDEX
     names = {SINGLE}
     if index.is_file():
@@ -115,14 +119,14 @@ def _weight_problems(folder: Path) -> Iterator[Problem]:
     for name in sorted(names):
         path = folder / name
         if not path.is_file():
-            yield Problem(f"{name} is missing, which its index names", str(folder), OTHER_MODEL)
+            yield Problem(f"{name} is missing, but listed in its index", str(folder), OTHER_MODEL)
         elif (needed := safetensors_size(path)) != path.stat().st_size:
-            what = f"{name} has {path.stat().st_size:,} bytes, its header says {needed:,}"
+            what = f"{name} has {path.stat().st_size:,} bytes, but {needed:,} by its header"
             yield Problem(what, str(folder), OTHER_MODEL)
 
 
 def safetensors_size(path: Path) -> int:
-    """Bytes a safetensors file has by its own header; 0 where there is no header."""
+    """Size in bytes of a safetensors file according to its header; 0 if there is no header."""
     with path.open("rb") as stream:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0

@@ -1,4 +1,4 @@
-"""A model counted without memory: built on PyTorch's device "meta", LoRA applied as verl does."""
+"""Parameter counts of a model, built on PyTorch's device "meta", with LoRA applied as verl does."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSize:
-    """A model counted on its own modules."""
+    """Parameter counts and sizes of a model."""
 
     parameters: int
     trained: int
     largest_layer: int
-    root: int  # in none of the layers that FSDP gathers one by one
+    root: int  # parameters outside of the layers that FSDP gathers one by one
     layers: int
-    width: int
-    inner: int
+    width: int  # hidden size
+    inner: int  # intermediate size
     blocks: int  # of the vision tower
     vision_width: int
     vision_inner: int
     vocabulary: int
 
     def layer_bytes(self) -> int:
-        """What the backward pass needs of one layer, for a token."""
+        """Bytes per token that one layer saves for the backward pass."""
         return 24 * self.width + 8 * self.inner
 
     def block_bytes(self) -> int:
-        """What it needs of one block of the vision tower, for a patch."""
+        """Bytes per patch that one block of the vision tower saves for the backward pass."""
         return 30 * self.vision_width + 8 * self.vision_inner
 
 
 def model_size(config: Any, settings: DictConfig, train_vision: bool = True) -> ModelSize:
-    """Count a model by its transformers configuration, LoRA as the model settings say."""
+    """Count the parameters of a model, given its transformers configuration and verl's model settings (LoRA)."""
     import torch
     from transformers import AutoModelForImageTextToText
 
@@ -60,7 +60,7 @@ def model_size(config: Any, settings: DictConfig, train_vision: bool = True) -> 
 
 
 def _units(model: Any, kinds: set[str], tied: bool) -> Iterator[Any]:
-    """Modules that FSDP gathers one by one: layers, and embeddings that are not tied."""
+    """Modules that FSDP gathers one by one: layers, and untied embeddings."""
     for name, module in model.named_modules():
         if type(module).__name__ in kinds or (not tied and name.rpartition(".")[2] in ("embed_tokens", "lm_head")):
             yield module

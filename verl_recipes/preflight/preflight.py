@@ -1,7 +1,7 @@
-"""Everything that can be known before a GPU is taken or a worker started, looked at and told together.
+"""All checks that are possible before a run occupies a GPU or starts a worker, in one report.
 
-Owns the order of the checks and the report; each check stands in `checks/`, the estimates in `estimates.py`. It reads
-and writes nothing but its report. What it cannot know is said in notes.
+Owns the order of the checks and the report; each check has its own module in this package. The checks only read. What
+cannot be checked is listed in notes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from verl_recipes.preflight import (
     model_folder,
     row_contents,
 )
-from verl_recipes.preflight.problem import Problem, told_once
+from verl_recipes.preflight.problem import Problem, merge_problems
 from verl_recipes.preflight.prompt_lengths import Ruler, Shapes, showable
 from verl_recipes.preflight.training_files import Part, TrainingRow, read_training_rows
 
@@ -30,45 +30,48 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 OUR_ROWS = "verl_recipes.inside_verl.film_dataset"
-NAMES_OF_OUR_ROWS = (OUR_ROWS, "verl_recipes.film_dataset")  # the second is of version 0.1; it goes in version 0.3
+NAMES_OF_OUR_ROWS = (
+    OUR_ROWS,
+    "verl_recipes.film_dataset",
+)  # the second is the name in version 0.1; removed in version 0.3
 
 
 class PreflightFailed(RuntimeError):
-    """A training that would fail or be spoilt; the message lists every reason found."""
+    """The training would fail or give invalid results; the message lists every problem."""
 
 
 @dataclass
 class Report:
-    """What was found."""
+    """Problems and notes of all checks."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """Notes and problems, as people read them."""
+        """Notes and problems as text."""
         notes = "".join(f"\n  - {note}" for note in self.notes)
         if not self.problems:
-            return f"preflight: nothing stands in the way{notes}"
-        return f"preflight:{notes}\n{self._told()}"
+            return f"preflight: no problems found{notes}"
+        return f"preflight:{notes}\n{self._listed()}"
 
     def raise_for_problems(self) -> None:
         """Raise `PreflightFailed` if there is any problem."""
         if self.problems:
-            raise PreflightFailed(self._told())
+            raise PreflightFailed(self._listed())
 
-    def _told(self) -> str:
+    def _listed(self) -> str:
         count = len(self.problems)
         listed = "".join(f"\n  {number}. {problem}" for number, problem in enumerate(self.problems, 1))
         return f"{count} {'problem' if count == 1 else 'problems'}, nothing was started:{listed}"
 
 
 def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_are_here: bool | None = None) -> Report:
-    """Look at data, model, reward, batches, memory, disk and cluster of a run.
+    """Check data, model, reward, batches, memory, disk and cluster of a run.
 
     Args:
-        shards: Shard folder the rows were made of: its test split must not be trained on.
-        nodes_are_here: Whether the workers will run on this machine, so that its cards and disk count; by default,
-            where no Ray cluster is to be joined.
+        shards: Shard folder the rows were written from, whose test split must not be trained on.
+        nodes_are_here: Whether the workers run on this machine, so that its GPU memory is checked; by default, whether
+            the run joins no Ray cluster.
     """
     report = Report()
     if nodes_are_here is None:
@@ -87,7 +90,7 @@ def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_a
     problems, notes = cluster.cluster_problems(config, method)
     report.problems += problems
     report.notes += notes
-    report.problems = told_once(report.problems)
+    report.problems = merge_problems(report.problems)
     return report
 
 
@@ -97,7 +100,7 @@ def _check_version(report: Report) -> None:
     try:
         check_verl()
     except WrongVerl as error:
-        report.problems.append(Problem(str(error), "this environment", "Install the version that the recipes need"))
+        report.problems.append(Problem(str(error), "this environment", "Install the version that the recipes require"))
 
 
 def _check_rows(
@@ -110,7 +113,7 @@ def _check_rows(
     problems += row_contents.overlap_problems(rows, items, shards)
     if method == "grpo":
         broken = {problem.where for problem in problems}
-        problems += gold_reward.reward_problems(config, [row for row in rows if row.place not in broken])
+        problems += gold_reward.reward_problems(config, [row for row in rows if row.location not in broken])
         report.notes += gold_reward.notes(config)
     shapes, found, notes = media_files.media_shapes(rows)
     report.problems += [*problems, *found]
@@ -139,15 +142,15 @@ def _check_lengths(
     template = config.data.get("apply_chat_template_kwargs") or {}
     ruler = Ruler(model.processor, method == "grpo", template)
     ready, refused = showable(rows, shapes, ruler)
-    step = "Leave the question out, or cut the medium anew"
+    step = "Leave the question out, or replace the medium"
     report.problems += [Problem(reason, path, step) for path, reason in refused.items()]
     longest = lengths.longest_row(ready, shapes, ruler)
     if longest:
         report.notes.append(f"longest row: {longest}")
         report.problems += lengths.length_problems(config, method, longest, model.context)
-    read_by = str((config.data.get("custom_cls") or {}).get("path"))
-    if not any(name in read_by for name in NAMES_OF_OUR_ROWS):
-        report.notes.append(f"lengths are those of {OUR_ROWS}; the configuration names another dataset")
+    dataset = str((config.data.get("custom_cls") or {}).get("path"))
+    if not any(name in dataset for name in NAMES_OF_OUR_ROWS):
+        report.notes.append(f"lengths are those of {OUR_ROWS}; the configuration uses another dataset")
     return longest
 
 
@@ -174,10 +177,12 @@ def _estimate(
     answer = config.actor_rollout_ref.rollout.response_length if method == "grpo" else 0
     memory = estimates.memory(config, method, size, longest.tokens + answer, longest.media_tokens)
     report.notes += memory_and_disk.memory_notes(config, method, memory)
-    report.problems += _on_cards(config, method, memory, nodes_are_here)
+    report.problems += _memory_problems(config, method, memory, nodes_are_here)
 
 
-def _on_cards(config: DictConfig, method: str, memory: estimates.Memory, nodes_are_here: bool) -> Iterator[Problem]:
+def _memory_problems(
+    config: DictConfig, method: str, memory: estimates.Memory, nodes_are_here: bool
+) -> Iterator[Problem]:
     card = memory_and_disk.card_bytes() if nodes_are_here and config.trainer.device != "cpu" else None
     if card:
         yield from memory_and_disk.memory_problems(config, method, memory, card)

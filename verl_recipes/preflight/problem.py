@@ -1,16 +1,16 @@
-"""A problem found before training starts, and how many like it are told together."""
+"""A problem found before training starts, and merging of equal problems of many rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-PLACES_NAMED = 3  # of one problem that stands in many rows
+LOCATIONS_LISTED = 3  # of a problem that occurs in many rows
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that would stop the training or spoil it: what, where, what to do next."""
+    """Something that would make the training fail or its results invalid: what, where, what to do next."""
 
     what: str
     where: str
@@ -20,14 +20,14 @@ class Problem:
         return f"{self.where}: {self.what}. {self.next_step}"
 
 
-def told_once(problems: Iterable[Problem]) -> list[Problem]:
-    """Join problems that differ in their place only, in order of the first of each."""
-    places: dict[tuple[str, str], list[str]] = {}
+def merge_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """Merge problems that differ only in their location, in order of first occurrence."""
+    locations: dict[tuple[str, str], list[str]] = {}
     for problem in problems:
-        places.setdefault((problem.what, problem.next_step), []).append(problem.where)
-    return [Problem(what, _named(where), next_step) for (what, next_step), where in places.items()]
+        locations.setdefault((problem.what, problem.next_step), []).append(problem.where)
+    return [Problem(what, _listed(where), next_step) for (what, next_step), where in locations.items()]
 
 
-def _named(places: list[str]) -> str:
-    rest = len(places) - PLACES_NAMED
-    return "; ".join(places[:PLACES_NAMED]) + (f"; and {rest:,} more" if rest > 0 else "")
+def _listed(locations: list[str]) -> str:
+    rest = len(locations) - LOCATIONS_LISTED
+    return "; ".join(locations[:LOCATIONS_LISTED]) + (f"; and {rest:,} more" if rest > 0 else "")

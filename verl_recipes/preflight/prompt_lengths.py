@@ -1,11 +1,11 @@
-"""How many tokens a row has, media and all, without decoding a picture.
+"""The number of tokens of a row, media included, without decoding any media.
 
-    tokens of a row = tokens of its rendered text - one placeholder a medium + tokens of each medium
-    tokens of a medium = patches / merge²,  patches = frames / frames a patch * height / patch * width / patch
+    tokens of a row = tokens of its rendered text - one placeholder per medium + tokens of each medium
+    tokens of a medium = patches / merge²,  patches = frames / frames per patch * height / patch * width / patch
 
-Sizes and frames are those of `inside_verl/film_dataset.py`, by the functions it uses itself. `measured` asks the
-processor, with black pictures of the right size: it is what the longest rows are judged by, and what makes the numbers
-right for processors that add text of their own (Qwen3-VL's time stamps).
+Sizes and frames are computed by the same functions as in `inside_verl/film_dataset.py`. `measured` runs the processor
+on black pictures of the same size: the longest rows are measured this way, which is exact also for processors that
+insert text (Qwen3-VL's time stamps).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from verl_recipes.training_rows import MARKS
 if TYPE_CHECKING:
     from lmms_eval_shotbench.qwen.inputs import PatchRule
 
-TEXTS_AT_ONCE = 2000  # tokenized together
+TOKENIZER_BATCH = 2000  # texts
 Chat = tuple[tuple[str, str], ...]
 Shapes = Mapping[str, Shape]
 
 
 @dataclass(frozen=True)
 class Ruler:
-    """Measures rows with a checkpoint's processor."""
+    """Counts tokens of rows with a checkpoint's processor."""
 
     processor: Any
-    generation_prompt: bool  # GRPO asks for an answer, SFT shows one
-    template: Mapping[str, Any] = field(default_factory=dict)  # further arguments of the chat template
+    generation_prompt: bool  # True for GRPO, False for SFT, whose rows include the answer
+    template: Mapping[str, Any] = field(default_factory=dict)  # additional arguments of the chat template
     _known: dict[tuple[RowMedium, Shape], int] = field(default_factory=dict)
 
     @cached_property
@@ -48,7 +48,7 @@ class Ruler:
         return PatchRule.of(self.processor)
 
     def lengths(self, rows: Sequence[TrainingRow], shapes: Shapes) -> list[int]:
-        """Tokens of each row; its media must have shapes and be such as can be shown."""
+        """Tokens of each row, by formula; the shapes of all media must be known and within the model's limits."""
         texts = self._text_lengths({row.chat for row in rows})
         return [texts[row.chat] - len(row.media) + self.media_tokens(row, shapes) for row in rows]
 
@@ -61,15 +61,15 @@ class Ruler:
 
         known, counts = list(chats), list[int]()
         with tqdm(total=len(known), desc="prompts", unit="text", file=sys.stderr, disable=None) as progress:
-            for start in range(0, len(known), TEXTS_AT_ONCE):
-                texts = [self._text(chat) for chat in known[start : start + TEXTS_AT_ONCE]]
+            for start in range(0, len(known), TOKENIZER_BATCH):
+                texts = [self._text(chat) for chat in known[start : start + TOKENIZER_BATCH]]
                 tokenized = self.processor.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
                 counts += map(len, tokenized["input_ids"])
                 progress.update(len(texts))
         return dict(zip(known, counts, strict=True))
 
     def _text(self, chat: Chat) -> str:
-        """The rendered chat, with one placeholder a medium."""
+        """The rendered chat, with one placeholder per medium."""
         turns = [{"role": role, "content": _parts(content)} for role, content in chat]
         rendered: str = self.processor.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=self.generation_prompt, **self.template
@@ -85,10 +85,10 @@ class Ruler:
         return self._known[key]
 
     def _shown(self, medium: RowMedium, shape: Shape) -> tuple[list[int], int, int]:
-        """Numbers of the frames a model sees, and their height and width; raises `BrokenMedium`."""
-        from verl_recipes.inside_verl.film_dataset import limited
+        """Indices of the frames a model sees, and their height and width in pixels; raises `BrokenMedium`."""
+        from verl_recipes.inside_verl.film_dataset import with_limits
 
-        part = limited(dict(medium.shown), MARKS[medium.kind].strip("<>"), self.processor)
+        part = with_limits(dict(medium.shown), MARKS[medium.kind].strip("<>"), self.processor)
         height, width = self._rule.fitted(shape.height, shape.width, part["min_pixels"], part["max_pixels"])
         if medium.kind is MediaKind.STILL:
             return [0], height, width
@@ -98,15 +98,15 @@ class Ruler:
         if kind is MediaKind.STILL:
             return int(self.processor.image_processor.get_number_of_image_patches(height, width, {}))
         clips = self.processor.video_processor
-        if "Qwen2VL" not in type(clips).__name__:  # others scale by the whole clip, and offer no such count
+        if "Qwen2VL" not in type(clips).__name__:  # others scale by the length of the clip and have no such method
             patched = clips(videos=[_black(frames, height, width)], do_sample_frames=False)
             return int(patched["video_grid_thw"][0].prod())
-        a_patch = clips.temporal_patch_size
-        a_grid = int(clips.get_num_of_video_patches(a_patch, height, width, {}))
-        return a_grid * int(-(-frames // a_patch))
+        frames_per_patch = clips.temporal_patch_size
+        patches_per_grid = int(clips.get_num_of_video_patches(frames_per_patch, height, width, {}))
+        return patches_per_grid * int(-(-frames // frames_per_patch))
 
     def measured(self, row: TrainingRow, shapes: Shapes) -> int:
-        """Tokens of a row as the processor itself makes them, of black pictures."""
+        """Tokens of a row, measured by running the processor on black pictures of the same size."""
         stills, clips, metadata = [], [], []
         for medium in row.media:
             shape = shapes[medium.path]
@@ -124,17 +124,17 @@ class Ruler:
 
 
 def showable(rows: Iterable[TrainingRow], shapes: Shapes, ruler: Ruler) -> tuple[list[TrainingRow], dict[str, str]]:
-    """Rows whose media are there and can be shown; and why others cannot, by path."""
-    ready, refused = [], dict[str, str]()
+    """Rows whose media are valid and within the model's limits, and the reasons for the others, by path."""
+    valid, rejected = [], dict[str, str]()
     for row in rows:
         if all(medium.path in shapes for medium in row.media):
             try:
                 ruler.media_tokens(row, shapes)
             except BrokenMedium as error:
-                refused |= {medium.path: str(error) for medium in row.media}
+                rejected |= {medium.path: str(error) for medium in row.media}
             else:
-                ready.append(row)
-    return ready, refused
+                valid.append(row)
+    return valid, rejected
 
 
 def _black(frames: int, height: int, width: int) -> Any:
@@ -144,7 +144,7 @@ def _black(frames: int, height: int, width: int) -> Any:
 
 
 def _parts(content: str) -> list[dict[str, str]]:
-    """A turn's text cut at its marks, as verl does."""
-    named = {mark: {"type": mark.strip("<>")} for mark in MARKS.values()}
-    pieces = re.split(f"({'|'.join(named)})", content)
-    return [named.get(piece, {"type": "text", "text": piece}) for piece in pieces if piece]
+    """A turn's text split at its media placeholders, as verl does."""
+    media = {mark: {"type": mark.strip("<>")} for mark in MARKS.values()}
+    pieces = re.split(f"({'|'.join(media)})", content)
+    return [media.get(piece, {"type": "text", "text": piece}) for piece in pieces if piece]

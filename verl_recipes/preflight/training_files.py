@@ -1,7 +1,7 @@
-"""The parquet files a configuration names, read into rows as verl's datasets would take them.
+"""The parquet files a configuration names, read into rows as verl's datasets read them.
 
-Owns which columns there must be and of which type: those of `RLHFDataset` and `MultiTurnSFTDataset` of verl 0.9. What
-stands in the rows is judged in `row_contents.py`, the media in `media_files.py`.
+Owns the required columns and their types: those of `RLHFDataset` and `MultiTurnSFTDataset` of verl 0.9. The contents of
+rows are checked in `row_contents.py`, the media in `media_files.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WRITE_ROWS = "Write the rows with shotbench train rows"
 
 
 class RowMedium(NamedTuple):
-    """A still or clip a row names, and what the row says of how it is shown (fps, min_pixels, …)."""
+    """A still or clip of a row, with its settings in the row (fps, min_pixels, …)."""
 
     kind: MediaKind
     path: str
@@ -34,15 +34,15 @@ class RowMedium(NamedTuple):
 class TrainingRow:
     """A row as verl reads it."""
 
-    place: str  # the file and the number of the row, for messages
+    location: str  # file name and row number, for messages
     part: Part
-    chat: tuple[tuple[str, str], ...]  # (role, text with marks)
+    chat: tuple[tuple[str, str], ...]  # (role, text with placeholders)
     media: tuple[RowMedium, ...]
-    columns: dict[str, Any]  # the rest
+    columns: dict[str, Any]  # all other columns
 
 
 class Columns(NamedTuple):
-    """Names of columns, which a configuration may change."""
+    """Column names, which a configuration may change."""
 
     chat: str
     stills: str
@@ -51,14 +51,14 @@ class Columns(NamedTuple):
 
     @classmethod
     def of(cls, config: DictConfig, method: str) -> Columns:
-        """Read them from a configuration."""
+        """Read the column names from a configuration."""
         data, reward = config.data, method == "grpo"
         chat = data.get("prompt_key", "prompt") if reward else data.get("messages_key", "messages")
         return cls(chat, data.get("image_key", "images"), data.get("video_key", "videos"), reward)
 
 
 def named_files(config: DictConfig, part: Part) -> list[str]:
-    """Files of one part; none where a configuration leaves them out."""
+    """Files of one part; empty if the configuration names none."""
     files = config.data.get(f"{part}_files")
     if files is None or isinstance(files, str):
         return [files] if files else []
@@ -66,7 +66,7 @@ def named_files(config: DictConfig, part: Part) -> list[str]:
 
 
 def read_training_rows(config: DictConfig, method: str) -> tuple[list[TrainingRow], list[Problem]]:
-    """All rows of the training and validation files, and what is wrong with the files themselves."""
+    """All rows of the training and validation files, and problems of the files themselves."""
     columns, rows, problems = Columns.of(config, method), list[TrainingRow](), list[Problem]()
     parts: tuple[Part, ...] = ("train", "val")
     for part in parts:
@@ -95,18 +95,18 @@ def _file_problems(file: str, columns: Columns) -> Iterator[Problem]:
         yield Problem(f"it cannot be read as parquet ({str(error).splitlines()[0]})", file, f"{WRITE_ROWS} again")
         return
     if not count:
-        yield Problem("it holds no rows", file, f"{WRITE_ROWS} of a split that has questions")
-    for name, wanted, right in _wanted(columns):
+        yield Problem("it has no rows", file, f"{WRITE_ROWS} of a split that has questions")
+    for name, expected, is_valid in _expected_columns(columns):
         kind = schema.field(name).type if name in schema.names else None
         if kind is None and name in (columns.stills, columns.clips):
-            continue  # rows of text alone have no such column
-        if kind is None or not right(kind):
-            there = f"is {kind}" if kind is not None else "is missing"
-            yield Problem(f"column {name} {there}, verl reads {wanted}", file, f"{WRITE_ROWS} again")
+            continue  # text-only rows have no such column
+        if kind is None or not is_valid(kind):
+            found = f"is {kind}" if kind is not None else "is missing"
+            yield Problem(f"column {name} {found}, verl expects {expected}", file, f"{WRITE_ROWS} again")
 
 
-def _wanted(columns: Columns) -> Iterator[tuple[str, str, Any]]:
-    """Name, type in words and a test of the Arrow type for each column."""
+def _expected_columns(columns: Columns) -> Iterator[tuple[str, str, Any]]:
+    """Name, type in words and a predicate of the Arrow type for each column."""
     from pyarrow import types
 
     def has(kind: Any, *fields: str) -> bool:

@@ -4,8 +4,8 @@
     OUT/seed-1/sft/, …/sft+grpo/         training runs (`run_folder.py`), each with eval/ beside its checkpoints
     OUT/ablation.json, ablation.md       the table; curves.png, dimensions.png: `ablation_report.py`
 
-A step that several rows share is trained once a seed. Whatever is finished is kept: the same command goes on after a
-kill, in the middle of a run, too.
+A step shared by several rows is trained once per seed. Finished work is kept: after a kill, even in the middle of a
+run, the same command resumes.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 
 from lmms_eval_shotbench.questions.shards import ShardFolder, locate_shards
 from verl_recipes.run.evaluate_run import TASKS, evaluate_model
-from verl_recipes.run.launch import recipe_model, say, train
+from verl_recipes.run.launch import print_status, recipe_model, train
 from verl_recipes.run.merge import merge_run
 from verl_recipes.run.run_folder import TrainingOrder
 from verl_recipes.training_rows import refuse_tested
 
 TRAINED_ON = ("sft", "grpo", "dev")  # splits that training sees
-SEED_KEYS = {"sft": "trainer.seed", "cot_sft": "trainer.seed", "grpo": "data.seed"}  # what the order of rows hangs on
+SEED_KEYS = {"sft": "trainer.seed", "cot_sft": "trainer.seed", "grpo": "data.seed"}  # seed of the order of the rows
 
 
 @dataclass(frozen=True)
 class AblationRow:
-    """A row of the table: what is done to the base model, in order."""
+    """A row of the table: the training steps applied to the base model, in order."""
 
     name: str
     steps: tuple[str, ...]
@@ -50,21 +50,21 @@ ROWS = (
 
 @dataclass(frozen=True)
 class AblationPlan:
-    """What is compared, on what."""
+    """Settings of an ablation: base model, data, seeds and rows of the table."""
 
     recipe: str
     data: str
     out: Path
-    model: str | None = None  # the base; None: the recipe's own
+    model: str | None = None  # base model; None: the recipe's default
     seeds: tuple[int, ...] = (1, 2, 3)
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by method
     rows: tuple[AblationRow, ...] = ROWS
     tasks: tuple[str, ...] = TASKS
-    max_new_tokens: int | None = None  # None: the protocol's
-    test: str | None = None  # shards that are tested with; None: those that are trained on
+    max_new_tokens: int | None = None  # None: the protocol's default
+    test: str | None = None  # shards with the test split; None: the training shards
 
     def order(self, row: AblationRow, seed: int) -> TrainingOrder:
-        """The last training step of a row."""
+        """Training order of the last step of a row."""
         method = row.steps[-1]
         before = AblationRow("", row.steps[:-1])
         start = str(self.run_folder(before, seed)) if before.steps else self.model
@@ -72,7 +72,7 @@ class AblationPlan:
         return TrainingOrder(method, self.recipe, self.data, self.run_folder(row, seed), start, settings)
 
     def run_folder(self, row: AblationRow, seed: int) -> Path:
-        """Where a row's last step is trained."""
+        """Run folder of a row's last step."""
         return self.out / f"seed-{seed}" / row.folder
 
 
@@ -87,22 +87,26 @@ class Trial:
 
 
 def overrides_by_method(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Sort `METHOD:key=value`; raises `ValueError` for anything else."""
-    found: dict[str, tuple[str, ...]] = {}
-    for one in given:
-        name, colon, override = one.partition(":")
+    """Group overrides of the form `METHOD:key=value` by method.
+
+    Raises:
+        ValueError: an override has another form or names an unknown method.
+    """
+    grouped: dict[str, tuple[str, ...]] = {}
+    for argument in given:
+        name, colon, override = argument.partition(":")
         method = name.replace("-", "_")
         if method not in SEED_KEYS or not colon or "=" not in override:
-            raise ValueError(f"{one!r}: write METHOD:key=value, with a METHOD of {', '.join(SEED_KEYS)}")
-        found[method] = (*found.get(method, ()), override)
-    return found
+            raise ValueError(f"{argument!r}: write METHOD:key=value, with a METHOD of {', '.join(SEED_KEYS)}")
+        grouped[method] = (*grouped.get(method, ()), override)
+    return grouped
 
 
 def run_ablation(plan: AblationPlan) -> list[Trial]:
-    """Train and evaluate all rows for all seeds; returns the trials in the order of the table.
+    """Train and evaluate all rows for all seeds; return the trials in the order of the table.
 
     Raises:
-        RowsRefused: a film or medium of a training split is tested with.
+        RowsRefused: a film or medium of a training split is also in the test split.
     """
     if plan.test:
         folder = locate_shards(plan.data)
@@ -121,7 +125,7 @@ def _trials(plan: AblationPlan) -> Iterator[Trial]:
 
 
 def _baseline(plan: AblationPlan, row: AblationRow) -> Trial:
-    say(f"ablation: {row.name}")
+    print_status(f"ablation: {row.name}")
     first = next(row for row in plan.rows if row.steps)
     model = plan.model or recipe_model(plan.order(first, plan.seeds[0]))
     folder = plan.out / "baseline"
@@ -129,10 +133,10 @@ def _baseline(plan: AblationPlan, row: AblationRow) -> Trial:
 
 
 def _trained(plan: AblationPlan, row: AblationRow, seed: int) -> Trial:
-    """Train a row's steps that are not trained yet, each from the one before."""
+    """Train the steps of a row that are not trained yet, each starting from the previous one."""
     for length in range(1, len(row.steps) + 1):
         part = AblationRow(row.name, row.steps[:length])
-        say(f"ablation: {row.name}, seed {seed}, {part.folder}")
+        print_status(f"ablation: {row.name}, seed {seed}, {part.folder}")
         train(plan.order(part, seed))
     run = plan.run_folder(row, seed)
     model = merge_run(run)

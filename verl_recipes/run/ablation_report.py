@@ -1,7 +1,7 @@
 """The ablation's table and curves: ablation.json, ablation.md, curves.png, dimensions.png.
 
-A row's value is the mean over seeds of the macro average over dimensions, in the prompt style in which the row does
-better; its 95 % interval takes in both what differs between seeds and what the number of questions leaves open.
+A row's value is the mean over seeds of the macro average over dimensions, in the prompt style in which the row scores
+higher; its 95 % interval covers both the variance between seeds and the sampling error of the questions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mean(NamedTuple):
 
 
 def write_ablation_report(trials: Sequence[Trial], out: Path) -> Path:
-    """Write the four files; return the table's path."""
+    """Write the four files; return the path of `ablation.md`."""
     table = ablation_table(trials)
     write_atomic(out / "ablation.json", json.dumps(table, indent=1))
     write_atomic(out / "ablation.md", markdown(table))
@@ -41,7 +41,7 @@ def write_ablation_report(trials: Sequence[Trial], out: Path) -> Path:
 
 
 def ablation_table(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """One entry a row: macro by task, the better task, accuracy by dimension in it."""
+    """One entry per row: macro average by task, the task with the higher one, and its accuracy by dimension."""
     by_row: dict[AblationRow, list[Trial]] = defaultdict(list)
     for trial in trials:
         by_row[trial.row].append(trial)
@@ -73,7 +73,11 @@ def mean_over_seeds(estimates: Sequence[dict[str, float]]) -> Mean:
     """Mean of estimates on the same questions.
 
     All seeds answer the same questions, so the questions' error does not shrink with the number of seeds: the interval
-    adds it (the mean standard error) to the seeds' own (Student's t on their spread).
+    adds it (the mean standard error) in quadrature to the error of the seeds (Student's t on their spread).
+
+    Args:
+        estimates: one per seed, with `value` and `stderr` as shares (0 to 1).
+
     """
     values = [estimate["value"] for estimate in estimates]
     questions = Z95 * fmean(estimate["stderr"] for estimate in estimates)
@@ -84,7 +88,7 @@ def mean_over_seeds(estimates: Sequence[dict[str, float]]) -> Mean:
 
 
 def markdown(table: Sequence[dict[str, Any]]) -> str:
-    """The table as the paper prints it, in percent, with intervals of the average."""
+    """The table in the paper's layout, in percent, with the interval of the average."""
     slugs = [dimension for dimension in DIMENSIONS if any(dimension.slug in entry["by_dimension"] for entry in table)]
     tasks = list(table[0]["macro"])
     heads = ["", *(dimension.abbreviation for dimension in slugs), "macro", *tasks]
@@ -102,9 +106,9 @@ def _percent(estimate: dict[str, float] | None) -> str:
 
 
 def draw_training(trials: Sequence[Trial], path: Path) -> None:
-    """Reward and accuracy of GRPO, step by step: on dev where it was asked, else of the sampled answers.
+    """Plot reward and accuracy of GRPO by step: accuracy on dev where it was validated, else of the sampled answers.
 
-    Each seed has a faint line, their mean a strong one: a step's questions are others than the step's before.
+    Each seed has a thin line, their mean a thick one: single runs are noisy, as each step has other questions.
     """
     from matplotlib.figure import Figure
 
@@ -114,22 +118,24 @@ def draw_training(trials: Sequence[Trial], path: Path) -> None:
     for trial in trials:
         if "grpo" in trial.row.steps:
             by_row[trial.row.name].append(read_metrics(trial.run))
-    asked = any(_on_dev(values) is not None for runs in by_row.values() for run in runs for values in run.values())
-    for place, (name, runs) in enumerate(by_row.items()):
-        look = {"color": f"C{place}", "marker": "." * asked}
-        _lines(reward, [_curve(run, lambda values: values.get("critic/score/mean")) for run in runs], name, look)
-        right = _on_dev if asked else lambda values: values.get("train/acc/mean")
-        _lines(accuracy, [_curve(run, right) for run in runs], name, look)
-    title = "accuracy on dev, macro" if asked else "accuracy of sampled answers"
-    for axes, told in ((reward, "mean training reward"), (accuracy, title)):
-        axes.set(title=told, xlabel="step")
+    validated = any(
+        _dev_accuracy(values) is not None for runs in by_row.values() for run in runs for values in run.values()
+    )
+    for index, (name, runs) in enumerate(by_row.items()):
+        style = {"color": f"C{index}", "marker": "." * validated}
+        _lines(reward, [_curve(run, lambda values: values.get("critic/score/mean")) for run in runs], name, style)
+        accuracy_of = _dev_accuracy if validated else lambda values: values.get("train/acc/mean")
+        _lines(accuracy, [_curve(run, accuracy_of) for run in runs], name, style)
+    title = "accuracy on dev, macro" if validated else "accuracy of sampled answers"
+    for axes, heading in ((reward, "mean training reward"), (accuracy, title)):
+        axes.set(title=heading, xlabel="step")
         axes.grid(alpha=0.3)
     if by_row:
         reward.legend()
     _save(figure, path)
 
 
-def _on_dev(values: Mapping[str, float]) -> float | None:
+def _dev_accuracy(values: Mapping[str, float]) -> float | None:
     found = [value for name, value in values.items() if name.startswith("val-core") and "/acc/mean" in name]
     return fmean(found) if found else None
 
@@ -137,41 +143,44 @@ def _on_dev(values: Mapping[str, float]) -> float | None:
 def _curve(
     logged: Mapping[int, Mapping[str, float]], read: Callable[[Mapping[str, float]], float | None]
 ) -> dict[int, float]:
-    read_out = {step: read(values) for step, values in sorted(logged.items())}
-    return {step: value for step, value in read_out.items() if value is not None}
+    values_by_step = {step: read(values) for step, values in sorted(logged.items())}
+    return {step: value for step, value in values_by_step.items() if value is not None}
 
 
-def _lines(axes: Any, curves: Sequence[Mapping[int, float]], name: str, look: Mapping[str, Any]) -> None:
-    """The curves and their mean, over the steps that all of them have."""
+def _lines(axes: Any, curves: Sequence[Mapping[int, float]], name: str, style: Mapping[str, Any]) -> None:
+    """Plot the curves and their mean over the steps that all curves share."""
     for curve in curves:
-        axes.plot(list(curve), list(curve.values()), alpha=0.3, lw=0.8, **look)
+        axes.plot(list(curve), list(curve.values()), alpha=0.3, lw=0.8, **style)
     steps = sorted(set.intersection(*(set(curve) for curve in curves)))
-    axes.plot(steps, [fmean(curve[step] for curve in curves) for step in steps], lw=2, label=name, **look)
+    axes.plot(steps, [fmean(curve[step] for curve in curves) for step in steps], lw=2, label=name, **style)
 
 
 def draw_dimensions(table: Sequence[dict[str, Any]], path: Path) -> None:
-    """Accuracy of each row in each dimension, with intervals."""
+    """Plot the accuracy of each row in each dimension as bars with 95 % intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(table)
-    for place, entry in enumerate(table):
-        for at, dimension in enumerate(DIMENSIONS):
+    for row, entry in enumerate(table):
+        for column, dimension in enumerate(DIMENSIONS):
             mean = entry["by_dimension"].get(dimension.slug)
             if mean:
                 bars = [[mean["value"] - mean["low"]], [mean["high"] - mean["value"]]]
                 axes.bar(
-                    at + place * width, mean["value"], width, color=f"C{place}", yerr=bars,
-                    label=entry["row"] if at == 0 else None, error_kw={"lw": 0.8},
+                    column + row * width, mean["value"], width, color=f"C{row}", yerr=bars,
+                    label=entry["row"] if column == 0 else None, error_kw={"lw": 0.8},
                 )  # fmt: skip
     axes.axhline(0.25, color="grey", lw=0.8, ls="--")  # chance among four options
     axes.set(ylabel="accuracy", ylim=(0, 1))
     axes.set_xticks(
-        [at + 0.4 for at in range(len(DIMENSIONS))], [dimension.paper_name for dimension in DIMENSIONS], rotation=15
+        [column + 0.4 for column in range(len(DIMENSIONS))],
+        [dimension.paper_name for dimension in DIMENSIONS],
+        rotation=15,
     )
-    above = (0.5, 1.0)  # the axes: bars reach their top
-    axes.legend(ncols=len(table), fontsize=8, loc="lower center", bbox_to_anchor=above)
+    axes.legend(
+        ncols=len(table), fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+    )  # above the axes, clear of the bars
     _save(figure, path)
 
 

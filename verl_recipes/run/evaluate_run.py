@@ -1,4 +1,4 @@
-"""Evaluate what was trained with the benchmark's own tasks: `shotbench eval`, a process for each prompt style."""
+"""Evaluate a trained model on the benchmark's own tasks: one `shotbench eval` process per prompt style."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lmms_eval_shotbench.questions.question_files import locate_questions
 from lmms_eval_shotbench.qwen.revision import revision_in_use
 from lmms_eval_shotbench.runs.score import SCORES_FILES
 
-TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning: what a model was trained for shows in both
+TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning style: training for one affects both
 
 
 class EvaluationFailed(RuntimeError):
-    """`shotbench eval` ended with an error; the message holds its last lines."""
+    """`shotbench eval` failed; the message contains its last lines of output."""
 
 
 def evaluate_model(
@@ -34,14 +34,14 @@ def evaluate_model(
     max_new_tokens: int | None = None,
     reuse: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Evaluate a checkpoint by each task; return the content of OUT/TASK/scores.json by task.
+    """Evaluate a checkpoint on each task; return the content of OUT/TASK/scores.json by task.
 
     Args:
-        blank: show plain grey in place of every medium: what is scored then was not seen.
-        reuse: take scores that are at OUT already if the same command made them of the same weights and questions.
+        blank: replace every still and clip by plain grey, to measure what is answered without looking.
+        reuse: keep existing scores at OUT if the same command computed them for the same weights and questions.
 
     Raises:
-        EvaluationFailed: a task could not be run to its end.
+        EvaluationFailed: the evaluation of a task failed.
     """
     scores = {}
     for task in tasks:
@@ -53,23 +53,23 @@ def evaluate_model(
         if max_new_tokens:
             command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
         path = target / SCORES_FILES["strict"]
-        if not (reuse and _is_made(path, command[3:], model, data)):
+        if not (reuse and _is_current(path, command[3:], model, data)):
             _run(command)
         scores[task] = json.loads(path.read_text(encoding="utf-8"))
     return scores
 
 
-def _is_made(path: Path, command: Sequence[str], model: Path | str, data: str) -> bool:
-    """Whether the scores are there, made by this command of the weights and questions that are there now."""
+def _is_current(path: Path, command: Sequence[str], model: Path | str, data: str) -> bool:
+    """Whether the scores exist and were computed by this command for the current weights and questions."""
     if not path.is_file():
         return False
     run = json.loads(path.read_text(encoding="utf-8")).get("run") or {}
-    made = (
+    expected = (
         shlex.join(["shotbench", *command]),
         revision_in_use(format_model_args({"pretrained": model})),
         data_sha256(locate_questions(data)),
     )
-    return bool(made == (run.get("command"), run.get("revision"), run.get("data_sha256")))
+    return bool(expected == (run.get("command"), run.get("revision"), run.get("data_sha256")))
 
 
 def _run(command: list[str]) -> None:

@@ -1,7 +1,8 @@
-"""From an order to a trained run: rows, preflight, then verl's trainer in its own process, resumed where it stopped.
+"""From a training order to a trained run: rows, preflight, then verl's trainer in a subprocess, resumable.
 
-Owns the command and what is said to verl beyond the recipe: files, model, folders, Ray cluster. The recipe is hydra's
-(`config/`, `recipes.py`); what is checked first is in `preflight/preflight.py`; the folder's layout in `run_folder.py`.
+Owns the trainer's command and the overrides beyond the recipe: files, model, folders, Ray cluster. Recipes are Hydra
+configurations (`config/`, `recipes.py`); the checks before a run are in `preflight/preflight.py`, the layout of the run
+folder in `run_folder.py`.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ if TYPE_CHECKING:
 
     from verl_recipes.preflight.preflight import Report
 
-SPLITS = {"sft": "sft", "cot_sft": "sft", "grpo": "grpo"}  # what each method trains on
+SPLITS = {"sft": "sft", "cot_sft": "sft", "grpo": "grpo"}  # training split of each method
 STYLES = {"sft": prompts.DIRECT, "cot_sft": prompts.REASONING, "grpo": prompts.REASONING}
 VALIDATION = "dev"
-TINY_BASE = Path(__file__).parents[1] / "tiny_base" / "model"  # what the tiny recipes start from
+TINY_BASE = Path(__file__).parents[1] / "tiny_base" / "model"  # base model of the tiny recipes
 
 
 class TrainingFailed(RuntimeError):
-    """The trainer ended with an error; the message says where its output is."""
+    """The trainer failed; the message names its log file."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run ready to be started."""
+    """A run that is ready to start."""
 
     command: list[str]
     environment: dict[str, str]
@@ -47,7 +48,7 @@ class Prepared:
 
 
 def prepare(order: TrainingOrder) -> Prepared:
-    """Write the rows, compose the configuration and look at everything before a worker is started.
+    """Write the rows, compose the configuration and run all preflight checks.
 
     Raises:
         WrongVerl, UnknownRecipe, BadOverride, RowsRefused, DatasetNotFound: see the modules that raise them.
@@ -61,8 +62,8 @@ def prepare(order: TrainingOrder) -> Prepared:
 
     folder = RunFolder(order.out)
     overrides = [*_own_overrides(order, folder), *order.overrides]
-    config = recipes.compose(order.method, order.recipe, overrides)  # what is wrong there is reported before all else
-    if os.environ.get("RAY_ADDRESS") and config.trainer.device == "cpu":  # CPU recipes bring a Ray of their own
+    config = recipes.compose(order.method, order.recipe, overrides)  # configuration errors are reported first
+    if os.environ.get("RAY_ADDRESS") and config.trainer.device == "cpu":  # CPU recipes start a local Ray by default
         overrides.insert(0, "ray=cpu_joined")
         config = recipes.compose(order.method, order.recipe, overrides)
     if not model_settings(config, order.method).path:
@@ -89,29 +90,29 @@ def prepare(order: TrainingOrder) -> Prepared:
 
 
 def train(order: TrainingOrder, attempts: int = 1) -> None:
-    """Train, or go on with a run that was stopped; a failed trainer is started again while it makes progress.
+    """Train, or resume a run that was stopped; a failed trainer is restarted up to `attempts` times in total.
 
     Raises:
-        RunRefused: the folder is in use, or belongs to another order.
-        PreflightFailed: something would go wrong; the message lists all of it.
-        TrainingFailed: the trainer failed, and failed again `attempts` times.
+        RunRefused: the folder is in use, or holds a run with other settings.
+        PreflightFailed: the run would fail; the message lists all problems.
+        TrainingFailed: the trainer failed in all `attempts`.
     """
     folder = RunFolder(order.out)
     with folder.claimed(order):
         if folder.finished.exists():
-            say(f"{folder.path} is trained already")
+            print_status(f"{folder.path} is trained already")
             return
         prepared = prepare(order)
         prepared.report.raise_for_problems()
-        say(prepared.report.text())
+        print_status(prepared.report.text())
         for left in reversed(range(attempts)):
             if not _one_attempt(folder, prepared):
                 folder.finished.touch()
                 return
-            say(f"the trainer failed; {left} attempts left")
+            print_status(f"the trainer failed; {left} attempts left")
         log = folder.log(folder.next_attempt() - 1)
         raise TrainingFailed(
-            f"the trainer failed, its last words are in {log}; the same command goes on from the last checkpoint"
+            f"the trainer failed; see the end of {log}. The same command resumes from the last checkpoint"
         )
 
 
@@ -120,10 +121,10 @@ def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
 
     from verl_recipes.preflight import estimates
 
-    step = checkpoints.settle(folder.checkpoints)
+    step = checkpoints.prepare_resume(folder.checkpoints)
     if keep := estimates.most_kept(prepared.config):
         checkpoints.prune(folder.checkpoints, keep)
-    say(f"going on from step {step}" if step else "training from the start")
+    print_status(f"resuming from step {step}" if step else "training from the start")
     attempt = folder.next_attempt()
     metrics, log = folder.metrics(attempt).absolute(), folder.log(attempt)
     for path in (metrics, log):
@@ -132,31 +133,36 @@ def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
     write_atomic(folder.config, OmegaConf.to_yaml(prepared.config, resolve=True))
     write_atomic(folder.command, shlex.join(command) + "\n")
     environment = {**os.environ, **prepared.environment, "VERL_FILE_LOGGER_PATH": str(metrics)}
-    with log.open("wb") as copy:
-        return run_and_copy(command, environment, folder.path, copy)
+    with log.open("wb") as log_file:
+        return run_and_copy(command, environment, folder.path, log_file)
 
 
-def run_and_copy(command: list[str], environment: dict[str, str], folder: Path, copy: BinaryIO) -> int:
-    """Run a command, show what it prints and keep a copy; it ends when we end. Returns its exit status."""
+def run_and_copy(command: list[str], environment: dict[str, str], folder: Path, log: BinaryIO) -> int:
+    """Run a command that ends with this process; copy its output to stderr and a log file. Returns its exit status."""
     with subprocess.Popen(
-        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_end_with_us
+        command,
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=_terminate_with_parent,
     ) as process:
         assert process.stdout is not None
-        while piece := os.read(process.stdout.fileno(), 65536):
-            copy.write(piece)
-            copy.flush()
-            sys.stderr.buffer.write(piece)
+        while chunk := os.read(process.stdout.fileno(), 65536):
+            log.write(chunk)
+            log.flush()
+            sys.stderr.buffer.write(chunk)
             sys.stderr.flush()
     return process.returncode
 
 
-def _end_with_us() -> None:
-    """Linux ends the trainer when its starter is killed: no GPU is held by a run that nobody watches."""
+def _terminate_with_parent() -> None:
+    """Have Linux terminate the trainer when its parent is killed, so that an orphaned run does not occupy GPUs."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def recipe_model(order: TrainingOrder) -> str:
-    """The model an order starts from that names none: the recipe's own."""
+    """The model the recipe starts from, for an order that names no model."""
     from verl_recipes import recipes
     from verl_recipes.preflight.model_folder import model_settings
 
@@ -165,7 +171,7 @@ def recipe_model(order: TrainingOrder) -> str:
 
 
 def _own_overrides(order: TrainingOrder, folder: RunFolder) -> list[str]:
-    """What this run adds to its recipe."""
+    """Overrides of this run on top of its recipe."""
     train_rows, validation_rows = (_rows_file(folder, split) for split in (SPLITS[order.method], VALIDATION))
     overrides = [
         f"data.train_files={train_rows}",
@@ -183,7 +189,7 @@ def _model_key(method: str) -> str:
 
 
 def _model_path(model: str) -> str:
-    """The ordered model as verl takes it: of a run, what it trained."""
+    """The ordered model as verl expects it; for a run folder, the model trained there."""
     path = Path(model).expanduser()
     if is_run(path):
         path = RunFolder(path).model
@@ -197,7 +203,7 @@ def _rows_file(folder: RunFolder, split: str) -> Path:
 
 
 def _write_rows(order: TrainingOrder, folder: RunFolder) -> None:
-    """Write rows to train and to validate on; those written by an earlier attempt are used again."""
+    """Write the training and validation rows; rows written by an earlier attempt are reused."""
     from verl_recipes.training_rows import Purpose, write_training_rows
 
     purpose: Purpose = "grpo" if order.method == "grpo" else "sft"
@@ -206,6 +212,6 @@ def _write_rows(order: TrainingOrder, folder: RunFolder) -> None:
             write_training_rows(order.data, split, folder.rows, purpose, STYLES[order.method])
 
 
-def say(text: str) -> None:
-    """Tell people what happens, beside verl's own output."""
+def print_status(text: str) -> None:
+    """Print a status line to stderr, next to verl's own output."""
     print(f"shotbench: {text}", file=sys.stderr, flush=True)

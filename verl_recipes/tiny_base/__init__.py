@@ -1,1 +1,1 @@
-"""A Qwen2.5-VL of a million parameters that learns the terms of film on one CPU core: the base of the CPU recipes."""
+"""A Qwen2.5-VL of 1.7 million parameters, trained on film terms on one CPU core: the base model of the CPU recipes."""

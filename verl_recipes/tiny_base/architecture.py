@@ -1,14 +1,14 @@
-"""The tiny base model before it has learned anything: tokenizer, processor and random weights.
+"""The untrained tiny base model: tokenizer, processor and random weights.
 
-It is the real architecture and loads in plain transformers. Three things differ from the released checkpoints, each
-because a small model learned in minutes with it and not at all without:
+It has the real architecture and loads in plain transformers. Three things differ from the released checkpoints; with
+each of them a small model learned within minutes, without it not at all:
 
-- The tokenizer has one token for every term, for a letter right behind a term, and for the sentences of the protocol.
-- Rotary angles turn quickly (theta 10) and most of them tell columns, so that places in a frame can be told apart.
-- Weights begin larger than usual, or a term and its letter are not bound within hours.
+- The tokenizer has one token for every term, for a letter right after a term, and for the sentences of the protocol.
+- The rotary base is small (theta 10) and most rotary dimensions encode the column, to distinguish positions in a frame.
+- Weights are initialized larger than usual; otherwise binding a term to its letter is not learned within hours.
 
-Pictures of 16:9, whatever their size from 128 pixels wide, are shown as 112 x 56 pixels: 8 tokens, as is each pair of a
-clip's frames.
+Pictures of 16:9 are resized to 112 x 56 pixels, whatever their size from a width of 128 pixels: 8 tokens, as is each
+pair of frames of a clip.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from lmms_eval_shotbench.qwen.tiny_qwen import (
 )
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-# sqrt(7840 * 9/16) lies in 56..84 and sqrt(7840 * 16/9) in 112..140, so smart_resize comes to 112 x 56 for all 16:9.
+# sqrt(7840 * 9/16) is in 56..84 and sqrt(7840 * 16/9) in 112..140, so smart_resize comes to 112 x 56 for all 16:9.
 MIN_PIXELS, MAX_PIXELS = 4 * (PATCH * MERGE) ** 2, 10 * (PATCH * MERGE) ** 2  # 3136 and 7840
 TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 128, 3, 4
 VISION_WIDTH, VISION_LAYERS, VISION_HEADS = 128, 3, 4
 ROPE_THETA = 10.0
 MROPE_SECTION = (1, 4, 11)  # rotary pairs of a head for time, row and column
-TEXT_SPREAD, VISION_SPREAD = 0.08, 0.04  # standard deviation of first weights; usual is 0.02
+TEXT_SPREAD, VISION_SPREAD = 0.08, 0.04  # standard deviation of initial weights; 0.02 is usual
 TOKENS_PER_SECOND = 2  # as in the released checkpoints
 LETTERS = "ABCD"
-BYTE_TOKENS = 640  # bytes and merges of them, for any other text
+BYTE_TOKENS = 640  # bytes and their merges, for any other text
 MAX_POSITIONS = 4096
 
 
 def make_processor() -> Any:
-    """Tokenizer, and limits of what is shown."""
-    return processor_of(byte_tokenizer(_texts(), BYTE_TOKENS, _whole_tokens()), MIN_PIXELS, MAX_PIXELS)
+    """The processor: tokenizer and pixel limits."""
+    return processor_of(byte_tokenizer(_texts(), BYTE_TOKENS, _added_tokens()), MIN_PIXELS, MAX_PIXELS)
 
 
 def make_model(tokenizer: Any, seed: int) -> Any:
-    """Random weights for this tokenizer."""
+    """The model for this tokenizer, with random weights from a seed."""
     import torch
     from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -67,7 +67,7 @@ def make_model(tokenizer: Any, seed: int) -> Any:
 
 
 def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
-    """Write a checkpoint that plain transformers loads, in bfloat16 as the released ones; the model stays as it is."""
+    """Write a checkpoint that plain transformers loads, in bfloat16 as the released ones; `model` is not changed."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
 
 
 def _texts() -> Iterator[str]:
-    """What ordinary tokens are learned from."""
+    """Texts that the byte-pair merges are learned from."""
     for dimension in DIMENSIONS:
         yield dimension.question
         yield opening(dimension.slug)
@@ -84,8 +84,8 @@ def _texts() -> Iterator[str]:
     yield from (style.system for style in PROMPT_STYLES)
 
 
-def _whole_tokens() -> list[str]:
-    """Texts that are one token each."""
+def _added_tokens() -> list[str]:
+    """Texts that become one token each."""
     names = {f" {name}": None for dimension in DIMENSIONS for name in (term.name for term in dimension.terms)}
     joints = [" Firstly", ", then", ",", "Question: ", "\nOptions:", f"\n{CLOSING}"]
     letters = [form.format(letter) for letter in LETTERS for form in ("\n{}.", " ({}).", "{}")]

@@ -1,8 +1,8 @@
-"""In which order the tiny base model practises, and which exercises and pictures a step takes.
+"""The curriculum of the tiny base model: its phases, and the exercises and pictures of each step.
 
-Binding comes first and alone: mixed in from the start it was never learned. Then terms are named, of stills and of
-clips, with some binding so that it is kept, also beside pictures. A base stops there; supervised fine-tuning on whole
-answers follows. `FINISHING` does the same here, without verl.
+Binding is trained first, without other exercises: mixed in from the start it was never learned. Then naming is trained,
+on stills and clips, with some binding, also with pictures, so that it is not forgotten. The base model ends there;
+supervised fine-tuning on complete answers follows. `FINISHING` does the same without verl.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.tiny_base.exercises import Exercise, Wording
 from verl_recipes.tiny_base.forward import Media, times_of
-from verl_recipes.tiny_base.shots import Shot, backwards, mirrored
+from verl_recipes.tiny_base.shots import Shot, mirrored, time_reversed
 
 
 class Practice(StrEnum):
-    """Kinds of steps."""
+    """Kinds of exercises; all exercises of a step are of one kind."""
 
     BINDING = "binding"
-    BINDING_SEEN = "binding beside a picture"  # any picture: it has nothing to do with the question
+    BINDING_SEEN = "binding beside a picture"  # a random picture, unrelated to the question
     STILLS = "stills"  # naming
     CLIPS = "clips"
     REASONED_STILLS = "reasoned stills"
@@ -34,11 +34,11 @@ class Practice(StrEnum):
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps, each of a kind drawn by these shares."""
+    """A number of steps, each of a kind drawn with these probabilities."""
 
     steps: int
     shares: Mapping[Practice, float]
-    pairs: int = 5  # of frames shown of a clip, drawn from all of it; 0: all, as in the evaluation
+    pairs: int = 5  # pairs of frames per clip, drawn at random; 0: all, as in the evaluation
 
 
 BINDING = Phase(300, {Practice.BINDING: 1.0})
@@ -68,81 +68,85 @@ BATCH = {
 
 
 class UnevenPictures(ValueError):
-    """Shots whose pictures would not fit into one batch."""
+    """Pictures have different sizes and do not fit into one batch."""
 
 
 class Lessons:
-    """Draws what a step practises."""
+    """Draws the exercises of each step."""
 
     def __init__(self, shots: Sequence[Shot], wording: Wording, rule: PositionRule, draw: Random) -> None:
         if len(sizes := {tuple(shot.frames.shape[-2:]) for shot in shots}) > 1:
-            raise UnevenPictures(f"pictures of one shape are wanted, such as 16:9; these are shown as {sorted(sizes)}")
+            raise UnevenPictures(
+                f"pictures of one shape are required, such as 16:9; these are resized to {sorted(sizes)}"
+            )
         self._wording, self._rule, self._draw = wording, rule, draw
         self._items = [shot.item for shot in shots]
         self._by_dimension: dict[str, list[Shot]] = {}
         self._stills = [shot for shot in shots if shot.item.media_kind is MediaKind.STILL]
         self._all_clips = [shot for shot in shots if shot.item.media_kind is MediaKind.CLIP]
-        for shot in self._stills:  # dimensions are drawn alike, however many shots they have
+        for shot in self._stills:  # all dimensions are equally likely, however many shots they have
             self._by_dimension.setdefault(shot.item.dimension, []).append(shot)
         self._clips: dict[int, list[Shot]] = {}  # by number of frames
         for shot in self._all_clips:
             self._clips.setdefault(len(shot.frames), []).append(shot)
 
     def step(self, practice: Practice, pairs: int) -> tuple[list[Exercise], Media | None]:
-        """Exercises of a kind and their pictures."""
-        many = BATCH[practice]
+        """A batch of exercises of one kind, and their media; `pairs` as in `Phase`."""
+        size = BATCH[practice]
         if practice is Practice.BINDING:
-            return [self._wording.binding(self._wording.any_question(self._items)) for _ in range(many)], None
+            return [self._wording.binding(self._wording.random_question(self._items)) for _ in range(size)], None
         if practice is Practice.BINDING_SEEN:
-            return self._binding_seen(many, pairs)
+            return self._binding_with_media(size, pairs)
         if practice in (Practice.STILLS, Practice.REASONED_STILLS):
-            slugs = self._draw.choices(list(self._by_dimension), k=many)
-            shots = [self._turned(self._draw.choice(self._by_dimension[slug])) for slug in slugs]
+            slugs = self._draw.choices(list(self._by_dimension), k=size)
+            shots = [self._augmented(self._draw.choice(self._by_dimension[slug])) for slug in slugs]
         else:
-            shots = [self._turned(shot) for shot in self._some_clips(many, pairs)]
+            shots = [self._augmented(shot) for shot in self._drawn_clips(size, pairs)]
         named = practice in (Practice.STILLS, Practice.CLIPS)
-        asked = [
-            self._wording.naming(shot.item) if named else self._wording.reasoning(self._wording.asked_anew(shot.item))
+        exercises = [
+            self._wording.naming(shot.item)
+            if named
+            else self._wording.reasoning(self._wording.with_new_options(shot.item))
             for shot in shots
         ]
-        return asked, media_of(shots, self._rule, pairs, self._draw)
+        return exercises, media_of(shots, self._rule, pairs, self._draw)
 
-    def _binding_seen(self, many: int, pairs: int) -> tuple[list[Exercise], Media]:
+    def _binding_with_media(self, size: int, pairs: int) -> tuple[list[Exercise], Media]:
         shots = self._draw.choice((self._stills, self._all_clips))
-        shown, asked = (self._draw.choices(shots, k=many) for _ in range(2))
-        exercises = [self._wording.binding(self._wording.any_question([shot.item])) for shot in asked]
+        shown, asked = (self._draw.choices(shots, k=size) for _ in range(2))
+        exercises = [self._wording.binding(self._wording.random_question([shot.item])) for shot in asked]
         return exercises, media_of(shown, self._rule, pairs, self._draw)
 
-    def _some_clips(self, many: int, pairs: int) -> list[Shot]:
-        """Clips drawn from all; where all of their frames are shown, clips of one length."""
+    def _drawn_clips(self, size: int, pairs: int) -> list[Shot]:
+        """Random clips; if all of their frames are shown, clips of one length."""
         if pairs:
-            return self._draw.choices(self._all_clips, k=many)
+            return self._draw.choices(self._all_clips, k=size)
         length = self._draw.choices(list(self._clips), [len(clips) for clips in self._clips.values()])[0]
-        return self._draw.choices(self._clips[length], k=many)
+        return self._draw.choices(self._clips[length], k=size)
 
-    def _turned(self, shot: Shot) -> Shot:
-        """The shot, its mirror image, or either backwards."""
+    def _augmented(self, shot: Shot) -> Shot:
+        """The shot, mirrored and reversed at random."""
         if self._draw.random() < 0.5:
             shot = mirrored(shot)
         if shot.item.media_kind is MediaKind.CLIP and self._draw.random() < 0.5:
-            shot = backwards(shot) or shot
+            shot = time_reversed(shot) or shot
         return shot
 
 
 def media_of(shots: Sequence[Shot], rule: PositionRule, pairs: int = 0, draw: Random | None = None) -> Media:
-    """Pictures of shots of one kind; of clips all pairs of frames, or so many drawn from them."""
-    if shots[0].item.media_kind is MediaKind.STILL:  # one frame, seen twice
+    """Media of shots of one kind; of clips all pairs of frames, or `pairs` of them drawn at random."""
+    if shots[0].item.media_kind is MediaKind.STILL:  # one frame, repeated
         frames = torch.stack([shot.frames for shot in shots])[:, None].expand(-1, -1, 2, -1, -1, -1)
         return Media(frames, torch.zeros((len(shots), 1), dtype=torch.long))
     chosen, times = [], []
     for shot in shots:
         all_pairs, when = shot.frames.unflatten(0, (-1, 2)), times_of(len(shot.frames), shot.fps, rule)
-        places = _some(len(all_pairs), pairs, draw) if draw and pairs else list(range(len(all_pairs)))
-        chosen.append(all_pairs[places])
-        times.append(when[places])
+        indices = _drawn_indices(len(all_pairs), pairs, draw) if draw and pairs else list(range(len(all_pairs)))
+        chosen.append(all_pairs[indices])
+        times.append(when[indices])
     return Media(torch.stack(chosen), torch.stack(times))
 
 
-def _some(there: int, wanted: int, draw: Random) -> list[int]:
-    """So many places in order; a short clip shows some of them twice."""
-    return sorted(draw.sample(range(there), wanted) if there >= wanted else draw.choices(range(there), k=wanted))
+def _drawn_indices(length: int, count: int, draw: Random) -> list[int]:
+    """`count` random indices in order; distinct, unless `length` is smaller."""
+    return sorted(draw.sample(range(length), count) if length >= count else draw.choices(range(length), k=count))

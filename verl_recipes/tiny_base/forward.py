@@ -1,7 +1,7 @@
-"""Forward and loss of a batch in which all media have one size: quick on a CPU, and the numbers of the evaluation.
+"""Forward pass and loss of a batch whose media have one size: fast on a CPU, with the results of the evaluation.
 
-transformers walks over media and windows one by one; here they are one tensor. Positions are those of
-`lmms_eval_shotbench/qwen/rope_positions.py`, for a row: text, one medium, text. Attention is plain matrix products,
+transformers iterates over media and windows; here they are one tensor. Positions are those of
+`lmms_eval_shotbench/qwen/rope_positions.py`, for rows of text, one medium, text. Attention uses plain matrix products,
 which on a CPU take half the time of the fused kernel in bfloat16.
 """
 
@@ -18,42 +18,42 @@ from lmms_eval_shotbench.qwen.inputs import PatchRule
 from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
 from verl_recipes.tiny_base.exercises import Exercise
 
-IGNORED = -100  # label of a token that is not learned
+IGNORED = -100  # label of a token that is excluded from the loss
 
 
 class Media(NamedTuple):
-    """Pictures of one size: bytes (media, pairs of frames, 2, 3, height, width) and the time of each pair."""
+    """A batch of media of one size, as pairs of frames with their time positions."""
 
-    frames: torch.Tensor
-    times: torch.Tensor  # (media, pairs)
+    frames: torch.Tensor  # uint8 (media, pairs, 2, 3, height, width)
+    times: torch.Tensor  # int64 (media, pairs), temporal rotary positions
 
 
-class Reader:
-    """A model with what is needed to feed it quickly."""
+class FastModel:
+    """A model whose forward pass is specialized to batches of media of one size."""
 
     def __init__(
         self, model: Any, patches: PatchRule, positions: PositionRule, before: Sequence[int], pad: int
     ) -> None:
-        """`before` are the tokens that stand before every medium."""
+        """Patch the vision attention and patch embedding of `model`; `before` are the tokens before a medium."""
         self.model, self.patches, self.positions = model, patches, positions
         self._before, self._pad = torch.tensor(before), pad
         model.set_attn_implementation("eager")
         for block in model.model.visual.blocks:
-            block.attn.forward = MethodType(_attend_evenly, block.attn)
+            block.attn.forward = MethodType(_batched_attention, block.attn)
         embed = model.model.visual.patch_embed
         embed.forward = MethodType(_embed_patches, embed)
 
     def loss(self, exercises: Sequence[Exercise], media: Media | None) -> torch.Tensor:
-        """Sum over the tokens to learn, by the number of exercises; each has its medium, or none has one."""
+        """Cross-entropy summed over target tokens, per exercise; `media` has one per exercise, or is None."""
         texts = [exercise.prompt + exercise.answer for exercise in exercises]
         hidden, start = self.hidden(texts, [exercise.gap for exercise in exercises], media)
         labels = torch.full((len(texts), max(map(len, texts))), IGNORED)
         for row, one in enumerate(exercises):
-            wanted = [IGNORED if place in one.given else token for place, token in enumerate(one.answer)]
-            labels[row, len(one.prompt) : len(one.prompt) + len(wanted)] = torch.tensor(wanted)
-        said = hidden[:, start - 1 : -1]  # a token is said by the one before it
+            targets = [IGNORED if index in one.given else token for index, token in enumerate(one.answer)]
+            labels[row, len(one.prompt) : len(one.prompt) + len(targets)] = torch.tensor(targets)
+        predicting = hidden[:, start - 1 : -1]  # the state of a token predicts the next one
         learned = labels != IGNORED
-        logits = self.model.lm_head(said[learned]).float()
+        logits = self.model.lm_head(predicting[learned]).float()
         return cross_entropy(logits, labels[learned], reduction="sum") / len(texts)
 
     def hidden(
@@ -63,14 +63,20 @@ class Reader:
         media: Media | None,
         owner: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, int]:
-        """Last hidden states (rows, length, width) and where the texts start; rows are padded on the right."""
+        """Last hidden states (rows, length, width) of right-padded rows, and the index at which the texts start.
+
+        Args:
+            texts: token ids after the medium.
+            gaps: number of positions to skip before each text.
+            media: one medium per text, or None.
+        """
         length = max(map(len, texts))
         after = torch.tensor([[*text, *[self._pad] * (length - len(text))] for text in texts])
         language = self.model.model.language_model
         parts = [language.embed_tokens(self._before).expand(len(texts), -1, -1)]
         middle = torch.empty((3, len(texts), 0), dtype=torch.long)
         if media is not None:
-            parts.append(self.seen(media).to(parts[0].dtype))
+            parts.append(self.media_embeddings(media).to(parts[0].dtype))
             middle = self._media_positions(media)
         parts.append(language.embed_tokens(after))
         embedded = torch.cat(parts, dim=1)
@@ -82,15 +88,15 @@ class Reader:
         states = language(inputs_embeds=embedded, position_ids=positions, use_cache=False).last_hidden_state
         return states, embedded.shape[1] - length
 
-    def seen(self, media: Media) -> torch.Tensor:
-        """What the vision tower makes of media: (media, tokens, width)."""
+    def media_embeddings(self, media: Media) -> torch.Tensor:
+        """Output of the vision tower: (media, tokens, width)."""
         count, pairs = media.frames.shape[:2]
-        values, grid = self._cut(media.frames.flatten(0, 1))
+        values, grid = self._patches(media.frames.flatten(0, 1))
         found = self.model.model.visual(values, torch.tensor([[count * pairs, *grid]])).pooler_output
         return found.view(count, -1, found.shape[-1])  # type: ignore[no-any-return]
 
-    def _cut(self, frames: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
-        """Bytes (pairs, 2, 3, height, width) to normalised patches, those of a token together."""
+    def _patches(self, frames: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        """Normalized patches (patches, values), by token, of uint8 (pairs, 2, 3, height, width), and their grid."""
         side, merge = self.patches.side, self.patches.merge
         mean, std = (torch.tensor(one).view(1, 1, -1, 1, 1) for one in (self.patches.mean, self.patches.std))
         pairs, _two, channels, height, width = frames.shape
@@ -101,7 +107,7 @@ class Reader:
         return values.reshape(pairs * rows * columns * merge**2, -1), (rows * merge, columns * merge)
 
     def _media_positions(self, media: Media) -> torch.Tensor:
-        """(3, media, tokens)"""
+        """Rotary positions (time, row, column) of media tokens, int64 (3, media, tokens)."""
         side = self.patches.side * self.patches.merge
         rows, columns = (size // side for size in media.frames.shape[-2:])
         count, pairs = media.times.shape
@@ -113,16 +119,16 @@ class Reader:
 
 
 def times_of(frames: int, fps: float, rule: PositionRule) -> torch.Tensor:
-    """Time of each pair of frames."""
+    """Time position of each pair of frames, int64 (pairs,)."""
     return time_positions(Grid(-(-frames // rule.frames_a_patch), 0, 0, fps), rule)
 
 
 def _embed_patches(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
-    """The same sums as a convolution over one patch, without its overhead."""
+    """The convolution over one patch as a linear layer, without the overhead of a convolution."""
     return linear(hidden_states, self.proj.weight.view(self.embed_dim, -1))
 
 
-def _attend_evenly(
+def _batched_attention(
     self: Any, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, *_unused: Any, **settings: Any
 ) -> torch.Tensor:
     """Attention within pictures that all have the same number of patches."""

@@ -1,6 +1,6 @@
-"""How much the model has learned: reasoned answers to questions on films it has not seen, by dimension.
+"""Held-out accuracy by dimension: reasoned answers to questions on films that are not trained on.
 
-A quick check while training: the sentence that a thought begins with is given, the term and its letter are the model's.
+A fast check during training: the first sentence of the thought is given, the model generates the term and its letter.
 Scores to report come from `shotbench eval`.
 """
 
@@ -16,38 +16,38 @@ from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from verl_recipes.tiny_base.architecture import LETTERS
 from verl_recipes.tiny_base.curriculum import media_of
 from verl_recipes.tiny_base.exercises import Wording
-from verl_recipes.tiny_base.forward import Reader
+from verl_recipes.tiny_base.forward import FastModel
 from verl_recipes.tiny_base.shots import Shot
 
-LONGEST = 6  # tokens of a label and its letter
-ROWS = 64
+LONGEST = 6  # maximum number of tokens of a label and its letter
+BATCH_SIZE = 64
 
 
-def accuracy(reader: Reader, wording: Wording, shots: Sequence[Shot], rule: PositionRule) -> dict[str, float]:
-    """Share of right letters by dimension."""
+def accuracy(fast_model: FastModel, wording: Wording, shots: Sequence[Shot], rule: PositionRule) -> dict[str, float]:
+    """Share of correct letters (0 to 1) by dimension."""
     groups: dict[tuple[str, int], list[Shot]] = defaultdict(list)
     for shot in shots:
         groups[shot.item.dimension, len(shot.frames)].append(shot)
-    right: dict[str, list[bool]] = defaultdict(list)
+    correct: dict[str, list[bool]] = defaultdict(list)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        for (slug, _length), alike in groups.items():
-            for start in range(0, len(alike), ROWS):
-                right[slug] += _right(reader, wording, alike[start : start + ROWS], rule)
-    return {slug: sum(marks) / len(marks) for slug, marks in right.items()}
+        for (slug, _length), group in groups.items():
+            for start in range(0, len(group), BATCH_SIZE):
+                correct[slug] += _correct(fast_model, wording, group[start : start + BATCH_SIZE], rule)
+    return {slug: sum(marks) / len(marks) for slug, marks in correct.items()}
 
 
-def _right(reader: Reader, wording: Wording, shots: Sequence[Shot], rule: PositionRule) -> list[bool]:
+def _correct(fast_model: FastModel, wording: Wording, shots: Sequence[Shot], rule: PositionRule) -> list[bool]:
     media = media_of(shots, rule)
     openings = (wording.ids(f"<think>{opening(shot.item.dimension)}") for shot in shots)
     texts = [wording.reasoning(shot.item).prompt + first for shot, first in zip(shots, openings, strict=True)]
-    said: list[list[int]] = [[] for _ in shots]
+    generated: list[list[int]] = [[] for _ in shots]
     for _ in range(LONGEST):
-        asked = [text + new for text, new in zip(texts, said, strict=True)]
-        states, start = reader.hidden(asked, [0] * len(asked), media)
-        ends = torch.tensor([start + len(text) - 1 for text in asked])
-        chosen = reader.model.lm_head(states[torch.arange(len(asked)), ends]).argmax(-1).tolist()
-        for new, token in zip(said, chosen, strict=True):
+        inputs = [text + new for text, new in zip(texts, generated, strict=True)]
+        states, start = fast_model.hidden(inputs, [0] * len(inputs), media)
+        ends = torch.tensor([start + len(text) - 1 for text in inputs])
+        chosen = fast_model.model.lm_head(states[torch.arange(len(inputs)), ends]).argmax(-1).tolist()
+        for new, token in zip(generated, chosen, strict=True):
             new.append(token)
     letters = {wording.ids(f" ({letter}).")[0]: letter for letter in LETTERS}
-    firsts = (next((letters[token] for token in new if token in letters), None) for new in said)
+    firsts = (next((letters[token] for token in new if token in letters), None) for new in generated)
     return [first == shot.item.answer for first, shot in zip(firsts, shots, strict=True)]

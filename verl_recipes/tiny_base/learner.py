@@ -1,4 +1,4 @@
-"""A tiny base model at work: the checkpoint, the fast reader over it, and the words it practises with."""
+"""The tiny base model in training: checkpoint, processor, fast forward pass and exercises."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from lmms_eval_shotbench.qwen.tiny_qwen import PAD
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, make_model, make_processor
 from verl_recipes.tiny_base.exercises import Wording, labels_of
-from verl_recipes.tiny_base.forward import Reader
+from verl_recipes.tiny_base.forward import FastModel
 from verl_recipes.tiny_base.shots import Shot
 
-SHOWN = MediaLimits(MIN_PIXELS, MAX_PIXELS, clip_max=MAX_PIXELS)  # what the evaluation shows this model
+SHOWN = MediaLimits(MIN_PIXELS, MAX_PIXELS, clip_max=MAX_PIXELS)  # pixel limits of the evaluation for this model
 
 
 @dataclass(frozen=True)
 class Learner:
-    """What training and checking share."""
+    """Model and processor, as shared by training and validation."""
 
     model: Any
     processor: Any
     patches: PatchRule
     positions: PositionRule
-    tokens: dict[MediaKind, int]  # a medium's place is marked with
+    tokens: dict[MediaKind, int]  # placeholder token ids
 
     def wording(self, shots: Sequence[Shot], draw: Random) -> Wording:
-        """Exercises about these shots."""
+        """Exercises on these shots."""
         return Wording(self.processor.tokenizer, labels_of([shot.item for shot in shots]), draw)
 
-    def reader(self, wording: Wording) -> Reader:
-        """The quick way through the model; from here on it takes media of one size only."""
+    def fast_model(self, wording: Wording) -> FastModel:
+        """The model with its fast forward pass; from now on it takes media of one size only."""
         pad = self.processor.tokenizer.convert_tokens_to_ids(PAD)
-        return Reader(self.model, self.patches, self.positions, wording.before, pad)
+        return FastModel(self.model, self.patches, self.positions, wording.before, pad)
 
 
 def make_learner(start: Path | None, seed: int) -> Learner:

@@ -1,7 +1,7 @@
-"""Shots to learn from: questions with their pictures in memory, as the model is shown them, and their mirror images.
+"""Training shots: questions with their decoded media in memory, and their augmentation by mirroring and reversal.
 
-Pictures are scaled by the evaluation's own code. A mirrored picture and a clip shown backwards have labels of their
-own, which follow from the vocabulary; they double and redouble the shots.
+Media are resized by the evaluation's own code. Mirrored pictures and reversed clips have other labels, which follow
+from the vocabulary.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lmms_eval_shotbench.vocabulary import AMBIGUOUS_REVERSED, MediaKind, View
 
 @dataclass(frozen=True)
 class Shot:
-    """A question, and its pictures as bytes (frames, 3, height, width); a still has one frame and no frame rate."""
+    """A question and its frames, uint8 (frames, 3, height, width); a still has one frame and no frame rate."""
 
     item: QAItem
     frames: torch.Tensor
@@ -31,7 +31,7 @@ class Shot:
 
 
 def read_shots(shards: Iterable[str], split: str, shown: MediaLimits, rule: PatchRule) -> Iterator[Shot]:
-    """Yield a split's questions with their pictures; raises `DatasetNotFound`."""
+    """Yield the questions of a split with their frames; raises `DatasetNotFound`."""
     for name in shards:
         folder = ShardFolder(locate_shards(name), split)
         for item in folder.items():
@@ -39,7 +39,7 @@ def read_shots(shards: Iterable[str], split: str, shown: MediaLimits, rule: Patc
 
 
 def make_shot(item: QAItem, encoded: bytes, shown: MediaLimits, rule: PatchRule) -> Shot:
-    """Decode what the evaluation would show of a medium."""
+    """Decode, sample and resize a medium as in the evaluation."""
     if item.media_kind is MediaKind.STILL:
         picture = open_still(encoded)
         size = rule.fitted(picture.height, picture.width, shown.still_min, shown.still_max)
@@ -52,12 +52,12 @@ def make_shot(item: QAItem, encoded: bytes, shown: MediaLimits, rule: PatchRule)
 
 
 def mirrored(shot: Shot) -> Shot:
-    """The shot seen in a mirror."""
+    """The shot flipped horizontally, with its label."""
     return Shot(_relabelled(shot.item, View.MIRRORED), shot.frames.flip(-1), shot.fps)
 
 
-def backwards(shot: Shot) -> Shot | None:
-    """The clip from its end to its beginning; None where that is no movement of a camera any more."""
+def time_reversed(shot: Shot) -> Shot | None:
+    """The reversed clip with its label, or None if the reversed movement has no label."""
     label = shot.item.label(shot.item.answer)
     if label is None or any(term.facet == AMBIGUOUS_REVERSED for term in label.terms):
         return None

@@ -4,7 +4,7 @@
     shotbench train tiny-base SHARDS --out MODEL --start BASE --finish # reasoned answers, without verl
 
 Shots come from the split `sft` of all shards; held-out films are those of the split `dev`, where shards have one. The
-test split is never read. What is practised when is in `curriculum.py`.
+test split is never read. The curriculum is in `curriculum.py`.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from typing import Any
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from verl_recipes.tiny_base.architecture import save_checkpoint
 from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, NAMING, Lessons, Phase, Practice
-from verl_recipes.tiny_base.forward import Reader
+from verl_recipes.tiny_base.forward import FastModel
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
 from verl_recipes.tiny_base.shots import Shot, read_shots
 
 logger = logging.getLogger(__name__)
-Check = Callable[[str], None]  # takes what is to be told of the training itself
+Check = Callable[[str], None]  # called with a line about the progress of the training
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of a run."""
+    """Hyperparameters of a run."""
 
     phases: Sequence[Phase] = (BINDING, NAMING)
-    rate: float = 1.5e-3
-    last_rate: float = 0.06  # share of the rate at the end
+    rate: float = 1.5e-3  # peak learning rate
+    last_rate: float = 0.06  # final learning rate, as a share of the peak
     warm_up: int = 60  # steps
-    decay: float = 0.05
+    decay: float = 0.05  # weight decay
     seed: int = 0
-    told_every: float = 180.0  # seconds; a check on held-out films takes ten
+    check_seconds: float = 180.0  # interval of checks on held-out films, which take ten seconds
 
     @property
     def steps(self) -> int:
-        """Of all phases."""
+        """Total number of steps of all phases."""
         return sum(phase.steps for phase in self.phases)
 
     def rate_at(self, step: int) -> float:
-        """Warm-up, then half a cosine."""
+        """Learning rate of a step: linear warm-up, then cosine decay."""
         cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         return self.rate * min(1.0, (step + 1) / self.warm_up) * (self.last_rate + (1 - self.last_rate) * cosine)
 
@@ -70,40 +70,40 @@ def train_tiny_base(
     out: Path,
     start: Path | None = None,
     training: TrainingSettings = BASE,
-    tell: Callable[[str], None] = logger.info,
+    report: Callable[[str], None] = logger.info,
 ) -> dict[str, float]:
-    """Train on shards and write a checkpoint; returns the accuracy by dimension on held-out films.
+    """Train on shards and write a checkpoint; return the accuracy by dimension on held-out films.
 
     Args:
-        start: checkpoint of an earlier run to go on from.
-        tell: takes a line now and then about how it goes.
+        start: checkpoint of an earlier run to continue from.
+        report: called with lines about the progress.
 
     Raises:
         DatasetNotFound: no such shards.
-        FileExistsError: a model is at `out`.
+        FileExistsError: `out` contains a model.
     """
     import torch
 
     if (out / "config.json").exists():
-        raise FileExistsError(f"{out} holds a model already; choose another --out")
+        raise FileExistsError(f"{out} already contains a model; choose another --out")
     torch.manual_seed(training.seed)
     learner = make_learner(start, training.seed)
     shots = list(read_shots(shards, "sft", SHOWN, learner.patches))
-    unseen = _held_out(shards, learner)
-    tell(f"{len(shots)} questions to learn from, {len(unseen)} held out")
+    held_out = _held_out(shards, learner)
+    report(f"{len(shots)} questions to train on, {len(held_out)} held out")
     draw = Random(training.seed)
     wording = learner.wording(shots, draw)
-    reader = learner.reader(wording)
+    fast_model = learner.fast_model(wording)
     found: dict[str, float] = {}
 
-    def check(told: str) -> None:
+    def check(progress: str) -> None:
         learner.model.eval()
-        found.update(accuracy(reader, wording, unseen, learner.positions))
+        found.update(accuracy(fast_model, wording, held_out, learner.positions))
         learner.model.train()
         save_checkpoint(learner.model, learner.processor, out)
-        tell(f"{told} | held-out {told_accuracy(found)}")
+        report(f"{progress} | held-out {format_accuracy(found)}")
 
-    practise(reader, Lessons(shots, wording, learner.positions, draw), training, check)
+    practise(fast_model, Lessons(shots, wording, learner.positions, draw), training, check)
     return found
 
 
@@ -113,36 +113,36 @@ def _held_out(shards: Sequence[str], learner: Learner) -> list[Shot]:
         try:
             shots += read_shots([name], "dev", SHOWN, learner.patches)
         except DatasetNotFound:
-            continue  # shards to learn from alone
+            continue  # training shards only
     return shots
 
 
-def practise(reader: Reader, lessons: Lessons, training: TrainingSettings, check: Check) -> None:
-    """Run all steps; `check` is called now and then, and at the end."""
+def practise(fast_model: FastModel, lessons: Lessons, training: TrainingSettings, check: Check) -> None:
+    """Run all steps; call `check` every `check_seconds` and at the end."""
     draw = Random(f"{training.seed} practice")
-    optimizer = _optimizer(reader.model, training)
+    optimizer = _optimizer(fast_model.model, training)
     losses: dict[Practice, list[float]] = defaultdict(list)
-    told = time.monotonic()
-    reader.model.train()
+    last_check = time.monotonic()
+    fast_model.model.train()
     for step in range(training.steps):
         phase = training.phase_at(step)
         practice = draw.choices(list(phase.shares), list(phase.shares.values()))[0]
         for group in optimizer.param_groups:
             group["lr"] = training.rate_at(step)
-        losses[practice].append(_step(reader, lessons, optimizer, practice, phase.pairs))
-        if time.monotonic() - told > training.told_every or step == training.steps - 1:
-            check(f"step {step + 1} of {training.steps}: {_told(losses)}")
-            told = time.monotonic()
+        losses[practice].append(_step(fast_model, lessons, optimizer, practice, phase.pairs))
+        if time.monotonic() - last_check > training.check_seconds or step == training.steps - 1:
+            check(f"step {step + 1} of {training.steps}: {_format_losses(losses)}")
+            last_check = time.monotonic()
 
 
-def _step(reader: Reader, lessons: Lessons, optimizer: Any, practice: Practice, pairs: int) -> float:
+def _step(fast_model: FastModel, lessons: Lessons, optimizer: Any, practice: Practice, pairs: int) -> float:
     import torch
 
     with torch.autocast("cpu", torch.bfloat16):
-        loss = reader.loss(*lessons.step(practice, pairs))
+        loss = fast_model.loss(*lessons.step(practice, pairs))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(reader.model.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(fast_model.model.parameters(), 1.0)
     optimizer.step()
     return float(loss.item())
 
@@ -156,11 +156,11 @@ def _optimizer(model: Any, training: TrainingSettings) -> Any:
     return torch.optim.AdamW(groups, lr=training.rate, betas=(0.9, 0.98))
 
 
-def _told(losses: Mapping[Practice, list[float]]) -> str:
+def _format_losses(losses: Mapping[Practice, list[float]]) -> str:
     return ", ".join(f"{name} {sum(some[-40:]) / len(some[-40:]):.3f} ({len(some)})" for name, some in losses.items())
 
 
-def told_accuracy(found: Mapping[str, float]) -> str:
-    """A line of accuracies, their mean first."""
+def format_accuracy(found: Mapping[str, float]) -> str:
+    """One line of accuracies: the mean, then each dimension."""
     mean = sum(found.values()) / len(found) if found else 0.0
     return f"{mean:.3f} ({', '.join(f'{slug} {share:.2f}' for slug, share in found.items())})"
