@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from lmms_eval_shotbench.grading.grade import Grade
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.questions.variants import Variant, carried
+from lmms_eval_shotbench.questions.variants import Variant, corresponding_letter
 from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, accuracy
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, View
 
@@ -49,12 +49,15 @@ class AskedTwice:
         """Whether every answer to the changed question says what the original one has become."""
         if self.letter is None:
             return False
-        return all(letter is not None and letter == carried(self.item, to, self.letter) for to, letter in self.changed)
+        return all(
+            letter is not None and letter == corresponding_letter(self.item, to, self.letter)
+            for to, letter in self.changed
+        )
 
     @property
     def comparable(self) -> bool:
         """Whether what is right is still said by what it has become."""
-        return all(carried(self.item, to, self.item.answer) == to.answer for to, _ in self.changed)
+        return all(corresponding_letter(self.item, to, self.item.answer) == to.answer for to, _ in self.changed)
 
     @property
     def moved(self) -> bool:

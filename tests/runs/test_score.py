@@ -170,7 +170,7 @@ def test_a_question_that_stands_twice_is_named(
     text = questions.read_text(encoding="utf-8")
     questions.write_text(text + text.splitlines(keepends=True)[-1], encoding="utf-8")
     assert main(["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"}))]) == 2
-    assert "index is 4, expected an index that stands once" in capsys.readouterr().err
+    assert "index is 4, expected an index that occurs once" in capsys.readouterr().err
 
 
 def test_a_judge_needs_the_official_protocol(
