@@ -42,8 +42,8 @@ def told(report: JudgeReport) -> JudgeReport:
     print(f"shotbench: {report}", file=sys.stderr)
     if report.failed:
         print(
-            f"shotbench: the scores lack {report.failed} verdicts, since requests to the judge failed; "
-            "mend its endpoint and run the same command again, which asks for these alone",
+            f"shotbench: {report.failed} verdicts are missing from the scores because requests to the judge failed; "
+            "fix its endpoint and run the same command again, which repeats only these requests",
             file=sys.stderr,
         )
     return report
