@@ -1,4 +1,4 @@
-"""`shotbench report` and `shotbench leaderboard`: runs as a page, and among the published models."""
+"""`shotbench report` and `shotbench leaderboard`: an HTML report of runs, and their ranks among published models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount both commands."""
+    """Add `shotbench report` and `shotbench leaderboard` to the parser."""
     parser = commands.add_parser(
         "report",
         help="one page of what runs see and where they are blind, with its numbers and a table for a model card",

@@ -182,7 +182,7 @@ def _verdict(one: Comparison) -> str:
     """What may be said of the two over all items, and in how many dimensions."""
     overall, p_holm = one.found.overall, one.found.p_holm
     said = f"B is {100 * abs(overall.difference):.2f} points {'above' if overall.difference > 0 else 'below'} A"
-    if not overall.told_apart:
+    if not overall.significant:
         said = "no difference can be told"
     apart = sum(p < LEVEL for p in p_holm.values())
     return f"protocol {one.a.protocol}: {said} over items; {apart} of {len(p_holm)} dimensions differ (Holm, 5 %)"
