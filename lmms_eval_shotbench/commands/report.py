@@ -46,7 +46,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 def _size(text: str) -> float:
     size = float(text)
     if not 0 <= size < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of megabytes; give 0 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a valid size in megabytes; give 0 or more")
     return size
 
 

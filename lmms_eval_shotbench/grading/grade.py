@@ -37,7 +37,7 @@ class Grade:
 def grade(item: QAItem, response: str, protocol: Protocol = "strict") -> Grade:
     """Grade one response; raises `ValueError` for an unknown protocol, but never because of the response."""
     if protocol not in PROTOCOLS:
-        raise ValueError(f"{protocol!r} is no grading protocol; use one of {', '.join(PROTOCOLS)}")
+        raise ValueError(f"unknown grading protocol {protocol!r}; use one of {', '.join(PROTOCOLS)}")
     if response.startswith(REQUEST_FAILED):  # written by the harness, not by the model
         extracted = ExtractedAnswer(None, "no response")
     elif protocol == "strict":

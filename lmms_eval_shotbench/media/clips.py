@@ -42,7 +42,7 @@ def sampled_frames(frames: int, frame_rate: float, fps: float = CLIP_FPS) -> lis
     """Indices of the sampled frames of a clip: an even number, evenly spaced from the first to the last frame.
 
     Their number is that of `smart_nframes` in qwen_vl_utils: frames / frame_rate * fps, rounded down to a multiple of
-    2, at least 4, at most 768 and at most all frames. qwen_vl_utils rejects clips of one frame; here they give it.
+    2, at least 4, at most 768 and at most all frames. A clip of one frame, which `smart_nframes` rejects, gives [0].
 
     Args:
         frames: Number of frames of the clip.

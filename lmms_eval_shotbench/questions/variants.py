@@ -7,12 +7,12 @@
     refined   RefineShot's questions (`refinement.py`), task group `refineshot`
 
 A question whose correct answer in a variant is unknown is left out (`left_out`). A transformed question keeps its
-`source_index`, which pairs it with the original; each rotation has its own index (`rotation_index`). The item's id ends
-in @ and the variant's name, from which the original's medium and its view are derived.
+`source_index`, which pairs it with the original; each rotation has its own index (`rotation_index`). The item's id
+names the variant after an @; the original's medium and its view are derived from it.
 
-If the opposite of the correct option is also an option, the options stay and the answer moves to it; an option whose
-opposite is not offered is replaced by that opposite. So a guess from the options alone that repeats its answer is wrong
-at least once, and applying a transformation twice restores the original question.
+An option whose opposite is also offered stays and, if it is correct, the answer moves to the opposite; any other option
+is replaced by its opposite. So if the correct term changes, an answerer that repeats the same option text is wrong at
+least once, and applying a transformation twice restores the original question.
 
 Standard library only.
 """
@@ -86,7 +86,7 @@ def variant_named(name: str) -> Variant:
     try:
         return _BY_NAME[name]
     except KeyError:
-        raise ValueError(f"{name!r} is no variant; use one of {', '.join(_BY_NAME)}") from None
+        raise ValueError(f"unknown variant {name!r}; use one of {', '.join(_BY_NAME)}") from None
 
 
 def rotation_index(source_index: int, rotation: int) -> int:

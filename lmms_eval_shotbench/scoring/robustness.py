@@ -67,7 +67,7 @@ class AskedTwice:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Metrics of a set of questions; `n` of an estimate is the number of questions included, None means none."""
+    """Metrics of a set of questions; an estimate's `n` is the number of questions it covers, None if there are none."""
 
     n: int
     original: Estimate

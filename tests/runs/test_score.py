@@ -244,7 +244,7 @@ def test_published_refined_questions_are_named_for_the_refined_variant_alone(
     asking = ["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"})), "--refined"]
     for variant in ([], ["--variant", "mirrored"]):
         assert main([*asking, str(questions), *variant]) == 2
-        assert "--refined names the questions of --variant refined" in capsys.readouterr().err
+        assert "--refined is only valid with --variant refined" in capsys.readouterr().err
     assert main([*asking, str(tmp_path / "absent.tsv"), "--variant", "refined"]) == 2
     assert "absent.tsv: no such file of refined questions" in capsys.readouterr().err
 
@@ -258,7 +258,7 @@ def test_responses_to_published_refined_questions_are_graded_by_these_and_robust
     refined = [str(tsv), str(direct), "--variant", "refined"]
     assert main(["score", *refined]) == 0
     told = capsys.readouterr()
-    assert "2028 of 3572 right" in told.out and "--refined names the published ones" in told.err
+    assert "2028 of 3572 right" in told.out and "use --refined for the published ones" in told.err
     files = [tmp_path / "plain.json", tmp_path / "refined.json"]
     plain = [str(tsv), str(real_data / "responses" / "shotbench.shotvl-3b.reasoning.jsonl.gz")]
     for arguments, file in ((plain, files[0]), ([*refined, "--refined", str(published)], files[1])):
