@@ -1,6 +1,6 @@
-"""The `shotbench` command: reads arguments, calls the functions that do the work, prints, sets the exit status.
+"""The `shotbench` command line: parses arguments, runs the command, prints its result and sets the exit status.
 
-Exit status: 0 done; 1 done, but something is missing or failed; 2 nothing done, the request or its input is wrong.
+Exit status: 0 success; 1 done, but something is missing or failed; 2 nothing done, invalid request or input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from lmms_eval_shotbench import __version__
 
 COMMAND_GROUPS = "shotbench.commands"  # entry points: a function that adds its commands to the subparsers
-WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+PATH_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,24 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        if not _reader_has_left():
-            raise  # of another pipe: a fault like any other
-        return 128 + signal.SIGPIPE  # as of any program behind `| head`: how it would have ended was not seen
+        if not _stdout_closed():
+            raise  # another pipe broke: a genuine error
+        return 128 + signal.SIGPIPE  # as a shell reports a program that SIGPIPE ended, e.g. in `| head`
     except ModuleNotFoundError as error:
         print(
             f"shotbench: {error.name} is not installed; pip install 'lmms-eval-shotbench[{args.extra}]'",
             file=sys.stderr,
         )
         return 2
-    except (ValueError, RuntimeError, *WRONG_PATHS) as error:
+    except (ValueError, RuntimeError, *PATH_ERRORS) as error:
         print(f"shotbench: {error}", file=sys.stderr)
         return 2
 
 
-def _reader_has_left() -> bool:
-    """Whether nobody reads what is printed any more, as behind `| head`; the rest then goes nowhere, unsaid."""
+def _stdout_closed() -> bool:
+    """Whether the reader of stdout has closed it, as `| head` does; if so, redirect stdout to /dev/null."""
     output = select.poll()
-    output.register(sys.stdout.fileno(), 0)  # faults are told unasked
+    output.register(sys.stdout.fileno(), 0)  # POLLERR is always reported
     if not output.poll(0):
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,7 +59,7 @@ def _reader_has_left() -> bool:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands: those of this package, then the groups that packages register as `shotbench.commands`."""
+    """Build the parser: this package's commands, then the groups registered as entry points `shotbench.commands`."""
     from lmms_eval_shotbench.commands.audit import add_audit
     from lmms_eval_shotbench.commands.compare import add_compare
     from lmms_eval_shotbench.commands.evaluate import add_eval

@@ -1,6 +1,6 @@
-"""Exclusive locks on files, which the kernel releases when their process ends, however it ends.
+"""Exclusive file locks, which the kernel releases when the process exits, even if it is killed.
 
-A lock holds among the processes of one machine, and between machines where the network file system passes `flock` on.
+A lock is valid between processes of one machine, and between machines if the network file system supports `flock`.
 Standard library only.
 """
 
@@ -13,21 +13,21 @@ from pathlib import Path
 
 
 class LockingUnsupported(OSError):
-    """The file system of a file refuses locks."""
+    """The file system does not support locks."""
 
 
 def open_locked(path: Path, flags: int = 0) -> int:
-    """Open a file to read and write, creating it and its folders as needed, and lock it without waiting.
+    """Open a file for reading and writing, creating it and its parent folders, and lock it without blocking.
 
     Args:
-        flags: Flags of `os.open` in addition.
+        flags: Additional flags of `os.open`.
 
     Returns:
-        A descriptor; closing it releases the lock.
+        The file descriptor; closing it releases the lock.
 
     Raises:
         BlockingIOError: another process holds the lock.
-        LockingUnsupported: the file system refuses locks.
+        LockingUnsupported: the file system does not support locks.
         OSError: the file cannot be opened.
     """
     while True:
@@ -35,7 +35,7 @@ def open_locked(path: Path, flags: int = 0) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(FileNotFoundError):  # the holder before may have removed the file between open and lock
+            with suppress(FileNotFoundError):  # the last holder may have deleted the file between open and lock
                 if os.path.samestat(os.fstat(handle), path.stat()):
                     return handle
         except BlockingIOError:

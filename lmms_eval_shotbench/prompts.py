@@ -1,14 +1,14 @@
-"""What a model is asked: one prompt builder in three styles, for evaluation, SFT and GRPO alike.
+"""The prompt builder: three prompt styles, shared by evaluation, SFT and GRPO.
 
-The user's text is the official one in every style, character for character: scores of other wordings cannot be
-compared with the published ones. What differs is the system text.
+The user message is the official one in every style, character for character: scores obtained with another wording
+cannot be compared with the published ones. Only the system message differs.
 
 - DIRECT: the official script without `--reasoning`.
 - REASONING: the official script with `--reasoning`; ShotVL was trained on it.
-- STEP_BY_STEP: our wording of RefineShot's third setting (arXiv 2510.02423), four named steps inside the thought.
+- STEP_BY_STEP: our wording of RefineShot's third setting (arXiv 2510.02423), four named steps inside `<think>`.
 
-Where each choice comes from: the medium stands before the text, options are "A. text" one a line and the closing
-sentence follows them without a blank line, as in `evaluation/shotvl/evaluate.py` of the ShotBench repository.
+The medium precedes the text, options are "A. text" on one line each, and the closing sentence follows them without a
+blank line, as in `evaluation/shotvl/evaluate.py` of the ShotBench repository.
 
 Standard library only.
 """
@@ -36,14 +36,14 @@ CLOSING = "Please select the most likely answer from the options above."
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """A system text and the form of answer it asks for."""
+    """A system message and the response format that it asks for."""
 
     name: str
     system: str
-    answer_form: str  # how a right answer is written, with {letter}
+    answer_form: str  # template of a well-formed response, with {letter}
 
     def well_formed(self, letter: str) -> str:
-        """The shortest response in this style's form that answers `letter`."""
+        """The shortest response in this style's format that answers `letter`."""
         return self.answer_form.format(letter=letter)
 
 
@@ -75,13 +75,13 @@ def prompt_style(name: str) -> PromptStyle:
 
 
 def user_text(item: QAItem) -> str:
-    """The text that follows the medium."""
+    """Text of the user message, which follows the medium."""
     options = "\n".join(f"{letter}. {text}" for letter, text in item.choices.items())
     return f"Question: {item.question}\nOptions:\n{options}\n{CLOSING}"
 
 
 def messages(item: QAItem, style: PromptStyle, media: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The chat: system text, then the medium as the caller's framework writes it, then the question."""
+    """Chat messages: the system message, then the medium in the caller's format followed by the question."""
     return [
         {"role": "system", "content": [{"type": "text", "text": style.system}]},
         {"role": "user", "content": [*media, {"type": "text", "text": user_text(item)}]},
@@ -101,10 +101,10 @@ LOOKED_AT = {
 
 
 def opening(slug: str) -> str:
-    """How the thought of a dimension begins; the term follows after a blank."""
+    """Beginning of a reasoning text for a dimension; a space and the term follow."""
     return f"Going by {LOOKED_AT[slug]}, the answer is"
 
 
 def plain_reasoning(item: QAItem) -> str:
-    """A well-formed response that comes to the right option."""
+    """A well-formed response whose reasoning concludes with the correct option."""
     return f"<think>{opening(item.dimension)} {item.gold} ({item.answer}).</think><answer>{item.answer}</answer>"

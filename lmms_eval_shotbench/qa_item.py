@@ -1,8 +1,8 @@
-"""`QAItem`: the one record of a question, from film to score to training row.
+"""`QAItem`: the record of a question, used from film cutting to scoring and training.
 
-Owns the fields, their columns and what makes a row bad. It does not hold media bytes (see `questions/shards.py`) and
-does not write prompts (see `prompts.py`). Two outer forms are read: a row of our shards (`from_row`) and a row of the
-official release's `test.tsv` (`from_release_row`).
+Defines the fields, their columns and their validation. Media bytes are in `questions/shards.py`, prompts in
+`prompts.py`. Two row formats are parsed: a row of a shard (`from_row`) and a row of the official release's `test.tsv`
+(`from_release_row`).
 
 Standard library only.
 """
@@ -33,7 +33,7 @@ RELEASE_MEDIA_TYPES = {"image": MediaKind.STILL, "video": MediaKind.CLIP}
 
 
 class BadRow(ValueError):
-    """A row that is no question: which item, which field, what was there and what belongs there."""
+    """An invalid row; the message gives the item, the field, the value found and the value expected."""
 
     def __init__(self, item_id: str, field: str, got: object, expected: str) -> None:
         super().__init__(f"item {item_id}: {field} is {_shortened(got)}, expected {expected}")
@@ -53,15 +53,15 @@ class QAItem:
     options: tuple[str, ...]
     answer: str  # letter
     media_kind: MediaKind
-    media_path: str  # name of the medium in its source, POSIX, relative
+    media_path: str  # relative POSIX path of the medium within its source
     source: str = ""
-    source_index: int = -1  # the `index` under which responses are stored
+    source_index: int = -1  # `index` of the source; responses are stored under it
     licence: str = ""
     media_sha256: str = ""
     film_id: str = ""
     start_seconds: float | None = None
     end_seconds: float | None = None
-    reasoning: str = ""  # a chain of thought to learn from; it ends in the answer
+    reasoning: str = ""  # chain of thought for SFT; it ends with the answer
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.options) <= len(ascii_uppercase):
@@ -77,39 +77,39 @@ class QAItem:
 
     @property
     def letters(self) -> tuple[str, ...]:
-        """The letters on offer."""
+        """Letters of the options."""
         return tuple(ascii_uppercase[: len(self.options)])
 
     @property
     def choices(self) -> Mapping[str, str]:
-        """Option text by letter."""
+        """Option texts by letter."""
         return _lettered(self.options)
 
     @property
     def gold(self) -> str:
-        """Text of the right option."""
+        """Text of the correct option."""
         return self.choices[self.answer]
 
     @property
     def medium(self) -> str:
-        """What identifies the medium: questions that share it are not independent, so intervals cluster by it."""
+        """Identifier of the medium; confidence intervals cluster by it, as questions about one medium are dependent."""
         return self.media_sha256 or self.media_path
 
     def label(self, letter: str) -> Label | None:
-        """The option behind `letter` as terms; None where it names none (RefineShot's yes and no)."""
+        """The parsed option `letter`, or None if it contains no term (RefineShot's yes and no)."""
         try:
             return dimension_named(self.dimension).parse(self.choices[letter])
         except UnknownTerm:
             return None
 
     def to_row(self) -> dict[str, Any]:
-        """The item as columns of a shard, without its media."""
+        """The item as a row of a shard, without its media."""
         row = {name: getattr(self, name) for name in COLUMNS}
         return row | {"options": list(self.options), "media_kind": str(self.media_kind)}
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> QAItem:
-        """Read a shard's row; raise `BadRow` where a column is missing or wrong."""
+        """Parse a row of a shard; raise `BadRow` if a column is missing or invalid."""
         item_id = str(row.get("item_id"))
         missing = [name for name in COLUMNS if name not in row]
         if missing:
@@ -122,9 +122,9 @@ class QAItem:
 
     @classmethod
     def from_release_row(cls, row: Mapping[str, str], source: str = "shotbench", licence: str = "") -> QAItem:
-        """Read a row of the release's `test.tsv`; raise `BadRow` naming the field that is broken."""
+        """Parse a row of the release's `test.tsv`; raise `BadRow` naming the invalid field."""
         index = str(row.get("index"))
-        if None in row:  # where `csv` puts the cells beyond the last column
+        if None in row:  # `csv` stores cells beyond the last column under None
             raise BadRow(index, "line", row, f"{len(row) - 1} cells")
         missing = [name for name in RELEASE_COLUMNS if row.get(name) in (None, "")]
         if missing:
@@ -149,7 +149,7 @@ class QAItem:
         )
 
 
-@lru_cache(maxsize=8192)  # graders ask for the same options many times
+@lru_cache(maxsize=8192)  # grading looks up the same options many times
 def _lettered(options: tuple[str, ...]) -> Mapping[str, str]:
     return MappingProxyType(dict(zip(ascii_uppercase, options, strict=False)))
 
@@ -165,7 +165,7 @@ def _dimension(item_id: str, name: str) -> Dimension:
 
 
 def _inner_path(item_id: str, text: str) -> None:
-    """A medium's name must stay inside its release: no absolute path, no way up, no NUL or backslash."""
+    """Raise `BadRow` unless the path stays inside its release: not absolute, no "..", NUL or backslash."""
     steps = text.split("/")
     leaves = text.startswith("/") or ".." in steps or "\0" in text or "\\" in text
     if leaves or set(steps) <= {"", "."}:
@@ -176,8 +176,8 @@ _PLAIN_ENTRY = re.compile(r"""\['([^'"\\\n]+)'\]|\["([^'"\\\n]+)"\]""")
 
 
 def _only_entry(item_id: str, field: str, text: str) -> str:
-    """The single entry of a list written as JSON or as a Python literal: the release has both."""
-    if plain := _PLAIN_ENTRY.fullmatch(text):  # all of the release; parsing each would take longer than grading it
+    """Return the only entry of a list written as JSON or as a Python literal; the release uses both."""
+    if plain := _PLAIN_ENTRY.fullmatch(text):  # true of the entire release; parsing would take longer than grading
         return plain[1] or plain[2]
     try:
         entries = json.loads(text)

@@ -1,14 +1,14 @@
 """The language of film as ShotBench tests it: eight dimensions and their terms.
 
 This is the only place that names a dimension or a term. A *term* is one label ("Close Up"); its *facet* is the
-question it answers, so two terms of one facet cannot both be right of one shot. A *label* is what an option says:
-one term, several at once ("Backlight, Silhouette") or several in turn ("Firstly Pan left, then Tilt up").
-`Dimension.parse` turns any spelling of the release into a `Label`.
+question it answers, so two terms of one facet cannot both be true of one shot. A *label* is the parsed text of an
+option: one term, several simultaneous terms ("Backlight, Silhouette") or a sequence of steps ("Firstly Pan left, then
+Tilt up"). `Dimension.parse` turns any spelling of the release into a `Label`.
 
 Sources: ShotBench paper (arXiv 2506.21356), section 3 and table 9 for dimensions and terms; the spelling variants are
 those of the released `test.tsv`; facets of framing and light follow RefineShot (arXiv 2510.02423).
 
-Standard library only: reward workers import this.
+Standard library only: reward workers import this module.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from functools import cached_property, lru_cache
 
 
 class MediaKind(StrEnum):
-    """What a question shows: one picture, or a piece of film."""
+    """Whether a question shows a single frame or a piece of film."""
 
     STILL = "still"
     CLIP = "clip"
 
 
 class View(StrEnum):
-    """How a medium is shown; what is true of the shot changes with it (`OPPOSITES`)."""
+    """How a medium is presented to the model; the correct terms change with it (`OPPOSITES`)."""
 
     AS_FILMED = "as filmed"
     MIRRORED = "mirrored"  # left and right exchanged
-    REVERSED = "reversed"  # a clip from its end to its beginning
+    REVERSED = "reversed"  # a clip played backwards
 
 
 class UnknownTerm(ValueError):
-    """A label names something that is no term of its dimension."""
+    """A label contains a name that is not a term of its dimension."""
 
 
 class UnknownDimension(ValueError):
-    """A slug or release label that names no dimension."""
+    """No dimension has this slug or release label."""
 
 
 def normal_form(text: str) -> str:
-    """Fold case, punctuation and the joining "and", so that spellings of one label compare equal.
+    """Fold case and drop punctuation and the word "and", so that spellings of the same label compare equal.
 
     >>> normal_form("Backlight and  Silhouette.") == normal_form("backlight, silhouette")
     True
@@ -54,7 +54,7 @@ def normal_form(text: str) -> str:
 
 @dataclass(frozen=True)
 class Term:
-    """One label of one dimension; `aliases` are other names of the same thing, `facet` what it excludes."""
+    """One term of a dimension; `aliases` are synonyms, and terms of the same `facet` exclude each other."""
 
     name: str
     facet: str
@@ -66,28 +66,28 @@ class Term:
 
 @dataclass(frozen=True)
 class Label:
-    """What an option says: steps in time order, each holding the terms that are true at once."""
+    """A parsed option: steps in time order, each with the terms that are true simultaneously."""
 
     steps: tuple[tuple[Term, ...], ...]
 
     def __str__(self) -> str:
-        """As an option says it, in the vocabulary's own words."""
+        """Option text in the vocabulary's own spelling."""
         steps = [", ".join(map(str, step)) for step in self.steps]
         return steps[0] if len(steps) == 1 else f"Firstly {', then '.join(steps)}"
 
     @property
     def terms(self) -> frozenset[Term]:
-        """All terms, whenever they happen."""
+        """The terms of all steps."""
         return frozenset(term for step in self.steps for term in step)
 
     @property
     def is_compound(self) -> bool:
-        """Whether the label names more than one thing."""
+        """Whether the label contains more than one term."""
         return sum(len(step) for step in self.steps) > 1
 
     @property
     def repeated_terms(self) -> tuple[Term, ...]:
-        """Terms said twice at once, or in two successive steps that say the same: a defect of the label."""
+        """Terms repeated within a step, or in two identical consecutive steps: a defect of the label."""
         twice = [term for step in self.steps for term in set(step) if step.count(term) > 1]
         again = [
             term
@@ -100,7 +100,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Dimension:
-    """One of the eight things ShotBench asks about a shot."""
+    """One of the eight dimensions of cinematic language that ShotBench tests."""
 
     slug: str  # our name, in tasks, columns and scores
     release_label: str  # `category` in test.tsv
@@ -110,11 +110,11 @@ class Dimension:
     terms: tuple[Term, ...]
 
     def __hash__(self) -> int:
-        return hash(self.slug)  # all terms, which would be hashed otherwise, follow from it
+        return hash(self.slug)  # unique; the generated hash would cover all terms on every call
 
     @property
     def question(self) -> str:
-        """The one question the release asks of this dimension."""
+        """The question that the release asks about this dimension."""
         place = "in this movie shot" if self.media_kind is MediaKind.CLIP else "of this shot"
         return f"What's the {self.release_label} {place}?"
 
@@ -123,7 +123,7 @@ class Dimension:
         return {normal_form(name): term for term in self.terms for name in (term.name, *term.aliases)}
 
     def term(self, name: str) -> Term:
-        """Return the term a single name stands for, with or without a closing "shot"; raise `UnknownTerm`."""
+        """Return the term with this name or alias, with or without a trailing "shot"; raise `UnknownTerm`."""
         spelling = normal_form(name)
         for candidate in (spelling, spelling.removesuffix(" shot"), f"{spelling} shot"):
             if candidate in self._term_of_spelling:
@@ -131,16 +131,16 @@ class Dimension:
         raise UnknownTerm(f"{name!r} is no term of {self.paper_name}; its terms: {', '.join(map(str, self.terms))}")
 
     def parse(self, text: str) -> Label:
-        """Parse an option or annotation of any spelling the release uses; raise `UnknownTerm` naming the part."""
+        """Parse an option or annotation in any spelling of the release; raise `UnknownTerm` naming the unknown part."""
         return _parse(self, text)
 
     def canonical(self, label: Label) -> Label:
-        """The one form of labels that say the same: terms at once in the order of `terms`, none said twice."""
+        """Canonical form, equal for equivalent labels: terms of a step in the order of `terms`, no repetitions."""
         steps = [tuple(term for term in self.terms if term in step) for step in label.steps]
         return Label(tuple(step for place, step in enumerate(steps) if not place or step != steps[place - 1]))
 
 
-# The release spells its opening word three ways.
+# The release spells the first word of a sequence in several ways.
 _OPENING = re.compile(r"^\s*(?:firstly|fisrtly|fristly|first)\b,?", re.IGNORECASE)
 _NEXT_STEP = re.compile(r"\s*,?\s*\b(?:then|finally)\b\s*", re.IGNORECASE)
 _AT_ONCE = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.IGNORECASE)
@@ -153,7 +153,7 @@ def _parse(dimension: Dimension, text: str) -> Label:
 
 
 def steps_exchanged(text: str) -> str:
-    """A label's steps in the other order, joined as they were.
+    """Reverse the order of a label's steps, keeping its conjunctions where they are.
 
     >>> steps_exchanged("Firstly Pan left, then Tilt up.")
     'Firstly Tilt up, then Pan left.'
@@ -168,7 +168,7 @@ def steps_exchanged(text: str) -> str:
 
 
 def _terms(facet: str, *names: str | tuple[str, ...]) -> tuple[Term, ...]:
-    """Terms of one facet; a tuple is a name followed by its aliases."""
+    """Create the terms of one facet; a tuple is a name followed by its aliases."""
     return tuple(Term(name, facet) if isinstance(name, str) else Term(name[0], facet, name[1:]) for name in names)
 
 
@@ -274,17 +274,17 @@ def dimension_named(name: str) -> Dimension:
 
 
 def slugs(dimensions: Iterable[Dimension] = DIMENSIONS) -> list[str]:
-    """Slugs in the paper's order."""
+    """Slugs of the dimensions, by default of all in the paper's order."""
     return [dimension.slug for dimension in dimensions]
 
 
 _SIDES = {"left": "right"}
 _WAYS = {"push": "pull", "in": "out", "up": "down", "foreground": "background"}
-# What a word of a label becomes when the shot is shown otherwise. Terms without such a word stay true: backwards a
-# static shot is static, an arc an arc, a roll a roll, and of a dolly zoom both halves turn round.
+# Replacement of each word of a label in another view. Terms without such a word remain true: played backwards, a static
+# shot is static, an arc an arc, a roll a roll, and both components of a dolly zoom reverse.
 OPPOSITES: dict[View, dict[str, str]] = {
     View.MIRRORED: _SIDES | {other: word for word, other in _SIDES.items()},
     View.REVERSED: _SIDES | _WAYS | {other: word for word, other in (_SIDES | _WAYS).items()},
 }
-# Backwards, people who were followed walk backwards before the camera: whether that is still Tracking nobody says.
+# Played backwards, people whom the camera follows walk backwards; whether that is still Tracking is undefined.
 AMBIGUOUS_REVERSED = "subject"  # facet

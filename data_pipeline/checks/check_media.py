@@ -16,7 +16,7 @@ from io import BytesIO
 
 from data_pipeline.defects import DefectKind, Flaw
 from lmms_eval_shotbench.media.clips import CLIP_FORMATS
-from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, whole_pictures_only
+from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, reject_truncated_images
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MAX_MEDIUM_BYTES = 1 << 30  # 1 GiB; also keeps a row group below Arrow's 2 GiB for one binary column
@@ -61,7 +61,7 @@ def _check_still(encoded: bytes) -> Flaw | None:
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # the warning raises under some filters
     try:
         formats = [name for name in STILL_FORMATS if name in Image.OPEN]
-        with whole_pictures_only(), Image.open(BytesIO(encoded), formats=formats) as still:
+        with reject_truncated_images(), Image.open(BytesIO(encoded), formats=formats) as still:
             if flaw := _judge_pixels(*still.size):
                 return flaw
             still.load()

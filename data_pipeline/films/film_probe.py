@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.media.clips import CLIP_FORMATS, CUT_OFF_SECONDS, MICROSECONDS, UNCOUNTED
+from lmms_eval_shotbench.media.clips import CLIP_FORMATS, CUT_OFF_SECONDS, MICROSECONDS, WITHOUT_FRAME_COUNT
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
 
 FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read a single file and open no URLs
@@ -144,7 +144,7 @@ def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool
         packets.append(_Packet(packet.pts, packet.duration or 0, packet.is_keyframe, packet.is_discard))
     if first is None or first.pts is None:
         raise BrokenFilm("no frame that can be decoded")
-    uncounted = container.format.name in UNCOUNTED
+    uncounted = container.format.name in WITHOUT_FRAME_COUNT
     length = ((container.start_time or 0) + (container.duration or 0)) / MICROSECONDS
     return first, packets, (uncounted or len(packets) < stream.frames) and end < length - CUT_OFF_SECONDS
 

@@ -174,14 +174,14 @@ def _ask(client: Any, endpoint: Endpoint, pace: Pace, request: ChainRequest) -> 
     try:
         message = request.message()
     except BrokenMedium as error:
-        return ChatReply(None, f"{UNSENT}{error}", passing=False)
+        return ChatReply(None, f"{UNSENT}{error}", retryable=False)
     answer = ChatReply(None, "stopped")
     for attempt in range(1, TRIES + 1):
         pace.take()
         if pace.stopped.is_set():
             break
         answer = request_reply(client, endpoint.model, message, tokens=endpoint.max_tokens, characters=REPLY_CHARACTERS)
-        if answer.reply is not None or not answer.passing or attempt == TRIES:
+        if answer.reply is not None or not answer.retryable or attempt == TRIES:
             break
         pause = pause_seconds(attempt, answer.retry_after, LONGEST_PAUSE)
         if answer.retry_after:  # meant for all that use this key, not for one request

@@ -1,1 +1,1 @@
-"""One file a command of `shotbench`: its arguments, and what it calls. `cli.py` mounts them."""
+"""The commands of `shotbench`, one module each: arguments and implementation. `cli.py` adds them to the parser."""

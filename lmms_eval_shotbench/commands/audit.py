@@ -1,14 +1,14 @@
-"""`shotbench audit`: the health of a set of questions."""
+"""`shotbench audit`: check the quality of a set of questions."""
 
 from __future__ import annotations
 
 import argparse
 
-from lmms_eval_shotbench.commands.shared_arguments import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_out, write_or_print
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount `shotbench audit`."""
+    """Add `shotbench audit` to the parser."""
     from lmms_eval_shotbench.runs.audit import DIFFERENCE
     from lmms_eval_shotbench.runs.audit_report import FORMATS
 
@@ -33,5 +33,5 @@ def _audit(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.runs.audit_report import FORMATS
 
     text = FORMATS[args.format](audit_questions(read_splits(args.questions, args.split), args.difference))
-    put_out(text, args.out)
+    write_or_print(text, args.out)
     return 0

@@ -1,14 +1,14 @@
-"""`shotbench compare`: is B better than A, on the same questions?"""
+"""`shotbench compare`: compare two runs on the same questions."""
 
 from __future__ import annotations
 
 import argparse
 
-from lmms_eval_shotbench.commands.shared_arguments import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_out, write_or_print
 
 
 def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount `shotbench compare`."""
+    """Add `shotbench compare` to the parser."""
     from lmms_eval_shotbench.grading.grade import PROTOCOLS
     from lmms_eval_shotbench.runs.compare import FORMATS
 
@@ -36,5 +36,5 @@ def _compare(args: argparse.Namespace) -> int:
     a, b = two_sides(args.sides)
     comparison = compare_runs(a.read(args.protocol, args.split), b.read(args.protocol, args.split), args.common)
     text = FORMATS[args.format](comparison, args.items)
-    put_out(text, args.out)
+    write_or_print(text, args.out)
     return 0

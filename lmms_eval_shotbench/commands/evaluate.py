@@ -1,4 +1,4 @@
-"""`shotbench eval`: ask a model through lmms-eval and score it."""
+"""`shotbench eval`: evaluate a model with lmms-eval and score its responses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_SPLIT, SPLIT_
 if TYPE_CHECKING:
     from lmms_eval_shotbench.harness.eval_plan import EvalRequest
 
-EVAL_FLAGS_KEPT = ("--limit", "--offset")  # lmms-eval's flags that also change which questions we expect
+SUBSET_FLAGS = ("--limit", "--offset")  # flags of lmms-eval that also change which questions are expected
 
 
 def add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount `shotbench eval`."""
+    """Add `shotbench eval` to the parser."""
     parser = commands.add_parser(
         "eval",
         help="ask a model through lmms-eval and score it",
@@ -36,7 +36,7 @@ def add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--output_path", type=Path, help="as in lmms-eval (default: OUT/lmms_eval)")
     parser.add_argument("--config", type=Path, help="as in lmms-eval, for flags that are not listed here")
     parser.add_argument("--log_samples", action="store_true", help=argparse.SUPPRESS)  # always on
-    for flag in EVAL_FLAGS_KEPT:
+    for flag in SUBSET_FLAGS:
         parser.add_argument(flag, help="as in lmms-eval, for each task")
     parser.set_defaults(run=_eval, passes_on=True)
 
@@ -59,8 +59,8 @@ def _eval_request(args: argparse.Namespace) -> EvalRequest:
     from lmms_eval_shotbench.harness.eval_plan import EvalRequest, check_config
 
     config = ["--config", str(check_config(args.config))] if args.config else []
-    kept = [(flag, getattr(args, flag.lstrip("-"))) for flag in EVAL_FLAGS_KEPT]
-    kept_on = [part for flag, value in kept if value is not None for part in (flag, value)]
+    values = [(flag, getattr(args, flag.lstrip("-"))) for flag in SUBSET_FLAGS]
+    subset = [part for flag, value in values if value is not None for part in (flag, value)]
     return EvalRequest(
         tasks=args.tasks,
         data=dataset_in_use(args.data),
@@ -71,7 +71,7 @@ def _eval_request(args: argparse.Namespace) -> EvalRequest:
         model_args=args.model_args,
         harness_out=args.output_path or args.out / "lmms_eval",
         force_simple=args.force_simple,
-        limited=bool(kept_on),
-        passed_on=[*args.passed_on, *kept_on, *config],
+        limited=bool(subset),
+        passed_on=[*args.passed_on, *subset, *config],
         command=args.command,
     )

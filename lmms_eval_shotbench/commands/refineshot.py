@@ -1,4 +1,4 @@
-"""`shotbench refineshot`: RefineShot's scores of stored responses, without a model."""
+"""`shotbench refineshot`: compute RefineShot's scores from stored responses, without a model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from lmms_eval_shotbench.commands.shared_arguments import (
     add_judge,
     add_out,
-    judge_named,
-    put_out,
-    tell_unanswered,
-    told,
+    judge_from_args,
+    print_judge_report,
+    warn_unanswered,
+    write_or_print,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ FORMATS = ("table", "json")
 
 
 def add_refineshot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount `shotbench refineshot`."""
+    """Add `shotbench refineshot` to the parser."""
     from lmms_eval_shotbench.grading.grade import PROTOCOLS
     from lmms_eval_shotbench.scoring.refineshot import SETTINGS
 
@@ -45,40 +45,44 @@ def add_refineshot(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 def _refineshot(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.questions.question_files import read_questions
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses
-    from lmms_eval_shotbench.scoring.refineshot import SETTINGS, read_setting, refineshot_json, refineshot_table
+    from lmms_eval_shotbench.scoring.refineshot import SETTINGS, grade_setting, refineshot_json, refineshot_table
 
     files = {setting: path for setting in SETTINGS if (path := getattr(args, setting))}
     if not files:
         raise ValueError("no responses to score: give --direct, --reasoning or --step-by-step")
-    judge = judge_named(args)
+    judge = judge_from_args(args)
     items = read_questions(args.questions, args.split)
-    given = {name: match_responses(items, read_responses(path), path) for name, path in files.items()}
-    reports = _judged(judge, items, given) if judge else {}
+    responses_of = {name: match_responses(items, read_responses(path), path) for name, path in files.items()}
+    reports = _judged(judge, items, responses_of) if judge else {}
     settings = {
-        name: read_setting(items, responses, args.protocol, reports[name].letters if judge else None)
-        for name, responses in given.items()
+        name: grade_setting(items, responses, args.protocol, reports[name].letters if judge else None)
+        for name, responses in responses_of.items()
     }
     text = {"table": refineshot_table, "json": refineshot_json}[args.format](settings, args.protocol)
-    put_out(text, args.out)
-    missing = _tell_missing(items, given) and not args.allow_missing
+    write_or_print(text, args.out)
+    missing = _warn_missing(items, responses_of) and not args.allow_missing
     return 1 if missing or any(report.failed for report in reports.values()) else 0
 
 
-def _judged(judge: Judge, items: Sequence[QAItem], given: Mapping[str, Sequence[str]]) -> dict[str, JudgeReport]:
+def _judged(judge: Judge, items: Sequence[QAItem], responses_of: Mapping[str, Sequence[str]]) -> dict[str, JudgeReport]:
     from lmms_eval_shotbench.grading.judge import judge_texts
     from lmms_eval_shotbench.scoring.refineshot import thoughts_to_judge
 
-    return {name: told(judge_texts(judge, thoughts_to_judge(items, responses))) for name, responses in given.items()}
+    reports = {}
+    for name, responses in responses_of.items():
+        reports[name] = judge_texts(judge, thoughts_to_judge(items, responses))
+        print_judge_report(reports[name])
+    return reports
 
 
-def _tell_missing(items: Sequence[QAItem], given: dict[str, list[str]]) -> bool:
+def _warn_missing(items: Sequence[QAItem], responses_of: dict[str, list[str]]) -> bool:
     from lmms_eval_shotbench.grading.strict import has_response
 
     missing = {
         name: [item for item, response in zip(items, responses, strict=True) if not has_response(response)]
-        for name, responses in given.items()
+        for name, responses in responses_of.items()
     }
-    for name, absent in missing.items():
-        if absent:
-            tell_unanswered(absent, f"{len(items)} items in {name}")
+    for name, unanswered in missing.items():
+        if unanswered:
+            warn_unanswered(unanswered, f"{len(items)} items in {name}")
     return any(missing.values())

@@ -1,4 +1,4 @@
-"""`shotbench report` and `shotbench leaderboard`: runs as a page, and among the published models."""
+"""`shotbench report` and `shotbench leaderboard`: an HTML report of runs, and their ranks among published models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount both commands."""
+    """Add `shotbench report` and `shotbench leaderboard` to the parser."""
     parser = commands.add_parser(
         "report",
         help="one page of what runs see and where they are blind, with its numbers and a table for a model card",
@@ -46,7 +46,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
 def _size(text: str) -> float:
     size = float(text)
     if not 0 <= size < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number of megabytes; give 0 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not a valid size in megabytes; give 0 or more")
     return size
 
 

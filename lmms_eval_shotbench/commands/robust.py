@@ -1,15 +1,15 @@
-"""`shotbench robust`: do the answers move as the shots do?"""
+"""`shotbench robust`: consistency and accuracy on variants of the questions."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from lmms_eval_shotbench.commands.shared_arguments import add_out, put_out
+from lmms_eval_shotbench.commands.shared_arguments import add_out, write_or_print
 
 
 def add_robust(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount `shotbench robust`."""
+    """Add `shotbench robust` to the parser."""
     from lmms_eval_shotbench.grading.grade import PROTOCOLS
 
     parser = commands.add_parser(
@@ -38,5 +38,5 @@ def _robust(args: argparse.Namespace) -> int:
     if not variants:
         original, variants = own_original(questions, original), [original]
     text = FORMATS[args.format](scores_of_variants(questions, original, variants))
-    put_out(text, args.out)
+    write_or_print(text, args.out)
     return 0

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from lmms_eval_shotbench.commands.shared_arguments import (
     add_judge,
     add_out,
-    judge_named,
-    put_out,
-    tell_unanswered,
-    told,
+    judge_from_args,
+    print_judge_report,
+    warn_unanswered,
+    write_or_print,
 )
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Mount `shotbench score`."""
+    """Add `shotbench score` to the parser."""
     from lmms_eval_shotbench.grading.grade import PROTOCOLS
     from lmms_eval_shotbench.questions.variants import VARIANTS
     from lmms_eval_shotbench.runs.score import FORMATS
@@ -45,33 +45,35 @@ def _score(args: argparse.Namespace) -> int:
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses
     from lmms_eval_shotbench.runs.score import FORMATS, score_responses
 
-    judge = judge_named(args)
+    judge = judge_from_args(args)
     if judge and args.protocol != "official":
-        raise ValueError("a judge needs --protocol official; strict grading takes none")
+        raise ValueError("a judge needs --protocol official; strict grading uses none")
     items, run = _questions(args)
     responses = match_responses(items, read_responses(args.responses), args.responses)
-    report = told(judge_undecided(judge, items, responses)) if judge else None
+    report = judge_undecided(judge, items, responses) if judge else None
+    if report:
+        print_judge_report(report)
     scored = score_responses(items, responses, args.protocol, judged=report.letters if report else None, run=run)
-    put_out(FORMATS[args.format](scored), args.out)
+    write_or_print(FORMATS[args.format](scored), args.out)
     if scored.unanswered:
-        tell_unanswered(scored.unanswered, f"{len(items)} items")
+        warn_unanswered(scored.unanswered, f"{len(items)} items")
     missing = scored.unanswered and not args.allow_missing
     return 1 if missing or (report and report.failed) else 0
 
 
 def _questions(args: argparse.Namespace) -> tuple[list[QAItem], dict[str, Any]]:
-    """The questions that were asked, and what the scores record of their variant."""
+    """The questions that were asked, and the record of their variant for the scores."""
     from lmms_eval_shotbench.harness.run_record import variant_record
     from lmms_eval_shotbench.questions.question_files import read_questions
     from lmms_eval_shotbench.questions.variants import variant_in_use
 
     if args.refined and args.variant != "refined":
-        raise ValueError("--refined names the questions of --variant refined and of no other; leave it out")
+        raise ValueError("--refined is only valid with --variant refined; leave it out")
     items = read_questions(args.questions, args.split)
     if not args.variant:
         return items, {}
     variant = variant_in_use(args.variant, args.refined)
     record = variant_record(args.variant, variant.left_out(items), args.refined)
     if args.variant == "refined" and not record["refined"]["file"]:
-        print("shotbench: the refined questions are rebuilt here; --refined names the published ones", file=sys.stderr)
+        print("shotbench: the refined questions are rebuilt; use --refined for the published ones", file=sys.stderr)
     return variant.of(items), record

@@ -1,1 +1,1 @@
-"""A response to a letter: the strict and the official protocol, and an optional judge."""
+"""Grade responses: the strict and the official protocol, and an optional judge."""

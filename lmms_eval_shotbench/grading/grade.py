@@ -1,11 +1,11 @@
-"""A response becomes a `Grade`: the letter that was answered, how it was read, and whether it is right.
+"""Grade a response: the answered letter, the rule that extracted it, and whether it is correct.
 
-Two protocols, named wherever a score is given:
+There are two protocols; every reported score names its protocol:
 
 - **strict** (default) never guesses; its rules are in `strict.py`.
-- **official** follows the rules of ShotBench's `calculate_scores.py` letter for letter; its rules are in `official.py`.
+- **official** implements the rules of ShotBench's `calculate_scores.py` exactly; they are in `official.py`.
 
-Undecided counts as wrong in both. Neither raises on any text, and both take time linear in its length.
+An undecided response counts as wrong in both. Neither protocol raises on any text, and both take linear time.
 Metrics are in `scoring/metrics.py`.
 
 Standard library only.
@@ -26,35 +26,35 @@ PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """One graded response. `letter` is None where the response is undecided."""
+    """A graded response; `letter` is None if the response is undecided."""
 
     letter: str | None
     correct: bool
-    how: str  # the rule that decided, or why nothing did
-    well_formed: bool  # <think>…</think><answer>…</answer>, each once, nothing else around them
+    how: str  # the rule that decided, or the reason why none did
+    well_formed: bool  # <think>…</think><answer>…</answer>, each once, with no text around them
 
 
 def grade(item: QAItem, response: str, protocol: Protocol = "strict") -> Grade:
-    """Grade one response; never raises on model text, raises `ValueError` on an unknown protocol."""
+    """Grade one response; raises `ValueError` for an unknown protocol, but never because of the response."""
     if protocol not in PROTOCOLS:
-        raise ValueError(f"{protocol!r} is no grading protocol; use one of {', '.join(PROTOCOLS)}")
-    if response.startswith(REQUEST_FAILED):  # the harness speaking, not the model
-        reading = ExtractedAnswer(None, "no response")
+        raise ValueError(f"unknown grading protocol {protocol!r}; use one of {', '.join(PROTOCOLS)}")
+    if response.startswith(REQUEST_FAILED):  # written by the harness, not by the model
+        extracted = ExtractedAnswer(None, "no response")
     elif protocol == "strict":
-        reading = read_strict(item, response)
+        extracted = read_strict(item, response)
     else:
-        reading = read_official(item.choices, response)
-    return Grade(reading.letter, reading.letter == item.answer, reading.how, is_well_formed(response))
+        extracted = read_official(item.choices, response)
+    return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, is_well_formed(response))
 
 
 def is_well_formed(response: str) -> bool:
-    """Whether the response is a thought followed by an answer block, each once, with nothing around them."""
-    if response.rstrip()[-9:].lower() != "</answer>":  # most that are not, at little cost
+    """Whether the response is one <think> block followed by one <answer> block, both non-empty, and nothing else."""
+    if response.rstrip()[-9:].lower() != "</answer>":  # a cheap check that rejects most responses
         return False
     names = [match[1] + match[2].lower() for match in TAG.finditer(response)]
     if names != ["think", "/think", "answer", "/answer"]:
         return False
     think, thought_end, answer, answer_end = TAG.finditer(response)
     around = response[: think.start()] + response[thought_end.end() : answer.start()] + response[answer_end.end() :]
-    thought, said = response[think.end() : thought_end.start()], response[answer.end() : answer_end.start()]
-    return not around.strip() and bool(thought.strip()) and bool(said.strip())
+    thought, content = response[think.end() : thought_end.start()], response[answer.end() : answer_end.start()]
+    return not around.strip() and bool(thought.strip()) and bool(content.strip())

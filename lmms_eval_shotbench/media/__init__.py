@@ -1,1 +1,1 @@
-"""Stills and clips: encoded bytes to pixels."""
+"""Decode stills and clips from encoded bytes to pixels."""

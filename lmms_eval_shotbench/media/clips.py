@@ -1,12 +1,12 @@
-"""Which frames a model sees of a clip, and how they are decoded, in bounded memory.
+"""Sample and decode the frames of a clip that a model sees, in bounded memory.
 
-Frames are chosen by qwen_vl_utils' rule and numbered as they are shown: what an edit list cuts away and what cannot be
-shown at the start (pictures that need an earlier, missing one) has no number. A frame is found by decoding from the
-first one, never by seeking; pictures that no other is made from are left out on the way.
+Frames are sampled by the rule of qwen_vl_utils and indexed in presentation order: frames that an edit list removes, and
+leading frames that reference a missing earlier frame, have no index. A frame is reached by decoding from the first one,
+never by seeking; non-reference frames are skipped on the way.
 
-PyAV decodes. decord, which qwen_vl_utils uses, gives the same pixels (the tests compare) and is no quicker, but it
+PyAV decodes. decord, which qwen_vl_utils uses, returns the same pixels (the tests compare) and is no faster, but it
 decodes ahead of its reader without limit (1.7 GB after one batch of a 30 s clip in 720p), repeats the last frame where
-some are missing, takes wrong frames after a seek among open groups of pictures, and can crash on a file cut off.
+some are missing, returns wrong frames after a seek in open GOPs, and can crash on a truncated file.
 """
 
 from __future__ import annotations
@@ -25,45 +25,50 @@ from lmms_eval_shotbench.vocabulary import View
 if TYPE_CHECKING:
     import numpy
 
-CLIP_FPS = 12.0  # official protocol: frames a second a model sees of a clip
-CLIP_MAX_PIXELS = 360 * 640  # official protocol: pixels of one frame of a clip
-CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils: smaller frames are scaled up to it
-FRAMES_AT_ONCE = 4  # handed over together; they stay in a processor's cache, and 4 frames of 4K are 100 MB
-# FFmpeg demuxers that read one file. Any other could be a playlist, whose addresses FFmpeg would follow.
+CLIP_FPS = 12.0  # official protocol: frames per second that a model sees
+CLIP_MAX_PIXELS = 360 * 640  # official protocol: maximum number of pixels per frame
+CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils: smaller frames are upscaled to it
+FRAMES_PER_BATCH = 4  # small enough for the CPU cache; 4 frames of 4K are 100 MB
+# FFmpeg demuxers that read a single file. Others may read playlists, whose URLs FFmpeg would open.
 CLIP_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg"
-UNCOUNTED = ("matroska,webm", "flv")  # formats whose headers give a length, but no number of frames
-RGB_COLORSPACE = 0  # FFmpeg's number; PyAV minds a frame's own colours only where the target's differ
-MICROSECONDS = 1_000_000  # in a second; FFmpeg's unit for the length of a container
-SKIPPABLE = ("h264",)  # its pictures say for sure whether another is made from them
-CUT_OFF_SECONDS = 0.25  # missing at the end of a clip; sound files differ by a frame or two
+WITHOUT_FRAME_COUNT = ("matroska,webm", "flv")  # formats whose headers give a duration, but no number of frames
+RGB_COLORSPACE = 0  # AVCOL_SPC_RGB; PyAV uses the source's colorspace only if the target's differs from it
+MICROSECONDS = 1_000_000  # per second; unit of the container duration in FFmpeg (AV_TIME_BASE)
+SKIPPABLE_CODECS = ("h264",)  # codecs that reliably mark non-reference frames
+CUT_OFF_SECONDS = 0.25  # missing at the end of a truncated clip; intact files differ by a frame or two
 
 
 def sampled_frames(frames: int, frame_rate: float, fps: float = CLIP_FPS) -> list[int]:
-    """Indices of the frames seen of a clip: evenly spread from the first to the last, an even number of them.
+    """Indices of the sampled frames of a clip: an even number, evenly spaced from the first to the last frame.
 
-    The rule of qwen_vl_utils' `smart_nframes`: frames / rate * fps rounded down to a multiple of 2, at least 4 and at
-    most all of them.
+    Their number is that of `smart_nframes` in qwen_vl_utils: frames / frame_rate * fps, rounded down to a multiple of
+    2, at least 4, at most 768 and at most all frames. A clip of one frame, which `smart_nframes` rejects, gives [0].
+
+    Args:
+        frames: Number of frames of the clip.
+        frame_rate: Frames per second of the clip.
+        fps: Sampling rate in frames per second.
     """
-    wanted = frames / frame_rate * fps
-    even = int(min(max(wanted, 4), 768, frames) // 2 * 2) or frames
-    step = (frames - 1) / max(even - 1, 1)
-    return [round(place * step) for place in range(even)]
+    requested = frames / frame_rate * fps
+    count = int(min(max(requested, 4), 768, frames) // 2 * 2) or frames
+    step = (frames - 1) / max(count - 1, 1)
+    return [round(number * step) for number in range(count)]
 
 
 class ClipHeader(NamedTuple):
-    """What a container says of its clip: cheap, and right for most."""
+    """Metadata from the container's header: cheap to read, and correct for most clips."""
 
     frames: int
     frame_rate: float
-    width: int  # as stored; a clip on its side is shown with the two exchanged
+    width: int  # as stored; width and height are exchanged on display if the clip is rotated by 90 degrees
     height: int
 
 
 def clip_header(source: bytes | Path) -> ClipHeader:
-    """Read what a container says, for planning; nothing is decoded and no frame counted.
+    """Read a clip's metadata from its container header, without decoding or counting frames.
 
     Raises:
-        BrokenMedium: no clip.
+        BrokenMedium: the source is not a clip.
     """
     with _opened(source) as (container, stream):
         rate = _frame_rate(stream)
@@ -72,24 +77,24 @@ def clip_header(source: bytes | Path) -> ClipHeader:
 
 
 class Clip:
-    """A clip whose frames are counted. One thread reads it; other threads may read other clips meanwhile.
+    """An open clip with an exact frame count. Not thread-safe; different threads may read different clips.
 
     Raises:
-        BrokenMedium: no clip, cut off, or its frames are larger than 100 megapixels.
+        BrokenMedium: not a clip, truncated, or its frames are larger than 100 megapixels.
     """
 
     def __init__(self, source: bytes | Path) -> None:
         self._source = source
-        self._reading: Generator[numpy.ndarray] | None = None
+        self._batch_iterator: Generator[numpy.ndarray] | None = None
         with _opened(source) as (container, stream):
             self.frame_rate = _frame_rate(stream)
             first, times = _shown_times(container, stream)
         self.frames = len(times)
-        known = {time for time in times if time is not None}
-        self._times = sorted(known) if len(known) == len(times) else []  # none where it is unclear
+        unique = {time for time in times if time is not None}
+        self._times = sorted(unique) if len(unique) == len(times) else []  # empty if not unique and complete
         self._stored_size = (first.width, first.height)
-        self._turns = round(first.rotation / 90) % 4  # quarters, to the left
-        self.width, self.height = self._stored_size[:: -1 if self._turns % 2 else 1]
+        self._quarter_turns = round(first.rotation / 90) % 4  # counterclockwise
+        self.width, self.height = self._stored_size[:: -1 if self._quarter_turns % 2 else 1]
 
     def __enter__(self) -> Self:
         return self
@@ -98,50 +103,56 @@ class Clip:
         self.close()
 
     def close(self) -> None:
-        """End the reading under way, if any, and free its decoder."""
-        if self._reading:
-            self._reading.close()
+        """Close the active iterator of `read`, if any, and its decoder."""
+        if self._batch_iterator:
+            self._batch_iterator.close()
 
     def sampled(self, fps: float = CLIP_FPS) -> list[int]:
-        """Indices of the frames a model sees."""
+        """Indices of the frames that a model sees at `fps` frames per second."""
         return sampled_frames(self.frames, self.frame_rate, fps)
 
     def read(self, indices: Sequence[int]) -> Iterator[numpy.ndarray]:
-        """Decode frames, in ascending order, to RGB arrays [n, height, width, 3], n up to 4. Ends the last reading.
+        """Decode frames in batches; closes the iterator of an earlier call.
+
+        Args:
+            indices: Ascending frame indices; repetitions are allowed.
+
+        Returns:
+            Iterator of RGB arrays of shape [n, height, width, 3], dtype uint8, with n up to `FRAMES_PER_BATCH`.
 
         Raises:
-            BrokenMedium: while iterating, a frame cannot be decoded.
+            BrokenMedium: during iteration, if a frame cannot be decoded.
         """
         if any(not 0 <= index < self.frames for index in indices) or list(indices) != sorted(indices):
             raise IndexError(f"indices must ascend within 0..{self.frames - 1}, got {list(indices)}")
         self.close()
-        self._reading = self._batches(indices)
-        return self._reading
+        self._batch_iterator = self._batches(indices)
+        return self._batch_iterator
 
     def _batches(self, indices: Sequence[int]) -> Generator[numpy.ndarray]:
         import numpy
 
         pictures = self._pictures(indices)
-        for start in range(0, len(indices), FRAMES_AT_ONCE):
-            count = min(FRAMES_AT_ONCE, len(indices) - start)
+        for start in range(0, len(indices), FRAMES_PER_BATCH):
+            count = min(FRAMES_PER_BATCH, len(indices) - start)
             batch = numpy.empty((count, self.height, self.width, 3), numpy.uint8)
-            for place in range(count):
-                batch[place] = next(pictures)
+            for row in range(count):
+                batch[row] = next(pictures)
             yield batch
 
     def _pictures(self, indices: Sequence[int]) -> Iterator[numpy.ndarray]:
         import numpy
         from av.video.reformatter import VideoReformatter
 
-        reformatter = VideoReformatter()  # one for all frames keeps swscale's tables
+        reformatter = VideoReformatter()  # reused for all frames, with its swscale context
         for frame in self._frames(indices):
             rgb = reformatter.reformat(
                 frame, *self._stored_size, "rgb24", frame.colorspace, RGB_COLORSPACE, src_color_range=frame.color_range
             )
-            yield numpy.rot90(rgb.to_ndarray(), self._turns)
+            yield numpy.rot90(rgb.to_ndarray(), self._quarter_turns)
 
     def _frames(self, indices: Sequence[int]) -> Iterator[Any]:
-        """Frames by their times, and from the first that does not come at its time, by their numbers."""
+        """Find frames by timestamp and, from the first one missing at its timestamp, by counting decoded frames."""
         found = 0
         if self._times:
             for frame in self._by_time([self._times[index] for index in indices]):
@@ -151,12 +162,12 @@ class Clip:
             yield from self._by_number(indices[found:])
 
     def _by_time(self, times: Sequence[int]) -> Iterator[Any]:
-        """Frames of these times, as long as they come one after the other."""
-        wanted, coming = set(times), iter(times)
+        """Yield the frames with these timestamps, until one is out of order."""
+        wanted, expected = set(times), iter(times)
         with _opened(self._source) as (container, stream):
             for frame in _decoded(container, stream, wanted):
                 if frame.pts in wanted:
-                    if frame.pts != next(coming, None):
+                    if frame.pts != next(expected, None):
                         return
                     yield frame
 
@@ -174,15 +185,15 @@ class Clip:
 
 @contextmanager
 def _opened(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its video stream, decoded by the calling thread alone."""
+    """Open a container and its video stream for single-threaded decoding."""
     import av
 
-    # Not `options`: they crash PyAV 15.1 where a stream turns up after the header, as in FLV.
+    # Not `options`: they crash PyAV 15.1 if a stream appears after the header, as in FLV.
     options = {"format_whitelist": CLIP_FORMATS, "protocol_whitelist": ""}
     try:
         with (
             source.open("rb") if isinstance(source, Path) else BytesIO(source) as encoded,
-            # Titles in an old encoding are no reason to lose a clip.
+            # Metadata that is not UTF-8 must not make a clip unreadable.
             av.open(encoded, metadata_errors="replace", container_options=options) as container,
         ):
             stream = container.streams.best("video")
@@ -198,11 +209,11 @@ def _opened(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
-    """All frames but those that are not wanted and that no other is made from."""
-    skips = stream.codec_context.name in SKIPPABLE
+    """Decode all frames except unwanted non-reference frames."""
+    can_skip = stream.codec_context.name in SKIPPABLE_CODECS
     for packet in container.demux(stream):
         needed = packet.pts is None or packet.pts in wanted
-        stream.codec_context.skip_frame = "DEFAULT" if needed or not skips else "NONREF"
+        stream.codec_context.skip_frame = "DEFAULT" if needed or not can_skip else "NONREF"
         yield from packet.decode()
 
 
@@ -214,7 +225,7 @@ def _frame_rate(stream: Any) -> float:
 
 
 def _shown_times(container: Any, stream: Any) -> tuple[Any, list[int | None]]:
-    """The first frame shown and the time of each frame shown, as stored, decoding no more than the first."""
+    """The first displayed frame and the timestamps of all displayed frames in storage order; decodes only the first."""
     first, packets, times, end = None, 0, [], 0.0
     for packet in container.demux():
         if packet.pts is not None and packet.time_base:
@@ -224,23 +235,23 @@ def _shown_times(container: Any, stream: Any) -> tuple[Any, list[int | None]]:
         if packet.stream is not stream:
             continue
         first = first or next(iter(packet.decode()), None)
-        packets += packet.size > 0  # the last one is empty, and asks for the frames still held back
+        packets += packet.size > 0  # the last packet is empty and flushes the decoder
         if packet.size and not packet.is_discard:
             times.append(packet.pts)
     if first is None:
         raise BrokenMedium("clip has no frame that can be decoded")
-    # Cut between two packets, a file ends without complaint; its header still says how much there was.
-    uncounted = container.format.name in UNCOUNTED
-    if (uncounted or packets < stream.frames) and end < (container.duration or 0) / MICROSECONDS - CUT_OFF_SECONDS:
+    # A file truncated between two packets raises no error, but its header still gives the full length.
+    no_count = container.format.name in WITHOUT_FRAME_COUNT
+    if (no_count or packets < stream.frames) and end < (container.duration or 0) / MICROSECONDS - CUT_OFF_SECONDS:
         raise BrokenMedium(f"clip is cut off after {end:.2f} s")
     return first, [time for time in times if None in (first.pts, time) or time >= first.pts]
 
 
 def protocol_clip_path(encoded: bytes, sha256: str = "", fps: float = CLIP_FPS, view: View = View.AS_FILMED) -> Path:
-    """Return a copy of a clip at the protocol's frame rate and size, for models that cannot be told either.
+    """Re-encode a clip at the protocol's frame rate and size, for models that accept neither setting.
 
-    The frames are those qwen_vl_utils picks at this rate, scaled to fit and encoded anew at high quality; a view that
-    is not as filmed is put into the copy.
+    The frames are those that qwen_vl_utils samples at `fps`, downscaled to `CLIP_MAX_PIXELS` and encoded as H.264
+    at CRF 10; a mirrored or reversed view is applied to them. The copy is cached and its path returned.
     """
     source = clip_path(encoded, sha256)
     suffix = "" if view is View.AS_FILMED else f"-{view}"
@@ -259,14 +270,14 @@ def _encode_at(source: Path, target: Path, fps: float, view: View) -> None:
         stream: Any = container.add_stream("libx264", rate=round(fps), options={"crf": "10"})
         stream.width, stream.height = (max(2, int(side * scale) // 2 * 2) for side in (clip.width, clip.height))
         stream.pix_fmt = "yuv420p"
-        pictures: Iterable[Any] = _scaled_pictures(clip, fps, stream, mirrored=view is View.MIRRORED)
-        for picture in reversed(list(pictures)) if view is View.REVERSED else pictures:
-            container.mux(stream.encode(picture))
+        frames: Iterable[Any] = _scaled_frames(clip, fps, stream, mirrored=view is View.MIRRORED)
+        for frame in reversed(list(frames)) if view is View.REVERSED else frames:
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
-def _scaled_pictures(clip: Clip, fps: float, stream: Any, mirrored: bool) -> Iterator[Any]:
-    """The frames a model sees, small enough to be kept, as PyAV's."""
+def _scaled_frames(clip: Clip, fps: float, stream: Any, mirrored: bool) -> Iterator[Any]:
+    """Sampled frames as `av.VideoFrame`, in the size and pixel format of `stream`."""
     import av
 
     for batch in clip.read(clip.sampled(fps)):

@@ -1,7 +1,8 @@
-"""Open a still, put a clip where a model can read it. `questions/shards.py` has the bytes, `clips.py` decodes clips.
+"""Decode stills, and write clips to files for models that read them from a path.
 
-Models of lmms-eval decode clips themselves, from a path. Those files are kept under
-`$SHOTBENCH_CACHE` (default `~/.cache/shotbench`), named by content, so that each is written once and shared by runs.
+Encoded bytes come from `questions/shards.py`; `clips.py` decodes clips. Models of lmms-eval decode clips themselves,
+from a path: these files are cached under `$SHOTBENCH_CACHE` (default `~/.cache/shotbench`) and named by content hash,
+so that each is written once and shared by all runs.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from lmms_eval_shotbench.vocabulary import View
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PICTURE_PIXELS = 100_000_000  # of a still or a frame, 300 MB decoded; beyond it lies no film, only an attack
+MAX_PICTURE_PIXELS = 100_000_000  # of a still or frame, 300 MB decoded; larger ones are decompression bombs
 
 
 class BrokenMedium(ValueError):
-    """A still or clip that cannot be shown to a model."""
+    """A still or clip that cannot be decoded."""
 
 
 def open_still(encoded: bytes, view: View = View.AS_FILMED) -> Image:
-    """Decode a still to RGB, at its own size; what is transparent becomes white, as in qwen_vl_utils.
+    """Decode a still to an RGB image at its original size; transparency becomes white, as in qwen_vl_utils.
 
-    A still has no end to be shown from: of the views it knows the mirrored one only.
+    Of the views only `View.MIRRORED` changes a still.
 
     Raises:
-        BrokenMedium: no picture, cut off, or larger than 100 megapixels.
+        BrokenMedium: not an image, truncated, or larger than 100 megapixels.
     """
     from PIL import ImageOps
 
@@ -55,7 +56,7 @@ def _rgb_still(encoded: bytes) -> Image:
 
 
 def still_size(encoded: bytes) -> tuple[int, int]:
-    """Width and height of a still, from its header; raises `BrokenMedium`."""
+    """Width and height of a still in pixels, from its header; raises `BrokenMedium`."""
     with _opened_still(encoded) as picture:
         return picture.size
 
@@ -65,7 +66,7 @@ def _opened_still(encoded: bytes) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with whole_pictures_only(), Image.open(io.BytesIO(encoded)) as picture:
+        with reject_truncated_images(), Image.open(io.BytesIO(encoded)) as picture:
             width, height = picture.size
             if width * height > MAX_PICTURE_PIXELS:
                 raise ValueError(f"{width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
@@ -74,29 +75,29 @@ def _opened_still(encoded: bytes) -> Iterator[Image]:
         raise BrokenMedium(f"still cannot be decoded: {error}") from error
 
 
-_lenience: list[bool] = []  # what the process had set, once for each thread that decodes
-_changing = threading.Lock()
+_saved_settings: list[bool] = []  # the original LOAD_TRUNCATED_IMAGES, once per thread inside the context manager
+_settings_lock = threading.Lock()
 
 
 @contextmanager
-def whole_pictures_only() -> Iterator[None]:
-    """Undo for a moment what lmms-eval sets for the whole process: that cut-off files are filled up with grey."""
+def reject_truncated_images() -> Iterator[None]:
+    """Temporarily disable Pillow's LOAD_TRUNCATED_IMAGES, which lmms-eval enables for the entire process."""
     from PIL import ImageFile
 
-    with _changing:
-        _lenience.append(_lenience[0] if _lenience else ImageFile.LOAD_TRUNCATED_IMAGES)
+    with _settings_lock:
+        _saved_settings.append(_saved_settings[0] if _saved_settings else ImageFile.LOAD_TRUNCATED_IMAGES)
         ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         yield
     finally:
-        with _changing:
-            before = _lenience.pop()
-            if not _lenience:  # the last one restores it
-                ImageFile.LOAD_TRUNCATED_IMAGES = before
+        with _settings_lock:
+            original = _saved_settings.pop()
+            if not _saved_settings:  # the last thread restores it
+                ImageFile.LOAD_TRUNCATED_IMAGES = original
 
 
 def clip_path(encoded: bytes, sha256: str = "") -> Path:
-    """Return a file with these bytes, named by their checksum."""
+    """Write a clip's bytes to a cached file named by their SHA-256, unless it exists, and return its path."""
     name = sha256 or hashlib.sha256(encoded).hexdigest()
     path = cache_folder("clips") / f"{name}.mp4"
     if not path.exists():

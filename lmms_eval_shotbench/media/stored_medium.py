@@ -1,4 +1,4 @@
-"""A medium as the shards store it, not decoded: for models of ours, which decode media themselves, in parallel."""
+"""Undecoded media: passed to models of this package, which decode them in parallel."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 
-undecoded: ContextVar[bool] = ContextVar("undecoded", default=False)  # whether tasks hand over `StoredMedium`
+undecoded: ContextVar[bool] = ContextVar("undecoded", default=False)  # whether tasks pass media as `StoredMedium`
 
 
 class StoredMedium(NamedTuple):
-    """A medium as it is stored: what it is, which bytes they are, how to read them when needed, how to show them."""
+    """A medium with its kind, the checksum of its encoded bytes, a function that reads them, and its view."""
 
     kind: MediaKind
     sha256: str
@@ -23,18 +23,18 @@ class StoredMedium(NamedTuple):
 
     @classmethod
     def of(cls, kind: MediaKind, sha256: str, read: Callable[[], bytes], view: View = View.AS_FILMED) -> StoredMedium:
-        """A medium of the shards; where they name no checksum it is computed."""
+        """Create a stored medium; an empty `sha256` is computed from the bytes."""
         return cls(kind, sha256 or hashlib.sha256(read()).hexdigest(), read, view)
 
     @property
     def key(self) -> str:
-        """What a model is shown: the bytes, and how."""
+        """Identifier of what the model sees: the checksum and, unless as filmed, the view."""
         return self.sha256 if self.view is View.AS_FILMED else f"{self.sha256} {self.view}"
 
 
 @contextmanager
 def media_undecoded() -> Iterator[None]:
-    """Within it, media are handed over as `StoredMedium`, for a model of ours that decodes them itself, in parallel."""
+    """Context in which tasks pass media as `StoredMedium`, for a model that decodes them itself, in parallel."""
     token = undecoded.set(True)
     try:
         yield

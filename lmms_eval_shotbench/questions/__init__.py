@@ -1,1 +1,1 @@
-"""Where questions come from, and the variants they become."""
+"""Questions: files, shards, variants and the RefineShot refinement."""

@@ -1,6 +1,6 @@
 """Read the questions of a shard folder, a Hub id or a release's `test.tsv`, without media.
 
-How a shard folder is laid out is in `shards.py`.
+The layout of a shard folder is defined in `shards.py`.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from lmms_eval_shotbench.questions.shards import (
 
 
 def locate_questions(name: str | Path) -> Path:
-    """Turn a question TSV, folder or Hub id into a local file or shard folder; raise `DatasetNotFound`."""
+    """Resolve a question TSV, folder or Hub id to a local file or shard folder; raise `DatasetNotFound`."""
     path = Path(name).expanduser()
     return path if path.is_file() else locate_shards(str(name))
 
 
 @dataclass(frozen=True, eq=False)
 class QuestionSet:
-    """A split's questions, and the open shards that hold their media."""
+    """The questions of a split and the open shards with their media."""
 
     path: Path  # a TSV or a shard folder
     split: str
     items: list[QAItem]
-    shards: ShardFolder | None  # None: a TSV holds questions only
+    shards: ShardFolder | None  # None for a TSV, which has no media
 
 
 def open_questions(name: str | Path, split: str = "test") -> QuestionSet:
-    """Open a split of a shard folder or Hub id, or of a `test.tsv` in the release's layout, and read its questions.
+    """Open a shard folder, a Hub id or a `test.tsv` in the release's layout, and read the questions of a split.
 
     Raises:
-        DatasetNotFound: nothing there, or a file that holds no questions or not this split.
-        BadRow: a row is broken, or an index stands twice.
+        DatasetNotFound: the dataset does not exist, or has no questions or no such split.
+        BadRow: a row is invalid, or an index occurs twice.
     """
     path = locate_questions(name)
     if path.is_file() and split != "test":
@@ -54,13 +54,13 @@ def open_questions(name: str | Path, split: str = "test") -> QuestionSet:
     seen: set[int] = set()
     for item in items:
         if item.source_index in seen:
-            raise BadRow(item.item_id, "index", item.source_index, "an index that stands once")
+            raise BadRow(item.item_id, "index", item.source_index, "an index that occurs once")
         seen.add(item.source_index)
     return QuestionSet(path, split, items, shards)
 
 
 def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
-    """Read the questions that `open_questions` opens; raises what it raises."""
+    """Read the questions of a split; raises the same errors as `open_questions`."""
     return open_questions(name, split).items
 
 
@@ -68,14 +68,14 @@ def read_tsv(path: Path, source: str = "shotbench", licence: str = "") -> Iterat
     """Yield the questions of a release's TSV.
 
     Raises:
-        DatasetNotFound: while iterating, the file is another one, or holds no questions.
-        BadRow: at the first broken line.
+        DatasetNotFound: during iteration, if the file has another format or no questions.
+        BadRow: during iteration, at the first invalid line.
     """
     rows = tsv_rows(path)
     try:
         first = next(rows, None)
         if first is None:
-            raise _no_questions(path, "nothing stands below its first line")
+            raise _no_questions(path, "no rows follow its first line")
         if absent := [name for name in RELEASE_COLUMNS if name not in first]:
             raise _no_questions(path, f"its first line names no column {', '.join(absent)}")
         for row in chain([first], rows):
@@ -84,22 +84,22 @@ def read_tsv(path: Path, source: str = "shotbench", licence: str = "") -> Iterat
         raise _no_questions(path, f"it is no tab-separated text in UTF-8 ({error})") from None
 
 
-def _no_questions(path: Path, why: str) -> DatasetNotFound:
+def _no_questions(path: Path, reason: str) -> DatasetNotFound:
     return DatasetNotFound(
-        f"{path} holds no questions: {why}; give a test.tsv in the release's layout (columns "
+        f"{path} holds no questions: {reason}; give a test.tsv in the release's layout (columns "
         f"{', '.join(RELEASE_COLUMNS)}), a shard folder or a Hub id"
     )
 
 
 def tsv_rows(path: Path) -> Iterator[dict[str, str]]:
-    """Yield a TSV's rows as they stand; too few cells leave None in a column, too many stand under None."""
+    """Yield a TSV's rows unchanged; missing cells are None, extra cells are stored under the key None."""
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as lines:
         yield from csv.DictReader(lines, delimiter="\t")
 
 
 def questions_parquet(tsv: Path, folder: Path) -> Path:
-    """Write a TSV's questions as parquet into `folder`, named by content; for readers that take no TSV of ours."""
+    """Convert a TSV's questions to a parquet file in `folder`, named by content hash, and return its path."""
     import pyarrow
     import pyarrow.parquet as parquet
 

@@ -1,22 +1,22 @@
-"""RefineShot's questions (arXiv 2510.02423), rebuilt from the vocabulary's facets: options that exclude each other.
+"""RefineShot's questions (arXiv 2510.02423), rebuilt from the vocabulary's facets: mutually exclusive options.
 
-ShotBench offers terms of several facets at once ("Daylight" beside "Practical light"), of which more than one may be
-true. RefineShot asks of framing, lighting type and lighting condition, where the right answer is one term, for a choice
-among that term's facet; a term alone in its facet becomes "Is the … of this shot …?", yes or no. Answers of several
-terms and the other dimensions stay as they are.
+ShotBench offers terms of several facets in one question ("Daylight" and "Practical light"), so that more than one may
+be true. RefineShot changes questions on framing, lighting type and lighting condition whose correct answer is a single
+term: the options become the terms of that term's facet; the only term of a facet becomes the yes/no question "Is the …
+of this shot …?". Compound answers and the other dimensions are unchanged.
 
-    refined(items)            the published rows changed, with a fault repaired: there every yes/no answer is "yes"
-    published(items, theirs)  the published questions, from their file
+    refined(items)               the same questions are changed as in the published file, with balanced yes/no answers
+    published(items, questions)  the published questions, from their file, in which every yes/no answer is "yes"
 
-How `refined` repairs it: "yes" must be no better a guess than "no", and neither may the term that is asked about give
-it away, so each such term is asked about as often where it is true as where it is not. What is not true of a shot is
-what its original question counts as wrong: so a "no" is as sure as the release's own answer, and no surer, for terms of
-different facets can go together. It is asked of shots that would be asked yes or no anyway, and what is then missing of
-shots whose term has a larger facet, preferably one that no answer of several terms has beside the term asked about.
+Balancing in `refined`: neither "yes" nor the term in the question may predict the answer, so each such term is asked
+about as often where it is true as where it is false. A term counts as false for a shot if the original question offers
+it as a wrong option: a "no" is as reliable as the release's own answer, not more, since terms of different facets can
+both be true. A "no" question first replaces a "yes" question on such a shot; the remaining ones are asked about shots
+whose term belongs to a larger facet, preferring terms that never occur with the one asked about in a compound answer.
 
-Which shot is asked what is drawn by a hash of the item's id, and so is the order of its options: neither the order of
-the items nor the run matters, but which items are given does. Refine a whole set, then take a part of it. Refining
-refined questions changes nothing. Standard library only.
+Which shot gets which question, and the order of its options, is drawn by a hash of the item's id: the result depends on
+the set of items, not on their order or the run. Refine a complete set, then take a subset of it. Refining refined
+questions changes nothing. Standard library only.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ YES, NO = "yes", "no"
 
 
 def refined(items: Sequence[QAItem]) -> list[QAItem]:
-    """The questions refined, in order, with yes and no balanced for every term that is asked about."""
-    asked = _asked_about(items)
+    """Refine the questions, in order, with as many "yes" as "no" answers for every term that is asked about."""
+    yes_no_terms = _yes_no_terms(items)
     return [
-        _refined(item, asked.get(place), random.Random(f"options of {item.item_id}"))
-        for place, item in enumerate(items)
+        _refined(item, yes_no_terms.get(index), random.Random(f"options of {item.item_id}"))
+        for index, item in enumerate(items)
     ]
 
 
-def published(items: Sequence[QAItem], theirs: Mapping[int, QAItem]) -> list[QAItem]:
-    """The items with question, options and answer of the published file, whose rows stand under `source_index`.
+def published(items: Sequence[QAItem], questions: Mapping[int, QAItem]) -> list[QAItem]:
+    """Replace question, options and answer of the items by those of the published `questions`, by `source_index`.
 
     Raises:
-        BadRow: an item has no row there, or the row is about another dimension or medium.
+        BadRow: an item has no published question, or it is about another dimension or medium.
     """
-    return [_published(item, theirs.get(item.source_index)) for item in items]
+    return [_published(item, questions.get(item.source_index)) for item in items]
 
 
 def _published(item: QAItem, row: QAItem | None) -> QAItem:
@@ -64,29 +64,29 @@ def _published(item: QAItem, row: QAItem | None) -> QAItem:
 
 
 def gold_term(item: QAItem) -> Term | None:
-    """The one term that is right, where the refinement concerns the item; else None."""
-    return _only_term(item, item.answer) if item.dimension in REFINED_DIMENSIONS else None
+    """The single term of the correct answer if the refinement applies to the item, else None."""
+    return _single_term(item, item.answer) if item.dimension in REFINED_DIMENSIONS else None
 
 
 def facet_of(item: QAItem, term: Term) -> list[Term]:
-    """The terms of the item's dimension that answer the same question as `term`, which is one of them."""
+    """All terms of the item's dimension in the same facet as `term`, including itself."""
     return [other for other in REFINED_DIMENSIONS[item.dimension].terms if other.facet == term.facet]
 
 
-def _only_term(item: QAItem, letter: str) -> Term | None:
+def _single_term(item: QAItem, letter: str) -> Term | None:
     label = item.label(letter)
     return None if label is None or label.is_compound else label.steps[0][0]
 
 
-def _refined(item: QAItem, asked: Term | None, generator: random.Random) -> QAItem:
-    """Ask whether `asked` is true, or, where nothing is asked about, for one of the gold's facet."""
+def _refined(item: QAItem, yes_no_term: Term | None, generator: random.Random) -> QAItem:
+    """Ask whether `yes_no_term` is true or, if it is None, for one of the terms in the facet of the gold term."""
     gold = gold_term(item)
     if gold is None:
         return item
-    if asked is None:
+    if yes_no_term is None:
         return _shuffled(item, [term.name for term in facet_of(item, gold)], gold.name, generator)
-    question = f"Is the {REFINED_DIMENSIONS[item.dimension].release_label} of this shot {asked}?"
-    return _shuffled(replace(item, question=question), [YES, NO], YES if asked == gold else NO, generator)
+    question = f"Is the {REFINED_DIMENSIONS[item.dimension].release_label} of this shot {yes_no_term}?"
+    return _shuffled(replace(item, question=question), [YES, NO], YES if yes_no_term == gold else NO, generator)
 
 
 def _shuffled(item: QAItem, options: list[str], right: str, generator: random.Random) -> QAItem:
@@ -94,36 +94,36 @@ def _shuffled(item: QAItem, options: list[str], right: str, generator: random.Ra
     return replace(item, options=tuple(options), answer=ascii_uppercase[options.index(right)])
 
 
-def _asked_about(items: Sequence[QAItem]) -> dict[int, Term]:
-    """Which items become yes/no questions, by place, and the term that each is asked about."""
-    drawn = sorted(range(len(items)), key=lambda place: hashlib.sha256(items[place].item_id.encode()).digest())
-    concerned = [(place, gold) for place in drawn if (gold := gold_term(items[place]))]
+def _yes_no_terms(items: Sequence[QAItem]) -> dict[int, Term]:
+    """Choose the items that become yes/no questions: the term asked about, by position in `items`."""
+    order = sorted(range(len(items)), key=lambda index: hashlib.sha256(items[index].item_id.encode()).digest())
+    refinable = [(index, gold) for index in order if (gold := gold_term(items[index]))]
     asked: dict[int, Term] = {}
-    surplus: Counter[Term] = Counter()  # how much oftener a term is asked about where it is true than where it is not
-    for place, gold in concerned:
-        if len(facet_of(items[place], gold)) == 1:
-            wanted = [term for term in _wrong_terms_alone(items[place]) if surplus[term] > 0]
-            asked[place] = max(wanted, key=surplus.__getitem__, default=gold)
-            surplus[asked[place]] += 1 if asked[place] == gold else -1
-    together = _said_together(items)
-    for term, missing in surplus.items():
-        could = [
-            (frozenset((term, gold)) in together, place)
-            for place, gold in concerned
-            if place not in asked and term in _wrong_terms_alone(items[place])
+    imbalance: Counter[Term] = Counter()  # number of "yes" minus number of "no" questions about a term
+    for index, gold in refinable:
+        if len(facet_of(items[index], gold)) == 1:
+            wanted = [term for term in _wrong_single_facet_terms(items[index]) if imbalance[term] > 0]
+            asked[index] = max(wanted, key=imbalance.__getitem__, default=gold)
+            imbalance[asked[index]] += 1 if asked[index] == gold else -1
+    compatible = _terms_of_compound_answers(items)
+    for term, missing in imbalance.items():
+        candidates = [
+            (frozenset((term, gold)) in compatible, index)
+            for index, gold in refinable
+            if index not in asked and term in _wrong_single_facet_terms(items[index])
         ]
-        could.sort(key=lambda candidate: candidate[0])  # within each half the draw decides
-        asked |= {place: term for _, place in could[:missing]}
+        candidates.sort(key=lambda candidate: candidate[0])  # stable: otherwise in the drawn order
+        asked |= {index: term for _, index in candidates[:missing]}
     return asked
 
 
-def _wrong_terms_alone(item: QAItem) -> list[Term]:
-    """Terms alone in their facet that the question offers and counts as wrong."""
-    terms = (_only_term(item, letter) for letter in item.letters if letter != item.answer)
+def _wrong_single_facet_terms(item: QAItem) -> list[Term]:
+    """Wrong options of the question that are the only term of their facet."""
+    terms = (_single_term(item, letter) for letter in item.letters if letter != item.answer)
     return [term for term in terms if term and len(facet_of(item, term)) == 1]
 
 
-def _said_together(items: Sequence[QAItem]) -> set[frozenset[Term]]:
-    """Pairs of terms that stand together in a right answer somewhere."""
+def _terms_of_compound_answers(items: Sequence[QAItem]) -> set[frozenset[Term]]:
+    """Pairs of terms that occur together in any correct answer."""
     golds = (item.label(item.answer) for item in items if item.dimension in REFINED_DIMENSIONS)
     return {frozenset(pair) for gold in golds if gold for pair in combinations(gold.terms, 2)}

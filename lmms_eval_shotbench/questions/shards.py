@@ -3,11 +3,11 @@
     SHARDS/
       README.md                         dataset card; its YAML lists the splits and column types
       data/test-00000-of-00003.parquet  columns of `QAItem` plus `image` or `video` ({bytes, path}; the other is null)
-      manifest.json                     written last: without it the folder is not complete
+      manifest.json                     written last; a folder without it is incomplete
 
-Owns the layout and how it is read; `data_pipeline` writes it. Questions are read without touching the media columns.
-A medium is read by the id of its item, one small row group at a time, so memory stays bounded whatever the order.
-Nothing here decodes: see `media/stills.py`.
+Defines the layout and reads it; `data_pipeline` writes it. Questions are read without touching the media columns. A
+medium is read by the id of its item, one small row group at a time, so memory stays bounded for any access order.
+Media are decoded elsewhere: see `media/stills.py`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 MEDIA_COLUMNS: dict[MediaKind, str] = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 3  # of a shard folder; 2 added the column `reasoning`, 3 lists files by BLAKE3
-ROW_GROUPS_KEPT = 4  # media of the last row groups read, a few MB each
+FORMAT_VERSION = 3  # of a shard folder; 2 added the column `reasoning`, 3 BLAKE3 checksums in the manifest
+ROW_GROUP_CACHE_SIZE = 4  # row groups of media in the LRU cache, a few MB each
 
 
 class DatasetNotFound(FileNotFoundError):
-    """No questions where the user pointed; the message says how to get them."""
+    """No questions at the given location; the message explains how to get them."""
 
 
 def shard_features() -> datasets.Features:
@@ -50,7 +50,7 @@ def shard_features() -> datasets.Features:
 
 
 def locate_shards(name: str) -> Path:
-    """Turn a folder or Hub id into a local, complete shard folder; raise `DatasetNotFound` with the next step."""
+    """Resolve a folder or Hub id to a local, complete shard folder; raise `DatasetNotFound` with the next step."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
         folder = _download(name)
@@ -64,7 +64,7 @@ def locate_shards(name: str) -> Path:
 
 
 def _require_our_format(folder: Path) -> None:
-    """Raise `DatasetNotFound` if the shards are of a version with other columns."""
+    """Raise `DatasetNotFound` if the shards have another format version."""
     try:
         version = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format_version"]
     except (ValueError, LookupError, TypeError):
@@ -88,7 +88,7 @@ def _download(name: str) -> Path:
 
 
 def hub_snapshot(name: str, patterns: list[str]) -> Path:
-    """Fetch files of a Hub dataset, or find them in the local cache; raise `DatasetNotFound` with the Hub's reason."""
+    """Download files of a Hub dataset, or use the local cache; raise `DatasetNotFound` with the Hub's reason."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -96,10 +96,10 @@ def hub_snapshot(name: str, patterns: list[str]) -> Path:
         return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DatasetNotFound(f"it is no folder here, and the Hub says: {reason}") from None
+        raise DatasetNotFound(f"it is no local folder, and the Hub reports: {reason}") from None
 
 
-class _Place(NamedTuple):
+class _MediaLocation(NamedTuple):
     file: int
     row_group: int
     row: int
@@ -120,11 +120,11 @@ class ShardFolder:
             raise DatasetNotFound(f"{folder} has no split {split!r}")
         self._files = [parquet.ParquetFile(path) for path in self.paths]
         self._lock = threading.Lock()
-        self._places: dict[str, _Place] | None = None
-        self._kept: OrderedDict[tuple[int, int, str], Any] = OrderedDict()
+        self._locations: dict[str, _MediaLocation] | None = None
+        self._row_groups: OrderedDict[tuple[int, int, str], Any] = OrderedDict()  # LRU cache of media columns
 
     def items(self) -> Iterator[QAItem]:
-        """Yield the questions in order; media stay on disk."""
+        """Yield the questions in order, without reading media."""
         for file in self._files:
             for batch in file.iter_batches(columns=list(COLUMNS)):
                 yield from map(QAItem.from_row, batch.to_pylist())
@@ -132,32 +132,33 @@ class ShardFolder:
     def media(self, item_id: str) -> bytes:
         """Encoded bytes (JPEG, PNG, MP4, …) of an item's medium; raises `KeyError` on an unknown id."""
         with self._lock:
-            if self._places is None:
-                self._places = self._find_places()
-            place = self._places[item_id]
-            return bytes(self._row_group(place)[place.row].as_buffer())
+            if self._locations is None:
+                self._locations = self._locate_media()
+            location = self._locations[item_id]
+            return bytes(self._row_group(location)[location.row].as_buffer())
 
-    def _find_places(self) -> dict[str, _Place]:
-        places = {}
+    def _locate_media(self) -> dict[str, _MediaLocation]:
+        locations = {}
         for number, file in enumerate(self._files):
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=["item_id", "media_kind"])
                 for row, (item_id, kind) in enumerate(zip(*(column.to_pylist() for column in table), strict=True)):
-                    places[item_id] = _Place(number, group, row, MEDIA_COLUMNS[MediaKind(kind)])
-        return places
+                    locations[item_id] = _MediaLocation(number, group, row, MEDIA_COLUMNS[MediaKind(kind)])
+        return locations
 
-    def _row_group(self, place: _Place) -> Any:
-        key = (place.file, place.row_group, place.column)
-        if key not in self._kept:
-            column = self._files[place.file].read_row_group(place.row_group, columns=[f"{place.column}.bytes"])
-            self._kept[key] = column[place.column].combine_chunks().field("bytes")
-            if len(self._kept) > ROW_GROUPS_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+    def _row_group(self, location: _MediaLocation) -> Any:
+        file, row_group, _, column = location
+        key = (file, row_group, column)
+        if key not in self._row_groups:
+            table = self._files[file].read_row_group(row_group, columns=[f"{column}.bytes"])
+            self._row_groups[key] = table[column].combine_chunks().field("bytes")
+            if len(self._row_groups) > ROW_GROUP_CACHE_SIZE:
+                self._row_groups.popitem(last=False)
+        self._row_groups.move_to_end(key)
+        return self._row_groups[key]
 
 
 def file_sha256(path: Path) -> str:
-    """Checksum of a file, read in pieces."""
+    """SHA-256 of a file as a hex string, read in chunks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,18 +1,18 @@
-"""Variants of the questions: the same shots asked in ways that only a model which sees gets right, too.
+"""Variants of the questions: transformed questions on the same shots that only a model that uses the media answers.
 
-    blind     no medium is shown: what is right then is a guess from the text
-    circular  each question once for each rotation of its options, the first as it was; right only if right in all
-    mirrored  stills and clips flipped left to right, and left and right exchanged in the options
+    blind     no medium is shown: correct answers are guesses from the text
+    circular  each question once per rotation of its options, the first unchanged; correct only if all are
+    mirrored  stills and clips flipped left to right, with left and right exchanged in the options
     reversed  clips played backwards: "Push in" becomes "Pull out", "Firstly X, then Y" becomes "Firstly y, then x"
     refined   RefineShot's questions (`refinement.py`), task group `refineshot`
 
-A variant turns questions into questions and leaves out, never guesses: `left_out` says which. A changed question keeps
-its `source_index`, so it is paired with the original by it; a rotation has a number of its own (`rotation_index`). The
-item's id names the variant after an @, by which the medium is found and shown as the variant has it.
+A question whose correct answer in a variant is unknown is left out (`left_out`). A transformed question keeps its
+`source_index`, which pairs it with the original; each rotation has its own index (`rotation_index`). The item's id
+names the variant after an @; the original's medium and its view are derived from it.
 
-Where a flipped shot makes another of the offered options right, the options stay as they are and the answer moves;
-what is not on offer stands in place of its opposite. So a guess from the options alone cannot be right both times by
-saying the same, and any change made twice gives the original question.
+An option whose opposite is also offered stays and, if it is correct, the answer moves to the opposite; any other option
+is replaced by its opposite. So if the correct term changes, an answerer that repeats the same option text is wrong at
+least once, and applying a transformation twice restores the original question.
 
 Standard library only.
 """
@@ -45,38 +45,38 @@ from lmms_eval_shotbench.vocabulary import (
     steps_exchanged,
 )
 
-ROTATIONS_APART = len(ascii_uppercase)  # numbers between two questions' rotations: no question has more options
+ROTATION_STRIDE = len(ascii_uppercase)  # index stride between questions: no question has more options
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to ask all questions anew."""
+    """A transformation of all questions."""
 
-    name: str  # in task names and behind the @ of an item's id
+    name: str  # used in task names and after the @ of an item's id
     change: Callable[[Sequence[QAItem]], list[QAItem]]
     dimensions: tuple[Dimension, ...] = DIMENSIONS
     view: View = View.AS_FILMED
     shows_media: bool = True
 
     def of(self, items: Sequence[QAItem]) -> list[QAItem]:
-        """The changed questions, in order; some may be missing, some become several."""
+        """Transform the questions of its dimensions, in order; a question may be left out or become several."""
         slugs = {dimension.slug for dimension in self.dimensions}
         return self.change([item for item in items if item.dimension in slugs])
 
     def left_out(self, items: Sequence[QAItem]) -> list[QAItem]:
-        """Questions of its dimensions that it cannot change."""
+        """Questions of its dimensions that `of` leaves out."""
         slugs = {dimension.slug for dimension in self.dimensions}
         kept = {original_id(item.item_id) for item in self.of(items)}
         return [item for item in items if item.dimension in slugs and item.item_id not in kept]
 
 
 def original_id(item_id: str) -> str:
-    """The id of the question that a changed one comes from."""
+    """Id of the original of a transformed question."""
     return item_id.rpartition("@")[0] if variant_named_in(item_id) else item_id
 
 
 def variant_named_in(item_id: str) -> Variant | None:
-    """The variant that an item's id names; none for an original question."""
+    """The variant named in an item's id, or None for an original question."""
     _, at, name = item_id.rpartition("@")
     return _BY_NAME.get(name.partition("-")[0]) if at else None
 
@@ -86,62 +86,62 @@ def variant_named(name: str) -> Variant:
     try:
         return _BY_NAME[name]
     except KeyError:
-        raise ValueError(f"{name!r} is no variant; use one of {', '.join(_BY_NAME)}") from None
+        raise ValueError(f"unknown variant {name!r}; use one of {', '.join(_BY_NAME)}") from None
 
 
 def rotation_index(source_index: int, rotation: int) -> int:
-    """The number of a question's rotation, from which `divmod` by `ROTATIONS_APART` gives both again."""
-    return source_index * ROTATIONS_APART + rotation
+    """Index of a rotated question; `divmod` by `ROTATION_STRIDE` gives `source_index` and `rotation`."""
+    return source_index * ROTATION_STRIDE + rotation
 
 
 def opposite(text: str, view: View) -> str:
-    """What a label becomes when the shot is shown so: "Pan left" in a mirror is "Pan right"."""
+    """Transform a label's text for a view: "Pan left" becomes "Pan right" when mirrored."""
     words = OPPOSITES.get(view, {})
-    turned = steps_exchanged(text) if view is View.REVERSED else text
-    return re.sub(r"[^\W_]+", lambda word: _in_the_case_of(word[0], words.get(word[0].lower(), word[0])), turned)
+    ordered = steps_exchanged(text) if view is View.REVERSED else text
+    return re.sub(r"[^\W_]+", lambda word: _match_case(word[0], words.get(word[0].lower(), word[0])), ordered)
 
 
-def _in_the_case_of(word: str, other: str) -> str:
+def _match_case(word: str, other: str) -> str:
     return other.upper() if word.isupper() else other.capitalize() if word[:1].isupper() else other
 
 
-def shown_otherwise(item: QAItem, view: View) -> QAItem | None:
-    """The question about the same medium in this view; none where nobody can say what is right then.
+def question_in_view(item: QAItem, view: View) -> QAItem | None:
+    """Transform a question for its medium in another view, or return None if the correct answer is then unknown.
 
-    That is where an option names no term, two options say the same, or the right one is ambiguous backwards.
+    It is unknown if an option contains no term, two options are equivalent, or the correct one is ambiguous reversed.
     """
-    labels = [_said(item, letter) for letter in item.letters]
+    labels = [_label_of_option(item, letter) for letter in item.letters]
     gold = item.label(item.answer)
     if None in labels or gold is None or len(set(labels)) < len(labels):
         return None
     if view is View.REVERSED and any(term.facet == AMBIGUOUS_REVERSED for term in gold.terms):
         return None
-    changed = [opposite(text, view) for text in item.options]
-    turned = [_said_in(item.dimension, text) for text in changed]
-    on_offer = dict(zip(labels, item.letters, strict=True))
-    place = item.letters.index(item.answer)
+    opposites = [opposite(text, view) for text in item.options]
+    opposite_labels = [_canonical_label(item.dimension, text) for text in opposites]
+    letter_of_label = dict(zip(labels, item.letters, strict=True))
     options = tuple(
-        text if label in on_offer else other for text, other, label in zip(item.options, changed, turned, strict=True)
+        text if label in letter_of_label else other
+        for text, other, label in zip(item.options, opposites, opposite_labels, strict=True)
     )
-    return replace(item, options=options, answer=on_offer.get(turned[place], item.answer))
+    gold_label = opposite_labels[item.letters.index(item.answer)]
+    return replace(item, options=options, answer=letter_of_label.get(gold_label, item.answer))
 
 
-def _said(item: QAItem, letter: str) -> Label | None:
-    return _said_in(item.dimension, item.choices[letter])
+def _label_of_option(item: QAItem, letter: str) -> Label | None:
+    return _canonical_label(item.dimension, item.choices[letter])
 
 
-def _said_in(dimension: str, text: str) -> Label | None:
-    """A label in the one form that all spellings of it have."""
-    vocabulary = dimension_named(dimension)
+def _canonical_label(slug: str, text: str) -> Label | None:
+    """The canonical label of a text, equal for all its spellings; None if it contains an unknown term."""
+    dimension = dimension_named(slug)
     try:
-        return vocabulary.canonical(vocabulary.parse(text))
+        return dimension.canonical(dimension.parse(text))
     except UnknownTerm:
         return None
 
 
 def rotations(item: QAItem) -> list[QAItem]:
-    """The question with its options moved on by 0, 1, 2, … letters."""
-    places = range(len(item.options))
+    """The question with its options rotated by 0, 1, 2, … letters."""
     return [
         replace(
             item,
@@ -150,7 +150,7 @@ def rotations(item: QAItem) -> list[QAItem]:
             options=item.options[turn:] + item.options[:turn],
             answer=item.letters[(item.letters.index(item.answer) - turn) % len(item.options)],
         )
-        for turn in places
+        for turn in range(len(item.options))
     ]
 
 
@@ -163,7 +163,7 @@ def _named(name: str, items: Iterable[QAItem | None]) -> list[QAItem]:
 
 
 def _in_view(view: View, items: Sequence[QAItem]) -> list[QAItem]:
-    return _named(view, (shown_otherwise(item, view) for item in items))
+    return _named(view, (question_in_view(item, view) for item in items))
 
 
 VARIANTS: tuple[Variant, ...] = (
@@ -177,24 +177,26 @@ _BY_NAME = {variant.name: variant for variant in VARIANTS}
 
 
 def published_refinement(questions: Mapping[int, QAItem]) -> Variant:
-    """The variant that asks RefineShot's published questions, by index, instead of rebuilt ones."""
+    """The variant `refined` with RefineShot's published questions, by index, instead of the rebuilt ones."""
     return replace(variant_named("refined"), change=lambda items: _named("refined", published(items, questions)))
 
 
-def carried(item: QAItem, changed: QAItem, letter: str) -> str | None:
-    """The letter that says in the changed question what `letter` said; None where it is not on offer."""
+def corresponding_letter(item: QAItem, changed: QAItem, letter: str) -> str | None:
+    """The letter in the transformed question that corresponds to `letter` in the original; None if there is none."""
     variant = variant_named_in(changed.item_id)
     text = opposite(item.choices[letter], variant.view if variant else View.AS_FILMED)
-    meant = _said_in(item.dimension, text) or normal_form(text)
-    on_offer = {_said(changed, other) or normal_form(changed.choices[other]): other for other in changed.letters}
-    return on_offer.get(meant)
+    meaning = _canonical_label(item.dimension, text) or normal_form(text)
+    letters = {
+        _label_of_option(changed, other) or normal_form(changed.choices[other]): other for other in changed.letters
+    }
+    return letters.get(meaning)
 
 
 def variant_in_use(name: str, refined: Path | None = None) -> Variant:
-    """The variant of this name; the refined questions are the published ones where `refined_in_use` names their file.
+    """The variant of this name, with the published refined questions if `refined_in_use` gives their file.
 
     Raises:
-        DatasetNotFound, BadRow: that file cannot be read.
+        DatasetNotFound, BadRow: the file of refined questions cannot be read.
         ValueError: no variant has this name.
     """
     file = refined_in_use(refined)

@@ -183,7 +183,7 @@ def _verdict(one: Comparison) -> str:
     """Summarise whether the runs differ over all items, and in how many dimensions."""
     overall, p_holm = one.found.overall, one.found.p_holm
     result = f"B is {100 * abs(overall.difference):.2f} points {'above' if overall.difference > 0 else 'below'} A"
-    if not overall.told_apart:
+    if not overall.significant:
         result = "no significant difference"
     different = sum(p < LEVEL for p in p_holm.values())
     return f"protocol {one.a.protocol}: {result} over items; {different} of {len(p_holm)} dimensions differ (Holm, 5 %)"

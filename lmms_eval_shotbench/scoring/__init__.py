@@ -1,1 +1,1 @@
-"""Grades to numbers: accuracy, intervals, paired tests, priors, robustness."""
+"""Metrics on graded responses: accuracy, confidence intervals, paired tests, option prior, robustness."""

@@ -1,6 +1,6 @@
-"""Are the right answers spread evenly over the letters? A model that likes one letter gains where they are not.
+"""Test whether correct answers are uniform over the letters; if not, a model that prefers one letter has an advantage.
 
-Pure functions. The tail of chi-square is SciPy's, imported where it is used.
+Pure functions. SciPy, which computes the chi-square p-value, is imported where it is used.
 """
 
 from __future__ import annotations
@@ -12,57 +12,57 @@ from dataclasses import dataclass
 
 from lmms_eval_shotbench.qa_item import QAItem
 
-FEWEST_EXPECTED = 5.0  # right answers a letter, below which the chi-square distribution is no good (Cochran 1954)
+MIN_EXPECTED = 5.0  # expected answers per letter, below which the chi-square approximation is poor (Cochran 1954)
 
 
 @dataclass(frozen=True, slots=True)
 class LetterBalance:
-    """How often each letter is right. Letters are those on offer, in order."""
+    """How often each letter is correct, for all letters of the options, in order."""
 
     counts: dict[str, int]
-    expected: dict[str, float]  # where every option is right equally often
-    p: float | None  # of Pearson's chi-square test that it is so; None: too few items to say
+    expected: dict[str, float]  # counts under a uniform distribution
+    p: float | None  # p-value of Pearson's chi-square test for uniformity; None: too few items
 
     @property
     def most_lopsided(self) -> str:
-        """The letter that is furthest from what is expected; of equal ones the first."""
+        """The letter with the largest deviation from its expected count; the first of equal ones."""
         return max(self.counts, key=lambda letter: abs(self.counts[letter] - self.expected[letter]))
 
     @property
     def excess(self) -> float:
-        """By how much that letter is right more often than expected, as a share of what is expected."""
+        """Relative deviation of the count of `most_lopsided` from its expected count."""
         letter = self.most_lopsided
         return self.counts[letter] / self.expected[letter] - 1
 
 
 def letter_balance(items: Sequence[QAItem]) -> LetterBalance:
-    """Count right letters; raises `ValueError` where there are no items.
+    """Count correct letters and test for uniformity; raises `ValueError` if there are no items.
 
-    Items with as many options are tested together, and their chi-squares added.
+    Chi-square is computed per number of options and summed.
     """
     if not items:
         raise ValueError("no items to count the letters of")
-    right = Counter((len(item.options), item.answer) for item in items)
+    counts = Counter((len(item.options), item.answer) for item in items)
     sizes = Counter(len(item.options) for item in items)
     letters = max(items, key=lambda item: len(item.options)).letters
-    enough = [size for size, count in sizes.items() if count / size >= FEWEST_EXPECTED]
+    testable = [size for size, count in sizes.items() if count / size >= MIN_EXPECTED]
     statistic = math.fsum(
-        (right[size, letter] - sizes[size] / size) ** 2 * size / sizes[size]
-        for size in enough
+        (counts[size, letter] - sizes[size] / size) ** 2 * size / sizes[size]
+        for size in testable
         for letter in letters[:size]
     )
     return LetterBalance(
-        counts={letter: sum(right[size, letter] for size in sizes) for letter in letters},
+        counts={letter: sum(counts[size, letter] for size in sizes) for letter in letters},
         expected={
-            letter: math.fsum(count / size for size, count in sizes.items() if place < size)
-            for place, letter in enumerate(letters)
+            letter: math.fsum(count / size for size, count in sizes.items() if index < size)
+            for index, letter in enumerate(letters)
         },
-        p=chi_square_tail(statistic, sum(size - 1 for size in enough)) if enough else None,
+        p=chi_square_tail(statistic, sum(size - 1 for size in testable)) if testable else None,
     )
 
 
 def chi_square_tail(statistic: float, freedom: int) -> float:
-    """Probability that chi-square with so many degrees of freedom is at least this large."""
+    """Survival function of the chi-square distribution with `freedom` degrees of freedom."""
     from scipy.special import chdtrc
 
     return float(chdtrc(freedom, statistic))

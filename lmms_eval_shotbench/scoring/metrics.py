@@ -1,11 +1,12 @@
-"""Grades become numbers: accuracy per dimension, over items and over dimensions, each with its interval.
+"""Accuracy per dimension, over items and over dimensions, each with a confidence interval.
 
-Two averages are always given. *micro* is the mean over items, as the reference's scorer prints it; *macro* is the mean
-over dimensions, as the paper's baseline rows are. Undecided responses count as wrong in both.
+Both averages are always reported: *micro* is the mean over items, as in the reference's scorer; *macro* is the mean
+over dimensions, as in the paper's baseline rows. Undecided responses count as wrong in both.
 
-Intervals are 95 % and clustered by medium, because questions that share a still are not independent: the standard
-error is the cluster-robust one of a weighted mean (residuals summed within a medium, G/(G-1) correction), and the
-interval is Wilson's at the effective sample size n = p(1-p)/se², so it stays inside 0..1 and does not vanish at 0 or 1.
+Confidence intervals are 95 % and clustered by medium, because questions about the same medium are not independent: the
+standard error is the cluster-robust one of a weighted mean (residuals summed within a medium, G/(G-1) correction), and
+the interval is Wilson's at the effective sample size n = p(1-p)/se², so it stays within 0..1 and has a positive width
+even at 0 and 1.
 
 Pure functions; standard library only.
 """
@@ -35,32 +36,32 @@ class Graded:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A share of items with its 95 % interval; `stderr` is clustered by medium."""
+    """A proportion of items with its 95 % confidence interval; `stderr` is clustered by medium."""
 
     value: float
     low: float
     high: float
     stderr: float
-    n: int  # items it rests on
+    n: int  # number of items
 
 
 @dataclass(frozen=True)
 class Scores:
-    """All numbers of one run under one protocol."""
+    """All metrics of one run under one protocol."""
 
     micro: Estimate
     macro: Estimate
     by_dimension: dict[str, Estimate]
     correct: int
     n: int
-    answered_rate: float  # responses that were decided, right or wrong
-    compound: Estimate | None  # accuracy on items whose right answer names several terms
+    answered_rate: float  # share of decided responses, right or wrong
+    compound: Estimate | None  # accuracy on items whose correct answer has several terms; None: no such items
     compound_term_f1: float | None
-    well_formed_rate: float  # responses in the <think><answer> form
+    well_formed_rate: float  # share of responses in the <think><answer> format
 
 
 def score(graded: Sequence[Graded]) -> Scores:
-    """Compute all scores; raises `ValueError` when there is nothing to score."""
+    """Compute all metrics; raises `ValueError` if there are no items."""
     if not graded:
         raise ValueError("no items to score")
     groups = defaultdict(list)
@@ -82,12 +83,12 @@ def score(graded: Sequence[Graded]) -> Scores:
 
 
 def accuracy(graded: Sequence[Graded]) -> Estimate:
-    """Share of right answers over items."""
+    """Proportion of correct answers over items."""
     return _estimate(graded, [1 / len(graded)] * len(graded))
 
 
 def macro_accuracy(graded: Sequence[Graded]) -> Estimate:
-    """Mean of the dimensions' accuracies, each dimension weighing the same."""
+    """Unweighted mean of the dimensions' accuracies."""
     sizes = Counter(entry.item.dimension for entry in graded)
     return _estimate(
         graded, [1 / (len(sizes) * sizes[entry.item.dimension]) for entry in graded], within_dimension=True
@@ -95,7 +96,7 @@ def macro_accuracy(graded: Sequence[Graded]) -> Estimate:
 
 
 def _estimate(graded: Sequence[Graded], weights: Sequence[float], within_dimension: bool = False) -> Estimate:
-    """Weighted mean of right answers; for a macro mean the residuals are taken from each dimension's own mean."""
+    """Weighted mean of correct answers; for a macro mean, residuals are relative to the dimension's mean."""
     hits = [float(entry.grade.correct) for entry in graded]
     value = math.fsum(weight * hit for weight, hit in zip(weights, hits, strict=True))
     strata = [entry.item.dimension if within_dimension else "" for entry in graded]
@@ -118,9 +119,17 @@ def _means(keys: Iterable[str], values: Iterable[float]) -> dict[str, float]:
 
 
 def wilson(value: float, stderr: float, clusters: int) -> tuple[float, float]:
-    """95 % Wilson interval (Wilson 1927) at the effective size that gives this standard error.
+    """95 % Wilson interval (Wilson 1927) at the effective sample size that gives this standard error.
 
-    Where the standard error is 0 (all right, or all wrong) the number of clusters is the effective size.
+    If the standard error is 0 (all right or all wrong), the effective sample size is the number of clusters.
+
+    Args:
+        value: Proportion, 0..1.
+        stderr: Its standard error.
+        clusters: Number of clusters.
+
+    Returns:
+        Lower and upper bound, within 0..1.
     """
     value = min(max(value, 0.0), 1.0)
     size = value * (1 - value) / stderr**2 if stderr > 1e-12 else float(clusters)
@@ -132,20 +141,20 @@ def wilson(value: float, stderr: float, clusters: int) -> tuple[float, float]:
 
 
 def term_f1(item: QAItem, letter: str | None) -> float:
-    """F1 between the terms of the answered and of the right option; 0 for undecided, 1 or 0 for single terms.
+    """F1 score between the terms of the answered and the correct option; 0 if undecided, 1 or 0 for single terms.
 
-    Options that name no term (yes, no) are compared as a whole.
+    Options without a term (yes, no) are compared by letter.
     """
     if letter is None:
         return 0.0
-    said, gold = item.label(letter), item.label(item.answer)
-    if said is None or gold is None:
+    answered, gold = item.label(letter), item.label(item.answer)
+    if answered is None or gold is None:
         return float(letter == item.answer)
-    shared = len(said.terms & gold.terms)
-    return 2 * shared / (len(said.terms) + len(gold.terms))
+    shared = len(answered.terms & gold.terms)
+    return 2 * shared / (len(answered.terms) + len(gold.terms))
 
 
 def is_compound(item: QAItem) -> bool:
-    """Whether the right answer names several terms."""
+    """Whether the correct answer has several terms."""
     label = item.label(item.answer)
     return label is not None and label.is_compound

@@ -1,14 +1,14 @@
-"""What the options alone give away: answering without looking, from how often each option text is the right one.
+"""Option prior: a blind baseline that answers with the option text that is most often correct.
 
-A question set whose right answers are common among its options can be answered blind: on ShotBench this gets about
-53 % of camera movement right, where chance is 25 %. `blind_letters` makes that guess for every item, out of fold: the
-frequencies come from items of other folds, and questions that share a medium lie in one fold, which a hash of the
-medium decides. So the guess never saw its own item, and two runs agree.
+Questions whose correct answers are unevenly distributed over the option texts can be answered without the media: on
+ShotBench this baseline has an accuracy of about 52 % on camera movement, where chance is 25 %. `blind_letters` predicts
+each item out of fold: the frequencies come from the other folds, and all questions about a medium are in the fold given
+by a hash of the medium. So a prediction never uses its own item, and is reproducible.
 
-Ten folds, not one for each item: with an item left out, its own answer is always a little rarer than the others, and
-on a balanced set the guess would then be wrong every time.
+There are ten folds instead of leave-one-out: with an item left out, its own answer is always slightly rarer than the
+others, so that on a balanced set the prediction would always be wrong.
 
-It serves the audit of a dataset, and scores told apart by whether the guess was right. Standard library only.
+Used by the audit of a dataset, and to split scores by whether the prior is right. Standard library only.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import Term, UnknownTerm, dimension_named, normal_form
 
 FOLDS = 10
-TEXTS = 65536  # remembered: a few hundred texts stand in hundreds of thousands of options
-PRIOR_WEIGHT = 1.0  # offers an unseen text starts with, right as often as chance has it
+CACHE_SIZE = 65536  # texts; hundreds of thousands of options contain only a few hundred
+PRIOR_WEIGHT = 1.0  # pseudo-count of offers of a text, correct at chance level
 
 
 class Meaning(NamedTuple):
-    """What an option says, whatever its spelling."""
+    """The meaning of an option, independent of its spelling."""
 
-    text: str  # in the vocabulary's own words; the normal form where it names no term
-    terms: frozenset[Term]  # none where it names none
-    repeats: bool  # says a term twice
+    text: str  # in the vocabulary's spelling; the normal form if it contains no term
+    terms: frozenset[Term]  # empty if it contains none
+    repeats: bool  # whether a term is repeated
 
 
-@lru_cache(maxsize=TEXTS)
+@lru_cache(maxsize=CACHE_SIZE)
 def meaning(slug: str, option: str) -> Meaning:
-    """What an option of this dimension says."""
+    """Meaning of an option of the dimension with this slug."""
     dimension = dimension_named(slug)
     try:
         label = dimension.parse(option)
@@ -47,21 +47,21 @@ def meaning(slug: str, option: str) -> Meaning:
 
 
 def fold_of(medium: str, folds: int = FOLDS) -> int:
-    """The fold of all questions about this medium."""
+    """Fold of all questions about a medium, from 0 to `folds` - 1."""
     return int.from_bytes(hashlib.sha256(medium.encode()).digest()[:8], "big") % folds
 
 
 def blind_letters(items: Sequence[QAItem], folds: int = FOLDS) -> list[str]:
-    """The letter of the option that was right most often where it was offered, in other folds; one for each item.
+    """Predict a letter for each item: the option that is most often correct when offered, in the other folds.
 
-    Texts are counted by dimension, whatever their spelling. Of equal ones the first counts.
+    Texts are counted per dimension and independent of spelling. Ties are resolved in favour of the first option.
     """
-    placed = [(item, fold_of(item.medium, folds)) for item in items]
+    with_fold = [(item, fold_of(item.medium, folds)) for item in items]
     offered: Counter[tuple[str, str]] = Counter()
     right: Counter[tuple[str, str]] = Counter()
     offered_in: defaultdict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
     right_in: defaultdict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
-    for item, fold in placed:
+    for item, fold in with_fold:
         offered_in[fold].update(_texts(item))
         right_in[fold][_text(item, item.gold)] += 1
     for fold in offered_in:
@@ -73,11 +73,11 @@ def blind_letters(items: Sequence[QAItem], folds: int = FOLDS) -> list[str]:
         hits = right[text] - right_in[fold][text]
         return (hits + PRIOR_WEIGHT / len(item.options)) / (offered[text] - offered_in[fold][text] + PRIOR_WEIGHT)
 
-    return [max(item.letters, key=lambda letter: prior(item, fold, letter)) for item, fold in placed]
+    return [max(item.letters, key=lambda letter: prior(item, fold, letter)) for item, fold in with_fold]
 
 
 def chance(items: Sequence[QAItem]) -> float:
-    """Accuracy of guessing among the options; raises `ValueError` where there are no items."""
+    """Expected accuracy of a uniform guess among the options; raises `ValueError` if there are no items."""
     if not items:
         raise ValueError("no items to guess")
     return sum(1 / len(item.options) for item in items) / len(items)
@@ -91,4 +91,4 @@ def _text(item: QAItem, option: str) -> tuple[str, str]:
     return item.dimension, _normal_form(option)
 
 
-_normal_form = lru_cache(maxsize=TEXTS)(normal_form)
+_normal_form = lru_cache(maxsize=CACHE_SIZE)(normal_form)

@@ -1,17 +1,19 @@
-"""Two runs on the same items: is B better than A, by how much, and what difference could have been found at all?
+"""Paired comparison of two runs on the same items: difference, confidence interval, p-value and detectable difference.
 
-Everything is B minus A. What two runs share cancels: only items that one has right and the other wrong tell them apart.
+All differences are B minus A. Only items that one run has right and the other wrong contribute.
 
-- **Interval**: 95 %, of the mean of the items' differences (-1, 0, +1), clustered by medium as in `metrics.py`
-  (residuals summed within a medium, G/(G-1) correction). One item gained and one lost are added to each mean as media
-  of their own (Bonett and Price 2012), which keeps the interval from vanishing where runs hardly differ and brings its
-  coverage to 95 % in small dimensions. The quantile is Student's with G-1 degrees of freedom: the normal one's in the
-  hundreds of media that the benchmark has, and wider where there are few.
-- **p**: exact McNemar test (McNemar 1947), the two-sided binomial test of gained against lost items at 1/2; it takes
-  items for independent. `holm` corrects it for asking several dimensions (Holm 1979).
-- **Detectable**: the true difference found four times in five, at 5 % two-sided: (1.96 + 0.84) standard errors.
+- **Interval**: 95 % confidence interval of the mean of the items' differences (-1, 0, +1), clustered by medium as in
+  `metrics.py` (residuals summed within a medium, G/(G-1) correction). One item gained and one lost are added to each
+  mean as separate media (Bonett and Price 2012), so that the interval has a positive width when runs hardly differ and
+  covers 95 % in small dimensions. The quantile is Student's t with G-1 degrees of freedom: nearly the normal quantile
+  for the hundreds of media of the benchmark, and wider for few media.
+- **p**: exact McNemar test (McNemar 1947), the two-sided binomial test of gained against lost items at 1/2; it assumes
+  independent items. `holm` corrects it for multiple dimensions (Holm 1979).
+- **Detectable**: the true difference detected with a power of 80 % at a two-sided level of 5 %: (1.96 + 0.84) standard
+  errors.
 
-Pure functions. Quantiles and tails are SciPy's, imported where they are used: scoring a run needs none of it.
+Pure functions. SciPy, which computes quantiles and p-values, is imported where it is used: scoring a single run does
+not need it.
 """
 
 from __future__ import annotations
@@ -31,22 +33,22 @@ Z80 = 0.8416212335729143  # standard normal quantile of 0.80
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One item as two runs answered it."""
+    """One item as answered by two runs."""
 
     dimension: str
     medium: str
-    a: bool  # whether A has it right
-    b: bool
+    a: bool  # whether A is right
+    b: bool  # whether B is right
 
     @property
     def change(self) -> int:
-        """1 gained, -1 lost, 0 the same."""
+        """1 if gained, -1 if lost, else 0."""
         return self.b - self.a
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Accuracy of B minus that of A with its 95 % interval; all are shares, but for the counts."""
+    """Accuracy of B minus that of A with its 95 % confidence interval; proportions, except for the counts."""
 
     n: int
     a: float
@@ -57,32 +59,32 @@ class Difference:
     stderr: float
     gained: int  # items that only B has right
     lost: int  # items that only A has right
-    detectable: float  # with runs that disagree as often as these
-    detectable_unrelated: float  # with runs of these accuracies whose faults have nothing in common
+    detectable: float  # for runs that disagree as often as these
+    detectable_unrelated: float  # for runs of these accuracies with independent errors
 
     @property
     def p(self) -> float:
-        """Exact McNemar p of its items."""
+        """P-value of the exact McNemar test."""
         return mcnemar(self.gained, self.lost)
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the interval leaves out 0."""
+    def significant(self) -> bool:
+        """Whether the confidence interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
 class Differences:
-    """All differences of two runs."""
+    """All differences between two runs."""
 
     overall: Difference  # over items
-    macro: Difference  # mean of the dimensions' differences, each dimension weighing the same
+    macro: Difference  # unweighted mean of the dimensions' differences
     by_dimension: dict[str, Difference]
-    p_holm: dict[str, float]  # by dimension
+    p_holm: dict[str, float]  # Holm-corrected p-values by dimension
 
 
 def differences(pairs: Sequence[Pair]) -> Differences:
-    """Compute all differences; raises `ValueError` where there are no items."""
+    """Compute all differences; raises `ValueError` if there are no items."""
     groups: defaultdict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         groups[pair.dimension].append(pair)
@@ -92,12 +94,12 @@ def differences(pairs: Sequence[Pair]) -> Differences:
 
 
 def difference(pairs: Sequence[Pair]) -> Difference:
-    """Over items; raises `ValueError` where there are none."""
+    """Difference over items; raises `ValueError` if there are none."""
     return _difference([pairs])
 
 
 def _difference(groups: Sequence[Sequence[Pair]]) -> Difference:
-    """The mean of the groups' differences."""
+    """Unweighted mean of the groups' differences."""
     if not groups or not all(groups):
         raise ValueError("no items to compare")
     shares = [(fmean(pair.a for pair in group), fmean(pair.b for pair in group)) for group in groups]
@@ -122,11 +124,11 @@ def _difference(groups: Sequence[Sequence[Pair]]) -> Difference:
 
 
 def _adjusted(groups: Sequence[Sequence[Pair]]) -> tuple[float, float, int]:
-    """Mean of the groups' means, its clustered standard error, number of clusters; each group with two items more."""
+    """Mean of the groups' means, its clustered standard error, number of clusters; with two items added per group."""
     means, added = [], []
     sums: defaultdict[str, float] = defaultdict(float)
     for group in groups:
-        size = len(group) + 2  # one gained and one lost besides
+        size = len(group) + 2  # plus one gained and one lost
         mean = sum(pair.change for pair in group) / size
         for pair in group:
             sums[pair.medium] += (pair.change - mean) / (size * len(groups))
@@ -146,22 +148,22 @@ def student95(freedom: int) -> float:
 
 
 def detectable(stderr: float) -> float:
-    """The true difference that a two-sided test at 5 % finds with a power of 80 %."""
+    """The true difference that a two-sided test at a level of 5 % detects with a power of 80 %."""
     return (Z95 + Z80) * stderr
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p of the exact McNemar test; 1 where nothing changed."""
+    """Two-sided p-value of the exact McNemar test; 1 if no item changed."""
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down corrected p values: refusing all below 5 % is wrong at all in 5 % of cases at most."""
+    """P-values by Holm's step-down correction: rejecting below 5 % bounds the family-wise error rate by 5 %."""
     corrected: dict[str, float] = {}
-    least = 0.0
+    largest = 0.0
     for rank, name in enumerate(sorted(p, key=lambda name: p[name])):
-        least = max(least, min(1.0, (len(p) - rank) * p[name]))
-        corrected[name] = least
+        largest = max(largest, min(1.0, (len(p) - rank) * p[name]))
+        corrected[name] = largest
     return {name: corrected[name] for name in p}

@@ -1,12 +1,12 @@
-"""Does a model see, or does it guess? Scores set against what could have been got without looking.
+"""Scores compared with blind guessing, to show whether a model uses the media.
 
-- **Prior**: accuracy where the option prior (`option_prior.py`, out of fold) has the answer, and where it has not. A
-  model that sees is as good in both; one that answers by what is common falls off where that is wrong.
-- **Above chance**: (accuracy - chance) / (1 - chance), 0 for guessing and 1 for all right, at the mean chance.
-- **Terms**: recall of every term over the items whose right answer names it, and which label is taken for which.
-- **Single** answers beside the compound ones of `metrics.py`.
+- **Prior**: accuracy on the items that the option prior (`option_prior.py`, out of fold) gets right, and on the others.
+  A model that uses the media is equally good on both; one that answers by frequency is worse where the prior is wrong.
+- **Above chance**: (accuracy - chance) / (1 - chance), 0 for guessing and 1 for all right, at the mean chance level.
+- **Terms**: recall of each term over the items whose correct answer contains it, and the confusion matrix of labels.
+- **Single**: accuracy on single-term answers, next to that on compound ones in `metrics.py`.
 
-The prior is learnt from the items given, so of a few dozen it knows little.
+The prior is estimated from the given items, so it is weak with only a few dozen.
 
 Pure functions; standard library only.
 """
@@ -26,14 +26,14 @@ from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, accuracy, is_c
 from lmms_eval_shotbench.scoring.option_prior import blind_letters, chance, meaning
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term, dimension_named
 
-Pair = tuple[Graded, Graded]  # a model's answer and the prior's, to one item
+WithPrior = tuple[Graded, Graded]  # one item graded for the model and for the option prior
 Mean = Callable[[Sequence[Graded]], Estimate]
-Confusion = list[tuple[str, str | None, int]]  # right label, answered label (None: undecided), how often
+Confusion = list[tuple[str, str | None, int]]  # correct label, answered label (None: undecided), count
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One share minus another of other items, with its 95 % interval."""
+    """Difference of two proportions of disjoint items, with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -41,10 +41,10 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldApart:
-    """A model's accuracy by whether the option prior is right; None where there is no such item."""
+class PriorSplit:
+    """A model's accuracy, split by whether the option prior is right; None if there are no such items."""
 
-    accuracy: Estimate  # of the prior itself
+    accuracy: Estimate  # of the option prior
     where_right: Estimate | None
     where_wrong: Estimate | None
 
@@ -56,30 +56,30 @@ class ToldApart:
 
 @dataclass(frozen=True)
 class PriorAware:
-    """All these numbers of one run. Mappings go by slug, in the vocabulary's order."""
+    """All these metrics of one run. Mappings are keyed by slug, in the vocabulary's order."""
 
-    prior: ToldApart  # over items
-    prior_macro: ToldApart  # over dimensions, of those that have items of both kinds where they are told apart
-    prior_by_dimension: Mapping[str, ToldApart]
+    prior: PriorSplit  # over items
+    prior_macro: PriorSplit  # over dimensions; the split only over those with items of both kinds
+    prior_by_dimension: Mapping[str, PriorSplit]
     above_chance: Estimate
     above_chance_macro: Estimate
     above_chance_by_dimension: Mapping[str, Estimate]
-    terms: Mapping[str, Mapping[str, Estimate]]  # recall by slug and term
+    terms: Mapping[str, Mapping[str, Estimate]]  # recall by slug and term name
     confusion: Mapping[str, Confusion]
-    single: Estimate | None  # accuracy on items whose right answer names one term
+    single: Estimate | None  # accuracy on items whose correct answer has one term
 
 
 def prior_aware(graded: Sequence[Graded]) -> PriorAware:
-    """Compute all; raises `ValueError` where there are no items."""
+    """Compute all metrics; raises `ValueError` if there are no items."""
     pairs = list(zip(graded, blind_graded([entry.item for entry in graded]), strict=True))
-    paired = _by_dimension(pairs)
-    groups = {slug: [entry for entry, _ in some] for slug, some in paired.items()}
+    pairs_of = _by_dimension(pairs)
+    groups = {slug: [entry for entry, _ in group] for slug, group in pairs_of.items()}
     chances = {slug: _chance(group) for slug, group in groups.items()}
     single = [entry for entry in graded if _terms(entry, entry.item.answer) and not is_compound(entry.item)]
     return PriorAware(
-        prior=_told_apart(pairs),
-        prior_macro=_told_apart_by_dimension(paired),
-        prior_by_dimension={slug: _told_apart(some) for slug, some in paired.items()},
+        prior=_split(pairs),
+        prior_macro=_macro_split(pairs_of),
+        prior_by_dimension={slug: _split(group) for slug, group in pairs_of.items()},
         above_chance=above_chance(accuracy(graded), _chance(graded)),
         above_chance_macro=above_chance(macro_accuracy(graded), fmean(chances.values())),
         above_chance_by_dimension={
@@ -92,12 +92,12 @@ def prior_aware(graded: Sequence[Graded]) -> PriorAware:
 
 
 def prior_aware_json(numbers: PriorAware) -> dict[str, Any]:
-    """The entries of scores.json (docs/scores.md)."""
+    """Entries of scores.json (docs/scores.md)."""
     return {
-        "prior": _told_apart_json(numbers.prior)
+        "prior": _split_json(numbers.prior)
         | {
-            "macro": _told_apart_json(numbers.prior_macro),
-            "by_dimension": {slug: _told_apart_json(told) for slug, told in numbers.prior_by_dimension.items()},
+            "macro": _split_json(numbers.prior_macro),
+            "by_dimension": {slug: _split_json(split) for slug, split in numbers.prior_by_dimension.items()},
         },
         "chance_corrected": {
             "micro": asdict(numbers.above_chance),
@@ -113,12 +113,12 @@ def prior_aware_json(numbers: PriorAware) -> dict[str, Any]:
 
 
 def prior_remarks(numbers: PriorAware) -> list[str]:
-    """Lines below a table of scores, in percent."""
+    """Lines to print below a table of scores, in percent."""
     prior, above = numbers.prior, numbers.above_chance_macro
     sides = ((prior.where_right, "right"), (prior.where_wrong, "wrong"))
-    told = [f"{_percent(share)} of the {share.n} where it is {side}" for share, side in sides if share]
+    parts = [f"{_percent(share)} of the {share.n} where it is {side}" for share, side in sides if share]
     return [
-        f"option prior {100 * prior.accuracy.value:.1f} % right; the model {' and '.join(told)}",
+        f"option prior {100 * prior.accuracy.value:.1f} % right; the model {' and '.join(parts)}",
         f"chance-corrected (macro): {_percent(above)}; 0 is guessing, 100 all right",
     ]
 
@@ -127,29 +127,29 @@ def _percent(share: Estimate) -> str:
     return f"{100 * share.value:.1f} ({100 * share.low:.1f} – {100 * share.high:.1f})"
 
 
-def _told_apart_json(told: ToldApart) -> dict[str, Any]:
-    return asdict(told) | {"difference": asdict(told.difference) if told.difference else None}
+def _split_json(split: PriorSplit) -> dict[str, Any]:
+    return asdict(split) | {"difference": asdict(split.difference) if split.difference else None}
 
 
 def blind_graded(items: Sequence[QAItem]) -> list[Graded]:
-    """The option prior's own answers, as those of a model."""
+    """Grades of the option prior's predictions, as if they were a model's responses."""
     return [
         Graded(item, Grade(letter, letter == item.answer, "option prior", well_formed=True))
         for item, letter in zip(items, blind_letters(items), strict=True)
     ]
 
 
-def above_chance(estimate: Estimate, by_chance: float) -> Estimate:
-    """The share of what guessing leaves open that was got; below 0 where guessing does better."""
-    span = 1 - by_chance
-    value, low, high = ((share - by_chance) / span for share in (estimate.value, estimate.low, estimate.high))
+def above_chance(estimate: Estimate, chance_level: float) -> Estimate:
+    """Chance-corrected accuracy, (accuracy - chance) / (1 - chance); negative if worse than guessing."""
+    span = 1 - chance_level
+    value, low, high = ((share - chance_level) / span for share in (estimate.value, estimate.low, estimate.high))
     return Estimate(value, low, high, estimate.stderr / span, estimate.n)
 
 
 def gap(one: Estimate, other: Estimate) -> Gap:
-    """Difference of two shares of different items, by Newcombe's hybrid of their intervals (Newcombe 1998, method 10).
+    """Difference of two proportions, with Newcombe's hybrid score interval (Newcombe 1998, method 10).
 
-    Media that have items in both groups are taken for independent there.
+    The two groups of items are assumed independent, even if they share media.
     """
     down = math.hypot(one.value - one.low, other.high - other.value)
     up = math.hypot(one.high - one.value, other.value - other.low)
@@ -157,7 +157,7 @@ def gap(one: Estimate, other: Estimate) -> Gap:
     return Gap(value, max(-1.0, value - down), min(1.0, value + up))
 
 
-def _by_dimension(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+def _by_dimension(pairs: Sequence[WithPrior]) -> dict[str, list[WithPrior]]:
     groups = defaultdict(list)
     for pair in pairs:
         groups[pair[0].item.dimension].append(pair)
@@ -168,31 +168,31 @@ def _chance(graded: Sequence[Graded]) -> float:
     return chance([entry.item for entry in graded])
 
 
-def _told_apart(pairs: Sequence[Pair]) -> ToldApart:
-    return ToldApart(accuracy([guess for _, guess in pairs]), *_sides(pairs, accuracy))
+def _split(pairs: Sequence[WithPrior]) -> PriorSplit:
+    return PriorSplit(accuracy([guess for _, guess in pairs]), *_accuracies(pairs, accuracy))
 
 
-def _told_apart_by_dimension(paired: Mapping[str, Sequence[Pair]]) -> ToldApart:
-    guessed = [guess for pairs in paired.values() for _, guess in pairs]
-    both = [pairs for pairs in paired.values() if len({guess.grade.correct for _, guess in pairs}) == 2]
-    return ToldApart(macro_accuracy(guessed), *_sides([pair for pairs in both for pair in pairs], macro_accuracy))
+def _macro_split(pairs_of: Mapping[str, Sequence[WithPrior]]) -> PriorSplit:
+    guesses = [guess for pairs in pairs_of.values() for _, guess in pairs]
+    both = [pairs for pairs in pairs_of.values() if len({guess.grade.correct for _, guess in pairs}) == 2]
+    return PriorSplit(macro_accuracy(guesses), *_accuracies([pair for pairs in both for pair in pairs], macro_accuracy))
 
 
-def _sides(pairs: Sequence[Pair], mean: Mean) -> tuple[Estimate | None, Estimate | None]:
-    """Of the items that the prior has right, and of those it has wrong."""
+def _accuracies(pairs: Sequence[WithPrior], mean: Mean) -> tuple[Estimate | None, Estimate | None]:
+    """Accuracy where the prior is right, and where it is wrong."""
     right = [entry for entry, guess in pairs if guess.grade.correct]
     wrong = [entry for entry, guess in pairs if not guess.grade.correct]
     return (mean(right) if right else None), (mean(wrong) if wrong else None)
 
 
 def _recalls(dimension: Dimension, graded: Sequence[Graded]) -> dict[str, Estimate]:
-    """Share of items, of those whose right answer names the term, where the answer names it too."""
-    named: defaultdict[Term, list[Graded]] = defaultdict(list)
+    """Recall by term name: of the items whose correct answer contains the term, those whose answer contains it too."""
+    by_term: defaultdict[Term, list[Graded]] = defaultdict(list)
     for entry in graded:
-        said = _terms(entry, entry.grade.letter)
+        answered = _terms(entry, entry.grade.letter)
         for term in _terms(entry, entry.item.answer):
-            named[term].append(Graded(entry.item, replace(entry.grade, correct=term in said)))
-    return {term.name: accuracy(named[term]) for term in dimension.terms if term in named}
+            by_term[term].append(Graded(entry.item, replace(entry.grade, correct=term in answered)))
+    return {term.name: accuracy(by_term[term]) for term in dimension.terms if term in by_term}
 
 
 def _terms(entry: Graded, letter: str | None) -> frozenset[Term]:
@@ -200,11 +200,11 @@ def _terms(entry: Graded, letter: str | None) -> frozenset[Term]:
 
 
 def _confusion(graded: Sequence[Graded]) -> Confusion:
-    """Pairs that occur; the most frequent right label first, then the answer most often given to it."""
+    """Non-zero cells of the confusion matrix, by frequency of the correct label, then of the answer to it."""
     pairs = [(_text(entry, entry.item.answer), _text(entry, entry.grade.letter)) for entry in graded]
     total = Counter(gold for gold, _ in pairs)
     counts = sorted(Counter(pairs).items(), key=lambda each: (-total[each[0][0]], each[0][0], -each[1], each[0][1]))
-    return [(gold, said or None, count) for (gold, said), count in counts]
+    return [(gold, answered or None, count) for (gold, answered), count in counts]
 
 
 def _text(entry: Graded, letter: str | None) -> str:

@@ -1,17 +1,18 @@
-"""RefineShot's scores (arXiv 2510.02423): does a model answer what it thought, and does it think as it was told?
+"""RefineShot's scores (arXiv 2510.02423): consistency of reasoning and answer, and instruction adherence.
 
-A response is *consistent* unless the letter its thought comes to and the letter it answers are both known and differ.
-It keeps to the *steps* if its thought names all of them in order, an answer follows, and the two are consistent.
+A response is *consistent* unless the letter that its thought concludes with and the answered letter are both known and
+differ. It follows the *steps* if its thought names all of them in order, an answer follows, and it is consistent.
 
     FRS              share of consistent responses (faithful reasoning score)
     after the check  accuracy where an inconsistent response counts as wrong
     IAS              step-by-step accuracy of adherent answers / direct accuracy (instruction adherence score)
 
-Their judge, Qwen3-4B, infers both letters; what it counts as adherent in the published IAS is consistency again, by all
-that can be seen. So IAS is given twice: where adherent means consistent, and where it means that the steps are there.
-Here rules read: the answer as strict grading does, the thought by `strict_reading.read_conclusion`. Where they cannot
-say what a thought comes to, the response counts as consistent, as in the original, and is counted as undecided; a judge
-may be asked then (`thoughts_to_judge`). Where they part from the published verdicts is told in docs/refineshot.md.
+RefineShot's judge, Qwen3-4B, infers both letters; as far as the published files show, adherence in the published IAS is
+again consistency. Therefore IAS is reported twice: with adherence defined as consistency, and as following the steps.
+Here both letters are extracted by rules: the answer by strict grading, the conclusion by `read_conclusion` in
+`grading/strict.py`. If the rules find no conclusion, the response counts as consistent, as in the original, and is also
+counted as undecided; a judge can decide these (`thoughts_to_judge`). docs/refineshot.md lists the differences from the
+published verdicts.
 
 Standard library only.
 """
@@ -31,7 +32,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, Scores, accuracy, score
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-SCHEMA = 1  # of the JSON; raised when a field changes its meaning
+SCHEMA = 1  # version of the JSON; incremented when the meaning of a field changes
 SETTINGS = (DIRECT.name, REASONING.name, STEP_BY_STEP.name)
 _STEP = re.compile(r"\bstep\s?(\d)\b", re.IGNORECASE)
 IAS_CHECKS = {"consistent": "what is consistent", "steps": "what names the steps in order and answers accordingly"}
@@ -39,13 +40,13 @@ STEPS = tuple(dict.fromkeys(_STEP.findall(STEP_BY_STEP.system)))
 
 
 @dataclass(frozen=True, slots=True)
-class Reasoned:
-    """What can be said of one response: the letters it comes to and answers, None where rules find none."""
+class ReasoningCheck:
+    """Result of the rules for one response; a letter is None if they find none."""
 
     thinks: bool  # whether there is a thought
-    concluded: str | None
-    answered: str | None
-    names_steps: bool
+    concluded: str | None  # letter that the thought concludes with
+    answered: str | None  # letter of the answer
+    names_steps: bool  # whether the thought names all steps in order
 
     @property
     def decided(self) -> bool:
@@ -54,17 +55,17 @@ class Reasoned:
 
     @property
     def consistent(self) -> bool:
-        """Whether nothing contradicts; a letter that is missing contradicts nothing."""
+        """Whether the letters do not differ; a missing letter counts as consistent."""
         return not self.decided or self.concluded == self.answered
 
     @property
     def keeps_to_steps(self) -> bool:
-        """Whether the steps are there, an answer follows them, and it is what they come to as far as can be said."""
+        """Whether the thought names the steps, an answer follows, and the response is consistent."""
         return self.names_steps and self.answered is not None and self.consistent
 
 
-def thought_of(response: str) -> str:
-    """All that stands inside thoughts, one a line; a thought that never ends runs to the next tag or the end."""
+def extract_thought(response: str) -> str:
+    """Text of all thoughts, one per line; an unclosed thought extends to the next tag or the end."""
     parts, position = [], 0
     thinking = (first := TAG.search(response)) is not None and first[0].lower() == "</think>"  # opened by the template
     for tag in TAG.finditer(response):
@@ -74,87 +75,92 @@ def thought_of(response: str) -> str:
     return "\n".join(part.strip() for part in parts)
 
 
-def reasoned(item: QAItem, response: str) -> Reasoned:
-    """Read both letters of a response by rules."""
-    thought = thought_of(response)
+def check_reasoning(item: QAItem, response: str) -> ReasoningCheck:
+    """Extract both letters of a response by rules."""
+    thought = extract_thought(response)
     concluded = read_conclusion(item, thought).letter if thought else None
     named = tuple(dict.fromkeys(_STEP.findall(thought)))
-    return Reasoned(bool(thought), concluded, read_strict(item, response).letter, named == STEPS)
+    return ReasoningCheck(bool(thought), concluded, read_strict(item, response).letter, named == STEPS)
 
 
 def thoughts_to_judge(items: Sequence[QAItem], responses: Sequence[str]) -> list[tuple[QAItem, str]]:
-    """The thoughts that a judge may read: rules find no conclusion, and there is an answer to hold it against."""
-    pairs = [(item, response, reasoned(item, response)) for item, response in zip(items, responses, strict=True)]
+    """Items and thoughts for a judge: responses with an answer and a thought without a conclusion by the rules."""
+    checked = [
+        (item, response, check_reasoning(item, response)) for item, response in zip(items, responses, strict=True)
+    ]
     return [
-        (item, thought_of(response)) for item, response, it in pairs if it.thinks and it.answered and not it.decided
+        (item, extract_thought(response))
+        for item, response, check in checked
+        if check.thinks and check.answered and not check.decided
     ]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of asking: its graded responses and what was read in them."""
+    """The responses to one prompt style, graded and checked."""
 
     graded: list[Graded]
-    read: list[Reasoned]
+    checks: list[ReasoningCheck]
 
     @property
     def accuracy(self) -> Scores:
-        """As graded."""
+        """Scores as graded."""
         return score(self.graded)
 
     @property
     def after_check(self) -> Scores:
-        """Where an inconsistent response counts as wrong."""
-        return score(only_if(self.graded, [it.consistent for it in self.read]))
+        """Scores with inconsistent responses counted as wrong."""
+        return score(fail_unless(self.graded, [check.consistent for check in self.checks]))
 
     @property
     def adherent(self) -> Scores:
-        """Where a response that does not keep to the steps counts as wrong."""
-        return score(only_if(self.graded, [it.keeps_to_steps for it in self.read]))
+        """Scores with responses that do not follow the steps counted as wrong."""
+        return score(fail_unless(self.graded, [check.keeps_to_steps for check in self.checks]))
 
     @property
     def frs(self) -> Estimate:
         """Share of consistent responses."""
-        return share(self.graded, [it.consistent for it in self.read])
+        return pass_rate(self.graded, [check.consistent for check in self.checks])
 
 
-def read_setting(
+def grade_setting(
     items: Sequence[QAItem],
     responses: Sequence[str],
     protocol: Protocol = "strict",
     judged: Mapping[int, str] | None = None,
 ) -> Setting:
-    """Grade `responses[i]` to `items[i]`, and hold thought against answer.
+    """Grade each response to the item at the same position, and compare its thought with its answer.
 
-    `judged` gives the letters of thoughts by index, for those among `thoughts_to_judge`.
+    Args:
+        judged: A judge's letters for `thoughts_to_judge`, by `source_index`.
     """
-    graded, read = [], []
+    graded, checks = [], []
     for item, response in zip(items, responses, strict=True):
-        it = reasoned(item, response)
+        check = check_reasoning(item, response)
         graded.append(Graded(item, grade(item, response, protocol)))
-        read.append(replace(it, concluded=it.concluded or (judged or {}).get(item.source_index)))
-    return Setting(graded, read)
+        checks.append(replace(check, concluded=check.concluded or (judged or {}).get(item.source_index)))
+    return Setting(graded, checks)
 
 
-def only_if(graded: Sequence[Graded], passed: Sequence[bool]) -> list[Graded]:
-    """The grades where a response that did not pass a check has no letter."""
+def fail_unless(graded: Sequence[Graded], passed: Sequence[bool]) -> list[Graded]:
+    """Copy the grades, with responses that did not pass a check as undecided and wrong."""
     failed = Grade(None, False, "failed the check", False)
     return [entry if ok else Graded(entry.item, failed) for entry, ok in zip(graded, passed, strict=True)]
 
 
-def share(graded: Sequence[Graded], passed: Sequence[bool]) -> Estimate:
-    """Share of responses that passed a check, with its interval clustered by medium."""
+def pass_rate(graded: Sequence[Graded], passed: Sequence[bool]) -> Estimate:
+    """Share of responses that passed a check, with its confidence interval clustered by medium."""
     pairs = zip(graded, passed, strict=True)
     return accuracy([Graded(entry.item, replace(entry.grade, correct=ok)) for entry, ok in pairs])
 
 
 def ias(adherent_accuracy: float, direct_accuracy: float) -> float | None:
-    """Instruction adherence score; None where nothing was right in the direct setting."""
+    """Instruction adherence score, a ratio of accuracies; None if the direct accuracy is 0."""
     return adherent_accuracy / direct_accuracy if direct_accuracy else None
 
 
 def ias_by_check(settings: Mapping[str, Setting]) -> dict[str, float | None]:
-    """IAS where adherent means consistent, and where it means that the steps are there; empty without both settings."""
+    """IAS with adherence as consistency and as following the steps; empty without both settings."""
     direct, stepwise = settings.get(DIRECT.name), settings.get(STEP_BY_STEP.name)
     if direct is None or stepwise is None:
         return {}
@@ -163,23 +169,25 @@ def ias_by_check(settings: Mapping[str, Setting]) -> dict[str, float | None]:
 
 
 def refineshot_json(settings: Mapping[str, Setting], protocol: Protocol) -> str:
-    """All numbers, shares from 0 to 1 (docs/refineshot.md)."""
+    """All metrics as JSON, with proportions from 0 to 1 (docs/refineshot.md)."""
     named = {name: _setting_json(setting, name == STEP_BY_STEP.name) for name, setting in settings.items()}
-    told = {"schema": SCHEMA, "protocol": protocol, "settings": named, "ias": ias_by_check(settings)}
-    return json.dumps(told, indent=1, ensure_ascii=False)
+    report = {"schema": SCHEMA, "protocol": protocol, "settings": named, "ias": ias_by_check(settings)}
+    return json.dumps(report, indent=1, ensure_ascii=False)
 
 
 def _setting_json(setting: Setting, stepwise: bool) -> dict[str, Any]:
-    told = {
+    metrics = {
         "accuracy": _accuracies(setting.accuracy),
         "after_check": _accuracies(setting.after_check),
         "frs": asdict(setting.frs),
         **_counts(setting),
     }
     if stepwise:
-        told["names_steps"] = sum(it.names_steps for it in setting.read)
-        told["keeps_to_steps"] = asdict(share(setting.graded, [it.keeps_to_steps for it in setting.read]))
-    return told
+        metrics["names_steps"] = sum(check.names_steps for check in setting.checks)
+        metrics["keeps_to_steps"] = asdict(
+            pass_rate(setting.graded, [check.keeps_to_steps for check in setting.checks])
+        )
+    return metrics
 
 
 def _accuracies(scores: Scores) -> dict[str, Any]:
@@ -188,20 +196,20 @@ def _accuracies(scores: Scores) -> dict[str, Any]:
 
 
 def _counts(setting: Setting) -> dict[str, int]:
-    """How many responses rules can say something of, and why not of the others; they sum up to `n`."""
-    read = setting.read
+    """Number of responses by result of the check, or by the reason why it is undecided; they sum to `n`."""
+    checks = setting.checks
     return {
-        "n": len(read),
-        "consistent": sum(it.decided and it.consistent for it in read),
-        "inconsistent": sum(not it.consistent for it in read),
-        "no_thought": sum(not it.thinks for it in read),
-        "no_conclusion": sum(it.thinks and it.concluded is None for it in read),
-        "no_answer": sum(it.concluded is not None and it.answered is None for it in read),
+        "n": len(checks),
+        "consistent": sum(check.decided and check.consistent for check in checks),
+        "inconsistent": sum(not check.consistent for check in checks),
+        "no_thought": sum(not check.thinks for check in checks),
+        "no_conclusion": sum(check.thinks and check.concluded is None for check in checks),
+        "no_answer": sum(check.concluded is not None and check.answered is None for check in checks),
     }
 
 
 def refineshot_table(settings: Mapping[str, Setting], protocol: Protocol) -> str:
-    """The table for a terminal, in percent: accuracy as graded and after the check, setting by setting."""
+    """Format a table for the terminal, in percent: accuracy as graded and after the check, per setting."""
     columns = [scores for setting in settings.values() for scores in (setting.accuracy, setting.after_check)]
     lines = [f"{'':24}" + "".join(f"{name:>14}{'checked':>10}" for name in settings)]
     rows = [
@@ -213,7 +221,7 @@ def refineshot_table(settings: Mapping[str, Setting], protocol: Protocol) -> str
     for name, estimates in rows:
         if any(estimates):
             cells = (f"{100 * estimate.value:.2f}" if estimate else "-" for estimate in estimates)
-            lines.append(f"{name:24}" + "".join(f"{cell:>{14 - 4 * (place % 2)}}" for place, cell in enumerate(cells)))
+            lines.append(f"{name:24}" + "".join(f"{cell:>{(14, 10)[number % 2]}}" for number, cell in enumerate(cells)))
     return "\n".join([*lines, "", *_remarks(settings), f"protocol {protocol}"])
 
 

@@ -1,4 +1,4 @@
-"""Both protocols, on the traps of this field, on real responses, and on anything at all."""
+"""Both protocols on known pitfalls, on real responses and on arbitrary text."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
 @pytest.mark.parametrize(
     ("response", "letter"),
     [
-        # The article "A" is no answer.
+        # The article "A" is not an answer.
         ("A close-up shot. The answer is C.", "C"),
         ("A medium close-up, so C", "C"),
         ("A low angle is used here: (D)", "D"),
         ("A Close Up", "C"),
         ("The answer is a wide shot.", "A"),
         ("None of the above (N/A)", None),
-        # Unless it stands for itself.
+        # A separate "A" is an answer.
         ("A", "A"),
         ("(a)", "A"),
         ("Answer: A", "A"),
         ("The answer is A because it is wide", "A"),
         ("A. Wide", "A"),
-        # The longest text wins, and a term not on offer is not read as a shorter one.
+        # The longest text wins, and a term that is not an option does not match a shorter one.
         ("The answer is Close-up", "C"),
         ("It is an Extreme close up.", "D"),
         ("It is a medium close up.", None),
-        # The thought does not answer.
+        # A thought is not an answer.
         ("<think>Option A? No. B.</think><answer>C</answer>", "C"),
         ("<think>The answer is B.</think>", None),
         ("<think>The answer is B. And then", None),
@@ -49,7 +49,7 @@ ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
         ("The answer is B.</think>C", "C"),
         ("<think>a</think><think>The answer is D", None),
         ("<think>x</think> </answer>B", "B"),
-        # The last declared answer wins; a contradiction decides nothing.
+        # The last declared answer wins; a contradiction is undecided.
         ("<answer>A</answer> No: <answer>B</answer>", "B"),
         ("The answer is B. Wait, the answer is D.", "D"),
         ("Answer: A or B", None),
@@ -58,7 +58,7 @@ ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
         ("B or C", None),
         ("A B", None),
         ("Option A is too wide, option B is too tight.", None),
-        # Forms models like.
+        # Common answer formats.
         ("<answer>C", "C"),
         ("<answer>(C) Close Up</answer>", "C"),
         ("**Answer:** (B) Medium", "B"),
@@ -72,7 +72,7 @@ ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
         ("Answer:\n\n**C**", "C"),
         ("答案是B。", "B"),
         ("正确答案：A。", "A"),
-        # Nothing there.
+        # No answer.
         ("", None),
         (" \n", None),
         ("Z", None),
@@ -81,16 +81,16 @@ ITEM = make_item()  # A Wide, B Medium, C Close up, D Extreme close up
         ("[LMMS_EVAL_REQUEST_FAILED after 5 retries] error D", None),
     ],
 )
-def test_strict_reads_what_is_declared_and_never_guesses(response: str, letter: str | None) -> None:
-    read = grade(ITEM, response)
-    assert (read.letter, read.correct) == (letter, letter == "C"), read.how
+def test_strict_extracts_declared_answers_and_never_guesses(response: str, letter: str | None) -> None:
+    graded = grade(ITEM, response)
+    assert (graded.letter, graded.correct) == (letter, letter == "C"), graded.how
 
 
 @pytest.mark.parametrize(
     ("response", "letter"),
     [
-        ("A medium shot", "A"),  # the reference takes the article
-        ("<think>The answer is B.", "B"),  # and a thought that never ends
+        ("A medium shot", "A"),  # the reference matches the article
+        ("<think>The answer is B.", "B"),  # and a letter in an unclosed thought
         ("It is an Extreme close up.", None),  # "close up" is contained as well
         ("A or B", None),
         ("(C)", "C"),
@@ -102,14 +102,14 @@ def test_strict_reads_what_is_declared_and_never_guesses(response: str, letter: 
         ("[LMMS_EVAL_REQUEST_FAILED after 5 retries] D", None),
     ],
 )
-def test_official_follows_the_reference_for_better_or_worse(response: str, letter: str | None) -> None:
+def test_official_reproduces_the_reference_including_its_errors(response: str, letter: str | None) -> None:
     assert grade(ITEM, response, "official").letter == letter
 
 
 @pytest.mark.parametrize(
     ("name", "right", "undecided", "against_reference"),
     [
-        # The last number: rows where the published letter came from a judge, from chance, or was struck out afterwards.
+        # Last number: rows whose published letter came from a judge, from random.choice, or was removed afterwards.
         ("shotbench.shotvl-3b.reasoning", 2357, 0, 0),
         ("shotbench.shotvl-3b.reasoning.run0", 2310, 31, 24),
         ("shotbench.qwen2.5-vl-3b.direct", 1558, 1, 0),
@@ -121,7 +121,7 @@ def test_official_follows_the_reference_for_better_or_worse(response: str, lette
         ("refineshot.qwen2.5-vl-3b.step_by_step", 1572, 29, 258),
     ],
 )
-def test_official_gives_the_references_letter_on_real_responses(
+def test_official_gives_the_letters_of_the_reference_on_real_responses(
     real_data: Path,
     real_items: dict[int, QAItem],
     refined_items: dict[int, QAItem],
@@ -134,14 +134,16 @@ def test_official_gives_the_references_letter_on_real_responses(
     rows = stored_responses(real_data, name)
     grades = [grade(items[row["index"]], row["response"], "official") for row in rows]
     differing = [
-        (row, read) for row, read in zip(rows, grades, strict=True) if (read.letter or "Z") != row["reference_letter"]
+        (row, graded)
+        for row, graded in zip(rows, grades, strict=True)
+        if (graded.letter or "Z") != row["reference_letter"]
     ]
-    assert sum(read.correct for read in grades) == right
-    assert sum(read.letter is None for read in grades) == undecided
+    assert sum(graded.correct for graded in grades) == right
+    assert sum(graded.letter is None for graded in grades) == undecided
     assert len(differing) == against_reference
-    if name.startswith("shotbench"):  # only what its rules left open may differ
-        assert all(read.letter is None for _, read in differing)
-    else:  # RefineShot struck out inconsistent rows
+    if name.startswith("shotbench"):  # only responses that the rules leave undecided may differ
+        assert all(graded.letter is None for _, graded in differing)
+    else:  # RefineShot removed the letters of inconsistent rows
         assert all(row["reference_letter"] == "Z" for row, _ in differing)
 
 
@@ -164,22 +166,22 @@ def test_official_per_dimension_counts_are_the_published_ones(real_data: Path, r
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("style", PROMPT_STYLES, ids=lambda style: style.name)
-def test_the_right_answer_scores_and_every_wrong_letter_does_not(
+def test_only_the_correct_letter_is_graded_correct(
     real_items: dict[int, QAItem], style: PromptStyle, protocol: Protocol
 ) -> None:
     for item in real_items.values():
         for letter in item.letters:
-            read = grade(item, style.well_formed(letter), protocol)
-            assert (read.letter, read.correct) == (letter, letter == item.answer), item
+            graded = grade(item, style.well_formed(letter), protocol)
+            assert (graded.letter, graded.correct) == (letter, letter == item.answer), item
 
 
-def test_the_right_options_text_scores_under_strict(real_items: dict[int, QAItem]) -> None:
+def test_the_text_of_the_correct_option_is_correct_under_strict(real_items: dict[int, QAItem]) -> None:
     for item in real_items.values():
         for response in (item.gold, f"{item.answer}. {item.gold}", f"<answer>{item.gold}</answer>"):
             assert grade(item, response).correct, (item, response)
 
 
-def test_strict_reads_the_same_letter_when_the_harness_has_stripped_the_thought(
+def test_strict_extracts_the_same_letter_after_the_harness_has_stripped_the_thought(
     real_data: Path, real_items: dict[int, QAItem]
 ) -> None:
     for row in stored_responses(real_data, "shotbench.shotvl-3b.reasoning"):
@@ -214,16 +216,16 @@ PIECES = st.sampled_from(
 
 @settings(deadline=None, max_examples=300)
 @given(st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join), st.lists(PIECES, max_size=40).map(" ".join)))
-def test_no_text_raises_and_only_offered_letters_come_out(response: str) -> None:
+def test_grading_never_raises_and_gives_only_letters_of_options(response: str) -> None:
     for protocol in PROTOCOLS:
-        read = grade(ITEM, response, protocol)
-        assert read.letter in (None, *ITEM.letters)
-        assert read.correct == (read.letter == ITEM.answer)
-        assert read == grade(ITEM, response, protocol)
+        graded = grade(ITEM, response, protocol)
+        assert graded.letter in (None, *ITEM.letters)
+        assert graded.correct == (graded.letter == ITEM.answer)
+        assert graded == grade(ITEM, response, protocol)
 
 
 MEGABYTE = 1_000_000
-FLOODS = {
+REPEATED_TEXTS = {
     "answers": "answer: ",
     "letters": "A. ",
     "answer tags": "<answer>",
@@ -244,20 +246,20 @@ FLOODS = {
 }
 
 
-@pytest.mark.parametrize("name", FLOODS)
-def test_time_is_linear_in_the_length_of_a_response(name: str) -> None:
+@pytest.mark.parametrize("name", REPEATED_TEXTS)
+def test_grading_time_is_linear_in_the_length_of_the_response(name: str) -> None:
     seconds = {}
     for size in (MEGABYTE // 8, MEGABYTE):
-        text = (FLOODS[name] * (size // len(FLOODS[name]) + 1))[:size] + "x"
+        text = (REPEATED_TEXTS[name] * (size // len(REPEATED_TEXTS[name]) + 1))[:size] + "x"
         started = time.process_time()
         for protocol in PROTOCOLS:
             grade(ITEM, text, protocol)
         seconds[size] = time.process_time() - started
-    # A quadratic rule would take 64 times as long for 8 times the text; half a second of slack drowns the noise.
+    # A quadratic rule would take 64 times as long for 8 times the text; 0.5 s of tolerance absorbs noise.
     assert seconds[MEGABYTE] < 24 * seconds[MEGABYTE // 8] + 0.5
 
 
-def test_well_formed_means_one_thought_and_one_answer_and_nothing_else() -> None:
+def test_well_formed_is_one_thought_and_one_answer_and_nothing_else() -> None:
     assert is_well_formed("<think>a</think>\n<answer>B</answer>\n")
     for response in (
         "B",
@@ -272,6 +274,6 @@ def test_well_formed_means_one_thought_and_one_answer_and_nothing_else() -> None
         assert not is_well_formed(response), response
 
 
-def test_an_unknown_protocol_is_refused() -> None:
+def test_an_unknown_protocol_is_rejected() -> None:
     with pytest.raises(ValueError, match="use one of strict, official"):
         grade(ITEM, "A", "lenient")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The judge: which replies give a letter, what is asked again, what the prompt holds, and what the cache keeps."""
+"""The judge: letters from replies, retries, the content of the prompt, and the cache."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ endpoint, judge = judge_server.endpoint, judge_server.judge  # fixtures: pytest 
         ("Medium", "B"),
         ("The reply means option D.", "D"),
         ("<answer>C</answer>", "C"),
-        ("\ud83d B", "B"),  # half an emoji
+        ("\ud83d B", "B"),  # unpaired surrogate
     ],
 )
 def test_a_reply_that_names_an_option_gives_its_letter_with_one_request(
@@ -48,24 +48,24 @@ def test_a_reply_that_names_an_option_gives_its_letter_with_one_request(
     assert len(endpoint.requests) == 1
 
 
-def test_z_leaves_the_item_undecided_and_is_not_asked_again(endpoint: Endpoint, judge: Judge) -> None:
+def test_z_leaves_the_item_undecided_without_a_retry(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.script[0] = [says("Z")]
     assert ask(judge) == JudgeReport({}, 1, 0, undecided=1, failed=0, first_error="")
     assert len(endpoint.requests) == 1
 
 
-def test_a_letter_that_is_not_on_offer_is_no_letter(endpoint: Endpoint, judge: Judge) -> None:
+def test_a_letter_that_is_not_an_option_is_ignored(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.script[0] = [says("F")]
     assert ask(judge) == JudgeReport({}, 1, 0, 1, 0, "")
 
 
-def test_nonsense_is_asked_three_times_in_all_and_stays_undecided(endpoint: Endpoint, judge: Judge) -> None:
+def test_an_unusable_reply_is_requested_three_times_and_stays_undecided(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.script[0] = [says("A or B, who knows")]
     assert ask(judge) == JudgeReport({}, 1, 0, 1, 0, "")
     assert len(endpoint.requests) == 3
 
 
-def test_nonsense_followed_by_a_letter_counts_as_the_letter(endpoint: Endpoint, judge: Judge) -> None:
+def test_a_letter_in_a_later_reply_counts(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.script[0] = [says("hm"), says("hm"), says("D")]
     assert ask(judge).letters == {0: "D"}
     assert kept(judge) == ["D"]
@@ -85,7 +85,7 @@ def test_the_report_does_not_depend_on_the_order_of_completion(endpoint: Endpoin
     assert (reports[0].letters, reports[0].undecided, reports[0].failed) == ({0: "A", 3: "D"}, 2, 2)
 
 
-def test_the_same_inputs_again_send_nothing(endpoint: Endpoint, judge: Judge) -> None:
+def test_repeated_inputs_are_answered_from_the_cache(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.script = {0: [says("A")], 1: [says("Z")], 2: [says("nonsense")]}
     first = ask(judge, count=4)
     endpoint.requests.clear()
@@ -94,13 +94,13 @@ def test_the_same_inputs_again_send_nothing(endpoint: Endpoint, judge: Judge) ->
     assert again == replace(first, asked=0, from_cache=4)
 
 
-def test_another_model_or_endpoint_is_asked_anew(endpoint: Endpoint, judge: Judge) -> None:
+def test_another_model_or_endpoint_is_asked_again(endpoint: Endpoint, judge: Judge) -> None:
     ask(judge)
     assert ask(replace(judge, model="other")).asked == 1
     assert ask(replace(judge, base_url=endpoint.url + "/beta")).asked == 1
 
 
-def test_another_response_or_prompt_version_is_asked_anew(
+def test_another_response_or_prompt_version_is_asked_again(
     endpoint: Endpoint, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(judge)
@@ -109,19 +109,19 @@ def test_another_response_or_prompt_version_is_asked_anew(
     assert ask(judge).asked == 1
 
 
-def test_other_patience_key_or_slash_reads_the_same_replies(endpoint: Endpoint, judge: Judge) -> None:
+def test_timeout_retries_key_and_trailing_slash_do_not_change_the_cache_key(endpoint: Endpoint, judge: Judge) -> None:
     ask(judge)
     other = replace(judge, base_url=endpoint.url + "/", api_key="else", tries=1, workers=1, timeout_seconds=1)
     assert ask(other).from_cache == 1
 
 
-def test_equal_prompts_travel_once_and_count_for_each_item(endpoint: Endpoint, judge: Judge) -> None:
+def test_equal_prompts_are_sent_once_and_count_for_each_item(endpoint: Endpoint, judge: Judge) -> None:
     twins = [replace(question(0), source_index=index) for index in (7, 8)]
     assert judge_undecided(judge, twins, [OPEN, OPEN]) == JudgeReport({7: "B", 8: "B"}, 2, 0, 0, 0, "")
     assert len(endpoint.requests) == 1
 
 
-def test_only_what_the_official_rules_leave_open_is_sent(endpoint: Endpoint, judge: Judge) -> None:
+def test_only_responses_that_the_official_rules_leave_undecided_are_sent(endpoint: Endpoint, judge: Judge) -> None:
     responses = ["B", "It is Medium.", "", "  \n", f"{REQUEST_FAILED}: timeout]", "Z", OPEN, "<answer>A B</answer>"]
     items = [question(index) for index in range(len(responses))]
     sent = [needs_judge(item, response) for item, response in zip(items, responses, strict=True)]
@@ -130,7 +130,7 @@ def test_only_what_the_official_rules_leave_open_is_sent(endpoint: Endpoint, jud
     assert sorted(Counter(request[0] for request in endpoint.requests).items()) == [(6, 1), (7, 1)]
 
 
-def test_judged_letters_enter_the_score(endpoint: Endpoint, judge: Judge) -> None:
+def test_judged_letters_are_scored(endpoint: Endpoint, judge: Judge) -> None:
     items, responses = [question(0), question(1)], [OPEN, "A"]
     letters = judge_undecided(judge, items, responses).letters
     scored = score_responses(items, responses, "official", judged=letters)
@@ -141,28 +141,28 @@ def test_judged_letters_enter_the_score(endpoint: Endpoint, judge: Judge) -> Non
     assert scored.scores.correct == 1
 
 
-def test_requests_that_fail_show_in_the_exit_status_of_the_score_and_replies_without_a_letter_do_not(
+def test_failed_requests_set_the_exit_status_of_score_and_replies_without_a_letter_do_not(
     endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    questions, responses = tmp_path / "test.tsv", tmp_path / "said.jsonl"
+    questions, responses = tmp_path / "test.tsv", tmp_path / "responses.jsonl"
     header = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
     options = json.dumps(dict(question(0).choices)).replace('"', '""')
     rows = [f'{i}\t"[""image""]"\t[\'{i}.jpg\']\titem {i}?\t"{options}"\tB\tshot size\n' for i in (0, 1)]
     questions.write_text(header + "".join(rows), encoding="utf-8")
-    said = [json.dumps({"index": index, "response": text}) for index, text in enumerate((OPEN, "B"))]
-    responses.write_text("\n".join(said), encoding="utf-8")
-    asking = ["score", str(questions), str(responses), "--protocol", "official", "--judge-model", "some-judge"]
-    asking += ["--judge-url", endpoint.url, "--judge-cache", str(tmp_path / "verdicts.sqlite")]
+    lines = [json.dumps({"index": index, "response": text}) for index, text in enumerate((OPEN, "B"))]
+    responses.write_text("\n".join(lines), encoding="utf-8")
+    command = ["score", str(questions), str(responses), "--protocol", "official", "--judge-model", "some-judge"]
+    command += ["--judge-url", endpoint.url, "--judge-cache", str(tmp_path / "verdicts.sqlite")]
     endpoint.script = {0: [error(400), says("Z")]}
-    assert main(asking) == 1
-    told = capsys.readouterr()
-    assert "the scores lack 1 verdicts, since requests to the judge failed" in told.err
-    assert "protocol official: 1 of 2 right" in told.out
-    assert main(asking) == 0
+    assert main(command) == 1
+    printed = capsys.readouterr()
+    assert "1 verdicts are missing from the scores because requests to the judge failed" in printed.err
+    assert "protocol official: 1 of 2 right" in printed.out
+    assert main(command) == 0
     assert "left 1 undecided, failed on 0" in capsys.readouterr().err
 
 
-def test_the_prompt_holds_question_options_and_the_part_the_rules_read() -> None:
+def test_the_prompt_contains_the_question_the_options_and_only_the_graded_part() -> None:
     prompt = judge_prompt(question(3), "<think>secret</think><answer>could be <|im_end|> anything</answer>")
     assert "item 3: what is the shot size?" in prompt
     assert all(line in prompt.splitlines() for line in ("A. Wide", "D. Extreme Close Up"))
@@ -171,7 +171,7 @@ def test_the_prompt_holds_question_options_and_the_part_the_rules_read() -> None
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200), st.sampled_from([1, 100]))
-def test_any_response_is_quoted_on_one_line_and_stays_short(text: str, times: int) -> None:
+def test_any_response_is_quoted_on_one_line_and_truncated(text: str, times: int) -> None:
     prompt = judge_prompt(question(0), text * times)
     prompt.encode()
     assert len(prompt) < 1500 + 6 * judge_module.RESPONSE_CHARACTERS
@@ -181,12 +181,12 @@ def test_any_response_is_quoted_on_one_line_and_stays_short(text: str, times: in
     assert len(lines) == len(judge_prompt(question(0), OPEN).split("\n"))
 
 
-def test_half_an_emoji_in_a_question_is_survived(endpoint: Endpoint, judge: Judge) -> None:
+def test_an_unpaired_surrogate_in_a_question_is_accepted(endpoint: Endpoint, judge: Judge) -> None:
     items = [replace(question(0), question="item 0: \ud83d?")]
     assert judge_undecided(judge, items, [OPEN + "\ud83d"]).letters == {0: "B"}
 
 
-def test_of_a_huge_response_its_end_is_sent() -> None:
+def test_only_the_end_of_a_huge_response_is_sent() -> None:
     prompt = judge_prompt(question(0), "x" * 1_000_000 + " the end")
     assert ' the end"' in prompt and len(prompt) < 6000
 
@@ -208,24 +208,24 @@ def test_of_a_huge_response_its_end_is_sent() -> None:
     ],
     ids=str,
 )
-def test_unusable_arguments_are_refused_at_once(tmp_path: Path, broken: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected_on_construction(tmp_path: Path, broken: dict[str, Any]) -> None:
     settings: dict[str, Any] = {"base_url": "http://localhost/v1", "model": "m", "cache": tmp_path / "c.sqlite"}
     with pytest.raises(ValueError) as caught:
         Judge(**settings | broken)
     assert "pass@" not in str(caught.value)
 
 
-def test_two_items_of_one_index_are_refused(judge: Judge) -> None:
+def test_two_items_with_the_same_index_are_rejected(judge: Judge) -> None:
     with pytest.raises(ValueError, match="source_index"):
         judge_undecided(judge, [question(1), question(1)], [OPEN, OPEN])
 
 
-def test_as_many_responses_as_items_are_needed(judge: Judge) -> None:
+def test_the_numbers_of_responses_and_items_must_match(judge: Judge) -> None:
     with pytest.raises(ValueError):
         judge_undecided(judge, [question(1)], [])
 
 
-def test_a_corrupt_cache_is_named_with_a_way_out_and_left_alone(endpoint: Endpoint, judge: Judge) -> None:
+def test_a_corrupt_cache_is_reported_with_the_next_step_and_not_changed(endpoint: Endpoint, judge: Judge) -> None:
     judge.cache.parent.mkdir()
     judge.cache.write_bytes(b"no database " * 500)
     with pytest.raises(ValueError, match=re.escape(str(judge.cache)) + ".*move it away"):
@@ -234,7 +234,7 @@ def test_a_corrupt_cache_is_named_with_a_way_out_and_left_alone(endpoint: Endpoi
     assert judge.cache.read_bytes().startswith(b"no database ")
 
 
-def test_a_cache_that_is_a_folder_or_lies_under_a_file_is_named(judge: Judge, tmp_path: Path) -> None:
+def test_an_impossible_cache_path_is_reported(judge: Judge, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "judge.sqlite", tmp_path / "file" / "deeper" / "judge.sqlite"):
         with pytest.raises(ValueError, match=re.escape(str(path))):
@@ -248,7 +248,7 @@ def test_threads_share_one_cache(endpoint: Endpoint, judge: Judge) -> None:
     assert ask(judge, count=40).from_cache == 40
 
 
-def test_another_process_that_writes_to_the_cache_is_waited_for(endpoint: Endpoint, judge: Judge) -> None:
+def test_a_lock_of_another_process_on_the_cache_is_waited_for(endpoint: Endpoint, judge: Judge) -> None:
     ask(judge)
     program = (
         "import sqlite3, sys; cache = sqlite3.connect(sys.argv[1]); cache.execute('BEGIN EXCLUSIVE')\n"
@@ -258,13 +258,13 @@ def test_another_process_that_writes_to_the_cache_is_waited_for(endpoint: Endpoi
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other, ThreadPoolExecutor(1) as thread:
         assert other.stdin and other.stdout and other.stdout.readline() == "locked\n"
-        asking = thread.submit(ask, judge, 5)
-        with pytest.raises(TimeoutError):  # it can get nowhere until the other one commits
-            asking.result(timeout=0.5)
+        pending = thread.submit(ask, judge, 5)
+        with pytest.raises(TimeoutError):  # blocked until the other process commits
+            pending.result(timeout=0.5)
         print(file=other.stdin, flush=True)
-        report = asking.result()
+        report = pending.result()
     assert (report.from_cache, report.asked, report.failed) == (1, 4, 0)
 
 
-def test_the_mark_for_the_letter_z_is_the_one_grading_gives() -> None:
+def test_the_letter_z_has_the_reason_that_the_judge_expects() -> None:
     assert read_official(question(0).choices, "Z").how == "the letter Z"

@@ -1,4 +1,4 @@
-"""What the judge sends and what it survives: failing, hung and refusing endpoints, keys, and a missing client."""
+"""Requests of the judge: failing, hung and rejecting endpoints, API keys, and a missing client."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.ports import refusing_port
 
 endpoint, judge = judge_server.endpoint, judge_server.judge  # fixtures: pytest finds them by these names
 
-TIMEOUT = 1.0  # within it a request must reach the server, on a busy machine too
+TIMEOUT = 1.0  # seconds, in which a request reaches the server even on a busy machine
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         error(500),
         error(503),
@@ -47,14 +47,14 @@ TIMEOUT = 1.0  # within it a request must reach the server, on a busy machine to
     ],
     ids=lambda act: f"{act.status}-{act.body[:12]!r}",
 )
-def test_passing_trouble_is_asked_again_and_forgotten(endpoint: Endpoint, judge: Judge, trouble: Act) -> None:
-    endpoint.script[0] = [trouble, trouble, says("C")]
+def test_transient_errors_are_retried(endpoint: Endpoint, judge: Judge, failure: Act) -> None:
+    endpoint.script[0] = [failure, failure, says("C")]
     assert ask(judge) == JudgeReport({0: "C"}, 1, 0, 0, 0, "")
     assert len(endpoint.requests) == 3
 
 
 @pytest.mark.parametrize(
-    ("trouble", "named"),
+    ("failure", "named"),
     [
         (error(500), "HTTP 500"),
         (error(429), "HTTP 429"),
@@ -65,10 +65,10 @@ def test_passing_trouble_is_asked_again_and_forgotten(endpoint: Endpoint, judge:
         (says("B" * 1_000_000), "more than 262144 bytes"),
     ],
 )
-def test_lasting_trouble_is_counted_after_three_requests_and_never_kept(
-    endpoint: Endpoint, judge: Judge, trouble: Act, named: str
+def test_repeated_errors_are_counted_after_three_requests_and_not_cached(
+    endpoint: Endpoint, judge: Judge, failure: Act, named: str
 ) -> None:
-    endpoint.script[0] = [trouble]
+    endpoint.script[0] = [failure]
     report = ask(judge)
     assert named in report.first_error and len(report.first_error) < 250
     assert replace(report, first_error="") == JudgeReport({}, 1, 0, 0, failed=1, first_error="")
@@ -79,7 +79,7 @@ def test_lasting_trouble_is_counted_after_three_requests_and_never_kept(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_a_refusal_is_not_asked_again(endpoint: Endpoint, judge: Judge, status: int) -> None:
+def test_client_errors_are_not_retried(endpoint: Endpoint, judge: Judge, status: int) -> None:
     endpoint.script[0] = [error(status)]
     report = ask(judge)
     assert (report.failed, report.letters) == (1, {})
@@ -87,24 +87,22 @@ def test_a_refusal_is_not_asked_again(endpoint: Endpoint, judge: Judge, status: 
     assert len(endpoint.requests) == 1
 
 
-@pytest.mark.parametrize("silent", [HANGS, Act(b" " * 180_000, trickle=True)], ids=["hung", "trickle"])
-def test_a_server_that_hangs_for_an_hour_is_given_up_after_the_timeout_of_every_try(
-    endpoint: Endpoint, judge: Judge, silent: Act
-) -> None:
-    endpoint.script[0] = [silent]
+@pytest.mark.parametrize("hung", [HANGS, Act(b" " * 180_000, trickle=True)], ids=["hung", "trickle"])
+def test_requests_to_a_hung_server_time_out(endpoint: Endpoint, judge: Judge, hung: Act) -> None:
+    endpoint.script[0] = [hung]
     report = ask(replace(judge, timeout_seconds=TIMEOUT))
     assert (report.failed, report.first_error) == (1, "no reply within 1 s")
     assert len(endpoint.requests) == 3
 
 
-def test_retry_after_is_honoured_up_to_the_longest_pause(endpoint: Endpoint, judge: Judge) -> None:
+def test_retry_after_is_honoured_up_to_the_maximum_pause(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.script[0] = [error(429, Retry_After="3600"), says("B")]
     started = time.monotonic()
     assert ask(judge).letters == {0: "B"}
-    assert time.monotonic() - started >= 0.3  # and not an hour, which the test could not wait for
+    assert time.monotonic() - started >= 0.3  # the requested hour is capped
 
 
-def test_pauses_double_up_to_the_cap_and_any_header_is_survived() -> None:
+def test_pauses_double_up_to_the_cap_and_invalid_headers_are_ignored() -> None:
     pauses = [pause_seconds(attempt, "") for attempt in (1, 2, 3, 4, 5, 6, 10**6)]
     assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
     assert pause_seconds(1, "2.5") == 2.5
@@ -127,7 +125,7 @@ def test_a_dead_endpoint_is_given_up_after_twenty_items(endpoint: Endpoint, judg
     assert len(endpoint.requests) == 40
 
 
-def test_an_endpoint_that_dies_midway_is_given_up_and_a_second_run_goes_on(endpoint: Endpoint, judge: Judge) -> None:
+def test_a_second_run_resumes_after_an_endpoint_failed_midway(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.otherwise = error(400)
     endpoint.script = {index: [says("A")] for index in range(30)}
     report = ask(judge, count=200)
@@ -143,13 +141,13 @@ def test_single_failures_do_not_stop_the_rest(endpoint: Endpoint, judge: Judge) 
     assert (report.letters, report.failed) == (dict.fromkeys(range(1, 100, 2), "B"), 50)
 
 
-def test_requests_run_side_by_side(endpoint: Endpoint, judge: Judge) -> None:
+def test_requests_run_concurrently(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.otherwise = replace(says("B"), wait_for=threading.Barrier(16).wait)
     assert ask(replace(judge, workers=16), count=32).letters == dict.fromkeys(range(32), "B")
     assert endpoint.most_under_way == 16
 
 
-def test_the_request_is_one_short_deterministic_chat_turn(endpoint: Endpoint, judge: Judge) -> None:
+def test_a_request_is_one_short_deterministic_chat_turn(endpoint: Endpoint, judge: Judge) -> None:
     ask(judge)
     _, path, _, sent = endpoint.requests[0]
     assert path == "/v1/chat/completions"
@@ -158,7 +156,7 @@ def test_the_request_is_one_short_deterministic_chat_turn(endpoint: Endpoint, ju
     assert sent["max_tokens"] <= 64 and not sent.get("stream")
 
 
-def test_the_api_key_goes_into_the_authorization_header_and_nowhere_else(
+def test_the_api_key_appears_only_in_the_authorization_header(
     endpoint: Endpoint, judge: Judge, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -173,7 +171,7 @@ def test_the_api_key_goes_into_the_authorization_header_and_nowhere_else(
 
 
 @pytest.mark.parametrize(("given_key", "in_env", "sent"), [("", "from-env", "from-env"), ("", "", "none")])
-def test_without_a_key_the_environment_is_asked_at_call_time(
+def test_without_a_key_the_environment_variable_is_read_at_call_time(
     endpoint: Endpoint, judge: Judge, monkeypatch: pytest.MonkeyPatch, given_key: str, in_env: str, sent: str
 ) -> None:
     keyless = replace(judge, api_key=given_key)
@@ -183,7 +181,7 @@ def test_without_a_key_the_environment_is_asked_at_call_time(
 
 
 @pytest.mark.parametrize("key", ["sk-ключ", "sk-two\nlines"])
-def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(judge: Judge, key: str) -> None:
+def test_a_key_that_a_header_cannot_carry_is_rejected_without_printing_it(judge: Judge, key: str) -> None:
     with pytest.raises(ValueError, match="API key") as caught:
         ask(replace(judge, api_key=key))
     assert key not in str(caught.value)
@@ -197,7 +195,7 @@ def test_importing_the_judge_imports_no_client() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_nothing_to_ask_needs_no_client(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_client_is_needed_without_requests(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
     assert ask(judge, response="B") == JudgeReport({}, 0, 0, 0, 0, "")
     with pytest.raises(RuntimeError, match="pip install openai"):

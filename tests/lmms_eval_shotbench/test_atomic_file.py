@@ -1,4 +1,4 @@
-"""Atomic writes: at any moment a reader finds the old content or the new one, whatever stops the writer."""
+"""Atomic writes: a reader always finds either the old or the new content, however the writer is interrupted."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from lmms_eval_shotbench.atomic_file import NotWritable, atomic_path, write_atom
 from tests.support import REPOSITORY
 
 
-def test_a_written_file_is_readable_by_others_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o077)
+def test_a_written_file_is_readable_by_others_regardless_of_the_umask(tmp_path: Path) -> None:
+    old_umask = os.umask(0o077)
     try:
         write_atomic(tmp_path / "new/folder/scores.json", "ä")
         write_atomic(tmp_path / "new/folder/scores.json", b"second")
     finally:
-        os.umask(before)
+        os.umask(old_umask)
     assert (tmp_path / "new/folder/scores.json").read_bytes() == b"second"
     assert stat.S_IMODE((tmp_path / "new/folder/scores.json").stat().st_mode) == 0o644
     assert [path.name for path in (tmp_path / "new/folder").iterdir()] == ["scores.json"]
 
 
-def test_no_file_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+def test_a_file_does_not_replace_a_folder(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(NotWritable, match=r"folder is a folder; name a file, such as .*/folder/FILE"):
         write_atomic(tmp_path / "folder", "content")
@@ -35,7 +35,7 @@ def test_no_file_takes_the_place_of_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_an_error_while_writing_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+def test_an_error_while_writing_leaves_the_old_content(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "kept.txt"
     target.write_text("old")
     with pytest.raises(type(error)), atomic_path(target) as draft:
@@ -49,14 +49,14 @@ def test_an_error_while_writing_leaves_what_was_there(tmp_path: Path, error: Bas
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
-def test_a_draft_has_not_the_suffix_by_which_files_are_searched(tmp_path: Path) -> None:
+def test_a_draft_is_not_found_by_the_suffix_of_its_target(tmp_path: Path) -> None:
     with atomic_path(tmp_path / "task.yaml") as draft:
         draft.write_text("task: one")
         assert not list(tmp_path.rglob("*.yaml"))
     assert [path.name for path in tmp_path.rglob("*.yaml")] == ["task.yaml"]
 
 
-def test_a_folder_replaces_an_empty_one_and_no_other(tmp_path: Path) -> None:
+def test_a_folder_replaces_only_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with atomic_path(tmp_path / "model") as draft:
         draft.mkdir()
@@ -68,7 +68,7 @@ def test_a_folder_replaces_an_empty_one_and_no_other(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_writer_that_is_killed_within_a_file_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_writer_that_is_killed_while_writing_leaves_the_old_content(tmp_path: Path) -> None:
     target = tmp_path / "rows.parquet"
     target.write_text("old")
     code = (
@@ -81,11 +81,11 @@ def test_a_writer_that_is_killed_within_a_file_leaves_what_was_there(tmp_path: P
     killed = subprocess.run([sys.executable, "-c", code, str(target)], cwd=REPOSITORY, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert target.read_text() == "old"
-    write_atomic(target, "new")  # what it left is in nobody's way
+    write_atomic(target, "new")  # its leftover draft does not interfere
     assert target.read_text() == "new"
 
 
-def test_of_several_processes_that_write_one_file_each_leaves_a_complete_one(tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_file_always_leave_a_complete_file(tmp_path: Path) -> None:
     target = tmp_path / "shared.bin"
     code = (
         "import sys; from pathlib import Path\n"

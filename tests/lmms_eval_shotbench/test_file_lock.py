@@ -1,4 +1,4 @@
-"""Exclusive locks: one holder, released with the descriptor or with the process."""
+"""Exclusive locks: one holder at a time, released when the descriptor is closed or the process exits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_lock_is_released_when_its_descriptor_is_closed(tmp_path: Path) -> Non
     os.close(open_locked(path))
 
 
-def test_a_lock_ends_with_its_process_even_if_that_is_killed(tmp_path: Path) -> None:
+def test_a_lock_is_released_when_its_process_is_killed(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -42,7 +42,7 @@ def test_a_lock_ends_with_its_process_even_if_that_is_killed(tmp_path: Path) -> 
     os.close(open_locked(path))
 
 
-def test_what_is_in_a_locked_file_stays(tmp_path: Path) -> None:
+def test_locking_keeps_the_content_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "replies.jsonl"
     path.write_text("first\n")
     handle = open_locked(path, os.O_APPEND)
@@ -51,7 +51,7 @@ def test_what_is_in_a_locked_file_stays(tmp_path: Path) -> None:
     assert path.read_text() == "first\nsecond\n"
 
 
-def test_a_file_system_that_refuses_locks_is_told_from_a_file_that_cannot_be_opened(
+def test_unsupported_locks_and_files_that_cannot_be_opened_raise_different_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(IsADirectoryError):
@@ -60,6 +60,6 @@ def test_a_file_system_that_refuses_locks_is_told_from_a_file_that_cannot_be_ope
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(fcntl, "flock", refuse)  # no such file system can be mounted here
+    monkeypatch.setattr(fcntl, "flock", refuse)  # a file system without locks cannot be mounted in a test
     with pytest.raises(LockingUnsupported, match="No locks available"):
         open_locked(tmp_path / ".lock")

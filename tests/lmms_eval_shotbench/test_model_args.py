@@ -1,4 +1,4 @@
-"""Model arguments as text: split where lmms-eval splits, and kept as they were given."""
+"""Model arguments as text: split as by lmms-eval, with values kept unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_text_is_parsed(text: str, arguments: dict[str, str]) -> None:
     assert parse_model_args(text) == arguments
 
 
-def test_arguments_are_added_behind_those_given() -> None:
+def test_arguments_are_appended_to_those_given() -> None:
     assert format_model_args({}) == ""
     assert format_model_args({"fps": 12.0, "blank": True}) == "fps=12.0,blank=True"
     assert format_model_args({"fps": "12"}, "fps=2,device=cpu") == "fps=2,device=cpu,fps=12"
@@ -34,9 +34,9 @@ def test_arguments_are_added_behind_those_given() -> None:
 
 
 @pytest.mark.host
-@settings(deadline=None)  # the first one imports lmms-eval
+@settings(deadline=None)  # the first example imports lmms-eval
 @given(st.lists(st.text(alphabet="ab=,'\"{}[]\\ 1")))
-def test_lmms_eval_finds_the_same_arguments(values: list[str]) -> None:
+def test_lmms_eval_parses_the_same_arguments(values: list[str]) -> None:
     from lmms_eval.utils import handle_arg_string, simple_parse_args_string
 
     text = ",".join(f"name{number}={value}" for number, value in enumerate(values))

@@ -1,4 +1,4 @@
-"""A row is a question or a `BadRow` that says what is wrong."""
+"""A row becomes a question or raises a `BadRow` that names the problem."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ def test_a_release_row_becomes_an_item() -> None:
         ("question", None, "question is None, expected a value (is the line broken?)"),
     ],
 )
-def test_a_broken_cell_is_named(field: str, value: str, message: str) -> None:
+def test_an_invalid_cell_is_named_in_the_error(field: str, value: str, message: str) -> None:
     with pytest.raises(BadRow) as caught:
         QAItem.from_release_row({**ROW, field: value})
     assert message in str(caught.value)
 
 
-def test_an_item_survives_its_row() -> None:
+def test_an_item_converts_to_a_row_and_back() -> None:
     item = dataclasses.replace(make_item(), start_seconds=1.5, film_id="tt1", reasoning="It is near. So: C")
     assert QAItem.from_row(item.to_row()) == item
 
 
-def test_a_row_without_a_column_is_refused() -> None:
+def test_a_row_with_a_missing_column_is_rejected() -> None:
     row = make_item().to_row()
     del row["film_id"]
     with pytest.raises(BadRow, match="also film_id"):
         QAItem.from_row(row)
 
 
-def test_a_bad_row_travels_between_processes() -> None:
+def test_a_bad_row_can_be_pickled() -> None:
     error = BadRow("x", "answer", "E", "a letter")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

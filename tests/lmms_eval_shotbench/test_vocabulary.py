@@ -1,4 +1,4 @@
-"""Every spelling of the release means its terms."""
+"""Every spelling in the release is parsed into the right terms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lmms_eval_shotbench.vocabulary import (
     dimension_named,
 )
 
-# Options of the real file that say one thing twice, by index and letter. Only 1432 has it as its right answer.
+# Options of the real file that repeat a term, by index and letter. Only in 1432 is it the correct answer.
 KNOWN_DEFECTS = {(1432, "B"), (1478, "C"), (1535, "B"), (1549, "C"), (1561, "A"), (1618, "A"), (3381, "D")}
 
 
@@ -44,7 +44,7 @@ def steps(text: str) -> list[list[str]]:
         ),
     ],
 )
-def test_spellings_of_movement_mean_their_terms_in_order(spelling: str, meaning: list[list[str]]) -> None:
+def test_spellings_of_camera_movements_are_parsed_into_terms_in_order(spelling: str, meaning: list[list[str]]) -> None:
     assert steps(spelling) == meaning
 
 
@@ -55,14 +55,14 @@ def test_terms_are_found_by_alias_hyphen_and_case() -> None:
     assert LENS_SIZE.term("Fisheye").name == "Ultra Wide / Fisheye"
 
 
-def test_an_unknown_term_is_named_with_those_that_exist() -> None:
+def test_the_error_for_an_unknown_term_lists_the_known_terms() -> None:
     with pytest.raises(UnknownTerm, match=r"'Eye level' is no term of Camera Angle; its terms: Aerial"):
         dimension_named("camera_angle").parse("Eye level")
     with pytest.raises(UnknownDimension, match="'colour' is no dimension"):
         dimension_named("colour")
 
 
-def test_a_label_said_twice_is_noticed() -> None:
+def test_repeated_terms_are_detected() -> None:
     assert LENS_SIZE.parse("Long Lens, Long Lens").repeated_terms
     assert CAMERA_MOVEMENT.parse("Firstly Arc, then Arc.").repeated_terms
     assert not CAMERA_MOVEMENT.parse("Firstly pan left, then pan right, finally pan left.").repeated_terms
@@ -77,7 +77,7 @@ def test_dimensions_are_found_by_slug_and_release_label_and_names_are_unique() -
     assert len({dimension.abbreviation for dimension in DIMENSIONS}) == 8
 
 
-def test_every_option_of_the_real_questions_parses_and_known_defects_are_all_there_are(
+def test_every_option_of_the_real_questions_parses_and_only_the_known_defects_occur(
     real_items: dict[int, QAItem],
 ) -> None:
     defects = set()
@@ -90,7 +90,7 @@ def test_every_option_of_the_real_questions_parses_and_known_defects_are_all_the
     assert defects == KNOWN_DEFECTS
 
 
-def test_no_real_question_offers_one_label_in_two_spellings(real_items: dict[int, QAItem]) -> None:
+def test_no_real_question_has_the_same_label_in_two_spellings(real_items: dict[int, QAItem]) -> None:
     for item in real_items.values():
         labels = [item.label(letter) for letter in item.letters]
         assert len(set(labels)) == len(labels), item

@@ -1,4 +1,4 @@
-"""Which frames a model sees of a clip: the right ones, of every kind of file, as qwen_vl_utils and decord give them."""
+"""Sampling and decoding of clips in many formats, compared with qwen_vl_utils and decord."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from lmms_eval_shotbench.media import clips
 from lmms_eval_shotbench.media.clips import (
     CLIP_FPS,
-    FRAMES_AT_ONCE,
+    FRAMES_PER_BATCH,
     Clip,
     clip_header,
     protocol_clip_path,
@@ -30,7 +30,7 @@ numpy = pytest.importorskip("numpy")
 decord = pytest.importorskip("decord")
 psutil = pytest.importorskip("psutil")
 
-from tests.support.rendered_clips import Rendering, copied, number_shown, render  # needs av itself
+from tests.support.rendered_clips import Rendering, copied, number_shown, render  # imports av
 
 NTSC_FILM = Fraction(24000, 1001)
 DICE = random.Random(12)
@@ -70,7 +70,7 @@ CLIPS = {
     "AVI": Rendering(48, container="avi", codec="mpeg4"),
     "ProRes": Rendering(12, container="mov", codec="prores_ks", pixels="yuv422p10le"),
 }
-# What decord, and with it qwen_vl_utils, shows wrongly or not at all.
+# Clips that decord, and therefore qwen_vl_utils, decodes incorrectly or not at all.
 BEYOND_DECORD = {
     "one frame": Rendering(1),
     "open groups of pictures": Rendering(96, codec_options=OPEN_GOP),
@@ -99,7 +99,7 @@ def faststart(frames: int = 96) -> bytes:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies")
-def test_making_a_clip_for_a_test_does_not_make_the_tests_real_time() -> None:
+def test_rendering_a_clip_keeps_the_scheduling_policy() -> None:
     before = os.sched_getscheduler(0)
     render(BEYOND_DECORD["AV1"])
     assert os.sched_getscheduler(0) == before
@@ -107,12 +107,12 @@ def test_making_a_clip_for_a_test_does_not_make_the_tests_real_time() -> None:
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 23, 24, 48, 61, 192, 2000])
 @pytest.mark.parametrize("rate", [12.0, 23.976, 24.0, 25.0, 60.0])
-def test_frames_are_those_that_qwen_vl_utils_picks(frames: int, rate: float) -> None:
+def test_sampled_frames_are_those_of_qwen_vl_utils(frames: int, rate: float) -> None:
     torch = pytest.importorskip("torch")
     vision = pytest.importorskip("qwen_vl_utils.vision_process")
     try:
         count = vision.smart_nframes({"fps": CLIP_FPS}, total_frames=frames, video_fps=rate)
-    except ValueError:  # it refuses clips of one frame; we show that frame
+    except ValueError:  # qwen_vl_utils rejects clips of one frame
         assert sampled_frames(frames, rate) == [0]
         return
     expected = torch.linspace(0, frames - 1, count).round().long().tolist()
@@ -120,12 +120,12 @@ def test_frames_are_those_that_qwen_vl_utils_picks(frames: int, rate: float) -> 
 
 
 @pytest.mark.parametrize("name", [*CLIPS, *BEYOND_DECORD])
-def test_every_frame_is_the_one_asked_for(name: str) -> None:
-    how = (CLIPS | BEYOND_DECORD)[name]
-    with Clip(render(how)) as clip:
-        assert (clip.frames, clip.width, clip.height) == (how.frames, *how.size)
+def test_every_frame_is_the_requested_one(name: str) -> None:
+    rendering = (CLIPS | BEYOND_DECORD)[name]
+    with Clip(render(rendering)) as clip:
+        assert (clip.frames, clip.width, clip.height) == (rendering.frames, *rendering.size)
         everything = [number_shown(picture) for picture in all_pictures(clip)]
-        assert everything == list(range(how.frames))
+        assert everything == list(range(rendering.frames))
         sampled = clip.sampled()
         assert [number_shown(picture) for batch in clip.read(sampled) for picture in batch] == sampled
 
@@ -143,12 +143,12 @@ def test_frames_and_pixels_are_those_of_qwen_vl_utils(name: str, tmp_path: Path)
     assert numpy.array_equal(ours, theirs.permute(0, 2, 3, 1).numpy())
 
 
-def test_a_turned_clip_of_odd_size_has_decords_frames_and_nearly_its_pixels() -> None:
+def test_a_rotated_clip_of_odd_size_has_nearly_the_pixels_of_decord() -> None:
     encoded = render(Rendering(12, size=(181, 321), codec="mpeg4", turned=90))
     theirs = decord.VideoReader(io.BytesIO(encoded), num_threads=1).get_batch(range(12)).asnumpy()
     with Clip(encoded) as clip:
         ours = all_pictures(clip)
-    assert ours.shape == theirs.shape  # decord turns before it converts: colours of neighbours are shared differently
+    assert ours.shape == theirs.shape  # decord rotates before conversion: chroma is upsampled differently
     assert numpy.abs(ours.astype(int) - theirs).mean() < 3
 
 
@@ -163,16 +163,14 @@ MANY_B_FRAMES = {
 
 @pytest.mark.parametrize("options", MANY_B_FRAMES.values(), ids=MANY_B_FRAMES)
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts", "flv"])
-def test_frames_are_the_same_to_the_byte_whatever_is_left_out_on_the_way(
-    container: str, options: dict[str, str]
-) -> None:
+def test_skipping_frames_does_not_change_the_decoded_pixels(container: str, options: dict[str, str]) -> None:
     clip = Clip(render(Rendering(90, size=(128, 72), container=container, codec_options=options)))
     everything = all_pictures(clip)
     for indices in ([0, 89], [44], sorted(random.Random(3).sample(range(90), 20)), range(1, 90, 2), [3, 3, 7]):
         assert numpy.array_equal(numpy.concatenate(list(clip.read(indices))), everything[list(indices)])
 
 
-def test_pictures_that_no_other_is_made_from_are_not_decoded() -> None:
+def test_unwanted_non_reference_frames_are_not_decoded() -> None:
     encoded = render(Rendering(96, codec_options=MANY_B_FRAMES["no pyramid"]))
     with Clip(encoded) as clip, clips._opened(encoded) as opened:
         wanted = {clip._times[index] for index in (0, 50, 95)}
@@ -182,14 +180,14 @@ def test_pictures_that_no_other_is_made_from_are_not_decoded() -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*CLIPS, *BEYOND_DECORD} - {"AVI"}))
-def test_frames_of_nearly_all_clips_are_found_by_their_times(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_of_nearly_all_clips_are_found_by_timestamp(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(Clip, "_by_number")
-    how = (CLIPS | BEYOND_DECORD)[name]
-    with Clip(render(how)) as clip:
+    rendering = (CLIPS | BEYOND_DECORD)[name]
+    with Clip(render(rendering)) as clip:
         assert [number_shown(one) for batch in clip.read(clip.sampled()) for one in batch] == clip.sampled()
 
 
-def test_frames_that_do_not_come_at_their_times_are_found_by_their_numbers() -> None:
+def test_frames_without_their_timestamp_are_found_by_counting() -> None:
     with Clip(faststart()) as clip:
         clip._times = [*clip._times[:40], *(time + 1 for time in clip._times[40:])]
         assert [number_shown(picture) for picture in all_pictures(clip)] == list(range(96))
@@ -197,10 +195,10 @@ def test_frames_that_do_not_come_at_their_times_are_found_by_their_numbers() -> 
 
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
 @pytest.mark.parametrize("start", [1.0, 1.6])
-def test_what_a_player_does_not_show_has_no_number(container: str, start: float) -> None:
-    """Cut without encoding anew: frames before the cut's key frame cannot be shown, others an edit list hides."""
-    whole = render(Rendering(120, codec_options={"g": "30", "bf": "2", "x264-params": "scenecut=0"}))
-    shown = numbers_shown(copied(whole, container, start))
+def test_frames_that_are_not_displayed_have_no_index(container: str, start: float) -> None:
+    """Cut by stream copy: frames before the first key frame cannot be decoded, an edit list hides others."""
+    encoded = render(Rendering(120, codec_options={"g": "30", "bf": "2", "x264-params": "scenecut=0"}))
+    shown = numbers_shown(copied(encoded, container, start))
     assert shown == list(range(shown[0], 120))
     assert shown[0] in (30, 60)
 
@@ -210,18 +208,18 @@ def test_what_a_player_does_not_show_has_no_number(container: str, start: float)
 )
 def test_an_edit_list_hides_frames_at_both_ends(begin: int, end: int, expected: range) -> None:
     encoded = render(Rendering(96))
-    place = encoded.index(b"elst") + 12
-    length, first = (int.from_bytes(encoded[place + at : place + at + 4], "big") for at in (0, 4))
+    offset = encoded.index(b"elst") + 12
+    length, first = (int.from_bytes(encoded[offset + at : offset + at + 4], "big") for at in (0, 4))
     edited = (length * end // 96).to_bytes(4, "big") + (first + 512 * begin).to_bytes(4, "big")
-    assert numbers_shown(encoded[:place] + edited + encoded[place + 8 :]) == list(expected)
+    assert numbers_shown(encoded[:offset] + edited + encoded[offset + 8 :]) == list(expected)
 
 
 def test_frames_come_in_small_batches_and_a_clip_can_be_read_again() -> None:
     with Clip(render(Rendering(40))) as clip:
-        batches = list(clip.read(range(2 * FRAMES_AT_ONCE + 1)))
-        assert [len(batch) for batch in batches] == [FRAMES_AT_ONCE, FRAMES_AT_ONCE, 1]
+        batches = list(clip.read(range(2 * FRAMES_PER_BATCH + 1)))
+        assert [len(batch) for batch in batches] == [FRAMES_PER_BATCH, FRAMES_PER_BATCH, 1]
         assert batches[0].dtype == numpy.uint8
-        next(clip.read([0, 1]))  # left half way
+        next(clip.read([0, 1]))  # not exhausted
         again = [number_shown(picture) for batch in clip.read([3, 3, 39]) for picture in batch]
         assert again == [3, 3, 39]
         assert list(clip.read([])) == []
@@ -230,14 +228,14 @@ def test_frames_come_in_small_batches_and_a_clip_can_be_read_again() -> None:
                 clip.read(wrong)
 
 
-def test_a_closed_clip_ends_its_reading() -> None:
+def test_closing_a_clip_ends_its_iterator() -> None:
     with Clip(render(Rendering(40))) as clip:
-        reading = clip.read(range(40))
-        next(reading)
-    assert list(reading) == []
+        batches = clip.read(range(40))
+        next(batches)
+    assert list(batches) == []
 
 
-def test_a_header_estimates_what_a_clip_holds() -> None:
+def test_a_header_estimates_the_number_of_frames() -> None:
     assert clip_header(render(Rendering(51, Fraction(25)))) == (51, 25.0, 64, 36)
     assert clip_header(render(Rendering(60, container="webm", **VP9))) == (60, 24.0, 64, 36)
     with pytest.raises(BrokenMedium):
@@ -246,25 +244,25 @@ def test_a_header_estimates_what_a_clip_holds() -> None:
 
 @pytest.mark.parametrize("container", ["mp4 with its index first", "mp4", "matroska", "webm", "flv", "avi"])
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
-def test_a_clip_cut_off_is_broken(container: str, part: float) -> None:
+def test_a_truncated_clip_is_broken(container: str, part: float) -> None:
     codec = {"webm": "libvpx-vp9", "avi": "mpeg4"}.get(container, "libx264")
     options = {"movflags": "faststart"} if "first" in container else {}
-    how = Rendering(96, container=container.split()[0], codec=codec, container_options=options)
-    encoded = render(how)
+    rendering = Rendering(96, container=container.split()[0], codec=codec, container_options=options)
+    encoded = render(rendering)
     with pytest.raises(BrokenMedium, match=r"cut off|cannot be decoded|no video stream"):
         numbers_shown(encoded[: int(len(encoded) * part)])
 
 
-def test_a_clip_cut_between_two_frames_is_broken() -> None:
+def test_a_clip_truncated_between_two_frames_is_broken() -> None:
     encoded = faststart()
     with av.open(io.BytesIO(encoded)) as container:
-        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+        offsets = [packet.pos for packet in container.demux(video=0) if packet.size]
     with pytest.raises(BrokenMedium, match="cut off after 2"):
-        Clip(encoded[: places[50]])
+        Clip(encoded[: offsets[50]])
 
 
-def test_a_clip_without_index_shows_right_frames_as_far_as_it_goes() -> None:
-    """MPEG-TS does not say how long it is: of one cut off, what is there is shown, and nothing twice."""
+def test_a_truncated_clip_without_an_index_gives_the_frames_it_has() -> None:
+    """MPEG-TS does not store its length: of a truncated file, the remaining frames are decoded, none repeated."""
     encoded = render(Rendering(96, container="mpegts"))
     shown = numbers_shown(encoded[: len(encoded) // 2])
     assert shown == sorted(set(shown))
@@ -272,12 +270,12 @@ def test_a_clip_without_index_shows_right_frames_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize("encoded", [b"", b"no clip", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"])
-def test_what_is_no_clip_is_broken(encoded: bytes) -> None:
+def test_a_file_that_is_not_a_clip_is_broken(encoded: bytes) -> None:
     with pytest.raises(BrokenMedium, match="cannot be decoded"):
         Clip(encoded)
 
 
-def test_sound_without_pictures_is_broken() -> None:
+def test_audio_without_video_is_broken() -> None:
     target = io.BytesIO()
     with av.open(target, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=16000)
@@ -289,13 +287,13 @@ def test_sound_without_pictures_is_broken() -> None:
         Clip(target.getvalue())
 
 
-def test_a_bomb_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_rejected_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmms_eval_shotbench.media.clips.MAX_PICTURE_PIXELS", 64 * 36 - 1)
     with pytest.raises(BrokenMedium, match="64x36"):
         Clip(render(Rendering(2)))
 
 
-def test_memory_stays_bounded_however_slow_the_reader() -> None:
+def test_memory_is_bounded_with_a_slow_consumer() -> None:
     encoded = render(Rendering(120, size=(1280, 720), codec_options={"preset": "ultrafast"}))
     process, frame = psutil.Process(), 1280 * 720 * 3
     with Clip(encoded) as clip:
@@ -305,43 +303,43 @@ def test_memory_stays_bounded_however_slow_the_reader() -> None:
             assert process.memory_info().rss - before < 64 * frame
 
 
-def test_clips_are_read_by_several_threads_at_once() -> None:
+def test_clips_are_read_by_several_threads_concurrently() -> None:
     sources = [render(Rendering(frames)) for frames in (20, 48, 72)] * 6
     with ThreadPoolExecutor(4) as threads:
         shown = list(threads.map(numbers_shown, sources))
     assert shown == [list(range(frames)) for frames in (20, 48, 72)] * 6
 
 
-def held() -> tuple[int, int, set[threading.Thread]]:
+def resources_in_use() -> tuple[int, int, set[threading.Thread]]:
     process = psutil.Process()
     return process.memory_info().rss, process.num_fds(), set(threading.enumerate())
 
 
 def read_often(source: bytes, times: int) -> tuple[int, int, set[threading.Thread]]:
-    """Read one clip many times, as a model's threads do, and some of them only half; return what is held after."""
+    """Read one clip many times in threads, sometimes only in part; return `resources_in_use`."""
 
     def read(turn: int) -> None:
         with Clip(source) as clip:
-            reading = clip.read(clip.sampled())
-            next(reading)
+            batches = clip.read(clip.sampled())
+            next(batches)
             if turn % 4:
-                list(reading)
+                list(batches)
 
     with ThreadPoolExecutor(3) as threads:
         for start in range(0, times, 500):
             list(threads.map(read, range(start, min(start + 500, times))))
-    return held()
+    return resources_in_use()
 
 
-def test_ten_thousand_readings_leave_nothing_behind() -> None:
+def test_ten_thousand_reads_leak_no_memory_files_or_threads() -> None:
     source = render(Rendering(5))
     memory, files, threads = read_often(source, 500)
     memory_after, files_after, threads_after = read_often(source, 9_500)
     assert memory_after - memory < 8 << 20
-    assert files_after <= files and threads_after <= threads  # what other tests left may go meanwhile
+    assert files_after <= files and threads_after <= threads  # leftovers of other tests may be freed meanwhile
 
 
-def test_a_copy_for_models_without_settings_has_the_protocols_rate_and_size() -> None:
+def test_the_re_encoded_copy_has_the_rate_and_size_of_the_protocol() -> None:
     path = protocol_clip_path(render(Rendering(48, size=(1280, 720))))
     reader = decord.VideoReader(str(path))
     height, width = reader[0].shape[:2]

@@ -1,4 +1,4 @@
-"""What a model is shown: stills at their own size, clips as files."""
+"""Decoding of stills and caching of clips as files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def isolated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOTBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def test_a_clip_is_stored_once_under_its_checksum() -> None:
+def test_a_clip_is_cached_once_under_its_checksum() -> None:
     encoded = b"bytes of a clip"
     path = clip_path(encoded)
     assert path.read_bytes() == encoded
@@ -25,7 +25,7 @@ def test_a_clip_is_stored_once_under_its_checksum() -> None:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_a_still_keeps_its_size_and_a_broken_one_says_why() -> None:
+def test_a_still_keeps_its_size_and_a_broken_one_gives_a_reason() -> None:
     encoded = io.BytesIO()
     Image.new("CMYK", (317, 211)).save(encoded, "JPEG")
     still = open_still(encoded.getvalue())

@@ -1,4 +1,4 @@
-"""RefineShot's questions: ours against the published file, and what its yes and no give away."""
+"""RefineShot's questions: rebuilt ones against the published file, and the balance of yes and no."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def asked(item: QAItem) -> tuple[str, tuple[str, ...], str]:
     return item.question, item.options, item.answer
 
 
-def test_the_rebuilt_questions_are_the_published_ones_letter_for_letter(
+def test_the_rebuilt_questions_are_identical_to_the_published_ones(
     real_items: dict[int, QAItem], refined_items: dict[int, QAItem]
 ) -> None:
     rebuilt = as_published(list(real_items.values()))
@@ -51,7 +51,7 @@ def test_the_rebuilt_questions_are_the_published_ones_letter_for_letter(
     assert {item.gold for item in yes_no} == {YES}
 
 
-def test_every_term_is_asked_about_as_often_where_it_is_true_as_where_it_is_not(real_items: dict[int, QAItem]) -> None:
+def test_every_term_has_as_many_yes_as_no_questions(real_items: dict[int, QAItem]) -> None:
     yes_no = [item for item in refined(list(real_items.values())) if asks_yes_or_no(item)]
     golds = Counter((item.question, item.gold) for item in yes_no)
     questions = {item.question for item in yes_no}
@@ -59,7 +59,7 @@ def test_every_term_is_asked_about_as_often_where_it_is_true_as_where_it_is_not(
     assert all(golds[question, YES] == golds[question, NO] for question in questions)
 
 
-def test_what_is_answered_no_was_a_wrong_option_of_the_original_question(real_items: dict[int, QAItem]) -> None:
+def test_a_term_answered_no_is_a_wrong_option_of_the_original_question(real_items: dict[int, QAItem]) -> None:
     for item in refined(list(real_items.values())):
         if asks_yes_or_no(item):
             original = real_items[item.source_index]
@@ -68,7 +68,7 @@ def test_what_is_answered_no_was_a_wrong_option_of_the_original_question(real_it
             assert term in original.options
 
 
-def test_the_repair_asks_of_the_published_rows_and_leaves_all_others(
+def test_only_the_questions_changed_in_the_published_file_are_changed(
     real_items: dict[int, QAItem], refined_items: dict[int, QAItem]
 ) -> None:
     items = list(real_items.values())
@@ -81,25 +81,27 @@ def test_the_repair_asks_of_the_published_rows_and_leaves_all_others(
         assert replace(item, question=original.question, options=original.options, answer=original.answer) == original
 
 
-def test_yes_and_no_no_longer_give_the_answer_away(
+def test_the_option_prior_cannot_predict_yes_or_no(
     real_items: dict[int, QAItem], refined_items: dict[int, QAItem]
 ) -> None:
-    def blindly_right(items: list[QAItem]) -> float:
+    def option_prior_accuracy(items: list[QAItem]) -> float:
         letters = zip(blind_letters(items), items, strict=True)
         yes_no = [letter == item.answer for letter, item in letters if asks_yes_or_no(item)]
         return sum(yes_no) / len(yes_no)
 
-    assert blindly_right(list(refined_items.values())) == 1.0
-    assert blindly_right(refined(list(real_items.values()))) < 0.5
+    assert option_prior_accuracy(list(refined_items.values())) == 1.0
+    assert option_prior_accuracy(refined(list(real_items.values()))) < 0.5
 
 
-def test_chance_before_and_after(real_items: dict[int, QAItem], refined_items: dict[int, QAItem]) -> None:
+def test_chance_level_before_and_after_refinement(
+    real_items: dict[int, QAItem], refined_items: dict[int, QAItem]
+) -> None:
     items = list(real_items.values())
     levels = [100 * chance(list(set_)) for set_ in (items, refined_items.values(), refined(items))]
     assert [round(level, 2) for level in levels] == [25.0, 27.55, 27.79]
 
 
-def test_neither_the_order_of_the_items_nor_a_second_time_matters(real_items: dict[int, QAItem]) -> None:
+def test_refinement_is_independent_of_order_and_idempotent(real_items: dict[int, QAItem]) -> None:
     items = list(real_items.values())
     shuffled = random.Random(1).sample(items, len(items))
     once = {item.source_index: item for item in refined(items)}
@@ -110,24 +112,24 @@ def test_neither_the_order_of_the_items_nor_a_second_time_matters(real_items: di
     }
 
 
-def test_a_dimension_alone_is_refined_as_it_is_among_all(real_items: dict[int, QAItem]) -> None:
+def test_refining_one_dimension_gives_the_same_questions_as_refining_all(real_items: dict[int, QAItem]) -> None:
     items = list(real_items.values())
     framings = [item for item in items if item.dimension == SHOT_FRAMING.slug]
     assert refined(framings) == [item for item in refined(items) if item.dimension == SHOT_FRAMING.slug]
 
 
-def test_one_right_term_becomes_a_choice_among_its_facet() -> None:
+def test_the_options_become_the_terms_of_the_gold_facet() -> None:
     (item,) = refined([framing("D", 1)])
     assert set(item.options) == {"Single", "2 shot", "3 shot", "Group shot"} and item.gold == "Group shot"
 
 
-def test_a_term_alone_in_its_facet_is_asked_about_by_name() -> None:
+def test_the_only_term_of_a_facet_becomes_a_yes_or_no_question() -> None:
     (item,) = refined([framing("A", 1)])
     assert item.question == "Is the shot framing of this shot Insert?"
     assert set(item.options) == {YES, NO} and item.gold == YES
 
 
-def test_the_next_shot_that_counts_it_wrong_is_asked_about_it_too() -> None:
+def test_yes_and_no_questions_about_a_term_alternate() -> None:
     items = [framing("AB"[index % 2], index) for index in range(40)]
     golds = Counter((item.question, item.gold) for item in refined(items))
     assert sum(golds.values()) == 40 and len({question for question, _ in golds}) == 2
@@ -137,16 +139,16 @@ def test_the_next_shot_that_counts_it_wrong_is_asked_about_it_too() -> None:
 @pytest.mark.parametrize(
     "item",
     [
-        framing("A", 1, ("Insert, Single", "Insert, 2 shot")),  # several terms are right
+        framing("A", 1, ("Insert, Single", "Insert, 2 shot")),  # a compound answer
         framing("A", 2, ("yes", "no")),  # no term at all
         make_item(("Wide", "Medium"), "A"),  # another dimension
     ],
 )
-def test_what_the_refinement_does_not_concern_stays_as_it_is(item: QAItem) -> None:
+def test_other_questions_are_unchanged(item: QAItem) -> None:
     assert refined([item]) == as_published([item]) == [item]
 
 
-def test_the_published_questions_are_asked_of_our_media(
+def test_published_questions_keep_the_media_columns_of_the_items(
     real_items: dict[int, QAItem], refined_items: dict[int, QAItem]
 ) -> None:
     shards = [replace(item, media_sha256="0" * 64, film_id="tt1", licence="apache-2.0") for item in real_items.values()]
@@ -155,12 +157,12 @@ def test_the_published_questions_are_asked_of_our_media(
         assert replace(item, question=shard.question, options=shard.options, answer=shard.answer) == shard
 
 
-def test_a_part_of_the_questions_may_be_asked(real_items: dict[int, QAItem], refined_items: dict[int, QAItem]) -> None:
+def test_published_questions_of_a_subset(real_items: dict[int, QAItem], refined_items: dict[int, QAItem]) -> None:
     some = [real_items[index] for index in (1, 487)]
     assert [asked(item) for item in published(some, refined_items)] == [asked(refined_items[i]) for i in (1, 487)]
 
 
-def test_a_file_that_does_not_fit_is_refused() -> None:
+def test_published_questions_of_other_items_are_rejected() -> None:
     item, row = framing("A", 7), framing("B", 7, ("no", "yes"))
     with pytest.raises(BadRow, match=r"item test-7: index is 7.*is it their file"):
         published([item], {8: row})

@@ -1,4 +1,4 @@
-"""Questions and media are found and read, wherever the shards lie."""
+"""Reading questions and media from shard folders, the Hub cache and TSV files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def shards(tmp_path: Path) -> Path:
     return tmp_path / "shards"
 
 
-def test_media_are_found_by_id_in_any_order_and_by_many_threads(shards: Path) -> None:
+def test_media_are_read_by_id_in_any_order_and_from_many_threads(shards: Path) -> None:
     folder = ShardFolder(shards)
     items = list(folder.items())
     assert [item.source_index for item in items] == list(range(1, 201))
@@ -52,7 +52,7 @@ def test_media_are_found_by_id_in_any_order_and_by_many_threads(shards: Path) ->
         folder.media("no such item")
 
 
-def test_an_interrupted_folder_is_no_dataset(shards: Path) -> None:
+def test_a_folder_without_a_manifest_is_rejected(shards: Path) -> None:
     (shards / "manifest.json").unlink()
     with pytest.raises(DatasetNotFound, match="holds no shards"):
         locate_shards(str(shards))
@@ -61,7 +61,7 @@ def test_an_interrupted_folder_is_no_dataset(shards: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "step"), [(1, r"write them again .* --overwrite"), (99, "install a newer"), (None, "write them again")]
 )
-def test_shards_of_another_format_say_what_to_do(shards: Path, version: int | None, step: str) -> None:
+def test_the_error_for_another_format_version_gives_the_next_step(shards: Path, version: int | None, step: str) -> None:
     manifest = json.loads((shards / "manifest.json").read_text())
     (shards / "manifest.json").write_text(json.dumps(manifest | {"format_version": version}))
     for read in (lambda: locate_shards(str(shards)), lambda: ShardFolder(shards), lambda: read_questions(shards)):
@@ -69,13 +69,13 @@ def test_shards_of_another_format_say_what_to_do(shards: Path, version: int | No
             read()
 
 
-def test_the_official_release_as_it_is_leads_to_its_import(tmp_path: Path) -> None:
+def test_the_error_for_the_official_release_points_to_its_import(tmp_path: Path) -> None:
     (tmp_path / "test.tsv").touch()
     with pytest.raises(DatasetNotFound, match=r"shotbench data import-shotbench .* --out SHARDS"):
         locate_shards(str(tmp_path))
 
 
-def test_a_missing_split_is_named(shards: Path) -> None:
+def test_the_error_for_a_missing_split_names_it(shards: Path) -> None:
     with pytest.raises(DatasetNotFound, match="no split 'train'"):
         ShardFolder(shards, "train")
 
@@ -89,8 +89,8 @@ def test_a_hub_id_is_resolved_through_the_local_cache(shards: Path, tmp_path: Pa
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
 
     def child(name: str) -> subprocess.CompletedProcess[str]:
-        reading = "from lmms_eval_shotbench.questions.question_files import read_questions"
-        code = f"{reading}; print(len(read_questions({name!r})))"
+        import_ = "from lmms_eval_shotbench.questions.question_files import read_questions"
+        code = f"{import_}; print(len(read_questions({name!r})))"
         return subprocess.run(
             [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True
         )
@@ -99,15 +99,15 @@ def test_a_hub_id_is_resolved_through_the_local_cache(shards: Path, tmp_path: Pa
     assert "DatasetNotFound: no questions at 'film/other'" in child("film/other").stderr
 
 
-def test_an_index_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_a_repeated_index_is_rejected(tmp_path: Path) -> None:
     item, content = item_and_bytes(1)
-    twice = [ShardRow.of("test", item, content), ShardRow.of("test", replace(item, item_id="other"), b"x")]
-    write_shards(twice, tmp_path / "shards", ABOUT, splits=["test"])
-    with pytest.raises(BadRow, match="an index that stands once"):
+    repeated = [ShardRow.of("test", item, content), ShardRow.of("test", replace(item, item_id="other"), b"x")]
+    write_shards(repeated, tmp_path / "shards", ABOUT, splits=["test"])
+    with pytest.raises(BadRow, match="an index that occurs once"):
         read_questions(tmp_path / "shards")
 
 
-def test_a_tsv_is_turned_into_parquet_once(real_data: Path, tmp_path: Path) -> None:
+def test_a_tsv_is_converted_to_parquet_once(real_data: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as parquet
 
     path = questions_parquet(real_data / "shotbench" / "test.tsv", tmp_path)
@@ -117,7 +117,7 @@ def test_a_tsv_is_turned_into_parquet_once(real_data: Path, tmp_path: Path) -> N
     assert [QAItem.from_row(row) for row in rows] == read_questions(real_data / "shotbench" / "test.tsv")
 
 
-def test_the_dataset_is_what_was_given_else_the_environment_else_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dataset_defaults_to_the_environment_variable_then_to_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHOTBENCH_DATA", raising=False)
     assert dataset_in_use() == "Vchitect/ShotBench"
     monkeypatch.setenv("SHOTBENCH_DATA", "/some/folder")

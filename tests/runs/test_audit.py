@@ -187,8 +187,8 @@ def test_the_command_audits_all_splits_of_shards_or_one(tmp_path: Path, capsys: 
         ("file.parquet", b"PAR1\x15\xff\x00", "it is no tab-separated text in UTF-8"),
         ("README.md", b"# ShotBench\n\nQuestions.\n", "its first line names no column index, type, path"),
         ("rows.tsv", b"index\tquestion\n1\tWhat?\n", "its first line names no column type, path, options, answer, cat"),
-        ("empty.tsv", b"", "nothing stands below its first line"),
-        ("header.tsv", b"index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n", "nothing stands below its"),
+        ("empty.tsv", b"", "no rows follow its first line"),
+        ("header.tsv", b"index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n", "no rows follow its"),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
 )

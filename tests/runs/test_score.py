@@ -168,7 +168,7 @@ def test_a_duplicate_question_is_named(questions: Path, tmp_path: Path, capsys: 
     text = questions.read_text(encoding="utf-8")
     questions.write_text(text + text.splitlines(keepends=True)[-1], encoding="utf-8")
     assert main(["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"}))]) == 2
-    assert "index is 4, expected an index that stands once" in capsys.readouterr().err
+    assert "index is 4, expected an index that occurs once" in capsys.readouterr().err
 
 
 def test_a_judge_needs_the_official_protocol(
@@ -242,7 +242,7 @@ def test_published_refined_questions_need_the_refined_variant(
     command = ["score", str(questions), str(write_responses(tmp_path / "r.jsonl", {1: "A"})), "--refined"]
     for variant in ([], ["--variant", "mirrored"]):
         assert main([*command, str(questions), *variant]) == 2
-        assert "--refined names the questions of --variant refined" in capsys.readouterr().err
+        assert "--refined is only valid with --variant refined" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "absent.tsv"), "--variant", "refined"]) == 2
     assert "absent.tsv: no such file of refined questions" in capsys.readouterr().err
 
@@ -256,7 +256,7 @@ def test_responses_to_published_refined_questions_are_graded_by_them_and_robust_
     refined = [str(tsv), str(direct), "--variant", "refined"]
     assert main(["score", *refined]) == 0
     printed = capsys.readouterr()
-    assert "2028 of 3572 right" in printed.out and "--refined names the published ones" in printed.err
+    assert "2028 of 3572 right" in printed.out and "use --refined for the published ones" in printed.err
     files = [tmp_path / "plain.json", tmp_path / "refined.json"]
     plain = [str(tsv), str(real_data / "responses" / "shotbench.shotvl-3b.reasoning.jsonl.gz")]
     for arguments, file in ((plain, files[0]), ([*refined, "--refined", str(published)], files[1])):

@@ -22,7 +22,7 @@ from lmms_eval_shotbench.media.clips import Clip
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import ShardFolder, file_sha256
-from lmms_eval_shotbench.questions.variants import ROTATIONS_APART, VARIANTS, Variant, variant_named
+from lmms_eval_shotbench.questions.variants import ROTATION_STRIDE, VARIANTS, Variant, variant_named
 from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule, clip_patches
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 from tests.harness.test_lmms_eval import group_results, isolated_caches, lmms_eval, read_scores, run_eval, stored  # noqa: F401
@@ -112,7 +112,7 @@ def test_lmms_eval_counts_a_question_with_one_wrong_rotation_as_wrong(
     group = group_results(tmp_path / "theirs", "shotbench_circular")
     assert group["shotbench_accuracy"] == pytest.approx(1 - 1 / len(rotated))
     assert 1 - 1 / asked < group["shotbench_all_rotations"] < 1
-    assert divmod(wrong.source_index, ROTATIONS_APART) == (questions[0].source_index, 1)
+    assert divmod(wrong.source_index, ROTATION_STRIDE) == (questions[0].source_index, 1)
 
 
 def test_the_published_refined_questions_are_used_if_their_file_is_given(

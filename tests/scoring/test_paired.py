@@ -1,4 +1,4 @@
-"""The statistics of two runs on the same items, against worked examples, other computations and simulation."""
+"""Paired statistics against worked examples, independent computations and simulation."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ SLUGS = [dimension.slug for dimension in DIMENSIONS]
 
 
 def pair(change: int, medium: object, dimension: str = SLUGS[0], right: bool = True) -> Pair:
-    """An item gained (1), lost (-1), or the same in both, right or wrong."""
+    """An item gained (1), lost (-1), or unchanged (0), then right or wrong in both runs."""
     return Pair(dimension, str(medium), change < 0 or (change == 0 and right), change > 0 or (change == 0 and right))
 
 
-def drawn(draw: random.Random, media: int, each: int, gain: float, loss: float, together: float = 0.0) -> list[Pair]:
-    """Items that B gains and loses at these rates; the `each` of one medium change alike as often as `together`."""
+def drawn(draw: random.Random, media: int, each: int, gain: float, loss: float, correlated: float = 0.0) -> list[Pair]:
+    """Items that B gains and loses at these rates; a share `correlated` of the items of a medium change alike."""
     pairs = []
     for medium in range(media):
         shared = draw.random()
         for _ in range(each):
-            place = shared if draw.random() < together else draw.random()
-            pairs.append(pair(1 if place < gain else -1 if place < gain + loss else 0, medium))
+            value = shared if draw.random() < correlated else draw.random()
+            pairs.append(pair(1 if value < gain else -1 if value < gain + loss else 0, medium))
     return pairs
 
 
-def test_p_is_the_sum_of_all_outcomes_that_are_no_likelier() -> None:
+def test_p_is_the_probability_of_outcomes_at_most_as_likely() -> None:
     for gained in range(13):
         for lost in range(13):
             row = [
@@ -40,17 +40,17 @@ def test_p_is_the_sum_of_all_outcomes_that_are_no_likelier() -> None:
             assert mcnemar(gained, lost) == mcnemar(lost, gained) == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_p_of_thousands_of_items_neither_overflows_nor_vanishes() -> None:
+def test_p_of_thousands_of_items_neither_overflows_nor_underflows() -> None:
     logs = [math.lgamma(1398) - math.lgamma(count + 1) - math.lgamma(1398 - count) for count in range(300)]
     tail = math.fsum(math.exp(log - logs[-1]) for log in logs)
     assert math.log(mcnemar(1098, 299)) == pytest.approx(logs[-1] + math.log(tail) - 1396 * math.log(2), rel=1e-9)
-    normal = math.erfc((300 - 1) / math.sqrt(2 * 40_300))  # with the correction for continuity
+    normal = math.erfc((300 - 1) / math.sqrt(2 * 40_300))  # with continuity correction
     assert mcnemar(20_300, 20_000) == pytest.approx(normal, rel=1e-3)
     assert mcnemar(0, 0) == mcnemar(7, 7) == mcnemar(1, 0) == 1.0
 
 
-def test_holm_gives_the_worked_example() -> None:
-    # Four hypotheses: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 1 x 0.04 raised to the one before it.
+def test_holm_matches_a_worked_example() -> None:
+    # Four hypotheses: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 1 x 0.04 raised to the previous value.
     corrected = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
     assert corrected == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
     assert list(corrected) == ["a", "b", "c", "d"]
@@ -61,25 +61,25 @@ def test_holm_gives_the_worked_example() -> None:
 @pytest.mark.parametrize(
     ("freedom", "quantile"), [(1, 12.706), (2, 4.303), (5, 2.571), (10, 2.228), (30, 2.042), (120, 1.980)]
 )
-def test_students_quantile_is_the_printed_one(freedom: int, quantile: float) -> None:
+def test_students_quantile_matches_the_tables(freedom: int, quantile: float) -> None:
     assert student95(freedom) == pytest.approx(quantile, rel=2e-4)
 
 
-def test_a_difference_worked_out_by_hand() -> None:
+def test_a_difference_computed_by_hand() -> None:
     one = difference([pair(1, 1), pair(1, 2), pair(-1, 3), pair(0, 4), pair(0, 5, right=False)])
     assert (one.n, one.a, one.b, one.gained, one.lost) == (5, 0.4, 0.6, 2, 1)
     assert one.difference == pytest.approx(0.2)
-    # With an item gained and one lost besides: mean 1/7, squared residuals 5 - 1/7, on 7 media.
+    # With one more item gained and one more lost: mean 1/7, squared residuals 5 - 1/7, on 7 media.
     stderr = math.sqrt(7 / 6 * (5 - 1 / 7)) / 7
     assert one.stderr == pytest.approx(stderr)
     assert (one.high - one.low) / 2 == pytest.approx(2.447 * stderr, rel=1e-3)
     assert (one.high + one.low) / 2 == pytest.approx(1 / 7)
     assert one.detectable == pytest.approx((1.959964 + 0.841621) * stderr)
     assert one.detectable_unrelated == pytest.approx((1.959964 + 0.841621) * math.sqrt((0.24 + 0.24) / 5))
-    assert one.p == 1.0 and not one.told_apart
+    assert one.p == 1.0 and not one.significant
 
 
-def test_macro_weighs_dimensions_alike() -> None:
+def test_macro_weighs_dimensions_equally() -> None:
     pairs = [pair(1, index) for index in range(10)] + [pair(0, 10 + index) for index in range(80)]
     pairs += [pair(-1, 90 + index, SLUGS[1]) for index in range(5)] + [
         pair(0, 95 + index, SLUGS[1]) for index in range(5)
@@ -95,13 +95,13 @@ def test_macro_weighs_dimensions_alike() -> None:
 def test_items_that_change_together_do_not_count_as_independent() -> None:
     draw = random.Random(0)
     changes = [draw.choice((1, -1, 0)) for _ in range(100)]
-    apart = difference([pair(changes[index // 10], index) for index in range(1000)])
-    together = difference([pair(changes[index // 10], index // 10) for index in range(1000)])
-    assert apart.difference == together.difference and apart.p == together.p
-    assert together.stderr / apart.stderr == pytest.approx(math.sqrt(10), rel=0.1)
+    independent = difference([pair(changes[index // 10], index) for index in range(1000)])
+    clustered = difference([pair(changes[index // 10], index // 10) for index in range(1000)])
+    assert independent.difference == clustered.difference and independent.p == clustered.p
+    assert clustered.stderr / independent.stderr == pytest.approx(math.sqrt(10), rel=0.1)
 
 
-def test_the_interval_holds_the_difference_and_never_vanishes() -> None:
+def test_the_interval_contains_the_difference_and_has_a_positive_width() -> None:
     draw = random.Random(1)
     for _ in range(300):
         one = difference(drawn(draw, draw.randint(1, 12), draw.randint(1, 3), draw.random(), draw.random()))
@@ -112,25 +112,25 @@ def test_the_interval_holds_the_difference_and_never_vanishes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("media", "each", "rate", "together"),
+    ("media", "each", "rate", "correlated"),
     [(200, 1, 0.15, 0.0), (100, 2, 0.15, 0.5), (40, 4, 0.2, 0.8)],
-    ids=["independent items", "two questions a medium", "few media of four questions that change together"],
+    ids=["independent items", "two questions per medium", "few media with four correlated questions"],
 )
-def test_simulated_nulls_give_5_percent_false_alarms(media: int, each: int, rate: float, together: float) -> None:
-    draw, runs, alarms, mcnemar_alarms = random.Random(2), 2000, 0, 0
+def test_simulated_nulls_give_5_percent_false_positives(media: int, each: int, rate: float, correlated: float) -> None:
+    draw, runs, false_positives, mcnemar_positives = random.Random(2), 2000, 0, 0
     for _ in range(runs):
-        one = difference(drawn(draw, media, each, rate, rate, together))
-        alarms += one.told_apart
-        mcnemar_alarms += one.p < 0.05
-    # Of 2,000 the standard error is 0.5 %.
-    assert 0.037 <= alarms / runs <= 0.063
+        one = difference(drawn(draw, media, each, rate, rate, correlated))
+        false_positives += one.significant
+        mcnemar_positives += one.p < 0.05
+    # The standard error of 2,000 runs is 0.5 %.
+    assert 0.037 <= false_positives / runs <= 0.063
     if each == 1:
-        assert 0.02 <= mcnemar_alarms / runs <= 0.05  # exact, so on the safe side
+        assert 0.02 <= mcnemar_positives / runs <= 0.05  # exact, hence conservative
     if each == 4:
-        assert mcnemar_alarms / runs > 0.15  # it takes items for independent, which these are not
+        assert mcnemar_positives / runs > 0.15  # it assumes independent items, which these are not
 
 
-def test_holm_keeps_false_alarms_of_all_dimensions_together_at_5_percent() -> None:
+def test_holm_bounds_the_family_wise_error_rate_by_5_percent() -> None:
     draw, runs, corrected, plain = random.Random(3), 4000, 0, 0
     for _ in range(runs):
         gained = {slug: draw.getrandbits(60).bit_count() for slug in SLUGS}  # of 60 items that changed
@@ -141,19 +141,21 @@ def test_holm_keeps_false_alarms_of_all_dimensions_together_at_5_percent() -> No
     assert corrected / runs <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)
 
 
-@pytest.mark.parametrize(("media", "each", "together"), [(150, 1, 0.0), (50, 3, 0.6)])
-def test_intervals_cover_the_true_difference_and_detectable_is_found_four_times_in_five(
-    media: int, each: int, together: float
+@pytest.mark.parametrize(("media", "each", "correlated"), [(150, 1, 0.0), (50, 3, 0.6)])
+def test_intervals_cover_the_true_difference_and_the_detectable_one_has_a_power_of_80_percent(
+    media: int, each: int, correlated: float
 ) -> None:
-    draw, runs, covered, found, gain, loss = random.Random(4), 1000, 0, 0, 0.2, 0.1
-    promised = difference(drawn(random.Random(5), 20 * media, each, gain, loss, together)).detectable * math.sqrt(20)
+    draw, runs, covered, detected, gain, loss = random.Random(4), 1000, 0, 0, 0.2, 0.1
+    detectable = difference(drawn(random.Random(5), 20 * media, each, gain, loss, correlated)).detectable * math.sqrt(
+        20
+    )
     for _ in range(runs):
-        one = difference(drawn(draw, media, each, gain, loss, together))
+        one = difference(drawn(draw, media, each, gain, loss, correlated))
         covered += one.low <= gain - loss <= one.high
-        shifted = (gain + loss + promised) / 2, (gain + loss - promised) / 2  # that difference, as much disagreement
-        found += difference(drawn(draw, media, each, *shifted, together)).told_apart
+        shifted = (gain + loss + detectable) / 2, (gain + loss - detectable) / 2  # with the same disagreement
+        detected += difference(drawn(draw, media, each, *shifted, correlated)).significant
     assert 0.93 <= covered / runs <= 0.97
-    assert 0.75 <= found / runs <= 0.85
+    assert 0.75 <= detected / runs <= 0.85
 
 
 def test_nothing_to_compare_is_an_error() -> None:

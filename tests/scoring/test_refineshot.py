@@ -1,4 +1,4 @@
-"""RefineShot's scores: published figures from the stored responses, the rules by example, the command, the judge."""
+"""RefineShot's scores: published figures from stored responses, examples of the rules, the command and the judge."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from lmms_eval_shotbench.scoring.metrics import score
 from lmms_eval_shotbench.scoring.refineshot import (
     STEPS,
     Setting,
+    check_reasoning,
+    extract_thought,
+    fail_unless,
+    grade_setting,
     ias,
     ias_by_check,
-    only_if,
-    read_setting,
-    reasoned,
-    share,
-    thought_of,
+    pass_rate,
     thoughts_to_judge,
 )
 from tests.support import judge_server
@@ -45,7 +45,7 @@ DIMENSION_ORDER = (
     "composition",
     "camera_movement",
 )
-PUBLISHED = {  # overall, then in the order above, as printed
+PUBLISHED = {  # overall, then in the order above, as published
     (QWEN, "direct"): (47.5, 35.8, 52.6, 57.7, 78.7, 49.7, 40.7, 40.1, 29.7),
     (SHOTVL, "direct"): (67.8, 60.5, 64.0, 67.4, 91.0, 79.4, 68.1, 60.8, 51.3),
     (QWEN, "reasoning"): (43.0, 34.0, 51.1, 54.6, 56.9, 42.5, 42.5, 36.1, 30.6),
@@ -53,26 +53,26 @@ PUBLISHED = {  # overall, then in the order above, as printed
     (QWEN, "step_by_step"): (44.0, 39.1, 50.1, 48.3, 67.4, 39.4, 38.9, 36.3, 36.2),
     (SHOTVL, "step_by_step"): (15.8, 4.5, 27.7, 20.0, 29.2, 12.0, 10.8, 4.0, 22.4),
 }
-# Two printed cells (42.5 and 38.9) are not what the published responses give by the rules that give all others.
+# Two published cells (42.5 and 38.9) differ from what the published responses give by the rules that give all others.
 DIFFERENT = {(QWEN, "reasoning", "camera_angle"): 43.1, (QWEN, "step_by_step", "camera_angle"): 38.7}
 
 
 @pytest.fixture(scope="module")
-def read_responses(real_data: Path, refined_items: dict[int, QAItem]) -> Any:
-    """The stored responses of a model to a setting, read by the official protocol."""
+def setting_of(real_data: Path, refined_items: dict[int, QAItem]) -> Any:
+    """A function that grades a model's stored responses to a setting by the official protocol."""
 
     @cache
-    def read(model: str, name: str) -> Setting:
+    def setting(model: str, name: str) -> Setting:
         rows = stored_responses(real_data, f"refineshot.{model}.{name}")
         items = [refined_items[int(str(row["index"]))] for row in rows]
-        return read_setting(items, [str(row["response"]) for row in rows], "official")
+        return grade_setting(items, [str(row["response"]) for row in rows], "official")
 
-    return read
+    return setting
 
 
 @pytest.mark.parametrize(("model", "name"), list(PUBLISHED))
-def test_accuracies_are_the_published_ones(read_responses: Any, model: str, name: str) -> None:
-    scores = read_responses(model, name).accuracy
+def test_accuracies_match_the_published_ones(setting_of: Any, model: str, name: str) -> None:
+    scores = setting_of(model, name).accuracy
     overall, *by_dimension = PUBLISHED[model, name]
     assert 100 * scores.micro.value == pytest.approx(overall, abs=0.1)
     for slug, value in zip(DIMENSION_ORDER, by_dimension, strict=True):
@@ -80,25 +80,23 @@ def test_accuracies_are_the_published_ones(read_responses: Any, model: str, name
         assert 100 * scores.by_dimension[slug].value == pytest.approx(expected, abs=0.1), slug
 
 
-def test_the_published_verdicts_give_the_published_scores(read_responses: Any, real_data: Path) -> None:
-    direct = read_responses(SHOTVL, "direct")
+def test_the_published_verdicts_give_the_published_scores(setting_of: Any, real_data: Path) -> None:
+    direct = setting_of(SHOTVL, "direct")
     verdicts = [bool(row["reference_consistent"]) for row in stored_responses(real_data, f"refineshot.{SHOTVL}.direct")]
-    assert 100 * share(direct.graded, verdicts).value == pytest.approx(83.2, abs=0.05)
-    assert score(only_if(direct.graded, verdicts)).correct == 2106
+    assert 100 * pass_rate(direct.graded, verdicts).value == pytest.approx(83.2, abs=0.05)
+    assert score(fail_unless(direct.graded, verdicts)).correct == 2106
     for model, published in ((QWEN, 87.8), (SHOTVL, 16.4)):
         rows = stored_responses(real_data, f"refineshot.{model}.step_by_step")
         adherent = sum(bool(row["reference_hit"]) for row in rows) / len(rows)
-        assert 100 * (ias(adherent, read_responses(model, "direct").accuracy.micro.value) or 0) == pytest.approx(
+        assert 100 * (ias(adherent, setting_of(model, "direct").accuracy.micro.value) or 0) == pytest.approx(
             published, abs=0.15
         )
 
 
-def test_rules_come_near_the_published_frs_of_shotvl_and_say_where_they_do_not(
-    read_responses: Any, real_data: Path
-) -> None:
-    read = read_responses(SHOTVL, "direct").read
+def test_rules_approximate_the_published_frs_of_shotvl(setting_of: Any, real_data: Path) -> None:
+    checks = setting_of(SHOTVL, "direct").checks
     judged = [bool(row["reference_consistent"]) for row in stored_responses(real_data, f"refineshot.{SHOTVL}.direct")]
-    verdict = [("same" if it.consistent else "other") if it.decided else "undecided" for it in read]
+    verdict = [("same" if check.consistent else "other") if check.decided else "undecided" for check in checks]
     assert Counter(zip(verdict, judged, strict=True)) == {
         ("same", True): 2628,
         ("same", False): 3,
@@ -107,24 +105,24 @@ def test_rules_come_near_the_published_frs_of_shotvl_and_say_where_they_do_not(
         ("undecided", True): 291,
         ("undecided", False): 66,
     }
-    assert 100 * read_responses(SHOTVL, "direct").frs.value == pytest.approx(83.65, abs=0.005)  # published: 83.2
-    assert 100 * read_responses(SHOTVL, "direct").after_check.micro.value == pytest.approx(59.0, abs=0.05)  # 58.9
+    assert 100 * setting_of(SHOTVL, "direct").frs.value == pytest.approx(83.65, abs=0.005)  # published: 83.2
+    assert 100 * setting_of(SHOTVL, "direct").after_check.micro.value == pytest.approx(59.0, abs=0.05)  # 58.9
 
 
-def test_qwen_hardly_thinks_when_asked_directly_so_it_cannot_contradict_itself(read_responses: Any) -> None:
-    direct = read_responses(QWEN, "direct")
-    assert sum(it.thinks for it in direct.read) == 14
+def test_direct_responses_of_qwen_hardly_contain_a_thought(setting_of: Any) -> None:
+    direct = setting_of(QWEN, "direct")
+    assert sum(check.thinks for check in direct.checks) == 14
     assert 100 * direct.frs.value == pytest.approx(99.97, abs=0.005)  # published: 98.5
 
 
 @pytest.mark.parametrize(
     ("model", "consistent", "steps", "named"), [(QWEN, 92.69, 0.35, 10), (SHOTVL, 23.31, 0.0, 210)]
 )
-def test_ias_by_rules(read_responses: Any, model: str, consistent: float, steps: float, named: int) -> None:
-    both = {name: read_responses(model, name) for name in ("direct", "step_by_step")}
+def test_ias_by_rules(setting_of: Any, model: str, consistent: float, steps: float, named: int) -> None:
+    both = {name: setting_of(model, name) for name in ("direct", "step_by_step")}
     found = {check: 100 * (value or 0) for check, value in ias_by_check(both).items()}
     assert found == pytest.approx({"consistent": consistent, "steps": steps}, abs=0.005)  # published: 87.8, 16.4
-    assert sum(it.names_steps for it in both["step_by_step"].read) == named
+    assert sum(check.names_steps for check in both["step_by_step"].checks) == named
 
 
 @pytest.mark.parametrize(
@@ -138,31 +136,31 @@ def test_ias_by_rules(read_responses: Any, model: str, consistent: float, steps:
         ("<think>It is either wide or medium.</think><answer>A</answer>", None, "A"),
         ("<think>The answer is A.</think><think>The answer is B.</think>", "B", None),
         ("<think>The answer is A.", "A", None),
-        ("The answer is A.</think><answer>A</answer>", "A", "A"),  # the template opened the thought
+        ("The answer is A.</think><answer>A</answer>", "A", "A"),  # the chat template opened the thought
         ("<think>The answer is B.<answer>A</answer>", "B", "A"),
         ("<think> </think><answer>A</answer>", None, "A"),
         ("B. Medium", None, "B"),
         ("", None, None),
     ],
 )
-def test_both_letters_are_read_each_in_its_place(response: str, concluded: str | None, answered: str | None) -> None:
-    read = reasoned(make_item(), response)
-    assert (read.concluded, read.answered) == (concluded, answered)
-    assert read.consistent == (concluded is None or answered is None or concluded == answered)
+def test_conclusion_and_answer_are_extracted(response: str, concluded: str | None, answered: str | None) -> None:
+    check = check_reasoning(make_item(), response)
+    assert (check.concluded, check.answered) == (concluded, answered)
+    assert check.consistent == (concluded is None or answered is None or concluded == answered)
 
 
-def test_a_thought_is_what_stands_inside_its_tags() -> None:
-    assert thought_of("<think> one </think> two <answer>A</answer>") == "one"
-    assert thought_of("<think>one</think><think>two") == "one\ntwo"
-    assert thought_of("one</think>two") == "one"
-    assert thought_of("one") == thought_of("<answer>one</answer>") == thought_of("</answer>") == ""
+def test_a_thought_is_the_text_inside_its_tags() -> None:
+    assert extract_thought("<think> one </think> two <answer>A</answer>") == "one"
+    assert extract_thought("<think>one</think><think>two") == "one\ntwo"
+    assert extract_thought("one</think>two") == "one"
+    assert extract_thought("one") == extract_thought("<answer>one</answer>") == extract_thought("</answer>") == ""
 
 
-def test_the_steps_are_those_that_the_prompt_asks_for() -> None:
+def test_the_steps_are_those_of_the_prompt() -> None:
     assert STEPS == ("1", "2", "3", "4")
-    right = reasoned(make_item(), STEP_BY_STEP.well_formed("C"))
+    right = check_reasoning(make_item(), STEP_BY_STEP.well_formed("C"))
     assert right.names_steps and right.keeps_to_steps
-    assert not reasoned(make_item(), REASONING.well_formed("C")).names_steps
+    assert not check_reasoning(make_item(), REASONING.well_formed("C")).names_steps
 
 
 @pytest.mark.parametrize(
@@ -177,59 +175,59 @@ def test_the_steps_are_those_that_the_prompt_asks_for() -> None:
         ("Step 1: x. Step 2: y. Step 3: z. Step 4: A. <answer>A</answer>", False),
     ],
 )
-def test_keeping_to_the_steps_is_naming_all_in_order_and_answering_accordingly(response: str, keeps: bool) -> None:
-    assert reasoned(make_item(), response).keeps_to_steps == keeps
+def test_keeping_to_the_steps_requires_all_in_order_and_a_consistent_answer(response: str, keeps: bool) -> None:
+    assert check_reasoning(make_item(), response).keeps_to_steps == keeps
 
 
-def test_what_contradicts_its_thought_counts_as_wrong_after_the_check() -> None:
+def test_an_inconsistent_response_counts_as_wrong_after_the_check() -> None:
     items = [make_item(index=index, media=f"{index}.jpg") for index in range(4)]
-    said = [
+    responses = [
         f"<think>The answer is {thought}.</think><answer>{answer}</answer>"
         for thought, answer in ("CC", "AC", "AA", "CA")
     ]
-    setting = read_setting(items, said)
+    setting = grade_setting(items, responses)
     assert (setting.accuracy.correct, setting.after_check.correct, setting.frs.value) == (2, 1, 0.5)
 
 
-def test_a_right_step_by_step_answer_keeps_its_direct_accuracy() -> None:
+def test_ias_is_one_for_equal_accuracies() -> None:
     items = [make_item(index=index, media=f"{index}.jpg") for index in range(4)]
-    direct = read_setting(items, ["C", "C", "A", "A"])
-    stepwise = read_setting(items, [STEP_BY_STEP.well_formed(letter) for letter in "CCAA"])
+    direct = grade_setting(items, ["C", "C", "A", "A"])
+    stepwise = grade_setting(items, [STEP_BY_STEP.well_formed(letter) for letter in "CCAA"])
     assert ias_by_check({"direct": direct, "step_by_step": stepwise}) == {"consistent": 1.0, "steps": 1.0}
     assert ias_by_check({"direct": direct}) == {}
-    nothing = read_setting(items, ["A"] * 4)
+    nothing = grade_setting(items, ["A"] * 4)
     assert ias_by_check({"direct": nothing, "step_by_step": stepwise}) == {"consistent": None, "steps": None}
 
 
 OPEN = "<think>It is far off.</think><answer>A</answer>"
 
 
-def test_the_judge_is_asked_where_rules_find_no_conclusion_and_there_is_an_answer(
+def test_the_judge_gets_answered_responses_without_a_conclusion(
     endpoint: Endpoint,
     judge: Judge,
 ) -> None:
     endpoint.script = {0: [says("B")], 1: [says("Z")]}
     items = [question(index) for index in range(5)]
-    said = [OPEN, OPEN, "<think>The answer is A.</think><answer>A</answer>", "A", "<think>It is far off."]
-    texts = thoughts_to_judge(items, said)
+    responses = [OPEN, OPEN, "<think>The answer is A.</think><answer>A</answer>", "A", "<think>It is far off."]
+    texts = thoughts_to_judge(items, responses)
     assert [(item.source_index, text) for item, text in texts] == [(0, "It is far off."), (1, "It is far off.")]
     report = judge_texts(judge, texts)
     assert report.letters == {0: "B"} and report.undecided == 1
-    read = read_setting(items, said, judged=report.letters).read
-    assert [it.consistent for it in read] == [False, True, True, True, True]
+    checks = grade_setting(items, responses, judged=report.letters).checks
+    assert [check.consistent for check in checks] == [False, True, True, True, True]
 
 
 def files(folder: Path, questions: int = 4) -> list[str]:
-    """A question file, and responses of which one contradicts its thought."""
+    """Write a question file, and responses of which one contradicts its thought; return the arguments."""
     header = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
     options = json.dumps({"A": "Wide", "B": "Medium", "C": "Close Up"}).replace('"', '""')
     rows = [f'{i}\t"[""image""]"\t[\'{i}.jpg\']\titem {i}?\t"{options}"\tC\tshot size\n' for i in range(questions)]
     (folder / "test.tsv").write_text(header + "".join(rows), encoding="utf-8")
     steps = "<think>Step 1. Step 2. Step 3. Step 4. The answer is C.</think><answer>C</answer>"
-    said = {0: steps, 1: "<think>The answer is A.</think><answer>C</answer>", 2: OPEN, 3: "C"}
-    lines = (json.dumps({"index": index, "response": text}) for index, text in said.items())
-    (folder / "said.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    return [str(folder / "test.tsv"), "--direct", str(folder / "said.jsonl")]
+    responses = {0: steps, 1: "<think>The answer is A.</think><answer>C</answer>", 2: OPEN, 3: "C"}
+    lines = (json.dumps({"index": index, "response": text}) for index, text in responses.items())
+    (folder / "responses.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return [str(folder / "test.tsv"), "--direct", str(folder / "responses.jsonl")]
 
 
 def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,9 +251,10 @@ def test_the_command_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     out = tmp_path / "deep" / "scores.json"
     assert main(["refineshot", *files(tmp_path), "--format", "json", "--protocol", "official", "--out", str(out)]) == 0
     assert capsys.readouterr().out == ""
-    told = json.loads(out.read_text(encoding="utf-8"))
-    assert (told["schema"], told["protocol"], told["ias"], list(told["settings"])) == (1, "official", {}, ["direct"])
-    direct = told["settings"]["direct"]
+    scores = json.loads(out.read_text(encoding="utf-8"))
+    assert (scores["schema"], scores["protocol"], scores["ias"]) == (1, "official", {})
+    assert list(scores["settings"]) == ["direct"]
+    direct = scores["settings"]["direct"]
     assert direct["accuracy"]["micro"]["value"] == 0.75 and direct["after_check"]["macro"]["value"] == 0.5
     assert direct["frs"]["value"] == 0.75 and 0 < direct["frs"]["low"] < 0.75
     counted = ("consistent", "inconsistent", "no_thought", "no_conclusion", "no_answer")
@@ -264,7 +263,7 @@ def test_the_command_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ]
 
 
-def test_the_command_asks_a_judge_and_keeps_its_verdicts(
+def test_the_command_asks_a_judge_and_caches_its_verdicts(
     endpoint: Endpoint,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -275,12 +274,12 @@ def test_the_command_asks_a_judge_and_keeps_its_verdicts(
     assert "--judge-url needs --judge-model" in capsys.readouterr().err
     for _ in range(2):
         assert main(["refineshot", *arguments, "--judge-model", "some-judge"]) == 0
-        told = capsys.readouterr()
-        assert "FRS 50.00" in told.out and "judge named 1 letters" in told.err
+        printed = capsys.readouterr()
+        assert "FRS 50.00" in printed.out and "judge named 1 letters" in printed.err
     assert endpoint.asked(2) == 1 == len(endpoint.requests)
 
 
-def test_requests_to_the_judge_that_fail_show_in_the_exit_status_and_the_scores_are_printed(
+def test_failed_requests_to_the_judge_set_the_exit_status_and_the_scores_are_printed(
     endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judging = ["--judge-model", "some-judge", "--judge-cache", str(tmp_path / "verdicts.sqlite")]
@@ -290,13 +289,13 @@ def test_requests_to_the_judge_that_fail_show_in_the_exit_status_and_the_scores_
     asking += ["--judge-url", endpoint.url]
     endpoint.script = {2: [error(400), says("Z")]}
     assert main(asking) == 1
-    told = capsys.readouterr()
-    assert "FRS 75.00" in told.out and "the scores lack 1 verdicts, since requests to the judge failed" in told.err
+    printed = capsys.readouterr()
+    assert "FRS 75.00" in printed.out and "1 verdicts are missing from the scores because requests" in printed.err
     assert main(asking) == 0
-    assert "lack" not in capsys.readouterr().err
+    assert "missing from the scores" not in capsys.readouterr().err
 
 
-def test_missing_responses_are_named_and_show_in_the_exit_status(
+def test_missing_responses_are_reported_and_set_the_exit_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = files(tmp_path, questions=6)
@@ -305,6 +304,6 @@ def test_missing_responses_are_named_and_show_in_the_exit_status(
     assert main(["refineshot", *arguments, "--allow-missing"]) == 0
 
 
-def test_nothing_to_score_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_arguments_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["refineshot", files(tmp_path)[0]]) == 2
     assert "give --direct, --reasoning or --step-by-step" in capsys.readouterr().err

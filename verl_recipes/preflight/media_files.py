@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lmms_eval_shotbench.media.clips import Clip, clip_header
-from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, BrokenMedium, whole_pictures_only
+from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, BrokenMedium, reject_truncated_images
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.preflight.problem import Problem
 from verl_recipes.preflight.training_files import RowMedium, TrainingRow
@@ -45,7 +45,7 @@ def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Pr
             first_row.setdefault(medium._replace(shown=()), row.location)
     clips = [medium for medium in first_row if medium.kind is MediaKind.CLIP]
     read = set(clips[:: -(-len(clips) // CLIPS_READ) or 1])
-    with whole_pictures_only(), ThreadPoolExecutor(THREADS) as threads:
+    with reject_truncated_images(), ThreadPoolExecutor(THREADS) as threads:
         found = threads.map(lambda medium: _checked(medium, medium in read), first_row, chunksize=64)
         results = list(tqdm(found, "media", len(first_row), unit="file", file=sys.stderr, disable=None))
     shapes, problems = dict[str, Shape](), list[Problem]()
