@@ -73,8 +73,8 @@ def chain_prompt(item: QAItem, shown: str) -> str:
 
 def _notes(item: QAItem) -> Iterator[str]:
     dimension, terms = dimension_named(item.dimension), offered_terms(item)
-    beside = [term.name for term in terms]
-    return (knowledge_of(dimension, term).note(beside) for term in terms)
+    offered = [term.name for term in terms]
+    return (knowledge_of(dimension, term).note(offered) for term in terms)
 
 
 def offered_terms(item: QAItem) -> list[Term]:

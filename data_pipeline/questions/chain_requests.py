@@ -89,7 +89,7 @@ class RateLimiter:
                 self._next = max(self._next, time.monotonic() + self._gap)
 
     def hold(self, seconds: float) -> None:
-        """Delay the requests of all threads by at least so many seconds."""
+        """Delay the requests of all threads by at least `seconds`."""
         with self._next_lock:
             self._next = max(self._next, time.monotonic() + seconds)
 

@@ -75,11 +75,11 @@ def write_chains(
     if limit < 0 or not items:
         raise ChainsRefused(f"split {split!r} of {shards} has no item to ask about (--limit {limit})")
     settings = _fingerprint("chains", source.sha256, split, limit, endpoint.model, endpoint.max_tokens, *_WORDING)
-    source.check_out(out, overwrite, settings)
+    source.check_output(out, overwrite, settings)
     with ReplyCache(cache or default_cache(out)) as replies:
         before = len(replies)
         errors = _request_missing(source, items, endpoint, replies)
-        outcome = _judge(source, items, endpoint, replies, errors)
+        outcome = _check_replies(source, items, endpoint, replies, errors)
         asked = len(replies) - before
     if not outcome.items:
         raise ChainsRefused(
@@ -136,7 +136,7 @@ def _message(source: SourceSplit, item: QAItem) -> list[dict[str, object]]:
     return chain_message(item, source.media(item))
 
 
-def _judge(
+def _check_replies(
     source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache, errors: dict[str, str]
 ) -> _Outcome:
     """Split items into those with valid chains and defects for the others, in the order of the items."""

@@ -78,7 +78,7 @@ def write_difficulty(
         data_pipeline.shards.whole_folder.WriteRefused: something else is at `out`.
     """
     source = SourceSplit(shards, split)
-    source.check_out(out, overwrite=True, fingerprint_prefix="")
+    source.check_output(out, overwrite=True, fingerprint_prefix="")
     counted = tally(source, runs)
     chosen = choose(source.items, counted.rates, settings)
     defects = [defect for item in source.items if (defect := _defect(item, counted.rates, chosen, settings))]
@@ -106,7 +106,7 @@ def choose(items: Sequence[QAItem], rates: Mapping[int, PassRate], settings: Dif
 
     If there are too few middle items for `size`, the selection shrinks and the uniform share keeps its proportion.
     """
-    middle = [item for item in items if judge(rates[item.source_index], settings) is None]
+    middle = [item for item in items if exclusion_reason(rates[item.source_index], settings) is None]
     size = min(settings.size, int(len(middle) / (1 - settings.uniform_share)))
     uniform = _sample_evenly(items, round(size * settings.uniform_share), settings.seed)
     chosen = {item.item_id: Chosen.UNIFORM for item in uniform}
@@ -117,7 +117,7 @@ def choose(items: Sequence[QAItem], rates: Mapping[int, PassRate], settings: Dif
     return chosen
 
 
-def judge(rate: PassRate, settings: DifficultySettings) -> DefectKind | None:
+def exclusion_reason(rate: PassRate, settings: DifficultySettings) -> DefectKind | None:
     """Return why an item is not of middle difficulty, or None if it is."""
     if rate.samples < settings.min_samples:
         return DefectKind.NOT_SAMPLED
@@ -150,7 +150,7 @@ def _defect(
     if item.item_id in chosen:
         return None
     rate = rates[item.source_index]
-    kind = judge(rate, settings) or DefectKind.SURPLUS
+    kind = exclusion_reason(rate, settings) or DefectKind.SURPLUS
     detail = f"{rate.right} of {rate.samples} responses are right"
     return Defect(kind, 0, str(item.source_index), item.media_path, detail, loses_row=True)
 

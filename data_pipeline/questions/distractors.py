@@ -54,7 +54,7 @@ _RULED_OUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     LIGHTING_TYPE.slug: (("Overcast", ("Moonlight", "Firelight")), ("Sunny", ("Moonlight", "Firelight"))),
 }
 # Facets whose terms are easily confused: the image moves similarly and only parallax differs.
-_LOOK_ALIKE = {CAMERA_MOVEMENT.slug: ({"depth", "focal length"}, {"height", "pitch"}, {"lateral", "yaw"})}
+_CONFUSABLE_FACETS = {CAMERA_MOVEMENT.slug: ({"depth", "focal length"}, {"height", "pitch"}, {"lateral", "yaw"})}
 
 
 def canonical(dimension: Dimension, label: Label) -> Label:
@@ -168,5 +168,5 @@ def _term_distance(dimension: Dimension, one: Term, other: Term) -> float:
         return 0.0
     if dimension in SCALES:
         return float(abs(dimension.terms.index(one) - dimension.terms.index(other)))
-    confusable = any({one.facet, other.facet} <= facets for facets in _LOOK_ALIKE.get(dimension.slug, ()))
+    confusable = any({one.facet, other.facet} <= facets for facets in _CONFUSABLE_FACETS.get(dimension.slug, ()))
     return 1.0 if confusable or one.facet == other.facet else 2.0

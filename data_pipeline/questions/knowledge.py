@@ -33,11 +33,11 @@ class TermKnowledge:
     recognise: str  # how to see it in a frame or clip
     apart: Mapping[str, str]  # term it is confused with -> how to distinguish the two
 
-    def note(self, beside: Iterable[str] = ()) -> str:
-        """Format as one paragraph; confusions are included only with the terms in `beside`."""
+    def note(self, offered: Iterable[str] = ()) -> str:
+        """Format as one paragraph; confusions are included only with the terms in `offered`."""
         name = f"{self.name} ({self.abbreviation})" if self.abbreviation else self.name
         confusions = [
-            f"Against {other}: {difference}" for other, difference in self.apart.items() if other in set(beside)
+            f"Against {other}: {difference}" for other, difference in self.apart.items() if other in set(offered)
         ]
         return " ".join([f"{name}: {self.meaning}", f"To recognise it: {self.recognise}", *confusions])
 

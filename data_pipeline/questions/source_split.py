@@ -43,7 +43,7 @@ class SourceSplit:
         """Return an item as a row of the derived dataset, with its medium unchanged."""
         return ShardRow(split, item, partial(self.media, item))
 
-    def check_out(self, out: Path, overwrite: bool, fingerprint_prefix: str) -> None:
+    def check_output(self, out: Path, overwrite: bool, fingerprint_prefix: str) -> None:
         """Raise `WriteRefused` before any work if `write_shards` would refuse `out` at the end.
 
         Args:

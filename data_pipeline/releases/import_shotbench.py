@@ -85,7 +85,7 @@ def import_shotbench(
 
     Raises:
         RowsLost: rows are broken or their media missing.
-        ImportRefused: the release as a whole is unusable.
+        ImportRefused: the release is unusable.
         data_pipeline.shards.whole_folder.WriteRefused: `out` is in use.
     """
     source = find_release(release)

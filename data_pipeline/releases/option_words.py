@@ -28,29 +28,31 @@ class WordedOptions(NamedTuple):
     """Options as written to the shards, warnings, and the flaw that makes the question unusable, if any."""
 
     options: tuple[str, ...]
-    doubts: list[Flaw]
+    warnings: list[Flaw]
     ambiguous: Flaw | None
 
 
 def word_options(dimension: Dimension, options: Sequence[str], answer: str) -> WordedOptions:
     """Rewrite options in the vocabulary's terms; `answer` is the letter of the right one."""
-    doubts: list[Flaw] = []
+    warnings: list[Flaw] = []
     worded: list[str] = []
     letters: dict[object, str] = {}  # meaning -> first letter with this meaning
     ambiguous = None
     for letter, text in zip(ascii_uppercase, options, strict=False):
         option = _parse_option(dimension.slug, text)
         if not option.words:
-            doubts.append(Flaw(DefectKind.UNKNOWN_TERM, f"{letter}: {text!r} names no term of {dimension.paper_name}"))
+            warnings.append(
+                Flaw(DefectKind.UNKNOWN_TERM, f"{letter}: {text!r} names no term of {dimension.paper_name}")
+            )
         elif option.repeats:
-            doubts.append(Flaw(DefectKind.REPEATED_TERM, f"{letter}: {text!r}"))
+            warnings.append(Flaw(DefectKind.REPEATED_TERM, f"{letter}: {text!r}"))
         if first := letters.get(option.meaning):
             same = Flaw(DefectKind.SAME_OPTIONS, f"{first} and {letter}: {options[ord(first) - ord('A')]!r}, {text!r}")
             ambiguous = same if answer in (first, letter) else ambiguous
-            doubts.append(same)
+            warnings.append(same)
         letters.setdefault(option.meaning, letter)
         worded.append(option.words if option.words and option.words not in worded else text)
-    return WordedOptions(tuple(worded), doubts, ambiguous)
+    return WordedOptions(tuple(worded), warnings, ambiguous)
 
 
 def dimension_of_options(options: Sequence[str]) -> Dimension | None:

@@ -2,7 +2,7 @@
 
 Owns finding media by the path in a question, in `images.tar` and `videos.tar` or in unpacked folders, and
 the release's fingerprint. Tars are uncompressed: their headers are read once, members by seeking; nothing is unpacked.
-A problem of the whole release raises `ImportRefused`; a problem of one medium is a `Flaw` (see `check_media.py`).
+A problem of the release itself raises `ImportRefused`; a problem of one medium is a `Flaw` (see `check_media.py`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ReleaseFile(NamedTuple):
 
 @dataclass
 class Release:
-    """A release folder; its tars stay open until `close`."""
+    """A release folder; its tars stay open until `close` is called."""
 
     folder: Path
     _media: dict[tuple[Path, str], ReleaseFile] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Release:
         rules = (
             [medium for medium in candidates if medium.name == str(wanted)],
             [medium for medium in candidates if medium.name.endswith(f"/{wanted}")],
-            # For members at the top level of `images.tar`, the tar's name stands for the folder.
+            # For members at the top level of `images.tar`, the tar's name is used as the folder name.
             [m for m in candidates if PurePosixPath(m.store.stem, m.name).parent.name in FOLDERS[kind]],
         )
         found = next((rule for rule in rules if rule), [])

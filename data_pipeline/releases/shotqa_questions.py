@@ -147,8 +147,8 @@ class _RowCollector:
             self._add_defect(read.ambiguous, line, item_id, path, loses_row=True)
         else:
             self.good.append(ShotQAQuestion(self._split(file, item), line, item))
-            for doubt in read.doubts:
-                self._add_defect(doubt, line, item_id, path, loses_row=False)
+            for warning in read.warnings:
+                self._add_defect(warning, line, item_id, path, loses_row=False)
         return True
 
     def _with_origin(self, item: QAItem) -> QAItem:

@@ -49,7 +49,7 @@ class ReadRow(NamedTuple):
     """A question, warnings about it, and the flaw that makes it unusable, if any."""
 
     item: QAItem
-    doubts: list[Flaw]
+    warnings: list[Flaw]
     ambiguous: Flaw | None
 
 
@@ -83,7 +83,7 @@ def read_row(row: object, item_id: str, source_index: int) -> ReadRow:
         licence=LICENCE,
     )
     "".join((question, *item.options, path)).encode()  # half a surrogate pair cannot be stored
-    return ReadRow(item, worded.doubts, worded.ambiguous)
+    return ReadRow(item, worded.warnings, worded.ambiguous)
 
 
 def split_prompt(text: str) -> tuple[str, tuple[str, ...]]:

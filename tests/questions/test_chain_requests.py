@@ -102,7 +102,7 @@ def test_a_requested_pause_holds_all_threads(
     vision_endpoint.script = {0: [error(429, Retry_After="0.6"), right(0)], 1: [in_flight]}
     write(vision_endpoint, small_shards(tmp_path / "in", 8), tmp_path / "out", concurrency=2)
     arrived = list(zip((index for index, *_ in vision_endpoint.requests), vision_endpoint.times, strict=True))
-    arrived.remove(next(one for one in arrived if one[0] == 0))  # what the endpoint replied to with 429
+    arrived.remove(next(one for one in arrived if one[0] == 0))  # the request answered with 429
     late = [time for index, time in arrived if index != 1]
     assert len(since) == 1 and len(late) == 7 and min(late) >= since[0] + 0.6
 

@@ -83,7 +83,7 @@ def test_movements_are_rewritten_in_the_terms_of_the_vocabulary(published: str, 
     parsed = read_row(clip_row("a.mp4", ["Arc", published, "Pan left", "Zoom in"]), "x", 0)
     assert parsed.item.gold == worded
     assert parsed.item.dimension == CAMERA_MOVEMENT.slug
-    assert [doubt.kind for doubt in parsed.doubts] == [DefectKind.UNKNOWN_TERM] * (worded == published)
+    assert [warning.kind for warning in parsed.warnings] == [DefectKind.UNKNOWN_TERM] * (worded == published)
 
 
 def test_dimensions_are_recognised_by_their_longest_name_or_by_the_options() -> None:
