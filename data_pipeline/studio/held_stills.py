@@ -18,7 +18,7 @@ from data_pipeline.studio.render import Frame
 
 HELD = 12  # frames per still
 MIDDLE_FRAME = HELD // 2  # index of the middle frame, which `shotbench data films` extracts as the still
-MARGIN = 1.05  # ratio of the rendered to the shown width, as a margin for the moving crop window
+MARGIN = 1.05  # ratio of the rendered to the shown width, leaving a margin for the moving crop window
 
 
 def size_with_margin(size: Size) -> Size:

@@ -52,7 +52,7 @@ class Texture(IntEnum):
 class Material:
     """Material of a surface. `glow` is its emitted light; for window facades, that of the lit windows.
 
-    Other emitters (flames, lamp glass) do not block light. Walls with all lamps on one side need no shadows either,
+    Other emitters (flames, lamp glass) do not block light. Walls with all lamps on one side need not cast shadows,
     which saves time.
     """
 
