@@ -1,8 +1,8 @@
-"""The embedded set: films that the project shoots itself, in a studio of its own, with ground truth by construction.
+"""The embedded dataset: synthetic films rendered by the project itself, with ground truth by construction.
 
-It stands in wherever no film is at hand: the demo, the tests, a first look at a new machine. It can be made as large as
-one likes. What is shot is the studio's business; here the work is spread over workers, shot by shot for shards, film by
-film for raw films, and the labelled shots are handed on to become questions.
+It is used where no films are available: the demo, the tests, a first run on a new machine. It can be of any size. The
+shots are rendered in `studio/`; this module distributes the work over workers, shot by shot for shards and film by film
+for raw films, and passes the labelled shots on to be turned into questions.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from data_pipeline.shards.write_shards import WrittenShards
     from data_pipeline.studio.films import PlannedShot
 
-SHOOTING = 2  # raised when the studio shoots otherwise, so that an older set is not taken for this one
-WIDTH = 320  # pixels of a picture, 16:9; what the studio's textures and speeds are made for
-FEW_FILMS = 8  # below, statistics of options say nothing, and balancing them would cost most questions
+STUDIO_VERSION = 2  # increment when the studio renders other frames, so that older datasets are not reused
+WIDTH = 320  # pixels of a 16:9 frame; the studio's textures and speeds are tuned for it
+FEW_FILMS = 8  # with fewer, option statistics are meaningless and balancing would drop most questions
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class StudioSettings:
-    """What is shot. The same settings give the same bytes, whoever does the work."""
+    """Which films are rendered. The same settings give the same bytes on any number of workers."""
 
     films: int = 10
     seed: int = 0
     per_term: int = 1
     width: int = WIDTH
     shares: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))
-    kind: MediaKind | None = None  # shoot stills alone, or clips; stills cost a twentieth
-    reasoning: bool = False  # questions with a chain of thought
-    first_film: int = 0  # the number of the first: later ones of a seed that no earlier set holds
+    kind: MediaKind | None = None  # render only stills or only clips; stills take a twentieth of the time
+    reasoning: bool = False  # add a chain of thought to each question
+    first_film: int = 0  # number of the first film, to extend an earlier dataset of the same seed
 
     @property
     def numbers(self) -> range:
-        """Of the films."""
+        """Numbers of the films."""
         return range(self.first_film, self.first_film + self.films)
 
     def __post_init__(self) -> None:
@@ -67,34 +67,34 @@ class StudioSettings:
 
 
 def studio_shards(settings: StudioSettings, out: Path, workers: Workers, *, overwrite: bool = False) -> WrittenShards:
-    """Shoot films and write questions on their shots as shards."""
+    """Render films and write questions about their shots as shards."""
     from data_pipeline.build_dataset import DatasetRecipe, build_dataset
     from data_pipeline.questions.write_questions import QuestionPolicy
 
-    few = settings.films < FEW_FILMS
+    few_films = settings.films < FEW_FILMS
     recipe = DatasetRecipe(
         shares=settings.shares,
-        questions=QuestionPolicy(balance=not few, seed=settings.seed, reasoning=settings.reasoning),
+        questions=QuestionPolicy(balance=not few_films, seed=settings.seed, reasoning=settings.reasoning),
         seed=settings.seed,
-        gate=None if few else DatasetRecipe.gate,
+        gate=None if few_films else DatasetRecipe.gate,
     )
     about = _about(settings)
-    folder = unfinished(out, about.fingerprint)
-    shots = shoot(settings, folder, workers)  # not begun if the shards are there
-    lookers = Workers() if few else workers  # Ray is not started twice for a minute's work
-    written = build_dataset(shots, folder, out, about, recipe, [], lookers, overwrite=overwrite)
+    folder = shots_folder(out, about.fingerprint)
+    shots = shoot(settings, folder, workers)  # lazy: nothing is rendered if the shards exist
+    check_workers = Workers() if few_films else workers  # starting Ray again does not pay off for a minute of work
+    written = build_dataset(shots, folder, out, about, recipe, [], check_workers, overwrite=overwrite)
     shutil.rmtree(folder, ignore_errors=True)
     return written
 
 
-def unfinished(out: Path, fingerprint: str) -> Path:
-    """Where shots lie until the shards are complete; a run that was killed finds them there again."""
+def shots_folder(out: Path, fingerprint: str) -> Path:
+    """Return the folder of the shots until the shards are complete; a resumed run reuses it."""
     out = Path(os.path.realpath(out.expanduser()))
     return out.parent / f".{out.name}.{hashlib.sha256(fingerprint.encode()).hexdigest()[:12]}.shots"
 
 
 def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[LabelledShot]:
-    """Shoot every shot of all films; their media are written to `folder`, by one process at a time."""
+    """Render all shots of all films and write their media to `folder`, which one process at a time may use."""
     from data_pipeline.studio.films import film_plan
 
     plans = [
@@ -104,11 +104,11 @@ def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[
         if settings.kind in (None, plan.media_kind)
     ]
     with only_writer(folder):
-        yield from _made(partial(shoot_one, folder=folder), plans, workers, "shot")
+        yield from _run_all(partial(shoot_one, folder=folder), plans, workers, "shot")
 
 
 def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
-    """Shoot one shot and write its medium to `folder`, unless an earlier run has."""
+    """Render one shot and write its medium to `folder`, unless an earlier run has done so."""
     from data_pipeline.studio.films import LICENCE, SOURCE, film_shot
 
     record = folder / f"{plan.file_name}.json"
@@ -133,42 +133,42 @@ def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
 
 
 def studio_films(settings: StudioSettings, out: Path, workers: Workers, *, truth: bool = False) -> int:
-    """Shoot films as files, with their annotation table; returns the number of its rows. Finished films are kept.
+    """Render films as files with an annotation table, and return its number of rows. Finished films are kept.
 
     Raises:
-        FileExistsError: films are at `out`, finished or of other settings.
-        WriteRefused: `out` is no folder, or another process writes there.
-        DiskFull: no room; the next call with the same settings goes on.
+        FileExistsError: `out` has finished films, or films of other settings.
+        WriteRefused: `out` is not a folder, or another process is writing to it.
+        DiskFull: the disk is full; the next call with the same settings resumes.
     """
     from data_pipeline.studio.film_reels import ROWS, TABLE, ReelOrder, claim_folder, make_reel, write_table
 
-    out = Path(os.path.realpath(out.expanduser()))  # workers may stand elsewhere
+    out = Path(os.path.realpath(out.expanduser()))  # workers may have another working directory
     if out.exists() and not out.is_dir():
-        raise WriteRefused(f"{out} is no folder; choose another --out")
+        raise WriteRefused(f"{out} is not a folder; choose another --out")
     with only_writer(out), disk_full_reported(out):
-        claim_folder(out, f"studio-{SHOOTING} {_flags(settings)} --width {settings.width}" + " --truth" * truth)
+        claim_folder(out, f"studio-{STUDIO_VERSION} {_flags(settings)} --width {settings.width}" + " --truth" * truth)
         orders = [
             ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in settings.numbers
         ]
-        rows = [row for reel in _made(make_reel, orders, workers, "film") for row in reel]
-        write_table(out / TABLE, rows)  # last: with it the films are complete
+        rows = [row for reel in _run_all(make_reel, orders, workers, "film") for row in reel]
+        write_table(out / TABLE, rows)  # last: it marks the films as complete
         shutil.rmtree(out / ROWS)
     return len(rows)
 
 
-def _made(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers, name: str) -> Iterator[Result]:
-    """What `work` makes of every unit, in order, with a progress bar."""
+def _run_all(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers, name: str) -> Iterator[Result]:
+    """Yield the result of `work` for every unit, in order, with a progress bar."""
     from tqdm import tqdm
 
-    results = map_units(partial(_made_or_full, work), units, workers)
+    results = map_units(partial(_run_or_disk_full, work), units, workers)
     for result in tqdm(results, total=len(units), desc="studio", unit=name, file=sys.stderr, disable=None):
         if isinstance(result, DiskFull):
             raise result
         yield result
 
 
-def _made_or_full(work: Callable[[Unit], Result], unit: Unit) -> Result | DiskFull:
-    """A full disk comes back as a result: as an error of a worker, Ray would bury it under its tracebacks."""
+def _run_or_disk_full(work: Callable[[Unit], Result], unit: Unit) -> Result | DiskFull:
+    """Run `work`, returning `DiskFull` as a result: raised in a worker, it would be hidden in Ray's tracebacks."""
     try:
         return work(unit)
     except DiskFull as error:
@@ -180,7 +180,7 @@ def _about(settings: StudioSettings) -> About:
     flags = _flags(settings)
     return About(
         title="Studio films",
-        fingerprint=f"studio-{SHOOTING}-{flags}-{settings.width}-{shares}" + "-reasoning" * settings.reasoning,
+        fingerprint=f"studio-{STUDIO_VERSION}-{flags}-{settings.width}-{shares}" + "-reasoning" * settings.reasoning,
         what="Synthetic stills and clips, each with questions about its film language.",
         provenance="Shot by the virtual camera of lmms-eval-shotbench; no film was used.",
         how_made=f"`shotbench data studio {flags} --width {settings.width} --splits {shares}"
@@ -194,7 +194,7 @@ def _about(settings: StudioSettings) -> About:
 
 
 def _flags(settings: StudioSettings) -> str:
-    """Which films, as one says it on the command line."""
+    """Return the command-line flags that select these films."""
     flags = f"--films {settings.films} --seed {settings.seed} --shots-per-term {settings.per_term}"
     flags += f" --first-film {settings.first_film}" * bool(settings.first_film)
     return flags + f" --only {settings.kind}s" * bool(settings.kind)

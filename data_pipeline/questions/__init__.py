@@ -1,1 +1,1 @@
-"""Questions out of labelled shots, and what training wants besides: reasoning chains, difficulty."""
+"""Questions from labelled shots, and steps for training data: reasoning chains and difficulty."""

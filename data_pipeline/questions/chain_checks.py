@@ -1,7 +1,7 @@
-"""What of a reply becomes a reasoning chain: well-formed, of a sane length, true to the gold answer, and its own work.
+"""Which replies are accepted as reasoning chains: well-formed, of sane length, consistent, not citing the answer given.
 
-Owns the verdict on one reply. A chain is dropped as *contradicting* where its answer, or the conclusion of its thought,
-is another option, and as *failed* for any other reason. Letters are read by the house's grader alone
+Owns the verdict on one reply. A chain is dropped as *contradicting* if its answer, or the conclusion of its thought, is
+another option, and as *failed* for any other reason. Letters are extracted by the package's grader only
 (`lmms_eval_shotbench/grading/grade.py`, `lmms_eval_shotbench/grading/strict.py`).
 """
 
@@ -16,11 +16,11 @@ from lmms_eval_shotbench.grading.strict import TAG, read_strict
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import normal_form
 
-FEWEST_WORDS, MOST_WORDS = 40, 300  # of the thought, as the endpoint is told
-LENIENCE = 1.5  # models count words badly; this much beyond either bound is still kept
+FEWEST_WORDS, MOST_WORDS = 40, 300  # in the thought, as stated in the prompt
+LENGTH_TOLERANCE = 1.5  # models count words badly; chains beyond either bound by up to this factor are kept
 
-# Rules of the strict reading that need a declaration. Its looser ones take the only letter or option that is named,
-# and a thought may well name one in order to reject it.
+# Rules of the strict grader that require a declared answer. Its looser rules take the only letter or option named,
+# which a thought may have named in order to reject it.
 DECLARED = ("declared letter", "declared text", "lone letter", "letter and text", "option text")
 _CONCLUDES = re.compile(
     r"\b(?:so|thus|hence|therefore|consequently|overall|accordingly|in (?:sum|short|conclusion)|altogether"
@@ -29,12 +29,12 @@ _CONCLUDES = re.compile(
 )
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|\n+")
 
-_SAID = r"(?:given|provided|supplied|stated|indicated|known|specified|mentioned|labell?ed|annotated|told|assigned)"
+_GIVEN = r"(?:given|provided|supplied|stated|indicated|known|specified|mentioned|labell?ed|annotated|told|assigned)"
 _ANSWER = r"(?:(?:correct|right|true|gold|reference|final) )?(?:answer|label|option|solution|choice)"
-# A chain that speaks of what it was told teaches a model to look for an answer that will not be there.
-_BETRAYALS = re.compile(
-    rf"\b(?:{_SAID} (?:that |as )?(?:the )?{_ANSWER}\b"
-    rf"|{_ANSWER}s? (?:(?:that|which) )?(?:(?:is|was|has been|i was|were|as) )?(?:already )?{_SAID}\b"
+# A chain that mentions the given answer or notes teaches a model to look for them where there are none.
+_ANSWER_LEAKS = re.compile(
+    rf"\b(?:{_GIVEN} (?:that |as )?(?:the )?{_ANSWER}\b"
+    rf"|{_ANSWER}s? (?:(?:that|which) )?(?:(?:is|was|has been|i was|were|as) )?(?:already )?{_GIVEN}\b"
     r"|ground[- ]truth|gold (?:answer|label|standard)|answer key|for (?:my|your) eyes"
     r"|(?:i|we) (?:am|are|was|were|have been|had been) (?:told|given|informed|asked to)"
     rf"|(?:i|we) (?:already )?know (?:that )?the {_ANSWER}"
@@ -47,13 +47,13 @@ _BETRAYALS = re.compile(
 
 
 class Chain(NamedTuple):
-    """An accepted chain, in the form that a model is to learn."""
+    """An accepted chain, in the format a model is trained to produce."""
 
     text: str
 
 
 def check_chain(item: QAItem, reply: str) -> Chain | Flaw:
-    """The chain in a reply, or why there is none."""
+    """Return the chain in a reply, or the reason it is rejected."""
     if not is_well_formed(reply):
         return _failed("not of the form <think>…</think><answer>…</answer>")
     thought, verdict = thought_of(reply), grade(item, reply)
@@ -61,26 +61,26 @@ def check_chain(item: QAItem, reply: str) -> Chain | Flaw:
         return _failed(f"no answer can be read ({verdict.how})")
     if verdict.letter != item.answer:
         return _contradicts(f"answers {verdict.letter}, right is {item.answer}")
-    if (letter := concluded(item, thought)) not in (None, item.answer):
+    if (letter := concluded_letter(item, thought)) not in (None, item.answer):
         return _contradicts(f"the thought comes to {letter}, right is {item.answer}")
     words = len(thought.split())
-    if not FEWEST_WORDS / LENIENCE <= words <= MOST_WORDS * LENIENCE:
+    if not FEWEST_WORDS / LENGTH_TOLERANCE <= words <= MOST_WORDS * LENGTH_TOLERANCE:
         return _failed(f"a thought of {words} words, {FEWEST_WORDS} to {MOST_WORDS} were asked for")
-    if betrayal := _BETRAYALS.search(thought):
-        return _failed(f"betrays that it was told the answer: {betrayal[0]!r}")
-    if letter is None and not names_the_gold(item, thought):
+    if leak := _ANSWER_LEAKS.search(thought):
+        return _failed(f"betrays that it was told the answer: {leak[0]!r}")
+    if letter is None and not names_gold(item, thought):
         return _failed("the thought never comes to the answer")
     return Chain(f"<think>{thought}</think><answer>{item.answer}</answer>")
 
 
 def thought_of(reply: str) -> str:
-    """The text between the tags of a well-formed reply."""
+    """Return the text between the <think> tags of a well-formed reply."""
     opening, closing, *_ = TAG.finditer(reply)
     return reply[opening.end() : closing.start()].strip()
 
 
-def concluded(item: QAItem, thought: str) -> str | None:
-    """The letter that a thought comes to: by its last declaration, else by a last sentence that draws a conclusion."""
+def concluded_letter(item: QAItem, thought: str) -> str | None:
+    """Return the letter a thought concludes: its last declared answer, else one named by a concluding last sentence."""
     reading = read_strict(item, thought)
     if reading.letter and reading.how.removeprefix("free text: ") in DECLARED:
         return reading.letter
@@ -88,14 +88,14 @@ def concluded(item: QAItem, thought: str) -> str | None:
     return read_strict(item, last).letter if _CONCLUDES.search(last) else None
 
 
-def names_the_gold(item: QAItem, thought: str) -> bool:
-    """Whether the right option is named at all: by its text, or term by term."""
-    said, label = f" {normal_form(thought)} ", item.label(item.answer)
-    if f" {normal_form(item.gold)} " in said:
+def names_gold(item: QAItem, thought: str) -> bool:
+    """Return whether the thought names the right option, by its text or by each of its terms."""
+    words, label = f" {normal_form(thought)} ", item.label(item.answer)
+    if f" {normal_form(item.gold)} " in words:
         return True
     terms = label.terms if label else frozenset()
     return bool(terms) and all(
-        any(f" {normal_form(name)} " in said for name in (term.name, *term.aliases)) for term in terms
+        any(f" {normal_form(name)} " in words for name in (term.name, *term.aliases)) for term in terms
     )
 
 

@@ -1,8 +1,8 @@
-"""What an endpoint is shown and told when it is asked for a reasoning chain: pictures as data URLs, then one text.
+"""The prompt for a reasoning chain: images as data URLs, then one text.
 
-Owns the wording, which differs on purpose from what a model is asked in evaluation (`lmms_eval_shotbench/prompts.py`):
-here the answer is given, and so is what `knowledge.py` says of the terms on offer. How it is sent is in
-`chain_requests.py`, what of a reply is accepted in `chain_checks.py`.
+Owns the wording, which differs on purpose from the evaluation prompt (`lmms_eval_shotbench/prompts.py`): it contains
+the answer, and the entries of `knowledge.py` for the terms in the options. Requests are sent in `chain_requests.py`,
+replies checked in `chain_checks.py`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from lmms_eval_shotbench.vocabulary import MediaKind, Term, dimension_named
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PROMPT_VERSION = 1  # on the card; raise it with any change to PROMPT
-STILL_PIXELS = 1_000_000  # larger stills are scaled down: film terms are not in the grain
-CLIP_FPS = 4.0  # enough to see which way a camera moves
-CLIP_FRAMES = 20  # at most; a longer clip is sampled more thinly
-CLIP_PIXELS = 360 * 640  # of a frame, as in the official protocol
+PROMPT_VERSION = 1  # recorded in the dataset card; increment with any change to PROMPT
+STILL_PIXELS = 1_000_000  # larger stills are downscaled: film terms do not depend on fine detail
+CLIP_FPS = 4.0  # enough to see the direction of a camera movement
+CLIP_FRAMES = 20  # maximum; a longer clip is sampled at a lower rate
+CLIP_PIXELS = 360 * 640  # per frame, as in the official protocol
 JPEG_QUALITY = 90
-# What decides what an endpoint sees; part of a reply's key in the cache.
+# Everything that determines the images an endpoint receives; part of the cache key of a reply.
 SETTINGS = (STILL_PIXELS, CLIP_FPS, CLIP_FRAMES, CLIP_PIXELS, JPEG_QUALITY)
-SENT_AS_IT_IS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}  # forms that every endpoint reads
+SENT_UNCHANGED = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}  # formats that every endpoint reads
 
 PROMPT = """You are a cinematographer who teaches others to read film. {shown} Write down the thoughts by which a \
 careful student, who sees nothing but this, arrives at the answer to the question below.
@@ -57,7 +57,7 @@ CLIP_SHOWN = "You see {count} frames of one shot in the order of time, about {ga
 
 
 def chain_prompt(item: QAItem, shown: str) -> str:
-    """The text of a request; `shown` says what the pictures before it are."""
+    """Return the text of a request; `shown` describes the images before it."""
     notes = "\n".join(f"- {note}" for note in _notes(item))
     return PROMPT.format(
         shown=shown,
@@ -73,19 +73,19 @@ def chain_prompt(item: QAItem, shown: str) -> str:
 
 def _notes(item: QAItem) -> Iterator[str]:
     dimension, terms = dimension_named(item.dimension), offered_terms(item)
-    beside = [term.name for term in terms]
-    return (knowledge_of(dimension, term).note(beside) for term in terms)
+    offered = [term.name for term in terms]
+    return (knowledge_of(dimension, term).note(offered) for term in terms)
 
 
 def offered_terms(item: QAItem) -> list[Term]:
-    """The terms that the options name, in the vocabulary's order; options such as yes and no name none."""
+    """Return the terms named by the options, in the vocabulary's order; options such as yes and no name none."""
     labels = [label for letter in item.letters if (label := item.label(letter))]
     named = {term for label in labels for term in label.terms}
     return [term for term in dimension_named(item.dimension).terms if term in named]
 
 
 def chain_message(item: QAItem, encoded: bytes) -> list[dict[str, Any]]:
-    """The parts of the user's message, in OpenAI's form; raises `BrokenMedium` where there is nothing to show."""
+    """Return the user's message in OpenAI's format; raises `BrokenMedium` if the medium cannot be decoded."""
     if item.media_kind is MediaKind.CLIP:
         pictures, shown = _clip_pictures(encoded)
     else:
@@ -95,16 +95,16 @@ def chain_message(item: QAItem, encoded: bytes) -> list[dict[str, Any]]:
 
 
 def _still_url(encoded: bytes) -> str:
-    """A still of modest size goes as it is, any other one as a smaller JPEG."""
+    """Return a still as a data URL: unchanged if small enough and in a common format, else as a downscaled JPEG."""
     from PIL import Image
 
     from lmms_eval_shotbench.media.stills import open_still
 
     picture = open_still(encoded)
     with Image.open(io.BytesIO(encoded)) as header:
-        form = SENT_AS_IT_IS.get(header.format or "")
-    if form and picture.width * picture.height <= STILL_PIXELS:
-        return _data_url(form, encoded)
+        mime_type = SENT_UNCHANGED.get(header.format or "")
+    if mime_type and picture.width * picture.height <= STILL_PIXELS:
+        return _data_url(mime_type, encoded)
     return _picture_url(picture, STILL_PIXELS)
 
 
@@ -121,8 +121,8 @@ def _clip_pictures(encoded: bytes) -> tuple[list[str], str]:
     return urls, CLIP_SHOWN.format(count=len(urls), gap=seconds / len(urls))
 
 
-def _picture_url(picture: Image, most_pixels: int) -> str:
-    scale = min(1.0, (most_pixels / (picture.width * picture.height)) ** 0.5)
+def _picture_url(picture: Image, max_pixels: int) -> str:
+    scale = min(1.0, (max_pixels / (picture.width * picture.height)) ** 0.5)
     if scale < 1:
         picture = picture.resize((max(1, int(picture.width * scale)), max(1, int(picture.height * scale))))
     stream = io.BytesIO()
@@ -130,5 +130,5 @@ def _picture_url(picture: Image, most_pixels: int) -> str:
     return _data_url("image/jpeg", stream.getvalue())
 
 
-def _data_url(form: str, encoded: bytes) -> str:
-    return f"data:{form};base64,{base64.b64encode(encoded).decode()}"
+def _data_url(mime_type: str, encoded: bytes) -> str:
+    return f"data:{mime_type};base64,{base64.b64encode(encoded).decode()}"

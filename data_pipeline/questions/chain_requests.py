@@ -1,8 +1,8 @@
-"""Many requests to one chat endpoint: some at once, no more a minute than allowed, and patient where trouble may pass.
+"""Concurrent, rate-limited requests to one chat endpoint, with retries after transient errors.
 
-Owns the pace, the retries and when to give up. A single request is in
-`lmms_eval_shotbench/grading/chat_endpoint.py`, what is asked in `chain_prompts.py`. The API key comes from
-$OPENAI_API_KEY and goes into the authorization header alone.
+Owns the rate limit, the retries and when to give up. A single request is in
+`lmms_eval_shotbench/grading/chat_endpoint.py`, the prompts are in `chain_prompts.py`. The API key comes from
+$OPENAI_API_KEY and is sent in the authorization header only.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from lmms_eval_shotbench.grading.chat_endpoint import (
 )
 from lmms_eval_shotbench.media.stills import BrokenMedium
 
-TRIES = 5  # requests for one item
-LONGEST_PAUSE = 60.0  # seconds; endpoints that count by the minute ask for no more
-GIVE_UP_AFTER = 20  # items that fail in a row: the endpoint is down, or refuses what we send
-REPLY_CHARACTERS = 16_000  # more than any chain that is kept
-UNSENT = "medium: "  # how the error of an item begins whose medium cannot be shown
-SECRET_LETTERS = 16  # shorter keys are placeholders such as EMPTY, and may well stand in a reply
+MAX_ATTEMPTS = 5  # requests per item
+MAX_PAUSE_SECONDS = 60.0  # endpoints with a limit per minute ask for no longer pause
+GIVE_UP_AFTER = 20  # consecutive failed items: the endpoint is down or refuses the requests
+REPLY_CHARACTERS = 16_000  # longer than any accepted chain
+UNSENT = "medium: "  # prefix of the error of an item whose medium cannot be decoded
+MIN_SECRET_LENGTH = 16  # shorter keys are placeholders such as EMPTY, which a reply may contain
 
 
 class EndpointFailed(RuntimeError):
@@ -41,158 +41,160 @@ class EndpointFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Which model is asked, and how fast."""
+    """The model, its endpoint and the request limits."""
 
     base_url: str
     model: str
-    concurrency: int = 8  # requests under way at once
-    requests_per_minute: float = 0.0  # 0: as many as come
-    max_tokens: int = 1024  # of a reply
-    timeout_seconds: float = 120.0  # of one request
+    concurrency: int = 8  # requests in flight
+    requests_per_minute: float = 0.0  # 0: unlimited
+    max_tokens: int = 1024  # per reply
+    timeout_seconds: float = 120.0  # per request
 
     def __post_init__(self) -> None:
         check_base_url(self.base_url, "endpoint's")
         if not self.model.strip():
             raise ValueError("the endpoint needs the name of a model")
-        pace, patience = self.requests_per_minute, self.timeout_seconds
-        if self.concurrency < 1 or self.max_tokens < 1 or not 0 <= pace < inf or not patience > 0:
-            raise ValueError("concurrency and max_tokens must be at least 1, requests_per_minute a number from 0 up")
+        rate, timeout = self.requests_per_minute, self.timeout_seconds
+        if self.concurrency < 1 or self.max_tokens < 1 or not 0 <= rate < inf or not timeout > 0:
+            raise ValueError(
+                "concurrency and max_tokens must be at least 1, requests_per_minute a finite number of at least 0"
+            )
 
 
 class ChainRequest(NamedTuple):
-    """What is asked of one item; `message` is called by the thread that asks."""
+    """The request for one item; `message` is called in the worker thread that sends it."""
 
     key: str
     message: Callable[[], list[dict[str, Any]]]
 
 
-_NO_MORE = ChainRequest("", list)
+_STOP = ChainRequest("", list)
 
 
-class Pace:
-    """One request every so often, counted over all threads; everybody can be made to wait."""
+class RateLimiter:
+    """Rate limiter shared by all threads; `hold` makes every thread wait."""
 
     def __init__(self, requests_per_minute: float) -> None:
         self.stopped = threading.Event()
         self._gap = 60 / requests_per_minute if requests_per_minute else 0.0
-        self._turn, self._change = threading.Lock(), threading.Lock()
+        self._queue, self._next_lock = threading.Lock(), threading.Lock()
         self._next = 0.0
 
-    def take(self) -> None:
-        """Wait for the next request's turn; return at once when stopped."""
-        with self._turn:
+    def acquire(self) -> None:
+        """Block until the next request may be sent; return at once when stopped."""
+        with self._queue:
             while (delay := self._next - time.monotonic()) > 0 and not self.stopped.wait(delay):
                 pass
-            with self._change:
+            with self._next_lock:
                 self._next = max(self._next, time.monotonic() + self._gap)
 
     def hold(self, seconds: float) -> None:
-        """Let nobody ask for so long."""
-        with self._change:
+        """Delay the requests of all threads by at least `seconds`."""
+        with self._next_lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-def answers(endpoint: Endpoint, requests: Iterable[ChainRequest]) -> Generator[tuple[str, ChatReply]]:
-    """Ask, and yield (key, answer) as they come.
+def receive_replies(endpoint: Endpoint, requests: Iterable[ChainRequest]) -> Generator[tuple[str, ChatReply]]:
+    """Send all requests and yield (key, reply) in order of completion.
 
     Raises:
-        EndpointFailed: too many failures in a row, or nothing but failures.
+        EndpointFailed: too many consecutive failures, or no reply at all.
     """
-    failures, succeeded, first = 0, False, ""
-    most = max(GIVE_UP_AFTER, 2 * endpoint.concurrency)
-    with _asking(endpoint) as ask, closing(_spread(ask, requests, endpoint.concurrency)) as coming:
-        for key, answer in coming:
-            if answer.reply is not None:
+    failures, succeeded, first_error = 0, False, ""
+    max_failures = max(GIVE_UP_AFTER, 2 * endpoint.concurrency)
+    with _open_sender(endpoint) as send, closing(_send_concurrently(send, requests, endpoint.concurrency)) as results:
+        for key, reply in results:
+            if reply.reply is not None:
                 succeeded, failures = True, 0
-            elif not answer.error.startswith(UNSENT):
-                failures, first = failures + 1, first or answer.error
-            if failures >= most:
-                raise EndpointFailed(f"{endpoint.base_url} failed on {failures} items in a row: {answer.error}")
-            yield key, answer
-    if first and not succeeded:
-        raise EndpointFailed(f"{endpoint.base_url} gave no reply at all: {first}")
+            elif not reply.error.startswith(UNSENT):
+                failures, first_error = failures + 1, first_error or reply.error
+            if failures >= max_failures:
+                raise EndpointFailed(f"{endpoint.base_url} failed on {failures} items in a row: {reply.error}")
+            yield key, reply
+    if first_error and not succeeded:
+        raise EndpointFailed(f"{endpoint.base_url} gave no reply at all: {first_error}")
 
 
 @contextmanager
-def _asking(endpoint: Endpoint) -> Iterator[Callable[[ChainRequest], ChatReply]]:
+def _open_sender(endpoint: Endpoint) -> Iterator[Callable[[ChainRequest], ChatReply]]:
     client = open_client(endpoint.base_url, "", endpoint.timeout_seconds)
-    pace = Pace(endpoint.requests_per_minute)
+    limiter = RateLimiter(endpoint.requests_per_minute)
     with client:
         try:
-            yield partial(_ask, client, endpoint, pace)
+            yield partial(_send, client, endpoint, limiter)
         finally:
-            pace.stopped.set()
+            limiter.stopped.set()
 
 
-def _spread(
-    ask: Callable[[ChainRequest], ChatReply], requests: Iterable[ChainRequest], concurrency: int
+def _send_concurrently(
+    send: Callable[[ChainRequest], ChatReply], requests: Iterable[ChainRequest], concurrency: int
 ) -> Generator[tuple[str, ChatReply]]:
-    """Ask with so many threads, a few requests ahead. Nobody waits for them: a pool would keep Ctrl-C for minutes."""
-    todo: SimpleQueue[ChainRequest] = SimpleQueue()
+    """Send requests from daemon threads, a few queued ahead; a thread pool would delay Ctrl-C for minutes."""
+    pending: SimpleQueue[ChainRequest] = SimpleQueue()
     done: SimpleQueue[tuple[str, ChatReply | Exception]] = SimpleQueue()
     for _ in range(concurrency):
-        threading.Thread(target=_work, args=(ask, todo, done), daemon=True).start()
-    under_way = 0
+        threading.Thread(target=_run_worker, args=(send, pending, done), daemon=True).start()
+    in_flight = 0
     try:
         for request in requests:
-            todo.put(request)
-            under_way += 1
-            if under_way >= 2 * concurrency:
-                yield _taken(done)
-                under_way -= 1
-        for _ in range(under_way):
-            yield _taken(done)
+            pending.put(request)
+            in_flight += 1
+            if in_flight >= 2 * concurrency:
+                yield _next_result(done)
+                in_flight -= 1
+        for _ in range(in_flight):
+            yield _next_result(done)
     finally:
         with suppress(Empty):
             while True:
-                todo.get_nowait()
+                pending.get_nowait()
         for _ in range(concurrency):
-            todo.put(_NO_MORE)
+            pending.put(_STOP)
 
 
-def _work(
-    ask: Callable[[ChainRequest], ChatReply],
-    todo: SimpleQueue[ChainRequest],
+def _run_worker(
+    send: Callable[[ChainRequest], ChatReply],
+    pending: SimpleQueue[ChainRequest],
     done: SimpleQueue[tuple[str, ChatReply | Exception]],
 ) -> None:
-    while (request := todo.get()) is not _NO_MORE:
+    while (request := pending.get()) is not _STOP:
         try:
-            done.put((request.key, ask(request)))
-        except Exception as error:  # raised again by `_taken`, in the thread that asked for it
+            done.put((request.key, send(request)))
+        except Exception as error:  # re-raised by `_next_result` in the consuming thread
             done.put((request.key, error))
 
 
-def _taken(done: SimpleQueue[tuple[str, ChatReply | Exception]]) -> tuple[str, ChatReply]:
-    key, answer = done.get()
-    if isinstance(answer, Exception):
-        raise answer
-    return key, answer
+def _next_result(done: SimpleQueue[tuple[str, ChatReply | Exception]]) -> tuple[str, ChatReply]:
+    key, reply = done.get()
+    if isinstance(reply, Exception):
+        raise reply
+    return key, reply
 
 
-def _ask(client: Any, endpoint: Endpoint, pace: Pace, request: ChainRequest) -> ChatReply:
-    """Ask until there is a reply; trouble that may pass is met with growing pauses, as the endpoint wishes."""
+def _send(client: Any, endpoint: Endpoint, limiter: RateLimiter, request: ChainRequest) -> ChatReply:
+    """Send a request, retrying transient errors with growing pauses or the pause the endpoint requests."""
     try:
         message = request.message()
     except BrokenMedium as error:
         return ChatReply(None, f"{UNSENT}{error}", retryable=False)
-    answer = ChatReply(None, "stopped")
-    for attempt in range(1, TRIES + 1):
-        pace.take()
-        if pace.stopped.is_set():
+    reply = ChatReply(None, "stopped")
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        limiter.acquire()
+        if limiter.stopped.is_set():
             break
-        answer = request_reply(client, endpoint.model, message, tokens=endpoint.max_tokens, characters=REPLY_CHARACTERS)
-        if answer.reply is not None or not answer.retryable or attempt == TRIES:
+        reply = request_reply(client, endpoint.model, message, tokens=endpoint.max_tokens, characters=REPLY_CHARACTERS)
+        if reply.reply is not None or not reply.retryable or attempt == MAX_ATTEMPTS:
             break
-        pause = pause_seconds(attempt, answer.retry_after, LONGEST_PAUSE)
-        if answer.retry_after:  # meant for all that use this key, not for one request
-            pace.hold(pause)
+        pause = pause_seconds(attempt, reply.retry_after, MAX_PAUSE_SECONDS)
+        if reply.retry_after:  # applies to every request with this key
+            limiter.hold(pause)
         else:
-            pace.stopped.wait(pause)
-    return _without_key(answer)
+            limiter.stopped.wait(pause)
+    return _reject_echoed_key(reply)
 
 
-def _without_key(answer: ChatReply) -> ChatReply:
-    """A reply that echoes the API key is none: it would end up in files."""
+def _reject_echoed_key(reply: ChatReply) -> ChatReply:
+    """Reject a reply that echoes the API key, which would otherwise end up in files."""
     key = os.environ.get("OPENAI_API_KEY", "").strip()
-    echoed = len(key) >= SECRET_LETTERS and answer.reply is not None and key in answer.reply
-    return ChatReply(None, "the reply echoes the API key") if echoed else answer
+    echoed = len(key) >= MIN_SECRET_LENGTH and reply.reply is not None and key in reply.reply
+    return ChatReply(None, "the reply echoes the API key") if echoed else reply

@@ -1,9 +1,9 @@
-"""Reasoning chains for CoT-SFT: questions with known answers go to a vision endpoint, thoughts that hold come back.
+"""Reasoning chains for CoT-SFT: a vision endpoint explains known answers, and the valid explanations are kept.
 
 Owns the flow from a split of shards to a shard folder with the split `cot_sft`, whose items carry `reasoning`. The
-prompt is in `chain_prompts.py`, the way to the endpoint in `chain_requests.py`; replies are kept by `reply_cache.py`
-and judged by `chain_checks.py`. First everything is asked, then everything is written: an endpoint that fails costs no
-shards, and a run that is killed goes on with the first item that has no reply.
+prompt is in `chain_prompts.py`, requests are sent in `chain_requests.py`, replies cached in `reply_cache.py` and
+checked in `chain_checks.py`. All replies are collected before anything is written: a failing endpoint leaves no partial
+shards, and a killed run resumes with the first item without a reply.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.questions.chain_checks import Chain, check_chain
 from data_pipeline.questions.chain_prompts import CLIP_SHOWN, PROMPT_VERSION, SETTINGS, chain_message, chain_prompt
-from data_pipeline.questions.chain_requests import ChainRequest, Endpoint, answers
+from data_pipeline.questions.chain_requests import ChainRequest, Endpoint, receive_replies
 from data_pipeline.questions.reply_cache import ReplyCache
 from data_pipeline.questions.source_split import SourceSplit
 from data_pipeline.shards.dataset_card import About
@@ -33,24 +33,24 @@ SPLIT = "cot_sft"
 
 
 class ChainsRefused(ValueError):
-    """There is nothing to ask, or nothing came of it; the message says what to do."""
+    """There are no items to ask about, or no valid chains; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class ChainReport:
-    """What came of a run."""
+    """Summary of a run."""
 
     folder: Path
     items: int
     written: int
-    asked: int  # requests that brought a reply; the other replies were in the cache
+    asked: int  # replies received in this run; the others were cached
     drops: Counter[DefectKind]
-    without_reply: int  # of the drops; running again asks these again
+    without_reply: int  # among the drops; requested again by the next run
     already_complete: bool
 
 
 class _Outcome(NamedTuple):
-    items: list[QAItem]  # with their chains
+    items: list[QAItem]  # with chains
     defects: list[Defect]
     without_reply: int
 
@@ -59,31 +59,31 @@ def write_chains(
     shards: str, split: str, out: Path, endpoint: Endpoint, *, cache: Path | None = None, limit: int = 0,
     overwrite: bool = False,
 ) -> ChainReport:  # fmt: skip
-    """Ask for a chain for every item of a split and write those that hold to `out`.
+    """Request a chain for every item of a split and write the items with valid chains to `out`.
 
     Args:
-        cache: File of replies (default: OUT.replies.jsonl beside `out`).
-        limit: Ask for the first so many items only; 0: all.
+        cache: File of cached replies (default: OUT.replies.jsonl next to `out`).
+        limit: Maximum number of items, from the first one on; 0: all.
 
     Raises:
-        ChainsRefused: no item, or no chain that holds.
-        EndpointFailed: the endpoint is down or refuses everything; replies are kept.
-        CacheRefused, WriteRefused: a file or folder is in the way.
+        ChainsRefused: there is no item, or no valid chain.
+        EndpointFailed: the endpoint is down or refuses all requests; received replies stay cached.
+        CacheRefused, WriteRefused: the cache or `out` is in use.
     """
     source = SourceSplit(shards, split)
     items = source.items[: limit or None]
     if limit < 0 or not items:
         raise ChainsRefused(f"split {split!r} of {shards} has no item to ask about (--limit {limit})")
     settings = _fingerprint("chains", source.sha256, split, limit, endpoint.model, endpoint.max_tokens, *_WORDING)
-    source.check_out(out, overwrite, settings)
+    source.check_output(out, overwrite, settings)
     with ReplyCache(cache or default_cache(out)) as replies:
         before = len(replies)
-        trouble = _ask_for(source, items, endpoint, replies)
-        outcome = _judge(source, items, endpoint, replies, trouble)
+        errors = _request_missing(source, items, endpoint, replies)
+        outcome = _check_replies(source, items, endpoint, replies, errors)
         asked = len(replies) - before
     if not outcome.items:
         raise ChainsRefused(
-            f"none of {len(items)} chains holds ({_listed(outcome.defects)}); {replies.path} keeps them"
+            f"none of {len(items)} chains is valid ({_summary(outcome.defects)}); the replies are in {replies.path}"
         )
     chains = _fingerprint(settings, *((item.item_id, item.reasoning) for item in outcome.items))
     about = _about(source, endpoint, len(items), f"{settings}-{chains}")
@@ -96,7 +96,7 @@ def write_chains(
 
 
 def default_cache(out: Path) -> Path:
-    """Where replies are kept unless another file is named: beside the shards, for they were paid for."""
+    """Default cache file: next to the shards, so that paid replies outlive them."""
     return out.with_name(f"{out.name}.replies.jsonl")
 
 
@@ -108,41 +108,43 @@ def _fingerprint(*parts: object) -> str:
 
 
 def reply_key(source: SourceSplit, item: QAItem, endpoint: Endpoint) -> str:
-    """What a reply depends on: model, question, answer, notes, medium, settings; not on where the model is served."""
-    prompt = chain_prompt(item, CLIP_SHOWN)  # with the count of frames left open: settings and medium decide it
+    """Return the cache key of a reply: a hash of model, prompt, medium and settings, but not of the endpoint's URL."""
+    prompt = chain_prompt(item, CLIP_SHOWN)  # without the number of frames, which settings and medium determine
     return _fingerprint(endpoint.model, prompt, source.media_sha256(item), endpoint.max_tokens, SETTINGS)
 
 
-def _ask_for(source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache) -> dict[str, str]:
-    """Ask for what the cache lacks; returns by key why there is still no reply."""
+def _request_missing(
+    source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache
+) -> dict[str, str]:
+    """Request the replies missing from the cache; returns the error by key where a request failed."""
     from tqdm import tqdm
 
-    unknown = {key: item for item in items if replies.reply(key := reply_key(source, item, endpoint)) is None}
-    requests = (ChainRequest(key, partial(_message, source, item)) for key, item in unknown.items())
-    trouble = {}
-    if unknown:
-        with closing(answers(endpoint, requests)) as coming:
-            for key, answer in tqdm(coming, "chains", len(unknown), unit="item", file=sys.stderr, disable=None):
+    missing = {key: item for item in items if replies.reply(key := reply_key(source, item, endpoint)) is None}
+    requests = (ChainRequest(key, partial(_message, source, item)) for key, item in missing.items())
+    errors = {}
+    if missing:
+        with closing(receive_replies(endpoint, requests)) as results:
+            for key, answer in tqdm(results, "chains", len(missing), unit="item", file=sys.stderr, disable=None):
                 if answer.reply is None:
-                    trouble[key] = answer.error
+                    errors[key] = answer.error
                 else:
-                    replies.add(key, unknown[key].item_id, answer.reply)
-    return trouble
+                    replies.add(key, missing[key].item_id, answer.reply)
+    return errors
 
 
 def _message(source: SourceSplit, item: QAItem) -> list[dict[str, object]]:
     return chain_message(item, source.media(item))
 
 
-def _judge(
-    source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache, trouble: dict[str, str]
+def _check_replies(
+    source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache, errors: dict[str, str]
 ) -> _Outcome:
-    """Items whose chains hold, and a defect for each of the others, in the order of the items."""
+    """Split items into those with valid chains and defects for the others, in the order of the items."""
     kept, defects = [], []
     for item in items:
         key = reply_key(source, item, endpoint)
         reply = replies.reply(key)
-        verdict = _no_reply(trouble[key]) if reply is None else check_chain(item, reply)
+        verdict = _no_reply(errors[key]) if reply is None else check_chain(item, reply)
         if isinstance(verdict, Chain):
             kept.append(replace(item, reasoning=verdict.text))
         else:
@@ -158,7 +160,7 @@ def _no_reply(error: str) -> Flaw:
     return Flaw(DefectKind.CHAIN_FAILED, f"{_NO_REPLY}{error}")
 
 
-def _listed(defects: Sequence[Defect]) -> str:
+def _summary(defects: Sequence[Defect]) -> str:
     counts = Counter(defect.kind for defect in defects)
     return ", ".join(f"{kind}: {count}" for kind, count in counts.items()) + f"; the first: {defects[0].detail}"
 

@@ -1,10 +1,10 @@
-"""Questions for GRPO by difficulty: those that a model answers now rightly, now wrongly, and a uniform share of all.
+"""Questions for GRPO by difficulty: those that a model answers correctly only sometimes, and a uniform share of all.
 
-A group of responses that are all right or all wrong has no advantage to learn from. So the middle is kept, and, as in
-the ShotBench paper, an even draw over the dimensions from all items, so that nothing is forgotten.
+A group of responses that are all correct or all wrong has zero advantage. Items of middle difficulty are therefore
+kept and, as in the ShotBench paper, a sample of all items spread evenly over the dimensions, against forgetting.
 
-Owns the choice and the flow from a split of shards to a shard folder with the chosen items. The pass rates come from
-`sampled_responses.py`. Every draw goes by a hash of seed and item, so it does not hang on the order of the items.
+Owns the selection and the flow from a split of shards to a shard folder with the chosen items. The pass rates come from
+`sampled_responses.py`. Sampling is by a hash of seed and item, so it does not depend on the order of the items.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 SPLIT = "grpo"
 PASS_RATES = "pass_rates.jsonl"
-VERSION = 1  # of the choice; raise it where the same settings choose other items
+VERSION = 1  # of the selection; increment when the same settings select other items
 
 
 class NoneChosen(ValueError):
-    """No item is left; the message says why and what to do."""
+    """No item was selected; the message says why and what to do."""
 
 
 class Chosen(StrEnum):
-    """Why an item is in the set."""
+    """Why an item was selected."""
 
     MIDDLE = "middle"
     UNIFORM = "uniform"
@@ -44,9 +44,9 @@ class Chosen(StrEnum):
 
 @dataclass(frozen=True)
 class DifficultySettings:
-    """What is kept, and how much of it."""
+    """What is selected, and how much of it."""
 
-    min_samples: int = 4  # fewer responses cannot tell the middle from the ends
+    min_samples: int = 4  # with fewer responses, middle difficulty cannot be distinguished
     size: int = 8000  # items, as in the paper
     uniform_share: float = 0.2  # of the chosen items; the paper does not say how many
     seed: int = 0
@@ -57,7 +57,7 @@ class DifficultySettings:
 
 
 class DifficultyReport(NamedTuple):
-    """What was chosen, and the pass rates it was chosen by."""
+    """The selected items, and the pass rates they were selected by."""
 
     folder: Path
     items: Sequence[QAItem]
@@ -70,7 +70,7 @@ class DifficultyReport(NamedTuple):
 def write_difficulty(
     shards: str, split: str, runs: Sequence[Path], out: Path, settings: DifficultySettings, *, overwrite: bool = False
 ) -> DifficultyReport:
-    """Choose items of a split by the responses in `runs` and write them to `out`.
+    """Select items of a split by the responses in `runs` and write them to `out`.
 
     Raises:
         lmms_eval_shotbench.runs.responses.BadResponses: the runs cannot be read or counted together.
@@ -78,14 +78,16 @@ def write_difficulty(
         data_pipeline.shards.atomic_folder.WriteRefused: something else is at `out`.
     """
     source = SourceSplit(shards, split)
-    source.check_out(out, overwrite=True, settings="")
+    source.check_output(out, overwrite=True, fingerprint_prefix="")
     counted = tally(source, runs)
     chosen = choose(source.items, counted.rates, settings)
     defects = [defect for item in source.items if (defect := _defect(item, counted.rates, chosen, settings))]
     if Chosen.MIDDLE not in chosen.values():
         kinds = Counter(defect.kind for defect in defects)
-        told = ", ".join(f"{kind}: {count}" for kind, count in kinds.items())
-        raise NoneChosen(f"no item of {shards} is of middle difficulty ({told}); sample more responses, or warmer ones")
+        counts = ", ".join(f"{kind}: {count}" for kind, count in kinds.items())
+        raise NoneChosen(
+            f"no item of {shards} is of middle difficulty ({counts}); sample more responses, or at a higher temperature"
+        )
     written = write_shards(
         (source.row(SPLIT, item) for item in source.items if item.item_id in chosen),
         out,
@@ -100,23 +102,23 @@ def write_difficulty(
 
 
 def choose(items: Sequence[QAItem], rates: Mapping[int, PassRate], settings: DifficultySettings) -> dict[str, Chosen]:
-    """Which items are taken and why: first the uniform share, evenly over the dimensions, then the middle.
+    """Select items by id, with the reason: the uniform share, evenly over the dimensions, then middle difficulty.
 
-    Where the middle is too small for `size`, the whole set becomes smaller, so that the uniform share stays a share.
+    If there are too few middle items for `size`, the selection shrinks and the uniform share keeps its proportion.
     """
-    middle = [item for item in items if judge(rates[item.source_index], settings) is None]
+    middle = [item for item in items if exclusion_reason(rates[item.source_index], settings) is None]
     size = min(settings.size, int(len(middle) / (1 - settings.uniform_share)))
-    uniform = _evenly(items, round(size * settings.uniform_share), settings.seed)
+    uniform = _sample_evenly(items, round(size * settings.uniform_share), settings.seed)
     chosen = {item.item_id: Chosen.UNIFORM for item in uniform}
-    for item in _drawn(middle, f"middle {settings.seed}"):
+    for item in _shuffled(middle, f"middle {settings.seed}"):
         if len(chosen) >= size:
             break
         chosen.setdefault(item.item_id, Chosen.MIDDLE)
     return chosen
 
 
-def judge(rate: PassRate, settings: DifficultySettings) -> DefectKind | None:
-    """Why an item is not of the middle; None where it is."""
+def exclusion_reason(rate: PassRate, settings: DifficultySettings) -> DefectKind | None:
+    """Return why an item is not of middle difficulty, or None if it is."""
     if rate.samples < settings.min_samples:
         return DefectKind.NOT_SAMPLED
     if rate.right == 0:
@@ -124,10 +126,10 @@ def judge(rate: PassRate, settings: DifficultySettings) -> DefectKind | None:
     return DefectKind.TOO_EASY if rate.right == rate.samples else None
 
 
-def _evenly(items: Sequence[QAItem], count: int, seed: int) -> list[QAItem]:
-    """`count` items, the same number of each dimension as far as they go."""
+def _sample_evenly(items: Sequence[QAItem], count: int, seed: int) -> list[QAItem]:
+    """Sample `count` items, the same number of each dimension while they last."""
     waiting: defaultdict[str, list[QAItem]] = defaultdict(list)
-    for item in reversed(_drawn(items, f"uniform {seed}")):
+    for item in reversed(_shuffled(items, f"uniform {seed}")):
         waiting[item.dimension].append(item)
     taken: list[QAItem] = []
     while len(taken) < count and any(waiting.values()):
@@ -137,8 +139,8 @@ def _evenly(items: Sequence[QAItem], count: int, seed: int) -> list[QAItem]:
     return taken
 
 
-def _drawn(items: Iterable[QAItem], draw: str) -> list[QAItem]:
-    """The items in an order that the name of the draw decides."""
+def _shuffled(items: Iterable[QAItem], draw: str) -> list[QAItem]:
+    """Sort the items by a hash of `draw` and item id."""
     return sorted(items, key=lambda item: hashlib.sha256(f"{draw} {item.item_id}".encode()).digest())
 
 
@@ -148,7 +150,7 @@ def _defect(
     if item.item_id in chosen:
         return None
     rate = rates[item.source_index]
-    kind = judge(rate, settings) or DefectKind.SURPLUS
+    kind = exclusion_reason(rate, settings) or DefectKind.SURPLUS
     detail = f"{rate.right} of {rate.samples} responses are right"
     return Defect(kind, 0, str(item.source_index), item.media_path, detail, loses_row=True)
 
@@ -163,16 +165,17 @@ def _rate_lines(items: Iterable[QAItem], rates: Mapping[int, PassRate], chosen: 
 def _about(source: SourceSplit, counted: Tally, chosen: Mapping[str, Chosen], settings: DifficultySettings) -> About:
     parts = [VERSION, source.sha256, source.split, sorted(run.sha256 for run in counted.runs), astuple(settings)]
     kinds = Counter(chosen.values())
-    by = ", ".join(f"{name} `{value}`" for name, value in counted.made_by.items() if value and name != "questions")
+    model = ", ".join(f"{name} `{value}`" for name, value in counted.settings.items() if value and name != "questions")
     return About(
         title=f"{source.title}, of middle difficulty",
         fingerprint=f"difficulty-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}",
         what="Questions about the film language of a shot that a model answers now rightly, now wrongly, "
         f"with a uniform share of all questions. `{PASS_RATES}` tells of every question of the source how often.",
         provenance=f"Split `{source.split}` of {source.title} (manifest {source.sha256}); media are unchanged.",
-        how_made=f"`shotbench data difficulty` graded {len(counted.runs)} runs of sampled responses ({by or 'stored'}) "
-        f"by the strict grader. Of questions with at least {settings.min_samples} responses those with some right and "
-        f"some wrong were drawn ({kinds[Chosen.MIDDLE]:,}), and {kinds[Chosen.UNIFORM]:,} from all questions evenly "
+        how_made=f"`shotbench data difficulty` graded {len(counted.runs)} runs of sampled responses "
+        f"({model or 'stored'}) by the strict grader. Of questions with at least {settings.min_samples} responses "
+        f"those with some right and some wrong were drawn ({kinds[Chosen.MIDDLE]:,}), and "
+        f"{kinds[Chosen.UNIFORM]:,} from all questions evenly "
         f"over the dimensions (size {settings.size:,}, uniform share {settings.uniform_share:g}, seed "
         f"{settings.seed}). The difficulty is that for this model alone.",
         licence=source.licence,

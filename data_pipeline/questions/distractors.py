@@ -1,15 +1,15 @@
-"""Which labels are certainly wrong of a shot, and how near they come: the film grammar behind the wrong options.
+"""Which labels are certainly wrong for a shot, and how similar they are to the right one: the rules behind distractors.
 
-Owns the judgement, not the choice (see `balance.py`). A wrong option must be wrong for sure, and an annotation says
-only what somebody looked at: of a shot labelled "Backlight" nobody said whether the light is hard. So:
+Owns which labels are wrong, not which are chosen (see `balance.py`). A distractor must be certainly wrong, and an
+annotation records only what its author looked at: a shot labelled "Backlight" may have hard light or not. Therefore:
 
-- Two terms of one facet exclude each other, as the vocabulary has it.
-- Light is named by its most striking properties, one or two of a dozen. Other facets are open there, but for what
-  follows from the term itself (`RULED_OUT`): under a silhouette the side that we see is not lit.
-- Framing, angle, composition and movement are named in full, and a label with several terms is how two true ones are
-  said ("Establishing shot, Group shot"). A term the label leaves out is therefore wrong, as ShotBench itself takes
-  it, except where one term contains the other or nearly always comes with it (`OVERLAPPING`): over the shoulder of
-  somebody there are two in the picture, what is symmetrical is balanced, who tracks a runner also trucks.
+- Two terms of one facet exclude each other, as defined in the vocabulary.
+- Lighting labels name the one or two most striking of a dozen properties. Terms of other facets remain possible,
+  except what a term itself rules out (`_RULED_OUT`): the visible side of a silhouette is not lit.
+- Framing, angle, composition and movement are annotated completely; a label with several terms means that all of them
+  apply ("Establishing shot, Group shot"). A term missing from the label is therefore wrong, as in ShotBench, except
+  where one term contains the other or nearly always occurs with it (`_OVERLAPPING`): an over-the-shoulder shot shows
+  two people, a symmetrical composition is balanced, a camera that tracks a runner also trucks.
 """
 
 from __future__ import annotations
@@ -33,72 +33,74 @@ from lmms_eval_shotbench.vocabulary import (
 )
 
 NAMED_IN_FULL = (SHOT_SIZE, SHOT_FRAMING, CAMERA_ANGLE, LENS_SIZE, COMPOSITION, CAMERA_MOVEMENT)
-SCALES = (SHOT_SIZE, LENS_SIZE)  # their terms stand in order of size; neighbours are hard to tell apart
+SCALES = (SHOT_SIZE, LENS_SIZE)  # their terms are ordered by size; neighbours are hard to distinguish
 
-# Terms, or facets as a whole, that may be true together though the label names but one.
+# Terms, or all terms of a facet, that may apply together although the label names only one.
 _OVERLAPPING: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     SHOT_FRAMING.slug: (("Over the shoulder", ("Single", "2 shot")), ("Establishing shot", ("Group shot",))),
     COMPOSITION.slug: (("Symmetrical", ("Center", "Balanced")), ("Short side", ("Left heavy", "Right heavy"))),
     CAMERA_MOVEMENT.slug: (
         ("Tracking", ("depth", "height", "lateral", "yaw", "pitch", "orbit")),  # the camera moves as its subject does
-        ("Arc", ("lateral", "yaw")),  # it is made of the two
+        ("Arc", ("lateral", "yaw")),  # a combination of the two
         ("Dolly zoom", ("depth", "Zoom in", "Zoom out")),  # likewise
-        ("Rack focus", ("focus", "rest")),  # says nothing of the direction; the camera may stand
+        ("Rack focus", ("focus", "rest")),  # does not give the direction; the camera may be static
         ("Rack focus to foreground", ("rest",)),
         ("Rack focus to background", ("rest",)),
     ),
 }
-# What a term rules out beyond its own facet, where labels are not complete.
+# What a term rules out beyond its own facet, in dimensions whose labels are incomplete.
 _RULED_OUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     LIGHTING_CONDITION.slug: (("Silhouette", ("Side light", "Underlight", "Top light", "Low contrast")),),
     LIGHTING_TYPE.slug: (("Overcast", ("Moonlight", "Firelight")), ("Sunny", ("Moonlight", "Firelight"))),
 }
-# Facets whose terms are taken for each other: the picture moves alike, only parallax tells.
-_LOOK_ALIKE = {CAMERA_MOVEMENT.slug: ({"depth", "focal length"}, {"height", "pitch"}, {"lateral", "yaw"})}
+# Facets whose terms are easily confused: the image moves similarly and only parallax differs.
+_CONFUSABLE_FACETS = {CAMERA_MOVEMENT.slug: ({"depth", "focal length"}, {"height", "pitch"}, {"lateral", "yaw"})}
 
 
 def canonical(dimension: Dimension, label: Label) -> Label:
-    """The one form of labels that say the same; options are compared and written in it."""
+    """Return the canonical form of a label, in which options are compared and written."""
     return dimension.canonical(label)
 
 
 def shape(label: Label) -> tuple[int, ...]:
-    """How many terms each step has; options of one question have one shape, or the odd one out gives itself away."""
+    """Return the number of terms per step; all options of a question share one shape, so that none stands out."""
     return tuple(len(step) for step in label.steps)
 
 
-def is_wrong(dimension: Dimension, truth: Label, said: Label) -> bool:
-    """Whether `said` is certainly wrong of a shot labelled `truth`."""
-    if said.terms == truth.terms:
-        return said.steps != truth.steps  # of canonical labels: another order
-    return any(_term_is_wrong(dimension, truth.terms, term) for term in said.terms - truth.terms)
+def is_wrong(dimension: Dimension, truth: Label, label: Label) -> bool:
+    """Return whether `label` is certainly wrong for a shot labelled `truth`."""
+    if label.terms == truth.terms:
+        return label.steps != truth.steps  # same terms in canonical labels: wrong if the order differs
+    return any(_term_is_wrong(dimension, truth.terms, term) for term in label.terms - truth.terms)
 
 
-def is_hopeless(dimension: Dimension, truth: Label) -> bool:
-    """Whether no single term is certainly wrong of a shot labelled `truth`."""
+def has_no_wrong_term(dimension: Dimension, truth: Label) -> bool:
+    """Return whether no single term is certainly wrong for a shot labelled `truth`."""
     return not any(is_wrong(dimension, truth, Label(((term,),))) for term in dimension.terms)
 
 
 def distance(dimension: Dimension, one: Label, other: Label) -> float:
-    """How far apart two labels are: 0 says the same terms; shared terms and near ones bring them closer."""
-    apart = [
+    """Return the mean distance of the terms of `one` to the closest in `other`: 0 if equal, else mostly 1 or 2."""
+    distances = [
         min(_term_distance(dimension, term, rival) for rival in other.terms) for term in sorted(one.terms, key=str)
     ]
-    return sum(apart) / len(apart)
+    return sum(distances) / len(distances)
 
 
-def crossed(dimension: Dimension, truth: Label) -> Iterator[tuple[Label, ...]]:
-    """Sets of wrong labels made from a compound one, so that none of a set with it stands out.
+def derived_distractor_sets(dimension: Dimension, truth: Label) -> Iterator[tuple[Label, ...]]:
+    """Yield sets of three wrong labels derived from a compound label, such that none of the four options stands out.
 
-    Two terms and a rival of each give four labels, each sharing a term with two others: (a, c), (a, d), (b, c),
-    (b, d); where only one of them has a rival, the other is kept in all. Steps X, Y and another Z give XY, YX, XZ, ZX;
-    three steps and more are put into other orders.
+    Two terms and one rival of each give four labels, each sharing a term with two others: (a, c), (a, d), (b, c),
+    (b, d); if only one term has rivals, the other is kept in all. Steps X, Y and a rival Z give XY, YX, XZ, ZX; three
+    or more steps are permuted.
     """
     sets = _reordered(dimension, truth) if len(truth.steps) > 1 else _recombined(dimension, truth)
-    odd = not _is_coherent(dimension, truth)
+    allow_incoherent = not _is_coherent(dimension, truth)
     for wrong in sets:
         same_shape = all(shape(label) == shape(truth) for label in wrong)
-        if same_shape and all(is_wrong(dimension, truth, x) and (odd or _is_coherent(dimension, x)) for x in wrong):
+        if same_shape and all(
+            is_wrong(dimension, truth, x) and (allow_incoherent or _is_coherent(dimension, x)) for x in wrong
+        ):
             yield wrong
 
 
@@ -126,24 +128,24 @@ def _reordered(dimension: Dimension, truth: Label) -> Iterator[tuple[Label, ...]
 
 
 def _is_coherent(dimension: Dimension, label: Label) -> bool:
-    """Whether the terms of each step can be true at once, or a look at the words alone would rule it out."""
+    """Return whether the terms of each step can apply at once; if not, the words alone rule the option out."""
     pairs = [pair for step in label.steps for pair in combinations(step, 2)]
-    return not any(one.facet == other.facet or _stands_in(_RULED_OUT, dimension, one, other) for one, other in pairs)
+    return not any(one.facet == other.facet or _is_paired_in(_RULED_OUT, dimension, one, other) for one, other in pairs)
 
 
 def _rivals(dimension: Dimension, truth: Label, term: Term) -> list[Term]:
-    """Terms of the same facet that are certainly wrong; where it has none, those of other facets."""
+    """Return certainly wrong terms of the same facet, or of other facets if there are none."""
     wrong = [rival for rival in dimension.terms if rival not in truth.terms]
     wrong = [rival for rival in wrong if _term_is_wrong(dimension, truth.terms, rival)]
     return [rival for rival in wrong if rival.facet == term.facet] or wrong
 
 
 def _term_is_wrong(dimension: Dimension, truth: frozenset[Term], term: Term) -> bool:
-    if any(_stands_in(_OVERLAPPING, dimension, term, true) for true in truth):
+    if any(_is_paired_in(_OVERLAPPING, dimension, term, true) for true in truth):
         return False
     if dimension in NAMED_IN_FULL or any(term.facet == true.facet for true in truth):
         return True
-    return any(_stands_in(_RULED_OUT, dimension, term, true) for true in truth)
+    return any(_is_paired_in(_RULED_OUT, dimension, term, true) for true in truth)
 
 
 @lru_cache(maxsize=4096)
@@ -157,7 +159,7 @@ def _pairs(dimension: Dimension, ruled_out: bool) -> frozenset[frozenset[Term]]:
     )
 
 
-def _stands_in(rules: object, dimension: Dimension, one: Term, other: Term) -> bool:
+def _is_paired_in(rules: object, dimension: Dimension, one: Term, other: Term) -> bool:
     return frozenset((one, other)) in _pairs(dimension, rules is _RULED_OUT)
 
 
@@ -166,5 +168,5 @@ def _term_distance(dimension: Dimension, one: Term, other: Term) -> float:
         return 0.0
     if dimension in SCALES:
         return float(abs(dimension.terms.index(one) - dimension.terms.index(other)))
-    alike = any({one.facet, other.facet} <= facets for facets in _LOOK_ALIKE.get(dimension.slug, ()))
-    return 1.0 if alike or one.facet == other.facet else 2.0
+    confusable = any({one.facet, other.facet} <= facets for facets in _CONFUSABLE_FACETS.get(dimension.slug, ()))
+    return 1.0 if confusable or one.facet == other.facet else 2.0

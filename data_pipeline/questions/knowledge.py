@@ -1,7 +1,7 @@
-"""What every term of the vocabulary means and how it is recognised: the table that reasoning chains are written from.
+"""What every term of the vocabulary means and how to recognise it: the glossary in the prompts for reasoning chains.
 
 Owns reading and checking `knowledge.toml`, which covers exactly the vocabulary's terms. The terms themselves are in
-`lmms_eval_shotbench/vocabulary.py`; who puts the table to use is `chain_prompts.py`.
+`lmms_eval_shotbench/vocabulary.py`; the table is used in `chain_prompts.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TEXTS = ("abbreviation", "meaning", "recognise")
 
 
 class BadKnowledge(ValueError):
-    """The table does not fit the vocabulary; the message names the term."""
+    """The table does not match the vocabulary; the message names the term."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,22 @@ class TermKnowledge:
     """What a cinematographer knows of one term."""
 
     name: str
-    abbreviation: str  # as on a shot list; empty where nobody abbreviates it
+    abbreviation: str  # as on a shot list; empty if there is none
     meaning: str
     recognise: str  # how to see it in a frame or clip
-    apart: Mapping[str, str]  # term it is mistaken for -> how the two are told apart
+    apart: Mapping[str, str]  # term it is confused with -> how to distinguish the two
 
-    def note(self, beside: Iterable[str] = ()) -> str:
-        """The knowledge as one paragraph; of the mistakes only those with a term that stands `beside` it."""
+    def note(self, offered: Iterable[str] = ()) -> str:
+        """Format as one paragraph; confusions are included only with the terms in `offered`."""
         name = f"{self.name} ({self.abbreviation})" if self.abbreviation else self.name
-        mistakes = [f"Against {other}: {how}" for other, how in self.apart.items() if other in set(beside)]
-        return " ".join([f"{name}: {self.meaning}", f"To recognise it: {self.recognise}", *mistakes])
+        confusions = [
+            f"Against {other}: {difference}" for other, difference in self.apart.items() if other in set(offered)
+        ]
+        return " ".join([f"{name}: {self.meaning}", f"To recognise it: {self.recognise}", *confusions])
 
 
 def knowledge_of(dimension: Dimension, term: Term) -> TermKnowledge:
-    """What is known of a term; raises `BadKnowledge` if the table is broken, `KeyError` on a foreign term."""
+    """Return the entry of a term; raises `BadKnowledge` if the table is broken, `KeyError` if the term is unknown."""
     return _table()[dimension.slug, term.name]
 
 
@@ -51,14 +53,14 @@ def _table() -> dict[tuple[str, str], TermKnowledge]:
 
 
 def read_knowledge(text: str) -> dict[tuple[str, str], TermKnowledge]:
-    """Read a table by (dimension's slug, term's name); raise `BadKnowledge` unless it covers the vocabulary exactly."""
+    """Parse a table by (dimension slug, term name); raises `BadKnowledge` unless it covers exactly the vocabulary."""
     table = tomllib.loads(text)
     found = {(slug, name): entry for slug, entries in table.items() for name, entry in entries.items()}
     expected = {(dimension.slug, term.name) for dimension in DIMENSIONS for term in dimension.terms}
     if missing := sorted(expected - found.keys()):
-        raise BadKnowledge(f"{TABLE} says nothing of {' / '.join(missing[0])} ({len(missing)} terms are missing)")
-    if strange := sorted(found.keys() - expected):
-        raise BadKnowledge(f"{TABLE} speaks of {' / '.join(strange[0])}, which is no term of the vocabulary")
+        raise BadKnowledge(f"{TABLE} has no entry for {' / '.join(missing[0])} ({len(missing)} terms are missing)")
+    if unknown := sorted(found.keys() - expected):
+        raise BadKnowledge(f"{TABLE} has an entry for {' / '.join(unknown[0])}, which is not a term of the vocabulary")
     names = {dimension.slug: {term.name for term in dimension.terms} for dimension in DIMENSIONS}
     return {(slug, name): _entry(name, entry, names[slug]) for (slug, name), entry in found.items()}
 
@@ -67,9 +69,9 @@ def _entry(name: str, entry: Mapping[str, Any], siblings: set[str]) -> TermKnowl
     if set(entry) != {*_TEXTS, "apart"}:
         raise BadKnowledge(f"{TABLE}, {name}: needs {', '.join(_TEXTS)} and apart, has {', '.join(entry)}")
     empty = [field for field in ("meaning", "recognise") if not entry[field].strip()]
-    empty += [f"apart.{other}" for other, how in entry["apart"].items() if not how.strip()]
+    empty += [f"apart.{other}" for other, difference in entry["apart"].items() if not difference.strip()]
     if empty:
         raise BadKnowledge(f"{TABLE}, {name}: {empty[0]} is empty")
-    if strange := sorted(set(entry["apart"]) - (siblings - {name})):
-        raise BadKnowledge(f"{TABLE}, {name}: apart names {strange[0]!r}, which is no other term of its dimension")
+    if unknown := sorted(set(entry["apart"]) - (siblings - {name})):
+        raise BadKnowledge(f"{TABLE}, {name}: apart names {unknown[0]!r}, which is not another term of its dimension")
     return TermKnowledge(name, **entry)

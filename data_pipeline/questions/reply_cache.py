@@ -1,9 +1,9 @@
-"""Replies that were asked for and paid for, kept on disk the moment they arrive: a run that is killed asks none again.
+"""Append-only cache of endpoint replies: each is on disk as soon as it arrives, so a resumed run repeats no request.
 
-    {"key": …, "item_id": …, "reply": …}    one a line, appended, never changed
+    {"key": …, "item_id": …, "reply": …}    one object per line, appended, never changed
 
-Owns the file and its lock. What a key is made of is the caller's affair. The file survives SIGKILL at any moment: a
-line that was cut off is taken away when the file is opened next.
+Owns the file and its lock; the caller defines the keys. The file survives SIGKILL at any time: a truncated last line is
+removed when the file is next opened.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from lmms_eval_shotbench.file_lock import LockingUnsupported, open_locked
 
 
 class CacheRefused(ValueError):
-    """The file cannot serve as the cache: why, and what to do."""
+    """The file cannot be used as the cache; the message gives the reason and the next step."""
 
 
 class ReplyCache:
-    """Replies by key. One process at a time; its threads may share it for reading, one of them adds."""
+    """Replies by key. Used by one process at a time: any thread may read, a single thread adds."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,34 +48,34 @@ class ReplyCache:
         return len(self._replies)
 
     def reply(self, key: str) -> str | None:
-        """The reply kept under a key."""
+        """Return the cached reply for a key, or None."""
         return self._replies.get(key)
 
     def add(self, key: str, item_id: str, reply: str) -> None:
-        """Keep a reply; it is in the file when this returns."""
+        """Store a reply; it has been written to the file when this returns."""
         line = json.dumps({"key": key, "item_id": item_id, "reply": reply}, ensure_ascii=False).encode() + b"\n"
         try:
             written = os.write(self._file, line)
         except OSError as error:
             raise RuntimeError(
-                f"the cache {self.path} cannot be written ({error.strerror}); nothing else is"
+                f"the cache {self.path} cannot be written ({error.strerror}); no other output was written"
             ) from error
         if written < len(line):
-            raise RuntimeError(f"the cache {self.path} cannot be written: the disk is full; make room and run again")
+            raise RuntimeError(f"the cache {self.path} cannot be written: disk full; free disk space and run again")
         self._replies[key] = reply
 
     def _read(self) -> dict[str, str]:
-        """Read what is kept and take away a last line that was cut off."""
-        replies, whole = {}, 0
+        """Read all replies and truncate an incomplete last line."""
+        replies, complete_bytes = {}, 0
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.endswith(b"\n"):
-                    whole += len(line)
+                    complete_bytes += len(line)
                 elif line.startswith(b'{"key"'[: len(line)]):
                     break
                 entry = self._entry(number, line)
                 replies[entry["key"]] = entry["reply"]
-        os.ftruncate(self._file, whole)
+        os.ftruncate(self._file, complete_bytes)
         return replies
 
     def _entry(self, number: int, line: bytes) -> dict[str, str]:
@@ -85,4 +85,4 @@ class ReplyCache:
                 return dict(entry)
         except (ValueError, LookupError, TypeError):
             pass
-        raise CacheRefused(f"{self.path}, line {number}: no reply; move the file away or name another --cache")
+        raise CacheRefused(f"{self.path}, line {number} is no cached reply; move the file away or name another --cache")

@@ -1,8 +1,8 @@
-"""Several stored responses to the same questions: how often a model is right when it answers with some freedom.
+"""Pass rates: how often a model answers a question correctly over several stored, sampled responses.
 
-Owns which runs may be counted together, and the tally. Reading responses is in `lmms_eval_shotbench/runs/responses.py`,
-grading in `lmms_eval_shotbench/grading/grade.py`; what is made of the tally is in `difficulty.py`. Responses are graded
-as they are read and none is kept.
+Owns which runs may be counted together, and the counts. Reading responses is in
+`lmms_eval_shotbench/runs/responses.py`, grading in `lmms_eval_shotbench/grading/grade.py`; the counts are used in
+`difficulty.py`. Responses are graded while they are read and not kept in memory.
 """
 
 from __future__ import annotations
@@ -22,67 +22,69 @@ from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.runs.responses import SAMPLES, BadResponses, entries
 from lmms_eval_shotbench.runs.score import SCORES_FILES
 
-_CHECKPOINT = ("pretrained", "model", "model_version", "model_id")  # model arguments that name one
+_CHECKPOINT = ("pretrained", "model", "model_version", "model_id")  # model arguments that name a checkpoint
 _SAMPLING = re.compile(r"--gen_kwargs[ =](\S+)")
 _SEED = re.compile(r"\bseed=\d+,?")
 
 
 class PassRate(NamedTuple):
-    """How often the model answered an item, and how often rightly."""
+    """Number of responses to an item, and how many are correct."""
 
     samples: int = 0
     right: int = 0
 
     @property
     def share(self) -> float:
-        """Right answers among all; 0 where there is none."""
+        """Share of correct responses, from 0 to 1; 0 without responses."""
         return self.right / self.samples if self.samples else 0.0
 
 
 class SampledRun(NamedTuple):
-    """One RUN: its file of responses, and what its folder says of how they came to be."""
+    """One RUN: its response file, and the model and sampling settings recorded in its folder."""
 
     path: Path
     sha256: str
-    made_by: Mapping[str, str]  # empty where nothing is said
+    settings: Mapping[str, str]  # empty if nothing is recorded
 
 
 class Tally(NamedTuple):
-    """Pass rates by question index, and what the runs have in common."""
+    """Pass rates by question index, and the settings that the runs have in common."""
 
     rates: dict[int, PassRate]
     runs: tuple[SampledRun, ...]
-    made_by: Mapping[str, str]
+    settings: Mapping[str, str]
 
 
 def tally(source: SourceSplit, paths: Sequence[Path]) -> Tally:
-    """Count the right answers that the runs give to each question of `source`.
+    """Count the correct responses of the runs to each question of `source`.
 
-    A blank response and a failed request are no sample: they say nothing of the question.
+    Blank responses and failed requests are not counted as samples.
 
     Raises:
-        BadResponses: a run is unreadable, answers other questions, was counted already, or is of another model,
-            prompt or way of sampling than the first.
+        BadResponses: a run is unreadable, answers other questions, is a duplicate, or differs from the first in
+            model, prompt or sampling.
     """
     runs = [_run(path) for path in paths]
-    made_by = _common(runs)
-    _check_questions(made_by, source, runs)
+    settings = _shared_settings(runs)
+    _check_questions(settings, source, runs)
     items = _by_index(source)
     rates = dict.fromkeys(items, PassRate())
     for run in runs:
-        for place, index, response in entries(run.path):
+        for location, index, response in entries(run.path):
             if index not in items:
-                raise BadResponses(f"{run.path}, {place}: no question {index} in split {source.split!r}; wrong run?")
+                raise BadResponses(f"{run.path}, {location}: no question {index} in split {source.split!r}; wrong run?")
             if has_response(response):
                 samples, right = rates[index]
                 rates[index] = PassRate(samples + 1, right + grade(items[index], response).correct)
-    return Tally(rates, tuple(runs), made_by)
+    return Tally(rates, tuple(runs), settings)
 
 
 def _by_index(source: SourceSplit) -> dict[int, QAItem]:
     items = {item.source_index: item for item in source.items}
     if len(items) < len(source.items):
-        raise BadResponses(f"{source.folder}: an index stands twice in split {source.split!r}; responses name it alone")
+        raise BadResponses(
+            f"{source.folder}: an index occurs twice in split {source.split!r}, responses are matched by index"
+        )
     return items
 
 
@@ -90,11 +92,11 @@ def _run(path: Path) -> SampledRun:
     file = path / SAMPLES if path.is_dir() else path
     if not file.is_file():
         raise BadResponses(f"{file}: no responses; give a folder of `shotbench eval` or a .jsonl of index and response")
-    return SampledRun(file, file_sha256(file), _made_by(file.with_name(SCORES_FILES["strict"])))
+    return SampledRun(file, file_sha256(file), _recorded_settings(file.with_name(SCORES_FILES["strict"])))
 
 
-def _made_by(scores: Path) -> dict[str, str]:
-    """What decides how a model answers, as far as the scores beside the responses tell; seeds left out."""
+def _recorded_settings(scores: Path) -> dict[str, str]:
+    """Model, prompt and sampling settings recorded in the scores next to the responses, without seeds."""
     try:
         run: dict[str, Any] = json.loads(scores.read_text(encoding="utf-8"))["run"]
         passes = [parse_model_args(str(one["model_args"])) for one in run.get("passes", {}).values()]
@@ -112,30 +114,30 @@ def _made_by(scores: Path) -> dict[str, str]:
     return {name: str(value) for name, value in known.items() if value is not None}
 
 
-def _common(runs: Sequence[SampledRun]) -> dict[str, str]:
-    """What the runs say of themselves, the same for all; raises where one says otherwise, or comes twice."""
+def _shared_settings(runs: Sequence[SampledRun]) -> dict[str, str]:
+    """Return the settings shared by all runs; raises `BadResponses` if two differ or a run occurs twice."""
     first_with: dict[str, SampledRun] = {}
     seen: dict[str, Path] = {}
     for run in runs:
         if run.sha256 in seen:
             raise BadResponses(f"{run.path} holds the same responses as {seen[run.sha256]}; sample with another seed")
         seen[run.sha256] = run.path
-        for name, value in run.made_by.items():
+        for name, value in run.settings.items():
             other = first_with.setdefault(name, run)
-            if other.made_by[name] != value:
+            if other.settings[name] != value:
                 raise BadResponses(
                     f"{run.path} and {other.path} cannot be counted together: {name} is {value!r} there and "
-                    f"{other.made_by[name]!r} here"
+                    f"{other.settings[name]!r} here"
                 )
-    return {name: run.made_by[name] for name, run in first_with.items()}
+    return {name: run.settings[name] for name, run in first_with.items()}
 
 
-def _check_questions(made_by: Mapping[str, str], source: SourceSplit, runs: Sequence[SampledRun]) -> None:
-    """Refuse runs that were asked other questions."""
-    ours = {"split": source.split, "questions": source.sha256}
-    for name, value in ours.items():
-        if made_by.get(name, value) != value:
+def _check_questions(settings: Mapping[str, str], source: SourceSplit, runs: Sequence[SampledRun]) -> None:
+    """Raise `BadResponses` if the runs answered other questions than those of `source`."""
+    expected = {"split": source.split, "questions": source.sha256}
+    for name, value in expected.items():
+        if settings.get(name, value) != value:
             raise BadResponses(
-                f"{runs[0].path} was asked other questions: its {name} is {made_by[name]!r}, "
+                f"{runs[0].path} was asked other questions: its {name} is {settings[name]!r}, "
                 f"that of {source.folder} is {value!r}"
             )

@@ -1,6 +1,6 @@
-"""A split of a finished shard folder, as the source of a derived set: its questions, its media, what its card says.
+"""A split of a finished shard folder as the source of a derived dataset: its items, media and card metadata.
 
-Owns what steps share that go from shards to shards (`chains.py`, `difficulty.py`). Reading shards is in
+Owns what the steps from shards to shards have in common (`chains.py`, `difficulty.py`). Reading shards is in
 `lmms_eval_shotbench/questions/shards.py`, writing them in `write_shards.py`.
 """
 
@@ -29,43 +29,48 @@ class SourceSplit:
         self._shards = ShardFolder(self.folder, split)
         self.items = list(self._shards.items())
         self.sha256 = file_sha256(self.folder / MANIFEST)  # names the checksum of every file
-        self.title, self.licence = _card_says(self.folder)
+        self.title, self.licence = _title_and_licence(self.folder)
 
     def media(self, item: QAItem) -> bytes:
-        """Encoded bytes of an item's medium."""
+        """Return the encoded bytes of an item's medium."""
         return self._shards.media(item.item_id)
 
     def media_sha256(self, item: QAItem) -> str:
-        """Checksum of an item's medium; where the shards name none it is computed."""
+        """Return the SHA-256 of an item's medium, computed if the shards do not record it."""
         return item.media_sha256 or hashlib.sha256(self.media(item)).hexdigest()
 
     def row(self, split: str, item: QAItem) -> ShardRow:
-        """An item for a derived set, with its medium byte for byte."""
+        """Return an item as a row of the derived dataset, with its medium unchanged."""
         return ShardRow(split, item, partial(self.media, item))
 
-    def check_out(self, out: Path, overwrite: bool, settings: str) -> None:
-        """Refuse early, before work is done, what `write_shards` would refuse at the end.
+    def check_output(self, out: Path, overwrite: bool, fingerprint_prefix: str) -> None:
+        """Raise `WriteRefused` before any work if `write_shards` would refuse `out` at the end.
 
         Args:
-            settings: Beginning of the fingerprint that the derived set will have.
+            fingerprint_prefix: Prefix of the derived dataset's fingerprint.
         """
-        place, source = Path(os.path.realpath(out.expanduser())), Path(os.path.realpath(self.folder))
-        if place == source or place in source.parents or source in place.parents:
-            raise WriteRefused(f"--out {out} lies in the source {self.folder} or holds it; choose another place")
-        if place.is_dir() and any(place.iterdir()) and not overwrite and not _is_of(place, settings):
+        target, source = Path(os.path.realpath(out.expanduser())), Path(os.path.realpath(self.folder))
+        if target == source or target in source.parents or source in target.parents:
+            raise WriteRefused(f"--out {out} is inside the source {self.folder} or contains it; choose another folder")
+        if (
+            target.is_dir()
+            and any(target.iterdir())
+            and not overwrite
+            and not _has_fingerprint_prefix(target, fingerprint_prefix)
+        ):
             raise WriteRefused(f"{out} is in use; choose another --out, or replace shards there with --overwrite")
 
 
-def _is_of(folder: Path, settings: str) -> bool:
+def _has_fingerprint_prefix(folder: Path, fingerprint_prefix: str) -> bool:
     try:
         fingerprint = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["source_fingerprint"]
     except (OSError, ValueError, LookupError, TypeError):
         return False
-    return str(fingerprint).startswith(settings) and finished_manifest(folder, fingerprint) is not None
+    return str(fingerprint).startswith(fingerprint_prefix) and finished_manifest(folder, fingerprint) is not None
 
 
-def _card_says(folder: Path) -> tuple[str, str]:
-    """Title and licence of a shard folder, by its card."""
+def _title_and_licence(folder: Path) -> tuple[str, str]:
+    """Return title and licence of a shard folder from its dataset card."""
     from huggingface_hub import DatasetCard
 
     if not (folder / CARD).is_file():

@@ -1,9 +1,9 @@
-"""Labelled shots become questions: one for every label, its wrong options certainly wrong, nothing given away blind.
+"""Questions from labelled shots: one per label, with certainly wrong distractors that do not give the answer away.
 
-Owns the flow and the items. Which labels are wrong of a shot is judged in `distractors.py`; which of them are offered
-together, so that neither frequencies nor letters tell the answer, in `balance.py`. Call it once for each split.
+Owns the flow and the items. Which labels are wrong for a shot is decided in `distractors.py`, which of them are offered
+together, so that option frequencies do not reveal the answer, in `balance.py`. Call it once per split.
 
-Everything drawn depends on the seed and the shot's id. The same shots in another order give the same questions, in
+All random choices depend on the seed and the shot's id. The same shots in another order give the same questions, in
 that order.
 """
 
@@ -24,9 +24,9 @@ from data_pipeline.labelled_shot import LabelledShot, dimensions_for, label_text
 from data_pipeline.questions.balance import fill_up, make_rounds, spread_over_films
 from data_pipeline.questions.distractors import (
     canonical,
-    crossed,
+    derived_distractor_sets,
     distance,
-    is_hopeless,
+    has_no_wrong_term,
     is_wrong,
     shape,
 )
@@ -34,35 +34,36 @@ from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label
 
-SETS_TRIED = 200  # of options made from one compound label
+MAX_OPTION_SETS = 200  # sets of distractors derived from one compound label
 
 
 class Difficulty(StrEnum):
-    """How near the wrong options are to the right one."""
+    """Similarity of the distractors to the right option."""
 
-    HARD = "hard"  # the nearest sizes, the same facet, movements that look alike
+    HARD = "hard"  # adjacent sizes, the same facet, movements that look similar
     EASY = "easy"
     ANY = "any"
 
 
-NEARNESS = {Difficulty.HARD: 1.0, Difficulty.EASY: -1.0, Difficulty.ANY: 0.0}  # what distance counts beside chance
+# Weight of the distance relative to a random number in [0, 1); distractors with the smallest sum come first.
+DISTANCE_WEIGHTS = {Difficulty.HARD: 1.0, Difficulty.EASY: -1.0, Difficulty.ANY: 0.0}
 
 
 @dataclass(frozen=True)
 class QuestionPolicy:
-    """How shots are asked about."""
+    """How questions are made from shots."""
 
     options: int = 4  # as in ShotBench
-    fewest_options: int = 2  # where the language of film has no more that are certainly wrong
+    fewest_options: int = 2  # used if no more options are certainly wrong
     difficulty: Difficulty = Difficulty.ANY
-    max_per_term: int = 0  # questions with one right answer, in one dimension and split; 0: no limit
-    balance: bool = True  # False: no shot is surplus, and frequencies may give answers away
+    max_per_term: int = 0  # maximum number of questions per right answer, dimension and split; 0: no limit
+    balance: bool = True  # False: no shot is dropped for balance, and frequencies may reveal answers
     seed: int = 0
-    reasoning: bool = False  # with the plainest chain of thought; for labels that are true by construction
+    reasoning: bool = False  # add a minimal chain of thought; for labels that are true by construction
 
     def __post_init__(self) -> None:
         if not 2 <= self.fewest_options <= self.options:
-            raise ValueError(f"options must be 2 or more and no fewer than fewest_options, got {self}")
+            raise ValueError(f"options must be at least fewest_options, which must be at least 2, got {self}")
 
 
 class _Question(NamedTuple):
@@ -74,20 +75,20 @@ class _Question(NamedTuple):
 def ask(
     shots: Sequence[LabelledShot], policy: QuestionPolicy, defects: list[Defect], first_index: int = 0
 ) -> list[QAItem]:
-    """Ask one question of every label of these shots; what goes without one is named in `defects`.
+    """Return one question per label of these shots; labels without a question are added to `defects`.
 
-    Questions come in the order of the shots; `source_index` counts them from `first_index` on.
+    Questions are in the order of the shots; `source_index` numbers them from `first_index` on.
     """
     items: list[tuple[int, int, QAItem]] = []
-    places = {shot.shot_id: place for place, shot in enumerate(shots)}
+    positions = {shot.shot_id: position for position, shot in enumerate(shots)}
     for number, dimension in enumerate(DIMENSIONS):
-        labelled = [
-            shot for shot in shots if dimension in dimensions_for(shot.media_kind) and dimension.slug in shot.labels
-        ]
-        for question, options, answer in _lettered(dimension, _questions(dimension, labelled, policy, defects), policy):
+        labelled = [shot for shot in shots if dimension in dimensions_for(shot.media_kind) and dimension.slug in shot.labels]
+        for question, options, answer in _place_answers(
+            dimension, _questions(dimension, labelled, policy, defects), policy
+        ):
             item = _item(dimension, question, options, answer)
             item = replace(item, reasoning=plain_reasoning(item)) if policy.reasoning else item
-            items.append((places[question.shot.shot_id], number, item))
+            items.append((positions[question.shot.shot_id], number, item))
     items.sort(key=lambda entry: entry[:2])
     return [replace(item, source_index=index) for index, (_, _, item) in enumerate(items, start=first_index)]
 
@@ -101,36 +102,36 @@ def _questions(
         label = canonical(dimension, dimension.parse(shot.labels[dimension.slug]))
         labels[text := label_text(label)] = label
         waiting[text].append(shot)
-    for text, same in waiting.items():
-        waiting[text] = spread_over_films(same, policy.seed)
+    for text, with_label in waiting.items():
+        waiting[text] = spread_over_films(with_label, policy.seed)
         if policy.max_per_term:
-            defects += [_surplus(dimension, shot, text) for shot in waiting[text][policy.max_per_term :]]
+            defects += [_dropped_for_balance(dimension, shot, text) for shot in waiting[text][policy.max_per_term :]]
             del waiting[text][policy.max_per_term :]
     by_shape: defaultdict[tuple[int, ...], dict[str, Label]] = defaultdict(dict)
     for text, label in labels.items():
         by_shape[shape(label)][text] = label
-    for alike in by_shape.values():
-        yield from _in_rounds(dimension, alike, waiting, policy)
+    for same_shape in by_shape.values():
+        yield from _in_rounds(dimension, same_shape, waiting, policy)
     for text, label in labels.items():
-        yield from _left_over(dimension, label, waiting[text], policy, defects)
+        yield from _from_remaining(dimension, label, waiting[text], policy, defects)
 
 
 def _in_rounds(
     dimension: Dimension, labels: dict[str, Label], waiting: dict[str, list[LabelledShot]], policy: QuestionPolicy
 ) -> Iterator[_Question]:
-    """Questions whose options are each other's answers; takes their shots out of `waiting`, first ones first."""
+    """Yield questions whose options are each other's answers, and remove their shots from the front of `waiting`."""
     draw = Random(f"{policy.seed}/{dimension.slug}")
 
     @cache
-    def wrong(truth: str, said: str) -> bool:
-        return is_wrong(dimension, labels[truth], labels[said])
+    def wrong(truth: str, other: str) -> bool:
+        return is_wrong(dimension, labels[truth], labels[other])
 
     @cache
-    def apart(one: str, other: str) -> float:
-        return distance(dimension, labels[one], labels[other]) * NEARNESS[policy.difficulty]
+    def weighted_distance(one: str, other: str) -> float:
+        return distance(dimension, labels[one], labels[other]) * DISTANCE_WEIGHTS[policy.difficulty]
 
     def rank(one: str, other: str) -> float:
-        return apart(one, other) + draw.random()
+        return weighted_distance(one, other) + draw.random()
 
     rounds = make_rounds(
         {text: len(waiting[text]) for text in labels},
@@ -144,54 +145,61 @@ def _in_rounds(
         yield _Question(waiting[truth].pop(0), truth, options)
 
 
-def _left_over(
+def _from_remaining(
     dimension: Dimension, label: Label, shots: Sequence[LabelledShot], policy: QuestionPolicy, defects: list[Defect]
 ) -> Iterator[_Question]:
-    """A compound label is asked once against labels made from it: a text seen once has no frequency to tell it by."""
-    for place, shot in enumerate(shots):
+    """Yield a question for one remaining shot of a compound label, with distractors derived from the label.
+
+    A label that is asked once has no frequency that could give it away; all other remaining shots are dropped.
+    """
+    for index, shot in enumerate(shots):
         draw = Random(f"{policy.seed}/{shot.shot_id}/{dimension.slug}")
-        wrong = _made_up(dimension, label, policy, draw)
-        if wrong and (not policy.balance or (label.is_compound and not place)):
+        wrong = _derived_distractors(dimension, label, policy, draw)
+        if wrong and (not policy.balance or (label.is_compound and index == 0)):
             yield _Question(shot, label_text(label), [label_text(other) for other in wrong])
-        elif not wrong and is_hopeless(dimension, label):
-            said = f"of {label_text(label)} no other {dimension.paper_name} is certainly wrong"
-            defects.append(_defect(DefectKind.TOO_FEW_DISTRACTORS, dimension, shot, said))
+        elif not wrong and has_no_wrong_term(dimension, label):
+            detail = f"of {label_text(label)} no other {dimension.paper_name} is certainly wrong"
+            defects.append(_defect(DefectKind.TOO_FEW_DISTRACTORS, dimension, shot, detail))
         else:
-            defects.append(_surplus(dimension, shot, label_text(label)))
+            defects.append(_dropped_for_balance(dimension, shot, label_text(label)))
 
 
-def _made_up(dimension: Dimension, truth: Label, policy: QuestionPolicy, draw: Random) -> list[Label]:
-    """Wrong labels that nobody gave, no matter how often they are offered; none where there are too few."""
+def _derived_distractors(dimension: Dimension, truth: Label, policy: QuestionPolicy, draw: Random) -> list[Label]:
+    """Return wrong labels independent of the other shots and of frequencies, or an empty list if there are too few."""
     if truth.is_compound:
-        sets = list(islice(crossed(dimension, truth), SETS_TRIED))
+        sets = list(islice(derived_distractor_sets(dimension, truth), MAX_OPTION_SETS))
         wrong = list(draw.choice(sets)) if sets else []
         draw.shuffle(wrong)
     else:
         singles = [Label(((term,),)) for term in dimension.terms]
         wrong = [label for label in singles if is_wrong(dimension, truth, label)]
-        apart = NEARNESS[policy.difficulty]
-        wrong.sort(key=lambda label: apart * distance(dimension, truth, label) + draw.random())
+        weight = DISTANCE_WEIGHTS[policy.difficulty]
+        wrong.sort(key=lambda label: weight * distance(dimension, truth, label) + draw.random())
     return wrong[: policy.options - 1] if len(wrong) + 1 >= policy.fewest_options else []
 
 
-def _lettered(
+def _place_answers(
     dimension: Dimension, questions: Iterable[_Question], policy: QuestionPolicy
 ) -> Iterator[tuple[_Question, list[str], int]]:
-    """Put the right option where it stood least often: of all questions with as many options, then of its label."""
-    of_all: Counter[tuple[int, int]] = Counter()
-    of_label: Counter[tuple[int, int, str]] = Counter()
+    """Yield questions with options and answer index; the right option goes to its least used position so far.
+
+    Positions are counted over all questions with as many options, then over those with the same label.
+    """
+    overall: Counter[tuple[int, int]] = Counter()
+    by_label: Counter[tuple[int, int, str]] = Counter()
     for question in questions:
         draw = Random(f"{policy.seed}/{question.shot.shot_id}/{dimension.slug}/letters")
-        options, many = list(question.wrong), len(question.wrong) + 1
+        options, count = list(question.wrong), len(question.wrong) + 1
         draw.shuffle(options)
         keys = [
-            (of_all[many, place], of_label[many, place, question.truth], draw.random(), place) for place in range(many)
+            (overall[count, position], by_label[count, position, question.truth], draw.random(), position)
+            for position in range(count)
         ]
-        place = min(keys)[-1]
-        of_all[many, place] += 1
-        of_label[many, place, question.truth] += 1
-        options.insert(place, question.truth)
-        yield question, options, place
+        position = min(keys)[-1]
+        overall[count, position] += 1
+        by_label[count, position, question.truth] += 1
+        options.insert(position, question.truth)
+        yield question, options, position
 
 
 def _item(dimension: Dimension, question: _Question, options: Sequence[str], answer: int) -> QAItem:
@@ -213,9 +221,9 @@ def _item(dimension: Dimension, question: _Question, options: Sequence[str], ans
     )
 
 
-def _surplus(dimension: Dimension, shot: LabelledShot, label: str) -> Defect:
-    said = f"more of {label} would tell the answer, or there are as many as wanted"
-    return _defect(DefectKind.SURPLUS, dimension, shot, said)
+def _dropped_for_balance(dimension: Dimension, shot: LabelledShot, label: str) -> Defect:
+    detail = f"more of {label} would tell the answer, or there are as many as wanted"
+    return _defect(DefectKind.SURPLUS, dimension, shot, detail)
 
 
 def _defect(kind: DefectKind, dimension: Dimension, shot: LabelledShot, detail: str) -> Defect:

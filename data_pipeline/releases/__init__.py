@@ -1,1 +1,1 @@
-"""Published releases in: ShotBench and ShotQA, every row a question or a defect."""
+"""Import of the published ShotBench and ShotQA releases: every row becomes a question or a defect."""

@@ -1,8 +1,8 @@
-"""Verdicts on a stream of media: checksum and soundness, found by many workers and never found twice.
+"""Check a stream of media on workers: checksum and validity, with a journal so that no medium is checked twice.
 
-Owns the batches that go to workers, the room they may take, and the journal: the verdicts of a run that was killed are
-there when it is called again, so no medium is decoded twice. What a verdict on one medium is based on is the caller's
-choice (`check_media.py` decodes, `release_media.py` looks at the first bytes); how work is spread is in `workers.py`.
+Owns the batches sent to workers, the memory they may take, and the journal: a resumed run reuses the verdicts of a
+killed one. The caller chooses the check itself (`check_media.py` decodes, `release_media.py` inspects the first bytes);
+work is distributed in `workers.py`.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 BATCH_MEDIA = 64
 BATCH_BYTES = 8_000_000
-BATCHES_A_WORKER = 2  # one is worked on, one waits
-BATCHES_AHEAD = 3  # read from the archive, so that a disk that is busy for a moment stops nobody
+BATCHES_A_WORKER = 2  # one in progress, one queued
+BATCHES_AHEAD = 3  # read ahead from the archive, to bridge short disk stalls
 Judge = Callable[[MediaKind, bytes], Flaw | None]
 Item = TypeVar("Item")
 
 
 class Verdict(NamedTuple):
-    """What there is to say of a medium: its checksum, and what is wrong with it, if anything is."""
+    """The SHA-256 of a medium, and its flaw, if any."""
 
     sha256: str
     flaw: Flaw | None
 
 
 class NoJournal:
-    """Keeps no verdict, for judges that are quicker than a file; knows only what the archive itself tells."""
+    """Stores no verdicts, for checks faster than a file write; knows only flaws found in the archive itself."""
 
     def __enter__(self) -> NoJournal:
         return self
@@ -47,15 +47,15 @@ class NoJournal:
         pass
 
     def known(self, medium: ArchivedMedium) -> Verdict | None:
-        """The verdict there is without a look at the bytes; None where somebody must look."""
+        """Return the verdict known without checking the bytes, or None."""
         return Verdict("", medium.flaw) if medium.flaw else None
 
     def add(self, verdicts: Iterable[tuple[ArchivedMedium, Verdict]]) -> None:
-        """Forget them."""
+        """Discard the verdicts."""
 
 
 class VerdictJournal(NoJournal):
-    """Verdicts on the media of one archive, kept in a file as they come; a line that was cut off does not count."""
+    """Verdicts on the media of one archive, appended to a file; an incomplete last line is ignored."""
 
     def __init__(self, path: Path, source: str) -> None:
         self._path = path
@@ -71,18 +71,18 @@ class VerdictJournal(NoJournal):
         return self
 
     def __exit__(self, *_: object) -> None:
-        with disk_full_reported(self._path):  # closing tries once more what the disk did not take
+        with disk_full_reported(self._path):  # closing retries buffered writes
             self._file.close()
 
     def __len__(self) -> int:
         return len(self._verdicts)
 
     def known(self, medium: ArchivedMedium) -> Verdict | None:
-        """The verdict of an earlier run, or of the archive itself; None where somebody must look at the bytes."""
+        """Return the verdict of an earlier run or of the archive itself, or None if the bytes must be checked."""
         return super().known(medium) or self._verdicts.get((medium.name, medium.wanted.kind))
 
     def add(self, verdicts: Iterable[tuple[ArchivedMedium, Verdict]]) -> None:
-        """Keep verdicts; a killed process has lost no batch that was added. Raises `DiskFull`."""
+        """Append verdicts; an added batch survives a killed process. Raises `DiskFull`."""
         self._append(
             {"name": medium.name, "kind": medium.wanted.kind, "sha256": sha256, "flaw": flaw}
             for medium, (sha256, flaw) in verdicts
@@ -94,9 +94,9 @@ class VerdictJournal(NoJournal):
             self._file.flush()
 
     def _read(self, source: str) -> bool:
-        """Read what is there; False where it is nothing, or of another archive."""
+        """Read the stored verdicts; returns False if the file is empty or belongs to another archive."""
         self._file.seek(0)
-        whole = 0
+        complete_bytes = 0
         for number, line in enumerate(self._file):
             try:
                 entry = json.loads(line)
@@ -108,19 +108,19 @@ class VerdictJournal(NoJournal):
                     self._verdicts[entry["name"], entry["kind"]] = Verdict(entry["sha256"], flaw)
             except (ValueError, LookupError, TypeError):
                 break
-            whole += len(line)
-        self._file.truncate(whole)
-        return whole > 0
+            complete_bytes += len(line)
+        self._file.truncate(complete_bytes)
+        return complete_bytes > 0
 
 
 def judge_media(
     media: Iterable[ArchivedMedium], judge: Judge, workers: Workers, journal: NoJournal
 ) -> Iterator[tuple[ArchivedMedium, Verdict]]:
-    """Yield the media with the verdict on each, in their order; a few batches are read ahead."""
-    room = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
+    """Yield each medium with its verdict, in order; a few batches are read ahead."""
+    max_bytes = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
     work = partial(judge_batch, judge)
     batches = read_ahead(_batches(media), BATCHES_AHEAD)
-    for batch, found in map_stream(work, map(partial(_parcel, journal), batches), workers, room):
+    for batch, found in map_stream(work, map(partial(_parcel, journal), batches), workers, max_bytes):
         fresh = iter(found)
         results = [(medium, journal.known(medium) or next(fresh)) for medium in batch]
         journal.add((medium, verdict) for medium, verdict in results if journal.known(medium) is None)
@@ -128,7 +128,7 @@ def judge_media(
 
 
 def judge_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
-    """The work of a worker."""
+    """Check one batch; called on the workers."""
     return [Verdict(hashlib.sha256(encoded).hexdigest(), judge(kind, encoded)) for kind, encoded in batch]
 
 
@@ -148,19 +148,19 @@ def _batches(media: Iterable[ArchivedMedium]) -> Iterator[list[ArchivedMedium]]:
 def _parcel(
     journal: NoJournal, batch: list[ArchivedMedium]
 ) -> Parcel[list[ArchivedMedium], list[tuple[MediaKind, bytes]]]:
-    """What a worker must look at, of a batch."""
+    """Return the part of a batch that has no known verdict, as a parcel for a worker."""
     unit = [(medium.wanted.kind, medium.encoded) for medium in batch if journal.known(medium) is None]
     return Parcel(batch, unit, sum(len(medium.encoded) for medium in batch))
 
 
 def read_ahead(source: Iterator[Item], ahead: int = 1) -> Iterator[Item]:
-    """Yield what `source` yields; some items ahead are taken from it, in a thread of its own. Raises what it raises."""
+    """Yield the items of `source`, prefetching `ahead` of them in a thread; exceptions of `source` are re-raised."""
     end = object()
     with ThreadPoolExecutor(1, "read-ahead") as thread:
-        coming = deque(thread.submit(next, source, end) for _ in range(ahead))
+        pending = deque(thread.submit(next, source, end) for _ in range(ahead))
         try:
-            while (item := coming.popleft().result()) is not end:
-                coming.append(thread.submit(next, source, end))
+            while (item := pending.popleft().result()) is not end:
+                pending.append(thread.submit(next, source, end))
                 yield item  # type: ignore[misc]
-        finally:  # also when the caller stops early
+        finally:  # also if the caller stops early
             thread.shutdown(cancel_futures=True)

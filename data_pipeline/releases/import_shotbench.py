@@ -1,12 +1,12 @@
-"""Import of the official ShotBench release into a shard folder: every row checked, nothing lost silently.
+"""Import of the official ShotBench release into a shard folder: every row is checked and every loss recorded.
 
-Owns the flow and its policy: a row that would be lost stops the import, unless `allow_missing`, and then it is named.
-The question file is read in `release_questions.py`, media are found in `release_media.py` and judged in
+Owns the flow and its policy: a row that would be lost aborts the import, unless `allow_missing`; then it is recorded.
+The question file is read in `release_questions.py`, media are found in `release_media.py` and checked in
 `check_media.py`, the folder is written in `write_shards.py`.
 
 Media are read in the order of the questions and checked while they are being written, so each is decoded once; if rows
-were lost, the unfinished folder is thrown away. A few media are in memory at a time, checked by as many threads as
-there are cores (decoders release the interpreter lock).
+were lost, the unfinished folder is deleted. A few media are in memory at a time, checked by up to four threads, at most
+one per core (decoders release the GIL).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 SPLIT = "test"
 THREADS = min(4, os.cpu_count() or 1)
-READ_AHEAD = 4 * THREADS  # media; keeps the threads busy while a row group is being written
-READ_AHEAD_BYTES = 64_000_000  # and no more than this; one larger medium still passes, alone
+READ_AHEAD = 4 * THREADS  # media; keeps the threads busy while a row group is written
+READ_AHEAD_BYTES = 64_000_000  # upper limit; a single larger medium is still read
 
 
 class ImportReport(NamedTuple):
-    """What an import did."""
+    """Result of an import."""
 
     folder: Path
     rows_read: int
@@ -50,7 +50,7 @@ class ImportReport(NamedTuple):
 
 
 class RowsLost(ImportRefused):
-    """Rows would be lost, and the caller has not allowed that; `report` names them."""
+    """Rows would be lost and `allow_missing` is not set; `report` lists them."""
 
     def __init__(self, report: ImportReport) -> None:
         super().__init__(f"{report.rows_lost} of {report.rows_read} rows cannot be imported")
@@ -58,19 +58,19 @@ class RowsLost(ImportRefused):
 
 
 class Checked(NamedTuple):
-    """Verdict on a medium: its checksum, or what is wrong."""
+    """Result of checking a medium: its SHA-256, or its flaw."""
 
     sha256: str
     flaw: Flaw | None
 
 
 class PendingCheck(NamedTuple):
-    """A question, the bytes of its medium, and the verdict on them that a thread is working on."""
+    """A question, the bytes of its medium, and the pending verdict on them."""
 
     question: ReleaseQuestion
     encoded: bytes
     verdict: Future[Checked]
-    times: int = 1  # how often the medium stands in its tar
+    times: int = 1  # number of tar members with this name
 
 
 def import_shotbench(
@@ -78,18 +78,18 @@ def import_shotbench(
 ) -> ImportReport:
     """Import a release folder or Hub dataset into the shard folder `out`.
 
-    Args:
-        allow_missing: Leave broken rows out, and name them in the shards, instead of refusing.
-        overwrite: Write even if `out` holds shards; they are replaced at the end.
-        report: File for the list of all defects, one JSON object a line, whatever the outcome.
+        Args:
+            allow_missing: Drop broken rows and record them in the shards, instead of aborting.
+            overwrite: Replace existing shards in `out`, once the new ones are complete.
+            report: File for the list of all defects, one JSON object per line, written in any case.
 
-    Raises:
-        RowsLost: rows are broken or their media missing.
-        ImportRefused: the release as a whole is unusable.
-        data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use.
-    """
+        Raises:
+            RowsLost: rows are broken or their media missing.
+                ImportRefused: the release is unusable.
+            data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use.
+        """
     source = find_release(release)
-    _check_places(source, out, report)
+    _check_output_paths(source, out, report)
     defects: list[Defect] = []
     try:
         outcome = _run_import(source, out, defects, allow_missing, overwrite)
@@ -102,12 +102,14 @@ def import_shotbench(
     return outcome
 
 
-def _check_places(source: Release, out: Path, report: Path | None) -> None:
-    """Neither shards nor report may land in, or in place of, the release."""
+def _check_output_paths(source: Release, out: Path, report: Path | None) -> None:
+    """Raise `ImportRefused` if the shards or the report would be written into or over the release."""
     for name, path in (("--out", out), ("--report", report)):
         target = Path(os.path.realpath(path.expanduser())) if path else None
         if target and (target == source.folder or target in source.folder.parents or source.folder in target.parents):
-            raise ImportRefused(f"{name} {path} lies in the release {source.folder} or holds it; choose another place")
+            raise ImportRefused(
+                f"{name} {path} is inside the release {source.folder} or contains it; choose another path"
+            )
     if report and (report.is_dir() or not report.parent.is_dir()):
         raise ImportRefused(f"--report {report} cannot be written; give a file in an existing folder")
 
@@ -119,7 +121,7 @@ def _run_import(
     if not overwrite and (manifest := finished_manifest(out, fingerprint)):
         defects += read_defects(out)
         outcome = _outcome(out, sum(manifest["counts"][SPLIT].values()), defects, already_complete=True)
-        if outcome.rows_lost and not allow_missing:  # complete, but only because rows were once allowed to be lost
+        if outcome.rows_lost and not allow_missing:  # complete only because an earlier run allowed rows to be lost
             raise RowsLost(outcome)
         return outcome
     questions = read_release(source.folder / QUESTIONS, defects)
@@ -153,43 +155,43 @@ def _outcome(out: Path, written: int, defects: list[Defect], already_complete: b
 def _checked_rows(
     source: Release, questions: list[ReleaseQuestion], defects: list[Defect], out: Path, allow_missing: bool
 ) -> Iterator[ShardRow]:
-    """Yield the good questions with their media; add to `defects`; raise `RowsLost` at the end if that is due."""
+    """Yield valid questions with their media and add to `defects`; raises `RowsLost` at the end if rows are lost."""
     from tqdm import tqdm
 
-    doomed = not allow_missing and any(defect.loses_row for defect in defects)
+    abort = not allow_missing and any(defect.loses_row for defect in defects)
     written = 0
-    bar = tqdm(_readings(source, questions), "import", len(questions), unit="row", file=sys.stderr, disable=None)
+    bar = tqdm(_read_ahead(source, questions), "import", len(questions), unit="row", file=sys.stderr, disable=None)
     for (line, item), encoded, verdict, times in bar:
         index, (sha256, flaw) = str(item.source_index), verdict.result()
         if times > 1:
-            again = Flaw(DefectKind.DUPLICATE_MEMBER, f"stands {times} times in its tar; the last one counts")
-            defects.append(defect_of(again, line, index, item.media_path, loses_row=False))
+            duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"stands {times} times in its tar; the last one counts")
+            defects.append(defect_of(duplicate, line, index, item.media_path, loses_row=False))
         if flaw:
             defects.append(defect_of(flaw, line, index, item.media_path, loses_row=True))
-            doomed = not allow_missing
+            abort = not allow_missing
         else:
             written += 1
-            if not doomed:  # else only checked on, to name every broken row at once
+            if not abort:  # otherwise continue checking only, to report all broken rows at once
                 yield ShardRow.of(SPLIT, replace(item, media_sha256=sha256), encoded)
     defects.sort(key=lambda defect: defect.line)
-    if doomed:
+    if abort:
         raise RowsLost(_outcome(out, written, defects)._replace(rows_written=0))
 
 
-def _readings(source: Release, questions: list[ReleaseQuestion]) -> Iterator[PendingCheck]:
-    """Read media in the order of the questions, a few ahead of their use."""
+def _read_ahead(source: Release, questions: list[ReleaseQuestion]) -> Iterator[PendingCheck]:
+    """Read media ahead in the order of the questions, and submit them for checking."""
     waiting: deque[PendingCheck] = deque()
-    verdicts: dict[tuple[object, ...], Future[Checked]] = {}  # questions share media
+    verdicts: dict[tuple[object, ...], Future[Checked]] = {}  # several questions share a medium
     with ThreadPoolExecutor(THREADS) as pool:
         for question in questions:
-            waiting.append(_begin_reading(source, question, pool, verdicts))
-            while len(waiting) > READ_AHEAD or sum(len(reading.encoded) for reading in waiting) > READ_AHEAD_BYTES:
+            waiting.append(_start_check(source, question, pool, verdicts))
+            while len(waiting) > READ_AHEAD or sum(len(check.encoded) for check in waiting) > READ_AHEAD_BYTES:
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
 
 
-def _begin_reading(
+def _start_check(
     source: Release,
     question: ReleaseQuestion,
     pool: ThreadPoolExecutor,

@@ -1,11 +1,11 @@
-"""The options of a published question in the vocabulary's words, and what is doubtful about them.
+"""Rewrite the options of a published question in the vocabulary's terms, and report doubtful ones.
 
-Owns how free spelling is read ("Firstly push in; secondly pan left"), and what two options that say the same mean for
+Owns parsing free spellings ("Firstly push in; secondly pan left"), and the consequence of two equivalent options for
 their question. The terms and their spellings are in `lmms_eval_shotbench/vocabulary.py`.
 
-One thing has one name in all shards, so an option is rewritten where it names terms. One that names no known term stays
-as it was published, with a warning: the letter is what is learned. Where another option says the same as the right one,
-the question has two right answers, which no reward can tell apart: such a question is `ambiguous`.
+All shards use the same terms, so an option that names terms is rewritten. One that names no known term is kept as
+published, with a warning: the model is trained on the letter. If another option is equivalent to the right one, the
+question has two right answers that no reward can distinguish: such a question is `ambiguous`.
 """
 
 from __future__ import annotations
@@ -25,48 +25,52 @@ _THEN = re.compile(r"\s*[,;]?\s*\b(?:secondly|thirdly|lastly|afterwards)\b\s*,?\
 
 
 class WordedOptions(NamedTuple):
-    """Options as they go into the shards, warnings, and what makes the question worthless, if anything does."""
+    """Options as written to the shards, warnings, and the flaw that makes the question unusable, if any."""
 
     options: tuple[str, ...]
-    doubts: list[Flaw]
+    warnings: list[Flaw]
     ambiguous: Flaw | None
 
 
 def word_options(dimension: Dimension, options: Sequence[str], answer: str) -> WordedOptions:
-    """Rewrite options in the vocabulary's words; `answer` is the letter of the right one."""
-    doubts: list[Flaw] = []
+    """Rewrite options in the vocabulary's terms; `answer` is the letter of the right one."""
+    warnings: list[Flaw] = []
     worded: list[str] = []
-    letters: dict[object, str] = {}  # meaning -> first letter that has it
+    letters: dict[object, str] = {}  # meaning -> first letter with this meaning
     ambiguous = None
     for letter, text in zip(ascii_uppercase, options, strict=False):
-        option = _read(dimension.slug, text)
+        option = _parse_option(dimension.slug, text)
         if not option.words:
-            doubts.append(Flaw(DefectKind.UNKNOWN_TERM, f"{letter}: {text!r} names no term of {dimension.paper_name}"))
+            warnings.append(
+                Flaw(DefectKind.UNKNOWN_TERM, f"{letter}: {text!r} names no term of {dimension.paper_name}")
+            )
         elif option.repeats:
-            doubts.append(Flaw(DefectKind.REPEATED_TERM, f"{letter}: {text!r}"))
+            warnings.append(Flaw(DefectKind.REPEATED_TERM, f"{letter}: {text!r}"))
         if first := letters.get(option.meaning):
             same = Flaw(DefectKind.SAME_OPTIONS, f"{first} and {letter}: {options[ord(first) - ord('A')]!r}, {text!r}")
             ambiguous = same if answer in (first, letter) else ambiguous
-            doubts.append(same)
+            warnings.append(same)
         letters.setdefault(option.meaning, letter)
         worded.append(option.words if option.words and option.words not in worded else text)
-    return WordedOptions(tuple(worded), doubts, ambiguous)
+    return WordedOptions(tuple(worded), warnings, ambiguous)
 
 
 def dimension_of_options(options: Sequence[str]) -> Dimension | None:
-    """The only dimension whose terms all options name; None where there is none, or are several."""
-    fitting = [dimension for dimension in DIMENSIONS if all(_read(dimension.slug, text).words for text in options)]
+    """Return the only dimension with terms for all options, or None if there is none or more than one."""
+    fitting = [
+        dimension for dimension in DIMENSIONS if all(_parse_option(dimension.slug, text).words for text in options)
+    ]
     return fitting[0] if len(fitting) == 1 else None
 
 
 class _Option(NamedTuple):
-    words: str  # empty where it names no term
-    meaning: object  # what options that say the same have in common
-    repeats: bool  # a term is said twice
+    words: str  # empty if it names no term
+    meaning: object  # equal for equivalent options
+    repeats: bool  # a term occurs twice
 
 
 @lru_cache(maxsize=8192)  # a release has some hundred distinct options; the slug is hashed faster than the dimension
-def _read(slug: str, text: str) -> _Option:
+def _parse_option(slug: str, text: str) -> _Option:
     try:
         words = known_label(slug, _THEN.sub(", then ", text).replace(";", ","))
     except UnknownTerm:

@@ -1,8 +1,8 @@
-"""The official release on disk: where its question file and media are, and reading one medium at a time.
+"""The official release on disk: locating its question file and media, and reading one medium at a time.
 
-Owns the finding of media by the path a question names, in `images.tar` and `videos.tar` or in unpacked folders, and
+Owns finding media by the path in a question, in `images.tar` and `videos.tar` or in unpacked folders, and
 the release's fingerprint. Tars are uncompressed: their headers are read once, members by seeking; nothing is unpacked.
-What is wrong with the release as a whole is an `ImportRefused`; with one medium, a `Flaw` (see `check_media.py`).
+A problem of the release itself raises `ImportRefused`; a problem of one medium is a `Flaw` (see `check_media.py`).
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 QUESTIONS = "test.tsv"
 TARS = {MediaKind.STILL: "images.tar", MediaKind.CLIP: "videos.tar"}
 FOLDERS = {MediaKind.STILL: ("image", "images"), MediaKind.CLIP: ("video", "videos")}
-WANTED = [QUESTIONS, "README.md", *TARS.values(), *(f"{name}/*" for names in FOLDERS.values() for name in names)]
+DOWNLOADED = [QUESTIONS, "README.md", *TARS.values(), *(f"{name}/*" for names in FOLDERS.values() for name in names)]
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
-FINGERPRINT_VERSION = 1  # raise when an import of the same release would write other rows
+FINGERPRINT_VERSION = 1  # increment when an import of the same release would write other rows
 
 
 class ImportRefused(ValueError):
-    """The release cannot be imported as it is: what is wrong, where, and what to do next."""
+    """The release cannot be imported; the message says what is wrong, where, and what to do next."""
 
 
 class ReleaseFile(NamedTuple):
-    """One file of the release; `member` is its header where it lies in a tar."""
+    """One file of the release; `member` is its tar header, or None outside a tar."""
 
     name: str  # POSIX, relative to the tar or the release folder, without "./"
     size: int
     regular: bool
-    detail: str  # what it is, where it is no regular file
+    detail: str  # the kind of file, if it is not a regular one
     store: Path
     member: tarfile.TarInfo | None
-    times: int = 1  # how often its tar holds this name; the last one counts, as when unpacking
+    times: int = 1  # number of tar members with this name; the last one is used, as when unpacking
 
 
 @dataclass
 class Release:
-    """A release folder; its tars stay open while media are read, until `close`."""
+    """A release folder; its tars stay open until `close` is called."""
 
     folder: Path
     _media: dict[tuple[Path, str], ReleaseFile] = field(default_factory=dict)
@@ -61,29 +61,29 @@ class Release:
             tar.close()
 
     def stores(self, kind: MediaKind) -> list[Path]:
-        """Where media of this kind lie: the tar, else the unpacked folders, else nowhere."""
+        """Return where media of this kind are stored: the tar, else the unpacked folders, else an empty list."""
         tar = self.folder / TARS[kind]
         return [tar] if tar.is_file() else [path for n in FOLDERS[kind] if (path := self.folder / n).is_dir()]
 
     def require(self, kind: MediaKind) -> None:
-        """Raise `ImportRefused` if questions ask for media of a kind that the release folder lacks altogether."""
+        """Raise `ImportRefused` if the release folder has no media of this kind."""
         if not self.stores(kind):
             raise ImportRefused(
                 f"{self.folder} has neither {TARS[kind]} nor a folder {' or '.join(FOLDERS[kind])}, but {QUESTIONS} "
-                f"asks for {kind}s; put {TARS[kind]} of the release there, as it is or unpacked"
+                f"asks for {kind}s; put {TARS[kind]} of the release there, packed or unpacked"
             )
 
     def fingerprint(self) -> str:
-        """Identify the release without reading its media: question file, and name, size and time of the rest."""
-        seen: list[object] = [FINGERPRINT_VERSION, file_sha256(self.folder / QUESTIONS)]
+        """Hash the question file, and the name, size and modification time of all media files."""
+        parts: list[object] = [FINGERPRINT_VERSION, file_sha256(self.folder / QUESTIONS)]
         for store in (store for kind in MediaKind for store in self.stores(kind)):
             for path in [store] if store.is_file() else _files_under(store):
                 status = path.stat(follow_symlinks=path.exists())
-                seen.append([path.relative_to(self.folder).as_posix(), status.st_size, status.st_mtime_ns])
-        return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+                parts.append([path.relative_to(self.folder).as_posix(), status.st_size, status.st_mtime_ns])
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def scan(self) -> None:
-        """List all media; raise `ImportRefused` on a damaged tar."""
+        """Index all media; raises `ImportRefused` on a damaged tar."""
         for store in (store for kind in MediaKind for store in self.stores(kind)):
             for medium in self._tar_members(store) if store.is_file() else self._folder_files(store):
                 known = self._media.get((store, medium.name))
@@ -92,13 +92,13 @@ class Release:
             self._by_last_name.setdefault(PurePosixPath(medium.name).name, []).append(medium)
 
     def find(self, path: str, kind: MediaKind) -> ReleaseFile | Flaw:
-        """Find the medium a question names: by its exact name, else by the one name that ends like it."""
+        """Find the medium of a question by its exact name, else by the only name with the same ending."""
         wanted = PurePosixPath(path)
         candidates = self._by_last_name.get(wanted.name, [])
         rules = (
             [medium for medium in candidates if medium.name == str(wanted)],
             [medium for medium in candidates if medium.name.endswith(f"/{wanted}")],
-            # At the top of `images.tar`, the folder's name is that of the tar.
+            # For members at the top level of `images.tar`, the tar's name is used as the folder name.
             [m for m in candidates if PurePosixPath(m.store.stem, m.name).parent.name in FOLDERS[kind]],
         )
         found = next((rule for rule in rules if rule), [])
@@ -112,7 +112,7 @@ class Release:
         return found[0]
 
     def read(self, medium: ReleaseFile) -> bytes:
-        """Read a medium's bytes; raise `ImportRefused` if the disk does not give what was listed."""
+        """Read a medium's bytes; raises `ImportRefused` if they cannot be read."""
         try:
             if medium.member is None:
                 return (self.folder / medium.name).read_bytes()
@@ -123,7 +123,7 @@ class Release:
 
     def _tar_members(self, path: Path) -> Iterator[ReleaseFile]:
         self._tars[path] = tar = _open_tar(path)
-        for member in _whole_listing(tar, path):
+        for member in _all_headers(tar, path):
             if not member.isdir():
                 name = str(PurePosixPath(member.name.lstrip("/")))
                 detail = f"a link to {member.linkname}" if member.linkname else "a device or pipe"
@@ -135,14 +135,14 @@ class Release:
             raise ImportRefused(f"{store} is a link out of the release; put the media themselves there, or their tar")
         for path in _files_under(store):
             name = path.relative_to(self.folder).as_posix()
-            inside = Path(os.path.realpath(path)).is_relative_to(root)  # Path.resolve raises on a circle of links
+            inside = Path(os.path.realpath(path)).is_relative_to(root)  # Path.resolve raises on circular links
             detail = "a symbolic link out of the release, or to nowhere" if path.is_symlink() else "a device or pipe"
-            regular = inside and path.is_file()  # is_file follows the link; a pipe is never opened
+            regular = inside and path.is_file()  # is_file follows links; pipes are never opened
             yield ReleaseFile(name, path.stat().st_size if regular else 0, regular, detail, store, None)
 
 
 def find_release(name: str) -> Release:
-    """Find a release folder or, where there is none of that name, the Hub's dataset; raise `ImportRefused`."""
+    """Find a release folder, or else the Hub dataset of that name; raises `ImportRefused`."""
     folder = Path(name).expanduser()
     folder = folder if folder.exists() else _download(name)
     if not (folder / QUESTIONS).is_file():
@@ -152,7 +152,7 @@ def find_release(name: str) -> Release:
 
 def _download(name: str) -> Path:
     try:
-        return hub_snapshot(name, WANTED)
+        return hub_snapshot(name, DOWNLOADED)
     except DatasetNotFound as error:
         raise ImportRefused(
             f"no release at {name!r}: {error}. Check the name and the network, or download the release by hand and "
@@ -165,40 +165,40 @@ def _open_tar(path: Path) -> tarfile.TarFile:
         start = stream.read(6)
     for magic, name in COMPRESSIONS.items():
         if start.startswith(magic):
-            raise ImportRefused(f"{path} is compressed ({name}), the release's tars are not; decompress it first")
+            raise ImportRefused(f"{path} is compressed ({name}), unlike the tars of the release; decompress it first")
     try:
         return tarfile.open(path, "r:")
     except (tarfile.TarError, ValueError) as error:
-        raise ImportRefused(f"{path} is no tar file ({error}); download it again") from None
+        raise ImportRefused(f"{path} is not a tar file ({error}); download it again") from None
 
 
-def _whole_listing(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
-    """All headers. `tarfile` takes a broken or cut header for the end, so the end mark is looked for as well."""
+def _all_headers(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
+    """Return all headers. `tarfile` takes a broken or truncated header for the end, so check the end marker, too."""
     try:
         members = tar.getmembers()
         assert tar.fileobj is not None, "the tar is open"
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-            raise tarfile.ReadError(f"no end mark at byte {tar.offset:,}")
+            raise tarfile.ReadError(f"no end marker at byte {tar.offset:,}")
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise ImportRefused(f"{path} is cut off or damaged ({error}); download it again") from None
     return members
 
 
 def _files_under(folder: Path) -> Iterator[Path]:
-    """Everything but folders, in a fixed order; linked folders are not entered."""
-    for place, folders, files in os.walk(folder):
+    """Yield all files in a fixed order; linked folders are not followed."""
+    for parent, folders, files in os.walk(folder):
         folders.sort()
-        yield from (Path(place, name) for name in sorted(files))
+        yield from (Path(parent, name) for name in sorted(files))
 
 
 def _allowed_root(folder: Path) -> Path:
-    """What links may point to: the release folder; in the Hub's cache, files are links into `blobs` beside it."""
+    """Return the folder that links must stay in: the release or, in the Hub's cache, the repository with `blobs`."""
     storage = folder.parent.parent
     return storage if folder.parent.name == "snapshots" and (storage / "blobs").is_dir() else folder
 
 
-STARTS = {
+MAGIC_NUMBERS = {
     MediaKind.STILL: re.compile(
         rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|....ftyp(?:avif|avis|mif1)|II\*\0|MM\0\*|BM|GIF8[79]a", re.DOTALL
     ),
@@ -210,7 +210,11 @@ STARTS = {
 
 
 def trust_medium(kind: MediaKind, encoded: bytes) -> Flaw | None:
-    """Return what is wrong with a medium's size or first bytes, None if nothing is."""
+    """Return the flaw of a medium by its size and first bytes, or None."""
     if flaw := judge_size(len(encoded)):
         return flaw
-    return None if STARTS[kind].match(encoded) else Flaw(DefectKind.UNDECODABLE_MEDIUM, f"not the start of any {kind}")
+    return (
+        None
+        if MAGIC_NUMBERS[kind].match(encoded)
+        else Flaw(DefectKind.UNDECODABLE_MEDIUM, f"not the start of any {kind}")
+    )

@@ -1,9 +1,8 @@
-"""The question file of the official release: every line a good question, or a defect that names what is wrong with it.
+"""The question file of the official release: every line becomes a question or a defect.
 
-Owns the reading of `test.tsv`, what makes a line unusable (broken, or its index is taken), what is only doubtful
-(labels that are no film terms, or say the same twice), and what a card says of it all. Where the release lies is in
-`release_media.py`, what a good row is in `lmms_eval_shotbench/qa_item.py`, and whether lost rows stop the import in
-`import_shotbench.py`.
+Owns parsing `test.tsv`, errors (broken line, duplicate index), warnings (options that are no film terms, repeat a term
+or are equivalent), and the text of the dataset card. The release is located in `release_media.py`, rows are validated
+in `lmms_eval_shotbench/qa_item.py`, and `import_shotbench.py` decides whether lost rows abort the import.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ SOURCE, LICENCE = "shotbench", "apache-2.0"
 
 
 class ReleaseQuestion(NamedTuple):
-    """A line of the question file that is a good row."""
+    """A valid row of the question file and its line number."""
 
     line: int
     item: QAItem
 
 
 def read_release(path: Path, defects: list[Defect]) -> list[ReleaseQuestion]:
-    """Read the good questions; lines that are none, and doubtful labels, are added to `defects`.
+    """Return the valid questions; invalid lines and doubtful options are added to `defects`.
 
     Raises:
-        ImportRefused: the file is no table of questions.
+        ImportRefused: the file is not a table of questions.
     """
     questions: dict[int, ReleaseQuestion] = {}  # by index
     for line, row in _lines(path):
@@ -47,16 +46,16 @@ def read_release(path: Path, defects: list[Defect]) -> list[ReleaseQuestion]:
             defects.append(defect_of(broken, line, str(row["index"]), str(row["path"]), loses_row=True))
             continue
         if first := questions.get(item.source_index):
-            twice = Flaw(DefectKind.DUPLICATE_INDEX, f"line {first.line} has it already")
-            defects.append(defect_of(twice, line, row["index"], item.media_path, loses_row=True))
+            duplicate = Flaw(DefectKind.DUPLICATE_INDEX, f"line {first.line} has it already")
+            defects.append(defect_of(duplicate, line, row["index"], item.media_path, loses_row=True))
             continue
         questions[item.source_index] = ReleaseQuestion(line, item)
-        defects += [defect_of(flaw, line, row["index"], item.media_path, loses_row=False) for flaw in _doubts(item)]
+        defects += [defect_of(flaw, line, row["index"], item.media_path, loses_row=False) for flaw in _warnings(item)]
     return list(questions.values())
 
 
 def about_release(folder: Path, fingerprint: str) -> About:
-    """What a dataset card says of these questions."""
+    """Return the dataset card's description of these questions."""
     checksum = file_sha256(folder / QUESTIONS)
     return About(
         title="ShotBench",
@@ -73,13 +72,13 @@ def about_release(folder: Path, fingerprint: str) -> About:
 
 
 def defect_of(flaw: Flaw, line: int, index: str, path: str, *, loses_row: bool) -> Defect:
-    """The record of a flaw; names that are no UTF-8 come from tars, and must not stop the report."""
+    """Return the record of a flaw; names from tars that are not UTF-8 are escaped."""
     index, path, detail = (text.encode(errors="backslashreplace").decode() for text in (index, path, flaw.detail))
     return Defect(flaw.kind, line, index, path, detail, loses_row)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row with the number of its first line."""
+    """Yield (line number, row); a row of several lines has the number of the first."""
     csv.field_size_limit(sys.maxsize)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -89,11 +88,11 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             for row in rows:
                 yield rows.line_num - sum(text.count("\n") for text in row.values() if isinstance(text, str)), row
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ImportRefused(f"{path} is no table in UTF-8 ({error}); download it again") from None
+        raise ImportRefused(f"{path} is not a UTF-8 table ({error}); download it again") from None
 
 
 def _item(row: dict[str, str]) -> QAItem:
-    """The question in a row; raises `BadRow` where the line is broken (too few cells leave one empty)."""
+    """Parse a row; raises `BadRow` if the line is broken (too few cells leave one empty)."""
     if any("\n" in text for text in row.values() if text):
         raise BadRow(row["index"], "line", row, "one line (an open quotation mark swallows what follows it)")
     item = QAItem.from_release_row(row, SOURCE, LICENCE)
@@ -101,9 +100,9 @@ def _item(row: dict[str, str]) -> QAItem:
     return item
 
 
-def _doubts(item: QAItem) -> Iterator[Flaw]:
-    """What is wrong with the options as film terms; a reader of scores should know, but the row is kept."""
-    letters: dict[object, str] = {}  # meaning -> first letter that has it
+def _warnings(item: QAItem) -> Iterator[Flaw]:
+    """Yield warnings about the options as film terms; the row is kept."""
+    letters: dict[object, str] = {}  # meaning -> first letter with this meaning
     for letter, text in item.choices.items():
         meaning: object = normal_form(text)
         try:

@@ -1,11 +1,11 @@
-"""The media of ShotQA: `data.tar.gz` read once from front to back, never unpacked.
+"""Stream the media of ShotQA from `data.tar.gz` in one pass, without unpacking it.
 
-Owns the stream, and telling its end from its breaking off. Which files are wanted is in `wanted_media.py`, what is
-wrong with a file's content in `check_media.py`.
+Owns the stream, and distinguishing its end from truncation. Requested files are in `wanted_media.py`, checks of their
+content in `check_media.py`.
 
-A stream cannot know whether a name comes again: the first file of a name counts (unpacking would leave the last), and
-later ones are told. Nothing is ever written by a name from the archive; links and devices are no media. gzip is read by
-isal's igzip where that is installed, several times faster.
+A stream cannot look ahead for repeated names: the first file of a name is used (unpacking would keep the last), and
+later ones are recorded. Nothing is ever written to a path from the archive; links and devices are not media. gzip is
+decompressed by isal's igzip if installed, which is several times faster.
 """
 
 from __future__ import annotations
@@ -21,39 +21,44 @@ from typing import Any
 from data_pipeline.checks.check_media import judge_size
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.release_media import ImportRefused
-from data_pipeline.releases.wanted_media import ArchivedMedium, Strangers, Wanted, WantedMedia
+from data_pipeline.releases.wanted_media import ArchivedMedium, UnusedFiles, Wanted, WantedMedia
 
-GZIP_START = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 BLOCK_BYTES = 1 << 20
 
 
 class ArchiveDamaged(ImportRefused):
-    """The archive breaks off or cannot be read."""
+    """The archive is truncated or cannot be read."""
 
 
 def stream_media(
-    archive: Path, media: WantedMedia, strangers: Strangers, again: list[tuple[Wanted, str]]
+    archive: Path, media: WantedMedia, unused_files: UnusedFiles, repeated: list[tuple[Wanted, str]]
 ) -> Iterator[ArchivedMedium]:
-    """Yield the wanted media in the archive's order; `again` takes files whose medium was there before.
+    """Yield the requested media in the archive's order.
+
+    Args:
+        media: The requested media; those found are marked.
+        unused_files: Counts files without a question.
+        repeated: Receives (medium, name) for files whose medium occurred before.
 
     Raises:
-        ArchiveDamaged: it is no archive, or breaks off; told where that shows, after all media before.
+        ArchiveDamaged: it is not an archive, or truncated; raised after the media before the damage.
     """
     with ExitStack() as opened:
         stream = _open(archive, opened)
         tar = opened.enter_context(_tar(stream, archive))
         for member in _members(tar, archive):
             name = str(PurePosixPath(member.name.lstrip("/")))
-            wanted = media.meant_by(name)
-            new = [medium for medium in wanted if media.is_new(medium)]
-            again += [(medium, name) for medium in wanted if medium not in new]
-            if not wanted:
-                strangers.add(name)
+            requested = media.matches(name)
+            new = [medium for medium in requested if media.is_new(medium)]
+            repeated += [(medium, name) for medium in requested if medium not in new]
+            if not requested:
+                unused_files.add(name)
             if new:
                 flaw = _flaw(member)
                 encoded = b"" if flaw else _read(tar, member, archive)
                 yield from (ArchivedMedium(medium, name, encoded, flaw) for medium in new)
-        _read_out(stream, archive)
+        _read_to_end(stream, archive)
 
 
 def _flaw(member: tarfile.TarInfo) -> Flaw | None:
@@ -65,7 +70,7 @@ def _flaw(member: tarfile.TarInfo) -> Flaw | None:
 
 
 class _Header(tarfile.TarInfo):
-    """`tarfile` takes a broken or missing header for the end of the archive; here it is an error."""
+    """A header that raises if broken or missing, which `tarfile` would take for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> Any:
@@ -78,11 +83,11 @@ class _Header(tarfile.TarInfo):
 
 
 def _open(archive: Path, opened: ExitStack) -> Any:
-    """The bytes of the tar."""
+    """Open the tar's byte stream, decompressing it if necessary."""
     raw = opened.enter_context(archive.open("rb"))
-    start = raw.read(len(GZIP_START))
+    start = raw.read(len(GZIP_MAGIC))
     raw.seek(0)
-    if start != GZIP_START:
+    if start != GZIP_MAGIC:
         return raw
     try:
         from isal import igzip
@@ -93,13 +98,13 @@ def _open(archive: Path, opened: ExitStack) -> Any:
 
 def _tar(stream: Any, archive: Path) -> tarfile.TarFile:
     try:
-        return tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header)  # members come in order: it never goes back
+        return tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header)  # read in order, without seeking back
     except _errors() as error:
         raise _damaged(archive, error) from None
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What a damaged archive raises."""
+    """Return the exception types raised by a damaged archive."""
     errors: list[type[Exception]] = [tarfile.TarError, EOFError, zlib.error, OSError]
     try:
         from isal import isal_zlib
@@ -109,8 +114,8 @@ def _errors() -> tuple[type[Exception], ...]:
     return tuple(errors)
 
 
-def _read_out(stream: Any, archive: Path) -> None:
-    """Read on behind the end mark, so that the checksum of the whole gzip stream is compared."""
+def _read_to_end(stream: Any, archive: Path) -> None:
+    """Read past the end marker, so that the checksum of the complete gzip stream is verified."""
     try:
         while stream.read(BLOCK_BYTES):
             pass
@@ -119,7 +124,7 @@ def _read_out(stream: Any, archive: Path) -> None:
 
 
 def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
-    """All files, links and devices; `tarfile` would keep every header."""
+    """Yield all files, links and devices, without keeping the headers as `tarfile` does."""
     while True:
         try:
             member = tar.next()

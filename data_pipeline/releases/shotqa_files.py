@@ -1,12 +1,12 @@
-"""The files of a ShotQA release: where they are, what identifies them, and which film a medium is from.
+"""The files of a ShotQA release: their paths and fingerprints, and the film each medium is from.
 
-Owns the names of the files, the release's fingerprints, and the reading of `meta.jsonl`. What a question row says is
-in `shotqa_questions.py`, the media are in `shotqa_archive.py`.
+Owns the file names, the release's fingerprints, and parsing `meta.jsonl`. Question rows are read in
+`shotqa_questions.py`, media in `shotqa_archive.py`.
 
-As it is published (Vchitect/ShotQA): `data.tar.gz` (40 GB, flat), `grpo.json`, `sft.json`, `sft_v1.1.json` (567 MB,
-open-ended), `meta.jsonl` with `img_id`, `title` and what is known of the shot. The names of its other columns are not
-documented, so film numbers and times are looked for under several. A series counts as one film: its episodes share
-sets and faces. Clips are not in `meta.jsonl`; their names begin with that of the video they were cut from.
+As published (Vchitect/ShotQA): `data.tar.gz` (40 GB, flat), `grpo.json`, `sft.json`, `sft_v1.1.json` (567 MB,
+open-ended), `meta.jsonl` with `img_id`, `title` and metadata of the shot. The names of its other columns are not
+documented, so film ids and times are looked up under several names. A series counts as one film: its episodes share
+sets and faces. Clips are not in `meta.jsonl`; their names begin with the name of the video they were cut from.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, h
 
 GRPO, SFT, OPEN_ENDED, META = "grpo.json", "sft.json", "sft_v1.1.json", "meta.jsonl"
 ARCHIVES = ("data.tar.gz", "data.tar")
-FINGERPRINT_VERSION = 1  # raise when an import of the same release would write other rows
+FINGERPRINT_VERSION = 1  # increment when an import of the same release would write other rows
 
-# Columns of meta.jsonl, letters and digits only, in lower case; the first one that says something counts.
+# Columns of meta.jsonl, in lower case, letters and digits only; the first non-empty one is used.
 NAME_COLUMNS = ("imgid", "videoid", "clipid", "image", "video", "file", "filename")
 FILM_COLUMNS = ("imdbid", "imdb", "title", "filmtitle", "movietitle", "film", "movie")
 TIME_COLUMNS = ("timestamp", "timecode", "starttime", "start", "time")
@@ -37,7 +37,7 @@ _TIME = re.compile(r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)|(\d+(?:\.\
 
 
 class Origin(NamedTuple):
-    """Where a medium comes from; empty and None where nobody says."""
+    """Film and time of a medium; empty and None if unknown."""
 
     film_id: str = ""
     start_seconds: float | None = None
@@ -51,25 +51,25 @@ class ShotQARelease:
     archive: Path
 
     def question_files(self, with_open_ended: bool) -> list[Path]:
-        """The question files that are there; of questions that stand twice, the earlier file's count."""
+        """Return the existing question files in order of precedence for duplicate questions."""
         names = (GRPO, SFT, OPEN_ENDED) if with_open_ended else (GRPO, SFT)
         return [self.folder / name for name in names if (self.folder / name).is_file()]
 
     def archive_fingerprint(self) -> str:
-        """Identify the archive without reading it."""
+        """Return the archive's name, size and modification time."""
         status = self.archive.stat()
         return f"{self.archive.name} {status.st_size} {status.st_mtime_ns}"
 
     def fingerprint(self, with_open_ended: bool, *choices: object) -> str:
-        """Identify the release, and the choices that change what becomes of it."""
+        """Hash the question files, metadata and archive fingerprint with the choices that change the result."""
         paths = [*self.question_files(with_open_ended), self.folder / META]
         files = [(path.name, file_sha256(path)) for path in paths]
-        seen = [FINGERPRINT_VERSION, self.archive_fingerprint(), files, with_open_ended, *choices]
-        return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+        parts = [FINGERPRINT_VERSION, self.archive_fingerprint(), files, with_open_ended, *choices]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def find_shotqa(name: str) -> ShotQARelease:
-    """Find a release folder or, where there is none of that name, the Hub's dataset; raise `ImportRefused`."""
+    """Find a release folder, or else the Hub dataset of that name; raises `ImportRefused`."""
     folder = Path(name).expanduser()
     folder = folder if folder.exists() else _download(name)
     archive = next((folder / name for name in ARCHIVES if (folder / name).is_file()), None)
@@ -78,7 +78,7 @@ def find_shotqa(name: str) -> ShotQARelease:
     if not any((folder / name).is_file() for name in (GRPO, SFT)):
         raise ImportRefused(f"{folder} has neither {SFT} nor {GRPO}, which hold the questions; download one of them")
     if not (folder / META).is_file():
-        raise ImportRefused(f"{folder} has no {META}, which says what film a still is from; splits by film need it")
+        raise ImportRefused(f"{folder} has no {META}, which lists the film of each still, needed for splits by film")
     return ShotQARelease(folder, archive)
 
 
@@ -93,9 +93,9 @@ def _download(name: str) -> Path:
 
 
 def read_origins(path: Path) -> dict[str, Origin]:
-    """Read `meta.jsonl`: where each medium is from, by its file name; the first row of a name that tells a film counts.
+    """Read `meta.jsonl` as origins by file name; the first row of a name with a film is used.
 
-    A row that cannot be read says nothing of any film; it costs no question.
+    Rows that cannot be parsed are skipped; no question is lost because of them.
     """
     origins: dict[str, Origin] = {}
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
@@ -107,7 +107,7 @@ def read_origins(path: Path) -> dict[str, Origin]:
 
 
 def origin_of(media_path: str, origins: Mapping[str, Origin]) -> Origin:
-    """Where a medium is from: what `meta.jsonl` says, else the video that a clip's name tells it was cut from."""
+    """Return the origin of a medium from `meta.jsonl`, else from the video name that a clip's name begins with."""
     name = PurePosixPath(media_path).name
     known = origins.get(name) or origins.get(PurePosixPath(name).stem)
     if known and known.film_id:
@@ -123,25 +123,25 @@ def _read_origin(line: str) -> tuple[str, Origin]:
         return "", Origin()
     if not isinstance(row, dict):
         return "", Origin()
-    cells = {_plain(key): value for key, value in row.items()}
+    cells = {_normalised(key): value for key, value in row.items()}
     film = _EPISODE.sub("", " ".join(_first(cells, FILM_COLUMNS).split()))
     return PurePosixPath(_first(cells, NAME_COLUMNS)).name, Origin(film, _seconds(_first(cells, TIME_COLUMNS)))
 
 
 @lru_cache(maxsize=1024)  # the same few names in every row
-def _plain(name: str) -> str:
-    """A column's name, whatever its spelling."""
+def _normalised(name: str) -> str:
+    """Normalise a column's name to lower-case letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _first(cells: Mapping[str, object], names: tuple[str, ...]) -> str:
-    """The first of these cells that holds a text or number."""
+    """Return the first non-empty text or number among these cells, or an empty string."""
     found = (str(cells[name]).strip() for name in names if isinstance(cells.get(name), str | int | float))
     return next((text for text in found if text), "")
 
 
 def _seconds(text: str) -> float | None:
-    """Seconds, or H:MM:SS, as a number; None where it is neither."""
+    """Parse seconds or H:MM:SS into seconds; None if it is neither."""
     match = _TIME.fullmatch(text)
     if match is None:
         return None

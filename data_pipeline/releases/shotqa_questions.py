@@ -1,15 +1,15 @@
-"""The questions of a ShotQA release: every row a good question with its film and split, or a defect that says why not.
+"""The questions of a ShotQA release: every row becomes a question with film and split, or a defect with the reason.
 
-Owns which files are read, what becomes of rows that are no question or stand twice, the split, and what a card says.
-How one row is read is in `shotqa_rows.py`, films are in `shotqa_files.py`, media in `shotqa_archive.py`.
+Owns which files are read, invalid and duplicate rows, the splits, and the text of the dataset card. One row is parsed
+in `shotqa_rows.py`, films are in `shotqa_files.py`, media in `shotqa_archive.py`.
 
-Splits are those of the files, `sft` and `grpo`, less a share of the films for `dev`: a film is in `dev` with all its
-questions, whichever file they are in. It is drawn by a checksum of its name, so that it stays there when the release
-grows. A medium of which no film is known stands for itself. A question that stands in both files stays in `grpo.json`,
-which comes first, as it is the smaller one.
+Splits are those of the files, `sft` and `grpo`, minus a share of the films for `dev`: a film is in `dev` with all its
+questions, from either file. It is sampled by a hash of its name, so that it stays there when the release grows. A
+medium of unknown film counts as a film. A question in both files is kept from `grpo.json`, which is read first as the
+smaller one.
 
-Open-ended rows are counted, not listed: there are 700,000 of them in `sft_v1.1.json`, which is why that file is not
-even read unless it is asked for.
+Open-ended rows are counted, not listed: `sft_v1.1.json` has 700,000 of them, which is why that file is only read on
+request.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from lmms_eval_shotbench.qa_item import QAItem
 SPLITS = ("sft", "grpo", "dev")
 SPLIT_OF_FILE = {SFT: "sft", GRPO: "grpo", OPEN_ENDED: "sft"}
 NAME_OF_FILE = {SFT: "sft", GRPO: "grpo", OPEN_ENDED: "sft11"}
-FIRST_INDEX = {SFT: 0, GRPO: 1_000_000, OPEN_ENDED: 2_000_000}  # an index says file and row, and stands once
-DEV_SEED = "shotqa dev"  # another word would draw other films
+FIRST_INDEX = {SFT: 0, GRPO: 1_000_000, OPEN_ENDED: 2_000_000}  # an index encodes file and row, and is unique
+DEV_SEED = "shotqa dev"  # changing it would select other films
 
 
 @dataclass(frozen=True)
 class ShotQAChoices:
-    """What a user may choose of an import; each of them changes which rows come."""
+    """Options of an import; each of them changes which rows are imported."""
 
     dev_share: float = 0.02  # of the films
     media: str = "check"  # or trust
@@ -54,7 +54,7 @@ class ShotQAChoices:
 
 
 class ShotQAQuestion(NamedTuple):
-    """A row that is a good question."""
+    """A valid question, its split and its row."""
 
     split: str
     line: int  # row of its file, from 1
@@ -62,7 +62,7 @@ class ShotQAQuestion(NamedTuple):
 
 
 class Questions(NamedTuple):
-    """All good questions, and how many rows were read and were open-ended."""
+    """All valid questions, and the numbers of rows read and of open-ended rows."""
 
     good: list[ShotQAQuestion]
     rows_read: int
@@ -70,27 +70,29 @@ class Questions(NamedTuple):
 
 
 def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[Defect]) -> Questions:
-    """Read all good questions; rows that are lost, and doubtful labels, are added to `defects`.
+    """Return all valid questions; lost rows and doubtful options are added to `defects`.
 
     Raises:
-        data_pipeline.releases.json_stream.BrokenJson: a file is no JSON, or is cut off.
+        data_pipeline.releases.json_stream.BrokenJson: a file is not JSON, or is truncated.
     """
-    reader = _Reader(read_origins(release.folder / META), choices.dev_share, defects)
+    reader = _RowCollector(read_origins(release.folder / META), choices.dev_share, defects)
     rows_read = open_ended = 0
     for path in release.question_files(choices.with_open_ended):
-        unasked = 0
+        open_ended_here = 0
         for line, row in enumerate(json_entries(path), 1):
             rows_read += 1
-            unasked += not reader.take(path.name, line, row)
-        if unasked:
-            told = Flaw(DefectKind.OPEN_ENDED, f"{unasked:,} rows offer no options; they are no part of the shards")
-            defects.append(defect_of(told, 0, "", path.name, loses_row=False))
-        open_ended += unasked
+            open_ended_here += not reader.take(path.name, line, row)
+        if open_ended_here:
+            flaw = Flaw(
+                DefectKind.OPEN_ENDED, f"{open_ended_here:,} rows offer no options; they are no part of the shards"
+            )
+            defects.append(defect_of(flaw, 0, "", path.name, loses_row=False))
+        open_ended += open_ended_here
     return Questions(reader.good, rows_read, open_ended)
 
 
 def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> About:
-    """What a dataset card says of these questions."""
+    """Return the dataset card's description of these questions."""
     decoded = "Every still was decoded whole, and of every clip the first frame."
     trusted = "Media were not decoded: only their size and first bytes were looked at."
     return About(
@@ -111,42 +113,42 @@ def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> About:
     )
 
 
-def is_drawn(name: str, share: float) -> bool:
-    """Whether a film, or whatever bears this name, is among the drawn share."""
-    drawn = hashlib.sha256(f"{DEV_SEED} {name}".encode(errors="replace")).digest()
-    return int.from_bytes(drawn[:8]) < share * 2**64
+def is_sampled(name: str, share: float) -> bool:
+    """Return whether a film, or a medium without one, of this name falls into the sampled share."""
+    digest = hashlib.sha256(f"{DEV_SEED} {name}".encode(errors="replace")).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64
 
 
-class _Reader:
-    """Takes rows of all files, one after the other."""
+class _RowCollector:
+    """Collects the valid questions of all files, row by row."""
 
     def __init__(self, origins: Mapping[str, Origin], dev_share: float, defects: list[Defect]) -> None:
         self.good: list[ShotQAQuestion] = []
         self._origins, self._dev_share, self._defects = origins, dev_share, defects
-        self._seen: dict[object, str] = {}  # what is asked -> item that asks it
+        self._seen: dict[object, str] = {}  # content of a question -> id of the first item with it
 
     def take(self, file: str, line: int, row: object) -> bool:
-        """Keep a row, or say in a defect why not; False if it is open-ended."""
+        """Keep a row or add a defect; returns False if it is open-ended."""
         item_id = f"{SOURCE}-{NAME_OF_FILE[file]}-{line - 1:06d}"
         try:
             read = read_row(row, item_id, FIRST_INDEX[file] + line - 1)
         except OpenEnded:
             return False
         except ValueError as error:
-            self._tell(Flaw(DefectKind.BAD_ROW, str(error)), line, item_id, file, loses_row=True)
+            self._add_defect(Flaw(DefectKind.BAD_ROW, str(error)), line, item_id, file, loses_row=True)
             return True
         item, path = self._with_origin(read.item), read.item.media_path
         asked = (path, item.media_kind, item.dimension, item.gold, tuple(sorted(item.options)))
         first = self._seen.setdefault(asked, item_id)
         if first != item_id:
-            same = Flaw(DefectKind.DUPLICATE_QUESTION, f"{first} asks the same of the same medium")
-            self._tell(same, line, item_id, path, loses_row=True)
+            duplicate = Flaw(DefectKind.DUPLICATE_QUESTION, f"{first} asks the same of the same medium")
+            self._add_defect(duplicate, line, item_id, path, loses_row=True)
         elif read.ambiguous:
-            self._tell(read.ambiguous, line, item_id, path, loses_row=True)
+            self._add_defect(read.ambiguous, line, item_id, path, loses_row=True)
         else:
             self.good.append(ShotQAQuestion(self._split(file, item), line, item))
-            for doubt in read.doubts:
-                self._tell(doubt, line, item_id, path, loses_row=False)
+            for warning in read.warnings:
+                self._add_defect(warning, line, item_id, path, loses_row=False)
         return True
 
     def _with_origin(self, item: QAItem) -> QAItem:
@@ -155,7 +157,7 @@ class _Reader:
 
     def _split(self, file: str, item: QAItem) -> str:
         group = item.film_id or PurePosixPath(item.media_path).name
-        return "dev" if is_drawn(group, self._dev_share) else SPLIT_OF_FILE[file]
+        return "dev" if is_sampled(group, self._dev_share) else SPLIT_OF_FILE[file]
 
-    def _tell(self, flaw: Flaw, line: int, item_id: str, path: str, *, loses_row: bool) -> None:
+    def _add_defect(self, flaw: Flaw, line: int, item_id: str, path: str, *, loses_row: bool) -> None:
         self._defects.append(defect_of(flaw, line, item_id, path, loses_row=loses_row))

@@ -1,13 +1,13 @@
-"""One row of ShotQA's question files as a `QAItem`: media marks, question and options in one text, `solution`.
+"""Parse one row of ShotQA's question files into a `QAItem`: media tags, question and options in one text, `solution`.
 
-Owns the reading of a row; how options are worded is in `option_words.py`. Which files are read, and what becomes of
-rows that are no question, is in `shotqa_questions.py`.
+Owns parsing a row; options are reworded in `option_words.py`. Files and invalid rows are handled in
+`shotqa_questions.py`.
 
-As it is published, a row holds `messages` (`role`, `content`; the user's text begins with `<image>` or `<video>`),
+As published, a row has `messages` (`role`, `content`; the user's text begins with `<image>` or `<video>`),
 `images` or `videos` (a list with one path) and `solution` (`<answer>B</answer>`), which an assistant's message may
-stand for. The user's text is the official prompt ("Question: … Options: A. … Please select …"). How strictly the rows
-keep to that is documented nowhere, so other media marks, brackets around letters, options on one line, words before the
-question and an answer given as the option's text are understood as well.
+replace. The user's text is the official prompt ("Question: … Options: A. … Please select …"). How strictly rows follow
+this format is not documented, so other media tags, brackets around letters, options on one line, words before the
+question and an answer given as the option's text are also accepted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind, nor
 SOURCE, LICENCE = "shotqa", "cc-by-nc-nd-4.0"
 MEDIA_COLUMNS = {"images": MediaKind.STILL, "videos": MediaKind.CLIP}
 
-_MEDIA_MARK = re.compile(r"<\s*/?\s*(?:image|img|video)\s*/?\s*>", re.IGNORECASE)
+_MEDIA_TAG = re.compile(r"<\s*/?\s*(?:image|img|video)\s*/?\s*>", re.IGNORECASE)
 _LETTER = re.compile(r"(?:^|(?<=\s))\(?([A-Z])(?:[.:]|\))\s*(?=\S)", re.MULTILINE)
 _OPTIONS_END = re.compile(r"\s*\n|\s+(?=(?:please|answer|select|choose)\b)", re.IGNORECASE)
 _BEFORE_QUESTION = re.compile(r".*\bquestion\s*:", re.IGNORECASE | re.DOTALL)
@@ -42,23 +42,23 @@ _DIMENSION_NAMES: dict[str, Dimension] = {
 
 
 class OpenEnded(ValueError):
-    """A row that offers no options: no multiple choice, and so no row of a shard."""
+    """The row has no options, so it is not a multiple-choice question."""
 
 
 class ReadRow(NamedTuple):
-    """A question, what is doubtful about it, and what loses the row, if anything does."""
+    """A question, warnings about it, and the flaw that makes it unusable, if any."""
 
     item: QAItem
-    doubts: list[Flaw]
+    warnings: list[Flaw]
     ambiguous: Flaw | None
 
 
 def read_row(row: object, item_id: str, source_index: int) -> ReadRow:
-    """Read a row.
+    """Parse a row.
 
     Raises:
-        OpenEnded: it offers no options.
-        BadRow: it is no question about one medium with one answer.
+        OpenEnded: the row has no options.
+        BadRow: the row is not a question about one medium with one answer.
     """
     if not isinstance(row, dict):
         raise BadRow(item_id, "row", row, "an object")
@@ -83,17 +83,17 @@ def read_row(row: object, item_id: str, source_index: int) -> ReadRow:
         licence=LICENCE,
     )
     "".join((question, *item.options, path)).encode()  # half a surrogate pair cannot be stored
-    return ReadRow(item, worded.doubts, worded.ambiguous)
+    return ReadRow(item, worded.warnings, worded.ambiguous)
 
 
 def split_prompt(text: str) -> tuple[str, tuple[str, ...]]:
-    """The question and its options, in order; no option where the text offers none."""
-    text = _MEDIA_MARK.sub(" ", text)
+    """Return the question and its options in order, or the text and an empty tuple if it has no options."""
+    text = _MEDIA_TAG.sub(" ", text)
     marks: list[re.Match[str]] = []
     for mark in _LETTER.finditer(text):
         if mark[1] == ascii_uppercase[len(marks) : len(marks) + 1]:
             marks.append(mark)
-        elif mark[1] == "A" and len(marks) == 1:  # what stood before was a word of the question
+        elif mark[1] == "A" and len(marks) == 1:  # the earlier "A" was a word of the question
             marks = [mark]
     if len(marks) < 2:
         return text.strip(), ()
@@ -105,15 +105,15 @@ def split_prompt(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _texts(item_id: str, messages: object) -> tuple[str, str]:
-    """The user's one text and the assistant's last; media and text may be parts of a list."""
+    """Return the user's only text and the assistant's last; content may be a list of media and text parts."""
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise BadRow(item_id, "messages", messages, "a list of messages with role and content")
-    said: dict[str, list[str]] = {"user": [], "assistant": []}
+    texts: dict[str, list[str]] = {"user": [], "assistant": []}
     for message in messages:
-        said.setdefault(str(message.get("role")), []).append(_plain_text(message.get("content")))
-    if len(said["user"]) != 1 or not said["user"][0].strip():
+        texts.setdefault(str(message.get("role")), []).append(_plain_text(message.get("content")))
+    if len(texts["user"]) != 1 or not texts["user"][0].strip():
         raise BadRow(item_id, "messages", messages, "one text of the user")
-    return said["user"][0], said["assistant"][-1] if said["assistant"] else ""
+    return texts["user"][0], texts["assistant"][-1] if texts["assistant"] else ""
 
 
 def _plain_text(content: object) -> str:
@@ -123,7 +123,7 @@ def _plain_text(content: object) -> str:
 
 
 def _medium(item_id: str, row: Mapping[str, object]) -> tuple[MediaKind, str]:
-    """The one medium. A path from its authors' machine is cut to its name: the archive is flat."""
+    """Return kind and path of the only medium; a path outside the release is reduced to its base name."""
     named = []
     for column, kind in MEDIA_COLUMNS.items():
         cell = row.get(column)
@@ -136,7 +136,7 @@ def _medium(item_id: str, row: Mapping[str, object]) -> tuple[MediaKind, str]:
 
 
 def _dimension(item_id: str, question: str, options: Sequence[str]) -> Dimension:
-    """The dimension whose longest name the question holds, else the only one whose terms all options are."""
+    """Return the dimension with the longest name in the question, else the only one with terms for all options."""
     words = f" {normal_form(question)} "
     named = [name for name in _DIMENSION_NAMES if f" {name} " in words]
     found = _DIMENSION_NAMES[max(named, key=len)] if named else dimension_of_options(options)
@@ -146,16 +146,16 @@ def _dimension(item_id: str, question: str, options: Sequence[str]) -> Dimension
 
 
 def _answer(item_id: str, solution: object, assistant: str, options: Sequence[str]) -> str:
-    """The letter that `solution` gives, else the assistant's last message; a letter or an option's text."""
+    """Return the letter given, as letter or option text, in `solution` or else in the assistant's last message."""
     given = solution if isinstance(solution, str) and solution.strip() else assistant
     inside = _ANSWER.findall(given)
-    said = (inside[-1] if inside else given).strip()
+    answer = (inside[-1] if inside else given).strip()
     offered = ascii_uppercase[: len(options)]
-    if len(said) > 1:
-        asked = normal_form(said)
+    if len(answer) > 1:
+        asked = normal_form(answer)
         texts = [letter for letter, text in zip(offered, options, strict=True) if normal_form(text) == asked]
-        lettered = _ANSWER_LETTER.fullmatch(said)
-        said = texts[0] if len(texts) == 1 else lettered[1] if lettered and not texts else ""
-    if not said or said.upper() not in offered:
+        lettered = _ANSWER_LETTER.fullmatch(answer)
+        answer = texts[0] if len(texts) == 1 else lettered[1] if lettered and not texts else ""
+    if not answer or answer.upper() not in offered:
         raise BadRow(item_id, "solution", given, f"a letter from A to {offered[-1]}")
-    return said.upper()
+    return answer.upper()

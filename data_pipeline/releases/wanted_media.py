@@ -1,9 +1,9 @@
-"""The media that questions ask for, and which of them have turned up in a stream of files.
+"""The media that questions refer to, and which of them were found in a stream of files.
 
-Owns the finding of a medium by name. Questions come from `shotqa_questions.py`, files from `shotqa_archive.py`.
+Owns matching media by name. Questions come from `shotqa_questions.py`, files from `shotqa_archive.py`.
 
-ShotQA's archive is flat, and the paths in its questions are not, so a file is found by its last name. Only where the
-archive has folders after all, and questions name two files of one last name, the folders count as well.
+ShotQA's archive is flat, and the paths in its questions are not, so a file is matched by its base name. Only if the
+archive has folders and questions refer to two files with one base name, the folders are compared as well.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.shotqa_questions import ShotQAQuestion
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-NAMES_TOLD = 3
+NAMES_LISTED = 3
 
 
 class Wanted(NamedTuple):
-    """A medium that questions ask for; all of them, in their order."""
+    """A medium and all questions about it, in order."""
 
     kind: MediaKind
     path: str
@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
 
 class ArchivedMedium(NamedTuple):
-    """A wanted medium as it stands in the archive: its bytes, or why they were not even read."""
+    """A medium of the archive: its bytes, or the flaw because of which they were not read."""
 
     wanted: Wanted
     name: str
@@ -37,11 +37,11 @@ class ArchivedMedium(NamedTuple):
 
 
 class WantedMedia:
-    """The media that questions ask for, and which of them have been found."""
+    """All media that questions refer to, and which of them have been found."""
 
     def __init__(self, questions: Iterable[ShotQAQuestion]) -> None:
         self._media: dict[tuple[str, MediaKind], Wanted] = {}
-        self._by_last_name: dict[str, list[Wanted]] = {}
+        self._by_base_name: dict[str, list[Wanted]] = {}
         self._found: set[tuple[str, MediaKind]] = set()
         self._ambiguous: set[str] = set()
         for question in questions:
@@ -51,12 +51,12 @@ class WantedMedia:
         key = question.item.media_path, question.item.media_kind
         if key not in self._media:
             self._media[key] = Wanted(key[1], key[0], [])
-            self._by_last_name.setdefault(PurePosixPath(key[0]).name, []).append(self._media[key])
+            self._by_base_name.setdefault(PurePosixPath(key[0]).name, []).append(self._media[key])
         self._media[key].questions.append(question)
 
-    def meant_by(self, name: str) -> list[Wanted]:
-        """The media that a file of the archive is."""
-        named = self._by_last_name.get(PurePosixPath(name).name, [])
+    def matches(self, name: str) -> list[Wanted]:
+        """Return the media that a file of the archive matches."""
+        named = self._by_base_name.get(PurePosixPath(name).name, [])
         if "/" not in name or len({wanted.path for wanted in named}) <= 1:
             return named
         exact = [wanted for wanted in named if f"/{name}".endswith(f"/{wanted.path}")]
@@ -65,14 +65,14 @@ class WantedMedia:
         return exact
 
     def is_new(self, wanted: Wanted) -> bool:
-        """Whether a medium was not found before; from now on it is."""
+        """Mark a medium as found; returns whether it was not found before."""
         key = wanted.path, wanted.kind
         new = key not in self._found
         self._found.add(key)
         return new
 
     def missing(self) -> Iterator[tuple[Wanted, Flaw]]:
-        """The media that were not found, and what is to be said of each."""
+        """Yield the media that were not found, each with its flaw."""
         for key, wanted in self._media.items():
             if key in self._found:
                 continue
@@ -82,8 +82,8 @@ class WantedMedia:
                 yield wanted, Flaw(DefectKind.MISSING_MEDIUM, "not in the archive")
 
 
-class Strangers:
-    """Files of the archive that no question asks about: how many, and the first names."""
+class UnusedFiles:
+    """Files of the archive without a question: their number and the first names."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -92,5 +92,5 @@ class Strangers:
     def add(self, name: str) -> None:
         """Count a file."""
         self.count += 1
-        if self.count <= NAMES_TOLD:
+        if self.count <= NAMES_LISTED:
             self.first.append(name)

@@ -1,7 +1,7 @@
-"""The virtual camera: where it stands, where it looks, through which lens, and where points of the stage appear.
+"""The virtual camera: position, orientation, lens, and the projection of points on the stage.
 
-Metres; x to the right, y away from the first row, z up. A heading of 0 degrees looks along y, 90 along x. A picture's
-pixel coordinates start at the upper left corner of the frame, so the middle of the first pixel is (0.5, 0.5).
+Units are metres; x points right, y away from the default camera, z up. A heading of 0 degrees looks along y, 90 along
+x. Pixel coordinates start at the upper left corner of the frame, so the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Point: TypeAlias = tuple[float, float, float]
 Size: TypeAlias = tuple[int, int]  # width, height
 
-GATE = 36.0  # mm: the width of a full frame, which focal lengths refer to
+GATE = 36.0  # mm, width of a full frame; focal lengths refer to it
 ASPECT = 16 / 9
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera at rest. Pitch looks up; roll turns the camera clockwise, and so the picture the other way."""
+    """A static camera. Positive pitch looks up; positive roll turns the camera clockwise, the image the other way."""
 
     eye: Point
     yaw: float = 0.0  # degrees, as are pitch and roll
     pitch: float = 0.0
     roll: float = 0.0
-    focal_length: float = 35.0  # mm on the gate; of a fisheye: of its equidistant projection
+    focal_length: float = 35.0  # mm on a full frame; for a fisheye, of its equidistant projection
     fisheye: bool = False
-    focus: float | None = None  # metres to what is sharp; None: everything is
+    focus: float | None = None  # focus distance in metres; None: everything is in focus
     f_number: float = 4.0
 
     @property
     def half_field(self) -> float:
-        """Half the horizontal field of view, in radians."""
+        """Half the horizontal field of view in radians."""
         if self.fisheye:
             return GATE / 2 / self.focal_length
         return math.atan(GATE / 2 / self.focal_length)
 
     @property
     def axes(self) -> Array:
-        """Unit vectors to the right, up and forward, as rows."""
+        """Unit vectors right, up and forward as rows (3, 3)."""
         yaw, pitch, roll = (math.radians(angle) for angle in (self.yaw, self.pitch, self.roll))
         forward = np.array([math.sin(yaw) * math.cos(pitch), math.cos(yaw) * math.cos(pitch), math.sin(pitch)])
         right = np.array([math.cos(yaw), -math.sin(yaw), 0.0])
@@ -52,7 +52,7 @@ class Camera:
         return np.array([cosine * right - sine * up, sine * right + cosine * up, forward])
 
     def project(self, points: npt.ArrayLike, size: Size) -> Array:
-        """Pixel x, pixel y and distance along the optical axis of points (..., 3)."""
+        """Project points (..., 3) in metres to (..., 3): pixel x, pixel y, depth along the optical axis in metres."""
         seen = (np.asarray(points, dtype=np.float64) - np.array(self.eye)) @ self.axes.T
         across, up, ahead = seen[..., 0], seen[..., 1], seen[..., 2]
         if self.fisheye:
@@ -64,7 +64,7 @@ class Camera:
         return np.stack([(1 + across * reach) * width / 2, height / 2 - up * reach * width / 2, ahead], axis=-1)
 
     def rays(self, size: Size) -> Array:
-        """Unit direction of the ray through the middle of every pixel: (height, width, 3)."""
+        """Return the unit direction of the ray through the centre of every pixel, (height, width, 3)."""
         width, height = size
         across = np.broadcast_to(((np.arange(width) + 0.5) / width * 2 - 1)[None, :], (height, width))
         up = np.broadcast_to(((1 - (np.arange(height) + 0.5) / height * 2) * height / width)[:, None], (height, width))
@@ -90,8 +90,8 @@ def looking_at(
     focus: float | None = None,
     f_number: float = 4.0,
 ) -> Camera:
-    """A camera at `eye` with `target` in the middle of its frame."""
-    across, away, up = (there - here for there, here in zip(target, eye, strict=True))
+    """Return a camera at `eye` with `target` in the centre of its frame."""
+    across, away, up = (aimed - origin for aimed, origin in zip(target, eye, strict=True))
     level = math.hypot(across, away)
     yaw = math.degrees(math.atan2(across, away)) if level > 1e-6 else 0.0
     pitch = math.degrees(math.atan2(up, level))
@@ -99,5 +99,5 @@ def looking_at(
 
 
 def distance_for(frame_height: float, focal_length: float) -> float:
-    """How far away a frame of 16:9 is so many metres high."""
+    """Return the distance in metres at which a 16:9 frame is `frame_height` metres high."""
     return frame_height * ASPECT * focal_length / GATE

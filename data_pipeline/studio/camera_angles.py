@@ -1,8 +1,8 @@
-"""Stills for camera angle: from where, above or below, the camera looks; and whether it stands level."""
+"""Stills for camera angle: elevation and roll of the camera."""
 
 from __future__ import annotations
 
-from data_pipeline.studio import moods
+from data_pipeline.studio import lighting_presets
 from data_pipeline.studio.camera import looking_at
 from data_pipeline.studio.figures import Figure
 from data_pipeline.studio.lights import Lighting
@@ -11,7 +11,7 @@ from data_pipeline.studio.take import Take
 
 
 def _scattered(take: Take, count: int, reach: float) -> tuple[Figure, ...]:
-    """Figures here and there, each on a way of its own."""
+    """Return figures at random positions, walking in random directions."""
     figures: list[Figure] = []
     while len(figures) < count:
         x, y = take.between(-reach, reach), take.between(-reach, reach) * 0.6
@@ -22,8 +22,8 @@ def _scattered(take: Take, count: int, reach: float) -> tuple[Figure, ...]:
 
 
 def _sun(take: Take) -> Lighting:
-    """A clear day: seen from above people show best by their shadows, and from below against a blue sky."""
-    return moods.day(take.rng, take.style.sun_elevation, take.style.sun_warmth)
+    """A clear day: shadows make people visible from above, and the blue sky from below."""
+    return lighting_presets.day(take.rng, take.style.sun_elevation, take.style.sun_warmth)
 
 
 def _aerial(take: Take) -> Staging:

@@ -1,7 +1,7 @@
-"""Clips: people on a set, and a camera that moves.
+"""Clips: people on a set and a moving camera.
 
-Owns who stands and walks where while a movement of `moves.py` is filmed, and that the camera has a clear view: a draw
-in which something stands in its way is thrown away and drawn again. Encoding is in `encoding.py`.
+Owns the positions and walks of people during a movement of `moves.py`, and a clear view for the camera: an obstructed
+sample is rejected and sampled again. Encoding is in `encoding.py`.
 """
 
 from __future__ import annotations
@@ -13,47 +13,49 @@ from random import Random
 
 import numpy as np
 
+from data_pipeline.studio.appearances import Appearance
 from data_pipeline.studio.camera import Camera, Size
 from data_pipeline.studio.figures import Arm, Figure, Pose
 from data_pipeline.studio.lights import Lighting
-from data_pipeline.studio.looks import Appearance
 from data_pipeline.studio.moves import BACK, FORE, Movement, draw_movement
 from data_pipeline.studio.render import SIZE, SKY, Frame, render
 from data_pipeline.studio.stage import Scenery, Stage
 
 FRAME_RATE = 12
 FRAMES = (24, 26, 28)
-FRAMES_AT_ONCE, FRAMES_IN_TURN = 30, 36  # of compound movements
-PACE_OF_STEP = 1.35  # metres that two steps take a walker
-FINDER: Size = (64, 36)  # small pictures in which the view is checked
-TRIES = 12
-STATIC, RACKS = "Static shot", {"Rack focus to foreground", "Rack focus to background"}
-CLOSING = {"Push in", "Pull out", "Zoom in", "Zoom out", "Dolly zoom"}  # a walker would fill half the picture
+FRAMES_SIMULTANEOUS, FRAMES_SEQUENTIAL = 30, 36  # frames of compound movements
+STRIDE_METRES = 1.35  # metres per walk cycle of two steps
+PREVIEW: Size = (64, 36)  # size of the preview frames for checking the view
+MAX_ATTEMPTS = 12  # samples before an obstructed one is accepted
+STATIC, RACK_FOCUSES = "Static shot", {"Rack focus to foreground", "Rack focus to background"}
+APPROACHING = {"Push in", "Pull out", "Zoom in", "Zoom out", "Dolly zoom"}  # a walking person would fill half the frame
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody on the set, who stands or walks straight on."""
+    """A person on the set, standing or walking straight ahead."""
 
-    look: Appearance
+    appearance: Appearance
     x: float
     y: float
     facing: float
     pose: Pose = field(default_factory=Pose)
-    pace: float = 0.0  # metres a second
+    pace: float = 0.0  # metres per second
 
     def figure(self, seconds: float) -> Figure:
-        """The figure at this time of the clip."""
+        """Return the figure at a time of the clip."""
         if not self.pace:
-            return Figure(self.look, self.x, self.y, self.facing, self.pose)
-        way, gone = math.radians(self.facing), self.pace * seconds
-        pose = Pose(walk=(self.x % 1.0) + gone / PACE_OF_STEP)
-        return Figure(self.look, self.x + gone * math.sin(way), self.y + gone * math.cos(way), self.facing, pose)
+            return Figure(self.appearance, self.x, self.y, self.facing, self.pose)
+        forward, walked = math.radians(self.facing), self.pace * seconds
+        pose = Pose(walk=(self.x % 1.0) + walked / STRIDE_METRES)
+        return Figure(
+            self.appearance, self.x + walked * math.sin(forward), self.y + walked * math.cos(forward), self.facing, pose
+        )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a clip is filmed, and with whom."""
+    """Set, lighting and cast of a clip."""
 
     scenery: Scenery
     lighting: Lighting
@@ -70,7 +72,7 @@ class StagedClip:
     frames: int
 
     def at(self, number: int) -> tuple[Stage, Camera]:
-        """The stage and the camera at a frame."""
+        """Return the stage and camera of a frame."""
         seconds, share = number / FRAME_RATE, number / (self.frames - 1)
         figures = tuple(person.figure(seconds) for person in self.people)
         subject = (figures[0].x, figures[0].y) if self.movement.follows else (0.0, 0.0)
@@ -78,14 +80,14 @@ class StagedClip:
         return Stage(self.scene.scenery, figures, self.scene.lighting), camera
 
     def filmed(self, size: Size = SIZE) -> list[Frame]:
-        """All frames."""
+        """Render all frames; `size` is (width, height) in pixels."""
         return [render(*self.at(number), size) for number in range(self.frames)]
 
 
 def stage_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> StagedClip:
-    """Draw a clip of these terms in which the camera has a clear view."""
+    """Sample a clip with these terms in which the camera has a clear view."""
     clip = _draw_clip(scene, steps, draw)
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         if _is_clear(clip):
             break
         clip = _draw_clip(scene, steps, draw)
@@ -95,29 +97,29 @@ def stage_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> St
 def _draw_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> StagedClip:
     movement = draw_movement(steps, draw)
     names = {name for step in steps for name in step}
-    frames = FRAMES_IN_TURN if len(steps) > 1 else FRAMES_AT_ONCE if len(steps[0]) > 1 else draw.choice(FRAMES)
-    if names & RACKS:
-        people = _one_before_another(scene.cast, draw)
+    frames = FRAMES_SEQUENTIAL if len(steps) > 1 else FRAMES_SIMULTANEOUS if len(steps[0]) > 1 else draw.choice(FRAMES)
+    if names & RACK_FOCUSES:
+        people = _rack_focus_people(scene.cast, draw)
     elif movement.follows:
-        followed = _followed(scene.cast[0], movement, frames / FRAME_RATE)
+        followed = _tracked_person(scene.cast[0], movement, frames / FRAME_RATE)
         people = (followed, *_bystanders(scene, draw, 0.0))
     else:
-        walks = 1.0 if names == {STATIC} else 0.0 if names & CLOSING else 0.35
-        people = (_standing(scene.cast[0], 0.0, 0.0, draw), *_bystanders(scene, draw, walks))
+        crossing = 1.0 if names == {STATIC} else 0.0 if names & APPROACHING else 0.35
+        people = (_standing(scene.cast[0], 0.0, 0.0, draw), *_bystanders(scene, draw, crossing))
     return StagedClip(movement, people, scene, frames)
 
 
-def _standing(look: Appearance, x: float, y: float, draw: Random) -> Person:
+def _standing(appearance: Appearance, x: float, y: float, draw: Random) -> Person:
     left, right = (Arm(draw.uniform(-8, 22), draw.uniform(5, 14), draw.uniform(8, 60)) for _ in range(2))
     pose = Pose(left, right, head_turn=draw.uniform(-15, 15))
-    return Person(look, x, y, draw.uniform(155, 205), pose)
+    return Person(appearance, x, y, draw.uniform(155, 205), pose)
 
 
-def _bystanders(scene: Scene, draw: Random, walks: float) -> tuple[Person, ...]:
-    """One on either side, further away than the subject; now and then one of them crosses behind it."""
+def _bystanders(scene: Scene, draw: Random, crossing: float) -> tuple[Person, ...]:
+    """Return two people behind the subject, one on either side; with probability `crossing`, one crosses behind it."""
     side, deep = draw.choice((-1, 1)), _depth_behind(scene.scenery)
     near = _standing(scene.cast[1], side * draw.uniform(1.0, 1.6), draw.uniform(0.35, 0.5) * deep, draw)
-    if draw.random() < walks:
+    if draw.random() < crossing:
         pace, start = draw.uniform(1.0, 1.4), side * draw.uniform(1.4, 2.1)
         far = Person(scene.cast[2], start, draw.uniform(0.6, 0.8) * deep, -90.0 * side % 360, pace=pace)
     else:
@@ -126,20 +128,20 @@ def _bystanders(scene: Scene, draw: Random, walks: float) -> tuple[Person, ...]:
 
 
 def _depth_behind(scenery: Scenery) -> float:
-    """How far behind the subject people may stand: in a room, not in the furniture at its back."""
+    """Return the maximum distance of people behind the subject: in a room, in front of the furniture."""
     back, height = scenery.room[2:]
     return max(1.0, back - 1.4) if height > 0 else 3.0
 
 
-def _followed(look: Appearance, movement: Movement, seconds: float) -> Person:
-    """Who the camera goes with: in the middle of the set in the middle of the clip."""
-    across, away = movement.walks
+def _tracked_person(appearance: Appearance, movement: Movement, seconds: float) -> Person:
+    """Return the tracked person, who reaches the centre of the set at half of the clip."""
+    across, away = movement.walk_velocity
     facing, pace = math.degrees(math.atan2(across, away)) % 360, math.hypot(across, away)
-    return Person(look, -across * seconds / 2, -away * seconds / 2, facing, pace=pace)
+    return Person(appearance, -across * seconds / 2, -away * seconds / 2, facing, pace=pace)
 
 
-def _one_before_another(cast: Sequence[Appearance], draw: Random) -> tuple[Person, ...]:
-    """A rack focus goes between two people, one near and one far, on either side of the frame's middle."""
+def _rack_focus_people(cast: Sequence[Appearance], draw: Random) -> tuple[Person, ...]:
+    """Return the two people of a rack focus, one near and one far, on either side of the frame's centre."""
     side = draw.choice((-1, 1))
     far = _standing(cast[0], -side * draw.uniform(0.35, 0.6), 0.0, draw)
     near = Person(cast[1], side * draw.uniform(0.24, 0.32), FORE - BACK, 180.0 + side * draw.uniform(20, 60))
@@ -147,8 +149,8 @@ def _one_before_another(cast: Sequence[Appearance], draw: Random) -> tuple[Perso
 
 
 def _is_clear(clip: StagedClip) -> bool:
-    """Nothing is right before the lens, there is something to see, and the subject can be seen."""
-    looks = [render(*clip.at(round(share * (clip.frames - 1))), FINDER) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    if any(float(np.percentile(frame.depth, 1)) < 0.7 or (frame.ids == SKY).mean() > 0.75 for frame in looks):
+    """Return whether nothing is close to the lens, not all is sky, and the subject is visible."""
+    previews = [render(*clip.at(round(share * (clip.frames - 1))), PREVIEW) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    if any(float(np.percentile(frame.depth, 1)) < 0.7 or (frame.ids == SKY).mean() > 0.75 for frame in previews):
         return False
-    return max(float(frame.figure_mask(1).mean()) for frame in looks) > 0.01
+    return max(float(frame.figure_mask(1).mean()) for frame in previews) > 0.01

@@ -1,4 +1,4 @@
-"""Stills for composition: where in the frame the weight lies."""
+"""Stills for composition: the visual weight in the frame."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import replace
 
 from data_pipeline.studio.figures import Figure, Pose
 from data_pipeline.studio.film_style import INDOORS
-from data_pipeline.studio.moods import blend, corridor, day, overcast
+from data_pipeline.studio.lighting_presets import blend, corridor, day, overcast
 from data_pipeline.studio.staging import Recipe, Staging, below_headroom, camera_on
 from data_pipeline.studio.take import Take
 
-OPEN = ("beach", "heath", "bare wall")  # where nothing but the figures weighs
+OPEN = ("beach", "heath", "bare wall")  # sets without other visual weight than the figures
 
 
 def _middle(figures: Sequence[Figure], height: float) -> float:
-    """How high the frame's middle is: whole figures stand in the middle, others have a little room above them."""
+    """Return the height of the frame's centre: full figures are centred, others get a little headroom."""
     return 0.95 if height > 2.1 else below_headroom(figures, height)
 
 
 def _centre(take: Take) -> Staging:
-    """One figure in the very middle; the set has no symmetry."""
+    """One figure exactly in the centre; the set is not symmetric."""
     height = take.one_of((take.between(0.7, 1.3), take.between(2.2, 3.0)))
     figures = (take.figure(0, 0, 0, 180 + take.between(-8, 8)),)
     camera = camera_on(
         (0, 0, _middle(figures, height)), height, take.between(32, 50), azimuth=take.side * take.between(3, 14)
     )
-    where = take.place((*take.style.outdoors, *take.style.indoors))
+    where = take.choose_set((*take.style.outdoors, *take.style.indoors))
     return Staging(take.stage(figures, where), camera)
 
 
 def _balanced(take: Take) -> Staging:
-    """A weight on each side that differ in kind or distance: two people apart, or one and two."""
+    """Equal weight on both sides without symmetry: two people at a distance from each other."""
     height = take.between(1.7, 2.4)
     reach = height * take.between(0.42, 0.52)
     side = take.side
@@ -40,11 +40,11 @@ def _balanced(take: Take) -> Staging:
         take.figure(1, side * reach * 1.05, take.between(0.1, 0.35), 180 + side * take.between(-20, 70)),
     ]
     camera = camera_on((0, 0.1, _middle(figures, height)), height, take.between(32, 45))
-    return Staging(take.stage(figures, take.place((*OPEN, *take.style.indoors))), camera)
+    return Staging(take.stage(figures, take.choose_set((*OPEN, *take.style.indoors))), camera)
 
 
 def _symmetrical(take: Take) -> Staging:
-    """Both halves mirror each other: on an avenue or in a corridor, with one figure or two alike."""
+    """Mirror symmetry: an avenue or corridor, with one figure or two in the same pose."""
     where = take.one_of(("avenue", "corridor"))
     plain = Pose(stride=0.0)
     if take.chance(0.5):
@@ -65,7 +65,7 @@ def _symmetrical(take: Take) -> Staging:
 
 
 def _heavy(way: int) -> Recipe:
-    """All weight on one side, the other side left empty."""
+    """All weight on one side; the other side is empty."""
 
     def recipe(take: Take) -> Staging:
         height = take.between(1.2, 2.3)
@@ -79,13 +79,13 @@ def _heavy(way: int) -> Recipe:
         camera = camera_on(
             (0, 0, _middle(figures, height)), height, take.between(35, 50), azimuth=blend(take.rng, -3, 3)
         )
-        return Staging(take.stage(figures, take.place(OPEN)), camera)
+        return Staging(take.stage(figures, take.choose_set(OPEN)), camera)
 
     return recipe
 
 
 def _short_side(take: Take) -> Staging:
-    """The figure looks out over the near edge of the frame; the room is behind its back."""
+    """The figure looks towards the near edge of the frame, with the empty space behind its back."""
     side = take.side
     figure = take.figure(0, 0, 0, 180 - side * take.between(60, 80), Pose())
     height = take.between(0.55, 0.95)
@@ -93,7 +93,7 @@ def _short_side(take: Take) -> Staging:
         (0, 0, below_headroom([figure], height)), height, take.between(45, 70), shift=side * take.between(0.22, 0.27),
         f_number=take.between(2.8, 5.6),
     )  # fmt: skip
-    return Staging(take.stage((figure,), take.place((*take.style.outdoors, *INDOORS))), camera)
+    return Staging(take.stage((figure,), take.choose_set((*take.style.outdoors, *INDOORS))), camera)
 
 
 COMPOSITIONS: dict[str, Recipe] = {

@@ -1,4 +1,4 @@
-"""A contact sheet: stills side by side with their terms written beneath."""
+"""A contact sheet: stills in a grid with their terms as captions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Picture: TypeAlias = npt.NDArray[np.uint8]
 
 
 def stills_sheet(seed: int = 0, per_term: int = 1, width: int = 200) -> bytes:
-    """Stills of every term, each of another film, as JPEG."""
+    """Return stills of every term, each from a different film, as JPEG."""
     pictures: list[Picture] = []
     captions: list[str] = []
     for dimension in STILL_RECIPES:
@@ -33,7 +33,7 @@ def stills_sheet(seed: int = 0, per_term: int = 1, width: int = 200) -> bytes:
 
 
 def encode(pictures: Sequence[Picture], captions: Sequence[str], width: int = 200, columns: int = COLUMNS) -> bytes:
-    """Lay pictures with captions in rows."""
+    """Arrange uint8 RGB images (h, w, 3) with captions in a grid, as JPEG."""
     from PIL import Image, ImageDraw, ImageFont
 
     height = width * 9 // 16

@@ -1,4 +1,4 @@
-"""From light to a picture: depth of field, the glow around what is bright, exposure, tone and colour.
+"""From radiance to an image: depth of field, bloom, exposure, tone mapping and grading.
 
 The tone curve is the fit of the ACES curve by Krzysztof Narkowicz.
 """
@@ -14,19 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from data_pipeline.studio.camera import GATE, Array, Camera
-from data_pipeline.studio.kernel import kept_kernel, sources_digest
+from data_pipeline.studio.kernel import cached_kernel, sources_digest
 from data_pipeline.studio.lights import Lighting
 
-WIDEST_BLUR = 9.0  # pixels at a width of 320
+MAX_BLUR = 9.0  # maximum blur radius in pixels at a width of 320
 TAPS = 32
 
 
 def develop(light: Array, depth: Array, camera: Camera, lighting: Lighting) -> npt.NDArray[np.uint8]:
-    """The 8-bit picture of the light that fell on the gate."""
+    """Convert linear light (height, width, 3) and depth (height, width) in metres to a uint8 RGB image."""
     if camera.focus is not None:
         light = with_depth_of_field(light, blur_radii(depth, camera))
     if lighting.bloom > 0:
-        light = light + lighting.bloom * glow(light * lighting.exposure) / max(lighting.exposure, 1e-6)
+        light = light + lighting.bloom * bloom_of(light * lighting.exposure) / max(lighting.exposure, 1e-6)
     exposed = light * (lighting.exposure * np.array(lighting.white))
     toned = np.clip(exposed * (2.51 * exposed + 0.03) / (exposed * (2.43 * exposed + 0.59) + 0.14), 0, 1)
     tones = toned ** (1 / 2.2)
@@ -37,29 +37,29 @@ def develop(light: Array, depth: Array, camera: Camera, lighting: Lighting) -> n
 
 
 def blur_radii(depth: Array, camera: Camera) -> Array:
-    """How far, in pixels, a point at each depth is spread by the lens."""
+    """Return the radius of the circle of confusion in pixels for each depth in metres; same shape."""
     width = depth.shape[1]
     focal = camera.focal_length / 1000
     focus = max(camera.focus or 1.0, focal * 1.5)
     aperture = focal / camera.f_number
-    circle = aperture * focal / (focus - focal) * np.abs(1 - focus / np.maximum(depth, 0.05))  # metres on the gate
-    return np.asarray(np.minimum(circle / 2 / (GATE / 1000) * width, WIDEST_BLUR * width / 320))
+    circle = aperture * focal / (focus - focal) * np.abs(1 - focus / np.maximum(depth, 0.05))  # metres on the sensor
+    return np.asarray(np.minimum(circle / 2 / (GATE / 1000) * width, MAX_BLUR * width / 320))
 
 
 @lru_cache(maxsize=1)
-def spreader() -> Callable[..., int]:
+def blur_function() -> Callable[..., int]:
     digest = sources_digest()
 
-    @kept_kernel
-    def spread(light: Any, radius: Any, taps: Any, blurred: Any) -> int:
-        """Gather from a disc as wide as the pixel's own blur; a sharp neighbour gives nothing to a blurred one."""
+    @cached_kernel
+    def blur(light: Any, radius: Any, taps: Any, blurred: Any) -> int:
+        """Gather from a disc of the pixel's blur radius; sharp neighbours do not contribute to blurred pixels."""
         height, width = radius.shape
         for j in range(height):
             for i in range(width):
                 weight, red, green, blue = 1.0, light[j, i, 0], light[j, i, 1], light[j, i, 2]
                 reach = radius[j, i]
-                if reach < WIDEST_BLUR * width / 320 and reach < 8:
-                    for k in range(8):  # a blurred neighbour in front may reach over this pixel
+                if reach < MAX_BLUR * width / 320 and reach < 8:
+                    for k in range(8):  # a blurred foreground neighbour may cover this pixel
                         jj, ii = j + int(taps[k * 4 + 3, 0] * 5), i + int(taps[k * 4 + 3, 1] * 5)
                         if 0 <= jj < height and 0 <= ii < width and radius[jj, ii] > 5.0:
                             reach = max(reach, 0.5 * radius[jj, ii])
@@ -79,44 +79,44 @@ def spreader() -> Callable[..., int]:
                 blurred[j, i, 0], blurred[j, i, 1], blurred[j, i, 2] = red / weight, green / weight, blue / weight
         return digest
 
-    return spread
+    return blur
 
 
 def with_depth_of_field(light: Array, radius: Array) -> Array:
-    """Spread every point over the disc the lens makes of it."""
+    """Blur linear light (height, width, 3) by a radius in pixels (height, width)."""
     if radius.max() < 0.4:
         return light
     number = np.arange(TAPS)
     away = np.sqrt((number + 0.5) / TAPS)
     taps = np.stack([away * np.sin(number * 2.399963), away * np.cos(number * 2.399963)], axis=-1)
     blurred = np.empty_like(light)
-    spreader()(light, np.ascontiguousarray(radius), taps, blurred)
+    blur_function()(light, np.ascontiguousarray(radius), taps, blurred)
     return blurred
 
 
-def glow(light: Array) -> Array:
-    """What lies over the white of the film, spread softly at a quarter of the size."""
+def bloom_of(light: Array) -> Array:
+    """Return the bloom of light (height, width, 3): overexposed parts, blurred at a quarter of the resolution."""
     height, width = light.shape[:2]
     over = np.maximum(light - 1.1, 0)
     if not over.any():
         return np.zeros_like(light)
     tall, wide = height // 4 * 4, width // 4 * 4
     small = over[:tall, :wide].reshape(tall // 4, 4, wide // 4, 4, 3).mean(axis=(1, 3))
-    return enlarged(0.6 * soften(small, 1.5) + 0.4 * soften(small, 5.0), height, width)
+    return upsampled(0.6 * gaussian_blur(small, 1.5) + 0.4 * gaussian_blur(small, 5.0), height, width)
 
 
-def enlarged(small: Array, height: int, width: int) -> Array:
-    """A picture at four times its size, evenly between the middles of its pixels."""
+def upsampled(small: Array, height: int, width: int) -> Array:
+    """Upsample an image (h, w, 3) by 4 to (height, width, 3) with bilinear interpolation."""
     for axis, size in ((0, height), (1, width)):
-        place = np.clip((np.arange(size) + 0.5) / 4 - 0.5, 0, small.shape[axis] - 1)
-        lower = np.minimum(place.astype(np.int64), small.shape[axis] - 2)
-        share = (place - lower).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        position = np.clip((np.arange(size) + 0.5) / 4 - 0.5, 0, small.shape[axis] - 1)
+        lower = np.minimum(position.astype(np.int64), small.shape[axis] - 2)
+        share = (position - lower).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
         small = np.take(small, lower, axis) * (1 - share) + np.take(small, lower + 1, axis) * share
     return np.asarray(small)
 
 
-def soften(light: Array, sigma: float) -> Array:
-    """Blur by a bell curve, first down, then across."""
+def gaussian_blur(light: Array, sigma: float) -> Array:
+    """Gaussian blur of an image (h, w, 3), separable along both axes."""
     reach = math.ceil(2.5 * sigma)
     bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     bell /= bell.sum()

@@ -1,4 +1,4 @@
-"""Encode what the studio filmed, stills as JPEG and clips as H.264 in MP4: the same frames, the same bytes."""
+"""Encode rendered frames, stills as JPEG and clips as H.264 in MP4. The same frames give the same bytes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 Picture: TypeAlias = npt.NDArray[np.uint8]
 
-# mbtree reads memory nobody wrote (seen with MALLOC_PERTURB_): with it the same frames give other bytes now and then.
+# mbtree reads uninitialised memory (seen with MALLOC_PERTURB_), which occasionally changes the bytes of a clip.
 CODEC_OPTIONS = {"preset": "veryfast", "crf": "19", "x264-params": "mbtree=0"}
 
 
 def encode_still(picture: Picture) -> bytes:
-    """One picture, as JPEG."""
+    """Encode a uint8 RGB image (height, width, 3) as JPEG."""
     return _saved(picture, "JPEG", quality=92)
 
 
 def encode_lossless(picture: Picture) -> bytes:
-    """One picture, as PNG."""
+    """Encode a uint8 RGB image (height, width, 3) as PNG."""
     return _saved(picture, "PNG")
 
 
@@ -34,8 +34,8 @@ def _saved(picture: Picture, kind: str, **settings: int) -> bytes:
 
 
 def encode_clip(pictures: Iterable[Picture], rate: int) -> bytes:
-    """Pictures of one size, one after the other, so many a second."""
-    import av  # here, so that who needs stills alone needs no codecs
+    """Encode uint8 RGB frames (height, width, 3) of equal size as MP4 at `rate` frames per second."""
+    import av  # imported here: stills need no codecs
 
     target = io.BytesIO()
     with av.open(target, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
@@ -45,7 +45,7 @@ def encode_clip(pictures: Iterable[Picture], rate: int) -> bytes:
                 stream = container.add_stream("libx264", rate=rate, options=CODEC_OPTIONS)
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = "yuv420p"
-                stream.codec_context.thread_count = 1  # more threads, other bytes
+                stream.codec_context.thread_count = 1  # the number of threads changes the bytes
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
     return target.getvalue()

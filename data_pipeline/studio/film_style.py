@@ -1,4 +1,4 @@
-"""What makes one film's shots belong together: cast, sets and their colours, times of day, the grade of the picture."""
+"""The style shared by a film's shots: cast, sets and their colours, time of day, colour grading."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from data_pipeline.studio import sets_indoors, sets_outdoors
-from data_pipeline.studio.looks import Appearance, draw_cast
+from data_pipeline.studio.appearances import Appearance, draw_cast
 from data_pipeline.studio.palettes import Palette, draw_palette
 from data_pipeline.studio.stage import Scenery
 
@@ -30,12 +30,12 @@ SETS: dict[str, SetBuilder] = {
 OUTDOORS = ("street", "city", "field", "beach")
 INDOORS = ("room", "kitchen", "office")
 CAST_SIZE = 8
-WINDOW_GLOW = 1.4  # of lit windows at night
+WINDOW_GLOW = 1.4  # emission of lit windows at night
 
 
 @dataclass(frozen=True)
 class FilmStyle:
-    """One film: every shot of it is staged with this cast, on these sets."""
+    """Style of one film, used for all its shots."""
 
     seed: int
     number: int
@@ -43,8 +43,8 @@ class FilmStyle:
     palette: Palette
     outdoors: tuple[str, ...]
     indoors: tuple[str, ...]
-    sun_elevation: float  # degrees: the time of day it likes
-    sun_warmth: float  # kelvin
+    sun_elevation: float  # degrees, by the film's time of day
+    sun_warmth: float  # colour temperature in kelvin
     contrast: float
     saturation: float
     white: tuple[float, float, float]
@@ -54,12 +54,12 @@ class FilmStyle:
         return f"studio-{self.seed}-{self.number:05d}"
 
     def scenery(self, name: str, *, at_night: bool = False) -> Scenery:
-        """A set of this film; the same one whenever it is asked for."""
-        return _dressed(self.seed, self.number, self.palette, name, at_night)
+        """Return a set of this film; the result is deterministic."""
+        return _build_set(self.seed, self.number, self.palette, name, at_night)
 
 
 def film_style(seed: int, number: int) -> FilmStyle:
-    """The style of the n-th film of a seed."""
+    """Sample the style of the n-th film of a seed."""
     rng = np.random.default_rng([seed, number])
     warm = rng.uniform(-0.035, 0.035)
     return FilmStyle(
@@ -78,6 +78,6 @@ def film_style(seed: int, number: int) -> FilmStyle:
 
 
 @lru_cache(maxsize=64)
-def _dressed(seed: int, number: int, palette: Palette, name: str, at_night: bool) -> Scenery:
+def _build_set(seed: int, number: int, palette: Palette, name: str, at_night: bool) -> Scenery:
     rng = np.random.default_rng([seed, number, 1 + list(SETS).index(name)])
     return SETS[name](rng, palette, WINDOW_GLOW if at_night else 0.0)

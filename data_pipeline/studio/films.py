@@ -1,9 +1,8 @@
-"""Films: which shots a film of the studio has, and each of them staged, filmed and encoded.
+"""Films: the shots of a studio film, and staging, rendering and encoding each of them.
 
-A film has one style (cast, sets, times of day) and a shot for every term the studio can stage, stills and clips, and
-some compound movements. `PlannedShot` is all that a worker needs to make one shot; the same plan gives the same bytes
-in any process. What questions are asked is in `studio_set.py`, films as files with an annotation table in
-`film_reels.py`.
+A film has one style (cast, sets, times of day), a still or clip for every term the studio supports, and some compound
+movements. `PlannedShot` is all that a worker needs to render a shot; the same plan gives the same bytes in any process.
+Questions are made in `studio_set.py`, films as files with an annotation table in `film_reels.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from data_pipeline.studio.camera import Camera, Size
 from data_pipeline.studio.clips import FRAME_RATE, Scene, StagedClip, stage_clip
 from data_pipeline.studio.encoding import Picture, encode_clip, encode_still
 from data_pipeline.studio.film_style import FilmStyle, film_style
-from data_pipeline.studio.moves import STRIDES, TERMS
+from data_pipeline.studio.moves import TERMS, WALK_DIRECTIONS
 from data_pipeline.studio.render import SIZE, Frame
 from data_pipeline.studio.stills import staged_still, still_terms
 from data_pipeline.studio.take import new_take
@@ -25,12 +24,12 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKin
 
 SOURCE = "studio"
 LICENCE = "apache-2.0"
-CLIP_SETS = ("street", "city", "field", "room", "office")  # with room to move in, and something to see move
-AT_ONCE = (
+CLIP_SETS = ("street", "city", "field", "room", "office")  # with space for camera movements and visible parallax
+SIMULTANEOUS = (
     ("Push in", "Tilt up"), ("Push in", "Pan right"), ("Pull out", "Boom up"), ("Camera roll", "Push in"),
     ("Pan left", "Tilt up"), ("Pan right", "Tilt down"),
 )  # fmt: skip
-IN_TURN = (
+SEQUENTIAL = (
     ("Pan left", "Tilt up"), ("Push in", "Pull out"), ("Static shot", "Pan left"), ("Pan right", "Pan left"),
     ("Tilt up", "Push in"), ("Pull out", "Pan right"),
 )  # fmt: skip
@@ -38,11 +37,11 @@ IN_TURN = (
 
 @dataclass(frozen=True)
 class PlannedShot:
-    """One shot of a film, before it is staged."""
+    """One shot of a film before staging."""
 
     seed: int
     film: int
-    slug: str  # of the dimension it is staged for
+    slug: str  # dimension the shot is staged for
     label: str
     variant: int
     width: int = SIZE[0]
@@ -54,7 +53,7 @@ class PlannedShot:
     @cached_property
     def shot_id(self) -> str:
         """Unique among the films of a seed."""
-        return f"{self.film_id}-{_plain(self.slug)}-{_plain(self.label)}-{self.variant}"
+        return f"{self.film_id}-{_slug_of(self.slug)}-{_slug_of(self.label)}-{self.variant}"
 
     @property
     def media_kind(self) -> MediaKind:
@@ -74,16 +73,16 @@ class PlannedShot:
 
     @property
     def draw(self) -> Random:
-        """Chance, always the same for this shot."""
+        """Random generator of this shot, with a fixed seed."""
         return Random(f"{self.seed} {self.shot_id}")
 
 
 @dataclass(frozen=True)
 class FilmedShot:
-    """A shot with its frames, and the truth about them; a still has one frame."""
+    """A rendered shot with its ground truth; a still has one frame."""
 
     plan: PlannedShot
-    labels: dict[str, str]  # slug to label: what it was staged for, and what else is certain
+    labels: dict[str, str]  # dimension slug to label: the staged one and other certain ones
     frames: tuple[Frame, ...]
     cameras: tuple[Camera, ...]
     clip: StagedClip | None = None
@@ -93,14 +92,14 @@ class FilmedShot:
         return [frame.rgb for frame in self.frames]
 
     def encoded(self) -> bytes:
-        """The medium as it lies in a file."""
+        """Return the encoded medium: JPEG for stills, MP4 for clips."""
         if self.plan.media_kind is MediaKind.STILL:
             return encode_still(self.frames[0].rgb)
         return encode_clip(self.pictures, FRAME_RATE)
 
 
 def film_plan(seed: int, film: int, per_term: int = 1, width: int = SIZE[0]) -> list[PlannedShot]:
-    """The shots of a film, in the vocabulary's order; cheap."""
+    """Return the shots of a film in the vocabulary's order, without rendering anything."""
     plans = []
     for dimension in DIMENSIONS:
         labels = _movements(seed, film) if dimension is CAMERA_MOVEMENT else [str(t) for t in still_terms(dimension)]
@@ -113,7 +112,7 @@ def film_plan(seed: int, film: int, per_term: int = 1, width: int = SIZE[0]) -> 
 
 
 def film_shot(plan: PlannedShot, size: Size | None = None) -> FilmedShot:
-    """Stage and film a shot; `size` is that of its frames, if they are to be larger than planned."""
+    """Stage and render a shot; `size` (width, height) overrides the planned frame size."""
     size = size or plan.size
     if plan.media_kind is MediaKind.CLIP:
         clip = staged_clip(plan)
@@ -125,17 +124,17 @@ def film_shot(plan: PlannedShot, size: Size | None = None) -> FilmedShot:
 
 
 def staged_clip(plan: PlannedShot) -> StagedClip:
-    """The clip of a plan, staged and not yet filmed."""
+    """Return the staged clip of a plan, not yet rendered."""
     return stage_clip(_scene(plan), _steps(plan.label), plan.draw)
 
 
 def _movements(seed: int, film: int) -> list[str]:
-    """A clip for every term, and three of compound labels: with somebody, two things at once, two things in turn."""
+    """Return the labels of a film's clips: every term and three compounds (tracking, simultaneous, sequential)."""
     draw = Random(f"{seed} {film} movements")
-    followed = f"Tracking, {draw.choice(sorted(STRIDES))}"
-    at_once, (first, then) = draw.choice(AT_ONCE), draw.choice(IN_TURN)
+    followed = f"Tracking, {draw.choice(sorted(WALK_DIRECTIONS))}"
+    simultaneous, (first, then) = draw.choice(SIMULTANEOUS), draw.choice(SEQUENTIAL)
     singles = [term.name for term in CAMERA_MOVEMENT.terms if term.name in TERMS]
-    return [*singles, followed, ", ".join(at_once), f"Firstly {first}, then {then}"]
+    return [*singles, followed, ", ".join(simultaneous), f"Firstly {first}, then {then}"]
 
 
 def _steps(label: str) -> list[list[str]]:
@@ -143,7 +142,7 @@ def _steps(label: str) -> list[list[str]]:
 
 
 def _scene(plan: PlannedShot) -> Scene:
-    """A set of the film, its light and its cast in some order."""
+    """Return a random set of the film, lit, with the cast in random order."""
     take = new_take(plan.style, plan.draw.getrandbits(32))
     where = take.one_of([name for name in (*plan.style.outdoors, *plan.style.indoors) if name in CLIP_SETS])
     return Scene(plan.style.scenery(where), take.graded(take.lighting(where)), take.cast)
@@ -154,5 +153,5 @@ def _style(seed: int, film: int) -> FilmStyle:
     return film_style(seed, film)
 
 
-def _plain(text: str) -> str:
+def _slug_of(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

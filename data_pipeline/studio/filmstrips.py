@@ -1,4 +1,4 @@
-"""Filmstrips: a few frames of a clip of every camera movement, side by side, with the label beneath."""
+"""Filmstrips: a few frames of a clip per camera movement, side by side with a caption."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from data_pipeline.studio.films import film_plan, staged_clip
 from data_pipeline.studio.render import render
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-FRAMES = 6  # of every clip, its first and last among them
+FRAMES = 6  # per clip, including the first and last one
 
 
 def write_filmstrips(path: Path, seed: int = 0, width: int = 148) -> None:
-    """Write the sheet of all movements; each clip is of another film."""
+    """Write a sheet of all movements as JPEG; each clip is from a different film."""
     pictures: list[Picture] = []
     captions: list[str] = []
     labels = [plan for plan in film_plan(seed, 0) if plan.media_kind is MediaKind.CLIP]

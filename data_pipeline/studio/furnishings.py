@@ -1,4 +1,4 @@
-"""Things that stand on sets: trees, lamps, benches, cars, furniture. Each opens clusters of its own."""
+"""Objects on sets: trees, lamps, benches, cars, furniture. Each function begins its own clusters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from data_pipeline.studio.camera import Array, Point
-from data_pipeline.studio.solids import Assembly, Colour, Material, Texture, turned
+from data_pipeline.studio.solids import Assembly, Colour, Material, Texture, heading_rotation
 
 BARK = Material((0.30, 0.22, 0.15), Texture.WOOD)
 IRON = Material((0.13, 0.14, 0.15), gloss=0.3)
@@ -16,7 +16,7 @@ WHITE = Material((0.90, 0.88, 0.84))
 
 
 def add_tree(solids: Assembly, x: float, y: float, height: float, leaf: Colour, rng: np.random.Generator) -> None:
-    """A trunk and a crown of a few round masses of leaves."""
+    """Add a tree: a trunk and a crown of a few round masses of leaves."""
     solids.cluster()
     crown = Material(leaf, Texture.LEAVES, 0.02)
     solids.cone((x, y, 0), (x, y, height * 0.55), (0.035 * height, 0.02 * height), BARK)
@@ -29,7 +29,7 @@ def add_tree(solids: Assembly, x: float, y: float, height: float, leaf: Colour, 
 
 
 def add_street_lamp(solids: Assembly, x: float, y: float, glow: float = 0.0, height: float = 3.8) -> None:
-    """A lamp post; its globe glows at night."""
+    """Add a lamp post; its globe glows if `glow` is positive."""
     solids.cluster()
     solids.cone((x, y, 0), (x, y, height), (0.07, 0.045), IRON)
     solids.cone((x, y, 0), (x, y, 0.3), (0.13, 0.08), IRON)
@@ -39,7 +39,7 @@ def add_street_lamp(solids: Assembly, x: float, y: float, glow: float = 0.0, hei
 
 def add_bench(solids: Assembly, x: float, y: float, turn: float, wood: Colour) -> None:
     solids.cluster()
-    frame, board = turned(turn), Material(wood, Texture.WOOD)
+    frame, board = heading_rotation(turn), Material(wood, Texture.WOOD)
     for along, up in ((0.0, 0.42), (0.2, 0.72)):
         middle = frame @ np.array([0, along, 0]) + np.array([x, y, up])
         solids.box(middle, (0.85, 0.20, 0.025) if up < 0.5 else (0.85, 0.025, 0.16), board, frame)
@@ -52,29 +52,29 @@ def add_crates(solids: Assembly, x: float, y: float, wood: Colour, rng: np.rando
     for number in range(int(rng.integers(1, 4))):
         half = rng.uniform(0.28, 0.42)
         spot = (x + 0.75 * (number % 2), y, half + 0.62 * (number // 2))
-        solids.box(spot, (half, half, half), Material(wood, Texture.WOOD), turned(rng.uniform(0, 60)))
+        solids.box(spot, (half, half, half), Material(wood, Texture.WOOD), heading_rotation(rng.uniform(0, 60)))
 
 
 def add_car(solids: Assembly, x: float, y: float, turn: float, paint: Colour) -> None:
-    """A parked car, side on at a turn of 0."""
+    """Add a parked car, seen from the side at a rotation of 0 degrees."""
     solids.cluster()
-    frame, body = turned(turn), Material(paint, gloss=0.8)
-    there = np.array([x, y, 0.0])
+    frame, body = heading_rotation(turn), Material(paint, gloss=0.8)
+    origin = np.array([x, y, 0.0])
 
-    def place(spot: Point) -> Array:
-        return np.asarray(frame @ np.array(spot) + there)
+    def to_stage(spot: Point) -> Array:
+        return np.asarray(frame @ np.array(spot) + origin)
 
-    solids.box(place((0, 0, 0.62)), (2.05, 0.82, 0.27), body, frame)
-    solids.ellipsoid(place((0, 0, 0.72)), (2.2, 0.88, 0.28), body, frame)
-    solids.box(place((-0.1, 0, 1.08)), (1.0, 0.72, 0.24), GLASS, frame)
-    solids.box(place((-0.1, 0, 1.34)), (0.92, 0.70, 0.03), body, frame)
+    solids.box(to_stage((0, 0, 0.62)), (2.05, 0.82, 0.27), body, frame)
+    solids.ellipsoid(to_stage((0, 0, 0.72)), (2.2, 0.88, 0.28), body, frame)
+    solids.box(to_stage((-0.1, 0, 1.08)), (1.0, 0.72, 0.24), GLASS, frame)
+    solids.box(to_stage((-0.1, 0, 1.34)), (0.92, 0.70, 0.03), body, frame)
     for post in (-1.05, -0.1, 0.85):
-        solids.box(place((post, 0, 1.1)), (0.04, 0.735, 0.25), body, frame)
+        solids.box(to_stage((post, 0, 1.1)), (0.04, 0.735, 0.25), body, frame)
     for along in (-1.3, 1.3):
         for side in (-0.72, 0.72):
-            solids.ellipsoid(place((along, side, 0.32)), (0.33, 0.12, 0.33), Material((0.05, 0.05, 0.05)), frame)
+            solids.ellipsoid(to_stage((along, side, 0.32)), (0.33, 0.12, 0.33), Material((0.05, 0.05, 0.05)), frame)
             solids.ellipsoid(
-                place((along, side * 1.12, 0.32)), (0.19, 0.07, 0.19), Material((0.6, 0.6, 0.62), gloss=0.6), frame
+                to_stage((along, side * 1.12, 0.32)), (0.19, 0.07, 0.19), Material((0.6, 0.6, 0.62), gloss=0.6), frame
             )
 
 
@@ -112,7 +112,7 @@ def add_shelf(solids: Assembly, x: float, y: float, wood: Colour, wide: float = 
 def add_picture(
     solids: Assembly, x: float, wall: float, colours: tuple[Colour, Colour], wide: float, high: float
 ) -> None:
-    """A framed picture on the back wall."""
+    """Add a framed picture on the back wall."""
     solids.cluster()
     solids.box((x, wall - 0.02, 1.65), (wide + 0.05, 0.02, high + 0.05), Material((0.20, 0.14, 0.09), gloss=0.2))
     solids.box((x, wall - 0.035, 1.65), (wide, 0.02, high), Material(colours[0], Texture.SAND))
@@ -122,7 +122,7 @@ def add_picture(
 
 
 def add_window(solids: Assembly, x: float, wall: float, pane: Material, curtain: Colour, wide: float = 0.65) -> None:
-    """A window in the back wall with curtains at its sides."""
+    """Add a window in the back wall with curtains at its sides."""
     solids.cluster()
     solids.box((x, wall - 0.02, 1.6), (wide + 0.06, 0.03, 0.85), WHITE)
     solids.box((x, wall - 0.04, 1.6), (wide, 0.025, 0.78), pane)
@@ -156,9 +156,9 @@ def add_table_lamp(solids: Assembly, x: float, y: float, table: float, glow: flo
 
 
 def add_shade(solids: Assembly, spot: tuple[float, float, float], radius: float, glow: float) -> None:
-    """A lamp shade; dark cloth when the lamp is out."""
+    """Add a lamp shade, which emits light if `glow` is positive."""
     shade = Material((1.0, 0.80, 0.50) if glow else (0.85, 0.80, 0.70), Texture.PLAIN, 0.0, glow)
     x, y, z = spot
-    for level in range(3):  # round cones are egg-shaped; three boxes that narrow make a shade
+    for level in range(3):  # three boxes of decreasing width; round cones would be egg-shaped
         wide = radius * (1.0 - 0.13 * level)
         solids.box((x, y, z + radius * (0.42 * level - 0.3)), (wide, wide, radius * 0.21), shade)

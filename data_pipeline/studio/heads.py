@@ -1,4 +1,4 @@
-"""Heads: skull, face, hair, hats and glasses, at the scale of an extreme close up."""
+"""Heads: skull, face, hair, hats and glasses, detailed enough for an extreme close up."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from data_pipeline.studio.appearances import Appearance, Hair, Hat
 from data_pipeline.studio.camera import Array
-from data_pipeline.studio.looks import Appearance, Hair, Hat
 from data_pipeline.studio.solids import UPRIGHT, Assembly, Colour, Material, Texture
 
 Local = tuple[float, float, float]
@@ -15,40 +15,40 @@ IRISES: tuple[Colour, ...] = ((0.20, 0.12, 0.07), (0.22, 0.32, 0.38), (0.28, 0.3
 
 
 class _Head:
-    """The head's own space: metres from its middle, x to the figure's left, y ahead, z up."""
+    """Local coordinates of a head: metres from its centre, x to the figure's left, y ahead, z up."""
 
-    def __init__(self, solids: Assembly, centre: Array, turn: Array, scale: float, look: Appearance) -> None:
-        self.solids, self.centre, self.turn, self.scale, self.look = solids, centre, turn, scale, look
-        self.skin = Material(look.skin, Texture.SKIN, 0.14)
-        self.hair = Material(look.hair, Texture.HAIR, 0.25)
+    def __init__(self, solids: Assembly, centre: Array, turn: Array, scale: float, appearance: Appearance) -> None:
+        self.solids, self.centre, self.turn, self.scale, self.appearance = solids, centre, turn, scale, appearance
+        self.skin = Material(appearance.skin, Texture.SKIN, 0.14)
+        self.hair = Material(appearance.hair, Texture.HAIR, 0.25)
 
-    def place(self, spot: Local) -> Array:
+    def to_stage(self, spot: Local) -> Array:
         return np.asarray(self.centre + self.turn @ (np.array(spot) * self.scale))
 
     def ball(
         self, centre: Local, radii: Local, material: Material, softness: float = 0.0, lean: Array = UPRIGHT
     ) -> None:
         self.solids.ellipsoid(
-            self.place(centre), np.array(radii) * self.scale, material, self.turn @ lean, softness * self.scale
+            self.to_stage(centre), np.array(radii) * self.scale, material, self.turn @ lean, softness * self.scale
         )
 
     def cone(
         self, first: Local, second: Local, radii: tuple[float, float], material: Material, softness: float = 0.0
     ) -> None:
         radii = (radii[0] * self.scale, radii[1] * self.scale)
-        self.solids.cone(self.place(first), self.place(second), radii, material, softness * self.scale)
+        self.solids.cone(self.to_stage(first), self.to_stage(second), radii, material, softness * self.scale)
 
 
-def add_head(solids: Assembly, centre: Array, turn: Array, scale: float, look: Appearance) -> None:
-    """Build the head of a look around its centre."""
-    head = _Head(solids, centre, turn, scale, look)
+def add_head(solids: Assembly, centre: Array, turn: Array, scale: float, appearance: Appearance) -> None:
+    """Add the head of a person at a centre on the stage."""
+    head = _Head(solids, centre, turn, scale, appearance)
     _add_skull(head)
     for side in (-1, 1):
         _add_eye(head, side)
     _add_nose_and_mouth(head)
     _add_hair(head)
     _add_hat(head)
-    if look.glasses:
+    if appearance.glasses:
         _add_glasses(head)
 
 
@@ -64,7 +64,7 @@ def _add_skull(head: _Head) -> None:
 
 def _add_eye(head: _Head, side: int) -> None:
     skin, x = head.skin, side * 0.0325
-    iris = IRISES[int(sum(head.look.hair) * 1000) % len(IRISES)]
+    iris = IRISES[int(sum(head.appearance.hair) * 1000) % len(IRISES)]
     head.ball((x, 0.0815, 0.015), (0.0145, 0.0125, 0.0120), Material((0.90, 0.88, 0.85), gloss=0.7))
     head.ball((x, 0.0905, 0.0145), (0.0068, 0.0045, 0.0068), Material(iris, gloss=0.8))
     head.ball((x, 0.0935, 0.0145), (0.0034, 0.0020, 0.0034), Material((0.01, 0.01, 0.01), gloss=0.9))
@@ -73,7 +73,7 @@ def _add_eye(head: _Head, side: int) -> None:
     head.cone(
         (x - side * 0.0155, 0.0905, 0.0205), (x + side * 0.0155, 0.0865, 0.0195), (0.0014, 0.0014), head.hair.shade(0.6)
     )
-    thick = 0.0048 if head.look.hair_style in (Hair.SHORT, Hair.BALD) else 0.0034
+    thick = 0.0048 if head.appearance.hair_style in (Hair.SHORT, Hair.BALD) else 0.0034
     head.cone(
         (side * 0.016, 0.0915, 0.0385), (side * 0.050, 0.0760, 0.0420), (thick, thick * 0.6), head.hair.shade(0.9)
     )
@@ -84,28 +84,28 @@ def _add_nose_and_mouth(head: _Head) -> None:
     head.cone((0, 0.088, 0.022), (0, 0.109, -0.024), (0.0072, 0.0105), skin, 0.016)
     for side in (-1, 1):
         head.ball((side * 0.0105, 0.0985, -0.0275), (0.0080, 0.0095, 0.0065), skin, 0.010)
-    red, green, blue = head.look.skin
+    red, green, blue = head.appearance.skin
     lips = Material((red * 0.84, green * 0.60, blue * 0.58), Texture.SKIN, 0.12)
     head.cone((-0.017, 0.0915, -0.0580), (0.017, 0.0915, -0.0580), (0.0040, 0.0040), lips, 0.004)
     head.cone((-0.011, 0.0925, -0.0655), (0.011, 0.0925, -0.0655), (0.0052, 0.0052), lips, 0.004)
     head.cone((-0.017, 0.0955, -0.0618), (0.017, 0.0955, -0.0618), (0.0011, 0.0011), Material((0.18, 0.06, 0.06)))
-    if head.look.beard:
+    if head.appearance.beard:
         beard = head.hair.shade(0.95)
         head.ball((0, 0.026, -0.078), (0.062, 0.073, 0.052), beard, 0.02)
         head.ball((0, 0.066, -0.100), (0.034, 0.030, 0.026), beard, 0.02)
         head.cone((-0.022, 0.0905, -0.0465), (0.022, 0.0905, -0.0465), (0.0065, 0.0065), beard, 0.006)
 
 
-def _leaning(degrees: float) -> Array:
+def _pitch_rotation(degrees: float) -> Array:
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
 
 
 def _add_hair(head: _Head) -> None:
-    style, hair = head.look.hair_style, head.hair
+    style, hair = head.appearance.hair_style, head.hair
     if style is Hair.BALD:
         return
-    head.ball((0, -0.020, 0.032), (0.087, 0.100, 0.100), hair, 0.03, _leaning(20))
+    head.ball((0, -0.020, 0.032), (0.087, 0.100, 0.100), hair, 0.03, _pitch_rotation(20))
     if style is Hair.SHORT:
         head.ball((0, 0.030, 0.088), (0.060, 0.058, 0.036), hair, 0.03)
     if style is Hair.LONG:
@@ -124,11 +124,11 @@ def _add_hair(head: _Head) -> None:
 
 
 def _add_hat(head: _Head) -> None:
-    if head.look.hat is Hat.NONE:
+    if head.appearance.hat is Hat.NONE:
         return
-    felt = Material((0.20, 0.17, 0.15) if head.look.hat is Hat.BRIM else head.look.under, Texture.CLOTH)
+    felt = Material((0.20, 0.17, 0.15) if head.appearance.hat is Hat.BRIM else head.appearance.under, Texture.CLOTH)
     head.ball((0, -0.008, 0.085), (0.093, 0.107, 0.062), felt, 0.02)
-    if head.look.hat is Hat.BRIM:
+    if head.appearance.hat is Hat.BRIM:
         head.ball((0, -0.005, 0.072), (0.150, 0.165, 0.010), felt)
         head.ball((0, -0.008, 0.125), (0.080, 0.095, 0.040), felt, 0.02)
     else:

@@ -1,4 +1,4 @@
-"""Props for inserts: a table top and what the picture is cut in to."""
+"""Props for inserts: a table top and the object shown in close-up."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 
 from data_pipeline.studio.camera import Array
-from data_pipeline.studio.solids import Assembly, Colour, Material, Texture, turned
+from data_pipeline.studio.solids import Assembly, Colour, Material, Texture, heading_rotation
 from data_pipeline.studio.take import Take
 
-TOP = 0.75  # metres: the table's height
-LIFT = 0.006  # of the middle of a key above it
+TOP = 0.75  # height of the table in metres
+LIFT = 0.006  # height of a key's centre above the table in metres
 BRASS = Material((0.78, 0.60, 0.24), gloss=0.8)
 PAPER = Material((0.92, 0.90, 0.83), Texture.PRINT)
 STEEL = Material((0.62, 0.63, 0.66), gloss=0.8)
@@ -27,13 +27,13 @@ def table(take: Take) -> Assembly:
 
 def letter(take: Take, solids: Assembly) -> None:
     """A sheet of writing, a pen across it."""
-    turn = turned(take.between(-25, 25))
+    turn = heading_rotation(take.between(-25, 25))
     solids.box((0, 0, TOP + 0.002), (0.085, 0.12, 0.002), PAPER, turn)
     solids.box(
         (0.02, -0.03, TOP + 0.001),
         (0.12, 0.16, 0.001),
         Material(take.one_of(take.style.palette.accents)),
-        turned(take.between(-40, 0)),
+        heading_rotation(take.between(-40, 0)),
     )
     x, y = take.between(0.02, 0.08), take.between(-0.08, -0.02)
     solids.cone(
@@ -50,7 +50,7 @@ def keys(take: Take, solids: Assembly) -> None:
         ring = [(0.026 * math.cos(a), 0.026 * math.sin(a), lift) for a in (angle, ahead)]
         solids.cone(ring[0], ring[1], (0.002, 0.002), STEEL)
     for way in (take.between(-70, -20), take.between(10, 60)):
-        frame = turned(way)
+        frame = heading_rotation(way)
 
         metal = take.one_of((BRASS, STEEL))
         solids.ellipsoid(_lying(frame, 0, 0.045), (0.017, 0.017, 0.0035), metal, frame)
@@ -60,13 +60,13 @@ def keys(take: Take, solids: Assembly) -> None:
 
 
 def _lying(frame: Array, x: float, y: float) -> Array:
-    """A spot on a turned thing that lies on the table."""
+    """Return the position of a point of a rotated object on the table."""
     return np.asarray(frame @ np.array([x, y, TOP + LIFT]))
 
 
 def telephone(take: Take, solids: Assembly) -> None:
-    """A mobile telephone with messages on its lit screen."""
-    turn = turned(take.between(-30, 30))
+    """A mobile phone with messages on its lit screen."""
+    turn = heading_rotation(take.between(-30, 30))
     solids.box((0, 0, TOP + 0.005), (0.037, 0.076, 0.005), Material((0.04, 0.04, 0.05), gloss=0.9), turn)
     solids.box((0, 0, TOP + 0.0102), (0.034, 0.070, 0.0006), Material((0.70, 0.82, 0.95), glow=1.0), turn)
     bubbles: tuple[Colour, ...] = ((0.95, 0.95, 0.97), (0.20, 0.62, 0.30))
@@ -77,7 +77,7 @@ def telephone(take: Take, solids: Assembly) -> None:
 
 
 def cup(take: Take, solids: Assembly) -> None:
-    """A cup of coffee on its saucer, a spoon beside it."""
+    """A cup of coffee on its saucer, with a spoon next to it."""
     china = Material(take.one_of(((0.90, 0.88, 0.84), *take.style.palette.accents)), gloss=0.6)
     solids.ellipsoid((0, 0, TOP + 0.006), (0.080, 0.080, 0.007), china)
     for level in range(4):
@@ -91,7 +91,7 @@ def cup(take: Take, solids: Assembly) -> None:
         )
     solids.ellipsoid((0, 0, TOP + 0.110), (0.039, 0.039, 0.004), Material((0.16, 0.08, 0.04), gloss=0.7))
     handle = [(0.044 * 1.0, 0.0, 0.085), (0.068, 0.0, 0.075), (0.068, 0.0, 0.050), (0.042, 0.0, 0.038)]
-    way = turned(take.between(40, 140))
+    way = heading_rotation(take.between(40, 140))
     placed = [way @ (x, y, 0.0) + (0, 0, TOP + z) for x, y, z in handle]
     for start, end in pairwise(placed):
         solids.cone(start, end, (0.005, 0.005), china)
@@ -123,7 +123,7 @@ def watch(take: Take, solids: Assembly) -> None:
     for link in range(26):
         along = 0.055 + 0.008 * link
         x, y = along * math.sin(bend * along * 9) * 0.6, along * 0.8
-        solids.ellipsoid((x, y, TOP + 0.004), (0.0042, 0.0030, 0.0028), BRASS, turned(link * 50))
+        solids.ellipsoid((x, y, TOP + 0.004), (0.0042, 0.0030, 0.0028), BRASS, heading_rotation(link * 50))
 
 
 SUBJECTS = (letter, keys, telephone, cup, watch)

@@ -1,4 +1,4 @@
-"""Stills for lighting type in rooms: bulbs, tubes, a lamp in the picture, and lamp light mixed with day."""
+"""Stills for lighting type indoors: bulbs, tubes, a lamp in the frame, and lamp light mixed with daylight."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data_pipeline.studio.take import Take
 
 
 def pair(take: Take, gap: float = 0.42, turn: float = 30.0) -> tuple[Figure, ...]:
-    """Two people who talk to each other, or one alone."""
+    """Two people talking to each other, or a single person."""
     if take.chance(0.3):
         return (take.figure(0, take.side * 0.1, 0, 180 + take.between(-25, 25)),)
     return tuple(
@@ -21,7 +21,7 @@ def pair(take: Take, gap: float = 0.42, turn: float = 30.0) -> tuple[Figure, ...
 
 
 def tungsten(take: Take) -> Staging:
-    """A room under warm bulbs; the film is not balanced to them."""
+    """A room under warm bulbs, without white balance."""
     tone = kelvin(take.between(2500, 2900))
     lighting = Lighting(
         (key(take.side * take.between(25, 55), take.between(12, 20), tone, 2.1, size=0.25, distance=2.9),
@@ -34,7 +34,7 @@ def tungsten(take: Take) -> Staging:
 
 
 def fluorescent(take: Take) -> Staging:
-    """Tubes in rows under the ceiling, greenish and without a shadow side."""
+    """Rows of ceiling tubes: greenish light without distinct shadows."""
     tone = (0.80, 1.0, 0.84)
     high = take.style.scenery("office").room[3]
     tubes = Assembly()
@@ -65,7 +65,7 @@ def fluorescent(take: Take) -> Staging:
 
 
 def practical(take: Take) -> Staging:
-    """A lamp that stands in the picture lights the room and the one beside it."""
+    """A lamp in the frame lights the room and the person next to it."""
     side = take.side
     tone, prop = kelvin(take.between(2700, 3200)), Assembly()
     x, y = side * take.between(0.55, 0.7), take.between(0.05, 0.3)
@@ -91,7 +91,7 @@ def practical(take: Take) -> Staging:
 
 
 def mixed(take: Take) -> Staging:
-    """Blue day through a window on one side of a face, a warm lamp on the other."""
+    """Blue daylight from a window on one side of a face, a warm lamp on the other."""
     side = take.side
     prop = Assembly()
     x, y = side * take.between(0.85, 1.0), take.between(0.2, 0.4)

@@ -1,4 +1,4 @@
-"""Stills for lens size. The nearest figure is as large through any lens; what lies behind it tells the lens."""
+"""Stills for lens size. The nearest figure has the same size for all lenses; the background reveals the lens."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from data_pipeline.studio.figures import Figure
 from data_pipeline.studio.staging import Recipe, Staging, below_headroom, camera_on
 from data_pipeline.studio.take import Take
 
-PLACES = ("city", "avenue")  # with straight lines and things at many distances
+LENS_SETS = ("city", "avenue")  # sets with straight lines and objects at many distances
 
 
 def _staggered(take: Take) -> tuple[Figure, ...]:
-    """One near, others farther and farther off to one side."""
+    """Return one near figure and two others, farther away and to one side."""
     side = take.side
     spots = [
         (-0.22, 0.0),
@@ -25,7 +25,7 @@ def _staggered(take: Take) -> tuple[Figure, ...]:
     )
 
 
-def _through(shortest: float, longest: float, f_number: float | None) -> Recipe:
+def _with_lens(shortest: float, longest: float, f_number: float | None) -> Recipe:
     def recipe(take: Take) -> Staging:
         figures = _staggered(take)
         height = take.between(1.25, 1.7)
@@ -33,15 +33,15 @@ def _through(shortest: float, longest: float, f_number: float | None) -> Recipe:
             (0.05 * take.side, 0, below_headroom(figures[:1], height)), height, take.between(shortest, longest),
             azimuth=take.between(-4, 4), f_number=f_number,
         )  # fmt: skip
-        return Staging(take.stage(figures, take.one_of(PLACES)), camera)
+        return Staging(take.stage(figures, take.one_of(LENS_SETS)), camera)
 
     return recipe
 
 
 def _ultra_wide(take: Take) -> Staging:
-    """A fisheye that bends all lines, or so wide a lens, so near, that it stretches what is at the edges."""
+    """A fisheye that bends all lines, or a wide lens at close range that stretches the edges."""
     figures = _staggered(take)
-    stage = take.stage(figures, take.one_of((*PLACES, "corridor")))
+    stage = take.stage(figures, take.one_of((*LENS_SETS, "corridor")))
     if take.chance(0.65):
         eye = (take.between(-0.1, 0.1), -take.between(0.75, 1.0), take.between(1.3, 1.6))
         camera: Camera = looking_at(eye, (0, 0, take.between(1.2, 1.4)), take.between(11.0, 12.5), fisheye=True)
@@ -54,7 +54,7 @@ def _ultra_wide(take: Take) -> Staging:
 
 LENS_SIZES: dict[str, Recipe] = {
     "Ultra Wide / Fisheye": _ultra_wide,
-    "Wide": _through(19, 24, None),
-    "Medium": _through(42, 56, 5.6),
-    "Long Lens": _through(130, 200, 4.0),
+    "Wide": _with_lens(19, 24, None),
+    "Medium": _with_lens(42, 56, 5.6),
+    "Long Lens": _with_lens(130, 200, 4.0),
 }

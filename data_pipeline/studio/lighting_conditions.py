@@ -1,13 +1,13 @@
-"""Stills for lighting condition: from where light falls on the figures, how hard it is, how far it leaves shadows."""
+"""Stills for lighting condition: direction, hardness and contrast of the light on the figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
+from data_pipeline.studio.appearances import Hat
 from data_pipeline.studio.camera import Point, looking_at
 from data_pipeline.studio.lights import Disc, Light, Lighting, around, kelvin, key, scaled, sun
-from data_pipeline.studio.looks import Hat
 from data_pipeline.studio.staging import Recipe, Staging, camera_on
 from data_pipeline.studio.take import Take
 
@@ -15,15 +15,15 @@ DARK = Lighting(ambient=(0.02, 0.02, 0.023), exposure=0.85, bloom=0.2)
 
 
 def _portrait(take: Take, lighting: Callable[[Take, Point], Lighting], where: str | None = None) -> Staging:
-    """One figure, near enough that the light can be read on the face."""
+    """One figure, close enough that the light is visible on the face."""
     figure = take.figure(0, 0, 0, 180 + take.between(-10, 10))
-    figure = replace(figure, look=replace(figure.look, hat=Hat.NONE))  # a brim has shadows of its own
+    figure = replace(figure, appearance=replace(figure.appearance, hat=Hat.NONE))  # a brim would cast extra shadows
     height = take.between(0.62, 0.95)
     camera = camera_on(
         figure.at(1.0 - 0.22 * height), height, take.between(45, 65), azimuth=take.between(-6, 6),
         shift=take.between(-0.08, 0.08), f_number=4.0,
     )  # fmt: skip
-    at_night = where is None  # in a room whose window must not outshine the lamps
+    at_night = where is None  # indoors, the window must not outshine the lamps
     where = where or take.one_of(take.style.indoors)
     return Staging(take.stage((figure,), where, lighting(take, figure.at(0.9)), at_night=at_night), camera)
 
@@ -70,7 +70,7 @@ def _under(take: Take, face: Point) -> Lighting:
 
 
 def _edge(take: Take, face: Point) -> Lighting:
-    """Two lamps behind the figure draw its outline; the face stays nearly dark."""
+    """Two lamps behind the figure light its outline; the face stays nearly dark."""
     tone = kelvin(take.between(4800, 7200))
     lamps = [
         key(
@@ -89,7 +89,7 @@ def _edge(take: Take, face: Point) -> Lighting:
 
 
 def _high_contrast(take: Take, face: Point) -> Lighting:
-    """One hard lamp high at the side: bright where it falls, black elsewhere."""
+    """One hard lamp from high at the side: bright where lit, black elsewhere."""
     lamp = key(
         take.side * take.between(50, 66),
         take.between(24, 36),
@@ -103,7 +103,7 @@ def _high_contrast(take: Take, face: Point) -> Lighting:
 
 
 def _low_contrast(take: Take, face: Point) -> Lighting:
-    """Even light everywhere, through a little haze."""
+    """Even light with a little haze."""
     lamp = key(take.side * take.between(5, 30), 15, (1, 1, 1), 0.25, size=0.5, distance=3.0, samples=12)
     grey = take.between(0.62, 0.74)
     return Lighting(
@@ -114,7 +114,7 @@ def _low_contrast(take: Take, face: Point) -> Lighting:
 
 
 def _before_the_wall(size: float, power: float, ambient: float) -> Recipe:
-    """A figure whose shadow falls on the wall behind it, since a shadow's edge tells hard light from soft."""
+    """A figure with its shadow on the wall behind it: the shadow's edge distinguishes hard light from soft light."""
 
     def recipe(take: Take) -> Staging:
         side = take.side
@@ -122,9 +122,9 @@ def _before_the_wall(size: float, power: float, ambient: float) -> Recipe:
         figure = take.figure(
             0, side * take.between(0.1, 0.25), wall - take.between(0.85, 1.0), 180 + side * take.between(-6, 20)
         )
-        place = around(-side * take.between(36, 46), take.between(4, 12), 2.9, figure.at(0.88))
+        position = around(-side * take.between(36, 46), take.between(4, 12), 2.9, figure.at(0.88))
         lamp = Light(
-            place, scaled(kelvin(take.between(4200, 5600)), power * 8.5), False, size, figure.at(0.88), samples=48
+            position, scaled(kelvin(take.between(4200, 5600)), power * 8.5), False, size, figure.at(0.88), samples=48
         )
         height = take.between(1.0, 1.25)
         x, y, z = figure.at(1.03 - 0.27 * height)
@@ -136,7 +136,7 @@ def _before_the_wall(size: float, power: float, ambient: float) -> Recipe:
 
 
 def _backlit(take: Take) -> Staging:
-    """Against a low sun: a bright outline, the near side in shade but not black."""
+    """Against a low sun: a bright outline, with the near side in shade but not black."""
     azimuth = 180 - take.side * take.between(6, 16)
     elevation = take.between(9, 15)
     toward = around(azimuth, elevation, 1.0, (0, 0, 0))
@@ -156,7 +156,7 @@ def _backlit(take: Take) -> Staging:
 
 
 def _silhouette(take: Take) -> Staging:
-    """Black figures before a bright sky."""
+    """Black figures in front of a bright sky."""
     warm = take.between(0, 1)
     horizon = (1.25, 0.50 + 0.3 * warm, 0.12 + 0.4 * warm)
     azimuth = 180 + take.between(-14, 14)

@@ -1,4 +1,4 @@
-"""Stills for lighting type: what lights the stage. Those in rooms are in `lamp_light.py`."""
+"""Stills for lighting type: the light source. Indoor ones are in `lamp_light.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from data_pipeline.studio import furnishings as put
-from data_pipeline.studio import lamp_light, moods
+from data_pipeline.studio import lamp_light, lighting_presets
 from data_pipeline.studio.figures import Figure
 from data_pipeline.studio.lamp_light import pair
 from data_pipeline.studio.lights import Disc, Lighting, around, kelvin, key, lamp, scaled, sun
@@ -30,12 +30,12 @@ def _outside(take: Take, lighting: Lighting, figures: tuple[Figure, ...]) -> Sta
 
 
 def _daylight(take: Take) -> Staging:
-    return _outside(take, moods.day(take.rng, take.style.sun_elevation, take.style.sun_warmth), pair(take))
+    return _outside(take, lighting_presets.day(take.rng, take.style.sun_elevation, take.style.sun_warmth), pair(take))
 
 
 def _sunny(take: Take) -> Staging:
-    """Hard sun from a blue sky, deep shadows on the ground."""
-    lighting = moods.day(take.rng, 44, 5200, azimuth=take.side * take.between(30, 75))
+    """Hard sunlight from a blue sky, with deep shadows on the ground."""
+    lighting = lighting_presets.day(take.rng, 44, 5200, azimuth=take.side * take.between(30, 75))
     lights = tuple(replace(one, tone=scaled(one.tone, 1.3)) for one in lighting.lights)
     bright = replace(
         lighting, zenith=(0.08, 0.24, 0.72), horizon=(0.50, 0.70, 0.95), clouds=take.between(0, 0.25), contrast=1.1,
@@ -45,11 +45,11 @@ def _sunny(take: Take) -> Staging:
 
 
 def _overcast(take: Take) -> Staging:
-    return _outside(take, moods.overcast(take.rng), pair(take))
+    return _outside(take, lighting_presets.overcast(take.rng), pair(take))
 
 
 def _moonlight(take: Take) -> Staging:
-    """A blue night under a moon that is in the picture."""
+    """A blue night with the moon in the frame."""
     azimuth = 180 - take.side * take.between(10, 18)
     moon = around(azimuth, take.between(13, 17), 1.0, (0, 0, 0))
     tone = (0.40, 0.58, 1.0)
@@ -88,7 +88,7 @@ def _campfire(take: Take) -> Assembly:
 
 
 def _firelight(take: Take) -> Staging:
-    """Around a camp fire at night."""
+    """A camp fire at night."""
     fire = lamp((0, -0.05, 0.5), (1.0, 0.40, 0.11), take.between(2.2, 3.0), size=0.14)
     figures = tuple(
         take.figure(k, way * take.between(0.75, 0.95), take.between(0.2, 0.55), 180 + way * take.between(25, 55))
@@ -102,7 +102,7 @@ def _firelight(take: Take) -> Staging:
 
 
 def _artificial(take: Take) -> Staging:
-    """A city street at night by the light of its lamps and windows."""
+    """A city street at night, lit by lamps and windows."""
     tone = kelvin(take.between(2600, 3300))
     prop = Assembly()
     post = take.side * take.between(0.9, 1.3)

@@ -1,4 +1,4 @@
-"""The colours of a film's sets, drawn once for the whole film."""
+"""The colours of a film's sets, sampled once per film."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAVINGS: tuple[Colour, ...] = ((0.46, 0.45, 0.43), (0.38, 0.38, 0.40), (0.54, 0.
 
 @dataclass(frozen=True)
 class Palette:
-    """One film's colours."""
+    """Colours of one film."""
 
     brick: Colour
     wall: Colour
@@ -58,7 +58,7 @@ class Palette:
 
 
 def draw_palette(rng: np.random.Generator) -> Palette:
-    """The colours of one film."""
+    """Sample the colours of one film."""
 
     def some(colours: tuple[Colour, ...], count: int = 1) -> tuple[Colour, ...]:
         return tuple(colours[number] for number in rng.permutation(len(colours))[:count])

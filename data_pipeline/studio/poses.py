@@ -1,11 +1,11 @@
-"""How a figure holds itself."""
+"""Poses of figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-STATURE = 1.75  # metres, of the figure as it is built
-SEAT = 0.42  # metres that sitting lowers the hips
+STATURE = 1.75  # metres, of an unscaled figure
+SEAT = 0.42  # metres by which sitting lowers the hips
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Pose:
-    """How a figure holds itself. `walk` is the phase of its step: 1 is a full cycle of two steps; None stands."""
+    """The pose of a figure. `walk` is the phase of the walk cycle, where 1 is two steps; None: standing."""
 
     left: Arm = field(default_factory=Arm)
     right: Arm = field(default_factory=Arm)
@@ -27,4 +27,4 @@ class Pose:
     head_turn: float = 0.0  # degrees, clockwise seen from above, as headings are
     head_tilt: float = 0.0  # up
     sitting: bool = False
-    stride: float = 0.05  # how far the feet of one who stands are apart, fore and aft
+    stride: float = 0.05  # metres between the feet of a standing figure, front to back

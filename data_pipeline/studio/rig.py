@@ -1,6 +1,6 @@
-"""The camera as its crew moves it: round, towards and beside a subject, from rest to rest, in a hand or on a tripod.
+"""The camera rig: position relative to a subject, easing of movements, and handheld camera shake.
 
-What a term of the vocabulary does to it is in `moves.py`; what the camera sees is in `camera.py`.
+Movements per term are in `moves.py`, projection in `camera.py`.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from dataclasses import dataclass, replace
 
 from data_pipeline.studio.camera import Camera
 
-WIDE_OPEN = 1.2  # f-number where something is to be out of focus
+WIDE_OPEN = 1.2  # f-number for shots with shallow depth of field
 
 
 @dataclass(frozen=True)
 class Rig:
-    """The camera as its crew moves it. With azimuth 0 it stands before the subject and looks along y."""
+    """Camera parameters relative to a subject, in metres, degrees and mm. At azimuth 0 the camera looks along y."""
 
     distance: float
     height: float
     focal: float
-    azimuth: float = 0.0  # round the subject, to its left: the camera's right
-    right: float = 0.0  # beside the line to the subject
+    azimuth: float = 0.0  # around the subject, to the camera's right
+    right: float = 0.0  # lateral offset from the line to the subject
     yaw: float = 0.0  # to the right of that line
     pitch: float = 0.0
     roll: float = 0.0
-    focus: float = 0.0  # metres; 0: all is sharp
+    focus: float = 0.0  # focus distance; 0: everything is in focus
 
     def camera(self, subject: tuple[float, float] = (0.0, 0.0)) -> Camera:
-        """The camera, with the subject at this place of the floor."""
+        """Return the camera for a subject at this position (x, y) on the floor."""
         sine, cosine = math.sin(math.radians(self.azimuth)), math.cos(math.radians(self.azimuth))
         x = subject[0] + self.distance * sine + self.right * cosine
         y = subject[1] - self.distance * cosine + self.right * sine
@@ -37,14 +37,14 @@ class Rig:
 
 
 @dataclass(frozen=True)
-class Tremble:
-    """A hand that holds a camera: slow sines that never fit, as degrees of a 35 mm lens."""
+class CameraShake:
+    """Handheld camera shake: slow sines of incommensurable frequencies, amplitude in degrees for a 35 mm lens."""
 
     degrees: float
     phases: tuple[float, ...] = (0.0,) * 9
 
     def of(self, rig: Rig, seconds: float) -> Rig:
-        """The rig as that hand holds it."""
+        """Return the rig with the shake at this time."""
         if not self.degrees:
             return rig
         waves = [math.sin(math.tau * (0.37 + 0.29 * n) * seconds + phase) for n, phase in enumerate(self.phases)]
@@ -53,5 +53,5 @@ class Tremble:
 
 
 def eased(share: float) -> float:
-    """From 0 to 1 with a soft start and a soft stop, like a hand on a geared head."""
+    """Ease in and out: map 0 to 1 onto 0 to 1 with low speed at both ends."""
     return 0.4 * share + 0.6 * share * share * (3 - 2 * share)

@@ -1,4 +1,4 @@
-"""Sets with walls. The near side is open, so that cameras and lamps may stand anywhere before the figures."""
+"""Indoor sets. The near side is open, so that cameras and lamps may be anywhere in front of the figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _shell(solids: Assembly, half: float, back: float, high: float, wall: Materi
 
 
 def bare_wall(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """Nothing but a wall and a floor."""
+    """A wall and a floor only."""
     solids = Assembly()
     back = rng.uniform(2.2, 3.2)
     texture = (Texture.PLAIN, Texture.STRIPES)[int(rng.integers(2))]
@@ -38,7 +38,7 @@ def bare_wall(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> 
 
 
 def room(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """A living room. Glow shows night in its window; otherwise it is day outside."""
+    """A living room. A positive `glow` shows night in its window, otherwise day."""
     solids = Assembly()
     half, back, high = rng.uniform(3.6, 4.6), rng.uniform(2.4, 3.6), 2.9
     texture = (Texture.PLAIN, Texture.STRIPES)[int(rng.integers(2))]
@@ -63,7 +63,7 @@ def room(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scene
 
 
 def kitchen(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """Cupboards, a work top and a table."""
+    """Cupboards, a worktop and a table."""
     solids = Assembly()
     half, back, high = rng.uniform(3.4, 4.2), rng.uniform(2.2, 3.0), 2.8
     _shell(solids, half, back, high, Material(palette.wall, Texture.PAVING, 0.3), Material(palette.wall).shade(0.95))
@@ -106,7 +106,7 @@ def office(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Sce
 
 
 def corridor(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """A corridor with equal doors at both sides and one at its end: each half mirrors the other."""
+    """A corridor with identical doors on both sides and one at its end, mirror-symmetric at x = 0."""
     solids = Assembly()
     half, back, high = rng.uniform(1.5, 2.0), rng.uniform(8, 13), 2.8
     wall = Material(palette.wall)

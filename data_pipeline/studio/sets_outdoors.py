@@ -1,4 +1,4 @@
-"""Sets under the sky. Figures play around the middle, cameras stand on the near side; nothing tall stands between."""
+"""Outdoor sets. Figures are near the origin, cameras on the near side; nothing tall is in between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_pipeline.studio.stage import Scenery
 
 
 def street(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """A pavement before a long wall, houses behind it. Glow lights lamps and windows at night."""
+    """A pavement in front of a long wall, with houses behind it. `glow` lights lamps and windows at night."""
     solids = Assembly()
     wall, high = rng.uniform(4.5, 7.0), rng.uniform(2.4, 3.6)
     solids.box((0, wall, high / 2), (16, 0.15, high / 2), Material(palette.brick, Texture.BRICK, 0.02))
@@ -43,7 +43,7 @@ def street(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Sce
 
 
 def city(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """An open square with high houses around it."""
+    """An open square surrounded by tall buildings."""
     solids = Assembly()
     for number in range(15):
         angle = math.radians(-84 + 12 * number)
@@ -70,7 +70,7 @@ def city(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scene
 
 
 def field(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """A meadow with trees, hills far off."""
+    """A meadow with trees and distant hills."""
     solids = Assembly()
     for _ in range(26):
         angle, away = math.radians(rng.uniform(-75, 75)), rng.uniform(12, 80)
@@ -85,7 +85,7 @@ def field(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scen
 
 
 def beach(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """Sand, a strip of sea, hills at its far side."""
+    """Sand, a strip of sea, and hills beyond it."""
     solids = Assembly()
     shore = rng.uniform(14, 24)
     solids.box((0, shore + 400, -0.49), (900, 400, 0.52), Material((0.16, 0.30, 0.36), Texture.SAND, 0.6))
@@ -104,7 +104,7 @@ def beach(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scen
 
 
 def heath(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """Bare ground up to the horizon, for figures against the sky."""
+    """Bare ground up to the horizon, for figures in front of the sky."""
     solids = Assembly()
     for _ in range(int(rng.integers(0, 3))):
         put.add_tree(
@@ -114,7 +114,7 @@ def heath(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scen
 
 
 def avenue(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Scenery:
-    """A road between two rows of equal houses and trees: each half is the mirror image of the other."""
+    """A road between two rows of identical houses and trees; the set is mirror-symmetric at x = 0."""
     solids = Assembly()
     seed, gap, tall = int(rng.integers(1 << 30)), rng.uniform(8.5, 11), rng.uniform(7, 14)
     height, step = rng.uniform(4, 5.5), rng.uniform(7, 9)
@@ -128,7 +128,7 @@ def avenue(rng: np.random.Generator, palette: Palette, glow: float = 0.0) -> Sce
             mirrored = np.random.default_rng([seed, number])
             tree = Assembly()
             put.add_tree(tree, gap - 2.0, y + 3.4, height, palette.leaf, mirrored)
-            solids.cluster().take(tree, mirrored_x=side < 0)
+            solids.cluster().add_all(tree, mirrored_x=side < 0)
     solids.cluster()
     solids.box(
         (0, 3 + step * 7 + 4, tall * 0.7),

@@ -1,11 +1,11 @@
-"""Stills for shot framing: how many people share the frame, over a shoulder, a detail, a whole place."""
+"""Stills for shot framing: number of people, over the shoulder, inserts and establishing shots."""
 
 from __future__ import annotations
 
 from data_pipeline.studio import inserts
+from data_pipeline.studio.appearances import Hair
 from data_pipeline.studio.camera import looking_at
 from data_pipeline.studio.figures import Figure
-from data_pipeline.studio.looks import Hair
 from data_pipeline.studio.staging import Recipe, Staging, below_headroom, camera_on
 from data_pipeline.studio.take import Take
 
@@ -22,7 +22,7 @@ def _single(take: Take) -> Staging:
 
 
 def _row(take: Take, spots: tuple[float, ...], inward: float) -> tuple[Figure, ...]:
-    """Figures in a row that turn towards its middle."""
+    """Return figures in a row, facing its centre."""
     figures = []
     for number, x in enumerate(spots):
         facing = 180 + inward * x / max(spots) + take.between(-8, 8)
@@ -67,7 +67,7 @@ def _group(take: Take) -> Staging:
         for number in range(count)
     )
     height = max(2.2, (step * (count - 1) + 0.9) * 9 / 16) * take.between(1.0, 1.15)
-    where = take.place((*take.style.outdoors, "office"))
+    where = take.choose_set((*take.style.outdoors, "office"))
     camera = camera_on(
         (0, 0.2, 1.0), height, take.between(30, 40), azimuth=take.between(-6, 6), elevation=take.between(0, 6)
     )
@@ -91,7 +91,7 @@ def _insert(take: Take) -> Staging:
 
 
 def _establishing(take: Take) -> Staging:
-    """A whole place; whoever is there is lost in it."""
+    """A complete location in which people are tiny."""
     where = take.one_of(("city", "city", "street", "avenue"))
     figures = tuple(take.figure(k, take.between(-2, 2), take.between(0, 2.5), take.between(0, 360)) for k in range(2))
     if where == "avenue":
@@ -103,11 +103,13 @@ def _establishing(take: Take) -> Staging:
 
 
 def _over_the_shoulder(take: Take) -> Staging:
-    """Past the head and shoulder of one who listens, large and dark at the frame's edge, to the one who speaks."""
+    """From behind a listener, large at the edge of the frame, towards the speaker."""
     side = take.side
     gap = take.between(0.75, 0.9)
     far = take.figure(0, -side * take.between(0.10, 0.16), 0.0, 180 - side * take.between(2, 16))
-    listener = next((k for k in range(1, 8) if take.cast[k].hair_style is not Hair.LONG), 1)  # shoulders must show
+    listener = next(
+        (k for k in range(1, 8) if take.cast[k].hair_style is not Hair.LONG), 1
+    )  # shoulders must be visible
     near = take.figure(listener, side * take.between(0.34, 0.40), -gap, take.between(-14, 2) * side)
     away = take.between(0.85, 1.05)
     eye = (side * take.between(0.14, 0.18), -gap - away, near.at(0.955)[2])

@@ -1,4 +1,4 @@
-"""Stills for shot size: how high the frame is where the figure stands. The ranges of two neighbours lie well apart."""
+"""Stills for shot size: the height of the frame at the figure. Ranges of adjacent sizes do not overlap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data_pipeline.studio.take import Take
 
 
 class SizeRange(NamedTuple):
-    """Frame heights in metres for a figure of 1.75 m, the middle of the frame as a share of its stature, lenses."""
+    """Ranges of frame height in metres for a stature of 1.75 m, frame centre as a share of it, focal length in mm."""
 
     frame: tuple[float, float]
     aim: tuple[float, float]
@@ -34,7 +34,7 @@ def _sized(name: str) -> Recipe:
         facing = 180 + take.side * take.between(4, 34)
         figure = take.figure(0, 0.0, 0.0, facing)
         height = take.between(*size.frame) * figure.scale
-        where = _place(take, height)
+        where = _choose_set(take, height)
         shift = take.side * take.between(-0.10, 0.04) if height < 1.8 else take.side * take.between(-0.2, 0.2)
         if name in ("Extreme Close Up", "Close Up"):
             shift *= 0.4
@@ -52,12 +52,12 @@ def _sized(name: str) -> Recipe:
     return recipe
 
 
-def _place(take: Take, frame_height: float) -> str:
+def _choose_set(take: Take, frame_height: float) -> str:
     if frame_height > 10:
         return take.one_of(("field", "beach", "heath", "city"))
-    if frame_height > 2.9:  # rooms are not wide enough
+    if frame_height > 2.9:  # rooms are too narrow
         return take.one_of(take.style.outdoors)
-    return take.place()
+    return take.choose_set()
 
 
 SHOT_SIZES: dict[str, Recipe] = {name: _sized(name) for name in SIZES}

@@ -1,7 +1,7 @@
-"""The solids a stage is built of: round cones, ellipsoids and boxes of some material, and their rows for the renderer.
+"""The solids of a stage: round cones, ellipsoids and boxes with a material, and their rows for the renderer.
 
-A row holds one solid; the constants below name its columns. Clusters are solids that stand together and share a
-bounding sphere. The owner of a solid is 0 for the set, and n for the n-th figure.
+A row describes one solid; the constants below are its column indices. A cluster is a group of neighbouring solids with
+a common bounding sphere. The owner of a solid is 0 for the set and n for the n-th figure.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from data_pipeline.studio.camera import Array
 
-KIND, FIRST, SECOND, FIRST_RADIUS, SECOND_RADIUS, TURN = 0, 1, 4, 7, 8, 9
+KIND, FIRST, SECOND, FIRST_RADIUS, SECOND_RADIUS, ROTATION = 0, 1, 4, 7, 8, 9
 TEXTURE, GLOSS, COLOUR, GLOW, BOUND, BOUND_RADIUS = 18, 19, 20, 23, 24, 27
 OWNER, SOFTNESS, CLUSTER, SHADOW = 28, 29, 30, 31
 COLUMNS = 32
-CLUSTER_SHADOW = 6  # column of a cluster
+CLUSTER_SHADOW = 6  # column of a cluster row
 ROUND_CONE, ELLIPSOID, BOX = 0.0, 1.0, 2.0
 
 Colour = tuple[float, float, float]  # sRGB, 0 to 1
@@ -50,10 +50,10 @@ class Texture(IntEnum):
 
 @dataclass(frozen=True)
 class Material:
-    """What a surface is made of. Glow is light it gives off by itself; of windows: the lit ones.
+    """Material of a surface. `glow` is its emitted light; for window facades, that of the lit windows.
 
-    What glows otherwise (flames, lamp glass) lets the light of lamps pass. Walls with all lamps on one side of them
-    need no shadow either, and cost less without.
+    Other emitters (flames, lamp glass) do not block light. Walls with all lamps on one side need not cast shadows,
+    which saves time.
     """
 
     colour: Colour
@@ -63,24 +63,24 @@ class Material:
     casts_shadow: bool = True
 
     def shade(self, factor: float) -> Material:
-        """The same material, lighter or darker."""
+        """Return the material with its colour multiplied by a factor."""
         red, green, blue = (min(1.0, tone * factor) for tone in self.colour)
         return replace(self, colour=(red, green, blue))
 
 
 def linear(colour: npt.ArrayLike) -> Array:
-    """sRGB tones as amounts of light."""
+    """Convert sRGB values in [0, 1] to linear light (gamma 2.2); any shape."""
     return np.asarray(colour, dtype=np.float64) ** 2.2
 
 
-def turned(degrees: float) -> Array:
-    """The turn that takes y to a heading."""
+def heading_rotation(degrees: float) -> Array:
+    """Return the rotation matrix (3, 3) about z that turns the y axis to a heading in degrees."""
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
 
 class Assembly:
-    """Solids in the making. Everything added goes to the open cluster; `cluster()` opens the next one."""
+    """Builder of solids. Solids are added to the current cluster; `cluster()` begins the next one."""
 
     def __init__(self, owner: int = 0) -> None:
         self._rows: list[Array] = []
@@ -88,7 +88,7 @@ class Assembly:
         self._owner = owner
 
     def cluster(self) -> Assembly:
-        """Open a new cluster."""
+        """Begin a new cluster."""
         self._cluster += 1
         return self
 
@@ -100,7 +100,7 @@ class Assembly:
         material: Material,
         softness: float = 0.0,
     ) -> None:
-        """A round cone: the hull of two balls. Softness is how far, in metres, it melts into its neighbours."""
+        """Add a round cone, the convex hull of two balls. Softness is the blending distance to neighbours in metres."""
         row = self._row(ROUND_CONE, material, softness)
         start, end = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
         row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = start, end
@@ -116,18 +116,18 @@ class Assembly:
         turn: Array = UPRIGHT,
         softness: float = 0.0,
     ) -> None:
-        """An ellipsoid; a single radius makes a ball."""
+        """Add an ellipsoid; a single radius makes a ball. All lengths are in metres."""
         row = self._row(ELLIPSOID, material, softness)
         row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = centre, radii
-        row[TURN : TURN + 9] = turn.ravel()
+        row[ROTATION : ROTATION + 9] = turn.ravel()
         row[BOUND : BOUND + 3] = centre
         row[BOUND_RADIUS] = row[SECOND : SECOND + 3].max()
 
     def box(self, centre: npt.ArrayLike, half: npt.ArrayLike, material: Material, turn: Array = UPRIGHT) -> None:
-        """A box of so many metres to each side of its centre."""
+        """Add a box with the given half extents in metres."""
         row = self._row(BOX, material, 0.0)
         row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = centre, half
-        row[TURN : TURN + 9] = turn.ravel()
+        row[ROTATION : ROTATION + 9] = turn.ravel()
         row[BOUND : BOUND + 3] = centre
         row[BOUND_RADIUS] = float(np.linalg.norm(row[SECOND : SECOND + 3]))
 
@@ -141,8 +141,8 @@ class Assembly:
         self._rows.append(row)
         return row
 
-    def take(self, other: Assembly, *, mirrored_x: bool = False) -> None:
-        """Add another assembly to the open cluster, mirrored at x = 0 if asked; boxes must stand square."""
+    def add_all(self, other: Assembly, *, mirrored_x: bool = False) -> None:
+        """Add another assembly to the current cluster, optionally mirrored at x = 0 (unrotated boxes only)."""
         for row in other.rows():
             row[CLUSTER] = self._cluster
             if mirrored_x:
@@ -152,12 +152,15 @@ class Assembly:
             self._rows.append(row)
 
     def rows(self) -> Array:
-        """The solids so far."""
+        """Return the solids so far as rows (n, COLUMNS)."""
         return np.array(self._rows) if self._rows else np.zeros((0, COLUMNS))
 
 
 def clustered(parts: list[Array]) -> tuple[Array, Array]:
-    """All solids in the order of their clusters, and a row (centre, radius, first, end, shadow) for every cluster."""
+    """Sort solids by cluster; returns their rows (n, COLUMNS) and cluster rows (m, 7).
+
+    A cluster row is (centre x, y, z, bounding radius, first solid, end, casts shadow).
+    """
     ordered: list[Array] = []
     bounds: list[Array] = []
     count = 0

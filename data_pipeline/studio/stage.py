@@ -1,4 +1,4 @@
-"""The stage: a set, figures and lighting, put together for the renderer."""
+"""The stage: a set, figures and lighting, converted to arrays for the renderer."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from data_pipeline.studio.figures import Figure
 from data_pipeline.studio.lights import Lighting
 from data_pipeline.studio.solids import OWNER, Assembly, Material, clustered, linear
 
-NO_ROOM = (0.0, 0.0, 0.0, 0.0)
+OPEN_AIR = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Scenery:
-    """What stands around the figures: solids, the ground, and, of rooms, (left, right, back, height)."""
+    """The surroundings of the figures: solids, ground and, for rooms, (left, right, back, height) in metres."""
 
     name: str
     ground: Material
     solids: Assembly = field(default_factory=Assembly)
-    room: tuple[float, float, float, float] = NO_ROOM
+    room: tuple[float, float, float, float] = OPEN_AIR
 
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A stage in the renderer's arrays."""
+    """A stage as the renderer's float64 arrays."""
 
-    solids: Array
-    clusters: Array
-    spheres: Array
-    ground: Array
-    room: Array
+    solids: Array  # (n, solids.COLUMNS)
+    clusters: Array  # (m, 7), see `solids.clustered`
+    spheres: Array  # (k, 5): centre, radius and owner, for ambient occlusion
+    ground: Array  # (5,): linear colour, gloss, texture
+    room: Array  # (4,)
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """Everything in front of the camera. Figures are numbered from 1 in the frame's ids."""
+    """Everything in front of the camera. Figures are numbered from 1 in `Frame.ids`."""
 
     scenery: Scenery
     figures: tuple[Figure, ...]
@@ -49,9 +49,9 @@ class Stage:
     @cached_property
     def built(self) -> Built:
         parts = [self.scenery.solids.rows()]
-        parts += [_owned(build_body(figure).rows(), number) for number, figure in enumerate(self.figures, start=1)]
+        parts += [_with_owner(build_body(figure).rows(), number) for number, figure in enumerate(self.figures, start=1)]
         parts += [prop.rows() for prop in self.props]
-        solids, clusters = clustered([part for part in parts if len(part)] or [_nothing()])
+        solids, clusters = clustered([part for part in parts if len(part)] or [_hidden_solid()])
         spheres = [
             (*centre, radius, number)
             for number, figure in enumerate(self.figures, start=1)
@@ -62,15 +62,15 @@ class Stage:
         return Built(solids, clusters, np.array(spheres).reshape(-1, 5), ground, np.array(self.scenery.room))
 
 
-def _owned(rows: Array, number: int) -> Array:
+def _with_owner(rows: Array, number: int) -> Array:
     rows = rows.copy()
     rows[:, OWNER] = number
     return rows
 
 
 @lru_cache(maxsize=1)
-def _nothing() -> Array:
-    """A grain of dust far below the ground: the renderer wants at least one solid."""
-    dust = Assembly()
-    dust.ellipsoid((0, 0, -1000), 1e-3, Material((0, 0, 0)))
-    return dust.rows()
+def _hidden_solid() -> Array:
+    """Return a tiny ball far below the ground, since the renderer needs at least one solid."""
+    solids = Assembly()
+    solids.ellipsoid((0, 0, -1000), 1e-3, Material((0, 0, 0)))
+    return solids.rows()

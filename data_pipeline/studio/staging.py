@@ -1,4 +1,4 @@
-"""What a recipe hands over: a stage and the camera before it; and placing a camera by the picture that is wanted."""
+"""The result of a recipe (stage and camera), and positioning a camera by the required framing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from data_pipeline.studio.stage import Stage
 from data_pipeline.studio.take import Take
 
 HEADROOM = 0.08  # metres above the tallest head
-LOWEST_EYE = 0.14  # metres: the camera does not dig into the ground
+LOWEST_EYE = 0.14  # metres; the camera stays above the ground
 
 
 @dataclass(frozen=True, eq=False)
 class Staging:
-    """One still, ready to be taken. `also` holds labels of other dimensions that are certain."""
+    """One staged still, ready to be rendered. `also` has labels of other dimensions that are certain."""
 
     stage: Stage
     camera: Camera
@@ -39,10 +39,11 @@ def camera_on(
     roll: float = 0.0,
     f_number: float | None = None,
 ) -> Camera:
-    """A camera whose frame is so many metres high at the target.
+    """Return a camera whose frame is `frame_height` metres high at the target.
 
-    Shift moves the target to the right, by a share of the frame's width. With an f-number the target is in focus and
-    the rest as sharp as the lens makes it; without, everything is sharp.
+    Args:
+        shift: Offset of the target to the right, as a share of the frame's width.
+        f_number: Aperture, with the focus on the target; None: everything is in focus.
     """
     away = distance_for(frame_height, focal_length)
     x, y, z = around(azimuth, elevation, away, target)
@@ -53,5 +54,5 @@ def camera_on(
 
 
 def below_headroom(figures: Sequence[Figure], frame_height: float) -> float:
-    """How high the middle of a level frame must be for the tallest head to have a little room above it."""
+    """Return the height in metres of a level frame's centre that leaves headroom above the tallest head."""
     return max(figure.crown[2] for figure in figures) + HEADROOM - frame_height / 2

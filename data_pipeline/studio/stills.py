@@ -1,4 +1,4 @@
-"""Which recipe stages which term, and the stills of a film. The vocabulary owns terms; tables only point at them."""
+"""The recipe of each term, and the stills of a film. Terms are defined in the vocabulary; tables only refer to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term
 
 @dataclass(frozen=True, eq=False)
 class StagedShot:
-    """A still (one frame) or a clip (many), staged for a term of a dimension.
+    """A rendered still (one frame) or clip (several) for a term of a dimension.
 
     `also` holds labels of other dimensions that are certain by construction, slug to label.
     """
@@ -31,9 +31,9 @@ class StagedShot:
     dimension: Dimension
     term: Term
     film_id: str
-    name: str  # unique in its film
+    name: str  # unique within its film
     frames: tuple[Frame, ...]
-    cameras: tuple[Camera, ...]  # one a frame
+    cameras: tuple[Camera, ...]  # one per frame
     figure_heights: tuple[float, ...] = ()  # sole to crown, as a share of the first frame's height
     also: dict[str, str] = field(default_factory=dict)
 
@@ -50,19 +50,19 @@ STILL_RECIPES: dict[Dimension, dict[str, Recipe]] = {
 
 
 def still_terms(dimension: Dimension) -> tuple[Term, ...]:
-    """The terms of a dimension that the studio stages as stills, in the vocabulary's order."""
+    """Return the terms of a dimension that the studio supports as stills, in the vocabulary's order."""
     recipes = STILL_RECIPES.get(dimension, {})
     return tuple(term for term in dimension.terms if term.name in recipes)
 
 
 def staging(style: FilmStyle, dimension: Dimension, term: Term, number: int = 0) -> Staging:
-    """Stage and camera of a film's n-th still of a term."""
+    """Stage a film's n-th still of a term, without rendering it."""
     take = new_take(style, DIMENSIONS.index(dimension), dimension.terms.index(term), number)
     return STILL_RECIPES[dimension][term.name](take)
 
 
 def staged_still(style: FilmStyle, dimension: Dimension, term: Term, number: int = 0, size: Size = SIZE) -> StagedShot:
-    """Take a film's n-th still of a term."""
+    """Render a film's n-th still of a term; `size` is (width, height) in pixels."""
     staged = staging(style, dimension, term, number)
     stem = re.sub(r"[^a-z0-9]+", "_", term.name.lower()).strip("_")
     return StagedShot(

@@ -1,4 +1,4 @@
-"""One take: what chance decides, within a film's style, before a term is staged."""
+"""One take: random choices within a film's style, for staging a term."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from data_pipeline.studio import moods
+from data_pipeline.studio import lighting_presets
+from data_pipeline.studio.appearances import Appearance
 from data_pipeline.studio.figures import Arm, Figure, Pose
 from data_pipeline.studio.film_style import INDOORS, FilmStyle
 from data_pipeline.studio.lights import Lighting
-from data_pipeline.studio.looks import Appearance
 from data_pipeline.studio.solids import Assembly
 from data_pipeline.studio.stage import Stage
 
@@ -21,7 +21,7 @@ Choice = TypeVar("Choice")
 
 @dataclass
 class Take:
-    """Draws everything that a term leaves open. Side is -1 or 1: which way round a stage is set up."""
+    """Samples everything that a term leaves open. `side` is -1 or 1 and mirrors the stage."""
 
     style: FilmStyle
     rng: np.random.Generator
@@ -33,19 +33,19 @@ class Take:
         self.cast = tuple(self.style.cast[number] for number in self.rng.permutation(len(self.style.cast)))
 
     def between(self, low: float, high: float) -> float:
-        """A number from a range."""
+        """Sample a number uniformly from a range."""
         return float(self.rng.uniform(low, high))
 
     def one_of(self, choices: Sequence[Choice]) -> Choice:
-        """One of several, each as likely."""
+        """Sample one of several with equal probability."""
         return choices[int(self.rng.integers(len(choices)))]
 
     def chance(self, share: float) -> bool:
-        """Whether something happens that happens so often."""
+        """Return True with probability `share`."""
         return bool(self.rng.random() < share)
 
     def pose(self, walk: float | None = None) -> Pose:
-        """Some way to stand (or to walk, at a phase)."""
+        """Sample a standing pose, or a walking one at a phase of the walk cycle."""
         arms = [Arm(self.between(-10, 15), self.between(4, 10), self.between(5, 35)) for _ in range(2)]
         if walk is None and self.chance(0.25):
             arms[0] = Arm(self.between(15, 35), self.between(6, 14), self.between(70, 110))
@@ -54,22 +54,22 @@ class Take:
     def figure(
         self, number: int = 0, x: float = 0.0, y: float = 0.0, facing: float = 180.0, pose: Pose | None = None
     ) -> Figure:
-        """A member of the cast on the stage."""
+        """Return a member of the cast at a position on the stage."""
         return Figure(self.cast[number % len(self.cast)], x, y, facing, pose or self.pose())
 
-    def place(self, where: Sequence[str] = ()) -> str:
-        """One of the film's sets, or of those asked for."""
+    def choose_set(self, where: Sequence[str] = ()) -> str:
+        """Sample one of the film's sets, or of the given ones."""
         return self.one_of(where or (*self.style.outdoors, *self.style.indoors))
 
     def lighting(self, where: str) -> Lighting:
-        """Plain light that fits a set, for shots whose term is not about light."""
+        """Sample general lighting for a set, for shots whose term is not about light."""
         if where == "corridor":
-            return moods.corridor(self.rng)
+            return lighting_presets.corridor(self.rng)
         if where in (*INDOORS, "bare wall"):
-            return moods.indoors(self.rng)
+            return lighting_presets.indoors(self.rng)
         if self.chance(0.2):
-            return moods.overcast(self.rng)
-        return moods.day(self.rng, self.style.sun_elevation, self.style.sun_warmth)
+            return lighting_presets.overcast(self.rng)
+        return lighting_presets.day(self.rng, self.style.sun_elevation, self.style.sun_warmth)
 
     def stage(
         self,
@@ -80,13 +80,13 @@ class Take:
         *,
         at_night: bool = False,
     ) -> Stage:
-        """The figures on a set of the film, lit and graded in the film's way."""
-        where = where or self.place()
+        """Return the figures on a set of the film, with lighting and the film's grading."""
+        where = where or self.choose_set()
         lighting = lighting or self.lighting(where)
         return Stage(self.style.scenery(where, at_night=at_night), tuple(figures), self.graded(lighting), tuple(props))
 
     def graded(self, lighting: Lighting) -> Lighting:
-        """The same light on this film's stock."""
+        """Return the lighting with the film's grading."""
         white = tuple(one * other for one, other in zip(lighting.white, self.style.white, strict=True))
         return replace(
             lighting,
@@ -97,5 +97,5 @@ class Take:
 
 
 def new_take(style: FilmStyle, *key: int) -> Take:
-    """The take of a film that belongs to some numbers: the same numbers, the same take."""
+    """Return a take of a film; the key seeds its random generator."""
     return Take(style, np.random.default_rng([style.seed, style.number, 1000, *key]))

@@ -1,8 +1,8 @@
-"""What no film can tell and the studio knows: of every frame whose pixel is whose, how far away, and where it goes.
+"""Ground truth of rendered frames: instance ids, depth and optical flow.
 
-Owns the file: NumPy's compressed format with `ids` (-2 bar, -1 sky, 0 set, n the n-th figure), `depth` in metres, and,
-of clips, `flow` (right and down in pixels, from a frame to the next), all in the size of the film with its bars. Bars
-have neither depth nor flow, and figures that walk no flow: NaN.
+Owns the file: a compressed NumPy archive with `ids` (-2 letterbox bar, -1 sky, 0 set, n the n-th figure), `depth` in
+metres and, for clips, `flow` to the next frame (right and down in pixels), all at the size of the film including bars.
+Depth and flow are NaN in bars, and flow is NaN on walking figures.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from data_pipeline.studio.films import FilmedShot
 
 
-FAR = 1e6  # metres: where the sky is taken to be
-BAR = -2  # in `ids`, beside what `render.py` has: nothing was filmed there
+FAR = 1e6  # metres, assumed distance of the sky
+BAR = -2  # in `ids`, in addition to the values of `render.py`: a letterbox bar
 
 
 def write_truth(path: Path, shot: FilmedShot, bar: int = 0) -> None:
-    """Write the truth about a shot's frames, which lie in the film between two bars of so many rows."""
+    """Write the ground truth of a shot's frames, padded by `bar` rows above and below."""
     arrays = {
         "ids": np.stack([frame.ids for frame in shot.frames]).astype(np.int8),
         "depth": np.stack([frame.depth for frame in shot.frames]).astype(np.float16),
@@ -41,27 +41,27 @@ def write_truth(path: Path, shot: FilmedShot, bar: int = 0) -> None:
 
 
 def _between_bars(array: npt.NDArray[Any], bar: int) -> npt.NDArray[Any]:
-    """The array, (frames, rows, ...), with the rows of the bars."""
+    """Pad an array (frames, rows, ...) with the rows of the bars."""
     nothing = np.nan if np.issubdtype(array.dtype, np.floating) else BAR
     margins = [(bar, bar) if axis == 1 else (0, 0) for axis in range(array.ndim)]
     return np.pad(array, margins, constant_values=nothing)
 
 
 def flow_of(shot: FilmedShot) -> npt.NDArray[np.float32]:
-    """The exact optical flow of a clip: (frames - 1, height, width, 2)."""
+    """Return the exact optical flow of a clip in pixels (right, down), (frames - 1, height, width, 2)."""
     walking = [number for number, person in enumerate(shot.clip.people, start=1) if person.pace] if shot.clip else []
     flows = []
-    for frame, here, there in zip(shot.frames, shot.cameras, shot.cameras[1:], strict=False):
-        flow = exact_flow(frame, here, there)
+    for frame, camera, next_camera in zip(shot.frames, shot.cameras, shot.cameras[1:], strict=False):
+        flow = exact_flow(frame, camera, next_camera)
         flow[np.isin(frame.ids, walking)] = np.nan
         flows.append(flow)
     return np.stack(flows)
 
 
 def exact_flow(frame: Frame, camera_from: Camera, camera_to: Camera) -> npt.NDArray[np.float32]:
-    """Where each pixel of the first frame goes, as (right, down) in pixels: (height, width, 2).
+    """Return the flow of each pixel between two cameras, (right, down) in pixels, float32 (height, width, 2).
 
-    What goes behind the second camera gets NaN. Figures that walk between the frames are not followed.
+    Points behind the second camera are NaN. Movements of figures are not included.
     """
     depth = np.minimum(frame.depth.astype(np.float64), FAR)
     points = np.array(camera_from.eye) + camera_from.rays(frame.size) * depth[..., None]

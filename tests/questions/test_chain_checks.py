@@ -1,4 +1,4 @@
-"""Which replies become reasoning chains: form, answer, conclusion, length, and no word of having been told."""
+"""Which replies are accepted as reasoning chains: format, answer, conclusion, length, no answer leaks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.questions.chain_checks import FEWEST_WORDS, MOST_WORDS, Chain, check_chain, concluded
+from data_pipeline.questions.chain_checks import FEWEST_WORDS, MOST_WORDS, Chain, check_chain, concluded_letter
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.qa_item import QAItem
 from tests.support.items import make_item
@@ -36,7 +36,7 @@ def test_a_good_reply_becomes_a_chain_that_the_grader_accepts() -> None:
     "reply",
     ["", "B", f"{SEEN} So B.", f"<think>{SEEN}</think>B", f"Sure! {chain('B', 'Medium')}", chain("B", "Medium") * 2],
 )
-def test_what_is_not_of_the_form_is_dropped(reply: str) -> None:
+def test_malformed_replies_are_dropped(reply: str) -> None:
     assert dropped(reply) == (DefectKind.CHAIN_FAILED, "not of the form <think>…</think><answer>…</answer>")
 
 
@@ -50,7 +50,7 @@ def test_what_is_not_of_the_form_is_dropped(reply: str) -> None:
         (f"<think>{SEEN} It shows a Medium. So this is an Extreme Close Up.</think><answer>B</answer>", "comes to D"),
     ],
 )
-def test_an_answer_or_conclusion_that_is_another_option_contradicts(reply: str, detail: str) -> None:
+def test_a_wrong_answer_or_conclusion_contradicts(reply: str, detail: str) -> None:
     assert dropped(reply).kind is DefectKind.CHAIN_CONTRADICTS
     assert detail in dropped(reply).detail
 
@@ -64,16 +64,16 @@ def test_an_answer_or_conclusion_that_is_another_option_contradicts(reply: str, 
         f"{SEEN} Option C can be ruled out. An MS it is.",
     ],
 )
-def test_options_that_are_weighed_and_rejected_do_no_harm(thought: str) -> None:
+def test_rejected_options_are_not_read_as_conclusions(thought: str) -> None:
     assert isinstance(check_chain(ITEM, f"<think>{thought}</think><answer>B</answer>"), Chain)
 
 
-def test_an_answer_of_two_letters_and_a_thought_without_end_are_failures() -> None:
+def test_two_letters_or_a_thought_without_conclusion_fail() -> None:
     assert "no answer can be read" in dropped(chain("B or C", "Medium")).detail
     assert "never comes to the answer" in dropped(f"<think>{SEEN} There we are.</think><answer>B</answer>").detail
 
 
-def test_thoughts_much_shorter_or_longer_than_asked_for_are_dropped() -> None:
+def test_thoughts_far_outside_the_requested_length_are_dropped() -> None:
     for words, kept in ((FEWEST_WORDS - 20, False), (FEWEST_WORDS - 5, True), (MOST_WORDS + 50, True), (460, False)):
         thought = "word " * (words - 4) + "So it is Medium."
         verdict = check_chain(ITEM, f"<think>{thought}</think><answer>B</answer>")
@@ -96,7 +96,7 @@ def test_thoughts_much_shorter_or_longer_than_asked_for_are_dropped() -> None:
         "This must support the answer.",
     ],
 )
-def test_a_chain_that_speaks_of_what_it_was_told_is_dropped(slip: str) -> None:
+def test_a_chain_that_mentions_the_given_answer_is_dropped(slip: str) -> None:
     assert "betrays" in dropped(chain("B", "Medium", f"{SEEN} {slip}")).detail
 
 
@@ -110,7 +110,7 @@ def test_a_chain_that_speaks_of_what_it_was_told_is_dropped(slip: str) -> None:
         "The given framing cuts the legs.",
     ],
 )
-def test_ordinary_words_betray_nothing(words: str) -> None:
+def test_ordinary_words_are_no_leaks(words: str) -> None:
     assert isinstance(check_chain(ITEM, chain("B", "Medium", f"{SEEN} {words}")), Chain)
 
 
@@ -123,16 +123,16 @@ def test_a_compound_answer_may_be_named_term_by_term() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_no_reply_whatever_raises(before: str, thought: str, answer: str) -> None:
+def test_no_reply_raises(before: str, thought: str, answer: str) -> None:
     reply = f"{before}<think>{thought}</think><answer>{answer}</answer>"
     assert isinstance(check_chain(ITEM, reply), Chain | Flaw)
-    assert concluded(ITEM, thought) in (None, *ITEM.letters)
+    assert concluded_letter(ITEM, thought) in (None, *ITEM.letters)
 
 
-def test_real_thoughts_that_end_elsewhere_than_their_right_answer_are_found(
+def test_real_thoughts_that_contradict_their_correct_answer_are_found(
     real_data: Path, real_items: dict[int, QAItem]
 ) -> None:
-    """ShotVL-3B was trained by GRPO, which rewards answers only: one right answer in eight follows from nothing."""
+    """ShotVL-3B was trained by GRPO, which rewards answers only: one correct answer in eight does not follow."""
     rows = stored_responses(real_data, "shotbench.shotvl-3b.reasoning")
     verdicts = [check_chain(real_items[int(str(row["index"]))], str(row["response"])) for row in rows]
     kinds = Counter("chain" if isinstance(verdict, Chain) else verdict.detail.split()[0] for verdict in verdicts)

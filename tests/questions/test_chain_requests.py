@@ -1,4 +1,4 @@
-"""Chains from an endpoint with troubles of its own: busy, failing, slow, down, and a run that is killed."""
+"""Chains from an endpoint that is busy, failing, slow or down, and resuming a killed run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.questions import chain_requests
-from data_pipeline.questions.chain_requests import TRIES, ChainRequest, Endpoint, EndpointFailed, Pace, answers
+from data_pipeline.questions.chain_requests import (
+    MAX_ATTEMPTS,
+    ChainRequest,
+    Endpoint,
+    EndpointFailed,
+    RateLimiter,
+    receive_replies,
+)
 from data_pipeline.questions.chains import ChainReport, default_cache, write_chains
 from data_pipeline.questions.reply_cache import ReplyCache
 from lmms_eval_shotbench.cli import main
@@ -43,23 +50,21 @@ def right(number: int) -> Act:
     return says(chain(item.answer, item.gold))
 
 
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    while not true():
-        assert process.poll() is None, "it ended early"
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    while not condition():
+        assert process.poll() is None, "the process ended early"
         time.sleep(0.01)
 
 
 @pytest.mark.parametrize("trouble", [error(429), error(500), error(503), HANGS_UP, Act(b"{"), says("")])
-def test_trouble_that_passes_costs_nothing(vision_endpoint: Vision, tmp_path: Path, trouble: Act) -> None:
+def test_a_transient_error_loses_no_item(vision_endpoint: Vision, tmp_path: Path, trouble: Act) -> None:
     vision_endpoint.script = {1: [trouble, trouble, right(1)]}
     report = write(vision_endpoint, small_shards(tmp_path / "in"), tmp_path / "out")
     assert (report.written, report.without_reply, vision_endpoint.asked(1)) == (5, 0, 3)
 
 
-@pytest.mark.parametrize(("lasting", "asked"), [(error(500), TRIES), (error(400), 1)])
-def test_trouble_that_lasts_costs_its_item_alone(
-    vision_endpoint: Vision, tmp_path: Path, lasting: Act, asked: int
-) -> None:
+@pytest.mark.parametrize(("lasting", "asked"), [(error(500), MAX_ATTEMPTS), (error(400), 1)])
+def test_a_lasting_error_loses_only_its_item(vision_endpoint: Vision, tmp_path: Path, lasting: Act, asked: int) -> None:
     vision_endpoint.script = {1: [lasting]}
     shards, out = small_shards(tmp_path / "in"), tmp_path / "out"
     report = write(vision_endpoint, shards, out)
@@ -76,49 +81,49 @@ def test_trouble_that_lasts_costs_its_item_alone(
         "--model",
         "some-model",
     ]
-    assert main(arguments) == 2  # the set would change: only --overwrite replaces it
+    assert main(arguments) == 2  # the dataset would change: only --overwrite replaces it
     assert main([*arguments, "--overwrite"]) == 0
     assert [vision_endpoint.asked(number) for number in range(5)] == [1, asked + 1, 1, 1, 1]
     assert len(list(ShardFolder(out, "cot_sft").items())) == 5
 
 
-def test_a_pause_the_endpoint_asks_for_is_kept_by_all(
+def test_a_requested_pause_holds_all_threads(
     vision_endpoint: Vision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold, held, since = Pace.hold, threading.Event(), list[float]()
+    hold, held, since = RateLimiter.hold, threading.Event(), list[float]()
 
-    def hold_and_tell(pace: Pace, seconds: float) -> None:
+    def recorded_hold(limiter: RateLimiter, seconds: float) -> None:
         since.append(time.monotonic())
-        hold(pace, seconds)
+        hold(limiter, seconds)
         held.set()
 
-    monkeypatch.setattr(Pace, "hold", hold_and_tell)
-    under_way = replace(right(1), wait_for=held.wait)
-    vision_endpoint.script = {0: [error(429, Retry_After="0.6"), right(0)], 1: [under_way]}
+    monkeypatch.setattr(RateLimiter, "hold", recorded_hold)
+    in_flight = replace(right(1), wait_for=held.wait)
+    vision_endpoint.script = {0: [error(429, Retry_After="0.6"), right(0)], 1: [in_flight]}
     write(vision_endpoint, small_shards(tmp_path / "in", 8), tmp_path / "out", concurrency=2)
     arrived = list(zip((index for index, *_ in vision_endpoint.requests), vision_endpoint.times, strict=True))
-    arrived.remove(next(one for one in arrived if one[0] == 0))  # what the endpoint replied to with 429
+    arrived.remove(next(one for one in arrived if one[0] == 0))  # the request answered with 429
     late = [time for index, time in arrived if index != 1]
     assert len(since) == 1 and len(late) == 7 and min(late) >= since[0] + 0.6
 
 
-def test_no_more_requests_a_minute_than_allowed_by_the_servers_clock(vision_endpoint: Vision, tmp_path: Path) -> None:
-    vision_endpoint.script = {2: [error(500), right(2)]}  # tries count, too
+def test_the_rate_limit_holds_by_the_servers_clock(vision_endpoint: Vision, tmp_path: Path) -> None:
+    vision_endpoint.script = {2: [error(500), right(2)]}  # retries count, too
     begun = time.monotonic()
     write(vision_endpoint, small_shards(tmp_path / "in", 10), tmp_path / "out", concurrency=8, requests_per_minute=1200)
     assert len(vision_endpoint.times) == 11
-    for before, arrived in enumerate(sorted(vision_endpoint.times)):  # on the way they may fall behind, never get ahead
+    for before, arrived in enumerate(sorted(vision_endpoint.times)):  # transport may delay requests, never advance them
         assert arrived - begun >= before * 0.05
 
 
-def test_requests_are_under_way_at_once_up_to_the_concurrency(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_as_many_requests_are_in_flight_as_concurrency_allows(vision_endpoint: Vision, tmp_path: Path) -> None:
     four_at_once = threading.Barrier(4).wait
     vision_endpoint.script = {number: [replace(right(number), wait_for=four_at_once)] for number in range(8)}
     assert write(vision_endpoint, small_shards(tmp_path / "in", 9), tmp_path / "out", concurrency=4).written == 9
     assert len(vision_endpoint.requests) == 9 and vision_endpoint.most_under_way == 4
 
 
-def test_an_endpoint_that_is_down_is_told_and_nothing_is_written(
+def test_an_endpoint_that_is_down_is_reported_and_nothing_is_written(
     vision_endpoint: Vision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shards = small_shards(tmp_path / "in")
@@ -132,7 +137,7 @@ def test_an_endpoint_that_is_down_is_told_and_nothing_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.replies.jsonl"]
 
 
-def test_an_outage_in_mid_run_ends_it_and_the_replies_before_it_are_kept(
+def test_an_outage_ends_the_run_and_earlier_replies_are_kept(
     vision_endpoint: Vision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chain_requests, "GIVE_UP_AFTER", 4)
@@ -140,7 +145,7 @@ def test_an_outage_in_mid_run_ends_it_and_the_replies_before_it_are_kept(
     shards = small_shards(tmp_path / "in", 30)
     with pytest.raises(EndpointFailed, match="failed on 4 items in a row: HTTP 403"):
         write(vision_endpoint, shards, tmp_path / "out", concurrency=1)
-    assert len(vision_endpoint.requests) < 6 + 4 + 3  # it gave up at once
+    assert len(vision_endpoint.requests) < 6 + 4 + 3  # the run gave up at once
     assert not (tmp_path / "out").exists()
     assert replies_in(tmp_path / "out") == 6
     vision_endpoint.script, before = {}, len(vision_endpoint.requests)
@@ -154,9 +159,9 @@ def test_a_slow_endpoint_is_given_up_after_the_timeout(vision_endpoint: Vision, 
     assert vision_endpoint.asked(0) >= 2
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_goes_on_and_asks_nothing_twice_that_was_answered(
-    vision_endpoint: Vision, tmp_path: Path, how: signal.Signals
+@pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_run_resumes_without_repeating_answered_requests(
+    vision_endpoint: Vision, tmp_path: Path, stop_signal: signal.Signals
 ) -> None:
     shards, out = small_shards(tmp_path / "in", 12), tmp_path / "out"
     answered = 5
@@ -169,8 +174,8 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice_that_was_answered(
     )
     wait_until(lambda: len(vision_endpoint.requests) == answered + 2, run)
     wait_until(lambda: default_cache(out).read_bytes().count(b"\n") == answered, run)
-    run.send_signal(how)
-    assert run.wait() == -how  # although two replies never come
+    run.send_signal(stop_signal)
+    assert run.wait() == -stop_signal  # although two replies never arrive
     assert not out.exists()
     hung = {index for index, *_ in vision_endpoint.requests if index >= answered}
     vision_endpoint.script = {}
@@ -181,12 +186,16 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice_that_was_answered(
     assert len(list(ShardFolder(out, "cot_sft").items())) == 12
 
 
-def test_an_error_of_our_own_in_a_thread_ends_the_run(vision_endpoint: Vision) -> None:
+def test_an_exception_in_a_worker_thread_ends_the_run(vision_endpoint: Vision) -> None:
     def message() -> list[dict[str, object]]:
         raise OSError("disk gone")
 
     with pytest.raises(OSError, match="disk gone"):
-        list(answers(Endpoint(vision_endpoint.url, "m"), [ChainRequest("a", message), ChainRequest("b", message)]))
+        list(
+            receive_replies(
+                Endpoint(vision_endpoint.url, "m"), [ChainRequest("a", message), ChainRequest("b", message)]
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -194,6 +203,6 @@ def test_an_error_of_our_own_in_a_thread_ends_the_run(vision_endpoint: Vision) -
     [{"base_url": "ftp://x"}, {"base_url": "http://u:p@x/v1"}, {"model": " "}, {"concurrency": 0}, {"max_tokens": 0},
      {"requests_per_minute": -1}, {"requests_per_minute": math.nan}, {"requests_per_minute": math.inf}],
 )  # fmt: skip
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"endpoint|concurrency"):
         replace(Endpoint("http://127.0.0.1:1/v1", "m"), **wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Reasoning chains from an endpoint to shards: what is sent, what is kept, what is left out and why."""
+"""Reasoning chains from an endpoint to shards: what is sent, kept and dropped, with reasons."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(vision: Vision, shards: Path, out: Path, **changes: object) -> ChainRe
     return write_chains(str(shards), "sft", out, endpoint, **options)  # type: ignore[arg-type]
 
 
-def test_every_item_gets_its_chain_and_keeps_all_else_byte_for_byte(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_every_item_gets_a_chain_and_is_otherwise_unchanged(vision_endpoint: Vision, tmp_path: Path) -> None:
     given = {row.item.item_id: row for row in rows(6)}
     report = write(vision_endpoint, small_shards(tmp_path / "in", 6), tmp_path / "out")
     assert (report.items, report.written, report.asked, report.without_reply) == (6, 6, 6, 0)
@@ -47,7 +47,7 @@ def test_every_item_gets_its_chain_and_keeps_all_else_byte_for_byte(vision_endpo
         assert verdict.correct and verdict.well_formed
 
 
-def test_the_endpoint_is_told_the_answer_and_what_the_terms_on_offer_mean(
+def test_the_prompt_contains_the_answer_and_the_meanings_of_the_offered_terms(
     vision_endpoint: Vision, tmp_path: Path
 ) -> None:
     write(vision_endpoint, small_shards(tmp_path / "in", 2), tmp_path / "out", max_tokens=77)
@@ -69,7 +69,7 @@ def test_terms_of_compound_options_are_explained_once_and_yes_and_no_not_at_all(
     assert offered_terms(make_item(("Yes", "No"), "A")) == []
 
 
-def test_a_clip_is_sent_as_a_few_small_frames_in_the_order_of_time(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_a_clip_is_sent_as_a_few_small_frames_in_temporal_order(vision_endpoint: Vision, tmp_path: Path) -> None:
     write(vision_endpoint, small_shards(tmp_path / "in", 2), tmp_path / "out")
     pictures = vision_endpoint.sent(1).pictures
     assert 4 <= len(pictures) <= CLIP_FRAMES
@@ -78,7 +78,7 @@ def test_a_clip_is_sent_as_a_few_small_frames_in_the_order_of_time(vision_endpoi
     assert pictures[0].pixels[0] < 10 and pictures[0].pixels != pictures[-1].pixels  # the first frame is black
 
 
-def test_a_huge_still_is_scaled_down_and_an_odd_form_becomes_jpeg(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_a_huge_still_is_downscaled_and_a_rare_format_becomes_jpeg(vision_endpoint: Vision, tmp_path: Path) -> None:
     media = [still(0, (3000, 2000), "JPEG"), still(1, (60, 40), "TIFF")]
     made = [ShardRow.of("sft", question(number), medium) for number, medium in enumerate(media)]
     write_shards(made, tmp_path / "in", ABOUT, splits=["sft"])
@@ -89,7 +89,7 @@ def test_a_huge_still_is_scaled_down_and_an_odd_form_becomes_jpeg(vision_endpoin
     assert (odd.format, odd.size) == ("JPEG", (60, 40))
 
 
-def test_bad_chains_are_left_out_counted_and_named(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_invalid_chains_are_dropped_counted_and_recorded(vision_endpoint: Vision, tmp_path: Path) -> None:
     vision_endpoint.script = {
         0: [says(chain("B", "Close Up"))],  # right is A
         1: [says("It is a Medium.")],
@@ -109,7 +109,7 @@ def test_bad_chains_are_left_out_counted_and_named(vision_endpoint: Vision, tmp_
         assert words in card
 
 
-def test_a_medium_that_cannot_be_shown_costs_its_item_alone(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_an_undecodable_medium_loses_only_its_item(vision_endpoint: Vision, tmp_path: Path) -> None:
     made = [ShardRow.of("sft", question(0), b"no picture"), *rows(3)[1:]]
     write_shards(made, tmp_path / "in", ABOUT, splits=["sft"])
     report = write(vision_endpoint, tmp_path / "in", tmp_path / "out")
@@ -118,7 +118,7 @@ def test_a_medium_that_cannot_be_shown_costs_its_item_alone(vision_endpoint: Vis
     assert vision_endpoint.asked(0) == 0
 
 
-def test_what_was_asked_once_is_never_asked_again(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_a_cached_reply_is_never_requested_again(vision_endpoint: Vision, tmp_path: Path) -> None:
     vision_endpoint.script = {0: [says("no chain")]}
     shards = small_shards(tmp_path / "in")
     first = write(vision_endpoint, shards, tmp_path / "out")
@@ -130,23 +130,23 @@ def test_what_was_asked_once_is_never_asked_again(vision_endpoint: Vision, tmp_p
     assert len(vision_endpoint.requests) == 10
 
 
-def test_only_the_first_items_are_asked_under_a_limit(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_a_limit_selects_the_first_items(vision_endpoint: Vision, tmp_path: Path) -> None:
     assert write(vision_endpoint, small_shards(tmp_path / "in"), tmp_path / "out", limit=2).written == 2
     assert {request[0] for request in vision_endpoint.requests} == {0, 1}
 
 
-def test_nothing_is_asked_where_nothing_could_be_written(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_nothing_is_requested_if_the_output_could_not_be_written(vision_endpoint: Vision, tmp_path: Path) -> None:
     shards = small_shards(tmp_path / "in")
     small_shards(tmp_path / "used")
-    for out, named in ((tmp_path / "used", "--overwrite"), (shards, "lies in the source")):
+    for out, named in ((tmp_path / "used", "--overwrite"), (shards, "is inside the source")):
         with pytest.raises(WriteRefused, match=named):
             write(vision_endpoint, shards, out)
     assert vision_endpoint.requests == []
 
 
-def test_without_one_good_chain_there_are_no_shards(vision_endpoint: Vision, tmp_path: Path) -> None:
+def test_without_a_valid_chain_no_shards_are_written(vision_endpoint: Vision, tmp_path: Path) -> None:
     vision_endpoint.script = {number: [says("I cannot help with that.")] for number in range(5)}
-    with pytest.raises(ChainsRefused, match="none of 5 chains holds"):
+    with pytest.raises(ChainsRefused, match="none of 5 chains is valid"):
         write(vision_endpoint, small_shards(tmp_path / "in"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -157,8 +157,8 @@ def test_the_key_is_in_no_file_and_no_message(
     vision_endpoint.script = {0: [says(chain("A", f"Close Up {KEY}"))]}
     arguments = ["data", "chains", str(small_shards(tmp_path / "in")), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--base-url", vision_endpoint.url, "--model", "some-model"]) == 1  # item 0 has no reply
-    told = "".join(capsys.readouterr())
-    assert "4 of 5 items have a chain" in told and "1 items got no reply" in told
+    output = "".join(capsys.readouterr())
+    assert "4 of 5 items have a chain" in output and "1 items got no reply" in output
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
-    assert KEY not in told
+    assert KEY not in output

@@ -1,4 +1,4 @@
-"""Choosing questions for GRPO: what counts as the middle, how much is drawn evenly, and which runs are counted."""
+"""Selecting questions for GRPO: middle difficulty, the uniform share, and which runs are counted."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def write_jsonl(path: Path, lines: list[dict[str, Any]]) -> Path:
 
 
 def eval_folder(folder: Path, lines: list[dict[str, Any]], **run: Any) -> Path:
-    """A folder as `shotbench eval` leaves it, as far as it is read."""
+    """A folder as written by `shotbench eval`, reduced to what is read."""
     write_jsonl(folder / "samples.jsonl", lines)
     passes = {"stills": {"model_args": "pretrained=base,batch_size=4"}}
-    how = {"model": "shotvl", "prompt_style": "reasoning", "passes": passes, "passed_on": [], "split": "grpo"}
-    (folder / "scores.json").write_text(json.dumps({"run": how | run}))
+    settings = {"model": "shotvl", "prompt_style": "reasoning", "passes": passes, "passed_on": [], "split": "grpo"}
+    (folder / "scores.json").write_text(json.dumps({"run": settings | run}))
     return folder
 
 
 def graded(tmp_path: Path) -> tuple[Path, Path]:
-    """Twelve items: 0 always right, 1 never, 2 answered too seldom, 3 not at all, the others now and then."""
+    """Twelve items: 0 always correct, 1 never, 2 with too few responses, 3 with none, the others sometimes correct."""
     shards = small_shards(tmp_path / "in", 12, "grpo")
     lines = answers(0, 4, 4) + answers(1, 0, 4) + answers(2, 1, 3)
     for index in range(4, 12):
@@ -69,7 +69,7 @@ def graded(tmp_path: Path) -> tuple[Path, Path]:
     return shards, write_jsonl(tmp_path / "run.jsonl", lines)
 
 
-def test_the_middle_is_kept_and_every_other_item_says_why_not(tmp_path: Path) -> None:
+def test_the_middle_is_kept_and_every_other_item_has_a_defect(tmp_path: Path) -> None:
     shards, run = graded(tmp_path)
     done = write_difficulty(str(shards), "grpo", [run], tmp_path / "out", DifficultySettings(uniform_share=0))
     written = ShardFolder(tmp_path / "out", "grpo")
@@ -109,7 +109,7 @@ def test_runs_with_other_seeds_are_counted_together(tmp_path: Path) -> None:
     ]
     counted = tally(SourceSplit(str(shards), "grpo"), runs)
     assert counted.rates == dict.fromkeys(range(6), PassRate(2, 1))
-    assert counted.made_by["sampling"] == "temperature=1.0"
+    assert counted.settings["sampling"] == "temperature=1.0"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_runs_with_other_seeds_are_counted_together(tmp_path: Path) -> None:
         ({"split": "test"}, "split is 'test'"),
     ],
 )
-def test_runs_that_were_made_otherwise_are_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+def test_runs_with_other_settings_are_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
     source = SourceSplit(str(small_shards(tmp_path / "in", 3, "grpo")), "grpo")
     first = eval_folder(tmp_path / "first", answers(0, 1, 1))
     second = eval_folder(tmp_path / "second", answers(0, 0, 1), **change)
@@ -130,7 +130,7 @@ def test_runs_that_were_made_otherwise_are_refused(tmp_path: Path, change: dict[
         tally(source, [first, second])
 
 
-def test_a_run_counted_twice_or_of_other_questions_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_run_or_one_of_other_questions_is_refused(tmp_path: Path) -> None:
     source = SourceSplit(str(small_shards(tmp_path / "in", 3, "grpo")), "grpo")
     lines = answers(0, 1, 1)
     once, again = eval_folder(tmp_path / "a", lines), write_jsonl(tmp_path / "b.jsonl", lines)
@@ -160,7 +160,7 @@ def many(count: int = 400) -> tuple[list[QAItem], dict[int, PassRate]]:
     return items, {index: PassRate(8, (0, 4, 8)[index // 7 % 3]) for index in range(count)}
 
 
-def test_the_uniform_share_is_even_over_the_dimensions_and_blind_to_difficulty() -> None:
+def test_the_uniform_share_is_even_over_dimensions_and_ignores_difficulty() -> None:
     items, rates = many(2000)
     chosen = choose(items, rates, DifficultySettings(size=400, uniform_share=0.4))
     assert len(chosen) == 400
@@ -173,17 +173,17 @@ def test_the_uniform_share_is_even_over_the_dimensions_and_blind_to_difficulty()
     assert {rates[item.source_index].right for item in middle} == {4}
 
 
-def test_where_the_middle_is_small_the_uniform_share_stays_a_share() -> None:
+def test_with_a_small_middle_the_uniform_share_keeps_its_proportion() -> None:
     items, rates = many(400)
     middle = sum(rate.right == 4 for rate in rates.values())
     chosen = choose(items, rates, DifficultySettings(size=8000, uniform_share=0.2))
     counts = Counter(chosen.values())
     assert counts[Chosen.UNIFORM] == round(middle / 0.8 * 0.2)
-    dull = sum(rates[int(item_id[2:])].right != 4 for item_id in chosen)
-    assert len(chosen) == middle + dull  # every middle item is in, drawn one way or the other
+    outside_middle = sum(rates[int(item_id[2:])].right != 4 for item_id in chosen)
+    assert len(chosen) == middle + outside_middle  # every middle item is selected, for either reason
 
 
-def test_the_choice_hangs_on_the_seed_and_on_nothing_else() -> None:
+def test_the_selection_depends_only_on_the_seed() -> None:
     items, rates = many()
     settings = DifficultySettings(size=60)
     chosen = choose(items, rates, settings)
@@ -193,29 +193,29 @@ def test_the_choice_hangs_on_the_seed_and_on_nothing_else() -> None:
     assert fewer.keys() <= chosen.keys()
 
 
-def test_the_command_tells_the_pass_rates_by_dimension(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_pass_rates_by_dimension(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shards, run = graded(tmp_path)
     arguments = ["data", "difficulty", str(shards), "--responses", str(run), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--size", "5", "--uniform-share", "0"]) == 0
-    told = capsys.readouterr().out
-    sizes = next(line for line in told.splitlines() if line.startswith("Shot Size"))
-    moves = next(line for line in told.splitlines() if line.startswith("Camera Movement"))
+    output = capsys.readouterr().out
+    sizes = next(line for line in output.splitlines() if line.startswith("Shot Size"))
+    moves = next(line for line in output.splitlines() if line.startswith("Camera Movement"))
     assert [int(cell) + int(other) for cell, other in zip(sizes.split()[2:], moves.split()[2:], strict=True)] == [
         1, 1, 2, 3 + 1, 3, 0, 1, 5,  # item 2 has one of three
     ]  # fmt: skip
-    assert "5 of 12 items" in told and "surplus to the balance: 3 left out" in told
+    assert "5 of 12 items" in output and "surplus to the balance: 3 left out" in output
     assert main([*arguments, "--size", "5", "--uniform-share", "0"]) == 0
     assert "was complete already" in capsys.readouterr().out
     assert main([*arguments, "--min-samples", "9"]) == 2
     assert "no item of" in capsys.readouterr().err
 
 
-def test_bins_hold_what_they_say() -> None:
+def test_bins_match_their_labels() -> None:
     assert [bin_of(PassRate(8, right)) for right in range(9)] == [0, 1, 1, 2, 2, 3, 3, 4, 5]
     assert bin_of(PassRate(0, 0)) == -1
 
 
-def test_a_set_without_a_middle_and_senseless_settings_are_refused(tmp_path: Path) -> None:
+def test_a_set_without_a_middle_and_invalid_settings_are_refused(tmp_path: Path) -> None:
     shards = small_shards(tmp_path / "in", 3, "grpo")
     run = write_jsonl(tmp_path / "r.jsonl", answers(0, 4, 4) + answers(1, 0, 4))
     with pytest.raises(NoneChosen, match="too easy: 1, too hard: 1, too few sampled responses: 1"):

@@ -1,4 +1,4 @@
-"""The film grammar: which labels are certainly wrong of a shot."""
+"""Which labels are certainly wrong for a shot."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from data_pipeline.labelled_shot import label_text
 from data_pipeline.questions import distractors
 from data_pipeline.questions.distractors import (
     canonical,
-    crossed,
+    derived_distractor_sets,
     distance,
-    is_hopeless,
+    has_no_wrong_term,
     is_wrong,
     shape,
 )
@@ -35,7 +35,7 @@ def label(dimension: Dimension, text: str) -> Label:
 
 
 @pytest.mark.parametrize(
-    ("dimension", "truth", "said"),
+    ("dimension", "truth", "option"),
     [
         (SHOT_SIZE, "Close Up", "Medium Close Up"),
         (LIGHTING_CONDITION, "Backlight", "Side light"),
@@ -50,14 +50,14 @@ def label(dimension: Dimension, text: str) -> Label:
         (CAMERA_MOVEMENT, "Firstly Pan left, then Tilt up", "Firstly Tilt up, then Pan left"),
     ],
 )
-def test_is_certainly_wrong(dimension: Dimension, truth: str, said: str) -> None:
-    assert is_wrong(dimension, label(dimension, truth), label(dimension, said))
+def test_is_certainly_wrong(dimension: Dimension, truth: str, option: str) -> None:
+    assert is_wrong(dimension, label(dimension, truth), label(dimension, option))
 
 
 @pytest.mark.parametrize(
-    ("dimension", "truth", "said"),
+    ("dimension", "truth", "option"),
     [
-        (LIGHTING_CONDITION, "Backlight", "Hard light"),  # nobody said whether it is
+        (LIGHTING_CONDITION, "Backlight", "Hard light"),  # the label does not say whether it is
         (LIGHTING_CONDITION, "Silhouette", "Backlight"),
         (LIGHTING_TYPE, "Daylight", "Sunny"),
         (LIGHTING_TYPE, "Practical light", "Tungsten"),
@@ -70,9 +70,9 @@ def test_is_certainly_wrong(dimension: Dimension, truth: str, said: str) -> None
         (CAMERA_MOVEMENT, "Push in", "Push in"),
     ],
 )
-def test_may_be_right_as_well(dimension: Dimension, truth: str, said: str) -> None:
-    assert not is_wrong(dimension, label(dimension, truth), label(dimension, said))
-    assert not is_wrong(dimension, label(dimension, said), label(dimension, truth))
+def test_may_also_be_right(dimension: Dimension, truth: str, option: str) -> None:
+    assert not is_wrong(dimension, label(dimension, truth), label(dimension, option))
+    assert not is_wrong(dimension, label(dimension, option), label(dimension, truth))
 
 
 def test_the_rules_name_terms_and_facets_of_their_dimension() -> None:
@@ -84,11 +84,14 @@ def test_the_rules_name_terms_and_facets_of_their_dimension() -> None:
         assert set(rules) <= {dimension.slug for dimension in DIMENSIONS}
 
 
-def test_only_lamps_in_the_picture_and_edge_light_exclude_nothing() -> None:
-    hopeless = {
-        str(term) for dimension in DIMENSIONS for term in dimension.terms if is_hopeless(dimension, Label(((term,),)))
+def test_only_practical_light_and_edge_light_exclude_nothing() -> None:
+    without_wrong_term = {
+        str(term)
+        for dimension in DIMENSIONS
+        for term in dimension.terms
+        if has_no_wrong_term(dimension, Label(((term,),)))
     }
-    assert hopeless == {"Practical light", "Edge light"}
+    assert without_wrong_term == {"Practical light", "Edge light"}
 
 
 @pytest.mark.parametrize(
@@ -101,11 +104,9 @@ def test_only_lamps_in_the_picture_and_edge_light_exclude_nothing() -> None:
         (CAMERA_MOVEMENT, "Firstly Pan left, then Tilt up, then Push in"),
     ],
 )
-def test_made_up_labels_are_wrong_and_of_the_same_form_and_say_different_things(
-    dimension: Dimension, text: str
-) -> None:
+def test_derived_labels_are_wrong_distinct_and_of_the_same_shape(dimension: Dimension, text: str) -> None:
     truth = label(dimension, text)
-    sets = list(islice(crossed(dimension, truth), 50))
+    sets = list(islice(derived_distractor_sets(dimension, truth), 50))
     assert sets
     for wrong in sets:
         assert len({truth, *wrong}) == 4
@@ -115,30 +116,30 @@ def test_made_up_labels_are_wrong_and_of_the_same_form_and_say_different_things(
             assert canonical(dimension, other) == other
 
 
-def test_two_steps_are_set_against_their_reverse() -> None:
+def test_two_steps_are_offered_in_reverse_order() -> None:
     truth = label(CAMERA_MOVEMENT, "Firstly Pan left, then Tilt up")
-    for wrong in crossed(CAMERA_MOVEMENT, truth):
+    for wrong in derived_distractor_sets(CAMERA_MOVEMENT, truth):
         assert "Firstly Tilt up, then Pan left" in map(label_text, wrong)
 
 
-def test_no_term_of_a_crossed_set_stands_out() -> None:
+def test_no_term_of_a_derived_set_stands_out() -> None:
     truth = label(LIGHTING_CONDITION, "Side light, Soft light")
-    for wrong in crossed(LIGHTING_CONDITION, truth):
+    for wrong in derived_distractor_sets(LIGHTING_CONDITION, truth):
         terms = [term for option in (truth, *wrong) for term in option.terms]
-        assert {terms.count(term) for term in terms} in ({2}, {1, 4})  # crossed; or one slot varies
+        assert {terms.count(term) for term in terms} in ({2}, {1, 4})  # both terms vary, or one
 
 
-def test_labels_that_say_the_same_have_one_form() -> None:
+def test_equivalent_labels_have_one_canonical_form() -> None:
     texts = ["Backlight, Silhouette", "Silhouette and Backlight", "Backlight, Silhouette, Backlight"]
     assert {label_text(label(LIGHTING_CONDITION, text)) for text in texts} == {"Backlight, Silhouette"}
     again = label(CAMERA_MOVEMENT, "Firstly Pan left, then Pan left, finally Arc")
     assert label_text(again) == "Firstly Pan left, then Arc"
 
 
-def test_neighbouring_sizes_are_nearest() -> None:
+def test_adjacent_sizes_are_closest() -> None:
     close = label(SHOT_SIZE, "Close Up")
-    apart = [distance(SHOT_SIZE, close, Label(((term,),))) for term in SHOT_SIZE.terms]
-    assert apart == [1, 0, 1, 2, 3, 4, 5]
+    distances = [distance(SHOT_SIZE, close, Label(((term,),))) for term in SHOT_SIZE.terms]
+    assert distances == [1, 0, 1, 2, 3, 4, 5]
     pan = label(CAMERA_MOVEMENT, "Pan left")
     far = distance(CAMERA_MOVEMENT, pan, label(CAMERA_MOVEMENT, "Zoom in"))
     for near in ("Pan right", "Move to the left"):

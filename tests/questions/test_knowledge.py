@@ -1,4 +1,4 @@
-"""The knowledge table: it fits the vocabulary exactly, every entry says something, and mistakes in it are named."""
+"""The knowledge table: it covers exactly the vocabulary, no entry is empty, and errors in it name the term."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ALL = [
 ]
 
 
-def test_the_table_covers_the_vocabulary_no_more_and_no_less() -> None:
+def test_the_table_covers_exactly_the_vocabulary() -> None:
     terms = {(dimension.slug, term.name) for dimension in DIMENSIONS for term in dimension.terms}
     assert set(read_knowledge(TEXT)) == terms
 
 
 @pytest.mark.parametrize(("dimension", "term"), ALL)
-def test_every_term_has_sentences_and_a_neighbour_it_is_told_apart_from(dimension: Dimension, term: Term) -> None:
+def test_every_term_has_sentences_and_a_term_it_is_distinguished_from(dimension: Dimension, term: Term) -> None:
     known = knowledge_of(dimension, term)
     assert known.apart
     for text in (known.meaning, known.recognise, *known.apart.values()):
@@ -51,8 +51,8 @@ def test_abbreviations_are_short_differ_and_agree_with_the_vocabulary() -> None:
                 assert dimension.term(one.abbreviation).name == one.name
 
 
-def test_opposite_movements_send_the_picture_opposite_ways() -> None:
-    """Turning or moving one way makes the picture slide the other way; the sentence most easily written wrong."""
+def test_opposite_movements_shift_the_image_in_opposite_directions() -> None:
+    """A camera that pans or moves one way shifts the image the other way, which is easily written wrong."""
     slides = {"left": "right", "right": "left", "up": "down", "down": "up"}
     checked = 0
     for term in CAMERA_MOVEMENT.terms:
@@ -67,7 +67,7 @@ def test_opposite_movements_send_the_picture_opposite_ways() -> None:
     assert checked == 6
 
 
-def test_a_note_names_only_the_mistakes_with_terms_beside_it() -> None:
+def test_a_note_names_only_confusions_with_the_offered_terms() -> None:
     known = TermKnowledge("Near", "NR", "It is close.", "It is large.", {"Far": "Far is small.", "Mid": "Mid is not."})
     assert known.note() == "Near (NR): It is close. To recognise it: It is large."
     assert known.note(["Far", "Near"]).endswith("It is large. Against Far: Far is small.")
@@ -76,8 +76,11 @@ def test_a_note_names_only_the_mistakes_with_terms_beside_it() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.replace('[shot_size."Medium"]', '[shot_size."Middling"]'), "nothing of shot_size / Medium"),
-        (lambda text: text + '[shot_size."Huge"]\nmeaning = "x"\n', "shot_size / Huge, which is no term"),
+        (
+            lambda text: text.replace('[shot_size."Medium"]', '[shot_size."Middling"]'),
+            "no entry for shot_size / Medium",
+        ),
+        (lambda text: text + '[shot_size."Huge"]\nmeaning = "x"\n', "shot_size / Huge, which is not a term"),
         (lambda text: re.sub('meaning = "[^"]*"', 'meaning = " "', text, count=1), "meaning is empty"),
         (lambda text: text.replace("meaning =", "sense =", 1), "needs abbreviation, meaning"),
         (lambda text: text.replace('apart."Medium Wide"', 'apart."Zoom in"', 1), "apart names 'Zoom in'"),

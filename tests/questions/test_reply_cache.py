@@ -1,4 +1,4 @@
-"""The cache of replies: what is in it survives a kill at any byte, and no other file is ever taken for one."""
+"""The cache of replies: entries survive a kill at any byte, and no other file is accepted as a cache."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_replies_are_there_when_the_file_is_opened_again(tmp_path: Path) -> None
         assert cache.reply("b") == "zweite Antwort: “ja”"
 
 
-def test_a_file_cut_off_at_any_byte_loses_its_last_reply_alone(tmp_path: Path) -> None:
+def test_a_file_truncated_at_any_byte_loses_only_its_last_reply(tmp_path: Path) -> None:
     path = tmp_path / "replies.jsonl"
-    whole = filled(path)
-    first = whole.index(b"\n") + 1
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
+    complete = filled(path)
+    first = complete.index(b"\n") + 1
+    for length in range(len(complete)):
+        path.write_bytes(complete[:length])
         with ReplyCache(path) as cache:
             assert len(cache) == (length >= first)
             cache.add("c", "item-3", "third")
@@ -39,7 +39,7 @@ def test_a_file_cut_off_at_any_byte_loses_its_last_reply_alone(tmp_path: Path) -
 @pytest.mark.parametrize("content", [b"id,shot\n1,a\n", b"{}\n", b"diary", b'{"key": 1, "reply": "x"}\n', b"\xff\n"])
 def test_another_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine").write_bytes(content)
-    with pytest.raises(CacheRefused, match="line 1: no reply; move the file away"):
+    with pytest.raises(CacheRefused, match="line 1 is no cached reply; move the file away"):
         ReplyCache(tmp_path / "mine")
     assert (tmp_path / "mine").read_bytes() == content
 
@@ -50,6 +50,6 @@ def test_two_runs_do_not_share_a_cache(tmp_path: Path) -> None:
     filled(tmp_path / "replies.jsonl")
 
 
-def test_a_place_that_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CacheRefused, match="Is a directory"):
         ReplyCache(tmp_path)

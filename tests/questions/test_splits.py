@@ -1,4 +1,4 @@
-"""Splits by film: fixed by name and seed, near the shares, none empty where films suffice."""
+"""Splits by film: determined by name and seed, close to the shares, none empty if there are enough films."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data_pipeline.questions.split_by_film import DEFAULT_SHARES, BadShares, par
 FILMS = [f"film {number}" for number in range(100)]
 
 
-def test_films_are_dealt_out_by_the_shares() -> None:
+def test_films_are_split_by_the_shares() -> None:
     counts = Counter(split_films(FILMS, DEFAULT_SHARES, seed=0).values())
     assert counts == {"sft": 60, "grpo": 20, "dev": 10, "test": 10}
 
@@ -37,11 +37,11 @@ def test_neither_order_nor_repetition_of_films_matters() -> None:
     assert split_films(FILMS[::-1] * 2, DEFAULT_SHARES, seed=5) == split_films(FILMS, DEFAULT_SHARES, seed=5)
 
 
-def test_another_seed_deals_otherwise() -> None:
+def test_another_seed_gives_other_splits() -> None:
     assert split_films(FILMS, DEFAULT_SHARES, seed=1) != split_films(FILMS, DEFAULT_SHARES, seed=2)
 
 
-def test_shares_are_read_as_they_are_written() -> None:
+def test_shares_are_parsed_from_their_text_form() -> None:
     assert parse_shares("sft:6, grpo:2,dev:1,test:1") == DEFAULT_SHARES
     assert parse_shares("test:1") == {"test": 1}
 

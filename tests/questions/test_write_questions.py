@@ -1,4 +1,4 @@
-"""Labelled shots become questions that have one right option and give nothing away."""
+"""Labelled shots become questions with one right option that do not give the answer away."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def shots_of(dimension: Dimension, counts: dict[str, int]) -> list[LabelledShot]
 
 
 def skewed(dimension: Dimension, shots: int = 400) -> list[LabelledShot]:
-    """Each term about half as often as the one before, as annotations of film are."""
+    """Each term 0.7 times as frequent as the one before; film annotations are skewed, too."""
     draw = random.Random(dimension.slug)
-    weights = [0.7**place for place in range(len(dimension.terms))]
+    weights = [0.7**rank for rank in range(len(dimension.terms))]
     return [shot(number, {dimension.slug: str(draw.choices(dimension.terms, weights)[0])}) for number in range(shots)]
 
 
@@ -64,7 +64,7 @@ def test_the_right_option_is_the_label_and_all_others_are_certainly_wrong(
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS, ids=lambda dimension: dimension.slug)
-def test_neither_frequencies_nor_letters_tell_the_answer_of_skewed_labels(dimension: Dimension) -> None:
+def test_frequencies_and_letters_do_not_reveal_answers_of_skewed_labels(dimension: Dimension) -> None:
     items = asked(skewed(dimension))
     hits = sum(letter == item.answer for letter, item in zip(blind_letters(items), items, strict=True))
     assert hits / len(items) <= chance(items) + 0.03
@@ -100,7 +100,7 @@ def test_every_label_becomes_a_question_or_a_defect() -> None:
     assert all(defect.loses_row for defect in defects)
 
 
-def test_of_a_lamp_in_the_picture_nothing_is_asked() -> None:
+def test_practical_light_is_not_asked_about() -> None:
     defects: list[Defect] = []
     shots = shots_of(LIGHTING_TYPE, {"Practical light": 3, "Daylight": 2, "Moonlight": 2, "Mixed light": 2})
     items = ask(shots, PLAIN, defects)
@@ -109,14 +109,14 @@ def test_of_a_lamp_in_the_picture_nothing_is_asked() -> None:
     assert "Practical light" in defects[0].detail
 
 
-def test_terms_that_exclude_few_others_come_in_small_rounds_and_are_filled_up() -> None:
+def test_small_rounds_are_filled_up() -> None:
     items = asked(shots_of(COMPOSITION, {str(term): 30 for term in COMPOSITION.terms}))
     assert Counter(len(item.options) for item in items) == {4: 180}
     offered = Counter(option for item in items for option in item.options)
     assert set(offered.values()) == {120}
 
 
-def test_two_contrasts_make_a_question_of_two_options_unless_that_is_too_few() -> None:
+def test_two_contrasts_make_a_question_of_two_options_if_allowed() -> None:
     shots = shots_of(LIGHTING_CONDITION, {"High contrast": 5, "Low contrast": 5})
     assert {item.options for item in asked(shots)} <= {
         ("High contrast", "Low contrast"),
@@ -125,7 +125,7 @@ def test_two_contrasts_make_a_question_of_two_options_unless_that_is_too_few() -
     assert asked(shots, QuestionPolicy(fewest_options=3)) == []
 
 
-def test_options_of_a_compound_answer_have_its_form() -> None:
+def test_options_of_a_compound_answer_have_its_shape() -> None:
     counts = {"Side light, Soft light": 4, "Hard light and Top light": 3, "Backlight, Silhouette": 2, "Top light": 4}
     counts |= {"Side light": 4, "High contrast, Underlight": 3}
     items = asked(shots_of(LIGHTING_CONDITION, counts))
@@ -136,13 +136,13 @@ def test_options_of_a_compound_answer_have_its_form() -> None:
         assert len({canonical(LIGHTING_CONDITION, label) for label in labels if label}) == len(item.options)
 
 
-def test_a_movement_in_two_steps_stands_against_its_reverse() -> None:
+def test_a_movement_in_two_steps_is_offered_in_reverse() -> None:
     [item] = asked(shots_of(CAMERA_MOVEMENT, {"Fristly pan left, then tilt up": 1}))
     assert item.gold == "Firstly Pan left, then Tilt up"
     assert "Firstly Tilt up, then Pan left" in item.options
 
 
-def test_a_lone_term_is_surplus_unless_balance_is_given_up() -> None:
+def test_a_single_term_is_dropped_for_balance_unless_balance_is_off() -> None:
     shots = shots_of(SHOT_SIZE, {"Wide": 7})
     defects: list[Defect] = []
     assert ask(shots, PLAIN, defects) == []
@@ -151,7 +151,7 @@ def test_a_lone_term_is_surplus_unless_balance_is_given_up() -> None:
     assert [len(item.options) for item in items] == [4] * 7
 
 
-def test_the_limit_of_a_term_takes_shots_of_many_films() -> None:
+def test_the_limit_per_term_selects_shots_of_many_films() -> None:
     shots = [replace(one, film_id=f"film{number // 50}") for number, one in enumerate(skewed(SHOT_SIZE, 400))]
     items = asked(shots, QuestionPolicy(max_per_term=8))
     right = Counter(item.gold for item in items)
@@ -161,31 +161,33 @@ def test_the_limit_of_a_term_takes_shots_of_many_films() -> None:
 
 def test_the_order_of_the_shots_changes_nothing_but_the_order_of_the_questions() -> None:
     shots = skewed(CAMERA_MOVEMENT)
-    there, back = (asked(order) for order in (shots, shots[::-1]))
-    assert [item.source_index for item in back] == list(range(len(back)))
-    assert [replace(item, source_index=0) for item in there] == [replace(item, source_index=0) for item in back[::-1]]
+    forward, reverse = (asked(order) for order in (shots, shots[::-1]))
+    assert [item.source_index for item in reverse] == list(range(len(reverse)))
+    assert [replace(item, source_index=0) for item in forward] == [
+        replace(item, source_index=0) for item in reverse[::-1]
+    ]
 
 
-def test_another_seed_asks_otherwise() -> None:
+def test_another_seed_gives_other_questions() -> None:
     shots = skewed(SHOT_SIZE)
     assert asked(shots) == asked(shots)
     assert asked(shots) != asked(shots, QuestionPolicy(seed=1))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_hard_options_are_neighbours_and_easy_ones_are_not(seed: int) -> None:
+def test_hard_options_are_adjacent_and_easy_ones_are_not(seed: int) -> None:
     shots = shots_of(SHOT_SIZE, {str(term): 1 for term in SHOT_SIZE.terms})
 
-    def neighbours(difficulty: Difficulty) -> int:
+    def adjacent_pairs(difficulty: Difficulty) -> int:
         items = asked(shots, QuestionPolicy(difficulty=difficulty, seed=seed))
         round_of_four = next(item for item in items if len(item.options) == 4)
-        places = sorted(SHOT_SIZE.terms.index(SHOT_SIZE.term(option)) for option in round_of_four.options)
-        return sum(later - earlier == 1 for earlier, later in pairwise(places))
+        positions = sorted(SHOT_SIZE.terms.index(SHOT_SIZE.term(option)) for option in round_of_four.options)
+        return sum(later - earlier == 1 for earlier, later in pairwise(positions))
 
-    assert neighbours(Difficulty.HARD) == 3 > neighbours(Difficulty.EASY)
+    assert adjacent_pairs(Difficulty.HARD) == 3 > adjacent_pairs(Difficulty.EASY)
 
 
-def test_the_item_carries_what_the_shot_knows() -> None:
+def test_items_carry_the_metadata_of_their_shots() -> None:
     shots = shots_of(SHOT_SIZE, {"Wide": 1, "CU": 1})
     shots = [replace(one, start_seconds=1.5, end_seconds=2.0, licence="cc0-1.0") for one in shots]
     items = ask(shots, PLAIN, [], first_index=10)

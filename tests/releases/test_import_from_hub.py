@@ -1,4 +1,4 @@
-"""Import from the Hub: a real HTTP server on this machine answers as the Hub does; its cache is read as it lies."""
+"""Import from the Hub: a local HTTP server imitates the Hub, and the Hub's cache layout is read directly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.releases import folders, good, tars
 
 @contextmanager
 def fake_hub(files: dict[str, bytes]) -> Iterator[str]:
-    """A real HTTP server that answers as the Hub does for one dataset."""
+    """A local HTTP server that imitates the Hub for one dataset."""
     sha = "0123456789abcdef0123456789abcdef01234567"
 
     def oid(data: bytes) -> str:
@@ -96,7 +96,7 @@ def test_a_hub_id_is_downloaded_and_imported(tmp_path: Path) -> None:
     assert not list((tmp_path / "hf").rglob("huge.bin"))
 
 
-def test_unpacked_media_in_the_hub_cache_are_links_and_still_count(tmp_path: Path) -> None:
+def test_linked_media_in_the_hub_cache_are_imported(tmp_path: Path) -> None:
     rows, media = good()
     storage = tmp_path / "datasets--film--ShotBench"
     release = folders(storage / "snapshots/0123", rows, media)

@@ -1,4 +1,4 @@
-"""Import of the release: every bad row is named, nothing is lost silently, nothing is left behind."""
+"""Import of the release: every bad row is recorded, nothing is lost silently, no temporary files are left."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("changes", BAD_ROWS.values(), ids=BAD_ROWS)
-def test_a_bad_row_is_named(tmp_path: Path, changes: Row) -> None:
+def test_a_bad_row_is_recorded(tmp_path: Path, changes: Row) -> None:
     rows, media = good()
     release = tars(tmp_path / "release", [*rows, line(88, "image/A 1.jpg") | changes], media)
     assert import_defects(release, tmp_path / "out") == [(DefectKind.BAD_ROW, changes.get("index", "88"), True)]
@@ -66,7 +66,7 @@ MANY_CELLS = "\t".join([*line(9, "image/B2.PNG").values(), "x"])
 
 
 @pytest.mark.parametrize("cells", [FEW_CELLS, MANY_CELLS])
-def test_a_line_with_too_few_or_too_many_cells_is_named(tmp_path: Path, cells: str) -> None:
+def test_a_line_with_too_few_or_too_many_cells_is_recorded(tmp_path: Path, cells: str) -> None:
     release = tars(tmp_path / "release", *good())
     with (release / "test.tsv").open("a") as stream:
         stream.write("\n" + cells + "\n")  # after a blank line, which counts as a line of the file
@@ -90,7 +90,7 @@ def test_the_second_row_of_an_index_is_lost(tmp_path: Path) -> None:
         (["Wide", "Close Up", "Medium", "closeup"], DefectKind.SAME_OPTIONS),
     ],
 )
-def test_questionable_options_are_named_and_kept(tmp_path: Path, options: list[str], kind: DefectKind) -> None:
+def test_questionable_options_are_recorded_and_kept(tmp_path: Path, options: list[str], kind: DefectKind) -> None:
     rows, media = good()
     odd = line(9, "image/A 1.jpg", options=json.dumps(dict(zip("ABCD", options, strict=True))))
     release = tars(tmp_path / "release", [*rows, odd], media)
@@ -116,42 +116,40 @@ def test_an_unusable_question_file_is_one_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt()])
-def test_a_break_in_the_middle_leaves_nothing_and_can_be_repeated(
+def test_an_interrupted_import_leaves_nothing_and_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     release = tars(tmp_path / "release", *good())
     reads: list[str] = []
     read = Release.read
 
-    def breaks_at_the_third(self: Release, medium: ReleaseFile) -> bytes:
+    def fail_at_third(self: Release, medium: ReleaseFile) -> bytes:
         reads.append(medium.name)
         if len(reads) == 3:
             raise error
         return read(self, medium)
 
-    monkeypatch.setattr(Release, "read", breaks_at_the_third)
+    monkeypatch.setattr(Release, "read", fail_at_third)
     with pytest.raises(type(error)):
         import_shotbench(str(release), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
     assert import_shotbench(str(release), tmp_path / "out").rows_written == 4
 
 
-def test_an_import_that_was_stopped_goes_on_and_lost_rows_still_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_import_resumes_and_lost_rows_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(split_writer, "ROW_GROUP_BYTES", 1)
-    monkeypatch.setattr(split_writer, "FILE_BYTES", 1)  # a file a row
+    monkeypatch.setattr(split_writer, "FILE_BYTES", 1)  # one file per row
     rows, media = good()
     release = tars(tmp_path / "release", rows, media)
     add = SplitWriter.add
 
-    def stops_at_the_third(self: SplitWriter, item: QAItem, medium: bytes) -> None:
+    def stop_at_third(self: SplitWriter, item: QAItem, medium: bytes) -> None:
         if self._number == 2:
             raise KeyboardInterrupt
         add(self, item, medium)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SplitWriter, "add", stops_at_the_third)
+        patch.setattr(SplitWriter, "add", stop_at_third)
         with pytest.raises(KeyboardInterrupt):
             import_shotbench(str(release), tmp_path / "out")
     assert len(list((tmp_path / ".out.partial/shards/data").iterdir())) == 2
@@ -167,16 +165,16 @@ def test_an_import_that_was_stopped_goes_on_and_lost_rows_still_leave_nothing(
 def test_the_release_is_never_changed_and_never_the_target(tmp_path: Path) -> None:
     release = folders(tmp_path / "release", *good())
     before = {path: path.stat().st_mtime_ns for path in release.rglob("*")}
-    for place in (release, release / "image/out", tmp_path):
-        with pytest.raises(ImportRefused, match="choose another place"):
-            import_shotbench(str(release), place, overwrite=True)
+    for out in (release, release / "image/out", tmp_path):
+        with pytest.raises(ImportRefused, match="choose another path"):
+            import_shotbench(str(release), out, overwrite=True)
     with pytest.raises(ImportRefused, match="--report"):
         import_shotbench(str(release), tmp_path / "out", report=release / "report.jsonl")
     import_shotbench(str(release), tmp_path / "out")
     assert {path: path.stat().st_mtime_ns for path in release.rglob("*")} == before
 
 
-def test_a_second_import_does_nothing_and_still_tells_of_lost_rows(tmp_path: Path) -> None:
+def test_a_second_import_does_nothing_and_still_reports_lost_rows(tmp_path: Path) -> None:
     rows, media = good()
     release = tars(tmp_path / "release", [*rows, line(9, "image/gone.jpg")], media)
     first = import_shotbench(str(release), tmp_path / "out", allow_missing=True)
@@ -200,18 +198,18 @@ def command(*arguments: object) -> int:
     return status
 
 
-def test_the_command_names_lost_rows_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_lost_rows_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows, media = good()
     gone = [line(100 + n, f"image/gone{n}.jpg") for n in range(25)]
     release = tars(tmp_path / "release", rows + gone, media)
     report = tmp_path / "report.jsonl"
     assert command(release, "--out", tmp_path / "out", "--report", report) == 1
-    said = capsys.readouterr().err
-    assert "index 100, image/gone0.jpg: missing medium" in said
-    assert "index 119" in said
-    assert "index 120" not in said
-    assert "and 5 more" in said
-    assert "--allow-missing" in said
+    messages = capsys.readouterr().err
+    assert "index 100, image/gone0.jpg: missing medium" in messages
+    assert "index 119" in messages
+    assert "index 120" not in messages
+    assert "and 5 more" in messages
+    assert "--allow-missing" in messages
     assert len(report.read_text().splitlines()) == 25
     assert sorted(path.name for path in tmp_path.iterdir()) == ["release", "report.jsonl"]
     assert command(release, "--out", tmp_path / "out", "--allow-missing") == 0
@@ -219,7 +217,9 @@ def test_the_command_names_lost_rows_and_exits_with_1(tmp_path: Path, capsys: py
     assert "missing medium: 25 (left out)" in (tmp_path / "out/README.md").read_text()
 
 
-def test_the_command_exits_with_2_where_nothing_can_be_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exits_with_2_on_an_unusable_release_or_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     assert command(tmp_path / "empty", "--out", tmp_path / "out") == 2
     assert "no test.tsv" in capsys.readouterr().err
@@ -231,7 +231,7 @@ def test_the_command_exits_with_2_where_nothing_can_be_done(tmp_path: Path, caps
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no real question file at {REAL}; set SHOTBENCH_REAL_DATA")
-def test_all_real_questions_come_through(tmp_path: Path) -> None:
+def test_all_real_questions_are_imported(tmp_path: Path) -> None:
     release = tmp_path / "release"
     release.mkdir()
     (release / "test.tsv").write_bytes(REAL.read_bytes())

@@ -1,4 +1,4 @@
-"""ShotQA becomes shards: every row is written or has its reason, the archive is read once and never trusted."""
+"""Import of ShotQA: every row is written or dropped with a reason, the archive is read once and never trusted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from data_pipeline.defects import DefectKind
-from data_pipeline.releases import import_shotqa as importing
+from data_pipeline.releases import import_shotqa as importer
 from data_pipeline.releases import shotqa_archive
 from data_pipeline.releases.check_on_workers import VerdictJournal
 from data_pipeline.releases.import_shotqa import ShotQAReport, import_shotqa
@@ -36,7 +36,7 @@ ALL = ShotQAChoices(dev_share=0)
 
 
 def run(tmp_path: Path, *arguments: Any, choices: ShotQAChoices = ALL, **files: Any) -> ShotQAReport:
-    """Import a release with these files; whatever is lost must be told in the shards, too."""
+    """Import a release with these files; checks that all rows are accounted for and no temporary files are left."""
     done = import_shotqa(str(shotqa(tmp_path / "release", *arguments, **files)), tmp_path / "shards", choices)
     assert done.rows_read == sum(done.rows_written.values()) + done.drops.total()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -47,7 +47,7 @@ def kinds(done: ShotQAReport) -> list[tuple[DefectKind, str, bool]]:
     return [(defect.kind, defect.index, defect.loses_row) for defect in done.defects]
 
 
-def test_questions_of_both_files_lie_in_the_archives_order_with_their_media(tmp_path: Path) -> None:
+def test_questions_of_both_files_are_in_archive_order_with_their_media(tmp_path: Path) -> None:
     media = [("v.mp4", clip()), ("b.jpg", still(2)), ("./sub/a.jpg", still(1)), ("unasked.jpg", still(3))]
     second = still_row("a.jpg", messages=[{"role": "user", "content": "How is it framed?\nA. Single\nB. Insert"}])
     done = run(tmp_path, media, grpo=[still_row("a.jpg"), clip_row("v.mp4")], sft=[still_row("b.jpg"), second])
@@ -65,10 +65,10 @@ def test_questions_of_both_files_lie_in_the_archives_order_with_their_media(tmp_
         assert [item.media_sha256 for item in items] == [hashlib.sha256(content).hexdigest() for _, content in expected]
 
 
-def test_what_the_archive_lacks_or_holds_twice_or_as_a_link_is_told(tmp_path: Path) -> None:
+def test_missing_repeated_and_linked_media_are_recorded(tmp_path: Path) -> None:
     media = [("a.jpg", still(1)), ("a.jpg", still(2)), ("x/same.jpg", still(4)), ("y/same.jpg", still(5))]
     named = ("a.jpg", "gone.jpg", "linked.jpg")
-    rows = [*map(still_row, named), *(still_row("", images=[f"{where}/same.jpg"]) for where in ("x", "z"))]
+    rows = [*map(still_row, named), *(still_row("", images=[f"{folder}/same.jpg"]) for folder in ("x", "z"))]
     done = run(tmp_path, media, grpo=rows, special=[link("linked.jpg", "/etc/passwd")])
     assert kinds(done) == [
         (DefectKind.NOT_A_REGULAR_FILE, "shotqa-grpo-000002", True),
@@ -81,20 +81,20 @@ def test_what_the_archive_lacks_or_holds_twice_or_as_a_link_is_told(tmp_path: Pa
     assert [shards.media(item.item_id) for item in shards.items()] == [still(1), still(4)]
 
 
-def test_a_flat_archive_answers_whatever_folders_the_questions_name(tmp_path: Path) -> None:
+def test_folders_in_questions_are_ignored_for_a_flat_archive(tmp_path: Path) -> None:
     rows = [still_row("a.jpg"), still_row("a.jpg", images=["/mnt/data/a.jpg"]), still_row("", images=["train/a.jpg"])]
     done = run(tmp_path, [("a.jpg", still(1))], grpo=rows)
     assert (done.rows_written["grpo"], done.defects) == (3, [])
 
 
-def test_every_kind_of_broken_medium_costs_its_rows_and_no_other(tmp_path: Path) -> None:
+def test_every_kind_of_broken_medium_loses_only_its_rows(tmp_path: Path) -> None:
     from stand_in_media import BREAKAGES
     from stand_in_shotqa import make_shotqa
 
     expected = make_shotqa(tmp_path / "release", items=400, broken_share=0.2, clip_share=0.2)
     done = import_shotqa(str(tmp_path / "release"), tmp_path / "shards", ShotQAChoices(dev_share=0.2))
     assert done.drops == expected.drops
-    assert {str(breakage.defect) for breakage in BREAKAGES} < set(done.drops)  # every kind was there
+    assert {str(breakage.defect) for breakage in BREAKAGES} < set(done.drops)  # every kind occurred
     assert (done.rows_read, sum(done.rows_written.values())) == (expected.rows, expected.good)
     assert min(done.rows_written.values()) > 0
     films = {
@@ -122,21 +122,23 @@ def test_a_damaged_archive_is_refused_and_nothing_is_left(
 ) -> None:
     if reader == "gzip":
         monkeypatch.setitem(sys.modules, "isal", None)
-    monkeypatch.setattr(shotqa_archive, "BLOCK_BYTES", tarfile.RECORDSIZE)  # else all is read before the first file
+    monkeypatch.setattr(
+        shotqa_archive, "BLOCK_BYTES", tarfile.RECORDSIZE
+    )  # otherwise everything is read before the first file
     names = [f"{number}.jpg" for number in range(20)]
     release = shotqa(tmp_path / "release", [(name, still(1)) for name in names], grpo=map(still_row, names))
     path = release / "data.tar.gz"
-    whole = path.read_bytes()
-    tar = gzip.decompress(whole)
+    complete = path.read_bytes()
+    tar = gzip.decompress(complete)
     with tarfile.open(path) as archive:
         header = archive.getmember("10.jpg").offset
     path.write_bytes(
         {
-            "cut": whole[: len(whole) // 2],
+            "cut": complete[: len(complete) // 2],
             "cut before a header": gzip.compress(tar[:header]),
             "broken header": gzip.compress(tar[:header] + b"?" * 512 + tar[header + 512 :]),
-            "one bit": whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:],  # of the checksum
-            "no gzip": b"PK\3\4" + whole,
+            "one bit": complete[:-8] + bytes([complete[-8] ^ 1]) + complete[-7:],  # in the checksum
+            "no gzip": b"PK\3\4" + complete,
             "no tar": gzip.compress(b"x" * 5000),
         }[damage]
     )
@@ -145,7 +147,7 @@ def test_a_damaged_archive_is_refused_and_nothing_is_left(
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
-def test_an_archive_that_is_unpacked_from_gzip_gives_the_same(tmp_path: Path) -> None:
+def test_an_uncompressed_archive_gives_the_same_shards(tmp_path: Path) -> None:
     release = shotqa(tmp_path / "release", [("a.jpg", still(1))], grpo=[still_row("a.jpg")])
     import_shotqa(str(release), tmp_path / "packed", ALL)
     (release / "data.tar").write_bytes(gzip.decompress((release / "data.tar.gz").read_bytes()))
@@ -156,37 +158,37 @@ def test_an_archive_that_is_unpacked_from_gzip_gives_the_same(tmp_path: Path) ->
     ] * 2
 
 
-def test_the_command_says_where_every_row_went_and_does_nothing_twice(
+def test_the_command_accounts_for_every_row_and_is_idempotent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [still_row("a.jpg"), still_row("gone.jpg"), still_row("a.jpg", "Why?")]
     release = shotqa(tmp_path / "release", [("a.jpg", still(1))], grpo=rows)
     command = ["data", "import-shotqa", str(release), "--out", str(tmp_path / "shards"), "--workers", "0"]
-    said = []
+    outputs = []
     for _ in range(2):
         assert main([*command, "--dev-share", "0"]) == 0
-        said.append(capsys.readouterr().out.splitlines())
-    assert [line.split() for line in said[0][1:]] == [
+        outputs.append(capsys.readouterr().out.splitlines())
+    assert [line.split() for line in outputs[0][1:]] == [
         ["rows", "read", "3"], ["rows", "in", "sft", "0"], ["rows", "in", "grpo", "1"], ["rows", "in", "dev", "0"],
         ["left", "out:", "missing", "medium", "1"], ["left", "out:", "open-ended", "question", "1"],
     ]  # fmt: skip
-    assert "is written" in said[0][0]
-    assert "complete already" in said[1][0]
-    assert said[0][1:] == said[1][1:]
+    assert "is written" in outputs[0][0]
+    assert "complete already" in outputs[1][0]
+    assert outputs[0][1:] == outputs[1][1:]
     assert main([*command, "--dev-share", "0.5"]) == 2  # other shards are there
     assert main([*command, "--dev-share", "0.5", "--overwrite"]) == 0
     assert main([*command[:4], str(release / "inside"), "--workers", "0"]) == 2
     assert main([*command, "--dev-share", "1"]) == 2
 
 
-def test_where_no_medium_is_sound_the_reasons_are_told_and_nothing_is_left(tmp_path: Path) -> None:
+def test_without_a_valid_medium_the_reasons_are_reported_and_nothing_is_left(tmp_path: Path) -> None:
     rows = [still_row("a.jpg"), still_row("gone.jpg")]
     with pytest.raises(WriteRefused, match=r"undecodable medium: 1, missing medium: 1; the first .* index shotqa-grpo"):
         run(tmp_path, [("a.jpg", b"no picture")], grpo=rows)
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
-def test_a_disk_that_is_full_before_the_first_shard_is_told_as_later_ones_are(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_before_the_first_shard_is_reported(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
@@ -198,19 +200,19 @@ def test_a_disk_that_is_full_before_the_first_shard_is_told_as_later_ones_are(tm
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_is_likely_too_small_is_told_beforehand(
+def test_a_disk_that_is_probably_too_small_is_reported_in_advance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     media, rows = [("a.jpg", still(1))], [still_row("a.jpg")]
     run(tmp_path / "large", media, grpo=rows)
     assert not caplog.text
-    monkeypatch.setattr(importing, "free_bytes", lambda _place: 100)
+    monkeypatch.setattr(importer, "free_bytes", lambda _path: 100)
     done = run(tmp_path / "small", media, grpo=rows)
     assert done.rows_written["grpo"] == 1
-    assert re.search(r"holds 2\.\d kB, .* has room for \d{3} bytes\. .* run the same command again", caplog.text)
+    assert re.search(r"has 2\.\d kB, .* only \d{3} bytes are free .* run the same command again", caplog.text)
 
 
-def test_a_hub_id_is_downloaded_without_what_is_not_needed(tmp_path: Path) -> None:
+def test_a_hub_id_is_downloaded_without_unneeded_files(tmp_path: Path) -> None:
     release = shotqa(tmp_path / "release", [("a.jpg", still(1))], grpo=[still_row("a.jpg")])
     files = {path.name: path.read_bytes() for path in release.iterdir()} | {"huge.bin": b"unwanted"}
     with fake_hub(files) as endpoint:

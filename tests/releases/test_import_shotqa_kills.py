@@ -1,4 +1,4 @@
-"""An import that is killed, or whose workers are, ends in the same shards, and judges no medium twice."""
+"""An import that is killed, or whose workers are killed, gives the same shards and checks no medium twice."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from tests.support.releases import still
 from tests.support.shotqa_releases import checksums, shotqa, still_row
 
 ITEMS = 400
-MOMENTS = (0, 1, 90, 200, 300, 370)
+KILL_POINTS = (0, 1, 90, 200, 300, 370)
 
 
 @pytest.fixture(scope="module")
 def shotqa_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stand-in with every kind of broken medium."""
+    """A generated release with every kind of broken medium."""
     from stand_in_shotqa import make_shotqa
 
     folder = tmp_path_factory.mktemp("shotqa") / "release"
@@ -44,8 +44,8 @@ def shotqa_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def imported(release: Path, shards: Path, media: str, *moments: int) -> list[dict[str, object]]:
-    """What is left after each kill; the last run is not killed."""
+def imported(release: Path, shards: Path, media: str, *kill_points: int) -> list[dict[str, object]]:
+    """Return the verdicts and files left after each kill; the last run is not killed."""
     command = [
         sys.executable,
         "-m",
@@ -53,21 +53,21 @@ def imported(release: Path, shards: Path, media: str, *moments: int) -> list[dic
         str(release),
         str(shards),
         media,
-        *map(str, moments),
+        *map(str, kill_points),
     ]
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
-def test_killed_at_several_moments_it_comes_to_the_same_files_and_judges_nothing_twice(
+def test_an_import_killed_repeatedly_gives_the_same_files_and_checks_nothing_twice(
     shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name, size in SMALL_SIZES:
         monkeypatch.setattr(module, name, size)
     import_shotqa(str(shotqa_release), tmp_path / "at once", ShotQAChoices(dev_share=0.2))
-    left = imported(shotqa_release, tmp_path / "killed", "check", *MOMENTS)
-    assert [run["killed"] for run in left] == [True] * len(MOMENTS)
+    left = imported(shotqa_release, tmp_path / "killed", "check", *KILL_POINTS)
+    assert [run["killed"] for run in left] == [True] * len(KILL_POINTS)
     assert checksums(tmp_path / "killed") == checksums(tmp_path / "at once")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["at once", "killed"]
     assert any(run["files"] for run in left), "no kill came after the first finished file"
@@ -80,7 +80,7 @@ def test_killed_at_several_moments_it_comes_to_the_same_files_and_judges_nothing
         assert len({json.loads(line)["name"] for line in now}) == len(now)
 
 
-def test_killed_where_media_are_trusted_it_keeps_no_journal_and_comes_to_the_same_files(
+def test_a_killed_import_of_trusted_media_has_no_journal_and_gives_the_same_files(
     shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name, size in SMALL_SIZES:
@@ -93,7 +93,7 @@ def test_killed_where_media_are_trusted_it_keeps_no_journal_and_comes_to_the_sam
 
 
 @pytest.mark.parametrize("of_this_archive", [True, False])
-def test_a_journal_counts_for_its_own_archive_up_to_a_cut_line(of_this_archive: bool, tmp_path: Path) -> None:
+def test_a_journal_is_used_for_its_own_archive_up_to_a_truncated_line(of_this_archive: bool, tmp_path: Path) -> None:
     release = shotqa(tmp_path / "release", [("a.jpg", still(1)), ("b.jpg", still(2))],
                      grpo=[still_row("a.jpg"), still_row("b.jpg")])  # fmt: skip
     source = f"{find_shotqa(str(release)).archive_fingerprint()} check" if of_this_archive else "another"
@@ -105,33 +105,33 @@ def test_a_journal_counts_for_its_own_archive_up_to_a_cut_line(of_this_archive: 
     (tmp_path / ".shards.work/verdicts.jsonl").write_text("\n".join(map(json.dumps, entries))[:-9])
     import_shotqa(str(release), tmp_path / "shards", ShotQAChoices(dev_share=0))
     found = [item.media_sha256 for item in ShardFolder(tmp_path / "shards", "grpo").items()]
-    true = [hashlib.sha256(still(number)).hexdigest() for number in (1, 2)]
-    assert found == (["of a", true[1]] if of_this_archive else true)
+    expected = [hashlib.sha256(still(number)).hexdigest() for number in (1, 2)]
+    assert found == (["of a", expected[1]] if of_this_archive else expected)
 
 
-def test_a_cut_line_is_removed_before_others_are_added(tmp_path: Path) -> None:
+def test_a_truncated_line_is_removed_before_others_are_added(tmp_path: Path) -> None:
     path = tmp_path / "verdicts.jsonl"
-    whole = '{"source": "a"}\n{"name": "a.jpg", "kind": "still", "sha256": "1", "flaw": null}\n'
-    path.write_text(whole + '{"name": "b.j')
+    complete_lines = '{"source": "a"}\n{"name": "a.jpg", "kind": "still", "sha256": "1", "flaw": null}\n'
+    path.write_text(complete_lines + '{"name": "b.j')
     with VerdictJournal(path, "a") as journal:
         assert len(journal) == 1
-    assert path.read_text() == whole
+    assert path.read_text() == complete_lines
 
 
 @pytest.mark.verl
 @pytest.mark.ray
 @pytest.mark.timeout(600)  # Ray starts slowly on a busy machine
-def test_a_ray_worker_killed_in_mid_run_loses_and_repeats_nothing(
+def test_a_killed_ray_worker_loses_and_repeats_nothing(
     shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_on_workers, "BATCH_MEDIA", 8)
     media: list[bytes] = []
 
-    def noting_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
+    def recording_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
         media.append(encoded)
         return check_medium(kind, encoded)
 
-    monkeypatch.setitem(step.JUDGES, "check", noting_check)
+    monkeypatch.setitem(step.JUDGES, "check", recording_check)
     import_shotqa(str(shotqa_release), tmp_path / "no ray", ShotQAChoices(dev_share=0.2))
     fatal, died = media[len(media) // 2], tmp_path / "died"
 

@@ -1,4 +1,4 @@
-"""JSON files are read entry by entry, in any buffer, and a cut file is never taken for a whole one."""
+"""JSON files are read entry by entry with any buffer size, and a truncated file is never taken for a complete one."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def test_entries_are_the_same_in_every_form_and_buffer(
     assert entries == ([{} if entry == [] else entry for entry in ENTRIES] if form.startswith("lines") else ENTRIES)
 
 
-def test_an_empty_file_and_an_empty_array_hold_nothing(tmp_path: Path) -> None:
+def test_an_empty_file_and_an_empty_array_have_no_entries(tmp_path: Path) -> None:
     for text in ("", " \n", "[]", " [ ] "):
         (tmp_path / "rows.json").write_text(text)
         assert list(json_entries(tmp_path / "rows.json")) == []
 
 
 @pytest.mark.parametrize("share", [10, 30, 50, 70, 99])
-def test_a_cut_array_is_refused(share: int, tmp_path: Path) -> None:
+def test_a_truncated_array_is_refused(share: int, tmp_path: Path) -> None:
     path, text = tmp_path / "rows.json", FORMS["array"]
     path.write_text(text[: len(text) * share // 100])
     with pytest.raises(BrokenJson, match=r"rows\.json is cut off or broken.*download it again"):
         list(json_entries(path))
 
 
-def test_a_broken_entry_ends_the_reading_before_the_whole_file_is_held(
+def test_a_broken_entry_is_reported_before_the_complete_file_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_stream, "BUFFER_CHARACTERS", 100)

@@ -1,4 +1,4 @@
-"""Where media lie in a release: every layout is read, no link leads out of it, a damaged tar is refused."""
+"""Locating media in a release: every layout is read, links out of it are refused, and so are damaged tars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.releases import CLIP_PATH, LAYOUTS, folders, good, import_def
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_questions_and_media_come_through_unchanged(tmp_path: Path, layout: Callable[..., Path]) -> None:
+def test_questions_and_media_are_imported_unchanged(tmp_path: Path, layout: Callable[..., Path]) -> None:
     rows, media = good()
     release = layout(tmp_path / "release", rows, media)
     report = import_shotbench(str(release), tmp_path / "out")
@@ -30,14 +30,14 @@ def test_questions_and_media_come_through_unchanged(tmp_path: Path, layout: Call
     assert {(item.source, item.licence) for item in items} == {("shotbench", "apache-2.0")}
 
 
-def test_a_name_that_fits_two_files_is_ambiguous(tmp_path: Path) -> None:
+def test_a_name_that_matches_two_files_is_ambiguous(tmp_path: Path) -> None:
     rows, media = good()
     release = tars(tmp_path / "release", [*rows, line(9, "image/C.jpg")], media)
     tar_of(release / "images.tar", [*stills(media), ("a/image/C.jpg", still(3)), ("b/image/C.jpg", still(4))])
     assert import_defects(release, tmp_path / "out") == [(DefectKind.AMBIGUOUS_MEDIUM, "9", True)]
 
 
-def test_an_exact_name_wins_over_others_that_end_alike(tmp_path: Path) -> None:
+def test_an_exact_name_takes_precedence_over_names_with_the_same_ending(tmp_path: Path) -> None:
     rows, media = good()
     release = tars(tmp_path / "release", rows, media)
     tar_of(release / "images.tar", [*stills(media), ("old/image/A 1.jpg", still(9))])
@@ -45,7 +45,7 @@ def test_an_exact_name_wins_over_others_that_end_alike(tmp_path: Path) -> None:
     assert ShardFolder(tmp_path / "out").media("shotbench-00001") == media["image/A 1.jpg"]
 
 
-def test_of_a_tar_member_that_stands_twice_the_last_counts_and_it_is_said(tmp_path: Path) -> None:
+def test_the_last_of_duplicate_tar_members_is_used_and_recorded(tmp_path: Path) -> None:
     rows, media = good()
     release = tars(tmp_path / "release", rows, media)
     tar_of(release / "images.tar", [("image/B2.PNG", still(8, "PNG")), *stills(media)])
@@ -89,11 +89,11 @@ def test_a_media_folder_that_is_a_link_out_of_the_release_is_refused(tmp_path: P
         import_shotbench(str(release), tmp_path / "out")
 
 
-def cut_short(path: Path) -> None:
+def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2_000])
 
 
-def cut_at_a_member(path: Path) -> None:
+def truncated_at_a_member(path: Path) -> None:
     with tarfile.open(path) as tar:
         end = tar.getmembers()[-1].offset
     path.write_bytes(path.read_bytes()[:end])
@@ -117,17 +117,19 @@ def emptied(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def page(path: Path) -> None:
+def html_page(path: Path) -> None:
     path.write_bytes(b"<html>" * 1000)
 
 
-@pytest.mark.parametrize("harm", [cut_short, cut_at_a_member, broken_header, compressed, emptied, page, Path.unlink])
-def test_a_damaged_or_absent_tar_is_one_clear_error(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "damage", [truncated, truncated_at_a_member, broken_header, compressed, emptied, html_page, Path.unlink]
+)
+def test_a_damaged_or_missing_tar_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     release = tars(tmp_path / "release", *good())
-    whole = (release / "images.tar").read_bytes()
-    harm(release / "images.tar")
+    complete = (release / "images.tar").read_bytes()
+    damage(release / "images.tar")
     with pytest.raises(ImportRefused, match=r"images\.tar"):
         import_shotbench(str(release), tmp_path / "out", allow_missing=True)
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
-    (release / "images.tar").write_bytes(whole)
+    (release / "images.tar").write_bytes(complete)
     assert import_shotbench(str(release), tmp_path / "out").rows_written == 4

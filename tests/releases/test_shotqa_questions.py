@@ -1,4 +1,4 @@
-"""Rows of ShotQA become questions: texts of every known form, answers, films, splits, and rows that are none."""
+"""Rows of ShotQA become questions: text formats, answers, films, splits, and invalid rows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
-from data_pipeline.releases.shotqa_questions import ShotQAChoices, ShotQAQuestion, is_drawn, read_shotqa
+from data_pipeline.releases.shotqa_questions import ShotQAChoices, ShotQAQuestion, is_sampled, read_shotqa
 from data_pipeline.releases.shotqa_rows import read_row, split_prompt
 from lmms_eval_shotbench.prompts import user_text
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE, MediaKind
 from tests.support.shotqa_releases import OPTIONS, clip_row, prompt, shotqa, still_row
 
-Told = list[tuple[DefectKind, str, bool]]
+Recorded = list[tuple[DefectKind, str, bool]]
 
 
-def read(folder: Path, dev_share: float = 0.0, **files: Any) -> tuple[list[ShotQAQuestion], Told]:
+def read(folder: Path, dev_share: float = 0.0, **files: Any) -> tuple[list[ShotQAQuestion], Recorded]:
     defects: list[Defect] = []
     found = read_shotqa(find_shotqa(str(shotqa(folder, **files))), ShotQAChoices(dev_share), defects)
     assert found.rows_read == len(found.good) + found.open_ended + sum(defect.loses_row for defect in defects)
     return found.good, [(defect.kind, defect.index, defect.loses_row) for defect in defects]
 
 
-def test_the_published_form_gives_back_the_official_prompt() -> None:
+def test_the_published_format_yields_the_official_prompt() -> None:
     item = read_row(still_row("NJ8E6FEM.jpg"), "shotqa-grpo-000000", 7).item
     assert (item.question, item.options, item.answer) == (SHOT_SIZE.question, OPTIONS, "B")
     assert (item.media_kind, item.media_path, item.source_index) == (MediaKind.STILL, "images/NJ8E6FEM.jpg", 7)
@@ -49,7 +49,7 @@ def test_the_published_form_gives_back_the_official_prompt() -> None:
         prompt().partition("\nPlease")[0],
     ],
 )
-def test_a_text_of_another_form_says_the_same(text: str) -> None:
+def test_other_text_formats_are_equivalent(text: str) -> None:
     question, options = split_prompt(text)
     assert (question.removeprefix("Look at take A. It is a test.").strip(), options) == (SHOT_SIZE.question, OPTIONS)
 
@@ -57,14 +57,14 @@ def test_a_text_of_another_form_says_the_same(text: str) -> None:
 @pytest.mark.parametrize(
     "answer", ["<answer>C</answer>", "c", "C.", "(C)", "C. Medium", "medium", "<answer> Medium </answer>"]
 )
-def test_an_answer_may_be_a_letter_or_its_text_of_solution_or_assistant(answer: str) -> None:
+def test_an_answer_may_be_a_letter_or_text_in_solution_or_assistant_message(answer: str) -> None:
     row = still_row("a.jpg")
     assert read_row(row | {"solution": answer}, "x", 0).item.answer == "C"
-    said = [*row["messages"], {"role": "assistant", "content": answer}]
-    assert read_row({"messages": said, "images": row["images"]}, "x", 0).item.answer == "C"
+    messages = [*row["messages"], {"role": "assistant", "content": answer}]
+    assert read_row({"messages": messages, "images": row["images"]}, "x", 0).item.answer == "C"
 
 
-def test_a_thought_before_the_answer_is_not_read_as_one() -> None:
+def test_a_thought_is_not_read_as_an_answer() -> None:
     row = still_row("a.jpg") | {"solution": "<think>B? No, D.</think><answer>A</answer>"}
     assert read_row(row, "x", 0).item.answer == "A"
 
@@ -79,14 +79,14 @@ def test_a_thought_before_the_answer_is_not_read_as_one() -> None:
         ("A shaky walk", "A shaky walk"),
     ],
 )
-def test_raw_movements_are_said_in_the_words_of_the_vocabulary(published: str, worded: str) -> None:
-    read_now = read_row(clip_row("a.mp4", ["Arc", published, "Pan left", "Zoom in"]), "x", 0)
-    assert read_now.item.gold == worded
-    assert read_now.item.dimension == CAMERA_MOVEMENT.slug
-    assert [doubt.kind for doubt in read_now.doubts] == [DefectKind.UNKNOWN_TERM] * (worded == published)
+def test_movements_are_rewritten_in_the_terms_of_the_vocabulary(published: str, worded: str) -> None:
+    parsed = read_row(clip_row("a.mp4", ["Arc", published, "Pan left", "Zoom in"]), "x", 0)
+    assert parsed.item.gold == worded
+    assert parsed.item.dimension == CAMERA_MOVEMENT.slug
+    assert [warning.kind for warning in parsed.warnings] == [DefectKind.UNKNOWN_TERM] * (worded == published)
 
 
-def test_dimensions_are_recognised_by_their_longest_name_and_else_by_the_options() -> None:
+def test_dimensions_are_recognised_by_their_longest_name_or_by_the_options() -> None:
     def dimension(question: str, *options: str) -> str:
         text = prompt(SHOT_SIZE, options).replace(SHOT_SIZE.question, question)
         return read_row(still_row("a.jpg", text), "x", 0).item.dimension
@@ -120,36 +120,36 @@ def test_dimensions_are_recognised_by_their_longest_name_and_else_by_the_options
 def test_a_broken_row_is_a_defect_that_names_the_field(row: object, named: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=named):
         read_row(row, "x", 0)
-    good, told = read(tmp_path, grpo=[row, still_row("good.jpg")])
+    good, recorded = read(tmp_path, grpo=[row, still_row("good.jpg")])
     assert [question.item.item_id for question in good] == ["shotqa-grpo-000001"]
-    assert told == [(DefectKind.BAD_ROW, "shotqa-grpo-000000", True)]
+    assert recorded == [(DefectKind.BAD_ROW, "shotqa-grpo-000000", True)]
 
 
 @pytest.mark.parametrize("path", ["/mnt/data/a.jpg", "../a.jpg", "C:\\shots\\a.jpg"])
-def test_a_path_outside_the_release_is_cut_to_its_name(path: str) -> None:
+def test_a_path_outside_the_release_is_reduced_to_its_name(path: str) -> None:
     assert read_row(still_row("a.jpg", images=[path]), "x", 0).item.media_path == "a.jpg"
 
 
-def test_two_options_that_say_the_same_cost_the_row_only_where_one_is_right(tmp_path: Path) -> None:
+def test_equivalent_options_lose_the_row_only_if_one_is_right(tmp_path: Path) -> None:
     same_wrong = clip_row("a.mp4", ["Arc", "Boom up", "Static", "Static shot"])
     same_right = clip_row("b.mp4", ["Arc", "Tilt up and Pan left", "Pan left, Tilt up", "Boom up"])
-    good, told = read(tmp_path, grpo=[same_wrong, same_right])
+    good, recorded = read(tmp_path, grpo=[same_wrong, same_right])
     assert [question.item.options for question in good] == [("Arc", "Boom up", "Static shot", "Static shot")]
-    assert told == [
+    assert recorded == [
         (DefectKind.SAME_OPTIONS, "shotqa-grpo-000000", False),
         (DefectKind.SAME_OPTIONS, "shotqa-grpo-000001", True),
     ]
 
 
-def test_a_question_of_both_files_stays_in_grpo_and_open_ended_rows_are_counted(tmp_path: Path) -> None:
+def test_a_question_in_both_files_is_kept_in_grpo_and_open_ended_rows_are_counted(tmp_path: Path) -> None:
     asked = still_row("a.jpg", "Describe this shot.")
     shuffled = still_row("a.jpg", prompt(options=OPTIONS[::-1]), letter="C")
     other = still_row("a.jpg", prompt(LENS_SIZE, ["Wide", "Medium"]))
-    good, told = read(tmp_path, grpo=[still_row("a.jpg")], sft=[asked, shuffled, other, asked])
+    good, recorded = read(tmp_path, grpo=[still_row("a.jpg")], sft=[asked, shuffled, other, asked])
     assert [(split, item.item_id) for split, _, item in good] == [
         ("grpo", "shotqa-grpo-000000"), ("sft", "shotqa-sft-000002"),
     ]  # fmt: skip
-    assert told == [(DefectKind.DUPLICATE_QUESTION, "shotqa-sft-000001", True), (DefectKind.OPEN_ENDED, "", False)]
+    assert recorded == [(DefectKind.DUPLICATE_QUESTION, "shotqa-sft-000001", True), (DefectKind.OPEN_ENDED, "", False)]
 
 
 def test_films_and_times_come_from_meta_or_from_the_clips_name(tmp_path: Path) -> None:
@@ -170,20 +170,22 @@ def test_films_and_times_come_from_meta_or_from_the_clips_name(tmp_path: Path) -
     ]  # fmt: skip
 
 
-def test_dev_takes_whole_films_out_of_both_files_and_about_the_share(tmp_path: Path) -> None:
+def test_dev_takes_complete_films_from_both_files_in_about_the_share(tmp_path: Path) -> None:
     names = [f"{film}-{shot}.jpg" for film in range(200) for shot in range(3)]
     meta = [{"img_id": name, "title": name.partition("-")[0]} for name in names]
     rows = [still_row(name) for name in names]
     good, _ = read(tmp_path, dev_share=0.1, grpo=rows[::2], sft=rows[1::2], meta=meta)
-    films = {split: {item.film_id for where, _, item in good if where == split} for split in ("sft", "grpo", "dev")}
+    films = {
+        split: {item.film_id for item_split, _, item in good if item_split == split} for split in ("sft", "grpo", "dev")
+    }
     assert not films["dev"] & (films["sft"] | films["grpo"])
     assert 10 <= len(films["dev"]) <= 30
-    assert films["dev"] == {name for name in map(str, range(200)) if is_drawn(name, 0.1)}
-    assert {item.source_index < 1_000_000 for where, _, item in good if where == "sft"} == {True}
+    assert films["dev"] == {name for name in map(str, range(200)) if is_sampled(name, 0.1)}
+    assert {item.source_index < 1_000_000 for item_split, _, item in good if item_split == "sft"} == {True}
     assert len({item.source_index for _, _, item in good}) == len(good) == 600
 
 
-def test_a_folder_that_is_no_release_is_refused_with_what_is_missing(tmp_path: Path) -> None:
+def test_an_incomplete_release_is_refused_with_the_missing_file(tmp_path: Path) -> None:
     for name in ("meta.jsonl", "grpo.json", "data.tar.gz"):
         release = shotqa(tmp_path / name)
         (release / "sft.json").unlink()

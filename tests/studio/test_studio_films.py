@@ -1,4 +1,4 @@
-"""Films of the studio: the same bytes whoever shoots them, and a table that says exactly what is where in them."""
+"""Films of the studio: reproducible bytes on any number of workers, and an exact annotation table."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKin
 from tests.support import REPOSITORY
 
 SMALL = StudioSettings(films=1, width=64, shares={"test": 1.0})
-FILM = LETTERBOXED - 1  # the first between black bars
-HANDFUL = slice(None, None, 16)
+FILM = LETTERBOXED - 1  # the first letterboxed film
+EVERY_16TH = slice(None, None, 16)
 IN_CHILD = "from tests.studio import test_studio_films as t; print(t.checksums())"
 
 
 def checksums() -> list[str]:
-    """Of a handful of shots, stills and clips."""
-    plans = film_plan(3, 1, width=64)[HANDFUL]
+    """Return the SHA-256 of a few stills and clips."""
+    plans = film_plan(3, 1, width=64)[EVERY_16TH]
     return [hashlib.sha256(film_shot(plan).encoded()).hexdigest() for plan in plans]
 
 
@@ -55,7 +55,7 @@ def frames_of(encoded: bytes) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def raw_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One film of small pictures, as files, with the truth about them."""
+    """One film of small frames as files, with ground truth."""
     out = tmp_path_factory.mktemp("raw")
     studio_films(SMALL, out, Workers(0), truth=True)
     return out
@@ -67,7 +67,7 @@ def table_rows(raw_film: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-# -------------------------------------------------------------------------------------------------------- what is shot
+# ---------------------------------------------------------------------------------------------------------------- shots
 
 
 def test_a_film_has_a_shot_of_every_term_and_some_compound_movements() -> None:
@@ -87,10 +87,10 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process() -> None:
     command = [sys.executable, "-c", IN_CHILD]
     child = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
     assert child.stdout.strip() == str(checksums())
-    assert len(set(checksums())) == len(film_plan(3, 1)[HANDFUL])
+    assert len(set(checksums())) == len(film_plan(3, 1)[EVERY_16TH])
 
 
-def test_another_seed_and_another_film_show_something_else() -> None:
+def test_other_seeds_and_films_differ() -> None:
     first, *others = (
         film_shot(film_plan(seed, film, width=64)[0]).pictures[0] for seed, film in ((0, 0), (0, 1), (1, 0))
     )
@@ -100,14 +100,14 @@ def test_another_seed_and_another_film_show_something_else() -> None:
 # ------------------------------------------------------------------------------------------------------------ raw films
 
 
-def test_the_table_is_read_without_a_defect(raw_film: Path) -> None:
+def test_the_table_is_read_without_defects(raw_film: Path) -> None:
     defects: list[Defect] = []
     found = read_annotations(raw_film / TABLE, raw_film / "films", defects)
     assert defects == []
     assert {row.shot_id for row in found} == {plan.shot_id for plan in film_plan(0, 0)}
 
 
-def test_a_film_is_cut_exactly_where_the_table_says(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
+def test_cuts_are_exactly_at_the_times_in_the_table(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
     frames = frames_of((raw_film / "films" / "film-000.mp4").read_bytes())
     ranges = [(float(row["start"]), float(row["end"])) for row in table_rows if row["start"]]
     assert [end for _, end in ranges[:-1]] == [start for start, _ in ranges[1:]]
@@ -118,9 +118,7 @@ def test_a_film_is_cut_exactly_where_the_table_says(raw_film: Path, table_rows: 
     assert (jumps[cuts] > np.percentile(np.delete(jumps, cuts), 90)).mean() > 0.9
 
 
-def test_stills_are_held_for_a_second_and_no_frame_repeats_another(
-    raw_film: Path, table_rows: list[dict[str, str]]
-) -> None:
+def test_stills_are_held_for_a_second_without_equal_frames(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
     frames = frames_of((raw_film / "films" / "film-000.mp4").read_bytes())
     held = [row for row in table_rows if row["start"] and not row[CAMERA_MOVEMENT.slug]]
     assert {round((float(row["end"]) - float(row["start"])) * FRAME_RATE) for row in held} == {HELD}
@@ -128,13 +126,13 @@ def test_stills_are_held_for_a_second_and_no_frame_repeats_another(
     assert all(np.abs(frames[first + k + 1] - frames[first + k]).mean() > 0.1 for k in range(HELD - 1))
 
 
-def test_some_stills_lie_beside_the_film(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
-    beside = [row for row in table_rows if not row["start"]]
-    assert {Path(row["media"]).suffix for row in beside} == {".jpg", ".png"}
-    assert all(Image.open(raw_film / "films" / row["media"]).size == (64, 36) for row in beside)
+def test_some_stills_are_separate_files(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
+    separate = [row for row in table_rows if not row["start"]]
+    assert {Path(row["media"]).suffix for row in separate} == {".jpg", ".png"}
+    assert all(Image.open(raw_film / "films" / row["media"]).size == (64, 36) for row in separate)
 
 
-def test_the_truth_of_every_shot_in_the_film_is_written(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
+def test_ground_truth_is_written_for_every_shot_in_the_film(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
     for row in table_rows:
         path = raw_film / "truth" / row["film_id"] / f"{row['shot_id']}.npz"
         assert path.exists() == bool(row["start"])
@@ -145,7 +143,7 @@ def test_the_truth_of_every_shot_in_the_film_is_written(raw_film: Path, table_ro
     assert truth["depth"][truth["ids"] > 0].max() < truth["depth"][truth["ids"] == 0].max()
 
 
-def test_some_films_lie_between_black_bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_films_are_letterboxed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = [plan for plan in film_plan(0, FILM, width=64) if plan.label in ("Medium", "Wide", "Group shot")]
     monkeypatch.setattr("data_pipeline.studio.film_reels.film_plan", lambda *_: list(few))
     make_reel(ReelOrder(tmp_path, 0, FILM, 1, 64, truth=False))
@@ -154,7 +152,7 @@ def test_some_films_lie_between_black_bars(tmp_path: Path, monkeypatch: pytest.M
     assert all(frame[:5].max() < 24 and frame[-5:].max() < 24 and frame[8:-8].mean() > 24 for frame in frames)
 
 
-def test_films_are_not_written_over_others(raw_film: Path) -> None:
+def test_existing_films_are_not_overwritten(raw_film: Path) -> None:
     with pytest.raises(FileExistsError, match="choose another --out"):
         studio_films(SMALL, raw_film, Workers(0))
 
@@ -162,21 +160,21 @@ def test_films_are_not_written_over_others(raw_film: Path) -> None:
 # --------------------------------------------------------------------------------------------------------------- shards
 
 
-def test_the_embedded_set_asks_about_all_dimensions_in_one_split(studio_shards: Path) -> None:
+def test_the_embedded_dataset_covers_all_dimensions_in_one_split(studio_shards: Path) -> None:
     items = list(ShardFolder(studio_shards).items())
     assert {item.dimension for item in items} == {dimension.slug for dimension in DIMENSIONS}
     assert {item.film_id for item in items} == {"film-000"}
     assert len(items) > 60
 
 
-def test_shards_that_are_there_are_not_shot_again(studio_shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_shards_are_not_rendered_again(studio_shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_pipeline.studio_set.shoot_one", None)
     settings = StudioSettings(films=1, width=160, shares={"test": 1.0})
     assert studio_set.studio_shards(settings, studio_shards, Workers(0)).already_complete
 
 
-def test_later_films_of_a_seed_extend_an_earlier_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_pipeline.studio.films.film_plan", lambda *given: film_plan(*given)[HANDFUL])
+def test_later_films_of_a_seed_extend_an_earlier_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data_pipeline.studio.films.film_plan", lambda *given: film_plan(*given)[EVERY_16TH])
     both = list(shoot(replace(SMALL, films=2), tmp_path / "both", Workers(0)))
     second = list(shoot(replace(SMALL, first_film=1), tmp_path / "second", Workers(0)))
     assert second == both[len(both) // 2 :] and {shot.film_id for shot in second} == {"film-001"}
@@ -184,8 +182,8 @@ def test_later_films_of_a_seed_extend_an_earlier_set(tmp_path: Path, monkeypatch
         StudioSettings(first_film=-1)
 
 
-def test_what_is_shot_is_not_shot_again_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plans = film_plan(0, 0, width=64)[HANDFUL]
+def test_finished_shots_are_not_rendered_again_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = film_plan(0, 0, width=64)[EVERY_16TH]
     monkeypatch.setattr("data_pipeline.studio.films.film_plan", lambda *_: plans)
     monkeypatch.setattr("data_pipeline.studio.film_reels.film_plan", lambda *_: list(plans))
     killed = shoot(SMALL, tmp_path / "shots", Workers(0))
@@ -193,26 +191,28 @@ def test_what_is_shot_is_not_shot_again_after_a_kill(tmp_path: Path, monkeypatch
     killed.close()  # type: ignore[attr-defined]
     order = ReelOrder(tmp_path, 0, 0, 1, 64, truth=False)
     rows = make_reel(order)
-    again: list[PlannedShot] = []
-    monkeypatch.setattr("data_pipeline.studio.films.film_shot", lambda plan: again.append(plan) or film_shot(plan))
+    rendered_again: list[PlannedShot] = []
+    monkeypatch.setattr(
+        "data_pipeline.studio.films.film_shot", lambda plan: rendered_again.append(plan) or film_shot(plan)
+    )
     monkeypatch.setattr("data_pipeline.studio.film_reels.film_shot", None)
     shots = list(shoot(SMALL, tmp_path / "shots", Workers(0)))
     assert make_reel(order) == rows
-    assert shots[:2] == before and again == plans[2:]
+    assert shots[:2] == before and rendered_again == plans[2:]
 
 
 @pytest.mark.verl
 @pytest.mark.ray
 @pytest.mark.timeout(900)  # each worker may have to compile the renderer first
-def test_any_number_of_workers_shoots_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = film_plan(0, 0, width=64)[HANDFUL]
+def test_the_result_does_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = film_plan(0, 0, width=64)[EVERY_16TH]
     monkeypatch.setattr("data_pipeline.studio.films.film_plan", lambda *_: plan)
     shots = [list(shoot(SMALL, tmp_path / str(count), Workers(count))) for count in (0, 2)]
     assert shots[0] == shots[1] and len(shots[0]) == len(plan)
 
 
 @pytest.mark.parametrize("flags", [["--films", "0"], ["--width", "100"], ["--splits", "train:1"]])
-def test_settings_that_make_no_sense_are_told_in_one_line(
+def test_invalid_settings_are_reported_in_one_line(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "studio", "--out", str(tmp_path / "x"), *flags]) == 2

@@ -1,4 +1,4 @@
-"""Clips show the movement they are labelled with: it is told from their decoded frames alone."""
+"""Clips show the movement they are labelled with, as recovered from their decoded frames alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lmms_eval_shotbench.questions.variants import opposite
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind, View
 from tests.support.camera_recovery import Picture, flow_between, grey_frames, recovered
 
-FILMS = 3  # besides that of the embedded set; each term is filmed in one of them
+FILMS = 3  # in addition to that of the embedded dataset; each term is rendered in one of them
 WIDTH = 160
 SINGLES = [term.name for term in CAMERA_MOVEMENT.terms if term.name in TERMS and not term.name.startswith("Rack")]
 
@@ -32,14 +32,14 @@ def steps_of(label: str) -> list[frozenset[str]]:
     return [frozenset(term.name for term in step) for step in CAMERA_MOVEMENT.parse(label).steps]
 
 
-def in_the_frames(frames: list[Picture], steps: int) -> list[frozenset[str]]:
-    """What is recovered from each of so many equal stretches of a clip."""
+def recovered_steps(frames: list[Picture], steps: int) -> list[frozenset[str]]:
+    """Recover the terms of each of `steps` equal parts of a clip."""
     ends = [len(frames) * number // steps for number in range(steps + 1)]
     return [recovered(frames[first:last]) for first, last in pairwise(ends)]
 
 
 def without_focus(steps: list[frozenset[str]]) -> list[frozenset[str]]:
-    """The same steps as flow shows them, which does not see what is in focus."""
+    """Return the steps as visible in optical flow, which does not show changes of focus."""
     return [frozenset("Static shot" if name.startswith("Rack") else name for name in step) for step in steps]
 
 
@@ -60,16 +60,16 @@ def compounds(film: int) -> list[str]:
     return [plan.label for plan in plans if CAMERA_MOVEMENT.parse(plan.label).is_compound]
 
 
-def test_the_frames_of_every_clip_of_the_embedded_set_show_the_right_answer(studio_shards: Path) -> None:
+def test_every_clip_of_the_embedded_dataset_shows_its_answer(studio_shards: Path) -> None:
     shards = ShardFolder(studio_shards)
     clips = [item for item in shards.items() if item.media_kind is MediaKind.CLIP]
-    told = {}
+    results = {}
     for item in clips:
         steps = steps_of(item.gold)
-        seen = in_the_frames(grey_frames(shards.media(item.item_id)), len(steps))
-        told[item.gold] = seen == without_focus(steps) or str(seen)
+        seen = recovered_steps(grey_frames(shards.media(item.item_id)), len(steps))
+        results[item.gold] = seen == without_focus(steps) or str(seen)
     assert len(clips) >= len(SINGLES)
-    assert set(told.values()) == {True}, told
+    assert set(results.values()) == {True}, results
 
 
 @pytest.mark.parametrize("label", SINGLES)
@@ -78,10 +78,10 @@ def test_a_movement_is_recovered_from_the_frames(label: str) -> None:
 
 
 @pytest.mark.parametrize("film", [1, 2])
-def test_movements_at_once_and_in_turn_are_recovered_from_the_frames(film: int) -> None:
+def test_simultaneous_and_sequential_movements_are_recovered(film: int) -> None:
     for label in compounds(film):
         steps = steps_of(label)
-        assert in_the_frames(grey_frames(filmed(film, label).encoded()), len(steps)) == steps, label
+        assert recovered_steps(grey_frames(filmed(film, label).encoded()), len(steps)) == steps, label
 
 
 @pytest.mark.parametrize("label", SINGLES)
@@ -101,7 +101,7 @@ def sharpness(frame: Picture, mask: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("label", "gains"), [("Rack focus to foreground", 2), ("Rack focus to background", 1)])
 def test_a_rack_focus_sharpens_one_figure_and_blurs_the_other(label: str, gains: int) -> None:
-    """The first figure stands behind, the second in front."""
+    """The first figure is in the background, the second in the foreground."""
     shot = filmed(1, label)
     for number in (1, 2):
         ends = [
@@ -113,7 +113,7 @@ def test_a_rack_focus_sharpens_one_figure_and_blurs_the_other(label: str, gains:
     assert depths[0] > 2 * depths[1]
 
 
-def test_somebody_moves_before_a_camera_at_rest() -> None:
+def test_somebody_moves_in_front_of_a_static_camera() -> None:
     shot = filmed(1, "Static shot")
     assert len({(camera.eye, camera.yaw, camera.pitch, camera.focal_length) for camera in shot.cameras}) == 1
     assert shot.clip is not None and any(person.pace for person in shot.clip.people)
@@ -121,7 +121,7 @@ def test_somebody_moves_before_a_camera_at_rest() -> None:
 
 
 @pytest.mark.parametrize("label", ["Move to the left", "Tilt up", "Zoom in"])
-def test_the_exact_flow_is_that_of_the_decoded_frames(label: str) -> None:
+def test_the_exact_flow_matches_the_decoded_frames(label: str) -> None:
     shot = filmed(1 + SINGLES.index(label) % FILMS, label)
     middle, scale = len(shot.frames) // 2, 320 / WIDTH
     tracked = flow_between(*clip_of(label)[middle : middle + 2])
@@ -133,7 +133,7 @@ def test_the_exact_flow_is_that_of_the_decoded_frames(label: str) -> None:
     assert np.nanmedian(off) < 0.6
 
 
-def test_cameras_start_and_stop_softly_and_never_go_back() -> None:
+def test_camera_movements_ease_in_and_out_monotonically() -> None:
     shares = [eased(number / 50) for number in range(51)]
     speeds = np.diff(shares)
     assert (shares[0], shares[-1]) == (0.0, 1.0)

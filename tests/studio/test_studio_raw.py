@@ -1,4 +1,4 @@
-"""Raw films of the studio: one set to a folder, and truth that fits the pictures of the film."""
+"""Raw films of the studio: one dataset per folder, and ground truth that matches the frames."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.film_reels import LETTERBOXED, TABLE, ReelOrder, make_reel, write_table
 from data_pipeline.studio.films import film_plan
-from data_pipeline.studio.held_stills import HELD, SHOWN, held_still
+from data_pipeline.studio.held_stills import HELD, MIDDLE_FRAME, held_still
 from data_pipeline.studio.render import Frame
 from data_pipeline.studio.truth import BAR
 from data_pipeline.studio_set import StudioSettings, shoot, studio_films
@@ -40,12 +40,12 @@ def short_films(monkeypatch: pytest.MonkeyPatch) -> None:
     """Films of three shots."""
     short = lambda *given: [plan for plan in film_plan(*given) if plan.label in FEW]  # noqa: E731
     monkeypatch.setattr("data_pipeline.studio.film_reels.film_plan", short)
-    monkeypatch.setattr("data_pipeline.studio.film_reels.BESIDE", 0)
+    monkeypatch.setattr("data_pipeline.studio.film_reels.SEPARATE_STILLS", 0)
 
 
 @pytest.fixture
 def interrupted_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What is left of two films when the run is killed after the first."""
+    """The folder of two films after a run interrupted after the first one."""
 
     def first_only(order: ReelOrder) -> list[dict[str, str]]:
         if order.film:
@@ -58,11 +58,11 @@ def interrupted_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "raw"
 
 
-# ----------------------------------------------------------------------------------------------------- one set a folder
+# ----------------------------------------------------------------------------------------------- one dataset per folder
 
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"films": 1}, {"width": 96}, {"first_film": 1}])
-def test_unfinished_films_of_other_settings_are_refused_and_left_alone(
+def test_unfinished_films_of_other_settings_are_refused_and_kept(
     interrupted_films: Path, other: dict[str, int]
 ) -> None:
     film = (interrupted_films / "films" / "film-000.mp4").read_bytes()
@@ -72,7 +72,7 @@ def test_unfinished_films_of_other_settings_are_refused_and_left_alone(
     assert not (interrupted_films / TABLE).exists()
 
 
-def test_the_same_settings_go_on_where_they_were(interrupted_films: Path) -> None:
+def test_the_same_settings_resume(interrupted_films: Path) -> None:
     before = (interrupted_films / "films" / "film-000.mp4").stat().st_mtime_ns
     assert studio_films(TWO, interrupted_films, Workers(0)) == 6
     assert (interrupted_films / "films" / "film-000.mp4").stat().st_mtime_ns == before
@@ -84,7 +84,7 @@ def test_the_same_settings_go_on_where_they_were(interrupted_films: Path) -> Non
     ]
 
 
-def test_films_of_an_unknown_run_are_not_mixed_with(interrupted_films: Path) -> None:
+def test_unfinished_films_of_unknown_settings_are_refused(interrupted_films: Path) -> None:
     (interrupted_films / ".rows" / "settings.txt").unlink()
     with pytest.raises(FileExistsError, match="not known"):
         studio_films(TWO, interrupted_films, Workers(0))
@@ -96,29 +96,27 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "raw").exists()
 
 
-def test_shots_for_shards_have_one_writer_as_well(tmp_path: Path) -> None:
+def test_shots_for_shards_have_one_writer(tmp_path: Path) -> None:
     with only_writer(tmp_path / "shots"), pytest.raises(WriteRefused, match="is writing to"):
         list(shoot(StudioSettings(films=1, width=64), tmp_path / "shots", Workers(0)))
     assert not any(tmp_path.iterdir())
 
 
-def test_a_file_is_no_place_for_films_and_truth_is_of_raw_films(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_outputs_and_flags_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    for flags, said in (
-        (["--raw", "--out", str(tmp_path / "file")], "is no folder; choose another --out"),
+    for flags, message in (
+        (["--raw", "--out", str(tmp_path / "file")], "is not a folder; choose another --out"),
         (["--truth", "--out", str(tmp_path / "new")], "add --raw"),
         (["--raw", "--overwrite", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
         (["--raw", "--splits", "test:1", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
     ):
         assert main(["data", "studio", "--workers", "0", *flags]) == 2
         error = capsys.readouterr().err
-        assert said in error and error.count("\n") == 1
+        assert message in error and error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_full_disk_is_told_with_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_with_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -132,10 +130,10 @@ def test_a_full_disk_is_told_with_figures(tmp_path: Path, monkeypatch: pytest.Mo
         next(shoot(TWO, tmp_path / "shots", Workers(0)))
 
 
-# ---------------------------------------------------------------------------------------------------------------- truth
+# --------------------------------------------------------------------------------------------------------- ground truth
 
 
-def test_the_truth_of_a_held_still_moves_with_its_frame() -> None:
+def test_the_ground_truth_of_a_held_still_moves_with_its_frame() -> None:
     plan = next(plan for plan in film_plan(0, 0, width=64) if plan.label == "Silhouette")
     ids = np.zeros((38, 68), np.int32)
     ids[8:30, 11:50] = 1
@@ -144,13 +142,13 @@ def test_the_truth_of_a_held_still_moves_with_its_frame() -> None:
     assert len(held) == HELD and len({frame.rgb.tobytes() for frame in held}) == HELD
     for frame in held:
         assert frame.size == plan.size
-        apart = (frame.rgb[..., 0] > 127) != (frame.ids == 1)
-        assert apart.sum() <= 4  # the corners, which moving by fractions rounds off
+        mismatch = (frame.rgb[..., 0] > 127) != (frame.ids == 1)
+        assert mismatch.sum() <= 4  # the corners, which subpixel shifts round off
         assert (frame.depth == frame.ids).all()
 
 
 @pytest.mark.parametrize("film", [0, LETTERBOXED - 1])
-def test_truth_lies_over_the_frames_of_the_film_bars_included(tmp_path: Path, film: int) -> None:
+def test_ground_truth_matches_the_frames_including_bars(tmp_path: Path, film: int) -> None:
     rows = make_reel(ReelOrder(tmp_path, 0, film, 1, 64, truth=True))
     write_table(tmp_path / TABLE, rows)
     with av.open(str(tmp_path / "films" / f"film-{film:03d}.mp4")) as container:
@@ -158,7 +156,7 @@ def test_truth_lies_over_the_frames_of_the_film_bars_included(tmp_path: Path, fi
     for row in rows:
         truth = np.load(tmp_path / "truth" / row["film_id"] / f"{row['shot_id']}.npz")
         first, last = (round(float(row[name]) * FRAME_RATE) for name in ("start", "end"))
-        shown = np.array(frames[first:last] if "flow" in truth else [frames[first + SHOWN]])
+        shown = np.array(frames[first:last] if "flow" in truth else [frames[first + MIDDLE_FRAME]])
         assert truth["ids"].shape == truth["depth"].shape == shown.shape
         bars = truth["ids"] == BAR
         assert bars.any() == (film > 0) and np.array_equal(bars, np.isnan(truth["depth"]))
@@ -167,21 +165,21 @@ def test_truth_lies_over_the_frames_of_the_film_bars_included(tmp_path: Path, fi
             assert truth["flow"].shape == (len(shown) - 1, *shown.shape[1:], 2)
             assert np.isnan(truth["flow"][bars[1:]]).all()
         elif "silhouette" in row["shot_id"]:
-            assert max(map(abs, best_shift(shown[0], truth["ids"][0] > 0))) <= 1  # between pixels, either is as near
+            assert max(map(abs, best_shift(shown[0], truth["ids"][0] > 0))) <= 1  # half a pixel rounds either way
 
 
 def best_shift(picture: np.ndarray, figure: np.ndarray) -> tuple[int, int]:
-    """How far the mask must be moved to cover the dark figure best: down, right."""
-    grown = sum(np.roll(figure, shift, axis) for axis in (0, 1) for shift in (-3, 3)) > 0
+    """Return the shift (down, right) in pixels at which the mask (h, w) best matches the dark figure."""
+    dilated = sum(np.roll(figure, shift, axis) for axis in (0, 1) for shift in (-3, 3)) > 0
 
     def contrast(shift: tuple[int, int]) -> float:
-        inside, around = (np.roll(mask, shift, (0, 1)) for mask in (figure, grown & ~figure))
+        inside, around = (np.roll(mask, shift, (0, 1)) for mask in (figure, dilated & ~figure))
         return float(picture[around].mean() - picture[inside].mean())
 
     return max(((down, right) for down in range(-3, 4) for right in range(-3, 4)), key=contrast)
 
 
-def test_the_still_that_is_cut_out_of_a_film_is_the_frame_that_the_truth_is_of(tmp_path: Path) -> None:
+def test_the_extracted_still_is_the_frame_of_the_ground_truth(tmp_path: Path) -> None:
     rows = make_reel(ReelOrder(tmp_path, 0, 0, 1, 64, truth=False))
     write_table(tmp_path / TABLE, rows)
     settings = CutSettings(least_side=16, still_format="png", crop_bars=False)
@@ -194,5 +192,5 @@ def test_the_still_that_is_cut_out_of_a_film_is_the_frame_that_the_truth_is_of(t
     for shot in stills:
         picture = np.asarray(Image.open(tmp_path / "cut" / shot.media_path)).astype(int)
         first = next(round(start * FRAME_RATE) for name, start in starts.items() if name in shot.shot_id)
-        apart = [np.abs(frame - picture).mean() for frame in frames[first : first + HELD]]
-        assert int(np.argmin(apart)) == SHOWN
+        differences = [np.abs(frame - picture).mean() for frame in frames[first : first + HELD]]
+        assert int(np.argmin(differences)) == MIDDLE_FRAME

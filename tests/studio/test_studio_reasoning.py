@@ -1,4 +1,4 @@
-"""Studio questions that come with a chain of thought, and studio sets of stills alone."""
+"""Studio questions with a chain of thought, and studio datasets of stills only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reasoning_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_question_has_a_chain_that_comes_to_its_answer(reasoning_shards: Path) -> None:
+def test_every_question_has_a_chain_that_concludes_its_answer(reasoning_shards: Path) -> None:
     items = list(ShardFolder(reasoning_shards, "sft").items())
     assert len(items) > 40
     for item in items:
@@ -31,11 +31,11 @@ def test_every_question_has_a_chain_that_comes_to_its_answer(reasoning_shards: P
         assert verdict.correct and verdict.well_formed
 
 
-def test_a_set_of_stills_has_no_clip_and_says_so(reasoning_shards: Path) -> None:
+def test_a_dataset_of_stills_has_no_clips_and_its_card_says_so(reasoning_shards: Path) -> None:
     assert {item.media_kind for item in ShardFolder(reasoning_shards, "sft").items()} == {MediaKind.STILL}
     assert "--only stills" in (reasoning_shards / "README.md").read_text()
     assert "--reasoning" in (reasoning_shards / "README.md").read_text()
 
 
-def test_without_asking_there_is_no_chain(studio_shards: Path) -> None:
+def test_chains_are_only_added_on_request(studio_shards: Path) -> None:
     assert not any(item.reasoning for item in ShardFolder(studio_shards).items())

@@ -1,4 +1,4 @@
-"""Stills show what their labels say, measured in masks, projections and tones of many seeds."""
+"""Stills match their labels, as measured by masks, projections and brightness for many seeds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lmms_eval_shotbench.vocabulary import Dimension
 
 Tones: TypeAlias = npt.NDArray[np.float64]
 TINY = (128, 72)
-# A figure's height as a share of the frame's, by what the frame cuts: eyes, chin, chest, waist, knees, nothing.
+# Figure height as a share of the frame height; the frame cuts at eyes, chin, chest, waist, knees, or not at all.
 HEIGHTS = {
     "Extreme Close Up": (7.5, 16),
     "Close Up": (4.2, 6.2),
@@ -42,7 +42,7 @@ def stills(dimension: Dimension, name: str, count: int = 3) -> Iterator[StagedSh
 
 
 def shares(frame: Frame) -> list[float]:
-    """How much of the frame each figure covers, the largest first."""
+    """Return the share of the frame covered by each figure, in descending order."""
     return sorted((float((frame.ids == number).mean()) for number in range(1, frame.ids.max() + 1)), reverse=True)
 
 
@@ -50,7 +50,7 @@ def grey(frame: Frame) -> Tones:
     return np.asarray(frame.rgb.astype(np.float64).mean(-1))
 
 
-def test_the_projected_figure_is_as_high_as_its_shot_size_says_and_no_two_sizes_touch() -> None:
+def test_projected_heights_match_shot_sizes_without_overlap() -> None:
     assert set(HEIGHTS) == set(SIZES)
     edges = [edge for low, high in reversed(HEIGHTS.values()) for edge in (low, high)]
     assert edges == sorted(edges)
@@ -60,7 +60,7 @@ def test_the_projected_figure_is_as_high_as_its_shot_size_says_and_no_two_sizes_
             assert low <= staged.stage.figures[0].height_in_frame(staged.camera, TINY) <= high, (name, film)
 
 
-def test_a_wider_size_shows_less_of_the_figure_and_its_mask_reaches_the_edges_that_the_size_cuts() -> None:
+def test_wider_sizes_have_smaller_masks_that_touch_the_expected_edges() -> None:
     for film in range(2):
         areas = []
         for name in SIZES:
@@ -74,14 +74,14 @@ def test_a_wider_size_shows_less_of_the_figure_and_its_mask_reaches_the_edges_th
 @pytest.mark.parametrize(
     ("name", "least", "most"), [("Single", 1, 1), ("2 shot", 2, 2), ("3 shot", 3, 3), ("Group shot", 5, 7)]
 )
-def test_the_masks_count_the_people_of_the_framing(name: str, least: int, most: int) -> None:
+def test_the_number_of_masks_matches_the_framing(name: str, least: int, most: int) -> None:
     for shot in stills(vocabulary.SHOT_FRAMING, name):
         people = [share for share in shares(shot.frames[0]) if share > 0.005]
         assert least <= len(people) <= most
         assert people[-1] > 0.25 * people[0]
 
 
-def test_an_insert_shows_no_one_an_establishing_shot_hardly_anyone_a_shoulder_shot_one_past_another() -> None:
+def test_masks_of_inserts_establishing_shots_and_over_the_shoulder_shots() -> None:
     for shot in stills(vocabulary.SHOT_FRAMING, "Insert"):
         assert shares(shot.frames[0]) == []
     for shot in stills(vocabulary.SHOT_FRAMING, "Establishing shot"):
@@ -94,7 +94,7 @@ def test_an_insert_shows_no_one_an_establishing_shot_hardly_anyone_a_shoulder_sh
         assert abs(sides[0] - 0.5) > 0.2 and abs(sides[1] - 0.5) < 0.25
 
 
-def test_angles_are_those_of_the_camera_and_of_what_it_sees() -> None:
+def test_camera_angles_match_their_labels() -> None:
     pitches = {"Aerial": (-60, -25), "Overhead": (-90, -85), "High angle": (-52, -30), "Low angle": (25, 50)}
     for name, (low, high) in pitches.items():
         for shot in stills(vocabulary.CAMERA_ANGLE, name):
@@ -105,7 +105,7 @@ def test_angles_are_those_of_the_camera_and_of_what_it_sees() -> None:
         assert 12 <= abs(shot.cameras[0].roll) <= 30 and abs(shot.cameras[0].pitch) < 15
 
 
-def test_a_longer_lens_sees_a_narrower_field_and_makes_the_far_figure_as_large_as_the_near_one() -> None:
+def test_longer_lenses_narrow_the_field_and_enlarge_the_far_figure() -> None:
     names = [term.name for term in still_terms(vocabulary.LENS_SIZE)]
     for film in range(3):
         shots = [still(vocabulary.LENS_SIZE, name, film) for name in names]
@@ -115,7 +115,7 @@ def test_a_longer_lens_sees_a_narrower_field_and_makes_the_far_figure_as_large_a
         assert ratios[0] < 0.6 and ratios[0] < ratios[1] < ratios[2] > 0.76
 
 
-def test_a_silhouette_is_black_on_bright_and_an_edge_light_bright_on_its_outline_only() -> None:
+def test_brightness_of_silhouettes_and_edge_lights() -> None:
     for shot in stills(vocabulary.LIGHTING_CONDITION, "Silhouette"):
         frame = shot.frames[0]
         figures = frame.ids > SET
@@ -126,7 +126,7 @@ def test_a_silhouette_is_black_on_bright_and_an_edge_light_bright_on_its_outline
         assert grey(shot.frames[0])[mask & ~inner].mean() > 2 * grey(shot.frames[0])[inner].mean()
 
 
-def test_light_falls_from_where_it_is_said_to() -> None:
+def test_light_comes_from_the_labelled_direction() -> None:
     for shot in stills(vocabulary.LIGHTING_CONDITION, "Side light"):
         rows, columns = np.nonzero(shot.frames[0].figure_mask(1))
         middle, tones = np.median(columns), grey(shot.frames[0])[rows, columns]
@@ -134,10 +134,10 @@ def test_light_falls_from_where_it_is_said_to() -> None:
         assert sides[1] > 1.8 * sides[0]
     top, under = (still(vocabulary.LIGHTING_CONDITION, name) for name in ("Top light", "Underlight"))
     lights = [staging(film_style(7, 0), shot.dimension, shot.term).stage.lighting.lights[0] for shot in (top, under)]
-    assert lights[0].place[2] > 2.3 and lights[1].place[2] < 1.2
+    assert lights[0].position[2] > 2.3 and lights[1].position[2] < 1.2
 
 
-def test_contrast_and_colour_are_those_of_the_label() -> None:
+def test_contrast_and_colour_match_the_label() -> None:
     for film in range(2):
         high, low = (
             still(vocabulary.LIGHTING_CONDITION, name, film).frames[0] for name in ("High contrast", "Low contrast")
@@ -151,7 +151,7 @@ def test_contrast_and_colour_are_those_of_the_label() -> None:
         assert red_over_blue["Moonlight"] < 0.9 and min(red_over_blue["Tungsten"], red_over_blue["Firelight"]) > 1.35
 
 
-def test_the_weight_lies_where_the_composition_says() -> None:
+def test_the_visual_weight_matches_the_composition() -> None:
     for film in range(3):
         centre = {}
         for name in ("Center", "Balanced", "Left heavy", "Right heavy", "Short side", "Symmetrical"):
@@ -162,16 +162,16 @@ def test_the_weight_lies_where_the_composition_says() -> None:
         assert abs(centre["Symmetrical"] - 0.5) < 0.03 and abs(centre["Short side"] - 0.5) > 0.15
 
 
-def test_a_symmetrical_picture_is_nearly_its_own_mirror_image() -> None:
-    def unlikeness(name: str, film: int) -> float:
+def test_symmetrical_stills_nearly_equal_their_mirror_image() -> None:
+    def asymmetry(name: str, film: int) -> float:
         tones = grey(still(vocabulary.COMPOSITION, name, film).frames[0])
         return float(np.abs(tones - tones[:, ::-1]).mean())
 
     for film in range(2):
-        assert 2 * unlikeness("Symmetrical", film) < min(unlikeness("Left heavy", film), unlikeness("Balanced", film))
+        assert 2 * asymmetry("Symmetrical", film) < min(asymmetry("Left heavy", film), asymmetry("Balanced", film))
 
 
-def test_two_stills_of_one_term_differ_in_picture_and_camera() -> None:
+def test_two_stills_of_one_term_differ_in_image_and_camera() -> None:
     for dimension in (vocabulary.SHOT_SIZE, vocabulary.LIGHTING_TYPE, vocabulary.COMPOSITION):
         for term in still_terms(dimension)[:3]:
             one, other = still(dimension, term.name, 0), still(dimension, term.name, 1)

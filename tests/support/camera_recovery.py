@@ -1,8 +1,8 @@
-"""How a camera moved, told from the decoded frames of a clip alone: corners are tracked, and their flow is explained.
+"""Recover a camera movement from the decoded frames of a clip alone, by fitting a model to the flow of tracked corners.
 
-What turning and zooming do to a picture does not depend on how far away things are. So a turn (yaw, pitch, roll) and a
-growth are fitted to the flow of every pair of frames; what they leave over is parallax, which only a camera that
-changes its place makes. Nothing here knows the label, the camera or the stage.
+The optical flow of rotation and zoom does not depend on depth. A rotation (yaw, pitch, roll) and a scale are therefore
+fitted to the flow of every pair of frames; the residual is parallax, which only a camera that changes its position
+causes. Labels, camera and scene are not used.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Picture: TypeAlias = npt.NDArray[np.uint8]
 Array: TypeAlias = npt.NDArray[np.float64]
 
 SIZE = (320, 180)
-FOCAL = 285.0  # pixels; of an ordinary lens on 320: only how flow bends towards the edges depends on it
-MOVED = 42.0  # pixels over a clip that are a pan or tilt, and no tremble
-GREW = 0.15  # natural logarithm of the growth over a clip
-ROLLED = 19.0  # degrees
-STILL = 0.06  # share of the middle that stays, although all around it moves
-PARALLAX = 15.0  # pixels over a clip; turning and zooming leave below 10
+FOCAL = 285.0  # pixels, normal lens at width 320; affects only how flow bends towards the edges
+MIN_SHIFT = 42.0  # pixels per clip from which a pan or tilt is recognised; camera shake is below
+MIN_LOG_SCALE = 0.15  # natural logarithm of the scale over a clip
+MIN_ROLL = 19.0  # degrees of roll over a clip
+MIN_STATIC_SHARE = 0.06  # share of central corners that are static while the surroundings move
+MIN_PARALLAX = 15.0  # pixels per clip; the residual of rotation and zoom is below 10
 
 
 def grey_frames(encoded: bytes) -> list[Picture]:
-    """A clip's frames, decoded, and enlarged where they are small: all numbers here are pixels of 320."""
+    """Decode a clip into uint8 grey frames (180, 320); all pixel thresholds refer to this size."""
     with av.open(io.BytesIO(encoded)) as container:
         frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
     return [cv2.resize(frame, SIZE, interpolation=cv2.INTER_CUBIC) for frame in frames]
@@ -38,52 +38,52 @@ def grey_frames(encoded: bytes) -> list[Picture]:
 
 @dataclass(frozen=True)
 class Flow:
-    """Corners (right and down of the middle) and where they went, in pixels; and the flow that turns leave over."""
+    """Flow between two frames in pixels, x right and y down from the image centre. Arrays of n corners: (n, 2)."""
 
     corners: Array
     flow: Array
-    left_over: Array
-    turn: Array  # to the right, down; growth, roll clockwise of the picture
+    residual: Array
+    turn: Array  # (4,): image shift right and down in pixels, log scale, clockwise roll in radians
 
     @property
     def growth(self) -> Array:
-        """How much each corner's distance from the middle grew, but for what a turn sideways or upright did to it."""
-        grown = self.turn[2] + (self.left_over * self.corners).sum(1) / np.maximum((self.corners**2).sum(1), 1.0)
+        """Relative change of each corner's distance from the centre, without effects of yaw and pitch; shape (n,)."""
+        grown = self.turn[2] + (self.residual * self.corners).sum(1) / np.maximum((self.corners**2).sum(1), 1.0)
         return np.asarray(grown)
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A stretch of a clip: sums over its frames. Spreads are those of what turns leave over."""
+    """Motion over consecutive frames, summed. Spreads are those of the residual flow, in pixels."""
 
-    right: float  # how the picture moved
+    right: float  # image shift in pixels
     down: float
     growth: float
     rolled: float  # degrees, clockwise
     spread_across: float
     spread_down: float
     spread_radial: float
-    near_growth: float  # of what is low in the picture
-    far_growth: float  # of the upper half, beside the subject
-    still_middle: float  # share of the corners below the middle that stay where they are, although the rest moves
+    near_growth: float  # log scale of the lower part of the image
+    far_growth: float  # log scale of the upper half, at both sides of the subject
+    still_middle: float  # share of corners below the centre that are static while the rest moves
 
 
 def flow_between(before: Picture, after: Picture) -> Flow:
-    """Track corners there and back, and explain their flow by a turn."""
+    """Track corners forward and backward between grey frames (h, w), and fit a rotation and scale to their flow."""
     size = np.array(before.shape[::-1])
     corners = cv2.goodFeaturesToTrack(before, 500, 0.01, 6)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(15, 15), maxLevel=4)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, winSize=(15, 15), maxLevel=4)
-    sure = (found[:, 0] == 1) & (again[:, 0] == 1) & (np.abs(back - corners).max(axis=(1, 2)) < 0.5)
-    flow = (there - corners)[sure, 0].astype(np.float64)
-    places = corners[sure, 0].astype(np.float64) - size / 2
-    turn, left_over = explain_by_turn(places, flow)
-    return Flow(places, flow, left_over, turn)
+    forward, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None, winSize=(15, 15), maxLevel=4)
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, forward, None, winSize=(15, 15), maxLevel=4)
+    reliable = (found[:, 0] == 1) & (found_back[:, 0] == 1) & (np.abs(back - corners).max(axis=(1, 2)) < 0.5)
+    flow = (forward - corners)[reliable, 0].astype(np.float64)
+    positions = corners[reliable, 0].astype(np.float64) - size / 2
+    turn, residual = fit_rotation(positions, flow)
+    return Flow(positions, flow, residual, turn)
 
 
-def explain_by_turn(places: Array, flow: Array) -> tuple[Array, Array]:
-    """The turn and growth that explain most of the flow, and what is left over; outliers lose their weight."""
-    x, y = places.T
+def fit_rotation(positions: Array, flow: Array) -> tuple[Array, Array]:
+    """Fit rotation and scale (4,) to the flow (n, 2) by robust least squares; return the fit and residual (n, 2)."""
+    x, y = positions.T
     bend = 1 / FOCAL**2
     across = np.stack([1 + x * x * bend, x * y * bend, x, -y], axis=1)
     down = np.stack([x * y * bend, 1 + y * y * bend, y, x], axis=1)
@@ -91,14 +91,14 @@ def explain_by_turn(places: Array, flow: Array) -> tuple[Array, Array]:
     for _ in range(10):
         root = np.sqrt(np.tile(weights, 2))
         turn = np.linalg.lstsq(system * root[:, None], wanted * root, rcond=None)[0]
-        left_over = (wanted - system @ turn).reshape(2, -1).T
-        off = np.hypot(*left_over.T)
+        residual = (wanted - system @ turn).reshape(2, -1).T
+        off = np.hypot(*residual.T)
         weights = 1 / (1 + (off / max(0.3, 1.5 * float(np.median(off)))) ** 2)
-    return turn, left_over
+    return turn, residual
 
 
 def motion(frames: list[Picture]) -> Motion:
-    """Measure a stretch of frames."""
+    """Measure the motion over consecutive grey frames (h, w)."""
     flows = [flow_between(before, after) for before, after in pairwise(frames)]
     turn = np.sum([flow.turn for flow in flows], axis=0)
     spreads = np.sum([_spreads(flow) for flow in flows], axis=0)
@@ -110,15 +110,15 @@ def motion(frames: list[Picture]) -> Motion:
 
 
 def _spread(values: Array) -> float:
-    """Without the outer eighths: a figure that walks through is no parallax."""
+    """Range without the outer eighths, so that a moving figure is not taken for parallax."""
     return float(np.percentile(values, 87) - np.percentile(values, 13)) if len(values) > 7 else 0.0
 
 
 def _spreads(flow: Flow) -> tuple[float, float, float]:
     reach = np.hypot(*flow.corners.T)
     outer = reach > 30
-    radial = (flow.left_over * flow.corners).sum(1)[outer] / reach[outer]
-    return _spread(flow.left_over[:, 0]), _spread(flow.left_over[:, 1]), _spread(radial)
+    radial = (flow.residual * flow.corners).sum(1)[outer] / reach[outer]
+    return _spread(flow.residual[:, 0]), _spread(flow.residual[:, 1]), _spread(radial)
 
 
 def _growths(flow: Flow) -> tuple[float, float]:
@@ -129,47 +129,47 @@ def _growths(flow: Flow) -> tuple[float, float]:
 
 
 def _still_middle(flow: Flow) -> float:
-    speed, expected = np.hypot(*flow.flow.T), np.hypot(*(flow.flow - flow.left_over).T)
+    speed, expected = np.hypot(*flow.flow.T), np.hypot(*(flow.flow - flow.residual).T)
     middle = (np.abs(flow.corners[:, 0]) < 40) & (flow.corners[:, 1] > 8) & (expected > 0.5)
     return float((speed[middle] < 0.35 * expected[middle]).mean()) if middle.sum() > 4 else float("nan")
 
 
 def recovered(frames: list[Picture]) -> frozenset[str]:
-    """The terms of what the camera does in these frames."""
+    """Return the vocabulary terms of the camera movement in grey frames (180, 320)."""
     seen = motion(frames)
-    names = _sideways(seen) | _upright(seen) | _forward(seen)
-    if abs(seen.rolled) > ROLLED:
+    names = _horizontal_terms(seen) | _vertical_terms(seen) | _forward_terms(seen)
+    if abs(seen.rolled) > MIN_ROLL:
         names |= {"Camera roll"}
     return frozenset(names or {"Static shot"})
 
 
-def _sideways(seen: Motion) -> set[str]:
-    if max(abs(seen.right), 0.5 * seen.spread_across) < MOVED:
+def _horizontal_terms(seen: Motion) -> set[str]:
+    if max(abs(seen.right), 0.5 * seen.spread_across) < MIN_SHIFT:
         return set()
-    if seen.spread_across < max(PARALLAX, 0.35 * abs(seen.right)):
+    if seen.spread_across < max(MIN_PARALLAX, 0.35 * abs(seen.right)):
         return {"Pan left" if seen.right > 0 else "Pan right"}
-    if seen.right * seen.rolled > 0:  # what is near, low in the picture, moves less than what is far, or against it
+    if seen.right * seen.rolled > 0:  # near objects, low in the image, move less than far ones or the opposite way
         return {"Arc"}
     way = {"Move to the left" if seen.right > 0 else "Move to the right"}
-    return way | {"Tracking"} if seen.still_middle > STILL else way
+    return way | {"Tracking"} if seen.still_middle > MIN_STATIC_SHARE else way
 
 
-def _upright(seen: Motion) -> set[str]:
-    if max(abs(seen.down), 0.6 * seen.spread_down) < MOVED:
+def _vertical_terms(seen: Motion) -> set[str]:
+    if max(abs(seen.down), 0.6 * seen.spread_down) < MIN_SHIFT:
         return set()
-    if seen.spread_down < max(PARALLAX, 0.3 * abs(seen.down)):
+    if seen.spread_down < max(MIN_PARALLAX, 0.3 * abs(seen.down)):
         return {"Tilt up" if seen.down > 0 else "Tilt down"}
     return {"Boom up" if seen.down > 0 else "Boom down"}
 
 
-def _forward(seen: Motion) -> set[str]:
-    if abs(seen.growth) < GREW:
+def _forward_terms(seen: Motion) -> set[str]:
+    if abs(seen.growth) < MIN_LOG_SCALE:
         return set()
-    if seen.spread_radial < max(PARALLAX, 20 * abs(seen.growth)):  # the faster it grows, the coarser the tracking
+    if seen.spread_radial < max(MIN_PARALLAX, 20 * abs(seen.growth)):  # tracking errors grow with the scale change
         return {"Zoom in" if seen.growth > 0 else "Zoom out"}
     if max(seen.spread_across, seen.spread_down) > 1.05 * seen.spread_radial:
         return set()
-    if seen.near_growth * np.sign(seen.growth) < 0.85 * abs(seen.far_growth) and seen.still_middle > STILL:
-        return {"Dolly zoom"}  # what is far changes more than what is near, and the subject not at all
+    if seen.near_growth * np.sign(seen.growth) < 0.85 * abs(seen.far_growth) and seen.still_middle > MIN_STATIC_SHARE:
+        return {"Dolly zoom"}  # far objects change more than near ones, the subject not at all
     way = {"Push in" if seen.growth > 0 else "Pull out"}
-    return way | {"Tracking"} if seen.still_middle > STILL else way
+    return way | {"Tracking"} if seen.still_middle > MIN_STATIC_SHARE else way

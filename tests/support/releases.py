@@ -1,4 +1,4 @@
-"""Releases made on the spot: media, question rows, and every way in which they are laid out on disk."""
+"""Generated releases: media, question rows, and all layouts on disk."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def clip(frames: int = 3) -> bytes:
 
 
 def bomb(width: int = 50_000, height: int = 50_000) -> bytes:
-    """A PNG whose header claims a huge picture."""
+    """A PNG whose header declares a huge image."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -141,7 +141,7 @@ LAYOUTS: list[Callable[[Path, list[Row], Media], Path]] = [
 
 
 def import_defects(release: Path, out: Path) -> list[tuple[DefectKind, str, bool]]:
-    """Check that the import is refused, or goes through where no row is lost; then import what there is."""
+    """Import a release, check that it is refused exactly if rows are lost, and return its defects."""
     try:
         defects = import_shotbench(str(release), out).defects
     except RowsLost as refusal:

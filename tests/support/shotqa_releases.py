@@ -1,4 +1,4 @@
-"""ShotQA releases made on the spot: rows in the published layout, the archive, and what can be wrong with either."""
+"""Generated ShotQA releases: rows in the published layout, the archive, and faults in either."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, Dimension
 from tests.support import REPOSITORY
 
-sys.path.append(str(REPOSITORY / "benchmarks"))  # where the generator of the large stand-in is
+sys.path.append(str(REPOSITORY / "benchmarks"))  # contains the generator of the large test release
 
 Members = Iterable[tuple[str, bytes]]
 OPTIONS = ("Wide", "Close Up", "Medium", "Extreme Wide")
@@ -22,7 +22,7 @@ MOVES = ("Pan left", "Boom up", "Arc", "Zoom in")
 
 
 def prompt(dimension: Dimension = SHOT_SIZE, options: Iterable[str] = OPTIONS) -> str:
-    """The user's text as it is published, without the media mark."""
+    """Return the user's text as published, without the media tag."""
     lines = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCDEFGH", options, strict=False))
     return (
         f"Question: {dimension.question}\nOptions:\n{lines}\n"
@@ -31,13 +31,13 @@ def prompt(dimension: Dimension = SHOT_SIZE, options: Iterable[str] = OPTIONS) -
 
 
 def still_row(name: str, text: str = "", letter: str = "B", **changes: Any) -> dict[str, Any]:
-    """A row of grpo.json about a still."""
+    """Return a row of grpo.json about a still."""
     messages = [{"role": "user", "content": f"<image>{text or prompt()}"}]
     return {"messages": messages, "images": [f"images/{name}"], "solution": f"<answer>{letter}</answer>"} | changes
 
 
 def clip_row(name: str, options: Iterable[str] = MOVES, letter: str = "B") -> dict[str, Any]:
-    """A row of grpo.json about a clip."""
+    """Return a row of grpo.json about a clip."""
     messages = [{"role": "user", "content": f"<video>{prompt(CAMERA_MOVEMENT, options)}"}]
     return {"messages": messages, "videos": [f"videos/{name}"], "solution": f"<answer>{letter}</answer>"}
 
@@ -51,7 +51,7 @@ def shotqa(
     meta: Iterable[dict[str, Any]] = (),
     special: Iterable[tarfile.TarInfo] = (),
 ) -> Path:
-    """A release folder with these rows and files."""
+    """Write a release folder with these rows and files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "grpo.json").write_text(json.dumps(list(grpo)))
     (folder / "sft.json").write_text(json.dumps(list(sft)))
@@ -67,13 +67,13 @@ def shotqa(
 
 
 def link(name: str, target: str) -> tarfile.TarInfo:
-    """A symbolic link in an archive."""
+    """Return a symbolic link as an archive member."""
     member = tarfile.TarInfo(name)
     member.type, member.linkname = tarfile.SYMTYPE, target
     return member
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """The content of all files of a shard folder."""
+    """Return the SHA-256 of every file in a shard folder, by relative path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -1,7 +1,7 @@
-"""A real HTTP server that is shown pictures and writes reasoning chains, and small shards to ask it about.
+"""A scripted HTTP vision endpoint that returns reasoning chains, and small shards to test it with.
 
-It answers every item with a good chain unless a script says otherwise, and keeps what it was sent and when. Acts and
-the handling of connections are those of `tests/support/judge_server.py`.
+It answers every item with a valid chain unless a script overrides that, and records the requests and their times. Acts
+and connection handling are those of `tests/support/judge_server.py`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def text_of(sent: dict[str, Any]) -> str:
 
 @dataclass
 class Vision(judge_server.Endpoint):
-    """A scripted vision endpoint; without a script it writes a good chain. `times` are those of the server's clock."""
+    """A scripted vision endpoint; without a script it returns a valid chain. `times` are server-side arrival times."""
 
     times: list[float] = field(default_factory=list)
 
@@ -102,7 +102,7 @@ def question(number: int, kind: MediaKind = MediaKind.STILL) -> QAItem:
 
 
 def rows(count: int, split: str = "sft") -> list[ShardRow]:
-    """Stills, and a clip in the last place."""
+    """Return stills, with one clip as the last row."""
     made = [ShardRow.of(split, question(number), still(number)) for number in range(count - 1)]
     return [*made, ShardRow.of(split, question(count - 1, MediaKind.CLIP), releases.clip(48))]
 

@@ -1,4 +1,4 @@
-"""How a figure looks: skin, hair and clothes, and drawing a cast by chance."""
+"""The appearance of figures: skin, hair and clothes, and sampling a cast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from data_pipeline.studio.solids import Colour, Material, Texture
 
 
 class Hair(Enum):
-    """How hair is worn."""
+    """Hair styles."""
 
     SHORT = "short"
     LONG = "long"
@@ -21,7 +21,7 @@ class Hair(Enum):
 
 
 class Outfit(Enum):
-    """The cut of what is worn above the legs."""
+    """Types of upper clothing."""
 
     SHIRT = "shirt"
     JACKET = "jacket"  # open, over a shirt
@@ -30,7 +30,7 @@ class Outfit(Enum):
 
 
 class Hat(Enum):
-    """What is worn on the head."""
+    """Types of headgear."""
 
     NONE = "none"
     BRIM = "brim"
@@ -39,10 +39,10 @@ class Hat(Enum):
 
 @dataclass(frozen=True)
 class Appearance:
-    """One person of a cast."""
+    """Appearance of one member of the cast."""
 
     stature: float  # metres
-    build: float  # 1 is usual, more is broader
+    build: float  # relative width of the body; 1 is average
     skin: Colour
     hair: Colour
     hair_style: Hair
@@ -77,13 +77,13 @@ SHOES: tuple[Colour, ...] = ((0.06, 0.055, 0.05), (0.25, 0.14, 0.08), (0.55, 0.5
 
 
 def draw_cast(rng: np.random.Generator, count: int) -> tuple[Appearance, ...]:
-    """So many people who differ in what they wear, since no two tops are of one colour."""
+    """Sample `count` people whose tops differ in colour."""
     tops = rng.permutation(len(CLOTHS))
-    return tuple(draw_look(rng, CLOTHS[tops[number % len(CLOTHS)]]) for number in range(count))
+    return tuple(draw_appearance(rng, CLOTHS[tops[number % len(CLOTHS)]]) for number in range(count))
 
 
-def draw_look(rng: np.random.Generator, top: Colour) -> Appearance:
-    """One person in a top of the given colour."""
+def draw_appearance(rng: np.random.Generator, top: Colour) -> Appearance:
+    """Sample one person with a top of the given colour."""
     style = list(Hair)[rng.choice(5, p=(0.42, 0.26, 0.12, 0.13, 0.07))]
     long_haired = style in (Hair.LONG, Hair.BUN)
     outfit = list(Outfit)[rng.choice(4, p=(0.36, 0.24, 0.16, 0.24) if long_haired else (0.46, 0.36, 0.18, 0.0))]

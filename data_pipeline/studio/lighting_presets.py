@@ -1,5 +1,7 @@
-"""Lighting for whole stages: days, nights and rooms, drawn from ranges. What is staged *for* its light is in
-`lighting_types.py` and `lighting_conditions.py`; here is the light of all other shots."""
+"""General lighting, sampled from ranges: daylight, overcast sky, interiors and corridors.
+
+It is used for shots whose term is not about light; the others are in `lighting_types.py` and `lighting_conditions.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,14 @@ from data_pipeline.studio.lights import Lighting, kelvin, key, lamp, scaled, sun
 
 
 def blend(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number from a range."""
+    """Sample a number uniformly from a range."""
     return float(rng.uniform(low, high))
 
 
 def day(
     rng: np.random.Generator, elevation: float = 40.0, warmth: float = 5400.0, azimuth: float | None = None
 ) -> Lighting:
-    """A clear day, the sun on the camera's side of the figures."""
+    """A clear day with the sun on the camera's side of the figures."""
     if azimuth is None:
         azimuth = float(rng.choice((-1, 1))) * blend(rng, 20, 65)
     elevation = float(np.clip(elevation + rng.normal(0, 5), 18, 62))
@@ -53,7 +55,7 @@ def overcast(rng: np.random.Generator) -> Lighting:
 
 
 def indoors(rng: np.random.Generator, azimuth: float | None = None, warmth: float | None = None) -> Lighting:
-    """A room lit softly from one side of the camera, with a weaker fill from the other."""
+    """Soft key light from one side of the camera, with a weaker fill light from the other."""
     if azimuth is None:
         azimuth = float(rng.choice((-1, 1))) * blend(rng, 20, 55)
     tone = kelvin(warmth or blend(rng, 4000, 5800))
@@ -69,7 +71,7 @@ def indoors(rng: np.random.Generator, azimuth: float | None = None, warmth: floa
 
 
 def corridor(rng: np.random.Generator) -> Lighting:
-    """Lamps in a row under a corridor's ceiling, and one beside the camera."""
+    """A row of ceiling lamps in a corridor, and one next to the camera."""
     tone = kelvin(blend(rng, 3800, 5200))
     return Lighting(
         lights=(
