@@ -1,4 +1,4 @@
-// The shot explorer. What others wrote (responses, questions, names) reaches the page as text nodes alone.
+// The shot explorer. External text (responses, questions, names) is inserted as text nodes only.
 "use strict";
 (() => {
   const PAGE = 24; // cards
@@ -21,7 +21,7 @@
   const controls = [...form.elements].filter((control) => control.name);
   const termGroups = [...form.elements.term.querySelectorAll("optgroup")];
 
-  const named = new Map(); // one id stands for several items where runs were asked otherwise
+  const named = new Map(); // an id has several items if runs have different questions
   for (const item of items) {
     item.name = item.item_id;
     for (let again = 2; named.has(item.name); again++) item.name = `${item.item_id} (${again})`;
@@ -44,7 +44,7 @@
     return element;
   }
 
-  // Signs that would hide, or turn the direction of what follows, are shown by name.
+  // Invisible and bidirectional control characters are shown by name.
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
   function visible(text) {
@@ -59,7 +59,7 @@
     return visible(option === undefined ? letter : `${letter}. ${option}`);
   }
 
-  // Names are mostly of words joined by signs at which a browser breaks no line.
+  // Names are mostly words joined by characters at which browsers do not break lines.
   function breakable(name) {
     return name.split(/(?<=[_./])/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
   }
@@ -76,7 +76,7 @@
 
   // --- filters
 
-  const searched = new WeakMap(); // item -> its text, made when first searched
+  const searched = new WeakMap(); // item -> its text, computed on the first search
 
   function textOf(item) {
     if (!searched.has(item)) {
@@ -123,7 +123,7 @@
       const value = asked.get(control.name) ?? "";
       if (control.type === "checkbox") control.checked = value !== "";
       else control.value = value;
-      if (control.selectedIndex === -1) control.selectedIndex = 0; // not on offer
+      if (control.selectedIndex === -1) control.selectedIndex = 0; // not an option
     }
     applyFilters();
   }
@@ -293,7 +293,7 @@
     const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = event.key.startsWith("Arrow");
-    if (!arrow && !keys.checked) return; // single keys can be switched off: others may need them
+    if (!arrow && !keys.checked) return; // single-key shortcuts can be disabled, as they may conflict with others
     if (event.key === "/" && !dialog.open) form.elements.q.focus();
     else if (!(event.key in STEPS)) return;
     else if (dialog.open && !OF_CARDS.includes(event.key)) turn(STEPS[event.key]);
@@ -318,7 +318,7 @@
     button.addEventListener("click", () => showPage(page + Number(button.dataset.page)));
   }
   addEventListener("hashchange", followFragment);
-  setFilters(new URLSearchParams()); // also where the page was opened at another part of it
+  setFilters(new URLSearchParams()); // also if the page was opened at another section
   if (location.hash !== "") followFragment();
   performance.mark("explorer-ready");
 })();
