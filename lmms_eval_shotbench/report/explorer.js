@@ -61,7 +61,7 @@
 
   // Names are mostly words joined by characters at which browsers do not break lines.
   function breakable(name) {
-    return name.split(/(?<=[_./])/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+    return name.split(/(?<=[_./])/).flatMap((part, position) => (position ? [make("wbr"), part] : [part]));
   }
 
   function stateOf(answer) {
@@ -80,8 +80,8 @@
 
   function textOf(item) {
     if (!searched.has(item)) {
-      const said = item.answers.map((answer) => answer?.response ?? "");
-      searched.set(item, [item.item_id, item.question, ...item.options, ...said].join("\n").toLowerCase());
+      const responses = item.answers.map((answer) => answer?.response ?? "");
+      searched.set(item, [item.item_id, item.question, ...item.options, ...responses].join("\n").toLowerCase());
     }
     return searched.get(item);
   }
@@ -175,16 +175,16 @@
     return make("li", {}, link);
   }
 
-  function focusCard(place) {
+  function focusCard(position) {
     if (!matches.length) return;
-    const wanted = Math.min(Math.max(place, 0), matches.length - 1);
+    const wanted = Math.min(Math.max(position, 0), matches.length - 1);
     if (Math.floor(wanted / PAGE) !== page) showPage(Math.floor(wanted / PAGE));
     cards.children[wanted % PAGE].firstChild.focus();
   }
 
   function step(by) {
-    const place = [...cards.children].findIndex((entry) => entry.contains(document.activeElement));
-    focusCard(place === -1 ? page * PAGE : page * PAGE + place + by);
+    const position = [...cards.children].findIndex((entry) => entry.contains(document.activeElement));
+    focusCard(position === -1 ? page * PAGE : page * PAGE + position + by);
   }
 
   // --- pictures: stills, strips of a clip's frames, or a drawn frame where there is none
@@ -222,22 +222,22 @@
       ...(frame.classList.contains("strip") ? [player(frame)] : []),
       make("p", { className: "explorer-question" }, visible(item.question) || "The question is not part of this report."),
       options(item),
-      ...runs.map((name, run) => said(item, name, item.answers[run])),
+      ...runs.map((name, run) => runAnswer(item, name, item.answers[run])),
     );
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
   }
 
   function itemButtons(item) {
-    const place = matches.indexOf(item);
+    const position = matches.indexOf(item);
     const button = (name, work, disabled = false) => {
       const element = make("button", { type: "button", disabled }, name);
       element.addEventListener("click", work);
       return element;
     };
     return make("div", { className: "explorer-buttons" },
-      button("Previous item", () => turn(-1), place <= 0),
-      button("Next item", () => turn(1), place + 1 >= matches.length),
+      button("Previous item", () => turn(-1), position <= 0),
+      button("Next item", () => turn(1), position + 1 >= matches.length),
       button("Close", () => dialog.close()));
   }
 
@@ -252,7 +252,7 @@
   }
 
   function options(item) {
-    const letters = item.options.map((_, place) => String.fromCharCode(65 + place));
+    const letters = item.options.map((_, position) => String.fromCharCode(65 + position));
     const list = make("ul", { className: "explorer-options" });
     for (const letter of letters.length ? letters : [item.answer]) {
       const remarks = runs.filter((_, run) => item.answers[run]?.letter === letter).map((name) => `answered by ${name}`);
@@ -263,7 +263,7 @@
     return list;
   }
 
-  function said(item, name, answer) {
+  function runAnswer(item, name, answer) {
     const letter = answer?.letter ? ` – ${lettered(item, answer.letter)}` : "";
     const parts = [make("h4", {}, name, " ", mark(stateOf(answer)), letter)];
     const response = answer?.response;
@@ -278,10 +278,10 @@
   }
 
   dialog.addEventListener("close", () => {
-    const place = matches.indexOf(opened);
+    const position = matches.indexOf(opened);
     opened = null;
     rememberFilters();
-    if (place !== -1) focusCard(place);
+    if (position !== -1) focusCard(position);
   });
 
   // --- keyboard
