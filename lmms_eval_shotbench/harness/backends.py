@@ -29,7 +29,7 @@ UNCHECKED = "whether {model} applies {rate} and {size} was never checked; check 
 
 
 class BackendUnavailable(RuntimeError):
-    """A model that cannot be used here; the message says what to install."""
+    """A model that cannot be used here; the message states what to install."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Results -> one HTML file: what a model sees and where it is blind.
+"""HTML report of runs: one file with scores, comparisons and an explorer of all shots.
 
-gather.py     runs as they are stored; assemble.py sorts and compares them
-numbers.py    what they come to: the report's scores.json (with published, training, responses_told)
-charts.py     these numbers drawn (svg.py)
-page.py       numbers and charts -> HTML (rows.py, templates/); markdown.py -> tables in text
-explorer.py   all shots with questions, options and answers (embedding.py, thumbnails.py)
-write.py      the files
+gather.py     reads stored runs; assemble.py groups and compares them
+numbers.py    the report's scores.json (with published.py, training.py)
+charts.py     charts of these numbers (svg.py)
+page.py       numbers and charts -> HTML (rows.py, templates/); markdown.py -> text tables
+explorer.py   all shots with questions, options and answers (thumbnails.py)
+write.py      writes the files
 """

@@ -1,4 +1,4 @@
-"""Runs become a report: variants go to the run they belong to, runs on the same questions are compared."""
+"""Assembly of a report: variants are assigned to their main run, runs on the same questions are compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lmms_eval_shotbench.questions.question_files import read_questions
-from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, told_apart
+from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, with_unique_names
 from lmms_eval_shotbench.report.published import asks_all_of_shotbench
 from lmms_eval_shotbench.report.training import TrainingCurves, read_training
 from lmms_eval_shotbench.runs.compare import Comparison, NotComparable, compare_runs
@@ -20,7 +20,7 @@ from lmms_eval_shotbench.scoring.robustness import VariantScores
 
 @dataclass(frozen=True)
 class MainRun:
-    """A run on the questions as they are, with the runs on their variants."""
+    """A run on the original questions, with the scores of its variants."""
 
     run: ReportRun
     variants: Sequence[VariantScores]
@@ -28,7 +28,7 @@ class MainRun:
 
 @dataclass(frozen=True)
 class Compared:
-    """Two runs by their places among the main ones; `found` is None where they are no pair, `refused` says why."""
+    """Comparison of two main runs, by index; `found` is None if they cannot be compared, as `refused` explains."""
 
     a: int
     b: int
@@ -38,12 +38,12 @@ class Compared:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that a report is made of."""
+    """All data of a report."""
 
     runs: Sequence[MainRun]
-    compared: Sequence[Compared]  # every run against the first
+    compared: Sequence[Compared]  # every other run with the first
     training: Sequence[TrainingCurves]
-    published: bool  # whether the published rows stand beside them
+    published: bool  # whether to include the published rows
 
 
 def read_report(
@@ -53,7 +53,7 @@ def read_report(
     training: Sequence[Path] = (),
     published: bool | None = None,
 ) -> ReportData:
-    """What the arguments name: runs, or pairs of QUESTIONS RESPONSES; raises what their readers raise."""
+    """Read runs, or pairs of QUESTIONS RESPONSES, into a report; raises like their readers."""
     runs = [read_report_run(side.path, side.questions or data, split) for side in sides(arguments)]
     return assemble(runs, [read_training(run) for run in training], published)
 
@@ -61,38 +61,38 @@ def read_report(
 def assemble(
     runs: Sequence[ReportRun], training: Sequence[TrainingCurves] = (), published: bool | None = None
 ) -> ReportData:
-    """Sort and compare; `published` None shows the published rows where all of ShotBench was asked.
+    """Group and compare runs; by default, published rows are included if all of ShotBench was asked.
 
     Raises:
-        BadRun: there is no run on the questions as they are, or a variant's run belongs to none.
+        BadRun: There is no run on the original questions, or a variant's run has no unique main run.
     """
-    mains = told_apart([run for run in runs if not run.variant])
+    mains = with_unique_names([run for run in runs if not run.variant])
     if not mains:
-        raise BadRun(f"{runs[0].stored.name} is a run of a variant; give the run on the questions as they are, too")
-    belonging: list[list[ReportRun]] = [[] for _ in mains]
+        raise BadRun(f"{runs[0].stored.name} is a run of a variant; also give the run on the original questions")
+    variants_of: list[list[ReportRun]] = [[] for _ in mains]
     for run in runs:
         if run.variant:
-            belonging[_owner(run, mains)].append(run)
+            variants_of[_main_index(run, mains)].append(run)
     if published is None:
         published = all(asks_all_of_shotbench(run.stored) for run in mains)
-    sorted_runs = [MainRun(run, _scores(run, own)) for run, own in zip(mains, belonging, strict=True)]
-    return ReportData(sorted_runs, [_compared(mains, b) for b in range(1, len(mains))], training, published)
+    main_runs = [MainRun(run, _scores(run, own)) for run, own in zip(mains, variants_of, strict=True)]
+    return ReportData(main_runs, [_compared(mains, b) for b in range(1, len(mains))], training, published)
 
 
-def _owner(variant: ReportRun, mains: Sequence[ReportRun]) -> int:
-    """The place of the main run of the same model, asked in the same style."""
-    alike = [place for place, run in enumerate(mains) if _asked(run) == _asked(variant)]
+def _main_index(variant: ReportRun, mains: Sequence[ReportRun]) -> int:
+    """Return the index of the main run with the same model and prompt style."""
+    matching = [index for index, run in enumerate(mains) if _setup_key(run) == _setup_key(variant)]
     if len(mains) == 1:
         return 0
-    if len(alike) != 1:
+    if len(matching) != 1:
         raise BadRun(
-            f"{variant.stored.name}: {len(alike)} of the runs are of its model, arguments and prompt "
+            f"{variant.stored.name}: {len(matching)} of the runs have its model, arguments and prompt "
             "style; make a report of one run with its variants"
         )
-    return alike[0]
+    return matching[0]
 
 
-def _asked(run: ReportRun) -> str:
+def _setup_key(run: ReportRun) -> str:
     how = run.stored.how
     arguments = sorted({one.get("model_args") or "" for one in (how.get("passes") or {}).values()})
     return json.dumps([how.get("model"), how.get("prompt_style"), how.get("data_sha256"), arguments])
@@ -102,7 +102,7 @@ def _scores(run: ReportRun, variants: Sequence[ReportRun]) -> list[VariantScores
     if not variants:
         return []
     if not run.data:
-        raise BadRun(f"{run.stored.name}: its variants need its questions; give them with --data")
+        raise BadRun(f"{run.stored.name}: the questions are needed for its variants; give them with --data")
     stored = [variant.stored for variant in variants]
     return scores_of_variants(read_questions(run.data, run.split), run.stored, stored)
 

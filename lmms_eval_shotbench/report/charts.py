@@ -1,4 +1,4 @@
-"""Numbers of a report -> charts. Each shows numbers that a table beside it gives; how they look is in `svg.py`."""
+"""Charts of a report's numbers, which are also in a table of the same section; `svg.py` defines their style."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmms_eval_shotbench.report.gather import shown
+from lmms_eval_shotbench.report.gather import one_line
 from lmms_eval_shotbench.report.rows import asked_dimensions
-from lmms_eval_shotbench.report.svg import LOOKS, TEXT, PlotStyle, svg_element
+from lmms_eval_shotbench.report.svg import PLOT_STYLES, TEXT, PlotStyle, svg_element
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ Curve = Sequence[Sequence[float]]  # step and value
 
 
 def radar(numbers: Mapping[str, Any]) -> str:
-    """Accuracy by dimension around a circle, one line a run."""
+    """Radar chart of accuracy by dimension, one line per run."""
 
     def draw(axes: Axes) -> None:
         slugs = asked_dimensions(numbers)
-        angles = [2 * math.pi * place / len(slugs) for place in range(len(slugs))]
-        for run, look in _looks(numbers["runs"]):
+        angles = [2 * math.pi * index / len(slugs) for index in range(len(slugs))]
+        for run, style in _with_style(numbers["runs"]):
             shares = run["strict"]["accuracy"]["by_dimension"]
             values = [100 * shares[slug]["value"] if slug in shares else math.nan for slug in slugs]
-            axes.plot([*angles, angles[0]], [*values, values[0]], **_line(look), label=shown(run["name"], 40))
+            axes.plot([*angles, angles[0]], [*values, values[0]], **_line(style), label=one_line(run["name"], 40))
         axes.set_theta_offset(math.pi / 2)  # type: ignore[attr-defined]
         axes.set_theta_direction(-1)  # type: ignore[attr-defined]
         axes.set_ylim(0, 100)
@@ -42,26 +42,26 @@ def radar(numbers: Mapping[str, Any]) -> str:
 
 
 def bars(numbers: Mapping[str, Any]) -> str:
-    """Accuracy by dimension with 95 % intervals, one bar a run."""
+    """Bar chart of accuracy by dimension with 95 % intervals, one bar per run."""
 
     def draw(axes: Axes) -> None:
         slugs = asked_dimensions(numbers)
         height = 0.8 / len(numbers["runs"])
-        for place, (run, look) in enumerate(_looks(numbers["runs"])):
+        for index, (run, style) in enumerate(_with_style(numbers["runs"])):
             shares = run["strict"]["accuracy"]["by_dimension"]
             rows = [row for row, slug in enumerate(slugs) if slug in shares]
             found = [shares[slugs[row]] for row in rows]
             axes.barh(
-                [row - 0.4 + height * (place + 0.5) for row in rows],
+                [row - 0.4 + height * (index + 0.5) for row in rows],
                 [100 * one["value"] for one in found],
                 height,
                 xerr=_whiskers(found),
-                color=f"{look.colour}99",
+                color=f"{style.colour}99",
                 edgecolor=TEXT,
                 ecolor=TEXT,
-                hatch=look.hatch,
+                hatch=style.hatch,
                 capsize=2,
-                label=shown(run["name"], 40),
+                label=one_line(run["name"], 40),
             )
         axes.set_yticks(range(len(slugs)), [dimension_named(slug).paper_name for slug in slugs])
         axes.invert_yaxis()
@@ -77,14 +77,14 @@ def bars(numbers: Mapping[str, Any]) -> str:
 
 
 def lengths(numbers: Mapping[str, Any]) -> str:
-    """How many responses are how long, one line a run; "" where no run kept its responses."""
-    runs = [(run, look) for run, look in _looks(numbers["runs"]) if run["responses"]]
+    """Line chart of response lengths, one line per run; "" if no run has stored responses."""
+    runs = [(run, style) for run, style in _with_style(numbers["runs"]) if run["responses"]]
 
     def draw(axes: Axes) -> None:
-        for run, look in runs:
+        for run, style in runs:
             edges, counts = (run["responses"]["histogram"][name] for name in ("edges", "counts"))
             shares = [100 * count / sum(counts) for count in counts]
-            axes.plot(edges, shares, **_line(look), label=shown(run["name"], 40))
+            axes.plot(edges, shares, **_line(style), label=one_line(run["name"], 40))
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel("characters: from this many up to twice as many")
@@ -96,8 +96,8 @@ def lengths(numbers: Mapping[str, Any]) -> str:
     return svg_element("lengths", _alt("Line chart of response lengths", numbers), (7, 3.4), draw) if runs else ""
 
 
-def training(one: Mapping[str, Any], place: int) -> str:
-    """Curves of one training run: reward and losses, and accuracy by dimension, where they were logged."""
+def training(one: Mapping[str, Any], index: int) -> str:
+    """Line charts of one training run: reward and losses, and accuracy by dimension, if logged; "" if none."""
     above = {name.replace("_", " "): one[name] for name in ("reward", "loss", "validation_loss") if name in one}
     kind = "validation" if one["accuracy"]["validation"] else "train"
     below = {dimension_named(slug).paper_name: curve for slug, curve in one["accuracy"][kind].items()}
@@ -111,33 +111,35 @@ def training(one: Mapping[str, Any], place: int) -> str:
         several[-1].set_xlabel("step")
 
     name = f"Curves of the training run {one['name']}: {'; '.join(label for label, _, _ in panels)}"
-    return svg_element(f"training-{place}", name, (7.5, 3.2 * len(panels)), draw, panels=len(panels)) if panels else ""
+    return svg_element(f"training-{index}", name, (7.5, 3.2 * len(panels)), draw, panels=len(panels)) if panels else ""
 
 
 def _curves(axes: Axes, curves: Mapping[str, Curve], factor: float) -> None:
-    for place, (name, curve) in enumerate(curves.items()):
+    for index, (name, curve) in enumerate(curves.items()):
         steps, values = zip(*curve, strict=True)
-        often = max(1, len(steps) // 12)
-        axes.plot(steps, [factor * value for value in values], **_line(_look(place)), markevery=often, label=name)
+        interval = max(1, len(steps) // 12)
+        axes.plot(
+            steps, [factor * value for value in values], **_line(_plot_style(index)), markevery=interval, label=name
+        )
     axes.grid()
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
 
 
-def _looks(runs: Sequence[Any]) -> Iterator[tuple[Any, PlotStyle]]:
-    for place, run in enumerate(runs):
-        yield run, _look(place)
+def _with_style(runs: Sequence[Any]) -> Iterator[tuple[Any, PlotStyle]]:
+    for index, run in enumerate(runs):
+        yield run, _plot_style(index)
 
 
-def _look(place: int) -> PlotStyle:
-    return LOOKS[place % len(LOOKS)]
+def _plot_style(index: int) -> PlotStyle:
+    return PLOT_STYLES[index % len(PLOT_STYLES)]
 
 
-def _line(look: PlotStyle) -> dict[str, Any]:
-    return {"color": look.colour, "marker": look.marker, "linestyle": look.line, "markersize": 5, "linewidth": 1.6}
+def _line(style: PlotStyle) -> dict[str, Any]:
+    return {"color": style.colour, "marker": style.marker, "linestyle": style.line, "markersize": 5, "linewidth": 1.6}
 
 
 def _whiskers(found: Sequence[Mapping[str, float]]) -> list[list[float]]:
-    """Lengths of the intervals to both sides; rounding can put an end of one beyond its own value."""
+    """Return distances from values to interval ends, (2, bars); clipped at 0, as rounding can make them negative."""
     down = [max(0.0, 100 * (one["value"] - one["low"])) for one in found]
     return [down, [max(0.0, 100 * (one["high"] - one["value"])) for one in found]]
 
@@ -147,6 +149,6 @@ def _alt(what: str, numbers: Mapping[str, Any]) -> str:
 
 
 def all_charts(numbers: Mapping[str, Any]) -> dict[str, str]:
-    """Every chart of a report by name; "" where there is nothing to draw."""
-    curves = {f"training_{place}": training(one, place) for place, one in enumerate(numbers["training"])}
+    """Return all charts of a report by name; "" for those without data."""
+    curves = {f"training_{index}": training(one, index) for index, one in enumerate(numbers["training"])}
     return {"radar": radar(numbers), "bars": bars(numbers), "lengths": lengths(numbers), **curves}

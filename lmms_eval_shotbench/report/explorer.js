@@ -1,4 +1,4 @@
-// The shot explorer. What others wrote (responses, questions, names) reaches the page as text nodes alone.
+// The shot explorer. External text (responses, questions, names) is inserted as text nodes only.
 "use strict";
 (() => {
   const PAGE = 24; // cards
@@ -21,7 +21,7 @@
   const controls = [...form.elements].filter((control) => control.name);
   const termGroups = [...form.elements.term.querySelectorAll("optgroup")];
 
-  const named = new Map(); // one id stands for several items where runs were asked otherwise
+  const named = new Map(); // an id has several items if runs have different questions
   for (const item of items) {
     item.name = item.item_id;
     for (let again = 2; named.has(item.name); again++) item.name = `${item.item_id} (${again})`;
@@ -44,7 +44,7 @@
     return element;
   }
 
-  // Signs that would hide, or turn the direction of what follows, are shown by name.
+  // Invisible and bidirectional control characters are shown by name.
   const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
   function visible(text) {
@@ -59,9 +59,9 @@
     return visible(option === undefined ? letter : `${letter}. ${option}`);
   }
 
-  // Names are mostly of words joined by signs at which a browser breaks no line.
+  // Names are mostly words joined by characters at which browsers do not break lines.
   function breakable(name) {
-    return name.split(/(?<=[_./])/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+    return name.split(/(?<=[_./])/).flatMap((part, position) => (position ? [make("wbr"), part] : [part]));
   }
 
   function stateOf(answer) {
@@ -76,12 +76,12 @@
 
   // --- filters
 
-  const searched = new WeakMap(); // item -> its text, made when first searched
+  const searched = new WeakMap(); // item -> its text, computed on the first search
 
   function textOf(item) {
     if (!searched.has(item)) {
-      const said = item.answers.map((answer) => answer?.response ?? "");
-      searched.set(item, [item.item_id, item.question, ...item.options, ...said].join("\n").toLowerCase());
+      const responses = item.answers.map((answer) => answer?.response ?? "");
+      searched.set(item, [item.item_id, item.question, ...item.options, ...responses].join("\n").toLowerCase());
     }
     return searched.get(item);
   }
@@ -123,7 +123,7 @@
       const value = asked.get(control.name) ?? "";
       if (control.type === "checkbox") control.checked = value !== "";
       else control.value = value;
-      if (control.selectedIndex === -1) control.selectedIndex = 0; // not on offer
+      if (control.selectedIndex === -1) control.selectedIndex = 0; // not an option
     }
     applyFilters();
   }
@@ -175,16 +175,16 @@
     return make("li", {}, link);
   }
 
-  function focusCard(place) {
+  function focusCard(position) {
     if (!matches.length) return;
-    const wanted = Math.min(Math.max(place, 0), matches.length - 1);
+    const wanted = Math.min(Math.max(position, 0), matches.length - 1);
     if (Math.floor(wanted / PAGE) !== page) showPage(Math.floor(wanted / PAGE));
     cards.children[wanted % PAGE].firstChild.focus();
   }
 
   function step(by) {
-    const place = [...cards.children].findIndex((entry) => entry.contains(document.activeElement));
-    focusCard(place === -1 ? page * PAGE : page * PAGE + place + by);
+    const position = [...cards.children].findIndex((entry) => entry.contains(document.activeElement));
+    focusCard(position === -1 ? page * PAGE : page * PAGE + position + by);
   }
 
   // --- pictures: stills, strips of a clip's frames, or a drawn frame where there is none
@@ -222,22 +222,22 @@
       ...(frame.classList.contains("strip") ? [player(frame)] : []),
       make("p", { className: "explorer-question" }, visible(item.question) || "The question is not part of this report."),
       options(item),
-      ...runs.map((name, run) => said(item, name, item.answers[run])),
+      ...runs.map((name, run) => runAnswer(item, name, item.answers[run])),
     );
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
   }
 
   function itemButtons(item) {
-    const place = matches.indexOf(item);
+    const position = matches.indexOf(item);
     const button = (name, work, disabled = false) => {
       const element = make("button", { type: "button", disabled }, name);
       element.addEventListener("click", work);
       return element;
     };
     return make("div", { className: "explorer-buttons" },
-      button("Previous item", () => turn(-1), place <= 0),
-      button("Next item", () => turn(1), place + 1 >= matches.length),
+      button("Previous item", () => turn(-1), position <= 0),
+      button("Next item", () => turn(1), position + 1 >= matches.length),
       button("Close", () => dialog.close()));
   }
 
@@ -252,7 +252,7 @@
   }
 
   function options(item) {
-    const letters = item.options.map((_, place) => String.fromCharCode(65 + place));
+    const letters = item.options.map((_, position) => String.fromCharCode(65 + position));
     const list = make("ul", { className: "explorer-options" });
     for (const letter of letters.length ? letters : [item.answer]) {
       const remarks = runs.filter((_, run) => item.answers[run]?.letter === letter).map((name) => `answered by ${name}`);
@@ -263,7 +263,7 @@
     return list;
   }
 
-  function said(item, name, answer) {
+  function runAnswer(item, name, answer) {
     const letter = answer?.letter ? ` – ${lettered(item, answer.letter)}` : "";
     const parts = [make("h4", {}, name, " ", mark(stateOf(answer)), letter)];
     const response = answer?.response;
@@ -278,10 +278,10 @@
   }
 
   dialog.addEventListener("close", () => {
-    const place = matches.indexOf(opened);
+    const position = matches.indexOf(opened);
     opened = null;
     rememberFilters();
-    if (place !== -1) focusCard(place);
+    if (position !== -1) focusCard(position);
   });
 
   // --- keyboard
@@ -293,7 +293,7 @@
     const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const arrow = event.key.startsWith("Arrow");
-    if (!arrow && !keys.checked) return; // single keys can be switched off: others may need them
+    if (!arrow && !keys.checked) return; // single-key shortcuts can be disabled, as they may conflict with others
     if (event.key === "/" && !dialog.open) form.elements.q.focus();
     else if (!(event.key in STEPS)) return;
     else if (dialog.open && !OF_CARDS.includes(event.key)) turn(STEPS[event.key]);
@@ -318,7 +318,7 @@
     button.addEventListener("click", () => showPage(page + Number(button.dataset.page)));
   }
   addEventListener("hashchange", followFragment);
-  setFilters(new URLSearchParams()); // also where the page was opened at another part of it
+  setFilters(new URLSearchParams()); // also if the page was opened at another section
   if (location.hash !== "") followFragment();
   performance.mark("explorer-ready");
 })();

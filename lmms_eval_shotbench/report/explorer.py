@@ -1,8 +1,7 @@
-"""The shot explorer: every item with its medium, question, options, right answer and what each run answered.
+"""The shot explorer: every item with its medium, question, options, correct answer and the answer of each run.
 
-`explorer_section` gives the three parts that the page includes. What models wrote is data in an inert JSON element;
-explorer.js puts it on the page as text alone. Nothing here counts: the words right, wrong and undecided are those of
-the stored runs.
+`explorer_section` returns the three parts that the page includes. Responses are data in an inert JSON element, which
+explorer.js inserts as text only. Grades are those of the stored runs; nothing is graded here.
 """
 
 from __future__ import annotations
@@ -20,41 +19,41 @@ from lmms_eval_shotbench.runs.stored_runs import AnsweredItem
 from lmms_eval_shotbench.scoring.option_prior import blind_letters
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
-RESPONSES_MB = 4.0  # of all responses together; three runs of 3,572 responses with thoughts are 2.6
+RESPONSES_MB = 4.0  # budget of all responses; three runs of 3,572 responses with thoughts take 2.6
 MB = 1_000_000
 
-Asked = tuple[str, str]  # item id and fingerprint: two runs that agree in it were asked the same
+Asked = tuple[str, str]  # item id and fingerprint, which identify a question across runs
 
 
 @dataclass(frozen=True, slots=True)
 class RunAnswer:
-    """What one run answered to an item."""
+    """The answer of one run to an item."""
 
     letter: str | None  # None: undecided
     correct: bool
-    response: str | None  # as much as is shown; None where the run kept no responses
-    cut: int  # characters of the response beyond those
+    response: str | None  # as shown, possibly truncated; None if the run stored no responses
+    cut: int  # number of characters truncated
 
 
 @dataclass(frozen=True, slots=True)
 class ExplorerRecord:
-    """One item, with the answers in the order of the runs. Question and options are empty where nobody has them."""
+    """One item, with the answers in the order of the runs. Question and options are empty if no run has them."""
 
     index: int
     item_id: str
     dimension: str  # slug
     question: str
     options: Sequence[str]
-    answer: str  # the right letter
-    terms: Sequence[str]  # named by the right option
+    answer: str  # the correct letter
+    terms: Sequence[str]  # named by the correct option
     prior: str | None  # letter of the option prior (`scoring/option_prior.py`)
-    medium: str  # name under which its thumbnail is kept
+    medium: str  # key of its thumbnail
     kind: str
-    answers: Sequence[RunAnswer | None]  # None: this run was not asked
+    answers: Sequence[RunAnswer | None]  # None: the run does not have this item
 
 
 class ExplorerParts(NamedTuple):
-    """What the page includes: a section's content, and a style sheet and a script for the whole page."""
+    """Parts of the page: the section's content, and a style sheet and a script for the complete page."""
 
     html: str
     css: str
@@ -62,14 +61,14 @@ class ExplorerParts(NamedTuple):
 
 
 def explorer_section(runs: Sequence[ReportRun], thumbnails_mb: float) -> ExplorerParts:
-    """The explorer of these runs; `thumbnails_mb` bounds the pictures (megabytes of the page)."""
+    """Build the explorer of these runs; `thumbnails_mb` limits the size of the pictures, in megabytes."""
     media = stored_media(runs)
     pictures = thumbnails(media, round(thumbnails_mb * MB))
     return explorer_parts([run.name for run in runs], explorer_records(runs), pictures, len(media) - len(pictures))
 
 
 def explorer_records(runs: Sequence[ReportRun]) -> list[ExplorerRecord]:
-    """All items that a run was asked, each once, in the order in which they are met."""
+    """Return the items of all runs, each once, in order of first occurrence."""
     questions, priors = _questions(runs), _priors(runs)
     answered = [{(one.item_id, one.asked): one for one in run.stored.items} for run in runs]
     first: dict[Asked, AnsweredItem] = {}
@@ -97,7 +96,7 @@ def _questions(runs: Sequence[ReportRun]) -> dict[Asked, QAItem]:
 
 
 def _priors(runs: Sequence[ReportRun]) -> dict[Asked, str]:
-    """The option prior's letters, learnt from each run's own questions, as scores.json has them."""
+    """Return the option prior's letters, estimated from each run's own questions as in scores.json."""
     letters: dict[Asked, str] = {}
     for run in runs:
         if run.items:
@@ -132,20 +131,20 @@ def _answer(one: AnsweredItem | None, run: ReportRun, limit: int) -> RunAnswer |
         return None
     if not run.responses:
         return RunAnswer(one.letter, one.correct, None, 0)
-    whole = run.responses.get(one.index, "")
-    shown = cut_response(whole, limit)
-    return RunAnswer(one.letter, one.correct, shown, len(whole) - len(shown))
+    response = run.responses.get(one.index, "")
+    shown = cut_response(response, limit)
+    return RunAnswer(one.letter, one.correct, shown, len(response) - len(shown))
 
 
 def explorer_parts(
     names: Sequence[str], records: Sequence[ExplorerRecord], pictures: Mapping[str, Thumbnail], left_out: int = 0
 ) -> ExplorerParts:
-    """The explorer of records already gathered; `left_out` media have no picture although they were there."""
+    """Build the explorer of these records; `left_out` is the number of available media without a picture."""
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     found = {record.dimension for record in records}
-    html = environment.from_string(_own("explorer.html.j2")).render(
+    html = environment.from_string(_package_file("explorer.html.j2")).render(
         names=names,
         records=records,
         dimensions=[dimension for dimension in DIMENSIONS if dimension.slug in found],
@@ -155,7 +154,7 @@ def explorer_parts(
         items_json=script_json(_plain(names, records)),
         pictures_json=script_json(pictures),
     )
-    return ExplorerParts(html, _own("explorer.css"), _own("explorer.js"))
+    return ExplorerParts(html, _package_file("explorer.css"), _package_file("explorer.js"))
 
 
 def _plain(names: Sequence[str], records: Sequence[ExplorerRecord]) -> dict[str, Any]:
@@ -166,7 +165,7 @@ def _plain(names: Sequence[str], records: Sequence[ExplorerRecord]) -> dict[str,
     }
 
 
-def _own(name: str) -> str:
+def _package_file(name: str) -> str:
     return files("lmms_eval_shotbench.report").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -174,18 +173,18 @@ LONGEST_RESPONSE = 20_000  # characters shown of one response
 
 
 def shared_limit(responses: Iterable[str], budget: int) -> int:
-    """How many bytes each response may take, so that all together take at most `budget`: only the longest are cut."""
+    """Return the maximum bytes per response so that all take at most `budget`; only the longest are truncated."""
     rest, lengths = budget, sorted(map(_weight, responses))
-    for place, length in enumerate(lengths):
-        even = rest // (len(lengths) - place)
-        if length > even:
-            return even
+    for index, length in enumerate(lengths):
+        share = rest // (len(lengths) - index)
+        if length > share:
+            return share
         rest -= length
     return lengths[-1] if lengths else 0
 
 
 def cut_response(response: str, limit: int) -> str:
-    """The beginning of a response: at most 20,000 characters, and at most `limit` bytes in the page."""
+    """Truncate a response to at most 20,000 characters and at most `limit` bytes in the page."""
     shown = response[:LONGEST_RESPONSE]
     while shown and (weight := _weight(shown)) > limit:
         shown = shown[: len(shown) * limit // weight]
@@ -193,7 +192,7 @@ def cut_response(response: str, limit: int) -> str:
 
 
 def _weight(response: str) -> int:
-    """Bytes in the page of what may be shown of a response."""
+    """Return the bytes in the page of a response's first 20,000 characters."""
     return len(script_json(response[:LONGEST_RESPONSE]).encode())
 
 
@@ -201,6 +200,6 @@ _ESCAPED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def script_json(value: object) -> str:
-    """JSON that nothing in it can end: safe inside a script element. Broken characters become question marks."""
+    """Return JSON that is safe inside a script element; lone surrogates become question marks."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.translate(_ESCAPED).encode("utf-8", "replace").decode()

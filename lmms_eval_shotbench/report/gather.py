@@ -1,4 +1,4 @@
-"""What a report is made of: runs with their scores, responses and, where they can be read, questions."""
+"""Reader of a report's runs with their scores, responses and, if available, questions."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from lmms_eval_shotbench.runs.score import fingerprint, score_responses, scores_
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
 from lmms_eval_shotbench.runs.stored_runs import StoredRun, answered_questions, is_run, load_scores, run_of_scores
 
-NEEDED = ("prior", "confusion", "chance_corrected", "terms")  # of scores.json, beyond what any reader of runs needs
+# Fields of scores.json required in addition to the schema's `answers`
+REQUIRED = ("prior", "confusion", "chance_corrected", "terms")
 LONGEST_NAME = 80  # characters
 
 
 @dataclass(frozen=True)
 class ReportRun:
-    """One run. What could not be read is empty."""
+    """One run; parts that could not be read are empty."""
 
-    name: str  # to be shown: short, without control characters
+    name: str  # for display: short, without control characters
     stored: StoredRun  # graded strictly
     scores: Mapping[str, Any]  # scores.json, strict (docs/scores.md)
-    official: Mapping[str, Any] | None  # the same by the official protocol
-    responses: Mapping[int, str]  # by index, as the model gave them
-    items: Sequence[QAItem] = ()  # the questions asked, in the order of `stored.items`
-    data: str = ""  # where these were read: a shard folder, Hub id or test.tsv
+    official: Mapping[str, Any] | None  # the same under the official protocol
+    responses: Mapping[int, str]  # by index, unchanged
+    items: Sequence[QAItem] = ()  # its questions, in the order of `stored.items`
+    data: str = ""  # source of the questions: a shard folder, Hub id or test.tsv
     split: str = "test"
 
     @property
     def variant(self) -> str:
-        """The variant asked; "" for the questions as they are."""
+        """Name of the variant; "" for the original questions."""
         variant = variant_named_in(self.stored.items[0].item_id)
         return variant.name if variant else ""
 
@@ -46,16 +47,18 @@ class ReportRun:
 def read_report_run(path: Path, data: str | None = None, split: str | None = None) -> ReportRun:
     """Read a folder of `shotbench eval`, a file of `shotbench score --format json`, or responses to `data`.
 
-    Without `data` the questions are those of the run's record, where they lie on this machine.
+    Without `data` the questions are those of the run's record, if they are on this machine.
 
     Raises:
-        BadRun: scores are broken, of an earlier version, or of other questions than `data`.
-        BadResponses, DatasetNotFound, BadRow: responses or questions cannot be read.
+        BadRun: Scores are broken, of an earlier version, or of other questions than `data`.
+        BadResponses, DatasetNotFound, BadRow: Responses or questions cannot be read.
     """
     if not is_run(path):
         if not data:
-            raise BadRun(f"{path}: no folder with scores and no .json; responses need their questions with them")
-        return _graded_now(path, data, split or "test")
+            raise BadRun(
+                f"{path}: neither a folder with scores nor a .json file; give responses as QUESTIONS RESPONSES"
+            )
+        return _grade_responses(path, data, split or "test")
     scores, file = load_scores(path)
     run = run_of_scores(str(path), scores, file)
     items, name = _questions(run, data, split)
@@ -63,14 +66,14 @@ def read_report_run(path: Path, data: str | None = None, split: str | None = Non
     responses = read_responses(samples) if samples.is_file() else {}
     official = _official(path, items, responses)
     scores = _with_all_numbers(scores, file, items, responses)
-    return ReportRun(_shown_name(path), run, scores, official, responses, items, name, _split(run, split))
+    return ReportRun(_display_name(path), run, scores, official, responses, items, name, _split(run, split))
 
 
 def _with_all_numbers(
     scores: dict[str, Any], file: Path, items: Sequence[QAItem], responses: Mapping[int, str]
 ) -> dict[str, Any]:
-    """The scores, graded anew where an earlier version wrote fewer numbers; raises `BadRun` where that cannot be."""
-    missing = [name for name in NEEDED if name not in scores]
+    """Return the scores, regraded if an earlier version wrote fewer numbers; raises `BadRun` if that is impossible."""
+    missing = [name for name in REQUIRED if name not in scores]
     if not missing:
         check_scores(scores, file, "numbers")
         return scores
@@ -86,18 +89,18 @@ def _texts(items: Sequence[QAItem], responses: Mapping[int, str]) -> list[str]:
     return [responses.get(item.source_index, "") for item in items]
 
 
-def _graded_now(path: Path, data: str, split: str) -> ReportRun:
-    """Responses without scores. A question without a response was not asked, as in `score_pair`."""
+def _grade_responses(path: Path, data: str, split: str) -> ReportRun:
+    """Grade responses without scores; a question without a response was not asked, as in `score_pair`."""
     items, responses = answered_questions(data, path, split)
     texts = _texts(items, responses)
     scores = scores_json(score_responses(items, texts))
     official = scores_json(score_responses(items, texts, "official"))
     run = run_of_scores(str(path), scores, path)
-    return ReportRun(_shown_name(path), run, scores, official, responses, items, data, split)
+    return ReportRun(_display_name(path), run, scores, official, responses, items, data, split)
 
 
 def _official(path: Path, items: Sequence[QAItem], responses: Mapping[int, str]) -> Mapping[str, Any] | None:
-    """The official protocol's scores: those in the run's folder, or graded now."""
+    """Return the official protocol's scores from the run's folder, or graded here; None if neither is possible."""
     try:
         scores, file = load_scores(path, "official")
         run_of_scores(str(path), scores, file)
@@ -114,52 +117,52 @@ def _split(run: StoredRun, given: str | None) -> str:
 
 
 def _questions(run: StoredRun, data: str | None, split: str | None) -> tuple[list[QAItem], str]:
-    """The questions of a run, in its order, and where they were read; none where it names none that lie here."""
+    """Return the questions of a run, in its order, and their source; empty if they are not on this machine."""
     name = data or str(run.how.get("data") or "")
     if not data and not (name and Path(name).expanduser().exists()):
-        return [], ""  # a Hub id is not fetched unasked: it may be many gigabytes
+        return [], ""  # a Hub id is not downloaded without --data: it may be many gigabytes
     try:
         questions = read_questions(name, _split(run, split))
-        return _as_asked(run, questions, name), name
+        return _in_run_order(run, questions, name), name
     except (BadRun, BadRow, DatasetNotFound):
         if data:
             raise
         return [], ""
 
 
-def _as_asked(run: StoredRun, questions: Sequence[QAItem], name: str) -> list[QAItem]:
-    """The run's questions of these, in its order; raises `BadRun` where they are others."""
+def _in_run_order(run: StoredRun, questions: Sequence[QAItem], name: str) -> list[QAItem]:
+    """Return the run's questions in its order; raises `BadRun` if they differ from those given."""
     asked = variant_of(run).of(questions) if variant_named_in(run.items[0].item_id) else questions
     by_index = {item.source_index: item for item in asked}
     found = [by_index[one.index] for one in run.items if one.index in by_index]
     if [fingerprint(item) for item in found] != [one.asked for one in run.items]:
-        raise BadRun(f"{run.name} was asked other questions than those of {name}; give its own with --data")
+        raise BadRun(f"{run.name} has other questions than those of {name}; give its own with --data")
     return found
 
 
-def _shown_name(path: Path) -> str:
-    """The folder's or file's name; of a file of scores in a folder of its own, the folder's."""
+def _display_name(path: Path) -> str:
+    """Return the name of the folder or file; for a file named scores, the name of its folder."""
     stem = re.sub(r"(\.(jsonl?|gz|tsv|xlsx|official))+$", "", path.name)
     resolved = path.absolute()
-    return shown(resolved.parent.name if stem == "scores" else stem) or shown(resolved.name) or "run"
+    return one_line(resolved.parent.name if stem == "scores" else stem) or one_line(resolved.name) or "run"
 
 
-def shown(text: str, most: int = LONGEST_NAME) -> str:
-    """Text of others as one short line: no control characters, no marks that turn its direction, no broken ones."""
-    plain = "".join(" " if sign.isspace() else sign for sign in text if sign.isspace() or not _hidden(sign))
+def one_line(text: str, most: int = LONGEST_NAME) -> str:
+    """Sanitise external text to one line of at most `most` characters, without control or formatting characters."""
+    plain = "".join(" " if char.isspace() else char for char in text if char.isspace() or not _hidden(char))
     line = " ".join(plain.split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def _hidden(sign: str) -> bool:
-    return unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn")
+def _hidden(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
-def told_apart(runs: Sequence[ReportRun]) -> list[ReportRun]:
-    """The runs with names that stand once: what is called alike gets its folder's name before it, or a number."""
+def with_unique_names(runs: Sequence[ReportRun]) -> list[ReportRun]:
+    """Return the runs with unique names: duplicates are prefixed with their folder's name, or numbered."""
     names = [run.name for run in runs]
-    parents = [f"{shown(Path(run.stored.name).absolute().parent.name)}/{run.name}" for run in runs]
+    parents = [f"{one_line(Path(run.stored.name).absolute().parent.name)}/{run.name}" for run in runs]
     names = [parent if names.count(name) > 1 else name for name, parent in zip(names, parents, strict=True)]
-    numbered = [f"{name} ({names[:place].count(name) + 1})" for place, name in enumerate(names)]
+    numbered = [f"{name} ({names[:index].count(name) + 1})" for index, name in enumerate(names)]
     names = [number if names.count(name) > 1 else name for name, number in zip(names, numbered, strict=True)]
     return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]

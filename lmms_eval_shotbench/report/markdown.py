@@ -1,4 +1,4 @@
-"""Tables in text: for a model card, and the leaderboard for a terminal."""
+"""Text tables: Markdown for a model card, and the leaderboard for a terminal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from lmms_eval_shotbench.report.rows import asked_dimensions, ranked
 from lmms_eval_shotbench.vocabulary import dimension_named
 
-_SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+!|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+_SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]()#+!|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
 
 def model_card(numbers: Mapping[str, Any]) -> str:
-    """Markdown: accuracy by dimension and on average, in percent, and how each run was made."""
+    """Format Markdown: accuracy by dimension and on average, in percent, and the settings of each run."""
     slugs = asked_dimensions(numbers)
     names = [run["name"].translate(_SPECIAL) for run in numbers["runs"]]
     lines = [f"| ShotBench, strict grading, % | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
@@ -23,7 +23,7 @@ def model_card(numbers: Mapping[str, Any]) -> str:
         cells = [_cell(run["strict"]["accuracy"][average]) for run in numbers["runs"]]
         lines.append(f"| **{name}** | {' | '.join(cells)} |")
     lines += [_official(numbers["runs"]), "", "With 95 % intervals clustered by medium; undecided counts as wrong.", ""]
-    lines += [f"- {name}: {_how(run)}" for name, run in zip(names, numbers["runs"], strict=True)]
+    lines += [f"- {name}: {_run_summary(run)}" for name, run in zip(names, numbers["runs"], strict=True)]
     return "\n".join([*lines, "", f"lmms-eval-shotbench {numbers['version']}", ""]).encode("utf-8", "replace").decode()
 
 
@@ -38,25 +38,30 @@ def _official(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"| official grading, over items | {' | '.join(cells)} |"
 
 
-def _how(run: Mapping[str, Any]) -> str:
-    from lmms_eval_shotbench.report.gather import shown
+def _run_summary(run: Mapping[str, Any]) -> str:
+    from lmms_eval_shotbench.report.gather import one_line
 
     how, strict = run["strict"]["run"] or {}, run["strict"]
-    told = [f"{strict['n']:,} items", f"{100 * strict['answered_rate']:.2f} % decided"]
-    told += [f"{name} {how[key]}" for name, key in _TOLD if how.get(key)]
-    return shown(", ".join(told), 500).translate(_SPECIAL)
+    facts = [f"{strict['n']:,} items", f"{100 * strict['answered_rate']:.2f} % decided"]
+    facts += [f"{name} {how[key]}" for name, key in _RECORD_FIELDS if how.get(key)]
+    return one_line(", ".join(facts), 500).translate(_SPECIAL)
 
 
-_TOLD = (("model", "model"), ("revision", "revision"), ("prompt", "prompt_style"), ("data sha256", "data_sha256"))
+_RECORD_FIELDS = (
+    ("model", "model"),
+    ("revision", "revision"),
+    ("prompt", "prompt_style"),
+    ("data sha256", "data_sha256"),
+)
 
 
 def leaderboard_table(numbers: Mapping[str, Any]) -> str:
-    """The runs among the published rows, for a terminal; names are free of control characters (`gather.shown`)."""
+    """Format the runs ranked among the published rows, for a terminal; names are sanitised (`gather.one_line`)."""
     slugs = asked_dimensions(numbers)
     head = "".join(f"{dimension_named(slug).abbreviation:>7}" for slug in slugs)
     lines = [f"{'':40}{head}{'avg':>8}{'micro':>8}"]
-    lines += [_published(numbers, place, slugs) if kind == "published" else _own(numbers["runs"][place], slugs)
-              for kind, place in ranked(numbers)]  # fmt: skip
+    lines += [_published(numbers, index, slugs) if kind == "published" else _own_run(numbers["runs"][index], slugs)
+              for kind, index in ranked(numbers)]  # fmt: skip
     first = numbers["runs"][0]["name"]
     legend = ["", "* your runs: strict grading, avg is the mean over dimensions"]
     if numbers["published"]:
@@ -67,7 +72,7 @@ def leaderboard_table(numbers: Mapping[str, Any]) -> str:
     return "\n".join(lines + legend)
 
 
-def _own(run: Mapping[str, Any], slugs: Sequence[str]) -> str:
+def _own_run(run: Mapping[str, Any], slugs: Sequence[str]) -> str:
     accuracy = run["strict"]["accuracy"]
     shares = [accuracy["by_dimension"].get(slug) for slug in slugs]
     figures = "".join(f"{100 * share['value']:>6.1f} " if share else f"{'–':>6} " for share in shares)
@@ -75,14 +80,14 @@ def _own(run: Mapping[str, Any], slugs: Sequence[str]) -> str:
     return f"{_fit('* ' + run['name'])}{figures}{averages}"
 
 
-def _published(numbers: Mapping[str, Any], place: int, slugs: Sequence[str]) -> str:
-    row, against = numbers["published"][place], numbers["runs"][0]["published"][place]["by_dimension"]
-    figures = "".join(f"{row['by_dimension'][slug]:>6.1f}{_sign(against.get(slug))}" for slug in slugs)
+def _published(numbers: Mapping[str, Any], index: int, slugs: Sequence[str]) -> str:
+    row, against = numbers["published"][index], numbers["runs"][0]["published"][index]["by_dimension"]
+    figures = "".join(f"{row['by_dimension'][slug]:>6.1f}{_marker(against.get(slug))}" for slug in slugs)
     note = "" if row["kind"] != "shotvl" else f"  {row['source']}"
     return f"{_fit('  ' + row['model'])}{figures}{row['average']:>8.1f}{note and ' ' * 8 + note}"
 
 
-def _sign(found: Mapping[str, Any] | None) -> str:
+def _marker(found: Mapping[str, Any] | None) -> str:
     if not found or not found["differs"]:
         return " "
     return "-" if found["difference"] > 0 else "+"

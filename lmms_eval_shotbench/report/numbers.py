@@ -1,4 +1,4 @@
-"""All numbers of a report, as its `scores.json` holds them (docs/report.md). The page shows these and no others."""
+"""All numbers of a report: the contents of its `scores.json` (docs/report.md). The page shows no others."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.grading.strict import TAG, has_response
 from lmms_eval_shotbench.report.assemble import Compared, MainRun, ReportData
-from lmms_eval_shotbench.report.gather import shown
+from lmms_eval_shotbench.report.gather import one_line
 from lmms_eval_shotbench.report.published import SHOTBENCH_ITEMS, differences_from, published_rows, signs
 from lmms_eval_shotbench.report.training import training_json
 from lmms_eval_shotbench.runs.compare import comparison_json
 from lmms_eval_shotbench.runs.robust import robust_json
 
-SCHEMA = 2  # raised when a field changes its meaning
-MATRIX_LABELS = 12  # of a confusion matrix; the rarer ones are put together
+SCHEMA = 2  # incremented when a field changes its meaning
+MATRIX_LABELS = 12  # rows of a confusion matrix; rarer labels are merged
 OTHERS, UNDECIDED = "all others", "undecided"
 
 
 def report_numbers(data: ReportData) -> dict[str, Any]:
-    """The documented form."""
+    """Return the contents of scores.json (docs/report.md)."""
     names = [one.run.name for one in data.runs]
     return {
         "schema": SCHEMA,
@@ -32,13 +32,13 @@ def report_numbers(data: ReportData) -> dict[str, Any]:
         "runs": [_run(one, data.published) for one in data.runs],
         "comparisons": [_comparison(one, names) for one in data.compared if one.found],
         "not_compared": [
-            {"a": names[one.a], "b": names[one.b], "reason": shown(one.refused, 500)}
+            {"a": names[one.a], "b": names[one.b], "reason": one_line(one.refused, 500)}
             for one in data.compared
             if not one.found
         ],
         "published": [asdict(row) for row in published_rows()] if data.published else [],
         "published_items": SHOTBENCH_ITEMS,
-        "training": [training_json(one, shown(one.path.absolute().name)) for one in data.training],
+        "training": [training_json(one, one_line(one.path.absolute().name)) for one in data.training],
     }
 
 
@@ -67,7 +67,7 @@ def _against(differences: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _protocols(strict: Sequence[Mapping[str, Any]], official: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Where the two protocols read the same responses differently, in items."""
+    """Count the items on which the two protocols grade the same responses differently."""
     theirs = {item["index"]: item for item in official}
     both = [(item, theirs[item["index"]]) for item in strict if item["index"] in theirs]
     right = Counter((ours["correct"], other["correct"]) for ours, other in both)
@@ -87,19 +87,23 @@ def _protocols(strict: Sequence[Mapping[str, Any]], official: Sequence[Mapping[s
 
 
 def _matrix(confusion: Sequence[tuple[str, str | None, int]]) -> dict[str, Any]:
-    """The most frequent right labels against what was answered to them; rows add up to the label's items."""
+    """Return the confusion matrix of the most frequent correct labels; each row sums to the label's items."""
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
     asked: Counter[str] = Counter()
     for gold, _, count in confusion:
         asked[gold] += count
     labels = sorted(asked, key=lambda label: (-asked[label], label))[:MATRIX_LABELS]
-    for gold, said, count in confusion:
-        column = UNDECIDED if said is None else said if said in labels else OTHERS
+    for gold, answer, count in confusion:
+        column = UNDECIDED if answer is None else answer if answer in labels else OTHERS
         rows[gold if gold in labels else OTHERS][column] += count
     used = {column for counts in rows.values() for column in counts}
     right = labels + [OTHERS] * (OTHERS in rows)
     answered = labels + [name for name in (OTHERS, UNDECIDED) if name in used]
-    return {"right": right, "answered": answered, "counts": [[rows[gold][said] for said in answered] for gold in right]}
+    return {
+        "right": right,
+        "answered": answered,
+        "counts": [[rows[gold][label] for label in answered] for gold in right],
+    }
 
 
 def _comparison(one: Compared, names: Sequence[str]) -> dict[str, Any]:
@@ -108,11 +112,11 @@ def _comparison(one: Compared, names: Sequence[str]) -> dict[str, Any]:
     return plain | {"a": {"name": names[one.a], "run": one.a}, "b": {"name": names[one.b], "run": one.b}}
 
 
-LENGTH_EDGES = tuple(2**power for power in range(15))  # characters, of the histogram; the last is open above
+LENGTH_EDGES = tuple(2**power for power in range(15))  # in characters, of the histogram; the last bin is unbounded
 
 
 def responses_json(responses: Mapping[int, str], items: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The documented form (docs/report.md); `items` as in scores.json. None where no response was kept."""
+    """Return statistics of responses (docs/report.md), or None if there are none; `items` as in scores.json."""
     kept = [(item, responses.get(item["index"], "")) for item in items]
     if not responses:
         return None
@@ -137,17 +141,17 @@ def responses_json(responses: Mapping[int, str], items: Sequence[Mapping[str, An
 
 
 def is_left_open(response: str) -> bool:
-    """Whether a thought or an answer begins and does not end, as where generation was cut off."""
+    """Whether a thought or an answer block is not closed, as in a truncated generation."""
     names = [match[1] + match[2].lower() for match in TAG.finditer(response)]
     return any(_last(names, name) > _last(names, f"/{name}") for name in ("think", "answer"))
 
 
 def _last(names: Sequence[str], name: str) -> int:
-    return max((place for place, each in enumerate(names) if each == name), default=-1)
+    return max((index for index, each in enumerate(names) if each == name), default=-1)
 
 
 def _histogram(lengths: Iterable[int]) -> list[int]:
-    """Responses by length: `counts[i]` from edge i up to below edge i + 1; what is shorter than all is in the first."""
+    """Count responses by length: bin i is from edge i to below edge i + 1; shorter ones are in the first bin."""
     counts = [0] * len(LENGTH_EDGES)
     for length in lengths:
         counts[min(max(length, 1).bit_length(), len(counts)) - 1] += 1

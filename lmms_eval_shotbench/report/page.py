@@ -1,8 +1,8 @@
-"""Numbers and charts of a report -> one HTML file that loads nothing.
+"""HTML page of a report's numbers and charts, in one file that loads nothing.
 
-Every number on the page is a `<data>` element that carries its place in scores.json as a JSON pointer (RFC 6901), so
-what is read and what is stored cannot part. What others wrote (names, labels, records, responses) is escaped by Jinja2;
-a content security policy forbids all loading, and any script but the explorer's own, which is told by its checksum.
+Every number on the page is a `<data>` element with the JSON pointer (RFC 6901) of its value in scores.json, so the page
+cannot differ from the stored numbers. External text (names, labels, records, responses) is escaped by Jinja2; a content
+security policy forbids all loading, and all scripts except the explorer's, which is identified by its checksum.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.report import rows
-from lmms_eval_shotbench.report.gather import shown
+from lmms_eval_shotbench.report.gather import one_line
 from lmms_eval_shotbench.runs.formatting import p_text
 from lmms_eval_shotbench.vocabulary import dimension_named
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lmms_eval_shotbench.report.explorer import ExplorerParts
 
-Step = str | int | tuple[str | int, ...]  # on the way to a number
+Step = str | int | tuple[str | int, ...]  # of the path to a number
 FORMS: dict[str, Callable[[Any], str]] = {
     "percent": lambda share: f"{100 * share:.2f}",
     "short": lambda share: f"{100 * share:.1f}",
@@ -39,7 +39,7 @@ FORMS: dict[str, Callable[[Any], str]] = {
 
 
 def page(numbers: Mapping[str, Any], charts: Mapping[str, str], explorer: ExplorerParts) -> str:
-    """The whole page; the same numbers and charts give the same text."""
+    """Return the complete page; deterministic for the same numbers and charts."""
     from markupsafe import Markup
 
     environment = _environment()
@@ -54,7 +54,7 @@ def page(numbers: Mapping[str, Any], charts: Mapping[str, str], explorer: Explor
         explorer=Markup(explorer.html),
         script=Markup(explorer.js),
     )
-    return text.encode("utf-8", "replace").decode()  # half a surrogate pair must not cost the page
+    return text.encode("utf-8", "replace").decode()  # a lone surrogate must not fail the page
 
 
 @cache
@@ -73,7 +73,7 @@ def _environment() -> Environment:
         environment.globals[table.__name__] = table
     environment.globals["ranked"], environment.globals["command"] = rows.ranked, rows.command
     environment.globals["abbreviation"] = lambda slug: dimension_named(slug).abbreviation
-    environment.filters["shown"] = lambda value, most=2000: shown(str(value), most)
+    environment.filters["shown"] = lambda value, most=2000: one_line(str(value), most)
     return environment
 
 
@@ -82,7 +82,7 @@ def _style() -> str:
 
 
 def _policy(script: str) -> str:
-    """Nothing is loaded, nothing but this script runs; the styles and pictures are in the page."""
+    """Return a content security policy: nothing is loaded and only this script runs; styles and pictures are inline."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -91,58 +91,58 @@ def _policy(script: str) -> str:
 
 
 class Figures:
-    """Numbers by their place, as elements that say where they come from."""
+    """Numbers of scores.json by path, as HTML elements with their JSON pointer."""
 
     def __init__(self, numbers: Mapping[str, Any]) -> None:
         self._numbers = numbers
 
-    def __call__(self, form: str, *place: Step) -> Markup:
-        """One number in a form of `FORMS`; a dash where there is none."""
+    def __call__(self, form: str, *path: Step) -> Markup:
+        """Return one number in a format of `FORMS`; a dash if it is absent."""
         from markupsafe import Markup
 
-        value = self.at(*place)
-        where = pointer(*place)
+        value = self.at(*path)
+        location = pointer(*path)
         if value is None:
-            return Markup('<span class="none" data-pointer="{}">–</span>').format(where)
+            return Markup('<span class="none" data-pointer="{}">–</span>').format(location)
         return Markup('<data value="{}" data-form="{}" data-pointer="{}">{}</data>').format(
-            len(value) if form == "length" else repr(value), form, where, FORMS[form](value)
+            len(value) if form == "length" else repr(value), form, location, FORMS[form](value)
         )
 
-    def at(self, *place: Step) -> Any:
-        """What stands at a place; None where the way there ends."""
+    def at(self, *path: Step) -> Any:
+        """Return the value at a path; None if it does not exist."""
         found: Any = self._numbers
-        for step in steps(place):
+        for step in steps(path):
             try:
                 found = found[step]
             except (KeyError, IndexError, TypeError):
                 return None
         return found
 
-    def interval(self, *place: Step) -> Markup:
-        """Both ends of an estimate's interval, in percent."""
-        return self._ends("short", "{} – {}", place)
+    def interval(self, *path: Step) -> Markup:
+        """Return the interval of an estimate, in percent."""
+        return self._ends("short", "{} – {}", path)
 
-    def signed(self, *place: Step) -> Markup:
-        """Both ends of a difference's interval, in percentage points."""
-        return self._ends("points", "{} to {}", place)
+    def signed(self, *path: Step) -> Markup:
+        """Return the interval of a difference, in percentage points."""
+        return self._ends("points", "{} to {}", path)
 
-    def _ends(self, form: str, between: str, place: Sequence[Step]) -> Markup:
+    def _ends(self, form: str, template: str, path: Sequence[Step]) -> Markup:
         from markupsafe import Markup
 
-        if self.at(*place) is None:
+        if self.at(*path) is None:
             return Markup("–")
-        ends = Markup(between).format(self(form, *place, "low"), self(form, *place, "high"))
+        ends = Markup(template).format(self(form, *path, "low"), self(form, *path, "high"))
         return Markup('<span class="interval">{}</span>').format(ends)
 
 
-def pointer(*place: Step) -> str:
-    """A JSON pointer (RFC 6901)."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps(place))
+def pointer(*path: Step) -> str:
+    """Return the JSON pointer (RFC 6901) of a path."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps(path))
 
 
-def steps(place: Sequence[Step]) -> Iterator[str | int]:
-    """The single steps of a place that is given in pieces."""
-    for step in place:
+def steps(path: Sequence[Step]) -> Iterator[str | int]:
+    """Yield the steps of a path with nested tuples."""
+    for step in path:
         if isinstance(step, tuple):
             yield from steps(step)
         else:

@@ -1,11 +1,10 @@
-"""Figures of others on ShotBench, as printed, and how a run differs from them.
+"""Published figures on ShotBench, as printed, and the differences of a run from them.
 
-`leaderboard.csv`: 24 models, ShotVL-3B and two versions of ShotVL-7B, each with its source. The averages printed there
-are of different kinds: the baselines' are means over dimensions, ShotVL's are the reference scorer's, over items.
+`leaderboard.csv`: 24 models, ShotVL-3B and two versions of ShotVL-7B, each with its source. The printed averages are of
+different kinds: those of the baselines are means over dimensions, those of ShotVL over items, by the reference scorer.
 
-Others' answers to the single items are not public, so a difference cannot be paired. It is tested dimension by
-dimension with the two-proportion normal test, the published figure taken on as many items as the run's, both taken for
-independent; p is corrected by Holm over the dimensions.
+Published answers to single items are not available, so differences cannot be paired. Each dimension is tested with the
+two-proportion normal test, assuming as many items as in the run and independence; p is Holm-corrected over dimensions.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from lmms_eval_shotbench.runs.stored_runs import StoredRun
 from lmms_eval_shotbench.scoring.paired import LEVEL, holm
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-SHOTBENCH_ITEMS = 3572  # what the published figures rest on
+SHOTBENCH_ITEMS = 3572  # number of items of the published figures
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class PublishedRow:
 
 @cache
 def published_rows() -> tuple[PublishedRow, ...]:
-    """All rows, in the order of the file."""
+    """Return all rows, in file order."""
     text = resources.files(__package__).joinpath("leaderboard.csv").read_text(encoding="utf-8")
     return tuple(
         PublishedRow(
@@ -53,32 +52,32 @@ def published_rows() -> tuple[PublishedRow, ...]:
 
 
 def asks_all_of_shotbench(run: StoredRun) -> bool:
-    """Whether the run was asked what the published figures rest on, as far as ids and number tell."""
+    """Whether the run has the items of the published figures, judged by ids and number."""
     return len(run.items) == SHOTBENCH_ITEMS and all(item.item_id.startswith("shotbench-") for item in run.items)
 
 
 def differences_from(row: PublishedRow, accuracy: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Run minus row by slug: `difference` (a share), `p`, `p_holm`, `differs`; `accuracy` as in scores.json."""
+    """Return run minus row by slug: `difference` (a share), `p`, `p_holm`, `differs`; `accuracy` as in scores.json."""
     found = {
         slug: (estimate["value"] - row.by_dimension[slug] / 100, int(estimate["n"]))
         for slug, estimate in accuracy.items()
     }
-    p = {slug: _two_proportions(row.by_dimension[slug] / 100, apart, n) for slug, (apart, n) in found.items()}
+    p = {slug: _two_proportions(row.by_dimension[slug] / 100, difference, n) for slug, (difference, n) in found.items()}
     p_holm = holm(p)
     return {
-        slug: {"difference": apart, "p": p[slug], "p_holm": p_holm[slug], "differs": p_holm[slug] < LEVEL}
-        for slug, (apart, _) in found.items()
+        slug: {"difference": difference, "p": p[slug], "p_holm": p_holm[slug], "differs": p_holm[slug] < LEVEL}
+        for slug, (difference, _) in found.items()
     }
 
 
-def _two_proportions(published: float, apart: float, n: int) -> float:
-    """Two-sided p of the two-proportion normal test (pooled), both shares over `n` items."""
-    pooled = published + apart / 2
+def _two_proportions(published: float, difference: float, n: int) -> float:
+    """Return the two-sided p of the pooled two-proportion normal test, both shares over `n` items."""
+    pooled = published + difference / 2
     stderr = math.sqrt(max(0.0, 2 * pooled * (1 - pooled) / n))
-    return math.erfc(abs(apart) / stderr / math.sqrt(2)) if stderr else 1.0
+    return math.erfc(abs(difference) / stderr / math.sqrt(2)) if stderr else 1.0
 
 
 def signs(differences: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-    """In how many dimensions a run is significantly above, and below."""
-    apart = [one["difference"] for one in differences if one["differs"]]
-    return sum(each > 0 for each in apart), sum(each < 0 for each in apart)
+    """Return the number of dimensions in which a run is significantly above, and below."""
+    significant = [one["difference"] for one in differences if one["differs"]]
+    return sum(each > 0 for each in significant), sum(each < 0 for each in significant)

@@ -1,4 +1,4 @@
-"""Which rows the tables of a report have: a name to read, and the place of its numbers."""
+"""Rows of a report's tables: a display name, and the path of the numbers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ MICRO, MACRO = "over items (micro)", "over dimensions (macro)"
 
 
 def asked_dimensions(numbers: Mapping[str, Any]) -> list[str]:
-    """Slugs that a run was asked, in the paper's order."""
+    """Return the slugs of the dimensions in any run, in the paper's order."""
     asked = {slug for run in numbers["runs"] for slug in run["strict"]["accuracy"]["by_dimension"]}
     return [dimension.slug for dimension in DIMENSIONS if dimension.slug in asked]
 
 
 def ranked(numbers: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """("published" or "runs", place), the best average first: the printed one of others, the macro one of runs."""
-    rows = [("published", place, row["average"]) for place, row in enumerate(numbers["published"])]
+    """Return ("published" or "runs", index), best average first: as printed for published rows, macro for runs."""
+    rows = [("published", index, row["average"]) for index, row in enumerate(numbers["published"])]
     rows += [
-        ("runs", place, 100 * run["strict"]["accuracy"]["macro"]["value"]) for place, run in enumerate(numbers["runs"])
+        ("runs", index, 100 * run["strict"]["accuracy"]["macro"]["value"]) for index, run in enumerate(numbers["runs"])
     ]
-    return [(kind, place) for kind, place, _ in sorted(rows, key=lambda row: (-row[2], row[0], row[1]))]
+    return [(kind, index) for kind, index, _ in sorted(rows, key=lambda row: (-row[2], row[0], row[1]))]
 
 
 def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
-    """Of one comparison (docs/compare.md)."""
+    """Yield the rows of one comparison (docs/compare.md)."""
     yield from _dimensions(one["by_dimension"])
     yield MICRO, ("overall",)
     if one["decided_by_both"]:
@@ -39,26 +39,26 @@ def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
 
 
 def prior_rows(run: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
-    """Of one run's `prior` (docs/scores.md)."""
+    """Yield the rows of one run's `prior` (docs/scores.md)."""
     yield from _dimensions(run["strict"]["prior"]["by_dimension"])
     yield MICRO, ()
     yield MACRO, ("macro",)
 
 
 def variant_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
-    """Of one variant (docs/variants.md)."""
+    """Yield the rows of one variant (docs/variants.md)."""
     yield from _dimensions(found["by_dimension"])
     yield MICRO, ("overall",)
 
 
 def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath, str]]:
-    """Of one training run's curves, with the form of their values."""
+    """Yield the rows of one training run's curves, with the format of their values."""
     for name in ("reward", "loss", "validation_loss"):
         if name in one:
             yield name.replace("_", " "), (name,), "value"
     for kind, curves in one["accuracy"].items():
-        for name, place in _dimensions(curves):
-            yield f"accuracy, % ({kind}): {name}", ("accuracy", kind, place[-1]), "percent"
+        for name, path in _dimensions(curves):
+            yield f"accuracy, % ({kind}): {name}", ("accuracy", kind, path[-1]), "percent"
 
 
 def _dimensions(by_slug: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
@@ -67,10 +67,10 @@ def _dimensions(by_slug: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
 
 
 def how_rows(how: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a run's record says, one fact a row; empty ones left out."""
+    """Yield the non-empty fields of a run's record."""
     for name, value in how.items():
         if name == "command":
-            continue  # shown by itself, also where it has to be told
+            continue  # shown separately, also if it has to be reconstructed
         if isinstance(value, Mapping):
             yield from ((f"{name}: {inner}", text) for inner, text in how_rows(value))
         elif isinstance(value, list) and name == "left_out" and value:
@@ -80,17 +80,17 @@ def how_rows(how: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def command(how: Mapping[str, Any]) -> str:
-    """The command that a run's record holds, or, of records that hold none, the one it tells; "" without a model."""
+    """Return the recorded command of a run, or reconstruct it from the record; "" without a model."""
     if how.get("command") or not how.get("model"):
         return str(how.get("command") or "")
     given = {"--tasks": how.get("tasks"), "--data": how.get("data"), "--split": how.get("split")}
     arguments = _model_args(list((how.get("passes") or {}).values()))
     given |= {"--model": how["model"], "--model_args": arguments}
-    told = [part for name, value in given.items() if value for part in (name, str(value))]
-    return shlex.join(["shotbench", "eval", *told, *map(str, how.get("passed_on") or ()), "--out", "RUN"])
+    options = [part for name, value in given.items() if value for part in (name, str(value))]
+    return shlex.join(["shotbench", "eval", *options, *map(str, how.get("passed_on") or ()), "--out", "RUN"])
 
 
 def _model_args(passes: Sequence[Mapping[str, Any]]) -> str:
-    """What all passes were given; `shotbench eval` itself adds to that what stills and clips need."""
+    """Return the model arguments common to all passes, without those `shotbench eval` added for stills or clips."""
     several = [split_model_args(str(one.get("model_args") or "")) for one in passes]
     return ",".join(argument for argument in several[0] if all(argument in one for one in several)) if several else ""

@@ -1,7 +1,7 @@
-"""Drawing by matplotlib as an SVG element that stands inside the page.
+"""Matplotlib charts as inline SVG elements.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart; each comes with its own marker, line and hatching,
-so nothing is told by colour alone. Text and axes take the page's text colour. The same drawing gives the same bytes.
+Colours are the colour-blind safe palette of Okabe and Ito; each has its own marker, line style and hatching, so that
+nothing depends on colour alone. Text and axes use the page's text colour. Output is deterministic.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from html import escape
 from typing import NamedTuple
 
-TEXT = "#123456"  # stands for the page's text colour, which matplotlib cannot know
+TEXT = "#123456"  # placeholder of the page's text colour
 
 
 class PlotStyle(NamedTuple):
-    """How one run, or one dimension, is drawn."""
+    """Style of one run or dimension."""
 
     colour: str
     marker: str
@@ -26,7 +26,7 @@ class PlotStyle(NamedTuple):
     hatch: str
 
 
-LOOKS = (
+PLOT_STYLES = (
     PlotStyle("#0072B2", "o", "-", ""),
     PlotStyle("#D55E00", "s", "--", "//"),
     PlotStyle("#009E73", "^", "-.", ".."),
@@ -34,13 +34,15 @@ LOOKS = (
     PlotStyle("#E69F00", "v", "-", "\\\\"),
     PlotStyle("#56B4E9", "P", "--", "++"),
     PlotStyle("#999999", "X", "-.", "oo"),
-    PlotStyle("#A6761D", "*", ":", "--"),  # not Okabe and Ito's: their yellow and black are lost on white and on dark
+    PlotStyle(
+        "#A6761D", "*", ":", "--"
+    ),  # not of the palette, whose yellow and black are invisible on white and on dark
 )
 _STYLE = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "shotbench",  # ids that are the same every time
+    "svg.hashsalt": "shotbench",  # for deterministic ids
     "text.parse_math": False,  # a run may be called "$x$"
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it measures alike everywhere; the page shows its own
+    "font.family": "DejaVu Sans",  # bundled with matplotlib, so the layout is reproducible; the page uses its own
     "font.size": 10,
     "hatch.linewidth": 0.8,
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), TEXT),
@@ -57,20 +59,20 @@ def svg_element(
     projection: str | None = None,
     panels: int = 1,
 ) -> str:
-    """Draw on one `Axes` a panel and return an SVG element whose ids begin with `name`."""
+    """Draw on one `Axes` per panel; return an SVG element with ids prefixed by `name`. `inches` is (width, height)."""
     with _drawing():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=inches)
         figure.patch.set_alpha(0)
-        axes = [figure.add_subplot(panels, 1, 1 + place, projection=projection) for place in range(panels)]
+        axes = [figure.add_subplot(panels, 1, 1 + index, projection=projection) for index in range(panels)]
         for each in axes:
             each.patch.set_alpha(0)
         draw(*axes)
         stream = io.StringIO()
         plain = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(stream, format="svg", bbox_inches="tight", metadata=plain)
-    return _as_part_of_a_page(stream.getvalue(), name, description)
+    return _inline_element(stream.getvalue(), name, description)
 
 
 @contextmanager
@@ -78,12 +80,12 @@ def _drawing() -> Iterator[None]:
     import matplotlib
 
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts are used, not those it measures with
+        warnings.filterwarnings("ignore", message="Glyph")  # the page is displayed with the reader's fonts
         yield
 
 
-def _as_part_of_a_page(svg: str, name: str, description: str) -> str:
-    """An SVG file as an element: no prologue, no style for the whole page, ids of its own, a name to be read out."""
+def _inline_element(svg: str, name: str, description: str) -> str:
+    """Convert an SVG file to an inline element: no prologue or global style, unique ids, and an ARIA label."""
     element = svg[svg.index("<svg") :]
     element = re.sub(r"<(style|metadata)\b.*?</\1>", "", element, flags=re.DOTALL)
     element = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', element)

@@ -1,7 +1,7 @@
-"""Media as small pictures inside the page: stills as WebP, clips as a strip of frames from first to last.
+"""Thumbnails inside the page: stills as WebP, clips as a strip of frames from first to last.
 
-The page's share for pictures is divided evenly among the media, a clip counting as several stills. Each picture is as
-large as its share allows; a medium that cannot be opened, or that no size brings into its share, has none.
+The size budget is divided evenly among the media, with several shares per clip. Each picture is as large as its share
+allows; a medium that cannot be decoded, or exceeds its share at every size, has none.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FRAMES = 6  # of a clip's preview, evenly spread from its first to its last
-CLIP_SHARES = 4  # shares of a clip, where a still has one
-# Longest side in pixels and WebP quality, from what a full page of few media can afford to what is still a picture.
+FRAMES = 6  # in a clip's strip, evenly spaced from first to last
+CLIP_SHARES = 4  # shares of a clip; a still has one
+# Longest side in pixels and WebP quality, from largest to smallest.
 SIZES = ((320, 70), (256, 60), (208, 50), (160, 45), (128, 40), (104, 35), (88, 30), (72, 25), (56, 20))
 
 
 class ThumbnailSource(NamedTuple):
-    """A still or clip of the shards, read when its turn comes."""
+    """A still or clip of the shards, read on demand."""
 
     kind: MediaKind
     read: Callable[[], bytes]
 
 
 class Thumbnail(NamedTuple):
-    """A picture as a data URI; of a clip, `frames` of one size stand in it from left to right."""
+    """A picture as a data URI; for a clip, a horizontal strip of `frames` frames of the same size."""
 
     uri: str
     frames: int
 
 
 def stored_media(runs: Sequence[ReportRun]) -> dict[str, ThumbnailSource]:
-    """The media of all runs whose questions came with them, each once, by the names the records use."""
+    """Return the media of all runs with shards, each once, by the records' names."""
     media: dict[str, ThumbnailSource] = {}
     for run in runs:
         if folder := _shards(run):
@@ -56,16 +56,16 @@ def stored_media(runs: Sequence[ReportRun]) -> dict[str, ThumbnailSource]:
 
 
 def _shards(run: ReportRun) -> ShardFolder | None:
-    """Where the media of a run lie; a TSV has none."""
+    """Return the shards with a run's media; None for a TSV."""
     try:
-        place = locate_questions(run.data) if run.data else None
-        return ShardFolder(place, run.split) if place and place.is_dir() else None
+        path = locate_questions(run.data) if run.data else None
+        return ShardFolder(path, run.split) if path and path.is_dir() else None
     except DatasetNotFound:
         return None
 
 
 def thumbnails(media: Mapping[str, ThumbnailSource], budget: int) -> dict[str, Thumbnail]:
-    """Pictures by the media's names, together at most `budget` characters of data URIs; some may be missing."""
+    """Return thumbnails by media name, with at most `budget` characters of data URIs; some may be missing."""
     from tqdm import tqdm
 
     shares = sum(_shares(medium) for medium in media.values())
@@ -86,13 +86,13 @@ def _thumbnail(medium: ThumbnailSource, most: int) -> Thumbnail | None:
         pictures = _pictures(medium)
     except BrokenMedium:
         return None
-    made = [cache(partial(_data_uri, pictures, *size)) for size in SIZES]  # each when it is asked for
-    place = bisect_left(made, True, key=lambda uri: len(uri()) <= most)
-    return Thumbnail(made[place](), len(pictures)) if place < len(made) else None
+    made = [cache(partial(_data_uri, pictures, *size)) for size in SIZES]  # evaluated lazily
+    index = bisect_left(made, True, key=lambda uri: len(uri()) <= most)
+    return Thumbnail(made[index](), len(pictures)) if index < len(made) else None
 
 
 def _pictures(medium: ThumbnailSource) -> list[Image]:
-    """The still, or frames of the clip, at most at the largest size."""
+    """Return the still, or frames of the clip, reduced to the largest size."""
     if medium.kind is MediaKind.STILL:
         return [_shrunk(open_still(medium.read()), SIZES[0][0])]
     return _clip_frames(medium.read())
@@ -102,26 +102,26 @@ def _clip_frames(encoded: bytes) -> list[Image]:
     from PIL import Image
 
     with Clip(encoded) as clip:
-        wanted = [round(place * (clip.frames - 1) / (FRAMES - 1)) for place in range(FRAMES)]
+        wanted = [round(index * (clip.frames - 1) / (FRAMES - 1)) for index in range(FRAMES)]
         return [_shrunk(Image.fromarray(frame), SIZES[0][0]) for batch in clip.read(wanted) for frame in batch]
 
 
 def _shrunk(picture: Image, side: int) -> Image:
-    """A copy whose longer side is at most `side` pixels."""
+    """Return a copy whose longer side is at most `side` pixels."""
     small = picture.copy()
     small.thumbnail((side, side), reducing_gap=2.0)
     return small
 
 
 def _strip(pictures: Sequence[Image], side: int) -> Image:
-    """The pictures side by side, shrunk alike."""
+    """Return the pictures side by side, each reduced to `side` pixels."""
     from PIL import Image
 
     small = [_shrunk(picture, side) for picture in pictures]
     width, height = small[0].size
     strip = Image.new("RGB", (width * len(small), height))
-    for place, picture in enumerate(small):
-        strip.paste(picture, (place * width, 0))
+    for index, picture in enumerate(small):
+        strip.paste(picture, (index * width, 0))
     return strip
 
 

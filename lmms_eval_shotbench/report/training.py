@@ -1,4 +1,4 @@
-"""The curves of a training run, from the JSON lines of verl's file logger in RUN/metrics, one file an attempt."""
+"""Curves of a training run, from the JSON lines of verl's file logger in RUN/metrics, one file per attempt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VALIDATED = re.compile(r"val-core/.+/(?P<slug>\w+)/acc/mean@\d+")
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """Curves of one run; those that were not logged are absent."""
+    """Curves of one run; metrics that were not logged are absent."""
 
     path: Path
     single: Mapping[str, Curve]  # reward, loss, validation_loss
@@ -32,10 +32,12 @@ class TrainingCurves:
 
 
 def read_training(run: Path) -> TrainingCurves:
-    """Read a training run's folder; raises `BadRun` where it logged nothing."""
+    """Read a training run's folder; raises `BadRun` if it has no logged metrics."""
     logged = _logged(run)
     if not logged:
-        raise BadRun(f"{run}: no training run that has logged (metrics/*.jsonl); give the folder of `shotbench train`")
+        raise BadRun(
+            f"{run}: no training run that has logged metrics (metrics/*.jsonl); give the folder of `shotbench train`"
+        )
     single = {
         name: [(step, values[key]) for step, values in logged.items() if key in values] for name, key in _SINGLE.items()
     }
@@ -48,7 +50,7 @@ def read_training(run: Path) -> TrainingCurves:
 
 
 def _logged(run: Path) -> dict[int, dict[str, float]]:
-    """What was logged, by step; an attempt that goes on from a checkpoint takes back the steps behind it."""
+    """Return logged values by step; an attempt resumed from a checkpoint discards later steps of earlier attempts."""
     logged: dict[int, dict[str, float]] = {}
     for path in sorted((run / "metrics").glob("*.jsonl")):
         rows = _rows(path)
@@ -60,13 +62,13 @@ def _logged(run: Path) -> dict[int, dict[str, float]]:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, float]]]:
-    """Steps with their finite numbers; the last line may be cut by a kill."""
+    """Return steps with their finite values; an incomplete last line of an interrupted run is ignored."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
         return [(int(row["step"]), {key: float(v) for key, v in row["data"].items() if _finite(v)}) for row in rows]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadRun(f"{path}: no lines of verl's file logger ({error}); is this a training run?") from None
+        raise BadRun(f"{path}: not lines of verl's file logger ({error}); is this a training run?") from None
 
 
 def _finite(value: Any) -> bool:
@@ -74,7 +76,7 @@ def _finite(value: Any) -> bool:
 
 
 def _by_dimension(logged: Mapping[int, Mapping[str, float]], key: re.Pattern[str]) -> dict[str, Curve]:
-    """Curves of known dimensions in the vocabulary's order; several data sources of one dimension are averaged."""
+    """Return curves of known dimensions in the vocabulary's order, averaged over the data sources of a dimension."""
     curves: defaultdict[str, Curve] = defaultdict(list)
     for step, values in logged.items():
         found: defaultdict[str, list[float]] = defaultdict(list)
@@ -87,5 +89,5 @@ def _by_dimension(logged: Mapping[int, Mapping[str, float]], key: re.Pattern[str
 
 
 def training_json(training: TrainingCurves, name: str) -> dict[str, Any]:
-    """The documented form (docs/report.md)."""
+    """Return the JSON format of docs/report.md."""
     return {"name": name, **training.single, "accuracy": {"train": training.trained, "validation": training.validated}}

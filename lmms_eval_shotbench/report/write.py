@@ -1,4 +1,4 @@
-"""`shotbench report`: the page, scores.json and report.md beside it."""
+"""`shotbench report`: writes the page, and scores.json and report.md in the same folder."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lmms_eval_shotbench.report.page import page
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 
 NUMBERS, CARD = "scores.json", "report.md"
-PAGE_MB = 15.0  # of the whole page, unless more pictures are asked for
-THUMBNAILS_MB = 8.0  # of all pictures, where the rest of the page leaves as much
+PAGE_MB = 15.0  # maximum size of the page, unless `thumbnails_mb` is given
+THUMBNAILS_MB = 8.0  # maximum size of all thumbnails, if the rest of the page leaves as much
 
 
 def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None) -> None:
-    """Write all three files, each whole; nothing is written where one cannot be made.
+    """Write all three files, each atomically; nothing is written if one cannot be created.
 
-    Without `thumbnails_mb` the pictures take what the page's 15 MB leave them, 8 MB at most.
+    Without `thumbnails_mb`, thumbnails take the remainder of the page's 15 MB, at most 8 MB.
 
     Raises:
-        BadRun: beside `out` lies a scores.json that is no report's, such as a run's own; or `out` cannot be written.
+        BadRun: The folder of `out` contains a scores.json that is not a report's, or `out` cannot be written.
     """
     _require_own_folder(out)
     numbers = report_numbers(data)
@@ -36,7 +36,7 @@ def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None
         for path, text in (written | {out: html}).items():
             write_atomic(path, text)
     except OSError as error:
-        raise BadRun(f"{out} cannot be written ({error.strerror}); give another place with --out") from None
+        raise BadRun(f"{out} cannot be written ({error.strerror}); give another path with --out") from None
 
 
 def _page(data: ReportData, numbers: dict[str, Any], thumbnails_mb: float | None) -> str:
@@ -48,14 +48,16 @@ def _page(data: ReportData, numbers: dict[str, Any], thumbnails_mb: float | None
 
 
 def _require_own_folder(out: Path) -> None:
-    """A run's scores.json must not give way to a report's."""
-    beside = out.parent / NUMBERS
+    """Raise `BadRun` if the report would overwrite a run's scores.json."""
+    existing = out.parent / NUMBERS
     if out.is_dir():
         raise BadRun(f"{out} is a folder; name the page in it, such as {out / 'report.html'}")
     if out.name in (NUMBERS, CARD):
-        raise BadRun(f"{out}: this name is for the report's numbers or table; call the page otherwise, as report.html")
-    if beside.exists() and not _is_of_a_report(beside):
-        raise BadRun(f"{beside} is no report's and would be lost; write the page into a folder of its own with --out")
+        raise BadRun(
+            f"{out}: this name is for the report's numbers or table; name the page differently, such as report.html"
+        )
+    if existing.exists() and not _is_of_a_report(existing):
+        raise BadRun(f"{existing} is not a report's and would be lost; write the page to another folder with --out")
 
 
 def _is_of_a_report(file: Path) -> bool:

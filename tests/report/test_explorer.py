@@ -1,4 +1,4 @@
-"""The shot explorer's data: every item once, what each run said to it, bounded, and nothing that ends its element."""
+"""The shot explorer's data: every item once, with the answer of each run, limited in size and safe in HTML."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOSTILE = ("</script><script>alert(1)</script>", "<!--<script>", "]]>", "\u2028\
 
 
 def run_of(folder: Path, name: str, questions: Path, responses: dict[int, str]) -> ReportRun:
-    """A run that gave these responses, read as `shotbench report` reads it."""
+    """Return a run with these responses, as read by `shotbench report`."""
     path = folder / f"{name}.jsonl"
     lines = [json.dumps({"index": index, "response": text}) for index, text in responses.items()]
     path.write_text("\n".join(lines))
@@ -46,28 +46,28 @@ def items(studio_shards: Path) -> list[QAItem]:
 
 @pytest.fixture(scope="module")
 def report_runs(studio_shards: Path, items: list[QAItem], tmp_path_factory: pytest.TempPathFactory) -> list[ReportRun]:
-    """One run that is always right, and one that says A to all items but the first, which it was not asked."""
+    """One run that is always correct, and one that answers A to all items but the first, which it does not have."""
     folder = tmp_path_factory.mktemp("runs")
     gold = run_of(folder, "gold", studio_shards, {item.source_index: item.answer for item in items})
     return [gold, run_of(folder, "a", studio_shards, {item.source_index: "A" for item in items[1:]})]
 
 
-def test_every_item_is_told_once_with_what_each_run_answered(report_runs: list[ReportRun], items: list[QAItem]) -> None:
+def test_every_item_occurs_once_with_the_answer_of_each_run(report_runs: list[ReportRun], items: list[QAItem]) -> None:
     records = explorer_records(report_runs)
     assert [record.item_id for record in records] == [item.item_id for item in items]
-    for place, (record, item) in enumerate(zip(records, items, strict=True)):
+    for index, (record, item) in enumerate(zip(records, items, strict=True)):
         assert (record.question, record.options, record.answer) == (item.question, item.options, item.answer)
-        right = RunAnswer(item.answer, True, item.answer, 0)
-        assert list(record.answers) == [right, RunAnswer("A", item.answer == "A", "A", 0) if place else None]
+        correct = RunAnswer(item.answer, True, item.answer, 0)
+        assert list(record.answers) == [correct, RunAnswer("A", item.answer == "A", "A", 0) if index else None]
 
 
 def test_the_prior_is_that_of_the_scores(report_runs: list[ReportRun]) -> None:
     records = explorer_records(report_runs[:1])
-    right = sum(record.prior == record.answer for record in records)
-    assert right / len(records) == pytest.approx(report_runs[0].scores["prior"]["accuracy"]["value"])
+    correct = sum(record.prior == record.answer for record in records)
+    assert correct / len(records) == pytest.approx(report_runs[0].scores["prior"]["accuracy"]["value"])
 
 
-def test_scores_alone_give_items_without_question_or_response(report_runs: list[ReportRun]) -> None:
+def test_items_of_scores_without_data_have_no_question_or_response(report_runs: list[ReportRun]) -> None:
     bare = replace(report_runs[0], items=(), responses={}, data="")
     record = explorer_records([bare])[0]
     assert (record.question, list(record.options), record.prior) == ("", [], None)
@@ -75,7 +75,7 @@ def test_scores_alone_give_items_without_question_or_response(report_runs: list[
     assert not stored_media([bare])
 
 
-def test_runs_that_were_asked_otherwise_have_items_of_their_own(report_runs: list[ReportRun]) -> None:
+def test_runs_with_different_questions_have_separate_items(report_runs: list[ReportRun]) -> None:
     first, *rest = report_runs[0].stored.items
     changed = replace(report_runs[0].stored, items=[replace(first, asked="another question"), *rest])
     records = explorer_records([report_runs[0], replace(report_runs[0], stored=changed)])
@@ -84,17 +84,19 @@ def test_runs_that_were_asked_otherwise_have_items_of_their_own(report_runs: lis
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_in_embedded_json_ends_its_element(text: str) -> None:
+def test_embedded_json_cannot_end_its_element(text: str) -> None:
     embedded = script_json({text: [text]})
     assert not set("<>&\u2028\u2029\0\x1b") & set(embedded)
     assert json.loads(embedded) == {text: [text]}
 
 
-def test_half_a_surrogate_pair_is_a_question_mark() -> None:
+def test_a_lone_surrogate_is_a_question_mark() -> None:
     assert json.loads(script_json("a\ud800b")) == "a?b"
 
 
-def test_a_long_response_is_cut_and_says_by_how_much(studio_shards: Path, items: list[QAItem], tmp_path: Path) -> None:
+def test_a_long_response_is_truncated_by_a_recorded_amount(
+    studio_shards: Path, items: list[QAItem], tmp_path: Path
+) -> None:
     long = run_of(tmp_path, "long", studio_shards, {items[0].source_index: "x" * 1_000_000, items[1].source_index: "B"})
     first, second = (record.answers[0] for record in explorer_records([long]))
     assert first is not None and second is not None
@@ -102,21 +104,21 @@ def test_a_long_response_is_cut_and_says_by_how_much(studio_shards: Path, items:
     assert (second.response, second.cut) == ("B", 0)
 
 
-@pytest.mark.parametrize("sign", ["x", "<", "映", "\0"])
-def test_all_responses_together_stay_within_their_share(sign: str) -> None:
-    responses = ["short", *(sign * length for length in (10, 400, 5000, 300_000))]
+@pytest.mark.parametrize("char", ["x", "<", "映", "\0"])
+def test_all_responses_stay_within_the_budget(char: str) -> None:
+    responses = ["short", *(char * length for length in (10, 400, 5000, 300_000))]
     limit = shared_limit(responses, 3000)
-    shown = [cut_response(response, limit) for response in responses]
-    assert shown[:2] == responses[:2]
-    assert all(response.startswith(part) for response, part in zip(responses, shown, strict=True))
-    assert 2000 < sum(len(script_json(part).encode()) for part in shown) <= 3000
+    truncated = [cut_response(response, limit) for response in responses]
+    assert truncated[:2] == responses[:2]
+    assert all(response.startswith(part) for response, part in zip(responses, truncated, strict=True))
+    assert 2000 < sum(len(script_json(part).encode()) for part in truncated) <= 3000
 
 
-def test_no_share_at_all_shows_nothing() -> None:
+def test_without_a_budget_responses_are_empty() -> None:
     assert cut_response("abc", shared_limit(["abc"], 0)) == ""
 
 
-def test_every_medium_has_one_picture_within_the_share(report_runs: list[ReportRun], items: list[QAItem]) -> None:
+def test_every_medium_has_one_picture_within_the_budget(report_runs: list[ReportRun], items: list[QAItem]) -> None:
     from PIL import Image
 
     media = stored_media(report_runs)
@@ -133,14 +135,14 @@ def test_every_medium_has_one_picture_within_the_share(report_runs: list[ReportR
         assert (width / height > 4) == clip, "a clip is a strip"
 
 
-def test_more_room_gives_larger_pictures_and_the_same_room_the_same(report_runs: list[ReportRun]) -> None:
+def test_a_larger_budget_gives_larger_pictures_and_the_same_budget_the_same(report_runs: list[ReportRun]) -> None:
     media = dict(list(stored_media(report_runs).items())[:8])
     small, large = thumbnails(media, 5_000), thumbnails(media, 50_000)
     assert sum(len(one.uri) for one in large.values()) > sum(len(one.uri) for one in small.values())
     assert thumbnails(media, 5_000) == small
 
 
-def test_a_medium_that_cannot_be_opened_has_no_picture() -> None:
+def test_a_medium_that_cannot_be_decoded_has_no_picture() -> None:
     media = {
         "still": ThumbnailSource(MediaKind.STILL, lambda: b"no"),
         "clip": ThumbnailSource(MediaKind.CLIP, lambda: b"no"),
@@ -148,7 +150,7 @@ def test_a_medium_that_cannot_be_opened_has_no_picture() -> None:
     assert thumbnails(media, 1_000_000) == {}
 
 
-def test_the_page_says_when_pictures_were_left_out(report_runs: list[ReportRun]) -> None:
+def test_the_page_states_how_many_pictures_are_missing(report_runs: list[ReportRun]) -> None:
     media = stored_media(report_runs)
     assert f"{len(media)} media have no picture here" in explorer_section(report_runs, 0.0).html
     assert "have no picture" not in explorer_section(report_runs, 1.0).html
@@ -158,7 +160,7 @@ def test_the_page_says_when_pictures_were_left_out(report_runs: list[ReportRun])
     )
 
 
-def test_pictures_take_only_what_the_page_leaves_them(
+def test_pictures_take_only_the_remaining_size_of_the_page(
     report_runs: list[ReportRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = assemble(report_runs)

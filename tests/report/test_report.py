@@ -1,4 +1,4 @@
-"""`shotbench report` as a user runs it: the page says what scores.json holds, loads nothing and runs nothing."""
+"""`shotbench report` from the command line: the page equals scores.json, loads nothing and runs no external script."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.parsed_page import Element, parsed
 from tests.support.report_runs import SIZES, always_b, always_right, write_questions, write_run
 
 MEGABYTE = 1_000_000
-# How numbers are written on the page, said here a second time so that a change of the page is seen.
+# Number formats of the page, duplicated here so that a change of the page fails a test.
 WRITTEN: dict[str, Callable[[Any], str]] = {
     "percent": lambda share: format(100 * share, ".2f"),
     "short": lambda share: format(100 * share, ".1f"),
@@ -42,7 +42,7 @@ WRITTEN: dict[str, Callable[[Any], str]] = {
 
 
 class Report(NamedTuple):
-    """A report as it was written."""
+    """The files of a report."""
 
     html: str
     page: Element
@@ -91,7 +91,7 @@ def items(questions: Path) -> list[QAItem]:
 
 @pytest.fixture(scope="module")
 def synthetic_report(questions: Path, items: list[QAItem], tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Who is always right with all variants, beside who always says B, and a training run."""
+    """A run that is always correct, with all variants, a run that always answers B, and a training run."""
     folder = tmp_path_factory.mktemp("made")
     runs = [
         write_run(folder / "right", items, always_right, questions),
@@ -109,7 +109,7 @@ def _of_model(scores: Path, model: str) -> str:
 
 
 def write_training(run: Path) -> Path:
-    """An attempt that died at step 3, and one that went on from step 1; the last line is cut."""
+    """Write an attempt that crashed at step 3, and one resumed from step 1 with an incomplete last line."""
     slug = DIMENSIONS[0].slug
     row = '{{"step":{},"data":{{"critic/rewards/mean":{},"val-core/studio/{}/acc/mean@1":{},"x":NaN}}}}\n'
     (run / "metrics").mkdir(parents=True)
@@ -120,7 +120,7 @@ def write_training(run: Path) -> Path:
 
 
 def at(numbers: Any, pointer: str) -> Any:
-    """What a JSON pointer (RFC 6901) names."""
+    """Return the value at a JSON pointer (RFC 6901)."""
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         numbers = numbers[int(name)] if isinstance(numbers, list) else numbers[name]
@@ -128,7 +128,7 @@ def at(numbers: Any, pointer: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
-def test_every_number_on_the_page_is_that_of_scores_json(name: str, request: pytest.FixtureRequest) -> None:
+def test_every_number_on_the_page_equals_scores_json(name: str, request: pytest.FixtureRequest) -> None:
     written: Report = request.getfixturevalue(name)
     figures = list(written.page.all("data"))
     assert len(figures) > 300
@@ -140,28 +140,28 @@ def test_every_number_on_the_page_is_that_of_scores_json(name: str, request: pyt
 
 
 @pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
-def test_no_cell_has_a_number_of_its_own(name: str, request: pytest.FixtureRequest) -> None:
+def test_no_cell_has_a_number_without_a_pointer(name: str, request: pytest.FixtureRequest) -> None:
     for cell in request.getfixturevalue(name).page.all("td"):
-        beside = [child for child in cell.children if isinstance(child, str)]
-        assert cell.attributes.get("class") == "text" or not re.search(r"\d", "".join(beside)), cell.text
+        own_text = [child for child in cell.children if isinstance(child, str)]
+        assert cell.attributes.get("class") == "text" or not re.search(r"\d", "".join(own_text)), cell.text
 
 
 def row(page: Element, section: str, name: str, table: int = 0) -> list[str]:
-    """The cells of a table's row."""
+    """Return the cells of a table's row."""
     body = list(page.by_id(section).all("table"))[table]
     return next(
         [cell.text for cell in line.all("td")] for line in body.all("tr") if name in [h.text for h in line.all("th")]
     )
 
 
-def test_the_headline_is_what_shotbench_score_prints(
+def test_the_headline_equals_shotbench_score(
     real_report: Report, real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, responses in enumerate(real_report_arguments[1:]):
         assert main(["score", str(real_report_arguments[0]), str(responses), "--format", "json"]) == 0
         scores = json.loads(capsys.readouterr().out)
-        told = {name: value for name, value in scores.items() if name != "items"}
-        assert real_report.numbers["runs"][number]["strict"] == told
+        expected = {name: value for name, value in scores.items() if name != "items"}
+        assert real_report.numbers["runs"][number]["strict"] == expected
         assert (
             row(real_report.page, "headline", f"shotbench.{REAL[number]}")[0]
             == f"{100 * scores['accuracy']['micro']['value']:.2f}"
@@ -171,7 +171,7 @@ def test_the_headline_is_what_shotbench_score_prints(
     ]  # fmt: skip
 
 
-def test_two_runs_are_compared_as_shotbench_compare_does(
+def test_the_comparison_equals_shotbench_compare(
     real_report: Report, real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", *map(str, real_report_arguments), "--format", "json"]) == 0
@@ -181,25 +181,25 @@ def test_two_runs_are_compared_as_shotbench_compare_does(
     assert [ours["a"]["name"], ours["b"]["name"]] == [f"shotbench.{name}" for name in REAL]
 
 
-def test_all_27_published_rows_stand_there_as_printed(real_report: Report, real_data: Path) -> None:
+def test_all_27_published_rows_are_shown_as_printed(real_report: Report, real_data: Path) -> None:
     with (real_data / "leaderboard.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == len(real_report.numbers["published"]) == 27
     table = next(real_report.page.by_id("published").all("table"))
-    lines_there = [[cell.text for cell in line.all("th", "td")] for line in table.all("tr")]
+    shown_lines = [[cell.text for cell in line.all("th", "td")] for line in table.all("tr")]
     for published in rows:
         figures = [published[d.abbreviation] for d in DIMENSIONS] + [published["avg_printed"]]
-        there = [line for line in lines_there if line[0] == published["model"] and line[-1] == published["source"]]
-        assert [[cell.split("▲")[0].split("▼")[0].strip() for cell in line[1:10]] for line in there] == [figures]
-        marks = "".join(there[0][1:9])
-        assert there[0][10:12] == [str(marks.count("▲")), str(marks.count("▼"))]
+        matching = [line for line in shown_lines if line[0] == published["model"] and line[-1] == published["source"]]
+        assert [[cell.split("▲")[0].split("▼")[0].strip() for cell in line[1:10]] for line in matching] == [figures]
+        marks = "".join(matching[0][1:9])
+        assert matching[0][10:12] == [str(marks.count("▲")), str(marks.count("▼"))]
 
 
-def test_a_published_figure_is_told_apart_by_two_proportions_and_holm(real_report: Report) -> None:
-    place = next(i for i, one in enumerate(real_report.numbers["published"]) if one["model"] == "GPT-4o")
+def test_published_figures_are_tested_by_two_proportions_and_holm(real_report: Report) -> None:
+    index = next(i for i, one in enumerate(real_report.numbers["published"]) if one["model"] == "GPT-4o")
     theirs, found = (
-        real_report.numbers["published"][place]["by_dimension"],
-        real_report.numbers["runs"][0]["published"][place],
+        real_report.numbers["published"][index]["by_dimension"],
+        real_report.numbers["runs"][0]["published"][index],
     )
     p = {}
     for slug, estimate in real_report.numbers["runs"][0]["strict"]["accuracy"]["by_dimension"].items():
@@ -215,7 +215,7 @@ def test_a_published_figure_is_told_apart_by_two_proportions_and_holm(real_repor
     assert (found["above"], found["below"]) == (3, 0)  # the run above GPT-4o in shot size, camera angle and lens size
 
 
-def test_published_rows_stand_beside_shotbench_alone_unless_asked_for(
+def test_published_rows_are_shown_for_shotbench_only_unless_requested(
     questions: Path, items: list[QAItem], synthetic_report: Report, tmp_path: Path
 ) -> None:
     run = write_run(tmp_path / "run", items, always_right, questions)
@@ -224,7 +224,7 @@ def test_published_rows_stand_beside_shotbench_alone_unless_asked_for(
     assert "These are not the same questions" in synthetic_report.page.by_id("published").text
 
 
-def test_variants_stand_beside_the_run_of_their_model(synthetic_report: Report) -> None:
+def test_variants_are_assigned_to_the_run_of_their_model(synthetic_report: Report) -> None:
     right, other = synthetic_report.numbers["runs"]
     assert set(right["variants"]) == {"blind", "circular", "mirrored", "reversed"} and not other["variants"]
     assert right["variants"]["mirrored"]["overall"]["robust"]["value"] == 1.0
@@ -232,18 +232,18 @@ def test_variants_stand_beside_the_run_of_their_model(synthetic_report: Report) 
     assert "made" in synthetic_report.page.by_id("how").text
 
 
-def test_a_variant_that_belongs_to_no_run_is_refused(
+def test_a_variant_without_a_main_run_is_refused(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blind = write_run(tmp_path / "blind", items, always_right, questions, "blind")
-    assert "give the run on the questions as they are" in refused(capsys, "report", blind, "--out", tmp_path / "r.html")
+    assert "give the run on the original questions" in refused(capsys, "report", blind, "--out", tmp_path / "r.html")
     mains = [write_run(tmp_path / name, items, always_right, questions, model=name) for name in ("one", "two")]
-    told = refused(capsys, "report", *mains, blind, "--out", tmp_path / "r.html")
-    assert str(blind) in told and "0 of the runs" in told
+    printed = refused(capsys, "report", *mains, blind, "--out", tmp_path / "r.html")
+    assert str(blind) in printed and "0 of the runs" in printed
     assert not (tmp_path / "r.html").exists()
 
 
-def test_a_variant_given_twice_is_refused_as_one_would_be_lost(
+def test_a_variant_given_twice_is_refused(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path / "run", items, always_right, questions)
@@ -251,15 +251,15 @@ def test_a_variant_given_twice_is_refused_as_one_would_be_lost(
     assert "blind is given twice" in refused(capsys, "report", run, *blind, "--out", tmp_path / "r.html")
 
 
-def test_the_prior_s_mistakes_are_told(real_report: Report) -> None:
+def test_the_accuracy_where_the_prior_is_wrong_is_shown(real_report: Report) -> None:
     moves = DIMENSIONS[-1]
     prior = real_report.numbers["runs"][0]["strict"]["prior"]["by_dimension"][moves.slug]
-    told = row(real_report.page, "prior", moves.paper_name)
-    assert told[:2] == [f"{100 * prior['accuracy']['value']:.2f}", f"{100 * prior['where_right']['value']:.2f}"]
-    assert told[4] == f"{100 * prior['where_wrong']['value']:.2f}"
+    cells = row(real_report.page, "prior", moves.paper_name)
+    assert cells[:2] == [f"{100 * prior['accuracy']['value']:.2f}", f"{100 * prior['where_right']['value']:.2f}"]
+    assert cells[4] == f"{100 * prior['where_wrong']['value']:.2f}"
 
 
-def test_confusion_matrices_hold_every_item(real_report: Report) -> None:
+def test_confusion_matrices_contain_every_item(real_report: Report) -> None:
     for run in real_report.numbers["runs"]:
         assert sum(sum(map(sum, matrix["counts"])) for matrix in run["matrices"].values()) == 3572
         for matrix in run["matrices"].values():
@@ -268,42 +268,42 @@ def test_confusion_matrices_hold_every_item(real_report: Report) -> None:
 
 
 def test_the_protocols_differences_are_counted(real_report: Report) -> None:
-    told = real_report.numbers["runs"][0]["protocols"]
-    assert told["official_only"] - told["strict_only"] == 2357 - 2356
-    assert told["both_right"] + told["strict_only"] == 2356
-    for one in told["other_letter"]:
+    protocols = real_report.numbers["runs"][0]["protocols"]
+    assert protocols["official_only"] - protocols["strict_only"] == 2357 - 2356
+    assert protocols["both_right"] + protocols["strict_only"] == 2356
+    for one in protocols["other_letter"]:
         links = [link.attributes["href"] for link in real_report.page.by_id("protocols").all("a")]
         assert f"#item={one['item_id']}" in links
 
 
-def test_responses_that_were_cut_off_are_counted(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
-    said = ["<think>On and on", "<think>a</think><answer>B", "<answer>B</answer>", "B", ""]
+def test_truncated_responses_are_counted(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
+    texts = ["<think>On and on", "<think>a</think><answer>B", "<answer>B</answer>", "B", ""]
 
-    def says(item: QAItem) -> str:
-        return said[min(item.source_index, 4)]
+    def response(item: QAItem) -> str:
+        return texts[min(item.source_index, 4)]
 
-    told = report(tmp_path / "page", write_run(tmp_path / "run", items, says, questions)).numbers["runs"][0][
+    statistics = report(tmp_path / "page", write_run(tmp_path / "run", items, response, questions)).numbers["runs"][0][
         "responses"
     ]
-    assert (told["n"], told["left_open_items"], told["blank"]) == (12, 2, 8)
-    assert sum(told["histogram"]["counts"]) == 12
-    assert told["characters"]["longest"] == len(said[1])
+    assert (statistics["n"], statistics["left_open_items"], statistics["blank"]) == (12, 2, 8)
+    assert sum(statistics["histogram"]["counts"]) == 12
+    assert statistics["characters"]["longest"] == len(texts[1])
 
 
-def test_a_training_run_s_lost_steps_do_not_count(synthetic_report: Report) -> None:
+def test_steps_discarded_by_a_resumed_training_run_are_ignored(synthetic_report: Report) -> None:
     curves = synthetic_report.numbers["training"][0]
     assert curves["reward"] == [[1, 0.5], [2, 1.5]]
     assert curves["accuracy"]["validation"] == {DIMENSIONS[0].slug: [[1, 0.25], [2, 0.75]]}
     assert row(synthetic_report.page, "training", "reward") == ["1", "0.5", "2", "1.5"]
 
 
-def test_what_is_no_training_run_is_refused(
+def test_a_folder_without_training_metrics_is_refused(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    responses = tmp_path / "said.jsonl"
+    responses = tmp_path / "responses.jsonl"
     responses.write_text('{"index": 1, "response": "B"}\n')
-    asked = ("report", questions, responses, "--training", tmp_path, "--out", tmp_path / "r.html")
-    assert "has logged" in refused(capsys, *asked)
+    arguments = ("report", questions, responses, "--training", tmp_path, "--out", tmp_path / "r.html")
+    assert "has logged" in refused(capsys, *arguments)
 
 
 HOSTILE = (
@@ -312,13 +312,13 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def test_what_others_wrote_shows_as_text_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_external_text_is_shown_as_text_and_not_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     questions = write_questions(tmp_path / "test.tsv", (HOSTILE[0], HOSTILE[2], HOSTILE[5], SIZES[2]))
     items = read_questions(questions)
-    says = {item.source_index: HOSTILE[item.source_index % len(HOSTILE)] for item in items}
+    responses = {item.source_index: HOSTILE[item.source_index % len(HOSTILE)] for item in items}
     name = "run" + "".join(HOSTILE[:-1]).replace("/", "∕")
     how = {"model": HOSTILE[0] + HOSTILE[3], "warnings": list(HOSTILE), HOSTILE[2]: {"x": HOSTILE[4]}}
-    run = write_run(tmp_path / name, items, lambda item: says[item.source_index], questions, **how)
+    run = write_run(tmp_path / name, items, lambda item: responses[item.source_index], questions, **how)
     other = write_run(tmp_path / "other", items, always_b, questions)
     written = report(tmp_path / "page", run, other, "--published")
     scripts = [one for one in written.page.all("script") if one.attributes.get("type") != "application/json"]
@@ -357,7 +357,7 @@ def test_the_page_loads_nothing(name: str, request: pytest.FixtureRequest) -> No
 
 
 @pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
-def test_the_page_can_be_read_out(name: str, request: pytest.FixtureRequest) -> None:
+def test_the_page_is_accessible_to_screen_readers(name: str, request: pytest.FixtureRequest) -> None:
     page: Element = request.getfixturevalue(name).page
     levels = [int(one.tag[1]) for one in page.all("h1", "h2", "h3", "h4")]
     assert levels[0] == 1 and levels.count(1) == 1
@@ -389,10 +389,10 @@ def test_a_run_s_own_scores_are_never_overwritten(
     assert "would be lost" in refused(capsys, "report", run, "--out", run / "report.html")
     assert (run / "scores.json").read_bytes() == before and not (run / "report.html").exists()
     report(tmp_path / "page", run)
-    report(tmp_path / "page", run)  # its own it writes again
+    report(tmp_path / "page", run)  # a report may be overwritten
 
 
-def test_scores_of_an_earlier_version_are_graded_anew_or_refused(
+def test_scores_of_an_earlier_version_are_regraded_or_refused(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path / "run", items, always_b, questions)
@@ -404,7 +404,7 @@ def test_scores_of_an_earlier_version_are_graded_anew_or_refused(
     assert "earlier version" in refused(capsys, "report", run, "--out", tmp_path / "r.html")
 
 
-def test_a_page_that_cannot_be_written_is_told_in_one_line(
+def test_an_unwritable_page_is_one_line(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path / "run", items, always_right, questions)
@@ -429,35 +429,35 @@ BROKEN: dict[str, tuple[tuple[str | int, ...], object]] = {
     "confusion.shot_size[0]": (("confusion", "shot_size", 0), ["Wide", "Wide"]),
     "unanswered": (("unanswered",), 3),
     "run.passes": (("run", "passes"), "all"),
-    "no scores": (("items",), 3),
+    "not scores": (("items",), 3),
     "letter of an item (index 0)": (("items", 0, "letter"), 2),
     "dimension of an item": (("items", 0, "dimension"), "sound"),
 }
 
 
-@pytest.mark.parametrize("told", BROKEN)
-def test_scores_that_are_broken_are_refused_with_the_place(
-    questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str], told: str
+@pytest.mark.parametrize("message", BROKEN)
+def test_broken_scores_are_refused_with_the_field(
+    questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str], message: str
 ) -> None:
     run = write_run(tmp_path / "run", items, always_right, questions)
-    (*way, last), value = BROKEN[told]
+    (*path, last), value = BROKEN[message]
     scores = inside = json.loads((run / "scores.json").read_text())
-    for step in way:
+    for step in path:
         inside = inside[step]
     inside[last] = value
     (run / "scores.json").write_text(json.dumps(scores))
     for asked in (("report", run, "--out", tmp_path / "r.html"), ("leaderboard", run)):
         line = refused(capsys, *asked)
-        assert told in line and str(run / "scores.json") in line and line.count("\n") == 1
+        assert message in line and str(run / "scores.json") in line and line.count("\n") == 1
     assert not (tmp_path / "r.html").exists()
 
 
-def test_a_run_whose_questions_are_gone_is_still_told(items: list[QAItem], tmp_path: Path) -> None:
+def test_a_run_without_its_questions_is_still_reported(items: list[QAItem], tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items, always_right, tmp_path / "nowhere.tsv")
     assert report(tmp_path / "page", run).numbers["runs"][0]["strict"]["correct"] == 12
 
 
-def test_questions_that_were_not_asked_are_refused(
+def test_questions_of_another_run_are_refused(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = write_run(tmp_path / "run", items, always_right, questions)
@@ -465,7 +465,7 @@ def test_questions_that_were_not_asked_are_refused(
     assert "other questions" in refused(capsys, "report", run, "--data", others, "--out", tmp_path / "r.html")
 
 
-def test_runs_on_different_questions_stand_side_by_side_with_the_reason(
+def test_runs_on_different_questions_are_shown_with_the_reason(
     questions: Path, items: list[QAItem], tmp_path: Path
 ) -> None:
     runs = [write_run(tmp_path / "all", items, always_right, questions)]
@@ -475,12 +475,12 @@ def test_runs_on_different_questions_stand_side_by_side_with_the_reason(
     assert "different questions" in written.page.by_id("comparison").text
 
 
-def test_runs_of_one_name_are_told_apart(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
+def test_runs_of_the_same_name_get_unique_names(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
     runs = [write_run(tmp_path / folder / "run", items, always_b, questions) for folder in ("one", "two")]
     assert [run["name"] for run in report(tmp_path / "page", *runs).numbers["runs"]] == ["one/run", "two/run"]
 
 
-def test_the_card_holds_the_same_numbers(real_report: Report) -> None:
+def test_the_card_contains_the_same_numbers(real_report: Report) -> None:
     rows = {
         cells[1].strip(): cells[2:-1] for line in real_report.card.splitlines() if len(cells := line.split("|")) > 3
     }
@@ -517,27 +517,27 @@ def test_the_leaderboard_needs_neither_jinja2_nor_matplotlib(
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["leaderboard", str(run)]) == 0
     capsys.readouterr()
-    told = refused(capsys, "report", run, "--out", tmp_path / "page" / "report.html")
-    assert "lmms-eval-shotbench[report]" in told and not (tmp_path / "page").exists()
+    printed = refused(capsys, "report", run, "--out", tmp_path / "page" / "report.html")
+    assert "lmms-eval-shotbench[report]" in printed and not (tmp_path / "page").exists()
 
 
-def test_a_reader_that_has_seen_enough_costs_no_traceback(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
+def test_a_closed_output_pipe_gives_no_traceback(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items, always_b, questions)
     reading, writing = os.pipe()
-    os.close(reading)  # as `| head` does once it has its lines
+    os.close(reading)  # as by `| head`
     command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "leaderboard", str(run), "--no-published"]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, "Traceback" in done.stderr, "Broken" in done.stderr) == (141, False, False)
 
 
-def test_a_pipe_that_breaks_elsewhere_is_a_fault_and_no_reader_that_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_pipe_other_than_the_output_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def upload(_: argparse.Namespace) -> int:
         raise BrokenPipeError("the server has closed the connection")
 
     parser = argparse.ArgumentParser()
     parser.set_defaults(run=upload, passes_on=False)
     monkeypatch.setattr("lmms_eval_shotbench.cli.build_parser", lambda: parser)
-    with Path(os.devnull).open("w") as read_by_all, pytest.raises(BrokenPipeError):
-        monkeypatch.setattr(sys, "stdout", read_by_all)
+    with Path(os.devnull).open("w") as open_output, pytest.raises(BrokenPipeError):
+        monkeypatch.setattr(sys, "stdout", open_output)
         main([])

@@ -1,7 +1,7 @@
-"""The report in a real browser: what it shows, what it lets through, and that it can be used by anybody.
+"""The report in a real browser: contents, safety and accessibility.
 
-Two pages, as `shotbench report` writes them: stored responses of real models to the real questions, without media, and
-two made runs on a small studio set with media, one of whose responses are hostile.
+Two pages of `shotbench report`: stored responses of real models to the real questions, without media, and two synthetic
+runs on a small studio set with media, one with hostile responses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 REAL_RUNS = ("shotbench.shotvl-3b.reasoning", "shotbench.qwen2.5-vl-3b.direct")
 SCRIPT = "<script>window.ran = 1</script>"
-HOSTILE = {  # what is said, and a part of it as it must be seen
+HOSTILE = {  # response, and a part of it as it must be displayed
     f"A {SCRIPT}": SCRIPT,
     '</textarea></script><img src="x" onerror="window.ran = 1">': "</textarea></script><img src",
     "<svg onload=window.ran=1> <a href='javascript:window.ran=1'>B</a>": "<svg onload",
@@ -38,8 +38,8 @@ HOSTILE = {  # what is said, and a part of it as it must be seen
 }
 
 
-class Shown:
-    """A page that was written, with the runs it was made of, read again."""
+class OpenedReport:
+    """A written page, with its runs read again."""
 
     def __init__(self, browser: Any, page: Path, runs: list[ReportRun]) -> None:
         self.browser, self.page, self.runs = browser, page, runs
@@ -53,26 +53,26 @@ class Shown:
         return self.browser.execute_script(code, *arguments)
 
     def texts(self, selector: str) -> list[str]:
-        """The text of all elements, as it is in the page."""
+        """Return the text content of all matching elements."""
         found: list[str] = self.js(
             "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector
         )
         return found
 
     def press(self, *keys: str) -> None:
-        """Keys, to whatever has the focus."""
+        """Send keys to the focused element."""
         from selenium.webdriver import ActionChains
 
         ActionChains(self.browser).send_keys(*keys).perform()
 
     @property
     def matches(self) -> int:
-        """How many items the page says match."""
+        """Number of matching items, as displayed."""
         return int(self.texts(".explorer-count")[0].split()[0].replace(",", ""))
 
     @property
     def opened(self) -> str:
-        """The title of the open item; "" where none is."""
+        """Title of the open item; "" if none is open."""
         return "".join(self.texts("dialog[open] h3"))
 
 
@@ -82,39 +82,39 @@ def browser() -> Iterator[Any]:
         yield browser
 
 
-def report(browser: Any, folder: Path, questions: Path, responses: list[Path]) -> Shown:
-    """What `shotbench report` writes of these responses."""
+def report(browser: Any, folder: Path, questions: Path, responses: list[Path]) -> OpenedReport:
+    """Run `shotbench report` on these responses and return the page."""
     page = folder / "report.html"
     assert main(["report", str(questions), *map(str, responses), "--out", str(page)]) == 0
-    return Shown(browser, page, [read_report_run(path, str(questions)) for path in responses])
+    return OpenedReport(browser, page, [read_report_run(path, str(questions)) for path in responses])
 
 
 @pytest.fixture(scope="module")
-def real_report(browser: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def real_report(browser: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenedReport:
     responses = [real_data / "responses" / f"{name}.jsonl.gz" for name in REAL_RUNS]
     return report(browser, tmp_path_factory.mktemp("real"), real_data / "shotbench" / "test.tsv", responses)
 
 
 @pytest.fixture(scope="module")
-def synthetic_report(browser: Any, studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
-    """One run knows all, the other says A, B, A, B, …, and what is hostile to the first items."""
+def synthetic_report(browser: Any, studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> OpenedReport:
+    """One run is always correct; the other has hostile responses to the first items, then A, B, A, B, …"""
     folder = tmp_path_factory.mktemp("made")
     items = read_questions(studio_shards)
-    spiteful = [*HOSTILE, *("AB"[place % 2] for place in range(len(items)))]
-    for name, responses in (("knows", [item.answer for item in items]), ("spiteful", spiteful)):
+    hostile = [*HOSTILE, *("AB"[index % 2] for index in range(len(items)))]
+    for name, responses in (("knows", [item.answer for item in items]), ("hostile", hostile)):
         rows = zip(items, responses, strict=False)
         lines = [json.dumps({"index": item.source_index, "response": response}) for item, response in rows]
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
-    return report(browser, folder / "page", studio_shards, [folder / "knows.jsonl", folder / "spiteful.jsonl"])
+    return report(browser, folder / "page", studio_shards, [folder / "knows.jsonl", folder / "hostile.jsonl"])
 
 
 @pytest.fixture(params=["real_report", "synthetic_report"])
-def any_report(request: pytest.FixtureRequest) -> Shown:
-    shown: Shown = request.getfixturevalue(request.param)
-    return shown
+def any_report(request: pytest.FixtureRequest) -> OpenedReport:
+    opened: OpenedReport = request.getfixturevalue(request.param)
+    return opened
 
 
-def test_nothing_is_loaded_and_the_console_stays_silent(any_report: Shown) -> None:
+def test_nothing_is_loaded_and_the_console_stays_silent(any_report: OpenedReport) -> None:
     any_report.open()
     for item in any_report.items[:10]:
         any_report.js("location.hash = arguments[0]", f"#item={quote(item.item_id)}")
@@ -126,14 +126,14 @@ def test_nothing_is_loaded_and_the_console_stays_silent(any_report: Shown) -> No
     )
 
 
-def test_the_page_is_small(any_report: Shown) -> None:
+def test_the_page_is_small(any_report: OpenedReport) -> None:
     assert any_report.page.stat().st_size < 15_000_000
 
 
 SCALES = {"percent": (100, 2), "short": (100, 1), "points": (100, 2), "printed": (1, 1), "count": (1, 0)}
 
 
-def test_every_number_on_the_page_is_that_of_the_scores(any_report: Shown) -> None:
+def test_every_number_on_the_page_equals_the_scores(any_report: OpenedReport) -> None:
     any_report.open()
     shown = any_report.js(
         "return [...document.querySelectorAll('data')].map(e => [e.dataset.pointer, e.dataset.form, e.textContent])"
@@ -155,15 +155,15 @@ def test_every_number_on_the_page_is_that_of_the_scores(any_report: Shown) -> No
             assert float(text) == pytest.approx(stored, rel=1e-3), pointer
 
 
-def test_the_headline_is_what_the_runs_scored(any_report: Shown) -> None:
+def test_the_headline_equals_the_scores_of_the_runs(any_report: OpenedReport) -> None:
     any_report.open()
-    for place, run in enumerate(any_report.runs):
+    for index, run in enumerate(any_report.runs):
         right = sum(item.correct for item in run.stored.items)
-        micro = f"data[data-pointer='/runs/{place}/strict/accuracy/micro/value']"
+        micro = f"data[data-pointer='/runs/{index}/strict/accuracy/micro/value']"
         assert any_report.texts(f"#headline-table ~ tbody {micro}") == [f"{100 * right / len(run.items):.2f}"]
 
 
-# --- filters, counted again without the page or its records
+# --- filters, with counts computed independently of the page
 
 
 def letter(run: ReportRun, item: QAItem) -> str | None:
@@ -201,15 +201,15 @@ def text(item: QAItem, *runs: ReportRun) -> str:
 
 
 @pytest.mark.parametrize("filters", FILTERS)
-def test_filters_and_search_give_the_right_counts(any_report: Shown, filters: str) -> None:
+def test_filters_and_search_give_the_right_counts(any_report: OpenedReport, filters: str) -> None:
     any_report.open(f"#{filters}")
     assert any_report.matches == sum(FILTERS[filters](item, *any_report.runs) for item in any_report.items)
     assert len(any_report.texts(".explorer-cards > li")) == min(any_report.matches, 24)
 
 
-def test_the_filter_for_a_wrong_prior_finds_as_many_as_the_scores_tell(real_report: Shown) -> None:
+def test_the_filter_for_a_wrong_prior_has_the_count_of_the_scores(real_report: OpenedReport) -> None:
     wrong = sum(
-        said != item.answer for item, said in zip(real_report.items, blind_letters(real_report.items), strict=True)
+        letter != item.answer for item, letter in zip(real_report.items, blind_letters(real_report.items), strict=True)
     )
     real_report.open("#prior=wrong&run0=right")
     where = real_report.numbers["runs"][0]["strict"]["prior"]["where_wrong"]
@@ -217,7 +217,7 @@ def test_the_filter_for_a_wrong_prior_finds_as_many_as_the_scores_tell(real_repo
     assert real_report.matches == round(where["value"] * where["n"])
 
 
-def test_controls_filter_and_are_kept_in_the_address(real_report: Shown) -> None:
+def test_controls_filter_and_are_kept_in_the_address(real_report: OpenedReport) -> None:
     from selenium.webdriver.support.ui import Select
 
     real_report.open()
@@ -239,7 +239,7 @@ def test_controls_filter_and_are_kept_in_the_address(real_report: Shown) -> None
 # --- links to one item
 
 
-def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(any_report: Shown) -> None:
+def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(any_report: OpenedReport) -> None:
     first, last = any_report.items[0], any_report.items[-1]
     any_report.open(f"#item={quote(last.item_id)}")
     assert last.item_id in any_report.opened
@@ -250,44 +250,44 @@ def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(any_report: Sh
     assert last.item_id in any_report.opened
 
 
-def test_what_runs_were_asked_otherwise_are_two_items(browser: Any, real_data: Path, tmp_path: Path) -> None:
+def test_different_questions_with_the_same_id_are_two_items(browser: Any, real_data: Path, tmp_path: Path) -> None:
     pairs = [("shotbench", REAL_RUNS[0]), ("refineshot", "refineshot.shotvl-3b.direct")]
-    files = [(real_data / name / "test.tsv", real_data / f"responses/{said}.jsonl.gz") for name, said in pairs]
+    files = [(real_data / name / "test.tsv", real_data / f"responses/{run}.jsonl.gz") for name, run in pairs]
     page = tmp_path / "report.html"
     assert main(["report", *(str(path) for pair in files for path in pair), "--out", str(page)]) == 0
-    shown = Shown(browser, page, [read_report_run(responses, str(asked)) for asked, responses in files])
+    shown = OpenedReport(browser, page, [read_report_run(responses, str(asked)) for asked, responses in files])
     refined = {item.item_id: item for item in shown.runs[1].items}
     first = next(item for item in shown.items if item.options != refined[item.item_id].options)
     shown.open(f"#item={quote(first.item_id)}")
     for name, item, other in ((first.item_id, first, 1), (f"{first.item_id} (2)", refined[first.item_id], 0)):
         shown.open(f"#item={quote(name)}")
-        told = zip(item.options, shown.texts("dialog li"), strict=True)
-        assert all(option in line for option, line in told)
+        displayed = zip(item.options, shown.texts("dialog li"), strict=True)
+        assert all(option in line for option, line in displayed)
         assert "Not asked" in shown.texts("dialog h4")[other]
 
 
-def test_a_link_to_no_item_says_so(real_report: Shown) -> None:
+def test_a_link_to_an_unknown_item_shows_a_message(real_report: OpenedReport) -> None:
     real_report.open("#item=%3Cb%3Enobody")
     assert real_report.opened == ""
     assert "There is no item <b>nobody" in real_report.texts(".explorer-count")[0]
 
 
-def test_opened_at_another_section_the_page_shows_all_items(synthetic_report: Shown) -> None:
+def test_opened_at_another_section_the_page_shows_all_items(synthetic_report: OpenedReport) -> None:
     synthetic_report.open("#headline")
     assert synthetic_report.matches == len(synthetic_report.items)
 
 
-def test_a_link_to_another_section_leaves_the_filters(real_report: Shown) -> None:
+def test_a_link_to_another_section_leaves_the_filters(real_report: OpenedReport) -> None:
     real_report.open("#run0=right")
     before = real_report.matches
     real_report.js("location.hash = '#how'")
     assert real_report.matches == before < len(real_report.items)
 
 
-# --- without a mouse
+# --- keyboard
 
 
-def test_the_keyboard_alone_searches_opens_turns_and_closes(synthetic_report: Shown) -> None:
+def test_the_keyboard_alone_searches_opens_turns_and_closes(synthetic_report: OpenedReport) -> None:
     from selenium.webdriver.common.keys import Keys
 
     synthetic_report.open()
@@ -314,7 +314,7 @@ def test_the_keyboard_alone_searches_opens_turns_and_closes(synthetic_report: Sh
     assert first.item_id in synthetic_report.js("return document.activeElement.textContent")
 
 
-def test_single_keys_can_be_switched_off(synthetic_report: Shown) -> None:
+def test_single_keys_can_be_switched_off(synthetic_report: OpenedReport) -> None:
     synthetic_report.open()
     synthetic_report.browser.find_element("id", "explorer-keys").click()
     synthetic_report.js("document.activeElement.blur()")
@@ -322,7 +322,7 @@ def test_single_keys_can_be_switched_off(synthetic_report: Shown) -> None:
     assert synthetic_report.js("return document.activeElement === document.body")
 
 
-def test_every_control_has_a_name_and_is_reached_by_tab(real_report: Shown) -> None:
+def test_every_control_has_a_name_and_is_reached_by_tab(real_report: OpenedReport) -> None:
     from selenium.webdriver.common.keys import Keys
 
     real_report.open()
@@ -335,11 +335,11 @@ def test_every_control_has_a_name_and_is_reached_by_tab(real_report: Shown) -> N
     assert sum("shotbench-" in name for name in reached) == 24
 
 
-# --- who reads it, and on what
+# --- accessibility, narrow screens and print
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault_of_accessibility(any_report: Shown, scheme: str) -> None:
+def test_no_serious_fault_of_accessibility(any_report: OpenedReport, scheme: str) -> None:
     show_as(any_report.browser, prefers_color_scheme=scheme)
     any_report.open()
     assert serious_faults(any_report.browser) == []
@@ -347,14 +347,14 @@ def test_no_serious_fault_of_accessibility(any_report: Shown, scheme: str) -> No
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault_of_accessibility_in_an_open_item(synthetic_report: Shown, scheme: str) -> None:
+def test_no_serious_fault_of_accessibility_in_an_open_item(synthetic_report: OpenedReport, scheme: str) -> None:
     show_as(synthetic_report.browser, prefers_color_scheme=scheme)
     synthetic_report.open(f"#item={quote(synthetic_report.items[0].item_id)}")
     assert serious_faults(synthetic_report.browser) == []
     show_as(synthetic_report.browser)
 
 
-def test_a_narrow_screen_needs_no_scrolling_sideways(any_report: Shown) -> None:
+def test_a_narrow_screen_needs_no_scrolling_sideways(any_report: OpenedReport) -> None:
     size = {"width": 320, "height": 700, "deviceScaleFactor": 1, "mobile": False}
     any_report.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     for fragment in ("", f"#item={quote(any_report.items[0].item_id)}"):
@@ -369,7 +369,7 @@ return [...document.querySelectorAll("caption span, svg.chart, .scroll tbody th"
   .filter((one) => one.checkVisibility() && wide(one)).map((one) => one.textContent.slice(0, 80));"""
 
 
-def test_captions_charts_and_names_are_whole_on_a_narrow_screen(any_report: Shown) -> None:
+def test_captions_charts_and_names_are_complete_on_a_narrow_screen(any_report: OpenedReport) -> None:
     size = {"width": 380, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     any_report.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     any_report.open()
@@ -377,7 +377,7 @@ def test_captions_charts_and_names_are_whole_on_a_narrow_screen(any_report: Show
     any_report.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_print_shows_a_remark_or_the_open_item(synthetic_report: Shown) -> None:
+def test_print_shows_a_remark_or_the_open_item(synthetic_report: OpenedReport) -> None:
     visible = "return document.querySelector(arguments[0]).checkVisibility()"
     show_as(synthetic_report.browser, "print")
     synthetic_report.open()
@@ -396,14 +396,14 @@ const width = image => image.decode().then(() => image.naturalWidth, () => 0);
 Promise.all([...document.querySelectorAll(selector)].map(width)).then(done)"""
 
 
-def test_no_picture_is_broken_where_media_are_absent(real_report: Shown) -> None:
+def test_no_picture_is_broken_where_media_are_absent(real_report: OpenedReport) -> None:
     real_report.open(f"#item={quote(real_report.items[0].item_id)}")
     assert real_report.texts("#explorer img") == []
     assert len(real_report.texts(".explorer-cards .explorer-absent")) == 24
     assert real_report.texts("dialog .explorer-absent") == ["Still not in this report"]
 
 
-def test_stills_and_clips_are_shown(synthetic_report: Shown) -> None:
+def test_stills_and_clips_are_shown(synthetic_report: OpenedReport) -> None:
     synthetic_report.open()
     widths = synthetic_report.browser.execute_async_script(LOADED, ".explorer-cards img")
     assert len(widths) == 24 and min(widths) > 0
@@ -420,10 +420,10 @@ def test_stills_and_clips_are_shown(synthetic_report: Shown) -> None:
 # --- hostile responses
 
 
-@pytest.mark.parametrize("place", range(len(HOSTILE)))
-def test_a_hostile_response_is_text_and_runs_nothing(synthetic_report: Shown, place: int) -> None:
-    synthetic_report.open(f"#item={quote(synthetic_report.items[place].item_id)}")
-    assert list(HOSTILE.values())[place] in synthetic_report.texts("dialog pre")[-1]
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_a_hostile_response_is_text_and_runs_nothing(synthetic_report: OpenedReport, number: int) -> None:
+    synthetic_report.open(f"#item={quote(synthetic_report.items[number].item_id)}")
+    assert list(HOSTILE.values())[number] in synthetic_report.texts("dialog pre")[-1]
     assert synthetic_report.js("return [window.ran ?? null, document.querySelectorAll('dialog pre *').length]") == [
         None,
         0,
@@ -432,15 +432,15 @@ def test_a_hostile_response_is_text_and_runs_nothing(synthetic_report: Shown, pl
     assert said(synthetic_report.browser) == []
 
 
-def test_a_megabyte_is_cut_with_a_remark(synthetic_report: Shown) -> None:
-    place = next(place for place, response in enumerate(HOSTILE) if len(response) == 1_000_000)
-    synthetic_report.open(f"#item={quote(synthetic_report.items[place].item_id)}")
+def test_a_megabyte_is_truncated_with_a_remark(synthetic_report: OpenedReport) -> None:
+    number = next(number for number, response in enumerate(HOSTILE) if len(response) == 1_000_000)
+    synthetic_report.open(f"#item={quote(synthetic_report.items[number].item_id)}")
     assert "Cut: 20,000 characters are shown, 980,000 more are not." in synthetic_report.texts(
         "dialog .explorer-said p"
     )
 
 
-def test_the_benchmark_says_its_figures(browser: Any, real_data: Path) -> None:
+def test_the_benchmark_prints_its_figures(browser: Any, real_data: Path) -> None:
     figures = figures_of("report.py", real_data, "--limit", "40")
     assert {"bare: first view, ms", "full: ready, ms", "full: filter, ms", "full: size, MB"} <= set(figures)
     assert figures["full: size, MB"]["ours"] > figures["bare: size, MB"]["ours"]
