@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def run_sft(config: DictConfig) -> None:
-    """Start or join Ray as the configuration says, and train."""
+    """Start or join Ray as configured, and train."""
     import ray
     from verl.trainer import sft_trainer_ray
     from verl.utils.device import auto_set_device

@@ -35,7 +35,7 @@ class Exercise(NamedTuple):
     prompt: list[int]
     answer: list[int]
     given: frozenset[int] = frozenset()  # indices of answer tokens that are excluded from the loss
-    gap: int = 0  # number of positions to skip, in place of the options left out
+    gap: int = 0  # number of positions to skip for the omitted options
 
 
 class Wording:
