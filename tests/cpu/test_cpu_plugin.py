@@ -263,11 +263,8 @@ def ask(server: HFServer, requests: list[RolloutRequest], **params: Any) -> list
     """Send requests concurrently, as verl does; exceptions are returned."""
 
     async def all_at_once() -> list[Any]:
-        server._queue, server._model_lock, server._loop_task = (
-            asyncio.Queue(),
-            asyncio.Lock(),
-            None,
-        )  # bound to this event loop
+        server._queue, server._model_lock = asyncio.Queue(), asyncio.Lock()  # of this event loop
+        server._loop_task = None
         pending = (
             server.generate(request.ids, params, "x", image_data=request.images, video_data=request.videos)
             for request in requests

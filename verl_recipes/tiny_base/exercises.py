@@ -38,7 +38,7 @@ class Exercise(NamedTuple):
     gap: int = 0  # number of positions to skip for the omitted options
 
 
-class Wording:
+class ExerciseMaker:
     """Makes exercises of items, with one tokenizer."""
 
     def __init__(self, tokenizer: Any, labels: Labels, draw: Random) -> None:
