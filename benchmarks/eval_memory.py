@@ -2,18 +2,17 @@
 
     python benchmarks/eval_memory.py [--standin DIR] [--shards DIR] [--limit N | --full] [--max-pixels P] [--json]
 
-Three commands, each in a process of its own: `shotbench data import-shotbench`; `shotbench eval` on the stills with the
+Three commands, each in its own process: `shotbench data import-shotbench`; `shotbench eval` on the stills with the
 tiny Qwen2.5-VL (two tokens a response, `--limit` questions a task unless --full); `shotbench eval` on the clips with
 lmms-eval's `dummy`, which decodes eight frames of each. Without --standin a small release is drawn (see
-`stand_in_release.py`); with --shards those are evaluated instead of the ones just imported. A still is always opened
-at its own size; --max-pixels shrinks it for the model, which otherwise needs more than a second for each on a CPU.
+`stand_in_release.py`); with --shards those are evaluated instead of the imported ones. A still is always decoded at its
+original size; --max-pixels resizes it for the model, which otherwise takes more than a second per still on a CPU.
 
-"theirs" is no measurement: it is the limit of 2,500 MB that we set ourselves, so the ratio says how far below it we
-stay. Memory is resident: the larger of what the process tree holds, polled, and the kernel's own maximum of one process
-(ru_maxrss). A child's pages that it shares with others count in proportion (PSS): lmms-eval prints its tables through a
-pool of forks of the whole process. Children younger than half a second are left out: one about to start a program
-shows its parent's memory as its own. A command that takes longer than --minutes is stopped, and what it reached is
-printed.
+"theirs" is not a measurement: it is the limit of 2,500 MB that we set ourselves, so the ratio is our margin. Memory is
+resident: the larger of the polled memory of the process tree and the kernel's maximum of one process (ru_maxrss). Pages
+that a child shares count proportionally (PSS): lmms-eval prints its tables through a pool of forks of the process.
+Children younger than half a second are ignored: before exec, a child has its parent's memory. A command that takes
+longer than --minutes is stopped, and its progress is printed.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ from machine import Figures, figure, machine, print_figure, print_json
 
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
 
-LIMIT_MB = 2500.0  # our own limit for any command on the full release
+LIMIT_MB = 2500.0  # our limit for every command on the full release
 SMALL = 300  # questions of the release that is drawn
 POLL_SECONDS = 0.05
-YOUNG_SECONDS = 0.5  # a child of this age has called exec, if it ever will
+YOUNG_SECONDS = 0.5  # a child of this age has called exec, if it does
 SHOTBENCH = str(Path(sys.executable).with_name("shotbench"))
 
 
 class Watched(NamedTuple):
-    """What was seen of one command."""
+    """Measurements of one command."""
 
     seconds: float
-    tree_mb: float  # most held by the process tree, polled
-    process_mb: float  # largest process, as the kernel counts it
+    tree_mb: float  # peak of the process tree, polled
+    process_mb: float  # peak of the largest process, from the kernel
     finished: bool
     reached: str  # the last progress it printed, as "120/3108"
 
@@ -58,7 +57,7 @@ class Watched(NamedTuple):
 
 
 def watch(command: Sequence[str], log: Path, minutes: float) -> Watched:
-    """Run a command and poll its memory; raise where it fails by itself."""
+    """Run a command and poll its memory; raises if it fails without being stopped."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "SHOTBENCH_CACHE": str(log.parent / "cache")}
     begin, tree, stopped = time.perf_counter(), 0.0, False
     with log.open("w") as stream:
@@ -70,11 +69,11 @@ def watch(command: Sequence[str], log: Path, minutes: float) -> Watched:
             stopped = True
         time.sleep(POLL_SECONDS)
     process.returncode = os.waitstatus_to_exitcode(ended[1])
-    said = log.read_text(errors="replace")
+    output = log.read_text(errors="replace")
     if process.returncode and not stopped:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{said[-3000:]}")
+        raise RuntimeError(f"{' '.join(command)} failed:\n{output[-3000:]}")
     seconds = time.perf_counter() - begin
-    return Watched(seconds, tree, ended[2].ru_maxrss * 1024 / 1e6, not stopped, _last_progress(said))
+    return Watched(seconds, tree, ended[2].ru_maxrss * 1024 / 1e6, not stopped, _last_progress(output))
 
 
 def _tree_mb(pid: int) -> float:
@@ -84,23 +83,23 @@ def _tree_mb(pid: int) -> float:
         total = parent.memory_info().rss
         grown = [child for child in parent.children(recursive=True) if now - child.create_time() > YOUNG_SECONDS]
         total += sum(child.memory_full_info().pss for child in grown)
-    except psutil.NoSuchProcess:  # ended between two looks
+    except psutil.NoSuchProcess:  # ended between two polls
         pass
     return total / 1e6
 
 
-def _last_progress(said: str) -> str:
-    found = re.findall(r"(\d+/\d+) \[", said)
+def _last_progress(output: str) -> str:
+    found = re.findall(r"(\d+/\d+) \[", output)
     return found[-1] if found else ""
 
 
 def import_command(release: Path, shards: Path) -> list[str]:
-    """Import the whole release."""
+    """Command that imports the release."""
     return [SHOTBENCH, "data", "import-shotbench", str(release), "--out", str(shards)]
 
 
 def stills_command(shards: Path, model: Path, out: Path, limit: int | None, max_pixels: int | None) -> list[str]:
-    """Ask the tiny model about stills."""
+    """Command that evaluates the tiny model on stills."""
     arguments = f"pretrained={model},device=cpu,device_map=cpu,min_pixels=3136"
     arguments += f",max_pixels={max_pixels}" if max_pixels else ""
     command = _eval_command(shards, MediaKind.STILL, out, limit)
@@ -108,7 +107,7 @@ def stills_command(shards: Path, model: Path, out: Path, limit: int | None, max_
 
 
 def clips_command(shards: Path, out: Path, limit: int | None) -> list[str]:
-    """Let lmms-eval's dummy decode clips; it cannot be told a frame rate, so it gets copies at the protocol's."""
+    """Command that evaluates lmms-eval's dummy on clips, resampled to the protocol's frame rate."""
     return [
         *_eval_command(shards, MediaKind.CLIP, out, limit),
         "--model",
@@ -125,7 +124,7 @@ def _eval_command(shards: Path, kind: MediaKind, out: Path, limit: int | None) -
 
 
 def compare(args: argparse.Namespace, work: Path) -> Figures:
-    """Run the three commands one after the other; an import is left out where shards come without their release."""
+    """Run the three commands one after the other; without a release to import, the first is left out."""
     figures: Figures = {}
     release = args.standin or (None if args.shards else _draw_release(work / "release"))
     if release:
@@ -138,16 +137,17 @@ def compare(args: argparse.Namespace, work: Path) -> Figures:
 
 
 def _measured(name: str, command: Sequence[str], work: Path, minutes: float) -> Figures:
-    seen = watch(command, work / f"{name}.log", minutes)
-    how = f"{seen.seconds:,.0f} s, tree {seen.tree_mb:,.0f}, largest process {seen.process_mb:,.0f}"
-    print_figure(name, figure(seen.peak_mb, LIMIT_MB), how if seen.finished else f"{how}, STOPPED at {seen.reached}")
-    return {name: figure(seen.peak_mb, LIMIT_MB)}
+    watched = watch(command, work / f"{name}.log", minutes)
+    remark = f"{watched.seconds:,.0f} s, tree {watched.tree_mb:,.0f}, largest process {watched.process_mb:,.0f}"
+    remark += "" if watched.finished else f", STOPPED at {watched.reached}"
+    print_figure(name, figure(watched.peak_mb, LIMIT_MB), remark)
+    return {name: figure(watched.peak_mb, LIMIT_MB)}
 
 
 def _draw_release(folder: Path) -> Path:
-    from stand_in_release import Look, make_release, real_questions
+    from stand_in_release import MediaSettings, make_release, real_questions
 
-    make_release(real_questions(), folder, Look(), SMALL)
+    make_release(real_questions(), folder, MediaSettings(), SMALL)
     return folder
 
 

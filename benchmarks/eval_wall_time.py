@@ -9,12 +9,12 @@ Cases:
   tiny_stills     the tiny random Qwen2.5-VL on the studio stills
   tiny_all        the same on stills and clips
 
-Ours and theirs take turns, each run in a process of its own, start-up included; the figures are the medians of wall
-time (NAME_s) and of processor time (NAME_cpu_s), which tells more where others use the machine as well. Both must give
-the same accuracies, over all and for every dimension. tiny_all is no equal match: `shotbench eval` asks about clips in
-a second pass at 12 frames a second, as the protocol says, while lmms-eval's one pass shows at most 32 frames spread
-over a clip; so ours loads the model twice and decodes more frames of clips over 2.7 seconds (24 to 36 of the
-studio's). There only the stills' accuracies must be equal.
+Ours and theirs alternate, each run in its own process, start-up included; the figures are the medians of wall time
+(NAME_s) and of processor time (NAME_cpu_s), which is more reliable on a shared machine. Both must give the same
+accuracies, overall and for every dimension. tiny_all is not an equal comparison: `shotbench eval` evaluates clips in a
+second pass at 12 frames per second, as the protocol requires, while lmms-eval's single pass shows at most 32 evenly
+spaced frames per clip; so ours loads the model twice and decodes more frames of clips over 2.7 seconds (24 to 36 of the
+studio's). There only the accuracies of stills must be equal.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CASES = ("dummy_painted", "dummy_real", "replay_real", "tiny_stills", "tiny_all"
 
 
 class Case(NamedTuple):
-    """What both sides are asked to do."""
+    """Tasks, data and model of both sides."""
 
     tasks: str
     data: Path
@@ -58,19 +58,19 @@ class Run(NamedTuple):
 
     seconds: float
     cpu_seconds: float
-    accuracies: dict[str, float]  # by dimension, and "micro" over all
+    accuracies: dict[str, float]  # by dimension, and "micro" overall
 
 
 def make_case(name: str, work: Path) -> Case:
-    """Draw and make what a case needs, once."""
+    """Tasks, data and model of a case."""
     model, _, data = name.partition("_")
     painted, real = work / "painted", real_data() / "shotbench" / "test.tsv"
     if model != "tiny":
         arguments = [] if model == "dummy" else ["--model_args", f"responses={real_data() / STORED}"]
         return Case("shotbench", real if data == "real" else painted, ["--model", model, *arguments])
     arguments = ["--model_args", f"pretrained={work / 'tiny'},device=cpu,device_map=cpu,min_pixels=3136"]
-    asked = {item.dimension for item in read_questions(painted)}
-    stills = ",".join(f"shotbench_{slug}" for slug in STILLS if slug in asked)
+    dimensions = {item.dimension for item in read_questions(painted)}
+    stills = ",".join(f"shotbench_{slug}" for slug in STILLS if slug in dimensions)
     return Case(
         stills if data == "stills" else "shotbench",
         painted,
@@ -80,7 +80,7 @@ def make_case(name: str, work: Path) -> Case:
 
 
 def run_ours(case: Case, out: Path) -> Run:
-    """`shotbench eval`."""
+    """Run `shotbench eval`."""
     command = [SHOTBENCH, "eval", "--tasks", case.tasks, "--data", str(case.data), "--out", str(out), *case.model]
     times = _run(command, {}, out)
     accuracy = json.loads((out / "scores.json").read_text())["accuracy"]
@@ -89,12 +89,12 @@ def run_ours(case: Case, out: Path) -> Run:
 
 
 def run_theirs(case: Case, out: Path, tasks_path: str) -> Run:
-    """`python -m lmms_eval` with our tasks."""
+    """Run `python -m lmms_eval` with our tasks."""
     command = [sys.executable, "-m", "lmms_eval", "--tasks", case.tasks, "--include_path", tasks_path, *case.model]
     command += ["--log_samples", "--output_path", str(out)]
     times = _run(command, {"SHOTBENCH_DATA": str(case.data), "FORCE_QWENVL_VIDEO_READER": "decord"}, out)
     written = list(out.rglob("*_results.json"))
-    assert len(written) == 1, f"lmms-eval left {len(written)} results; it said:\n{_said(out)}"
+    assert len(written) == 1, f"lmms-eval wrote {len(written)} results; its output:\n{_output(out)}"
     results = json.loads(written[0].read_text())["results"]
     accuracies = {name.removeprefix("shotbench_"): row.get("shotbench_accuracy,none") for name, row in results.items()}
     if "shotbench" in accuracies:
@@ -103,14 +103,14 @@ def run_theirs(case: Case, out: Path, tasks_path: str) -> Run:
 
 
 def _run(command: Sequence[str], more: Mapping[str, str], out: Path) -> tuple[float, float]:
-    """Seconds on the clock and seconds of processor time; raise where the command fails."""
+    """Wall time and processor time in seconds; raises if the command fails."""
     out.mkdir(parents=True)
     before, begin = _children_cpu(), time.perf_counter()
-    with (out / "said.txt").open("w") as said:
-        status = subprocess.run(command, env=os.environ | more, stdout=said, stderr=said, check=False).returncode
+    with (out / "output.txt").open("w") as log:
+        status = subprocess.run(command, env=os.environ | more, stdout=log, stderr=log, check=False).returncode
     seconds = time.perf_counter() - begin
     if status:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{_said(out)}")
+        raise RuntimeError(f"{' '.join(command)} failed:\n{_output(out)}")
     return seconds, _children_cpu() - before
 
 
@@ -119,12 +119,12 @@ def _children_cpu() -> float:
     return times.children_user + times.children_system
 
 
-def _said(out: Path) -> str:
-    return (out / "said.txt").read_text(errors="replace")[-3000:]
+def _output(out: Path) -> str:
+    return (out / "output.txt").read_text(errors="replace")[-3000:]
 
 
 def compare(name: str, work: Path, repeat: int, tasks_path: str) -> Figures:
-    """Let both sides take turns and check that they agree."""
+    """Run both sides alternately and check that they agree."""
     case = make_case(name, work)
     ours, theirs = [], []
     for turn in range(repeat):
@@ -144,7 +144,7 @@ def compare(name: str, work: Path, repeat: int, tasks_path: str) -> Figures:
 
 
 def _equal_accuracies(ours: Run, theirs: Run, compared: Sequence[str]) -> int:
-    """How many accuracies both have, which must be equal."""
+    """Number of accuracies that both sides have; raises if any differ."""
     shared = [key for key in compared if key in ours.accuracies and key in theirs.accuracies]
     assert shared, f"nothing in common: {ours.accuracies} and {theirs.accuracies}"
     for key in shared:
@@ -154,12 +154,12 @@ def _equal_accuracies(ours: Run, theirs: Run, compared: Sequence[str]) -> int:
 
 
 def prepare(work: Path) -> str:
-    """Shoot the set, make the tiny model, and run both sides once: no case pays for a cold disk or for compiling."""
+    """Create data and tiny model, and run both sides once, so that caches are warm; return the tasks path."""
     studio = ["data", "studio", "--out", str(work / "painted"), "--films", "2", "--splits", "test:1"]
     for command in (studio, ["tiny-model", "--random", "--out", str(work / "tiny")]):
         subprocess.run([SHOTBENCH, *command], check=True, capture_output=True)
     tasks_path = subprocess.run([SHOTBENCH, "tasks-path"], check=True, capture_output=True, text=True).stdout.strip()
-    warm = make_case("tiny_all", work)  # imports the most
+    warm = make_case("tiny_all", work)  # the case with the most imports
     warm = warm._replace(model=[*warm.model, "--limit", "1"])
     run_ours(warm, work / "warm" / "ours")
     run_theirs(warm, work / "warm" / "theirs", tasks_path)

@@ -1,18 +1,19 @@
-"""Measure `--model shotvl` against a plain loop on the same checkpoint and items, and against what no code could beat.
+"""Measure `--model shotvl` against a plain loop on the same checkpoint and items, and against a lower bound.
 
     python benchmarks/evaluate.py [--shards DIR] [--stills 200] [--clips 40] [--new-tokens 80] [--json]
 
-Everything happens in one run on the CPU in float32, each side in a process of its own:
+Everything is measured in one run on the CPU in float32, each side in its own process:
 
-  plain   `plain_loop.py`: one item at a time, as ShotBench's reference script does it
+  plain   `plain_loop.py`: one item at a time, as ShotBench's reference script does
   shotvl  `generate_until` of our model: planning, media in threads, batches
-  bound   the same batches with all media prepared before the clock starts, which stands still except in forward passes
-  media   no model: our decoding and preprocessing, and raw decoding alone of the same media in as many threads (PIL
-          for stills, of which decord opens none; decord for all frames of clips, from bytes or paths, what is quicker)
+  bound   the same batches with all media prepared in advance; only forward passes are timed
+  media   no model: our decoding and preprocessing, and raw decoding only of the same media in as many threads (PIL
+          for stills, which decord does not open; decord for all frames of clips, from bytes or paths, whichever is
+          faster)
 
-The clock runs from the first item to the last answer; imports, loading and a warm-up of two items come before. All
-answers must be equal, or the exit status is 1; one question asked about several media shows that they depend on the
-medium. What both are given is in `evaluate_setting.py`.
+Times are from the first item to the last response; imports, loading and a warm-up of two items are not timed. All
+responses must be equal, or the exit status is 1; one question about several media shows that responses depend on the
+medium. The inputs of both sides are in `evaluate_setting.py`.
 """
 
 from __future__ import annotations
@@ -45,43 +46,43 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-ROUNDS = 3  # of each decoder, taking turns
-SAME_QUESTION = {MediaKind.STILL: 8, MediaKind.CLIP: 4}  # media that one question is asked about
+ROUNDS = 3  # of each decoder, alternating
+SAME_QUESTION = {MediaKind.STILL: 8, MediaKind.CLIP: 4}  # number of media for the same question
 Given = ParamSpec("Given")
 Answers = dict[str, str]  # by item
 
 
 class Run(NamedTuple):
-    """One side's run."""
+    """Measurements of one side."""
 
     answers: Answers
     seconds: float
     cpu_seconds: float
     peak_mb: float
-    loaded_mb: float  # held before the first item
+    loaded_mb: float  # memory before the first item
 
 
 class Bound(NamedTuple):
-    """Forward passes alone, and the answers to one question about several media."""
+    """Time of forward passes only, and responses to one question about several media."""
 
     answers: Answers
     seconds: float
     same_question: Answers
 
 
-def alone(function: Callable[Given, Value], *args: Given.args, **kwargs: Given.kwargs) -> Value:
-    """Call in a fresh process: the most memory it ever held is then the function's own."""
+def in_new_process(function: Callable[Given, Value], *args: Given.args, **kwargs: Given.kwargs) -> Value:
+    """Call a function in a new process, so that its peak memory is that of the function."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(function, *args, **kwargs).result()
 
 
 def run_plain(setting: Setting) -> Run:
-    """One item at a time."""
+    """Run the plain loop."""
     return _timed(setting, PlainLoop(setting.checkpoint, setting.files, (MIN_PIXELS, setting.max_pixels)).answers)
 
 
 def run_shotvl(setting: Setting) -> Run:
-    """The model as lmms-eval calls it."""
+    """Run the model as lmms-eval calls it."""
     return _timed(setting, ShotVLSide(setting).answers)
 
 
@@ -95,12 +96,12 @@ def _timed(setting: Setting, answers: Callable[[Sequence[QAItem], int], Answers]
 
 
 def _warm_up(setting: Setting, answers: Callable[[Sequence[QAItem], int], Answers]) -> None:
-    """Ask about one still and one clip, for a number of tokens that no kept response has."""
+    """Answer one still and one clip, with another number of tokens so that no cached response is used."""
     answers([setting.of_kind(kind)[0] for kind in MediaKind], setting.new_tokens + 1)
 
 
 class ShotVLSide:
-    """`--model shotvl` with requests as lmms-eval makes them."""
+    """`--model shotvl` with requests as lmms-eval creates them."""
 
     def __init__(self, setting: Setting) -> None:
         from lmms_eval_shotbench.models.shotvl import ShotVL
@@ -109,7 +110,7 @@ class ShotVLSide:
         self._model = ShotVL(str(setting.checkpoint), device="cpu", workers=setting.workers)
 
     def answers(self, items: Sequence[QAItem], new_tokens: int) -> Answers:
-        """Ask for all at once."""
+        """Responses to all items in one call, by item id."""
         from lmms_eval.api.instance import Instance
 
         self._model.task_dict = {"shotbench": {"test": items}}
@@ -122,13 +123,13 @@ class ShotVLSide:
         return {item.item_id: result.text for item, result in zip(items, results, strict=True)}
 
     def forward_passes(self, begin: Callable[..., None], end: Callable[..., None]) -> None:
-        """Call these before and after each."""
+        """Call `begin` before and `end` after each forward pass."""
         model = self._model._checkpoint.model
         model.register_forward_pre_hook(begin)
         model.register_forward_hook(end)
 
     def stored(self, item: QAItem) -> StoredMedium:
-        """An item's medium as tasks hand it over."""
+        """The medium of an item as tasks pass it."""
         return StoredMedium.of(item.media_kind, item.media_sha256, lambda: self._folder.media(item.item_id))
 
     def _messages(self, item: QAItem) -> list[dict[str, Any]]:
@@ -137,21 +138,21 @@ class ShotVLSide:
 
 
 def run_bound(setting: Setting) -> Bound:
-    """Answer from prepared media and time the forward passes only."""
+    """Answer from prepared media and time only the forward passes."""
     from lmms_eval_shotbench.models import answering
 
-    side, prepare_one, spent, begun = ShotVLSide(setting), _ours(setting), [0.0], [0.0]
+    side, prepare_one, spent, started = ShotVLSide(setting), _ours(setting), [0.0], [0.0]
     with ThreadPoolExecutor(setting.workers) as threads:
-        made = threads.map(
+        prepared = threads.map(
             lambda item: prepare_one(item.media_kind, setting.files[item.item_id].read_bytes()), setting.items
         )
-        ready = dict(zip((side.stored(item).sha256 for item in setting.items), made, strict=True))
+        ready = dict(zip((side.stored(item).sha256 for item in setting.items), prepared, strict=True))
 
     def begin(*_: Any) -> None:
-        begun[0] = time.perf_counter()
+        started[0] = time.perf_counter()
 
     def end(*_: Any) -> None:
-        spent[0] += time.perf_counter() - begun[0]
+        spent[0] += time.perf_counter() - started[0]
 
     side.forward_passes(begin, end)
     with patch.object(answering.ResponseGenerator, "_patches", lambda _self, medium: ready[medium.sha256]):
@@ -163,19 +164,19 @@ def run_bound(setting: Setting) -> Bound:
             setting.items[0],
             [item for kind, n in SAME_QUESTION.items() for item in setting.of_kind(kind)[:n]],
         )
-        asked = [replace(item, question=first.question, options=first.options) for item in some]
-        return Bound(found, seconds, side.answers(asked, setting.new_tokens))
+        same_question = [replace(item, question=first.question, options=first.options) for item in some]
+        return Bound(found, seconds, side.answers(same_question, setting.new_tokens))
 
 
 def _ours(setting: Setting) -> Callable[[MediaKind, bytes], Any]:
-    """What `shotvl` does with a medium before the model sees it."""
+    """The decoding and preprocessing of a medium in `shotvl`."""
     from transformers import AutoProcessor
 
     from lmms_eval_shotbench.media.stills import open_still
     from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, PatchRule, clip_patches, still_patches
 
-    most = setting.max_pixels
-    shown = MediaLimits(MIN_PIXELS, most, clip_max=min(CLIP_MAX_PIXELS, most))
+    limit = setting.max_pixels
+    shown = MediaLimits(MIN_PIXELS, limit, clip_max=min(CLIP_MAX_PIXELS, limit))
     rule = PatchRule.of(AutoProcessor.from_pretrained(setting.checkpoint))
 
     def prepare_one(kind: MediaKind, encoded: bytes) -> Patches:
@@ -187,7 +188,7 @@ def _ours(setting: Setting) -> Callable[[MediaKind, bytes], Any]:
 
 
 def run_media(setting: Setting) -> dict[MediaKind, dict[str, float]]:
-    """Seconds a medium: the median of some rounds in which ours and raw decoding take turns."""
+    """Seconds per medium: the median of rounds in which our and raw decoding alternate."""
     ours = _ours(setting)
     raw = {MediaKind.STILL: decode_still, MediaKind.CLIP: decode_clip}
     seconds = {}
@@ -212,8 +213,12 @@ def _each(decode: Callable[[Any], Any], media: Sequence[Any], workers: int) -> f
 
 
 def compare(setting: Setting) -> tuple[Figures, str]:
-    """Run all sides and print what they did; the second value names the first answer that differs."""
-    plain, ours, bound = alone(run_plain, setting), alone(run_shotvl, setting), alone(run_bound, setting)
+    """Run all sides and print the figures; the second value names the first response that differs, if any."""
+    plain, ours, bound = (
+        in_new_process(run_plain, setting),
+        in_new_process(run_shotvl, setting),
+        in_new_process(run_bound, setting),
+    )
     count, answers = len(setting.items), plain.answers
     equal = sum(answers[key] == text for key, text in ours.answers.items())
     print(f"answers: {equal} of {count} equal, {len(set(answers.values()))} of them distinct")
@@ -227,7 +232,7 @@ def compare(setting: Setting) -> tuple[Figures, str]:
     figures = {name: figure(*costs) for name, (*costs, _) in rows.items()}
     for name, (_, _, remark) in rows.items():
         print_figure(name, figures[name], remark)
-    for kind, seconds in alone(run_media, setting).items():
+    for kind, seconds in in_new_process(run_media, setting).items():
         ours_s, *raw = seconds.values()
         name = f"{kind.value}_decode"
         figures[name] = values = figure(ours_s, min(raw))
@@ -254,9 +259,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="of a still (default: as released)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
     args = parser.parse_args(arguments)
-    wanted = {MediaKind.STILL: max(args.stills, 1), MediaKind.CLIP: max(args.clips, 1)}
+    counts = {MediaKind.STILL: max(args.stills, 1), MediaKind.CLIP: max(args.clips, 1)}
     with tempfile.TemporaryDirectory(prefix="evaluate-benchmark-") as folder:
-        setting = alone(prepare, Path(folder), args.shards, wanted, args.new_tokens, args.max_pixels)
+        setting = in_new_process(prepare, Path(folder), args.shards, counts, args.new_tokens, args.max_pixels)
         about = f"{len(setting.items)} items, up to {args.new_tokens} new tokens, {setting.workers} threads for media"
         print(f"{machine()}\n{about}; seconds from the first item to the last answer; theirs is the plain loop")
         figures, difference = compare(setting)

@@ -1,9 +1,9 @@
 """What both sides of `evaluate.py` are given: items, their media as shards and as files, and a checkpoint.
 
-Media are drawn where no shards are given: stills of 1280x720, clips of 1280x720, 24 frames a second and 2 to 8 seconds,
-about as long to decode as film. The checkpoint is the tiny random Qwen2.5-VL with the size limits of the released ones,
-or those asked for, free to say any token, and its attention sharpened: answers then depend on the medium and on where
-its tokens stand.
+Without shards, media are drawn: stills of 1280x720, clips of 1280x720, 24 frames per second and 2 to 8 seconds, which
+take about as long to decode as film. The checkpoint is the tiny random Qwen2.5-VL with the pixel limits of the released
+ones, or the given ones, without suppressed tokens, and with sharper attention: responses then depend on the medium and
+on the positions of its tokens.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MIN_PIXELS, MAX_PIXELS = 3136, 12_845_056  # of the released checkpoints
-SHARPER = 6.0  # factor on queries and keys; the random model's attention is otherwise nearly the same everywhere
+SHARPER = 6.0  # factor on queries and keys; the attention of the random model is otherwise nearly uniform
 Value = TypeVar("Value")
 
 
 class Setting(NamedTuple):
-    """What every side is given."""
+    """Inputs of every side."""
 
     shards: Path
     files: dict[str, Path]  # the same media as files, by item
@@ -35,19 +35,19 @@ class Setting(NamedTuple):
     items: list[QAItem]
     new_tokens: int
     workers: int
-    max_pixels: int  # of a still, and of a frame where the protocol's limit is higher
+    max_pixels: int  # of a still, and of a frame if the protocol's limit is higher
 
     def of_kind(self, kind: MediaKind) -> list[QAItem]:
-        """Items about stills, or about clips."""
+        """Items on stills, or on clips."""
         return [item for item in self.items if item.media_kind is kind]
 
 
-def prepare(work: Path, shards: Path | None, wanted: dict[MediaKind, int], new_tokens: int, max_pixels: int) -> Setting:
-    """Draw media where no shards are given; spread the items over them; write media as files, as a release has them."""
-    shards = shards or _stand_in(work, wanted)
+def prepare(work: Path, shards: Path | None, counts: dict[MediaKind, int], new_tokens: int, max_pixels: int) -> Setting:
+    """Draw media unless shards are given, select items evenly, and write their media as files, as in a release."""
+    shards = shards or _stand_in(work, counts)
     folder = ShardFolder(shards)
-    by_kind = {kind: [item for item in folder.items() if item.media_kind is kind] for kind in wanted}
-    items = [item for kind, count in wanted.items() for item in spread(by_kind[kind], count)]
+    by_kind = {kind: [item for item in folder.items() if item.media_kind is kind] for kind in counts}
+    items = [item for kind, count in counts.items() for item in spread(by_kind[kind], count)]
     files = {item.item_id: work / f"{n}{Path(item.media_path).suffix}" for n, item in enumerate(items)}
     for key, path in files.items():
         path.write_bytes(folder.media(key))
@@ -55,17 +55,17 @@ def prepare(work: Path, shards: Path | None, wanted: dict[MediaKind, int], new_t
     return Setting(shards, files, work / "checkpoint", items, new_tokens, len(os.sched_getaffinity(0)), max_pixels)
 
 
-def _stand_in(work: Path, wanted: dict[MediaKind, int]) -> Path:
-    from stand_in_release import Look, make_release, real_questions
+def _stand_in(work: Path, counts: dict[MediaKind, int]) -> Path:
+    from stand_in_release import MediaSettings, make_release, real_questions
 
     head, *lines = real_questions().read_text(encoding="utf-8").splitlines(keepends=True)
     items = list(map(QAItem.from_release_row, csv.DictReader([head, *lines], delimiter="\t")))
     chosen = []
-    for kind, count in wanted.items():
+    for kind, count in counts.items():
         chosen += spread([line for item, line in zip(items, lines, strict=True) if item.media_kind is kind], count)
     questions, release, shards = work / "questions.tsv", work / "release", work / "shards"
     questions.write_text("".join([head, *chosen]), encoding="utf-8")
-    make_release(questions, release, Look(clip_size=(1280, 720), clip_preset="fast"), show=False)
+    make_release(questions, release, MediaSettings(clip_size=(1280, 720), clip_preset="fast"), show=False)
     shotbench = str(Path(sys.executable).with_name("shotbench"))
     command = [shotbench, "data", "import-shotbench", str(release), "--out", str(shards)]
     subprocess.run(command, check=True, capture_output=True)

@@ -2,15 +2,15 @@
 
     python benchmarks/grading.py [--limit N] [--repeat N] [--json]
 
-*official*: "theirs" is the reference's approach to the same rules in plain words: the answer block by regular
-expression, punctuation blanked by one `replace` after the other, the options parsed from JSON for each response. Both
-must give the same letters. Our grader takes items that were read before, so there are three figures: as each is used,
-with the options parsed beforehand on both sides, and with the whole row read by ours too (which validates it).
-*strict* has no reference. "theirs" is what lmms-eval offers for multiple choice: its reasoning tags stripped, then
-`extract_mcq_answer`. The letters differ, and how often is printed.
+*official*: "theirs" is a plain implementation of the reference's rules: the answer block by regular expression,
+punctuation replaced by blanks with one `replace` per character, the options parsed from JSON for each response. Both
+must give the same letters. Our grader takes parsed items, so there are three figures: each side as it is used, with the
+options parsed in advance on both sides, and with ours also parsing the complete row (which validates it).
+*strict* has no reference. "theirs" is lmms-eval's extraction for multiple choice: reasoning tags stripped, then
+`extract_mcq_answer`. The letters differ, and the number of differences is printed.
 
-Only the standard library and this package are needed; lmms-eval for its side of strict. Time is the processor's,
-the median of --repeat rounds in which both take turns.
+Only the standard library and this package are needed, and lmms-eval for its side of strict. Times are processor times,
+medians of --repeat rounds in which both sides alternate.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Letters = list[str | None]
 
 
 class Case(NamedTuple):
-    """One stored response with its question, as our item and as the row it was read from."""
+    """One stored response with its question, as our item and as the row it was parsed from."""
 
     item: QAItem
     row: dict[str, str]
@@ -48,7 +48,7 @@ class Case(NamedTuple):
 
 
 def reference_letter(options: str, response: str) -> str | None:
-    """The letter by the reference's rules, in the plain way; None where they leave it open."""
+    """The letter by a plain implementation of the reference's rules; None if they are undecided."""
     return reference_rules({letter: text for letter, text in json.loads(options).items() if text}, response)
 
 
@@ -67,7 +67,7 @@ def reference_rules(choices: Mapping[str, str], response: str) -> str | None:
 
 
 def answer_block(response: str) -> str:
-    """What stands between the first answer tags, or everything."""
+    """The text between the first answer tags, or the complete response."""
     block = re.search(r"<answer>\s*(.*?)\s*</answer>", response, re.IGNORECASE | re.DOTALL)
     return (block.group(1) if block else response).strip()
 
@@ -78,7 +78,7 @@ def real_data() -> Path:
 
 
 def read_cases(data: Path, limit: int | None) -> list[Case]:
-    """All stored responses, or the first `limit` of every file; a file's name begins with its question set."""
+    """All stored responses, or the first `limit` of every file; file names begin with the question set."""
     cases = []
     for path in sorted((data / "responses").glob("*.jsonl.gz")):
         cases += _cases_of(data / path.name.partition(".")[0] / "test.tsv", path)[:limit]
@@ -90,9 +90,9 @@ def _cases_of(questions: Path, responses: Path) -> list[Case]:
     from lmms_eval_shotbench.questions.question_files import tsv_rows
     from lmms_eval_shotbench.runs.responses import read_responses
 
-    said, cases = read_responses(responses), []
+    responses_by_index, cases = read_responses(responses), []
     for row in tsv_rows(questions):
-        if (response := said.get(int(row["index"]))) is not None:
+        if (response := responses_by_index.get(int(row["index"]))) is not None:
             cases.append(Case(QAItem.from_release_row(row), row, json.loads(row["options"]), response))
     return cases
 
@@ -105,7 +105,7 @@ def ours(protocol: Protocol) -> Callable[[Case], str | None]:
 
 
 def ours_from_row(case: Case) -> str | None:
-    """Our grader with the row read and validated for every response."""
+    """Our grader, parsing and validating the row for every response."""
     from lmms_eval_shotbench.grading.grade import grade
     from lmms_eval_shotbench.qa_item import QAItem
 
@@ -113,7 +113,7 @@ def ours_from_row(case: Case) -> str | None:
 
 
 def generic_extraction() -> Callable[[Case], str | None] | None:
-    """What lmms-eval does to a multiple-choice response, or None where it is not installed."""
+    """lmms-eval's extraction of multiple-choice answers, or None if it is not installed."""
     extract, strip = _lmms_eval("tasks/_task_utils/mcq_extract.py"), _lmms_eval("api/reasoning.py")
     if extract is None or strip is None:
         return None
@@ -126,7 +126,7 @@ def generic_extraction() -> Callable[[Case], str | None] | None:
 
 
 def _lmms_eval(path: str) -> Any:
-    """A module of lmms-eval by itself: the packages around it would import torch."""
+    """A module of lmms-eval, loaded without its parent packages, which would import torch."""
     from importlib import util
 
     package = util.find_spec("lmms_eval")
@@ -139,29 +139,29 @@ def _lmms_eval(path: str) -> Any:
     return module
 
 
-def take_turns(
+def alternate(
     first: Callable[[Case], str | None], second: Callable[[Case], str | None], cases: Sequence[Case], repeat: int
 ) -> tuple[dict[str, float], Letters, Letters]:
-    """Microseconds a response for both, and the letters both gave."""
+    """Microseconds per response of both sides, alternating, and their letters."""
     times: tuple[list[float], list[float]] = ([], [])
     letters: list[Letters] = [[], []]
     for _ in range(repeat):
-        for place, read in enumerate((first, second)):
-            begin = time.process_time()  # not disturbed by what else the machine does
-            letters[place] = [read(case) for case in cases]
-            times[place].append(1e6 * (time.process_time() - begin) / len(cases))
+        for side, extract in enumerate((first, second)):
+            begin = time.process_time()  # unaffected by other processes
+            letters[side] = [extract(case) for case in cases]
+            times[side].append(1e6 * (time.process_time() - begin) / len(cases))
     return figure(median(times[0]), median(times[1])), letters[0], letters[1]
 
 
 def compare_official(cases: Sequence[Case], repeat: int) -> Figures:
-    """Both sides of the official protocol; their letters must be equal."""
+    """Compare both sides of the official protocol; their letters must be equal."""
     figures: Figures = {}
     for name, mine, plain in (
         ("official_us", ours("official"), lambda case: reference_letter(case.row["options"], case.response)),
         ("official_options_parsed_us", ours("official"), lambda case: reference_rules(case.choices, case.response)),
         ("official_row_read_us", ours_from_row, lambda case: reference_letter(case.row["options"], case.response)),
     ):
-        figures[name], own, reference = take_turns(mine, plain, cases, repeat)
+        figures[name], own, reference = alternate(mine, plain, cases, repeat)
         assert own == reference, f"{name}: {_differing(own, reference)} letters differ from the reference's"
         print_figure(name, figures[name])
     print(f"official: {len(cases):,} letters, all equal")
@@ -169,12 +169,12 @@ def compare_official(cases: Sequence[Case], repeat: int) -> Figures:
 
 
 def compare_strict(cases: Sequence[Case], repeat: int) -> Figures:
-    """Both sides of strict; their letters differ."""
+    """Compare both sides of the strict protocol; their letters differ."""
     theirs = generic_extraction()
     if theirs is None:
         print("strict: lmms-eval is not installed, so there is nothing to compare with")
         return {}
-    values, own, generic = take_turns(ours("strict"), theirs, cases, repeat)
+    values, own, generic = alternate(ours("strict"), theirs, cases, repeat)
     print_figure("strict_us", values)
     print(f"strict: {_differing(own, generic):,} of {len(cases):,} letters differ; {_kinds(cases, own, generic)}")
     return {"strict_us": values}
@@ -190,9 +190,11 @@ def _kinds(cases: Sequence[Case], own: Letters, generic: Letters) -> str:
         for a, b in zip(own, generic, strict=True)
         if a != b
     )
-    right = [sum(c.item.answer == letter for c, letter in zip(cases, said, strict=True)) for said in (own, generic)]
+    correct = [sum(c.item.answer == one for c, one in zip(cases, letters, strict=True)) for letters in (own, generic)]
     listed = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
-    return f"{listed or 'none'}. Right: ours {right[0]:,}, theirs {right[1]:,} (guesses are right one time in four)"
+    return (
+        f"{listed or 'none'}. Correct: ours {correct[0]:,}, theirs {correct[1]:,} (a guess is correct one time in four)"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,12 +1,12 @@
-"""Measure the import of a release against the plain way of doing it, side by side, each in a process of its own.
+"""Measure the import of a release against a plain script, each in its own process.
 
     python benchmarks/import_release.py [RELEASE] [--full] [--shards DIR] [--json]
 
-"ours" is `import_shotbench`: every row and medium checked, nothing unpacked. "theirs" unpacks both tars into a
-temporary folder and lets `datasets` write Parquet files with Image and Video columns; it checks nothing. A
-ratio above 1 is in our favour. Without RELEASE a stand-in is drawn (see `stand_in_release.py`), small unless --full.
-Start-up and imports are part of both times. Memory is the peak of the process (VmHWM), disk is what it passed to
-write(2), both as the kernel counts them, so this runs on Linux only.
+"ours" is `import_shotbench`: every row and medium is checked, nothing is unpacked. "theirs" unpacks both tars into a
+temporary folder and writes Parquet files with Image and Video columns by `datasets`, without checks. A ratio above 1 is
+in our favour. Without RELEASE a stand-in is drawn (see `stand_in_release.py`), small unless --full.
+Start-up and imports are part of both times. Memory is the peak of the process (VmHWM), disk the number of bytes passed
+to write(2), both as counted by the kernel, so this runs on Linux only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMALL = 300  # questions
 
 
 class Cost(NamedTuple):
-    """What one way of importing takes."""
+    """Costs of one import."""
 
     seconds: float
     peak_memory_mb: float
@@ -49,7 +49,7 @@ def import_ours(release: Path, out: Path) -> None:
 
 
 def import_theirs(release: Path, out: Path) -> None:
-    """Unpack everything, then write it again: the usual script."""
+    """Unpack everything, then write it again, as the usual script does."""
     import datasets
 
     with tempfile.TemporaryDirectory(dir=out.parent) as unpacked:
@@ -62,21 +62,21 @@ def import_theirs(release: Path, out: Path) -> None:
             rows.append(item.to_row() | empty | {MEDIA_COLUMNS[item.media_kind]: f"{unpacked}/{item.media_path}"})
         assert set(rows[0]) == {*COLUMNS, *MEDIA_COLUMNS.values()}
         out.mkdir()
-        # Cast afterwards: encoding into a Video column would need a torchcodec that finds its FFmpeg.
+        # Cast afterwards: encoding into a Video column would need torchcodec with its FFmpeg.
         questions = datasets.Dataset.from_list(rows).cast(shard_features())
-        # As push_to_hub does; without it the files would hold the paths of the temporary folder.
-        whole = questions.with_format("arrow").map(datasets.table.embed_table_storage, batched=True)
-        whole.with_format(None).to_parquet(out / "test.parquet")
+        # As in push_to_hub; otherwise the files would contain the paths of the temporary folder.
+        embedded = questions.with_format("arrow").map(datasets.table.embed_table_storage, batched=True)
+        embedded.with_format(None).to_parquet(out / "test.parquet")
 
 
 def measure(way: str, release: Path, out: Path) -> Cost:
-    """Run one way in a fresh process."""
+    """Run one way in a new process."""
     command = [sys.executable, __file__, str(release), "--way", way, "--shards", str(out)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     begin = time.perf_counter()
-    said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     seconds = time.perf_counter() - begin
-    return Cost(seconds, *json.loads(said.splitlines()[-1]))
+    return Cost(seconds, *json.loads(output.splitlines()[-1]))
 
 
 def _run_way(way: str, release: Path, out: Path) -> None:
@@ -87,9 +87,9 @@ def _run_way(way: str, release: Path, out: Path) -> None:
 
 
 def compare(release: Path, shards: Path | None, work: Path) -> Figures:
-    """Measure both ways and print them beside each other."""
+    """Measure both ways and print them side by side."""
     for path in release.glob("*.tar"):
-        path.read_bytes()  # both find the release in the page cache, whoever comes first
+        path.read_bytes()  # so that the release is in the page cache for both
     ours, theirs = measure("ours", release, shards or work / "ours"), measure("theirs", release, work / "theirs")
     figures = {name: figure(getattr(ours, name), getattr(theirs, name)) for name in Cost._fields}
     for name, values in figures.items():
@@ -102,9 +102,9 @@ def compare(release: Path, shards: Path | None, work: Path) -> Figures:
 
 
 def _stand_in(work: Path, full: bool) -> Path:
-    from stand_in_release import Look, make_release, real_questions
+    from stand_in_release import MediaSettings, make_release, real_questions
 
-    make_release(real_questions(), work / "release", Look(), None if full else SMALL)
+    make_release(real_questions(), work / "release", MediaSettings(), None if full else SMALL)
     return work / "release"
 
 
@@ -122,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if args.shards and args.shards.exists():
         parser.error(f"{args.shards} exists; an import would find it complete and do nothing")
-    place = args.shards.parent if args.shards else None
-    with tempfile.TemporaryDirectory(prefix="import-benchmark-", dir=place) as work:
+    parent = args.shards.parent if args.shards else None
+    with tempfile.TemporaryDirectory(prefix="import-benchmark-", dir=parent) as work:
         print(machine())
         figures = compare(args.release or _stand_in(Path(work), args.full), args.shards, Path(work))
     if args.json:

@@ -1,12 +1,12 @@
-"""Measure what lm-eval's requests for all stills cost: time to make them, and memory before and after they are used.
+"""Measure the cost of lm-eval's requests for all stills: time to build them, and memory before and after their use.
 
     python benchmarks/lm_eval_memory.py [--shards DIR] [--limit N] [--json]
 
-lm-eval makes the requests of all questions before it asks the first. "ours" are the tasks `shotbench_stills` as they
-are; "theirs" the same tasks with the pictures themselves in the requests, as other tasks with pictures have it. Each
-side is a process of its own: it makes all requests, then looks at every picture once as `hf-multimodal` does, and keeps
-the requests to the end. Memory is the largest the process ever was (ru_maxrss), lm-eval and its libraries included.
-Without --shards a release of the real questions on stills is drawn, 1280x720 each, and imported.
+lm-eval builds the requests of all questions before the first is answered. "ours" are the tasks `shotbench_stills`;
+"theirs" the same tasks with decoded pictures in the requests, as in other tasks with pictures. Each side runs in its
+own process: it builds all requests, then accesses every picture once as `hf-multimodal` does, and keeps the requests to
+the end. Memory is the peak of the process (ru_maxrss), lm-eval and its libraries included. Without --shards a release
+of the real questions on stills is drawn, 1280x720 each, and imported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import Figures, figure, machine, print_figure, print_json
-from stand_in_release import Look, make_release, real_questions
+from stand_in_release import MediaSettings, make_release, real_questions
 
 from lmms_eval_shotbench.environment import DATA_VARIABLE
 
@@ -33,7 +33,7 @@ GROUP = "shotbench_stills"
 
 
 def measure(side: str) -> dict[str, float]:
-    """Make all requests, look at every picture once; seconds and MB."""
+    """Build all requests and access every picture once; return seconds and MB."""
     from lm_eval.tasks import TaskManager
 
     from lmms_eval_shotbench.harness import task_functions
@@ -49,18 +49,18 @@ def measure(side: str) -> dict[str, float]:
     built, built_mb = time.perf_counter() - begin, _peak_mb()
     requests = sorted((request for task in tasks for request in task.instances), key=_length)
     begin = time.perf_counter()
-    seen = sum(_look(request) for request in requests)
-    used = {"used_s": time.perf_counter() - begin, "used_mb": _peak_mb(), "pictures": float(seen)}
+    pictures = sum(_access(request) for request in requests)
+    used = {"used_s": time.perf_counter() - begin, "used_mb": _peak_mb(), "pictures": float(pictures)}
     return {"before_mb": before, "build_s": built, "built_mb": built_mb} | used
 
 
 def _length(request: Any) -> tuple[int, str]:
-    """lm-eval asks long questions first."""
+    """Sort key: lm-eval answers long questions first."""
     return -len(request.args[0]), request.args[0]
 
 
-def _look(request: Any) -> int:
-    """What `hf-multimodal` does first: take the request's pictures, then their pixels."""
+def _access(request: Any) -> int:
+    """Access the request's pictures and their pixels, as `hf-multimodal` does."""
     return sum(len(picture.tobytes()) > 0 for picture in list(request.args[2]["visual"]))
 
 
@@ -69,7 +69,7 @@ def _peak_mb() -> float:
 
 
 def compare(shards: Path, work: Path) -> Figures:
-    """Run both sides, each in a process of its own, and print their figures."""
+    """Run both sides, each in its own process, and print their figures."""
     sides = {side: _in_own_process(side, shards, work) for side in (OURS, THEIRS)}
     ours, theirs = sides[OURS], sides[THEIRS]
     if ours["pictures"] != theirs["pictures"]:
@@ -91,11 +91,11 @@ def _in_own_process(side: str, shards: Path, work: Path) -> dict[str, float]:
 
 
 def draw_stills(questions: Path, folder: Path, limit: int | None) -> Path:
-    """Shards of the questions on stills, with drawn pictures."""
+    """Create shards of the questions on stills, with drawn pictures."""
     head, *lines = questions.read_text(encoding="utf-8").splitlines(keepends=True)
     folder.mkdir(parents=True)
     (folder / "stills.tsv").write_text("".join([head, *(line for line in lines if "image" in line.split("\t")[1])]))
-    make_release(folder / "stills.tsv", folder / "release", Look(), limit)
+    make_release(folder / "stills.tsv", folder / "release", MediaSettings(), limit)
     shotbench = str(Path(sys.executable).with_name("shotbench"))
     command = [shotbench, "data", "import-shotbench", str(folder / "release"), "--out", str(folder / "shards")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -1,8 +1,8 @@
-"""What every benchmark prints: the machine it ran on, and its figures in one form.
+"""The common output of all benchmarks: the machine, and the figures in one format.
 
     python benchmarks/machine.py
 
-A figure is a cost of ours beside a cost of theirs, less being better; a ratio above 1 is in our favour.
+A figure compares our cost with theirs, lower is better; a ratio above 1 is in our favour.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Figures = dict[str, dict[str, float]]
 
 
 def machine() -> str:
-    """Processor, memory, load, Python and the versions of the packages that matter, on three lines."""
+    """Processor, memory, load, Python and versions of the relevant packages, on three lines."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
@@ -31,8 +31,8 @@ def machine() -> str:
 
 
 def _processor() -> str:
-    place = Path("/proc/cpuinfo")
-    lines = place.read_text().splitlines() if place.is_file() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
@@ -48,12 +48,12 @@ def _versions() -> list[str]:
 
 
 def bytecode_in(folder: Path) -> dict[str, str]:
-    """Environment in which Python keeps its bytecode in `folder`: some machines are set up not to keep any."""
+    """Environment in which Python writes its bytecode cache to `folder`, even if the machine disables it."""
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
 
 
 def figure(ours: float, theirs: float) -> dict[str, float]:
-    """One cost beside the other, with at least four significant digits."""
+    """A figure of two costs and their ratio, with at least four significant digits."""
     return {"ours": _rounded(ours), "theirs": _rounded(theirs), "ratio": round(theirs / ours, 3)}
 
 
@@ -62,7 +62,7 @@ def _rounded(value: float) -> float:
 
 
 def print_figure(name: str, values: Mapping[str, float], remark: str = "") -> None:
-    """One line of the table that people read."""
+    """Print one line of the table."""
     print(
         f"{name:34} ours {values['ours']:10,.2f}   theirs {values['theirs']:10,.2f}   ratio {values['ratio']:6.2f}"
         f"{f'   {remark}' if remark else ''}",
@@ -71,7 +71,7 @@ def print_figure(name: str, values: Mapping[str, float], remark: str = "") -> No
 
 
 def print_json(figures: Figures) -> None:
-    """The last line under --json."""
+    """Print the last line of --json."""
     print(json.dumps(figures), flush=True)
 
 

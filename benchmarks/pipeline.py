@@ -1,16 +1,16 @@
-"""Measure the data pipeline: import of a release and cutting of own film, in items and MB a second, in one run.
+"""Measure the data pipeline: import of a release and cutting of films, in items and MB per second, in one run.
 
     python benchmarks/pipeline.py [--megabytes 4000] [--warm] [--films 4] [--minutes 1] [--json]
 
-A stand-in of ShotQA is drawn whose files are as large as the real ones (690 kB a still), without broken media. Then
+A stand-in for ShotQA is drawn with files of the real size (690 kB per still), without broken media. Then
 
 - `import_vs_copy`: pass-through import (`--media trust`: first bytes and checksums) against copying the archive; both
-  end with the bytes on the disk. The aim is half of a copy's speed, a ratio of 0.5. The archive does not lie in memory
-  when the clock starts, as one of 40 GB never does; with `--warm` it does. The stand-in's gzip holds stored blocks, as
-  cheap to read as can be: how the real archive is coded is not known to us.
+  sync to disk. The goal is half of the speed of a copy, a ratio of 0.5. The archive is not in the page cache at the
+  start, as one of 40 GB never is; with `--warm` it is. The stand-in's gzip has stored blocks, the fastest to read: the
+  compression of the real archive is not known to us.
 - `import_vs_from_generator`: the same against the usual script, `datasets.Dataset.from_generator(...).to_parquet()`.
-- `two_workers_vs_one`: cutting films, where the work is decoding and encoding; with one Ray worker (theirs) and two.
-  The checked import is told for both as well. Ray has started before the clock does.
+- `two_workers_vs_one`: cutting films, which is decoding and encoding, with one Ray worker (theirs) and two. The checked
+  import is also reported for both. The start of Ray is not timed.
 
 A figure is a cost in seconds, so a ratio above 1 is in our favour. It takes ten minutes and 15 GB of disk.
 """
@@ -33,11 +33,11 @@ from machine import Figures, figure, machine, print_figure, print_json
 
 STILL_BYTES = 690_000  # 40 GB in 58,343 files
 STILL_SIZE = (1920, 1080)
-CUT_SECONDS = 4.0  # of a clip that is cut out of a film
+CUT_SECONDS = 4.0  # duration of a clip cut out of a film
 
 
 class Setting(NamedTuple):
-    """What is measured, and where."""
+    """Sizes, repetitions and working folder of the measurements."""
 
     work: Path
     items: int
@@ -48,7 +48,7 @@ class Setting(NamedTuple):
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """Wall time of a call, with its bytes on the disk."""
+    """Wall time of a call in seconds, including the sync to disk."""
     os.sync()
     begin = time.perf_counter()
     run()
@@ -56,33 +56,33 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def forget(path: Path) -> None:
-    """Have the system drop what it keeps of a file in memory."""
+def drop_from_page_cache(path: Path) -> None:
+    """Drop a file from the page cache."""
     handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)  # what is not on the disk yet is kept
+    os.fsync(handle)  # dirty pages would not be dropped
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(handle)
 
 
-def keep(path: Path) -> None:
-    """Have the system keep a file in memory, as far as there is room."""
+def read_into_page_cache(path: Path) -> None:
+    """Read a file into the page cache, as far as memory allows."""
     with path.open("rb", 0) as stream:
         while stream.read(1 << 24):
             pass
 
 
 def draw_release(setting: Setting) -> Path:
-    """A release with whole media of the real size; every file is padded where decoders do not look."""
-    from stand_in_media import LOOK
+    """Draw a release with valid media, padded to the real file size."""
+    from stand_in_media import SMALL_MEDIA
     from stand_in_shotqa import make_shotqa
 
-    look = LOOK._replace(still_size=STILL_SIZE)
-    make_shotqa(setting.work / "release", setting.items, broken_share=0, look=look, least_bytes=STILL_BYTES)
+    settings = SMALL_MEDIA._replace(still_size=STILL_SIZE)
+    make_shotqa(setting.work / "release", setting.items, broken_share=0, settings=settings, least_bytes=STILL_BYTES)
     return setting.work / "release"
 
 
 def copy_archive(release: Path, out: Path) -> None:
-    """The raw copy: the same bytes once through this machine."""
+    """Copy the archive."""
     shutil.copyfile(release / "data.tar.gz", out)
 
 
@@ -96,23 +96,23 @@ def import_release(release: Path, out: Path, media: str, workers: int = 0) -> No
 
 
 def import_from_generator(release: Path, out: Path) -> None:
-    """The usual script: rows from a generator, Parquet at the end; nothing is checked."""
+    """The usual script: rows from a generator, then Parquet, without checks."""
     import json
 
     import datasets
 
-    asked: dict[str, list[dict[str, Any]]] = {}
+    rows_by_name: dict[str, list[dict[str, Any]]] = {}
     for name in ("sft.json", "grpo.json"):
         for row in json.loads((release / name).read_text()):
             for path in (row or {}).get("images", []) + (row or {}).get("videos", []):
-                asked.setdefault(Path(path).name, []).append(row)
+                rows_by_name.setdefault(Path(path).name, []).append(row)
 
     def rows() -> Iterator[dict[str, Any]]:
         with tarfile.open(release / "data.tar.gz", "r|gz") as tar:
             for member in tar:
-                stream = tar.extractfile(member) if member.name in asked else None
+                stream = tar.extractfile(member) if member.name in rows_by_name else None
                 encoded = stream.read() if stream else b""
-                for row in asked.get(member.name, []) if stream else []:
+                for row in rows_by_name.get(member.name, []) if stream else []:
                     yield {"messages": row["messages"], "solution": row.get("solution"), "medium": encoded}
 
     questions: Any = datasets.Dataset.from_generator(rows, cache_dir=str(out.parent / "cache"))
@@ -122,7 +122,7 @@ def import_from_generator(release: Path, out: Path) -> None:
 
 @contextmanager
 def ray_with(workers: int) -> Iterator[None]:
-    """A Ray of so many workers that has started its processes and imported its libraries."""
+    """A local Ray with this number of workers, which have started and imported their libraries."""
     from data_pipeline.workers import Workers, map_units, ray_running
 
     with ray_running(Workers(workers)):
@@ -134,11 +134,11 @@ def _warm_up(_number: int) -> None:
     import data_pipeline.films.cut_films
     import data_pipeline.releases.import_shotqa  # noqa: F401
 
-    time.sleep(0.5)  # so that no worker does it all
+    time.sleep(0.5)  # so that every worker gets a task
 
 
 def draw_films(setting: Setting) -> Path:
-    """Films of moving noise with a table of clips and stills to cut out of them."""
+    """Create films of moving noise, with a table of clips and stills to cut out of them."""
     import csv
 
     import av
@@ -168,7 +168,7 @@ def draw_films(setting: Setting) -> Path:
 
 
 def cut(setting: Setting, films: Path, workers: int) -> int:
-    """Cut the films with so many workers; the number of stills and clips."""
+    """Cut the films with this number of workers; return the number of stills and clips."""
     from data_pipeline.films.cut_films import cut_films
     from data_pipeline.films.cut_settings import CutSettings
     from data_pipeline.workers import Workers
@@ -179,7 +179,7 @@ def cut(setting: Setting, films: Path, workers: int) -> int:
 
 
 def measure_import(setting: Setting) -> Figures:
-    """The import against a copy and against the usual script; the checked import with one worker and two."""
+    """Measure the import against a copy and the usual script, and the checked import with one worker and two."""
     release = draw_release(setting)
     archive = release / "data.tar.gz"
     megabytes = archive.stat().st_size / 1e6
@@ -189,21 +189,22 @@ def measure_import(setting: Setting) -> Figures:
         "from_generator": lambda out: import_from_generator(release, out),
     }
     wall: dict[str, float] = {}
-    for _ in range(setting.repeat):  # by turns: the first touch of memory is slow on a virtual machine
+    for _ in range(setting.repeat):  # alternating: the first access to memory is slow on a virtual machine
         for name, way in ways.items():
             out = setting.work / name.replace(" ", "-")
-            (keep if setting.warm else forget)(archive)
-            taken = seconds(lambda way=way, out=out: way(out))  # type: ignore[misc]
-            wall[name] = min(taken, wall.get(name, taken))
+            (read_into_page_cache if setting.warm else drop_from_page_cache)(archive)
+            elapsed = seconds(lambda way=way, out=out: way(out))  # type: ignore[misc]
+            wall[name] = min(elapsed, wall.get(name, elapsed))
             (shutil.rmtree if out.is_dir() else os.unlink)(out)
     for workers in (1, 2):
         out, name = setting.work / f"checked-{workers}", f"checked import, {workers} of 2 workers"
         with ray_with(workers):
             wall[name] = seconds(lambda out=out, n=workers: import_release(release, out, "check", n))  # type: ignore[misc]
         shutil.rmtree(out)
-    for name, taken in wall.items():
+    for name, elapsed in wall.items():
         print(
-            f"{name:34} {taken:8.2f} s {setting.items / taken:8,.0f} items/s {megabytes / taken:8,.0f} MB/s", flush=True
+            f"{name:34} {elapsed:8.2f} s {setting.items / elapsed:8,.0f} items/s {megabytes / elapsed:8,.0f} MB/s",
+            flush=True,
         )
     ours = wall["pass-through import"]
     return {
@@ -214,7 +215,7 @@ def measure_import(setting: Setting) -> Figures:
 
 
 def measure_films(setting: Setting) -> Figures:
-    """Cutting with one worker and with two."""
+    """Measure cutting with one worker and with two."""
     films = draw_films(setting)
     megabytes = sum(path.stat().st_size for path in films.iterdir()) / 1e6
     wall = {}
@@ -222,10 +223,10 @@ def measure_films(setting: Setting) -> Figures:
         with ray_with(workers):
             found: list[int] = []
             wall[workers] = seconds(lambda n=workers, found=found: found.append(cut(setting, films, n)))  # type: ignore[misc]
-        taken, rate = wall[workers], found[0] / wall[workers]
-        film_speed = setting.films * setting.minutes * 60 / taken
-        print(f"own film, {workers} of 2 workers            {taken:8.2f} s {rate:8,.1f} items/s "
-              f"{megabytes / taken:8,.1f} MB/s, {film_speed:,.1f} times as fast as it plays", flush=True)  # fmt: skip
+        elapsed, rate = wall[workers], found[0] / wall[workers]
+        film_speed = setting.films * setting.minutes * 60 / elapsed
+        print(f"own film, {workers} of 2 workers            {elapsed:8.2f} s {rate:8,.1f} items/s "
+              f"{megabytes / elapsed:8,.1f} MB/s, {film_speed:,.1f} times real time", flush=True)  # fmt: skip
     return {"two_workers_vs_one": figure(wall[2], wall[1])}
 
 

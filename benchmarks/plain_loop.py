@@ -1,10 +1,10 @@
-"""What `evaluate.py` compares with: ShotBench's way of asking, one item at a time, and plain decoding of media.
+"""The baseline of `evaluate.py`: a loop over single items as in ShotBench's script, and plain decoding of media.
 
-The loop opens a medium with qwen_vl_utils (12 frames a second and 360x640 pixels for clips), calls the checkpoint's
-processor, `generate` greedily, and decodes, as the reference script does. It is written by us. It gets one help: the
-positions of a prompt are ours (`lmms_eval_shotbench/qwen/rope_positions.py`), because those of transformers 5.9.0 put
-all frames of a 12-fps clip at one time, and answers could not be compared. Its media are files, as in the release;
-decord decodes clips.
+The loop loads a medium with qwen_vl_utils (12 frames per second and 360x640 pixels for clips), calls the checkpoint's
+processor and greedy `generate`, and decodes the tokens, as the reference script does. It is our own code, with one
+correction: the positions of a prompt are ours (`lmms_eval_shotbench/qwen/rope_positions.py`), because transformers
+5.9.0 gives all frames of a 12-fps clip the same time, so that responses could not be compared. Its media are files, as
+in the release; decord decodes clips.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 STYLE = prompts.REASONING
-os.environ["FORCE_QWENVL_VIDEO_READER"] = "decord"  # qwen_vl_utils reads it when it is imported
+os.environ["FORCE_QWENVL_VIDEO_READER"] = "decord"  # read by qwen_vl_utils on import
 
 
 class PlainLoop:
-    """A checkpoint on the CPU in float32, and the files of the media by item."""
+    """A checkpoint on the CPU in float32, and the media files by item id."""
 
     def __init__(self, checkpoint: Path, files: Mapping[str, Path], pixels: tuple[int, int]) -> None:
-        """`pixels`: least and most of a still."""
-        import decord  # noqa: F401  (imported later, it would be timed)
+        """`pixels`: minimum and maximum of a still."""
+        import decord  # noqa: F401  (a later import would be timed)
         import qwen_vl_utils
         import torch
         from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
@@ -38,10 +38,10 @@ class PlainLoop:
         self._processor = AutoProcessor.from_pretrained(checkpoint)
         self._model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
         self._files = files
-        self._least, self._most = pixels
+        self._min_pixels, self._max_pixels = pixels
 
     def answers(self, items: Sequence[QAItem], new_tokens: int) -> dict[str, str]:
-        """Answer one item after the other."""
+        """Responses to all items, one after the other, by item id."""
         from tqdm import tqdm
 
         return {item.item_id: self._answer(item, new_tokens) for item in tqdm(items, "plain loop", disable=None)}
@@ -50,26 +50,26 @@ class PlainLoop:
         messages = prompts.messages(item, STYLE, [self._medium(item)])
         text = self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         images, videos, settings = self._fetch(messages, return_video_kwargs=True)
-        fps = settings.pop("fps")  # as sampled, of each clip; the processor would use it for positions only
+        fps = settings.pop("fps")  # sampled rate of each clip, which the processor would use for positions only
         inputs = self._processor(
             text=[text], images=images, videos=videos, padding=True, return_tensors="pt", **settings
         )
         generated = self._model.generate(
             **inputs, position_ids=self._positions(inputs, *fps), max_new_tokens=new_tokens, do_sample=False
         )
-        said = generated[:, inputs["input_ids"].shape[1] :]
-        decoded = self._processor.batch_decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        response = generated[:, inputs["input_ids"].shape[1] :]
+        decoded = self._processor.batch_decode(response, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return str(decoded[0])
 
     def _medium(self, item: QAItem) -> dict[str, Any]:
         path = str(self._files[item.item_id])
         if item.media_kind is MediaKind.STILL:
-            return {"type": "image", "image": path, "min_pixels": self._least, "max_pixels": self._most}
-        least, most = min(CLIP_MIN_PIXELS, self._most), min(CLIP_MAX_PIXELS, self._most)
-        return {"type": "video", "video": path, "fps": CLIP_FPS, "min_pixels": least, "max_pixels": most}
+            return {"type": "image", "image": path, "min_pixels": self._min_pixels, "max_pixels": self._max_pixels}
+        minimum, maximum = min(CLIP_MIN_PIXELS, self._max_pixels), min(CLIP_MAX_PIXELS, self._max_pixels)
+        return {"type": "video", "video": path, "fps": CLIP_FPS, "min_pixels": minimum, "max_pixels": maximum}
 
     def _positions(self, inputs: Mapping[str, Any], fps: float = 0.0) -> Any:
-        """Place in the text, time, row, column: (4, 1, length); `generate` counts on from the last token's."""
+        """Text, time, row and column positions, int64 (4, 1, length); `generate` continues from the last ones."""
         import torch
 
         from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, prompt_positions
@@ -85,7 +85,7 @@ class PlainLoop:
 
 
 def decode_still(source: bytes | Path) -> None:
-    """Decode to pixels with PIL and do nothing with them."""
+    """Decode a still to pixels with PIL and discard them."""
     from PIL import Image
 
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
@@ -93,7 +93,7 @@ def decode_still(source: bytes | Path) -> None:
 
 
 def decode_clip(source: bytes | Path) -> None:
-    """Decode every frame with decord, in this thread, one after the other."""
+    """Decode all frames with decord in this thread and discard them."""
     import decord
 
     reader = decord.VideoReader(BytesIO(source) if isinstance(source, bytes) else str(source), num_threads=1)

@@ -2,13 +2,13 @@
 
     python benchmarks/report.py [--limit N] [--repeat N] [--json]
 
-The page is of two real models' stored responses to the real questions. *bare* is as `shotbench report` writes it of a
-test.tsv; *full* has a picture for every medium besides, drawn here, as many megabytes of them as the page takes.
+The page shows two real models' stored responses to the real questions. *bare* is the page that `shotbench report`
+writes for a test.tsv; *full* also has a drawn picture for every medium, up to the size limit of the page.
 
-*first view* is the first contentful paint and *ready* the moment at which the explorer can be used, both from the start
-of navigation. *filter* is from the input event to the next painted frame: median and longest over the filters below,
-after the *first search*, which reads all responses once. *heap* is JavaScript's, garbage collected. Browsers start
-once; every round loads the page anew. "Theirs" is no measurement but the limit we set ourselves.
+*first view* is the first contentful paint and *ready* the time at which the explorer is usable, both from the start of
+navigation. *filter* is the time from the input event to the next painted frame: median and maximum over the filters
+below, after the *first search*, which indexes all responses. *heap* is the JavaScript heap after garbage collection.
+The browser starts once; every round reloads the page. "Theirs" is not a measurement but the limit we set ourselves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from grading import real_data
 from machine import Figures, figure, machine, print_figure, print_json
-from stand_in_media import sound_medium
+from stand_in_media import valid_medium
 
 from lmms_eval_shotbench.report.assemble import assemble
 from lmms_eval_shotbench.report.charts import all_charts
@@ -60,7 +60,7 @@ new PerformanceObserver((seen, observer) => {
 
 
 class Round(NamedTuple):
-    """One loading of the page."""
+    """Measurements of one load of the page."""
 
     view: float  # milliseconds
     ready: float
@@ -70,13 +70,13 @@ class Round(NamedTuple):
 
 
 def write_pages(runs: Sequence[ReportRun], folder: Path) -> dict[str, Path]:
-    """The page without pictures and with as many as it takes."""
+    """Write the page without pictures and with as many as its size limit allows; return the paths by name."""
     numbers, names = report_numbers(assemble(runs)), [run.name for run in runs]
     charts = all_charts(numbers)
     records = explorer_records(runs)
     media = {
-        item.medium: ThumbnailSource(item.media_kind, partial(sound_medium, item.media_kind, place))
-        for place, item in enumerate(runs[0].items)
+        item.medium: ThumbnailSource(item.media_kind, partial(valid_medium, item.media_kind, number))
+        for number, item in enumerate(runs[0].items)
     }
     pages = {}
     for name, pictures in (("bare", {}), ("full", thumbnails(media, round(THUMBNAILS_MB * MB)))):
@@ -87,7 +87,7 @@ def write_pages(runs: Sequence[ReportRun], folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A headless browser."""
+    """A headless Chromium."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -101,10 +101,10 @@ def chromium() -> Iterator[Any]:
         browser.quit()
 
 
-def measure(browser: Any, place: Path) -> Round:
-    """Load a page and use it."""
+def measure(browser: Any, path: Path) -> Round:
+    """Load a page, apply all filters and measure the heap."""
     browser.get("about:blank")
-    browser.get(place.as_uri())
+    browser.get(path.as_uri())
     view, ready = browser.execute_async_script(FIRST_VIEW)
     first_search = browser.execute_async_script(APPLY, FIRST_SEARCH)
     filters = [browser.execute_async_script(APPLY, one) for one in FILTERS]
@@ -113,13 +113,13 @@ def measure(browser: Any, place: Path) -> Round:
     return Round(view, ready, first_search, filters, heap)
 
 
-def told(name: str, place: Path, rounds: Sequence[Round]) -> Figures:
-    """Print what the rounds came to; figures for those that have a limit."""
+def summarize(name: str, path: Path, rounds: Sequence[Round]) -> Figures:
+    """Print a summary of the rounds; return the figures that have a limit."""
     ours: Mapping[str, float] = {
         "first view, ms": median(one.view for one in rounds),
         "ready, ms": median(one.ready for one in rounds),
         "filter, ms": median(time for one in rounds for time in one.filters),
-        "size, MB": place.stat().st_size / MB,
+        "size, MB": path.stat().st_size / MB,
     }
     figures = {f"{name}: {what}": figure(value, LIMITS[what]) for what, value in ours.items()}
     for what, values in figures.items():
@@ -143,8 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="report-benchmark-") as folder, chromium() as browser:
         pages = write_pages(read_runs(real_data(), args.limit, Path(folder)), Path(folder))
         print(f"{machine()}\nChromium {browser.capabilities['browserVersion']}, {args.limit or 3572:,} items, two runs")
-        for name, place in pages.items():
-            figures |= told(name, place, [measure(browser, place) for _ in range(args.repeat)])
+        for name, path in pages.items():
+            figures |= summarize(name, path, [measure(browser, path) for _ in range(args.repeat)])
     if args.json:
         print_json(figures)
     return 0

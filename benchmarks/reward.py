@@ -1,14 +1,14 @@
-"""Microseconds a response: our reward beside a plain regex reward and beside verl's own reward for geo3k.
+"""Microseconds per response of our reward, a plain regex reward and verl's own reward for geo3k.
 
     python benchmarks/reward.py [--limit 200] [--repeat 5] [--json]
 
-Ours is what a reward worker calls, with the question read from its row (kept once read). Theirs are what recipes
-usually bring: one pattern for the form and one for the letter, and `verl.utils.reward_score.geo3k` where verl is
-installed. All three run over the stored responses of the real questions, those written with tags. Ours decides more
-(which option a text names, whether it names two), so it may cost more; one training step is thousands of responses,
-and seconds of it would matter.
+Ours is the function a reward worker calls, with the question parsed from its row (and cached). Theirs are those of
+typical recipes: one pattern for the format and one for the letter, and `verl.utils.reward_score.geo3k` if verl is
+installed. All three run on the stored responses to the real questions that have tags. Ours decides more (which option a
+text names, whether it names two), so it may cost more; a training step has thousands of responses, so that seconds
+would matter.
 
-Time is the processor's, the median of --repeat rounds in which both sides take turns.
+Times are processor times, medians of --repeat rounds in which both sides alternate.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ def ours() -> Reward:
 
 
 def ours_first_time() -> Reward:
-    """The same where every question is new to the worker."""
+    """The same without the cache of questions."""
     from verl_recipes import reward as module
 
-    asked = ours()
+    cached = ours()
 
     def reward(case: Case) -> float:
         module._read_item.cache_clear()
-        return asked(case)
+        return cached(case)
 
     return reward
 
 
 def regex_reward() -> Reward:
-    """The reward most recipes write: two patterns."""
-    form = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
+    """The reward of typical recipes: two patterns."""
+    well_formed = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
     letter = re.compile(r"<answer>\s*([A-D])\b.*?</answer>", re.DOTALL)
 
     def reward(case: Case) -> float:
-        said = letter.search(case.response)
-        right = bool(said) and said is not None and said[1] == case.item.answer
-        return 0.5 * bool(form.fullmatch(case.response)) + 1.0 * right
+        found = letter.search(case.response)
+        correct = found is not None and found[1] == case.item.answer
+        return 0.5 * bool(well_formed.fullmatch(case.response)) + 1.0 * correct
 
     return reward
 
@@ -82,20 +82,20 @@ def geo3k_reward() -> Reward | None:
     return reward
 
 
-def take_turns(first: Reward, second: Reward, cases: Sequence[Case], repeat: int) -> dict[str, float]:
-    """Microseconds a response for both."""
+def alternate(first: Reward, second: Reward, cases: Sequence[Case], repeat: int) -> dict[str, float]:
+    """Microseconds per response of both sides, alternating."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(1 + repeat):
-        for place, reward in enumerate((first, second)):
-            begin = time.process_time()  # not disturbed by what else the machine does
+        for side, reward in enumerate((first, second)):
+            begin = time.process_time()  # unaffected by other processes
             for case in cases:
                 reward(case)
-            times[place].append(1e6 * (time.process_time() - begin) / len(cases))
-    return figure(median(times[0][1:]), median(times[1][1:]))  # in the first round rows and caches are made
+            times[side].append(1e6 * (time.process_time() - begin) / len(cases))
+    return figure(median(times[0][1:]), median(times[1][1:]))  # the first round fills caches
 
 
 def compare(cases: Sequence[Case], repeat: int) -> Figures:
-    """Every pair of rewards."""
+    """Compare every pair of rewards."""
     pairs: dict[str, tuple[Reward, Reward | None]] = {
         "regex_us": (ours(), regex_reward()),
         "regex_question_read_us": (ours_first_time(), regex_reward()),
@@ -106,13 +106,13 @@ def compare(cases: Sequence[Case], repeat: int) -> Figures:
         if theirs is None:
             print(f"{name}: verl's geo3k reward cannot be imported here, so there is nothing to compare with")
             continue
-        figures[name] = take_turns(mine, theirs, cases, repeat)
+        figures[name] = alternate(mine, theirs, cases, repeat)
         print_figure(name, figures[name])
     return figures
 
 
 def megabyte_us() -> float:
-    """Microseconds for a megabyte of opening tags, the worst of the attacks."""
+    """Microseconds for a megabyte of opening tags, the slowest attack."""
     from verl_recipes.reward import score_response
 
     case = read_cases(real_data(), 1)[0]
@@ -133,7 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not cases:
         parser.error(f"no responses in {real_data()}; set SHOTBENCH_REAL_DATA")
     length = sum(len(case.response) for case in cases) / len(cases)
-    print(f"{machine()}\nreward of {len(cases):,} real responses of {length:,.0f} signs on average, microseconds each")
+    print(
+        f"{machine()}\nreward of {len(cases):,} real responses of {length:,.0f} characters on average, in microseconds"
+    )
     figures = compare(cases, args.repeat)
     print(f"a megabyte of opening tags: {megabyte_us() / 1000:,.0f} ms")
     if args.json:

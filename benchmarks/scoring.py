@@ -3,13 +3,13 @@
     python benchmarks/scoring.py [--limit N] [--repeat N] [--json]
 
 *in process*: ours reads test.tsv (every row validated) and the responses, grades officially and gives every dimension
-its accuracy with its interval; theirs reads both with pandas, merges, goes through `iterrows` with the options parsed
+its accuracy with its interval; theirs reads both with pandas, merges, iterates by `iterrows` with the options parsed
 for each row, and groups by category, without intervals. *command*: `shotbench score … --protocol official --format
-json` beside a Python program that runs that loop and prints as JSON, start-up and imports included on both sides. Both
-must find the same number right. Both commands run once beforehand, so that neither pays for compiling its imports.
-The reference also writes a spreadsheet; that is left out here, in its favour.
+json` against a Python program that runs that loop and prints JSON, start-up and imports included on both sides. Both
+must count the same number of correct responses. Both commands run once in advance, so that neither compiles its
+imports. The reference also writes a spreadsheet, which is left out here, in its favour.
 
-Time is wall time, the median of --repeat rounds in which both take turns; --limit scores so many questions.
+Times are wall times, medians of --repeat rounds in which both sides alternate; --limit sets the number of questions.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from grading import real_data, reference_letter
 from machine import Figures, bytecode_in, figure, machine, print_figure, print_json
 
 RESPONSES = "responses/shotbench.shotvl-3b.reasoning.run0.jsonl.gz"
-Work = Callable[[], int]  # returns how many are right
+Work = Callable[[], int]  # returns the number of correct responses
 
 
 def score_ours(questions: Path, responses: Path) -> int:
-    """Score through this package."""
+    """Number of correct responses, scored with this package."""
     from lmms_eval_shotbench.questions.question_files import read_questions
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses
     from lmms_eval_shotbench.runs.score import score_responses
 
     items = read_questions(questions)
-    said = match_responses(items, read_responses(responses), responses)
-    return score_responses(items, said, "official").scores.correct
+    responses_by_item = match_responses(items, read_responses(responses), responses)
+    return score_responses(items, responses_by_item, "official").scores.correct
 
 
 def score_with_pandas(questions: Path, responses: Path) -> dict[str, Any]:
-    """Score in the plain way: total, right and accuracy by category and overall."""
+    """Score with a plain row loop: total, correct and accuracy by category and overall."""
     import pandas
 
     table = pandas.read_csv(questions, sep="\t").merge(pandas.read_json(responses, lines=True), on="index")
@@ -59,39 +59,39 @@ def score_with_pandas(questions: Path, responses: Path) -> dict[str, Any]:
 
 
 def command_ours(questions: Path, responses: Path) -> int:
-    """Score with the command."""
+    """Number of correct responses by `shotbench score`."""
     shotbench = str(Path(sys.executable).with_name("shotbench"))
     command = [shotbench, "score", str(questions), str(responses), "--protocol", "official", "--format", "json"]
-    return int(_said(command)["correct"])
+    return int(_json_output(command)["correct"])
 
 
 def command_theirs(questions: Path, responses: Path) -> int:
-    """Score with the plain program."""
+    """Number of correct responses by the plain program."""
     command = [sys.executable, __file__, "--plain", str(questions), str(responses)]
-    return int(_said(command)["correct"])
+    return int(_json_output(command)["correct"])
 
 
-def _said(command: Sequence[str]) -> dict[str, Any]:
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    scores: dict[str, Any] = json.loads(said)
+def _json_output(command: Sequence[str]) -> dict[str, Any]:
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    scores: dict[str, Any] = json.loads(output)
     return scores
 
 
-def take_turns(ours: Work, theirs: Work, repeat: int) -> tuple[dict[str, float], int]:
-    """Seconds for both, and how many are right by both."""
+def alternate(ours: Work, theirs: Work, repeat: int) -> tuple[dict[str, float], int]:
+    """Seconds of both sides, alternating, and their common number of correct responses."""
     times: tuple[list[float], list[float]] = ([], [])
-    right = set()
+    correct = set()
     for _ in range(repeat):
-        for place, work in enumerate((ours, theirs)):
+        for side, work in enumerate((ours, theirs)):
             begin = time.perf_counter()
-            right.add(work())
-            times[place].append(time.perf_counter() - begin)
-    assert len(right) == 1, f"not the same number right: {sorted(right)}"
-    return figure(median(times[0]), median(times[1])), right.pop()
+            correct.add(work())
+            times[side].append(time.perf_counter() - begin)
+    assert len(correct) == 1, f"different numbers of correct responses: {sorted(correct)}"
+    return figure(median(times[0]), median(times[1])), correct.pop()
 
 
 def compare(questions: Path, responses: Path, repeat: int) -> Figures:
-    """Both comparisons."""
+    """Both comparisons, in process and by command."""
     ways: dict[str, tuple[Work, Work]] = {
         "in_process_s": (
             lambda: score_ours(questions, responses),
@@ -99,28 +99,28 @@ def compare(questions: Path, responses: Path, repeat: int) -> Figures:
         ),
         "command_s": (lambda: command_ours(questions, responses), lambda: command_theirs(questions, responses)),
     }
-    for works in ways.values():  # imports are no part of the time in process
+    for works in ways.values():  # imports are not timed in process
         assert works[0]() == works[1]()
     figures = {}
     for name, (ours, theirs) in ways.items():
-        figures[name], right = take_turns(ours, theirs, repeat)
-        print_figure(name, figures[name], f"{right:,} right by both")
+        figures[name], correct = alternate(ours, theirs, repeat)
+        print_figure(name, figures[name], f"{correct:,} correct by both")
     return figures
 
 
 def first_lines(data: Path, limit: int, folder: Path) -> tuple[Path, Path]:
-    """The first questions and their responses as files of their own."""
+    """Write the first questions and their responses to separate files."""
     import gzip
 
     questions, responses = folder / "test.tsv", folder / "responses.jsonl.gz"
     lines = (data / "shotbench/test.tsv").read_text(encoding="utf-8").splitlines(keepends=True)[: limit + 1]
     questions.write_text("".join(lines), encoding="utf-8")
-    asked = {line.partition("\t")[0] for line in lines}
+    indices = {line.partition("\t")[0] for line in lines}
     with (
-        gzip.open(data / RESPONSES, "rt", encoding="utf-8") as said,
-        gzip.open(responses, "wt", encoding="utf-8") as kept,
+        gzip.open(data / RESPONSES, "rt", encoding="utf-8") as source,
+        gzip.open(responses, "wt", encoding="utf-8") as target,
     ):
-        kept.writelines(line for line in said if str(json.loads(line)["index"]) in asked)
+        target.writelines(line for line in source if str(json.loads(line)["index"]) in indices)
     return questions, responses
 
 

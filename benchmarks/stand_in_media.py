@@ -1,8 +1,7 @@
-"""Media for stand-in releases: many that differ in few bytes, odd ones that are sound, and ones broken in twelve ways.
+"""Media for stand-in releases: many that differ in few bytes, unusual but valid ones, and ones broken in twelve ways.
 
-Owns the drawing. A few hundred media are drawn; every file is one of them with its own name written inside, where
-decoders do not look, so that tens of thousands take seconds and no two are alike. What is made of them is in
-`stand_in_shotqa.py`.
+Owns the drawing. A few hundred media are drawn; every file is one of them with a unique comment that decoders ignore,
+so that tens of thousands take seconds and all differ. `stand_in_shotqa.py` packs them.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from stand_in_release import Drawing, Look, draw
+from stand_in_release import Drawing, MediaSettings, draw
 
 from data_pipeline.defects import DefectKind
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 STILLS, CLIPS = 120, 8  # drawn; every file is one of them
-LOOK = Look(still_size=(320, 180), clip_seconds=(0.3, 0.6), clip_size=(160, 90))
+SMALL_MEDIA = MediaSettings(still_size=(320, 180), clip_seconds=(0.3, 0.6), clip_size=(160, 90))
 
 
 class Breakage(NamedTuple):
-    """One way in which a medium is broken: what an import must say of it, and the bytes, made of a sound medium."""
+    """A kind of breakage: the defect that an import must report, and a function from valid bytes to broken ones."""
 
     name: str
     kind: MediaKind
@@ -34,24 +33,24 @@ class Breakage(NamedTuple):
 
 
 @lru_cache(maxsize=STILLS + CLIPS)
-def _drawn(kind: MediaKind, number: int, look: Look) -> bytes:
-    return draw(look, Drawing("still.jpg" if kind is MediaKind.STILL else "clip.mp4", kind, number))
+def _drawn(kind: MediaKind, number: int, settings: MediaSettings) -> bytes:
+    return draw(settings, Drawing("still.jpg" if kind is MediaKind.STILL else "clip.mp4", kind, number))
 
 
-def sound_medium(kind: MediaKind, number: int, look: Look = LOOK, least_bytes: int = 0) -> bytes:
-    """A medium that decodes and whose bytes are no other's; what it lacks in size stands behind its picture."""
+def valid_medium(kind: MediaKind, number: int, settings: MediaSettings = SMALL_MEDIA, least_bytes: int = 0) -> bytes:
+    """A valid medium with unique bytes, padded after its content to at least `least_bytes`."""
     mark = f"stand-in {number}".encode()
     if kind is MediaKind.STILL:
-        encoded = _drawn(kind, number % STILLS, look)
+        encoded = _drawn(kind, number % STILLS, settings)
         marked = encoded[:2] + b"\xff\xfe" + struct.pack(">H", len(mark) + 2) + mark + encoded[2:]  # a JPEG comment
         return marked + random.Random(number).randbytes(max(0, least_bytes - len(marked)))
-    encoded = _drawn(kind, number % CLIPS, look)
+    encoded = _drawn(kind, number % CLIPS, settings)
     mark += random.Random(number).randbytes(max(0, least_bytes - len(encoded) - len(mark)))
     return encoded + struct.pack(">I", len(mark) + 8) + b"free" + mark  # an empty MP4 box
 
 
 def odd_medium(number: int) -> bytes:
-    """A still that is unusual and sound: CMYK, 16 bits, grey, or a PNG whatever its name says."""
+    """An unusual but valid still: CMYK, 16 bits, grey, or a PNG whatever its suffix."""
     import numpy
     from PIL import Image
 
@@ -69,7 +68,7 @@ def odd_medium(number: int) -> bytes:
 
 
 def _png(width: int, height: int) -> bytes:
-    """A PNG whose header claims a picture that nobody could hold."""
+    """A PNG whose header declares a picture too large for memory."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -80,7 +79,7 @@ def _png(width: int, height: int) -> bytes:
 
 @lru_cache(maxsize=1)
 def _sound_track() -> bytes:
-    """An MP4 with a tone and no picture."""
+    """An MP4 with an audio track and no video track."""
     import av
     import numpy
 
@@ -98,16 +97,16 @@ _PAGE = b"<!DOCTYPE html><html><body><h1>404 Not Found</h1></body></html>\n"
 _POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 36\nshowpage\n"
 _STILL, _CLIP, _BROKEN, _LARGE = MediaKind.STILL, MediaKind.CLIP, DefectKind.UNDECODABLE_MEDIUM, DefectKind.TOO_LARGE
 BREAKAGES = (
-    Breakage("cut off", _STILL, _BROKEN, lambda sound, chance: sound[: len(sound) * chance.randint(20, 80) // 100]),
-    Breakage("zero bytes", _STILL, DefectKind.EMPTY_FILE, lambda sound, chance: b""),
-    Breakage("a clip named jpg", _STILL, _BROKEN, lambda sound, chance: sound_medium(_CLIP, chance.randrange(99))),
-    Breakage("a bomb", _STILL, _LARGE, lambda sound, chance: _png(50_000, 50_000)),
-    Breakage("absurd dimensions", _STILL, _LARGE, lambda sound, chance: _png(2_000_000_000, 1)),
-    Breakage("a page of text", _STILL, _BROKEN, lambda sound, chance: _PAGE),
-    Breakage("random bytes", _STILL, _BROKEN, lambda sound, chance: chance.randbytes(5_000)),
-    Breakage("PostScript", _STILL, _BROKEN, lambda sound, chance: _POSTSCRIPT),
-    Breakage("sound only", _CLIP, DefectKind.CLIP_WITHOUT_FRAMES, lambda sound, chance: _sound_track()),
-    Breakage("a cut clip", _CLIP, _BROKEN, lambda sound, chance: sound[: len(sound) // 2]),
-    Breakage("a still named mp4", _CLIP, _BROKEN, lambda sound, chance: sound_medium(_STILL, chance.randrange(99))),
-    Breakage("an empty clip", _CLIP, DefectKind.EMPTY_FILE, lambda sound, chance: b""),
+    Breakage("cut off", _STILL, _BROKEN, lambda valid, rng: valid[: len(valid) * rng.randint(20, 80) // 100]),
+    Breakage("zero bytes", _STILL, DefectKind.EMPTY_FILE, lambda valid, rng: b""),
+    Breakage("a clip named jpg", _STILL, _BROKEN, lambda valid, rng: valid_medium(_CLIP, rng.randrange(99))),
+    Breakage("a bomb", _STILL, _LARGE, lambda valid, rng: _png(50_000, 50_000)),
+    Breakage("absurd dimensions", _STILL, _LARGE, lambda valid, rng: _png(2_000_000_000, 1)),
+    Breakage("a page of text", _STILL, _BROKEN, lambda valid, rng: _PAGE),
+    Breakage("random bytes", _STILL, _BROKEN, lambda valid, rng: rng.randbytes(5_000)),
+    Breakage("PostScript", _STILL, _BROKEN, lambda valid, rng: _POSTSCRIPT),
+    Breakage("sound only", _CLIP, DefectKind.CLIP_WITHOUT_FRAMES, lambda valid, rng: _sound_track()),
+    Breakage("a cut clip", _CLIP, _BROKEN, lambda valid, rng: valid[: len(valid) // 2]),
+    Breakage("a still named mp4", _CLIP, _BROKEN, lambda valid, rng: valid_medium(_STILL, rng.randrange(99))),
+    Breakage("an empty clip", _CLIP, DefectKind.EMPTY_FILE, lambda valid, rng: b""),
 )

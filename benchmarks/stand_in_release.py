@@ -2,8 +2,8 @@
 
     python benchmarks/stand_in_release.py --out DIR [--limit N] [--still-size 1280x720] [--clip-seconds 2 8]
 
-Owns the drawing and packing: every file decodes, differs from all others and has a plausible size; the same arguments
-give the same pictures. The pictures mean nothing: no score can be had from them.
+Owns the drawing and packing: every file decodes, differs from all others and has a realistic size; the same arguments
+give the same pictures. The pictures are unrelated to the questions, so scores on them are meaningless.
 """
 
 from __future__ import annotations
@@ -28,29 +28,31 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 REAL_DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 CLIP_FPS = 24
 CLIP_QUALITY = {"crf": "30", "threads": "1"}
-BASES = 8  # blurred noise pictures a worker draws once; every medium is one of them, shifted and tinted
+BASES = 8  # blurred noise pictures that each worker draws once; every medium is one of them, shifted
 GRAIN = 6.0  # standard deviation of the noise; gives a JPEG of 1280x720 about 200 KB
 JPEG_QUALITY = 88
 
 
 class Drawing(NamedTuple):
-    """One medium to be drawn."""
+    """A medium to draw."""
 
     path: str
     kind: MediaKind
     number: int
 
 
-class Look(NamedTuple):
-    """Sizes of what is drawn."""
+class MediaSettings(NamedTuple):
+    """Size, duration and encoding of drawn media."""
 
     still_size: tuple[int, int] = (1280, 720)
     clip_seconds: tuple[float, float] = (2.0, 8.0)
     clip_size: tuple[int, int] = (640, 360)
-    clip_preset: str = "ultrafast"  # of x264; slower ones take longer to decode, too
+    clip_preset: str = "ultrafast"  # of x264; slower presets also take longer to decode
 
 
-def make_release(questions: Path, out: Path, look: Look, limit: int | None = None, show: bool = True) -> int:
+def make_release(
+    questions: Path, out: Path, settings: MediaSettings, limit: int | None = None, show: bool = True
+) -> int:
     """Write test.tsv, images.tar, videos.tar and README.md to `out`; return the number of media."""
     from tqdm import tqdm
 
@@ -58,19 +60,19 @@ def make_release(questions: Path, out: Path, look: Look, limit: int | None = Non
     kept = _copy_questions(questions, out / "test.tsv", limit)
     drawings = [Drawing(path, kind, n) for n, (path, kind) in enumerate(dict.fromkeys(kept))]
     with Pool(os.cpu_count()) as pool:
-        drawn = pool.imap(partial(draw, look), drawings, chunksize=8)
+        drawn = pool.imap(partial(draw, settings), drawings, chunksize=8)
         bar = tqdm(drawn, "draw", len(drawings), unit="medium", file=sys.stderr, disable=None if show else True)
         _pack(zip(drawings, bar, strict=True), out)
     (out / "README.md").write_text("Stand-in for ShotBench: real questions, drawn media. For speed tests only.\n")
     return len(drawings)
 
 
-def draw(look: Look, drawing: Drawing) -> bytes:
-    """Encode one medium."""
+def draw(settings: MediaSettings, drawing: Drawing) -> bytes:
+    """Draw and encode one medium."""
     if drawing.kind is MediaKind.CLIP:
-        return _draw_clip(drawing, look)
+        return _draw_clip(drawing, settings)
     suffix = Path(drawing.path).suffix.lower()
-    picture, stream = _picture(drawing, look.still_size), io.BytesIO()
+    picture, stream = _picture(drawing, settings.still_size), io.BytesIO()
     if suffix == ".png":
         picture.save(stream, "PNG", compress_level=1)
     else:
@@ -98,7 +100,7 @@ def _pack(media: Iterable[tuple[Drawing, bytes]], out: Path) -> None:
 
 @lru_cache(maxsize=2)  # one size of stills, one of clips
 def _bases(size: tuple[int, int]) -> list[Any]:
-    """Soft gradients under film grain, as arrays of height x width x 3."""
+    """Gradients with film grain, as uint8 arrays (height, width, 3)."""
     import numpy
     from PIL import Image
 
@@ -112,27 +114,27 @@ def _bases(size: tuple[int, int]) -> list[Any]:
 
 
 def _picture(drawing: Drawing, size: tuple[int, int]) -> Any:
-    """A still of its own: a base, shifted by the number, with number and name written on it."""
+    """A unique picture: a base, shifted at random, with number and name written on it."""
     import numpy
     from PIL import Image, ImageDraw
 
-    chance = random.Random(drawing.number)
-    shift = (chance.randrange(size[1]), chance.randrange(size[0]))
+    rng = random.Random(drawing.number)
+    shift = (rng.randrange(size[1]), rng.randrange(size[0]))
     picture = Image.fromarray(numpy.roll(_bases(size)[drawing.number % BASES], shift, axis=(0, 1)))
     ImageDraw.Draw(picture).text((8, 8), f"{drawing.number} {drawing.path}", fill=(255, 255, 255))
     return picture
 
 
-def _draw_clip(drawing: Drawing, look: Look) -> bytes:
-    """A pan over a base, as H.264 in MP4."""
+def _draw_clip(drawing: Drawing, settings: MediaSettings) -> bytes:
+    """A clip that pans over a base, as H.264 in MP4."""
     import av
     import numpy
 
-    seconds = random.Random(drawing.number).uniform(*look.clip_seconds)
-    picture, stream = numpy.asarray(_picture(drawing, look.clip_size)), io.BytesIO()
+    seconds = random.Random(drawing.number).uniform(*settings.clip_seconds)
+    picture, stream = numpy.asarray(_picture(drawing, settings.clip_size)), io.BytesIO()
     with av.open(stream, "w", format="mp4") as clip:
-        track = clip.add_stream("libx264", rate=CLIP_FPS, options={"preset": look.clip_preset} | CLIP_QUALITY)
-        track.width, track.height, track.pix_fmt = *look.clip_size, "yuv420p"
+        track = clip.add_stream("libx264", rate=CLIP_FPS, options={"preset": settings.clip_preset} | CLIP_QUALITY)
+        track.width, track.height, track.pix_fmt = *settings.clip_size, "yuv420p"
         for number in range(round(seconds * CLIP_FPS)):
             frame = av.VideoFrame.from_ndarray(numpy.roll(picture, 2 * number, axis=1), format="rgb24")
             clip.mux(track.encode(frame))
@@ -141,7 +143,7 @@ def _draw_clip(drawing: Drawing, look: Look) -> bytes:
 
 
 def real_questions() -> Path:
-    """The real question file that this machine was given."""
+    """Path of the real question file."""
     return Path(os.environ.get("SHOTBENCH_REAL_DATA", REAL_DATA)) / "shotbench" / "test.tsv"
 
 
@@ -155,12 +157,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--questions", type=Path, default=real_questions(), help="the real test.tsv")
-    parser.add_argument("--still-size", type=_size, default=Look().still_size, metavar="WxH")
-    parser.add_argument("--clip-seconds", type=float, nargs=2, default=Look().clip_seconds, metavar=("MIN", "MAX"))
+    parser.add_argument("--still-size", type=_size, default=MediaSettings().still_size, metavar="WxH")
+    parser.add_argument(
+        "--clip-seconds", type=float, nargs=2, default=MediaSettings().clip_seconds, metavar=("MIN", "MAX")
+    )
     parser.add_argument("--limit", type=int, help="so many questions, spread over the file")
     args = parser.parse_args(arguments)
-    look = Look(args.still_size, tuple(args.clip_seconds))
-    media = make_release(args.questions, args.out, look, args.limit)
+    settings = MediaSettings(args.still_size, tuple(args.clip_seconds))
+    media = make_release(args.questions, args.out, settings, args.limit)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {media:,} media, {size / 1e6:,.0f} MB, {shutil.disk_usage(args.out).free / 1e9:,.0f} GB free")
     return 0

@@ -82,7 +82,9 @@ def ask(
     items: list[tuple[int, int, QAItem]] = []
     positions = {shot.shot_id: position for position, shot in enumerate(shots)}
     for number, dimension in enumerate(DIMENSIONS):
-        labelled = [shot for shot in shots if dimension in dimensions_for(shot.media_kind) and dimension.slug in shot.labels]
+        labelled = [
+            shot for shot in shots if dimension in dimensions_for(shot.media_kind) and dimension.slug in shot.labels
+        ]
         for question, options, answer in _place_answers(
             dimension, _questions(dimension, labelled, policy, defects), policy
         ):

@@ -78,16 +78,16 @@ def import_shotbench(
 ) -> ImportReport:
     """Import a release folder or Hub dataset into the shard folder `out`.
 
-        Args:
-            allow_missing: Drop broken rows and record them in the shards, instead of aborting.
-            overwrite: Replace existing shards in `out`, once the new ones are complete.
-            report: File for the list of all defects, one JSON object per line, written in any case.
+    Args:
+        allow_missing: Drop broken rows and record them in the shards, instead of aborting.
+        overwrite: Replace existing shards in `out`, once the new ones are complete.
+        report: File for the list of all defects, one JSON object per line, written in any case.
 
-        Raises:
-            RowsLost: rows are broken or their media missing.
-                ImportRefused: the release is unusable.
-            data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use.
-        """
+    Raises:
+        RowsLost: rows are broken or their media missing.
+            ImportRefused: the release is unusable.
+        data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use.
+    """
     source = find_release(release)
     _check_output_paths(source, out, report)
     defects: list[Defect] = []

@@ -185,8 +185,8 @@ def test_greedy_answers_are_those_of_transformers(
 def test_log_probabilities_are_those_of_one_pass_over_the_sequence(
     hf_server: HFServer, generation_requests: list[RolloutRequest], temperature: float
 ) -> None:
-    asked = sampled(generation_requests, 3, temperature)
-    for request, response in zip(asked, answers(hf_server, asked), strict=True):
+    pending = sampled(generation_requests, 3, temperature)
+    for request, response in zip(pending, answers(hf_server, pending), strict=True):
         expected = log_probabilities(hf_server, request, response)
         assert torch.allclose(torch.tensor(response.log_probs), expected, atol=1e-5)
 
@@ -263,16 +263,13 @@ def ask(server: HFServer, requests: list[RolloutRequest], **params: Any) -> list
     """Send requests concurrently, as verl does; exceptions are returned."""
 
     async def all_at_once() -> list[Any]:
-        server._queue, server._model_lock, server._loop_task = (
-            asyncio.Queue(),
-            asyncio.Lock(),
-            None,
-        )  # bound to this event loop
-        asked = (
+        server._queue, server._model_lock = asyncio.Queue(), asyncio.Lock()  # of this event loop
+        server._loop_task = None
+        pending = (
             server.generate(request.ids, params, "x", image_data=request.images, video_data=request.videos)
             for request in requests
         )
-        return await asyncio.gather(*asked, return_exceptions=True)
+        return await asyncio.gather(*pending, return_exceptions=True)
 
     return asyncio.run(all_at_once())
 

@@ -206,7 +206,7 @@ def test_offloading_frees_memory_for_the_rollout(size_7b: ModelSize) -> None:
     engine = "actor_rollout_ref.actor.fsdp_config"
     away = grpo(f"{engine}.param_offload=true", f"{engine}.optimizer_offload=true")
     here, gone = (estimates.memory(config, "grpo", size_7b, 4096, 2000) for config in (grpo(), away))
-    assert here.beside_rollout - gone.beside_rollout == 8_292_166_656 * 3 * FULL
+    assert here.during_rollout - gone.during_rollout == 8_292_166_656 * 3 * FULL
     assert here.peak == gone.peak, "they come back for the update"
 
 

@@ -27,9 +27,9 @@ from verl_recipes.preflight.problem import Problem, merge_problems
 
 @pytest.mark.parametrize("method", recipes.METHODS)
 def test_a_valid_run_has_no_problems(make_run: Callable[[str], Run], shards: Path, method: str) -> None:
-    sound = make_run(method)
-    before = {path: path.read_bytes() for path in sound.rows.rglob("*") if path.is_file()}
-    report = preflight.check(sound.config(), method, shards=str(shards))
+    valid = make_run(method)
+    before = {path: path.read_bytes() for path in valid.rows.rglob("*") if path.is_file()}
+    report = preflight.check(valid.config(), method, shards=str(shards))
     assert not report.problems, report.text()
     report.raise_for_problems()
     text = report.text()
@@ -37,7 +37,7 @@ def test_a_valid_run_has_no_problems(make_run: Callable[[str], Run], shards: Pat
     assert "6 stills and 2 clips" in text
     for word in ("longest row", "parameters", "steps: 2 an epoch", "disk:", "memory of a worker", "Ray: 1 node"):
         assert word in text, word
-    after = {path: path.read_bytes() for path in sound.rows.rglob("*") if path.is_file()}
+    after = {path: path.read_bytes() for path in valid.rows.rglob("*") if path.is_file()}
     assert after == before, "it only reads"
 
 
@@ -65,9 +65,11 @@ FILES: dict[str, tuple[Callable[[Run], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "words"), FILES.values(), ids=FILES)
-def test_files_that_are_missing_or_broken_are_named(grpo_run: Run, spoil: Callable[[Run], object], words: str) -> None:
-    spoil(grpo_run)
+@pytest.mark.parametrize(("break_it", "words"), FILES.values(), ids=FILES)
+def test_files_that_are_missing_or_broken_are_named(
+    grpo_run: Run, break_it: Callable[[Run], object], words: str
+) -> None:
+    break_it(grpo_run)
     problems = grpo_run.problems()
     found = [problem for problem in problems if words in problem.what]
     assert len(found) == 1, problems
@@ -117,9 +119,9 @@ CONTENTS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "words"), CONTENTS.values(), ids=CONTENTS)
-def test_rows_that_are_wrong_are_named(grpo_run: Run, spoil: Callable[[dict[str, Any]], None], words: str) -> None:
-    grpo_run.change(spoil)
+@pytest.mark.parametrize(("break_it", "words"), CONTENTS.values(), ids=CONTENTS)
+def test_rows_that_are_wrong_are_named(grpo_run: Run, break_it: Callable[[dict[str, Any]], None], words: str) -> None:
+    grpo_run.change(break_it)
     (problem,) = grpo_run.problems()
     assert words in problem.what
     assert problem.where == "grpo.parquet row 0"
@@ -175,13 +177,13 @@ LIMITS = [
 def test_a_row_too_long_is_reported_with_the_minimum_limit_that_fits(
     make_run: Callable[[str], Run], method: str, limit: str
 ) -> None:
-    sound = make_run(method)
-    (problem,) = sound.problems(f"{limit}=100")
+    valid = make_run(method)
+    (problem,) = valid.problems(f"{limit}=100")
     assert limit in problem.what
-    assert f"film-{sound.train.stem}" in problem.where or "film-dev" in problem.where
+    assert f"film-{valid.train.stem}" in problem.where or "film-dev" in problem.where
     least = int(problem.what.split("100, ")[1].split(" is the minimum")[0].replace(",", ""))
-    assert not sound.problems(f"{limit}={least}")
-    assert sound.problems(f"{limit}={least - 1}")
+    assert not valid.problems(f"{limit}={least}")
+    assert valid.problems(f"{limit}={least - 1}")
 
 
 NUMBERS: dict[str, tuple[str, list[str], str]] = {

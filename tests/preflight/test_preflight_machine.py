@@ -42,13 +42,13 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "words"), MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize(("break_it", "words"), MODELS.values(), ids=MODELS)
 def test_an_incomplete_model_is_named(
-    sft_run: Run, tmp_path: Path, spoil: Callable[[Path], object], words: str
+    sft_run: Run, tmp_path: Path, break_it: Callable[[Path], object], words: str
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(sft_run.model, folder)
-    spoil(folder)
+    break_it(folder)
     problems = sft_run._replace(model=folder).problems()
     assert [problem for problem in problems if words in problem.what], problems
 
@@ -84,13 +84,13 @@ def test_rows_are_as_long_as_verls_own_dataset_makes_them(make_run: Callable[[st
 
     from verl_recipes.inside_verl.film_dataset import FilmLessons, FilmPrompts
 
-    sound = make_run(method)
-    processor, config = AutoProcessor.from_pretrained(sound.model), sound.config()
+    valid = make_run(method)
+    processor, config = AutoProcessor.from_pretrained(valid.model), valid.config()
     rows = [row for row in read_training_rows(config, method)[0] if row.part == "train"]
     shapes, _, _ = media_files.media_shapes(rows)
     ruler = Ruler(processor, method == "grpo")
     if method == "grpo":
-        prompts = FilmPrompts(str(sound.train), processor.tokenizer, config.data, processor)
+        prompts = FilmPrompts(str(valid.train), processor.tokenizer, config.data, processor)
         found = []
         for prompt in prompts:
             text = processor.apply_chat_template(prompt["raw_prompt"], add_generation_prompt=True, tokenize=False)
@@ -98,7 +98,7 @@ def test_rows_are_as_long_as_verls_own_dataset_makes_them(make_run: Callable[[st
             inputs = build_multimodal_processor_inputs(processor, text=[text], images=stills, videos=clips)
             found.append(len(inputs["input_ids"][0]))
     else:
-        lessons = FilmLessons(str(sound.train), processor.tokenizer, config.data, processor)
+        lessons = FilmLessons(str(valid.train), processor.tokenizer, config.data, processor)
         found = [len(lesson["input_ids"]) for lesson in lessons]
     assert ruler.lengths(rows, shapes) == found
     assert [ruler.measured(row, shapes) for row in rows] == found

@@ -63,7 +63,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("text alone", block("Close Up"), RIGHT, ONE_OPTION),
     Attack("lower case letter", block("c"), RIGHT, ONE_OPTION),
     Attack("blanks and lines", f"\n {block(' C ')} \n", RIGHT, "blanks are nothing"),
-    Attack("tags in upper case", "<THINK>x</THINK><ANSWER>C</ANSWER>", RIGHT, "case of a tag says nothing"),
+    Attack("tags in upper case", "<THINK>x</THINK><ANSWER>C</ANSWER>", RIGHT, "the case of tags is ignored"),
     Attack("code fence inside", block("```\nC\n```"), RIGHT, ONE_OPTION),
     Attack("JSON inside", block('{"answer": "C"}'), RIGHT, ONE_OPTION),
     Attack("LaTeX inside", block(r"\boxed{C}"), RIGHT, ONE_OPTION),
@@ -81,9 +81,9 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("the options echoed", block("A. Wide\nB. Medium\nC. Close up\nD. Extreme close up"), UNDECIDED, SEVERAL),
     Attack("letter against its text", block("C. Medium"), UNDECIDED, "letter and text are different options"),
     Attack(
-        "every option rejected but one text", block("not wide, not medium, not close up"), UNDECIDED, "it says none"
+        "every option rejected but one text", block("not wide, not medium, not close up"), UNDECIDED, "it names none"
     ),
-    Attack("rejected", block("not C"), UNDECIDED, "it says what it is not"),
+    Attack("rejected", block("not C"), UNDECIDED, "a rejection is no answer"),
     Attack("hidden second letter", block("B<!-- C -->"), UNDECIDED, SEVERAL),
     Attack("zero-width between two", block("C\u200bD"), UNDECIDED, SEVERAL),
     # Several blocks, and misplaced answers.
@@ -95,7 +95,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "answer block in the thought only", "<think>It is <answer>C</answer>.</think>", NOTHING, "thought is no answer"
     ),
-    Attack("answer said in the thought only", "<think>The answer is C.</think>", NOTHING, "nothing was answered"),
+    Attack("answer stated in the thought only", "<think>The answer is C.</think>", NOTHING, "nothing was answered"),
     Attack("right thought, empty answer", "<think>C</think><answer> </answer>", NOTHING, "the block answers nothing"),
     Attack("right thought, wrong answer", block("B", "It is C, C, C."), WRONG, "only the block counts"),
     Attack("right answer nested in the thought", block("B", "<answer>C</answer>"), WRONG_UNPAID, "each block once"),
@@ -119,8 +119,8 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("tags with attributes", '<think a="1">x</think><answer id="1">C</answer>', RIGHT_UNPAID, "other tags"),
     Attack("look-alike tags", "＜think＞x＜/think＞＜answer＞C＜/answer＞", RIGHT_UNPAID, "other tags"),
     Attack("escaped tags", "&lt;think&gt;x&lt;/think&gt;&lt;answer&gt;C&lt;/answer&gt;", RIGHT_UNPAID, "other tags"),
-    Attack("tags only", "<think></think><answer></answer>", NOTHING, "nothing was said"),
-    Attack("closing tags only", "</think></answer>", NOTHING, "nothing was said"),
+    Attack("tags only", "<think></think><answer></answer>", NOTHING, "it has no answer"),
+    Attack("closing tags only", "</think></answer>", NOTHING, "it has no answer"),
     # Look-alike and invisible characters.
     Attack("Cyrillic letter", block("С"), UNDECIDED, "a letter that is not on offer"),
     Attack("Cyrillic sign in the text", block("Clоse up"), UNDECIDED, "no option is spelt so"),
@@ -137,11 +137,11 @@ ATTACKS: tuple[Attack, ...] = (
     # Not an option, or not an answer.
     Attack("letter not on offer", block("E"), UNDECIDED, "four options"),
     Attack("number of the option", block("3"), UNDECIDED, "options have letters"),
-    Attack("no answer", block("None of the above"), UNDECIDED, "it says none"),
+    Attack("no answer", block("None of the above"), UNDECIDED, "it names none"),
     Attack("article", block("A close up"), RIGHT, "an article, and one option"),
     Attack("article before another option", block("A medium shot"), WRONG, "an article, and one option"),
-    Attack("text that holds another's", block("Medium Close Up"), WRONG, "the longer one was said", MEDIUMS),
-    Attack("term that is not on offer", block("Medium Close Up"), UNDECIDED, "neither Medium nor Close Up was said"),
+    Attack("text that holds another's", block("Medium Close Up"), WRONG, "it names the longer one", MEDIUMS),
+    Attack("term that is not on offer", block("Medium Close Up"), UNDECIDED, "it names neither Medium nor Close Up"),
     # Text addressed to the grader.
     Attack("the prompt repeated", user_text(SIZES), NOTHING, "the options are not an answer"),
     Attack("the system text repeated", REASONING.system, NOTHING, "its tags hold nothing"),
@@ -158,25 +158,25 @@ ATTACKS: tuple[Attack, ...] = (
     ),
     Attack("words of the harness first", "[LMMS_EVAL_REQUEST_FAILED] C", NOTHING, "not the model's words"),
     # Very long texts.
-    Attack("nothing", "", NOTHING, "nothing was said"),
-    Attack("blanks", " \n\t" * BIG, NOTHING, "nothing was said"),
+    Attack("nothing", "", NOTHING, "it has no answer"),
+    Attack("blanks", " \n\t" * BIG, NOTHING, "it has no answer"),
     Attack("a thought of a book", block("C", "the face " * BIG), RIGHT, "length is not judged"),
     Attack("an answer of a book", block("C " + "close " * BIG), RIGHT, "one letter, no other option"),
-    Attack("one letter over and over", block("C" * BIG), UNDECIDED, "no letter stands alone"),
+    Attack("one letter over and over", block("C" * BIG), UNDECIDED, "no separate letter"),
     Attack("opening tags over and over", "<think>" * BIG + "<answer>C</answer>", RIGHT_UNPAID, "once each"),
     Attack("both blocks over and over", block("C") * BIG, RIGHT_UNPAID, "once each"),
-    Attack("half tags over and over", "<think" * BIG, NOTHING, "nothing was said"),
+    Attack("half tags over and over", "<think" * BIG, NOTHING, "it has no answer"),
     # Compound answers: `shared` is reported, but not rewarded unless weighted.
     Attack("part of a compound", block("A"), rewards(0.5, 0, 1, 1, 1 / 2), "one of two parts", MOVES),
     Attack("another compound", block("B"), rewards(0.5, 0, 1, 1, 1 / 3), "one of three parts", MOVES),
     Attack("the parts in turn", block("C"), rewards(0.5, 0, 1, 1, 2 / 3), "both parts, and an order", MOVES),
-    Attack("the whole compound", block("D"), RIGHT, "all of it", MOVES),
+    Attack("the complete compound", block("D"), RIGHT, "all of it", MOVES),
     Attack("a letter and the article", block("A or C"), UNDECIDED, SEVERAL),
     Attack("two letters and a bar", block("A|C"), UNDECIDED, SEVERAL),
     Attack("two letters in one word", block("AC"), UNDECIDED, SEVERAL, make_item(answer="A")),
     Attack("a word that begins with A", block("As an AI, I cannot say."), UNDECIDED, "none", make_item(answer="A")),
-    Attack("loudly rejected", block("NOT C"), UNDECIDED, "it says what it is not"),
-    Attack("called wrong", block("C is wrong"), UNDECIDED, "it says what it is not"),
-    Attack("anything else", block("anything but C"), UNDECIDED, "it says what it is not"),
+    Attack("loudly rejected", block("NOT C"), UNDECIDED, "a rejection is no answer"),
+    Attack("called wrong", block("C is wrong"), UNDECIDED, "a rejection is no answer"),
+    Attack("anything else", block("anything but C"), UNDECIDED, "a rejection is no answer"),
     Attack("empty thought", block("C", ""), RIGHT_UNPAID, "nothing was thought"),
 )

@@ -24,11 +24,11 @@ from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
 from tests.support.items import make_item
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS
-from verl_recipes.tiny_base.curriculum import BATCH, Lessons, Phase, Practice, UnevenPictures, media_of
+from verl_recipes.tiny_base.curriculum import BATCH, ExerciseSampler, Phase, Practice, UnevenPictures, media_of
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
 from verl_recipes.tiny_base.shots import Shot, make_shot, mirrored, time_reversed
-from verl_recipes.tiny_base.train import TrainingSettings, practise, train_tiny_base
+from verl_recipes.tiny_base.train import TrainingSettings, train_steps, train_tiny_base
 
 SHORT = TrainingSettings(phases=(Phase(8, {Practice.STILLS: 1.0}),), warm_up=1)
 
@@ -74,11 +74,15 @@ def test_a_term_is_one_token_and_every_text_survives_tokenization(learner: Learn
 
 def test_exercises_have_the_chat_format_of_the_evaluation(learner: Learner, shots: list[Shot]) -> None:
     item = shots[0].item
-    wording = learner.wording(shots, Random(0))
+    exercise_maker = learner.exercise_maker(shots, Random(0))
     chat = prompts.messages(item, prompts.REASONING, [{"type": "image"}])
     text = learner.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     image = learner.tokens[MediaKind.STILL]
-    assert learner.processor.tokenizer(text)["input_ids"] == [*wording.before, image, *wording.reasoning(item).prompt]
+    assert learner.processor.tokenizer(text)["input_ids"] == [
+        *exercise_maker.before,
+        image,
+        *exercise_maker.reasoning(item).prompt,
+    ]
 
 
 @pytest.mark.parametrize("width", [128, 160, 320, 1280, 1920])
@@ -93,8 +97,8 @@ def test_the_fast_model_computes_the_logits_of_the_evaluation(
 ) -> None:
     learner = make_learner(None, seed=0)
     shot = one_of(shots, kind)
-    wording = learner.wording(shots, Random(0))
-    text = wording.reasoning(shot.item).prompt
+    exercise_maker = learner.exercise_maker(shots, Random(0))
+    text = exercise_maker.reasoning(shot.item).prompt
     encoded = shard_folder.media(shot.item.item_id)
     medium = (
         clip_patches(encoded, SHOWN, learner.patches)
@@ -103,12 +107,12 @@ def test_the_fast_model_computes_the_logits_of_the_evaluation(
     )
     model = learner.model.eval()
     checkpoint = Checkpoint(model, learner.processor, "", learner.patches, learner.positions, learner.tokens)
-    padded = checkpoint.padded([Prompt([*wording.before, learner.tokens[kind], *text], [medium])])
+    padded = checkpoint.padded([Prompt([*exercise_maker.before, learner.tokens[kind], *text], [medium])])
     pixels = vision_inputs([medium], learner.patches, checkpoint.device, model.dtype)
     with torch.no_grad():
         expected = model(**padded, **pixels).logits[0, -len(text) :]
         media = media_of([shot], learner.positions)
-        states, start = learner.fast_model(wording).hidden([text], [0], media)
+        states, start = learner.fast_model(exercise_maker).hidden([text], [0], media)
         found = model.lm_head(states[0, start:])
     torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
 
@@ -132,20 +136,20 @@ def test_mirroring_swaps_sides_and_reversal_swaps_directions(shots: list[Shot]) 
 
 
 def test_a_question_with_new_options_keeps_its_answer(learner: Learner, shots: list[Shot]) -> None:
-    wording = learner.wording(shots, Random(1))
+    exercise_maker = learner.exercise_maker(shots, Random(1))
     lists = set()
     for shot in shots * 3:
-        changed = wording.with_new_options(shot.item)
+        changed = exercise_maker.with_new_options(shot.item)
         assert changed.gold == shot.item.gold and len(set(changed.options)) == len(changed.options)
         lists.add(changed.options)
     assert len(lists) > len(shots)
 
 
 def test_a_given_term_is_not_in_the_loss_and_its_letter_is(learner: Learner, shots: list[Shot]) -> None:
-    wording = learner.wording(shots, Random(2))
+    exercise_maker = learner.exercise_maker(shots, Random(2))
     tokenizer = learner.processor.tokenizer
     for shot in shots:
-        exercise = wording.binding(shot.item)
+        exercise = exercise_maker.binding(shot.item)
         given = [token for index, token in enumerate(exercise.answer) if index in exercise.given]
         learned = [token for index, token in enumerate(exercise.answer) if index not in exercise.given]
         assert tokenizer.decode(given) == f" {shot.item.gold}"
@@ -171,17 +175,17 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_few_steps_reduce_the_loss(shots: list[Shot], small_batches: None) -> None:
     learner = make_learner(None, seed=0)
     draw = Random(0)
-    wording = learner.wording(shots, draw)
-    fast_model = learner.fast_model(wording)
-    lessons = Lessons(shots, wording, learner.positions, draw)
-    batches = [lessons.step(Practice.STILLS, 0) for _ in range(4)]
+    exercise_maker = learner.exercise_maker(shots, draw)
+    fast_model = learner.fast_model(exercise_maker)
+    sampler = ExerciseSampler(shots, exercise_maker, learner.positions, draw)
+    batches = [sampler.step(Practice.STILLS, 0) for _ in range(4)]
 
     def loss() -> float:
         with torch.no_grad():
             return sum(float(fast_model.loss(*exercises)) for exercises in batches)
 
     before = loss()
-    practise(fast_model, lessons, SHORT, lambda progress: None)
+    train_steps(fast_model, sampler, SHORT, lambda progress: None)
     assert loss() < 0.8 * before
 
 
@@ -189,9 +193,9 @@ def test_a_few_steps_reduce_the_loss(shots: list[Shot], small_batches: None) -> 
 def test_every_kind_of_exercise_has_target_tokens(
     learner: Learner, shots: list[Shot], practice: Practice, small_batches: None
 ) -> None:
-    wording = learner.wording(shots, Random(0))
-    lessons = Lessons(shots, wording, learner.positions, Random(0))
-    exercises, media = lessons.step(practice, 3)
+    exercise_maker = learner.exercise_maker(shots, Random(0))
+    sampler = ExerciseSampler(shots, exercise_maker, learner.positions, Random(0))
+    exercises, media = sampler.step(practice, 3)
     assert len(exercises) == 4
     assert (media is None) == (practice is Practice.BINDING)
     assert all(len(exercise.given) < len(exercise.answer) for exercise in exercises)
@@ -199,16 +203,16 @@ def test_every_kind_of_exercise_has_target_tokens(
 
 def test_a_check_reports_every_dimension(shots: list[Shot]) -> None:
     learner = make_learner(None, seed=0)
-    wording = learner.wording(shots, Random(0))
+    exercise_maker = learner.exercise_maker(shots, Random(0))
     some = [next(shot for shot in shots if shot.item.dimension == dimension.slug) for dimension in DIMENSIONS]
-    found = accuracy(learner.fast_model(wording), wording, some, learner.positions)
+    found = accuracy(learner.fast_model(exercise_maker), exercise_maker, some, learner.positions)
     assert set(found) == {dimension.slug for dimension in DIMENSIONS}
 
 
 def test_pictures_of_two_shapes_are_refused(learner: Learner, shots: list[Shot]) -> None:
     other = replace(shots[0], frames=shots[0].frames.transpose(2, 3))
     with pytest.raises(UnevenPictures, match="one shape"):
-        Lessons([shots[0], other], learner.wording(shots, Random(0)), learner.positions, Random(0))
+        ExerciseSampler([shots[0], other], learner.exercise_maker(shots, Random(0)), learner.positions, Random(0))
 
 
 def test_a_trained_checkpoint_loads_in_plain_transformers_and_is_not_overwritten(

@@ -1,9 +1,9 @@
 """SFT on Ray by verl's own trainer: `python -m verl_recipes.inside_verl.main_sft --config-dir … --config-name sft_3b`.
 
-verl 0.9 has an SFT trainer over Ray workers, `verl.trainer.sft_trainer_ray`, whose entry point starts Ray
-without the settings that the PPO entry point takes. This one takes them from `ray_kwargs.ray_init` and fixes three
-settings of the trainer: the number of data loader workers (hard-coded to eight), the seed of the order of rows
-(hard-coded to 0), and the state of the data loader when a run resumes at the end of an epoch.
+verl 0.9 has an SFT trainer over Ray workers, `verl.trainer.sft_trainer_ray`, whose entry point starts Ray without the
+settings that the PPO entry point takes. This one takes them from `ray_kwargs.ray_init` and fixes three settings of the
+trainer: the number of data loader workers (hard-coded to eight), the seed of the order of rows (hard-coded to 0), and
+the state of the data loader when a run resumes at the end of an epoch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def run_sft(config: DictConfig) -> None:
-    """Start or join Ray as the configuration says, and train."""
+    """Start or join Ray as configured, and train."""
     import ray
     from verl.trainer import sft_trainer_ray
     from verl.utils.device import auto_set_device

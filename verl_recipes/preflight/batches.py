@@ -129,7 +129,7 @@ def _refused_by_verl(config: DictConfig) -> Iterator[Problem]:
         try:
             validate_config(config.copy(), need_reference_policy(config), need_critic(config))
         except ImportError as error:
-            yield Problem(f"a library is missing: {error}", "this machine", "Install it as REQUIRED_VERL.txt says")
+            yield Problem(f"a library is missing: {error}", "this machine", "Install it, see REQUIRED_VERL.txt")
         except Exception as error:  # assertions, ValueErrors and Hydra's own errors
             yield _refusal(error)
     yield from _accepted_by_verl(config, ("actor_rollout_ref.rollout",))

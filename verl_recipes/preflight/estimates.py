@@ -74,7 +74,7 @@ class Memory:
         return sum(term.bytes for term in self.training)
 
     @property
-    def beside_rollout(self) -> int:
+    def during_rollout(self) -> int:
         """Bytes the trainer keeps while responses are generated."""
         return sum(term.bytes for term in self.rollout)
 

@@ -35,7 +35,7 @@ def memory_notes(config: DictConfig, method: str, memory: estimates.Memory) -> I
     if method == "grpo":
         kept = " + ".join(map(str, memory.rollout))
         share = config.actor_rollout_ref.rollout.gpu_memory_utilization
-        yield f"memory of a worker next to the rollout's {share:.0%}: {amount(memory.beside_rollout)} = {kept}"
+        yield f"memory of a worker next to the rollout's {share:.0%}: {amount(memory.during_rollout)} = {kept}"
 
 
 def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, card: int) -> Iterator[Problem]:
@@ -44,8 +44,8 @@ def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, c
     if method == "grpo" and config.actor_rollout_ref.rollout.name in GPU_ROLLOUTS:
         rollout = config.actor_rollout_ref.rollout
         share = int(rollout.gpu_memory_utilization * card)
-        if memory.beside_rollout + share > card:
-            both = f"{amount(share)} of the rollout and {amount(memory.beside_rollout)} of the trainer"
+        if memory.during_rollout + share > card:
+            both = f"{amount(share)} of the rollout and {amount(memory.during_rollout)} of the trainer"
             step = f"Lower actor_rollout_ref.rollout.gpu_memory_utilization. {LESS_MEMORY}"
             yield Problem(f"while responses are generated, {both} do not fit into {amount(card)}", "the card", step)
         share = 0 if rollout.free_cache_engine else share

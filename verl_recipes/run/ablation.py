@@ -1,7 +1,7 @@
 """The paper's ablation (section 5.3): what SFT, CoT-SFT, GRPO and their orders each bring, over several seeds.
 
     OUT/baseline/                        scores of the base model
-    OUT/seed-1/sft/, …/sft+grpo/         training runs (`run_folder.py`), each with eval/ beside its checkpoints
+    OUT/seed-1/sft/, …/sft+grpo/         training runs (`run_folder.py`), each with eval/ next to its checkpoints
     OUT/ablation.json, ablation.md       the table; curves.png, dimensions.png: `ablation_report.py`
 
 A step shared by several rows is trained once per seed. Finished work is kept: after a kill, even in the middle of a

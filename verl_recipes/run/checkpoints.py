@@ -134,6 +134,6 @@ def chosen_step(checkpoints: Path, step: int | None) -> int:
 
 
 def prune(checkpoints: Path, keep: int) -> None:
-    """Remove all complete checkpoints except the newest `keep`; verl itself only removes those of its own attempt."""
+    """Remove all complete checkpoints except the newest `keep`; verl removes only those of its own attempt."""
     for step in complete_steps(checkpoints)[:-keep]:
         shutil.rmtree(step_folder(checkpoints, step))

@@ -90,7 +90,7 @@ def prepare(order: TrainingOrder) -> Prepared:
 
 
 def train(order: TrainingOrder, attempts: int = 1) -> None:
-    """Train, or resume a run that was stopped; a failed trainer is restarted up to `attempts` times in total.
+    """Train, or resume a run that was stopped; a failed trainer is started again, at most `attempts` times in total.
 
     Raises:
         RunRefused: the folder is in use, or holds a run with other settings.

@@ -16,7 +16,7 @@ import torch
 
 from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.vocabulary import MediaKind
-from verl_recipes.tiny_base.exercises import Exercise, Wording
+from verl_recipes.tiny_base.exercises import Exercise, ExerciseMaker
 from verl_recipes.tiny_base.forward import Media, times_of
 from verl_recipes.tiny_base.shots import Shot, mirrored, time_reversed
 
@@ -71,15 +71,15 @@ class UnevenPictures(ValueError):
     """Pictures have different sizes and do not fit into one batch."""
 
 
-class Lessons:
+class ExerciseSampler:
     """Draws the exercises of each step."""
 
-    def __init__(self, shots: Sequence[Shot], wording: Wording, rule: PositionRule, draw: Random) -> None:
+    def __init__(self, shots: Sequence[Shot], exercise_maker: ExerciseMaker, rule: PositionRule, draw: Random) -> None:
         if len(sizes := {tuple(shot.frames.shape[-2:]) for shot in shots}) > 1:
             raise UnevenPictures(
                 f"pictures of one shape are required, such as 16:9; these are resized to {sorted(sizes)}"
             )
-        self._wording, self._rule, self._draw = wording, rule, draw
+        self._maker, self._rule, self._draw = exercise_maker, rule, draw
         self._items = [shot.item for shot in shots]
         self._by_dimension: dict[str, list[Shot]] = {}
         self._stills = [shot for shot in shots if shot.item.media_kind is MediaKind.STILL]
@@ -94,7 +94,7 @@ class Lessons:
         """A batch of exercises of one kind, and their media; `pairs` as in `Phase`."""
         size = BATCH[practice]
         if practice is Practice.BINDING:
-            return [self._wording.binding(self._wording.random_question(self._items)) for _ in range(size)], None
+            return [self._maker.binding(self._maker.random_question(self._items)) for _ in range(size)], None
         if practice is Practice.BINDING_SEEN:
             return self._binding_with_media(size, pairs)
         if practice in (Practice.STILLS, Practice.REASONED_STILLS):
@@ -104,17 +104,15 @@ class Lessons:
             shots = [self._augmented(shot) for shot in self._drawn_clips(size, pairs)]
         named = practice in (Practice.STILLS, Practice.CLIPS)
         exercises = [
-            self._wording.naming(shot.item)
-            if named
-            else self._wording.reasoning(self._wording.with_new_options(shot.item))
+            self._maker.naming(shot.item) if named else self._maker.reasoning(self._maker.with_new_options(shot.item))
             for shot in shots
         ]
         return exercises, media_of(shots, self._rule, pairs, self._draw)
 
     def _binding_with_media(self, size: int, pairs: int) -> tuple[list[Exercise], Media]:
         shots = self._draw.choice((self._stills, self._all_clips))
-        shown, asked = (self._draw.choices(shots, k=size) for _ in range(2))
-        exercises = [self._wording.binding(self._wording.random_question([shot.item])) for shot in asked]
+        shown, questioned = (self._draw.choices(shots, k=size) for _ in range(2))
+        exercises = [self._maker.binding(self._maker.random_question([shot.item])) for shot in questioned]
         return exercises, media_of(shown, self._rule, pairs, self._draw)
 
     def _drawn_clips(self, size: int, pairs: int) -> list[Shot]:

@@ -35,10 +35,10 @@ class Exercise(NamedTuple):
     prompt: list[int]
     answer: list[int]
     given: frozenset[int] = frozenset()  # indices of answer tokens that are excluded from the loss
-    gap: int = 0  # number of positions to skip, in place of the options left out
+    gap: int = 0  # number of positions to skip for the omitted options
 
 
-class Wording:
+class ExerciseMaker:
     """Makes exercises of items, with one tokenizer."""
 
     def __init__(self, tokenizer: Any, labels: Labels, draw: Random) -> None:

@@ -14,7 +14,7 @@ from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.qwen.tiny_qwen import PAD
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, make_model, make_processor
-from verl_recipes.tiny_base.exercises import Wording, labels_of
+from verl_recipes.tiny_base.exercises import ExerciseMaker, labels_of
 from verl_recipes.tiny_base.forward import FastModel
 from verl_recipes.tiny_base.shots import Shot
 
@@ -31,14 +31,14 @@ class Learner:
     positions: PositionRule
     tokens: dict[MediaKind, int]  # placeholder token ids
 
-    def wording(self, shots: Sequence[Shot], draw: Random) -> Wording:
+    def exercise_maker(self, shots: Sequence[Shot], draw: Random) -> ExerciseMaker:
         """Exercises on these shots."""
-        return Wording(self.processor.tokenizer, labels_of([shot.item for shot in shots]), draw)
+        return ExerciseMaker(self.processor.tokenizer, labels_of([shot.item for shot in shots]), draw)
 
-    def fast_model(self, wording: Wording) -> FastModel:
+    def fast_model(self, exercise_maker: ExerciseMaker) -> FastModel:
         """The model with its fast forward pass; from now on it takes media of one size only."""
         pad = self.processor.tokenizer.convert_tokens_to_ids(PAD)
-        return FastModel(self.model, self.patches, self.positions, wording.before, pad)
+        return FastModel(self.model, self.patches, self.positions, exercise_maker.before, pad)
 
 
 def make_learner(start: Path | None, seed: int) -> Learner:

@@ -21,7 +21,7 @@ from typing import Any
 
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from verl_recipes.tiny_base.architecture import save_checkpoint
-from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, NAMING, Lessons, Phase, Practice
+from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, NAMING, ExerciseSampler, Phase, Practice
 from verl_recipes.tiny_base.forward import FastModel
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
@@ -92,18 +92,18 @@ def train_tiny_base(
     held_out = _held_out(shards, learner)
     report(f"{len(shots)} questions to train on, {len(held_out)} held out")
     draw = Random(training.seed)
-    wording = learner.wording(shots, draw)
-    fast_model = learner.fast_model(wording)
+    exercise_maker = learner.exercise_maker(shots, draw)
+    fast_model = learner.fast_model(exercise_maker)
     found: dict[str, float] = {}
 
     def check(progress: str) -> None:
         learner.model.eval()
-        found.update(accuracy(fast_model, wording, held_out, learner.positions))
+        found.update(accuracy(fast_model, exercise_maker, held_out, learner.positions))
         learner.model.train()
         save_checkpoint(learner.model, learner.processor, out)
         report(f"{progress} | held-out {format_accuracy(found)}")
 
-    practise(fast_model, Lessons(shots, wording, learner.positions, draw), training, check)
+    train_steps(fast_model, ExerciseSampler(shots, exercise_maker, learner.positions, draw), training, check)
     return found
 
 
@@ -117,7 +117,7 @@ def _held_out(shards: Sequence[str], learner: Learner) -> list[Shot]:
     return shots
 
 
-def practise(fast_model: FastModel, lessons: Lessons, training: TrainingSettings, check: Check) -> None:
+def train_steps(fast_model: FastModel, sampler: ExerciseSampler, training: TrainingSettings, check: Check) -> None:
     """Run all steps; call `check` every `check_seconds` and at the end."""
     draw = Random(f"{training.seed} practice")
     optimizer = _optimizer(fast_model.model, training)
@@ -129,17 +129,17 @@ def practise(fast_model: FastModel, lessons: Lessons, training: TrainingSettings
         practice = draw.choices(list(phase.shares), list(phase.shares.values()))[0]
         for group in optimizer.param_groups:
             group["lr"] = training.rate_at(step)
-        losses[practice].append(_step(fast_model, lessons, optimizer, practice, phase.pairs))
+        losses[practice].append(_step(fast_model, sampler, optimizer, practice, phase.pairs))
         if time.monotonic() - last_check > training.check_seconds or step == training.steps - 1:
             check(f"step {step + 1} of {training.steps}: {_format_losses(losses)}")
             last_check = time.monotonic()
 
 
-def _step(fast_model: FastModel, lessons: Lessons, optimizer: Any, practice: Practice, pairs: int) -> float:
+def _step(fast_model: FastModel, sampler: ExerciseSampler, optimizer: Any, practice: Practice, pairs: int) -> float:
     import torch
 
     with torch.autocast("cpu", torch.bfloat16):
-        loss = fast_model.loss(*lessons.step(practice, pairs))
+        loss = fast_model.loss(*sampler.step(practice, pairs))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(fast_model.model.parameters(), 1.0)
