@@ -150,7 +150,9 @@ def test_an_outage_ends_the_run_and_earlier_replies_are_kept(
     assert replies_in(tmp_path / "out") == 6
     vision_endpoint.script, before = {}, len(vision_endpoint.requests)
     assert write(vision_endpoint, shards, tmp_path / "out").written == 30
-    assert len(vision_endpoint.requests) - before == 24
+    asked_again = [index for index, *_ in vision_endpoint.requests[before:]]
+    assert set(asked_again) == set(range(6, 30))  # those with a reply are not asked again
+    assert len(asked_again) <= 24 + 1  # the server may record the last request of the first run late
 
 
 def test_a_slow_endpoint_is_given_up_after_the_timeout(vision_endpoint: Vision, tmp_path: Path) -> None:
