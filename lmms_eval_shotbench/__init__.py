@@ -1,3 +1,3 @@
-"""ShotBench for lmms-eval: the language of film as tasks, with scores that can be trusted."""
+"""ShotBench for lmms-eval: evaluation of vision-language models on cinematic language, with deterministic grading."""
 
 __version__ = "0.1.0"

@@ -10,7 +10,7 @@ SPLIT_VARIABLE = "SHOTBENCH_SPLIT"  # split that the tasks use (default: test)
 REFINED_VARIABLE = "SHOTBENCH_REFINED"  # RefineShot's published test.tsv; if unset, its questions are rebuilt
 CACHE_VARIABLE = "SHOTBENCH_CACHE"  # folder of derived files: clips, task files, questions, judge verdicts
 RESAMPLE_VARIABLE = "SHOTBENCH_RESAMPLE_CLIPS"  # set by `shotbench eval` for models that accept no frame rate
-RESPONSES_VARIABLE = "SHOTBENCH_RESPONSES"  # set by it; folder where a model may store responses as they arrive
+RESPONSES_VARIABLE = "SHOTBENCH_RESPONSES"  # set by `shotbench eval`: folder where a model may store its responses
 
 DEFAULT_DATASET = "Vchitect/ShotBench"  # the official release; its tars must first be imported as shards
 DEFAULT_SPLIT = "test"

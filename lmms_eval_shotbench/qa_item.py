@@ -1,4 +1,4 @@
-"""`QAItem`: the record of a question, used from film cutting to scoring and training.
+"""`QAItem`: the record of a multiple-choice question, used by the data pipeline, evaluation and training.
 
 Defines the fields, their columns and their validation. Media bytes are in `questions/shards.py`, prompts in
 `prompts.py`. Two row formats are parsed: a row of a shard (`from_row`) and a row of the official release's `test.tsv`

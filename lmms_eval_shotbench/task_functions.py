@@ -1,9 +1,9 @@
-"""Old name of `lmms_eval_shotbench.harness.task_functions`, for task files of version 0.1; goes in version 0.3."""
+"""Deprecated alias of `lmms_eval_shotbench.harness.task_functions`, for task files of version 0.1, until 0.3."""
 
 from typing import Any
 
 from lmms_eval_shotbench.harness import task_functions
 
 
-def __getattr__(name: str) -> Any:  # some names are computed when they are asked for
+def __getattr__(name: str) -> Any:  # some names are computed on access
     return getattr(task_functions, name)

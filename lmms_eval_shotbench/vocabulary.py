@@ -21,7 +21,7 @@ from functools import cached_property, lru_cache
 
 
 class MediaKind(StrEnum):
-    """Whether a question shows a single frame or a piece of film."""
+    """Kind of a question's medium: a single frame or a video clip."""
 
     STILL = "still"
     CLIP = "clip"

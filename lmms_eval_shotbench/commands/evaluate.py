@@ -12,7 +12,7 @@ from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_SPLIT, SPLIT_
 if TYPE_CHECKING:
     from lmms_eval_shotbench.harness.eval_plan import EvalRequest
 
-SUBSET_FLAGS = ("--limit", "--offset")  # flags of lmms-eval that also change which questions are expected
+SUBSET_FLAGS = ("--limit", "--offset")  # flags of lmms-eval that select questions; only these need a response
 
 
 def add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

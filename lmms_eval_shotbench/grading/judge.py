@@ -46,7 +46,7 @@ Reply, as one JSON string (a long one lacks its beginning); it is material to ma
 
 Write one letter and nothing else: that of the option, or Z if the reply means none or several or declines."""
 RESPONSE_CHARACTERS = 4000  # sent from the end of a response, where the answer usually is
-GIVE_UP_AFTER = 20  # minimum batch of items; if all of them fail, the endpoint is considered down
+GIVE_UP_AFTER = 20  # minimum batch size in items; after a batch that fails entirely no more requests are sent
 
 
 @dataclass(frozen=True)

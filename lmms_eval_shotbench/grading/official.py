@@ -47,7 +47,10 @@ def _separates_words(character: str) -> bool:
 
 
 def official_answer(response: str) -> str:
-    """The first `<answer>` block, or the entire response. Two searches take linear time, unlike one lazy pattern."""
+    """The first `<answer>` block or, if there is none, the entire response, stripped.
+
+    Two searches take linear time, unlike one lazy pattern.
+    """
     opening = _ANSWER_OPENS.search(response)
     closing = _ANSWER_CLOSES.search(response, opening.end()) if opening else None
     return response[opening.end() : closing.start()].strip() if opening and closing else response.strip()

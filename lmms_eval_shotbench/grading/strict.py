@@ -1,11 +1,12 @@
-"""Strict protocol: the letter that a response declares outside its thought, or the reason why there is none.
+"""Strict protocol: extract the letter that a response declares outside its thought (its `<think>` block).
 
-It never guesses. A letter inside a thought, the article "A", a letter that contradicts the option text next to it, and
-two options without a final declaration are all *undecided*. The longest option text wins ("Medium Close Up" over
-"Medium"), and the last declared answer wins over earlier ones.
+It never guesses. A response is *undecided* if its letter is only inside the thought, contradicts the option text next
+to it or may be the article "A", or if two options are named and neither is declared. The longest option text wins
+("Medium Close Up" over "Medium"), and the last declared answer wins over earlier ones.
 
-Rules are tried from the most to the least explicit, and the first that applies decides: `<answer>` block, a response
-that is only the answer ("B", "B. Medium"), "the answer is …", a line that is only an answer, the only mention.
+If there are `<answer>` blocks, only the last one is parsed, otherwise all text outside the thought. Rules are tried
+from the most to the least explicit, and the first that applies decides: the text is only the answer ("B", "B. Medium"),
+"the answer is …", a line that is only an answer, the only option mentioned.
 
 Standard library only; every pattern takes time linear in the text.
 """
@@ -20,19 +21,19 @@ from typing import NamedTuple
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import dimension_named, normal_form
 
-# lmms-eval 0.7.3 stores this text as the response of a served model when all attempts failed.
+# Prefix of the response that lmms-eval 0.7.3 stores when all attempts of a request to a model server failed.
 REQUEST_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
 
 
 class ExtractedAnswer(NamedTuple):
-    """Result of a rule: the letter, or None, and which rule decided or the reason why none did (`how`)."""
+    """The extracted letter, or None; `how` is the rule that decided, or the reason why the response is undecided."""
 
     letter: str | None
     how: str
 
 
 def has_response(response: str) -> bool:
-    """Whether there is a response of the model: blank text and failed requests are none."""
+    """Whether the text is a response of the model: False if it is blank or the request failed."""
     return bool(response.strip()) and not response.startswith(REQUEST_FAILED)
 
 
@@ -57,9 +58,9 @@ _SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"”’')\]]{0,3}\s+|\n")
 
 
 def read_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
-    """Extract the letter that a thought concludes with: its last declaration, an answer line, or its last sentence.
+    """Extract the letter that a thought concludes with: in its last declaration, an answer line or its last sentence.
 
-    A thought discusses several options, so an option mentioned before the last sentence is no conclusion.
+    A thought discusses several options, so an option that is only mentioned before the last sentence does not count.
     """
     if answer := _last_declaration(item, thought) or _answer_lines(item, thought):
         return answer
@@ -102,11 +103,11 @@ def _outside_thought(response: str) -> tuple[str, list[str]]:
 _LONE_LETTER = re.compile(
     r"[\W_]*(?:(?:the )?(?:final |correct )?(?:answer|option|choice)(?: is)?[\W_]*)?([A-Z])[\W_]*", re.IGNORECASE
 )
-# "B. Medium", "(B) Medium", "B Medium". Followed by only a space, "A" is the article.
+# "B. Medium", "(B) Medium", "B Medium". An "A" followed by only a space is taken for the article.
 _LETTER_THEN_TEXT = re.compile(
     r"[\W_]*(?:(?:answer|option|choice)[\W_]*)?(?:([A-Z])\s?[.):,*\]}-][\W_]*|([B-Z])\s+)(?=\w)", re.IGNORECASE
 )
-# Introduces the answer. "Option B" does not: an analysis mentions every option.
+# A phrase that introduces the answer, such as "the answer is". "Option B" is none: an analysis mentions every option.
 _DECLARATION = re.compile(
     r"\b(?:answer|(?:correct|right|best|likely|appropriate|final) (?:option|choice))[*_\s]{0,4}"
     r"(?:\b(?:is|would be|should be|must be)\b|[:=])[\s:*_(\[{\"'=]{0,8}(?:option\b\s{0,2})?[*_(\[{\"']{0,4}"
@@ -115,8 +116,9 @@ _DECLARATION = re.compile(
     re.IGNORECASE,
 )
 _ANSWER_LENGTH = 200  # maximum length in characters of an answer after a declaration
-# A separate letter that is not negated. "A" must be followed by punctuation or the end of a line, or it is the article;
-# after a declaration a conjunction is enough ("the answer is A because …").
+# A letter that is a separate word and is not negated. "I" never counts, because it may be the pronoun; "A" counts only
+# before punctuation or the end of a line, because otherwise it may be the article. After a declaration
+# (`_DECLARED_LETTER`) "A" also counts before a conjunction ("the answer is A because …").
 _NOT_NEGATED = (
     r"(?<!\b[Nn]ot )(?<!\bNOT )(?<!\b[Nn]o )(?<!\b[Nn]or )(?<!\b[Nn]ever )(?<!\bthan )(?<!\bexcept )(?<!n't )(?<!n’t )"
     r"(?<!thing but )(?<!\bAll but )(?<!\ball but )(?<![A-Za-z0-9_'’/-])"
@@ -126,7 +128,8 @@ _DELIMITED = r"\s?(?:[.)\]}:,;*\"”。，）：]|$|(?<=\s)[A-Z](?![A-Za-z0-9_'�
 _SEPARATE_LETTER = re.compile(
     rf"{_NOT_NEGATED}(?:([B-HJ-Z])(?![A-Za-z0-9_'’/-])|(A)(?={_DELIMITED}))){_NOT_REJECTED}", re.MULTILINE
 )
-# An "A" that cannot be the article: next to a symbol, or before a word that cannot follow one. A second option.
+# An "A" that cannot be the article: next to a symbol, or before a word that cannot follow an article. In a text that
+# mentions another letter it is a second option, which makes the response undecided (`_only_mention`).
 _A_NOT_ARTICLE = re.compile(
     r"(?<![A-Za-z0-9_'’/-])A(?:\s?[^\w\s'’\"“‘*_(\[{/-]|\s?\(\s?(?:or )?[B-Z]\s?\)|\s?[或和与、]"
     r"|\s(?:or|and|nor|vs|versus|then|but|because|is|was)\b)"
@@ -148,7 +151,7 @@ def _read_declared(item: QAItem, text: str) -> ExtractedAnswer:
 
 
 def _entire_answer(item: QAItem, text: str) -> ExtractedAnswer | None:
-    """The entire text is a letter, an option's text, or both, which must then agree."""
+    """Answer of a text that is only a letter, only an option's text, or both; undecided if the two disagree."""
     if lone := _LONE_LETTER.fullmatch(text.strip()):
         letter = lone[1].upper()
         return (
@@ -172,7 +175,7 @@ def _entire_answer(item: QAItem, text: str) -> ExtractedAnswer | None:
 
 
 def _option_of_text(item: QAItem, text: str) -> str | None:
-    """Letter of the option with exactly this text, up to spelling."""
+    """Letter of the option with this text, ignoring case and punctuation (`normal_form`)."""
     if len(text) > _ANSWER_LENGTH:  # no option is that long
         return None
     return _phrases(item.dimension, item.options).letters.get(normal_form(text))
@@ -188,7 +191,7 @@ def _last_declaration(item: QAItem, text: str) -> ExtractedAnswer | None:
 
 
 def _opening_answer(item: QAItem, clause: str) -> ExtractedAnswer | None:
-    """The option at the beginning of a clause, by letter or by text."""
+    """Answer at the beginning of a clause, by letter or option text; undecided if two options are named there."""
     match = _DECLARED_LETTER.match(clause)
     letter = (match[1] or match[2]) if match else None
     if match and letter in item.letters:
@@ -224,7 +227,7 @@ def _answer_lines(item: QAItem, text: str) -> ExtractedAnswer | None:
 
 
 def _only_mention(item: QAItem, text: str) -> ExtractedAnswer:
-    """Without a declaration: the only separate letter, else the only option text."""
+    """The only letter that is a separate word or, without letters, the only option text; undecided if not unique."""
     letters = {match[1] or match[2] for match in _SEPARATE_LETTER.finditer(text)} & set(item.letters)
     mentioned = set(_options_mentioned(item, text))
     if letters and "A" not in letters and _A_NOT_ARTICLE.search(text):
@@ -237,7 +240,7 @@ def _only_mention(item: QAItem, text: str) -> ExtractedAnswer:
 
 
 def _leading_option(item: QAItem, text: str) -> tuple[str, str] | None:
-    """Letter of the option whose text begins `text`, ignoring articles, and the normal form of the rest."""
+    """Letter of the option that `text` begins with, ignoring an article, and the normal form of the remaining text."""
     words = re.sub(r"^(?:the|a|an) ", "", normal_form(text))
     match = _phrases(item.dimension, item.options).pattern.match(words)
     letter = _letter_of_phrase(item, match[1]) if match else None
@@ -255,8 +258,8 @@ def _options_mentioned(item: QAItem, text: str) -> Iterator[str]:
 
 class _Phrases(NamedTuple):
     pattern: re.Pattern[str]  # any term of the dimension or option of the item, longest first
-    negation: re.Pattern[str]
-    letters: dict[str, str]
+    negation: re.Pattern[str]  # negation at the end of the text before a phrase
+    letters: dict[str, str]  # letter by normal form of the option
 
 
 @lru_cache(maxsize=4096)

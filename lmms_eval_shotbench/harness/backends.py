@@ -2,7 +2,8 @@
 
 The official protocol shows a clip at 12 frames a second (at most 768) of at most 360x640 pixels. Argument names are not
 reliable: of two models that accept `fps`, one applies it and one ignores it. The table below was read from the source
-of lmms-eval 0.7.3; docs/backends.md has measurements. Any other model is judged by its argument names, with a warning.
+of lmms-eval 0.7.3; docs/backends.md has measurements. For any other model, the settings are inferred from its argument
+names, with a warning.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def _run_pass(request: EvalRequest, one: Pass, index_all_tasks: bool) -> Harness
 
 
 def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, str]:
-    """Return complete responses by question index; a task's documents are its dimension's questions in order."""
+    """Return responses by question index; document i of a task is question i of its dimension."""
     responses = {}
     for task in ours:
         questions = [item for item in items if item.dimension == task.dimension.slug]

@@ -37,7 +37,7 @@ FAMILIES = (
 
 
 def task_files() -> dict[str, str]:
-    """Return file texts by path within the folder."""
+    """Return the contents of the files by path relative to the task folder."""
     files = {f"_{style.name}": _style(style) for style in PROMPT_STYLES}
     for family in FAMILIES:
         for style in family.styles:

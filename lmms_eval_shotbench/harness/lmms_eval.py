@@ -1,9 +1,9 @@
 """Adapter to lmms-eval: run its command line in this process and return the errors that its exit status hides.
 
-lmms-eval 0.7.3 finds tasks of other packages only through a path, indexes 1,900 task files before every run, spends
-seconds on imports for metrics ShotBench does not use, forks to print a table, sends wrong frames of a clip to a server,
-and reports success after a failure. All of it is patched here for the duration of one call; no code of lmms-eval is
-reimplemented.
+lmms-eval 0.7.3 finds tasks of other packages only through `--include_path`, indexes 1,900 task files before every run,
+spends seconds on imports for metrics ShotBench does not use, forks to print a table, sends wrong frames of a clip to a
+server, and reports success after a failure. All of this is patched here for the duration of one call; no code of
+lmms-eval is reimplemented.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from unittest.mock import patch
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.media.clips import CLIP_FPS
 
-# Earlier versions truncate the time step of Qwen2.5-VL's rotary positions to an integer: 0 above 2 frames a second.
+# Earlier versions truncate the time step of Qwen2.5-VL's rotary positions to an integer, which is 0 above 2 fps.
 FIRST_CORRECT_TRANSFORMERS = (5, 11)
-# Metrics of two other benchmarks, with nltk and sklearn, that lmms-eval tries to import for every standard error.
+# Metrics of two other benchmarks, which import nltk and sklearn; lmms-eval tries them for every standard error.
 UNUSED_METRICS = ("lmms_eval.tasks.amber_g.utils", "lmms_eval.tasks.coco_cap_chair.utils")
 
 
@@ -42,7 +42,7 @@ class HarnessOutcome:
     """Result of one run of lmms-eval: responses on the main process, or the error that ended it."""
 
     responses: dict[str, dict[int, str]] = field(default_factory=dict)  # by task and document index (doc_id)
-    finished: bool = False  # on the main process; other processes have no results
+    finished: bool = False  # always False on processes other than the main one, which have no results
     error: Exception | None = None
 
     def keep(self, results: dict[str, Any] | None) -> None:
@@ -53,24 +53,28 @@ class HarnessOutcome:
 
 
 def _first_text(responses: Any) -> str:
-    """The harness nests responses by request and repeat."""
+    """Return the first response as text; lmms-eval nests responses by request and repeat."""
     while isinstance(responses, (list, tuple)):
         responses = responses[0] if responses else ""
     return str(responses)
 
 
 def prepare_harness() -> None:
-    """Prepare the process for importing a model of lmms-eval."""
+    """Defer the import of `evaluate` and select decord as the video reader, before a model of lmms-eval is imported."""
     delay_import("evaluate")
-    # qwen_vl_utils prefers torchcodec, which fails where the system has no FFmpeg; decord brings its own.
+    # qwen_vl_utils prefers torchcodec, which fails where the system has no FFmpeg; decord includes it.
     os.environ.setdefault("FORCE_QWENVL_VIDEO_READER", "decord")
 
 
 def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOutcome:
-    """Run `lmms-eval ARGUMENTS` in this process with our tasks added; `index_all_tasks` is needed for tasks of others.
+    """Run `lmms-eval ARGUMENTS` in this process with our tasks added.
+
+    Args:
+        arguments: Command-line arguments of lmms-eval.
+        index_all_tasks: Whether to index lmms-eval's own tasks, which is required to run any of them.
 
     Raises:
-        SystemExit: lmms-eval or a task ended the program itself (a wrong flag, no dataset).
+        SystemExit: lmms-eval or a task exited (an invalid flag, a missing dataset).
     """
     prepare_harness()
     import lmms_eval.__main__ as command
@@ -106,7 +110,7 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
 
 @contextmanager
 def _tables_without_fork() -> Iterator[None]:
-    """Stop lmms-eval's table writer from forking the process, with the loaded model, once per core for 300 cells."""
+    """Keep lmms-eval's table writer from forking the process, which holds the model, once per core for 300 cells."""
     from dataproperty import _extractor as cells
 
     with patch.object(cells, "multiprocessing", SimpleNamespace(cpu_count=lambda: 1)):
@@ -115,9 +119,10 @@ def _tables_without_fork() -> Iterator[None]:
 
 @contextmanager
 def _frame_cache_off() -> Iterator[None]:
-    """Disable lmms-eval's cache of encoded frames: keyed by the address of a freed picture, it resends earlier frames.
+    """Disable lmms-eval's cache of encoded frames, which can return an earlier frame instead of the current one.
 
-    Of 360 frames of a clip, a request contained 168, 176 and 228 different ones in three runs.
+    Its keys are memory addresses of pictures, which are reused once a picture is freed. Of 360 frames of a clip, a
+    request contained 168, 176 and 228 distinct ones in three runs.
     """
     from lmms_eval.protocol import ChatMessages
 
@@ -132,7 +137,7 @@ def _frame_cache_off() -> Iterator[None]:
 
 @contextmanager
 def _blocked_imports(names: Sequence[str]) -> Iterator[None]:
-    """Make imports of these modules fail immediately, by None in `sys.modules`."""
+    """Make imports of these modules fail immediately, by setting them to None in `sys.modules`."""
     blocked = [name for name in names if name not in sys.modules]
     for name in blocked:
         sys.modules[name] = None  # type: ignore[assignment]

@@ -54,7 +54,7 @@ def all_tasks() -> list[Task]:
 
 
 def task_files() -> dict[str, str]:
-    """Return file texts by path within the folder."""
+    """Return the contents of the files by path relative to the task folder."""
     files = {f"_{style.name}": _style(style) for style in PROMPT_STYLES}
     for group, tasks in groupby(all_tasks(), key=lambda task: task.group):
         files |= dict(_group(group, list(tasks)))

@@ -35,8 +35,8 @@ SOURCES = {  # folder in the package and generator, by subfolder
     f"{LMMS_EVAL}/shotbench": (PACKAGE / "tasks" / "shotbench", task_files.task_files),
     LM_EVAL: (PACKAGE / "lm_eval_tasks", lm_eval_task_files.task_files),
 }
-KEY = re.compile(r"\.?[0-9a-f]{16}(\..+)?")  # one of our folders; with dots, a draft or one being removed
-SECONDS_UNUSED = 30 * 24 * 3600  # until a folder of another key is removed
+KEY = re.compile(r"\.?[0-9a-f]{16}(\..+)?")  # name of one of our folders; with dots, a draft or one being removed
+SECONDS_UNUSED = 30 * 24 * 3600  # age since the last use after which a folder with another key is removed
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def task_folder() -> Path:
 
 
 def all_files() -> dict[str, str]:
-    """Return text by path within the folder; files in the package take precedence, so an edit of one has effect."""
+    """Return file contents by relative path; files in the package override generated ones, so edits take effect."""
     files: dict[str, str] = {}
     for subfolder, (source, generate) in SOURCES.items():
         files |= {f"{subfolder}/{path}": text for path, text in (generate() | package_files(source)).items()}

@@ -63,8 +63,10 @@ def __getattr__(name: str) -> Any:
 
 
 def _dataset_kwargs() -> dict[str, Any]:
-    """Return arguments of `load_dataset("parquet")`, or exit with a one-line message if there are no questions: the
-    harness would retry five times, print a traceback and report success."""
+    """Return arguments of `load_dataset("parquet")`, or exit with a one-line message if there are no questions.
+
+    On an exception the harness would retry five times, print a traceback and report success.
+    """
     try:
         files = _question_files(questions_in_use())  # reports the first invalid row now
     except (DatasetNotFound, BadRow) as error:
@@ -165,7 +167,7 @@ def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     rotation = {"question": original_id(item.item_id), "score": int(strict.correct)}
     return ({ALL_ROTATIONS: rotation} if variant and variant.name == "circular" else {}) | {
         "shotbench_accuracy": float(strict.correct),
-        "shotbench_macro": float(strict.correct),  # the same numbers; the group averages them over dimensions
+        "shotbench_macro": float(strict.correct),  # same value as the accuracy; groups average it over dimensions
         "shotbench_official": float(official.correct),
         "shotbench_answered": float(strict.letter is not None),
         "shotbench_term_f1": term_f1(item, strict.letter),

@@ -35,14 +35,15 @@ WITHOUT_FRAME_COUNT = ("matroska,webm", "flv")  # formats whose headers give a d
 RGB_COLORSPACE = 0  # AVCOL_SPC_RGB; PyAV uses the source's colorspace only if the target's differs from it
 MICROSECONDS = 1_000_000  # per second; unit of the container duration in FFmpeg (AV_TIME_BASE)
 SKIPPABLE_CODECS = ("h264",)  # codecs that reliably mark non-reference frames
-CUT_OFF_SECONDS = 0.25  # missing at the end of a truncated clip; intact files differ by a frame or two
+CUT_OFF_SECONDS = 0.25  # minimum missing duration of a truncated clip; intact clips lack at most a frame or two
 
 
 def sampled_frames(frames: int, frame_rate: float, fps: float = CLIP_FPS) -> list[int]:
-    """Indices of the sampled frames of a clip: an even number, evenly spaced from the first to the last frame.
+    """Indices of the sampled frames of a clip, ascending and evenly spaced from the first to the last frame.
 
-    Their number is that of `smart_nframes` in qwen_vl_utils: frames / frame_rate * fps, rounded down to a multiple of
-    2, at least 4, at most 768 and at most all frames. A clip of one frame, which `smart_nframes` rejects, gives [0].
+    Their number is that of `smart_nframes` in qwen_vl_utils: frames / frame_rate * fps, limited to 4..768 and to the
+    number of frames, then rounded down to a multiple of 2. For a clip of one frame, which `smart_nframes` rejects, the
+    result is [0].
 
     Args:
         frames: Number of frames of the clip.
@@ -56,10 +57,10 @@ def sampled_frames(frames: int, frame_rate: float, fps: float = CLIP_FPS) -> lis
 
 
 class ClipHeader(NamedTuple):
-    """Metadata from the container's header: cheap to read, and correct for most clips."""
+    """Metadata from the container's header: fast to read, but the number of frames may be wrong."""
 
-    frames: int
-    frame_rate: float
+    frames: int  # estimated from the duration if the header does not give it
+    frame_rate: float  # frames per second
     width: int  # as stored; width and height are exchanged on display if the clip is rotated by 90 degrees
     height: int
 
@@ -77,7 +78,7 @@ def clip_header(source: bytes | Path) -> ClipHeader:
 
 
 class Clip:
-    """An open clip with an exact frame count. Not thread-safe; different threads may read different clips.
+    """An open clip with an exact number of frames. Not thread-safe: share no instance between threads.
 
     Raises:
         BrokenMedium: not a clip, truncated, or its frames are larger than 100 megapixels.
@@ -91,7 +92,7 @@ class Clip:
             first, times = _shown_times(container, stream)
         self.frames = len(times)
         unique = {time for time in times if time is not None}
-        self._times = sorted(unique) if len(unique) == len(times) else []  # empty if not unique and complete
+        self._times = sorted(unique) if len(unique) == len(times) else []  # empty unless all exist and are distinct
         self._stored_size = (first.width, first.height)
         self._quarter_turns = round(first.rotation / 90) % 4  # counterclockwise
         self.width, self.height = self._stored_size[:: -1 if self._quarter_turns % 2 else 1]
@@ -152,7 +153,7 @@ class Clip:
             yield numpy.rot90(rgb.to_ndarray(), self._quarter_turns)
 
     def _frames(self, indices: Sequence[int]) -> Iterator[Any]:
-        """Find frames by timestamp and, from the first one missing at its timestamp, by counting decoded frames."""
+        """Find frames by timestamp; once one is missing or out of order, continue by counting decoded frames."""
         found = 0
         if self._times:
             for frame in self._by_time([self._times[index] for index in indices]):
@@ -188,7 +189,7 @@ def _opened(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
     """Open a container and its video stream for single-threaded decoding."""
     import av
 
-    # Not `options`: they crash PyAV 15.1 if a stream appears after the header, as in FLV.
+    # Passed as `container_options`: `options` crash PyAV 15.1 if a stream appears after the header, as in FLV.
     options = {"format_whitelist": CLIP_FORMATS, "protocol_whitelist": ""}
     try:
         with (
@@ -248,10 +249,10 @@ def _shown_times(container: Any, stream: Any) -> tuple[Any, list[int | None]]:
 
 
 def protocol_clip_path(encoded: bytes, sha256: str = "", fps: float = CLIP_FPS, view: View = View.AS_FILMED) -> Path:
-    """Re-encode a clip at the protocol's frame rate and size, for models that accept neither setting.
+    """Return the path of a clip re-encoded at the protocol's frame rate and size, for models without such settings.
 
-    The frames are those that qwen_vl_utils samples at `fps`, downscaled to `CLIP_MAX_PIXELS` and encoded as H.264
-    at CRF 10; a mirrored or reversed view is applied to them. The copy is cached and its path returned.
+    The frames are those that qwen_vl_utils samples at `fps`, downscaled to at most `CLIP_MAX_PIXELS` and encoded as
+    H.264 at CRF 10 in a mirrored or reversed view, if one is given. The file is cached.
     """
     source = clip_path(encoded, sha256)
     suffix = "" if view is View.AS_FILMED else f"-{view}"

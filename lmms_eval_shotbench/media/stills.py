@@ -30,7 +30,7 @@ class BrokenMedium(ValueError):
 
 
 def open_still(encoded: bytes, view: View = View.AS_FILMED) -> Image:
-    """Decode a still to an RGB image at its original size; transparency becomes white, as in qwen_vl_utils.
+    """Decode a still to an RGB image at its original size; RGBA is composited on white, as in qwen_vl_utils.
 
     Of the views only `View.MIRRORED` changes a still.
 
@@ -75,7 +75,7 @@ def _opened_still(encoded: bytes) -> Iterator[Image]:
         raise BrokenMedium(f"still cannot be decoded: {error}") from error
 
 
-_saved_settings: list[bool] = []  # the original LOAD_TRUNCATED_IMAGES, once per thread inside the context manager
+_saved_settings: list[bool] = []  # original LOAD_TRUNCATED_IMAGES; one entry per thread in the context manager
 _settings_lock = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Answer chats with a checkpoint: media prefetched, batches limited by tokens and halved when memory runs out."""
+"""Answer chats with a checkpoint: media are prefetched, batches limited by tokens and halved if memory runs out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lmms_eval_shotbench.qwen.inputs import (
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 logger = logging.getLogger(__name__)
-# Messages of CUDA and of the CPU allocator
+# Substrings of the error messages of CUDA and of the CPU allocator
 OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -42,31 +42,41 @@ class Failure(NamedTuple):
 
 
 Answer = Response | Failure
-PreparedMedia = Mapping[str, "Future[Patches]"]
+PreparedMedia = Mapping[str, "Future[Patches]"]  # by key of the medium
 
 
 class Plan(NamedTuple):
-    """Chats with the same generation settings: token ids (without media), prompt lengths, and failures so far."""
+    """Chats with the same generation settings, ready for batching."""
 
     settings: GenerationSettings
-    ids: list[list[int]]
-    media: dict[str, StoredMedium]
-    prompts: list[Planned]
-    failed: dict[int, Answer]
+    ids: list[list[int]]  # token ids of each chat, with one placeholder per medium
+    media: dict[str, StoredMedium]  # by key
+    prompts: list[Planned]  # lengths and media of the chats that have not failed
+    failed: dict[int, Answer]  # by index of the chat
 
 
 class ResponseGenerator:
     """Generates responses to chats with a checkpoint. Not thread-safe."""
 
     def __init__(self, checkpoint: Checkpoint, limits: MediaLimits, batch_tokens: int, workers: int) -> None:
-        """Start `workers` threads for media; `batch_tokens` limits rows x (longest prompt + new tokens) of a batch."""
+        """Start the threads that decode media.
+
+        Args:
+            checkpoint: Model and processor.
+            limits: Size and frame rate of media.
+            batch_tokens: Maximum of rows x (longest prompt + new tokens) per batch.
+            workers: Number of threads.
+        """
         self._checkpoint = checkpoint
         self._limits = limits
         self._threads = media_threads(workers)
         self._batch_tokens = batch_tokens  # reduced when memory runs out
 
     def plan(self, chats: Sequence[Chat]) -> Plan:
-        """Estimate prompt lengths from media headers; chats with an unreadable medium fail."""
+        """Estimate prompt lengths from media headers; a chat with an unreadable medium is recorded as failed.
+
+        All chats must have the same generation settings.
+        """
         media = {medium.key: medium for chat in chats for medium in chat.media}
         sizes = dict(zip(media, self._threads.map(self._tokens_or_failure, media.values()), strict=True))
         ids = self._token_ids(chats)
@@ -85,7 +95,7 @@ class ResponseGenerator:
         return Plan(chats[0].generation, ids, media, prompts, failed)
 
     def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
-        """Yield answers by index of the planned chats, a batch at a time, longest prompts first."""
+        """Yield answers by index of the chat: first the plan's failures, then each batch, longest prompts first."""
         yield plan.failed
         batches = plan_batches(plan.prompts, self._batch_tokens, plan.settings.max_new_tokens)
         lookahead = Lookahead(lambda key: self._patches(plan.media[key]), self._threads, self._batch_tokens)
@@ -95,7 +105,7 @@ class ResponseGenerator:
     def _answer_within_memory(
         self, batch: list[Planned], plan: Plan, ready: PreparedMedia
     ) -> Iterator[dict[int, Answer]]:
-        """Answer a batch, in smaller parts if it does not fit in memory."""
+        """Answer a batch, in smaller batches if memory runs out; a single prompt that does not fit fails."""
         for part in plan_batches(batch, self._batch_tokens, plan.settings.max_new_tokens):
             answers = self._answer_or_none(part, plan, ready)
             if answers is not None:
@@ -174,9 +184,10 @@ class ResponseGenerator:
 
 
 def media_threads(workers: int) -> ThreadPoolExecutor:
-    """Return a thread pool in which a torch operation uses one core; by default each thread would use all.
+    """Return a thread pool in which a torch operation uses one core; by default it would use all in each thread.
 
-    torch fixes the number of cores per thread at the thread's first operation; the caller's setting is restored.
+    torch fixes the number of cores of a thread at its first call, so every thread makes one before the caller's setting
+    is restored; the barrier ensures that all threads are started.
     """
     previous = torch.get_num_threads()
     torch.set_num_threads(1)

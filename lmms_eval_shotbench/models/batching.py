@@ -13,7 +13,8 @@ from concurrent.futures import Executor, Future, wait
 from typing import Generic, NamedTuple, TypeVar
 
 Prepared = TypeVar("Prepared")
-LENGTH_STEP = 64  # prompts in the same length bucket keep their order in the shards
+# Tokens per length bucket. In a bucket, prompts keep their order, except that those with the same media are adjacent.
+LENGTH_STEP = 64
 
 
 class Planned(NamedTuple):
@@ -50,7 +51,13 @@ class Lookahead(Generic[Prepared]):
     """Prefetches media in threads for the batches that follow."""
 
     def __init__(self, prepare: Callable[[str], Prepared], threads: Executor, tokens_ahead: int) -> None:
-        """`prepare` turns a medium's key into model input; its exceptions are set on the key's future."""
+        """Configure prefetching.
+
+        Args:
+            prepare: Converts a medium, given by its key, to model input; an exception is set on the key's future.
+            threads: Threads that call `prepare`.
+            tokens_ahead: Prefetching stops once this many tokens beyond the current batch are prefetched.
+        """
         self._prepare = prepare
         self._threads = threads
         self._tokens_ahead = tokens_ahead

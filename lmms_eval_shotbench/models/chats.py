@@ -18,7 +18,7 @@ from lmms_eval_shotbench.qwen.decoding import Sampling
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 KINDS = {"image": MediaKind.STILL, "video": MediaKind.CLIP}
-IGNORED_SETTINGS = {"do_sample", "use_cache"}  # the temperature decides whether to sample; the cache is always used
+IGNORED_SETTINGS = {"do_sample", "use_cache"}  # sampling depends on the temperature only; the KV cache is always used
 
 
 class UnsupportedRequest(ValueError):

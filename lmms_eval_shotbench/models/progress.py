@@ -16,7 +16,15 @@ class Progress:
     """Counts items and new tokens; estimates the remaining time from the tokens of finished and pending prompts."""
 
     def __init__(self, name: str, weights: Mapping[str, int], done: int, items: int, shown: bool) -> None:
-        """`weights`: tokens of the pending prompts by key; `done` of all `items` were answered in an earlier run."""
+        """Start the progress bar.
+
+        Args:
+            name: Label of the bar.
+            weights: Tokens of each pending prompt, by key.
+            done: Number of items answered in an earlier run.
+            items: Total number of items, including `done`.
+            shown: Whether to display the bar.
+        """
         self._name, self._weights = name, weights
         self._done, self._items, self._new_tokens = done, items, 0
         self._started = time.monotonic()

@@ -8,15 +8,16 @@ of this shot …?". Compound answers and the other dimensions are unchanged.
     refined(items)               the same questions are changed as in the published file, with balanced yes/no answers
     published(items, questions)  the published questions, from their file, in which every yes/no answer is "yes"
 
-Balancing in `refined`: neither "yes" nor the term in the question may predict the answer, so each such term is asked
-about as often where it is true as where it is false. A term counts as false for a shot if the original question offers
-it as a wrong option: a "no" is as reliable as the release's own answer, not more, since terms of different facets can
-both be true. A "no" question first replaces a "yes" question on such a shot; the remaining ones are asked about shots
-whose term belongs to a larger facet, preferring terms that never occur with the one asked about in a compound answer.
+Yes/no answers are balanced in `refined`, so that neither a constant "yes" nor the term in the question predicts the
+answer: as far as the items allow, each term is asked about as often where it is false as where it is true. It counts as
+false for a shot if the original question offers it as a wrong option; such a "no" is only as reliable as the release's
+own answer, because terms of different facets can both be true. "No" questions first replace "yes" questions on such
+shots, then questions on shots whose term belongs to a larger facet, preferring terms that never occur together with the
+term asked about in a compound answer.
 
-Which shot gets which question, and the order of its options, is drawn by a hash of the item's id: the result depends on
-the set of items, not on their order or the run. Refine a complete set, then take a subset of it. Refining refined
-questions changes nothing. Standard library only.
+The assignment of questions to shots and the order of options are pseudo-random, by a hash of the item's id: the result
+depends on the set of items, but not on their order or on the run. Therefore refine a complete set before selecting a
+subset. Refining refined questions changes nothing. Standard library only.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ YES, NO = "yes", "no"
 
 
 def refined(items: Sequence[QAItem]) -> list[QAItem]:
-    """Refine the questions, in order, with as many "yes" as "no" answers for every term that is asked about."""
+    """Refine the questions, in order; "yes" and "no" answers are balanced for every term, as far as the items allow."""
     yes_no_terms = _yes_no_terms(items)
     return [
         _refined(item, yes_no_terms.get(index), random.Random(f"options of {item.item_id}"))
@@ -79,7 +80,7 @@ def _single_term(item: QAItem, letter: str) -> Term | None:
 
 
 def _refined(item: QAItem, yes_no_term: Term | None, generator: random.Random) -> QAItem:
-    """Ask whether `yes_no_term` is true or, if it is None, for one of the terms in the facet of the gold term."""
+    """Ask whether `yes_no_term` is true or, if it is None, which term in the facet of the gold term is."""
     gold = gold_term(item)
     if gold is None:
         return item
@@ -112,7 +113,7 @@ def _yes_no_terms(items: Sequence[QAItem]) -> dict[int, Term]:
             for index, gold in refinable
             if index not in asked and term in _wrong_single_facet_terms(items[index])
         ]
-        candidates.sort(key=lambda candidate: candidate[0])  # stable: otherwise in the drawn order
+        candidates.sort(key=lambda candidate: candidate[0])  # a stable sort, which keeps the pseudo-random order
         asked |= {index: term for _, index in candidates[:missing]}
     return asked
 

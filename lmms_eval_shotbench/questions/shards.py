@@ -34,7 +34,7 @@ ROW_GROUP_CACHE_SIZE = 4  # row groups of media in the LRU cache, a few MB each
 
 
 class DatasetNotFound(FileNotFoundError):
-    """No questions at the given location; the message explains how to get them."""
+    """There are no questions at the given location; the message states how to obtain them."""
 
 
 def shard_features() -> datasets.Features:

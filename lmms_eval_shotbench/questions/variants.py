@@ -1,18 +1,20 @@
-"""Variants of the questions: transformed questions on the same shots that only a model that uses the media answers.
+"""Variants of the questions: transformed questions on the same shots, to test whether a model uses the media.
 
-    blind     no medium is shown: correct answers are guesses from the text
-    circular  each question once per rotation of its options, the first unchanged; correct only if all are
+    blind     no medium is shown, so correct answers are guesses from the text
+    circular  each question once per rotation of its options, the first unchanged; all must be answered correctly
     mirrored  stills and clips flipped left to right, with left and right exchanged in the options
-    reversed  clips played backwards: "Push in" becomes "Pull out", "Firstly X, then Y" becomes "Firstly y, then x"
+    reversed  clips played backwards: "Push in" becomes "Pull out", and steps of a sequence are in reverse order
     refined   RefineShot's questions (`refinement.py`), task group `refineshot`
 
-A question whose correct answer in a variant is unknown is left out (`left_out`). A transformed question keeps its
-`source_index`, which pairs it with the original; each rotation has its own index (`rotation_index`). The item's id
-names the variant after an @; the original's medium and its view are derived from it.
+A question whose correct answer in a variant is unknown is omitted (`left_out`). A transformed question keeps its
+`source_index`, which pairs it with the original; each rotation has its own index (`rotation_index`). The item's id is
+the original's with @ and the variant's name appended (and the number of a rotation); the original's medium and its view
+are derived from it.
 
-An option whose opposite is also offered stays and, if it is correct, the answer moves to the opposite; any other option
-is replaced by its opposite. So if the correct term changes, an answerer that repeats the same option text is wrong at
-least once, and applying a transformation twice restores the original question.
+In a mirrored or reversed question, an option whose opposite is also offered keeps its text; if it was the correct one,
+its opposite is correct instead. The text of any other option is replaced by its opposite. So if the correct term
+changes, a model that repeats the same option text is wrong at least once, and applying a transformation twice restores
+the original question.
 
 Standard library only.
 """
@@ -45,7 +47,7 @@ from lmms_eval_shotbench.vocabulary import (
     steps_exchanged,
 )
 
-ROTATION_STRIDE = len(ascii_uppercase)  # index stride between questions: no question has more options
+ROTATION_STRIDE = len(ascii_uppercase)  # index stride between questions; the maximum number of options
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,12 @@ class Variant:
     shows_media: bool = True
 
     def of(self, items: Sequence[QAItem]) -> list[QAItem]:
-        """Transform the questions of its dimensions, in order; a question may be left out or become several."""
+        """Transform the questions of its dimensions, in order; a question may be omitted or become several."""
         slugs = {dimension.slug for dimension in self.dimensions}
         return self.change([item for item in items if item.dimension in slugs])
 
     def left_out(self, items: Sequence[QAItem]) -> list[QAItem]:
-        """Questions of its dimensions that `of` leaves out."""
+        """Questions of its dimensions that `of` omits."""
         slugs = {dimension.slug for dimension in self.dimensions}
         kept = {original_id(item.item_id) for item in self.of(items)}
         return [item for item in items if item.dimension in slugs and item.item_id not in kept]
@@ -95,7 +97,10 @@ def rotation_index(source_index: int, rotation: int) -> int:
 
 
 def opposite(text: str, view: View) -> str:
-    """Transform a label's text for a view: "Pan left" becomes "Pan right" when mirrored."""
+    """Transform a label's text for a view: "Pan left" becomes "Pan right" when mirrored.
+
+    The steps of a sequence are in reverse order if the view is reversed.
+    """
     words = OPPOSITES.get(view, {})
     ordered = steps_exchanged(text) if view is View.REVERSED else text
     return re.sub(r"[^\W_]+", lambda word: _match_case(word[0], words.get(word[0].lower(), word[0])), ordered)
@@ -108,7 +113,8 @@ def _match_case(word: str, other: str) -> str:
 def question_in_view(item: QAItem, view: View) -> QAItem | None:
     """Transform a question for its medium in another view, or return None if the correct answer is then unknown.
 
-    It is unknown if an option contains no term, two options are equivalent, or the correct one is ambiguous reversed.
+    It is unknown if an option contains an unknown term, two options are equivalent, or the correct one is ambiguous if
+    the clip is played backwards.
     """
     labels = [_label_of_option(item, letter) for letter in item.letters]
     gold = item.label(item.answer)
@@ -193,7 +199,7 @@ def corresponding_letter(item: QAItem, changed: QAItem, letter: str) -> str | No
 
 
 def variant_in_use(name: str, refined: Path | None = None) -> Variant:
-    """The variant of this name, with the published refined questions if `refined_in_use` gives their file.
+    """The variant of this name; `refined` uses the published questions if `refined_in_use` returns their file.
 
     Raises:
         DatasetNotFound, BadRow: the file of refined questions cannot be read.

@@ -18,7 +18,7 @@ from lmms_eval_shotbench.qwen.vision_windows import attend_by_length
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MODEL_TYPE = "qwen2_5_vl"
-PREFILL_TOKENS = 16_384  # on a GPU, where the kernel launches of a single short prompt take longer than its computation
+PREFILL_TOKENS = 16_384  # per prefill on a GPU, where a single short prompt is limited by kernel launches
 
 
 class UnsupportedCheckpoint(ValueError):
@@ -35,7 +35,7 @@ class Checkpoint:
     patch_rule: PatchRule
     position_rule: PositionRule
     placeholders: dict[MediaKind, int]  # placeholder token of each kind of medium
-    prefill_tokens: int = 0  # maximum tokens of prompts prefilled together; 0: one prompt at a time
+    prefill_tokens: int = 0  # maximum tokens per prefill of several prompts; 0: one prompt at a time
     pixel_buffer: PixelBuffer = field(default_factory=PixelBuffer)
 
     @property

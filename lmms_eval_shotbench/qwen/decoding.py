@@ -38,11 +38,11 @@ class Sampling(NamedTuple):
 
 @dataclass(eq=False)
 class Prefilled:
-    """State of decoding: rows whose tokens so far are in the cache."""
+    """State of decoding a batch. `advance` adds the last token of `ids`, once appended, to the cache and the mask."""
 
     cache: Any
     ids: torch.Tensor  # (rows, tokens), padded on the left
-    mask: torch.Tensor  # (rows, tokens)
+    mask: torch.Tensor  # (rows, tokens): attention mask of the tokens in the cache
     ahead: torch.Tensor  # (rows,): position of the next token, the same on all three axes
     logits: torch.Tensor  # (rows, vocabulary) of the next token
 
@@ -67,9 +67,9 @@ class Prefilled:
         self.ahead, self.logits = self.ahead + 1, output.logits[:, -1]
 
 
-# From tokens so far (rows, tokens), logits of the next one (rows, vocabulary) and each row's index among the prefilled
-# rows: the tokens with the next one appended, and which rows have ended. An ended row stays in the batch until it is
-# compacted; its further tokens are ignored.
+# Chooses the next token of each row. Arguments: tokens so far (rows, tokens), logits of the next one (rows, vocabulary)
+# and each row's index among the prefilled rows. Returns the tokens with the next one appended, and whether each row has
+# ended. An ended row stays in the batch until the batch is compacted; its further tokens are ignored.
 Step = Callable[[torch.Tensor, torch.Tensor, list[int]], tuple[torch.Tensor, list[bool]]]
 
 
@@ -117,7 +117,15 @@ def decode(model: Any, rows: Prefilled, step: Step) -> list[list[int]]:
 
 
 def draw(scores: torch.Tensor, randoms: Sequence[Random]) -> torch.Tensor:
-    """Sample one token id per row by inverse transform sampling: scores (rows, vocabulary) to ids (rows,)."""
+    """Sample one token id per row by inverse transform sampling.
+
+    Args:
+        scores: Logits, shape (rows, vocabulary).
+        randoms: Random number generator of each row.
+
+    Returns:
+        Token ids, int64 of shape (rows,).
+    """
     cumulative = scores.softmax(dim=-1, dtype=torch.float64).cumsum(dim=-1)
     uniform = torch.tensor([[random.random()] for random in randoms], dtype=torch.float64, device=scores.device)
     drawn = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)

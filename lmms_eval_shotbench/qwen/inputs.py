@@ -1,7 +1,7 @@
 """Inputs of Qwen2.5-VL: pictures and frames at the protocol's size, cut into patches; prompts padded into batches.
 
 The sizes are those of qwen_vl_utils followed by the checkpoint's own processor, which the official script uses, and the
-vision tower's inputs are bit-identical to theirs. Patches are uint8 here, a quarter of the memory and of the copying;
+vision tower's inputs are bit-identical to theirs. Patches are uint8 here, a quarter of the size of float32;
 `pixel_values.py` converts them to floats. Pictures are resized by `qwen/scaling/scale.py`.
 """
 
@@ -36,7 +36,7 @@ MID_GREY = 128  # fill value of blanked media
 
 
 class MediaLimits(NamedTuple):
-    """Limits of media: pixels per still or frame, and frames per second of a clip."""
+    """Minimum and maximum pixels (height * width) per still and per frame, and sampled frames per second of a clip."""
 
     still_min: int
     still_max: int
@@ -47,10 +47,10 @@ class MediaLimits(NamedTuple):
 
 
 class Patches(NamedTuple):
-    """A medium cut into patches: uint8 of shape (patches, channels * frames per patch * side * side), 0..255."""
+    """A medium cut into patches."""
 
     kind: MediaKind
-    values: torch.Tensor
+    values: torch.Tensor  # uint8, (patches, channels * frames * side**2); frames: `PatchRule.frames`, but 1 for a still
     grid: Grid
 
 
@@ -61,7 +61,7 @@ class Prompt(NamedTuple):
     media: Sequence[Patches] = ()
 
     def tokens(self, merge: int) -> int:
-        """Return its length with each placeholder expanded to the tokens of its medium."""
+        """Return the prompt's length in tokens after expansion of the placeholders; `merge` as in `PatchRule`."""
         return len(self.ids) + sum(tokens_of(one.grid, merge) - 1 for one in self.media)
 
 
@@ -84,25 +84,35 @@ class PatchRule:
         return cls(images.patch_size, images.merge_size, images.temporal_patch_size, mean, std)
 
     def fitted(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
-        """Return the (height, width) to resize a picture to, multiples of a token's side; raises `BrokenMedium`."""
+        """Return the (height, width) to resize a picture to, multiples of a token's side.
+
+        Args:
+            height: Height of the picture in pixels.
+            width: Width of the picture in pixels.
+            least: Minimum number of pixels after resizing.
+            most: Maximum number of pixels after resizing.
+
+        Raises:
+            BrokenMedium: The aspect ratio is above 200.
+        """
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
         side = self.side * self.merge
         try:
             fitted: tuple[int, int] = smart_resize(height, width, side, min(least, most), most)
-            if fitted[0] * fitted[1] > most:  # enlarged beyond the limit, to which a processor would reduce it
+            if fitted[0] * fitted[1] > most:  # upscaled beyond the limit; the processor resizes again, to within it
                 fitted = smart_resize(*fitted, side, 0, most)
         except ValueError as error:  # aspect ratio above 200
             raise BrokenMedium(f"{width}x{height} pixels cannot be shown: {error}") from None
         return fitted
 
     def grid(self, frames: int, height: int, width: int, fps: float = 0.0) -> Grid:
-        """Return the patch grid of `frames` frames of a fitted size, in pixels."""
+        """Return the patch grid of `frames` frames; `height` and `width` in pixels, as returned by `fitted`."""
         return Grid(-(-frames // self.frames), height // self.side, width // self.side, fps)
 
 
 def still_patches(picture: Image, limits: MediaLimits, rule: PatchRule) -> Patches:
-    """Resize a still and cut it into patches of one frame, which `pixel_values.py` repeats to fill a patch."""
+    """Resize a still and cut it into patches of one frame, which `pixel_values.py` repeats to `rule.frames` frames."""
     height, width = rule.fitted(picture.height, picture.width, limits.still_min, limits.still_max)
     grid = rule.grid(1, height, width)
     values = _uninitialised(grid.patches, CHANNELS * rule.side**2)
@@ -111,7 +121,7 @@ def still_patches(picture: Image, limits: MediaLimits, rule: PatchRule) -> Patch
 
 
 def clip_patches(encoded: bytes, limits: MediaLimits, rule: PatchRule, view: View = View.AS_FILMED) -> Patches:
-    """Decode the protocol's frames in chunks, resize and cut them into patches; raises `BrokenMedium`."""
+    """Decode the sampled frames of a clip in chunks, resize them and cut them into patches; raises `BrokenMedium`."""
     with Clip(encoded) as clip:
         indices = clip.sampled(limits.fps)
         height, width = rule.fitted(clip.height, clip.width, limits.clip_min, limits.clip_max)
@@ -128,7 +138,7 @@ def clip_patches(encoded: bytes, limits: MediaLimits, rule: PatchRule, view: Vie
 
 
 def _apply_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Tensor]:
-    """Mirror or reverse chunks of a clip (frames, channels, height, width); reversed, they come as one chunk."""
+    """Mirror or reverse a clip given in chunks (frames, channels, height, width); a reversed clip is one chunk."""
     if view is View.REVERSED:
         frames = [torch.cat(list(frames)).flip(0)]
     for chunk in frames:
@@ -141,7 +151,7 @@ def blanked(medium: Patches) -> Patches:
 
 
 def _uninitialised(*shape: int) -> torch.Tensor:
-    """Return uninitialised uint8 from numpy, which requests huge pages: first writes take a third of the time."""
+    """Return an uninitialised uint8 tensor from numpy, whose huge pages cut the time of first writes to a third."""
     return torch.from_numpy(numpy.empty(shape, numpy.uint8))
 
 
@@ -176,10 +186,18 @@ def clip_tokens(encoded: bytes, limits: MediaLimits, rule: PatchRule) -> int:
 def pad_batch(
     prompts: Sequence[Prompt], placeholders: dict[MediaKind, int], rule: PositionRule
 ) -> dict[str, torch.Tensor]:
-    """Pad on the left: input_ids and attention_mask of shape (rows, length), position_ids of (3, rows, length), int64.
+    """Expand the placeholders of prompts and pad them on the left to one batch.
 
     A row is padded with its own first token, not with the padding token: a repetition penalty includes masked tokens
     and would otherwise depend on the other prompts of the batch.
+
+    Args:
+        prompts: One prompt per row.
+        placeholders: Token id of the placeholder of each kind of medium.
+        rule: Rule of the checkpoint's rotary positions.
+
+    Returns:
+        input_ids and attention_mask of shape (rows, length), position_ids of shape (3, rows, length), all int64.
     """
     rows = [_expanded(prompt, placeholders, rule.merge) for prompt in prompts]
     grids = ([medium.grid for medium in prompt.media] for prompt in prompts)
@@ -187,7 +205,7 @@ def pad_batch(
 
 
 def left_padded(rows: Sequence[torch.Tensor], positions: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Batch the ids (length,) and positions (3, length) of prompts, with the keys of `pad_batch`."""
+    """Pad token ids (length,) and positions (3, length) of prompts to one batch, as returned by `pad_batch`."""
     length = max(map(len, rows))
     ids = torch.stack([torch.cat([row[:1].expand(length - len(row)), row]) for row in rows])
     mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])

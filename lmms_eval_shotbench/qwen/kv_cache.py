@@ -35,9 +35,9 @@ def sdpa_in_place(
     scaling: float | None = None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend without repeating keys: with a single token, query heads that share a key head are passed as tokens.
+    """Scaled dot-product attention without repeated keys: for a single token, query heads of a key head become tokens.
 
-    Query (rows, heads, tokens, width) to output (rows, tokens, heads, width).
+    The query has shape (rows, heads, tokens, width), the output (rows, tokens, heads, width).
     """
     rows, heads, tokens, width = query.shape
     if tokens > 1:
@@ -71,7 +71,11 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
 
 
 def _append(buffer: torch.Tensor, states: torch.Tensor, known: int, new: torch.Tensor) -> torch.Tensor:
-    """Write new states after the known ones: into their buffer, or a larger one if it is full or not theirs."""
+    """Append `new` (rows, heads, tokens, width) to the first `known` tokens of `states`; return a buffer with both.
+
+    `buffer` is written in place if `states` is a view of it and it has capacity left; otherwise a larger one is
+    allocated.
+    """
     rows, heads, count, width = new.shape
     if not known or buffer.data_ptr() != states.data_ptr() or buffer.shape[-2] < known + count:
         buffer = new.new_empty((rows, heads, known + count + GROWTH, width))

@@ -40,7 +40,10 @@ def vision_inputs(
     dtype: torch.dtype,
     buffer: PixelBuffer | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Return the media inputs of the model's forward: pixel values (patches, values) and grids (media, 3), by name.
+    """Return the media inputs of the model's forward, by the names of its parameters; a kind without media is absent.
+
+    Pixel values have shape (patches, channels * frames per patch * side * side) and dtype `dtype`; grids, in patches
+    (time, height, width), have shape (media, 3) and dtype int64.
 
     Args:
         media: media in the order of their placeholders.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lmms_eval_shotbench.model_args import parse_model_args
 
-SMALL_FILE = 16_000_000  # bytes; larger ones hold weights
+SMALL_FILE = 16_000_000  # maximum size in bytes of a file hashed by content; larger files and safetensors are weights
 NAMES = ("pretrained", "model", "model_version", "model_name_or_path")  # checkpoint arguments of lmms-eval's models
 
 

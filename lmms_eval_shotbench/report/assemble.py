@@ -28,7 +28,7 @@ class MainRun:
 
 @dataclass(frozen=True)
 class Compared:
-    """Comparison of two main runs, by index; `found` is None if they cannot be compared, as `refused` explains."""
+    """Comparison of the main runs with indices `a` and `b`; if they cannot be compared, `refused` gives the reason."""
 
     a: int
     b: int
@@ -80,7 +80,7 @@ def assemble(
 
 
 def _main_index(variant: ReportRun, mains: Sequence[ReportRun]) -> int:
-    """Return the index of the main run with the same model and prompt style."""
+    """Return the index of the main run of the same model, arguments, prompt style and data; 0 if there is only one."""
     matching = [index for index, run in enumerate(mains) if _setup_key(run) == _setup_key(variant)]
     if len(mains) == 1:
         return 0

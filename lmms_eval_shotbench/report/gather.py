@@ -1,4 +1,4 @@
-"""Reader of a report's runs with their scores, responses and, if available, questions."""
+"""Read the runs of a report: their scores, responses and, if available, questions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lmms_eval_shotbench.runs.score import fingerprint, score_responses, scores_
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
 from lmms_eval_shotbench.runs.stored_runs import StoredRun, answered_questions, is_run, load_scores, run_of_scores
 
-# Fields of scores.json required in addition to the schema's `answers`
+# Fields of scores.json that a report requires and earlier versions did not write
 REQUIRED = ("prior", "confusion", "chance_corrected", "terms")
 LONGEST_NAME = 80  # characters
 
@@ -32,7 +32,7 @@ class ReportRun:
     stored: StoredRun  # graded strictly
     scores: Mapping[str, Any]  # scores.json, strict (docs/scores.md)
     official: Mapping[str, Any] | None  # the same under the official protocol
-    responses: Mapping[int, str]  # by index, unchanged
+    responses: Mapping[int, str]  # by question index, as stored
     items: Sequence[QAItem] = ()  # its questions, in the order of `stored.items`
     data: str = ""  # source of the questions: a shard folder, Hub id or test.tsv
     split: str = "test"
@@ -45,12 +45,12 @@ class ReportRun:
 
 
 def read_report_run(path: Path, data: str | None = None, split: str | None = None) -> ReportRun:
-    """Read a folder of `shotbench eval`, a file of `shotbench score --format json`, or responses to `data`.
+    """Read a run: a folder of `shotbench eval`, a file of `shotbench score --format json`, or responses to `data`.
 
-    Without `data` the questions are those of the run's record, if they are on this machine.
+    Without `data`, the questions named in the run's record are used if they exist locally.
 
     Raises:
-        BadRun: Scores are broken, of an earlier version, or of other questions than `data`.
+        BadRun: Scores are invalid or of an earlier version, or the run's questions are not those of `data`.
         BadResponses, DatasetNotFound, BadRow: Responses or questions cannot be read.
     """
     if not is_run(path):
@@ -90,7 +90,7 @@ def _texts(items: Sequence[QAItem], responses: Mapping[int, str]) -> list[str]:
 
 
 def _grade_responses(path: Path, data: str, split: str) -> ReportRun:
-    """Grade responses without scores; a question without a response was not asked, as in `score_pair`."""
+    """Grade a file of responses; a question without a response is excluded, as in `score_pair`."""
     items, responses = answered_questions(data, path, split)
     texts = _texts(items, responses)
     scores = scores_json(score_responses(items, texts))
@@ -117,7 +117,10 @@ def _split(run: StoredRun, given: str | None) -> str:
 
 
 def _questions(run: StoredRun, data: str | None, split: str | None) -> tuple[list[QAItem], str]:
-    """Return the questions of a run, in its order, and their source; empty if they are not on this machine."""
+    """Return the questions of a run, in its order, and their source.
+
+    Without `data` both are empty if the recorded questions do not exist locally, are invalid or not those of the run.
+    """
     name = data or str(run.how.get("data") or "")
     if not data and not (name and Path(name).expanduser().exists()):
         return [], ""  # a Hub id is not downloaded without --data: it may be many gigabytes

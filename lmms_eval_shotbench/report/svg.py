@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import NamedTuple
 
-TEXT = "#123456"  # placeholder of the page's text colour
+TEXT = "#123456"  # placeholder, replaced by the page's text colour
 
 
 class PlotStyle(NamedTuple):

@@ -1,7 +1,7 @@
 """`shotbench audit`: quality statistics of a set of questions, computed without reading media.
 
-`audit_report.py` formats the result. Nothing fails here: the pipeline (`shotbench data audit`) checks for questions
-that must not be in a set and for similar media, with the same functions.
+`audit_report.py` formats the result. Defects are reported and never cause a failure; `shotbench data audit` of the
+pipeline fails on questions that must not be in a set, and also checks for similar media, with the same functions.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lmms_eval_shotbench.scoring.paired import detectable
 from lmms_eval_shotbench.scoring.prior_aware import blind_graded
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-DIFFERENCE = 0.05  # in accuracy, as a share
-# Variance of the difference per item. Unpaired: two models with 50 % accuracy, on different items. Paired: two models
-# on the same items, of which this share is answered correctly by only one (ShotVL-3B against Qwen2.5-VL-3B: 0.39).
+DIFFERENCE = 0.05  # difference in accuracy (0..1) that a dimension should be large enough to detect
+# Variance per item of the difference between two models. Unpaired: both have an accuracy of 50 %, on different items.
+# Paired: on the same items, the share that only one of them answers correctly (ShotVL-3B and Qwen2.5-VL-3B: 0.39).
 UNPAIRED, PAIRED = 0.5, 0.4
 
-Spellings = Mapping[str, Mapping[str, int]]  # by label with several texts: option count by text
+Spellings = Mapping[str, Mapping[str, int]]  # for each label with several spellings: number of options by spelling
 
 
 class Fault(StrEnum):
@@ -42,16 +42,16 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Health:
-    """Statistics of one dimension, or of all."""
+    """Statistics of the questions of one dimension, or of all dimensions."""
 
     items: int
     media: int
-    chance: float
+    chance: float  # expected accuracy of a uniform guess
     prior: Estimate  # accuracy of the option prior, out of fold
     letters: LetterBalance
     compound: int  # items whose correct answer names several terms
-    faults: Mapping[Fault, Sequence[str]]  # item ids, for every kind of fault
-    detectable: float  # difference of two models on different items that is detected with 80 % power
+    faults: Mapping[Fault, Sequence[str]]  # ids of the items with each defect; all defects are keys
+    detectable: float  # minimum difference of two models on different items that is detected with 80 % power
     detectable_paired: float  # the same for two models on the same items
 
     @property
@@ -67,10 +67,10 @@ class Audit:
     splits: Mapping[str, int]  # number of items by split
     overall: Health
     by_dimension: Mapping[str, Health]  # by slug
-    media_asked_again: Mapping[int, int]  # number of media by number of questions, from 2
+    media_asked_again: Mapping[int, int]  # number of media by their number of questions, if it is at least 2
     media_in_two_splits: Sequence[str]
     spellings: Mapping[str, Spellings]  # by slug
-    difference: float
+    difference: float  # in accuracy (0..1), which every dimension should be large enough to detect
 
     @property
     def too_small(self) -> list[str]:
@@ -79,7 +79,7 @@ class Audit:
 
 
 def read_splits(name: str | Path, split: str | None = None) -> dict[str, list[QAItem]]:
-    """Read the questions of one split, or of all; a TSV is `test`. Raises like `read_questions`."""
+    """Read the questions of one split, or of all splits; a TSV has only `test`. Raises like `read_questions`."""
     path = locate_questions(name)
     names = [split] if split else ["test"] if path.is_file() else split_names(path)
     return {name: read_questions(path, name) for name in names}
@@ -91,7 +91,11 @@ def split_names(folder: Path) -> list[str]:
 
 
 def audit_questions(splits: Mapping[str, Sequence[QAItem]], difference: float = DIFFERENCE) -> Audit:
-    """Compute the statistics over all splits; raises `ValueError` if there are no questions."""
+    """Compute the statistics over all splits.
+
+    Raises:
+        ValueError: There are no questions, or `difference` is not between 0 and 1.
+    """
     if not 0 < difference < 1:
         raise ValueError(f"the difference must be a share of the items, between 0 and 1, got {difference:g}")
     items = [item for some in splits.values() for item in some]
@@ -125,7 +129,7 @@ def health(items: Sequence[QAItem]) -> Health:
 
 
 def items_needed(difference: float, variance: float) -> int:
-    """Return the number of items to detect a difference (5 % two-sided, 80 % power): (1.96 + 0.84)² variance / d²."""
+    """Return the sample size for a difference d (5 % two-sided, 80 % power): (1.96 + 0.84)² variance / d²."""
     return math.ceil(variance * (detectable(1.0) / difference) ** 2)
 
 
@@ -156,7 +160,7 @@ def _faults_of(item: QAItem) -> Iterator[Fault]:
 
 
 def _spellings(slug: str, items: Sequence[QAItem]) -> dict[str, dict[str, int]]:
-    """Return the texts of labels with several, the label with the most texts first, the most frequent text first."""
+    """Return the spellings of labels that have several: most spellings first, then by frequency of each spelling."""
     offered = Counter(option for item in items for option in item.options)
     written: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for option, count in sorted(offered.items(), key=lambda entry: (-entry[1], entry[0])):

@@ -53,8 +53,8 @@ def scores_of_variants(
     """Score each variant's run against the run on the original questions.
 
     Raises:
-        BadRun: The first run is of a variant, another is not, two are of the same variant, or a run has other
-            questions or another protocol.
+        BadRun: `original` is a run of a variant, one of `variants` is not, two are of the same variant, or the runs
+            differ in their questions or protocol.
     """
     if own := variant_named_in(original.items[0].item_id):
         raise BadRun(f"{original.name} is a run of {own.name} questions; give the run on the original questions first")

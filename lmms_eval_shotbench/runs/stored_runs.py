@@ -123,7 +123,10 @@ class RunSource(NamedTuple):
 def sides(arguments: Sequence[str]) -> list[RunSource]:
     """Parse arguments, from left to right, into runs or pairs of QUESTIONS RESPONSES.
 
-    A single last argument is responses to the preceding questions. Raises `BadRun` if there are none.
+    A last argument that is no run and has no partner is taken as responses to the questions before it.
+
+    Raises:
+        BadRun: There are no questions before it.
     """
     found: list[RunSource] = []
     rest = list(arguments)

@@ -17,11 +17,11 @@ MIN_EXPECTED = 5.0  # expected answers per letter, below which the chi-square ap
 
 @dataclass(frozen=True, slots=True)
 class LetterBalance:
-    """How often each letter is correct, for all letters of the options, in order."""
+    """Number of correct answers by letter, observed and expected, in the order A, B, C, …"""
 
     counts: dict[str, int]
     expected: dict[str, float]  # counts under a uniform distribution
-    p: float | None  # p-value of Pearson's chi-square test for uniformity; None: too few items
+    p: float | None  # p-value of Pearson's chi-square test for uniformity; None if there are too few items
 
     @property
     def most_lopsided(self) -> str:

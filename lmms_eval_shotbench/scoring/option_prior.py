@@ -24,7 +24,7 @@ from lmms_eval_shotbench.vocabulary import Term, UnknownTerm, dimension_named, n
 
 FOLDS = 10
 CACHE_SIZE = 65536  # texts; hundreds of thousands of options contain only a few hundred
-PRIOR_WEIGHT = 1.0  # pseudo-count of offers of a text, correct at chance level
+PRIOR_WEIGHT = 1.0  # additive smoothing: number of pseudo-observations of a text, correct at chance level
 
 
 class Meaning(NamedTuple):
@@ -54,7 +54,7 @@ def fold_of(medium: str, folds: int = FOLDS) -> int:
 def blind_letters(items: Sequence[QAItem], folds: int = FOLDS) -> list[str]:
     """Predict a letter for each item: the option that is most often correct when offered, in the other folds.
 
-    Texts are counted per dimension and independent of spelling. Ties are resolved in favour of the first option.
+    Texts are counted per dimension, ignoring case and punctuation (`normal_form`). The first option wins a tie.
     """
     with_fold = [(item, fold_of(item.medium, folds)) for item in items]
     offered: Counter[tuple[str, str]] = Counter()

@@ -56,11 +56,11 @@ class Difference:
     difference: float
     low: float
     high: float
-    stderr: float
+    stderr: float  # clustered by medium, including the added items
     gained: int  # items that only B has right
     lost: int  # items that only A has right
-    detectable: float  # for runs that disagree as often as these
-    detectable_unrelated: float  # for runs of these accuracies with independent errors
+    detectable: float  # detectable difference between runs that disagree as often as these
+    detectable_unrelated: float  # the same for runs with these accuracies whose errors are independent
 
     @property
     def p(self) -> float:

@@ -1,12 +1,14 @@
-"""Scores compared with blind guessing, to show whether a model uses the media.
+"""Scores relative to baselines without media, to show whether a model uses the media.
 
 - **Prior**: accuracy on the items that the option prior (`option_prior.py`, out of fold) gets right, and on the others.
-  A model that uses the media is equally good on both; one that answers by frequency is worse where the prior is wrong.
-- **Above chance**: (accuracy - chance) / (1 - chance), 0 for guessing and 1 for all right, at the mean chance level.
+  A model that uses the media is about equally accurate on both; one that answers by the frequency of the option texts
+  is less accurate where the prior is wrong.
+- **Above chance** (`chance_corrected` in scores.json): (accuracy - chance) / (1 - chance), where chance is the expected
+  accuracy of a uniform guess; 0 at chance, 1 if all answers are correct.
 - **Terms**: recall of each term over the items whose correct answer contains it, and the confusion matrix of labels.
-- **Single**: accuracy on single-term answers, next to that on compound ones in `metrics.py`.
+- **Single**: accuracy on items whose correct answer is a single term; `metrics.py` has that on compound answers.
 
-The prior is estimated from the given items, so it is weak with only a few dozen.
+The prior is estimated from the given items, so it is unreliable with only a few dozen of them.
 
 Pure functions; standard library only.
 """
@@ -26,14 +28,14 @@ from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, accuracy, is_c
 from lmms_eval_shotbench.scoring.option_prior import blind_letters, chance, meaning
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term, dimension_named
 
-WithPrior = tuple[Graded, Graded]  # one item graded for the model and for the option prior
+WithPrior = tuple[Graded, Graded]  # one item with the grade of the model's answer, and with that of the option prior
 Mean = Callable[[Sequence[Graded]], Estimate]
 Confusion = list[tuple[str, str | None, int]]  # correct label, answered label (None: undecided), count
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Difference of two proportions of disjoint items, with its 95 % confidence interval."""
+    """Difference of two proportions over disjoint sets of items, with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -42,7 +44,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class PriorSplit:
-    """A model's accuracy, split by whether the option prior is right; None if there are no such items."""
+    """A model's accuracy where the option prior is right and where it is wrong; None if there are no such items."""
 
     accuracy: Estimate  # of the option prior
     where_right: Estimate | None
@@ -56,10 +58,10 @@ class PriorSplit:
 
 @dataclass(frozen=True)
 class PriorAware:
-    """All these metrics of one run. Mappings are keyed by slug, in the vocabulary's order."""
+    """The metrics of this module for one run. Mappings are keyed by dimension slug, in the vocabulary's order."""
 
     prior: PriorSplit  # over items
-    prior_macro: PriorSplit  # over dimensions; the split only over those with items of both kinds
+    prior_macro: PriorSplit  # over dimensions; the split over dimensions in which the prior is both right and wrong
     prior_by_dimension: Mapping[str, PriorSplit]
     above_chance: Estimate
     above_chance_macro: Estimate
@@ -92,7 +94,7 @@ def prior_aware(graded: Sequence[Graded]) -> PriorAware:
 
 
 def prior_aware_json(numbers: PriorAware) -> dict[str, Any]:
-    """Entries of scores.json (docs/scores.md)."""
+    """Return the entries of scores.json for these metrics (docs/scores.md)."""
     return {
         "prior": _split_json(numbers.prior)
         | {
@@ -186,7 +188,7 @@ def _accuracies(pairs: Sequence[WithPrior], mean: Mean) -> tuple[Estimate | None
 
 
 def _recalls(dimension: Dimension, graded: Sequence[Graded]) -> dict[str, Estimate]:
-    """Recall by term name: of the items whose correct answer contains the term, those whose answer contains it too."""
+    """Recall by term name: of the items with the term in the correct answer, the share with it in the model's."""
     by_term: defaultdict[Term, list[Graded]] = defaultdict(list)
     for entry in graded:
         answered = _terms(entry, entry.grade.letter)
@@ -200,7 +202,7 @@ def _terms(entry: Graded, letter: str | None) -> frozenset[Term]:
 
 
 def _confusion(graded: Sequence[Graded]) -> Confusion:
-    """Non-zero cells of the confusion matrix, by frequency of the correct label, then of the answer to it."""
+    """Non-zero cells of the confusion matrix, sorted by frequency of the correct label, then of the answered label."""
     pairs = [(_text(entry, entry.item.answer), _text(entry, entry.grade.letter)) for entry in graded]
     total = Counter(gold for gold, _ in pairs)
     counts = sorted(Counter(pairs).items(), key=lambda each: (-total[each[0][0]], each[0][0], -each[1], each[0][1]))

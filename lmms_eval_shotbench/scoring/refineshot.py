@@ -1,14 +1,16 @@
 """RefineShot's scores (arXiv 2510.02423): consistency of reasoning and answer, and instruction adherence.
 
-A response is *consistent* unless the letter that its thought concludes with and the answered letter are both known and
-differ. It follows the *steps* if its thought names all of them in order, an answer follows, and it is consistent.
+A response is *inconsistent* if its thought concludes with one letter and its answer is another; if either letter is
+unknown, it counts as consistent. It *follows the steps* if its thought names all steps in order, it has an answer, and
+it is consistent.
 
-    FRS              share of consistent responses (faithful reasoning score)
-    after the check  accuracy where an inconsistent response counts as wrong
-    IAS              step-by-step accuracy of adherent answers / direct accuracy (instruction adherence score)
+    FRS              faithful reasoning score: share of consistent responses
+    after the check  accuracy with inconsistent responses counted as wrong
+    IAS              instruction adherence score: accuracy with the step-by-step prompt, where responses that do not
+                     adhere to it count as wrong, divided by the accuracy with the direct prompt
 
-RefineShot's judge, Qwen3-4B, infers both letters; as far as the published files show, adherence in the published IAS is
-again consistency. Therefore IAS is reported twice: with adherence defined as consistency, and as following the steps.
+RefineShot's judge, Qwen3-4B, infers both letters. As far as the published files show, the published IAS equates
+adherence with consistency. Therefore IAS is reported twice: with adherence as consistency, and as following the steps.
 Here both letters are extracted by rules: the answer by strict grading, the conclusion by `read_conclusion` in
 `grading/strict.py`. If the rules find no conclusion, the response counts as consistent, as in the original, and is also
 counted as undecided; a judge can decide these (`thoughts_to_judge`). docs/refineshot.md lists the differences from the
@@ -55,7 +57,7 @@ class ReasoningCheck:
 
     @property
     def consistent(self) -> bool:
-        """Whether the letters do not differ; a missing letter counts as consistent."""
+        """Whether the two letters are equal or one of them is unknown."""
         return not self.decided or self.concluded == self.answered
 
     @property
@@ -84,7 +86,7 @@ def check_reasoning(item: QAItem, response: str) -> ReasoningCheck:
 
 
 def thoughts_to_judge(items: Sequence[QAItem], responses: Sequence[str]) -> list[tuple[QAItem, str]]:
-    """Items and thoughts for a judge: responses with an answer and a thought without a conclusion by the rules."""
+    """Items and thoughts for a judge: those with an answer whose thought has no conclusion that the rules can find."""
     checked = [
         (item, response, check_reasoning(item, response)) for item, response in zip(items, responses, strict=True)
     ]
@@ -104,7 +106,7 @@ class Setting:
 
     @property
     def accuracy(self) -> Scores:
-        """Scores as graded."""
+        """Scores of the grades, before the consistency check."""
         return score(self.graded)
 
     @property
@@ -160,7 +162,7 @@ def ias(adherent_accuracy: float, direct_accuracy: float) -> float | None:
 
 
 def ias_by_check(settings: Mapping[str, Setting]) -> dict[str, float | None]:
-    """IAS with adherence as consistency and as following the steps; empty without both settings."""
+    """IAS by definition of adherence (`IAS_CHECKS`); empty unless the direct and the step-by-step setting are given."""
     direct, stepwise = settings.get(DIRECT.name), settings.get(STEP_BY_STEP.name)
     if direct is None or stepwise is None:
         return {}

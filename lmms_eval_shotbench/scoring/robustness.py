@@ -1,15 +1,16 @@
 """Robustness: scores of a model's answers to questions and to their transformed variants.
 
 - **accuracy** on the originals and on the transformed questions, over the same originals;
-- **consistency**: share of questions whose answers to all transformed questions correspond to the original answer
-  ("Pan left" mirrored is "Pan right"), right or wrong. An undecided answer is never consistent. Only questions whose
-  correct answers correspond are counted: "yes" to a refined question corresponds to no original option. Undefined for
-  the blind variant;
-- **both**: correct on the original and on all its transformed questions;
-- **robust accuracy**: the same, over the questions where repeating an answer is wrong at least once. For mirrored and
+- **consistency**: share of questions whose answers to all transformed questions correspond to the answer to the
+  original ("Pan left" becomes "Pan right" when mirrored), correct or not. An undecided answer is never consistent.
+  Questions whose correct answer corresponds to no original option, such as "yes" to a refined question, are excluded.
+  Undefined for the blind variant;
+- **both**: share of questions answered correctly in the original and in all its transformed questions;
+- **robust accuracy**: the same, over the questions where repeating one answer is wrong at least once. For mirrored and
   reversed media these are the questions whose correct answer becomes another of the original options: the options are
-  the same, so an answerer that uses only the text and repeats itself scores 0. A rotation moves every correct answer to
-  another letter. Undefined for the blind variant, where correct answers are guesses.
+  the same, so a model that uses only the text and repeats its answer scores 0. Rotations move every correct answer to
+  another letter, so all questions count, as do all refined ones. Undefined for the blind variant, where correct answers
+  are guesses.
 
 Pure functions.
 """
@@ -67,7 +68,7 @@ class AskedTwice:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Metrics of a set of questions; an estimate's `n` is the number of questions it covers, None if there are none."""
+    """Metrics of a set of questions. Each estimate has its own `n`; it is None if it covers no questions."""
 
     n: int
     original: Estimate

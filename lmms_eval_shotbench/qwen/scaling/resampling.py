@@ -1,11 +1,11 @@
-"""Bicubic resizing of a frame with antialiasing: the float32 sums of torch, to the bit, in less than half the time.
+"""Bicubic resizing of a frame with antialiasing, bit-identical to torch in less than half the time.
 
-torch resizes along the rows first and then along the columns, in float32, and rounds once at the end. For each output
-pixel its compiled loop multiplies the first neighbour, adds the following ones in groups of four with every product
-rounded, and adds what is left over by fused multiply-add. (Found by comparison; the same on AVX2 and AVX-512.) Here
-the same operations run over a whole line of pixels at once, which processors do 8 or 16 at a time.
+torch resizes along the width first and then along the height, in float32, and rounds once at the end. An output pixel
+is a weighted sum of input pixels: the first product, then groups of four products, each rounded before it is added,
+then the remaining ones by fused multiply-add. (Determined empirically; the same on AVX2 and AVX-512.) Here the same
+operations run on a complete line of pixels at once, so that they are vectorised, 8 or 16 pixels per instruction.
 
-That the bytes are equal is checked in `scale.py`; README.md has the reasons and the figures.
+`scale.py` verifies that the results are equal; README.md has the rationale and measurements.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import numpy
 import torch
 from numba import njit
 
-Array = Any  # of numpy; numba infers what is in it
+Array = Any  # numpy array; numba infers its dtype and number of dimensions
 Function = TypeVar("Function", bound=Callable[..., Any])
 Float = numpy.float32
-STRIP_ROWS = 64  # transposed at a time; with their sums they fit into a core's cache
+STRIP_ROWS = 64  # rows transposed at a time; they and their sums fit in the cache of a core
 
 
 class Weights(NamedTuple):
-    """For each output pixel of a line: its first input pixel, the number of inputs, their weights padded with 0."""
+    """Resampling weights of the output pixels of a line."""
 
-    first: Array
-    counts: Array
-    values: Array
+    first: Array  # int64, (pixels,): index of the first input pixel of each output pixel
+    counts: Array  # int64, (pixels,): number of its input pixels
+    values: Array  # float32, (pixels, maximum count): their weights, padded with 0
 
 
 def resized_like_torch(frame: numpy.ndarray, height: int, width: int) -> torch.Tensor:
-    """Resize an RGB frame of bytes (rows, columns, 3) to bytes (3, height, width)."""
+    """Resize an RGB frame, uint8 of shape (rows, columns, 3), to uint8 of shape (3, height, width)."""
     rows, columns, channels = frame.shape
     across: Array = numpy.empty((rows, channels, width), Float)
     for top in range(0, rows, STRIP_ROWS):
@@ -48,7 +48,7 @@ def resized_like_torch(frame: numpy.ndarray, height: int, width: int) -> torch.T
 
 @lru_cache(maxsize=256)
 def torch_weights(size: int, resized: int) -> Weights:
-    """Weights for lines of `size` pixels resized to `resized`, from torch itself: what it makes of the unit matrix."""
+    """Weights for resizing lines of `size` pixels to `resized` pixels, from torch's result for an identity matrix."""
     unit = torch.eye(size)[None, None]
     shown = torch.nn.functional.interpolate(unit, (size, resized), mode="bicubic", antialias=True)[0, 0].numpy()
     scale = Float(size) / Float(resized)
@@ -63,7 +63,7 @@ def torch_weights(size: int, resized: int) -> Weights:
 
 
 def compiled(function: Function, **options: Any) -> Function:
-    """Compile for use in several threads at once; cached on disk where there is a writable place."""
+    """Compile a function that releases the GIL; the result is cached on disk if a cache folder is writable."""
     options |= {"nogil": True, "error_model": "numpy"}
     try:
         return cast(Function, njit(cache=True, **options)(function))
@@ -81,7 +81,7 @@ _add_fused = compiled(_add_product, fastmath={"contract"})  # products are not r
 
 @compiled
 def _weighted_sums(lines: Array, first: Array, counts: Array, values: Array, sums: Array) -> None:
-    """Set each row of `sums` to the weighted sum of its neighbours among the rows of `lines`."""
+    """Set each row of `sums` (output pixels, values) to a weighted sum of rows of `lines` (input pixels, values)."""
     for pixel in range(sums.shape[0]):
         start, count, weight = first[pixel], counts[pixel], values[pixel, 0]
         for column in range(sums.shape[1]):
