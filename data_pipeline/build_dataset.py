@@ -1,8 +1,8 @@
 """From labelled shots to a finished shard folder: all that `shotbench data` does once shots are cut or rendered.
 
-Owns the order of the stages, in which no stage undoes an earlier one: hash all media; drop benchmark media; assign
-films to splits; drop near-duplicates; generate questions split by split; audit them; write shards. Each stage has its
-own module. If the audit fails, nothing is written.
+Owns the order of the stages, chosen so that no stage invalidates an earlier one: hash all media; drop benchmark media;
+assign films to splits; drop near-duplicates; generate questions split by split; audit them; write shards. Each stage
+has its own module. If the audit fails, nothing is written.
 
 The fingerprint covers the source as the caller describes it, the recipe and the excluded benchmarks. Repeating a call
 therefore finds finished shards without reading a single shot, and an interrupted run resumes after its last finished

@@ -1,8 +1,9 @@
 """Defects: the single record of every dropped row and every warning, from any stage of the pipeline.
 
 Owns `DefectKind`, the closed set of reasons, and `Defect`, one line of a shard folder's `defects.jsonl`. No stage drops
-anything without recording one. The checks themselves are in the stages: media in `check_media.py`, release rows in
-`release_questions.py` and `shotqa_questions.py`, shots in `films/`.
+anything without recording a defect, except open-ended questions of ShotQA, which are only counted. The checks
+themselves are in the stages: media in `check_media.py`, release rows in `release_questions.py` and
+`shotqa_questions.py`, shots in `films/`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FIRST_LOSSES = 3  # dropped rows listed in a message
 
 
 class DefectKind(StrEnum):
-    """Reason for a defect. The last group are warnings: the row is kept."""
+    """Reason for a defect. Most of the last group are warnings; whether the row is dropped is in `Defect.loses_row`."""
 
     BAD_ROW = "bad row"
     DUPLICATE_INDEX = "duplicate index"
@@ -65,7 +66,10 @@ class DefectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One defect of one row; `line` counts from 1 (in a table the header is line 1) and is 0 if there is no line."""
+    """One defect of one row; `loses_row` is False if it is only a warning.
+
+    `line` is the line or row number in the source from 1 (the header of a CSV is line 1), or 0 if there is none.
+    """
 
     kind: DefectKind
     line: int

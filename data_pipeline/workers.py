@@ -1,9 +1,9 @@
 """Parallel execution of expensive stages: the same call runs on the cores of a laptop and on a Ray cluster.
 
 Owns starting and stopping Ray, and two ordered maps: `map_units` applies a function to a sequence of units with Ray
-Data, `map_stream` to a stream that only the caller can read. If a worker dies, Ray retries its unit on another one;
-since only the caller writes files, nothing is lost or written twice. The stages define the units and consume the
-results; results should be small, and a stage that can resume stores them itself.
+Data, `map_stream` to a stream that only the caller can read. If a worker dies, Ray retries its unit on another one, so
+a unit that writes files must write them atomically. The stages define the units and consume the results, which should
+be small; nothing is stored here, so a stage that can resume stores its own results.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 Kept = TypeVar("Kept")
-RETRIES = 3  # of a unit whose worker died
-START_TRIES = 3
+RETRIES = 3  # of a unit of `map_stream` whose worker died
+START_TRIES = 3  # attempts to start Ray, while it times out
 LISTENER_SECONDS = 10.0  # connection timeout; a running head answers immediately
 OBJECT_STORE_BYTES = 500_000_000  # object store of a Ray instance that we start
 
 
 @dataclass(frozen=True)
 class Workers:
-    """`count` worker processes on the Ray cluster at `address`, or on a local one; 0 runs in the calling process."""
+    """`count` Ray workers, on the cluster at `address` or, if that is empty, on a local instance; 0: no Ray."""
 
     count: int = 0
     address: str = ""
@@ -44,7 +44,7 @@ class Workers:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Workers:
-        """The workers given by the options of `add_arguments`; raises `RuntimeError` if Ray cannot be reached."""
+        """Return the workers set by the options of `add_arguments`; raises `RuntimeError` if Ray cannot be reached."""
         workers = cls(args.workers, args.ray_address)
         if workers.count:
             require_listener(workers.address)
@@ -111,7 +111,7 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
 
 
 class Parcel(NamedTuple, Generic[Kept, Unit]):
-    """A unit of work sent to a worker, and caller data that is held until its result is back."""
+    """A unit of work for a worker, and data `kept` by the caller, which is yielded with the result."""
 
     kept: Kept
     unit: Unit
@@ -121,17 +121,17 @@ class Parcel(NamedTuple, Generic[Kept, Unit]):
 def map_stream(
     work: Callable[[Unit], Result], parcels: Iterable[Parcel[Kept, Unit]], workers: Workers, buffer_bytes: int
 ) -> Iterator[tuple[Kept, Result]]:
-    """Yield `(parcel.kept, work(parcel.unit))`, in order, for parcels that only the caller can read.
+    """Yield `(parcel.kept, work(parcel.unit))`, in order, for a stream that only the caller can read.
 
-    Ray Data is not used here: its sources are read by workers, and a compressed stream has only one reader. Plain Ray
-    tasks, bounded and ordered here, are retried just the same when a worker dies.
+    Ray Data is not used here, since its workers read the source, and a compressed stream can be read by one process
+    only. The parcels are sent as plain Ray tasks, which are also retried if a worker dies.
 
     Args:
         work: Without Ray it runs in threads, so it should release the GIL.
         buffer_bytes: Maximum total weight of the parcels in flight; a single larger parcel is still sent.
 
     Raises:
-        RuntimeError: Ray cannot be reached, `work` raised on a worker, or a unit killed one worker after another.
+        RuntimeError: Ray cannot be reached, `work` raised on a worker, or all retries of a unit failed.
     """
     with _executor(work, workers) as (submit, receive):
         waiting: deque[tuple[Kept, int, Any]] = deque()
@@ -176,7 +176,7 @@ def _executor(
 
 @contextmanager
 def ray_running(workers: Workers) -> Iterator[None]:
-    """Connect to Ray, or start a local instance, and shut it down at the end; an initialized Ray is used and kept.
+    """Connect to Ray or start a local instance, and shut it down on exit; if Ray is already initialized, do neither.
 
     Raises:
         RuntimeError: Ray cannot be reached at the address, or cannot be started.
@@ -186,7 +186,7 @@ def ray_running(workers: Workers) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # workers see the same devices as their parent
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keeps CUDA_VISIBLE_DEVICES in tasks without GPUs
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
     if workers.address:
@@ -202,7 +202,7 @@ def ray_running(workers: Workers) -> Iterator[None]:
 
 
 def _start(options: dict[str, Any], where: str) -> None:
-    """Start or connect to Ray; retried, since a node on a busy machine may miss Ray's start timeout of 30 s."""
+    """Start or connect to Ray; retried on timeouts, since a busy machine may exceed Ray's limit of 30 s for a node."""
     import ray
 
     for tries_left in reversed(range(START_TRIES)):

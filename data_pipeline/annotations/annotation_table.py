@@ -1,9 +1,9 @@
-"""The annotation table of your own films: CSV, JSONL or parquet in, one `AnnotatedRange` per row out.
+"""Parse the annotation table of a user's own films: one `AnnotatedRange` per valid row.
 
-Owns the columns and the validation of their cells; `docs/own_film.md` documents them. Files are read in
-`annotation_files.py`. An invalid cell never stops parsing: it becomes a `Defect` that names line and column. An unknown
-label is dropped, and the row keeps its other labels, if any. Whether a time is inside the film is checked in
-`films/cut_film.py`.
+Owns the columns, documented in `docs/own_film.md`, and the validation of their cells. Files (CSV, JSONL, Parquet) are
+read in `annotation_files.py`. An invalid cell never stops parsing: it becomes a `Defect` that names line and column.
+An unknown label costs only itself; a row without any valid label is dropped. Whether a time is inside the film is
+checked in `films/cut_plan.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedRange:
-    """One row: the labels, in canonical spelling, of a still file or of a time, range or shot of a film."""
+    """A valid row: labels in canonical spelling, for an image file or for a time, a range or all of a film.
+
+    `start`, `end` and `still` are seconds in the film; None where the cell is empty.
+    """
 
     line: int
     film_id: str
@@ -42,11 +45,11 @@ class AnnotatedRange:
 
     @property
     def is_still_file(self) -> bool:
-        """Whether the medium is an image, not a film."""
+        """Whether the medium is an image file, by its suffix."""
         return PurePosixPath(self.media).suffix.lower() in STILL_SUFFIXES
 
     def labels_of(self, kind: MediaKind) -> dict[str, str]:
-        """The labels whose questions use this kind of medium."""
+        """Return the labels, by dimension slug, of the dimensions that are asked about this kind of medium."""
         return {slug: label for slug, label in self.labels.items() if slug in slugs(dimensions_for(kind))}
 
 
@@ -76,7 +79,7 @@ class _Row:
 
 
 def read_annotations(table: Path, films: Path, defects: list[Defect]) -> list[AnnotatedRange]:
-    """Parse a table and return its valid rows; defects of the others are appended to `defects`.
+    """Parse a table and return its valid rows; all defects are appended to `defects`, also those of valid rows.
 
     Raises:
         TableRefused: the table cannot be used at all.
@@ -134,7 +137,7 @@ def _media(row: _Row) -> str:
         try:
             if not (row.films / media).is_file():
                 row.add_defect("media", f"no such file in {row.films}", DefectKind.MISSING_MEDIUM)
-        except (OSError, ValueError) as error:  # a name too long, a zero byte
+        except (OSError, ValueError) as error:  # the name is too long or contains a null byte
             row.add_defect("media", f"no name of a file: {error}")
     return str(media)
 
@@ -171,7 +174,7 @@ def _labels(row: _Row) -> dict[str, str]:
 
 
 def _check_cells_together(row: _Row, annotated: AnnotatedRange) -> None:
-    """Check the consistency of times, media and labels with each other."""
+    """Check that times, medium and labels are consistent with each other."""
     start, end, still = annotated.start, annotated.end, annotated.still
     if annotated.is_still_file and (start, end, still) != (None, None, None):
         row.add_defect("start", "a still has no times; leave start, end and still empty")
@@ -186,14 +189,14 @@ def _check_cells_together(row: _Row, annotated: AnnotatedRange) -> None:
 
 
 def plain_name(text: str) -> str:
-    """A safe file name of [a-z0-9._-] without leading dots; a hash distinguishes names in other alphabets."""
+    """Return a file name of [a-z0-9._-] without leading dots; names that are not ASCII get the suffix of a hash."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.casefold()).strip("-.")
     suffix = "" if text.isascii() else hashlib.sha256(text.encode()).hexdigest()[:8]
     return "-".join(filter(None, (name, suffix)))
 
 
 def _made_id(film_id: str, media: str, start: float | None) -> str:
-    """An id of film, medium and start time, stable when rows are added or moved."""
+    """Return a shot id made of film, medium and time in seconds; it does not depend on the row's position."""
     film, medium = plain_name(film_id), plain_name(PurePosixPath(media).with_suffix("").as_posix())
     name = film if film == medium else "-".join(filter(None, (film, medium)))
     return name if start is None else f"{name}-{round(start * 1000):08d}"

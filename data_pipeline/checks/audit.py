@@ -1,9 +1,9 @@
 """The audit of finished questions, before they are used for training or evaluation: all checks in one report.
 
-Owns the report, its forms (JSON, a section of the card) and the failures: a medium that cannot be decoded, an answer
-that the grader does not accept, a dimension that can be answered blind (`blind_audit.py`), a film or a near-duplicate
-in two splits, a medium of the benchmark. Counts of letters and terms, and near-duplicates within one split, are
-reported but never fail.
+Owns the report, its output formats (JSON, Markdown, a section of the dataset card) and the criteria for failure: a
+medium that cannot be decoded, a right answer that the grader rejects, a dimension that can be answered without the
+media (`blind_audit.py`), a film or a near-duplicate in two splits, a medium of a benchmark. Counts of letters and
+terms, and near-duplicates within one split, are reported but are never a failure.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ class AuditFailed(ValueError):
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Results of all checks. Lists and pairs hold item ids."""
+    """Results of all checks. Lists and pairs are of item ids, where not stated otherwise."""
 
     questions: int
     media: int
     margin: float | None  # maximum blind accuracy above chance, as a fraction; None: no gate
     blind: Sequence[BlindAccuracy]
     letters: Mapping[str, Mapping[str, int]]  # right answers by dimension and letter
-    terms: Mapping[str, Mapping[str, tuple[int, int]]]  # by dimension and option text: right, offered
-    undecodable: Sequence[str] = ()  # the first question of each such medium
-    ungraded: Sequence[str] = ()
-    films_in_two: Sequence[str] = ()
-    twice_in_a_split: Sequence[tuple[str, str]] = ()
-    across_splits: Sequence[tuple[str, str]] = ()
-    in_benchmark: Sequence[tuple[str, str]] = ()  # ours, theirs
+    terms: Mapping[str, Mapping[str, tuple[int, int]]]  # by dimension and option text: (times right, times offered)
+    undecodable: Sequence[str] = ()  # the first question about each medium that cannot be decoded
+    ungraded: Sequence[str] = ()  # questions whose right answer the grader rejects
+    films_in_two: Sequence[str] = ()  # ids of films that are in more than one split
+    twice_in_a_split: Sequence[tuple[str, str]] = ()  # near-duplicates in one split with the same labels
+    across_splits: Sequence[tuple[str, str]] = ()  # near-duplicates in different splits
+    in_benchmark: Sequence[tuple[str, str]] = ()  # (our question, question of the benchmark)
     benchmark: int = 0  # number of benchmark media compared with
     failures: tuple[str, ...] = field(init=False)
 
@@ -158,9 +158,10 @@ def audit(
 
 
 def is_gradable(item: QAItem) -> bool:
-    """Whether every protocol accepts the right letter in every prompt style, and the strict one the right text.
+    """Return whether graders accept the right answer.
 
-    The official rules cannot accept every right text: "Extreme Wide" also contains "Wide".
+    As a letter, it must be accepted under every protocol and in every prompt style; as the text of the option, under
+    the strict protocol only, since the official rules cannot accept every text: "Extreme Wide" also contains "Wide".
     """
     letters = {style.well_formed(item.answer) for style in PROMPT_STYLES}
     by_letter = all(grade(item, answer, protocol).correct for answer in letters for protocol in PROTOCOLS)
@@ -223,7 +224,10 @@ def _films_in_two(by_split: Mapping[str, Sequence[QAItem]]) -> list[str]:
 
 
 def _look_alikes(rows: Sequence[HashedItem]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Near-duplicate pairs, each medium by its first question: in one split with the same labels; across splits."""
+    """Return near-duplicate pairs in one split with the same labels, and pairs across splits.
+
+    A medium is named by the id of its first question.
+    """
     first: dict[tuple[str, str], HashedItem] = {}
     labels: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for row in rows:

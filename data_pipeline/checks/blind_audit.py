@@ -1,11 +1,12 @@
-"""Blind accuracy: how many questions option frequencies alone answer correctly, without the media, and the gate on it.
+"""Blind accuracy: the accuracy of guessing by option frequencies alone, without the media, and a threshold for it.
 
-Owns the gate. The blind guess is `lmms_eval_shotbench/scoring/option_prior.py`, computed out of fold, so that it knows
-the frequencies of the set but not the item.
+Owns the threshold ("gate"). The guess is made in `lmms_eval_shotbench/scoring/option_prior.py`, out of fold: it uses
+the frequencies in the other questions, not the question itself.
 
-A dimension fails if the lower end of the 95 % interval of its blind accuracy is more than `margin` above chance. So a
-small set does not fail by chance, and a large one is held to the margin; fewer than 20 questions are never failed.
-5 points are a fifth of chance with four options; camera movement in ShotBench is 27 points above chance.
+A dimension fails if the lower end of the 95 % confidence interval of its blind accuracy is more than `margin` above
+chance. So a small set does not fail by chance, and a large one is held to the margin; a dimension with fewer than 20
+questions never fails. The default margin is 5 percentage points, a fifth of chance with four options; camera movement
+in ShotBench is 27 points above chance.
 
 Accuracy *below* chance is expected: with exactly balanced answers, each answer is rarer among the other questions, so
 the guess is biased away from it.
@@ -23,7 +24,7 @@ from lmms_eval_shotbench.scoring.prior_aware import blind_graded
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 MARGIN = 0.05
-FEWEST = 20  # minimum number of questions; of eight dimensions in four splits, smaller ones could fail by chance
+FEWEST = 20  # minimum number of questions for a failure; among 8 dimensions in 4 splits, fewer could fail by chance
 ALL_SPLITS = "all"
 
 
@@ -37,12 +38,16 @@ class BlindAccuracy:
     chance: float
 
     def passes(self, margin: float) -> bool:
-        """Whether it is not significantly more than `margin` (a fraction) above chance."""
+        """Return whether the accuracy is not significantly more than `margin` (a fraction) above chance."""
         return self.accuracy.n < FEWEST or self.accuracy.low <= self.chance + margin
 
 
 def audit_blind(items: Mapping[str, Sequence[QAItem]]) -> list[BlindAccuracy]:
-    """Measure every dimension, over all splits and in each split; `items` maps splits to their questions."""
+    """Measure the blind accuracy of each dimension, over all splits and in each split.
+
+    Args:
+        items: Questions by split.
+    """
     all_items = [item for split in items.values() for item in split]
     groups = {ALL_SPLITS: all_items} | (dict(items) if len(items) > 1 else {})
     return [

@@ -1,4 +1,4 @@
-"""Decontamination: exclude a benchmark's media by checksum, by perceptual hash, and by film and time where known.
+"""Decontamination: exclude a benchmark's media by checksum, by perceptual hash, and by film and time if recorded.
 
 Owns the definition of a match. Hashes are compared only between media of one kind (see `duplicates.py`). The same film
 alone is not a match: the benchmark may use a different part of it.

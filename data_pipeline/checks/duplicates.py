@@ -1,17 +1,19 @@
-"""Near-duplicate detection: a perceptual hash of a medium, and the search for near pairs among many.
+"""Near-duplicate detection: the perceptual hash of a medium, and an exhaustive search for pairs of similar hashes.
 
-Owns the hash (`picture_hash`), the distance limits and the search. Pairs are resolved in `drop_duplicates` and in
-`decontaminate.py`.
+Owns the hash (`picture_hash`), the distance limits and the search. Which medium of a pair is dropped is decided in
+`drop_duplicates` and in `decontaminate.py`.
 
-A DCT hash alone is not enough: it is the sign pattern of the low frequencies, which are noise in a dark or flat picture
-and are shared by pictures of similar composition. So the hash of a picture has two parts: the 64 bits of
-`imagehash.phash`, and the colours on a grid of 8 x 8, compared relative to their contrast. Two pictures match if both
-parts are near. A clip is hashed by three of its frames, all of which must match; stills are never compared with clips.
+A DCT hash alone is not enough: it keeps one bit per low-frequency coefficient, which is noise in a dark or flat picture
+and is the same in pictures of similar composition. So the hash of a picture has two parts: the 64 bits of
+`imagehash.phash`, and the colours on a grid of 8 x 8, compared relative to their contrast. Two pictures match if the
+distance of both parts is within its limit. A clip is hashed by three of its frames, all of which must match; stills are
+never compared with clips.
 
-Measured on 564 synthetic stills: re-encoded, at half or twice the size, 15 % brighter or darker, or with 1 % cropped on
-each side, 98 in 100 stay within both limits; with 2 % cropped, 9 in 10. Of 160,000 pairs of different stills, 674 are
-within the bit limit and 250 within both; those inspected showed one set from the same position with other clothes or a
-step aside. (With 256 bits, most bits of a smooth picture are noise, and cropping 1 % flips 60 of them.)
+Measured on 564 synthetic stills: of those re-encoded, scaled to half or twice the size, made 15 % brighter or darker,
+or cropped by 1 % on each side, 98 % match their original; cropped by 2 %, 90 %. Of 160,000 pairs of different stills,
+674 are within the bit limit and 250 within both limits; the inspected ones show the same set from the same position,
+with other clothes or with a figure one step away. (With a hash of 256 bits, most bits of a smooth picture are noise,
+and cropping 1 % flips 60 of them.)
 """
 
 from __future__ import annotations
@@ -35,17 +37,17 @@ BITS = HASH_SIDE**2
 GRID = 8  # side of the colour grid
 SMALL = 64  # side in pixels of the thumbnail from which both parts are computed
 FRAME_BYTES = BITS // 8 + GRID * GRID * 3
-ROWS_AT_ONCE = 128  # hashes compared with all others in one step: 62 MB at 61,000 pictures
-PAIRS_AT_ONCE = 20_000  # pairs whose colours are compared in one step: 50 MB
+ROWS_AT_ONCE = 128  # hashes compared with all others in one NumPy call: 62 MB for 61,000 pictures
+PAIRS_AT_ONCE = 20_000  # pairs whose colours are compared in one NumPy call: 50 MB
 
 MOST_BITS = 10  # of 64: maximum Hamming distance
-MOST_COLOUR = 0.15  # maximum mean difference on the grid, relative to its standard deviation
-FLAT = 2.0  # of 255, added to the standard deviation, which is noise in a flat picture
-MOST_BRIGHTNESS = 64.0  # of 255: maximum difference of the means, which the contrast does not reflect
+MOST_COLOUR = 0.15  # maximum mean absolute difference of the centred grids, relative to their standard deviation
+FLAT = 2.0  # of 255, added to the standard deviation, which would be noise in a flat picture
+MOST_BRIGHTNESS = 64.0  # of 255: maximum difference of the grids' means, which centring removes
 
 
 def picture_hash(kind: MediaKind, encoded: bytes) -> str:
-    """Perceptual hash of a medium in hexadecimal: `FRAME_BYTES` bytes for a still, three times as many for a clip.
+    """Hash a medium perceptually, in hexadecimal: `FRAME_BYTES` bytes for a still, 3 times as many for a clip.
 
     Raises:
         BrokenMedium: it cannot be decoded.
@@ -55,7 +57,7 @@ def picture_hash(kind: MediaKind, encoded: bytes) -> str:
 
 
 def _frames(encoded: bytes) -> Iterator[Image]:
-    """Three frames of a clip, away from its ends, so that a cut one frame earlier or later hardly changes them."""
+    """Yield three frames of a clip, away from its ends, so that they hardly change if it is cut a frame off."""
     from PIL import Image
 
     with Clip(encoded) as clip:
@@ -76,10 +78,11 @@ def _frame_hash(picture: Image) -> bytes:
 
 
 def near_pairs(hashes: Sequence[str], others: Sequence[str] | None = None) -> Iterator[tuple[int, int]]:
-    """Yield (index in `hashes`, index in `others`) of matching pairs; without `others`, (earlier, later) in `hashes`.
+    """Yield the pairs of matching hashes as (index in `hashes`, index in `others`).
 
-    Hashes of stills and clips may be mixed; empty ones never match. The search is exhaustive: 61,000 stills take 10 s
-    of one core and 170 MB.
+    Without `others`, `hashes` are compared with each other, and the first index is the smaller one. Hashes of stills
+    and clips may be mixed; empty ones never match. The search is exhaustive: 61,000 stills take 10 s on one core and
+    170 MB.
     """
     within = others is None
     left, right = _indices_by_length(hashes), _indices_by_length(hashes if others is None else others)
@@ -90,7 +93,7 @@ def near_pairs(hashes: Sequence[str], others: Sequence[str] | None = None) -> It
 def _indices_by_length(hashes: Sequence[str]) -> dict[int, list[int]]:
     indices = defaultdict(list)
     for index, text in enumerate(hashes):
-        if text:  # empty if the medium was not hashed
+        if text:  # empty: the medium was not hashed or is broken
             indices[len(text)].append(index)
     return indices
 
@@ -98,7 +101,7 @@ def _indices_by_length(hashes: Sequence[str]) -> dict[int, list[int]]:
 def _near_of_length(
     hashes: Sequence[str], left: Sequence[int], others: Sequence[str], right: Sequence[int], within: bool
 ) -> Iterator[tuple[int, int]]:
-    """Matching pairs of the hashes at indices `left` and `right`, all of one length; `within`: both are one list."""
+    """Yield matching pairs of `hashes` at `left` and `others` at `right`, all of one length; `within`: one list."""
     import numpy
 
     bits, colours = _unpacked([hashes[index] for index in left])
@@ -117,7 +120,7 @@ def _near_of_length(
 
 
 def _unpacked(hashes: Sequence[str]) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Bits, uint64 [n, frames], and colours, uint8 [n, frames, GRID * GRID * 3], of n hashes of one length."""
+    """Return bits, uint64 [n, frames], and colours, uint8 [n, frames, GRID * GRID * 3], of n hashes of one length."""
     import numpy
 
     packed = numpy.frombuffer(bytes.fromhex("".join(hashes)), numpy.uint8).reshape(len(hashes), -1, FRAME_BYTES)
@@ -128,7 +131,7 @@ def _unpacked(hashes: Sequence[str]) -> tuple[numpy.ndarray, numpy.ndarray]:
 def _are_near(
     bits: numpy.ndarray, other_bits: numpy.ndarray, colours: numpy.ndarray, other_colours: numpy.ndarray
 ) -> numpy.ndarray:
-    """Whether the n pairs are near in every frame: bool [n]; arguments have the shapes of `_unpacked`."""
+    """Return whether each pair is within all limits in every frame, bool [n]; for shapes see `_unpacked`."""
     import numpy
 
     pairs, frames, _ = colours.shape
@@ -146,16 +149,19 @@ def _are_near(
 def drop_duplicates(
     shots: Sequence[LabelledShot], splits: Mapping[str, str], order: Sequence[str], defects: list[Defect]
 ) -> list[LabelledShot]:
-    """Drop near-duplicates of kept shots: across splits, from the split earlier in `order`; in one split, the later.
+    """Return the shots without near-duplicates; each dropped one becomes a defect.
 
-    Within one split, near-duplicates with different labels are kept: a zoom and a push through the same set look alike
-    in three frames, but an annotator distinguished them.
+    Of a pair in two splits, the shot in the split of higher priority is kept. Of a pair in one split, the earlier shot
+    is kept, or both if their labels differ: a zoom and a push through the same set look alike in three frames, but an
+    annotator distinguished them.
 
     Args:
-        splits: The split of each film.
-        order: The splits by increasing priority; a duplicate is kept in the split of higher priority.
+        splits: Split by film id.
+        order: The splits by increasing priority.
     """
-    ranked = sorted(shots, key=lambda shot: -order.index(splits[shot.film_id]))  # stable
+    ranked = sorted(
+        shots, key=lambda shot: -order.index(splits[shot.film_id])
+    )  # stable: the order within a split is kept
     lost: dict[str, LabelledShot] = {}
     for earlier, later in sorted(near_pairs([shot.perceptual_hash for shot in ranked])):
         kept, shot = ranked[earlier], ranked[later]

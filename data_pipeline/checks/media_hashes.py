@@ -22,7 +22,7 @@ from lmms_eval_shotbench.runs.audit import split_names
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 MEDIA_PER_UNIT = 32
-FEW_UNITS = 8  # computed in this process: workers would take longer to start
+FEW_UNITS = 8  # so few are hashed in the calling process, since workers would take longer to start
 Entry = TypeVar("Entry")
 
 

@@ -2,7 +2,7 @@
 
 Owns the order: probe, scan for cuts and black bars, cut, check quality. A film is decoded at most twice, sequentially:
 once, downscaled, over the ranges in which cuts must be known; once over the ranges that are cut, where each frame is
-passed to every still and clip that contains it and then released. A broken medium costs only its own rows. The plan is
+passed to every still and clip that contains it and then released. A broken medium loses only its own rows. The plan is
 in `cut_plan.py`, encoding in `cut_media.py`, quality checks in `quality.py` and `picture_plugins.py`.
 """
 
@@ -27,7 +27,7 @@ NOT_WORTH_A_SEEK = 48  # frames; a shorter gap between two pieces is decoded rat
 
 
 def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) -> None:
-    """Cut the rows of one film file."""
+    """Cut the rows of one film file; shots and defects are added to `cutting`."""
     try:
         film = probe_film(path)
         flaw = _judge_colours(film, cutting.settings)

@@ -1,12 +1,13 @@
-"""Media cut out of a film: a frame becomes a still, a frame range a clip; upright, square pixels, bars cropped.
+"""Convert frames of a film to stills and frame ranges to clips: rotated upright, square pixels, black bars cropped.
 
-Owns geometry and encoding. Stills are JPEG or PNG; clips are H.264 in MP4 without audio, with exactly the given frames
-and their presentation times relative to the first. There are no B-frames, so that every decoder returns the same frames
-at the same times, also after seeking; encoding is single-threaded, so that the same film gives the same bytes. Which
-frames are cut is decided in `cut_film.py`, the crop in `letterbox.py`.
+Owns geometry, colour conversion and encoding. Stills are RGB, as JPEG or PNG. Clips are H.264 in MP4 without audio:
+exactly the given frames, with presentation times relative to the first of them. They have no B-frames, so that every
+decoder returns the same frames at the same times, also after seeking; encoding is single-threaded, so that the same
+film gives the same bytes. Which frames are cut is decided in `cut_film.py`, the crop in `letterbox.py`.
 
-Interlaced film is not deinterlaced. Colours keep their matrix, which is written into the clip; if a film specifies
-none, BT.709 is assumed from 720 rows up and BT.601 below, as players do.
+Interlaced film is not deinterlaced. A clip keeps the colour matrix of its film and records it in the stream, except
+that high dynamic range is mapped to BT.709 (`tone_map.py`). If a film specifies no matrix, BT.709 is assumed for 720
+rows or more and BT.601 below, as players do.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BT709, BT601, BT2020 = 1, 6, 9  # FFmpeg's AVColorSpace values
+# AVColorSpace value -> name of the matrix in FFmpeg's scale filter.
 MATRICES = {BT709: "bt709", 4: "fcc", 5: "bt470", BT601: "smpte170m", 7: "smpte240m", BT2020: "bt2020", 10: "bt2020"}
 HD_ROWS = 720
-LIMITED_RANGE = 1
-DEEP_RGB = "gbrp16le"  # pixel format in which the colour table is applied
-UPRIGHT: tuple[tuple[tuple[str, ...], ...], ...] = (  # FFmpeg filters, by counterclockwise quarter turns
+LIMITED_RANGE = 1  # FFmpeg's AVCOL_RANGE_MPEG
+DEEP_RGB = "gbrp16le"  # pixel format in which the 3D lookup table is applied
+# FFmpeg filters that rotate a picture counterclockwise; the index is the number of quarter turns.
+UPRIGHT: tuple[tuple[tuple[str, ...], ...], ...] = (
     (),
     (("transpose", "cclock"),),
     (("hflip",), ("vflip",)),
@@ -39,7 +42,10 @@ SCALING = "lanczos+accurate_rnd+full_chroma_int"
 
 
 def shown_size(film: Film, crop: Crop, longest_side: int) -> tuple[int, int]:
-    """Width and height of the output in pixels, both even: upright, square pixels, at most `longest_side` (0: any)."""
+    """Return width and height of the output in pixels: upright, square pixels, both even.
+
+    The crop is scaled down if its longer side exceeds `longest_side` pixels (0: never), and not scaled up.
+    """
     width, height = Fraction(crop.width), Fraction(crop.height)
     if film.pixel_aspect > 1:
         width *= film.pixel_aspect
@@ -51,12 +57,17 @@ def shown_size(film: Film, crop: Crop, longest_side: int) -> tuple[int, int]:
 
 
 class FrameConverter:
-    """Converts decoded frames of one film to display geometry and one pixel format."""
+    """Crops, scales and rotates decoded frames of one film, and converts them to one pixel format.
+
+    Args:
+        longest_side: Maximum width or height of the output in pixels; 0: no limit.
+        pixels: FFmpeg's name of the output pixel format, such as "rgb24" or "yuv420p".
+    """
 
     def __init__(self, film: Film, crop: Crop, longest_side: int, pixels: str) -> None:
         self._film, self._crop, self._pixels = film, crop, pixels
         self.width, self.height = shown_size(film, crop, longest_side)
-        self._graphs: dict[str, Any] = {}  # by pixel format of the film, which may change between frames
+        self._graphs: dict[str, Any] = {}  # by input pixel format, which may change between frames
 
     @property
     def matrix(self) -> int:
@@ -69,7 +80,7 @@ class FrameConverter:
         return BT709 if film.height >= HD_ROWS else BT601
 
     def convert(self, frame: Any) -> Any:
-        """The frame (`av.VideoFrame`) as displayed; raises `BrokenFilm` if FFmpeg cannot convert it."""
+        """Convert an `av.VideoFrame` and return a new one; raises `BrokenFilm` if FFmpeg cannot convert it."""
         import av
 
         try:
@@ -112,7 +123,7 @@ class FrameConverter:
 
 
 def cut_still(film: Film, frame: Any, crop: Crop, settings: CutSettings) -> Image:
-    """One frame as an RGB image."""
+    """Convert an `av.VideoFrame` to an upright, cropped RGB image of at most `settings.still_longest_side` pixels."""
     from PIL import Image
 
     converted = FrameConverter(film, crop, settings.still_longest_side, "rgb24").convert(frame)
@@ -120,12 +131,12 @@ def cut_still(film: Film, frame: Any, crop: Crop, settings: CutSettings) -> Imag
 
 
 def still_suffix(settings: CutSettings) -> str:
-    """File name suffix of stills."""
+    """Return the file name suffix of stills, with the dot."""
     return ".png" if settings.still_format == "png" else ".jpg"
 
 
 def encoded_still(picture: Image, settings: CutSettings) -> bytes:
-    """A still encoded as JPEG or PNG."""
+    """Encode a still as JPEG or PNG."""
     target = io.BytesIO()
     picture.save(target, settings.still_format, quality=settings.still_quality)
     return target.getvalue()
@@ -157,7 +168,7 @@ class ClipCutter:
             setattr(context, name, BT709 if mapped else value)
 
     def add_frame(self, number: int, frame: Any) -> Any:
-        """Encode the next frame; returns it converted for display."""
+        """Encode frame `number` of the film, the successor of the last one; returns the converted `av.VideoFrame`."""
         converted = self._converter.convert(frame)
         ticks = [*self._film.times[number : number + 2], self._film.end][:2]
         converted.pts, converted.time_base = ticks[0] - self._film.times[self._first], self._film.tick

@@ -1,9 +1,9 @@
-"""The plan for cutting one film: rows of the table are translated to frame numbers by the film's times and cuts.
+"""The plan for cutting one film: which frames each row of the annotation table selects.
 
-Owns the conversion from seconds to frames and the defects it reveals: outside the film, across a cut. A range without a
-cut is kept unchanged; one with a cut within a few frames of an end is trimmed at the cut. A single time selects the
-still shown at that time; if the labels are clip labels, it selects the shot that contains it. Decoding is in
-`cut_film.py`.
+Owns the conversion from seconds to frame numbers and the defects it reveals: a time outside the film, a range across a
+cut. A range without a cut is kept unchanged; one with a cut within a few frames of an end is trimmed at the cut. A row
+with a single time selects the frame on the screen at that time and, if it has clip labels, the shot that contains it.
+Frame ranges are half-open. Decoding is in `cut_film.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 
 class FrameRequest(NamedTuple):
-    """Frames a row asks for: first to last - 1, or, if last is None, frame first or the shot that contains it."""
+    """The frames a row selects: `first` to `last - 1`.
+
+    If `last` is None, the row has a single time: it selects frame `first` or, for clip labels, the shot around it.
+    """
 
     row: AnnotatedRange
     first: int
@@ -28,14 +31,14 @@ class FrameRequest(NamedTuple):
 
     @property
     def needs_cuts(self) -> bool:
-        """Whether the film must be scanned for cuts; not needed for a still at a given time."""
+        """Whether cuts must be known; they need not be if the row only selects a still at a given time."""
         return self.last is not None or bool(self.row.labels_of(MediaKind.CLIP))
 
 
 class Piece(NamedTuple):
-    """A medium to cut: frames first to last - 1 of a film, one frame for a still.
+    """A still or clip to cut: frames `first` to `last - 1` of a film, which is one frame for a still.
 
-    `shot` is the frame range in which black bars are detected.
+    `shot` is the half-open frame range in which black bars are detected.
     """
 
     row: AnnotatedRange
@@ -46,7 +49,7 @@ class Piece(NamedTuple):
 
 
 def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> FrameRequest | Flaw:
-    """Translate a row's times to frame numbers; a `Flaw` if they are outside the film or contain no frame."""
+    """Convert a row's times to frame numbers; returns a `Flaw` if they are outside the film or contain no frame."""
     allowed = film.seconds + settings.trim_frames / float(film.rate)
     for name, time in (("start", row.start), ("end", row.end), ("still", row.still)):
         if time is not None and time > (allowed if name == "end" else film.seconds):
@@ -61,7 +64,7 @@ def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> 
 
 
 def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
-    """Sorted, disjoint frame ranges to scan for cuts; the complete film if a request needs the shot around a time."""
+    """Return sorted, disjoint frame ranges to scan for cuts: all frames if a request needs the shot around a time."""
     needing = [request for request in requests if request.needs_cuts]
     if any(request.last is None for request in needing):
         return [(0, film.frames)]

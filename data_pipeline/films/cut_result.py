@@ -36,11 +36,11 @@ class Cutting:
     thumbnails: dict[str, numpy.ndarray] = field(default_factory=dict)  # of stills, by shot id; see `thumbnail`
 
     def lose(self, row: AnnotatedRange, flaw: Flaw) -> None:
-        """Record that a row, or one of its two shots, is dropped."""
+        """Record that a row, or its still or clip, is dropped."""
         self.defects.append(Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=True))
 
     def warn(self, row: AnnotatedRange, flaw: Flaw) -> None:
-        """Record a defect that drops nothing."""
+        """Record a warning about a row that is kept."""
         self.defects.append(Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=False))
 
     def path(self, row: AnnotatedRange, kind: MediaKind, suffix: str) -> Path:
@@ -48,7 +48,7 @@ class Cutting:
         return self.folder / f"{row.shot_id}-{kind}{suffix}"
 
     def keep(self, row: AnnotatedRange, kind: MediaKind, path: Path, start: float | None, end: float | None) -> None:
-        """Record a shot whose media file is written; `start` and `end` are seconds in the film."""
+        """Record a shot whose media file has been written; `start` and `end` are seconds in the film."""
         from data_pipeline.checks.duplicates import picture_hash
 
         encoded = path.read_bytes()

@@ -24,7 +24,7 @@ class CutSettings:
     cut_ratio: float = 3.0  # minimum change at a cut relative to the neighbouring frames (PySceneDetect)
     cut_change: float = 15.0  # minimum change at a cut, of 255, in hue, saturation and luma (PySceneDetect)
     cut_distance_frames: int = 6  # minimum distance between cuts; closer ones are merged, e.g. a flash of light
-    trim_frames: int = 2  # a range is trimmed at a cut this close to its end; annotators are a frame or two off
+    trim_frames: int = 2  # a range is trimmed at a cut this close to either end; annotators are a frame or two off
 
     # Output format.
     crop_bars: bool = True  # letterbox and pillarbox
@@ -38,13 +38,13 @@ class CutSettings:
 
     # Quality, measured on the cut media, without bars.
     shortest_clip_seconds: float = 0.5  # a movement cannot be recognized in less
-    least_side: int = 144  # pixels of the shorter side; below it a face in a wide shot is a dot
+    least_side: int = 144  # minimum length of the shorter side in pixels; below it a face in a wide shot is a dot
     least_brightness: float = 32.0  # of 255, 99th percentile of luma; low-key shots reach 60 and more
     least_sharpness: float = 4.0  # variance of the Laplacian at 512 pixels; a picture in focus has 50 and more
-    least_change: float = 1.5  # of 255, mean; a clip that never differs more from its first frame does not move
-    frozen_change: float = 0.15  # of 255, mean; below it a frame repeats the previous one
+    least_change: float = 1.5  # of 255: minimum mean difference from the first frame that a moving clip must reach
+    frozen_change: float = 0.15  # of 255: mean difference from the previous frame; below it, a frame is a repetition
     most_frozen: float = 0.75  # maximum share of repeated frames; film shot on twos or threes has up to 0.67
-    same_still_distance: float = 0.06  # of two stills of one film, relative to their contrast; 0: never the same
+    same_still_distance: float = 0.06  # `quality.distance`; stills of one film below it are duplicates; 0: never
 
     # Plug-ins: models at a path or Hub id; empty: not used.
     aesthetic_model: str = ""  # CLIP

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from data_pipeline.films.cut_settings import CutSettings
 
 SCAN_WIDTH = 256  # pixels; PySceneDetect scales down to about the same
-WINDOW = 2  # frames before and after with which a change is compared
+WINDOW = 2  # number of frames before and after a change that it is compared with
 NOMINAL_RATE = 24.0  # required by PySceneDetect; only frame numbers are used
 
 

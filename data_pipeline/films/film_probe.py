@@ -38,14 +38,14 @@ class Film:
     path: Path
     width: int  # pixels as stored, before rotation
     height: int
-    quarter_turns: int  # counterclockwise, that put the stored picture upright
-    pixel_aspect: Fraction  # width of a pixel to its height
-    tick: Fraction
-    times: Sequence[int]
+    quarter_turns: int  # counterclockwise rotation that makes the stored picture upright
+    pixel_aspect: Fraction  # width of a pixel divided by its height
+    tick: Fraction  # time base in seconds
+    times: Sequence[int]  # presentation timestamp (PTS) of each frame
     end: int
-    keyframes: Sequence[int]  # ticks
+    keyframes: Sequence[int]  # their presentation timestamps
     rate: Fraction  # average frames per second
-    primaries: int
+    primaries: int  # FFmpeg's enum value, as are `transfer` and `matrix`
     transfer: int
     matrix: int
     full_range: bool

@@ -1,8 +1,8 @@
 """Detection of black bars (letterbox, pillarbox) over many frames, so that a dark scene is not mistaken for bars.
 
-Owns the definition of a bar: it is black in every scanned frame; it ends in a straight edge along most of which the
-picture is lit; and the opposite bar has the same width. A night sky has no such edge; a subtitle inside the bar, or one
-shot of the range that fills the frame, prevents the crop. Frames are examined as stored, before rotation.
+Owns the definition of a bar: it is black in every scanned frame; it ends in a straight edge, and most pixels next to
+that edge are not black; and the opposite bar has about the same width. A night sky has no such edge; a subtitle inside
+the bar, or a single scanned frame without bars, prevents the crop. Frames are examined as stored, before rotation.
 
 Only per-row and per-column statistics of a frame are kept, a few kilobytes, so that any frame range can be evaluated
 later, when the shots are known.
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import numpy
 
 BLACK = 24  # luma of 255; black at the edge of a picture stays below this after compression
-LIT = 0.6  # minimum share of an edge's length that is lit
-ALL_LIT = 255
-EDGE = 4  # rows next to a bar that are examined; also the minimum tolerance between opposite bars
-UNEVEN = 0.02  # of the height: tolerance between opposite bars
+LIT = 0.6  # minimum share of the pixels along the edge of a bar that are not black
+ALL_LIT = 255  # value of `Lines.lit` for a share of 1
+EDGE = 4  # rows next to a bar that are examined; also the minimum tolerance for the widths of opposite bars
+UNEVEN = 0.02  # of the height or width: maximum difference between the widths of opposite bars
 SMALLEST_PICTURE = 0.4  # of the height or width; a smaller picture is a title or a phone video in a frame
-ENOUGH_FRAMES = 5  # minimum number of frames before a shot's own bars are trusted
-NOTABLY = 0.02  # of the height or width: how much smaller than the film's crop a shot's own crop must be
+ENOUGH_FRAMES = 5  # minimum number of scanned frames for which bars of a single shot are trusted
+NOTABLY = 0.02  # of the height or width: minimum by which a shot's own crop must be smaller to replace the film's
 
 
 class Crop(NamedTuple):
-    """The part of the stored picture that is kept, in pixels; even numbers, as H.264 requires."""
+    """The part of a stored picture that is kept, in pixels; all values are even, for 4:2:0 chroma subsampling."""
 
     left: int
     top: int
@@ -43,7 +43,7 @@ class Crop(NamedTuple):
 class Lines(NamedTuple):
     """Statistics of each row, or each column, of a picture: maximum luma, and the share of pixels that are not black.
 
-    Both are uint8 arrays of shape [rows] or [columns]; uint8, since a long film has many of them.
+    Both are arrays of shape [rows] or [columns], uint8 to save memory: a long film has many of them.
     """
 
     brightest: numpy.ndarray
@@ -58,7 +58,7 @@ class Outline(NamedTuple):
     columns: Lines
 
     def is_black_outside(self, crop: Crop) -> bool:
-        """Whether everything outside a crop is black, so that cropping loses nothing."""
+        """Return whether everything outside a crop is black, except for `EDGE` rows and columns next to it."""
         pairs = ((self.rows, crop.top, crop.height), (self.columns, crop.left, crop.width))
         beyond = [
             part
@@ -78,7 +78,7 @@ class Outline(NamedTuple):
 
 
 def outline(picture: numpy.ndarray) -> Outline:
-    """Outline of one picture of luma: uint8 [height, width], 0 black to 255 white."""
+    """Return the outline of one luma picture: uint8 [height, width], from 0 (black) to 255 (white)."""
     import numpy
 
     lit = picture > BLACK
@@ -102,9 +102,9 @@ def merge_outlines(outlines: Iterable[Outline]) -> Outline | None:
 
 
 def choose_crop(shot: Outline | None, film: Outline | None, width: int, height: int) -> Crop:
-    """The crop of a shot: the film's crop if the shot is black outside it, else the full frame.
+    """Return the crop of a shot: the film's crop if the shot is black outside it, else the full frame.
 
-    The shot's own crop is used instead if it is notably smaller and based on enough frames.
+    The shot's own crop is used instead if it is smaller by `NOTABLY` and based on `ENOUGH_FRAMES`.
     """
     film_crop = film.picture() if film else None
     fits = film_crop and (shot is None or shot.is_black_outside(film_crop))
@@ -116,9 +116,9 @@ def choose_crop(shot: Outline | None, film: Outline | None, width: int, height: 
 
 
 def luma(frame: Any, longest_side: int = 0) -> numpy.ndarray:
-    """Full-range luma of an `av.VideoFrame`: uint8 [height, width], 0 black to 255 white.
+    """Return the full-range luma of an `av.VideoFrame`: uint8 [height, width], from 0 (black) to 255 (white).
 
-    Frames longer than `longest_side` pixels are scaled down; 0 keeps the size.
+    A frame whose longer side exceeds `longest_side` pixels is scaled down; 0 keeps the size.
     """
     scale = min(1.0, longest_side / max(frame.width, frame.height)) if longest_side else 1.0
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
@@ -130,7 +130,7 @@ def luma(frame: Any, longest_side: int = 0) -> numpy.ndarray:
 def _between_bars(lines: Lines, lit_limit: float) -> tuple[int, int]:
     """First row between the bars and the row after the last; all rows if there are no bars.
 
-    `lit_limit` is the maximum share of a row that can be lit, below 1 if there are also bars at the other two sides.
+    `lit_limit` is the largest possible share of pixels that are not black: below 1 if the other two sides have bars.
     """
     height = len(lines.brightest)
     seen = lines.brightest > BLACK

@@ -21,7 +21,7 @@ SHARPNESS_SIDE = 512  # pixels; larger pictures are scaled down, so that a thres
 MOTION_SIDE = 160  # pixels; small enough to average out film grain
 THUMBNAIL = (32, 18)  # width and height in pixels
 LEAST_CONTRAST = 4.0  # of 255; lower bound of the normalization, since flat pictures have almost no contrast
-SHARPNESS_EVERY = 6  # frames of a clip; the sharpest one counts, since a fast pan blurs most of them
+SHARPNESS_EVERY = 6  # every n-th frame of a clip is measured; the sharpest counts, since a fast pan blurs most of them
 
 
 def judge_size(width: int, height: int, settings: CutSettings) -> Flaw | None:
@@ -63,7 +63,7 @@ class ClipMeasure:
         self._frames += 1
 
     def judge(self, movement: Label | None, settings: CutSettings) -> Flaw | None:
-        """Check the measured clip; `movement` is its label, and a static clip need not move."""
+        """Check the measured clip; a clip without a movement label (None) or labelled as static need not move."""
         if flaw := _judge_light(self._brightness, self._sharpness, settings):
             return flaw
         if movement is None or movement.terms == {CAMERA_MOVEMENT.term("static")}:

@@ -1,13 +1,14 @@
-"""Rounds: how options are balanced so that their frequencies do not give the answers away.
+"""Balance of options, so that neither option frequencies nor option sets reveal the right answers.
 
-Owns which labels are offered together, and which shots are dropped for balance. In a *round*, shots with different
-labels get the same options, namely each other's labels: every option is right exactly once, so neither its frequency
-nor the option set reveals the answer. The labels of a round must exclude each other (see `distractors.py`), and a label
-can be in no more rounds than it has partners for: the remaining shots of a common label are dropped for balance.
+Owns the choice of labels that share a question, which also decides how many shots of a label are used; the others are
+dropped for balance. A *round* is a set of mutually exclusive labels (see `distractors.py`), with one question per label
+that offers all of them: every option is right exactly once, so neither its frequency nor the set of options reveals the
+answer. Each round uses one shot of each of its labels, so a common label runs out of partners before it runs out of
+shots.
 
-Some labels fit into small rounds only ("Symmetrical" excludes "Left heavy", "Right heavy" and few others). These come
-first, and their questions are then filled up with labels that are wrong for them, as far as these have been offered
-less often than in a full round, so that frequencies stay even.
+Some labels exclude so few others that only small rounds are possible ("Symmetrical" excludes "Left heavy", "Right
+heavy" and few others). These rounds are built first. Their questions are then filled up with further wrong labels, but
+with none more often than full rounds would have offered it, so that frequencies stay balanced.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from random import Random
 
 from data_pipeline.labelled_shot import LabelledShot
 
-Excludes = Callable[[str, str], bool]  # labels are strings here; these two callables interpret them
-Rank = Callable[[str, str], float]  # rank of a label as partner of the first in its round; the smallest come first
-MAX_CANDIDATES = 40  # labels considered per round; compound movements give hundreds
+# Labels are plain strings in this module; the caller passes functions that compare two of them.
+Excludes = Callable[[str, str], bool]  # whether two labels exclude each other
+Rank = Callable[[str, str], float]  # sort key of the second label as a distractor for the first; smallest first
+MAX_CANDIDATES = 40  # maximum number of labels considered per round; there are hundreds of compound movements
 
 
 def spread_over_films(shots: Iterable[LabelledShot], seed: int) -> list[LabelledShot]:
-    """Shuffle by a hash and interleave the films, so that every prefix has shots of as many films as possible."""
+    """Shuffle shots by seed and shot id, and interleave the films: every prefix covers as many films as possible."""
     by_film: defaultdict[str, list[tuple[float, LabelledShot]]] = defaultdict(list)
     for shot in shots:
         by_film[shot.film_id].append((Random(f"{seed}/{shot.shot_id}").random(), shot))
@@ -38,9 +40,13 @@ def spread_over_films(shots: Iterable[LabelledShot], seed: int) -> list[Labelled
 def make_rounds(
     counts: Mapping[str, int], sizes: Sequence[int], excludes: Excludes, rank: Rank
 ) -> Iterator[tuple[str, ...]]:
-    """Yield rounds of labels, each label in at most `counts[label]` of them; `sizes` are in descending order.
+    """Yield rounds (tuples of labels), each label in at most `counts[label]` of them.
 
     Labels that only fit into small rounds are used before those that also fit into larger ones.
+
+    Args:
+        counts: Number of shots by label.
+        sizes: Allowed numbers of labels per round, in descending order.
     """
     left = Counter({label: count for label, count in counts.items() if count > 0})
     largest = {label: _largest_round(label, list(left), sizes, excludes) for label in left}
@@ -53,7 +59,7 @@ def make_rounds(
 def _rounds_of(
     left: Counter[str], firsts: Sequence[str], size: int, excludes: Excludes, rank: Rank
 ) -> Iterator[tuple[str, ...]]:
-    """Yield rounds of one size that begin with one of `firsts`, hardest to pair first."""
+    """Yield rounds of one size that contain one of `firsts`; those that are hardest to pair are used first."""
     firsts = list(firsts)
     while firsts := [label for label in firsts if left[label]]:
         scarcity = {label: _scarcity(label, left, size, excludes) for label in left if left[label]}
@@ -71,7 +77,7 @@ def _rounds_of(
 
 
 def _scarcity(label: str, left: Counter[str], size: int, excludes: Excludes) -> float:
-    """Ratio of required to available partners of a label; from 1 on, it must be in every round."""
+    """Return the ratio of required to available partners of a label; if it is 1 or more, every partner is needed."""
     available = sum(min(left[other], left[label]) for other in left if left[other] and excludes(label, other))
     return (size - 1) * left[label] / available if available else 0.0
 
@@ -93,9 +99,13 @@ def _largest_round(label: str, labels: Sequence[str], sizes: Sequence[int], excl
 
 
 def fill_up(questions: list[tuple[str, list[str]]], options: int, wrong: Excludes, rank: Rank) -> None:
-    """Add wrong labels, in place, to questions (truth, wrong labels) with fewer than `options` options.
+    """Add wrong labels, in place, to questions with fewer than `options` options.
 
-    Each label is added no more often than full rounds would have offered it.
+    In total, each label is offered no more often than it would have been with full rounds only.
+
+    Args:
+        questions: Pairs of the right label and the list of wrong labels, which is extended.
+        wrong: Whether the second label is certainly wrong for shots with the first.
     """
     offers = Counter({truth: 0 for truth, _ in questions})
     for truth, offered in questions:

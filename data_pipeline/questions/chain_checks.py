@@ -1,6 +1,6 @@
-"""Which replies are accepted as reasoning chains: well-formed, of sane length, consistent, not citing the answer given.
+"""Validation of reasoning chains: well-formed, of plausible length, consistent, not mentioning the given answer.
 
-Owns the verdict on one reply. A chain is dropped as *contradicting* if its answer, or the conclusion of its thought, is
+Owns the check of one reply. A chain is dropped as *contradicting* if its answer, or the conclusion of its thought, is
 another option, and as *failed* for any other reason. Letters are extracted by the package's grader only
 (`lmms_eval_shotbench/grading/grade.py`, `lmms_eval_shotbench/grading/strict.py`).
 """
@@ -17,7 +17,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import normal_form
 
 FEWEST_WORDS, MOST_WORDS = 40, 300  # in the thought, as stated in the prompt
-LENGTH_TOLERANCE = 1.5  # models count words badly; chains beyond either bound by up to this factor are kept
+LENGTH_TOLERANCE = 1.5  # a chain may be this factor below or above the bounds, since models count words badly
 
 # Rules of the strict grader that require a declared answer. Its looser rules take the only letter or option named,
 # which a thought may have named in order to reject it.

@@ -46,9 +46,9 @@ class Chosen(StrEnum):
 class DifficultySettings:
     """What is selected, and how much of it."""
 
-    min_samples: int = 4  # with fewer responses, middle difficulty cannot be distinguished
+    min_samples: int = 4  # minimum number of responses per item; with fewer, pass rates are too coarse
     size: int = 8000  # items, as in the paper
-    uniform_share: float = 0.2  # of the chosen items; the paper does not say how many
+    uniform_share: float = 0.2  # fraction of the selected items; the paper does not state it
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -102,9 +102,13 @@ def write_difficulty(
 
 
 def choose(items: Sequence[QAItem], rates: Mapping[int, PassRate], settings: DifficultySettings) -> dict[str, Chosen]:
-    """Select items by id, with the reason: the uniform share, evenly over the dimensions, then middle difficulty.
+    """Select items and return the reason by item id: first the uniform share, then items of middle difficulty.
 
-    If there are too few middle items for `size`, the selection shrinks and the uniform share keeps its proportion.
+    If there are too few items of middle difficulty for `size`, fewer items are selected in total, so that the uniform
+    share keeps its proportion.
+
+    Args:
+        rates: Pass rate by `source_index`.
     """
     middle = [item for item in items if exclusion_reason(rates[item.source_index], settings) is None]
     size = min(settings.size, int(len(middle) / (1 - settings.uniform_share)))

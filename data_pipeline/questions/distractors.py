@@ -48,7 +48,7 @@ _OVERLAPPING: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("Rack focus to background", ("rest",)),
     ),
 }
-# What a term rules out beyond its own facet, in dimensions whose labels are incomplete.
+# Terms of other facets that a term rules out, in dimensions whose labels are incomplete.
 _RULED_OUT: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     LIGHTING_CONDITION.slug: (("Silhouette", ("Side light", "Underlight", "Top light", "Low contrast")),),
     LIGHTING_TYPE.slug: (("Overcast", ("Moonlight", "Firelight")), ("Sunny", ("Moonlight", "Firelight"))),
@@ -58,12 +58,12 @@ _CONFUSABLE_FACETS = {CAMERA_MOVEMENT.slug: ({"depth", "focal length"}, {"height
 
 
 def canonical(dimension: Dimension, label: Label) -> Label:
-    """Return the canonical form of a label, in which options are compared and written."""
+    """Return the canonical form of a label, used to compare labels and to write options."""
     return dimension.canonical(label)
 
 
 def shape(label: Label) -> tuple[int, ...]:
-    """Return the number of terms per step; all options of a question share one shape, so that none stands out."""
+    """Return the number of terms in each step, which all options of a question share, so that none stands out."""
     return tuple(len(step) for step in label.steps)
 
 
@@ -80,7 +80,10 @@ def has_no_wrong_term(dimension: Dimension, truth: Label) -> bool:
 
 
 def distance(dimension: Dimension, one: Label, other: Label) -> float:
-    """Return the mean distance of the terms of `one` to the closest in `other`: 0 if equal, else mostly 1 or 2."""
+    """Return the mean distance of each term of `one` to the closest term of `other`; 0 if all terms are the same.
+
+    Terms of `SCALES` differ by their number of steps on the scale, other terms by 1 if easily confused, else by 2.
+    """
     distances = [
         min(_term_distance(dimension, term, rival) for rival in other.terms) for term in sorted(one.terms, key=str)
     ]
@@ -128,7 +131,7 @@ def _reordered(dimension: Dimension, truth: Label) -> Iterator[tuple[Label, ...]
 
 
 def _is_coherent(dimension: Dimension, label: Label) -> bool:
-    """Return whether the terms of each step can apply at once; if not, the words alone rule the option out."""
+    """Return whether the terms of each step can apply at once; otherwise the option is recognizably wrong as text."""
     pairs = [pair for step in label.steps for pair in combinations(step, 2)]
     return not any(one.facet == other.facet or _is_paired_in(_RULED_OUT, dimension, one, other) for one, other in pairs)
 

@@ -1,7 +1,7 @@
-"""What every term of the vocabulary means and how to recognise it: the glossary in the prompts for reasoning chains.
+"""Glossary of the vocabulary's terms, with hints for recognizing them; part of the prompts for reasoning chains.
 
-Owns reading and checking `knowledge.toml`, which covers exactly the vocabulary's terms. The terms themselves are in
-`lmms_eval_shotbench/vocabulary.py`; the table is used in `chain_prompts.py`.
+Owns parsing and validating `knowledge.toml`, which has one entry for each term of the vocabulary. The terms themselves
+are in `lmms_eval_shotbench/vocabulary.py`; the table is used in `chain_prompts.py`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class BadKnowledge(ValueError):
 
 @dataclass(frozen=True)
 class TermKnowledge:
-    """What a cinematographer knows of one term."""
+    """Glossary entry of one term."""
 
     name: str
-    abbreviation: str  # as on a shot list; empty if there is none
+    abbreviation: str  # as used on shot lists; empty if there is none
     meaning: str
     recognise: str  # how to see it in a frame or clip
-    apart: Mapping[str, str]  # term it is confused with -> how to distinguish the two
+    apart: Mapping[str, str]  # name of a similar term -> how to distinguish the two
 
     def note(self, offered: Iterable[str] = ()) -> str:
         """Format as one paragraph; confusions are included only with the terms in `offered`."""

@@ -1,8 +1,8 @@
 """Pass rates: how often a model answers a question correctly over several stored, sampled responses.
 
-Owns which runs may be counted together, and the counts. Reading responses is in
-`lmms_eval_shotbench/runs/responses.py`, grading in `lmms_eval_shotbench/grading/grade.py`; the counts are used in
-`difficulty.py`. Responses are graded while they are read and not kept in memory.
+Owns the counts, and the check that runs are comparable: same questions, model, prompt and sampling settings. Reading
+responses is in `lmms_eval_shotbench/runs/responses.py`, grading in `lmms_eval_shotbench/grading/grade.py`; the counts
+are used in `difficulty.py`. Responses are graded while they are read and not kept in memory.
 """
 
 from __future__ import annotations

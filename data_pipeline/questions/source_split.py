@@ -1,6 +1,6 @@
 """A split of a finished shard folder as the source of a derived dataset: its items, media and card metadata.
 
-Owns what the steps from shards to shards have in common (`chains.py`, `difficulty.py`). Reading shards is in
+Owns the code shared by the stages that derive shards from shards (`chains.py`, `difficulty.py`). Reading shards is in
 `lmms_eval_shotbench/questions/shards.py`, writing them in `write_shards.py`.
 """
 
@@ -18,7 +18,7 @@ from data_pipeline.shards.write_shards import ShardRow, finished_manifest
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder, file_sha256, locate_shards
 
-UNKNOWN_LICENCE = "other"  # the Hub's word
+UNKNOWN_LICENCE = "other"  # the Hub's identifier for a licence it does not list
 
 
 class SourceSplit:
@@ -28,7 +28,7 @@ class SourceSplit:
         self.folder, self.split = locate_shards(name), split
         self._shards = ShardFolder(self.folder, split)
         self.items = list(self._shards.items())
-        self.sha256 = file_sha256(self.folder / MANIFEST)  # names the checksum of every file
+        self.sha256 = file_sha256(self.folder / MANIFEST)  # covers all files: the manifest lists their checksums
         self.title, self.licence = _title_and_licence(self.folder)
 
     def media(self, item: QAItem) -> bytes:

@@ -1,10 +1,11 @@
-"""Questions from labelled shots: one per label, with certainly wrong distractors that do not give the answer away.
+"""Generate one question per label of a shot; distractors are certainly wrong, and frequencies do not reveal answers.
 
-Owns the flow and the items. Which labels are wrong for a shot is decided in `distractors.py`, which of them are offered
-together, so that option frequencies do not reveal the answer, in `balance.py`. Call it once per split.
+Owns the order of the steps, the position of the right option and the creation of `QAItem`s. `distractors.py` decides
+which labels are wrong for a shot, `balance.py` which of them share a question, so that option frequencies do not reveal
+the answer. `ask` is called once per split.
 
-All random choices depend on the seed and the shot's id. The same shots in another order give the same questions, in
-that order.
+Random choices depend on the seed, the dimension and the ids of the shots. Reordering the shots reorders the questions
+and changes nothing else.
 """
 
 from __future__ import annotations
@@ -34,32 +35,32 @@ from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label
 
-MAX_OPTION_SETS = 200  # sets of distractors derived from one compound label
+MAX_OPTION_SETS = 200  # maximum number of distractor sets derived from one compound label, before one is drawn
 
 
 class Difficulty(StrEnum):
     """Similarity of the distractors to the right option."""
 
-    HARD = "hard"  # adjacent sizes, the same facet, movements that look similar
-    EASY = "easy"
-    ANY = "any"
+    HARD = "hard"  # most similar first: adjacent sizes, the same facet, movements that look alike
+    EASY = "easy"  # least similar first
+    ANY = "any"  # at random
 
 
-# Weight of the distance relative to a random number in [0, 1); distractors with the smallest sum come first.
+# Distractors are sorted by weight * distance + a random number in [0, 1), smallest first.
 DISTANCE_WEIGHTS = {Difficulty.HARD: 1.0, Difficulty.EASY: -1.0, Difficulty.ANY: 0.0}
 
 
 @dataclass(frozen=True)
 class QuestionPolicy:
-    """How questions are made from shots."""
+    """Settings of question generation."""
 
     options: int = 4  # as in ShotBench
-    fewest_options: int = 2  # used if no more options are certainly wrong
+    fewest_options: int = 2  # minimum, where too few labels are certainly wrong or can be balanced
     difficulty: Difficulty = Difficulty.ANY
-    max_per_term: int = 0  # maximum number of questions per right answer, dimension and split; 0: no limit
-    balance: bool = True  # False: no shot is dropped for balance, and frequencies may reveal answers
+    max_per_term: int = 0  # maximum number of questions per label (right answer), dimension and split; 0: no limit
+    balance: bool = True  # drop shots that cannot be balanced; if False, option frequencies may reveal answers
     seed: int = 0
-    reasoning: bool = False  # add a minimal chain of thought; for labels that are true by construction
+    reasoning: bool = False  # add a minimal chain of thought; only for labels that are true by construction
 
     def __post_init__(self) -> None:
         if not 2 <= self.fewest_options <= self.options:
@@ -75,9 +76,9 @@ class _Question(NamedTuple):
 def ask(
     shots: Sequence[LabelledShot], policy: QuestionPolicy, defects: list[Defect], first_index: int = 0
 ) -> list[QAItem]:
-    """Return one question per label of these shots; labels without a question are added to `defects`.
+    """Return one question per label of these shots; labels for which there is none are appended to `defects`.
 
-    Questions are in the order of the shots; `source_index` numbers them from `first_index` on.
+    Questions are in the order of the shots, then of the dimensions; `source_index` numbers them from `first_index` on.
     """
     items: list[tuple[int, int, QAItem]] = []
     positions = {shot.shot_id: position for position, shot in enumerate(shots)}
@@ -121,7 +122,7 @@ def _questions(
 def _in_rounds(
     dimension: Dimension, labels: dict[str, Label], waiting: dict[str, list[LabelledShot]], policy: QuestionPolicy
 ) -> Iterator[_Question]:
-    """Yield questions whose options are each other's answers, and remove their shots from the front of `waiting`."""
+    """Yield questions built in rounds (see `balance.py`); their shots are removed from the front of `waiting`."""
     draw = Random(f"{policy.seed}/{dimension.slug}")
 
     @cache
@@ -150,9 +151,10 @@ def _in_rounds(
 def _from_remaining(
     dimension: Dimension, label: Label, shots: Sequence[LabelledShot], policy: QuestionPolicy, defects: list[Defect]
 ) -> Iterator[_Question]:
-    """Yield a question for one remaining shot of a compound label, with distractors derived from the label.
+    """Yield questions about shots that are in no round, with distractors derived from the label itself.
 
-    A label that is asked once has no frequency that could give it away; all other remaining shots are dropped.
+    With `policy.balance`, only the first remaining shot of a compound label gets one: derived once, its options have no
+    frequencies that could reveal the answer. Shots without a question become defects.
     """
     for index, shot in enumerate(shots):
         draw = Random(f"{policy.seed}/{shot.shot_id}/{dimension.slug}")
@@ -167,7 +169,7 @@ def _from_remaining(
 
 
 def _derived_distractors(dimension: Dimension, truth: Label, policy: QuestionPolicy, draw: Random) -> list[Label]:
-    """Return wrong labels independent of the other shots and of frequencies, or an empty list if there are too few."""
+    """Return wrong labels chosen by the label alone, whatever the other shots; empty if there are too few."""
     if truth.is_compound:
         sets = list(islice(derived_distractor_sets(dimension, truth), MAX_OPTION_SETS))
         wrong = list(draw.choice(sets)) if sets else []
@@ -183,9 +185,10 @@ def _derived_distractors(dimension: Dimension, truth: Label, policy: QuestionPol
 def _place_answers(
     dimension: Dimension, questions: Iterable[_Question], policy: QuestionPolicy
 ) -> Iterator[tuple[_Question, list[str], int]]:
-    """Yield questions with options and answer index; the right option goes to its least used position so far.
+    """Yield (question, options, answer index); the right option gets the position that was right least often so far.
 
-    Positions are counted over all questions with as many options, then over those with the same label.
+    Positions are counted over the questions with the same number of options. Ties are broken by the count over those
+    that also have the same answer, then at random.
     """
     overall: Counter[tuple[int, int]] = Counter()
     by_label: Counter[tuple[int, int, str]] = Counter()

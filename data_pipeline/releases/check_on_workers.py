@@ -1,8 +1,8 @@
 """Check a stream of media on workers: checksum and validity, with a journal so that no medium is checked twice.
 
-Owns the batches sent to workers, the memory they may take, and the journal: a resumed run reuses the verdicts of a
-killed one. The caller chooses the check itself (`check_media.py` decodes, `release_media.py` inspects the first bytes);
-work is distributed in `workers.py`.
+Owns the batches sent to workers, the limit on their memory, and the journal: a resumed run reuses the verdicts of an
+interrupted one. The check itself is passed in by the caller (`check_media.py` decodes, `release_media.py` inspects the
+first bytes); work is distributed in `workers.py`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from data_pipeline.workers import Parcel, Workers, map_stream
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 BATCH_MEDIA = 64
-BATCH_BYTES = 8_000_000
+BATCH_BYTES = 8_000_000  # a batch is complete when it reaches this size
 BATCHES_A_WORKER = 2  # one in progress, one queued
-BATCHES_AHEAD = 3  # read ahead from the archive, to bridge short disk stalls
+BATCHES_AHEAD = 3  # prefetched from the archive, so that workers stay busy during short disk stalls
 Judge = Callable[[MediaKind, bytes], Flaw | None]
 Item = TypeVar("Item")
 
 
 class Verdict(NamedTuple):
-    """The SHA-256 of a medium, and its flaw, if any."""
+    """The SHA-256 of a medium (empty if its bytes were not read), and its flaw, if any."""
 
     sha256: str
     flaw: Flaw | None
 
 
 class NoJournal:
-    """Stores no verdicts, for checks faster than a file write; knows only flaws found in the archive itself."""
+    """A journal that stores nothing, for checks that are cheaper than a write to a file."""
 
     def __enter__(self) -> NoJournal:
         return self
@@ -47,7 +47,7 @@ class NoJournal:
         pass
 
     def known(self, medium: ArchivedMedium) -> Verdict | None:
-        """Return the verdict known without checking the bytes, or None."""
+        """Return the flaw found while reading the archive as a verdict, or None if the bytes must be checked."""
         return Verdict("", medium.flaw) if medium.flaw else None
 
     def add(self, verdicts: Iterable[tuple[ArchivedMedium, Verdict]]) -> None:
@@ -55,7 +55,7 @@ class NoJournal:
 
 
 class VerdictJournal(NoJournal):
-    """Verdicts on the media of one archive, appended to a file; an incomplete last line is ignored."""
+    """Verdicts on the media of one archive, in an append-only file; a truncated last line is ignored."""
 
     def __init__(self, path: Path, source: str) -> None:
         self._path = path
@@ -71,7 +71,7 @@ class VerdictJournal(NoJournal):
         return self
 
     def __exit__(self, *_: object) -> None:
-        with disk_full_reported(self._path):  # closing retries buffered writes
+        with disk_full_reported(self._path):  # close() flushes what a failed write left in the buffer
             self._file.close()
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ class VerdictJournal(NoJournal):
         return super().known(medium) or self._verdicts.get((medium.name, medium.wanted.kind))
 
     def add(self, verdicts: Iterable[tuple[ArchivedMedium, Verdict]]) -> None:
-        """Append verdicts; an added batch survives a killed process. Raises `DiskFull`."""
+        """Append verdicts and flush them, so that they survive if the process is killed. Raises `DiskFull`."""
         self._append(
             {"name": medium.name, "kind": medium.wanted.kind, "sha256": sha256, "flaw": flaw}
             for medium, (sha256, flaw) in verdicts
@@ -128,7 +128,7 @@ def judge_media(
 
 
 def judge_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
-    """Check one batch; called on the workers."""
+    """Check one batch of (kind, encoded bytes); called on the workers."""
     return [Verdict(hashlib.sha256(encoded).hexdigest(), judge(kind, encoded)) for kind, encoded in batch]
 
 
@@ -148,7 +148,7 @@ def _batches(media: Iterable[ArchivedMedium]) -> Iterator[list[ArchivedMedium]]:
 def _parcel(
     journal: NoJournal, batch: list[ArchivedMedium]
 ) -> Parcel[list[ArchivedMedium], list[tuple[MediaKind, bytes]]]:
-    """Return the part of a batch that has no known verdict, as a parcel for a worker."""
+    """Return a parcel whose unit of work is the media of a batch that are not in the journal."""
     unit = [(medium.wanted.kind, medium.encoded) for medium in batch if journal.known(medium) is None]
     return Parcel(batch, unit, sum(len(medium.encoded) for medium in batch))
 

@@ -65,7 +65,7 @@ class Checked(NamedTuple):
 
 
 class PendingCheck(NamedTuple):
-    """A question, the bytes of its medium, and the pending verdict on them."""
+    """A question, the encoded bytes of its medium, and the pending result of checking them."""
 
     question: ReleaseQuestion
     encoded: bytes
@@ -84,8 +84,8 @@ def import_shotbench(
         report: File for the list of all defects, one JSON object per line, written in any case.
 
     Raises:
-        RowsLost: rows are broken or their media missing.
-            ImportRefused: the release is unusable.
+        RowsLost: rows are broken or their media missing, and `allow_missing` is False.
+        ImportRefused: the release is unusable.
         data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use.
     """
     source = find_release(release)

@@ -1,7 +1,7 @@
 """Rewrite the options of a published question in the vocabulary's terms, and report doubtful ones.
 
-Owns parsing free spellings ("Firstly push in; secondly pan left"), and the consequence of two equivalent options for
-their question. The terms and their spellings are in `lmms_eval_shotbench/vocabulary.py`.
+Owns parsing of free-form spellings ("Firstly push in; secondly pan left"), and the handling of questions with two
+equivalent options. The terms and their spellings are in `lmms_eval_shotbench/vocabulary.py`.
 
 All shards use the same terms, so an option that names terms is rewritten. One that names no known term is kept as
 published, with a warning: the model is trained on the letter. If another option is equivalent to the right one, the

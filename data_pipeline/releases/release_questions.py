@@ -92,11 +92,11 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _item(row: dict[str, str]) -> QAItem:
-    """Parse a row; raises `BadRow` if the line is broken (too few cells leave one empty)."""
+    """Parse a row; raises `BadRow` if it is invalid, e.g. has too few cells, which makes the missing ones empty."""
     if any("\n" in text for text in row.values() if text):
         raise BadRow(row["index"], "line", row, "one line (an open quotation mark swallows what follows it)")
     item = QAItem.from_release_row(row, SOURCE, LICENCE)
-    "".join((item.question, *item.options, item.media_path)).encode()  # half a surrogate pair cannot be stored
+    "".join((item.question, *item.options, item.media_path)).encode()  # raises for a lone surrogate
     return item
 
 

@@ -40,7 +40,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 SPLITS = ("sft", "grpo", "dev")
 SPLIT_OF_FILE = {SFT: "sft", GRPO: "grpo", OPEN_ENDED: "sft"}
 NAME_OF_FILE = {SFT: "sft", GRPO: "grpo", OPEN_ENDED: "sft11"}
-FIRST_INDEX = {SFT: 0, GRPO: 1_000_000, OPEN_ENDED: 2_000_000}  # an index encodes file and row, and is unique
+FIRST_INDEX = {SFT: 0, GRPO: 1_000_000, OPEN_ENDED: 2_000_000}  # so that indices are unique across files
 DEV_SEED = "shotqa dev"  # changing it would select other films
 
 

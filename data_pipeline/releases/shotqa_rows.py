@@ -82,7 +82,7 @@ def read_row(row: object, item_id: str, source_index: int) -> ReadRow:
         source_index=source_index,
         licence=LICENCE,
     )
-    "".join((question, *item.options, path)).encode()  # half a surrogate pair cannot be stored
+    "".join((question, *item.options, path)).encode()  # raises for a lone surrogate
     return ReadRow(item, worded.warnings, worded.ambiguous)
 
 

@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
 
 class ArchivedMedium(NamedTuple):
-    """A medium of the archive: its bytes, or the flaw because of which they were not read."""
+    """A medium of the archive: its encoded bytes, or empty bytes and the flaw that prevented reading them."""
 
     wanted: Wanted
     name: str
@@ -55,7 +55,7 @@ class WantedMedia:
         self._media[key].questions.append(question)
 
     def matches(self, name: str) -> list[Wanted]:
-        """Return the media that a file of the archive matches."""
+        """Return the requested media that match a file of the archive by its name."""
         named = self._by_base_name.get(PurePosixPath(name).name, [])
         if "/" not in name or len({wanted.path for wanted in named}) <= 1:
             return named

@@ -1,8 +1,8 @@
 """Atomic writing of a folder, resumable after an interruption.
 
 Everything is written to a draft beside OUT, `.NAME.partial/`, whose folder `shards` is renamed to OUT at the end; a
-folder that it replaces is renamed to `.NAME.replaced` first. If writing fails, the draft is kept for resumption if it
-contains finished files, unless the rows themselves were refused (`ValueError`, as in all our stages). The content is
+folder that it replaces is renamed to `.NAME.replaced` first. If writing fails, a draft with finished files is kept, so
+that the next run resumes, unless the error is a `ValueError`: in all stages it means invalid input. The content is
 written by the callers (`write_shards.py`, `push_to_folder.py`); concurrent writers are excluded by `folder_lock.py`.
 """
 

@@ -33,7 +33,7 @@ class FinishedFile:
     rows: int
     items: str  # SHA-256 of its questions; resuming with different questions is refused
     media_bytes: int
-    bytes: int = 0  # set when it is finished, as is `blake3`
+    bytes: int = 0  # size of the file; like `blake3`, it is set when the file is finished
     blake3: str = ""
 
     @property
@@ -69,7 +69,7 @@ class FinishedFiles:
         return [file for file in self.files if file.split == split]
 
     def finish(self, file: FinishedFile) -> None:
-        """Make a closed file durable and add it to the journal, in the background, after the previous one."""
+        """Queue a closed file for fsync, checksum and journal entry in the background; waits for the previous one."""
         self.wait()
         self._pending = self._thread.submit(self._finish, file)
 

@@ -24,7 +24,7 @@ def only_writer(out: Path) -> Iterator[None]:
     try:
         handle = _locked(path, out)
         try:
-            with suppress(OSError):  # on a full disk the process is not recorded
+            with suppress(OSError):  # on a full disk, the lock is held without naming its process
                 os.truncate(handle, 0)
                 os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             yield

@@ -87,7 +87,7 @@ def listed_files(manifest: str | bytes) -> list[ListedFile]:
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """Raise `WriteRefused` if `out` holds anything but shards, which is never deleted, or needs `overwrite`."""
+    """Raise `WriteRefused` if `out` holds anything but shards (never deleted), or shards and `overwrite` is False."""
     if out.exists() and not out.is_dir():
         raise WriteRefused(f"{out} is not a folder; choose another --out")
     if not out.exists() or not any(out.iterdir()):

@@ -1,7 +1,7 @@
 """Push a finished shard folder to the Hub, to another folder, or to a URL such as s3://bucket/shards.
 
 Owns the parsing of TARGET and the rule on licences: questions are pushed to a public Hub repository only under licences
-that permit redistribution and modification (`OPEN`), unless the caller confirms to have the rights. Folders, URLs and
+that permit redistribution and modification (`OPEN`), unless the caller confirms having the rights. Folders, URLs and
 private repositories are not restricted.
 
 Nothing is sent before every file is verified against the manifest. Atomicity at each kind of target is implemented in
@@ -50,7 +50,7 @@ def push(
         private: On the Hub, require a private repository; a new one is created private.
         revision: On the Hub, the branch to commit to.
         overwrite: Replace other shards at `target`. On the Hub the older ones stay in the history.
-        have_the_rights: Publish although a licence does not allow that by itself.
+        have_the_rights: Confirms the right to publish, where a licence alone does not give it.
 
     Raises:
         PushRefused: the target is in use, ambiguous or unreachable, or the licence forbids it.

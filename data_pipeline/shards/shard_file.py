@@ -34,7 +34,7 @@ class ShardRow(NamedTuple):
 
 
 class ShardFile:
-    """A parquet file being written, until `close` or `discard`; a failed write raises in a later call."""
+    """A Parquet file being written, until `close` or `discard`; a later call raises the error of a failed write."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow

@@ -1,12 +1,12 @@
 """Write questions and their media atomically as a shard folder (`lmms_eval_shotbench/questions/shards.py`).
 
-Owns the order of the steps and the decision whether OUT may be replaced. Rows come from the caller one at a time and
-are held in memory for at most a few row groups. An interrupted run resumes after its last finished file if it is called
-again with the same source and settings; the result is byte-identical.
+Owns the order of the steps and the check whether OUT already holds the requested shards. Rows are consumed one at a
+time; at most a few row groups are in memory. Calling `write_shards` again after an interruption, with the same source
+and settings, resumes after the last finished file, and the result is byte-identical.
 
-Parquet files are written in `split_writer.py`, finished files recorded in `finished_files.py`; the draft and its rename
-are in `atomic_folder.py`, the lock in `folder_lock.py`, disk space in `full_disk.py`, the card in `dataset_card.py`,
-the checksums in `manifest.py`.
+Parquet files are written in `split_writer.py`, finished files recorded in `finished_files.py`; the draft folder and its
+renaming are in `atomic_folder.py`, the lock in `folder_lock.py`, disk space in `full_disk.py`, the dataset card in
+`dataset_card.py`, checksums and the check whether OUT may be replaced in `manifest.py`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class ShardRow(NamedTuple):
 
     split: str
     item: QAItem
-    read: Callable[[], bytes]  # called at most once, before the next row; not if an earlier run has written the row
+    read: Callable[[], bytes]  # called before the next row is requested; not called for rows that an earlier run wrote
 
     @classmethod
     def of(cls, split: str, item: QAItem, medium: bytes) -> ShardRow:
-        """A row whose medium is already in memory."""
+        """Return a row whose medium is already in memory."""
         return cls(split, item, lambda: medium)
 
 
@@ -77,11 +77,12 @@ def write_shards(
 
     Args:
         rows: Rows of all splits in any order; the order within a split is kept. Iterated once.
-        about: Its fingerprint must change with everything that determines the rows: source, settings, seed.
+        about: Texts of the dataset card, and a fingerprint that must change with everything that determines the rows:
+            source, settings, seed.
         splits: The names of all splits, including those without rows.
-        overwrite: Replace other shards at `out`, once the new ones are complete.
-        defects: Defects of the source; read after the last row, so the iterator of rows may still append to it.
-        extra: Additional small files by name; also read after the last row.
+        overwrite: Replace existing shards at `out` once the new ones are complete.
+        defects: Defects of the source. Read after the last row, so that iterating over `rows` may append to it.
+        extra: Contents of additional small files by file name; also read after the last row.
         expected_bytes: Total bytes of media if known, to check the free disk space in advance.
 
     Raises:
@@ -119,7 +120,10 @@ def write_shards(
 
 
 def finished_manifest(out: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The manifest at `out` if it holds complete shards of this source (by version, fingerprint, sizes), else None."""
+    """Return the manifest at `out` if the shards there are complete and of this source, else None.
+
+    Format version, fingerprint and file sizes are compared, not checksums.
+    """
     try:
         manifest: dict[str, Any] = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
         same = (manifest["format_version"], manifest["source_fingerprint"]) == (FORMAT_VERSION, fingerprint)
@@ -132,7 +136,7 @@ def finished_manifest(out: Path, fingerprint: str) -> dict[str, Any] | None:
 
 
 def _finished_files(out: Path, draft: Draft, about: About, splits: Sequence[str]) -> FinishedFiles:
-    """The files finished by an interrupted run with the same version, fingerprint, splits and sizes."""
+    """Return the files that an interrupted run finished, if its format, source, splits and file sizes were the same."""
     sizes = [split_writer.ROW_GROUP_ROWS, split_writer.ROW_GROUP_BYTES, split_writer.FILE_BYTES]
     fingerprint = about.fingerprint
     key = {"format_version": FORMAT_VERSION, "source_fingerprint": fingerprint, "splits": splits, "sizes": sizes}
@@ -141,7 +145,7 @@ def _finished_files(out: Path, draft: Draft, about: About, splits: Sequence[str]
 
 
 class _SplitWriters:
-    """The writers of all splits, and the accounting for disk-full messages."""
+    """One writer per split, and the byte counts for messages about a full disk."""
 
     def __init__(self, out: Path, folder: Path, splits: Sequence[str], files: FinishedFiles, remaining: int) -> None:
         self._out, self._remaining, self._composition = out, remaining, Composition(splits)

@@ -116,7 +116,7 @@ def _standing(appearance: Appearance, x: float, y: float, draw: Random) -> Perso
 
 
 def _bystanders(scene: Scene, draw: Random, crossing: float) -> tuple[Person, ...]:
-    """Return two people behind the subject, one on either side; with probability `crossing`, one crosses behind it."""
+    """Return two people behind the subject, one on each side; with probability `crossing`, one of them walks across."""
     side, deep = draw.choice((-1, 1)), _depth_behind(scene.scenery)
     near = _standing(scene.cast[1], side * draw.uniform(1.0, 1.6), draw.uniform(0.35, 0.5) * deep, draw)
     if draw.random() < crossing:

@@ -1,6 +1,7 @@
 """From radiance to an image: depth of field, bloom, exposure, tone mapping and grading.
 
-The tone curve is the fit of the ACES curve by Krzysztof Narkowicz.
+The tone curve is Krzysztof Narkowicz's fit of the ACES filmic curve. Images are float64 in linear light, where not
+stated otherwise.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from data_pipeline.studio.kernel import cached_kernel, sources_digest
 from data_pipeline.studio.lights import Lighting
 
 MAX_BLUR = 9.0  # maximum blur radius in pixels at a width of 320
-TAPS = 32
+TAPS = 32  # samples of the blur disc per pixel
 
 
 def develop(light: Array, depth: Array, camera: Camera, lighting: Lighting) -> npt.NDArray[np.uint8]:
-    """Convert linear light (height, width, 3) and depth (height, width) in metres to a uint8 RGB image."""
+    """Convert linear light (height, width, 3) and depth (height, width) in metres to uint8 RGB (height, width, 3)."""
     if camera.focus is not None:
         light = with_depth_of_field(light, blur_radii(depth, camera))
     if lighting.bloom > 0:
@@ -48,11 +49,12 @@ def blur_radii(depth: Array, camera: Camera) -> Array:
 
 @lru_cache(maxsize=1)
 def blur_function() -> Callable[..., int]:
+    """Return the compiled function that writes the blurred image to its last argument."""
     digest = sources_digest()
 
     @cached_kernel
     def blur(light: Any, radius: Any, taps: Any, blurred: Any) -> int:
-        """Gather from a disc of the pixel's blur radius; sharp neighbours do not contribute to blurred pixels."""
+        """Average each pixel over a disc; a neighbour contributes only if its own blur radius reaches the pixel."""
         height, width = radius.shape
         for j in range(height):
             for i in range(width):
@@ -83,7 +85,7 @@ def blur_function() -> Callable[..., int]:
 
 
 def with_depth_of_field(light: Array, radius: Array) -> Array:
-    """Blur linear light (height, width, 3) by a radius in pixels (height, width)."""
+    """Blur linear light (height, width, 3) by the radius of each pixel (height, width), in pixels."""
     if radius.max() < 0.4:
         return light
     number = np.arange(TAPS)
@@ -95,7 +97,7 @@ def with_depth_of_field(light: Array, radius: Array) -> Array:
 
 
 def bloom_of(light: Array) -> Array:
-    """Return the bloom of light (height, width, 3): overexposed parts, blurred at a quarter of the resolution."""
+    """Return the bloom of exposed light, (height, width, 3): overexposed parts, blurred at a quarter of the size."""
     height, width = light.shape[:2]
     over = np.maximum(light - 1.1, 0)
     if not over.any():
@@ -106,7 +108,7 @@ def bloom_of(light: Array) -> Array:
 
 
 def upsampled(small: Array, height: int, width: int) -> Array:
-    """Upsample an image (h, w, 3) by 4 to (height, width, 3) with bilinear interpolation."""
+    """Upsample an image (height // 4, width // 4, 3) to (height, width, 3) with bilinear interpolation."""
     for axis, size in ((0, height), (1, width)):
         position = np.clip((np.arange(size) + 0.5) / 4 - 0.5, 0, small.shape[axis] - 1)
         lower = np.minimum(position.astype(np.int64), small.shape[axis] - 2)
@@ -116,7 +118,7 @@ def upsampled(small: Array, height: int, width: int) -> Array:
 
 
 def gaussian_blur(light: Array, sigma: float) -> Array:
-    """Gaussian blur of an image (h, w, 3), separable along both axes."""
+    """Apply a Gaussian blur to an image (height, width, 3); `sigma` is in pixels, edges are replicated."""
     reach = math.ceil(2.5 * sigma)
     bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     bell /= bell.sum()

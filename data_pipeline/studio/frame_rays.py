@@ -11,7 +11,14 @@ from data_pipeline.studio.rays import vector
 
 @kernel
 def ray_direction(axes: Array, half_field: float, fisheye: bool, x: float, y: float) -> Vector:
-    """Unit direction of the ray through a point of the frame: x from -1 to 1, y upwards in the same unit."""
+    """Return the unit direction of the ray through a point of the frame.
+
+    Args:
+        axes: Right, up and forward as rows, float64 (3, 3).
+        half_field: Half the horizontal field of view in radians.
+        x: From -1 (left edge) to 1 (right edge).
+        y: Upwards from the centre, in the unit of x: half the width of the frame.
+    """
     if fisheye:
         radius = math.sqrt(x * x + y * y)
         spread = math.sin(radius * half_field) / max(radius, 1e-9)
@@ -36,7 +43,13 @@ def gradient_noise(column: int, row: int, sample: int) -> float:
 def cull_clusters(
     clusters: Array, eye: Vector, axes: Array, half_field: float, fisheye: bool, box: Array, kept: Array
 ) -> int:
-    """Copy the clusters that rays of a tile (left, right, upper, lower) may hit to `kept`, and return their number."""
+    """Copy the clusters that rays of a tile may hit to the first rows of `kept`, and return their number.
+
+    Args:
+        clusters: Float64 (m, 7), see `solids.clustered`.
+        box: Left, right, upper and lower edge of the tile, in the coordinates of `ray_direction`.
+        kept: Output buffer, at least (m, 7).
+    """
     middle = ray_direction(axes, half_field, fisheye, (box[0] + box[1]) / 2, (box[2] + box[3]) / 2)
     narrow = 1.0
     for k in range(9):

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 from numba import njit
 
 Vector = tuple[float, float, float]
-COLUMNS_FILE = "solids.py"  # its constants are compiled in
+COLUMNS_FILE = "solids.py"  # its column indices are compile-time constants of the kernels, so the digest covers it
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -34,7 +34,7 @@ def cached_kernel(function: Function) -> Function:
 
 @lru_cache(maxsize=1)
 def sources_digest() -> int:
-    """Return a hash of the sources of all compiled functions."""
+    """Return a 48-bit hash of the source files of all compiled functions."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         text = path.read_bytes()

@@ -19,14 +19,17 @@ SUBJECT: Point = (0.0, 0.0, 1.5)  # default target of lamps
 
 @dataclass(frozen=True)
 class Light:
-    """One light: a lamp at a position, or a sun in a direction. Size is a radius in metres, for a sun its tangent."""
+    """One light: a lamp at `position`, or a sun in the direction of `position`.
+
+    `size` is the radius in metres or, for a sun, the tangent of its angular radius.
+    """
 
     position: Point
     tone: Tone
     is_sun: bool = False
     size: float = 0.0
     aim: Point = SUBJECT
-    cone: float = 180.0  # half angle of the light cone in degrees
+    cone: float = 180.0  # half angle of the light cone in degrees; 180: omnidirectional
     samples: int = 9  # shadow samples, if it has a size; 0: it casts no shadow
 
     def row(self) -> Array:

@@ -1,7 +1,8 @@
-"""Camera movements: how each term moves the camera, by how much and at what time of a clip.
+"""Camera movements: the rig parameters that each term changes, by how much and when.
 
-Owns the table of terms and sampling from it: unambiguous ranges per term, and simultaneous or sequential combinations
-as in labels. The camera rig is in `rig.py`, the people on the stage are in `clips.py`.
+Owns the table of terms, with ranges in which a movement cannot be mistaken for another, and sampling from it, for
+single terms and for compound labels with simultaneous or sequential terms. The camera rig is in `rig.py`, the people on
+the stage are in `clips.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from random import Random
 from data_pipeline.studio.rig import CameraShake, Rig, eased
 
 Range = tuple[float, float]
-Spans = Mapping[str, tuple[Range, Range]]  # rig field -> ranges of its start and end value
+Spans = Mapping[str, tuple[Range, Range]]  # field of `Rig` -> ranges of its start and end value
 
-# Metres, degrees, mm on a full frame. At 12 fps nothing moves by more than about 14 of 320 pixels per frame.
+# In metres and degrees; focal lengths in mm for a full-frame sensor. The ranges are chosen so that at 12 fps nothing
+# moves by more than about 14 pixels per frame, at a width of 320.
 PUSH: Spans = {"distance": ((4.6, 5.6), (1.7, 2.1))}
 BOOM: Spans = {"height": ((0.5, 0.7), (2.2, 2.5))}
 TRUCK: Spans = {"right": ((-1.7, -1.25), (1.25, 1.7))}
@@ -54,7 +56,7 @@ TERMS: Mapping[str, Spans] = {
     "Rack focus to background": _reversed(RACK),
     "Static shot": {},
 }
-REVERSIBLE = frozenset({"Camera roll", "Dolly zoom", "Arc"})  # terms that do not give the direction
+REVERSIBLE = frozenset({"Camera roll", "Dolly zoom", "Arc"})  # terms that apply to both directions
 # Walking direction of a tracked subject, as (right, away) from the camera.
 WALK_DIRECTIONS: Mapping[str, tuple[float, float]] = {
     "Move to the left": (-1.0, 0.0),
@@ -66,7 +68,7 @@ WALK_DIRECTIONS: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class RigChange:
-    """Change of one rig field from one value to another during one step of a movement."""
+    """Change of one field of the rig, from `start` to `end`, during one step (index) of a movement."""
 
     name: str
     step: int
@@ -78,15 +80,15 @@ class RigChange:
 class Movement:
     """A movement sampled for one clip; terms within a step are simultaneous, the steps are sequential."""
 
-    steps: tuple[tuple[str, ...], ...]
-    base: Rig
+    steps: tuple[tuple[str, ...], ...]  # names of the terms; all steps last equally long
+    base: Rig  # values of the fields that do not change
     changes: tuple[RigChange, ...] = ()
     shake: CameraShake = field(default_factory=lambda: CameraShake(0.0))
     focal_compensates: bool = False  # focal length scales with the distance, so that the subject keeps its size
     walk_velocity: tuple[float, float] = (0.0, 0.0)  # velocity of the tracked subject in m/s, (right, away)
 
     def rig(self, share: float, seconds: float = 0.0) -> Rig:
-        """Return the rig at `share` (0 to 1) of the clip and a time for camera shake."""
+        """Return the rig at `share` of the clip, from 0 to 1; `seconds` is the time for the camera shake."""
         values: dict[str, float] = {}
         for change in self.changes:
             progress = share * len(self.steps) - change.step
@@ -104,7 +106,7 @@ class Movement:
 
 
 def draw_movement(steps: Sequence[Sequence[str]], draw: Random) -> Movement:
-    """Sample a movement with these terms."""
+    """Sample a movement; `steps` are the names of the terms, simultaneous within a step."""
     names = {name for step in steps for name in step}
     base = _base_rig(names, draw)
     if "Tracking" in names:
@@ -137,9 +139,9 @@ def _base_rig(names: set[str], draw: Random) -> Rig:
         right=draw.uniform(-0.25, 0.25),
         pitch=draw.uniform(-4.0, -1.0),
     )
-    if names & {"Push in", "Pull out", "Zoom in", "Zoom out"}:  # the image scales around a face
+    if names & {"Push in", "Pull out", "Zoom in", "Zoom out"}:  # a face is the centre of the scaling
         base = replace(base, right=0.0, height=draw.uniform(1.3, 1.45), pitch=draw.uniform(-1.0, 1.0))
-    if names & {"Boom up", "Boom down"}:  # look down on people from above, or the movement would resemble a tilt
+    if names & {"Boom up", "Boom down"}:  # look down on people, or the movement would resemble a tilt
         base = replace(base, distance=draw.uniform(4.4, 5.2), pitch=draw.uniform(-6.5, -4.5))
     if names & {"Rack focus to foreground", "Rack focus to background"}:
         base = replace(

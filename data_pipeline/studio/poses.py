@@ -10,11 +10,11 @@ SEAT = 0.42  # metres by which sitting lowers the hips
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm's angles in degrees: forward, away from the body, and the bend of the elbow."""
+    """Angles of an arm in degrees."""
 
-    swing: float = 0.0
-    spread: float = 7.0
-    bend: float = 15.0
+    swing: float = 0.0  # forwards
+    spread: float = 7.0  # away from the body
+    bend: float = 15.0  # of the elbow
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,6 @@ class Pose:
     right: Arm = field(default_factory=Arm)
     walk: float | None = None
     head_turn: float = 0.0  # degrees, clockwise seen from above, as headings are
-    head_tilt: float = 0.0  # up
+    head_tilt: float = 0.0  # degrees, upwards
     sitting: bool = False
     stride: float = 0.05  # metres between the feet of a standing figure, front to back

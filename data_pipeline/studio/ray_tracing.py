@@ -1,4 +1,8 @@
-"""Ray tracing: the hit and radiance of one camera ray, and the compiled loop over all pixels."""
+"""Ray tracing: the hit and radiance of one camera ray, and the compiled loop over all pixels.
+
+Array arguments are float64 and have the shapes of `stage.Built` and `Lighting.environment`; colours and radiance are
+linear RGB, lengths are in metres.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +32,21 @@ from data_pipeline.studio.solids import CLUSTER, COLOUR, FIRST, GLOSS, GLOW, OWN
 from data_pipeline.studio.surfaces import blended_normal, surface_normal, texture_coordinates
 from data_pipeline.studio.textures import WINDOWS, lattice_hash, texture_tint, window
 
-TILE = 20  # pixels; clusters outside a tile's rays are culled once for all of them
-MAX_RADIANCE = 6.0  # samples are clamped to this before averaging, or edges of lamps would stay jagged
-EDGE_THRESHOLD = 0.5  # brightness difference on one solid that triggers supersampling: shadows are not filtered
+TILE = 20  # pixels; clusters that no ray of a tile can hit are culled once per tile
+MAX_RADIANCE = 6.0  # radiance of a sample is clamped to this before averaging, or edges of lamps would be aliased
+# Minimum difference in brightness (sum of the square roots of R, G and B) between neighbouring pixels of one solid that
+# triggers supersampling. It is needed for shadow edges: textures are filtered by pixel size, shadows are not.
+EDGE_THRESHOLD = 0.5
 
 
 @kernel
 def window_light(rows: Array, i: int, point: Vector, spot: tuple[float, float], normal: Vector, pixel: float) -> Vector:
-    """Emission of windows at night: some are lit, in warm and cool tones."""
+    """Return the radiance emitted by a facade's windows at night: some are lit, in warm and cool tones.
+
+    Args:
+        spot: Texture coordinates of the point in metres.
+        pixel: Size of the pixel on the surface in metres.
+    """
     if abs(normal[2]) > 0.5:
         return 0.0, 0.0, 0.0
     column, floor = math.floor(spot[0] / 1.7), math.floor(spot[1] / 2.6)
@@ -48,12 +59,13 @@ def window_light(rows: Array, i: int, point: Vector, spot: tuple[float, float], 
 
 @kernel
 def same_cluster(solids: Array, one: int, other: int) -> bool:
+    """Return whether two solids belong to the same cluster of the same owner."""
     return bool(solids[one, OWNER] == solids[other, OWNER] and solids[one, CLUSTER] == solids[other, CLUSTER])
 
 
 @kernel
 def normal_at(solids: Array, hit: int, point: Vector) -> Vector:
-    """Surface normal at a hit; for soft solids blended with the neighbours in the cluster."""
+    """Return the unit surface normal at a hit; for soft solids, blended with the neighbours in the cluster."""
     if solids[hit, SOFTNESS] == 0.0:
         return surface_normal(solids, hit, point)
     start, end = hit, hit + 1
@@ -80,7 +92,16 @@ def trace_ray(
     pixel: float,
     turn: float,
 ) -> tuple[Vector, int, float]:
-    """Radiance of a ray, the index of the solid hit (or `NOTHING` or `GROUND`) and the distance in metres."""
+    """Return the radiance of a ray, the index of the solid hit (or `NOTHING` or `GROUND`), and its distance in metres.
+
+    Args:
+        near: Rows of `clusters` that the ray may hit.
+        candidates: Scratch buffer for the indices of occluding clusters, at least one element per cluster.
+        eye: Origin of the ray.
+        ray: Unit direction.
+        pixel: Size of a pixel at a distance of 1.
+        turn: Rotation of the shadow samples in turns, from 0 to 1.
+    """
     distance, hit = first_hit(solids, near, eye, ray)
     if hit == NOTHING:
         return sky(environment, ray), hit, 1e9
@@ -110,7 +131,7 @@ def trace_ray(
 
 @kernel
 def is_edge(light: Array, hit: npt.NDArray[np.int64], j: int, i: int) -> bool:
-    """Whether a pixel differs so much from a neighbour that one sample is not enough."""
+    """Return whether a pixel shows another solid than a neighbour, or differs from it by `EDGE_THRESHOLD`."""
     own = math.sqrt(light[j, i, 0]) + math.sqrt(light[j, i, 1]) + math.sqrt(light[j, i, 2])
     for k in range(4):
         jj, ii = j + (k == 0) - (k == 1), i + (k == 2) - (k == 3)
@@ -124,7 +145,11 @@ def is_edge(light: Array, hit: npt.NDArray[np.int64], j: int, i: int) -> bool:
 
 @lru_cache(maxsize=1)
 def compiled_renderer() -> Callable[..., int]:
-    """Return the compiled function that fills `light` (height, width, 3), `hit` and `depth` (height, width)."""
+    """Return the compiled function that renders into `light`, `hit` and `depth`, and returns the sources' digest.
+
+    `light` is float64 (height, width, 3) and must be zero, since samples are added to it; `hit` is int64 and `depth`
+    float64 (height, width), the index of the solid and the distance in metres at the pixel's centre.
+    """
     digest = sources_digest()
 
     @cached_kernel
@@ -136,7 +161,7 @@ def compiled_renderer() -> Callable[..., int]:
         tall, pixel = height / width, 2 * math.tan(min(half_field, 1.2)) / width
         candidates, near = np.zeros(clusters.shape[0] + 1), np.zeros((clusters.shape[0] + 1, clusters.shape[1]))
         first, box = np.zeros((height, width, 3)), np.zeros(4)
-        for sampling in range(2):  # first one sample per pixel, then more at edges
+        for sampling in range(2):  # first pass: one sample per pixel; second pass: four more per edge pixel
             for upper in range(0, height, TILE):
                 for left in range(0, width, TILE):
                     box[0], box[1] = left / width * 2 - 1, (left + TILE) / width * 2 - 1

@@ -1,4 +1,6 @@
-"""Intersections of rays with solids: compiled functions on the rows of `solids.py`.
+"""Intersections of rays with solids: compiled functions on float64 rows of `solids.py`, (n, COLUMNS).
+
+Rays have an origin in metres and a unit direction. Clusters are rows as returned by `solids.clustered`, (m, 7).
 
 The round cone's formula is the one published by Inigo Quilez for the hull of two balls, reimplemented here.
 """
@@ -141,7 +143,7 @@ def misses_ball(centre: Vector, radius: float, eye: Vector, ray: Vector) -> bool
 
 @kernel
 def first_hit(solids: Array, clusters: Array, eye: Vector, ray: Vector) -> tuple[float, int]:
-    """Return distance and index of the nearest hit, which may be `GROUND` or `NOTHING`."""
+    """Return the distance in metres and the solid's index of the nearest hit, or `GROUND`, or `NOTHING` at 1e9."""
     best, hit = 1e9, NOTHING
     for c in range(clusters.shape[0]):
         to_centre = subtract(vector(clusters, c, 0), eye)
@@ -164,7 +166,14 @@ def first_hit(solids: Array, clusters: Array, eye: Vector, ray: Vector) -> tuple
 def candidate_occluders(
     clusters: Array, point: Vector, ray: Vector, spread: float, reach: float, candidates: Array
 ) -> int:
-    """Store the clusters in the cone from a point to a light in `candidates`; returns their number, mostly 0."""
+    """Find the clusters that may block the light between a point and a lamp; returns their number, mostly 0.
+
+    Args:
+        ray: Unit direction to the centre of the light.
+        spread: Tangent of the light's angular radius.
+        reach: Distance to the light.
+        candidates: Output buffer for the indices of the clusters.
+    """
     count = 0
     for c in range(clusters.shape[0]):
         if clusters[c, CLUSTER_SHADOW] == 0.0:

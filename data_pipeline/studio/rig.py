@@ -20,7 +20,7 @@ class Rig:
     distance: float
     height: float
     focal: float
-    azimuth: float = 0.0  # around the subject, to the camera's right
+    azimuth: float = 0.0  # orbit around the subject, positive to the camera's right
     right: float = 0.0  # lateral offset from the line to the subject
     yaw: float = 0.0  # to the right of that line
     pitch: float = 0.0
@@ -53,5 +53,5 @@ class CameraShake:
 
 
 def eased(share: float) -> float:
-    """Ease in and out: map 0 to 1 onto 0 to 1 with low speed at both ends."""
+    """Ease in and out: map [0, 1] to [0, 1], slower at both ends."""
     return 0.4 * share + 0.6 * share * share * (3 - 2 * share)

@@ -1,6 +1,7 @@
 """Shading: sky, direct light with soft shadows, ambient light and fog.
 
-Columns of light rows and indices into the environment vector are defined by `lights.py`.
+Columns of light rows (n, 13) and indices into the environment vector (25,) are defined by `lights.py`; `spheres` and
+`room` are described in `stage.Built`. All arrays are float64; colours and radiance are linear RGB.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def sky(environment: Array, ray: Vector) -> Vector:
 
 @kernel
 def ambient_occlusion(spheres: Array, point: Vector, normal: Vector, owner: float) -> float:
-    """Ambient occlusion by nearby bodies, as the remaining share of light; it grounds the feet of figures."""
+    """Return the share of ambient light, from 0 to 1, that nearby bodies do not block."""
     share = 1.0
     for k in range(spheres.shape[0]):
         to_sphere = subtract(vector(spheres, k, 0), point)
@@ -76,7 +77,7 @@ def ambient_occlusion(spheres: Array, point: Vector, normal: Vector, owner: floa
 
 @kernel
 def corner_darkening(room: Array, point: Vector) -> float:
-    """Darkening in the corners of a room (left, right, back, height), as a factor; 1 if the height is 0."""
+    """Return the factor, up to 1, by which ambient light is reduced near the walls of a room; 1 outdoors."""
     if room[3] <= 0.0:
         return 1.0
     gaps = (point[0] - room[0], room[1] - point[0], room[2] - point[1], point[2], room[3] - point[2])
@@ -121,7 +122,10 @@ def light_visibility(
     distance: float,
     turn: float,
 ) -> float:
-    """Visible share of a light from a point. Its rim is sampled first, and sampling stops early if all rays agree."""
+    """Return the share of a light, from 0 to 1, that is visible from a point.
+
+    The light's rim is sampled first; sampling stops early if all rays so far are blocked or all are not.
+    """
     spread = lights[k, LIGHT_SIZE] / (distance if distance < 1e8 else 1.0)
     reach, samples = distance - 0.02, int(lights[k, SAMPLES])
     count = candidate_occluders(clusters, start, way, spread * 1.05, distance, candidates)

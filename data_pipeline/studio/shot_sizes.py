@@ -9,11 +9,11 @@ from data_pipeline.studio.take import Take
 
 
 class SizeRange(NamedTuple):
-    """Ranges of frame height in metres for a stature of 1.75 m, frame centre as a share of it, focal length in mm."""
+    """Ranges to sample from for one shot size."""
 
-    frame: tuple[float, float]
-    aim: tuple[float, float]
-    focal_length: tuple[float, float]
+    frame: tuple[float, float]  # height of the frame in metres, for a stature of 1.75 m
+    aim: tuple[float, float]  # height of the frame's centre, as a share of the stature
+    focal_length: tuple[float, float]  # mm, full frame
 
 
 SIZES: dict[str, SizeRange] = {

@@ -50,10 +50,10 @@ class Texture(IntEnum):
 
 @dataclass(frozen=True)
 class Material:
-    """Material of a surface. `glow` is its emitted light; for window facades, that of the lit windows.
+    """Material of a surface. `glow` is its emitted radiance; on a facade, that of the lit windows.
 
-    Other emitters (flames, lamp glass) do not block light. Walls with all lamps on one side need not cast shadows,
-    which saves time.
+    Emitters other than facades (flames, lamp glass) never block light. `casts_shadow` is False for walls with all lamps
+    on one side, which saves time.
     """
 
     colour: Colour
@@ -100,7 +100,10 @@ class Assembly:
         material: Material,
         softness: float = 0.0,
     ) -> None:
-        """Add a round cone, the convex hull of two balls. Softness is the blending distance to neighbours in metres."""
+        """Add a round cone, the convex hull of two balls with centres `first` and `second`, each (3,).
+
+        `softness` is the blending distance to neighbours. All lengths are in metres.
+        """
         row = self._row(ROUND_CONE, material, softness)
         start, end = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
         row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = start, end
@@ -116,7 +119,7 @@ class Assembly:
         turn: Array = UPRIGHT,
         softness: float = 0.0,
     ) -> None:
-        """Add an ellipsoid; a single radius makes a ball. All lengths are in metres."""
+        """Add an ellipsoid with radii (3,) in metres, or a ball with a single radius, rotated by `turn` (3, 3)."""
         row = self._row(ELLIPSOID, material, softness)
         row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = centre, radii
         row[ROTATION : ROTATION + 9] = turn.ravel()
@@ -124,7 +127,7 @@ class Assembly:
         row[BOUND_RADIUS] = row[SECOND : SECOND + 3].max()
 
     def box(self, centre: npt.ArrayLike, half: npt.ArrayLike, material: Material, turn: Array = UPRIGHT) -> None:
-        """Add a box with the given half extents in metres."""
+        """Add a box with half extents (3,) in metres, rotated by `turn` (3, 3)."""
         row = self._row(BOX, material, 0.0)
         row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = centre, half
         row[ROTATION : ROTATION + 9] = turn.ravel()

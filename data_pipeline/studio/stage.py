@@ -34,7 +34,7 @@ class Built:
     clusters: Array  # (m, 7), see `solids.clustered`
     spheres: Array  # (k, 5): centre, radius and owner, for ambient occlusion
     ground: Array  # (5,): linear colour, gloss, texture
-    room: Array  # (4,)
+    room: Array  # (4,): left, right, back, height in metres; all 0 outdoors
 
 
 @dataclass(frozen=True, eq=False)

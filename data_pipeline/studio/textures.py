@@ -1,7 +1,7 @@
 """Procedural textures: brightness of each point relative to the material's colour.
 
-All are functions of texture coordinates in metres and fade out before they become finer than a pixel, to avoid aliasing
-when the camera moves.
+All are functions of texture coordinates in metres and of `pixel`, the size of a pixel on the surface in metres. They
+fade out before their pattern becomes finer than a pixel, to avoid aliasing when the camera moves.
 """
 
 from __future__ import annotations
