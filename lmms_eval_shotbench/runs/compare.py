@@ -34,7 +34,11 @@ class LeftOut(NamedTuple):
     asked_otherwise: list[int]  # in both, with another question, option, correct answer or medium
 
     def __str__(self) -> str:
-        groups = (("only in A", self.only_a), ("only in B", self.only_b), ("different in B", self.asked_otherwise))
+        groups = (
+            ("only in A", self.only_a),
+            ("only in B", self.only_b),
+            ("asked otherwise in B", self.asked_otherwise),
+        )
         return "; ".join(f"{len(indices)} {where} (index {first_few(indices)})" for where, indices in groups if indices)
 
 

@@ -170,7 +170,9 @@ def test_questions_unchanged_by_refineshot_are_answered_the_same(
     ours = real_data / "shotbench" / "test.tsv", real(real_data, REASONING)
     theirs = real_data / "refineshot" / "test.tsv", real(real_data, "refineshot.shotvl-3b.direct")
     printed = refused(capsys, *ours, *theirs)
-    assert "961 different in B (index 487, 488, " in printed and "--common compares the 2611 they share" in printed
+    assert (
+        "961 asked otherwise in B (index 487, 488, " in printed and "--common compares the 2611 they share" in printed
+    )
     result = compared(capsys, *ours, *theirs, "--common")
     assert (result["overall"]["n"], result["overall"]["difference"], result["overall"]["p"]) == (2611, 0.0, 1.0)
     assert len(result["left_out"]["asked_otherwise"]) == 961
@@ -247,11 +249,11 @@ def test_runs_of_different_questions_are_refused(
     questions: Path, responses_a: Path, responses_b: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     otherwise = write_questions(tmp_path / "otherwise.tsv", "ABDDA")
-    assert "1 different in B (index 3)" in refused(capsys, questions, responses_a, otherwise, responses_b)
+    assert "1 asked otherwise in B (index 3)" in refused(capsys, questions, responses_a, otherwise, responses_b)
     elsewhere = write_questions(tmp_path / "elsewhere.tsv", medium=lambda index: index + (index == 2))
-    assert "1 different in B (index 2)" in refused(capsys, questions, responses_a, elsewhere, responses_b)
+    assert "1 asked otherwise in B (index 2)" in refused(capsys, questions, responses_a, elsewhere, responses_b)
     nothing = write_questions(tmp_path / "nothing.tsv", "BCDAB")
-    assert "5 different in B" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
+    assert "5 asked otherwise in B" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
     assert "they share none" in refused(capsys, questions, responses_a, nothing, responses_b, "--common")
 
 
