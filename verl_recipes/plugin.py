@@ -1,7 +1,7 @@
 """The plugin that verl imports in every process of a run: `VERL_USE_EXTERNAL_MODULES=verl_recipes.plugin`.
 
-Owns only the order in which our additions to verl are installed; each has its own module. No large library is imported
-here: additions are installed when verl's modules are imported, so other processes do not pay for them.
+It installs this package's patches and registrations; each has its own module. They are applied when verl, transformers
+or vLLM import the patched module, so that processes that never do so are not slowed down by large imports.
 
     VERL_PLATFORM=cpu    adds the CPU path of `verl_recipes/cpu`
 """

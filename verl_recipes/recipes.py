@@ -36,7 +36,7 @@ class BadOverride(ValueError):
 
 
 class WrongVerl(RuntimeError):
-    """verl is missing, or its version is not one the recipes were tested with."""
+    """verl is not installed, or its version is not in the range of `REQUIRED_VERL.txt`."""
 
 
 def recipe_names(method: str) -> tuple[str, ...]:
@@ -54,7 +54,12 @@ def config_name(method: str, recipe: str) -> str:
 
 
 def compose(method: str, recipe: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """Compose the recipe's configuration on the installed verl's, with overrides applied, as verl itself does.
+    """Compose a recipe on top of the installed verl's configuration, with Hydra as verl itself does.
+
+    Args:
+        method: One of `METHODS`.
+        recipe: Name of the recipe, such as `3b`.
+        overrides: Hydra overrides, `key=value`.
 
     Raises:
         UnknownRecipe: no such method or recipe.
@@ -77,7 +82,7 @@ def compose(method: str, recipe: str, overrides: Sequence[str] = ()) -> DictConf
 
 
 def environment(config: DictConfig) -> dict[str, str]:
-    """Environment variables of every process of a run; the driver also needs them before it imports verl."""
+    """Environment variables that every process of a run needs; the driver needs them before it imports verl."""
     from omegaconf import OmegaConf
 
     variables = OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") or {}
@@ -85,7 +90,7 @@ def environment(config: DictConfig) -> dict[str, str]:
 
 
 def check_verl() -> None:
-    """Raise `WrongVerl` unless the installed verl is a version the recipes were tested with."""
+    """Raise `WrongVerl` unless the version of the installed verl is in the range of `REQUIRED_VERL.txt`."""
     from packaging.requirements import Requirement
 
     install = _required("PIP_INSTALL")
@@ -143,7 +148,7 @@ def _explained(error: Exception, keys: Sequence[str]) -> str:
     """Hydra's error in one sentence, with similar keys."""
     found = re.search(r"Could not (?:override|delete from config|append to config)[^']*'([^']+)'", str(error))
     if found is None:
-        return str(error).partition("Config search path")[0].strip()  # an unknown option and the known ones
+        return str(error).partition("Config search path")[0].strip()  # unknown config group option
     key = found[1]
     leaf = key.rpartition(".")[2]
     similar = [known for known in keys if known.endswith(f".{leaf}")]
@@ -153,7 +158,7 @@ def _explained(error: Exception, keys: Sequence[str]) -> str:
 
 
 def _keys(node: Mapping[str, object], path: str = "") -> Iterator[str]:
-    """Every key of a configuration, as dotted path of an override."""
+    """All keys of a configuration as dotted paths, as in an override."""
     from omegaconf import DictConfig
 
     for name in node:

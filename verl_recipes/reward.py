@@ -1,15 +1,20 @@
-"""The reward of one response: format and accuracy, both binary, by the evaluation's own grader.
+"""The GRPO reward of one response: binary format and accuracy terms, decided by the evaluation's grader.
 
     score = format * well_formed + paid * (accuracy * correct + compound * shared_parts)
 
-`paid` is 1, or, with `accuracy_needs_format`, equal to `well_formed`. `lmms_eval_shotbench.grading.grade` decides
-whether a response is well-formed and which letter it gives, so that training and evaluation use the same grader. This
-module owns the weights and the keys that verl logs; `inside_verl/answer_reward.py` is verl's entry point.
+`format`, `accuracy` and `compound` are weights (`RewardWeights`). `well_formed` and `correct` are 0 or 1,
+`shared_parts` is 0 to 1 and nonzero only for a wrong option. `paid` is `well_formed` if `accuracy_needs_format` is set,
+else 1.
 
-Why it cannot be hedged: the letter is extracted without knowing the correct one, so a response is correct for at most
-one letter. `compound` gives that up (an option that shares parts with many others is a hedge) and is off by default.
+`lmms_eval_shotbench.grading.grade` decides whether a response is well-formed and which letter it gives, so training and
+evaluation use the same grader. This module defines the weights and the keys that verl logs;
+`inside_verl/answer_reward.py` is verl's entry point.
 
-Standard library only, as every reward worker imports this module.
+Naming several options is not rewarded: the letter is extracted without knowledge of the correct one, so a response is
+correct for at most one letter. `compound` weakens this, because an option that shares parts with many others is a safe
+choice; it is 0 by default.
+
+Imports only the standard library, because every reward worker imports this module.
 """
 
 from __future__ import annotations
@@ -26,11 +31,12 @@ from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.vocabulary import Label, Term, UnknownTerm, dimension_named
 
-KEYS = ("score", "acc", "format", "answered", "shared")  # of every sample, all floats; verl's validation uses `acc`
+# Keys of each reward, all floats; verl's validation accuracy is `acc`.
+KEYS = ("score", "acc", "format", "answered", "shared")
 
 
 class RewardRefused(ValueError):
-    """A row or the weights are invalid. Never raised for a response: a bad one gets reward 0."""
+    """A row or the weights are invalid. Never raised because of a response: any text gets a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,8 @@ class RewardWeights:
 
     format: float = 0.5  # half of accuracy: format must not outweigh accuracy within a group
     accuracy: float = 1.0
-    compound: float = 0.0  # for a wrong option, times the parts it shares with a compound answer
-    accuracy_needs_format: bool = True  # if False, a letter in any free text is rewarded, which can be exploited
+    compound: float = 0.0  # partial credit for a wrong option, multiplied by `shared_parts`
+    accuracy_needs_format: bool = True  # if False, letters in free text are rewarded, which can be exploited
 
     def __post_init__(self) -> None:
         weights = {name: getattr(self, name) for name in ("format", "accuracy", "compound")}
@@ -62,9 +68,9 @@ class RewardWeights:
 
     @property
     def exact(self) -> bool:
-        """Whether sums of the weights are exact in float32.
+        """Whether all rewards are multiples of 1/64, so that means of equal rewards are exact in float32.
 
-        If not, a group of equal rewards gets a nonzero advantage: verl's mean of twelve times 1.1 is not 1.1.
+        If not, a group of equal rewards gets a nonzero advantage: the float32 mean of twelve rewards of 1.1 is not 1.1.
         """
         return self.compound == 0 and all((64.0 * weight).is_integer() for weight in (self.format, self.accuracy))
 
@@ -82,7 +88,10 @@ def reward_weights(**given: Any) -> RewardWeights:
 
 
 def score_response(item: QAItem, response: object, weights: RewardWeights = DEFAULT_WEIGHTS) -> dict[str, float]:
-    """Reward one response: score and parts, by `KEYS`. Never raises; a value that is not text counts as empty."""
+    """Return the score of one response and its terms, by `KEYS`.
+
+    Any value is accepted as `response`; one that is not a string is graded as an empty response.
+    """
     graded = grade(item, response if isinstance(response, str) else "")
     chosen = item.choices[graded.letter] if graded.letter and not graded.correct else None
     shared = shared_parts(item.dimension, item.gold, chosen) if chosen else 0.0
@@ -99,9 +108,15 @@ def score_response(item: QAItem, response: object, weights: RewardWeights = DEFA
 
 @lru_cache(maxsize=8192)  # a release has about 500 labels, and the same pairs recur
 def shared_parts(dimension: str, gold: str, option: str) -> float:
-    """Jaccard index (0 to 1) of the parts of a compound answer and of another option; 0 if the answer is not compound.
+    """Jaccard index (0 to 1) of the parts of a compound answer and those of an option; 0 if the answer is not compound.
 
-    The order of two steps is a part as well, so correct movements in the wrong order score below 1.
+    Parts are the terms, and each ordered pair of terms of consecutive steps. So the correct movements in the wrong
+    order score below 1.
+
+    Args:
+        dimension: Slug of the dimension.
+        gold: Label of the correct option.
+        option: Label of the other option.
     """
     named = dimension_named(dimension)
     try:
@@ -135,7 +150,7 @@ def item_of(extra_info: Mapping[str, Any] | None, ground_truth: object) -> QAIte
     return item
 
 
-@lru_cache(maxsize=4096)  # all responses to a prompt arrive within a step, which has fewer prompts than this
+@lru_cache(maxsize=4096)  # more than the prompts of a step, whose responses all arrive together
 def _read_item(text: str) -> QAItem:
     try:
         return QAItem.from_row(json.loads(text))

@@ -1,16 +1,15 @@
 """Write question shards as verl's training rows: `messages` for SFT, `prompt` and a rule-based reward for GRPO.
 
     ROWS/
-      media/<sha256>.jpg|.png|.mp4|…   each medium once, as stored in the shards
+      media/<sha256>.jpg|.png|.mp4|…   each medium once, with the bytes of the shards
       <split>.parquet                  the rows; written last, so a folder without it is incomplete
 
-Owns the columns, and refuses films of the test split. Rows refer to media by path, with the protocol's frame rate and
-pixel limits: verl's SFT dataset keeps all rows of a file in memory, in every rank, so media bytes are stored outside.
-All nodes of a cluster must see the folder under the same path. The prompt is the evaluation's
-(`lmms_eval_shotbench/prompts.py`); answers are graded by the evaluation's grader, which needs the question: it is in
-`extra_info`.
+The columns are those of verl 0.9's `MultiTurnSFTDataset` and `RLHFDataset`. Films of the test split are refused.
 
-The columns are those of verl 0.9's `MultiTurnSFTDataset` and `RLHFDataset`.
+Rows contain the paths of media, not their bytes, because verl's SFT dataset keeps all rows of a file in the memory of
+every rank. All nodes of a cluster must see the folder under the same path. A clip's frame rate and pixel limits are
+those of the evaluation's protocol, and so is the prompt (`lmms_eval_shotbench/prompts.py`). `extra_info.item` of a GRPO
+row is the question as JSON, which the grader needs.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder, l
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 Purpose = Literal["sft", "grpo"]
-MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}  # placeholders that verl replaces by the media
+MARKS = {MediaKind.STILL: "<image>", MediaKind.CLIP: "<video>"}  # placeholders that verl replaces with the media
 
 
 class RowsRefused(ValueError):
-    """The shards must not, or cannot, be trained on."""
+    """The shards must not be trained on (test films), or cannot be (no reasoning, a media placeholder in a text)."""
 
 
 def write_training_rows(
@@ -43,12 +42,17 @@ def write_training_rows(
     """Write one split of a shard folder or Hub dataset as verl's rows; return the path of the parquet file.
 
     Args:
-        purpose: `sft` for rows with the correct answer as the assistant's text (with the item's reasoning if the style
-            asks for it), `grpo` for prompts with a rule-based reward.
+        shards: Shard folder or Hub id.
+        split: Split to write.
+        out: Folder for the parquet file and the media.
+        purpose: `sft` for rows that end with the correct answer as the assistant's turn (for all styles but the direct
+            one, the item's reasoning, which ends in the answer), `grpo` for prompts with a rule-based reward.
+        style: Prompt style.
 
     Raises:
-        DatasetNotFound: no such shards or split.
-        RowsRefused: a film is also in the test split, or a question contains a media placeholder of verl.
+        DatasetNotFound: There are no such shards or no such split.
+        RowsRefused: A film or medium is also in the test split, a question contains a media placeholder of verl, or an
+            item has no reasoning and the style needs it.
     """
     import pyarrow
     import pyarrow.parquet as parquet
@@ -83,14 +87,14 @@ def refuse_tested(items: Iterable[QAItem], split: str, tested_in: Path) -> None:
 
 
 def _origins(item: QAItem) -> Iterator[str]:
-    """Names that training and test must not share: the film, if known, and the medium."""
+    """What training and test data must not share: the film, if known, and the medium."""
     if item.film_id:
         yield f"film {item.film_id}"
     yield f"medium {item.medium}"
 
 
 def _store_medium(source: ShardFolder, item: QAItem, folder: Path) -> Path:
-    """Store the medium in the folder, named by content hash, unless it exists; return its path."""
+    """Store the medium unless it exists; its name is its SHA-256, or the item id if the shards have none."""
     suffix = Path(item.media_path).suffix.lower() or (".mp4" if item.media_kind is MediaKind.CLIP else ".jpg")
     path = folder.absolute() / f"{item.media_sha256 or item.item_id}{suffix}"
     if not path.exists():
@@ -127,7 +131,7 @@ def _sft_row(item: QAItem, split: str, style: PromptStyle) -> dict[str, Any]:
 
 def _grpo_row(item: QAItem, split: str, style: PromptStyle) -> dict[str, Any]:
     return {
-        "data_source": f"{item.source or 'shots'}/{item.dimension}",  # verl averages validation by it
+        "data_source": f"{item.source or 'shots'}/{item.dimension}",  # verl averages validation metrics by data source
         "prompt": _prompt(item, style),
         "ability": item.dimension,
         "reward_model": {"style": "rule", "ground_truth": item.answer},
@@ -136,7 +140,7 @@ def _grpo_row(item: QAItem, split: str, style: PromptStyle) -> dict[str, Any]:
 
 
 def _schema(purpose: Purpose) -> Any:
-    """Column types, the same whether or not a split has clips."""
+    """Arrow schema of the rows; it does not depend on which media a split has."""
     import pyarrow
 
     text, integer = pyarrow.string(), pyarrow.int64()

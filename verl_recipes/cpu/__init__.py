@@ -1,23 +1,24 @@
-"""verl on a CPU: the real trainer, real Ray workers and real FSDP2 checkpoints, without an accelerator.
+"""Run verl without an accelerator: verl's own trainer, Ray workers and FSDP2 checkpoints, on a CPU.
 
     VERL_USE_EXTERNAL_MODULES=verl_recipes.plugin VERL_PLATFORM=cpu VERL_ENGINE_DEVICE=cuda python -m verl.trainer…
 
-Owns what verl 0.9 lacks for that, in the order of a run:
+The modules add what verl 0.9 lacks for that, in the order of a run:
 
-    platform.py           the platform `cpu`
-    process_group.py      the gloo backend, named only once
-    offload_policy.py     no pinned memory for offloaded parameters, which needs an accelerator
-    equal_lengths.py      position ids of a batch whose sequences all have the same length
-    hf_rollout.py         the rollout engine `hf`: its replica, and the adapter in the trainer's worker
-    hf_server.py          the engine's server: batches requests, generates responses, takes new weights
-    request_inputs.py     pixels and positions of a request, the same as for the actor
-    generation.py         from prompts to sampled tokens with their log-probabilities
+    platform.py           verl's platform `cpu`
+    process_group.py      patch: verl requests the gloo backend for the CPU twice, which torch rejects
+    offload_policy.py     patch: no pinned memory for offloaded parameters, as it requires an accelerator
+    equal_lengths.py      patch: position ids of a batch whose sequences all have the same length
+    hf_rollout.py         the rollout engine `hf`: its replica, and its adapter in the trainer's worker
+    hf_server.py          the engine's server: queues requests, returns responses, receives new weights
+    answers.py            batching of the requests
+    request_inputs.py     pixel values and positions of a request, the same as in the actor's inputs
+    generation.py         sampling of tokens, with their log-probabilities
     seeded_agent_loop.py  the agent loop `seeded_single_turn`, which makes sampling reproducible
 
-The platform, the engine and the agent loop use verl's own extension points. `process_group`, `offload_policy` and
-`equal_lengths` patch torch or verl: each documents the fault, and its `still_needed()` tests the original; a test fails
-when a release no longer needs the patch. VERL_ENGINE_DEVICE=cuda selects verl's FSDP engine, which is registered for
-cuda and npu but runs on a CPU unchanged.
+The platform, the engine and the agent loop use verl's own extension points. Each patch documents the fault that it
+works around, and its `still_needed()` checks unpatched code for it; a test fails when a release no longer needs the
+patch. VERL_ENGINE_DEVICE=cuda selects verl's FSDP engine, which is registered for cuda and npu only but also runs on a
+CPU.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PATCHES = (process_group, offload_policy, equal_lengths)
 
 
 def install() -> None:
-    """Install the CPU path when verl's modules are imported."""
+    """Register the platform; patches, engine and agent loop are installed when the modules they change are imported."""
     from verl_recipes.cpu import platform
 
     platform.register()

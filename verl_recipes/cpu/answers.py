@@ -1,6 +1,6 @@
-"""Batching of rollout requests: one prefill for all requests with the same prompt; a faulty request fails alone.
+"""Batching of rollout requests: one prefill per distinct prompt, and an invalid prompt fails only its own requests.
 
-Owns how requests are batched. Decoding is in `generation.py`, pixels and positions are in `request_inputs.py`.
+Decoding is in `generation.py`, pixel values and positions are in `request_inputs.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from verl_recipes.cpu.request_inputs import RequestInputs, prompt_name
 
 
 class Unanswered(RuntimeError):
-    """A request failed; others in its batch did not.
+    """A request failed, independently of the others in its batch.
 
-    Wraps the original exception, which may be of a type that cannot be sent to another process or through asyncio.
+    The message contains the type and message of the original exception, which itself may not be picklable or may not be
+    accepted by asyncio.
     """
 
     @classmethod
     def after(cls, failure: Exception) -> Unanswered:
-        """An exception with the type and message of the original one."""
+        """Create one from the original exception."""
         return cls(f"no answer to this request: {type(failure).__name__}: {failure}")
 
 
@@ -31,13 +32,13 @@ class Unanswered(RuntimeError):
 class RolloutRequest:
     """A request for one response to a prompt."""
 
-    ids: tuple[int, ...]
+    ids: tuple[int, ...]  # tokens of the prompt
     settings: ResponseSettings
-    images: Sequence[Any] | None = None
-    videos: Sequence[Any] | None = None
+    images: Sequence[Any] | None = None  # PIL images
+    videos: Sequence[Any] | None = None  # pairs of frames, uint8 (frames, 3, height, width), and metadata
 
     def name(self) -> str:
-        """Name of the prompt, equal for requests with the same prompt."""
+        """Hash of the prompt, equal for requests with the same tokens and media."""
         return prompt_name(self.ids, self.images, self.videos)
 
 
@@ -50,15 +51,15 @@ class Group(NamedTuple):
 
 @dataclass(eq=False)
 class RolloutGenerator:
-    """A model with its inputs and settings for generation."""
+    """Generates responses to batches of requests with one model."""
 
     model: Any
     inputs: RequestInputs
     suppressed: torch.Tensor  # bool (vocabulary,): token ids that are never sampled
-    tokens_per_batch: int  # prompt tokens with padding: the memory of attention over long prompts
+    tokens_per_batch: int  # maximum prompt tokens in a batch, padding included; bounds attention memory
 
     def answer(self, requests: Sequence[RolloutRequest]) -> list[SampledResponse | Unanswered]:
-        """The response to each request, or why there is none, in the order of the requests."""
+        """Return for each request, in order, its response or the exception of its failure."""
         by_name: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
             by_name.setdefault(request.name(), []).append(index)

@@ -1,11 +1,11 @@
-"""Position ids of a batch whose sequences all have the same length.
+"""Patch verl's handling of position ids in a batch whose sequences all have the same length.
 
 Position ids of a Qwen-VL model are a nested tensor of shape (batch, 4, length), ragged in the last dimension. If all
-lengths are equal (short answers that all reach the limit), torch concatenates the rows and marks the dimension of size
-4 as ragged. verl then only relabels the last dimension as ragged, without rearranging the values: splitting the batch
-fails, or mixes up the rows of sequences. This patch rearranges the values.
+lengths are equal (for example, short responses that all reach the limit), torch stacks the sequences and marks the
+dimension of size 4 as ragged instead. verl then marks the last dimension as ragged without rearranging the values, so
+splitting the batch fails or mixes up the sequences. This patch rearranges the values.
 
-verl has this fault on any device; it is fixed here because equal lengths are common only in tiny runs.
+verl has this fault on any device. The patch is part of the CPU path because equal lengths are common only in tiny runs.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import torch
 
 MODULE = "verl.utils.tensordict_utils"
-AXES = 4  # text, time, height, width
+AXES = 4  # kinds of positions: text, time, height, width
 USERS = ("verl.workers.engine_workers", "verl.workers.engine.base")  # import the function by name
 FUNCTION = "maybe_fix_3d_position_ids"
 
 
 def apply(home: ModuleType) -> None:
-    """Replace verl's correction by one that also handles equal lengths."""
+    """Replace verl's `maybe_fix_3d_position_ids` with a version that also handles equal lengths."""
     if late := [name for name in USERS if name in sys.modules and not _is_ours(sys.modules[name])]:
         raise RuntimeError(f"{', '.join(late)} was imported before verl_recipes.plugin; let verl import the plugin")
     home.maybe_fix_3d_position_ids = correct_position_ids  # type: ignore[attr-defined]
@@ -38,7 +38,7 @@ def correct_position_ids(data: Any) -> None:
     """Make the last dimension of nested `position_ids` the ragged one, in place.
 
     Args:
-        data: verl's batch, a TensorDict.
+        data: verl's batch, a TensorDict; `position_ids` is int64 (batch, 4, length). Others are left unchanged.
     """
     if "position_ids" not in data.keys():  # noqa: SIM118  # a TensorDict iterates over its rows
         return
@@ -77,7 +77,7 @@ def still_needed() -> bool:
 
 
 def _original(data: Any) -> None:
-    """verl's correction as released, from a fresh copy of its module, as the imported one may be patched."""
+    """Call verl's own function from a newly executed copy of its module; the imported module may be patched."""
     import importlib.util
 
     spec = importlib.util.find_spec(MODULE)

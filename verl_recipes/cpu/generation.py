@@ -1,16 +1,15 @@
-"""From prompts to sampled tokens with their log-probabilities, by a transformers model on a CPU.
+"""Sample responses with a transformers model on a CPU, and return the log-probability of each token.
 
-    tokens of one response = sample(softmax(logits / temperature)), with a random generator per response
+    token ~ softmax(logits / temperature), with one random generator per response
 
-Owns how the tokens of each response are sampled; the decoding loop is `lmms_eval_shotbench.qwen.decoding`, as in
-`shotvl`. Here every row has its own sampling settings, which the samplers of transformers do not support, and each
-token has its log-probability. Pixels and positions come from `request_inputs.py`.
+This module samples the tokens; the decoding loop is `lmms_eval_shotbench.qwen.decoding`, which `shotvl` also uses.
+Unlike in transformers' `generate`, each row has its own sampling settings. Pixel values and positions come from
+`request_inputs.py`.
 
-The log-probability of a token is the one the actor computes: over all ids, at the sampling temperature, in float32. Ids
-unknown to the tokenizer and media placeholders are never sampled, but keep their share of the probability:
-renormalizing without them would make each log-probability larger than the actor's by -log(1 - their share), a
-difference that verl measures and corrects as if rollout and actor were two models. In a trained model their share is
-almost zero.
+Log-probabilities are computed as the actor computes them: over all token ids, at the sampling temperature, in float32.
+Ids unknown to the tokenizer and media placeholders are never sampled, but are not removed from the softmax. Without
+them, each log-probability would be larger than the actor's by -log(1 - their probability), and verl would measure and
+correct the difference as a mismatch between rollout and actor. In a trained model their probability is almost zero.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from lmms_eval_shotbench.qwen.inputs import left_padded
 
 
 class ResponseSettings(NamedTuple):
-    """Sampling and stop settings of one response; temperature 0 is greedy decoding."""
+    """Sampling and stop settings of one response; a temperature of 0 means greedy decoding."""
 
     max_new_tokens: int
     sampling: Sampling
     stops: frozenset[int] = frozenset()  # ids of stop tokens
 
     def ends(self, token: int, tokens: int) -> bool:
-        """Whether a response of `tokens` tokens ends with this last token."""
+        """Whether a response ends with `token`, its last of `tokens` tokens so far."""
         return token in self.stops or tokens >= self.max_new_tokens
 
 
@@ -48,14 +47,14 @@ class ReadyPrompt:
 
 
 class SampleRequest(NamedTuple):
-    """A request for one response to the prompt with this index."""
+    """A request for one response; `prompt` is the index of the prompt in the batch."""
 
     prompt: int
     settings: ResponseSettings
 
 
 class SampledResponse(NamedTuple):
-    """Sampled tokens, a stop token included, and the log-probability of each."""
+    """Sampled token ids, including the stop token if there is one, and the log-probability of each."""
 
     ids: list[int]
     log_probs: list[float]
@@ -65,9 +64,12 @@ class SampledResponse(NamedTuple):
 def generate(
     model: Any, prompts: Sequence[ReadyPrompt], requests: Sequence[SampleRequest], suppressed: torch.Tensor
 ) -> list[SampledResponse]:
-    """Sample the responses; each prompt is prefilled once.
+    """Sample one response per request, in the order of the requests; each prompt is prefilled once.
 
     Args:
+        model: A transformers Qwen-VL model.
+        prompts: Distinct prompts of the batch.
+        requests: Requests, several of which may have the same prompt.
         suppressed: bool (vocabulary,), True for ids that are never sampled.
     """
     randoms = [Random(request.settings.sampling.seed) for request in requests]
@@ -97,9 +99,9 @@ def choose(
     """Sample the next token of each row.
 
     Args:
-        logits: (rows, vocabulary).
-        samplings: sampling settings of each row.
-        randoms: random generator of each row.
+        logits: Float (rows, vocabulary).
+        samplings: Sampling settings of each row.
+        randoms: Random generator of each row.
         suppressed: bool (vocabulary,), True for ids that are never sampled.
 
     Returns:
@@ -118,7 +120,7 @@ def choose(
 
 
 def _keep_likeliest(scores: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
-    """Mask ids beyond the top_k, or beyond the smallest set of ids with a total probability of top_p."""
+    """Set scores to -inf, except for the top_k ids and the smallest set of ids whose probabilities sum to top_p."""
     size = scores.shape[1]
     counts = torch.tensor([[sampling.top_k if sampling.top_k > 0 else size] for sampling in samplings])
     shares = torch.tensor([[sampling.top_p] for sampling in samplings], dtype=torch.double)

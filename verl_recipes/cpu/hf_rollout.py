@@ -1,7 +1,7 @@
 """The rollout engine `hf`: the replica that starts its server, and the adapter that sends the trainer's weights to it.
 
-These are the two classes that verl requires of an engine, as in its vLLM backend. The server runs on the node of the
-worker whose weights it takes. It supports synchronous training only, as generation cannot be interrupted.
+verl requires these two classes of a rollout engine; its vLLM backend has the same. There is one server per worker, on
+the worker's node. Only synchronous training is supported, because generation cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def server_name(replica: int) -> str:
 
 
 class HFReplica(RolloutReplica):  # type: ignore[misc]  # verl has no types
-    """A replica: one server for one worker."""
+    """verl's replica of the engine: one server for one worker, without tensor parallelism."""
 
     async def launch_servers(self) -> None:
         """Start the server on the worker's node; verl defines the method's name."""
@@ -96,7 +96,7 @@ def _node_id(_worker: Any) -> str:
 
 
 class HFAdapter(BaseRollout):  # type: ignore[misc]
-    """The adapter in the trainer's worker."""
+    """verl's rollout class in the trainer's worker, which sends the weights to the server."""
 
     def __init__(self, config: Any, model_config: Any, device_mesh: Any, replica_rank: int = -1) -> None:
         super().__init__(config, model_config, device_mesh)
@@ -116,7 +116,15 @@ class HFAdapter(BaseRollout):  # type: ignore[misc]
         peft_config: Any = None,
         **_: Any,
     ) -> None:
-        """Send the full weights; every rank must iterate over them, as they are gathered during iteration."""
+        """Send all weights to the server.
+
+        Args:
+            weights: Name and tensor of each parameter. Every rank must iterate over them, because they are gathered
+                during iteration.
+            global_steps: Training step of the weights.
+            wire_format: Only "named_tensors" is supported.
+            peft_config: Must be None: adapters are not supported.
+        """
         if wire_format != "named_tensors" or peft_config is not None:
             raise UnsupportedRollout("the rollout engine hf takes full weights: with LoRA set model.lora.merge=true")
         full = {name: tensor.detach().cpu() for name, tensor in weights}

@@ -1,9 +1,10 @@
-"""The server of the rollout engine `hf`: batches requests, generates responses, takes new weights.
+"""The server of the rollout engine `hf`: queues requests, returns responses, receives new weights.
 
-One Ray actor per replica. Owns the interface that verl calls; batches are answered in `answers.py`.
+It is one Ray actor per replica and implements the interface that verl calls; `answers.py` generates the responses of a
+batch.
 
-Of a checkpoint's generation_config only the stop tokens are used, as in verl's vLLM server: sampling settings come with
-each request, from the recipe.
+Only the stop tokens of the checkpoint's generation_config are used, as in verl's vLLM server. The sampling parameters
+come from the recipe, with each request.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from verl_recipes.cpu.answers import RolloutGenerator, RolloutRequest, Unanswere
 from verl_recipes.cpu.generation import ResponseSettings, SampledResponse
 from verl_recipes.cpu.request_inputs import RequestInputs
 
-QUIET_SECONDS = 0.03  # requests of a step arrive in a stream: a batch ends when it pauses, or is full
+QUIET_SECONDS = 0.03  # a batch is closed if no request arrives for this long, or if it is full
 SUPPORTED = {"temperature", "top_p", "top_k", "seed", "stop_token_ids", "ignore_eos", "logprobs"}
 
 
@@ -33,7 +34,7 @@ class RequestRefused(ValueError):
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Settings of a server, from verl's configuration."""
+    """Settings of a server, named as in verl's rollout configuration; lengths are in tokens."""
 
     model: str
     seed: int
@@ -47,7 +48,7 @@ class ServerSettings:
 
 
 class HFServer:
-    """Generates responses with the latest weights."""
+    """The Ray actor that generates responses with the latest weights."""
 
     def __init__(self, settings: ServerSettings) -> None:
         from transformers import AutoModelForImageTextToText
@@ -78,7 +79,7 @@ class HFServer:
         """Return once the model is loaded."""
 
     async def update_weights(self, weights: Mapping[str, torch.Tensor], global_steps: int | None) -> None:
-        """Load the trainer's weights after the batch in progress."""
+        """Load new weights once the batch in progress is finished; `global_steps` is their training step."""
         async with self._model_lock:
             load_weights(self.model, weights)
             self.step = global_steps
@@ -92,10 +93,18 @@ class HFServer:
         image_data: Sequence[Any] | None = None,
         video_data: Sequence[Any] | None = None,
     ) -> TokenOutput:
-        """Answer one request; verl defines the parameter names.
+        """Return the response to one request; verl defines the parameter names.
+
+        Args:
+            prompt_ids: Tokens of the prompt, with one placeholder per media token.
+            sampling_params: verl's sampling parameters; without a `seed`, one is derived from the server's seed.
+            request_id: Unused.
+            image_data: PIL images.
+            video_data: Pairs of frames, uint8 (frames, 3, height, width), and metadata.
 
         Raises:
-            RequestRefused: it exceeds the maximum model length, or has unsupported sampling parameters.
+            RequestRefused: The request exceeds the maximum model length, or has unsupported sampling parameters.
+            Unanswered: Preparing the prompt or generating the response failed.
         """
         request = RolloutRequest(tuple(prompt_ids), self._settings(prompt_ids, sampling_params), image_data, video_data)
         if "seed" not in sampling_params:
@@ -113,7 +122,7 @@ class HFServer:
         )
 
     def _settings(self, prompt_ids: Sequence[int], params: Mapping[str, Any]) -> ResponseSettings:
-        """verl's sampling parameters as ours."""
+        """Convert and check verl's sampling parameters."""
         remaining = dict(params)
         limit = (
             remaining.pop("max_tokens", None) or remaining.pop("max_new_tokens", None) or self.settings.response_length
@@ -137,7 +146,7 @@ class HFServer:
         return ResponseSettings(int(limit), sampling, stops if remaining.get("ignore_eos") else stops | self.stops)
 
     def _with_seed(self, request: RolloutRequest) -> RolloutRequest:
-        """Give the n-th request for a prompt in a step the n-th seed; equal requests are interchangeable."""
+        """Derive the seed of the n-th request for a prompt in a step from n; equal requests are interchangeable."""
         from dataclasses import replace
 
         name = request.name()
@@ -179,17 +188,25 @@ def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 
 def suppressed_tokens(config: Any, known: int) -> torch.Tensor:
-    """Mask of ids that are never sampled, bool (vocabulary,): media placeholders, and ids from `known` on."""
+    """Mask of ids that are never sampled: media placeholders, and ids that the tokenizer does not know.
+
+    Args:
+        config: transformers' configuration of the model.
+        known: Number of tokens of the tokenizer.
+
+    Returns:
+        bool (vocabulary,), True for ids that are never sampled.
+    """
     suppressed = torch.arange(config.get_text_config().vocab_size) >= known
     suppressed[[config.image_token_id, config.video_token_id]] = True
     return suppressed
 
 
 def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Load weights into a model, all of them.
+    """Load a complete set of weights into a model.
 
     Raises:
-        ValueError: a name is unknown, or a parameter gets no weight; of tied parameters one is enough.
+        ValueError: A name is unknown, or a parameter has no weight; for tied parameters one weight is enough.
     """
     own = model.state_dict()
     unknown = sorted(set(weights) - set(own))

@@ -1,7 +1,7 @@
-"""No pinned memory for offloaded parameters on a machine without an accelerator.
+"""Patch FSDP2 not to use pinned memory for offloaded parameters, which requires an accelerator.
 
-verl's engine for the reference model uses FSDP2's `CPUOffloadPolicy(pin_memory=True)` on any device. Pinned memory
-needs an accelerator: without one, torch raises when the first parameter is moved.
+verl's engine for the reference model uses FSDP2's `CPUOffloadPolicy(pin_memory=True)` on any device. Without an
+accelerator torch raises an error when the first parameter is moved.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ MODULE = "torch.distributed.fsdp"
 
 
 def apply(fsdp: ModuleType) -> None:
-    """Create every offload policy without pinned memory."""
+    """Patch `CPUOffloadPolicy` to ignore `pin_memory`."""
     original = fsdp.CPUOffloadPolicy.__init__
 
     @functools.wraps(original)
     def unpinned(self: Any, pin_memory: bool = False) -> None:
         original(self, pin_memory=False)
 
-    fsdp.CPUOffloadPolicy.__init__ = unpinned  # patched in place, as verl and torch have references to the class
+    fsdp.CPUOffloadPolicy.__init__ = unpinned  # not a subclass: verl and torch hold references to this class
 
 
 def still_needed() -> bool:

@@ -1,6 +1,6 @@
-"""The platform `cpu` of verl: the interface of an accelerator, implemented for the host.
+"""verl's platform `cpu`: verl's interface to an accelerator, implemented for a machine without one.
 
-verl counts and schedules workers by the Ray resource GPU. On a machine without GPUs the recipes declare logical ones
+verl schedules one worker per unit of the Ray resource GPU. On a machine without GPUs the recipes declare logical ones
 (`ray_kwargs.ray_init.num_gpus`, or `ray start --num-gpus`), one per worker.
 """
 
@@ -31,7 +31,7 @@ def _free_and_total_bytes(*_: object) -> tuple[int, int]:
     return int(memory.available), int(memory.total)
 
 
-# The functions that verl calls on torch.cuda.
+# In place of torch.cuda: the functions that verl calls on it. Memory is that of the process or the machine, in bytes.
 HOST = SimpleNamespace(
     is_available=lambda: False,
     is_initialized=lambda: False,
@@ -122,5 +122,5 @@ class HostPlatform(PlatformBase):  # type: ignore[misc]  # verl has no types
 
 
 def register() -> None:
-    """Register the platform of `VERL_PLATFORM=cpu` with verl."""
+    """Register the platform with verl, which selects it by `VERL_PLATFORM=cpu`."""
     PlatformRegistry.register(platform=NAME)(HostPlatform)

@@ -1,7 +1,7 @@
-"""The gloo backend, named only once.
+"""Patch torch to accept the backend string `cpu:gloo,cpu:gloo`.
 
-verl requests the backends `cpu:gloo,<device>:<backend of the platform>` from torch. If the device is the CPU, this
-names the CPU twice, and torch raises an error.
+verl requests the backends `cpu:gloo,<device>:<backend of the platform>`. If the device is the CPU, the string names the
+CPU twice, and torch raises an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TWICE, ONCE = "cpu:gloo,cpu:gloo", "cpu:gloo"
 
 
 def apply(distributed: ModuleType) -> None:
-    """Let `init_process_group` accept the duplicate backend."""
+    """Patch `init_process_group` to replace the duplicate backend by `cpu:gloo`."""
     original = distributed.init_process_group
 
     @functools.wraps(original)

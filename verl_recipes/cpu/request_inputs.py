@@ -1,7 +1,7 @@
-"""Pixels and positions of a rollout request, the same as in the actor's inputs.
+"""Pixel values and positions of a rollout request, the same as in the actor's inputs.
 
-verl's agent loop prepares the actor's inputs from prompt, response and media after generation. The server uses the same
-methods for the prompt, so that the two cannot diverge, even if plugins patch positions.
+After generation, verl's agent loop prepares the actor's inputs from prompt, response and media. The server prepares the
+prompt with the same methods, so the two cannot diverge, even if a plugin patches the positions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ class RequestInputs(AgentLoopWorker):  # type: ignore[misc]  # verl has no types
     def ready_prompt(
         self, ids: Sequence[int], images: Sequence[Any] | None, videos: Sequence[Any] | None
     ) -> ReadyPrompt:
-        """Pixels and positions of a prompt.
+        """Prepare the model inputs of a prompt.
 
         Args:
+            ids: Tokens of the prompt, with one placeholder per media token.
             images: PIL images.
-            videos: pairs of frames, uint8 (frames, 3, height, width), and their metadata.
+            videos: Pairs of frames, uint8 (frames, 3, height, width), and their metadata.
 
         Raises:
-            ValueError: the placeholders in the prompt do not match the media.
+            ValueError: The placeholders in the prompt do not match the media.
         """
         media = {key: list(values) for key, values in (("images", images), ("videos", videos)) if values}
         row = torch.tensor(ids)

@@ -1,9 +1,9 @@
 """The agent loop `seeded_single_turn`: verl's single-turn loop with a seed per response.
 
-verl gives requests random ids and sends them to the least busy server, and its option for determinism gives every
-request the same id. So a server cannot know which response of which prompt is requested. The agent loop does: it adds a
-seed to the sampling parameters, derived from the run's seed, the step, the item and the index of the response in its
-group. The server `hf` samples with it; vLLM takes the same parameter.
+A server cannot derive a reproducible seed from a request: verl gives requests random ids (with `full_determinism`, all
+the same id) and sends them to the least busy server. This agent loop knows the prompt and the index of the response, so
+it adds a seed to the sampling parameters, derived from the run's seed, the step, the item and the index of the response
+in its group. The engine `hf` samples with this seed; vLLM has the same parameter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def register(agent_loops: ModuleType) -> None:
     """Register the loop with verl.
 
     Args:
-        agent_loops: verl's module with the registry; the loop itself is imported when a run uses it.
+        agent_loops: verl's module with the registry. The loop's class is created when a run uses it.
     """
     agent_loops._agent_loop_registry[NAME] = {"_target_": f"{__name__}.seeded_single_turn"}
 
@@ -38,10 +38,12 @@ def seeded_single_turn(**arguments: Any) -> Any:
 
 
 def response_seed(run_seed: int, sample: dict[str, Any]) -> int:
-    """Seed of one response: equal in every run, different for every response.
+    """Derive the seed of one response: the same when a run is repeated, different for each response.
 
     Args:
-        sample: arguments of verl's agent loop: the columns of the row, the step, and the index in the group.
+        run_seed: Seed of the run.
+        sample: Arguments of verl's agent loop: the row's columns, `global_steps` (the step) and `session_id` (the index
+            of the response in its group).
     """
     extra = sample.get("extra_info") or {}
     row = [str(sample.get("data_source")), str(sample.get("index")), str(extra.get("item"))]

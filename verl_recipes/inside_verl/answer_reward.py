@@ -19,5 +19,16 @@ def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     **weights: float,
 ) -> dict[str, float]:
-    """Reward one response; `weights` are the fields of `RewardWeights`, from verl's `reward_kwargs`."""
+    """Reward one response, with the parameters and keys that verl defines.
+
+    Args:
+        data_source: Unused.
+        solution_str: The response.
+        ground_truth: Letter of the correct option; must be the answer of the question in `extra_info`.
+        extra_info: The row's column; `item` is the question as JSON.
+        weights: Fields of `RewardWeights`, from verl's `reward_kwargs`.
+
+    Returns:
+        The keys `reward.KEYS`.
+    """
     return score_response(item_of(extra_info, ground_truth), solution_str, reward_weights(**weights))

@@ -3,13 +3,13 @@
     train/acc/<dimension>, train/acc/mean      share of correct answers
     train/<key>                                mean of every other key of the reward (format, answered, …)
     train/response_length/<dimension>          tokens
-    train/groups_with_signal                   share of groups whose responses have different rewards; the other groups
-                                               give no gradient
-    train/responses_lost                       requested responses that are missing: verl drops those whose reward or
-                                               rollout raises, and only logs it
+    train/groups_with_signal                   share of groups (responses to one prompt) whose rewards differ; the other
+                                               groups give no gradient
+    train/responses_lost                       number of requested responses that are missing: verl drops a response
+                                               whose reward or rollout raises, and only writes a log line
 
-While training, verl logs only the score; it logs the other keys of the reward only in validation. This module computes
-the metrics, `dimension_trainer.py` fetches the batch and logs them.
+Without these, verl logs only the score during training, and the other keys of the reward only in validation. This
+module computes the metrics; `dimension_trainer.py` fetches the batch and logs them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ class Rollout(NamedTuple):
 
 
 def dimension_metrics(rollouts: Sequence[Rollout], requested: int) -> dict[str, float]:
-    """Metrics of one step by their logged names; `requested` is the number of responses requested."""
+    """Metrics of one step by logged name; only `train/responses_lost` if there are no responses.
+
+    Args:
+        rollouts: Responses of the step.
+        requested: Number of responses that the step requested.
+    """
     metrics = {"train/responses_lost": float(requested - len(rollouts))}
     if not rollouts:
         return metrics
@@ -52,7 +57,7 @@ def dimension_metrics(rollouts: Sequence[Rollout], requested: int) -> dict[str, 
 
 
 def groups_with_signal(rollouts: Iterable[Rollout]) -> float:
-    """Share of groups (0 to 1) whose responses have different rewards; a group of one never has."""
+    """Share of groups (0 to 1) whose responses have different rewards; a group of one response counts as equal."""
     groups = _grouped_by(rollouts, "group").values()
     return fmean(len({rollout.score for rollout in group}) > 1 for group in groups)
 

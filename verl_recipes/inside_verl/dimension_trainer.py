@@ -1,9 +1,9 @@
 """verl's synchronous trainer with metrics per dimension: `trainer.v1.trainer_mode=shotbench_sync`.
 
-verl looks up its trainer in a registry by that name, and `plugin.py` registers this one in every process. The metrics
-are those of `dimension_metrics.py`; they go to every configured logger.
+verl looks up the trainer class in a registry by this mode, and `plugin.py` registers `DimensionTrainer` in every
+process. The metrics are those of `dimension_metrics.py`; they go to every configured logger.
 
-Only verl's processes import this.
+This module imports verl and TransferQueue, so only verl's processes import it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
     """The synchronous trainer with metrics per dimension."""
 
     def __init__(self, config: DictConfig) -> None:
-        # verl compares the mode with "sync" wherever the synchronous trainer differs from the others (replay buffer,
-        # refilling, checkpoints); this trainer is synchronous in all of them.
+        # verl checks for the mode "sync" in several modules (replay buffer, refilling, checkpoints). It must treat this
+        # trainer as synchronous in all of them.
         with open_dict(config):
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
         self._logged: set[str] = set()
 
     def _compute_metrics(self, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        """verl's metrics of a step, then ours; the batch leaves verl's queue right after this call."""
+        """Add our metrics to verl's; verl removes the batch from TransferQueue right after this call."""
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         metrics.update(self._dimension_metrics(batch))
 
@@ -48,7 +48,7 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         requested = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
         try:
             metrics = dimension_metrics(rollouts_of(batch), requested)
-        except Exception as error:  # a change in verl's data must not end a run over a metric
+        except Exception as error:  # missing metrics must not end a run if verl's data format changes
             self._warn_once(f"no metrics per dimension: {type(error).__name__}: {error}")
             return {}
         if metrics["train/responses_lost"] > 0:
@@ -65,7 +65,11 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
 
 
 def rollouts_of(batch: Any) -> list[Rollout]:
-    """The responses of a step, fetched from verl's queue, without padding rows."""
+    """Fetch the responses of a step from TransferQueue, without padding rows.
+
+    Args:
+        batch: verl's handle of the batch, with `keys`, `tags` and `partition_id`.
+    """
     tags = {key: tag for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)}
     if not tags:
         return []
@@ -74,7 +78,13 @@ def rollouts_of(batch: Any) -> list[Rollout]:
 
 
 def rollouts_from(tags: Mapping[str, Mapping[str, Any]], fields: Any) -> list[Rollout]:
-    """The responses of a step from the tags and fields written by verl's agent loop, in the order of the tags."""
+    """Build the responses of a step from what verl's agent loop wrote, in the order of `tags`.
+
+    Args:
+        tags: By key `<prompt>_<session>_<output>`; `response_len` is the number of tokens.
+        fields: `FIELDS` of the same rows; `rm_scores` is a nested float tensor (rows, tokens) whose sum over a row is
+            the score.
+    """
     scores = fields["rm_scores"].unbind()
     sources, extra = _values(fields["data_source"]), _values(fields["extra_fields"])
     return [
@@ -90,5 +100,5 @@ def rollouts_from(tags: Mapping[str, Mapping[str, Any]], fields: Any) -> list[Ro
 
 
 def _values(field: Any) -> list[Any]:
-    """A field as a plain list: not all list types of verl's queue have `tolist`."""
+    """A field as a plain list; not all column types of TransferQueue have `tolist`."""
     return list(field.tolist() if hasattr(field, "tolist") else field)

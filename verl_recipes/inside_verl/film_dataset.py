@@ -1,14 +1,16 @@
 """verl's datasets with stills and clips decoded and resized as in the evaluation.
 
-Stock verl reads media by qwen_vl_utils: other decoders than in the evaluation, a second resize by the processor where
-its limits are lower than the library's, and in SFT clips without their frame rate, for which transformers assumes 24
-frames per second. Here all media are decoded by `lmms_eval_shotbench/media/clips.py` and
-`lmms_eval_shotbench/media/stills.py` and resized once, by `lmms_eval_shotbench/qwen/scaling/scale.py`, to the size at
-which the evaluation shows them to the same checkpoint, so that the processor does not resize again. Frames keep the
-rate they were sampled at. Everything else of verl's datasets is unchanged.
+verl itself reads media with qwen_vl_utils, which differs from the evaluation in three ways: other decoders; a second
+resize by the processor if its limits are lower than the library's; and, in SFT, clips without their frame rate, for
+which transformers assumes 24 frames per second.
+
+Here media are decoded by `lmms_eval_shotbench/media/clips.py` and `lmms_eval_shotbench/media/stills.py`. They are
+resized once, by `lmms_eval_shotbench/qwen/scaling/scale.py`, to the size that the evaluation uses for the same
+checkpoint, so the processor does not resize them again. The frame rate of a clip is passed to the processor. Everything
+else in verl's datasets is unchanged.
 
 `data.custom_cls.path=pkg://verl_recipes.inside_verl.film_dataset` and `data.custom_cls.name` FilmPrompts (GRPO) or
-FilmLessons (SFT). Loaded in verl's processes only.
+FilmLessons (SFT). The module imports verl, so only verl's processes import it.
 """
 
 from __future__ import annotations
@@ -32,19 +34,25 @@ from lmms_eval_shotbench.qwen.inputs import PatchRule
 from lmms_eval_shotbench.qwen.scaling.scale import scaled_frames, scaled_still
 from verl_recipes.training_rows import MARKS
 
-MERGE = 2  # patches per side of a token in all Qwen-VL models; verl passes only the patch size
+MERGE = 2  # a token covers 2 x 2 patches in all Qwen-VL models; verl passes only the patch size
 KINDS = {mark: mark.strip("<>") for mark in MARKS.values()}  # type of a chat part by placeholder
 
 
 class Frames(NamedTuple):
-    """A clip as verl's agent loop and transformers' processors take it."""
+    """Sampled frames of a clip and their metadata, as verl's agent loop and transformers' processors expect them."""
 
     values: torch.Tensor  # uint8 (frames, 3, height, width)
-    metadata: dict[str, Any]
+    metadata: dict[str, Any]  # fps and total_num_frames of the file, frames_indices of the sampled frames
 
 
 def with_limits(medium: dict[str, Any], kind: str, processor: Any) -> dict[str, Any]:
-    """A row's medium as a chat part, with the evaluation's pixel limits and frame rate for this checkpoint."""
+    """Convert a row's medium to a chat part, with the evaluation's pixel limits and frame rate where the row has none.
+
+    Args:
+        medium: Entry of the column `images` or `videos`.
+        kind: `image` or `video`.
+        processor: The checkpoint's processor, whose limits apply.
+    """
     part = {name: value for name, value in medium.items() if value is not None} | {"type": kind}
     if kind == "image":
         size = processor.image_processor.size
@@ -95,7 +103,7 @@ def _rule(side: int) -> PatchRule:
 
 @contextmanager
 def _naming_the_file(path: Path) -> Iterator[None]:
-    """Add the file name and the next step to errors of reading a medium."""
+    """Raise errors of reading a medium as `BrokenMedium` with the file name and what to do."""
     try:
         yield
     except (BrokenMedium, OSError) as error:
@@ -105,7 +113,7 @@ def _naming_the_file(path: Path) -> Iterator[None]:
 
 
 class FilmPrompts(RLHFDataset):  # type: ignore[misc]
-    """Prompts of GRPO. verl's agent loop also reads media through this class, by the class methods below."""
+    """verl's dataset of GRPO prompts. verl's agent loop also decodes media with its class methods."""
 
     def _build_messages(self, example: dict[str, Any], key: str) -> list[dict[str, Any]]:
         for column, kind in ((self.image_key, "image"), (self.video_key, "video")):
@@ -118,7 +126,7 @@ class FilmPrompts(RLHFDataset):  # type: ignore[misc]
     def _process_multi_modal_info(
         cls, messages: list[dict[str, Any]], image_patch_size: int, config: Any
     ) -> tuple[Any, Any, Any]:
-        """Images, (frames, metadata) of clips, and audio of the messages; None for kinds without media."""
+        """Images, (frames, metadata) pairs of clips, and audio of the messages; None instead of an empty list."""
         parts = [part for message in messages if isinstance(message["content"], list) for part in message["content"]]
         stills = [read_still(part, image_patch_size) for part in parts if part["type"] == "image"]
         clips = [tuple(read_clip(part, image_patch_size)) for part in parts if part["type"] == "video"]
@@ -126,12 +134,12 @@ class FilmPrompts(RLHFDataset):  # type: ignore[misc]
 
     @classmethod
     async def process_vision_info(cls, messages: list[dict[str, Any]], image_patch_size: int, config: Any) -> Any:
-        """The same without audio, for agent loops of older versions of verl."""
+        """Images and clips as in `_process_multi_modal_info`, for agent loops of older versions of verl."""
         return (await cls.process_multi_modal_info(messages, image_patch_size, config))[:2]
 
 
 class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
-    """Chats of SFT, with the frame rates of clips."""
+    """verl's dataset of SFT chats, which passes the frame rates of clips to the processor."""
 
     apply_chat_template_kwargs: Any
 
@@ -164,13 +172,13 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
             return super()._process_single_message(index, message, *args, **kwargs)
 
     def sanity_check(self, input_ids: Any, messages: list[dict[str, Any]], *args: Any, **kwargs: Any) -> None:
-        """Compare the ids of single messages with those of the complete chat."""
+        """verl's check that the token ids of the single messages add up to those of the complete chat."""
         with self._with_frame_rates(messages):
             super().sanity_check(input_ids, messages, *args, **kwargs)
 
     @contextmanager
     def _with_frame_rates(self, messages: list[dict[str, Any]]) -> Iterator[None]:
-        """Pass the frame rates of clips to the processor, through the only arguments verl forwards to it."""
+        """Pass the frame rates of clips in `apply_chat_template_kwargs`, which verl forwards to the processor."""
         metadata = [part["metadata"] for message in messages for part in message["content"] if "metadata" in part]
         before: Any = self.apply_chat_template_kwargs
         if metadata:
@@ -183,7 +191,7 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
 
 
 def _listed(column: Any) -> list[dict[str, Any]]:
-    """A column as a plain list, whichever array type pandas or arrow returned."""
+    """A column as a plain list, whichever array type pandas or Arrow returned; None becomes an empty list."""
     if column is None:
         return []
     plain: Any = convert_nested_value_to_list_recursive

@@ -1,9 +1,9 @@
 """SFT on Ray by verl's own trainer: `python -m verl_recipes.inside_verl.main_sft --config-dir … --config-name sft_3b`.
 
-verl 0.9 has an SFT trainer over Ray workers, `verl.trainer.sft_trainer_ray`, whose entry point starts Ray without the
-settings that the PPO entry point takes. This one takes them from `ray_kwargs.ray_init` and fixes three settings of the
-trainer: the number of data loader workers (hard-coded to eight), the seed of the order of rows (hard-coded to 0), and
-the state of the data loader when a run resumes at the end of an epoch.
+verl 0.9 has an SFT trainer with Ray workers, `verl.trainer.sft_trainer_ray`. Its entry point ignores
+`ray_kwargs.ray_init`, which the PPO entry point uses; this one passes it to `ray.init`. It also changes the trainer in
+three ways: the number of data loader workers is configurable (verl: 8), so is the seed that shuffles the rows (verl:
+0), and a run that resumes from the end of an epoch no longer skips the next epoch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def run_sft(config: DictConfig) -> None:
-    """Start or join Ray as configured, and train."""
+    """Start or join Ray as `ray_kwargs.ray_init` specifies, and train."""
     import ray
     from verl.trainer import sft_trainer_ray
     from verl.utils.device import auto_set_device
@@ -30,7 +30,7 @@ def run_sft(config: DictConfig) -> None:
 
 
 def configure_loaders(trainer_module: Any, *, workers: int, seed: int) -> None:
-    """Patch the data loader and sampler of the trainer's module to use these settings."""
+    """Patch the trainer's module: data loaders use `workers` processes, and samplers shuffle by `seed`."""
     loader, sampler = trainer_module.StatefulDataLoader, trainer_module.DistributedSampler
 
     def with_workers(*args: Any, **kwargs: Any) -> Any:
@@ -41,10 +41,9 @@ def configure_loaders(trainer_module: Any, *, workers: int, seed: int) -> None:
 
 
 def begin_next_epoch(trainer: Any) -> None:
-    """Reset the state of the data loader if the checkpoint was saved at the end of an epoch.
+    """Discard the restored state of the data loader if the checkpoint was saved at the end of an epoch.
 
-    The restored loader is then exhausted, while the trainer continues with the next epoch, which would have no rows: an
-    entire epoch would be skipped.
+    verl restores an exhausted data loader and continues with the next epoch, which would then have no rows.
     """
     loader = trainer.train_dataloader
     if trainer.resume_global_step and trainer.resume_global_step % len(loader) == 0:

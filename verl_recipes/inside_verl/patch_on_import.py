@@ -1,7 +1,7 @@
 """Patch a module of another package when it is imported, without importing it.
 
-verl imports its plugins in every process, and many processes never load a model: an import in a plugin would cost each
-of them seconds.
+verl imports its plugins in every process. Many of these never load a model, and importing transformers or vLLM in the
+plugin would delay each of them by seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _registered: set[tuple[str, Patch]] = set()
 
 
 def when_imported(name: str, patch: Patch) -> None:
-    """Call `patch` with the module, now or right after its import. Repeated calls have no effect."""
+    """Call `patch` with the module `name`, now if it is imported, else right after its import.
+
+    Calling this again with the same arguments has no effect.
+    """
     if (name, patch) in _registered:
         return
     _registered.add((name, patch))
@@ -30,7 +33,7 @@ def when_imported(name: str, patch: Patch) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """A finder in `sys.meta_path` until its module is imported."""
+    """A finder that patches one module when it is imported; it removes itself from `sys.meta_path` then."""
 
     def __init__(self, name: str, patch: Patch) -> None:
         self._name = name

@@ -1,17 +1,18 @@
-"""The evaluation's temporal positions for clips, in every process of a verl run.
+"""Patch the rotary time positions of clips, so that every process of a verl run uses those of the evaluation.
 
-Where a run computes positions of a clip, and what is wrong there (transformers 5.9, verl 0.9.1, vLLM 0.24):
+A run computes the positions of a clip in several components. Their faults in transformers 5.9, verl 0.9.1 and vLLM
+0.24:
 
-    actor and reference       verl binds transformers' `Qwen2_5_VLModel.get_rope_index` to the processor; it truncates
-    rollout by transformers   the seconds per grid to an integer, so that at 12 frames per second all frames have the
-                              same time position, and the positions after a clip ignore its duration
-    actor and reference       also, verl passes no seconds (so: 1.0) unless the processor has a hook for them
-    rollout by vLLM           correct, except that it drops the frame rate (`vllm_frame_rates.py`)
-    SFT, rollout by SGLang    correct if the frame rate is passed (`film_dataset.py` does)
+1. Actor, reference and the rollout engine `hf` use transformers' `Qwen2_5_VLModel.get_rope_index`, which verl binds to
+   the processor. It truncates the seconds per temporal grid step to an integer, so at 12 frames per second all frames
+   have the same time position; and the positions of the text after a clip ignore its duration.
+2. For these components, verl does not pass the seconds per grid step to that function, which then uses 1.0, unless the
+   processor has the hook `get_rope_index_kwargs`.
+3. vLLM's positions are correct, but it drops the frame rate (`vllm_frame_rates.py`).
+4. SFT and SGLang are correct if they receive the frame rate, which `film_dataset.py` passes.
 
-`install` patches the first three, with one position function built on `lmms_eval_shotbench/qwen/rope_positions.py`. It
-must run before verl creates its processor. No large library is imported here: modules that are not imported yet are
-patched on import.
+`install` patches 1 to 3; the positions come from `lmms_eval_shotbench/qwen/rope_positions.py`. It must run before verl
+creates its processor. It imports no large library: modules that are not imported yet are patched on import.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ QWEN_PROCESSOR = "transformers.models.qwen2_5_vl.processing_qwen2_5_vl"
 
 
 class UnknownFrameRate(ValueError):
-    """The frame rate of a clip is unknown; a guess would train on a wrong speed."""
+    """The frame rate of a clip is unknown; with an assumed one the model would be trained on a wrong speed."""
 
 
 def install() -> None:
@@ -51,7 +52,7 @@ def _patch_processor(module: Any) -> None:
 
 
 def _seconds_per_grid(_processor: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The hook of verl's agent loop: extra arguments for `rope_index`."""
+    """verl's hook `get_rope_index_kwargs`: additional arguments for `rope_index`."""
     return {"second_per_grid_ts": inputs.get("second_per_grid_ts")}
 
 
@@ -68,17 +69,20 @@ def rope_index(
     """Rotary positions of a padded batch, with the signature of `Qwen2_5_VLModel.get_rope_index`.
 
     Args:
-        owner: such a model, or a processor with the model's `config`.
+        owner: A `Qwen2_5_VLModel`, or a processor that has the model's `config`.
         input_ids: int64 (rows, length).
-        image_grid_thw: int64 (stills, 3), in patches; `video_grid_thw` likewise for clips.
-        second_per_grid_ts: seconds per temporal grid step, float (clips,).
+        mm_token_type_ids: Ignored.
+        image_grid_thw: int64 (stills, 3): time, height and width in patches.
+        video_grid_thw: int64 (clips, 3), likewise.
+        second_per_grid_ts: Seconds per temporal grid step, float (clips,).
         attention_mask: (rows, length), 0 for padding; None if there is no padding.
 
     Returns:
-        Positions, int64 (3, rows, length), 0 for padding; and per row the next position minus the length, (rows, 1).
+        Positions of time, height and width, int64 (3, rows, length), 0 for padding; and transformers' `rope_deltas`,
+        int64 (rows, 1): the next position of a row minus its number of tokens without padding.
 
     Raises:
-        UnknownFrameRate: there are clips, and no `second_per_grid_ts`.
+        UnknownFrameRate: There are clips but no `second_per_grid_ts`.
     """
     import torch
 
@@ -98,7 +102,7 @@ def rope_index(
 
 
 class _MediaGrids:
-    """Grids of a batch, given by media kind and handed out in the order of their tokens."""
+    """The grids of a batch's media, returned row by row in the order in which the media occur in the tokens."""
 
     def __init__(self, config: Any, rule: PositionRule, stills: Any, clips: Any, seconds: Any) -> None:
         from lmms_eval_shotbench.qwen.rope_positions import Grid
@@ -118,7 +122,7 @@ class _MediaGrids:
         }
 
     def grids_of(self, ids: torch.Tensor) -> Iterator[Grid]:
-        """The grids of the media in these tokens, in order; each is handed out once."""
+        """Yield the grids of the media in one row of tokens; rows must be given in the order of the batch."""
         for token in ids[1:][ids[:-1] == self._start].tolist():
             if token in self._remaining:
                 yield next(self._remaining[token])

@@ -1,8 +1,8 @@
 """Patch vLLM's Qwen2.5-VL to keep the frame rates that verl sends along with the frames of clips.
 
-vLLM 0.24 drops the rates and calls transformers' processor with the frames only, which assumes 24 frames per second for
-every clip: at 12, the policy would be trained on answers to films at twice their speed. Given the seconds per grid,
-vLLM's positions are correct. vLLM's Qwen3-VL keeps the rates; this patch follows it.
+vLLM 0.24 drops the rates and passes only the frames to transformers' processor, which then assumes 24 frames per
+second. A clip sampled at 12 frames per second would be generated from as if it ran at twice its speed. With the correct
+rate, vLLM's positions are correct. This patch does what vLLM's Qwen3-VL does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ VLLM_MODEL = "vllm.model_executor.models.qwen2_5_vl"
 
 
 def keep_frame_rates(module: Any) -> None:
-    """Patch vLLM's module of Qwen2.5-VL."""
+    """Patch vLLM's module `VLLM_MODEL` so that clips keep their metadata up to the processor."""
     info, processor = module.Qwen2_5_VLProcessingInfo, module.Qwen2_5_VLMultiModalProcessor
     info.get_data_parser = _parser_with_rates(info.get_data_parser)
     processor._call_hf_processor = _call_with_rates(processor._call_hf_processor)

@@ -1,7 +1,7 @@
-"""Batch sizes: which numbers must divide one another, checked before the workers assert it.
+"""Check batch sizes and parallelism: sizes that must be divisible, and data sets smaller than a batch.
 
-verl's own checks are called, not repeated (`validate_config` and its configuration classes). The others here are
-assertions deep inside the workers, and data smaller than a batch, for which verl silently trains no step.
+verl's own checks (`validate_config` and its configuration classes) are called, not reimplemented. The other checks
+anticipate assertions inside verl's workers; with fewer rows than a batch, verl trains no step and reports nothing.
 """
 
 from __future__ import annotations
@@ -38,28 +38,30 @@ class Steps:
 
 
 def workers(config: DictConfig) -> int:
-    """Number of GPUs, one worker each."""
+    """Total number of workers, one per GPU (on a CPU, per logical GPU)."""
     return int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
 
 
 def rows_used(config: DictConfig, part: Part, rows: int) -> int:
-    """Number of rows of a part that verl uses, given how many there are."""
+    """Number of rows of a part (`train`, `val`) that verl uses: `rows`, or the limit of the configuration if lower."""
     limit = config.data.get(f"{part}_max_samples", -1)
     return min(rows, limit) if limit and limit > 0 else rows
 
 
 def steps(config: DictConfig, rows: int) -> Steps:
-    """Steps of a training run on this number of rows."""
+    """Compute the steps of a training run on `rows` rows."""
     batch = config.data.train_batch_size
     given = config.trainer.get("total_training_steps")
     return Steps(rows, batch, given or rows // batch * config.trainer.total_epochs)
 
 
 def batch_problems(config: DictConfig, method: str, rows: dict[Part, int]) -> Iterator[Problem]:
-    """Problems of batch sizes, micro batches and parallelism.
+    """Yield problems of batch sizes, micro batches and parallelism.
 
     Args:
-        rows: Number of rows verl uses of each part.
+        config: Composed configuration of the run.
+        method: `sft`, `cot_sft` or `grpo`.
+        rows: Number of rows that verl uses of each part (see `rows_used`).
     """
     batch = config.data.train_batch_size
     if rows["train"] and rows["train"] < batch:
@@ -109,7 +111,13 @@ def _divides(name: str, total: int, part: int, part_name: str) -> Iterator[Probl
 
 
 def head_problems(config: DictConfig, method: str, model: Any) -> Iterator[Problem]:
-    """Problems of attention heads that cannot be divided among tensor or sequence parallel workers."""
+    """Yield problems of attention heads that cannot be divided among tensor or sequence parallel ranks.
+
+    Args:
+        config: Composed configuration of the run.
+        method: `sft`, `cot_sft` or `grpo`.
+        model: transformers' configuration of the model.
+    """
     text = model.get_text_config()
     heads = text.num_attention_heads
     if method == "grpo":
@@ -136,7 +144,7 @@ def _refused_by_verl(config: DictConfig) -> Iterator[Problem]:
 
 
 def _accepted_by_verl(config: DictConfig, parts: tuple[str, ...]) -> Iterator[Problem]:
-    """Problems that verl's configuration classes raise for these parts."""
+    """Errors that verl's configuration classes raise for these sections of the configuration, as problems."""
     from omegaconf import OmegaConf
     from verl.utils.config import omega_conf_to_dataclass
 

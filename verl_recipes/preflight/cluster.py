@@ -1,7 +1,7 @@
-"""Whether the Ray cluster that a run joins, or this machine, has the GPUs and CPUs that the run requests.
+"""Check that the Ray cluster that a run joins, or this machine, has the GPUs and CPUs that the run requests.
 
-verl waits forever for workers that cannot be scheduled, so this is checked first. A worker needs a GPU and several CPUs
-on one node; all workers of a node are scheduled as one placement group.
+verl waits forever for workers that cannot be scheduled. A worker needs one GPU and several CPUs of a node; all workers
+of a node are scheduled as one placement group.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 CPUS_A_WORKER = {"grpo": 3, "sft": 10, "cot_sft": 10}  # verl 0.9: `max_colocate_count` of its two resource pools
-SECONDS = 120  # timeout for the cluster to answer; on a busy machine starting a client takes half a minute
+SECONDS = 120  # timeout of the query to the cluster; on a busy machine a client takes half a minute to start
 QUERY = """
 import json, sys
 import ray
@@ -49,7 +49,14 @@ def address(config: DictConfig, environment: Mapping[str, str] = os.environ) -> 
 def cluster_problems(
     config: DictConfig, method: str, environment: Mapping[str, str] = os.environ, seconds: float = SECONDS
 ) -> tuple[list[Problem], list[str]]:
-    """Problems of missing resources, and a note on the resources there are."""
+    """Problems of missing resources, and a note on the available ones.
+
+    Args:
+        config: Composed configuration of the run.
+        method: `sft`, `cot_sft` or `grpo`.
+        environment: Environment variables.
+        seconds: Timeout for the cluster to answer.
+    """
     where = address(config, environment)
     if where is None:
         nodes, name = [_this_machine(config)], "this machine"

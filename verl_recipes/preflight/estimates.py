@@ -1,27 +1,30 @@
-"""Estimates of the GPU memory of each worker and the disk space for checkpoints, with every term.
+"""Estimate the GPU memory of each worker and the disk space for checkpoints, term by term.
 
-With P parameters, T of them trained, sharded over R ranks (FSDP), in bytes:
+GPU memory in bytes, for P parameters, T of them trained, sharded over R ranks (FSDP):
 
     weights      P * w / R            w: 4 in fp32 (verl's default), 2 in bf16
     gradients    T * w / R
     Adam         T * 2w / R           two moments
     gathered     2 * (root + 2 * largest layer) + 4 * largest layer
-                                      in bf16: parameters outside of layers stay gathered, one layer is prefetched while
-                                      another is used, gradients of one are reduced in fp32
-    activations  tokens * layers * 2h + patches * blocks * 2v + 2 * one layer's own
-                                      with gradient checkpointing: inputs of all layers, one layer recomputed;
-                 tokens * layers * (24h + 8f) + patches * blocks * (30v + 8g) without
-                                      h, v: hidden sizes, f, g: intermediate sizes of text and vision; flash attention
+                                      root: parameters outside of layers, which stay gathered in bf16. Two layers are
+                                      gathered at a time, as one is prefetched; the gradients of one are reduced in fp32
+    activations  tokens * layers * 2h + patches * blocks * 2v + 2 * max(layer, block)
+                                      with gradient checkpointing: inputs of all layers, and one layer recomputed
+                 tokens * layers * (24h + 8f) + patches * blocks * (30v + 8g)
+                                      without: layer = tokens * (24h + 8f), block = patches * (30v + 8g)
     logits       6 * tokens * vocabulary
-                                      logits, their log-softmax and its gradient in bf16; 0 with fused kernels
-    rollout      gpu_memory_utilization * card (vLLM, SGLang)
-    context      2 GB                 CUDA, NCCL, fragments: a guess
+                                      logits, log-softmax and its gradient, each in bf16; 0 with fused kernels
+    rollout      gpu_memory_utilization * GPU memory (vLLM, SGLang)
+    context      2 GB                 CUDA context, NCCL buffers, fragmentation: a guess
 
-P, T, layers and root are counted on the model itself, built on the device "meta", with LoRA applied by PEFT as verl
-does. (24h + 8f) and (30v + 8g) are the bytes PyTorch saves per layer for the backward pass; a test measures them.
-Training and rollout alternate if the rollout sleeps (`free_cache_engine`), so the larger of the two counts. Offloaded
-parts take no GPU memory in the phase in which they are offloaded. Tokens are those of the largest micro batch, divided
-by sequence parallelism; the memory inside the rollout's share is not estimated.
+h and f are the hidden and the intermediate size of the text model, v and g those of the vision tower. Parameters are
+counted on the model itself, built on the device "meta", with LoRA applied by PEFT as verl does. 24h + 8f and 30v + 8g
+are the bytes that PyTorch saves per token or patch of a layer for the backward pass, with flash attention; a test
+measures them. Tokens are those of the largest micro batch, divided by sequence parallelism.
+
+Training and generating alternate. If the rollout engine frees its memory while training (`free_cache_engine`), the
+larger phase counts; else its share is added to the peak of training. Offloaded tensors take no GPU memory in the phase
+in which they are offloaded. What vLLM or SGLang do with their share of the memory is not estimated.
 
 `model_size.py` counts parameters, `memory_and_disk.py` compares the estimates with the machine.
 """
@@ -51,7 +54,7 @@ def amount(count: int) -> str:
 
 @dataclass(frozen=True)
 class EstimatePart:
-    """One part of an estimate."""
+    """One term of an estimate, in bytes, with its formula in numbers."""
 
     name: str
     bytes: int
@@ -66,11 +69,11 @@ class Memory:
     """GPU memory of one worker in its two phases, training and rollout."""
 
     training: tuple[EstimatePart, ...]
-    rollout: tuple[EstimatePart, ...]  # without the rollout's `gpu_memory_utilization`
+    rollout: tuple[EstimatePart, ...]  # what the trainer keeps; the rollout engine's own share is not included
 
     @property
     def peak(self) -> int:
-        """Bytes while training."""
+        """Bytes that the trainer needs while training."""
         return sum(term.bytes for term in self.training)
 
     @property
@@ -83,8 +86,11 @@ def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media
     """Estimate the GPU memory of a worker.
 
     Args:
-        longest: Tokens of the longest row, including its answer.
-        media: How many of these are tokens of media.
+        config: Composed configuration of the run.
+        method: `sft`, `cot_sft` or `grpo`.
+        size: Parameter counts of the model.
+        longest: Number of tokens of the longest row, including its response.
+        media: Number of these that are media tokens.
     """
     actor = config.actor_rollout_ref.actor if method == "grpo" else config
     engine = actor.fsdp_config if method == "grpo" else actor.engine
@@ -124,7 +130,7 @@ def _ranks(config: DictConfig, engine: DictConfig) -> int:
 
 
 def micro_batch_tokens(config: DictConfig, method: str, longest: int) -> int:
-    """Tokens of the largest micro batch of a worker."""
+    """Maximum number of tokens in a worker's micro batch; `longest` is the number of tokens of the longest row."""
     part = config.actor_rollout_ref.actor if method == "grpo" else config.data
     engine = part if method == "grpo" else config.engine
     prefix = "ppo_" if method == "grpo" else ""
@@ -173,7 +179,7 @@ EXTRA = 20_000_000  # tokenizer, processor, random states, state of the data loa
 
 
 def disk(config: DictConfig, method: str, size: ModelSize, steps: int) -> Disk:
-    """Estimate the disk space of a run's checkpoints and of a merged copy in bf16."""
+    """Estimate the disk space of a run's checkpoints and of the merged model in bf16; `steps` is the run's total."""
     part = config.actor_rollout_ref.actor if method == "grpo" else config
     engine = part.fsdp_config if method == "grpo" else part.engine
     weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
@@ -195,11 +201,11 @@ def _kept(config: DictConfig, method: str, steps: int) -> int:
 
 
 def most_kept(config: DictConfig) -> int | None:
-    """Maximum number of checkpoints to keep, by the key of PPO or SFT; None keeps all."""
+    """Maximum number of checkpoints that the configuration keeps, for PPO or SFT; None if it keeps all."""
     limit: int | None = config.trainer.get("max_actor_ckpt_to_keep") or config.trainer.get("max_ckpt_to_keep")
     return limit
 
 
 def existing_bytes(folder: Path) -> int:
-    """Bytes of the checkpoints that exist already."""
+    """Size in bytes of the checkpoints that a folder already contains."""
     return sum(file.stat().st_size for file in folder.glob("global_step_*/**/*") if file.is_file())

@@ -1,7 +1,7 @@
-"""The reward before training: on every row, the correct answer must earn the full reward.
+"""Check the reward function before training: the correct answer of every row must get the full reward.
 
-A reward function that raises does not stop verl 0.9: the sample is dropped with a log message, and the rest of its
-group is trained on. So the correct answer of each row is scored once here.
+A reward function that raises an error does not stop verl 0.9: verl drops the sample with a log message and trains on
+the rest of its group. So the correct answer of each row is scored once before the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CHOOSE_OURS = f"Set reward.custom_reward_function.path=pkg://{OURS}"
 
 
 def reward_problems(config: DictConfig, rows: Iterable[TrainingRow]) -> Iterator[Problem]:
-    """Score the correct answer of every row by the configured reward function, if it is ours."""
+    """Yield problems of the configured reward; if it is ours, also of each row, by scoring its correct answer."""
     from verl_recipes.reward import KEYS, RewardRefused, check_row
 
     chosen = config.reward.custom_reward_function
@@ -66,7 +66,7 @@ def _loadable(config: DictConfig) -> Iterator[Problem]:
 
 
 def notes(config: DictConfig) -> Iterator[str]:
-    """Remarks on the reward that are not problems."""
+    """Yield notes on the reward: whether it was tested, and whether its weights cause rounding errors."""
     from verl_recipes.reward import RewardRefused, reward_weights
 
     chosen = config.reward.custom_reward_function

@@ -1,7 +1,8 @@
-"""The longest rows against the limits of the configuration.
+"""Check the longest rows against the length limits of the configuration.
 
-verl never truncates a prompt with media: GRPO fails in the middle of a run, and so does SFT with `truncation: error`;
-any other setting truncates media placeholders or the answer. So no row may exceed its limit.
+A prompt with media cannot be truncated. GRPO fails at such a row in the middle of a run, and so does SFT with
+`data.truncation=error`; with other values SFT cuts off media placeholders or the answer. So no row may exceed the
+limits.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from verl_recipes.preflight.training_files import TrainingRow
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-MEASURED = 3  # longest rows of each media kind that are measured by the processor itself
+MEASURED = 3  # number of longest rows per media kind that are measured with the processor
 
 
 @dataclass(frozen=True)
 class Longest:
-    """The longest row of a configuration, in tokens."""
+    """The longest row, with its number of tokens and how many of them are media tokens."""
 
     tokens: int
     row: TrainingRow
@@ -35,7 +36,7 @@ class Longest:
 
 
 def longest_row(rows: Sequence[TrainingRow], shapes: Shapes, ruler: Ruler) -> Longest | None:
-    """The longest row, or None if there are no rows."""
+    """Find the longest row by the formula of `Ruler`, then measure the candidates; None if there are no rows."""
     by_length = sorted(zip(ruler.lengths(rows, shapes), rows, strict=True), key=lambda pair: -pair[0])
     candidates = []
     for kind in (MediaKind.STILL, MediaKind.CLIP, None):
@@ -50,10 +51,13 @@ def _kind(row: TrainingRow) -> MediaKind | None:
 
 
 def length_problems(config: DictConfig, method: str, longest: Longest, context: int | None) -> Iterator[Problem]:
-    """Limits of the configuration that the longest row exceeds.
+    """Yield a problem for each limit of the configuration that the longest row exceeds.
 
     Args:
-        context: `max_position_embeddings` of the model, if its configuration has it.
+        config: Composed configuration of the run.
+        method: `sft`, `cot_sft` or `grpo`.
+        longest: The longest row, for GRPO without a response.
+        context: `max_position_embeddings` of the model, or None if unknown.
     """
     if method == "grpo":
         yield from _rollout_problems(config, longest, context)

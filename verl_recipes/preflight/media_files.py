@@ -1,9 +1,10 @@
-"""The media files that rows name: whether they exist and are complete, and their size in pixels and frames.
+"""Check the media files that rows refer to: whether they exist and are complete. Also returns their sizes.
 
-Each file is opened once, in a thread pool, as shared disks have a high latency and decoders release the GIL. For a JPEG
-the header and the last bytes are checked, for a PNG the checksums; both take well under a millisecond, where decoding
-takes ten. Other pictures are decoded. Clips are demuxed to their end without decoding; if there are more than
-`CLIPS_READ`, only an evenly spaced sample is, and of the others the header, which does not reveal a truncated file.
+Each file is opened once, in a thread pool, because shared disks have a high latency and decoders release the GIL. For a
+JPEG the header and the last bytes are checked, for a PNG the checksums; this takes well under a millisecond, while
+decoding takes ten. Images of other formats are decoded. Clips are demuxed to the end without decoding. If there are
+more than `CLIPS_READ` clips, this is done for an evenly spaced sample; of the others only the header is read, which
+does not reveal a truncated file.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ class Shape(NamedTuple):
 
 
 def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Problem], list[str]]:
-    """Shape of each file by path, problems in the order of the rows, and notes."""
+    """Check all media files of the rows.
+
+    Returns:
+        The shape of each valid file by path, problems of the others in the order of the rows, and notes.
+    """
     from tqdm import tqdm
 
     first_row: dict[RowMedium, str] = {}

@@ -30,7 +30,7 @@ def card_bytes() -> int | None:
 
 
 def memory_notes(config: DictConfig, method: str, memory: estimates.Memory) -> Iterator[str]:
-    """The estimate, term by term."""
+    """Yield the estimate in words, term by term."""
     yield f"memory of a worker while training: {amount(memory.peak)} = " + " + ".join(map(str, memory.training))
     if method == "grpo":
         kept = " + ".join(map(str, memory.rollout))
@@ -39,7 +39,7 @@ def memory_notes(config: DictConfig, method: str, memory: estimates.Memory) -> I
 
 
 def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, card: int) -> Iterator[Problem]:
-    """Phases that need more memory than a GPU has (`card`, in bytes)."""
+    """Yield a problem for each phase that needs more memory than a GPU has; `card` is the GPU's memory in bytes."""
     share = 0
     if method == "grpo" and config.actor_rollout_ref.rollout.name in GPU_ROLLOUTS:
         rollout = config.actor_rollout_ref.rollout
@@ -56,10 +56,12 @@ def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, c
 
 
 def disk_problems(folder: Path, disk: estimates.Disk, free: int | None = None) -> Iterator[Problem]:
-    """A problem if the disk would be full before the training ends.
+    """Yield a problem if the disk would be full before the training ends.
 
     Args:
-        free: Free bytes; by default those of the disk of `folder`.
+        folder: Folder of the checkpoints; need not exist.
+        disk: Estimated disk space of the run.
+        free: Free space in bytes; by default that of the disk of `folder`.
     """
     existing = estimates.existing_bytes(folder)
     if free is None:

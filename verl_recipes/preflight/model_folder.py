@@ -1,4 +1,4 @@
-"""The model: whether its folder is complete and whether it takes stills and clips.
+"""Check the model: whether its folder is complete and whether it accepts images and videos.
 
 A Hub id is looked up in the local cache only; nothing is downloaded.
 """
@@ -24,7 +24,7 @@ INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 
 @dataclass(frozen=True)
 class Model:
-    """Configuration and processor of a model, as far as they could be loaded."""
+    """Configuration and processor of a model; None for what could not be loaded."""
 
     config: Any = None  # transformers' configuration
     processor: Any = None
@@ -37,12 +37,16 @@ class Model:
 
 
 def model_settings(config: DictConfig, method: str) -> DictConfig:
-    """The model section of the configuration."""
+    """The section of the configuration that describes the model."""
     return config.actor_rollout_ref.model if method == "grpo" else config.model
 
 
 def read_model(settings: DictConfig) -> tuple[Model, list[Problem], list[str]]:
-    """Load configuration and processor; return problems and notes about the model folder."""
+    """Load configuration and processor of the model.
+
+    Returns:
+        The model, problems of its folder, and notes, such as that a Hub id is not in the cache.
+    """
     if not settings.path:
         return Model(), [Problem("no model is named", "model.path", "Give one with --model")], []
     folder = Path(settings.path).expanduser()
@@ -107,7 +111,7 @@ def _unfit(config: Any, processor: Any) -> Iterator[str]:
 
 
 def _weight_problems(folder: Path) -> Iterator[Problem]:
-    """Weight files that are missing or truncated, by the size in their header."""
+    """Problems of weight files that are missing, or whose size differs from that in their header."""
     index = folder / INDEX
     names = {SINGLE}
     if index.is_file():

@@ -1,7 +1,7 @@
-"""All checks that are possible before a run occupies a GPU or starts a worker, in one report.
+"""Run all checks that are possible before a run occupies a GPU or starts a worker, and report their results.
 
-Owns the order of the checks and the report; each check has its own module in this package. The checks only read. What
-cannot be checked is listed in notes.
+This module calls the checks in order; each has its own module in this package. The checks change nothing. What cannot
+be checked is reported in notes.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ NAMES_OF_OUR_ROWS = (
 
 
 class PreflightFailed(RuntimeError):
-    """The training would fail or give invalid results; the message lists every problem."""
+    """The run would fail or give invalid results; the message lists every problem."""
 
 
 @dataclass
 class Report:
-    """Problems and notes of all checks."""
+    """Results of all checks: problems, which prevent the run, and notes, which do not."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -69,9 +69,11 @@ def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_a
     """Check data, model, reward, batches, memory, disk and cluster of a run.
 
     Args:
-        shards: Shard folder the rows were written from, whose test split must not be trained on.
-        nodes_are_here: Whether the workers run on this machine, so that its GPU memory is checked; by default, whether
-            the run joins no Ray cluster.
+        config: Composed configuration of the run.
+        method: `sft`, `cot_sft` or `grpo`.
+        shards: Shard folder from which the rows were written; no film of its test split may be trained on.
+        nodes_are_here: Whether the workers run on this machine; if so, the estimate is compared with its GPU memory. By
+            default true if the run starts its own Ray, false if it joins a cluster.
     """
     report = Report()
     if nodes_are_here is None:

@@ -10,7 +10,7 @@ LOCATIONS_LISTED = 3  # of a problem that occurs in many rows
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that would make the training fail or its results invalid: what, where, what to do next."""
+    """Something that would make the run fail or its results invalid: what, where, and what to do about it."""
 
     what: str
     where: str

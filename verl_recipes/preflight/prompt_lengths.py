@@ -1,11 +1,12 @@
-"""The number of tokens of a row, media included, without decoding any media.
+"""Count the tokens of rows, media included, without decoding any media.
 
     tokens of a row = tokens of its rendered text - one placeholder per medium + tokens of each medium
-    tokens of a medium = patches / merge²,  patches = frames / frames per patch * height / patch * width / patch
+    tokens of a medium = patches / merge²
+    patches = frames / frames per patch * height / patch size * width / patch size
 
-Sizes and frames are computed by the same functions as in `inside_verl/film_dataset.py`. `measured` runs the processor
-on black pictures of the same size: the longest rows are measured this way, which is exact also for processors that
-insert text (Qwen3-VL's time stamps).
+Sizes and frames are computed by the same functions as in `inside_verl/film_dataset.py`. For the longest rows,
+`Ruler.measured` also runs the processor on black pictures of the same size. That is exact even for processors that
+insert text, such as the time stamps of Qwen3-VL.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Shapes = Mapping[str, Shape]
 
 @dataclass(frozen=True)
 class Ruler:
-    """Counts tokens of rows with a checkpoint's processor."""
+    """Counts the tokens of rows for a checkpoint, by its processor and chat template."""
 
     processor: Any
     generation_prompt: bool  # True for GRPO, False for SFT, whose rows include the answer
@@ -48,12 +49,12 @@ class Ruler:
         return PatchRule.of(self.processor)
 
     def lengths(self, rows: Sequence[TrainingRow], shapes: Shapes) -> list[int]:
-        """Tokens of each row, by formula; the shapes of all media must be known and within the model's limits."""
+        """Number of tokens of each row, by the formula; all media must be in `shapes` and within the model's limits."""
         texts = self._text_lengths({row.chat for row in rows})
         return [texts[row.chat] - len(row.media) + self.media_tokens(row, shapes) for row in rows]
 
     def media_tokens(self, row: TrainingRow, shapes: Shapes) -> int:
-        """Tokens of a row's media; raises `BrokenMedium`."""
+        """Number of tokens of a row's media; raises `BrokenMedium` if one is outside of the model's limits."""
         return sum(self._medium_tokens(medium, shapes[medium.path]) for medium in row.media)
 
     def _text_lengths(self, chats: Iterable[Chat]) -> dict[Chat, int]:
@@ -106,7 +107,7 @@ class Ruler:
         return patches_per_grid * int(-(-frames // frames_per_patch))
 
     def measured(self, row: TrainingRow, shapes: Shapes) -> int:
-        """Tokens of a row, measured by running the processor on black pictures of the same size."""
+        """Number of tokens of a row, by running the processor on black pictures of the same size."""
         stills, clips, metadata = [], [], []
         for medium in row.media:
             shape = shapes[medium.path]
@@ -124,7 +125,11 @@ class Ruler:
 
 
 def showable(rows: Iterable[TrainingRow], shapes: Shapes, ruler: Ruler) -> tuple[list[TrainingRow], dict[str, str]]:
-    """Rows whose media are valid and within the model's limits, and the reasons for the others, by path."""
+    """Select the rows whose media are in `shapes` and within the model's limits.
+
+    Returns:
+        These rows, and for media outside of the limits the reason by path.
+    """
     valid, rejected = [], dict[str, str]()
     for row in rows:
         if all(medium.path in shapes for medium in row.media):

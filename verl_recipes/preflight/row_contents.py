@@ -1,7 +1,8 @@
-"""The contents of rows: media placeholders, questions, answers, and that training and test data do not overlap.
+"""Check the contents of rows: media placeholders, questions, answers, and overlap of training and test data.
 
-A GRPO row carries its question (`extra_info.item`) for the reward. An SFT row does not: only its text and its media
-file, named by content hash, are known. So overlap is checked by medium, and by film where the shards are given.
+A GRPO row contains its question (`extra_info.item`) for the reward. An SFT row contains only the text and the path of
+its medium, whose file name is a content hash. So the overlap of SFT rows is checked by medium, and by film only if the
+shards are given.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ TRAINING_SPLITS = ("sft", "cot_sft", "grpo", "train")
 
 
 def chat_problems(rows: Iterable[TrainingRow], method: str) -> Iterator[Problem]:
-    """Placeholders that do not match the media, unknown roles, missing answers."""
+    """Yield problems of the chats: placeholders that do not match the media, unknown roles, missing answers."""
     for row in rows:
         text = "".join(content or "" for _, content in row.chat)
         for kind, mark in MARKS.items():
@@ -43,7 +44,7 @@ def chat_problems(rows: Iterable[TrainingRow], method: str) -> Iterator[Problem]
 
 
 def read_items(rows: Iterable[TrainingRow]) -> tuple[dict[str, QAItem], list[Problem]]:
-    """Questions of GRPO rows by location, and problems of the questions or of columns that contradict them."""
+    """Questions of GRPO rows by row location, and problems of the questions or of columns that contradict them."""
     items, problems = dict[str, QAItem](), list[Problem]()
     for row in rows:
         stored: Any = (row.columns.get("extra_info") or {}).get("item")
@@ -81,7 +82,13 @@ def _contradictions(row: TrainingRow, item: QAItem) -> Iterator[Problem]:
 
 
 def overlap_problems(rows: Iterable[TrainingRow], items: Items, shards: str | None) -> Iterator[Problem]:
-    """Films and media of the training rows that are also in the validation rows or the test split."""
+    """Yield problems of films and media of the training rows that are also in the validation rows or the test split.
+
+    Args:
+        rows: Training and validation rows.
+        items: Questions of GRPO rows by location; empty for SFT.
+        shards: Shard folder with the test split, or None.
+    """
     films, tested = _films_and_test_media(shards) if shards else ({}, set())
     trained: dict[str, str] = {}
     validated: dict[str, str] = {}

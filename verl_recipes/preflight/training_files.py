@@ -1,7 +1,7 @@
-"""The parquet files a configuration names, read into rows as verl's datasets read them.
+"""Read the parquet files of a configuration into rows, and check their columns.
 
-Owns the required columns and their types: those of `RLHFDataset` and `MultiTurnSFTDataset` of verl 0.9. The contents of
-rows are checked in `row_contents.py`, the media in `media_files.py`.
+The required columns and types are those of verl 0.9's `RLHFDataset` and `MultiTurnSFTDataset`. The contents of rows are
+checked in `row_contents.py`, the media in `media_files.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WRITE_ROWS = "Write the rows with shotbench train rows"
 
 
 class RowMedium(NamedTuple):
-    """A still or clip of a row, with its settings in the row (fps, min_pixels, …)."""
+    """A still or clip of a row; `shown` are its numeric settings (fps, min_pixels, …), sorted by name."""
 
     kind: MediaKind
     path: str
@@ -42,7 +42,7 @@ class TrainingRow:
 
 
 class Columns(NamedTuple):
-    """Column names, which a configuration may change."""
+    """Names of the columns, from the configuration."""
 
     chat: str
     stills: str
@@ -58,7 +58,7 @@ class Columns(NamedTuple):
 
 
 def named_files(config: DictConfig, part: Part) -> list[str]:
-    """Files of one part; empty if the configuration names none."""
+    """Paths of the files of one part (`train`, `val`); empty if the configuration has none."""
     files = config.data.get(f"{part}_files")
     if files is None or isinstance(files, str):
         return [files] if files else []

@@ -1,11 +1,11 @@
-"""The paper's ablation (section 5.3): what SFT, CoT-SFT, GRPO and their orders each bring, over several seeds.
+"""The paper's ablation (section 5.3): train SFT, CoT-SFT, GRPO and two combinations, and evaluate each, over seeds.
 
     OUT/baseline/                        scores of the base model
     OUT/seed-1/sft/, …/sft+grpo/         training runs (`run_folder.py`), each with eval/ next to its checkpoints
     OUT/ablation.json, ablation.md       the table; curves.png, dimensions.png: `ablation_report.py`
 
-A step shared by several rows is trained once per seed. Finished work is kept: after a kill, even in the middle of a
-run, the same command resumes.
+A training step that several rows share is run once per seed. After an interruption, even in the middle of a training
+run, the same command resumes and repeats no finished work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from verl_recipes.run.merge import merge_run
 from verl_recipes.run.run_folder import TrainingOrder
 from verl_recipes.training_rows import refuse_tested
 
-TRAINED_ON = ("sft", "grpo", "dev")  # splits that training sees
+TRAINED_ON = ("sft", "grpo", "dev")  # splits that are used in training
 SEED_KEYS = {"sft": "trainer.seed", "cot_sft": "trainer.seed", "grpo": "data.seed"}  # seed of the order of the rows
 
 
@@ -64,7 +64,7 @@ class AblationPlan:
     test: str | None = None  # shards with the test split; None: the training shards
 
     def order(self, row: AblationRow, seed: int) -> TrainingOrder:
-        """Training order of the last step of a row."""
+        """Settings of the training run of a row's last step."""
         method = row.steps[-1]
         before = AblationRow("", row.steps[:-1])
         start = str(self.run_folder(before, seed)) if before.steps else self.model

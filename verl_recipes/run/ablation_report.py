@@ -1,7 +1,7 @@
-"""The ablation's table and curves: ablation.json, ablation.md, curves.png, dimensions.png.
+"""Write the ablation's table and plots: ablation.json, ablation.md, curves.png, dimensions.png.
 
-A row's value is the mean over seeds of the macro average over dimensions, in the prompt style in which the row scores
-higher; its 95 % interval covers both the variance between seeds and the sampling error of the questions.
+The value of a row is its macro average over dimensions, averaged over seeds, in the prompt style in which the row
+scores higher. Its 95 % interval includes the variance between seeds and the sampling error of the questions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def write_ablation_report(trials: Sequence[Trial], out: Path) -> Path:
 
 
 def ablation_table(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """One entry per row: macro average by task, the task with the higher one, and its accuracy by dimension."""
+    """One entry per row: macro average by task, the task with the highest one, and the accuracy by dimension in it."""
     by_row: dict[AblationRow, list[Trial]] = defaultdict(list)
     for trial in trials:
         by_row[trial.row].append(trial)
@@ -70,14 +70,14 @@ def _entry(row: AblationRow, trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def mean_over_seeds(estimates: Sequence[dict[str, float]]) -> Mean:
-    """Mean of estimates on the same questions.
+    """Mean over seeds of estimates on the same questions, with a 95 % interval.
 
-    All seeds answer the same questions, so the questions' error does not shrink with the number of seeds: the interval
-    adds it (the mean standard error) in quadrature to the error of the seeds (Student's t on their spread).
+    All seeds answer the same questions, so the sampling error of the questions does not shrink with the number of
+    seeds. The half-width is sqrt(a² + b²), where a = 1.96 times the mean standard error of the questions, and b =
+    Student's t times the standard error of the mean over seeds (0 for one seed).
 
     Args:
-        estimates: one per seed, with `value` and `stderr` as shares (0 to 1).
-
+        estimates: One per seed, with `value` and `stderr` as shares (0 to 1).
     """
     values = [estimate["value"] for estimate in estimates]
     questions = Z95 * fmean(estimate["stderr"] for estimate in estimates)
@@ -106,9 +106,10 @@ def _percent(estimate: dict[str, float] | None) -> str:
 
 
 def draw_training(trials: Sequence[Trial], path: Path) -> None:
-    """Plot reward and accuracy of GRPO by step: accuracy on dev where it was validated, else of the sampled answers.
+    """Plot reward and accuracy of the GRPO runs by step.
 
-    Each seed has a thin line, their mean a thick one: single runs are noisy, as each step has other questions.
+    The accuracy is that on the dev split if any run was validated during training, else that of the sampled responses.
+    Each seed has a thin line and the mean a thick one, because single runs are noisy: each step has other questions.
     """
     from matplotlib.figure import Figure
 

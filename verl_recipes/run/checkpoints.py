@@ -1,13 +1,14 @@
-"""Checkpoints as verl's FSDP engine writes them: which are complete, and where a run resumes.
+"""Checkpoints as verl's FSDP engine writes them: which are complete, and from which one a run resumes.
 
     checkpoints/
       latest_checkpointed_iteration.txt    the step verl resumes from
       global_step_N/[actor/]model_world_size_W_rank_R.pt, optim_…, extra_state_…, fsdp_config.json, huggingface/
       global_step_N/data.pt | data_0.pt    state of the data loader; written last
 
-verl writes the tracker after everything else, so it never names a checkpoint that a kill truncated. But a PPO run does
-not write it atomically: a kill at that moment leaves it empty, and verl then fails. A full disk truncates files as
-well. So before a run, the tracker is set to the newest complete checkpoint.
+The tracker is `latest_checkpointed_iteration.txt`. verl writes it last, so it never names a checkpoint whose writing
+was interrupted. But verl's PPO trainer does not write the tracker itself atomically: a kill at that moment leaves it
+empty, and verl then fails to resume. A full disk also truncates files. So before each attempt the tracker is set to the
+newest complete checkpoint.
 """
 
 from __future__ import annotations
@@ -35,23 +36,23 @@ def step_folder(checkpoints: Path, step: int) -> Path:
 
 
 def engine_folder(checkpoint: Path) -> Path:
-    """Folder of the weights: PPO has a subfolder for its actor, SFT has only one model."""
+    """Folder of the weights in a checkpoint: `actor/` for PPO, the checkpoint folder itself for SFT."""
     return checkpoint / "actor" if (checkpoint / "actor").is_dir() else checkpoint
 
 
 def started_steps(checkpoints: Path) -> list[int]:
-    """Steps that have a folder, complete or not."""
+    """Steps that have a checkpoint folder, complete or not, in ascending order."""
     names = (_STEP.fullmatch(path.name) for path in checkpoints.glob("global_step_*"))
     return sorted(int(name[1]) for name in names if name)
 
 
 def complete_steps(checkpoints: Path) -> list[int]:
-    """Steps whose checkpoint is complete."""
+    """Steps whose checkpoint is complete, in ascending order."""
     return [step for step in started_steps(checkpoints) if not fault_of(step_folder(checkpoints, step))]
 
 
 def fault_of(checkpoint: Path) -> str | None:
-    """Why a checkpoint cannot be resumed from, or None if it can."""
+    """The reason why a run cannot resume from a checkpoint, or None if it can."""
     if not checkpoint.is_dir():
         return "there is no such checkpoint"
     engine = engine_folder(checkpoint)
@@ -77,22 +78,22 @@ def _names(folder: Path) -> list[str]:
 
 
 def _is_complete(path: Path) -> bool:
-    """Whether a file has the central directory that torch's zip files end with; a truncated file has none."""
+    """Whether a file of `torch.save` is complete: it then ends with the central directory of a zip file."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 
 def prepare_resume(checkpoints: Path) -> int | None:
-    """Point verl at the newest complete checkpoint and remove those that a kill truncated.
+    """Set the tracker to the newest complete checkpoint and remove incomplete checkpoints after the tracked step.
 
-    Folders up to the tracker's step are kept, complete or not: verl once finished them, and where nodes store
-    checkpoints on local disks, the other shards are on other nodes.
+    Checkpoints up to the tracked step are kept even if they look incomplete: verl finished writing them, and if nodes
+    write to local disks, the missing shards are on other nodes.
 
     Returns:
         The step to resume from, or None if the run starts from the beginning.
 
     Raises:
-        NoCheckpoint: the tracker names a step, but no checkpoint here is complete; restarting silently would lose a
-        run.
+        NoCheckpoint: The tracker names a step, but no checkpoint in this folder is complete. Starting again from
+            step 0 without an error would discard the run.
     """
     tracked = _tracked(checkpoints)
     complete = complete_steps(checkpoints)
@@ -121,7 +122,11 @@ def _tracked(checkpoints: Path) -> int | None:
 
 
 def chosen_step(checkpoints: Path, step: int | None) -> int:
-    """The requested step, or the newest; raises `NoCheckpoint` listing the complete ones."""
+    """`step` if its checkpoint is complete, or the newest complete step if `step` is None.
+
+    Raises:
+        NoCheckpoint: There is no such checkpoint; the message lists the complete ones.
+    """
     complete = complete_steps(checkpoints)
     if not complete:
         raise NoCheckpoint(
@@ -134,6 +139,6 @@ def chosen_step(checkpoints: Path, step: int | None) -> int:
 
 
 def prune(checkpoints: Path, keep: int) -> None:
-    """Remove all complete checkpoints except the newest `keep`; verl removes only those of its own attempt."""
+    """Remove complete checkpoints except the newest `keep`; verl itself removes only those written since its start."""
     for step in complete_steps(checkpoints)[:-keep]:
         shutil.rmtree(step_folder(checkpoints, step))

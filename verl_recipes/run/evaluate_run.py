@@ -16,7 +16,7 @@ from lmms_eval_shotbench.questions.question_files import locate_questions
 from lmms_eval_shotbench.qwen.revision import revision_in_use
 from lmms_eval_shotbench.runs.score import SCORES_FILES
 
-TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning style: training for one affects both
+TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning style; training in one changes both scores
 
 
 class EvaluationFailed(RuntimeError):
@@ -34,14 +34,20 @@ def evaluate_model(
     max_new_tokens: int | None = None,
     reuse: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Evaluate a checkpoint on each task; return the content of OUT/TASK/scores.json by task.
+    """Evaluate a checkpoint on each task; return the content of each task's `scores.json`, by task.
 
     Args:
-        blank: replace every still and clip by plain grey, to measure what is answered without looking.
-        reuse: keep existing scores at OUT if the same command computed them for the same weights and questions.
+        model: Model folder or Hub id.
+        data: Shard folder or Hub id.
+        out: Folder for the results; each task has a subfolder.
+        tasks: Names of tasks of `shotbench eval`.
+        split: Split of the shards.
+        blank: Replace every still and clip with uniform grey, to measure how well the model guesses.
+        max_new_tokens: Maximum number of tokens per response; None for the protocol's default.
+        reuse: Keep existing scores in `out` if the same command computed them for the same weights and questions.
 
     Raises:
-        EvaluationFailed: the evaluation of a task failed.
+        EvaluationFailed: The evaluation of a task failed.
     """
     scores = {}
     for task in tasks:

@@ -1,8 +1,8 @@
-"""From a training order to a trained run: rows, preflight, then verl's trainer in a subprocess, resumable.
+"""Start or resume a training run: write the rows, run the preflight checks, then run verl's trainer in a subprocess.
 
-Owns the trainer's command and the overrides beyond the recipe: files, model, folders, Ray cluster. Recipes are Hydra
-configurations (`config/`, `recipes.py`); the checks before a run are in `preflight/preflight.py`, the layout of the run
-folder in `run_folder.py`.
+This module builds the trainer's command and the Hydra overrides that depend on the run: data files, model, folders, Ray
+cluster. Recipes are Hydra configurations (`config/`, `recipes.py`); the checks before a run are in
+`preflight/preflight.py`, the layout of the run folder in `run_folder.py`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TrainingFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that is ready to start."""
+    """Command, environment variables, composed configuration and preflight report of a run that was not started yet."""
 
     command: list[str]
     environment: dict[str, str]
@@ -48,10 +48,14 @@ class Prepared:
 
 
 def prepare(order: TrainingOrder) -> Prepared:
-    """Write the rows, compose the configuration and run all preflight checks.
+    """Compose the configuration, write the rows and run all preflight checks.
+
+    A run folder given as the model is merged first (`merge.py`).
 
     Raises:
-        WrongVerl, UnknownRecipe, BadOverride, RowsRefused, DatasetNotFound: see the modules that raise them.
+        WrongVerl, UnknownRecipe, BadOverride: from `recipes.compose`.
+        NoCheckpoint, MergeFailed: from `merge.merge_run`.
+        DatasetNotFound, RowsRefused: from `training_rows.write_training_rows`.
     """
     from omegaconf import OmegaConf
 
@@ -62,8 +66,8 @@ def prepare(order: TrainingOrder) -> Prepared:
 
     folder = RunFolder(order.out)
     overrides = [*_own_overrides(order, folder), *order.overrides]
-    config = recipes.compose(order.method, order.recipe, overrides)  # configuration errors are reported first
-    if os.environ.get("RAY_ADDRESS") and config.trainer.device == "cpu":  # CPU recipes start a local Ray by default
+    config = recipes.compose(order.method, order.recipe, overrides)  # first, so that its errors come before any work
+    if os.environ.get("RAY_ADDRESS") and config.trainer.device == "cpu":  # CPU recipes do not join a cluster by default
         overrides.insert(0, "ray=cpu_joined")
         config = recipes.compose(order.method, order.recipe, overrides)
     if not model_settings(config, order.method).path:
@@ -90,12 +94,18 @@ def prepare(order: TrainingOrder) -> Prepared:
 
 
 def train(order: TrainingOrder, attempts: int = 1) -> None:
-    """Train, or resume a run that was stopped; a failed trainer is started again, at most `attempts` times in total.
+    """Train, or resume an interrupted run; does nothing if the run is finished.
+
+    Args:
+        order: Settings of the run.
+        attempts: Maximum number of times the trainer is started by this call, retries after a failure included.
 
     Raises:
-        RunRefused: the folder is in use, or holds a run with other settings.
-        PreflightFailed: the run would fail; the message lists all problems.
-        TrainingFailed: the trainer failed in all `attempts`.
+        RunRefused: The folder is in use, or holds a run with other settings.
+        PreflightFailed: The run would fail; the message lists all problems.
+        TrainingFailed: The trainer failed in every attempt.
+
+    Also raises what `prepare` raises.
     """
     folder = RunFolder(order.out)
     with folder.claimed(order):
@@ -138,7 +148,10 @@ def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
 
 
 def run_and_copy(command: list[str], environment: dict[str, str], folder: Path, log: BinaryIO) -> int:
-    """Run a command that ends with this process; copy its output to stderr and a log file. Returns its exit status."""
+    """Run a command in `folder`, copy its output to stderr and to `log`, and return its exit status.
+
+    The command is terminated if this process is killed.
+    """
     with subprocess.Popen(
         command,
         env=environment,
@@ -157,12 +170,12 @@ def run_and_copy(command: list[str], environment: dict[str, str], folder: Path, 
 
 
 def _terminate_with_parent() -> None:
-    """Have Linux terminate the trainer when its parent is killed, so that an orphaned run does not occupy GPUs."""
+    """Ask Linux to terminate the trainer when its parent dies, so that no orphaned run occupies GPUs."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def recipe_model(order: TrainingOrder) -> str:
-    """The model the recipe starts from, for an order that names no model."""
+    """Path or Hub id of the recipe's default start model, for an order without a model."""
     from verl_recipes import recipes
     from verl_recipes.preflight.model_folder import model_settings
 
@@ -171,7 +184,7 @@ def recipe_model(order: TrainingOrder) -> str:
 
 
 def _own_overrides(order: TrainingOrder, folder: RunFolder) -> list[str]:
-    """Overrides of this run on top of its recipe."""
+    """Hydra overrides of this run: data files, checkpoint folder, experiment name and model."""
     train_rows, validation_rows = (_rows_file(folder, split) for split in (SPLITS[order.method], VALIDATION))
     overrides = [
         f"data.train_files={train_rows}",
@@ -189,7 +202,7 @@ def _model_key(method: str) -> str:
 
 
 def _model_path(model: str) -> str:
-    """The ordered model as verl expects it; for a run folder, the model trained there."""
+    """The order's model as verl expects it: an absolute path or a Hub id; for a run folder, its merged model."""
     path = Path(model).expanduser()
     if is_run(path):
         path = RunFolder(path).model

@@ -13,7 +13,7 @@ from lmms_eval_shotbench.atomic_file import write_atomic
 from verl_recipes.run.checkpoints import chosen_step, engine_folder, step_folder
 from verl_recipes.run.run_folder import RunFolder
 
-MERGED = "merged_from.json"  # written last, so it marks a complete model
+MERGED = "merged_from.json"  # written last: a model folder with it is complete
 ADAPTER = "lora_adapter"  # written by verl's merger next to unchanged base weights
 
 
@@ -24,11 +24,16 @@ class MergeFailed(RuntimeError):
 def merge_run(run: Path, out: Path | None = None, step: int | None = None) -> Path:
     """Merge the newest complete checkpoint of a run, or that of `step`; return the model folder.
 
-    An existing model that was merged from the same step is kept, one from another step is replaced.
+    A model that was merged from the same run and step before is returned unchanged; one from another step is replaced.
+
+    Args:
+        run: Run folder.
+        out: Model folder to write; by default `RUN/model`.
+        step: Step of the checkpoint; by default the newest complete one.
 
     Raises:
-        NoCheckpoint: there is no complete checkpoint, or none of that step.
-        MergeFailed: the merger failed.
+        NoCheckpoint: There is no complete checkpoint, or none of that step.
+        MergeFailed: The merger failed, or `out` exists and is not a merged model.
     """
     folder = RunFolder(run)
     step = chosen_step(folder.checkpoints, step)
@@ -62,7 +67,7 @@ def _merge(shards: Path, target: Path) -> None:
 
 
 def _merge_adapter(model: Path) -> None:
-    """Merge a LoRA adapter into the base weights next to it, which verl leaves unchanged."""
+    """Merge a LoRA adapter into the base weights; verl's merger only writes it next to them."""
     from peft import PeftModel
     from transformers import AutoModelForImageTextToText
 

@@ -1,15 +1,17 @@
-"""The folder of a training run: its layout, its recorded order, and its lock against concurrent writers.
+"""The folder of a training run: its layout, its recorded settings, and its lock against concurrent writers.
 
 RUN/
-  order.json           the order: the same order resumes, another one is refused
+  order.json           settings of the run (`TrainingOrder`); it is resumed with equal settings, refused with others
   config.yaml          verl's complete configuration of the last attempt
   command.txt          the command of the last attempt, to run by hand
   rows/                training and validation rows (`training_rows.py`)
   checkpoints/         written by verl, see `checkpoints.py`
-  metrics/0001.jsonl   verl's file logger, one file per attempt, as verl truncates an existing file
-  logs/0001.log        all output, one file per attempt
+  metrics/0001.jsonl   output of verl's file logger, one file per attempt, because verl truncates an existing file
+  logs/0001.log        stdout and stderr of the trainer, one file per attempt
   model/               the trained model, merged (`merge.py`)
-  finished             empty; created when the trainer has ended successfully
+  finished             empty file; created when the trainer has exited with status 0
+
+An attempt is one start of the trainer.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class RunRefused(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """Settings of one training run: method, recipe, data, start model, overrides and run folder."""
+    """Settings of one training run, as requested: method, recipe, data, start model, overrides and run folder."""
 
     method: str  # one of recipes.METHODS
     recipe: str  # such as 3b
@@ -43,14 +45,14 @@ class TrainingOrder:
     overrides: tuple[str, ...] = ()  # Hydra's key=value
 
     def to_json(self) -> str:
-        """JSON of the settings that determine the result; the run folder is left out."""
+        """Serialize the settings that determine the result: all except the run folder."""
         settings = dataclasses.asdict(self) | {"out": None, "overrides": list(self.overrides)}
         return json.dumps({name: value for name, value in settings.items() if value is not None}, indent=1)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run."""
+    """Paths in the folder of one run; see the module's docstring for the layout."""
 
     path: Path
 
@@ -83,11 +85,11 @@ class RunFolder:
         return self.path / "finished"
 
     def metrics(self, attempt: int) -> Path:
-        """Metrics that verl logs in one attempt."""
+        """JSON lines file of the metrics that verl logs in one attempt."""
         return self.path / "metrics" / f"{attempt:04}.jsonl"
 
     def log(self, attempt: int) -> Path:
-        """Output of one attempt."""
+        """File of the trainer's output in one attempt."""
         return self.path / "logs" / f"{attempt:04}.log"
 
     def next_attempt(self) -> int:
@@ -96,7 +98,7 @@ class RunFolder:
 
     @contextmanager
     def claimed(self, order: TrainingOrder) -> Iterator[None]:
-        """Lock the folder for one order.
+        """Hold the lock of the folder and record the order in it.
 
         Raises:
             RunRefused: the folder holds a run with other settings, or another process trains in it.
@@ -126,12 +128,16 @@ class RunFolder:
                 f"{self.path} holds a run started with other settings ({'; '.join(differs)}); "
                 "repeat its command to resume it, or choose another --out"
             )
-        shutil.rmtree(self.rows, ignore_errors=True)  # of an order that failed before its first attempt
+        shutil.rmtree(self.rows, ignore_errors=True)  # rows of an earlier order, which never started
         write_atomic(self.order, order.to_json())
 
 
 def read_metrics(run: Path) -> dict[int, dict[str, float]]:
-    """Logged metrics by step and name; steps after the checkpoint from which a later attempt resumed are replaced."""
+    """Read the metrics of all attempts: values by step and metric name.
+
+    An attempt that resumes repeats the steps after its checkpoint. So steps after the first step that an attempt logged
+    are taken from that attempt only.
+    """
     logged: dict[int, dict[str, float]] = {}
     for path in sorted((run / "metrics").glob("*.jsonl")):
         with path.open(encoding="utf-8") as lines:
@@ -146,5 +152,5 @@ def read_metrics(run: Path) -> dict[int, dict[str, float]]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is the folder of a training run."""
+    """Whether a folder is a readable run folder, that is, contains an `order.json`."""
     return (folder / "order.json").is_file() and os.access(folder, os.R_OK)

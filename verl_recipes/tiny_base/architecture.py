@@ -1,14 +1,15 @@
 """The untrained tiny base model: tokenizer, processor and random weights.
 
-It has the real architecture and loads in plain transformers. Three things differ from the released checkpoints; with
-each of them a small model learned within minutes, without it not at all:
+It is a small Qwen2.5-VL that transformers loads without custom code. It differs from the released checkpoints in three
+ways. With all three, the model learned within minutes; with any one of them missing, it did not learn:
 
-- The tokenizer has one token for every term, for a letter right after a term, and for the sentences of the protocol.
+- The tokenizer has single tokens for each term, for the letter after a term, and for the sentences of the prompts.
 - The rotary base is small (theta 10) and most rotary dimensions encode the column, to distinguish positions in a frame.
-- Weights are initialized larger than usual; otherwise binding a term to its letter is not learned within hours.
+- Weights are initialized with a larger standard deviation than usual; otherwise binding terms to letters is not learned
+  within hours.
 
-Pictures of 16:9 are resized to 112 x 56 pixels, whatever their size from a width of 128 pixels: 8 tokens, as is each
-pair of frames of a clip.
+Images of 16:9, from a width of 128 pixels up, are resized to 112 x 56 pixels and become 8 tokens; so does each pair of
+frames of a clip.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MIN_PIXELS, MAX_PIXELS = 4 * (PATCH * MERGE) ** 2, 10 * (PATCH * MERGE) ** 2  # 
 TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 128, 3, 4
 VISION_WIDTH, VISION_LAYERS, VISION_HEADS = 128, 3, 4
 ROPE_THETA = 10.0
-MROPE_SECTION = (1, 4, 11)  # rotary pairs of a head for time, row and column
+MROPE_SECTION = (1, 4, 11)  # numbers of rotary pairs per head for time, row and column
 TEXT_SPREAD, VISION_SPREAD = 0.08, 0.04  # standard deviation of initial weights; 0.02 is usual
 TOKENS_PER_SECOND = 2  # as in the released checkpoints
 LETTERS = "ABCD"
@@ -49,12 +50,12 @@ MAX_POSITIONS = 4096
 
 
 def make_processor() -> Any:
-    """The processor: tokenizer and pixel limits."""
+    """Create the processor, with the tokenizer and the pixel limits of this model."""
     return processor_of(byte_tokenizer(_texts(), BYTE_TOKENS, _added_tokens()), MIN_PIXELS, MAX_PIXELS)
 
 
 def make_model(tokenizer: Any, seed: int) -> Any:
-    """The model for this tokenizer, with random weights from a seed."""
+    """Create the model for this tokenizer, with random float32 weights drawn from a seed."""
     import torch
     from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -67,7 +68,7 @@ def make_model(tokenizer: Any, seed: int) -> Any:
 
 
 def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
-    """Write a checkpoint that plain transformers loads, in bfloat16 as the released ones; `model` is not changed."""
+    """Write a checkpoint for transformers, in bfloat16 as the released ones; `model` itself is not changed."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)

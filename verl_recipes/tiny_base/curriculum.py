@@ -1,8 +1,9 @@
 """The curriculum of the tiny base model: its phases, and the exercises and pictures of each step.
 
-Binding is trained first, without other exercises: mixed in from the start it was never learned. Then naming is trained,
-on stills and clips, with some binding, also with pictures, so that it is not forgotten. The base model ends there;
-supervised fine-tuning on complete answers follows. `FINISHING` does the same without verl.
+The kinds of exercises are explained in `exercises.py`. Binding is trained first and alone, because it was never learned
+when mixed with other exercises from the start. Then naming is trained, on stills and clips, with some binding
+exercises, half of them with a picture, so that binding is not forgotten. That is the base model. Supervised fine-tuning
+on complete answers comes next: by the recipe `cot_sft`, or by the phase `FINISHING` without verl.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from verl_recipes.tiny_base.shots import Shot, mirrored, time_reversed
 
 
 class Practice(StrEnum):
-    """Kinds of exercises; all exercises of a step are of one kind."""
+    """Kinds of exercises; all exercises of a training step are of one kind."""
 
     BINDING = "binding"
     BINDING_SEEN = "binding beside a picture"  # a random picture, unrelated to the question
@@ -34,11 +35,11 @@ class Practice(StrEnum):
 
 @dataclass(frozen=True)
 class Phase:
-    """A number of steps, each of a kind drawn with these probabilities."""
+    """A phase of training: `steps` steps, the kind of each drawn with the probabilities `shares`."""
 
     steps: int
     shares: Mapping[Practice, float]
-    pairs: int = 5  # pairs of frames per clip, drawn at random; 0: all, as in the evaluation
+    pairs: int = 5  # number of pairs of frames per clip, drawn at random; 0 for all, as in the evaluation
 
 
 BINDING = Phase(300, {Practice.BINDING: 1.0})
@@ -57,7 +58,7 @@ FINISHING = Phase(
     },
     pairs=7,
 )
-BATCH = {
+BATCH = {  # exercises per step
     Practice.BINDING: 64,
     Practice.BINDING_SEEN: 32,
     Practice.STILLS: 64,
@@ -68,7 +69,7 @@ BATCH = {
 
 
 class UnevenPictures(ValueError):
-    """Pictures have different sizes and do not fit into one batch."""
+    """Resized stills or clips have different sizes and cannot be stacked into one batch."""
 
 
 class ExerciseSampler:
@@ -132,7 +133,14 @@ class ExerciseSampler:
 
 
 def media_of(shots: Sequence[Shot], rule: PositionRule, pairs: int = 0, draw: Random | None = None) -> Media:
-    """Media of shots of one kind; of clips all pairs of frames, or `pairs` of them drawn at random."""
+    """Stack the media of shots, which must be all stills or all clips.
+
+    Args:
+        shots: Shots whose frames have one size; clips must also have one length if all of their pairs are used.
+        rule: Position rule of the model, for the time positions.
+        pairs: Number of pairs of frames to draw from each clip; 0 for all.
+        draw: Random generator for the draw; None for all pairs.
+    """
     if shots[0].item.media_kind is MediaKind.STILL:  # one frame, repeated
         frames = torch.stack([shot.frames for shot in shots])[:, None].expand(-1, -1, 2, -1, -1, -1)
         return Media(frames, torch.zeros((len(shots), 1), dtype=torch.long))

@@ -1,11 +1,12 @@
 """The exercises of the tiny base model, as text: binding, naming, and the complete reasoned answer.
 
-- *Binding*: a question without a picture and a thought that names one of the options; the target is its letter.
-- *Naming*: a picture and a question without options; the target is the term, at the position it has in a thought.
-- *Reasoning*: the evaluation's own question; the target is `plain_reasoning`.
+- *Binding*: a question without a picture, and a thought that names one of the options; the target is its letter.
+- *Naming*: a picture and a question without options; the target is the term, at the rotary position that it has in an
+  answer with options.
+- *Reasoning*: the evaluation's own prompt; the target is the complete answer, `plain_reasoning`.
 
-Prompts are those of `prompts.py` in the model's chat template. Options are drawn from the labels of the dimension each
-time, so that lists of options cannot be memorized.
+Prompts are those of `prompts.py` in the model's chat template. Options are drawn anew for each exercise from the labels
+of the dimension, so that the model cannot memorize them.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ Labels = Mapping[str, Mapping[tuple[int, ...], Sequence[str]]]  # by dimension a
 
 
 class Exercise(NamedTuple):
-    """Token ids of an exercise: the text after the medium, and the answer."""
+    """Token ids of an exercise: the prompt after the medium, and the answer that is learned."""
 
     prompt: list[int]
     answer: list[int]
-    given: frozenset[int] = frozenset()  # indices of answer tokens that are excluded from the loss
-    gap: int = 0  # number of positions to skip for the omitted options
+    given: frozenset[int] = frozenset()  # indices of answer tokens that are given, not learned
+    gap: int = 0  # rotary positions that are skipped before the prompt, in place of the omitted options
 
 
 class ExerciseMaker:
-    """Makes exercises of items, with one tokenizer."""
+    """Makes exercises from items, as token ids of one tokenizer."""
 
     def __init__(self, tokenizer: Any, labels: Labels, draw: Random) -> None:
         self._tokenizer = tokenizer
@@ -49,25 +50,25 @@ class ExerciseMaker:
         self.before = self.ids(BEFORE)
 
     def naming(self, item: QAItem) -> Exercise:
-        """Name the term; positions of the options are skipped, so that its distance to the picture is as usual."""
+        """Naming: positions of the omitted options are skipped, so that the term keeps its distance to the picture."""
         prompt = self.ids(f"<|vision_end|>Question: {item.question}{AFTER}")
         answer = self.ids(f"<think>{opening(item.dimension)} {item.gold}")
         return Exercise(prompt, answer, gap=2 * self._option_count() + 2)
 
     def reasoning(self, item: QAItem) -> Exercise:
-        """Answer the question."""
+        """Reasoning: the question with its options, and the complete answer."""
         prompt = self.ids(f"<|vision_end|>{user_text(item)}{AFTER}", keep=False)
         return Exercise(prompt, self.ids(f"{plain_reasoning(item)}{END}"))
 
     def binding(self, item: QAItem) -> Exercise:
-        """Give the letter of a given term."""
+        """Binding: as `reasoning`, but the term in the thought is given and only the rest is learned."""
         exercise = self.reasoning(item)
         first = len(self.ids(f"<think>{opening(item.dimension)}"))
         length = len(self.ids(f" {item.gold}"))
         return exercise._replace(given=frozenset(range(first, first + length)))
 
     def with_new_options(self, item: QAItem) -> QAItem:
-        """The same question with other options, shuffled."""
+        """The same question with options drawn anew (a share `OWN_OPTIONS` keep theirs), in random order."""
         others = [] if self._draw.random() < OWN_OPTIONS else self._other_labels(item)
         others = others or [text for text in item.options if text != item.gold]
         options = [*others, item.gold]
@@ -75,7 +76,7 @@ class ExerciseMaker:
         return replace(item, options=tuple(options), answer=LETTERS[options.index(item.gold)])
 
     def random_question(self, items: Sequence[QAItem]) -> QAItem:
-        """A random question without media, possibly with a compound label that does not occur in the shards."""
+        """Draw a question for binding; some on camera movement get compound labels that the shards may lack."""
         item = self._draw.choice(items)
         if item.dimension == CAMERA_MOVEMENT.slug and self._draw.random() < COMPOUND:
             return self._of_two_movements(item)

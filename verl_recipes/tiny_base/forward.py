@@ -1,8 +1,8 @@
-"""Forward pass and loss of a batch whose media have one size: fast on a CPU, with the results of the evaluation.
+"""A fast forward pass and loss on a CPU for batches whose media have one size; results equal those of transformers.
 
-transformers iterates over media and windows; here they are one tensor. Positions are those of
-`lmms_eval_shotbench/qwen/rope_positions.py`, for rows of text, one medium, text. Attention uses plain matrix products,
-which on a CPU take half the time of the fused kernel in bfloat16.
+transformers loops over media and attention windows; here they are batched in one tensor. Each row consists of text, at
+most one medium, and text; its positions are those of `lmms_eval_shotbench/qwen/rope_positions.py`. Attention uses plain
+matrix products, which take half the time of PyTorch's fused kernel in bfloat16 on a CPU.
 """
 
 from __future__ import annotations
@@ -34,7 +34,15 @@ class FastModel:
     def __init__(
         self, model: Any, patches: PatchRule, positions: PositionRule, before: Sequence[int], pad: int
     ) -> None:
-        """Patch the vision attention and patch embedding of `model`; `before` are the tokens before a medium."""
+        """Patch the vision attention and patch embedding of `model`.
+
+        Args:
+            model: A Qwen2.5-VL; it must not be used with media of different sizes afterwards.
+            patches: Patch size, merge size and normalization of its processor.
+            positions: Its position rule.
+            before: Token ids before the medium, the same in each row.
+            pad: Id of the padding token.
+        """
         self.model, self.patches, self.positions = model, patches, positions
         self._before, self._pad = torch.tensor(before), pad
         model.set_attn_implementation("eager")
@@ -44,7 +52,12 @@ class FastModel:
         embed.forward = MethodType(_embed_patches, embed)
 
     def loss(self, exercises: Sequence[Exercise], media: Media | None) -> torch.Tensor:
-        """Cross-entropy summed over target tokens, per exercise; `media` has one per exercise, or is None."""
+        """Sum of the cross-entropy over all target tokens, divided by the number of exercises; float32 scalar.
+
+        Args:
+            exercises: Exercises of the batch.
+            media: One medium per exercise, or None for exercises without media.
+        """
         texts = [exercise.prompt + exercise.answer for exercise in exercises]
         hidden, start = self.hidden(texts, [exercise.gap for exercise in exercises], media)
         labels = torch.full((len(texts), max(map(len, texts))), IGNORED)
@@ -63,12 +76,16 @@ class FastModel:
         media: Media | None,
         owner: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, int]:
-        """Last hidden states (rows, length, width) of right-padded rows, and the index at which the texts start.
+        """Last hidden states of right-padded rows.
 
         Args:
-            texts: token ids after the medium.
-            gaps: number of positions to skip before each text.
-            media: one medium per text, or None.
+            texts: Token ids of each row after the medium.
+            gaps: Number of rotary positions to skip before each text.
+            media: One medium per text, or None.
+            owner: Unused.
+
+        Returns:
+            Float (rows, length, width), and the index in `length` at which the texts start.
         """
         length = max(map(len, texts))
         after = torch.tensor([[*text, *[self._pad] * (length - len(text))] for text in texts])
@@ -89,7 +106,7 @@ class FastModel:
         return states, embedded.shape[1] - length
 
     def media_embeddings(self, media: Media) -> torch.Tensor:
-        """Output of the vision tower: (media, tokens, width)."""
+        """Output of the vision tower, float (media, tokens per medium, width)."""
         count, pairs = media.frames.shape[:2]
         values, grid = self._patches(media.frames.flatten(0, 1))
         found = self.model.model.visual(values, torch.tensor([[count * pairs, *grid]])).pooler_output

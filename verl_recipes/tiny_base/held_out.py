@@ -1,7 +1,7 @@
-"""Held-out accuracy by dimension: reasoned answers to questions on films that are not trained on.
+"""Accuracy by dimension on held-out films, in the reasoning style: a fast check during training.
 
-A fast check during training: the first sentence of the thought is given, the model generates the term and its letter.
-Scores to report come from `shotbench eval`.
+The beginning of the thought is given, and the model generates only the term and its letter. Reported scores come from
+`shotbench eval`.
 """
 
 from __future__ import annotations

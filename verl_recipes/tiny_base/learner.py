@@ -32,17 +32,17 @@ class Learner:
     tokens: dict[MediaKind, int]  # placeholder token ids
 
     def exercise_maker(self, shots: Sequence[Shot], draw: Random) -> ExerciseMaker:
-        """Exercises on these shots."""
+        """Create the exercise maker, with the labels of these shots."""
         return ExerciseMaker(self.processor.tokenizer, labels_of([shot.item for shot in shots]), draw)
 
     def fast_model(self, exercise_maker: ExerciseMaker) -> FastModel:
-        """The model with its fast forward pass; from now on it takes media of one size only."""
+        """Patch the model for the fast forward pass; afterwards it accepts only batches of media of one size."""
         pad = self.processor.tokenizer.convert_tokens_to_ids(PAD)
         return FastModel(self.model, self.patches, self.positions, exercise_maker.before, pad)
 
 
 def make_learner(start: Path | None, seed: int) -> Learner:
-    """A model with random weights, or with those of an earlier run."""
+    """Create the model with random weights, or load the float32 weights of the checkpoint `start`."""
     import torch
     from transformers import AutoModelForImageTextToText
 

@@ -1,7 +1,7 @@
 """Training shots: questions with their decoded media in memory, and their augmentation by mirroring and reversal.
 
-Media are resized by the evaluation's own code. Mirrored pictures and reversed clips have other labels, which follow
-from the vocabulary.
+Media are decoded and resized by the evaluation's own code. The labels of mirrored shots and reversed clips follow from
+the vocabulary (`opposite`).
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def make_shot(item: QAItem, encoded: bytes, shown: MediaLimits, rule: PatchRule)
 
 
 def mirrored(shot: Shot) -> Shot:
-    """The shot flipped horizontally, with its label."""
+    """The shot flipped horizontally, with left and right exchanged in its labels."""
     return Shot(_relabelled(shot.item, View.MIRRORED), shot.frames.flip(-1), shot.fps)
 
 
 def time_reversed(shot: Shot) -> Shot | None:
-    """The reversed clip with its label, or None if the reversed movement has no label."""
+    """The clip played backwards with the labels of the reversed movement, or None if that has no certain label."""
     label = shot.item.label(shot.item.answer)
     if label is None or any(term.facet == AMBIGUOUS_REVERSED for term in label.terms):
         return None

@@ -3,8 +3,8 @@
     shotbench train tiny-base SHARDS [SHARDS …] --out MODEL            # a base to fine-tune
     shotbench train tiny-base SHARDS --out MODEL --start BASE --finish # reasoned answers, without verl
 
-Shots come from the split `sft` of all shards; held-out films are those of the split `dev`, where shards have one. The
-test split is never read. The curriculum is in `curriculum.py`.
+The training shots are the splits `sft` of all shards; the held-out films are the splits `dev` of the shards that have
+one. Test splits are not read. The curriculum is in `curriculum.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
 from verl_recipes.tiny_base.shots import Shot, read_shots
 
 logger = logging.getLogger(__name__)
-Check = Callable[[str], None]  # called with a line about the progress of the training
+Check = Callable[[str], None]  # called with a progress line at each check
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,18 @@ def train_tiny_base(
     training: TrainingSettings = BASE,
     report: Callable[[str], None] = logger.info,
 ) -> dict[str, float]:
-    """Train on shards and write a checkpoint; return the accuracy by dimension on held-out films.
+    """Train on shards and write a checkpoint; return the accuracy (0 to 1) by dimension on held-out films.
 
     Args:
-        start: checkpoint of an earlier run to continue from.
-        report: called with lines about the progress.
+        shards: Shard folders or Hub ids.
+        out: Checkpoint folder to write.
+        start: Checkpoint to continue from; None for random weights.
+        training: Hyperparameters.
+        report: Called with each progress line.
 
     Raises:
-        DatasetNotFound: no such shards.
-        FileExistsError: `out` contains a model.
+        DatasetNotFound: There are no such shards.
+        FileExistsError: `out` already contains a model.
     """
     import torch
 
@@ -113,7 +116,7 @@ def _held_out(shards: Sequence[str], learner: Learner) -> list[Shot]:
         try:
             shots += read_shots([name], "dev", SHOWN, learner.patches)
         except DatasetNotFound:
-            continue  # training shards only
+            continue  # these shards have no dev split
     return shots
 
 
