@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= demo
+# Ray starts workers at nice 15 by default: beside other work on the machine they would get no core.
+export RAY_worker_niceness = 0
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
@@ -46,7 +48,7 @@ test: $(STAMP)
 	SHOTBENCH_TEST_RUN=$$run $(MAKE) --no-print-directory -j 2 test-ray test-rest
 
 test-ray: $(STAMP)
-	OMP_NUM_THREADS=1 RAY_worker_niceness=0 $(BIN)/python -m pytest -m ray $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m ray $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu"
