@@ -12,6 +12,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,27 +72,35 @@ def two_nodes(folder: Path) -> Iterator[dict[str, str]]:
     try:
         for role in roles:
             started.append(subprocess.Popen([*node, *role], env=environment, stdout=subprocess.DEVNULL))
-            _wait_for_nodes(len(started), port, environment)
+            _wait_for_nodes(started, port, environment)
         yield environment | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
         for process in reversed(started):
             _stop_node(process)
 
 
-def _wait_for_nodes(count: int, port: int, environment: dict[str, str]) -> None:
-    """Return when `count` nodes have joined."""
+def _wait_for_nodes(started: list[subprocess.Popen[bytes]], port: int, environment: dict[str, str]) -> None:
+    """Return when all nodes have joined; raise `RuntimeError` as soon as one of them has exited."""
     script = (
         "import ray, time\n"
         "for _ in range(600):\n"
         "    try:\n"
         f"        ray.init('127.0.0.1:{port}', log_to_driver=False)\n"
-        f"        if len(ray.nodes()) >= {count}: raise SystemExit(0)\n"
+        f"        if len(ray.nodes()) >= {len(started)}: raise SystemExit(0)\n"
         "        ray.shutdown()\n"
         "    except (ConnectionError, RuntimeError): pass\n"
         "    time.sleep(1)\n"
         "raise SystemExit('Ray did not come up')\n"
     )
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+    waiting = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        while waiting.poll() is None:
+            if any(node.poll() is not None for node in started):
+                raise RuntimeError("a Ray node exited while it was starting; its message is above")
+            time.sleep(0.2)
+    finally:
+        waiting.kill()
+    assert waiting.wait() == 0
 
 
 def _stop_node(process: subprocess.Popen[bytes]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 HOST = "127.0.0.1"
-BELOW_EPHEMERAL = (10_000, 30_000)  # Linux assigns ephemeral ports from 32768 on
+UNASSIGNED = (20_000, 32_000)  # Ray gives its workers 10002 to 19999, Linux ephemeral ports start at 32768
 
 
 @contextmanager
@@ -20,8 +20,8 @@ def refusing_port() -> Iterator[int]:
 
 
 def free_port() -> int:
-    """A free port for a server that cannot bind to port 0; outside the ephemeral range, so no other process gets it."""
-    for port in random.SystemRandom().sample(range(*BELOW_EPHEMERAL), 1000):
+    """A free port for a server that cannot bind to port 0; outside the ranges from which processes are given one."""
+    for port in random.SystemRandom().sample(range(*UNASSIGNED), 1000):
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))
