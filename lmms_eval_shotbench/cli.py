@@ -82,7 +82,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_tasks_path(commands)
     _add_tiny_model(commands)
     for group in sorted(entry_points(group=COMMAND_GROUPS), key=lambda group: group.name):
-        group.load()(commands)
+        try:
+            group.load()(commands)
+        except Exception as error:  # of any type: another package's fault must not disable the other commands
+            print(
+                f"shotbench: the commands of {group.name!r} ({group.value}) cannot be loaded: {error}", file=sys.stderr
+            )
     return parser
 
 
