@@ -29,7 +29,7 @@ from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.manifest import check_target
-from data_pipeline.shards.write_shards import ShardRow, WrittenShards, finished_manifest, write_shards
+from data_pipeline.shards.write_shards import PendingRow, WrittenShards, finished_manifest, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256, locate_shards
@@ -128,9 +128,9 @@ def _questions(
     return rows, audit(rows, benchmark, recipe.gate)
 
 
-def _shard_rows(rows: Iterable[HashedItem], media: Path) -> Iterator[ShardRow]:
+def _shard_rows(rows: Iterable[HashedItem], media: Path) -> Iterator[PendingRow]:
     for row in rows:
-        yield ShardRow(row.split, row.item, partial(_read, media, row.item))
+        yield PendingRow(row.split, row.item, partial(_read, media, row.item))
 
 
 def _read(media: Path, item: QAItem) -> bytes:

@@ -110,7 +110,7 @@ def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: in
         raise RuntimeError(f"a worker failed: {error}") from error
 
 
-class Parcel(NamedTuple, Generic[Kept, Unit]):
+class WorkItem(NamedTuple, Generic[Kept, Unit]):
     """A unit of work for a worker, and data `kept` by the caller, which is yielded with the result."""
 
     kept: Kept
@@ -119,16 +119,16 @@ class Parcel(NamedTuple, Generic[Kept, Unit]):
 
 
 def map_stream(
-    work: Callable[[Unit], Result], parcels: Iterable[Parcel[Kept, Unit]], workers: Workers, buffer_bytes: int
+    work: Callable[[Unit], Result], work_items: Iterable[WorkItem[Kept, Unit]], workers: Workers, buffer_bytes: int
 ) -> Iterator[tuple[Kept, Result]]:
-    """Yield `(parcel.kept, work(parcel.unit))`, in order, for a stream that only the caller can read.
+    """Yield `(work_item.kept, work(work_item.unit))`, in order, for a stream that only the caller can read.
 
     Ray Data is not used here, since its workers read the source, and a compressed stream can be read by one process
-    only. The parcels are sent as plain Ray tasks, which are also retried if a worker dies.
+    only. The items are sent as plain Ray tasks, which are also retried if a worker dies.
 
     Args:
         work: Without Ray it runs in threads, so it should release the GIL.
-        buffer_bytes: Maximum total weight of the parcels in flight; a single larger parcel is still sent.
+        buffer_bytes: Maximum total weight of the items in flight; a single larger item is still sent.
 
     Raises:
         RuntimeError: Ray cannot be reached, `work` raised on a worker, or all retries of a unit failed.
@@ -136,13 +136,13 @@ def map_stream(
     with _executor(work, workers) as (submit, receive):
         waiting: deque[tuple[Kept, int, Any]] = deque()
         bytes_in_flight = 0
-        for parcel in parcels:
-            while waiting and bytes_in_flight + parcel.weight > buffer_bytes:
+        for work_item in work_items:
+            while waiting and bytes_in_flight + work_item.weight > buffer_bytes:
                 kept, weight, result = waiting.popleft()
                 yield kept, receive(result)
                 bytes_in_flight -= weight
-            waiting.append((parcel.kept, parcel.weight, submit(parcel.unit)))
-            bytes_in_flight += parcel.weight
+            waiting.append((work_item.kept, work_item.weight, submit(work_item.unit)))
+            bytes_in_flight += work_item.weight
         while waiting:
             kept, _, result = waiting.popleft()
             yield kept, receive(result)

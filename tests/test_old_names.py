@@ -14,7 +14,7 @@ import pytest
 from lmms_eval_shotbench.harness import lm_eval_functions, task_functions
 from tests.support import REPOSITORY
 from verl_recipes.inside_verl import answer_reward
-from verl_recipes.run.run_folder import RunFolder, TrainingOrder
+from verl_recipes.run.run_folder import RunFolder, TrainingRequest
 
 OLD_REWARDS = ("pkg://verl_recipes.answer_reward", str(REPOSITORY / "verl_recipes/answer_reward.py"))
 # What 0.1.0 wrote into RUN/order.json.
@@ -59,7 +59,7 @@ def test_a_run_begun_by_version_0_1_goes_on(tmp_path: Path) -> None:
     folder.rows.mkdir()
     folder.log(1).parent.mkdir()
     folder.log(1).touch()
-    order = TrainingOrder(
+    order = TrainingRequest(
         "sft", "tiny", "films", tmp_path, "base", ("data.train_batch_size=8", "trainer.total_epochs=2")
     )
     with folder.claimed(order):

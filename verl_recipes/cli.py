@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from verl_recipes.recipes import METHODS, Method
 
 if TYPE_CHECKING:
-    from verl_recipes.run.run_folder import TrainingOrder
+    from verl_recipes.run.run_folder import TrainingRequest
 
 HELP = {
     "sft": "teach right answers, without a thought",
@@ -62,18 +62,18 @@ def _run_method(args: argparse.Namespace) -> int:
     return 0
 
 
-def _order(args: argparse.Namespace) -> TrainingOrder:
-    from verl_recipes.run.run_folder import TrainingOrder
+def _order(args: argparse.Namespace) -> TrainingRequest:
+    from verl_recipes.run.run_folder import TrainingRequest
 
     if args.attempts < 1:
         raise ValueError(f"--attempts must be 1 or more, got {args.attempts}")
     for part in args.passed_on:
         if part.startswith("-") or not ("=" in part or part.startswith("~")):  # ~key removes a key
             raise ValueError(f"{part} is neither an option nor an override of the form key=value")
-    return TrainingOrder(args.method, args.recipe, args.data, args.out, args.model, tuple(args.passed_on))
+    return TrainingRequest(args.method, args.recipe, args.data, args.out, args.model, tuple(args.passed_on))
 
 
-def _dry_run(order: TrainingOrder) -> int:
+def _dry_run(order: TrainingRequest) -> int:
     import shlex
 
     from omegaconf import OmegaConf

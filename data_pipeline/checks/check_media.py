@@ -40,7 +40,7 @@ STILL_ERRORS = (
 )
 
 
-def judge_size(size: int) -> Flaw | None:
+def check_file_size(size: int) -> Flaw | None:
     """Check the size of a medium in bytes, before it is read."""
     if size == 0:
         return Flaw(DefectKind.EMPTY_FILE, "0 bytes")
@@ -51,7 +51,7 @@ def judge_size(size: int) -> Flaw | None:
 
 def check_medium(kind: MediaKind, encoded: bytes) -> Flaw | None:
     """Return the flaw of a medium, or None if it is valid."""
-    return judge_size(len(encoded)) or (_check_still if kind is MediaKind.STILL else _check_clip)(encoded)
+    return check_file_size(len(encoded)) or (_check_still if kind is MediaKind.STILL else _check_clip)(encoded)
 
 
 def _check_still(encoded: bytes) -> Flaw | None:

@@ -40,10 +40,10 @@ FRAME_BYTES = BITS // 8 + GRID * GRID * 3
 ROWS_AT_ONCE = 128  # hashes compared with all others in one NumPy call: 62 MB for 61,000 pictures
 PAIRS_AT_ONCE = 20_000  # pairs whose colours are compared in one NumPy call: 50 MB
 
-MOST_BITS = 10  # of 64: maximum Hamming distance
-MOST_COLOUR = 0.15  # maximum mean absolute difference of the centred grids, relative to their standard deviation
+MAX_HAMMING_BITS = 10  # of 64: maximum Hamming distance
+MAX_COLOUR_DIFFERENCE = 0.15  # maximum mean absolute difference of the centred grids, in standard deviations
 FLAT = 2.0  # of 255, added to the standard deviation, which would be noise in a flat picture
-MOST_BRIGHTNESS = 64.0  # of 255: maximum difference of the grids' means, which centring removes
+MAX_BRIGHTNESS_DIFFERENCE = 64.0  # of 255: maximum difference of the grids' means, which centring removes
 
 
 def picture_hash(kind: MediaKind, encoded: bytes) -> str:
@@ -109,7 +109,7 @@ def _near_of_length(
     for start in range(0, len(left), ROWS_AT_ONCE):
         first = start if within else 0  # pairs with earlier rows have been compared
         rows = bits[start : start + ROWS_AT_ONCE, None, 0]
-        one, other = numpy.nonzero(numpy.bitwise_count(rows ^ other_bits[None, first:, 0]) <= MOST_BITS)
+        one, other = numpy.nonzero(numpy.bitwise_count(rows ^ other_bits[None, first:, 0]) <= MAX_HAMMING_BITS)
         one, other = one + start, other + first
         if within:
             one, other = one[other > one], other[other > one]
@@ -142,7 +142,9 @@ def _are_near(
     contrast = (one.std(2) + other.std(2)) / 2 + FLAT
     colour = numpy.abs(one - means[0] - other + means[1]).mean(2) / contrast
     brightness = numpy.abs(means[0] - means[1])[:, :, 0]
-    near: numpy.ndarray = ((hamming <= MOST_BITS) & (colour <= MOST_COLOUR) & (brightness <= MOST_BRIGHTNESS)).all(1)
+    near: numpy.ndarray = (
+        (hamming <= MAX_HAMMING_BITS) & (colour <= MAX_COLOUR_DIFFERENCE) & (brightness <= MAX_BRIGHTNESS_DIFFERENCE)
+    ).all(1)
     return near
 
 

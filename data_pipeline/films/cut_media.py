@@ -32,7 +32,7 @@ HD_ROWS = 720
 LIMITED_RANGE = 1  # FFmpeg's AVCOL_RANGE_MPEG
 DEEP_RGB = "gbrp16le"  # pixel format in which the 3D lookup table is applied
 # FFmpeg filters that rotate a picture counterclockwise; the index is the number of quarter turns.
-UPRIGHT: tuple[tuple[tuple[str, ...], ...], ...] = (
+ROTATION_FILTERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (),
     (("transpose", "cclock"),),
     (("hflip",), ("vflip",)),
@@ -109,7 +109,7 @@ class FrameConverter:
             steps.append(graph.add("scale", f"in_color_matrix={matrix}:in_range={source_range}:flags={SCALING}"))
             steps.append(graph.add("format", DEEP_RGB))
             steps.append(graph.add("lut3d", file=str(colour_table(film.transfer)), interp="tetrahedral"))
-        steps += [graph.add(*turn) for turn in UPRIGHT[film.quarter_turns]]
+        steps += [graph.add(*turn) for turn in ROTATION_FILTERS[film.quarter_turns]]
         from_matrix = (
             ""
             if film.is_high_dynamic_range or frame.format.is_rgb

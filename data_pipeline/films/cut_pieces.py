@@ -16,8 +16,8 @@ from data_pipeline.films.cut_plan import Piece
 from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.film_probe import BrokenFilm, Film, read_frames
 from data_pipeline.films.letterbox import Crop, luma, outline
-from data_pipeline.films.picture_plugins import judge_picture
-from data_pipeline.films.quality import ClipMeasure, judge_length, judge_size, judge_still, thumbnail
+from data_pipeline.films.picture_plugins import check_picture
+from data_pipeline.films.quality import ClipMeasure, check_length, check_picture_size, check_still, thumbnail
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def keep_still(
     picture: Image, row: AnnotatedRange, start: float | None, encoded: bytes, suffix: str, cutting: Cutting
 ) -> None:
     """Check a still and write its file."""
-    flaw = judge_still(picture, cutting.settings) or judge_picture(picture, cutting.settings)
+    flaw = check_still(picture, cutting.settings) or check_picture(picture, cutting.settings)
     if flaw:
         cutting.lose(row, flaw)
         return
@@ -89,7 +89,7 @@ class _OpenClip:
         settings = cutting.settings
         seconds = film.time_of(piece.last) - film.time_of(piece.first)
         size = shown_size(film, crop, settings.clip_longest_side)
-        if flaw := judge_length(seconds, piece.last - piece.first, settings) or judge_size(*size, settings):
+        if flaw := check_length(seconds, piece.last - piece.first, settings) or check_picture_size(*size, settings):
             cutting.lose(piece.row, flaw)
             return None
         return cls(film, piece, crop, cutting)
@@ -109,7 +109,7 @@ class _OpenClip:
         movement = CAMERA_MOVEMENT.parse(row.labels[CAMERA_MOVEMENT.slug])
         flaw = self._measure.judge(movement, settings)
         if flaw is None and self._middle is not None:
-            flaw = judge_picture(self._middle, settings)
+            flaw = check_picture(self._middle, settings)
         if flaw:
             self._path.unlink()
             self._cutting.lose(row, flaw)

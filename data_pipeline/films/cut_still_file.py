@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
-from data_pipeline.checks.check_media import check_medium, judge_size
+from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.films.cut_media import encoded_still, still_suffix
 from data_pipeline.films.cut_pieces import keep_still
 from data_pipeline.films.cut_result import Cutting
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # supported by every reader
-ORIENTATION, UPRIGHT = 0x0112, (None, 1)  # EXIF
+ORIENTATION, UPRIGHT_ORIENTATIONS = 0x0112, (None, 1)  # EXIF
 
 
 def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
     """Import an image file as a still."""
     from PIL import Image
 
-    if flaw := judge_size(path.stat().st_size):
+    if flaw := check_file_size(path.stat().st_size):
         cutting.lose(row, flaw)
         return
     encoded = path.read_bytes()
@@ -39,7 +39,7 @@ def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
         return
     picture = _displayed(encoded, cutting)
     with Image.open(BytesIO(encoded)) as file:
-        unchanged = picture.size == file.size and file.getexif().get(ORIENTATION) in UPRIGHT
+        unchanged = picture.size == file.size and file.getexif().get(ORIENTATION) in UPRIGHT_ORIENTATIONS
         suffix = KEPT_FORMATS.get(file.format or "", "") if unchanged and file.mode == "RGB" else ""
     if not suffix:
         encoded, suffix = encoded_still(picture, cutting.settings), still_suffix(cutting.settings)

@@ -25,7 +25,7 @@ class PluginUnusable(ValueError):
     """A model named in the settings cannot be used; the message says which, why and what to do."""
 
 
-def judge_picture(picture: Image, settings: CutSettings) -> Flaw | None:
+def check_picture(picture: Image, settings: CutSettings) -> Flaw | None:
     """Apply the filters enabled in the settings.
 
     Raises:

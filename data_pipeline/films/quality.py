@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 SHARPNESS_SIDE = 512  # pixels; larger pictures are scaled down, so that a threshold means the same for all
 MOTION_SIDE = 160  # pixels; small enough to average out film grain
 THUMBNAIL = (32, 18)  # width and height in pixels
-LEAST_CONTRAST = 4.0  # of 255; lower bound of the normalization, since flat pictures have almost no contrast
+MIN_CONTRAST = 4.0  # of 255; lower bound of the normalization, since flat pictures have almost no contrast
 SHARPNESS_EVERY = 6  # every n-th frame of a clip is measured; the sharpest counts, since a fast pan blurs most of them
 
 
-def judge_size(width: int, height: int, settings: CutSettings) -> Flaw | None:
+def check_picture_size(width: int, height: int, settings: CutSettings) -> Flaw | None:
     """Check the size of a picture in pixels."""
     if min(width, height) >= settings.least_side:
         return None
     return Flaw(DefectKind.TOO_SMALL, f"{width} x {height} pixels, the shorter side must have {settings.least_side}")
 
 
-def judge_still(picture: Image, settings: CutSettings) -> Flaw | None:
+def check_still(picture: Image, settings: CutSettings) -> Flaw | None:
     """Check the size, brightness and sharpness of a still."""
-    if flaw := judge_size(*picture.size, settings):
+    if flaw := check_picture_size(*picture.size, settings):
         return flaw
     small = _luma_of(picture, SHARPNESS_SIDE)
     return _judge_light(brightness(small), sharpness(small), settings)
@@ -77,7 +77,7 @@ class ClipMeasure:
         return None
 
 
-def judge_length(seconds: float, frames: int, settings: CutSettings) -> Flaw | None:
+def check_length(seconds: float, frames: int, settings: CutSettings) -> Flaw | None:
     """Check the length of a clip."""
     if seconds >= settings.shortest_clip_seconds and frames > 1:
         return None
@@ -107,10 +107,10 @@ def thumbnail(picture: Image) -> numpy.ndarray:
     return small
 
 
-def distance(one: numpy.ndarray, other: numpy.ndarray) -> float:
+def tint_distance(one: numpy.ndarray, other: numpy.ndarray) -> float:
     """RMS difference of two thumbnails relative to their contrast: 0 if identical, about 1.4 if unrelated."""
     difference = float(((one - other) ** 2).mean() ** 0.5)
-    return difference / max(float(one.std()), float(other.std()), LEAST_CONTRAST)
+    return difference / max(float(one.std()), float(other.std()), MIN_CONTRAST)
 
 
 def _luma_of(picture: Image, longest_side: int) -> numpy.ndarray:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from data_pipeline.defects import DefectKind, Flaw
 from lmms_eval_shotbench.grading.grade import grade, is_well_formed
-from lmms_eval_shotbench.grading.strict import TAG, read_strict
+from lmms_eval_shotbench.grading.strict import TAG, extract_strict
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import normal_form
 
-FEWEST_WORDS, MOST_WORDS = 40, 300  # in the thought, as stated in the prompt
+FEWEST_WORDS, MAX_WORDS = 40, 300  # in the thought, as stated in the prompt
 LENGTH_TOLERANCE = 1.5  # a chain may be this factor below or above the bounds, since models count words badly
 
 # Rules of the strict grader that require a declared answer. Its looser rules take the only letter or option named,
@@ -64,8 +64,8 @@ def check_chain(item: QAItem, reply: str) -> Chain | Flaw:
     if (letter := concluded_letter(item, thought)) not in (None, item.answer):
         return _contradicts(f"the thought comes to {letter}, right is {item.answer}")
     words = len(thought.split())
-    if not FEWEST_WORDS / LENGTH_TOLERANCE <= words <= MOST_WORDS * LENGTH_TOLERANCE:
-        return _failed(f"a thought of {words} words, {FEWEST_WORDS} to {MOST_WORDS} were asked for")
+    if not FEWEST_WORDS / LENGTH_TOLERANCE <= words <= MAX_WORDS * LENGTH_TOLERANCE:
+        return _failed(f"a thought of {words} words, {FEWEST_WORDS} to {MAX_WORDS} were asked for")
     if leak := _ANSWER_LEAKS.search(thought):
         return _failed(f"betrays that it was told the answer: {leak[0]!r}")
     if letter is None and not names_gold(item, thought):
@@ -81,11 +81,11 @@ def thought_of(reply: str) -> str:
 
 def concluded_letter(item: QAItem, thought: str) -> str | None:
     """Return the letter a thought concludes: its last declared answer, else one named by a concluding last sentence."""
-    reading = read_strict(item, thought)
+    reading = extract_strict(item, thought)
     if reading.letter and reading.how.removeprefix("free text: ") in DECLARED:
         return reading.letter
     last = next((part for part in reversed(_SENTENCE_ENDS.split(thought)) if part.strip()), "")
-    return read_strict(item, last).letter if _CONCLUDES.search(last) else None
+    return extract_strict(item, last).letter if _CONCLUDES.search(last) else None
 
 
 def names_gold(item: QAItem, thought: str) -> bool:

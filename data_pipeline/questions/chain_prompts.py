@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from data_pipeline.questions.chain_checks import FEWEST_WORDS, MOST_WORDS
+from data_pipeline.questions.chain_checks import FEWEST_WORDS, MAX_WORDS
 from data_pipeline.questions.knowledge import knowledge_of
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind, Term, dimension_named
@@ -67,7 +67,7 @@ def chain_prompt(item: QAItem, shown: str) -> str:
         gold=item.gold,
         notes=NOTES.format(notes=notes) if notes else "",
         fewest=FEWEST_WORDS,
-        most=MOST_WORDS,
+        most=MAX_WORDS,
     )
 
 

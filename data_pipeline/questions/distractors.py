@@ -79,7 +79,7 @@ def has_no_wrong_term(dimension: Dimension, truth: Label) -> bool:
     return not any(is_wrong(dimension, truth, Label(((term,),))) for term in dimension.terms)
 
 
-def distance(dimension: Dimension, one: Label, other: Label) -> float:
+def label_distance(dimension: Dimension, one: Label, other: Label) -> float:
     """Return the mean distance of each term of `one` to the closest term of `other`; 0 if all terms are the same.
 
     Terms of `SCALES` differ by their number of steps on the scale, other terms by 1 if easily confused, else by 2.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import CARD
-from data_pipeline.shards.write_shards import ShardRow, finished_manifest
+from data_pipeline.shards.write_shards import PendingRow, finished_manifest
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder, file_sha256, locate_shards
 
@@ -39,9 +39,9 @@ class SourceSplit:
         """Return the SHA-256 of an item's medium, computed if the shards do not record it."""
         return item.media_sha256 or hashlib.sha256(self.media(item)).hexdigest()
 
-    def row(self, split: str, item: QAItem) -> ShardRow:
+    def row(self, split: str, item: QAItem) -> PendingRow:
         """Return an item as a row of the derived dataset, with its medium unchanged."""
-        return ShardRow(split, item, partial(self.media, item))
+        return PendingRow(split, item, partial(self.media, item))
 
     def check_output(self, out: Path, overwrite: bool, fingerprint_prefix: str) -> None:
         """Raise `WriteRefused` before any work if `write_shards` would refuse `out` at the end.

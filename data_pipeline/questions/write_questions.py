@@ -26,9 +26,9 @@ from data_pipeline.questions.balance import fill_up, make_rounds, spread_over_fi
 from data_pipeline.questions.distractors import (
     canonical,
     derived_distractor_sets,
-    distance,
     has_no_wrong_term,
     is_wrong,
+    label_distance,
     shape,
 )
 from lmms_eval_shotbench.prompts import plain_reasoning
@@ -131,7 +131,7 @@ def _in_rounds(
 
     @cache
     def weighted_distance(one: str, other: str) -> float:
-        return distance(dimension, labels[one], labels[other]) * DISTANCE_WEIGHTS[policy.difficulty]
+        return label_distance(dimension, labels[one], labels[other]) * DISTANCE_WEIGHTS[policy.difficulty]
 
     def rank(one: str, other: str) -> float:
         return weighted_distance(one, other) + draw.random()
@@ -178,7 +178,7 @@ def _derived_distractors(dimension: Dimension, truth: Label, policy: QuestionPol
         singles = [Label(((term,),)) for term in dimension.terms]
         wrong = [label for label in singles if is_wrong(dimension, truth, label)]
         weight = DISTANCE_WEIGHTS[policy.difficulty]
-        wrong.sort(key=lambda label: weight * distance(dimension, truth, label) + draw.random())
+        wrong.sort(key=lambda label: weight * label_distance(dimension, truth, label) + draw.random())
     return wrong[: policy.options - 1] if len(wrong) + 1 >= policy.fewest_options else []
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.wanted_media import ArchivedMedium
 from data_pipeline.shards.full_disk import disk_full_reported
-from data_pipeline.workers import Parcel, Workers, map_stream
+from data_pipeline.workers import Workers, WorkItem, map_stream
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 BATCH_MEDIA = 64
@@ -113,21 +113,21 @@ class VerdictJournal(NoJournal):
         return complete_bytes > 0
 
 
-def judge_media(
+def check_media_on_workers(
     media: Iterable[ArchivedMedium], judge: Judge, workers: Workers, journal: NoJournal
 ) -> Iterator[tuple[ArchivedMedium, Verdict]]:
     """Yield each medium with its verdict, in order; a few batches are read ahead."""
     max_bytes = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
-    work = partial(judge_batch, judge)
+    work = partial(check_batch, judge)
     batches = read_ahead(_batches(media), BATCHES_AHEAD)
-    for batch, found in map_stream(work, map(partial(_parcel, journal), batches), workers, max_bytes):
+    for batch, found in map_stream(work, map(partial(_work_item, journal), batches), workers, max_bytes):
         fresh = iter(found)
         results = [(medium, journal.known(medium) or next(fresh)) for medium in batch]
         journal.add((medium, verdict) for medium, verdict in results if journal.known(medium) is None)
         yield from results
 
 
-def judge_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
+def check_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
     """Check one batch of (kind, encoded bytes); called on the workers."""
     return [Verdict(hashlib.sha256(encoded).hexdigest(), judge(kind, encoded)) for kind, encoded in batch]
 
@@ -145,12 +145,12 @@ def _batches(media: Iterable[ArchivedMedium]) -> Iterator[list[ArchivedMedium]]:
         yield batch
 
 
-def _parcel(
+def _work_item(
     journal: NoJournal, batch: list[ArchivedMedium]
-) -> Parcel[list[ArchivedMedium], list[tuple[MediaKind, bytes]]]:
-    """Return a parcel whose unit of work is the media of a batch that are not in the journal."""
+) -> WorkItem[list[ArchivedMedium], list[tuple[MediaKind, bytes]]]:
+    """Return a work item whose unit of work is the media of a batch that are not in the journal."""
     unit = [(medium.wanted.kind, medium.encoded) for medium in batch if journal.known(medium) is None]
-    return Parcel(batch, unit, sum(len(medium.encoded) for medium in batch))
+    return WorkItem(batch, unit, sum(len(medium.encoded) for medium in batch))
 
 
 def read_ahead(source: Iterator[Item], ahead: int = 1) -> Iterator[Item]:

@@ -22,14 +22,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.checks.check_media import check_medium, judge_size
+from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
 from data_pipeline.releases.release_questions import ReleaseQuestion, about_release, defect_of, read_release
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import write_output
-from data_pipeline.shards.write_shards import ShardRow, finished_manifest, write_shards
+from data_pipeline.shards.write_shards import PendingRow, finished_manifest, write_shards
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 SPLIT = "test"
@@ -144,7 +144,7 @@ def _run_import(
 
 def _expected_bytes(source: Release, questions: list[ReleaseQuestion]) -> int:
     found = (source.find(item.media_path, item.media_kind) for _, item in questions)
-    return sum(medium.size for medium in found if isinstance(medium, ReleaseFile) and not judge_size(medium.size))
+    return sum(medium.size for medium in found if isinstance(medium, ReleaseFile) and not check_file_size(medium.size))
 
 
 def _outcome(out: Path, written: int, defects: list[Defect], already_complete: bool = False) -> ImportReport:
@@ -154,7 +154,7 @@ def _outcome(out: Path, written: int, defects: list[Defect], already_complete: b
 
 def _checked_rows(
     source: Release, questions: list[ReleaseQuestion], defects: list[Defect], out: Path, allow_missing: bool
-) -> Iterator[ShardRow]:
+) -> Iterator[PendingRow]:
     """Yield valid questions with their media and add to `defects`; raises `RowsLost` at the end if rows are lost."""
     from tqdm import tqdm
 
@@ -172,7 +172,7 @@ def _checked_rows(
         else:
             written += 1
             if not abort:  # otherwise continue checking only, to report all broken rows at once
-                yield ShardRow.of(SPLIT, replace(item, media_sha256=sha256), encoded)
+                yield PendingRow.of(SPLIT, replace(item, media_sha256=sha256), encoded)
     defects.sort(key=lambda defect: defect.line)
     if abort:
         raise RowsLost(_outcome(out, written, defects)._replace(rows_written=0))
@@ -199,7 +199,7 @@ def _start_check(
 ) -> PendingCheck:
     kind = question.item.media_kind
     found = source.find(question.item.media_path, kind)
-    flaw = judge_size(found.size) if isinstance(found, ReleaseFile) else found
+    flaw = check_file_size(found.size) if isinstance(found, ReleaseFile) else found
     if flaw or not isinstance(found, ReleaseFile):
         return PendingCheck(question, b"", pool.submit(Checked, "", flaw))
     encoded = source.read(found)

@@ -24,17 +24,17 @@ from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
-from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, judge_media
+from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, check_media_on_workers
 from data_pipeline.releases.release_media import ImportRefused, trust_medium
 from data_pipeline.releases.release_questions import defect_of
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged, stream_media
 from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
 from data_pipeline.releases.shotqa_questions import SPLITS, Questions, ShotQAChoices, about_shotqa, read_shotqa
-from data_pipeline.releases.wanted_media import UnusedFiles, Wanted, WantedMedia
+from data_pipeline.releases.wanted_media import RequiredMedium, UnusedFiles, WantedMedia
 from data_pipeline.shards.atomic_folder import bytes_in_draft
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import byte_count, free_bytes
-from data_pipeline.shards.write_shards import NothingLeft, ShardRow, write_shards
+from data_pipeline.shards.write_shards import NothingLeft, PendingRow, write_shards
 from data_pipeline.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -116,12 +116,12 @@ def _check(source: ShotQARelease, out: Path, choices: ShotQAChoices) -> None:
         raise ImportRefused(f"--media is {choices.media!r} but must be {' or '.join(JUDGES)}")
 
 
-def _rows(job: _Import) -> Iterator[ShardRow]:
+def _rows(job: _Import) -> Iterator[PendingRow]:
     """Yield the valid questions with their media, in the archive's order, and add to the defects."""
     from tqdm import tqdm
 
     _warn_if_disk_too_small(job)
-    media, unused_files, repeated = WantedMedia(job.questions.good), UnusedFiles(), list[tuple[Wanted, str]]()
+    media, unused_files, repeated = WantedMedia(job.questions.good), UnusedFiles(), list[tuple[RequiredMedium, str]]()
     judge, workers, journal, written = JUDGES[job.choices.media], IN_PROCESS, NoJournal(), 0
     if job.choices.media == "check":  # inspecting first bytes is cheaper than a worker or a journal
         workers = job.workers
@@ -129,14 +129,14 @@ def _rows(job: _Import) -> Iterator[ShardRow]:
     bar = tqdm(desc="import", total=len(job.questions.good), unit="row", file=sys.stderr, disable=None)
     with journal, bar:
         found = stream_media(job.source.archive, media, unused_files, repeated)
-        for medium, verdict in judge_media(found, judge, workers, journal):
+        for medium, verdict in check_media_on_workers(found, judge, workers, journal):
             bar.update(len(medium.wanted.questions))
             if verdict.flaw:
                 _add_losses(medium.wanted, verdict.flaw, job.defects)
                 continue
             for split, _, item in medium.wanted.questions:
                 written += 1
-                yield ShardRow.of(split, replace(item, media_sha256=verdict.sha256), medium.encoded)
+                yield PendingRow.of(split, replace(item, media_sha256=verdict.sha256), medium.encoded)
     _record_archive_defects(job, media, unused_files, repeated)
     _count_drops(job.questions, written, job.defects)
 
@@ -152,14 +152,14 @@ def _warn_if_disk_too_small(job: _Import) -> None:
         )
 
 
-def _add_losses(medium: Wanted, flaw: Flaw, defects: list[Defect]) -> None:
+def _add_losses(medium: RequiredMedium, flaw: Flaw, defects: list[Defect]) -> None:
     """Add a defect for every question about an unusable medium."""
     for _, line, item in medium.questions:
         defects.append(defect_of(flaw, line, item.item_id, medium.path, loses_row=True))
 
 
 def _record_archive_defects(
-    job: _Import, media: WantedMedia, unused_files: UnusedFiles, repeated: list[tuple[Wanted, str]]
+    job: _Import, media: WantedMedia, unused_files: UnusedFiles, repeated: list[tuple[RequiredMedium, str]]
 ) -> None:
     """Add defects known only at the archive's end: missing media, repeated names and files without a question."""
     for medium, flaw in media.missing():

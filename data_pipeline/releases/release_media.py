@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data_pipeline.checks.check_media import judge_size
+from data_pipeline.checks.check_media import check_file_size
 from data_pipeline.defects import DefectKind, Flaw
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, hub_snapshot
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -211,7 +211,7 @@ MAGIC_NUMBERS = {
 
 def trust_medium(kind: MediaKind, encoded: bytes) -> Flaw | None:
     """Return the flaw of a medium by its size and first bytes, or None."""
-    if flaw := judge_size(len(encoded)):
+    if flaw := check_file_size(len(encoded)):
         return flaw
     return (
         None

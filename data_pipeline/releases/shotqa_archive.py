@@ -18,10 +18,10 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_pipeline.checks.check_media import judge_size
+from data_pipeline.checks.check_media import check_file_size
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.release_media import ImportRefused
-from data_pipeline.releases.wanted_media import ArchivedMedium, UnusedFiles, Wanted, WantedMedia
+from data_pipeline.releases.wanted_media import ArchivedMedium, RequiredMedium, UnusedFiles, WantedMedia
 
 GZIP_MAGIC = b"\x1f\x8b"
 BLOCK_BYTES = 1 << 20
@@ -32,7 +32,7 @@ class ArchiveDamaged(ImportRefused):
 
 
 def stream_media(
-    archive: Path, media: WantedMedia, unused_files: UnusedFiles, repeated: list[tuple[Wanted, str]]
+    archive: Path, media: WantedMedia, unused_files: UnusedFiles, repeated: list[tuple[RequiredMedium, str]]
 ) -> Iterator[ArchivedMedium]:
     """Yield the requested media in the archive's order.
 
@@ -63,7 +63,7 @@ def stream_media(
 
 def _flaw(member: tarfile.TarInfo) -> Flaw | None:
     if member.isreg():
-        return judge_size(member.size)
+        return check_file_size(member.size)
     return Flaw(
         DefectKind.NOT_A_REGULAR_FILE, f"a link to {member.linkname}" if member.linkname else "a device or pipe"
     )

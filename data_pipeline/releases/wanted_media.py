@@ -19,7 +19,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 NAMES_LISTED = 3
 
 
-class Wanted(NamedTuple):
+class RequiredMedium(NamedTuple):
     """A medium and all questions about it, in order."""
 
     kind: MediaKind
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 class ArchivedMedium(NamedTuple):
     """A medium of the archive: its encoded bytes, or empty bytes and the flaw that prevented reading them."""
 
-    wanted: Wanted
+    wanted: RequiredMedium
     name: str
     encoded: bytes
     flaw: Flaw | None
@@ -40,8 +40,8 @@ class WantedMedia:
     """All media that questions refer to, and which of them have been found."""
 
     def __init__(self, questions: Iterable[ShotQAQuestion]) -> None:
-        self._media: dict[tuple[str, MediaKind], Wanted] = {}
-        self._by_base_name: dict[str, list[Wanted]] = {}
+        self._media: dict[tuple[str, MediaKind], RequiredMedium] = {}
+        self._by_base_name: dict[str, list[RequiredMedium]] = {}
         self._found: set[tuple[str, MediaKind]] = set()
         self._ambiguous: set[str] = set()
         for question in questions:
@@ -50,11 +50,11 @@ class WantedMedia:
     def _add(self, question: ShotQAQuestion) -> None:
         key = question.item.media_path, question.item.media_kind
         if key not in self._media:
-            self._media[key] = Wanted(key[1], key[0], [])
+            self._media[key] = RequiredMedium(key[1], key[0], [])
             self._by_base_name.setdefault(PurePosixPath(key[0]).name, []).append(self._media[key])
         self._media[key].questions.append(question)
 
-    def matches(self, name: str) -> list[Wanted]:
+    def matches(self, name: str) -> list[RequiredMedium]:
         """Return the requested media that match a file of the archive by its name."""
         named = self._by_base_name.get(PurePosixPath(name).name, [])
         if "/" not in name or len({wanted.path for wanted in named}) <= 1:
@@ -64,14 +64,14 @@ class WantedMedia:
             self._ambiguous.update(wanted.path for wanted in named)
         return exact
 
-    def is_new(self, wanted: Wanted) -> bool:
+    def is_new(self, wanted: RequiredMedium) -> bool:
         """Mark a medium as found; returns whether it was not found before."""
         key = wanted.path, wanted.kind
         new = key not in self._found
         self._found.add(key)
         return new
 
-    def missing(self) -> Iterator[tuple[Wanted, Flaw]]:
+    def missing(self) -> Iterator[tuple[RequiredMedium, Flaw]]:
         """Yield the media that were not found, each with its flaw."""
         for key, wanted in self._media.items():
             if key in self._found:

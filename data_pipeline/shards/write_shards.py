@@ -37,7 +37,7 @@ SPLIT_NAME = re.compile(r"\w+")
 NO_EXTRA: Mapping[str, str | bytes] = MappingProxyType({})
 
 
-class ShardRow(NamedTuple):
+class PendingRow(NamedTuple):
     """A question, its split, and a function that returns the encoded bytes of its medium."""
 
     split: str
@@ -45,7 +45,7 @@ class ShardRow(NamedTuple):
     read: Callable[[], bytes]  # called before the next row is requested; not called for rows that an earlier run wrote
 
     @classmethod
-    def of(cls, split: str, item: QAItem, medium: bytes) -> ShardRow:
+    def of(cls, split: str, item: QAItem, medium: bytes) -> PendingRow:
         """Return a row whose medium is already in memory."""
         return cls(split, item, lambda: medium)
 
@@ -63,7 +63,7 @@ class WrittenShards(NamedTuple):
 
 
 def write_shards(
-    rows: Iterable[ShardRow],
+    rows: Iterable[PendingRow],
     out: Path,
     about: About,
     *,
@@ -151,7 +151,7 @@ class _SplitWriters:
         self._out, self._remaining, self._composition = out, remaining, Composition(splits)
         self._writers = {split: SplitWriter(folder / DATA, split, files) for split in splits}
 
-    def write(self, rows: Iterable[ShardRow]) -> Composition:
+    def write(self, rows: Iterable[PendingRow]) -> Composition:
         """Write all rows except those in finished files; returns the composition of all rows."""
         try:
             for row in rows:
@@ -168,7 +168,7 @@ class _SplitWriters:
                 writer.discard()
         return self._composition
 
-    def _add(self, row: ShardRow) -> None:
+    def _add(self, row: PendingRow) -> None:
         medium = row.read()
         with self._disk_full_reported():
             self._writers[row.split].add(row.item, medium)

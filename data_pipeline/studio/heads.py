@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipeline.studio.appearances import Appearance, Hair, Hat
 from data_pipeline.studio.camera import Array
-from data_pipeline.studio.solids import UPRIGHT, Assembly, Colour, Material, Texture
+from data_pipeline.studio.solids import IDENTITY_ROTATION, Assembly, Colour, Material, Texture
 
 Local = tuple[float, float, float]
 IRISES: tuple[Colour, ...] = ((0.20, 0.12, 0.07), (0.22, 0.32, 0.38), (0.28, 0.30, 0.16))
@@ -26,7 +26,7 @@ class _Head:
         return np.asarray(self.centre + self.turn @ (np.array(spot) * self.scale))
 
     def ball(
-        self, centre: Local, radii: Local, material: Material, softness: float = 0.0, lean: Array = UPRIGHT
+        self, centre: Local, radii: Local, material: Material, softness: float = 0.0, lean: Array = IDENTITY_ROTATION
     ) -> None:
         self.solids.ellipsoid(
             self.to_stage(centre), np.array(radii) * self.scale, material, self.turn @ lean, softness * self.scale

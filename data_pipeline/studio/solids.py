@@ -23,7 +23,7 @@ CLUSTER_SHADOW = 6  # column of a cluster row
 ROUND_CONE, ELLIPSOID, BOX = 0.0, 1.0, 2.0
 
 Colour = tuple[float, float, float]  # sRGB, 0 to 1
-UPRIGHT: Array = np.eye(3)
+IDENTITY_ROTATION: Array = np.eye(3)
 
 
 class Texture(IntEnum):
@@ -116,7 +116,7 @@ class Assembly:
         centre: npt.ArrayLike,
         radii: npt.ArrayLike,
         material: Material,
-        turn: Array = UPRIGHT,
+        turn: Array = IDENTITY_ROTATION,
         softness: float = 0.0,
     ) -> None:
         """Add an ellipsoid with radii (3,) in metres, or a ball with a single radius, rotated by `turn` (3, 3)."""
@@ -126,7 +126,9 @@ class Assembly:
         row[BOUND : BOUND + 3] = centre
         row[BOUND_RADIUS] = row[SECOND : SECOND + 3].max()
 
-    def box(self, centre: npt.ArrayLike, half: npt.ArrayLike, material: Material, turn: Array = UPRIGHT) -> None:
+    def box(
+        self, centre: npt.ArrayLike, half: npt.ArrayLike, material: Material, turn: Array = IDENTITY_ROTATION
+    ) -> None:
         """Add a box with half extents (3,) in metres, rotated by `turn` (3, 3)."""
         row = self._row(BOX, material, 0.0)
         row[FIRST : FIRST + 3], row[SECOND : SECOND + 3] = centre, half

@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lmms_eval_shotbench.grading.official import read_official
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, TAG, ExtractedAnswer, read_strict
+from lmms_eval_shotbench.grading.official import extract_official
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, TAG, ExtractedAnswer, extract_strict
 from lmms_eval_shotbench.qa_item import QAItem
 
 Protocol = Literal["strict", "official"]
@@ -41,9 +41,9 @@ def grade(item: QAItem, response: str, protocol: Protocol = "strict") -> Grade:
     if response.startswith(REQUEST_FAILED):  # written by the harness, not by the model
         extracted = ExtractedAnswer(None, "no response")
     elif protocol == "strict":
-        extracted = read_strict(item, response)
+        extracted = extract_strict(item, response)
     else:
-        extracted = read_official(item.choices, response)
+        extracted = extract_official(item.choices, response)
     return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, is_well_formed(response))
 
 

@@ -30,7 +30,7 @@ from lmms_eval_shotbench.grading.chat_endpoint import (
     pause_seconds,
     request_reply,
 )
-from lmms_eval_shotbench.grading.official import official_answer, read_official
+from lmms_eval_shotbench.grading.official import extract_official, official_answer
 from lmms_eval_shotbench.grading.strict import has_response
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -99,7 +99,7 @@ def needs_judge(item: QAItem, response: str) -> bool:
 
 
 def _settles(item: QAItem, text: str) -> bool:
-    extracted = read_official(item.choices, text)
+    extracted = extract_official(item.choices, text)
     return extracted.letter is not None or extracted.how == "the letter Z"  # in the reference, Z is an answer
 
 
@@ -135,7 +135,7 @@ def judge_texts(judge: Judge, texts: Sequence[tuple[QAItem, str]]) -> JudgeRepor
         answer = answers.get(task.key, ChatReply(None, "not asked"))
         if answer.reply is None:
             errors.append(answer.error)
-        elif letter := read_official(task.item.choices, answer.reply).letter:
+        elif letter := extract_official(task.item.choices, answer.reply).letter:
             letters[task.item.source_index] = letter
     return JudgeReport(
         letters,

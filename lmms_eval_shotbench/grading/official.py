@@ -16,7 +16,7 @@ _ANSWER_CLOSES = re.compile("</answer>", re.IGNORECASE)
 _SEPARATORS = frozenset(".()[],:;!*#{}")  # the reference replaces them by spaces, then splits
 
 
-def read_official(choices: Mapping[str, str], response: str) -> ExtractedAnswer:
+def extract_official(choices: Mapping[str, str], response: str) -> ExtractedAnswer:
     """Extract a letter by the reference's rules: the only option letter among the words, else the only option text."""
     answer = official_answer(response)
     letters = [letter for letter in choices if _contains_word(letter, answer)]

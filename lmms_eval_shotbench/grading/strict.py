@@ -40,7 +40,7 @@ def has_response(response: str) -> bool:
 TAG = re.compile(r"<(/?)(think|answer)>", re.IGNORECASE)
 
 
-def read_strict(item: QAItem, response: str) -> ExtractedAnswer:
+def extract_strict(item: QAItem, response: str) -> ExtractedAnswer:
     """Extract the letter that a response declares outside its thought, or the reason why there is none."""
     if not has_response(response):
         return ExtractedAnswer(None, "no response")
@@ -57,7 +57,7 @@ def read_strict(item: QAItem, response: str) -> ExtractedAnswer:
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"”’')\]]{0,3}\s+|\n")
 
 
-def read_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
+def extract_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
     """Extract the letter that a thought concludes with: in its last declaration, an answer line or its last sentence.
 
     A thought discusses several options, so an option that is only mentioned before the last sentence does not count.

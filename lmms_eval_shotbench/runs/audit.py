@@ -41,7 +41,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True)
-class Health:
+class AuditReport:
     """Statistics of the questions of one dimension, or of all dimensions."""
 
     items: int
@@ -65,8 +65,8 @@ class Audit:
     """Result of `shotbench audit`."""
 
     splits: Mapping[str, int]  # number of items by split
-    overall: Health
-    by_dimension: Mapping[str, Health]  # by slug
+    overall: AuditReport
+    by_dimension: Mapping[str, AuditReport]  # by slug
     media_asked_again: Mapping[int, int]  # number of media by their number of questions, if it is at least 2
     media_in_two_splits: Sequence[str]
     spellings: Mapping[str, Spellings]  # by slug
@@ -113,9 +113,9 @@ def audit_questions(splits: Mapping[str, Sequence[QAItem]], difference: float = 
     )
 
 
-def health(items: Sequence[QAItem]) -> Health:
+def health(items: Sequence[QAItem]) -> AuditReport:
     """Compute all statistics of these items; raises `ValueError` if there are none."""
-    return Health(
+    return AuditReport(
         items=len(items),
         media=len({item.medium for item in items}),
         chance=chance(items),

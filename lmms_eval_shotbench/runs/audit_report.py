@@ -8,7 +8,7 @@ from dataclasses import asdict
 from textwrap import fill
 from typing import Any
 
-from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, Fault, Health, items_needed
+from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, AuditReport, Fault, items_needed
 from lmms_eval_shotbench.runs.formatting import first_few, p_text
 from lmms_eval_shotbench.vocabulary import dimension_named
 
@@ -39,7 +39,7 @@ def audit_json(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _health_json(health: Health) -> dict[str, Any]:
+def _health_json(health: AuditReport) -> dict[str, Any]:
     letters = health.letters
     return {
         "items": health.items,
@@ -73,7 +73,7 @@ def _wrap_remark(remark: str) -> str:
     return fill(remark, WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
-def _row(name: str, health: Health) -> str:
+def _row(name: str, health: AuditReport) -> str:
     letters = health.letters
     interval = f"{100 * health.prior.low:.1f} – {100 * health.prior.high:.1f}"
     return (
@@ -116,7 +116,7 @@ def audit_section(audit: Audit) -> str:
     )
 
 
-def _markdown_row(name: str, health: Health) -> str:
+def _markdown_row(name: str, health: AuditReport) -> str:
     prior = health.prior
     letters = ", ".join(f"{letter} {count:,}" for letter, count in health.letters.counts.items())
     interval = f"{prior.low:.1%} to {prior.high:.1%}"
@@ -124,7 +124,7 @@ def _markdown_row(name: str, health: Health) -> str:
     return f"| {name} | {health.items:,} | {shares} | {letters} |"
 
 
-def _sections(audit: Audit) -> list[tuple[str, Health]]:
+def _sections(audit: Audit) -> list[tuple[str, AuditReport]]:
     return [*audit.by_dimension.items(), (ALL, audit.overall)]
 
 

@@ -27,7 +27,7 @@ from lmms_eval_shotbench.runs.score import fingerprint
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.runs.stored_runs import StoredRun
 from lmms_eval_shotbench.scoring.metrics import Estimate
-from lmms_eval_shotbench.scoring.robustness import AskedTwice, Robustness, VariantScores, variant_scores
+from lmms_eval_shotbench.scoring.robustness import Robustness, VariantAnswers, VariantScores, variant_scores
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 Letters = Mapping[int, str | None]
@@ -117,7 +117,7 @@ def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, origi
     known = [item for item in originals if item.source_index in letters and item.item_id in derived]
     complete = [item for item in known if all(to.source_index in changed_letters for to in derived[item.item_id])]
     asked = [
-        AskedTwice(
+        VariantAnswers(
             item,
             letters[item.source_index],
             [(to, changed_letters[to.source_index]) for to in derived[item.item_id]],

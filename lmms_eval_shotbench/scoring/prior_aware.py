@@ -34,7 +34,7 @@ Confusion = list[tuple[str, str | None, int]]  # correct label, answered label (
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class PriorGap:
     """Difference of two proportions over disjoint sets of items, with its 95 % confidence interval."""
 
     value: float
@@ -51,7 +51,7 @@ class PriorSplit:
     where_wrong: Estimate | None
 
     @property
-    def difference(self) -> Gap | None:
+    def difference(self) -> PriorGap | None:
         """Accuracy where the prior is right minus where it is wrong."""
         return gap(self.where_right, self.where_wrong) if self.where_right and self.where_wrong else None
 
@@ -148,7 +148,7 @@ def above_chance(estimate: Estimate, chance_level: float) -> Estimate:
     return Estimate(value, low, high, estimate.stderr / span, estimate.n)
 
 
-def gap(one: Estimate, other: Estimate) -> Gap:
+def gap(one: Estimate, other: Estimate) -> PriorGap:
     """Difference of two proportions, with Newcombe's hybrid score interval (Newcombe 1998, method 10).
 
     The two groups of items are assumed independent, even if they share media.
@@ -156,7 +156,7 @@ def gap(one: Estimate, other: Estimate) -> Gap:
     down = math.hypot(one.value - one.low, other.high - other.value)
     up = math.hypot(one.high - one.value, other.value - other.low)
     value = one.value - other.value
-    return Gap(value, max(-1.0, value - down), min(1.0, value + up))
+    return PriorGap(value, max(-1.0, value - down), min(1.0, value + up))
 
 
 def _by_dimension(pairs: Sequence[WithPrior]) -> dict[str, list[WithPrior]]:

@@ -11,7 +11,7 @@ it is consistent.
 
 RefineShot's judge, Qwen3-4B, infers both letters. As far as the published files show, the published IAS equates
 adherence with consistency. Therefore IAS is reported twice: with adherence as consistency, and as following the steps.
-Here both letters are extracted by rules: the answer by strict grading, the conclusion by `read_conclusion` in
+Here both letters are extracted by rules: the answer by strict grading, the conclusion by `extract_conclusion` in
 `grading/strict.py`. If the rules find no conclusion, the response counts as consistent, as in the original, and is also
 counted as undecided; a judge can decide these (`thoughts_to_judge`). docs/refineshot.md lists the differences from the
 published verdicts.
@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lmms_eval_shotbench.grading.grade import Grade, Protocol, grade
-from lmms_eval_shotbench.grading.strict import TAG, read_conclusion, read_strict
+from lmms_eval_shotbench.grading.strict import TAG, extract_conclusion, extract_strict
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, STEP_BY_STEP
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, Scores, accuracy, score
@@ -80,9 +80,9 @@ def extract_thought(response: str) -> str:
 def check_reasoning(item: QAItem, response: str) -> ReasoningCheck:
     """Extract both letters of a response by rules."""
     thought = extract_thought(response)
-    concluded = read_conclusion(item, thought).letter if thought else None
+    concluded = extract_conclusion(item, thought).letter if thought else None
     named = tuple(dict.fromkeys(_STEP.findall(thought)))
-    return ReasoningCheck(bool(thought), concluded, read_strict(item, response).letter, named == STEPS)
+    return ReasoningCheck(bool(thought), concluded, extract_strict(item, response).letter, named == STEPS)
 
 
 def thoughts_to_judge(items: Sequence[QAItem], responses: Sequence[str]) -> list[tuple[QAItem, str]]:
@@ -98,7 +98,7 @@ def thoughts_to_judge(items: Sequence[QAItem], responses: Sequence[str]) -> list
 
 
 @dataclass(frozen=True)
-class Setting:
+class PromptVariant:
     """The responses to one prompt style, graded and checked."""
 
     graded: list[Graded]
@@ -130,7 +130,7 @@ def grade_setting(
     responses: Sequence[str],
     protocol: Protocol = "strict",
     judged: Mapping[int, str] | None = None,
-) -> Setting:
+) -> PromptVariant:
     """Grade each response to the item at the same position, and compare its thought with its answer.
 
     Args:
@@ -141,7 +141,7 @@ def grade_setting(
         check = check_reasoning(item, response)
         graded.append(Graded(item, grade(item, response, protocol)))
         checks.append(replace(check, concluded=check.concluded or (judged or {}).get(item.source_index)))
-    return Setting(graded, checks)
+    return PromptVariant(graded, checks)
 
 
 def fail_unless(graded: Sequence[Graded], passed: Sequence[bool]) -> list[Graded]:
@@ -161,7 +161,7 @@ def ias(adherent_accuracy: float, direct_accuracy: float) -> float | None:
     return adherent_accuracy / direct_accuracy if direct_accuracy else None
 
 
-def ias_by_check(settings: Mapping[str, Setting]) -> dict[str, float | None]:
+def ias_by_check(settings: Mapping[str, PromptVariant]) -> dict[str, float | None]:
     """IAS by definition of adherence (`IAS_CHECKS`); empty unless the direct and the step-by-step setting are given."""
     direct, stepwise = settings.get(DIRECT.name), settings.get(STEP_BY_STEP.name)
     if direct is None or stepwise is None:
@@ -170,14 +170,14 @@ def ias_by_check(settings: Mapping[str, Setting]) -> dict[str, float | None]:
     return {name: ias(scores.micro.value, direct.accuracy.micro.value) for name, scores in adherent.items()}
 
 
-def refineshot_json(settings: Mapping[str, Setting], protocol: Protocol) -> str:
+def refineshot_json(settings: Mapping[str, PromptVariant], protocol: Protocol) -> str:
     """All metrics as JSON, with proportions from 0 to 1 (docs/refineshot.md)."""
     named = {name: _setting_json(setting, name == STEP_BY_STEP.name) for name, setting in settings.items()}
     report = {"schema": SCHEMA, "protocol": protocol, "settings": named, "ias": ias_by_check(settings)}
     return json.dumps(report, indent=1, ensure_ascii=False)
 
 
-def _setting_json(setting: Setting, stepwise: bool) -> dict[str, Any]:
+def _setting_json(setting: PromptVariant, stepwise: bool) -> dict[str, Any]:
     metrics = {
         "accuracy": _accuracies(setting.accuracy),
         "after_check": _accuracies(setting.after_check),
@@ -197,7 +197,7 @@ def _accuracies(scores: Scores) -> dict[str, Any]:
     return {"micro": asdict(scores.micro), "macro": asdict(scores.macro), "by_dimension": by_dimension}
 
 
-def _counts(setting: Setting) -> dict[str, int]:
+def _counts(setting: PromptVariant) -> dict[str, int]:
     """Number of responses by result of the check, or by the reason why it is undecided; they sum to `n`."""
     checks = setting.checks
     return {
@@ -210,7 +210,7 @@ def _counts(setting: Setting) -> dict[str, int]:
     }
 
 
-def refineshot_table(settings: Mapping[str, Setting], protocol: Protocol) -> str:
+def refineshot_table(settings: Mapping[str, PromptVariant], protocol: Protocol) -> str:
     """Format a table for the terminal, in percent: accuracy as graded and after the check, per setting."""
     columns = [scores for setting in settings.values() for scores in (setting.accuracy, setting.after_check)]
     lines = [f"{'':24}" + "".join(f"{name:>14}{'checked':>10}" for name in settings)]
@@ -227,7 +227,7 @@ def refineshot_table(settings: Mapping[str, Setting], protocol: Protocol) -> str
     return "\n".join([*lines, "", *_remarks(settings), f"protocol {protocol}"])
 
 
-def _remarks(settings: Mapping[str, Setting]) -> list[str]:
+def _remarks(settings: Mapping[str, PromptVariant]) -> list[str]:
     remarks = []
     for name, setting in settings.items():
         frs, counts = setting.frs, _counts(setting)

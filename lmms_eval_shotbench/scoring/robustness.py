@@ -28,7 +28,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, View
 
 
 @dataclass(frozen=True)
-class AskedTwice:
+class VariantAnswers:
     """A question and its transformed questions, each with the answered letter; None is undecided."""
 
     item: QAItem
@@ -89,7 +89,7 @@ class VariantScores:
     remarks: Sequence[str] = ()
 
 
-def variant_scores(variant: Variant, asked: Sequence[AskedTwice]) -> VariantScores:
+def variant_scores(variant: Variant, asked: Sequence[VariantAnswers]) -> VariantScores:
     """Compute all metrics; raises `ValueError` if there are no questions."""
     if not asked:
         raise ValueError(f"no question was asked both in its original form and {variant.name}")
@@ -101,7 +101,7 @@ def variant_scores(variant: Variant, asked: Sequence[AskedTwice]) -> VariantScor
     )
 
 
-def _robustness(variant: Variant, asked: Sequence[AskedTwice]) -> Robustness:
+def _robustness(variant: Variant, asked: Sequence[VariantAnswers]) -> Robustness:
     changed = [Graded(one.item, _grade(letter == to.answer)) for one in asked for to, letter in one.changed]
     comparable = [one for one in asked if variant.shows_media and one.comparable]
     robust = _robust_questions(variant, asked)
@@ -115,14 +115,14 @@ def _robustness(variant: Variant, asked: Sequence[AskedTwice]) -> Robustness:
     )
 
 
-def _robust_questions(variant: Variant, asked: Sequence[AskedTwice]) -> Sequence[AskedTwice]:
+def _robust_questions(variant: Variant, asked: Sequence[VariantAnswers]) -> Sequence[VariantAnswers]:
     """Questions over which robust accuracy is computed."""
     if not variant.shows_media:
         return []
     return asked if variant.view is View.AS_FILMED else [one for one in asked if one.moved]
 
 
-def _share(asked: Sequence[AskedTwice], of: Callable[[AskedTwice], bool]) -> Estimate:
+def _share(asked: Sequence[VariantAnswers], of: Callable[[VariantAnswers], bool]) -> Estimate:
     """Share of questions for which `of` is true, with the confidence interval of an accuracy."""
     return accuracy([Graded(one.item, _grade(of(one))) for one in asked])
 

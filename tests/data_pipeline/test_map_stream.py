@@ -1,4 +1,4 @@
-"""`map_stream`: a bounded number of parcels is in flight, and results come back in order."""
+"""`map_stream`: a bounded number of items is in flight, and results come back in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_pipeline.workers import Parcel, Workers, map_stream
+from data_pipeline.workers import Workers, WorkItem, map_stream
 
 HERE = Workers(0)
 
@@ -22,8 +22,8 @@ def test_results_come_in_the_order_of_the_parcels_with_the_kept_data() -> None:
             second_is_done.set()
         return number * number
 
-    parcels = [Parcel(f"kept {number}", number, 1) for number in range(20)]
-    assert list(map_stream(first_last, parcels, HERE, buffer_bytes=8)) == [(f"kept {n}", n * n) for n in range(20)]
+    work_items = [WorkItem(f"kept {number}", number, 1) for number in range(20)]
+    assert list(map_stream(first_last, work_items, HERE, buffer_bytes=8)) == [(f"kept {n}", n * n) for n in range(20)]
     assert list(map_stream(first_last, [], HERE, buffer_bytes=8)) == []
 
 
@@ -31,13 +31,13 @@ def test_results_come_in_the_order_of_the_parcels_with_the_kept_data() -> None:
 def test_reading_ahead_is_limited_by_the_buffer_but_one_parcel_is_always_sent(weight: int, ahead: int) -> None:
     read = 0
 
-    def parcels() -> Iterator[Parcel[int, int]]:
+    def work_items() -> Iterator[WorkItem[int, int]]:
         nonlocal read
         for number in range(30):
             read += 1
-            yield Parcel(number, number, weight)
+            yield WorkItem(number, number, weight)
 
-    for returned, (kept, _) in enumerate(map_stream(abs, parcels(), HERE, buffer_bytes=8)):
+    for returned, (kept, _) in enumerate(map_stream(abs, work_items(), HERE, buffer_bytes=8)):
         assert kept == returned
         assert read - returned <= ahead + 1  # one more is read and waits for buffer space
 
@@ -48,10 +48,10 @@ def test_work_is_done_by_several_threads_and_its_exceptions_propagate() -> None:
     def meet(number: int) -> int:
         both.wait()
         if number == 3:
-            raise ValueError("parcel 3")
+            raise ValueError("item 3")
         return number
 
-    results = map_stream(meet, [Parcel(None, number, 1) for number in range(4)], HERE, buffer_bytes=2)
+    results = map_stream(meet, [WorkItem(None, number, 1) for number in range(4)], HERE, buffer_bytes=2)
     assert [next(results)[1] for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(ValueError, match="parcel 3"):
+    with pytest.raises(ValueError, match="item 3"):
         next(results)

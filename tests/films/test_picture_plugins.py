@@ -15,8 +15,8 @@ from data_pipeline.films.cut_settings import BadSettings, CutSettings
 from data_pipeline.films.picture_plugins import (
     PluginUnusable,
     aesthetic_score,
+    check_picture,
     check_plugins,
-    judge_picture,
     unsafe_probability,
 )
 from data_pipeline.workers import Workers
@@ -84,7 +84,7 @@ def judge_settings(judge_models: Path) -> CutSettings:
 
 def test_no_model_is_loaded_by_default() -> None:
     check_plugins(CutSettings())
-    assert judge_picture(RED, CutSettings()) is None
+    assert check_picture(RED, CutSettings()) is None
 
 
 def test_the_aesthetic_score_is_the_head_applied_to_the_normalised_embedding(judge_models: Path) -> None:
@@ -104,14 +104,14 @@ def test_the_aesthetic_score_is_the_head_applied_to_the_normalised_embedding(jud
 
 def test_pictures_are_dropped_by_score_and_by_class(judge_models: Path, judge_settings: CutSettings) -> None:
     score = aesthetic_score(RED, judge_settings.aesthetic_model, judge_settings.aesthetic_head)
-    flaw = judge_picture(RED, replace(judge_settings, least_aesthetic=max(score, 0) + 1))
+    flaw = check_picture(RED, replace(judge_settings, least_aesthetic=max(score, 0) + 1))
     assert flaw is not None and flaw.kind is DefectKind.UNAESTHETIC and f"{score:.2f}" in flaw.detail
     only_class = replace(judge_settings, aesthetic_model="", aesthetic_head="")
     red, blue = (unsafe_probability(picture, judge_settings.nsfw_model, "NSFW") for picture in (RED, BLUE))
     assert red > 0.9 > 0.1 > blue
-    flaw = judge_picture(RED, only_class)
+    flaw = check_picture(RED, only_class)
     assert flaw is not None and flaw.kind is DefectKind.UNSAFE
-    assert judge_picture(BLUE, only_class) is None
+    assert check_picture(BLUE, only_class) is None
 
 
 def test_cutting_filters_stills_and_clips(tmp_path: Path, judge_settings: CutSettings) -> None:

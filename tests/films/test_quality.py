@@ -15,7 +15,7 @@ from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.films.cut_films import cut_films
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.letterbox import Crop, choose_crop, merge_outlines, outline
-from data_pipeline.films.quality import ClipMeasure, brightness, distance, judge_still, sharpness, thumbnail
+from data_pipeline.films.quality import ClipMeasure, brightness, check_still, sharpness, thumbnail, tint_distance
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
 from tests.support.made_films import MadeFilm, MadeShot
@@ -37,26 +37,26 @@ def pictures(shot: MadeShot, size: tuple[int, int] = (256, 144)) -> list[numpy.n
     ],
 )
 def test_a_still_is_too_dark_if_even_its_highlights_are(shot: MadeShot, kind: DefectKind | None) -> None:
-    flaw = judge_still(Image.fromarray(pictures(shot)[0]), SETTINGS)
+    flaw = check_still(Image.fromarray(pictures(shot)[0]), SETTINGS)
     assert (flaw and flaw.kind) == kind
 
 
 def test_a_low_key_still_with_one_lit_face_is_kept() -> None:
     picture = numpy.zeros((144, 256, 3), numpy.uint8)
     picture[40:70, 100:130] = numpy.random.default_rng(1).integers(90, 160, (30, 30, 3))
-    assert judge_still(Image.fromarray(picture), SETTINGS) is None
+    assert check_still(Image.fromarray(picture), SETTINGS) is None
 
 
 def test_a_blurred_still_is_dropped_with_its_sharpness() -> None:
     soft = Image.fromarray(pictures(MadeShot(1, 1))[0]).filter(ImageFilter.GaussianBlur(8))
-    flaw = judge_still(soft, SETTINGS)
+    flaw = check_still(soft, SETTINGS)
     assert flaw is not None
     assert flaw.kind is DefectKind.TOO_BLURRED
     assert f"{sharpness(numpy.asarray(soft.convert('L'))):.2f}" in flaw.detail
 
 
 def test_a_small_still_is_dropped() -> None:
-    flaw = judge_still(Image.fromarray(pictures(MadeShot(1, 1))[0]).resize((200, 143)), SETTINGS)
+    flaw = check_still(Image.fromarray(pictures(MadeShot(1, 1))[0]).resize((200, 143)), SETTINGS)
     assert flaw == (DefectKind.TOO_SMALL, "200 x 143 pixels, the shorter side must have 144")
 
 
@@ -94,8 +94,8 @@ def test_the_distance_of_stills_ignores_compression_and_separates_dark_pictures(
     noise = numpy.random.default_rng(1).normal(0, 1.5, one.shape)
     again = (one + noise).clip(0, 255).astype("uint8")
     one_small, again_small, other_small = (thumbnail(Image.fromarray(picture)) for picture in (one, again, other))
-    assert distance(one_small, again_small) < SETTINGS.same_still_distance
-    assert distance(one_small, other_small) > SETTINGS.same_still_distance * 3
+    assert tint_distance(one_small, again_small) < SETTINGS.same_still_distance
+    assert tint_distance(one_small, other_small) > SETTINGS.same_still_distance * 3
 
 
 def bordered(top: int, bottom: int, left: int = 0, right: int = 0) -> numpy.ndarray:

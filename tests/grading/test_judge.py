@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading import judge as judge_module
 from lmms_eval_shotbench.grading.judge import Judge, JudgeReport, judge_prompt, judge_undecided, needs_judge
-from lmms_eval_shotbench.grading.official import read_official
+from lmms_eval_shotbench.grading.official import extract_official
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.runs.score import score_responses
 from tests.support import judge_server
@@ -267,4 +267,4 @@ def test_a_lock_of_another_process_on_the_cache_is_waited_for(endpoint: Endpoint
 
 
 def test_the_letter_z_has_the_reason_that_the_judge_expects() -> None:
-    assert read_official(question(0).choices, "Z").how == "the letter Z"
+    assert extract_official(question(0).choices, "Z").how == "the letter Z"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.questions.chain_checks import FEWEST_WORDS, MOST_WORDS, Chain, check_chain, concluded_letter
+from data_pipeline.questions.chain_checks import FEWEST_WORDS, MAX_WORDS, Chain, check_chain, concluded_letter
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.qa_item import QAItem
 from tests.support.items import make_item
@@ -74,7 +74,7 @@ def test_two_letters_or_a_thought_without_conclusion_fail() -> None:
 
 
 def test_thoughts_far_outside_the_requested_length_are_dropped() -> None:
-    for words, kept in ((FEWEST_WORDS - 20, False), (FEWEST_WORDS - 5, True), (MOST_WORDS + 50, True), (460, False)):
+    for words, kept in ((FEWEST_WORDS - 20, False), (FEWEST_WORDS - 5, True), (MAX_WORDS + 50, True), (460, False)):
         thought = "word " * (words - 4) + "So it is Medium."
         verdict = check_chain(ITEM, f"<think>{thought}</think><answer>B</answer>")
         assert isinstance(verdict, Chain) is kept, words

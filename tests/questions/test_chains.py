@@ -14,7 +14,7 @@ from data_pipeline.questions.chains import ChainReport, ChainsRefused, default_c
 from data_pipeline.questions.knowledge import knowledge_of
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.questions.shards import ShardFolder
@@ -80,7 +80,7 @@ def test_a_clip_is_sent_as_a_few_small_frames_in_temporal_order(vision_endpoint:
 
 def test_a_huge_still_is_downscaled_and_a_rare_format_becomes_jpeg(vision_endpoint: Vision, tmp_path: Path) -> None:
     media = [still(0, (3000, 2000), "JPEG"), still(1, (60, 40), "TIFF")]
-    made = [ShardRow.of("sft", question(number), medium) for number, medium in enumerate(media)]
+    made = [PendingRow.of("sft", question(number), medium) for number, medium in enumerate(media)]
     write_shards(made, tmp_path / "in", ABOUT, splits=["sft"])
     write(vision_endpoint, tmp_path / "in", tmp_path / "out")
     (large,), (odd,) = vision_endpoint.sent(0).pictures, vision_endpoint.sent(1).pictures
@@ -110,7 +110,7 @@ def test_invalid_chains_are_dropped_counted_and_recorded(vision_endpoint: Vision
 
 
 def test_an_undecodable_medium_loses_only_its_item(vision_endpoint: Vision, tmp_path: Path) -> None:
-    made = [ShardRow.of("sft", question(0), b"no picture"), *rows(3)[1:]]
+    made = [PendingRow.of("sft", question(0), b"no picture"), *rows(3)[1:]]
     write_shards(made, tmp_path / "in", ABOUT, splits=["sft"])
     report = write(vision_endpoint, tmp_path / "in", tmp_path / "out")
     assert (report.written, report.drops[DefectKind.CHAIN_FAILED]) == (2, 1)

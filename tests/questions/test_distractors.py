@@ -11,9 +11,9 @@ from data_pipeline.questions import distractors
 from data_pipeline.questions.distractors import (
     canonical,
     derived_distractor_sets,
-    distance,
     has_no_wrong_term,
     is_wrong,
+    label_distance,
     shape,
 )
 from lmms_eval_shotbench.vocabulary import (
@@ -138,9 +138,9 @@ def test_equivalent_labels_have_one_canonical_form() -> None:
 
 def test_adjacent_sizes_are_closest() -> None:
     close = label(SHOT_SIZE, "Close Up")
-    distances = [distance(SHOT_SIZE, close, Label(((term,),))) for term in SHOT_SIZE.terms]
+    distances = [label_distance(SHOT_SIZE, close, Label(((term,),))) for term in SHOT_SIZE.terms]
     assert distances == [1, 0, 1, 2, 3, 4, 5]
     pan = label(CAMERA_MOVEMENT, "Pan left")
-    far = distance(CAMERA_MOVEMENT, pan, label(CAMERA_MOVEMENT, "Zoom in"))
+    far = label_distance(CAMERA_MOVEMENT, pan, label(CAMERA_MOVEMENT, "Zoom in"))
     for near in ("Pan right", "Move to the left"):
-        assert distance(CAMERA_MOVEMENT, pan, label(CAMERA_MOVEMENT, near)) < far
+        assert label_distance(CAMERA_MOVEMENT, pan, label(CAMERA_MOVEMENT, near)) < far

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("datasets")
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.environment import dataset_in_use
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import questions_parquet, read_questions
@@ -35,7 +35,7 @@ def item_and_bytes(index: int) -> tuple[QAItem, bytes]:
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
-    rows = (ShardRow.of("test", *item_and_bytes(index)) for index in range(1, 201))
+    rows = (PendingRow.of("test", *item_and_bytes(index)) for index in range(1, 201))
     write_shards(rows, tmp_path / "shards", ABOUT, splits=["test"])
     return tmp_path / "shards"
 
@@ -101,7 +101,7 @@ def test_a_hub_id_is_resolved_through_the_local_cache(shards: Path, tmp_path: Pa
 
 def test_a_repeated_index_is_rejected(tmp_path: Path) -> None:
     item, content = item_and_bytes(1)
-    repeated = [ShardRow.of("test", item, content), ShardRow.of("test", replace(item, item_id="other"), b"x")]
+    repeated = [PendingRow.of("test", item, content), PendingRow.of("test", replace(item, item_id="other"), b"x")]
     write_shards(repeated, tmp_path / "shards", ABOUT, splits=["test"])
     with pytest.raises(BadRow, match="an index that occurs once"):
         read_questions(tmp_path / "shards")

@@ -24,7 +24,7 @@ from lmms_eval_shotbench.questions.variants import (
     variant_named_in,
 )
 from lmms_eval_shotbench.scoring.option_prior import FOLDS, fold_of
-from lmms_eval_shotbench.scoring.robustness import AskedTwice, VariantScores, variant_scores
+from lmms_eval_shotbench.scoring.robustness import VariantAnswers, VariantScores, variant_scores
 from lmms_eval_shotbench.vocabulary import (
     CAMERA_MOVEMENT,
     COMPOSITION,
@@ -215,7 +215,7 @@ def answered(variant: Variant, items: list[QAItem], answer: Callable[[QAItem], s
     for item in variant.of(items):
         changed.setdefault(original_id(item.item_id), []).append(item)
     asked = [
-        AskedTwice(item, answer(item), [(to, answer(to)) for to in changed[item.item_id]])
+        VariantAnswers(item, answer(item), [(to, answer(to)) for to in changed[item.item_id]])
         for item in items
         if item.item_id in changed
     ]
@@ -261,8 +261,8 @@ def test_an_undecided_answer_is_never_consistent() -> None:
     item = move("Pan left", "Tilt up")
     (changed,) = variant_named("mirrored").of([item])
     for letters in ((None, None), ("A", None), (None, "A")):
-        assert not AskedTwice(item, letters[0], [(changed, letters[1])]).consistent
-    assert AskedTwice(item, "A", [(changed, "A")]).consistent
+        assert not VariantAnswers(item, letters[0], [(changed, letters[1])]).consistent
+    assert VariantAnswers(item, "A", [(changed, "A")]).consistent
 
 
 def test_a_wrong_answer_that_changes_with_the_view_is_consistent() -> None:
@@ -273,5 +273,5 @@ def test_a_wrong_answer_that_changes_with_the_view_is_consistent() -> None:
         corresponding_letter(item, changed, "B"),
         corresponding_letter(item, changed, "C"),
     ) == ("C", "B", "A")
-    wrong = AskedTwice(item, "C", [(changed, "A")])
+    wrong = VariantAnswers(item, "C", [(changed, "A")])
     assert wrong.consistent and not wrong.both and not wrong.right

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from verl_recipes.run.run_folder import RunFolder, RunRefused, TrainingOrder, is_run, read_metrics
+from verl_recipes.run.run_folder import RunFolder, RunRefused, TrainingRequest, is_run, read_metrics
 
-ORDER = TrainingOrder("grpo", "tiny", "shards", Path("run"), "model", ("trainer.total_epochs=2",))
+ORDER = TrainingRequest("grpo", "tiny", "shards", Path("run"), "model", ("trainer.total_epochs=2",))
 
 
 def test_the_same_order_resumes_and_another_is_refused_naming_the_differences(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_ablation_report
 from verl_recipes.run.checkpoints import TRACKER, complete_steps
 from verl_recipes.run.evaluate_run import TASKS
-from verl_recipes.run.run_folder import RunFolder, TrainingOrder, read_metrics
+from verl_recipes.run.run_folder import RunFolder, TrainingRequest, read_metrics
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(1500)]
 MARK = "SHOTBENCH_TEST_STARTED_BY"
@@ -58,7 +58,7 @@ def ablation_plan(
     )
 
 
-def command_of(order: TrainingOrder) -> list[str]:
+def command_of(order: TrainingRequest) -> list[str]:
     """Command line of an order."""
     method = order.method.replace("_", "-")
     command = [method, "--recipe", order.recipe, "--data", order.data, "--model", str(order.model)]

@@ -15,7 +15,7 @@ from lmms_eval_shotbench.runs.score import score_responses
 from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, accuracy
 from lmms_eval_shotbench.scoring.option_prior import blind_letters
 from lmms_eval_shotbench.scoring.prior_aware import (
-    Gap,
+    PriorGap,
     above_chance,
     blind_graded,
     gap,
@@ -43,7 +43,7 @@ def share_right(items: Sequence[QAItem], letters: Sequence[str]) -> float:
     return sum(item.answer == letter for item, letter in zip(items, letters, strict=True)) / len(items)
 
 
-def percent(share: Estimate | Gap | None) -> tuple[float, float, float]:
+def percent(share: Estimate | PriorGap | None) -> tuple[float, float, float]:
     assert share is not None
     value, low, high = (round(100 * number, 1) for number in (share.value, share.low, share.high))
     return value, low, high

@@ -17,7 +17,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.scoring.metrics import score
 from lmms_eval_shotbench.scoring.refineshot import (
     STEPS,
-    Setting,
+    PromptVariant,
     check_reasoning,
     extract_thought,
     fail_unless,
@@ -62,7 +62,7 @@ def setting_of(real_data: Path, refined_items: dict[int, QAItem]) -> Any:
     """A function that grades a model's stored responses to a setting by the official protocol."""
 
     @cache
-    def setting(model: str, name: str) -> Setting:
+    def setting(model: str, name: str) -> PromptVariant:
         rows = stored_responses(real_data, f"refineshot.{model}.{name}")
         items = [refined_items[int(str(row["index"]))] for row in rows]
         return grade_setting(items, [str(row["response"]) for row in rows], "official")

@@ -15,7 +15,7 @@ import pytest
 
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
 from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, rows
@@ -62,7 +62,7 @@ def test_the_second_writer_in_the_same_process_is_refused_as_well(tmp_path: Path
         except WriteRefused as error:
             refusals.append(str(error))
 
-    def rows_while_another_tries() -> Iterator[ShardRow]:
+    def rows_while_another_tries() -> Iterator[PendingRow]:
         yield from rows(2)
         second = threading.Thread(target=write_again)
         second.start()
@@ -154,7 +154,7 @@ def test_replaced_shards_of_a_process_that_died_after_the_rename_are_removed(tmp
 
 
 def test_a_folder_created_in_the_meantime_is_not_replaced(tmp_path: Path) -> None:
-    def rows_while_another_process_creates_the_folder() -> Iterator[ShardRow]:
+    def rows_while_another_process_creates_the_folder() -> Iterator[PendingRow]:
         yield from rows(2)
         (tmp_path / "out").mkdir()
         (tmp_path / "out/theirs").write_text("first")

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.support.shard_rows import ABOUT, row, rows
 
@@ -50,8 +50,8 @@ def test_right_answers_are_counted_by_term(tmp_path: Path) -> None:
     pan, tilt = (str(term) for term in CAMERA_MOVEMENT.terms[:2])
     compound = replace(row(2).item, dimension=CAMERA_MOVEMENT.slug, options=("x", f"{pan}, {tilt}"), answer="B")
     unknown = replace(row(3).item, options=("yes", "no"), answer="A")
-    mixed = [row(0, split="sft"), row(4, split="sft"), row(1), ShardRow.of("test", compound, b""),
-             ShardRow.of("test", unknown, b"")]  # fmt: skip
+    mixed = [row(0, split="sft"), row(4, split="sft"), row(1), PendingRow.of("test", compound, b""),
+             PendingRow.of("test", unknown, b"")]  # fmt: skip
     write_shards(mixed, tmp_path / "out", ABOUT, splits=["sft", "test"])
     card = card_of(tmp_path / "out")
     for line in (f"Shot Size | {first} | 2 | 0", f"Shot Size | {second} | 0 | 1", f"Shot Size | {never} | 0 | 0",

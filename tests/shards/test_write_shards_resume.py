@@ -16,7 +16,7 @@ import pytest
 from data_pipeline.shards import atomic_folder, finished_files, split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
 from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, checksums, row
@@ -43,7 +43,7 @@ def small_files(set_to: Callable[[object, str, int], None]) -> None:
     set_to(split_writer, "FILE_BYTES", 2_500)
 
 
-def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[ShardRow]:
+def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[PendingRow]:
     """Rows of mixed splits; the ids of rows whose media are read are appended to `reads`."""
     for number in range(until):
         split, item, read = row(number, split=("sft", "sft", "sft", "dev", "test")[number % 5])
@@ -53,7 +53,7 @@ def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[Sha
                 reads.append(name)
             return read()
 
-        yield ShardRow(split, item, recorded)
+        yield PendingRow(split, item, recorded)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def journal(out: Path) -> list[dict[str, object]]:
         return []
 
 
-def uninterrupted(folder: Path, rows: Iterable[ShardRow] | None = None, about: About = ABOUT) -> dict[str, str]:
+def uninterrupted(folder: Path, rows: Iterable[PendingRow] | None = None, about: About = ABOUT) -> dict[str, str]:
     write_shards(many_rows() if rows is None else rows, folder, about, splits=SPLITS)
     return checksums(folder)
 
@@ -134,7 +134,7 @@ def test_a_run_stopped_in_the_last_steps_ends_with_the_same_bytes(
 
 
 def interrupted_write(out: Path, error: BaseException, about: About = ABOUT) -> None:
-    def rows_until_it_fails() -> Iterator[ShardRow]:
+    def rows_until_it_fails() -> Iterator[PendingRow]:
         yield from many_rows(until=200)
         raise error
 

@@ -12,7 +12,7 @@ import numpy
 from PIL import Image
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
 from verl_recipes.training_rows import Purpose, write_training_rows
@@ -36,14 +36,14 @@ def film_rows(folder: Path, purpose: Purpose, media: list[Medium]) -> Path:
     return write_training_rows(str(folder / "shards"), purpose, folder / "rows", purpose)
 
 
-def _shard_row(split: str, number: int, kind: MediaKind, encoded: bytes) -> ShardRow:
+def _shard_row(split: str, number: int, kind: MediaKind, encoded: bytes) -> PendingRow:
     dimension = CAMERA_MOVEMENT if kind is MediaKind.CLIP else SHOT_SIZE
     options = tuple(term.name for term in dimension.terms[:4])
     item = QAItem(
         f"q-{number}", dimension.slug, dimension.question, options, "B", kind, f"m/{number}",
         source="small", source_index=number, film_id=f"film-{number}",
     )  # fmt: skip
-    return ShardRow.of(split, replace(item, media_sha256=f"{split}{number}"), encoded)
+    return PendingRow.of(split, replace(item, media_sha256=f"{split}{number}"), encoded)
 
 
 def film_lessons(rows: Path, processor: Any) -> Any:

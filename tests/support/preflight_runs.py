@@ -23,7 +23,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.prompts import DIRECT, REASONING
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
@@ -39,7 +39,7 @@ THOUGHT = "<think>The head fills the frame.</think><answer>{}</answer>"
 SIZES = ((64, 48), (333, 97), (1280, 544))  # below, within and above the tiny checkpoint's limits
 
 
-def shard_rows(split: str) -> list[ShardRow]:
+def shard_rows(split: str) -> list[PendingRow]:
     """Three stills (two PNG, one JPEG) and a clip of one film."""
     rows, film = [], f"film-{split}"
     for number, dimension in enumerate((SHOT_SIZE, SHOT_SIZE, SHOT_SIZE, CAMERA_MOVEMENT)):
@@ -54,7 +54,7 @@ def shard_rows(split: str) -> list[ShardRow]:
             f"{film}-{number}", dimension.slug, dimension.question, options, letter, dimension.media_kind, name,
             source="small", source_index=number, film_id=film, reasoning=THOUGHT.format(letter),
         )  # fmt: skip
-        rows.append(ShardRow.of(split, replace(item, media_sha256=f"{film}{number}"), medium))
+        rows.append(PendingRow.of(split, replace(item, media_sha256=f"{film}{number}"), medium))
     return rows
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow
+from data_pipeline.shards.write_shards import PendingRow
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
@@ -24,21 +24,21 @@ def picture(number: int) -> bytes:
     return stream.getvalue()
 
 
-def row(number: int, kind: MediaKind = MediaKind.STILL, split: str = "test") -> ShardRow:
+def row(number: int, kind: MediaKind = MediaKind.STILL, split: str = "test") -> PendingRow:
     dimension = SHOT_SIZE if kind is MediaKind.STILL else CAMERA_MOVEMENT
     options = tuple(term.name for term in dimension.terms[:4])
     path = f"image/{number}.png" if kind is MediaKind.STILL else f"video/a b ({number}).mp4"
     media = picture(number) if kind is MediaKind.STILL else b"clip" * (number + 1)
     item = QAItem(f"t-{number}", dimension.slug, dimension.question, options, "ABCD"[number % 4], kind, path)
     item = replace(item, source="t", source_index=number, film_id="tt1", start_seconds=number / 2)
-    return ShardRow.of(split, item, media)
+    return PendingRow.of(split, item, media)
 
 
-def rows(count: int = 5, split: str = "test") -> list[ShardRow]:
+def rows(count: int = 5, split: str = "test") -> list[PendingRow]:
     return [row(n, MediaKind.CLIP if n % 3 == 2 else MediaKind.STILL, split) for n in range(count)]
 
 
-def failing(after: int, error: BaseException) -> Iterator[ShardRow]:
+def failing(after: int, error: BaseException) -> Iterator[PendingRow]:
     yield from rows(after)
     raise error
 

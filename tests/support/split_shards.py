@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.questions.shards import ShardFolder
 
@@ -22,6 +22,6 @@ def write_split_shards(studio_shards: Path, out: Path) -> Path:
     for index, item in enumerate(folder.items()):
         split = cycle[index % len(cycle)]
         changed = replace(item, film_id=f"film-of-{split}", reasoning=plain_reasoning(item))
-        rows.append(ShardRow.of(split, changed, folder.media(item.item_id)))
+        rows.append(PendingRow.of(split, changed, folder.media(item.item_id)))
     write_shards(rows, out, ABOUT, splits=tuple(SHARES))
     return out

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.grading import chat_endpoint
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
@@ -101,10 +101,10 @@ def question(number: int, kind: MediaKind = MediaKind.STILL) -> QAItem:
     return replace(item, source="v", source_index=number, licence="cc-by-4.0")
 
 
-def rows(count: int, split: str = "sft") -> list[ShardRow]:
+def rows(count: int, split: str = "sft") -> list[PendingRow]:
     """Return stills, with one clip as the last row."""
-    made = [ShardRow.of(split, question(number), still(number)) for number in range(count - 1)]
-    return [*made, ShardRow.of(split, question(count - 1, MediaKind.CLIP), releases.clip(48))]
+    made = [PendingRow.of(split, question(number), still(number)) for number in range(count - 1)]
+    return [*made, PendingRow.of(split, question(count - 1, MediaKind.CLIP), releases.clip(48))]
 
 
 def small_shards(folder: Path, count: int = 5, split: str = "sft") -> Path:

@@ -14,7 +14,7 @@ from tests.support.split_shards import write_split_shards
 from verl_recipes import recipes
 from verl_recipes.run import evaluate_run
 from verl_recipes.run.launch import TINY_BASE, prepare
-from verl_recipes.run.run_folder import TrainingOrder
+from verl_recipes.run.run_folder import TrainingRequest
 
 pytestmark = pytest.mark.verl
 pytest.importorskip("verl")
@@ -55,7 +55,7 @@ def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(hydra, "compose", counted)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    prepared = prepare(TrainingOrder("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
+    prepared = prepare(TrainingRequest("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
     assert composed == [prepared.config]
     # The recipe names no model, so ours is added; verl composes the same configuration from the command.
     assert prepared.config.actor_rollout_ref.model.path == str(TINY_BASE)
@@ -101,13 +101,13 @@ def test_training_on_films_of_the_test_split_is_refused(
 ) -> None:
     from dataclasses import replace
 
-    from data_pipeline.shards.write_shards import ShardRow, write_shards
+    from data_pipeline.shards.write_shards import PendingRow, write_shards
     from lmms_eval_shotbench.questions.shards import ShardFolder
     from tests.support.split_shards import ABOUT
 
     source = ShardFolder(studio_shards, "test")
     rows = [
-        ShardRow.of(split, replace(item, item_id=f"{split}-{item.item_id}"), source.media(item.item_id))
+        PendingRow.of(split, replace(item, item_id=f"{split}-{item.item_id}"), source.media(item.item_id))
         for split in ("sft", "test")
         for item in list(source.items())[:3]
     ]

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, user_text
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
@@ -33,7 +33,7 @@ SPLITS = ("sft", "grpo", "test")
 THOUGHT = "<think>The head fills the frame.</think><answer>{}</answer>"
 
 
-def shard_rows(split: str, film: str) -> list[ShardRow]:
+def shard_rows(split: str, film: str) -> list[PendingRow]:
     """Two stills and a clip of one film."""
     rows = []
     for number, dimension in enumerate((SHOT_SIZE, SHOT_SIZE, CAMERA_MOVEMENT)):
@@ -48,7 +48,7 @@ def shard_rows(split: str, film: str) -> list[ShardRow]:
             f"{film}-{number}", dimension.slug, dimension.question, options, letter, dimension.media_kind, name,
             source="small", source_index=number, film_id=film, reasoning=THOUGHT.format(letter),
         )  # fmt: skip
-        rows.append(ShardRow.of(split, replace(item, media_sha256=f"{film}{number}"), medium))
+        rows.append(PendingRow.of(split, replace(item, media_sha256=f"{film}{number}"), medium))
     return rows
 
 
@@ -119,7 +119,7 @@ def test_verls_rl_dataset_has_the_medium_and_the_question_for_the_grader(
     assert dataset[2]["raw_prompt"][1]["content"][0]["fps"] == 12
 
 
-def modified(rows: list[ShardRow], **changes: Any) -> list[ShardRow]:
+def modified(rows: list[PendingRow], **changes: Any) -> list[PendingRow]:
     return [row._replace(item=replace(row.item, **changes)) for row in rows]
 
 
@@ -134,7 +134,7 @@ def modified(rows: list[ShardRow], **changes: Any) -> list[ShardRow]:
     ids=["film of the test", "medium of the test", "no reasoning", "a placeholder in the text"],
 )
 def test_shards_that_must_not_be_trained_on_are_refused(
-    tmp_path: Path, change: Callable[[list[ShardRow]], list[ShardRow]], style: Any, words: str
+    tmp_path: Path, change: Callable[[list[PendingRow]], list[PendingRow]], style: Any, words: str
 ) -> None:
     rows = [*change(shard_rows("sft", "film-sft")), *shard_rows("test", "film-test")]
     write_shards(rows, tmp_path / "shards", ABOUT, splits=("sft", "test"))

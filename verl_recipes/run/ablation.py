@@ -19,7 +19,7 @@ from lmms_eval_shotbench.questions.shards import ShardFolder, locate_shards
 from verl_recipes.run.evaluate_run import TASKS, evaluate_model
 from verl_recipes.run.launch import print_status, recipe_model, train
 from verl_recipes.run.merge import merge_run
-from verl_recipes.run.run_folder import TrainingOrder
+from verl_recipes.run.run_folder import TrainingRequest
 from verl_recipes.training_rows import refuse_tested
 
 TRAINED_ON = ("sft", "grpo", "dev")  # splits that are used in training
@@ -63,13 +63,13 @@ class AblationPlan:
     max_new_tokens: int | None = None  # None: the protocol's default
     test: str | None = None  # shards with the test split; None: the training shards
 
-    def order(self, row: AblationRow, seed: int) -> TrainingOrder:
+    def order(self, row: AblationRow, seed: int) -> TrainingRequest:
         """Settings of the training run of a row's last step."""
         method = row.steps[-1]
         before = AblationRow("", row.steps[:-1])
         start = str(self.run_folder(before, seed)) if before.steps else self.model
         settings = (*self.overrides.get(method, ()), f"{SEED_KEYS[method]}={seed}")
-        return TrainingOrder(method, self.recipe, self.data, self.run_folder(row, seed), start, settings)
+        return TrainingRequest(method, self.recipe, self.data, self.run_folder(row, seed), start, settings)
 
     def run_folder(self, row: AblationRow, seed: int) -> Path:
         """Run folder of a row's last step."""

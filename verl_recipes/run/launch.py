@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.atomic_file import write_atomic
 from verl_recipes.run import checkpoints
-from verl_recipes.run.run_folder import RunFolder, TrainingOrder, is_run
+from verl_recipes.run.run_folder import RunFolder, TrainingRequest, is_run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,7 +47,7 @@ class Prepared:
     report: Report
 
 
-def prepare(order: TrainingOrder) -> Prepared:
+def prepare(order: TrainingRequest) -> Prepared:
     """Compose the configuration, write the rows and run all preflight checks.
 
     A run folder given as the model is merged first (`merge.py`).
@@ -93,7 +93,7 @@ def prepare(order: TrainingOrder) -> Prepared:
     return Prepared(command, recipes.environment(config), config, report)
 
 
-def train(order: TrainingOrder, attempts: int = 1) -> None:
+def train(order: TrainingRequest, attempts: int = 1) -> None:
     """Train, or resume an interrupted run; does nothing if the run is finished.
 
     Args:
@@ -174,7 +174,7 @@ def _terminate_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def recipe_model(order: TrainingOrder) -> str:
+def recipe_model(order: TrainingRequest) -> str:
     """Path or Hub id of the recipe's default start model, for an order without a model."""
     from verl_recipes import recipes
     from verl_recipes.preflight.model_folder import model_settings
@@ -183,7 +183,7 @@ def recipe_model(order: TrainingOrder) -> str:
     return str(model_settings(config, order.method).path or TINY_BASE)
 
 
-def _own_overrides(order: TrainingOrder, folder: RunFolder) -> list[str]:
+def _own_overrides(order: TrainingRequest, folder: RunFolder) -> list[str]:
     """Hydra overrides of this run: data files, checkpoint folder, experiment name and model."""
     train_rows, validation_rows = (_rows_file(folder, split) for split in (SPLITS[order.method], VALIDATION))
     overrides = [
@@ -215,7 +215,7 @@ def _rows_file(folder: RunFolder, split: str) -> Path:
     return (folder.rows / f"{split}.parquet").absolute()
 
 
-def _write_rows(order: TrainingOrder, folder: RunFolder) -> None:
+def _write_rows(order: TrainingRequest, folder: RunFolder) -> None:
     """Write the training and validation rows; rows written by an earlier attempt are reused."""
     from verl_recipes.training_rows import Purpose, write_training_rows
 

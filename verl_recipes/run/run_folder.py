@@ -1,7 +1,7 @@
 """The folder of a training run: its layout, its recorded settings, and its lock against concurrent writers.
 
 RUN/
-  order.json           settings of the run (`TrainingOrder`); it is resumed with equal settings, refused with others
+  order.json           settings of the run (`TrainingRequest`); it is resumed with equal settings, refused with others
   config.yaml          verl's complete configuration of the last attempt
   command.txt          the command of the last attempt, to run by hand
   rows/                training and validation rows (`training_rows.py`)
@@ -34,7 +34,7 @@ class RunRefused(RuntimeError):
 
 
 @dataclass(frozen=True)
-class TrainingOrder:
+class TrainingRequest:
     """Settings of one training run, as requested: method, recipe, data, start model, overrides and run folder."""
 
     method: str  # one of recipes.METHODS
@@ -97,7 +97,7 @@ class RunFolder:
         return 1 + max((int(path.stem) for path in self.path.glob("logs/*.log")), default=0)
 
     @contextmanager
-    def claimed(self, order: TrainingOrder) -> Iterator[None]:
+    def claimed(self, order: TrainingRequest) -> Iterator[None]:
         """Hold the lock of the folder and record the order in it.
 
         Raises:
@@ -113,7 +113,7 @@ class RunFolder:
         finally:
             os.close(lock)
 
-    def _record(self, order: TrainingOrder) -> None:
+    def _record(self, order: TrainingRequest) -> None:
         recorded = self.order.read_text(encoding="utf-8") if self.order.exists() else None
         if recorded == order.to_json():
             return
