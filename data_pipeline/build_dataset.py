@@ -96,7 +96,7 @@ def build_dataset(
         return WrittenShards(out, finished["counts"], already_complete=True)
     check_target(out, overwrite)  # fail before the expensive stages
     shots = _decodable(hash_shots(_with_unique_ids(shots), media, workers), defects)
-    rows, report = _questions(shots, recipe, defects, workers)
+    rows, report = _audited_questions(shots, recipe, defects, workers)
     if report.failures:
         raise AuditFailed(report)
     return write_shards(
@@ -111,7 +111,7 @@ def build_dataset(
     )
 
 
-def _questions(
+def _audited_questions(
     shots: Sequence[LabelledShot], recipe: DatasetRecipe, defects: list[Defect], workers: Workers
 ) -> tuple[list[HashedItem], AuditReport]:
     """The questions of all splits, one split after the other, and their audit report."""
@@ -130,10 +130,10 @@ def _questions(
 
 def _shard_rows(rows: Iterable[HashedItem], media: Path) -> Iterator[PendingRow]:
     for row in rows:
-        yield PendingRow(row.split, row.item, partial(_read, media, row.item))
+        yield PendingRow(row.split, row.item, partial(_medium_bytes, media, row.item))
 
 
-def _read(media: Path, item: QAItem) -> bytes:
+def _medium_bytes(media: Path, item: QAItem) -> bytes:
     return (media / item.media_path).read_bytes()
 
 

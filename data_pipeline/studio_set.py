@@ -78,7 +78,7 @@ def studio_shards(settings: StudioSettings, out: Path, workers: Workers, *, over
         seed=settings.seed,
         gate=None if few_films else DatasetRecipe.gate,
     )
-    about = _about(settings)
+    about = _studio_card(settings)
     folder = shots_folder(out, about.fingerprint)
     shots = shoot(settings, folder, workers)  # lazy: nothing is rendered if the shards exist
     check_workers = Workers() if few_films else workers  # starting Ray again does not pay off for a minute of work
@@ -175,14 +175,14 @@ def _run_or_disk_full(work: Callable[[Unit], Result], unit: Unit) -> Result | Di
         return error
 
 
-def _about(settings: StudioSettings) -> About:
+def _studio_card(settings: StudioSettings) -> About:
     shares = ",".join(f"{split}:{share:g}" for split, share in settings.shares.items())
     flags = _flags(settings)
     return About(
         title="Studio films",
         fingerprint=f"studio-{STUDIO_VERSION}-{flags}-{settings.width}-{shares}" + "-reasoning" * settings.reasoning,
         what="Synthetic stills and clips, each with questions about its film language.",
-        provenance="Shot by the virtual camera of lmms-eval-shotbench; no film was used.",
+        provenance="Rendered by lmms-eval-shotbench; no film footage was used.",
         how_made=f"`shotbench data studio {flags} --width {settings.width} --splits {shares}"
         + " --reasoning" * settings.reasoning
         + "`: "

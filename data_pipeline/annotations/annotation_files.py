@@ -50,7 +50,7 @@ def table_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLin
 
 
 def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
-    text = _text(table)
+    text = _table_text(table)
     header = text.splitlines()[0] if text.strip() else ""
     separator = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -72,7 +72,7 @@ def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine
 
 def _json_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
     objects: list[tuple[int, dict[str, object] | BrokenLine]] = []
-    for line, text in enumerate(_text(table).split("\n"), start=1):
+    for line, text in enumerate(_table_text(table).split("\n"), start=1):
         if text.strip():
             objects.append((line, _json_object(text)))
     names = {name: None for _, row in objects if isinstance(row, dict) for name in row}
@@ -102,7 +102,7 @@ def _parquet_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | Broken
         yield line, _cells(row, columns)
 
 
-def _text(table: Path) -> str:
+def _table_text(table: Path) -> str:
     try:
         return table.read_bytes().decode("utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
@@ -111,12 +111,12 @@ def _text(table: Path) -> str:
 
 def _cells(row: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, str] | BrokenLine:
     try:
-        return {columns[name]: _cell(name, value) for name, value in row.items() if columns[name]}
+        return {columns[name]: _cell_text(name, value) for name, value in row.items() if columns[name]}
     except BrokenLine as broken:
         return broken
 
 
-def _cell(name: str, value: object) -> str:
+def _cell_text(name: str, value: object) -> str:
     """A typed value as text; a list of strings is joined with commas, as a label of several terms."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

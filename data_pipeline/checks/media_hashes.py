@@ -48,7 +48,7 @@ class HashedItem(NamedTuple):
 def hash_shots(shots: Sequence[LabelledShot], folder: Path, workers: Workers) -> list[LabelledShot]:
     """The same shots with `perceptual_hash` set; existing hashes are kept."""
     missing = [shot for shot in shots if not shot.perceptual_hash]
-    units = [_Files(folder, [(shot.media_kind, shot.media_path) for shot in part]) for part in _parts(missing)]
+    units = [_Files(folder, [(shot.media_kind, shot.media_path) for shot in part]) for part in _units_of_work(missing)]
     results = [value for unit in map_units(_hash_files, units, _needed(workers, units)) for value in unit]
     hashes = {shot.shot_id: value for shot, value in zip(missing, results, strict=True)}
     return [replace(shot, perceptual_hash=hashes.get(shot.shot_id, shot.perceptual_hash)) for shot in shots]
@@ -61,7 +61,7 @@ def hash_shards(folder: Path, workers: Workers) -> list[HashedItem]:
     units = [
         _Rows(folder, split, [(kind, item_id) for (kind, _), (_, item_id) in part])
         for split in shard_splits(folder)
-        for part in _parts([entry for entry in first.items() if entry[1][0] == split])
+        for part in _units_of_work([entry for entry in first.items() if entry[1][0] == split])
     ]
     results = map_units(_hash_rows, units, _needed(workers, units))
     hashes = {
@@ -88,12 +88,12 @@ def _hash_files(unit: _Files) -> list[str]:
 
 
 def _hash_rows(unit: _Rows) -> list[str]:
-    shards = _opened(unit.folder, unit.split)
+    shards = _cached_shard_folder(unit.folder, unit.split)
     return [_hash(kind, shards.media(item_id)) for kind, item_id in unit.media]
 
 
 @lru_cache(maxsize=4)  # a worker gets many units of one split, whose rows are indexed only once
-def _opened(folder: Path, split: str) -> ShardFolder:
+def _cached_shard_folder(folder: Path, split: str) -> ShardFolder:
     return ShardFolder(folder, split)
 
 
@@ -105,7 +105,7 @@ def _hash(kind: MediaKind, encoded: bytes) -> str:
         return ""
 
 
-def _parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def _units_of_work(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     listed = list(entries)
     for start in range(0, len(listed), MEDIA_PER_UNIT):
         yield listed[start : start + MEDIA_PER_UNIT]

@@ -115,8 +115,8 @@ def cut_film(unit: FilmUnit) -> CutFilm:
     with disk_full_reported(out), atomic_folder(out, overwrite=True) as draft:
         folder = _emptied(draft.folder)
         cut = _cut_media(unit, folder)
-        (folder / SHOTS).write_text(_lines({"line": line, "shot": shot.to_row()} for line, shot in cut.shots))
-        (folder / DEFECTS).write_text(_lines(defect.to_row() for defect in cut.defects))
+        (folder / SHOTS).write_text(_json_lines({"line": line, "shot": shot.to_row()} for line, shot in cut.shots))
+        (folder / DEFECTS).write_text(_json_lines(defect.to_row() for defect in cut.defects))
         (folder / FINGERPRINT).write_text(fingerprint)
     return cut
 
@@ -167,5 +167,5 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def _lines(rows: Iterable[Mapping[str, object]]) -> str:
+def _json_lines(rows: Iterable[Mapping[str, object]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)

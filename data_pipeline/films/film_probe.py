@@ -91,7 +91,7 @@ def probe_film(path: Path) -> Film:
     Raises:
         BrokenFilm: not a film, empty, without a video stream, truncated, or frames without timestamps.
     """
-    with _opened(path) as (container, stream):
+    with _open_film(path) as (container, stream):
         first, packets, cut_off = _read_packets(container, stream)
         shown = sorted({packet.pts for packet in packets if packet.pts >= first.pts and not packet.is_discard})
         if cut_off or not shown:
@@ -168,7 +168,7 @@ def read_frames(film: Film, first: int, last: int) -> Iterator[tuple[int, Any]]:
 
 def _frames_from(film: Film, keyframe: int | None, number: int, last: int) -> Iterator[tuple[int, Any]]:
     """Frames in order, up to the first whose timestamp differs from its packet's."""
-    with _opened(film.path) as (container, stream):
+    with _open_film(film.path) as (container, stream):
         if keyframe is not None:
             container.seek(keyframe, stream=stream)
         for frame in container.decode(stream):
@@ -185,7 +185,7 @@ def _frames_from(film: Film, keyframe: int | None, number: int, last: int) -> It
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def _open_film(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open the container and its video stream; decoding is single-threaded, since films are cut in parallel."""
     import av
 

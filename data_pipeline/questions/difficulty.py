@@ -91,7 +91,7 @@ def write_difficulty(
     written = write_shards(
         (source.row(SPLIT, item) for item in source.items if item.item_id in chosen),
         out,
-        _about(source, counted, chosen, settings),
+        _difficulty_card(source, counted, chosen, settings),
         splits=[SPLIT],
         overwrite=overwrite,
         defects=defects,
@@ -166,22 +166,23 @@ def _rate_lines(items: Iterable[QAItem], rates: Mapping[int, PassRate], chosen: 
         yield json.dumps(line | {"samples": samples, "right": right, "chosen": chosen.get(item.item_id)}) + "\n"
 
 
-def _about(source: SourceSplit, counted: Tally, chosen: Mapping[str, Chosen], settings: DifficultySettings) -> About:
+def _difficulty_card(
+    source: SourceSplit, counted: Tally, chosen: Mapping[str, Chosen], settings: DifficultySettings
+) -> About:
     parts = [VERSION, source.sha256, source.split, sorted(run.sha256 for run in counted.runs), astuple(settings)]
     kinds = Counter(chosen.values())
     model = ", ".join(f"{name} `{value}`" for name, value in counted.settings.items() if value and name != "questions")
     return About(
         title=f"{source.title}, of middle difficulty",
         fingerprint=f"difficulty-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}",
-        what="Questions about the film language of a shot that a model answers now rightly, now wrongly, "
-        f"with a uniform share of all questions. `{PASS_RATES}` tells of every question of the source how often.",
+        what="Questions about the film language of a shot that a model answers correctly only sometimes, "
+        f"and a uniform share of all questions. `{PASS_RATES}` lists the pass rate of every question of the source.",
         provenance=f"Split `{source.split}` of {source.title} (manifest {source.sha256}); media are unchanged.",
         how_made=f"`shotbench data difficulty` graded {len(counted.runs)} runs of sampled responses "
-        f"({model or 'stored'}) by the strict grader. Of questions with at least {settings.min_samples} responses "
-        f"those with some right and some wrong were drawn ({kinds[Chosen.MIDDLE]:,}), and "
-        f"{kinds[Chosen.UNIFORM]:,} from all questions evenly "
-        f"over the dimensions (size {settings.size:,}, uniform share {settings.uniform_share:g}, seed "
-        f"{settings.seed}). The difficulty is that for this model alone.",
+        f"({model or 'stored'}) with the strict protocol. {kinds[Chosen.MIDDLE]:,} questions were sampled from those "
+        f"with at least {settings.min_samples} responses, some correct and some wrong, and {kinds[Chosen.UNIFORM]:,} "
+        f"from all questions, evenly over the dimensions (size {settings.size:,}, uniform share "
+        f"{settings.uniform_share:g}, seed {settings.seed}). The difficulty applies to this model only.",
         licence=source.licence,
         tags=("film",),
     )

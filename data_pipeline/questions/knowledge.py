@@ -44,11 +44,11 @@ class TermKnowledge:
 
 def knowledge_of(dimension: Dimension, term: Term) -> TermKnowledge:
     """Return the entry of a term; raises `BadKnowledge` if the table is broken, `KeyError` if the term is unknown."""
-    return _table()[dimension.slug, term.name]
+    return _packaged_knowledge()[dimension.slug, term.name]
 
 
 @cache
-def _table() -> dict[tuple[str, str], TermKnowledge]:
+def _packaged_knowledge() -> dict[tuple[str, str], TermKnowledge]:
     return read_knowledge((resources.files("data_pipeline.questions") / TABLE).read_text(encoding="utf-8"))
 
 

@@ -64,7 +64,7 @@ def tally(source: SourceSplit, paths: Sequence[Path]) -> Tally:
         BadResponses: a run is unreadable, answers other questions, is a duplicate, or differs from the first in
             model, prompt or sampling.
     """
-    runs = [_run(path) for path in paths]
+    runs = [_sampled_run(path) for path in paths]
     settings = _shared_settings(runs)
     _check_questions(settings, source, runs)
     items = _by_index(source)
@@ -88,7 +88,7 @@ def _by_index(source: SourceSplit) -> dict[int, QAItem]:
     return items
 
 
-def _run(path: Path) -> SampledRun:
+def _sampled_run(path: Path) -> SampledRun:
     file = path / SAMPLES if path.is_dir() else path
     if not file.is_file():
         raise BadResponses(f"{file}: no responses; give a folder of `shotbench eval` or a .jsonl of index and response")

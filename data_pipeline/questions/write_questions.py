@@ -87,7 +87,7 @@ def ask(
             shot for shot in shots if dimension in dimensions_for(shot.media_kind) and dimension.slug in shot.labels
         ]
         for question, options, answer in _place_answers(
-            dimension, _questions(dimension, labelled, policy, defects), policy
+            dimension, _dimension_questions(dimension, labelled, policy, defects), policy
         ):
             item = _item(dimension, question, options, answer)
             item = replace(item, reasoning=plain_reasoning(item)) if policy.reasoning else item
@@ -96,7 +96,7 @@ def ask(
     return [replace(item, source_index=index) for index, (_, _, item) in enumerate(items, start=first_index)]
 
 
-def _questions(
+def _dimension_questions(
     dimension: Dimension, shots: Iterable[LabelledShot], policy: QuestionPolicy, defects: list[Defect]
 ) -> Iterator[_Question]:
     waiting: defaultdict[str, list[LabelledShot]] = defaultdict(list)

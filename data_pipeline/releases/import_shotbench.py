@@ -164,7 +164,7 @@ def _checked_rows(
     for (line, item), encoded, verdict, times in bar:
         index, (sha256, flaw) = str(item.source_index), verdict.result()
         if times > 1:
-            duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"stands {times} times in its tar; the last one counts")
+            duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"occurs {times} times in its tar; the last one is used")
             defects.append(defect_of(duplicate, line, index, item.media_path, loses_row=False))
         if flaw:
             defects.append(defect_of(flaw, line, index, item.media_path, loses_row=True))

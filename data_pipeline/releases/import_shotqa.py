@@ -76,7 +76,7 @@ def import_shotqa(
     fingerprint = source.fingerprint(choices.with_open_ended, choices.dev_share, choices.media)
     questions = read_shotqa(source, choices, defects)
     job = _Import(source, questions, choices, out, workers, defects)
-    rows = _rows(job)
+    rows = _pending_rows(job)
     about = about_shotqa(fingerprint, choices)
     try:
         shards = write_shards(rows, out, about, splits=SPLITS, overwrite=overwrite, defects=defects)
@@ -116,7 +116,7 @@ def _check(source: ShotQARelease, out: Path, choices: ShotQAChoices) -> None:
         raise ImportRefused(f"--media is {choices.media!r} but must be {' or '.join(JUDGES)}")
 
 
-def _rows(job: _Import) -> Iterator[PendingRow]:
+def _pending_rows(job: _Import) -> Iterator[PendingRow]:
     """Yield the valid questions with their media, in the archive's order, and add to the defects."""
     from tqdm import tqdm
 
@@ -165,7 +165,7 @@ def _record_archive_defects(
     for medium, flaw in media.missing():
         _add_losses(medium, flaw, job.defects)
     for medium, name in repeated:
-        duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"{name} comes again; the first one counts")
+        duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"{name} occurs again; the first occurrence is used")
         _, line, item = medium.questions[0]
         job.defects.append(defect_of(duplicate, line, item.item_id, medium.path, loses_row=False))
     if unused_files.count:

@@ -144,13 +144,13 @@ class Release:
 def find_release(name: str) -> Release:
     """Find a release folder, or else the Hub dataset of that name; raises `ImportRefused`."""
     folder = Path(name).expanduser()
-    folder = folder if folder.exists() else _download(name)
+    folder = folder if folder.exists() else _download_shotbench(name)
     if not (folder / QUESTIONS).is_file():
         raise ImportRefused(f"{folder} has no {QUESTIONS}; give the folder that holds the release's files and tars")
     return Release(folder.resolve())
 
 
-def _download(name: str) -> Path:
+def _download_shotbench(name: str) -> Path:
     try:
         return hub_snapshot(name, DOWNLOADED)
     except DatasetNotFound as error:

@@ -38,7 +38,7 @@ def read_release(path: Path, defects: list[Defect]) -> list[ReleaseQuestion]:
         ImportRefused: the file is not a table of questions.
     """
     questions: dict[int, ReleaseQuestion] = {}  # by index
-    for line, row in _lines(path):
+    for line, row in _numbered_rows(path):
         try:
             item = _item(row)
         except ValueError as error:
@@ -46,7 +46,7 @@ def read_release(path: Path, defects: list[Defect]) -> list[ReleaseQuestion]:
             defects.append(defect_of(broken, line, str(row["index"]), str(row["path"]), loses_row=True))
             continue
         if first := questions.get(item.source_index):
-            duplicate = Flaw(DefectKind.DUPLICATE_INDEX, f"line {first.line} has it already")
+            duplicate = Flaw(DefectKind.DUPLICATE_INDEX, f"first used on line {first.line}")
             defects.append(defect_of(duplicate, line, row["index"], item.media_path, loses_row=True))
             continue
         questions[item.source_index] = ReleaseQuestion(line, item)
@@ -60,12 +60,12 @@ def about_release(folder: Path, fingerprint: str) -> About:
     return About(
         title="ShotBench",
         fingerprint=fingerprint,
-        what="Multiple-choice questions by experts about the language of film: what a shot shows, how it is framed, "
-        "lit and composed, and how the camera moves. One question a row, one still or clip a question.",
-        provenance="The official release Vchitect/ShotBench (arXiv 2506.21356), licence Apache-2.0; the films' own "
-        f"rights remain with their owners. Its `{QUESTIONS}` has the SHA-256 `{checksum}`.",
-        how_made="With `shotbench data import-shotbench`. Questions and media are unchanged, byte for byte. Every "
-        "still was decoded whole, and of every clip the first frame.",
+        what="Multiple-choice questions by experts about the language of film: shot size, framing, camera angle, lens, "
+        "lighting, composition and camera movement. Each row is one question about one still or clip.",
+        provenance="The official release Vchitect/ShotBench (arXiv 2506.21356), licence Apache-2.0; the copyright of "
+        f"the films remains with their owners. Its `{QUESTIONS}` has the SHA-256 `{checksum}`.",
+        how_made="`shotbench data import-shotbench`. Questions and media are byte-identical to the release. Every "
+        "still was decoded completely, and the first frame of every clip.",
         licence=LICENCE,
         tags=("film", "cinematography", "benchmark", "shotbench"),
     )
@@ -77,7 +77,7 @@ def defect_of(flaw: Flaw, line: int, index: str, path: str, *, loses_row: bool) 
     return Defect(flaw.kind, line, index, path, detail, loses_row)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, row); a row of several lines has the number of the first."""
     csv.field_size_limit(sys.maxsize)
     try:
@@ -94,7 +94,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _item(row: dict[str, str]) -> QAItem:
     """Parse a row; raises `BadRow` if it is invalid, e.g. has too few cells, which makes the missing ones empty."""
     if any("\n" in text for text in row.values() if text):
-        raise BadRow(row["index"], "line", row, "one line (an open quotation mark swallows what follows it)")
+        raise BadRow(row["index"], "line", row, "one line (an unclosed quotation mark swallows the lines after it)")
     item = QAItem.from_release_row(row, SOURCE, LICENCE)
     "".join((item.question, *item.options, item.media_path)).encode()  # raises for a lone surrogate
     return item

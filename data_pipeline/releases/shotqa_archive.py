@@ -56,7 +56,7 @@ def stream_media(
                 unused_files.add(name)
             if new:
                 flaw = _flaw(member)
-                encoded = b"" if flaw else _read(tar, member, archive)
+                encoded = b"" if flaw else _member_bytes(tar, member, archive)
                 yield from (ArchivedMedium(medium, name, encoded, flaw) for medium in new)
         _read_to_end(stream, archive)
 
@@ -137,7 +137,7 @@ def _members(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
             yield member
 
 
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) -> bytes:
+def _member_bytes(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path) -> bytes:
     try:
         stream = tar.extractfile(member)
         return stream.read() if stream else b""

@@ -71,7 +71,7 @@ class ShotQARelease:
 def find_shotqa(name: str) -> ShotQARelease:
     """Find a release folder, or else the Hub dataset of that name; raises `ImportRefused`."""
     folder = Path(name).expanduser()
-    folder = folder if folder.exists() else _download(name)
+    folder = folder if folder.exists() else _download_shotqa(name)
     archive = next((folder / name for name in ARCHIVES if (folder / name).is_file()), None)
     if archive is None:
         raise ImportRefused(f"{folder} has no {ARCHIVES[0]}; give the folder that holds ShotQA's files as published")
@@ -82,7 +82,7 @@ def find_shotqa(name: str) -> ShotQARelease:
     return ShotQARelease(folder, archive)
 
 
-def _download(name: str) -> Path:
+def _download_shotqa(name: str) -> Path:
     try:
         return hub_snapshot(name, ["README.md", *ARCHIVES, GRPO, SFT, OPEN_ENDED, META])
     except DatasetNotFound as error:

@@ -84,7 +84,7 @@ def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[De
             open_ended_here += not reader.take(path.name, line, row)
         if open_ended_here:
             flaw = Flaw(
-                DefectKind.OPEN_ENDED, f"{open_ended_here:,} rows offer no options; they are no part of the shards"
+                DefectKind.OPEN_ENDED, f"{open_ended_here:,} rows have no options and are not included in the shards"
             )
             defects.append(defect_of(flaw, 0, "", path.name, loses_row=False))
         open_ended += open_ended_here
@@ -93,23 +93,24 @@ def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[De
 
 def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> About:
     """Return the dataset card's description of these questions."""
-    decoded = "Every still was decoded whole, and of every clip the first frame."
-    trusted = "Media were not decoded: only their size and first bytes were looked at."
+    decoded = "Every still was decoded completely, and the first frame of every clip."
+    trusted = "Media were not decoded; only their size and first bytes were checked."
     return About(
         title="ShotQA",
         fingerprint=fingerprint,
-        what="Multiple-choice questions about the language of film, to train on: what a shot shows, how it is framed, "
-        "lit and composed, and how the camera moves. One question a row, one still or clip a question.",
-        provenance="The release Vchitect/ShotQA (arXiv 2506.21356), licence CC BY-NC-ND 4.0: not for commercial use, "
-        "and not to be passed on in a changed form, as these shards are. The films' rights remain with their owners.",
-        how_made="With `shotbench data import-shotqa`. Media are unchanged, byte for byte. "
-        f"{decoded if choices.media == 'check' else trusted} Options are worded as the vocabulary words them. "
-        f"`dev` holds {choices.dev_share:.1%} of the films, with all their questions; the rest stands in `sft` and "
-        f"`grpo` as published. Open-ended questions (`{OPEN_ENDED}`) are no part of it.",
+        what="Multiple-choice questions about the language of film, for training: shot size, framing, camera angle, "
+        "lens, lighting, composition and camera movement. Each row is one question about one still or clip.",
+        provenance="The release Vchitect/ShotQA (arXiv 2506.21356), licence CC BY-NC-ND 4.0: no commercial use, "
+        "and no distribution of modified versions, such as these shards. The copyright of the films remains with "
+        "their owners.",
+        how_made="`shotbench data import-shotqa`. Media are byte-identical to the release. "
+        f"{decoded if choices.media == 'check' else trusted} Options have the vocabulary's spelling. `dev` contains "
+        f"{choices.dev_share:.1%} of the films with all their questions; all others are in `sft` and `grpo` as "
+        f"published. Open-ended questions (`{OPEN_ENDED}`) are not included.",
         licence=LICENCE,
         tags=("film", "cinematography", "shotqa"),
-        known_limits="The authors verified the labels of clips, but not those of stills. Films are known by their "
-        "title only, clips by the video they were cut from.",
+        known_limits="The authors verified the labels of clips, but not those of stills. Films are identified by "
+        "their title only, clips by the video they were cut from.",
     )
 
 
@@ -141,7 +142,7 @@ class _RowCollector:
         asked = (path, item.media_kind, item.dimension, item.gold, tuple(sorted(item.options)))
         first = self._seen.setdefault(asked, item_id)
         if first != item_id:
-            duplicate = Flaw(DefectKind.DUPLICATE_QUESTION, f"{first} asks the same of the same medium")
+            duplicate = Flaw(DefectKind.DUPLICATE_QUESTION, f"same question and medium as {first}")
             self._add_defect(duplicate, line, item_id, path, loses_row=True)
         elif read.ambiguous:
             self._add_defect(read.ambiguous, line, item_id, path, loses_row=True)

@@ -62,7 +62,7 @@ def read_row(row: object, item_id: str, source_index: int) -> ReadRow:
     """
     if not isinstance(row, dict):
         raise BadRow(item_id, "row", row, "an object")
-    user, assistant = _texts(item_id, row.get("messages"))
+    user, assistant = _user_and_assistant_text(item_id, row.get("messages"))
     question, options = split_prompt(user)
     if not options:
         raise OpenEnded(f"item {item_id}: no options")
@@ -104,7 +104,7 @@ def split_prompt(text: str) -> tuple[str, tuple[str, ...]]:
     return question[before.end() if before else 0 :].strip(), tuple(option.strip() for option in options)
 
 
-def _texts(item_id: str, messages: object) -> tuple[str, str]:
+def _user_and_assistant_text(item_id: str, messages: object) -> tuple[str, str]:
     """Return the user's only text and the assistant's last; content may be a list of media and text parts."""
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise BadRow(item_id, "messages", messages, "a list of messages with role and content")

@@ -60,7 +60,7 @@ class Composition:
             rows = [self._rows[split, dimension.slug] for split in self.splits]
             lines.append([dimension.paper_name, f"{dimension.media_kind}s", *map(_number, rows)])
         totals = [sum(by_dimension.values()) for by_dimension in self.counts.values()]
-        return _table([*lines, ["**all**", "", *map(_number, totals)]])
+        return _markdown_table([*lines, ["**all**", "", *map(_number, totals)]])
 
     def term_table(self) -> str:
         """Right answers by term; terms with a count of 0 can be neither learned nor measured."""
@@ -70,7 +70,7 @@ class Composition:
                 rows = [self._terms[split, dimension.slug, term] for split in self.splits]
                 if term or any(rows):
                     lines.append([dimension.paper_name, str(term or "(no term)"), *map(_number, rows)])
-        return _table(lines)
+        return _markdown_table(lines)
 
     def _dimensions(self) -> list[Dimension]:
         return [d for d in DIMENSIONS if any(self._rows[split, d.slug] for split in self.splits)]
@@ -80,5 +80,5 @@ def _number(count: int) -> str:
     return f"{count:,}"
 
 
-def _table(lines: Sequence[Sequence[str]]) -> str:
+def _markdown_table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

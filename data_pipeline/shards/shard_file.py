@@ -76,7 +76,7 @@ class ShardFile:
         self.path.unlink(missing_ok=True)
 
     def _write(self, rows: Sequence[ShardRow]) -> None:
-        self._parquet.write_table(_table(rows, self._schema), row_group_size=len(rows))
+        self._parquet.write_table(_arrow_table(rows, self._schema), row_group_size=len(rows))
         self._start_writeback()
 
     def _start_writeback(self) -> None:
@@ -97,19 +97,19 @@ class ShardFile:
             self._pending.popleft().result()
 
 
-def _table(rows: Sequence[ShardRow], schema: pyarrow.Schema) -> pyarrow.Table:
+def _arrow_table(rows: Sequence[ShardRow], schema: pyarrow.Schema) -> pyarrow.Table:
     import pyarrow
 
     texts = [row.item.to_row() for row in rows]
     columns = [pyarrow.array([text[name] for text in texts], schema.field(name).type) for name in COLUMNS]
     media = [
-        pyarrow.chunked_array([_cell(row, kind, schema.field(name).type) for row in rows])
+        pyarrow.chunked_array([_media_cell(row, kind, schema.field(name).type) for row in rows])
         for kind, name in MEDIA_COLUMNS.items()
     ]
     return pyarrow.Table.from_arrays([*columns, *media], schema=schema)
 
 
-def _cell(row: ShardRow, kind: MediaKind, column: pyarrow.StructType) -> pyarrow.StructArray:
+def _media_cell(row: ShardRow, kind: MediaKind, column: pyarrow.StructType) -> pyarrow.StructArray:
     """A row's {bytes, path} in the media column of `kind`, without copying the bytes; null if it is of another kind."""
     import pyarrow
 

@@ -112,7 +112,7 @@ class _Reel:
             if self.order.truth:
                 write_truth(self.order.out / TRUTH / f"{plan.film_id}" / f"{plan.shot_id}.npz", shot, bar)
             times = {"start": _seconds(frames), "end": _seconds(frames := frames + len(pictures))}
-            self.rows.append(_row(shot, self.name) | times)
+            self.rows.append(_annotation_row(shot, self.name) | times)
             yield from (np.pad(picture, ((bar, bar), (0, 0), (0, 0))) for picture in pictures)
 
 
@@ -139,10 +139,10 @@ def _write_still(order: ReelOrder, plan: PlannedShot, index: int) -> Row:
     suffix, encode = (("png", encode_lossless), ("jpg", encode_still))[index % 2]
     name = f"{plan.film_id}-still-{index}.{suffix}"
     write_atomic(order.out / FILMS / name, encode(shot.pictures[0]))
-    return _row(shot, name)
+    return _annotation_row(shot, name)
 
 
-def _row(shot: FilmedShot, media: str) -> Row:
+def _annotation_row(shot: FilmedShot, media: str) -> Row:
     shot_fields = {"film_id": shot.plan.film_id, "media": media, "shot_id": shot.plan.shot_id, "licence": LICENCE}
     return shot_fields | shot.labels
 

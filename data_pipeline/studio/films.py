@@ -69,7 +69,7 @@ class PlannedShot:
 
     @property
     def style(self) -> FilmStyle:
-        return _style(self.seed, self.film)
+        return _cached_film_style(self.seed, self.film)
 
     @property
     def draw(self) -> Random:
@@ -149,7 +149,7 @@ def _scene(plan: PlannedShot) -> Scene:
 
 
 @lru_cache(maxsize=8)
-def _style(seed: int, film: int) -> FilmStyle:
+def _cached_film_style(seed: int, film: int) -> FilmStyle:
     return film_style(seed, film)
 
 

@@ -21,7 +21,7 @@ def _single(take: Take) -> Staging:
     return Staging(take.stage((figure,)), camera)
 
 
-def _row(take: Take, spots: tuple[float, ...], inward: float) -> tuple[Figure, ...]:
+def _figures_in_a_row(take: Take, spots: tuple[float, ...], inward: float) -> tuple[Figure, ...]:
     """Return figures in a row, facing its centre."""
     figures = []
     for number, x in enumerate(spots):
@@ -32,7 +32,7 @@ def _row(take: Take, spots: tuple[float, ...], inward: float) -> tuple[Figure, .
 
 def _two_shot(take: Take) -> Staging:
     gap = take.between(0.36, 0.46)
-    figures = _row(take, (-gap, gap), take.between(5, 75))
+    figures = _figures_in_a_row(take, (-gap, gap), take.between(5, 75))
     height = take.between(0.95, 1.6)
     camera = camera_on(
         (0, 0.05, below_headroom(figures, height)),
@@ -46,7 +46,7 @@ def _two_shot(take: Take) -> Staging:
 
 def _three_shot(take: Take) -> Staging:
     gap = take.between(0.62, 0.76)
-    figures = _row(take, (-gap, take.between(-0.06, 0.06), gap), take.between(10, 55))
+    figures = _figures_in_a_row(take, (-gap, take.between(-0.06, 0.06), gap), take.between(10, 55))
     height = take.between(1.25, 1.9)
     camera = camera_on(
         (0, 0.1, below_headroom(figures, height)), height, take.between(35, 48), azimuth=take.between(-5, 5)

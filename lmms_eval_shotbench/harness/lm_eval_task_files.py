@@ -38,14 +38,14 @@ FAMILIES = (
 
 def task_files() -> dict[str, str]:
     """Return the contents of the files by path relative to the task folder."""
-    files = {f"_{style.name}": _style(style) for style in PROMPT_STYLES}
+    files = {f"_{style.name}": _style_file(style) for style in PROMPT_STYLES}
     for family in FAMILIES:
         for style in family.styles:
             files |= dict(_group(family, style))
     return files
 
 
-def _style(style: PromptStyle) -> str:
+def _style_file(style: PromptStyle) -> str:
     return f'# The system text of the prompt style "{style.name}".\ndescription: {json.dumps(style.system)}\n'
 
 

@@ -55,13 +55,13 @@ def all_tasks() -> list[Task]:
 
 def task_files() -> dict[str, str]:
     """Return the contents of the files by path relative to the task folder."""
-    files = {f"_{style.name}": _style(style) for style in PROMPT_STYLES}
+    files = {f"_{style.name}": _style_file(style) for style in PROMPT_STYLES}
     for group, tasks in groupby(all_tasks(), key=lambda task: task.group):
         files |= dict(_group(group, list(tasks)))
     return files
 
 
-def _style(style: PromptStyle) -> str:
+def _style_file(style: PromptStyle) -> str:
     return f'# The prompt style "{style.name}" of prompts.py.\ninclude: _template\n{_prompt(style)}'
 
 

@@ -71,7 +71,7 @@ def clip_header(source: bytes | Path) -> ClipHeader:
     Raises:
         BrokenMedium: the source is not a clip.
     """
-    with _opened(source) as (container, stream):
+    with _open_clip(source) as (container, stream):
         rate = _frame_rate(stream)
         seconds = (container.duration or 0) / MICROSECONDS
         return ClipHeader(stream.frames or max(round(seconds * rate), 1), rate, stream.width, stream.height)
@@ -87,7 +87,7 @@ class Clip:
     def __init__(self, source: bytes | Path) -> None:
         self._source = source
         self._batch_iterator: Generator[numpy.ndarray] | None = None
-        with _opened(source) as (container, stream):
+        with _open_clip(source) as (container, stream):
             self.frame_rate = _frame_rate(stream)
             first, times = _shown_times(container, stream)
         self.frames = len(times)
@@ -165,7 +165,7 @@ class Clip:
     def _by_time(self, times: Sequence[int]) -> Iterator[Any]:
         """Yield the frames with these timestamps, until one is out of order."""
         wanted, expected = set(times), iter(times)
-        with _opened(self._source) as (container, stream):
+        with _open_clip(self._source) as (container, stream):
             for frame in _decoded(container, stream, wanted):
                 if frame.pts in wanted:
                     if frame.pts != next(expected, None):
@@ -173,7 +173,7 @@ class Clip:
                     yield frame
 
     def _by_number(self, indices: Sequence[int]) -> Iterator[Any]:
-        with _opened(self._source) as (container, stream):
+        with _open_clip(self._source) as (container, stream):
             decoded, number = container.decode(stream), -1
             frame: Any = None
             for index in indices:
@@ -185,7 +185,7 @@ class Clip:
 
 
 @contextmanager
-def _opened(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
+def _open_clip(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
     """Open a container and its video stream for single-threaded decoding."""
     import av
 

@@ -53,7 +53,7 @@ def locate_shards(name: str) -> Path:
     """Resolve a folder or Hub id to a local, complete shard folder; raise `DatasetNotFound` with the next step."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        folder = _download(name)
+        folder = _download_shards(name)
     if not (folder / MANIFEST).is_file() or not list((folder / "data").glob("*.parquet")):
         raise DatasetNotFound(
             f"{name} holds no shards (no {MANIFEST} beside data/*.parquet). If it is the official release, import it "
@@ -77,7 +77,7 @@ def _require_our_format(folder: Path) -> None:
     raise DatasetNotFound(f"{folder} holds shards of format {version}, this version reads {FORMAT_VERSION}: {step}")
 
 
-def _download(name: str) -> Path:
+def _download_shards(name: str) -> Path:
     try:
         return hub_snapshot(name, ["README.md", MANIFEST, "data/*.parquet"])
     except DatasetNotFound as error:

@@ -69,7 +69,7 @@ def explorer_section(runs: Sequence[ReportRun], thumbnails_mb: float) -> Explore
 
 def explorer_records(runs: Sequence[ReportRun]) -> list[ExplorerRecord]:
     """Return the items of all runs, each once, in order of first occurrence."""
-    questions, priors = _questions(runs), _priors(runs)
+    questions, priors = _items_asked(runs), _priors(runs)
     answered = [{(one.item_id, one.asked): one for one in run.stored.items} for run in runs]
     first: dict[Asked, AnsweredItem] = {}
     for items in answered:
@@ -86,7 +86,7 @@ def explorer_records(runs: Sequence[ReportRun]) -> list[ExplorerRecord]:
     ]
 
 
-def _questions(runs: Sequence[ReportRun]) -> dict[Asked, QAItem]:
+def _items_asked(runs: Sequence[ReportRun]) -> dict[Asked, QAItem]:
     return {
         (one.item_id, one.asked): item
         for run in runs

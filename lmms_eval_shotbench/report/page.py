@@ -49,7 +49,7 @@ def page(numbers: Mapping[str, Any], charts: Mapping[str, str], explorer: Explor
         dimensions=rows.asked_dimensions(numbers),
         charts={name: Markup(svg) for name, svg in charts.items()},
         figure=Figures(numbers),
-        style=Markup(_style() + explorer.css),
+        style=Markup(_stylesheet() + explorer.css),
         policy=_policy(explorer.js),
         explorer=Markup(explorer.html),
         script=Markup(explorer.js),
@@ -77,7 +77,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _style() -> str:
+def _stylesheet() -> str:
     return resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
 
 

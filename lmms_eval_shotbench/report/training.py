@@ -53,7 +53,7 @@ def _logged(run: Path) -> dict[int, dict[str, float]]:
     """Return logged values by step; an attempt resumed from a checkpoint discards later steps of earlier attempts."""
     logged: dict[int, dict[str, float]] = {}
     for path in sorted((run / "metrics").glob("*.jsonl")):
-        rows = _rows(path)
+        rows = _logged_steps(path)
         if rows:
             logged = {step: values for step, values in logged.items() if step <= rows[0][0]}
         for step, values in rows:
@@ -61,7 +61,7 @@ def _logged(run: Path) -> dict[int, dict[str, float]]:
     return dict(sorted(logged.items()))
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, float]]]:
+def _logged_steps(path: Path) -> list[tuple[int, dict[str, float]]]:
     """Return steps with their finite values; an incomplete last line of an interrupted run is ignored."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -62,14 +62,14 @@ def blind_letters(items: Sequence[QAItem], folds: int = FOLDS) -> list[str]:
     offered_in: defaultdict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
     right_in: defaultdict[int, Counter[tuple[str, str]]] = defaultdict(Counter)
     for item, fold in with_fold:
-        offered_in[fold].update(_texts(item))
-        right_in[fold][_text(item, item.gold)] += 1
+        offered_in[fold].update(_option_texts(item))
+        right_in[fold][_option_text(item, item.gold)] += 1
     for fold in offered_in:
         offered.update(offered_in[fold])
         right.update(right_in[fold])
 
     def prior(item: QAItem, fold: int, letter: str) -> float:
-        text = _text(item, item.choices[letter])
+        text = _option_text(item, item.choices[letter])
         hits = right[text] - right_in[fold][text]
         return (hits + PRIOR_WEIGHT / len(item.options)) / (offered[text] - offered_in[fold][text] + PRIOR_WEIGHT)
 
@@ -83,11 +83,11 @@ def chance(items: Sequence[QAItem]) -> float:
     return sum(1 / len(item.options) for item in items) / len(items)
 
 
-def _texts(item: QAItem) -> list[tuple[str, str]]:
-    return [_text(item, option) for option in item.options]
+def _option_texts(item: QAItem) -> list[tuple[str, str]]:
+    return [_option_text(item, option) for option in item.options]
 
 
-def _text(item: QAItem, option: str) -> tuple[str, str]:
+def _option_text(item: QAItem, option: str) -> tuple[str, str]:
     return item.dimension, _normal_form(option)
 
 

@@ -134,7 +134,7 @@ def test_scores_are_reused_only_for_the_same_weights_and_questions(
         assert main(command[3:]) == 0
 
     # The complete evaluation. A subprocess, as in test_training_runs.py, would take 12 s for imports.
-    monkeypatch.setattr(evaluate_run, "_run", in_this_process)
+    monkeypatch.setattr(evaluate_run, "_run_command", in_this_process)
     model = make_tiny_qwen(tmp_path / "model")
     options = {"tasks": ("shotbench_shot_size",), "max_new_tokens": 2, "reuse": True}
 

@@ -144,9 +144,9 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
     apply_chat_template_kwargs: Any
 
     def _build_messages(self, example: dict[str, Any]) -> list[dict[str, Any]]:
-        messages = _listed(example[self.messages_key])
+        messages = _column_as_list(example[self.messages_key])
         columns = {"image": self.image_key, "video": self.video_key}
-        media = {kind: iter(_listed(example.get(column))) for kind, column in columns.items()}
+        media = {kind: iter(_column_as_list(example.get(column))) for kind, column in columns.items()}
         for message in messages:
             segments = re.split(f"({'|'.join(KINDS)})", message["content"])
             message["content"] = [self._part(segment, media) for segment in segments if segment]
@@ -190,7 +190,7 @@ class FilmLessons(MultiTurnSFTDataset):  # type: ignore[misc]
             self.apply_chat_template_kwargs = before
 
 
-def _listed(column: Any) -> list[dict[str, Any]]:
+def _column_as_list(column: Any) -> list[dict[str, Any]]:
     """A column as a plain list, whichever array type pandas or Arrow returned; None becomes an empty list."""
     if column is None:
         return []

@@ -112,7 +112,7 @@ class _MediaGrids:
                 "a clip came without second_per_grid_ts; have verl read clips by verl_recipes.inside_verl.film_dataset "
                 "(data.custom_cls) and pass on all that the processor returns"
             )
-        stills, clips, seconds = ([] if one is None else _listed(one) for one in (stills, clips, seconds))
+        stills, clips, seconds = ([] if one is None else _as_list(one) for one in (stills, clips, seconds))
         pairs = zip(clips, seconds, strict=True)
         timed = [Grid(*grid)._replace(fps=rule.frames_a_patch / step) for grid, step in pairs]
         self._start: int = config.vision_start_token_id
@@ -128,6 +128,6 @@ class _MediaGrids:
                 yield next(self._remaining[token])
 
 
-def _listed(values: Any) -> list[Any]:
+def _as_list(values: Any) -> list[Any]:
     """The values of a tensor or list as a list."""
     return values.tolist() if hasattr(values, "tolist") else list(values)

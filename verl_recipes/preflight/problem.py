@@ -25,9 +25,9 @@ def merge_problems(problems: Iterable[Problem]) -> list[Problem]:
     locations: dict[tuple[str, str], list[str]] = {}
     for problem in problems:
         locations.setdefault((problem.what, problem.next_step), []).append(problem.where)
-    return [Problem(what, _listed(where), next_step) for (what, next_step), where in locations.items()]
+    return [Problem(what, _joined_locations(where), next_step) for (what, next_step), where in locations.items()]
 
 
-def _listed(locations: list[str]) -> str:
+def _joined_locations(locations: list[str]) -> str:
     rest = len(locations) - LOCATIONS_LISTED
     return "; ".join(locations[:LOCATIONS_LISTED]) + (f"; and {rest:,} more" if rest > 0 else "")

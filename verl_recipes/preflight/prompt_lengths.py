@@ -71,7 +71,7 @@ class Ruler:
 
     def _text(self, chat: Chat) -> str:
         """The rendered chat, with one placeholder per medium."""
-        turns = [{"role": role, "content": _parts(content)} for role, content in chat]
+        turns = [{"role": role, "content": _message_parts(content)} for role, content in chat]
         rendered: str = self.processor.apply_chat_template(
             turns, tokenize=False, add_generation_prompt=self.generation_prompt, **self.template
         )
@@ -148,7 +148,7 @@ def _black(frames: int, height: int, width: int) -> Any:
     return torch.zeros((frames, 3, height, width), dtype=torch.uint8)
 
 
-def _parts(content: str) -> list[dict[str, str]]:
+def _message_parts(content: str) -> list[dict[str, str]]:
     """A turn's text split at its media placeholders, as verl does."""
     media = {mark: {"type": mark.strip("<>")} for mark in MARKS.values()}
     pieces = re.split(f"({'|'.join(media)})", content)

@@ -77,7 +77,7 @@ def read_training_rows(config: DictConfig, method: str) -> tuple[list[TrainingRo
             found = list(_file_problems(file, columns))
             problems += found
             if not found:
-                rows += _rows(Path(file).expanduser(), part, columns)
+                rows += _training_rows(Path(file).expanduser(), part, columns)
     return rows, problems
 
 
@@ -125,7 +125,7 @@ def _expected_columns(columns: Columns) -> Iterator[tuple[str, str, Any]]:
         yield "extra_info", "a struct with item", lambda kind: has(kind, "item")
 
 
-def _rows(path: Path, part: Part, columns: Columns) -> Iterator[TrainingRow]:
+def _training_rows(path: Path, part: Part, columns: Columns) -> Iterator[TrainingRow]:
     import pyarrow.parquet as parquet
 
     number = 0

@@ -129,7 +129,7 @@ def _baseline(plan: AblationPlan, row: AblationRow) -> Trial:
     first = next(row for row in plan.rows if row.steps)
     model = plan.model or recipe_model(plan.order(first, plan.seeds[0]))
     folder = plan.out / "baseline"
-    return Trial(row, None, folder, _scores(plan, model, folder))
+    return Trial(row, None, folder, _evaluation_scores(plan, model, folder))
 
 
 def _trained(plan: AblationPlan, row: AblationRow, seed: int) -> Trial:
@@ -140,9 +140,9 @@ def _trained(plan: AblationPlan, row: AblationRow, seed: int) -> Trial:
         train(plan.order(part, seed))
     run = plan.run_folder(row, seed)
     model = merge_run(run)
-    return Trial(row, seed, run, _scores(plan, model, run))
+    return Trial(row, seed, run, _evaluation_scores(plan, model, run))
 
 
-def _scores(plan: AblationPlan, model: Path | str, folder: Path) -> dict[str, dict[str, Any]]:
+def _evaluation_scores(plan: AblationPlan, model: Path | str, folder: Path) -> dict[str, dict[str, Any]]:
     tested, tokens = plan.test or plan.data, plan.max_new_tokens
     return evaluate_model(model, tested, folder / "eval", plan.tasks, max_new_tokens=tokens, reuse=True)

@@ -124,9 +124,9 @@ def draw_training(trials: Sequence[Trial], path: Path) -> None:
     )
     for index, (name, runs) in enumerate(by_row.items()):
         style = {"color": f"C{index}", "marker": "." * validated}
-        _lines(reward, [_curve(run, lambda values: values.get("critic/score/mean")) for run in runs], name, style)
+        _plot_curves(reward, [_curve(run, lambda values: values.get("critic/score/mean")) for run in runs], name, style)
         accuracy_of = _dev_accuracy if validated else lambda values: values.get("train/acc/mean")
-        _lines(accuracy, [_curve(run, accuracy_of) for run in runs], name, style)
+        _plot_curves(accuracy, [_curve(run, accuracy_of) for run in runs], name, style)
     title = "accuracy on dev, macro" if validated else "accuracy of sampled answers"
     for axes, heading in ((reward, "mean training reward"), (accuracy, title)):
         axes.set(title=heading, xlabel="step")
@@ -148,7 +148,7 @@ def _curve(
     return {step: value for step, value in values_by_step.items() if value is not None}
 
 
-def _lines(axes: Any, curves: Sequence[Mapping[int, float]], name: str, style: Mapping[str, Any]) -> None:
+def _plot_curves(axes: Any, curves: Sequence[Mapping[int, float]], name: str, style: Mapping[str, Any]) -> None:
     """Plot the curves and their mean over the steps that all curves share."""
     for curve in curves:
         axes.plot(list(curve), list(curve.values()), alpha=0.3, lw=0.8, **style)

@@ -60,7 +60,7 @@ def evaluate_model(
             command += ["--gen_kwargs", f"max_new_tokens={max_new_tokens}"]
         path = target / SCORES_FILES["strict"]
         if not (reuse and _is_current(path, command[3:], model, data)):
-            _run(command)
+            _run_command(command)
         scores[task] = json.loads(path.read_text(encoding="utf-8"))
     return scores
 
@@ -78,7 +78,7 @@ def _is_current(path: Path, command: Sequence[str], model: Path | str, data: str
     return bool(expected == (run.get("command"), run.get("revision"), run.get("data_sha256")))
 
 
-def _run(command: list[str]) -> None:
+def _run_command(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])

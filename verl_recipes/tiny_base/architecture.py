@@ -51,7 +51,7 @@ MAX_POSITIONS = 4096
 
 def make_processor() -> Any:
     """Create the processor, with the tokenizer and the pixel limits of this model."""
-    return processor_of(byte_tokenizer(_texts(), BYTE_TOKENS, _added_tokens()), MIN_PIXELS, MAX_PIXELS)
+    return processor_of(byte_tokenizer(_merge_corpus(), BYTE_TOKENS, _added_tokens()), MIN_PIXELS, MAX_PIXELS)
 
 
 def make_model(tokenizer: Any, seed: int) -> Any:
@@ -76,7 +76,7 @@ def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
     deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
 
 
-def _texts() -> Iterator[str]:
+def _merge_corpus() -> Iterator[str]:
     """Texts that the byte-pair merges are learned from."""
     for dimension in DIMENSIONS:
         yield dimension.question
