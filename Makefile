@@ -1,4 +1,4 @@
-# make demo | make train-tiny | make test | make check | make clean. Each installs its requirements in .venv, once.
+# make demo | make train-tiny | make test-quick | make test | make test-browser | make check | make clean. Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ export RAY_worker_niceness = 0
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-ray test-rest check clean install
+.PHONY: demo train-tiny test test-quick test-browser test-ray test-rest check clean install
 
 install: $(STAMP)
 
@@ -42,7 +42,6 @@ train-tiny: $(STAMP)
 # time, at the same priority (Ray would lower its workers' to 15): beside other work, a lower one would get no core.
 # torch runs one thread, since several would only wait for each other.
 # What is expensive to make is made once for all processes, in SHOTBENCH_TEST_RUN.
-# Without a browser the tests that need one are skipped.
 test: $(STAMP)
 	run=$$(mktemp -d) && trap 'rm -rf "$$run"' EXIT HUP INT TERM && \
 	SHOTBENCH_TEST_RUN=$$run $(MAKE) --no-print-directory -j 2 test-ray test-rest
@@ -51,7 +50,15 @@ test-ray: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m ray $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
+
+# The default tier, in under 90 seconds on two cores: no host framework, no training, no film longer than a few shots.
+test-quick: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# Opens the report in Chromium; without a browser these tests are skipped with a message.
+test-browser: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report
 
 check: $(STAMP)
 	$(BIN)/ruff check .

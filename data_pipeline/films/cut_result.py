@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.quality import tint_distance
+from data_pipeline.films.quality import thumbnail_distance
 from data_pipeline.labelled_shot import LabelledShot
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -88,7 +88,7 @@ def _duplicate_of(shot: LabelledShot, cutting: Cutting) -> str:
         if other.media_sha256 == shot.media_sha256:
             return f"the same frames as {other.shot_id}"
         if shot.shot_id in cutting.thumbnails and other.shot_id in cutting.thumbnails:
-            difference = tint_distance(cutting.thumbnails[shot.shot_id], cutting.thumbnails[other.shot_id])
+            difference = thumbnail_distance(cutting.thumbnails[shot.shot_id], cutting.thumbnails[other.shot_id])
             if difference < cutting.settings.same_still_distance:
                 return f"looks like {other.shot_id}: distance {difference:.3f}"
     return ""

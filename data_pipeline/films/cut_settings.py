@@ -44,7 +44,9 @@ class CutSettings:
     least_change: float = 1.5  # of 255: minimum mean difference from the first frame that a moving clip must reach
     frozen_change: float = 0.15  # of 255: mean difference from the previous frame; below it, a frame is a repetition
     most_frozen: float = 0.75  # maximum share of repeated frames; film shot on twos or threes has up to 0.67
-    same_still_distance: float = 0.06  # `quality.distance`; stills of one film below it are duplicates; 0: never
+    same_still_distance: float = (
+        0.06  # `quality.thumbnail_distance`; stills of one film below it are duplicates; 0: never
+    )
 
     # Plug-ins: models at a path or Hub id; empty: not used.
     aesthetic_model: str = ""  # CLIP

@@ -107,7 +107,7 @@ def thumbnail(picture: Image) -> numpy.ndarray:
     return small
 
 
-def tint_distance(one: numpy.ndarray, other: numpy.ndarray) -> float:
+def thumbnail_distance(one: numpy.ndarray, other: numpy.ndarray) -> float:
     """RMS difference of two thumbnails relative to their contrast: 0 if identical, about 1.4 if unrelated."""
     difference = float(((one - other) ** 2).mean() ** 0.5)
     return difference / max(float(one.std()), float(other.std()), MIN_CONTRAST)

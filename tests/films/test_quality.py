@@ -15,7 +15,7 @@ from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.films.cut_films import cut_films
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.letterbox import Crop, choose_crop, merge_outlines, outline
-from data_pipeline.films.quality import ClipMeasure, brightness, check_still, sharpness, thumbnail, tint_distance
+from data_pipeline.films.quality import ClipMeasure, brightness, check_still, sharpness, thumbnail, thumbnail_distance
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
 from tests.support.made_films import MadeFilm, MadeShot
@@ -94,8 +94,8 @@ def test_the_distance_of_stills_ignores_compression_and_separates_dark_pictures(
     noise = numpy.random.default_rng(1).normal(0, 1.5, one.shape)
     again = (one + noise).clip(0, 255).astype("uint8")
     one_small, again_small, other_small = (thumbnail(Image.fromarray(picture)) for picture in (one, again, other))
-    assert tint_distance(one_small, again_small) < SETTINGS.same_still_distance
-    assert tint_distance(one_small, other_small) > SETTINGS.same_still_distance * 3
+    assert thumbnail_distance(one_small, again_small) < SETTINGS.same_still_distance
+    assert thumbnail_distance(one_small, other_small) > SETTINGS.same_still_distance * 3
 
 
 def bordered(top: int, bottom: int, left: int = 0, right: int = 0) -> numpy.ndarray:

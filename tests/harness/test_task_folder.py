@@ -71,6 +71,7 @@ def printed_path(code: str = PRINT_PATH, **environment: str) -> Path:
     return Path(finished.stdout.strip())
 
 
+@pytest.mark.slow
 def test_sixteen_processes_at_once_find_one_complete_folder(cache: Path) -> None:
     for _ in ("no folder exists", "half of its tasks are missing"):
         processes = [

@@ -293,6 +293,7 @@ def test_a_decompression_bomb_is_rejected_by_its_header(monkeypatch: pytest.Monk
         Clip(render(Rendering(2)))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_with_a_slow_consumer() -> None:
     encoded = render(Rendering(120, size=(1280, 720), codec_options={"preset": "ultrafast"}))
     process, frame = psutil.Process(), 1280 * 720 * 3
@@ -331,6 +332,7 @@ def read_often(source: bytes, times: int) -> tuple[int, int, set[threading.Threa
     return resources_in_use()
 
 
+@pytest.mark.slow
 def test_ten_thousand_reads_leak_no_memory_files_or_threads() -> None:
     source = render(Rendering(5))
     memory, files, threads = read_often(source, 500)
@@ -339,6 +341,7 @@ def test_ten_thousand_reads_leak_no_memory_files_or_threads() -> None:
     assert files_after <= files and threads_after <= threads  # leftovers of other tests may be freed meanwhile
 
 
+@pytest.mark.slow
 def test_the_re_encoded_copy_has_the_rate_and_size_of_the_protocol() -> None:
     path = protocol_clip_path(render(Rendering(48, size=(1280, 720))))
     reader = decord.VideoReader(str(path))

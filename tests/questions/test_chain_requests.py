@@ -161,6 +161,7 @@ def test_a_slow_endpoint_is_given_up_after_the_timeout(vision_endpoint: Vision, 
     assert vision_endpoint.asked(0) >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes_without_repeating_answered_requests(
     vision_endpoint: Vision, tmp_path: Path, stop_signal: signal.Signals

@@ -90,7 +90,7 @@ def test_the_middle_is_kept_and_every_other_item_has_a_defect(tmp_path: Path) ->
     }  # fmt: skip
     assert (len(lines), lines[0]["chosen"]) == (12, None)
     card = (tmp_path / "out/README.md").read_text()
-    for words in ("1 runs of sampled responses", "were drawn (8)", "too easy: 1", "license: cc-by-4.0"):
+    for words in ("1 runs of sampled responses", "8 questions were sampled", "too easy: 1", "license: cc-by-4.0"):
         assert words in card
 
 

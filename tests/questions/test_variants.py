@@ -222,6 +222,7 @@ def answered(variant: Variant, items: list[QAItem], answer: Callable[[QAItem], s
     return variant_scores(variant, asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_an_oracle_gets_every_score_of_one(variant: Variant, real_items: dict[int, QAItem]) -> None:
     scores = answered(variant, list(real_items.values()), lambda item: item.answer)
@@ -237,6 +238,7 @@ def test_an_oracle_gets_every_score_of_one(variant: Variant, real_items: dict[in
         assert overall.consistency is None and overall.robust is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("view", "moved"), [(View.MIRRORED, 127), (View.REVERSED, 114)])
 def test_guessing_by_the_option_prior_has_a_robust_accuracy_of_zero(
     view: View, moved: int, real_items: dict[int, QAItem]
@@ -250,6 +252,7 @@ def test_guessing_by_the_option_prior_has_a_robust_accuracy_of_zero(
     assert scores.overall.robust.value == 0.0
 
 
+@pytest.mark.slow
 def test_always_answering_the_same_letter_is_never_robust_to_rotation(real_items: dict[int, QAItem]) -> None:
     scores = answered(variant_named("circular"), list(real_items.values()), lambda _: "A")
     assert scores.overall.robust and scores.overall.robust.value == scores.overall.both.value == 0.0

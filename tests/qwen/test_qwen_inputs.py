@@ -84,6 +84,7 @@ def test_a_still_equals_that_of_the_official_script(processor: Any, size: tuple[
     assert tokens_of(ours.grid, rule.merge) == still_tokens(encoded, RELEASED, rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "rate", "size"),
     [(48, 24, (1280, 720)), (30, 30, (640, 360)), (5, 25, (64, 36)), (50, 12, (360, 640))],

@@ -230,6 +230,7 @@ def test_the_command_exits_with_2_on_an_unusable_release_or_output(
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no real question file at {REAL}; set SHOTBENCH_REAL_DATA")
 def test_all_real_questions_are_imported(tmp_path: Path) -> None:
     release = tmp_path / "release"

@@ -212,6 +212,7 @@ def test_a_disk_that_is_probably_too_small_is_reported_in_advance(
     assert re.search(r"has 2\.\d kB, .* only \d{3} bytes are free .* run the same command again", caplog.text)
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_downloaded_without_unneeded_files(tmp_path: Path) -> None:
     release = shotqa(tmp_path / "release", [("a.jpg", still(1))], grpo=[still_row("a.jpg")])
     files = {path.name: path.read_bytes() for path in release.iterdir()} | {"huge.bin": b"unwanted"}

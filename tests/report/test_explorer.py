@@ -160,6 +160,7 @@ def test_the_page_states_how_many_pictures_are_missing(report_runs: list[ReportR
     )
 
 
+@pytest.mark.slow
 def test_pictures_take_only_the_remaining_size_of_the_page(
     report_runs: list[ReportRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

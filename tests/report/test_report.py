@@ -127,6 +127,7 @@ def at(numbers: Any, pointer: str) -> Any:
     return numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
 def test_every_number_on_the_page_equals_scores_json(name: str, request: pytest.FixtureRequest) -> None:
     written: Report = request.getfixturevalue(name)
@@ -154,6 +155,7 @@ def row(page: Element, section: str, name: str, table: int = 0) -> list[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_headline_equals_shotbench_score(
     real_report: Report, real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -494,6 +496,7 @@ def test_the_card_contains_the_same_numbers(real_report: Report) -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_leaderboard_ranks_runs_among_the_published(
     real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

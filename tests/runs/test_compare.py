@@ -92,6 +92,7 @@ def real(real_data: Path, name: str) -> Path:
     return real_data / "responses" / f"{name}.jsonl.gz"
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_model_do_not_differ_as_published(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_two_runs_of_one_model_do_not_differ_as_published(
     assert all(one["p_holm"] > 0.05 for one in result["by_dimension"].values())
 
 
+@pytest.mark.slow
 def test_nor_do_they_under_the_complete_official_protocol_with_its_judge(
     real_data: Path,
     real_items: dict[int, QAItem],
@@ -164,6 +166,7 @@ def test_another_model_differs_in_every_dimension(real_data: Path, capsys: pytes
     assert 0.02 < overall["detectable"] < overall["detectable_unrelated"] < 0.035
 
 
+@pytest.mark.slow
 def test_questions_unchanged_by_refineshot_are_answered_the_same(
     real_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

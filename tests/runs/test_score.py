@@ -47,6 +47,7 @@ def scored(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, 
     return loaded
 
 
+@pytest.mark.slow
 def test_real_responses_give_the_published_score(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tsv = real_data / "shotbench" / "test.tsv"
     responses = real_data / "responses" / "shotbench.shotvl-3b.reasoning.jsonl.gz"
@@ -247,6 +248,7 @@ def test_published_refined_questions_need_the_refined_variant(
     assert "absent.tsv: no such file of refined questions" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_responses_to_published_refined_questions_are_graded_by_them_and_robust_recreates_them(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

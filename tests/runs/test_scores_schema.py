@@ -47,6 +47,7 @@ def closed(schema: Any, is_part: bool = False) -> Any:
     return inner | {"unevaluatedProperties": False} if describes and not is_part else inner
 
 
+@pytest.mark.slow
 def test_every_real_run_is_valid_and_has_no_undescribed_field(
     real_data: Path, real_items: Mapping[int, QAItem], refined_items: Mapping[int, QAItem]
 ) -> None:

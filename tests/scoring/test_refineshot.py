@@ -70,6 +70,7 @@ def setting_of(real_data: Path, refined_items: dict[int, QAItem]) -> Any:
     return setting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "name"), list(PUBLISHED))
 def test_accuracies_match_the_published_ones(setting_of: Any, model: str, name: str) -> None:
     scores = setting_of(model, name).accuracy

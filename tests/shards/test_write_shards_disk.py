@@ -26,7 +26,7 @@ from pathlib import Path
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.shards.atomic_folder import bytes_in_draft
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from tests.support.shard_rows import ABOUT, checksums, row
 split_writer.FILE_BYTES, split_writer.ROW_GROUP_BYTES = 600_000, 100_000
 disk = Path(sys.argv[1])
@@ -36,7 +36,7 @@ def large(number):
     def read():
         reads.append(number)
         return bytes([number]) * 50_000
-    return ShardRow("test", item, read)
+    return PendingRow("test", item, read)
 def fill(count):
     reads.clear()
     other = replace(ABOUT, fingerprint="large")
@@ -104,11 +104,11 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from data_pipeline.shards.full_disk import DiskFull
-from data_pipeline.shards.write_shards import ShardRow, write_shards
+from data_pipeline.shards.write_shards import PendingRow, write_shards
 from tests.support.shard_rows import ABOUT, row
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
-    write_shards((ShardRow.of("test", row(n).item, bytes(400_000)) for n in range(9)), Path(sys.argv[1]) / "out", ABOUT,
+    write_shards((PendingRow.of("test", row(n).item, bytes(400_000)) for n in range(9)), Path(sys.argv[1]) / "out", ABOUT,
                  splits=["test"])
 except DiskFull as error:
     print(error)

@@ -82,6 +82,7 @@ def killed_at(out: Path, finished: int) -> int:
     return len(journal(out))
 
 
+@pytest.mark.slow
 def test_a_repeatedly_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     expected = uninterrupted(tmp_path / "once")
     assert len(expected) > 15
