@@ -108,8 +108,8 @@ from data_pipeline.shards.write_shards import PendingRow, write_shards
 from tests.support.shard_rows import ABOUT, row
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:
-    write_shards((PendingRow.of("test", row(n).item, bytes(400_000)) for n in range(9)), Path(sys.argv[1]) / "out", ABOUT,
-                 splits=["test"])
+    shown = (PendingRow.of("test", row(n).item, bytes(400_000)) for n in range(9))
+    write_shards(shown, Path(sys.argv[1]) / "out", ABOUT, splits=["test"])
 except DiskFull as error:
     print(error)
 """

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+pytestmark = pytest.mark.slow  # renders
+
 from data_pipeline.studio.camera import Camera, distance_for, looking_at
 from data_pipeline.studio.film_style import film_style
 from data_pipeline.studio.kernel import sources_digest
@@ -45,7 +47,6 @@ def sample_stage() -> Stage:
     return take.stage([take.figure(0, -0.5), take.figure(1, 0.6, 1.2)], "street")
 
 
-@pytest.mark.slow
 def test_bytes_depend_on_the_seed_and_not_on_the_process() -> None:
     child = subprocess.run([sys.executable, "-c", IN_CHILD], cwd=REPOSITORY, check=True, capture_output=True, text=True)
     here = checksums(0)

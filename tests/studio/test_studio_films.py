@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # renders
+
 pytest.importorskip("numba")
 av = pytest.importorskip("av")
 
@@ -82,7 +84,6 @@ def test_a_film_has_a_shot_of_every_term_and_some_compound_movements() -> None:
     assert not any(label.repeated_terms for label in movements)
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_in_any_process() -> None:
     environment = os.environ | {"MALLOC_PERTURB_": "165", "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", IN_CHILD]
@@ -101,7 +102,6 @@ def test_other_seeds_and_films_differ() -> None:
 # ------------------------------------------------------------------------------------------------------------ raw films
 
 
-@pytest.mark.slow
 def test_the_table_is_read_without_defects(raw_film: Path) -> None:
     defects: list[Defect] = []
     found = read_annotations(raw_film / TABLE, raw_film / "films", defects)
@@ -109,7 +109,6 @@ def test_the_table_is_read_without_defects(raw_film: Path) -> None:
     assert {row.shot_id for row in found} == {plan.shot_id for plan in film_plan(0, 0)}
 
 
-@pytest.mark.slow
 def test_cuts_are_exactly_at_the_times_in_the_table(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
     frames = frames_of((raw_film / "films" / "film-000.mp4").read_bytes())
     ranges = [(float(row["start"]), float(row["end"])) for row in table_rows if row["start"]]
@@ -121,7 +120,6 @@ def test_cuts_are_exactly_at_the_times_in_the_table(raw_film: Path, table_rows: 
     assert (jumps[cuts] > np.percentile(np.delete(jumps, cuts), 90)).mean() > 0.9
 
 
-@pytest.mark.slow
 def test_stills_are_held_for_a_second_without_equal_frames(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
     frames = frames_of((raw_film / "films" / "film-000.mp4").read_bytes())
     held = [row for row in table_rows if row["start"] and not row[CAMERA_MOVEMENT.slug]]
@@ -130,14 +128,12 @@ def test_stills_are_held_for_a_second_without_equal_frames(raw_film: Path, table
     assert all(np.abs(frames[first + k + 1] - frames[first + k]).mean() > 0.1 for k in range(HELD - 1))
 
 
-@pytest.mark.slow
 def test_some_stills_are_separate_files(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
     separate = [row for row in table_rows if not row["start"]]
     assert {Path(row["media"]).suffix for row in separate} == {".jpg", ".png"}
     assert all(Image.open(raw_film / "films" / row["media"]).size == (64, 36) for row in separate)
 
 
-@pytest.mark.slow
 def test_ground_truth_is_written_for_every_shot_in_the_film(raw_film: Path, table_rows: list[dict[str, str]]) -> None:
     for row in table_rows:
         path = raw_film / "truth" / row["film_id"] / f"{row['shot_id']}.npz"
@@ -158,7 +154,6 @@ def test_some_films_are_letterboxed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert all(frame[:5].max() < 24 and frame[-5:].max() < 24 and frame[8:-8].mean() > 24 for frame in frames)
 
 
-@pytest.mark.slow
 def test_existing_films_are_not_overwritten(raw_film: Path) -> None:
     with pytest.raises(FileExistsError, match="choose another --out"):
         studio_films(SMALL, raw_film, Workers(0))
@@ -180,7 +175,6 @@ def test_existing_shards_are_not_rendered_again(studio_shards: Path, monkeypatch
     assert studio_set.studio_shards(settings, studio_shards, Workers(0)).already_complete
 
 
-@pytest.mark.slow
 def test_later_films_of_a_seed_extend_an_earlier_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data_pipeline.studio.films.film_plan", lambda *given: film_plan(*given)[EVERY_16TH])
     both = list(shoot(replace(SMALL, films=2), tmp_path / "both", Workers(0)))

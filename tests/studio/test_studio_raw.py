@@ -11,6 +11,8 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # renders
+
 pytest.importorskip("numba")
 av = pytest.importorskip("av")
 

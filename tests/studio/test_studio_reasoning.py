@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # renders
+
 pytest.importorskip("numba")
 
 from data_pipeline.studio_set import StudioSettings, studio_shards

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+pytestmark = pytest.mark.slow  # renders
+
 from data_pipeline.studio.film_style import film_style
 from data_pipeline.studio.render import SET, SKY, Frame
 from data_pipeline.studio.shot_sizes import SIZES
