@@ -25,6 +25,7 @@ def figures_of(name: str, real_data: Path, *arguments: str) -> dict[str, dict[st
     return figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "limit", "expected"),
     [

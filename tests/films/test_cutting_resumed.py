@@ -51,6 +51,7 @@ def test_shots_come_in_the_order_of_the_table_and_finished_films_are_not_cut_aga
     assert {path.parent.name for path in fresh} == {"heat"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_result(tmp_path: Path) -> None:
     rows = []
     for number in range(4):

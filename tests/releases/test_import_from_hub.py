@@ -79,6 +79,7 @@ except ImportRefused as error:
 """
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_downloaded_and_imported(tmp_path: Path) -> None:
     release = tars(tmp_path / "release", *good())
     files = {path.name: path.read_bytes() for path in release.iterdir()} | {"huge.bin": b"unwanted"}

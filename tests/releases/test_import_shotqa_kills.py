@@ -60,6 +60,7 @@ def imported(release: Path, shards: Path, media: str, *kill_points: int) -> list
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_an_import_killed_repeatedly_gives_the_same_files_and_checks_nothing_twice(
     shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +81,7 @@ def test_an_import_killed_repeatedly_gives_the_same_files_and_checks_nothing_twi
         assert len({json.loads(line)["name"] for line in now}) == len(now)
 
 
+@pytest.mark.slow
 def test_a_killed_import_of_trusted_media_has_no_journal_and_gives_the_same_files(
     shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def test_every_number_on_the_page_equals_scores_json(name: str, request: pytest.
             assert float(figure.attributes["value"]) == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
 def test_no_cell_has_a_number_without_a_pointer(name: str, request: pytest.FixtureRequest) -> None:
     for cell in request.getfixturevalue(name).page.all("td"):
@@ -338,6 +339,7 @@ def test_external_text_is_shown_as_text_and_not_executed(tmp_path: Path, capsys:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_response_of_a_megabyte_leaves_the_page_small(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items, lambda item: "" if item.source_index else "<b>B\n" * 200_000, questions)
     written = report(tmp_path / "page", run)

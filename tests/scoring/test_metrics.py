@@ -66,6 +66,7 @@ def test_a_macro_interval_uses_the_mean_of_each_dimension() -> None:
     assert accuracy(all_right + all_wrong).stderr > 0.04
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.65, 0.95])
 def test_intervals_cover_the_truth_about_95_times_in_100(share: float) -> None:
     draw, covered, runs = random.Random(0), 0, 400

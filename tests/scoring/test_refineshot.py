@@ -116,6 +116,7 @@ def test_direct_responses_of_qwen_hardly_contain_a_thought(setting_of: Any) -> N
     assert 100 * direct.frs.value == pytest.approx(99.97, abs=0.005)  # published: 98.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "consistent", "steps", "named"), [(QWEN, 92.69, 0.35, 10), (SHOTVL, 23.31, 0.0, 210)]
 )

@@ -79,6 +79,7 @@ def reported_bytes(text: str, pattern: str) -> float:
     return float(found[1]) * {"kB": 1e3, "MB": 1e6}[found[2]]
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_the_old_shards_are_kept_and_the_next_call_resumes(tmp_path: Path) -> None:
     mount = f"mount -t tmpfs tmpfs '{tmp_path}'"
     if not shutil.which("unshare") or subprocess.run([*ON_A_SMALL_DISK, mount], capture_output=True).returncode:
@@ -115,6 +116,7 @@ except DiskFull as error:
 """
 
 
+@pytest.mark.slow
 def test_a_file_too_large_for_its_file_system_is_reported_in_the_same_way(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", LIMITED, str(tmp_path)]
     child = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, check=True)
