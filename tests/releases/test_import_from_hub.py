@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from data_pipeline.releases.import_shotbench import import_shotbench
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from tests.support import REPOSITORY
