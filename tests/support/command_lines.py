@@ -1,4 +1,4 @@
-"""Command lines of `shotbench` that the documentation shows and the tests run, as lists of arguments."""
+"""The commands of `shotbench`, and command lines that the documentation shows and the tests run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,28 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
+import typer
+
+import data_pipeline.cli
+import verl_recipes.cli
+from lmms_eval_shotbench import cli
+from lmms_eval_shotbench.commands.groups import LazyGroup
 from tests.support import REPOSITORY
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "Makefile", "docs/*.md", "*/README.md", "*/*/README.md", "*/*/*/README.md")
-COMMANDS = {"eval", "score", "refineshot", "compare", "robust", "audit", "report", "leaderboard", "tasks-path"}
-COMMANDS |= {"tiny-model", "data", "train", "doctor"}
+GROUPS = {(): cli.app, ("data",): data_pipeline.cli.app, ("train",): verl_recipes.cli.app}
+
+
+def _command_paths() -> Iterator[tuple[str, ...]]:
+    for path, app in GROUPS.items():
+        group = typer.main.get_group(app)
+        assert isinstance(group, LazyGroup)
+        yield from ((*path, entry.name) for entry in group.entries)
+
+
+COMMAND_PATHS = tuple(_command_paths())  # of all commands that are no groups
+COMMANDS = {path[0] for path in COMMAND_PATHS}
 INVOCATION = re.compile(rf"(?:^|[\s(`]|BIN/)shotbench ((?:{'|'.join(sorted(COMMANDS))})(?![\w-]).*)")
 END = re.compile(r"\s#\s.*|\s#$|`.*|[;)].*|\s[|>&].*|[,.:](?=\s|$).*|…$")
 PLACEHOLDER = "VALUE"  # in place of what a test computes
@@ -31,7 +46,7 @@ def documented_command_lines() -> Iterator[tuple[str, list[str]]]:
 
 
 def _arguments(text: str) -> list[str]:
-    text = END.sub("", text).replace("\"", "'")
+    text = END.sub("", text).replace('"', "'")
     try:
         words = shlex.split(text)
     except ValueError:  # an unclosed quote
