@@ -21,5 +21,5 @@ app = lazy_group(
             (CHECK, "push", "Copy shards to the Hub, a folder or a URL."),
         )
     ],
-    rich_help_panel="Make data and train",
+    panel="Make data and train",
 )

@@ -12,15 +12,26 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lmms_eval_shotbench import __version__
-from lmms_eval_shotbench.commands.command import Invocation, general_options, print_message
+from lmms_eval_shotbench.commands.command import (
+    GENERAL,
+    NOTHING_KEPT,
+    Invocation,
+    general_options,
+    print_message,
+    without_types_of_flags,
+)
 from lmms_eval_shotbench.commands.groups import CommandEntry, lazy_group
 from lmms_eval_shotbench.progress import set_quiet
 
+if TYPE_CHECKING:
+    from typer._click import Command as AnyCommand
+
+PROGRAM, COMPLETION_VARIABLE = "shotbench", "_SHOTBENCH_COMPLETE"
 EVALUATE, RESULTS, TOOLS = "Evaluate a model", "Analyse results and questions", "Tools"
 COMMANDS = [
     CommandEntry(name, summary, f"lmms_eval_shotbench.commands.{module}", panel)
@@ -69,12 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments))
     set_quiet(False)
-    root = typer.main.get_command(app)
-    root.params += general_options()
+    root = root_command()
+    if os.environ.get(COMPLETION_VARIABLE):  # a shell asks for completions
+        root.main(prog_name=PROGRAM)
     try:
-        status = root.main(invocation.arguments, "shotbench", standalone_mode=False, obj=invocation)
+        status = _run(root, invocation)
         sys.stdout.flush()
-        return status if isinstance(status, int) else 0
+        return status
+    except KeyboardInterrupt:
+        print_message(f"interrupted; {NOTHING_KEPT}")
+        return 130
     except BrokenPipeError:
         if not _stdout_closed():
             raise  # another pipe broke: a genuine error
@@ -86,12 +101,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def root_command() -> AnyCommand:
+    """Return the group of all commands."""
+    command = typer.main.get_command(app)
+    command.params = without_types_of_flags([*command.params, *general_options()])
+    for param in command.params:
+        param.rich_help_panel = GENERAL  # type: ignore[attr-defined]
+    return command
+
+
+def _run(root: AnyCommand, invocation: Invocation) -> int:
+    """Run the command; unlike Typer's `main`, leave errors to the caller."""
+    try:
+        with root.make_context(PROGRAM, list(invocation.arguments), obj=invocation) as context:
+            status = root.invoke(context)
+    except typer.Exit as ended:
+        status = ended.exit_code
+    return status if isinstance(status, int) else 0  # commands of others may return anything
+
+
 def _message(error: Exception, invocation: Invocation) -> str:
     """What went wrong and what to do next, in one line."""
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed; pip install 'lmms-eval-shotbench[{invocation.extra}]'"
     if isinstance(error, typer.TyperException):
-        path = context.command_path if (context := getattr(error, "ctx", None)) else "shotbench"
+        path = context.command_path if (context := getattr(error, "ctx", None)) else PROGRAM
         text = " ".join(error.format_message().split()).rstrip(".")
         return f"{text[:1].lower()}{text[1:]}; see {path} --help"
     return str(error)

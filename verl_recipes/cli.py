@@ -14,12 +14,12 @@ app = lazy_group(
             (TRAIN, "sft", "sft", "Supervised fine-tuning on right answers without reasoning."),
             (TRAIN, "cot-sft", "cot_sft", "Supervised fine-tuning on reasoning chains that end in the right answer."),
             (TRAIN, "grpo", "grpo", "Reinforcement learning (GRPO), with a reward for right and well-formed answers."),
-            (TRAIN, "ablation", "ablation", "Train and score the rows of the paper's ablation table."),
+            (TRAIN, "ablation", "ablation", "Repeat the paper's ablation: train its combinations and score each."),
             (AFTER, "merge", "merge", "Write the model folder of a run's checkpoint."),
             (AFTER, "evaluate", "evaluate", "Score a run's newest checkpoint, or a model, on a test split."),
             (TOOLS, "rows", "rows", "Write a split of shards as the rows that verl trains on."),
             (TOOLS, "tiny-base", "tiny_base", "Train the tiny base model from random weights, on one CPU core."),
         )
     ],
-    rich_help_panel="Make data and train",
+    panel="Make data and train",
 )

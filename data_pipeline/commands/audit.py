@@ -25,7 +25,7 @@ app, command = one_command(
     "audit",
     About(
         extra="data",
-        examples=("shotbench data audit shards/mine --against shards/shotbench --report audit.json",),
+        examples=("shotbench data audit shards/mine --against shards/shotbench",),
     ),
 )
 
@@ -37,7 +37,7 @@ def audit(
     gate: Gate = None,
     no_gate: Annotated[
         bool,
-        typer.Option("--no-gate", help="Report how far guessing gets, but never fail for it", rich_help_panel=QUALITY),
+        typer.Option("--no-gate", help="Report the accuracy of guessing, never fail for it", rich_help_panel=QUALITY),
     ] = False,
     report: Annotated[
         Path | None,

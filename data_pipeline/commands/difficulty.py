@@ -25,7 +25,10 @@ app, command = one_command(
     About(
         extra="data",
         several=("--responses",),
-        examples=("shotbench data difficulty shards/mine --responses runs/1 runs/2 runs/3 --out shards/grpo",),
+        examples=(
+            "shotbench data difficulty shards/mine --out shards/grpo \\",
+            "    --responses runs/1 runs/2 runs/3 runs/4",
+        ),
     ),
 )
 

@@ -142,7 +142,7 @@ def make_films(
         bool,
         typer.Option(
             "--no-gate",
-            help="Write the shards however far guessing gets",
+            help="Write the shards whatever accuracy guessing reaches",
             rich_help_panel=QUALITY,
         ),
     ] = False,
@@ -160,7 +160,7 @@ def make_films(
         bool,
         typer.Option(
             "--keep-work",
-            help="Keep the cut stills and clips in .NAME.work beside the shards, so that they need not be cut again",
+            help="Keep the cut stills and clips in .NAME.work beside the shards, for another run with other questions",
             rich_help_panel=OUTPUT,
         ),
     ] = False,

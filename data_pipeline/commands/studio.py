@@ -121,8 +121,8 @@ def studio(
         bool,
         typer.Option(
             "--sheets",
-            help="Write only two contact sheets for a look at the studio: a still of every term, and frames of every "
-            "camera movement",
+            help="Write only two contact sheets for inspection: a still of every term, and frames of every movement of "
+            "the camera",
             rich_help_panel=OUTPUT,
         ),
     ] = False,

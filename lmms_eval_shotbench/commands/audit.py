@@ -39,8 +39,8 @@ def audit(
         typer.Option(
             "--difference",
             metavar="SHARE",
-            help="Difference in accuracy between two models, from 0 to 1, that the set should be able to detect: the "
-            "output says for which dimensions it has too few questions",
+            help="Difference in accuracy between two models, from 0 to 1, that the set should be able to detect; the "
+            "output lists the dimensions with too few questions for it",
             rich_help_panel=OUTPUT,
         ),
     ] = DIFFERENCE,

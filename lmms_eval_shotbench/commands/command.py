@@ -83,7 +83,7 @@ class GeneralHelp:
         """Return the option `--help`."""
         option: TyperOption | None = super().get_help_option(ctx)  # type: ignore[misc]
         if option is not None:
-            option.rich_help_panel, option.help = GENERAL, "Show this help"
+            option.rich_help_panel, option.help, option.metavar = GENERAL, "Show this help", ""
         return option
 
 
@@ -92,7 +92,8 @@ class Command(GeneralHelp, TyperCommand):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.params = [*self.params, *general_options()]
+        self.params = without_types_of_flags([*self.params, *general_options()])
+        self.help = "\n\n".join(" ".join(part.split()) for part in (self.help or "").split("\n\n"))
 
     @property
     def about(self) -> About:
@@ -156,6 +157,14 @@ class Command(GeneralHelp, TyperCommand):
         format_panels(self.get_params(ctx), ctx, formatter)
 
 
+def without_types_of_flags(params: list[Parameter]) -> list[Parameter]:
+    """Return the parameters, with no type in the help of those that take no value."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
 def _is_option(word: str) -> bool:
     return word.startswith("-") and word != "-" and " " not in word and not NEGATIVE_NUMBER.match(word)
 
@@ -203,7 +212,7 @@ def general_options() -> tuple[Parameter, ...]:
     """The options that every command has, after its name as well as before it."""
     app = typer.Typer(add_completion=False)
     app.command()(_general)
-    return tuple(typer.main.get_command(app).params)
+    return tuple(without_types_of_flags(typer.main.get_command(app).params))
 
 
 def is_styled(file: TextIO) -> bool:

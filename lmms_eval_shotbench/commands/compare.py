@@ -27,8 +27,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="A B",
-            help=f"The two runs. Each is a {RUN_HELP}; after such a pair, a file of responses alone is the second run, "
-            "on the same questions",
+            help=f"The two runs. Each is a {RUN_HELP}; after such a pair, a single file of responses is the second "
+            "run, on the same questions",
         ),
     ],
     split: TestSplit = "test",

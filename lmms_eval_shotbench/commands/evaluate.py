@@ -165,7 +165,7 @@ def evaluate(
     ] = None,
     log_samples: Annotated[bool, typer.Option("--log_samples", help="Always on", hidden=True)] = False,
 ) -> int:
-    """Evaluate a model: ask it the questions through lmms-eval, and score its responses.
+    """Ask a model the questions through lmms-eval, and score its responses.
 
     Every option that is not listed here is passed on to lmms-eval unchanged (see lmms-eval --help), such as
     --batch_size or --gen_kwargs.

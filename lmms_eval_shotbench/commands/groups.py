@@ -63,6 +63,7 @@ def lazy_group(
     *,
     options: Callable[..., None] = lambda: None,
     mounts: bool = False,
+    panel: str = MOUNTED,
     **settings: Any,
 ) -> typer.Typer:
     """Return a Typer app with these commands.
@@ -72,11 +73,13 @@ def lazy_group(
         commands: In the order of the help.
         options: Function whose parameters are the group's own options.
         mounts: Whether other packages add commands, by entry point.
+        panel: Heading in the help of the group to which this one is added.
         settings: Other arguments of `typer.Typer`.
     """
     group = type("Group", (LazyGroup,), {"entries": tuple(commands), "mounts": mounts})
     app = typer.Typer(cls=group, help=help, add_completion=mounts, **settings)
     app.callback()(options)
+    app.info.rich_help_panel = panel
     return app
 
 

@@ -29,8 +29,8 @@ def robust(
         typer.Argument(
             metavar="ORIGINAL",
             help="Run on the unchanged questions: folder written by `shotbench eval`, or JSON file written by "
-            "`shotbench score --format json`. A run of shotbench_circular may be given alone, as it includes the "
-            "unchanged questions",
+            "`shotbench score --format json`. No variant is required if it is a run of shotbench_circular, which "
+            "includes the unchanged questions",
         ),
     ],
     variants: Annotated[

@@ -13,7 +13,7 @@ app, command = one_command(
     "tiny-model",
     About(
         examples=(
-            "shotbench eval --model shotvl --model_args pretrained=$(shotbench tiny-model) …",
+            "shotbench tiny-model",
             "shotbench tiny-model --random --out models/random",
         )
     ),

@@ -221,7 +221,7 @@ def test_the_command_exits_with_2_on_an_unusable_release_or_output(
     (tmp_path / "file").write_text("")
     assert command(release, "--out", tmp_path / "file") == 2
     assert command(release, "--out", tmp_path / "file/below") == 2
-    assert "error: " in capsys.readouterr().err
+    assert "shotbench: " in capsys.readouterr().err
 
 
 @pytest.mark.slow

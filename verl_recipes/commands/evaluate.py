@@ -33,7 +33,8 @@ def evaluate(
         bool,
         typer.Option(
             "--blank",
-            help="Show uniform grey instead of every still and clip, to measure how far the model gets by guessing",
+            help="Show uniform grey instead of every still and clip, to measure the model's accuracy when it can only "
+            "guess",
             rich_help_panel="Evaluation",
         ),
     ] = False,
