@@ -7,9 +7,7 @@ Their help needs names and summaries alone. Other packages add commands through 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import typer
@@ -24,6 +22,8 @@ from lmms_eval_shotbench.commands.command import (
 )
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from typer._click import Command as AnyCommand
     from typer._click import Context, HelpFormatter
 
@@ -113,6 +113,8 @@ class LazyGroup(GeneralHelp, TyperGroup):
         name, *rest = args
         command = self.get_command(ctx, name)
         if command is None and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
             similar = get_close_matches(name, self.list_commands(ctx))
             ctx.fail(f"no command {name!r}" + (f"; did you mean {' or '.join(similar)}?" if similar else ""))
         return name if command else None, command, rest
@@ -169,6 +171,8 @@ class CannotBeLoaded(RuntimeError):
 
 
 def _mounted() -> list[EntryPoint]:
+    from importlib.metadata import entry_points  # slow to import, and not necessary to run a command of ours
+
     return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
 
 

@@ -15,11 +15,11 @@ REPLIES_KEPT = "nothing was written; replies of a judge are cached, and the same
 
 def judge_of(url: str | None, model: str | None, cache: Path | None) -> Judge | None:
     """Create the judge given by the options, or None without any; raises `ValueError` if they are incomplete."""
+    if url is None and model is None and cache is None:
+        return None
     from lmms_eval_shotbench.environment import cache_folder
     from lmms_eval_shotbench.grading.judge import Judge
 
-    if url is None and model is None and cache is None:
-        return None
     if not url:
         raise ValueError("--judge-model and --judge-cache need --judge-url: without it no judge is asked")
     if not model:

@@ -24,6 +24,7 @@ from lmms_eval_shotbench.commands.options import (
 from lmms_eval_shotbench.commands.output import warn_unanswered, write_or_print
 
 if TYPE_CHECKING:
+    from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
     from lmms_eval_shotbench.qa_item import QAItem
 
 # The same values as `VARIANTS` and `FORMATS`, which are not imported to print help.
@@ -87,7 +88,6 @@ def score(
     With --protocol official, a judge (a language model at an endpoint) can choose the option for responses that the
     rules leave undecided.
     """
-    from lmms_eval_shotbench.grading.judge import judge_undecided
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses
     from lmms_eval_shotbench.runs.score import FORMATS, score_responses
 
@@ -96,9 +96,7 @@ def score(
         raise ValueError("a judge needs --protocol official; strict grading uses none")
     items, run = _questions(questions, split, variant, refined)
     texts = match_responses(items, read_responses(responses), responses)
-    report = judge_undecided(judge, items, texts) if judge else None
-    if report:
-        print_judge_report(report)
+    report = _judged(judge, items, texts) if judge else None
     scored = score_responses(items, texts, protocol, judged=report.letters if report else None, run=run)
     write_or_print(FORMATS[format](scored), out)
     if scored.unanswered:
@@ -107,19 +105,28 @@ def score(
     return 1 if missing or (report and report.failed) else 0
 
 
+def _judged(judge: Judge, items: list[QAItem], texts: list[str]) -> JudgeReport:
+    from lmms_eval_shotbench.grading.judge import judge_undecided
+
+    report = judge_undecided(judge, items, texts)
+    print_judge_report(report)
+    return report
+
+
 def _questions(
     questions: str, split: str, variant: VariantName | None, refined: Path | None
 ) -> tuple[list[QAItem], dict[str, Any]]:
     """The questions that were asked, and the record of their variant for the scores."""
-    from lmms_eval_shotbench.harness.run_record import variant_record
     from lmms_eval_shotbench.questions.question_files import read_questions
-    from lmms_eval_shotbench.questions.variants import variant_in_use
 
     if refined and variant != "refined":
         raise ValueError("--refined is only valid with --variant refined; leave it out")
     items = read_questions(questions, split)
     if not variant:
         return items, {}
+    from lmms_eval_shotbench.harness.run_record import variant_record  # it imports the harness
+    from lmms_eval_shotbench.questions.variants import variant_in_use
+
     asked = variant_in_use(variant, refined)
     record = variant_record(variant, asked.left_out(items), refined)
     if variant == "refined" and not record["refined"]["file"]:
