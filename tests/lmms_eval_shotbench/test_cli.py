@@ -156,7 +156,14 @@ def interrupted(arguments: list[str], started: Callable[[], bool], folder: Path)
     command = [sys.executable, "-m", "lmms_eval_shotbench.cli", *arguments]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where pytest itself runs in the background, SIGINT is ignored, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not started():
         time.sleep(0.05)
