@@ -23,7 +23,7 @@ from lmms_eval_shotbench.commands.command import (
     Invocation,
     general_options,
     print_message,
-    without_types_of_flags,
+    without_types,
 )
 from lmms_eval_shotbench.commands.groups import CommandEntry, lazy_group
 from lmms_eval_shotbench.progress import set_quiet
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def root_command() -> AnyCommand:
     """Return the group of all commands."""
     command = typer.main.get_command(app)
-    command.params = without_types_of_flags([*command.params, *general_options()])
+    command.params = without_types([*command.params, *general_options()])
     for param in command.params:
         param.rich_help_panel = GENERAL  # type: ignore[attr-defined]
     return command

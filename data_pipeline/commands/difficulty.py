@@ -40,7 +40,7 @@ def difficulty(
         list[Path],
         typer.Option(
             "--responses",
-            metavar="RUN…",
+            metavar="RUN …",
             help="Sampled responses of the base model: folders written by `shotbench eval`, or .jsonl files with the "
             "fields index and response; one or more",
             rich_help_panel=SELECTION,

@@ -55,8 +55,8 @@ def import_release(
         bool,
         typer.Option(
             "--with-open-ended",
-            help="Read sft_v1.1.json, which also holds open-ended questions, instead of sft.json; only its "
-            "multiple-choice questions are used",
+            help="Also read sft_v1.1.json, most of whose questions are open-ended, and use its multiple-choice "
+            "questions",
             rich_help_panel=SELECTION,
         ),
     ] = False,

@@ -92,7 +92,7 @@ class Command(GeneralHelp, TyperCommand):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.params = without_types_of_flags([*self.params, *general_options()])
+        self.params = without_types([*self.params, *general_options()])
         self.help = "\n\n".join(" ".join(part.split()) for part in (self.help or "").split("\n\n"))
 
     @property
@@ -157,11 +157,13 @@ class Command(GeneralHelp, TyperCommand):
         format_panels(self.get_params(ctx), ctx, formatter)
 
 
-def without_types_of_flags(params: list[Parameter]) -> list[Parameter]:
-    """Return the parameters, with no type in the help of those that take no value."""
+def without_types(params: list[Parameter]) -> list[Parameter]:
+    """Return the parameters; the help shows no Python type of flags, which take no value, and of arguments."""
     for param in params:
         if getattr(param, "is_flag", False):
             param.metavar = ""
+        elif param.param_type_name == "argument":
+            param.display_type_rich = lambda ctx: ""  # type: ignore[attr-defined]
     return params
 
 
@@ -212,7 +214,7 @@ def general_options() -> tuple[Parameter, ...]:
     """The options that every command has, after its name as well as before it."""
     app = typer.Typer(add_completion=False)
     app.command()(_general)
-    return tuple(without_types_of_flags(typer.main.get_command(app).params))
+    return tuple(without_types(typer.main.get_command(app).params))
 
 
 def is_styled(file: TextIO) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lmms_eval_shotbench.commands.command import print_message
+from lmms_eval_shotbench.commands.command import NOTHING_KEPT, print_message
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
 
-REPLIES_KEPT = "nothing was written; replies of a judge are cached, and the same command asks only for the others"
+
+def replies_kept(params: Mapping[str, Any]) -> str:
+    """What an interrupted command leaves behind."""
+    cached = "; the judge's replies are cached, and the same command requests only the others"
+    return NOTHING_KEPT + (cached if params["judge_url"] else "")
 
 
 def judge_of(url: str | None, model: str | None, cache: Path | None) -> Judge | None:

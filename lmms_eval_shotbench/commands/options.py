@@ -107,8 +107,8 @@ JudgeCache = Annotated[
 Runs = Annotated[
     list[str],
     typer.Argument(
-        metavar="RUN…",
-        help=f"Runs. Each is a {RUN_HELP}",
+        metavar="RUN",
+        help=f"One or more runs. Each is a {RUN_HELP}",
     ),
 ]
 RunData = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmms_eval_shotbench.commands.command import About, one_command
-from lmms_eval_shotbench.commands.judge import REPLIES_KEPT, judge_of, print_judge_report
+from lmms_eval_shotbench.commands.judge import judge_of, print_judge_report, replies_kept
 from lmms_eval_shotbench.commands.options import (
     QUESTIONS_HELP,
     AllowMissing,
@@ -43,7 +43,7 @@ def _responses(option: str, style: str) -> typer.models.OptionInfo:
 app, command = one_command(
     "refineshot",
     About(
-        kept=REPLIES_KEPT,
+        kept=replies_kept,
         examples=(
             "shotbench refineshot refineshot.tsv --direct direct.jsonl \\",
             "    --step-by-step steps.jsonl",

@@ -36,7 +36,7 @@ def robust(
     variants: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="VARIANT…",
+            metavar="VARIANT",
             help="Runs of the same model on variants of the questions (shotbench_mirrored, shotbench_reversed, …)",
             show_default="none",
         ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lmms_eval_shotbench.commands.command import About, one_command, print_message
-from lmms_eval_shotbench.commands.judge import REPLIES_KEPT, judge_of, print_judge_report
+from lmms_eval_shotbench.commands.judge import judge_of, print_judge_report, replies_kept
 from lmms_eval_shotbench.commands.options import (
     INPUT,
     OUTPUT,
@@ -34,7 +34,7 @@ Format = Literal["table", "json", "csv"]
 app, command = one_command(
     "score",
     About(
-        kept=REPLIES_KEPT,
+        kept=replies_kept,
         examples=(
             "shotbench score test.tsv predictions.xlsx",
             "shotbench score shards/shotbench results/shotvl-3b/samples.jsonl \\",

@@ -40,7 +40,7 @@ def tiny_base(
     shards: Annotated[
         list[str],
         typer.Argument(
-            metavar="SHARDS…",
+            metavar="SHARDS",
             help="Shard folders with a split sft, made by `shotbench data studio --reasoning`; their splits dev are "
             "used to measure progress",
         ),
@@ -59,8 +59,8 @@ def tiny_base(
         bool,
         typer.Option(
             "--finish",
-            help="Train complete answers with reasoning, without verl; by default, the base model is trained, which "
-            "the recipe tiny of `shotbench train cot-sft` starts from",
+            help="Train complete answers with reasoning, as `shotbench train cot-sft` does, but without verl; "
+            "otherwise the base model for the recipe tiny is trained",
         ),
     ] = False,
 ) -> int:
