@@ -54,7 +54,7 @@ IMPORTS = {
     "verl": "verl.trainer.main_ppo",
     "matplotlib": "matplotlib.pyplot",
 }
-OTHERS = ("flash-attn", "sglang", "torchcodec", "vllm")  # shown if installed
+OTHERS = ("flash-attn", "setuptools", "sglang", "vllm")  # shown if installed
 IMPORT_SECONDS = 300
 
 
@@ -125,7 +125,9 @@ def import_problems(packages: Sequence[str]) -> Iterator[str]:
         for package, module, error in zip(packages, modules, threads.map(_import_error, modules), strict=True):
             bar.update()
             if error:
-                yield f"{package} {installed_version(package)} is installed, but import {module} fails: {error}"
+                number = installed_version(package)
+                advice = f"pip install --upgrade {package}, or the versions of constraints.txt, may repair it"
+                yield f"{package} {number} is installed, but import {module} fails: {error}; {advice}"
 
 
 def _import_error(module: str) -> str:

@@ -142,9 +142,7 @@ class Command(GeneralHelp, TyperCommand):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            kept = self.about.kept
-            text = kept.format(**ctx.params) if isinstance(kept, str) else kept(ctx.params)
-            print_message(f"interrupted; {text}")
+            print_message(interruption_message(self.about.kept, ctx.params))
             raise typer.Exit(130) from None
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
@@ -155,6 +153,11 @@ class Command(GeneralHelp, TyperCommand):
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the options in their groups."""
         format_panels(self.get_params(ctx), ctx, formatter)
+
+
+def interruption_message(kept: Kept, params: Mapping[str, Any]) -> str:
+    """The line printed when a command with these parameters is interrupted."""
+    return f"interrupted; {kept.format(**params) if isinstance(kept, str) else kept(params)}"
 
 
 def without_types(params: list[Parameter]) -> list[Parameter]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lmms_eval_shotbench.cli import main, root_command
-from lmms_eval_shotbench.commands.command import Invocation
+from lmms_eval_shotbench.commands.command import Invocation, interruption_message
 from tests.support import REPOSITORY
 from tests.support.command_lines import COMMAND_PATHS, documented_command_lines
 
@@ -24,12 +24,18 @@ def joined(value: object) -> str:
     return " ".join(value["arguments"]) if isinstance(value, dict) else ""
 
 
-def parsed(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Values of the parameters, and arguments passed on; nothing is run."""
+def context_of(arguments: list[str]) -> Any:
+    """Typer's context of the command, with the values of its parameters; nothing is run."""
     context = root_command().make_context("shotbench", list(arguments), obj=Invocation(arguments))
     while hasattr(context.command, "resolve_command"):
         name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
         context = command.make_context(name, rest, parent=context)
+    return context
+
+
+def parsed(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Values of the parameters, and arguments passed on."""
+    context = context_of(arguments)
     return context.params, context.args
 
 
@@ -51,6 +57,18 @@ def test_a_command_line_gives_the_same_values_as_before(
     for name, value in before.items():
         assert plain(values[name]) == value or (value == [] and values[name] in (None, ())), name
     assert passed_on == row.get("passed_on", [])
+
+
+@pytest.mark.parametrize("row", ACCEPTED, ids=joined)
+def test_every_command_states_what_an_interruption_leaves_behind(
+    row: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    context = context_of(row["arguments"])
+    text = interruption_message(context.command.about.kept, context.params)  # type: ignore[attr-defined]
+    assert len(text) > 10 and not set(text) & set("{}")
+    if row["values"].get("judge_url"):
+        assert "cached" in text
 
 
 @pytest.mark.parametrize("row", REFUSED, ids=joined)
