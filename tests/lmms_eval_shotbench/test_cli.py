@@ -172,6 +172,7 @@ def interrupted(arguments: list[str], started: Callable[[], bool], folder: Path)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
+@pytest.mark.slow
 def test_an_interruption_states_in_one_line_what_is_kept_and_the_same_command_continues(tmp_path: Path) -> None:
     pytest.importorskip("numba")
     arguments = ["data", "studio", "--out", "studio", "--films", "2", "--width", "64", "--workers", "0"]
