@@ -1,18 +1,25 @@
-"""`shotbench data …`: mounts the pipeline's commands, one module each in `commands/`."""
+"""`shotbench data …`: the pipeline's commands, one module each in `commands/`."""
 
 from __future__ import annotations
 
-import argparse
+from lmms_eval_shotbench.commands.groups import CommandEntry, lazy_group
 
-from data_pipeline.commands import audit, chains, difficulty, films, import_shotbench, import_shotqa, push, studio
+MAKE, CHECK = "Make shards", "Refine, check and publish shards"
 
-COMMANDS = (import_shotbench, import_shotqa, studio, chains, push, difficulty, films, audit)
-
-
-def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `data` command and its sub-commands to a parser."""
-    data = commands.add_parser("data", help="make question shards from releases and film")
-    data.set_defaults(extra="data")  # the extra that installs a missing library
-    steps = data.add_subparsers(title="steps", metavar="STEP", required=True)
-    for command in COMMANDS:
-        command.add(steps)
+app = lazy_group(
+    "Make and check question sets: from films, from published data sets, or from synthetic films.",
+    [
+        CommandEntry(name, summary, f"data_pipeline.commands.{name.replace('-', '_')}", panel)
+        for panel, name, summary in (
+            (MAKE, "films", "Make shards from your own films and an annotation table."),
+            (MAKE, "studio", "Render synthetic films, as shards or as film files; nothing is downloaded."),
+            (MAKE, "import-shotbench", "Convert the official ShotBench release to shards."),
+            (MAKE, "import-shotqa", "Convert the ShotQA release to shards for training."),
+            (CHECK, "audit", "Check shards before they are used: media, guessing, duplicates, splits."),
+            (CHECK, "chains", "Ask a vision model for reasoning chains, for CoT-SFT."),
+            (CHECK, "difficulty", "Select questions of medium difficulty for GRPO."),
+            (CHECK, "push", "Copy shards to the Hub, a folder or a URL."),
+        )
+    ],
+    panel="Make data and train",
+)

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +25,7 @@ from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import DiskFull, disk_full_reported
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.atomic_file import write_atomic
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:
@@ -158,10 +158,8 @@ def studio_films(settings: StudioSettings, out: Path, workers: Workers, *, truth
 
 def _run_all(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers, name: str) -> Iterator[Result]:
     """Yield the result of `work` for every unit, in order, with a progress bar."""
-    from tqdm import tqdm
-
     results = map_units(partial(_run_or_disk_full, work), units, workers)
-    for result in tqdm(results, total=len(units), desc="studio", unit=name, file=sys.stderr, disable=None):
+    for result in with_progress(results, "studio", len(units), name):
         if isinstance(result, DiskFull):
             raise result
         yield result

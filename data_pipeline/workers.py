@@ -17,10 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
-
-if TYPE_CHECKING:
-    import argparse
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -43,21 +40,12 @@ class Workers:
             raise ValueError(f"the number of workers is {self.count}; use 0 (no worker processes) or more")
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> Workers:
-        """Return the workers set by the options of `add_arguments`; raises `RuntimeError` if Ray cannot be reached."""
-        workers = cls(args.workers, args.ray_address)
+    def reachable(cls, count: int, address: str) -> Workers:
+        """Return such workers; raises `RuntimeError` if Ray cannot be reached there."""
+        workers = cls(count, address)
         if workers.count:
             require_listener(workers.address)
         return workers
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Declare `--workers` and `--ray-address`."""
-        cores = os.cpu_count() or 1
-        parser.add_argument(
-            "--workers", type=int, default=cores, help=f"Ray workers; 0: no Ray, this process (default: {cores})"
-        )
-        parser.add_argument("--ray-address", default="", help="a running Ray cluster, e.g. auto or ray://head:10001")
 
 
 def require_listener(address: str) -> None:

@@ -1,51 +1,134 @@
-"""The `shotbench` command line: parses arguments, runs the command, prints its result and sets the exit status.
+"""The `shotbench` command line: finds the command, runs it, reports errors and sets the exit status.
 
-Exit status: 0 success; 1 done, but something is missing or failed; 2 nothing done, invalid request or input.
+Exit status: 0 success; 1 done, but something is missing or failed; 2 nothing done, invalid request or input; 130
+interrupted. The commands are in `commands/`, those of other packages come by entry point (`commands/groups.py`).
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
-from pathlib import Path
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from lmms_eval_shotbench import __version__
+from lmms_eval_shotbench.commands.command import (
+    GENERAL,
+    NOTHING_KEPT,
+    Invocation,
+    general_options,
+    print_message,
+    without_types,
+)
+from lmms_eval_shotbench.commands.groups import CommandEntry, lazy_group
+from lmms_eval_shotbench.progress import set_quiet
 
-COMMAND_GROUPS = "shotbench.commands"  # entry points: a function that adds its commands to the subparsers
-PATH_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+if TYPE_CHECKING:
+    from typer._click import Command as AnyCommand
+
+PROGRAM, COMPLETION_VARIABLE = "shotbench", "_SHOTBENCH_COMPLETE"
+EVALUATE, RESULTS, TOOLS = "Evaluate a model", "Analyse results and questions", "Tools"
+COMMANDS = [
+    CommandEntry(name, summary, f"lmms_eval_shotbench.commands.{module}", panel)
+    for panel, name, module, summary in (
+        (EVALUATE, "eval", "evaluate", "Ask a model the questions through lmms-eval, and score its responses."),
+        (EVALUATE, "score", "score", "Score stored responses, without a model."),
+        (EVALUATE, "refineshot", "refineshot", "Compute RefineShot's scores of stored responses."),
+        (RESULTS, "compare", "compare", "Compare two runs on the same questions."),
+        (RESULTS, "robust", "robust", "Measure whether answers follow when the questions are changed."),
+        (RESULTS, "report", "report", "Write one HTML page about one or more runs."),
+        (RESULTS, "leaderboard", "leaderboard", "Print runs with their ranks among the published models."),
+        (RESULTS, "audit", "audit", "Check a set of questions: guessing, uneven letters, faulty options."),
+        (TOOLS, "doctor", "doctor", "Check the installation and this machine."),
+        (TOOLS, "tasks-path", "tasks_path", "Print the folder of our tasks for lmms-eval and lm-eval."),
+        (TOOLS, "tiny-model", "tiny_model", "Print the folder of the tiny model of this package."),
+    )
+]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"shotbench {__version__}")
+        raise typer.Exit()
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+app = lazy_group(
+    "Evaluate vision-language models on the language of film, make question sets from films, and train models.",
+    COMMANDS,
+    options=_options,
+    mounts=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="COMMAND …",
+    epilog="`shotbench COMMAND --help` explains the options of a command.",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    parser = build_parser()
-    args, passed_on = parser.parse_known_args(arguments)
-    if passed_on and not args.passes_on:
-        parser.error(f"unknown arguments: {' '.join(passed_on)}")
-    args.passed_on = passed_on
-    args.command = ["shotbench", *(sys.argv[1:] if arguments is None else arguments)]
+    invocation = Invocation(list(sys.argv[1:] if arguments is None else arguments))
+    set_quiet(False)
+    root = root_command()
+    if os.environ.get(COMPLETION_VARIABLE):  # a shell asks for completions
+        root.main(prog_name=PROGRAM)
     try:
-        run: Callable[[argparse.Namespace], int] = args.run
-        status = run(args)
+        status = _run(root, invocation)
         sys.stdout.flush()
         return status
+    except KeyboardInterrupt:
+        print_message(f"interrupted; {NOTHING_KEPT}")
+        return 130
     except BrokenPipeError:
         if not _stdout_closed():
             raise  # another pipe broke: a genuine error
         return 128 + signal.SIGPIPE  # as a shell reports a program that SIGPIPE ended, e.g. in `| head`
-    except ModuleNotFoundError as error:
-        print(
-            f"shotbench: {error.name} is not installed; pip install 'lmms-eval-shotbench[{args.extra}]'",
-            file=sys.stderr,
-        )
+    except (typer.TyperException, ModuleNotFoundError, ValueError, RuntimeError, OSError) as error:
+        if invocation.debug:
+            traceback.print_exc()
+        print_message(_message(error, invocation))
         return 2
-    except (ValueError, RuntimeError, *PATH_ERRORS) as error:
-        print(f"shotbench: {error}", file=sys.stderr)
-        return 2
+
+
+def root_command() -> AnyCommand:
+    """Return the group of all commands."""
+    command = typer.main.get_command(app)
+    command.params = without_types([*command.params, *general_options()])
+    for param in command.params:
+        param.rich_help_panel = GENERAL  # type: ignore[attr-defined]
+    return command
+
+
+def _run(root: AnyCommand, invocation: Invocation) -> int:
+    """Run the command; unlike Typer's `main`, leave errors to the caller."""
+    try:
+        with root.make_context(PROGRAM, list(invocation.arguments), obj=invocation) as context:
+            status = root.invoke(context)
+    except typer.Exit as ended:
+        status = ended.exit_code
+    return status if isinstance(status, int) else 0  # commands of others may return anything
+
+
+def _message(error: Exception, invocation: Invocation) -> str:
+    """What went wrong and what to do next, in one line."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed; pip install 'lmms-eval-shotbench[{invocation.extra}]'"
+    if isinstance(error, typer.TyperException):
+        path = context.command_path if (context := getattr(error, "ctx", None)) else PROGRAM
+        text = " ".join(error.format_message().split()).rstrip(".")
+        return f"{text[:1].lower()}{text[1:]}; see {path} --help"
+    return str(error)
 
 
 def _stdout_closed() -> bool:
@@ -56,71 +139,6 @@ def _stdout_closed() -> bool:
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser: this package's commands, then the groups registered as entry points `shotbench.commands`."""
-    from lmms_eval_shotbench.commands.audit import add_audit
-    from lmms_eval_shotbench.commands.compare import add_compare
-    from lmms_eval_shotbench.commands.evaluate import add_eval
-    from lmms_eval_shotbench.commands.refineshot import add_refineshot
-    from lmms_eval_shotbench.commands.report import add_report
-    from lmms_eval_shotbench.commands.robust import add_robust
-    from lmms_eval_shotbench.commands.score import add_score
-
-    parser = argparse.ArgumentParser(prog="shotbench", description="The language of film: test models, make data.")
-    parser.add_argument("--version", action="version", version=f"shotbench {__version__}")
-    parser.set_defaults(passes_on=False, extra="eval")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_eval(commands)
-    add_score(commands)
-    add_refineshot(commands)
-    add_compare(commands)
-    add_robust(commands)
-    add_audit(commands)
-    add_report(commands)
-    _add_tasks_path(commands)
-    _add_tiny_model(commands)
-    for group in sorted(entry_points(group=COMMAND_GROUPS), key=lambda group: group.name):
-        try:
-            group.load()(commands)
-        except Exception as error:  # of any type: another package's fault must not disable the other commands
-            print(
-                f"shotbench: the commands of {group.name!r} ({group.value}) cannot be loaded: {error}", file=sys.stderr
-            )
-    return parser
-
-
-def _add_tasks_path(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("tasks-path", help="print the folder for lmms-eval --include_path")
-    parser.add_argument("--lm-eval", action="store_true", help="the folder for lm-eval's --include_path instead")
-    parser.set_defaults(run=_tasks_path)
-
-
-def _tasks_path(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.harness.task_folder import lm_eval_tasks_path, tasks_path
-
-    print(lm_eval_tasks_path() if args.lm_eval else tasks_path())
-    return 0
-
-
-def _add_tiny_model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "tiny-model",
-        help="print the folder of the tiny Qwen2.5-VL that comes with this package, trained on studio films",
-    )
-    parser.add_argument("--random", action="store_true", help="make one of random weights instead, for tests")
-    parser.add_argument("--out", type=Path, help="checkpoint folder for --random")
-    parser.set_defaults(run=_tiny_model)
-
-
-def _tiny_model(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL, make_tiny_qwen
-
-    if args.random != bool(args.out):
-        raise ValueError("--random and --out go together; without them the folder of the trained model is printed")
-    print(make_tiny_qwen(args.out) if args.random else TINY_SHOTVL)
-    return 0
 
 
 if __name__ == "__main__":

@@ -31,12 +31,13 @@ def figures_of(name: str, real_data: Path, *arguments: str) -> dict[str, dict[st
     [
         ("grading.py", "20", {"official_us", "official_options_parsed_us", "official_row_read_us"}),
         ("scoring.py", "60", {"in_process_s", "command_s"}),
+        ("startup.py", "", {"help_s", "score_s"}),
     ],
 )
 def test_benchmark_says_both_sides_of_every_figure(name: str, limit: str, expected: set[str], real_data: Path) -> None:
     if name == "scoring.py":
         pytest.importorskip("pandas")
-    figures = figures_of(name, real_data, "--limit", limit)
+    figures = figures_of(name, real_data, *(["--limit", limit] if limit else []))
     assert expected <= set(figures)
     for values in figures.values():
         assert set(values) == {"ours", "theirs", "ratio"}

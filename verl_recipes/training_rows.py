@@ -15,7 +15,6 @@ row is the question as JSON, which the grader needs.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from typing import Any, Literal
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS, CLIP_MIN_PIXELS
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.prompts import PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder, locate_shards
@@ -56,14 +56,13 @@ def write_training_rows(
     """
     import pyarrow
     import pyarrow.parquet as parquet
-    from tqdm import tqdm
 
     folder = locate_shards(shards)
     source = ShardFolder(folder, split)
     items = list(source.items())
     refuse_tested(items, split, folder)
     rows = []
-    for item in tqdm(items, f"rows of {split}", unit="row", file=sys.stderr, disable=None):
+    for item in with_progress(items, f"rows of {split}", len(items), "row"):
         medium = _store_medium(source, item, out / "media")
         rows.append((_sft_row if purpose == "sft" else _grpo_row)(item, split, style) | _media_columns(item, medium))
     path = out / f"{split}.parquet"

@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
-import argparse
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from data_pipeline.commands.console import print_error
-from data_pipeline.commands.gate import add_gate, margin_of
-from data_pipeline.workers import Workers
-from lmms_eval_shotbench.commands.shared_arguments import out_file
+from data_pipeline.commands.options import (
+    CORES,
+    OUTPUT,
+    QUALITY,
+    Against,
+    Gate,
+    RayAddress,
+    WorkersOption,
+    margin_of,
+)
+from lmms_eval_shotbench.commands.command import About, one_command
+from lmms_eval_shotbench.commands.options import output_file
+
+app, command = one_command(
+    "audit",
+    About(
+        extra="data",
+        examples=("shotbench data audit shards/mine --against shards/shotbench",),
+    ),
+)
 
 
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("audit", help="check finished shards: media, blind accuracy, duplicates, splits, benchmark")
-    step.add_argument("shards", metavar="SHARDS", help="shard folder or Hub id")
-    step.add_argument("--against", metavar="SHARDS", action="append", default=[], help="whose pictures must not be in")
-    add_gate(step, "report blind accuracy, but fail nothing for it")
-    step.add_argument("--report", metavar="FILE", type=out_file, help="write all figures there, as JSON")
-    Workers.add_arguments(step)
-    step.set_defaults(run=run)
+@command
+def audit(
+    shards: Annotated[str, typer.Argument(metavar="SHARDS", help="Shard folder or Hub id to check")],
+    against: Against = None,
+    gate: Gate = None,
+    no_gate: Annotated[
+        bool,
+        typer.Option("--no-gate", help="Report the accuracy of guessing, never fail for it", rich_help_panel=QUALITY),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="JSON file for all figures of the audit",
+            show_default="none",
+            callback=output_file,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    workers: WorkersOption = CORES,
+    ray_address: RayAddress = "",
+) -> int:
+    """Check shards before they are used: media, guessing, duplicate pictures, films in two splits, a benchmark.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Audit and print the figures; returns 1 if a check fails."""
+    Exits with status 1 if a check fails.
+    """
     from data_pipeline.checks.audit import audit_shards
     from data_pipeline.shards.full_disk import write_output
+    from data_pipeline.workers import Workers
 
-    report = audit_shards(args.shards, args.against, margin_of(args), Workers.of(args))
-    if args.report:
-        write_output(args.report, report.to_json())
-    print(f"{args.shards}: {report.questions:,} questions on {report.media:,} media\n")
-    print(report.to_markdown().replace("All figures are in `audit.json`.", "").strip())
-    for failure in report.failures:
+    found = audit_shards(shards, against or (), margin_of(gate, no_gate), Workers.reachable(workers, ray_address))
+    if report:
+        write_output(report, found.to_json())
+    print(f"{shards}: {found.questions:,} questions on {found.media:,} media\n")
+    print(found.to_markdown().replace("All figures are in `audit.json`.", "").strip())
+    for failure in found.failures:
         print_error(failure)
-    return int(bool(report.failures))
+    return int(bool(found.failures))

@@ -2,38 +2,112 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from data_pipeline.commands.console import print_error
+from data_pipeline.commands.options import SELECTION, Overwrite, ShardsOut
+from lmms_eval_shotbench.commands.command import About, one_command
+
+ENDPOINT = "Endpoint"  # panel
 
 
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("chains", help="ask a vision model for reasoning chains (key: $OPENAI_API_KEY)")
-    step.add_argument("shards", metavar="SHARDS", help="shard folder or Hub id whose items get chains")
-    step.add_argument("--split", default="sft", help="split of SHARDS (default: sft)")
-    step.add_argument("--out", metavar="SHARDS2", type=Path, required=True, help="shard folder to write")
-    step.add_argument("--base-url", metavar="URL", required=True, help="of the API, as in http://127.0.0.1:8000/v1")
-    step.add_argument("--model", metavar="NAME", required=True, help="model name at that endpoint")
-    step.add_argument("--concurrency", metavar="N", type=int, default=8, help="requests under way at once (default: 8)")
-    step.add_argument("--requests-per-minute", metavar="N", type=float, default=0.0, help="default: no limit")
-    step.add_argument("--max-tokens", metavar="N", type=int, default=1024, help="of a reply (default: 1024)")
-    step.add_argument("--cache", metavar="FILE", type=Path, help="replies, kept (default: SHARDS2.replies.jsonl)")
-    step.add_argument("--limit", metavar="N", type=int, default=0, help="the first N items only (default: all)")
-    step.add_argument("--overwrite", action="store_true", help="replace shards that are at SHARDS2")
-    step.set_defaults(run=run)
+def replies_kept(params: Mapping[str, Any]) -> str:
+    """What an interrupted command leaves behind."""
+    from data_pipeline.questions.chains import default_cache
+
+    cache = params["cache"] or default_cache(params["out"])
+    return f"the replies so far are in {cache}, and the same command requests only the others"
 
 
-def run(args: argparse.Namespace) -> int:
-    """Request, write, and print the number of dropped items; returns 1 if items are still without a reply."""
+app, command = one_command(
+    "chains",
+    About(
+        extra="data",
+        kept=replies_kept,
+        examples=(
+            "shotbench data chains shards/mine --split sft --out shards/cot \\",
+            "    --base-url http://localhost:8000/v1 --model Qwen/Qwen2.5-VL-72B-Instruct",
+        ),
+    ),
+)
+
+
+@command
+def chains(
+    shards: Annotated[
+        str, typer.Argument(metavar="SHARDS", help="Shard folder or Hub id with the questions that get chains")
+    ],
+    out: ShardsOut,
+    base_url: Annotated[
+        str,
+        typer.Option(
+            "--base-url",
+            metavar="URL",
+            help="Address of the OpenAI-compatible API, such as http://127.0.0.1:8000/v1; its key is read from "
+            "$OPENAI_API_KEY",
+            rich_help_panel=ENDPOINT,
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="NAME", help="Name of the model at that endpoint", rich_help_panel=ENDPOINT),
+    ],
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="Split of SHARDS to use", rich_help_panel=SELECTION)
+    ] = "sft",
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            help="Maximum number of questions, from the start of the split; 0 for all",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 0,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency", metavar="N", help="Maximum number of requests at a time", rich_help_panel=ENDPOINT
+        ),
+    ] = 8,
+    requests_per_minute: Annotated[
+        float,
+        typer.Option(
+            "--requests-per-minute",
+            metavar="N",
+            help="Maximum number of requests per minute; 0 for no limit",
+            rich_help_panel=ENDPOINT,
+        ),
+    ] = 0.0,
+    max_tokens: Annotated[
+        int,
+        typer.Option("--max-tokens", metavar="N", help="Maximum number of tokens of a reply", rich_help_panel=ENDPOINT),
+    ] = 1024,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="FILE",
+            help="JSON lines file that stores every reply, so that no request is repeated",
+            show_default="FOLDER.replies.jsonl, where FOLDER is that of --out",
+            rich_help_panel=ENDPOINT,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Ask a vision model at an endpoint for a reasoning chain to each question, and keep the chains that pass checks.
+
+    The chains are training data for `shotbench train cot-sft`.
+    """
     from data_pipeline.questions.chain_requests import Endpoint
     from data_pipeline.questions.chains import write_chains
 
-    endpoint = Endpoint(args.base_url, args.model, args.concurrency, args.requests_per_minute, args.max_tokens)
-    done = write_chains(
-        args.shards, args.split, args.out, endpoint, cache=args.cache, limit=args.limit, overwrite=args.overwrite
-    )
+    endpoint = Endpoint(base_url, model, concurrency, requests_per_minute, max_tokens)
+    done = write_chains(shards, split, out, endpoint, cache=cache, limit=limit, overwrite=overwrite)
     state = "was complete already" if done.already_complete else "is written"
     print(f"{done.folder} {state}: {done.written:,} of {done.items:,} items have a chain, {done.asked:,} asked for now")
     for kind, count in done.drops.items():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from data_pipeline.commands.options import SELECTION, Overwrite, ShardsOut
+from lmms_eval_shotbench.commands.command import About, one_command
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -17,30 +20,70 @@ if TYPE_CHECKING:
 BINS = ("none", "to 25 %", "to 50 %", "to 75 %", "more", "all")  # pass rate: share of right responses to an item
 
 
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("difficulty", help="choose questions for GRPO by sampled responses of the base model")
-    step.add_argument("shards", metavar="SHARDS", help="shard folder or Hub id to choose from")
-    step.add_argument("--split", default="grpo", help="split of SHARDS (default: grpo)")
-    step.add_argument(
-        "--responses", metavar="RUN", nargs="+", type=Path, required=True,
-        help="folders of `shotbench eval`, or .jsonl of index and response",
-    )  # fmt: skip
-    step.add_argument("--out", metavar="SHARDS2", type=Path, required=True, help="shard folder to write")
-    step.add_argument("--min-samples", metavar="N", type=int, default=4, help="responses an item needs (default: 4)")
-    step.add_argument("--size", metavar="N", type=int, default=8000, help="items at most (default: 8000)")
-    step.add_argument("--uniform-share", metavar="SHARE", type=float, default=0.2, help="from all items (default: 0.2)")
-    step.add_argument("--seed", type=int, default=0, help="another seed draws other items (default: 0)")
-    step.add_argument("--overwrite", action="store_true", help="replace shards that are at SHARDS2")
-    step.set_defaults(run=run)
+app, command = one_command(
+    "difficulty",
+    About(
+        extra="data",
+        several=("--responses",),
+        examples=(
+            "shotbench data difficulty shards/mine --out shards/grpo \\",
+            "    --responses runs/1 runs/2 runs/3 runs/4",
+        ),
+    ),
+)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Select, write, and print the pass rates by dimension."""
+@command
+def difficulty(
+    shards: Annotated[str, typer.Argument(metavar="SHARDS", help="Shard folder or Hub id to select questions from")],
+    responses: Annotated[
+        list[Path],
+        typer.Option(
+            "--responses",
+            metavar="RUN …",
+            help="Sampled responses of the base model: folders written by `shotbench eval`, or .jsonl files with the "
+            "fields index and response; one or more",
+            rich_help_panel=SELECTION,
+        ),
+    ],
+    out: ShardsOut,
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="Split of SHARDS to use", rich_help_panel=SELECTION)
+    ] = "grpo",
+    min_samples: Annotated[
+        int,
+        typer.Option(
+            "--min-samples",
+            metavar="N",
+            help="Minimum number of responses to a question; questions with fewer are dropped",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 4,
+    size: Annotated[
+        int,
+        typer.Option("--size", metavar="N", help="Maximum number of questions to select", rich_help_panel=SELECTION),
+    ] = 8000,
+    uniform_share: Annotated[
+        float,
+        typer.Option(
+            "--uniform-share",
+            metavar="SHARE",
+            help="Share of the selected questions, from 0 to 1, that is drawn from all questions whatever their "
+            "difficulty, equally from every dimension; the rest are of medium difficulty",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 0.2,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", metavar="N", help="Seed of the random draw of questions", rich_help_panel=SELECTION),
+    ] = 0,
+    overwrite: Overwrite = False,
+) -> int:
+    """Select questions of medium difficulty for GRPO: those that the base model answers correctly only sometimes."""
     from data_pipeline.questions.difficulty import DifficultySettings, write_difficulty
 
-    settings = DifficultySettings(args.min_samples, args.size, args.uniform_share, args.seed)
-    done = write_difficulty(args.shards, args.split, args.responses, args.out, settings, overwrite=args.overwrite)
+    settings = DifficultySettings(min_samples, size, uniform_share, seed)
+    done = write_difficulty(shards, split, responses, out, settings, overwrite=overwrite)
     print("\n".join(histogram(done)))
     state = "was complete already" if done.already_complete else "is written"
     print(f"\n{done.folder} {state}: {len(done.chosen):,} of {len(done.items):,} items")

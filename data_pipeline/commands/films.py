@@ -2,47 +2,172 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
 
 from data_pipeline.commands.console import print_error
-from data_pipeline.commands.gate import add_gate, margin_of
+from data_pipeline.commands.options import (
+    CORES,
+    OUTPUT,
+    QUALITY,
+    SELECTION,
+    Against,
+    Gate,
+    Overwrite,
+    RayAddress,
+    ReportFile,
+    ShardsOut,
+    Splits,
+    WorkersOption,
+    margin_of,
+)
 from data_pipeline.defects import Defect
-from data_pipeline.workers import Workers
-from lmms_eval_shotbench.commands.shared_arguments import out_file
+from lmms_eval_shotbench.commands.command import About, one_command
+
+CUTTING = "Cutting"  # panel
 
 
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("films", help="make shards of your own films and their annotations")
-    step.add_argument("films", metavar="FILMS", type=Path, help="folder of films, trailers, stills")
-    step.add_argument("--table", metavar="FILE", type=Path, required=True, help="annotations: CSV, JSONL or parquet")
-    step.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="shard folder to write")
-    step.add_argument("--overwrite", action="store_true", help="replace shards that are at SHARDS")
-    step.add_argument("--config", metavar="TOML", type=Path, help="thresholds of cutting, as name = value")
-    step.add_argument("--splits", default="", help="shares of films (default: sft:6,grpo:2,dev:1,test:1)")
-    step.add_argument("--seed", type=int, default=0, help="another seed: other splits, other options (default: 0)")
-    step.add_argument("--options", type=int, default=4, help="options of a question, at most (default: 4)")
-    step.add_argument(
-        "--fewest-options", type=int, default=2, help="and at least, or there is no question (default: 2)"
-    )
-    step.add_argument("--difficulty", choices=("any", "hard", "easy"), default="any", help="wrong options: how near")
-    step.add_argument("--max-per-term", type=int, default=0, help="questions with one right answer, in one split")
-    step.add_argument("--unbalanced", action="store_true", help="no shot is surplus; see --gate")
-    step.add_argument("--against", metavar="SHARDS", action="append", default=[], help="keep their pictures out")
-    add_gate(step, "write shards that can be answered blind, too")
-    step.add_argument("--licence", default="other", help="of the films, as the Hub names it (default: other)")
-    step.add_argument("--report", metavar="FILE", type=out_file, help="write all losses there, one JSON object a line")
-    step.add_argument("--keep-work", action="store_true", help="keep the cut media, in .SHARDS.work")
-    Workers.add_arguments(step)
-    step.set_defaults(run=run)
+def films_kept(params: Mapping[str, Any]) -> str:
+    """What an interrupted command leaves behind."""
+    out: Path = params["out"]
+    work = out.with_name(f".{out.name}.work")
+    return f"the films that are cut are kept in {work}, and the same command continues with the others"
 
 
-def run(args: argparse.Namespace) -> int:
-    """Cut shots, generate and audit questions, write shards, and print a summary."""
+app, command = one_command(
+    "films",
+    About(
+        extra="data",
+        kept=films_kept,
+        examples=(
+            "shotbench data films FILMS --table annotations.csv --out shards/mine \\",
+            "    --against shards/shotbench --licence cc-by-4.0",
+        ),
+    ),
+)
+
+
+@command
+def make_films(
+    films: Annotated[
+        Path, typer.Argument(metavar="FILMS", help="Folder of films, trailers, clips and stills, named in the table")
+    ],
+    table: Annotated[
+        Path,
+        typer.Option(
+            "--table",
+            metavar="FILE",
+            help="Annotation table: CSV, JSON lines or parquet, one row per shot (format: docs/own_film.md)",
+            rich_help_panel=CUTTING,
+        ),
+    ],
+    out: ShardsOut,
+    overwrite: Overwrite = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="TOML file with thresholds for cutting and picture quality, as lines of name = value (names: "
+            "docs/own_film.md)",
+            show_default="the built-in thresholds",
+            rich_help_panel=CUTTING,
+        ),
+    ] = None,
+    splits: Splits = "",
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Seed of the random draws: films to splits, wrong options, order of options",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 0,
+    options: Annotated[
+        int,
+        typer.Option(
+            "--options",
+            metavar="N",
+            help="Maximum number of answer options per question",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 4,
+    fewest_options: Annotated[
+        int,
+        typer.Option(
+            "--fewest-options",
+            metavar="N",
+            help="Minimum number of answer options per question; a label with fewer options that are certainly wrong "
+            "gives no question",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 2,
+    difficulty: Annotated[
+        Literal["any", "hard", "easy"],
+        typer.Option(
+            "--difficulty",
+            help="Choice of wrong options: hard prefers those easily confused with the right one, easy those least "
+            "like it, any draws at random",
+            rich_help_panel=SELECTION,
+        ),
+    ] = "any",
+    max_per_term: Annotated[
+        int,
+        typer.Option(
+            "--max-per-term",
+            metavar="N",
+            help="Maximum number of questions per split with the same right answer; 0 for no limit",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 0,
+    unbalanced: Annotated[
+        bool,
+        typer.Option(
+            "--unbalanced",
+            help="Keep the shots with common labels that are otherwise dropped to make all options right equally "
+            "often; the questions may then fail --gate",
+            rich_help_panel=SELECTION,
+        ),
+    ] = False,
+    against: Against = None,
+    gate: Gate = None,
+    no_gate: Annotated[
+        bool,
+        typer.Option(
+            "--no-gate",
+            help="Write the shards whatever accuracy guessing reaches",
+            rich_help_panel=QUALITY,
+        ),
+    ] = False,
+    licence: Annotated[
+        str,
+        typer.Option(
+            "--licence",
+            metavar="NAME",
+            help="Licence of the films, by its identifier on the Hugging Face Hub, such as cc-by-4.0",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "other",
+    report: ReportFile = None,
+    keep_work: Annotated[
+        bool,
+        typer.Option(
+            "--keep-work",
+            help="Keep the cut stills and clips in .NAME.work beside the shards, for another run with other questions",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    workers: WorkersOption = CORES,
+    ray_address: RayAddress = "",
+) -> int:
+    """Make shards from your own films: cut the shots of an annotation table, write questions, and audit them."""
     from data_pipeline.build_dataset import DatasetRecipe
     from data_pipeline.build_films import build_films
     from data_pipeline.checks.audit import AuditFailed
@@ -50,28 +175,29 @@ def run(args: argparse.Namespace) -> int:
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
     from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy
     from data_pipeline.shards.full_disk import write_output
+    from data_pipeline.workers import Workers
 
-    if args.max_per_term < 0:
-        raise ValueError(f"--max-per-term is {args.max_per_term}; use a number from 1 up, or 0 for no limit")
+    if max_per_term < 0:
+        raise ValueError(f"--max-per-term is {max_per_term}; use a number from 1 up, or 0 for no limit")
     recipe = DatasetRecipe(
-        shares=parse_shares(args.splits) if args.splits else DEFAULT_SHARES,
+        shares=parse_shares(splits) if splits else DEFAULT_SHARES,
         questions=QuestionPolicy(
-            options=args.options,
-            fewest_options=args.fewest_options,
-            difficulty=Difficulty(args.difficulty),
-            max_per_term=args.max_per_term,
-            balance=not args.unbalanced,
-            seed=args.seed,
+            options=options,
+            fewest_options=fewest_options,
+            difficulty=Difficulty(difficulty),
+            max_per_term=max_per_term,
+            balance=not unbalanced,
+            seed=seed,
         ),
-        seed=args.seed,
-        gate=margin_of(args),
-        against=tuple(args.against),
+        seed=seed,
+        gate=margin_of(gate, no_gate),
+        against=tuple(against or ()),
     )
-    settings = CutSettings.read(args.config) if args.config else CutSettings()
-    workers, defects = Workers.of(args), list[Defect]()
-    options = {"licence": args.licence, "overwrite": args.overwrite, "keep_work": args.keep_work}
+    settings = CutSettings.read(config) if config else CutSettings()
+    on_workers, defects = Workers.reachable(workers, ray_address), list[Defect]()
+    building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)
     try:
-        done = build_films(args.films, args.table, args.out, settings, recipe, defects, workers, **options)
+        done = building(licence=licence, overwrite=overwrite, keep_work=keep_work)
     except AuditFailed as failed:
         for failure in failed.report.failures:
             print_error(failure)
@@ -79,8 +205,8 @@ def run(args: argparse.Namespace) -> int:
         return 1
     finally:
         _print_defects(defects)
-        if args.report:
-            write_output(args.report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
+        if report:
+            write_output(report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
     state = "was complete already" if done.already_complete else "is written"
     by_split = ", ".join(f"{split} {count:,}" for split, count in questions.items())

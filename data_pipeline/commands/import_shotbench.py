@@ -2,34 +2,65 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from data_pipeline.commands.console import print_error
+from data_pipeline.commands.options import OUTPUT, SHARDS_KEPT, Overwrite, ShardsOut
+from lmms_eval_shotbench.commands.command import About, one_command
 
 LOST_ROWS_NAMED = 20
 
+app, command = one_command(
+    "import-shotbench",
+    About(
+        extra="data",
+        kept=SHARDS_KEPT,
+        examples=(
+            "shotbench data import-shotbench Vchitect/ShotBench --out shards/shotbench",
+            "shotbench data import-shotbench downloads/ShotBench --out shards/shotbench",
+        ),
+    ),
+)
 
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("import-shotbench", help="import the official ShotBench release")
-    step.add_argument("release", metavar="RELEASE", help="folder with test.tsv, images.tar, videos.tar; or a Hub id")
-    step.add_argument("--allow-missing", action="store_true", help="leave broken rows out, and name them in SHARDS")
-    step.add_argument("--report", metavar="FILE", type=Path, help="write all defects there, one JSON object a line")
-    step.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="shard folder to write")
-    step.add_argument("--overwrite", action="store_true", help="replace shards that are at SHARDS")
-    step.set_defaults(run=run)
 
-
-def run(args: argparse.Namespace) -> int:
-    """Run the import and print a summary."""
+@command
+def import_release(
+    release: Annotated[
+        str,
+        typer.Argument(
+            metavar="RELEASE", help="Folder with test.tsv, images.tar and videos.tar as published, or Hub id of them"
+        ),
+    ],
+    out: ShardsOut,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Leave out rows whose medium is missing or broken, and list them in the dataset card; otherwise "
+            "nothing is written",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE",
+            help="JSON lines file for every broken row and every remark",
+            show_default="none",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> int:
+    """Convert the official ShotBench release to shards."""
     from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
-    from data_pipeline.releases.release_media import ImportRefused
-    from data_pipeline.shards.atomic_folder import WriteRefused
 
-    options = {"allow_missing": args.allow_missing, "overwrite": args.overwrite, "report": args.report}
     try:
-        done = import_shotbench(args.release, args.out, **options)
+        done = import_shotbench(release, out, allow_missing=allow_missing, overwrite=overwrite, report=report)
     except RowsLost as refusal:
         lost = [defect for defect in refusal.report.defects if defect.loses_row]
         for defect in lost[:LOST_ROWS_NAMED]:
@@ -40,9 +71,6 @@ def run(args: argparse.Namespace) -> int:
             f"{refusal}. Repair the release, or leave these rows out with --allow-missing. Nothing was written."
         )
         return 1
-    except (ImportRefused, WriteRefused, OSError) as error:
-        print_error(f"error: {error}")
-        return 2
     kept = sum(not defect.loses_row for defect in done.defects)
     state = "was complete already" if done.already_complete else "is written"
     print(f"{done.folder} {state}: {done.rows_written:,} of {done.rows_read:,} rows, {done.rows_lost:,} left out, "

@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from typing import Annotated, Literal
 
-from data_pipeline.workers import Workers
+import typer
+
+from data_pipeline.commands.options import (
+    CORES,
+    SELECTION,
+    SHARDS_KEPT,
+    Overwrite,
+    RayAddress,
+    ShardsOut,
+    WorkersOption,
+)
+from lmms_eval_shotbench.commands.command import About, one_command
+
+app, command = one_command(
+    "import-shotqa",
+    About(
+        extra="data",
+        kept=SHARDS_KEPT,
+        examples=("shotbench data import-shotqa Vchitect/ShotQA --out shards/shotqa",),
+    ),
+)
 
 
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("import-shotqa", help="import the ShotQA release, splits sft, grpo and dev")
-    step.add_argument("release", metavar="RELEASE", help="folder with ShotQA's files as published; or a Hub id")
-    step.add_argument("--out", metavar="SHARDS", type=Path, required=True, help="shard folder to write")
-    step.add_argument("--dev-share", type=float, default=0.02, help="share of the films for dev (default: 0.02)")
-    step.add_argument(
-        "--media", choices=("check", "trust"), default="check", help="decode all media, or trust them (default: check)"
-    )
-    step.add_argument("--with-open-ended", action="store_true", help="read sft_v1.1.json for the multiple choice in it")
-    step.add_argument("--overwrite", action="store_true", help="replace shards that are at SHARDS")
-    Workers.add_arguments(step)
-    step.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the import and print where every row went."""
+@command
+def import_release(
+    release: Annotated[
+        str, typer.Argument(metavar="RELEASE", help="Folder with the files of ShotQA as published, or Hub id of them")
+    ],
+    out: ShardsOut,
+    dev_share: Annotated[
+        float,
+        typer.Option(
+            "--dev-share",
+            metavar="SHARE",
+            help="Share of the films that form the split dev, from 0 to below 1",
+            rich_help_panel=SELECTION,
+        ),
+    ] = 0.02,
+    media: Annotated[
+        Literal["check", "trust"],
+        typer.Option(
+            "--media",
+            help="check decodes every medium and drops the questions about broken ones; trust only looks at the first "
+            "bytes, which is much faster",
+            rich_help_panel=SELECTION,
+        ),
+    ] = "check",
+    with_open_ended: Annotated[
+        bool,
+        typer.Option(
+            "--with-open-ended",
+            help="Also read sft_v1.1.json, most of whose questions are open-ended, and use its multiple-choice "
+            "questions",
+            rich_help_panel=SELECTION,
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+    workers: WorkersOption = CORES,
+    ray_address: RayAddress = "",
+) -> int:
+    """Convert the ShotQA release to shards for training, with the splits sft, grpo and dev."""
     from data_pipeline.releases.import_shotqa import import_shotqa
     from data_pipeline.releases.shotqa_questions import ShotQAChoices
+    from data_pipeline.workers import Workers
 
-    choices = ShotQAChoices(args.dev_share, args.media, args.with_open_ended)
-    done = import_shotqa(args.release, args.out, choices, workers=Workers.of(args), overwrite=args.overwrite)
+    choices = ShotQAChoices(dev_share, media, with_open_ended)
+    done = import_shotqa(release, out, choices, workers=Workers.reachable(workers, ray_address), overwrite=overwrite)
     lines = [("rows read", done.rows_read)]
     lines += [(f"rows in {split}", rows) for split, rows in done.rows_written.items()]
     lines += [(f"left out: {reason}", rows) for reason, rows in sorted(done.drops.items())]

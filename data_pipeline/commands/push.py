@@ -2,36 +2,79 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmms_eval_shotbench.commands.command import About, one_command
+
+HUB = "On the Hub"  # panel
+
+app, command = one_command(
+    "push",
+    About(
+        extra="data",
+        kept="files that were sent completely are kept, and the same command sends only the others; the shards at "
+        "{target} are not usable until then",
+        examples=(
+            "shotbench data push shards/mine ORG/NAME --private",
+            "shotbench data push shards/mine s3://bucket/shards/mine",
+        ),
+    ),
+)
 
 
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("push", help="send shards to the Hub, a folder or a URL, checksums verified")
-    step.add_argument("shards", metavar="SHARDS", type=Path, help="finished shard folder")
-    step.add_argument("target", metavar="TARGET", help="Hub id ORG/NAME, a folder (./NAME), or a URL (s3://…)")
-    step.add_argument("--private", action="store_true", help="on the Hub: into a private repository")
-    step.add_argument("--revision", metavar="BRANCH", default="", help="on the Hub: to this branch (default: main)")
-    step.add_argument("--overwrite", action="store_true", help="replace other shards that are at TARGET")
-    step.add_argument(
-        "--i-have-the-rights", action="store_true", help="publish although a licence does not allow that by itself"
-    )
-    step.set_defaults(run=run)
+@command
+def push_shards(
+    shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="Shard folder to send")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="Where to: ORG/NAME for a dataset on the Hugging Face Hub, ./FOLDER, or a URL such as s3://bucket/path",
+        ),
+    ],
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private", help="Create the dataset as a private one, or require that it is", rich_help_panel=HUB
+        ),
+    ] = False,
+    revision: Annotated[
+        str,
+        typer.Option(
+            "--revision", metavar="BRANCH", help="Branch to send to", show_default="main", rich_help_panel=HUB
+        ),
+    ] = "",
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace other shards that are at TARGET; otherwise they are refused"),
+    ] = False,
+    i_have_the_rights: Annotated[
+        bool,
+        typer.Option(
+            "--i-have-the-rights",
+            help="Confirm that you may publish shards whose licence does not permit it by itself; required for these "
+            "in a public dataset",
+            rich_help_panel=HUB,
+        ),
+    ] = False,
+) -> int:
+    """Copy finished shards to the Hugging Face Hub, a folder or a URL, and verify the copy.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Push and print what was sent."""
+    Files that are there already are not sent again.
+    """
     from data_pipeline.shards.full_disk import byte_count
     from data_pipeline.shards.push import push
 
     done = push(
-        args.shards,
-        args.target,
-        private=args.private,
-        revision=args.revision,
-        overwrite=args.overwrite,
-        have_the_rights=args.i_have_the_rights,
+        shards,
+        target,
+        private=private,
+        revision=revision,
+        overwrite=overwrite,
+        have_the_rights=i_have_the_rights,
     )
     print(
         f"{done.target}: {done.sent_files} files sent ({byte_count(done.sent_bytes)}), {done.skipped_files} were there"

@@ -2,60 +2,161 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from data_pipeline.workers import Workers
+import typer
+
+from data_pipeline.commands.options import CORES, OUTPUT, Overwrite, RayAddress, Splits, WorkersOption
+from lmms_eval_shotbench.commands.command import NOTHING_KEPT, About, one_command
 from lmms_eval_shotbench.vocabulary import MediaKind
 
-
-def add(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the command."""
-    step = steps.add_parser("studio", help="shoot synthetic films: no film, no download")
-    step.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write: shards, or films")
-    step.add_argument("--films", type=int, default=10, help="how many (default: 10)")
-    step.add_argument("--seed", type=int, default=0, help="another seed shoots other films (default: 0)")
-    step.add_argument("--first-film", type=int, default=0, metavar="N", help="number of the first film (default: 0)")
-    step.add_argument("--shots-per-term", type=int, default=1, help="in each film (default: 1)")
-    step.add_argument("--width", type=int, default=320, help="of pictures, a multiple of 32 (default: 320)")
-    step.add_argument("--splits", default="", help="shares of films, e.g. test:1 (default: sft:6,grpo:2,dev:1,test:1)")
-    step.add_argument("--only", choices=("stills", "clips"), help="shoot no others; with shards")
-    step.add_argument("--reasoning", action="store_true", help="give each question a chain of thought of one sentence")
-    step.add_argument("--raw", action="store_true", help="films and an annotation table instead of shards")
-    step.add_argument("--truth", action="store_true", help="with --raw: masks, depth and optical flow as well")
-    step.add_argument("--sheets", action="store_true", help="contact sheets of stills and clips in DIR, nothing else")
-    step.add_argument("--overwrite", action="store_true", help="replace shards that are at DIR")
-    Workers.add_arguments(step)
-    step.set_defaults(run=run)
+CONTENT, RAW = "Films", "Film files instead of shards"  # panels
 
 
-def run(args: argparse.Namespace) -> int:
-    """Render and print a summary."""
-    if args.truth and not args.raw:
+def pictures_kept(params: Mapping[str, Any]) -> str:
+    """What an interrupted command leaves behind."""
+    if params["sheets"]:
+        return NOTHING_KEPT
+    made = "films" if params["raw"] else "shots"
+    return f"{made} that are rendered are kept, and the same command continues with the others"
+
+
+app, command = one_command(
+    "studio",
+    About(
+        extra="data",
+        kept=pictures_kept,
+        examples=(
+            "shotbench data studio --out shards/studio --films 10",
+            "shotbench data studio --out studio --films 3 --raw --truth",
+        ),
+    ),
+)
+
+
+@command
+def studio(
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Folder to write: shards, or films with --raw", rich_help_panel=OUTPUT
+        ),
+    ],
+    films: Annotated[int, typer.Option("--films", metavar="N", help="Number of films", rich_help_panel=CONTENT)] = 10,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Seed of everything that is drawn at random in the films",
+            rich_help_panel=CONTENT,
+        ),
+    ] = 0,
+    first_film: Annotated[
+        int,
+        typer.Option(
+            "--first-film",
+            metavar="N",
+            help="Number of the first film, counted from 0; films of one seed with different numbers differ, so a "
+            "later call can add films to a set",
+            rich_help_panel=CONTENT,
+        ),
+    ] = 0,
+    shots_per_term: Annotated[
+        int,
+        typer.Option(
+            "--shots-per-term",
+            metavar="N",
+            help="Number of shots of each term (such as close-up or pan left) per film",
+            rich_help_panel=CONTENT,
+        ),
+    ] = 1,
+    width: Annotated[
+        int,
+        typer.Option(
+            "--width",
+            metavar="PIXELS",
+            help="Width of the pictures in pixels, a multiple of 32 from 64 up",
+            rich_help_panel=CONTENT,
+        ),
+    ] = 320,
+    splits: Splits = "",
+    only: Annotated[
+        Literal["stills", "clips"] | None,
+        typer.Option(
+            "--only",
+            help="Make questions on stills only, or on clips only",
+            show_default="both",
+            rich_help_panel="Questions",
+        ),
+    ] = None,
+    reasoning: Annotated[
+        bool,
+        typer.Option(
+            "--reasoning",
+            help="Add a reasoning chain of one sentence to each question, for `shotbench train cot-sft`",
+            rich_help_panel="Questions",
+        ),
+    ] = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="Write film files and the annotation table annotations.csv, which `shotbench data films` reads, "
+            "instead of shards",
+            rich_help_panel=RAW,
+        ),
+    ] = False,
+    truth: Annotated[
+        bool,
+        typer.Option(
+            "--truth",
+            help="With --raw: also write the masks, depth and optical flow of every shot",
+            rich_help_panel=RAW,
+        ),
+    ] = False,
+    sheets: Annotated[
+        bool,
+        typer.Option(
+            "--sheets",
+            help="Write only two contact sheets for inspection: a still of every term, and frames of every movement of "
+            "the camera",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    overwrite: Overwrite = False,
+    workers: WorkersOption = CORES,
+    ray_address: RayAddress = "",
+) -> int:
+    """Render synthetic films with known labels in a virtual studio, as shards or as film files.
+
+    Nothing is downloaded, and the same options give the same bytes.
+    """
+    if truth and not raw:
         raise ValueError("--truth is for raw films; add --raw, or leave it out")
-    if args.sheets:
-        return _write_sheets(args.out, args.seed)
+    if sheets:
+        return _write_sheets(out, seed)
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
     from data_pipeline.studio_set import StudioSettings, studio_films, studio_shards
+    from data_pipeline.workers import Workers
 
-    shares = parse_shares(args.splits) if args.splits else DEFAULT_SHARES
-    kind = MediaKind(args.only.removesuffix("s")) if args.only else None
-    settings = StudioSettings(
-        args.films, args.seed, args.shots_per_term, args.width, shares, kind, args.reasoning, args.first_film
-    )
-    if args.raw:
-        if args.only or args.reasoning or args.splits or args.overwrite:
+    shares = parse_shares(splits) if splits else DEFAULT_SHARES
+    kind = MediaKind(only.removesuffix("s")) if only else None
+    settings = StudioSettings(films, seed, shots_per_term, width, shares, kind, reasoning, first_film)
+    if raw:
+        if only or reasoning or splits or overwrite:
             raise ValueError(
                 "--only, --reasoning, --splits and --overwrite are for shards; leave out --raw, or leave them out"
             )
-        rows = studio_films(settings, args.out, Workers.of(args), truth=args.truth)
-        print(f"{args.out}: {args.films} films, {rows} rows in annotations.csv")
+        rows = studio_films(settings, out, Workers.reachable(workers, ray_address), truth=truth)
+        print(f"{out}: {films} films, {rows} rows in annotations.csv")
         return 0
-    written = studio_shards(settings, args.out, Workers.of(args), overwrite=args.overwrite)
+    written = studio_shards(settings, out, Workers.reachable(workers, ray_address), overwrite=overwrite)
     questions = sum(sum(counts.values()) for counts in written.counts.values())
     print(
-        f"{written.folder}: {questions} questions on {args.films} films"
-        + " (complete already)" * written.already_complete
+        f"{written.folder}: {questions} questions on {films} films" + " (complete already)" * written.already_complete
     )
     return 0
 

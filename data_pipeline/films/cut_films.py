@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.workers import Workers, map_units
+from lmms_eval_shotbench.progress import progress_bar
 
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
@@ -82,8 +82,6 @@ def cut_films(
         FileNotFoundError: the films folder does not exist.
         WriteRefused: another process writes to this work folder.
     """
-    from tqdm import tqdm
-
     if not films.is_dir():
         raise FileNotFoundError(f"the films folder {films} does not exist")
     check_plugins(settings)
@@ -92,8 +90,7 @@ def cut_films(
     done: dict[int, list[LabelledShot]] = {}
     lines = iter([row.line for row in rows])
     line = next(lines, None)
-    progress = tqdm(total=len(units), desc="films", unit="film", file=sys.stderr, disable=None)
-    with progress, only_writer(work / FILMS):
+    with progress_bar("films", len(units), "film") as progress, only_writer(work / FILMS):
         for unit, result in zip(units, map_units(cut_film, units, workers), strict=True):
             progress.update()
             defects.extend(result.defects)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -27,6 +26,7 @@ from data_pipeline.questions.reply_cache import ReplyCache
 from data_pipeline.questions.source_split import SourceSplit
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.write_shards import write_shards
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import QAItem
 
 SPLIT = "cot_sft"
@@ -117,14 +117,12 @@ def _request_missing(
     source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache
 ) -> dict[str, str]:
     """Request the replies missing from the cache; returns the error by key where a request failed."""
-    from tqdm import tqdm
-
     missing = {key: item for item in items if replies.reply(key := reply_key(source, item, endpoint)) is None}
     requests = (ChainRequest(key, partial(_message, source, item)) for key, item in missing.items())
     errors = {}
     if missing:
         with closing(receive_replies(endpoint, requests)) as results:
-            for key, answer in tqdm(results, "chains", len(missing), unit="item", file=sys.stderr, disable=None):
+            for key, answer in with_progress(results, "chains", len(missing), "item"):
                 if answer.reply is None:
                     errors[key] = answer.error
                 else:

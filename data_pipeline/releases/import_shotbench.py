@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +29,7 @@ from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import write_output
 from data_pipeline.shards.write_shards import PendingRow, finished_manifest, write_shards
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 SPLIT = "test"
@@ -156,12 +156,10 @@ def _checked_rows(
     source: Release, questions: list[ReleaseQuestion], defects: list[Defect], out: Path, allow_missing: bool
 ) -> Iterator[PendingRow]:
     """Yield valid questions with their media and add to `defects`; raises `RowsLost` at the end if rows are lost."""
-    from tqdm import tqdm
-
     abort = not allow_missing and any(defect.loses_row for defect in defects)
     written = 0
-    bar = tqdm(_read_ahead(source, questions), "import", len(questions), unit="row", file=sys.stderr, disable=None)
-    for (line, item), encoded, verdict, times in bar:
+    checks = with_progress(_read_ahead(source, questions), "import", len(questions), "row")
+    for (line, item), encoded, verdict, times in checks:
         index, (sha256, flaw) = str(item.source_index), verdict.result()
         if times > 1:
             duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"occurs {times} times in its tar; the last one is used")

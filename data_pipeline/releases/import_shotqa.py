@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,6 +35,7 @@ from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import byte_count, free_bytes
 from data_pipeline.shards.write_shards import NothingLeft, PendingRow, write_shards
 from data_pipeline.workers import Workers
+from lmms_eval_shotbench.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 JUDGES = {"check": check_medium, "trust": trust_medium}
@@ -118,16 +118,13 @@ def _check(source: ShotQARelease, out: Path, choices: ShotQAChoices) -> None:
 
 def _pending_rows(job: _Import) -> Iterator[PendingRow]:
     """Yield the valid questions with their media, in the archive's order, and add to the defects."""
-    from tqdm import tqdm
-
     _warn_if_disk_too_small(job)
     media, unused_files, repeated = WantedMedia(job.questions.good), UnusedFiles(), list[tuple[RequiredMedium, str]]()
     judge, workers, journal, written = JUDGES[job.choices.media], IN_PROCESS, NoJournal(), 0
     if job.choices.media == "check":  # inspecting first bytes is cheaper than a worker or a journal
         workers = job.workers
         journal = VerdictJournal(job.work / "verdicts.jsonl", f"{job.source.archive_fingerprint()} check")
-    bar = tqdm(desc="import", total=len(job.questions.good), unit="row", file=sys.stderr, disable=None)
-    with journal, bar:
+    with journal, progress_bar("import", len(job.questions.good), "row") as bar:
         found = stream_media(job.source.archive, media, unused_files, repeated)
         for medium, verdict in check_media_on_workers(found, judge, workers, journal):
             bar.update(len(medium.wanted.questions))

@@ -7,7 +7,6 @@ manifest is incomplete, see `lmms_eval_shotbench/questions/shards.py`.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from data_pipeline.shards.atomic_folder import WriteRefused, make_durable
 from data_pipeline.shards.composition import Counts
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
 from data_pipeline.shards.finished_files import DATA, FinishedFile, file_blake3
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, MANIFEST, locate_shards
 
 
@@ -66,9 +66,7 @@ def verify_data(folder: Path) -> None:
 
 
 def _verify(folder: Path, files: Sequence[ListedFile]) -> None:
-    from tqdm import tqdm
-
-    for file in tqdm(files, "verify", unit="file", file=sys.stderr, disable=None):
+    for file in with_progress(files, "verify", len(files), "file"):
         path = folder / file.name
         if not path.is_file() or path.stat().st_size != file.bytes or file_blake3(path) != file.blake3:
             raise Damaged(

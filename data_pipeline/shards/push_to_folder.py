@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported, require_disk_space
 from data_pipeline.shards.manifest import ListedFile, check_target
 from data_pipeline.shards.push_result import PushRefused, PushResult
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.questions.shards import MANIFEST
 
 
@@ -69,9 +69,7 @@ def _is_intact(path: Path, file: ListedFile) -> bool:
 
 
 def _copy(shards: Path, files: Sequence[ListedFile], draft: Draft) -> None:
-    from tqdm import tqdm
-
-    for file in tqdm(files, "copy", unit="file", file=sys.stderr, disable=None):
+    for file in with_progress(files, "copy", len(files), "file"):
         path = draft.folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(shards / file.name, path)

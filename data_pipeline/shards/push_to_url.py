@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 from data_pipeline.shards.finished_files import DATA
 from data_pipeline.shards.manifest import Damaged, ListedFile, listed_files
 from data_pipeline.shards.push_result import PushRefused, PushResult
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.questions.shards import MANIFEST
 
 MARKER = ".pushing.json"
@@ -135,9 +135,7 @@ def _require_replaceable(target: _Target, new: _TargetState, old: _TargetState, 
 
 
 def _send(shards: Path, files: Sequence[ListedFile], target: _Target) -> None:
-    from tqdm import tqdm
-
-    for file in tqdm(files, "send", unit="file", file=sys.stderr, disable=None):
+    for file in with_progress(files, "send", len(files), "file"):
         target.send(shards / file.name, file.name)
         if (size := target.size(file.name)) != file.bytes:
             raise PushRefused(f"{file.name} has {size} bytes at {target.url}, {file.bytes} were sent; push again")

@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import Annotated
 
-from lmms_eval_shotbench.commands.shared_arguments import add_out, write_or_print
+import typer
 
+from lmms_eval_shotbench.commands.command import About, one_command
+from lmms_eval_shotbench.commands.options import INPUT, OUTPUT, FormatOption, OutFile
+from lmms_eval_shotbench.commands.output import write_or_print
 
-def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `shotbench audit` to the parser."""
-    from lmms_eval_shotbench.runs.audit import DIFFERENCE
-    from lmms_eval_shotbench.runs.audit_report import FORMATS
+DIFFERENCE = 0.05  # equal to that of `runs/audit.py`
 
-    parser = commands.add_parser(
-        "audit",
-        help="the health of any questions: what is guessed without looking, letters, faults",
-        description="Looks at questions, never at media, and fails nothing. `shotbench data audit` looks at the media "
-        "of shards as well, and says whether they are fit to be used.",
-    )
-    parser.add_argument("questions", help="test.tsv, shard folder or Hub id")
-    parser.add_argument("--split", help="split of a shard folder (default: all that are there)")
-    parser.add_argument(
-        "--difference", type=float, default=DIFFERENCE, help=f"in accuracy, to be found (default: {DIFFERENCE:g})"
-    )
-    parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
-    add_out(parser)
-    parser.set_defaults(run=_audit)
+app, command = one_command(
+    "audit",
+    About(
+        examples=(
+            "shotbench audit test.tsv",
+            "shotbench audit shards/mine --split test --format json --out audit.json",
+        )
+    ),
+)
 
 
-def _audit(args: argparse.Namespace) -> int:
+@command
+def audit(
+    questions: Annotated[
+        str, typer.Argument(metavar="QUESTIONS", help="Questions to check: test.tsv, shard folder or Hub id")
+    ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="NAME", help="Split of a shard folder", show_default="all splits", rich_help_panel=INPUT
+        ),
+    ] = None,
+    difference: Annotated[
+        float,
+        typer.Option(
+            "--difference",
+            metavar="SHARE",
+            help="Difference in accuracy between two models, from 0 to 1, that the set should be able to detect; the "
+            "output lists the dimensions with too few questions for it",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = DIFFERENCE,
+    format: FormatOption = "table",
+    out: OutFile = None,
+) -> int:
+    """Check a set of questions: what can be guessed without the media, uneven letters, and faulty options.
+
+    Only the questions are read, not the media, and no finding changes the exit status. `shotbench data audit` also
+    decodes the media of shards and decides whether they are fit for use.
+    """
     from lmms_eval_shotbench.runs.audit import audit_questions, read_splits
     from lmms_eval_shotbench.runs.audit_report import FORMATS
 
-    text = FORMATS[args.format](audit_questions(read_splits(args.questions, args.split), args.difference))
-    write_or_print(text, args.out)
+    write_or_print(FORMATS[format](audit_questions(read_splits(questions, split), difference)), out)
     return 0

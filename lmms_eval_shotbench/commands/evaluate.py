@@ -2,76 +2,201 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
-from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_SPLIT, SPLIT_VARIABLE
+import typer
 
-if TYPE_CHECKING:
-    from lmms_eval_shotbench.harness.eval_plan import EvalRequest
+from lmms_eval_shotbench.commands.command import About, Invocation, one_command, print_message
+from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_DATASET, DEFAULT_SPLIT, SPLIT_VARIABLE
 
-SUBSET_FLAGS = ("--limit", "--offset")  # flags of lmms-eval that select questions; only these need a response
-
-
-def add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `shotbench eval` to the parser."""
-    parser = commands.add_parser(
-        "eval",
-        help="ask a model through lmms-eval and score it",
-        description="A thin front of lmms-eval: every flag not listed here is passed on to it (see lmms-eval --help).",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--tasks", required=True, help="shotbench, shotbench_reasoning, shotbench_<dimension>, …")
-    parser.add_argument("--data", help=f"shard folder, Hub id or test.tsv (default: ${DATA_VARIABLE})")
-    parser.add_argument(
-        "--split", help=f"split of the shards to ask (default: ${SPLIT_VARIABLE}, else {DEFAULT_SPLIT})"
-    )
-    parser.add_argument("--refined", type=Path, help="RefineShot's test.tsv, for refineshot… (default: rebuilt)")
-    parser.add_argument("--out", required=True, type=Path, help="folder for scores.json and samples.jsonl")
-    parser.add_argument("--model", required=True, help="any model of lmms-eval, or replay")
-    parser.add_argument("--model_args", default="", help="as in lmms-eval; clips get the protocol's settings on top")
-    parser.add_argument("--force_simple", action="store_true", help="as in lmms-eval")
-    parser.add_argument("--output_path", type=Path, help="as in lmms-eval (default: OUT/lmms_eval)")
-    parser.add_argument("--config", type=Path, help="as in lmms-eval, for flags that are not listed here")
-    parser.add_argument("--log_samples", action="store_true", help=argparse.SUPPRESS)  # always on
-    for flag in SUBSET_FLAGS:
-        parser.add_argument(flag, help="as in lmms-eval, for each task")
-    parser.set_defaults(run=_eval, passes_on=True)
+MODEL, QUESTIONS, HARNESS = "Model", "Questions", "Options of lmms-eval"  # panels
 
 
-def _eval(args: argparse.Namespace) -> int:
+def responses_kept(params: Mapping[str, Any]) -> str:
+    """What an interrupted evaluation leaves behind."""
+    from lmms_eval_shotbench.harness.evaluate import RESPONSES
+
+    folder = params["out"] / RESPONSES
+    if folder.is_dir() and any(folder.iterdir()):
+        return f"the responses so far are in {folder}, and the same command continues from there"
+    return "no response was stored, as only --model shotvl stores them while it runs; the same command starts over"
+
+
+app, command = one_command(
+    "eval",
+    About(
+        kept=responses_kept,
+        examples=(
+            "shotbench eval --tasks shotbench_reasoning --data shards/shotbench \\",
+            "    --model shotvl --model_args pretrained=Vchitect/ShotVL-3B \\",
+            "    --out results/shotvl-3b",
+            "shotbench eval --tasks shotbench --data shards/mine --limit 8 \\",
+            "    --model qwen2_5_vl --out results/try --batch_size 4",
+        ),
+    ),
+    pass_on="unknown",
+    options_metavar="[OPTIONS] [OPTIONS OF LMMS-EVAL]",
+)
+
+
+@command
+def evaluate(
+    context: typer.Context,
+    tasks: Annotated[
+        str,
+        typer.Option(
+            "--tasks",
+            metavar="NAMES",
+            help="Tasks to run, separated by commas: shotbench (direct answers), shotbench_reasoning, "
+            "shotbench_step_by_step, a variant such as shotbench_mirrored, or one dimension such as "
+            "shotbench_shot_size",
+            rich_help_panel=QUESTIONS,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Folder for the results: scores.json, samples.jsonl with the responses, and the files of lmms-eval",
+            rich_help_panel="Output",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="Model type as named by lmms-eval: shotvl (ours), qwen2_5_vl, openai, vllm, …; or replay, which "
+            "returns the responses of a file",
+            rich_help_panel=MODEL,
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="QUESTIONS",
+            help="Questions to ask: shard folder, Hub id of shards, or test.tsv without media",
+            show_default=f"${DATA_VARIABLE}, or {DEFAULT_DATASET} if it is not set",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Split of the shards to ask",
+            show_default=f"${SPLIT_VARIABLE}, or {DEFAULT_SPLIT} if it is not set",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    refined: Annotated[
+        Path | None,
+        typer.Option(
+            "--refined",
+            metavar="FILE",
+            help="Published test.tsv of RefineShot, for the refineshot tasks",
+            show_default="the refined questions are rebuilt from the original ones",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            help="Maximum number of questions per task; below 1, their share",
+            show_default="all questions",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            "--offset",
+            metavar="N",
+            help="Number of questions to skip at the start of each task",
+            show_default="none",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    model_args: Annotated[
+        str,
+        typer.Option(
+            "--model_args",
+            metavar="KEY=VALUE,…",
+            help="Arguments of the model, such as pretrained=ID,device=cpu; for clips, those that the protocol "
+            "requires are added",
+            show_default="none",
+            rich_help_panel=MODEL,
+        ),
+    ] = "",
+    force_simple: Annotated[
+        bool,
+        typer.Option(
+            "--force_simple",
+            help="Use the model's simple interface in lmms-eval instead of its chat interface",
+            rich_help_panel=MODEL,
+        ),
+    ] = False,
+    output_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--output_path",
+            metavar="FOLDER",
+            help="Folder for the files that lmms-eval itself writes",
+            show_default="OUT/lmms_eval",
+            rich_help_panel=HARNESS,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="YAML file with further options of lmms-eval; it may not set the options listed here",
+            show_default="none",
+            rich_help_panel=HARNESS,
+        ),
+    ] = None,
+    log_samples: Annotated[bool, typer.Option("--log_samples", help="Always on", hidden=True)] = False,
+) -> int:
+    """Ask a model the questions through lmms-eval, and score its responses.
+
+    Every option that is not listed here is passed on to lmms-eval unchanged (see lmms-eval --help), such as
+    --batch_size or --gen_kwargs.
+    """
+    from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
+    from lmms_eval_shotbench.harness.eval_plan import EvalRequest, check_config
     from lmms_eval_shotbench.harness.evaluate import evaluation_table, run_evaluation
     from lmms_eval_shotbench.harness.lmms_eval import is_main_process
 
-    evaluation = run_evaluation(_eval_request(args))
+    checked = ["--config", str(check_config(config))] if config else []
+    # Only questions that these options select need a response.
+    subset = [part for flag, value in (("--limit", limit), ("--offset", offset)) if value for part in (flag, value)]
+    invocation = context.find_object(Invocation) or Invocation()
+    request = EvalRequest(
+        tasks=tasks,
+        data=dataset_in_use(data),
+        split=split_in_use(split),
+        out=out,
+        refined=refined,
+        model=model,
+        model_args=model_args,
+        harness_out=output_path or out / "lmms_eval",
+        force_simple=force_simple,
+        limited=bool(subset),
+        passed_on=[*context.args, *subset, *checked],
+        command=["shotbench", *invocation.arguments],
+    )
+    evaluation = run_evaluation(request)
     for message in evaluation.warnings + evaluation.errors:
-        print(f"shotbench: {message}", file=sys.stderr)
+        print_message(message)
     if not is_main_process():
         return 1 if evaluation.errors else 0
-    print(f"\n{evaluation_table(evaluation)}\nwritten to {args.out}")
+    print(f"\n{evaluation_table(evaluation)}\nwritten to {out}")
     return 0 if evaluation.complete else 1
-
-
-def _eval_request(args: argparse.Namespace) -> EvalRequest:
-    from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
-    from lmms_eval_shotbench.harness.eval_plan import EvalRequest, check_config
-
-    config = ["--config", str(check_config(args.config))] if args.config else []
-    values = [(flag, getattr(args, flag.lstrip("-"))) for flag in SUBSET_FLAGS]
-    subset = [part for flag, value in values if value is not None for part in (flag, value)]
-    return EvalRequest(
-        tasks=args.tasks,
-        data=dataset_in_use(args.data),
-        split=split_in_use(args.split),
-        out=args.out,
-        refined=args.refined,
-        model=args.model,
-        model_args=args.model_args,
-        harness_out=args.output_path or args.out / "lmms_eval",
-        force_simple=args.force_simple,
-        limited=bool(subset),
-        passed_on=[*args.passed_on, *subset, *config],
-        command=args.command,
-    )

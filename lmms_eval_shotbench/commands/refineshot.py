@@ -2,65 +2,97 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from lmms_eval_shotbench.commands.shared_arguments import (
-    add_judge,
-    add_out,
-    judge_from_args,
-    print_judge_report,
-    warn_unanswered,
-    write_or_print,
+import typer
+
+from lmms_eval_shotbench.commands.command import About, one_command
+from lmms_eval_shotbench.commands.judge import judge_of, print_judge_report, replies_kept
+from lmms_eval_shotbench.commands.options import (
+    QUESTIONS_HELP,
+    AllowMissing,
+    FormatOption,
+    JudgeCache,
+    JudgeModel,
+    JudgeUrl,
+    OutFile,
+    ProtocolOption,
+    TestSplit,
 )
+from lmms_eval_shotbench.commands.output import warn_unanswered, write_or_print
 
 if TYPE_CHECKING:
     from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
     from lmms_eval_shotbench.qa_item import QAItem
 
-FORMATS = ("table", "json")
+RESPONSES = "Responses, at least one file"  # panel
 
 
-def add_refineshot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `shotbench refineshot` to the parser."""
-    from lmms_eval_shotbench.grading.grade import PROTOCOLS
-    from lmms_eval_shotbench.scoring.refineshot import SETTINGS
-
-    parser = commands.add_parser("refineshot", help="RefineShot's scores: does the answer follow from the thought?")
-    parser.add_argument("questions", help="the questions that were asked: test.tsv, shard folder or Hub id")
-    for setting in SETTINGS:
-        flag = f"--{setting.replace('_', '-')}"
-        parser.add_argument(flag, type=Path, metavar="RESPONSES", help=f"responses to the prompt style {setting}")
-    parser.add_argument("--split", default="test", help="split of a shard folder (default: test)")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help="of accuracy (theirs: official)")
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0])
-    add_out(parser)
-    parser.add_argument("--allow-missing", action="store_true", help="exit 0 although items have no response")
-    add_judge(parser, "a model that reads the thoughts of which rules find no conclusion")
-    parser.set_defaults(run=_refineshot)
+def _responses(option: str, style: str) -> typer.models.OptionInfo:
+    return typer.Option(  # type: ignore[no-any-return]
+        option,
+        metavar="FILE",
+        help=f"Responses to the questions in the prompt style {style}",
+        show_default="none",
+        rich_help_panel=RESPONSES,
+    )
 
 
-def _refineshot(args: argparse.Namespace) -> int:
+app, command = one_command(
+    "refineshot",
+    About(
+        kept=replies_kept,
+        examples=(
+            "shotbench refineshot refineshot.tsv --direct direct.jsonl \\",
+            "    --step-by-step steps.jsonl",
+        ),
+    ),
+)
+
+
+@command
+def refineshot(
+    questions: Annotated[str, typer.Argument(metavar="QUESTIONS", help=QUESTIONS_HELP)],
+    direct: Annotated[Path | None, _responses("--direct", "direct (a letter)")] = None,
+    reasoning: Annotated[Path | None, _responses("--reasoning", "reasoning (a thought, then a letter)")] = None,
+    step_by_step: Annotated[
+        Path | None, _responses("--step-by-step", "step_by_step (a thought in four steps, then a letter)")
+    ] = None,
+    split: TestSplit = "test",
+    protocol: ProtocolOption = "strict",
+    format: FormatOption = "table",
+    out: OutFile = None,
+    allow_missing: AllowMissing = False,
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_cache: JudgeCache = None,
+) -> int:
+    """Compute RefineShot's scores of stored responses: does the answer follow from the thought?
+
+    RefineShot's published accuracy uses --protocol official. A judge (a language model at an endpoint) can read the
+    thoughts in which the rules find no conclusion.
+    """
     from lmms_eval_shotbench.questions.question_files import read_questions
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses
-    from lmms_eval_shotbench.scoring.refineshot import SETTINGS, grade_setting, refineshot_json, refineshot_table
+    from lmms_eval_shotbench.scoring.refineshot import grade_setting, refineshot_json, refineshot_table
 
-    files = {setting: path for setting in SETTINGS if (path := getattr(args, setting))}
+    given = {"direct": direct, "reasoning": reasoning, "step_by_step": step_by_step}
+    files = {setting: path for setting, path in given.items() if path}
     if not files:
         raise ValueError("no responses to score: give --direct, --reasoning or --step-by-step")
-    judge = judge_from_args(args)
-    items = read_questions(args.questions, args.split)
+    judge = judge_of(judge_url, judge_model, judge_cache)
+    items = read_questions(questions, split)
     responses_of = {name: match_responses(items, read_responses(path), path) for name, path in files.items()}
     reports = _judged(judge, items, responses_of) if judge else {}
     settings = {
-        name: grade_setting(items, responses, args.protocol, reports[name].letters if judge else None)
+        name: grade_setting(items, responses, protocol, reports[name].letters if judge else None)
         for name, responses in responses_of.items()
     }
-    text = {"table": refineshot_table, "json": refineshot_json}[args.format](settings, args.protocol)
-    write_or_print(text, args.out)
-    missing = _warn_missing(items, responses_of) and not args.allow_missing
+    text = {"table": refineshot_table, "json": refineshot_json}[format](settings, protocol)
+    write_or_print(text, out)
+    missing = _warn_missing(items, responses_of) and not allow_missing
     return 1 if missing or any(report.failed for report in reports.values()) else 0
 
 

@@ -1,72 +1,78 @@
-"""`shotbench report` and `shotbench leaderboard`: an HTML report of runs, and their ranks among published models."""
+"""`shotbench report`: an HTML page about one or more runs."""
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmms_eval_shotbench.commands.command import About, one_command
+from lmms_eval_shotbench.commands.options import OUTPUT, Published, RunData, Runs, RunSplit
+
+app, command = one_command(
+    "report",
+    About(
+        extra="report",
+        examples=(
+            "shotbench report results/shotvl-3b --out report/report.html",
+            "shotbench report results/ours --training runs/grpo --out report/report.html",
+        ),
+    ),
+)
 
 
-def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `shotbench report` and `shotbench leaderboard` to the parser."""
-    parser = commands.add_parser(
-        "report",
-        help="one page of what runs see and where they are blind, with its numbers and a table for a model card",
-        description="Writes the page, and beside it scores.json and report.md. Runs of variants (shotbench_mirrored "
-        "and the like) stand beside the run they belong to.",
-    )
-    _add_runs(parser)
-    parser.add_argument("--out", type=Path, required=True, help="the page, such as report/report.html")
-    parser.add_argument("--training", type=Path, action="append", default=[], help="folder of a training run; repeat")
-    parser.add_argument(
-        "--thumbnails-mb",
-        type=_size,
-        help="bound of all pictures on the page (default: 8, or less where the page would exceed 15 MB; 0: none)",
-    )
-    parser.set_defaults(run=_report, extra="report")
-    table = commands.add_parser("leaderboard", help="print runs among the published models")
-    _add_runs(table)
-    table.set_defaults(run=_leaderboard)
+def _megabytes(value: float | None) -> float | None:
+    if value is not None and not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{value} is not a valid size in megabytes; give 0 or more")
+    return value
 
 
-def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run folder, scores .json, or two arguments: QUESTIONS RESPONSES"
-    )
-    parser.add_argument("--data", help="the runs' questions (default: those their records name, if they lie here)")
-    parser.add_argument("--split", help="split of a shard folder (default: the run's)")
-    parser.add_argument(
-        "--published",
-        action=argparse.BooleanOptionalAction,
-        help="show the published models (default: where all of ShotBench was asked)",
-    )
+@command
+def report(
+    runs: Runs,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="HTML page to write, such as report/report.html; scores.json and report.md are written next to it",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
+    data: RunData = None,
+    split: RunSplit = None,
+    published: Published = None,
+    training: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--training",
+            metavar="FOLDER",
+            help="Folder of a training run, whose curves are added; may be given several times",
+            show_default="none",
+            rich_help_panel="Content",
+        ),
+    ] = None,
+    thumbnails_mb: Annotated[
+        float | None,
+        typer.Option(
+            "--thumbnails-mb",
+            metavar="MB",
+            help="Maximum total size of the pictures on the page, in megabytes; 0 for no pictures",
+            show_default="8, or less if the page would exceed 15 MB",
+            callback=_megabytes,
+            rich_help_panel="Content",
+        ),
+    ] = None,
+) -> int:
+    """Write one HTML page about runs: scores by dimension, comparisons, and every shot with the responses to it.
 
-
-def _size(text: str) -> float:
-    size = float(text)
-    if not 0 <= size < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a valid size in megabytes; give 0 or more")
-    return size
-
-
-def _report(args: argparse.Namespace) -> int:
+    Runs of variants (shotbench_mirrored and the like) are shown next to the run to which they belong.
+    """
     from lmms_eval_shotbench.report.assemble import read_report
     from lmms_eval_shotbench.report.write import write_report
 
-    data = read_report(args.runs, args.data, args.split, args.training, args.published)
-    write_report(data, args.out, args.thumbnails_mb)
-    print(f"report: {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
-    return 0
-
-
-def _leaderboard(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.report.assemble import read_report
-    from lmms_eval_shotbench.report.markdown import leaderboard_table
-    from lmms_eval_shotbench.report.numbers import report_numbers
-
-    data = read_report(args.runs, args.data, args.split, published=args.published)
-    print(leaderboard_table(report_numbers(data)))
-    if not data.published:
-        print("published models are left out: not all of ShotBench was asked (--published)", file=sys.stderr)
+    write_report(read_report(runs, data, split, training or (), published), out, thumbnails_mb)
+    print(f"report: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return 0

@@ -2,78 +2,133 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from lmms_eval_shotbench.commands.shared_arguments import (
-    add_judge,
-    add_out,
-    judge_from_args,
-    print_judge_report,
-    warn_unanswered,
-    write_or_print,
+import typer
+
+from lmms_eval_shotbench.commands.command import About, one_command, print_message
+from lmms_eval_shotbench.commands.judge import judge_of, print_judge_report, replies_kept
+from lmms_eval_shotbench.commands.options import (
+    INPUT,
+    OUTPUT,
+    QUESTIONS_HELP,
+    AllowMissing,
+    JudgeCache,
+    JudgeModel,
+    JudgeUrl,
+    OutFile,
+    ProtocolOption,
+    TestSplit,
 )
+from lmms_eval_shotbench.commands.output import warn_unanswered, write_or_print
 
 if TYPE_CHECKING:
+    from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
     from lmms_eval_shotbench.qa_item import QAItem
 
+# The same values as `VARIANTS` and `FORMATS`, which are not imported to print help.
+VariantName = Literal["blind", "circular", "mirrored", "reversed", "refined"]
+Format = Literal["table", "json", "csv"]
 
-def add_score(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `shotbench score` to the parser."""
-    from lmms_eval_shotbench.grading.grade import PROTOCOLS
-    from lmms_eval_shotbench.questions.variants import VARIANTS
-    from lmms_eval_shotbench.runs.score import FORMATS
-
-    parser = commands.add_parser("score", help="score stored responses, without a model")
-    parser.add_argument("questions", help="test.tsv, shard folder or Hub id")
-    parser.add_argument("responses", type=Path, help=".jsonl(.gz) with index and response, or .xlsx/.tsv predictions")
-    parser.add_argument("--split", default="test", help="split of a shard folder (default: test)")
-    parser.add_argument("--variant", choices=[variant.name for variant in VARIANTS], help="what the questions became")
-    parser.add_argument("--refined", type=Path, help="RefineShot's test.tsv, for --variant refined (default: rebuilt)")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
-    parser.add_argument("--format", choices=tuple(FORMATS), default=next(iter(FORMATS)))
-    add_out(parser)
-    parser.add_argument("--allow-missing", action="store_true", help="exit 0 although items have no response")
-    add_judge(parser, "for --protocol official: a model that matches undecided responses")
-    parser.set_defaults(run=_score)
+app, command = one_command(
+    "score",
+    About(
+        kept=replies_kept,
+        examples=(
+            "shotbench score test.tsv predictions.xlsx",
+            "shotbench score shards/shotbench results/shotvl-3b/samples.jsonl \\",
+            "    --protocol official --format json --out official.json",
+        ),
+    ),
+)
 
 
-def _score(args: argparse.Namespace) -> int:
-    from lmms_eval_shotbench.grading.judge import judge_undecided
+@command
+def score(
+    questions: Annotated[str, typer.Argument(metavar="QUESTIONS", help=QUESTIONS_HELP)],
+    responses: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESPONSES",
+            help="Responses to them: .jsonl or .jsonl.gz with the fields index and response, or predictions of the "
+            "official script (.xlsx, .tsv)",
+        ),
+    ],
+    split: TestSplit = "test",
+    variant: Annotated[
+        VariantName | None,
+        typer.Option(
+            "--variant",
+            help="Variant of the questions that was asked instead of the questions themselves",
+            show_default="none",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    refined: Annotated[
+        Path | None,
+        typer.Option(
+            "--refined",
+            metavar="FILE",
+            help="Published test.tsv of RefineShot, for --variant refined",
+            show_default="the refined questions are rebuilt from the original ones",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    protocol: ProtocolOption = "strict",
+    format: Annotated[Format, typer.Option("--format", help="Format of the output", rich_help_panel=OUTPUT)] = "table",
+    out: OutFile = None,
+    allow_missing: AllowMissing = False,
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_cache: JudgeCache = None,
+) -> int:
+    """Score stored responses, without a model.
+
+    With --protocol official, a judge (a language model at an endpoint) can choose the option for responses that the
+    rules leave undecided.
+    """
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses
     from lmms_eval_shotbench.runs.score import FORMATS, score_responses
 
-    judge = judge_from_args(args)
-    if judge and args.protocol != "official":
+    judge = judge_of(judge_url, judge_model, judge_cache)
+    if judge and protocol != "official":
         raise ValueError("a judge needs --protocol official; strict grading uses none")
-    items, run = _questions(args)
-    responses = match_responses(items, read_responses(args.responses), args.responses)
-    report = judge_undecided(judge, items, responses) if judge else None
-    if report:
-        print_judge_report(report)
-    scored = score_responses(items, responses, args.protocol, judged=report.letters if report else None, run=run)
-    write_or_print(FORMATS[args.format](scored), args.out)
+    items, run = _questions(questions, split, variant, refined)
+    texts = match_responses(items, read_responses(responses), responses)
+    report = _judged(judge, items, texts) if judge else None
+    scored = score_responses(items, texts, protocol, judged=report.letters if report else None, run=run)
+    write_or_print(FORMATS[format](scored), out)
     if scored.unanswered:
         warn_unanswered(scored.unanswered, f"{len(items)} items")
-    missing = scored.unanswered and not args.allow_missing
+    missing = scored.unanswered and not allow_missing
     return 1 if missing or (report and report.failed) else 0
 
 
-def _questions(args: argparse.Namespace) -> tuple[list[QAItem], dict[str, Any]]:
+def _judged(judge: Judge, items: list[QAItem], texts: list[str]) -> JudgeReport:
+    from lmms_eval_shotbench.grading.judge import judge_undecided
+
+    report = judge_undecided(judge, items, texts)
+    print_judge_report(report)
+    return report
+
+
+def _questions(
+    questions: str, split: str, variant: VariantName | None, refined: Path | None
+) -> tuple[list[QAItem], dict[str, Any]]:
     """The questions that were asked, and the record of their variant for the scores."""
-    from lmms_eval_shotbench.harness.run_record import variant_record
     from lmms_eval_shotbench.questions.question_files import read_questions
+
+    if refined and variant != "refined":
+        raise ValueError("--refined is only valid with --variant refined; leave it out")
+    items = read_questions(questions, split)
+    if not variant:
+        return items, {}
+    from lmms_eval_shotbench.harness.run_record import variant_record  # it imports the harness
     from lmms_eval_shotbench.questions.variants import variant_in_use
 
-    if args.refined and args.variant != "refined":
-        raise ValueError("--refined is only valid with --variant refined; leave it out")
-    items = read_questions(args.questions, args.split)
-    if not args.variant:
-        return items, {}
-    variant = variant_in_use(args.variant, args.refined)
-    record = variant_record(args.variant, variant.left_out(items), args.refined)
-    if args.variant == "refined" and not record["refined"]["file"]:
-        print("shotbench: the refined questions are rebuilt; use --refined for the published ones", file=sys.stderr)
-    return variant.of(items), record
+    asked = variant_in_use(variant, refined)
+    record = variant_record(variant, asked.left_out(items), refined)
+    if variant == "refined" and not record["refined"]["file"]:
+        print_message("the refined questions are rebuilt; use --refined for the published ones")
+    return asked.of(items), record

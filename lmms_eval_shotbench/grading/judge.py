@@ -32,6 +32,7 @@ from lmms_eval_shotbench.grading.chat_endpoint import (
 )
 from lmms_eval_shotbench.grading.official import extract_official, official_answer
 from lmms_eval_shotbench.grading.strict import has_response
+from lmms_eval_shotbench.progress import progress_bar
 from lmms_eval_shotbench.qa_item import QAItem
 
 PROMPT_VERSION = 1  # part of the cache key; increment it with any change to PROMPT
@@ -155,12 +156,10 @@ def _task(judge: Judge, item: QAItem, response: str) -> _Task:
 
 def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, ChatReply]:
     """Send batches of requests and stop after a batch that failed entirely, so that the outcome is deterministic."""
-    from tqdm import tqdm
-
     answers: dict[str, ChatReply] = {}
     size = max(GIVE_UP_AFTER, 2 * judge.workers)
     client = open_client(judge.base_url, judge.api_key, judge.timeout_seconds)
-    with client, ThreadPoolExecutor(judge.workers) as pool, tqdm(total=len(tasks), desc="judging", disable=None) as bar:
+    with client, ThreadPoolExecutor(judge.workers) as pool, progress_bar("judge", len(tasks), "response") as bar:
         for start in range(0, len(tasks), size):
             batch = tasks[start : start + size]
             for task, answer in zip(batch, pool.map(partial(_ask, client, judge), batch), strict=True):

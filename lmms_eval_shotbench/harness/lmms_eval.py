@@ -23,6 +23,7 @@ from unittest.mock import patch
 
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.media.clips import CLIP_FPS
+from lmms_eval_shotbench.progress import library_bars_as_ours
 
 # Earlier versions truncate the time step of Qwen2.5-VL's rotary positions to an integer, which is 0 above 2 fps.
 FIRST_CORRECT_TRANSFORMERS = (5, 11)
@@ -98,6 +99,7 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
         _blocked_imports(() if index_all_tasks else UNUSED_METRICS),
         _tables_without_fork(),
         _frame_cache_off(),
+        library_bars_as_ours(),
         patch.object(command, "cli_evaluate_single", note_error),
         patch.object(command.evaluator, "simple_evaluate", keep_responses),
         patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, index_all_tasks)),

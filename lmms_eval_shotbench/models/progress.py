@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 
-from tqdm import tqdm
-
 from lmms_eval_shotbench.models.response_store import Response
+from lmms_eval_shotbench.progress import progress_bar
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+LINE = "{desc} {percentage:3.0f}% [{elapsed}<{remaining}]"  # of a log
 
 
 class Progress:
@@ -28,8 +29,9 @@ class Progress:
         self._name, self._weights = name, weights
         self._done, self._items, self._new_tokens = done, items, 0
         self._started = time.monotonic()
-        self._bar = tqdm(total=sum(weights.values()), bar_format=BAR, smoothing=0.1, disable=not shown)
-        self._bar.set_description_str(f"{name} {done:,}/{items:,} items")
+        label, form = f"{name} {done:,}/{items:,} items", BAR if sys.stderr.isatty() else LINE
+        tokens = sum(weights.values())
+        self._bar = progress_bar(label, tokens, "token", bar_format=form, smoothing=0.1, disable=not shown)
 
     def add(self, answers: Mapping[str, object]) -> None:
         """Count the answers of a batch, by key."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lmms_eval_shotbench.media.clips import Clip
 from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.questions.question_files import locate_questions
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
 from lmms_eval_shotbench.report.gather import ReportRun
@@ -66,14 +67,12 @@ def _shards(run: ReportRun) -> ShardFolder | None:
 
 def thumbnails(media: Mapping[str, ThumbnailSource], budget: int) -> dict[str, Thumbnail]:
     """Return thumbnails by media name, with at most `budget` characters of data URIs; some may be missing."""
-    from tqdm import tqdm
-
     shares = sum(_shares(medium) for medium in media.values())
     if not shares or budget <= 0:
         return {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         made = threads.map(lambda medium: _thumbnail(medium, budget * _shares(medium) // shares), media.values())
-        named = zip(media, tqdm(made, "pictures", len(media), leave=False, unit="medium", disable=None), strict=True)
+        named = zip(media, with_progress(made, "pictures", len(media), "medium"), strict=True)
         return {name: one for name, one in named if one}
 
 

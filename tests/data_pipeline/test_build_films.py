@@ -112,11 +112,7 @@ def test_questions_that_can_be_answered_blind_are_not_written(
 def test_invalid_options_are_refused_before_a_film_is_cut(
     film_folder: Path, capsys: pytest.CaptureFixture[str], wrong: list[str], message: str
 ) -> None:
-    try:
-        status = main([*COMMAND, *wrong])
-    except SystemExit as exit_error:  # raised by argparse
-        status = exit_error.code  # type: ignore[assignment]
-    assert status == 2
+    assert main([*COMMAND, *wrong]) == 2
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "table.csv"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import time
@@ -63,9 +62,9 @@ def test_an_address_without_a_listener_is_refused_and_other_forms_are_left_to_ra
     with refusing_port() as port:
         for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}"):
             with pytest.raises(RuntimeError, match=f"no Ray at {address}: .*refused"):
-                Workers.of(argparse.Namespace(workers=1, ray_address=address))
-        assert Workers.of(argparse.Namespace(workers=0, ray_address=f"127.0.0.1:{port}")).count == 0
-    assert Workers.of(argparse.Namespace(workers=1, ray_address="auto")).address == "auto"
+                Workers.reachable(1, address)
+        assert Workers.reachable(0, f"127.0.0.1:{port}").count == 0
+    assert Workers.reachable(1, "auto").address == "auto"
 
 
 def test_a_negative_number_of_workers_is_refused() -> None:

@@ -1,28 +1,52 @@
-"""Command groups that other packages register by entry point."""
+"""The command line as a whole: commands of other packages, errors in one line, interruptions, pipes."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lmms_eval_shotbench import __version__
+from lmms_eval_shotbench.cli import main
 from tests.support import REPOSITORY
 
 COMMANDS = """
-def add_commands(commands):
-    commands.add_parser("label", help="label shots").set_defaults(run=lambda args: print("labelled") or 0)
+import typer
+
+app = typer.Typer()
+
+@app.command()
+def label(shots: str = "none"):
+    "Label shots."
+    print("labelled", shots)
+"""
+GROUP = """
+import typer
+
+app = typer.Typer(help="Label shots and films.")
+
+@app.command()
+def shots():
+    raise RuntimeError("no shots here")
+
+@app.command()
+def films():
+    raise typer.Exit(3)
 """
 
 
 def installed_package(folder: Path, module: str) -> dict[str, str]:
-    """Environment in which a package is installed that registers `label_shots:add_commands`; `module` is its code."""
+    """Environment in which a package is installed that registers `label_shots:app`; `module` is its code."""
     metadata = folder / "label_shots-1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: label-shots\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text("[shotbench.commands]\nlabel = label_shots:add_commands\n")
+    (metadata / "entry_points.txt").write_text("[shotbench.commands]\nlabel = label_shots:app\n")
     (folder / "label_shots.py").write_text(module)
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(REPOSITORY)])}
 
@@ -33,17 +57,149 @@ def shotbench(environment: dict[str, str], *arguments: str) -> subprocess.Comple
 
 
 def test_another_package_adds_a_command(tmp_path: Path) -> None:
-    finished = shotbench(installed_package(tmp_path, COMMANDS), "label")
-    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "labelled\n", "")
+    environment = installed_package(tmp_path, COMMANDS)
+    finished = shotbench(environment, "label", "--shots", "all", "--debug")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "labelled all\n", "")
+    listed = shotbench(environment, "--help").stdout
+    assert "label" in listed and "Label shots." in listed
 
 
-@pytest.mark.parametrize("module", ["import absent_library", "def add_commands(commands): raise ValueError('broken')"])
+def test_another_package_adds_a_group_whose_errors_are_reported_as_ours(tmp_path: Path) -> None:
+    environment = installed_package(tmp_path, GROUP)
+    finished = shotbench(environment, "label", "shots")
+    assert (finished.returncode, finished.stderr) == (2, "shotbench: no shots here\n")
+    assert shotbench(environment, "label", "films").returncode == 3
+
+
+@pytest.mark.parametrize("module", ["import absent_library", "raise ValueError('broken')", "app = print", "other = 1"])
 def test_a_package_whose_commands_cannot_be_loaded_costs_only_these(tmp_path: Path, module: str) -> None:
     environment = installed_package(tmp_path, module)
     finished = shotbench(environment, "score", "--help")
-    assert finished.returncode == 0 and "usage: shotbench score" in finished.stdout
-    assert finished.stderr.startswith(
-        "shotbench: the commands of 'label' (label_shots:add_commands) cannot be loaded: "
+    assert finished.returncode == 0 and "Usage: shotbench score" in finished.stdout
+    for arguments, status in (["--help"], 0), (["label"], 2):
+        finished = shotbench(environment, *arguments)
+        assert finished.returncode == status and ("refineshot" in finished.stdout) == (status == 0)
+        assert "the commands of 'label' (label_shots:app) cannot be loaded: " in finished.stderr
+        assert len(finished.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["score", "q", "r", "--proto", "strict"], "no option --proto; write it in full: --protocol"),
+        (["score", "q", "r", "--judge", "x"], "write it in full: --judge-cache or --judge-model or --judge-url"),
+        (["train", "sft", "--rec=3b"], "no option --rec; write it in full: --recipe"),
+        (["data", "films", "--tabel", "t"], "no such option: --tabel (Possible options: "),
+        (["data", "films", "F", "--table", "--out", "o"], "--table needs a value; if it is --out, write --table=--out"),
+        (["data", "studio", "--out"], "--out needs a value; see shotbench data studio --help"),
+        (["score", "q"], "missing argument 'RESPONSES'"),
+        (["report", "a"], "missing option '--out'"),
+        (["score", "q", "r", "--format", "xml"], "'xml' is not one of 'table', 'json', 'csv'"),
+        (["data", "studio", "--out", "o", "--films", "many"], "'--films'"),
+        (["scroe"], "no command 'scroe'; did you mean score?"),
+        (["data", "film"], "no command 'film'; did you mean films?"),
+        (["--colour", "score"], "no such option: --colour"),
+        (["score", "q", "r", "extra"], "unexpected extra argument(s) (extra)"),
+        (["score", "absent.tsv", "r"], "absent.tsv"),
+        (["compare", "absent", "gone"], "absent"),
+        (["data", "audit", "absent"], "absent"),
+        (["train", "merge", "absent"], "absent"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_ends_in_one_line_that_names_it(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.startswith("shotbench: ") and not captured.out
+    assert len(captured.err.splitlines()) == 1
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_debug_shows_the_traceback_of_an_error(position: int, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["score", "absent.tsv", "responses.jsonl"]
+    arguments.insert(position, "--debug")
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("Traceback") and printed.splitlines()[-1].startswith("shotbench: ")
+    assert main(["score", "absent.tsv", "responses.jsonl"]) == 2  # a later call without it shows none
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", [[], ["data"], ["train"]], ids=" ".join)
+def test_a_group_without_a_command_prints_its_help(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(group) == 2
+    assert capsys.readouterr().out.startswith(" ".join(["Usage: shotbench", *group]))
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"shotbench {__version__}\n"
+
+
+def test_help_piped_to_a_reader_that_stops_gives_no_traceback() -> None:
+    command = f"{sys.executable} -m lmms_eval_shotbench.cli data films --help | head -n 1"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    finished = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
+    assert finished.stdout == "Usage: shotbench data films [OPTIONS] {FILMS}\n" and not finished.stderr
+
+
+def interrupted(arguments: list[str], started: Callable[[], bool], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, interrupt it as Ctrl-C does once it has started, and return how it ended."""
+    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where pytest itself runs in the background, SIGINT is ignored, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert len(finished.stderr.splitlines()) == 1
-    assert shotbench(environment, "label").returncode == 2
+    while process.poll() is None and not started():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@pytest.mark.slow
+def test_an_interruption_states_in_one_line_what_is_kept_and_the_same_command_continues(tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    arguments = ["data", "studio", "--out", "studio", "--films", "2", "--width", "64", "--workers", "0"]
+
+    def rendered() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in tmp_path.glob(".studio.*.shots/**/*.json")}
+
+    ended = interrupted(arguments, lambda: bool(rendered()), tmp_path)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == (
+        "shotbench: interrupted; shots that are rendered are kept, and the same command continues with the others\n"
+    )
+    kept = rendered()
+    assert kept
+    again = interrupted(arguments, lambda: len(rendered()) > len(kept), tmp_path)
+    assert again.returncode == 130 and rendered().items() > kept.items()
+
+
+@pytest.mark.host
+def test_an_interrupted_evaluation_names_the_responses_that_are_kept(
+    studio_shards: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    arguments = ["eval", "--tasks", "shotbench", "--data", str(studio_shards), "--out", "out", "--model", "shotvl"]
+    arguments += ["--model_args", f"pretrained={tiny_model},device=cpu", "--verbosity", "WARNING"]
+    ended = interrupted(arguments, lambda: any(tmp_path.glob("out/responses/*")), tmp_path)
+    assert ended.returncode == 130
+    assert ended.stderr.splitlines()[-1] == (
+        "shotbench: interrupted; the responses so far are in out/responses, and the same command continues from there"
+    )
+    assert "Traceback" not in ended.stderr

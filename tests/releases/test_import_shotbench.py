@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from data_pipeline.cli import add_commands
 from data_pipeline.defects import DefectKind
 from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
 from data_pipeline.releases.release_media import ImportRefused, Release, ReleaseFile
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.split_writer import SplitWriter
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_tsv
 from lmms_eval_shotbench.questions.shards import ShardFolder
@@ -190,12 +189,7 @@ def test_a_second_import_does_nothing_and_still_reports_lost_rows(tmp_path: Path
 
 
 def command(*arguments: object) -> int:
-    parser = argparse.ArgumentParser(prog="shotbench")
-    add_commands(parser.add_subparsers(required=True))
-    args = parser.parse_args(["data", "import-shotbench", *map(str, arguments)])
-    status = args.run(args)
-    assert isinstance(status, int)
-    return status
+    return main(["data", "import-shotbench", *map(str, arguments)])
 
 
 def test_the_command_lists_lost_rows_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +221,7 @@ def test_the_command_exits_with_2_on_an_unusable_release_or_output(
     (tmp_path / "file").write_text("")
     assert command(release, "--out", tmp_path / "file") == 2
     assert command(release, "--out", tmp_path / "file/below") == 2
-    assert "error: " in capsys.readouterr().err
+    assert "shotbench: " in capsys.readouterr().err
 
 
 @pytest.mark.slow

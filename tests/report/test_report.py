@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import math
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import typer
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -537,12 +537,12 @@ def test_a_closed_output_pipe_gives_no_traceback(questions: Path, items: list[QA
 
 
 def test_a_broken_pipe_other_than_the_output_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def upload(_: argparse.Namespace) -> int:
+    def upload() -> int:
         raise BrokenPipeError("the server has closed the connection")
 
-    parser = argparse.ArgumentParser()
-    parser.set_defaults(run=upload, passes_on=False)
-    monkeypatch.setattr("lmms_eval_shotbench.cli.build_parser", lambda: parser)
+    app = typer.Typer()
+    app.command()(upload)
+    monkeypatch.setattr("lmms_eval_shotbench.cli.app", app)
     with Path(os.devnull).open("w") as open_output, pytest.raises(BrokenPipeError):
         monkeypatch.setattr(sys, "stdout", open_output)
         main([])

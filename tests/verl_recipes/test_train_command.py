@@ -78,7 +78,7 @@ def test_a_dry_run_may_be_followed_by_another_order(grpo_command: list[str], tmp
         (["actor_rollout_ref.rollout.n=1"], "rollout.n"),
         (["data.sead=7"], "did you mean data.seed"),
         (["trainer.n_gpus_per_node=3"], "3"),
-        (["--resume"], "--resume is neither an option nor an override"),
+        (["--resume"], "no such option: --resume"),
     ],
 )
 def test_problems_are_reported_before_a_run_starts(

@@ -9,7 +9,6 @@ does not reveal a truncated file.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from lmms_eval_shotbench.media.clips import Clip, clip_header
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, BrokenMedium, reject_truncated_images
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.preflight.problem import Problem
 from verl_recipes.preflight.training_files import RowMedium, TrainingRow
@@ -42,8 +42,6 @@ def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Pr
     Returns:
         The shape of each valid file by path, problems of the others in the order of the rows, and notes.
     """
-    from tqdm import tqdm
-
     first_row: dict[RowMedium, str] = {}
     for row in rows:
         for medium in row.media:
@@ -52,7 +50,7 @@ def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Pr
     read = set(clips[:: -(-len(clips) // CLIPS_READ) or 1])
     with reject_truncated_images(), ThreadPoolExecutor(THREADS) as threads:
         found = threads.map(lambda medium: _checked(medium, medium in read), first_row, chunksize=64)
-        results = list(tqdm(found, "media", len(first_row), unit="file", file=sys.stderr, disable=None))
+        results = list(with_progress(found, "media", len(first_row), "file"))
     shapes, problems = dict[str, Shape](), list[Problem]()
     for (medium, location), result in zip(first_row.items(), results, strict=True):
         if isinstance(result, Shape):

@@ -12,7 +12,6 @@ insert text, such as the time stamps of Qwen3-VL.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.media.clips import sampled_frames
 from lmms_eval_shotbench.media.stills import BrokenMedium
+from lmms_eval_shotbench.progress import progress_bar
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.preflight.media_files import Shape
 from verl_recipes.preflight.training_files import RowMedium, TrainingRow
@@ -58,10 +58,8 @@ class Ruler:
         return sum(self._medium_tokens(medium, shapes[medium.path]) for medium in row.media)
 
     def _text_lengths(self, chats: Iterable[Chat]) -> dict[Chat, int]:
-        from tqdm import tqdm
-
         known, counts = list(chats), list[int]()
-        with tqdm(total=len(known), desc="prompts", unit="text", file=sys.stderr, disable=None) as progress:
+        with progress_bar("prompts", len(known), "text") as progress:
             for start in range(0, len(known), TOKENIZER_BATCH):
                 texts = [self._text(chat) for chat in known[start : start + TOKENIZER_BATCH]]
                 tokenized = self.processor.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)

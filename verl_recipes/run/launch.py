@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.atomic_file import write_atomic
+from lmms_eval_shotbench.progress import subprocess_environment
 from verl_recipes.run import checkpoints
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest, is_run
 
@@ -142,7 +143,8 @@ def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
     command = [*prepared.command, f"++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH={metrics}"]
     write_atomic(folder.config, OmegaConf.to_yaml(prepared.config, resolve=True))
     write_atomic(folder.command, shlex.join(command) + "\n")
-    environment = {**os.environ, **prepared.environment, "VERL_FILE_LOGGER_PATH": str(metrics)}
+    environment = {**os.environ, **subprocess_environment(), **prepared.environment}
+    environment["VERL_FILE_LOGGER_PATH"] = str(metrics)
     with log.open("wb") as log_file:
         return run_and_copy(command, environment, folder.path, log_file)
 

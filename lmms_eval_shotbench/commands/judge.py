@@ -1,0 +1,42 @@
+"""The judge of a command: from its options, and what is printed about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmms_eval_shotbench.commands.command import NOTHING_KEPT, print_message
+
+if TYPE_CHECKING:
+    from lmms_eval_shotbench.grading.judge import Judge, JudgeReport
+
+
+def replies_kept(params: Mapping[str, Any]) -> str:
+    """What an interrupted command leaves behind."""
+    cached = "; the judge's replies are cached, and the same command requests only the others"
+    return NOTHING_KEPT + (cached if params["judge_url"] else "")
+
+
+def judge_of(url: str | None, model: str | None, cache: Path | None) -> Judge | None:
+    """Create the judge given by the options, or None without any; raises `ValueError` if they are incomplete."""
+    if url is None and model is None and cache is None:
+        return None
+    from lmms_eval_shotbench.environment import cache_folder
+    from lmms_eval_shotbench.grading.judge import Judge
+
+    if not url:
+        raise ValueError("--judge-model and --judge-cache need --judge-url: without it no judge is asked")
+    if not model:
+        raise ValueError("--judge-url needs --judge-model")
+    return Judge(url, model, cache or cache_folder("judge") / "verdicts.sqlite")
+
+
+def print_judge_report(report: JudgeReport) -> None:
+    """Print the report to stderr, with a warning if requests failed."""
+    print_message(str(report))
+    if report.failed:
+        print_message(
+            f"{report.failed} verdicts are missing from the scores because requests to the judge failed; "
+            "fix its endpoint and run the same command again, which repeats only these requests"
+        )

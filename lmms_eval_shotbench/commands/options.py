@@ -1,0 +1,132 @@
+"""Options and arguments that several commands share, as annotated types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lmms_eval_shotbench.atomic_file import NotWritable, require_writable
+
+# The same values as `PROTOCOLS` and the `FORMATS` of each command, which are not imported to print help.
+Protocol = Literal["strict", "official"]
+TableOrJson = Literal["table", "json"]
+
+QUESTIONS_HELP = "Questions that were asked: test.tsv, shard folder or Hub id"
+RUN_HELP = (
+    "folder written by `shotbench eval`, a JSON file written by `shotbench score --format json`, or two arguments: "
+    "QUESTIONS RESPONSES"
+)
+JUDGE = "Judge"  # panel
+INPUT = "Input"
+OUTPUT = "Output"
+
+
+def output_file(path: Path | None) -> Path | None:
+    """Return the path of an output file; refused during parsing, before any work, if it cannot be written."""
+    if path is not None:
+        try:
+            require_writable(path)
+        except NotWritable as error:
+            raise typer.BadParameter(str(error)) from None
+    return path
+
+
+TestSplit = Annotated[
+    str, typer.Option("--split", metavar="NAME", help="Split of a shard folder", rich_help_panel=INPUT)
+]
+RunSplit = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="NAME",
+        help="Split of the shard folder given by --data",
+        show_default="the split recorded in the run",
+        rich_help_panel=INPUT,
+    ),
+]
+ProtocolOption = Annotated[
+    Protocol,
+    typer.Option(
+        "--protocol",
+        help="Rules that find the chosen option in a response: strict never guesses, official are the rules of the "
+        "ShotBench paper",
+        rich_help_panel="Grading",
+    ),
+]
+FormatOption = Annotated[TableOrJson, typer.Option("--format", help="Format of the output", rich_help_panel=OUTPUT)]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write the output to this file",
+        show_default="print it",
+        callback=output_file,
+        rich_help_panel=OUTPUT,
+    ),
+]
+AllowMissing = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing",
+        help="Exit with status 0 although questions have no response; they still count as wrong",
+        rich_help_panel="Grading",
+    ),
+]
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-url",
+        metavar="URL",
+        help="OpenAI-compatible endpoint of the judge, such as http://localhost:8000/v1",
+        show_default="no judge",
+        rich_help_panel=JUDGE,
+    ),
+]
+JudgeModel = Annotated[
+    str | None,
+    typer.Option(
+        "--judge-model",
+        metavar="NAME",
+        help="Name of the judge's model at that endpoint; required with --judge-url",
+        rich_help_panel=JUDGE,
+    ),
+]
+JudgeCache = Annotated[
+    Path | None,
+    typer.Option(
+        "--judge-cache",
+        metavar="FILE",
+        help="SQLite file that stores the judge's replies, so that no request is repeated",
+        show_default="judge/verdicts.sqlite in the cache folder",
+        rich_help_panel=JUDGE,
+    ),
+]
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN",
+        help=f"One or more runs. Each is a {RUN_HELP}",
+    ),
+]
+RunData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="QUESTIONS",
+        help="Original questions of the runs: test.tsv, shard folder or Hub id",
+        show_default="those recorded in the runs, if they are on this machine",
+        rich_help_panel=INPUT,
+    ),
+]
+Published = Annotated[
+    bool | None,
+    typer.Option(
+        "--published/--no-published",
+        help="Show the published models, or leave them out",
+        show_default="shown if all of ShotBench was asked",
+        rich_help_panel="Content",
+    ),
+]

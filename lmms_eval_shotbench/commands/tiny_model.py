@@ -1,0 +1,42 @@
+"""`shotbench tiny-model`: the folder of the tiny Qwen2.5-VL of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmms_eval_shotbench.commands.command import About, one_command
+
+app, command = one_command(
+    "tiny-model",
+    About(
+        examples=(
+            "shotbench tiny-model",
+            "shotbench tiny-model --random --out models/random",
+        )
+    ),
+)
+
+
+@command
+def tiny_model(
+    random: Annotated[
+        bool,
+        typer.Option(
+            "--random", help="Instead, make a model of the same kind with random weights, and print its folder"
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Checkpoint folder to write with --random", show_default="none"),
+    ] = None,
+) -> int:
+    """Print the folder of the tiny Qwen2.5-VL that comes with this package, trained on synthetic films."""
+    from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL, make_tiny_qwen
+
+    if random != bool(out):
+        raise ValueError("--random and --out go together; without them the folder of the trained model is printed")
+    print(make_tiny_qwen(out) if out else TINY_SHOTVL)
+    return 0
