@@ -48,7 +48,7 @@ test: $(STAMP)
 	SHOTBENCH_TEST_RUN=$$run $(MAKE) --no-print-directory -j 2 test-ray test-rest
 
 test-ray: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m ray $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"

@@ -78,7 +78,7 @@ def _index(group: Context) -> str:
     for child in _children(group):
         target = _page(child) if _is_group(child) else f"#{_anchor(child)}"
         summary = " ".join((child.command.short_help or child.command.help or "").partition("\n\n")[0].split())
-        rows.append(f"| [`{child.command_path}`]({target}) | {_cell(summary)} |")
+        rows.append(f"| [`{child.command_path}`{{ .option }}]({target}) | {_cell(summary)} |")
     return "\n".join(rows)
 
 
@@ -117,7 +117,7 @@ def _row(names: str, text: str) -> str:
     if found := _LAST.search(text):
         text = text[: found.start()]
         default = "*required*" if found["default"] is None else _cell(found["default"].strip("()"))
-    return f"| `{names}` | {_cell(text)} | {default} |"
+    return f"| `{names}`{{ .option }} | {_cell(text)} | {default} |"
 
 
 def _examples(epilog: str | None) -> Iterator[str]:

@@ -12,8 +12,8 @@ INTRODUCTION = """\
 # Glossary of film terms
 
 The terms that ShotBench asks about, by dimension, each with a picture from the [studio](studio.md): a still or, for
-camera movement, the first, middle and last frame of a clip. Terms of one *facet* exclude each other in a shot. The terms
-are those of [`vocabulary.py`](../lmms_eval_shotbench/vocabulary.py), the explanations those of
+camera movement, the first, middle and last frame of a clip. Terms of one *facet* exclude each other in a shot. The
+terms are those of [`vocabulary.py`](../lmms_eval_shotbench/vocabulary.py), the explanations those of
 [`knowledge.toml`](../data_pipeline/questions/knowledge.toml)."""
 
 

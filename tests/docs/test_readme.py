@@ -35,7 +35,7 @@ BLOCK = re.compile(
     r"(?:<!-- test: (?P<kind>.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
 )
 SERVER = "http://localhost:8000/v1"
-COPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "demo", "dist")
+COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "demo", "dist")
 SCRIPT = "set -euo pipefail\n"
 DRY = {  # what a dry run adds to a command
     "make": "--dry-run",

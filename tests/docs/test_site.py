@@ -22,7 +22,7 @@ ADDRESS = "https://example.org/us/project"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site."""
     folder = tmp_path_factory.mktemp("site") / "site"
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     server, _, name = ADDRESS.partition("/us/")
     variables = {"GITHUB_SERVER_URL": server, "GITHUB_REPOSITORY": f"us/{name}", "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | variables, capture_output=True, text=True)
