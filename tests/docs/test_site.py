@@ -49,7 +49,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         assert not re.search(r"url\([\"']?(?:https?:)?//", sheet.read_text(encoding="utf-8")), sheet
 
 
-def test_links_to_code_lead_to_the_repository(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_to_code_lead_to_the_repository(site: Path) -> None:
     links = re.findall(r'href="([^"]+)"', (site / "grading.html").read_text(encoding="utf-8"))
     address = repository.repository_address.__wrapped__() or ADDRESS
     assert f"{address}/blob/HEAD/lmms_eval_shotbench/grading/strict.py" in links
