@@ -57,9 +57,9 @@ test-rest: $(STAMP)
 test-quick: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-# Opens the report in Chromium; without a browser these tests are skipped with a message.
+# Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/docs
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from tests.support import REPOSITORY
 from tests.support.chromium import asked_for, chromium, open_page, said
 
 pytest.importorskip("material", reason="needs MkDocs: make docs, or pip install -c constraints.txt '.[docs]'")
+pytestmark = pytest.mark.slow
 ADDRESS = "https://example.org/us/project"
 
 
