@@ -1,4 +1,5 @@
-# make demo | make train-tiny | make test-quick | make test | make test-browser | make check | make clean. Each installs its requirements in .venv, once.
+# make demo | make train-tiny | make test-quick | make test | make test-browser | make check | make docs | make clean.
+# Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ export RAY_worker_niceness = 0
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-quick test-browser test-ray test-rest check clean install
+.PHONY: demo train-tiny test test-quick test-browser test-ray test-rest check docs clean install
 
 install: $(STAMP)
 
@@ -47,7 +48,7 @@ test: $(STAMP)
 	SHOTBENCH_TEST_RUN=$$run $(MAKE) --no-print-directory -j 2 test-ray test-rest
 
 test-ray: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m ray $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
@@ -56,14 +57,20 @@ test-rest: $(STAMP)
 test-quick: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-# Opens the report in Chromium; without a browser these tests are skipped with a message.
+# Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/docs
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site that opens from disk: build/site/index.html. A broken link or anchor is an error. Once MkDocs is
+# installed, nothing is downloaded.
+docs: $(STAMP)
+	test -x $(BIN)/mkdocs || $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
