@@ -1,0 +1,210 @@
+"""What a marked sentence claims: declared, denied, withdrawn or only mentioned options.
+
+The sentences are those of `plain_text.py`, in lower case, with a mark for every option that they name (`terms.py`,
+`letters.py`), so that a rule is a pattern over English words and marks. Every repetition is over distinct tokens, so
+that time is linear.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from lmms_eval_shotbench.grading.terms import (
+    CONFLICT,
+    DENIED,
+    DENIED_MARK,
+    LETTER_MARK,
+    LETTERS,
+    MARK,
+    OFF,
+    TEXT_MARK,
+    TEXTS,
+)
+
+
+class Claim(NamedTuple):
+    """A declaration of options within a sentence, in marks; none: what was declared before is withdrawn."""
+
+    start: int
+    end: int
+    marks: str
+    rule: str
+
+
+# Nouns that name the answer.
+_NOUN = (
+    r"(?:answers?|option|choice|solution|selection|prediction|verdict|result|conclusion|guess|pick|letter|response"
+    r"|label|decision|judge?ment|classification)"
+)
+_HEAD = r"(?:shot|lens|light|angle|view|framing|composition|option|choice|answer|letter|type|one)"
+# Words between a declaring phrase and the option: "the answer is *most likely option* B".
+_FILL = (
+    r"(?:[\s:\"'(\[=>,-]|\b(?:the|a|an|is|it|it's|this|that|to|be|of course|as|follows|option|choice|letter|answer|number|best|correct|right"
+    r"|final|most|more|likely|described|shown|here|clear|classic|typical|standard|simple|obvious|just|simply|still|actually|indeed|now"
+    r"|in my (?:opinion|view)|i (?:think|believe|guess)|(?:first|second|third|fourth|last) (?:option|one|choice)|therefore|thus|so|then|surely"
+    r"|(?!unlikely\b)\w{2,20}ly)\b){0,24}"
+)
+_SEPARATOR = (
+    r"(?:[\s,;/&|+()\[\]\"'-]|\b(?:or|and|also|possibly|maybe|perhaps|probably|even|either|both|alternatively|option|choice|letter|the"
+    rf"|a|an|as well as|{_HEAD})\b){{0,12}}"
+)
+_VERB_AFTER = r"(?!\s?(?:is|are|being|was|would|shows?|has|have)\b)"
+_LIST = rf"(?P<list>(?:\b(?:either|both)\s)?{MARK}(?:{_SEPARATOR}{MARK}{_VERB_AFTER}){{0,30}})"
+_IS = (
+    r"(?:\b(?:is|are|was|would be|should be|must be|has to be|can only be|will be|seems to be|appears to be|remains|becomes|be|falls on|goes to)\b"
+    r"|'s\b|[:=]|->|\s-+\s)"
+)
+_BETWEEN = r"(?:\s(?!(?:is|are|was|not|cannot|isn't|can't|one|between|among)\b)[\w'-]+|\s?\([^()]{0,40}\)){0,8}?"
+_DIMENSION = (
+    r"(?:shot (?:size|type)|framing|camera angle|angle|lens|focal length|lighting|light source|composition|camera (?:movement|motion)"
+    r"|movement|type of \w+)"
+)
+_FIRST_PERSON = r"(?:i|we|i'd|we'd|i'll|i'm)"
+_CHOOSE = (
+    r"\b(?:choose|select|pick|chose|selected|picked|choosing|selecting|picking|go(?:ing)? (?:with|for)|went with|opt(?:ing)? for"
+    r"|settl(?:e|ing) (?:on|for)|stick(?:ing)? with|vote for|lean(?:ing)? (?:towards?|to)|bet on)\b"
+)
+_SUBJECT = (
+    r"(?:[\s,:\"'(\[-]|\b(?:this|it|that|the|we|i|i'd|say|have|has|can|shot|image|frame|camera|lens|lighting|light|clip|scene|movement|framing"
+    r"|angle|composition|size|type|be|is|are|was|must|should|would|it's|used|only|left|with|see|conclude|called|considered|seems|appears"
+    r"|being|to|of|in|here|movie|film|option|choice|answer|letter|a|an|correct|best|right|most|likely|final|clearly|probably|definitely)\b){0,24}"
+)
+_CONCLUDE = (
+    r"(?:(?:^|[.,;:-]\s?|\band\s|\bbut\s)(?:so|thus|therefore|hence|consequently|accordingly|overall|ultimately|in (?:conclusion|summary|short|sum)"
+    r"|to conclude|to sum up|altogether|finally|all in all|as such|which means|this means|that leaves|leaving|this leaves))\b"
+)
+_CORRECT = (
+    r"\b(?:wait|no|nope|hmm|actually|correction|corrected(?: answer)?|sorry|oops|scratch that|on second thoughts?|on reflection|i mean|i meant|rather|instead"
+    r"|revised(?: answer)?|updated(?: answer)?|change my (?:mind|answer) to|make that|it should be|but it is|it is|it's)\b"
+)
+_ENDS = r"(?=\s?(?:[.,;:!?)\]\"'-]|$|because\b|since\b|as\b|not\b|instead\b|it is\b|then\b))"
+
+_RIGHT = (
+    r"(?:(?:the|a|an|also|clearly|definitely|probably|most likely|indeed|therefore|thus|by far)\s){0,4}"
+    r"(?:(?:correct|right|best|most (?:likely|appropriate|accurate|suitable|fitting|plausible)|final|closest|better|only)\b"
+    rf"(?:\s(?:{_NOUN}|fit|match|description|one|here|of (?:these|the four|all))\b)*(?=\s?(?:[.,;:!)\"'-]|$|because|since|as\b|here|for this|given))|(?:my|the) answer\b)"
+)
+_DECLARED = re.compile(
+    rf"(?:"
+    rf"\b{_NOUN}\b{_BETWEEN}\s?{_IS}{_FILL}"
+    rf"|\b(?:answer|prediction|verdict|solution)\s[(\[\"']{{0,2}}(?={LETTERS})"
+    rf"|(?P<choose>{_CHOOSE}){_FILL}"
+    rf"|\b{_FIRST_PERSON}(?:\s(?:would|will|can|'d))?\s(?:say|answer|conclude|guess)\b(?:\sthat\b)?{_FILL}"
+    rf"|\b(?:it|this|that|which)(?:'s|\s(?:is|must be|has to be|would be|should be))\b{_FILL}(?={LETTERS}|{CONFLICT})"
+    rf"|{_CONCLUDE}{_SUBJECT}"
+    rf"|\b(?:best|closely|most|accurately|perfectly|exactly)\s(?:match\w*|describ\w+|fits?|correspond\w*|align\w*)\b(?:\s(?:to|with|by|as))?{_FILL}"
+    rf"|\b(?:classified|categori[sz]ed|identified|described) as\b{_FILL}"
+    rf"|\b{_DIMENSION}\b(?:\s(?!(?:is|not)\b)[\w'-]+){{0,6}}?\s?(?:\b(?:is|would be|appears to be|seems to be|can be described as)\b|:){_FILL}"
+    rf"){_LIST}(?!\s?(?:\?|would\b|could\b|might\b))",
+)
+_IS_RIGHT = re.compile(
+    rf"{_LIST}\s?[)\"']?(?:\s{_HEAD})*\s?(?:(?:\b(?:is|are|'s|seems|looks|would be|must be|remains)\b\s{_RIGHT})"
+    r"|\b(?:fits|matches|describes|suits)\b(?:\s\w+){0,3}?\s(?:best|well|better|perfectly|most closely|exactly)\b"
+    r"|\bis my (?:choice|answer|pick)\b|\(is correct\)|[-:]\s?(?:yes|correct|right)\b)"
+)
+_CORRECTED = re.compile(rf"{_CORRECT}(?:[\s,.:!>-]|{_CORRECT}|\b(?:the|answer|is|it|option|should|be|say|i'd|a|an)\b){{0,12}}{_LIST}{_ENDS}")
+_WITHDRAWN = re.compile(
+    r"\b(?:scratch that|that(?:'s| is| was| seems| looks) (?:wrong|incorrect|not right|not correct|a mistake|mistaken)|i (?:was|am) (?:wrong|mistaken)"
+    r"|i'm (?:wrong|mistaken)|my mistake|i take (?:that|it) back|that (?:can't|cannot) be (?:right|correct)|wait,? no|need to correct|disregard"
+    r"|i doubt (?:it|that)|i don't think so|(?:that|this|it) is not (?:right|correct))\b|^\W*no\W*$"
+)
+_HEDGED = re.compile(
+    rf"\b(?:possibly|maybe|perhaps|alternatively|(?:could|might|may)(?:\s\w+){{0,2}}?(?:\sbe)?)\b{_FILL}(?P<list>{MARK})|(?P<other>{MARK})\s(?:is|would be) (?:also )?(?:possible|plausible)\b"
+)
+# A context in which a declaring phrase declares nothing.
+_HYPOTHETICAL = re.compile(
+    r"\b(?:if|whether|unless|some|people|someone|others?|one (?:could|might|may|would)|you|they|he|she|might|may|could|tempt\w*|at first|initially|originally|first thought"
+    r"|suppose|assum\w+|imagine|wrong to|mistake to|had|was tempted|why|how|which option|between|among|example|instance|format|like)\b[^.;,]*$"
+)
+_CLAUSE = re.compile(r"[,;:]\s|\bbut\b|\s-\s")
+
+_MARKS = re.compile(MARK)
+_SURE = re.compile(
+    r"\b(?:there is |there's )?(?:no|without(?: a| any)?|beyond(?: a| any)?) (?:reasonable )?(?:doubt|question)\b(?:,? that\b)?|\bnot only\b|\bnothing but\b|\bno(?:ne)? other than\b|\bundoubtedly\b|\bdoubtless\b"
+    r"|\bcan(?:not|'t) be anything (?:but|other than)\b"
+)
+_NEGATION = (
+    r"(?:\b(?:not|never|nor|neither|no|without|except|excluding|than|unlike|versus|vs|against|cannot|anything but|all but|everything but|instead of|as opposed to"
+    r"|over|rul(?:e|es|ed|ing) out|eliminat\w+|exclud\w+|reject\w+|discard\w*|avoid\w*|dismiss\w*|doubt\w*|wrong|incorrect|unlikely|hardly|impossible"
+    r"|too \w+ (?:for|to be))\b|n't\b)"
+)
+_NEGATION_FILL = (
+    r"(?:[\s\"'(\[]|\b(?:be|is|it|it's|that|the|answer|a|an|option|choice|letter|quite|really|just|correct|right|best|to|choose|select|pick|go|with|say|think"
+    r"|believe|would|in|fact|was|this|shot|as|necessarily|simply|look|looks|like|seem|seems|either|for|sure|if|called|considered|classified|opt|both|other|options)\b){1,12}"
+)
+_DENIAL = re.compile(rf"{_NEGATION}{_NEGATION_FILL}{MARK}(?:(?:\s?,\s?{MARK})*\s?,?\s?(?:or|nor|and|/)\s?(?:(?:the|a|an|option)\s)?{MARK})*")
+_ADVERBS = r"(?:(?:clearly|definitely|obviously|far|much|also|both|all|simply|just|probably|therefore|thus|likely|be|a|the|bit|slightly)\s){0,3}"
+_BAD = r"(?:not|too|wrong|incorrect|false|out|ruled out|eliminated|excluded|unlikely|impossible|implausible|inaccurate|off|inappropriate|unsuitable)\b"
+_NEGATIVE_VERB = r"(?:isn't|wasn't|doesn't|can't|cannot|couldn't|shouldn't|won't|(?:would|does|can|could|should) not)\b"
+_REJECTED = re.compile(
+    rf"(?P<many>{MARK}(?:\s?(?:,|and|or|,\s?and|/|&)\s?{MARK})+)(?:\s{_HEAD})*\s(?:(?:are|were|seem|look|appear|would be|can be|can both be|can|do)\s{_ADVERBS}{_BAD}|(?:aren't|don't|weren't|can't|cannot)\b)"
+    rf"|(?P<one>{MARK})\s?(?:\([^()]{{0,40}}\)\s?)?(?:{_HEAD}\s?)*[)\"']?\s?(?:,?\s?(?:which|but (?:it|this|that)|it|that)\s)?"
+    rf"(?:\s?(?:is|was|seems?|looks?|appears?|feels?|would be|can be|are)\s{_ADVERBS}{_BAD}|\s?{_NEGATIVE_VERB}|\s?[:-]?\s?(?:too|wrong|incorrect|no)\b(?!,)|\s?\(is wrong\))"
+)
+
+
+def denied(sentence: str) -> str:
+    """The sentence with its denied options as marks of their own."""
+    sentence = _SURE.sub(" surely ", sentence)
+    sentence = _DENIAL.sub(lambda match: _deny(match[0]), sentence)
+    return _REJECTED.sub(lambda match: _deny(match[0]), sentence)
+
+
+def _deny(text: str) -> str:
+    return _MARKS.sub(lambda match: chr(DENIED_MARK + (ord(match[0]) & 31)) if match[0] < chr(DENIED_MARK) else " ", text)
+
+
+_PLAIN = re.compile(
+    rf"[^\w]|\b(?:or|and|also|possibly|maybe|perhaps|probably|likely|definitely|either|both|option|choice|letter|the|a|an|answer|final|correct|best|so|my"
+    rf"|ms|cu|ws|ecu|mcu|mws|ews|es|assistant|model|{_HEAD})\b"
+)
+
+
+def is_only_marks(sentence: str) -> bool:
+    """Whether a sentence consists of options only, such as "B. Medium", "option (B)" or "B or C"."""
+    return len(sentence) <= 120 and _MARKS.search(sentence) is not None and not _PLAIN.sub("", sentence)
+
+
+_LEADING = re.compile(
+    rf"\W*(?:(?:option|the|a|an|choice)\s)*(?P<list>{MARK}(?:{_SEPARATOR}{MARK}{_VERB_AFTER}){{0,30}})(?:\s?[)\"'])?(?:\s{_HEAD})*\s?(?:[:-]|,?\s?(?:because|since|as|due|given|for)\b|,\s{1,2}(?:there|this|that|it|the|surely|i|we|as|with|you|all|both|he|she|they|a|an|its|because)\b|\()"
+)
+
+
+def leading(sentence: str) -> str:
+    """Marks that a sentence begins with before it explains them: "B, because …"."""
+    match = _LEADING.match(sentence)
+    return marks_in(match["list"]) if match else ""
+
+
+def marks_in(text: str) -> str:
+    """The marks of a text that are not denied."""
+    return "".join(_MARKS.findall(text))
+
+
+def _hypothetical(sentence: str, start: int, end: int = -1) -> bool:
+    """Whether the clause before a declaring phrase makes it a condition or somebody else's: "some would select"."""
+    return bool(_HYPOTHETICAL.search(_CLAUSE.split(sentence[max(0, start - 80) : max(start, end)])[-1]))
+
+
+def claims(sentence: str) -> list[Claim]:
+    """The declarations, corrections and withdrawals of a sentence whose denials are marked, in order."""
+    if sentence.rstrip(" \"')]").endswith("?") and not re.search(r"\bno\b", sentence):
+        return []
+    found = []
+    for match in _DECLARED.finditer(sentence):
+        if not _hypothetical(sentence, match.start(), match.end("choose")):
+            found.append(Claim(match.start(), match.end(), marks_in(match["list"]), "declared"))
+    for pattern, rule in ((_IS_RIGHT, "declared"), (_CORRECTED, "corrected")):
+        for match in pattern.finditer(sentence):
+            if not _hypothetical(sentence, match.start()):
+                found.append(Claim(match.start(), match.end(), marks_in(match["list"]), rule))
+    if not found and (withdrawal := _WITHDRAWN.search(sentence)):
+        return [Claim(withdrawal.start(), withdrawal.end(), "", "withdrawn")]
+    found.sort()
+    if found:
+        found += [
+            Claim(match.start(), match.end(), found[-1].marks + (match["list"] or match["other"]), "hedged")
+            for match in _HEDGED.finditer(sentence, found[-1].end)
+        ][:1]
+    return found

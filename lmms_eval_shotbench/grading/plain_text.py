@@ -1,0 +1,53 @@
+"""Reduce a text to plain words: Unicode variants, invisible characters, markup, LaTeX and leftovers of chat templates.
+
+Standard library only; linear time.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from lmms_eval_shotbench.grading.languages import in_english
+
+_SIGNS = str.maketrans(
+    dict.fromkeys("‘’‚′`´", "'")
+    | dict.fromkeys("“”„″«»「」『』《》", '"')
+    | dict.fromkeys("‐‑‒–—―−", "-")
+    | {"。": ". ", "、": ", ", "；": "; ", "→": "->", "⇒": "->", "•": "- ", "【": "[", "】": "]", "\u3000": " ", "\xa0": " "}
+    | dict.fromkeys("✓✔✅☑", " (is correct) ")
+    | dict.fromkeys("✗✘❌☒", " (is wrong) ")
+)
+_ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
+_ENTITY = re.compile("|".join(_ENTITIES))
+_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_BOXES = r"\\f?box(?:ed)?\s?\{|<\|begin_of_box\|>"
+_END_OF_TURN = re.compile(r"<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
+# Markup without content. A box declares its content.
+_MARKUP = re.compile(
+    rf"(?P<box>{_BOXES})|~~[^~\n]{{1,100}}~~|<\|[^|<>\n]{{1,40}}\|>|</?[A-Za-z][^<>\n]{{0,80}}>"
+    r"|\\(?:text|mathrm|textbf|mathbf|textit|rm|bf|mathsf|operatorname)\b\s?\{?|\\[()\[\]!,;]|[*`$#]+|[{}_]+"
+)
+_NOT_APPLICABLE = re.compile(r"\bN/A\b|\bn/a\b")
+_BLANKS = re.compile(r"[ \t\r\f\v]+")
+
+
+def unified(text: str) -> str:
+    """The text with one form of every character (NFKC), without invisible ones and with its entities resolved."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = "".join(c for c in text.translate(_SIGNS) if c.isascii() or unicodedata.category(c) not in ("Cf", "Co", "Cs"))
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: _ENTITIES[match[0]], text)
+    return _INVISIBLE.sub("", text)
+
+
+def plain(text: str) -> str:
+    """The words of a unified text in English, without markup; a box becomes "Answer:"."""
+    if end := _END_OF_TURN.search(text):
+        # What follows is not the model's answer, unless nothing precedes.
+        text = text[: end.start()] if text[: end.start()].strip() else text
+    text = _MARKUP.sub(lambda match: " Answer: " if match.lastgroup else " " if match[0][0] in "<{}_" else "", text)
+    if "/" in text:
+        text = _NOT_APPLICABLE.sub("none", text)
+    return _BLANKS.sub(" ", in_english(text)).strip()
