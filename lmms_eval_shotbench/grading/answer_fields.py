@@ -18,6 +18,7 @@ _FIELD = re.compile(
     rf"(?:\"(?P<double>(?:[^\"\\\n]|\\.){{0,{_NESTED}}})\"|'(?P<single>[^'\n]{{0,{_NESTED}}})'"
     rf"|\[(?P<list>[^\[\]]{{0,{_NESTED}}})\]|\{{(?P<object>[^{{}}]{{0,{_NESTED}}})\}}|(?P<bare>[^\s\"'{{\[,\]}}][^\n,\]}}]{{0,60}}))"
 )
+_TRUE_LETTER = re.compile(r"[\"']([A-Z])[\"']\s{0,4}:\s{0,4}[Tt]rue\b")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
@@ -30,12 +31,13 @@ def answer_fields(text: str) -> list[str]:
     for match in _FIELD.finditer(text):
         if not _names_answer(match["key"]):
             continue
-        if "}" in text[previous : match.start()]:  # another object
+        _, end, between = text[previous : match.start()].rpartition("}")
+        if end and _WORD.search(between):  # words between two objects: the last one counts; else they are one list
             values = []
         previous = match.end()
         nested = answer_fields("{" + match["object"] + "}") if match["object"] else []
         values += nested or [next(value for value in match.group("double", "single", "list", "object", "bare") if value is not None)]
-    return values
+    return values or _TRUE_LETTER.findall(text)
 
 
 def _names_answer(key: str) -> bool:

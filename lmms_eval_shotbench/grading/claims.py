@@ -40,7 +40,7 @@ _NOUN = (
 _HEAD = r"(?:shot|lens|light|angle|view|framing|composition|option|choice|answer|letter|type|one)"
 # Words between a declaring phrase and the option: "the answer is *most likely option* B".
 _FILL = (
-    r"(?:[\s:\"'(\[=>,-]|\b(?:the|a|an|is|it|it's|this|that|to|be|of course|as|follows|option|choice|letter|answer|number|best|correct|right"
+    rf"(?:[\s:\"'(\[=>,~-]|{DENIED}|\b(?:but|the|a|an|is|it|it's|this|that|to|be|of course|as|follows|option|choice|letter|answer|number|best|correct|right"
     r"|final|most|more|likely|described|shown|here|clear|classic|typical|standard|simple|obvious|just|simply|still|actually|indeed|now"
     r"|in my (?:opinion|view)|i (?:think|believe|guess)|(?:first|second|third|fourth|last) (?:option|one|choice)|therefore|thus|so|then|surely"
     r"|(?!unlikely\b)\w{2,20}ly)\b){0,24}"
@@ -55,7 +55,7 @@ _IS = (
     r"(?:\b(?:is|are|was|would be|should be|must be|has to be|can only be|will be|seems to be|appears to be|remains|becomes|be|falls on|goes to)\b"
     r"|'s\b|[:=]|->|\s-+\s)"
 )
-_BETWEEN = r"(?:\s(?!(?:is|are|was|not|cannot|isn't|can't|one|between|among)\b)[\w'-]+|\s?\([^()]{0,40}\)){0,8}?"
+_BETWEEN = r"(?:\s(?!(?:is|are|was|not|cannot|isn't|can't|one|between|among|might|may|could|can)\b)[\w'-]+|\s?\([^()]{0,40}\)){0,8}?"
 _DIMENSION = (
     r"(?:shot (?:size|type)|framing|camera angle|angle|lens|focal length|lighting|light source|composition|camera (?:movement|motion)"
     r"|movement|type of \w+)"
@@ -63,7 +63,7 @@ _DIMENSION = (
 _FIRST_PERSON = r"(?:i|we|i'd|we'd|i'll|i'm)"
 _CHOOSE = (
     r"\b(?:choose|select|pick|chose|selected|picked|choosing|selecting|picking|go(?:ing)? (?:with|for)|went with|opt(?:ing)? for"
-    r"|settl(?:e|ing) (?:on|for)|stick(?:ing)? with|vote for|lean(?:ing)? (?:towards?|to)|bet on)\b"
+    r"|settl(?:e|ing) (?:on|for)|stick(?:ing)? with|vote for|lean(?:ing)? (?:towards?|to)|bet on|prefer|favou?r|commit(?:ting)? to|decid(?:e|ed|ing) (?:on|for)|take)\b"
 )
 _SUBJECT = (
     r"(?:[\s,:\"'(\[-]|\b(?:this|it|that|the|we|i|i'd|say|have|has|can|shot|image|frame|camera|lens|lighting|light|clip|scene|movement|framing"
@@ -76,14 +76,14 @@ _CONCLUDE = (
 )
 _CORRECT = (
     r"\b(?:wait|no|nope|hmm|actually|correction|corrected(?: answer)?|sorry|oops|scratch that|on second thoughts?|on reflection|i mean|i meant|rather|instead"
-    r"|revised(?: answer)?|updated(?: answer)?|change my (?:mind|answer) to|make that|it should be|but it is|it is|it's)\b"
+    r"|revised(?: answer)?|updated(?: answer)?|edit|chang(?:e|ing|ed) (?:it|this|that|my (?:mind|answer)) to|switch(?:ing|ed)? (?:it |my answer )?to|revis(?:e|ing) (?:it |my answer )?to|make that|it should be)\b"
 )
 _ENDS = r"(?=\s?(?:[.,;:!?)\]\"'-]|$|because\b|since\b|as\b|not\b|instead\b|it is\b|then\b))"
 
 _RIGHT = (
     r"(?:(?:the|a|an|also|clearly|definitely|probably|most likely|indeed|therefore|thus|by far)\s){0,4}"
-    r"(?:(?:correct|right|best|most (?:likely|appropriate|accurate|suitable|fitting|plausible)|final|closest|better|only)\b"
-    rf"(?:\s(?:{_NOUN}|fit|match|description|one|here|of (?:these|the four|all))\b)*(?=\s?(?:[.,;:!)\"'-]|$|because|since|as\b|here|for this|given))|(?:my|the) answer\b)"
+    r"(?:(?:correct|right|best|(?:most|more) (?:likely|appropriate|accurate|suitable|fitting|plausible)|final|closest|better|only)\b"
+    rf"(?:\s(?:{_NOUN}|fit|match|description|one|here|of (?:these|the four|all))\b)*(?=\s?(?:[.,;:!)\"'-]|$|because|since|as\b|here|for this|given|than))|(?:my|the) answer\b)"
 )
 _DECLARED = re.compile(
     rf"(?:"
@@ -94,16 +94,18 @@ _DECLARED = re.compile(
     rf"|\b(?:it|this|that|which)(?:'s|\s(?:is|must be|has to be|would be|should be))\b{_FILL}(?={LETTERS}|{CONFLICT})"
     rf"|{_CONCLUDE}{_SUBJECT}"
     rf"|\b(?:best|closely|most|accurately|perfectly|exactly)\s(?:match\w*|describ\w+|fits?|correspond\w*|align\w*)\b(?:\s(?:to|with|by|as))?{_FILL}"
+    rf"|^(?:[^\s:]{{1,30}}\s){{4,60}}[^\s:]{{0,30}}:\s?[(\[\"']{{0,2}}(?={LETTERS}[)\]\"']{{0,2}}\W{{0,3}}$)"
     rf"|\b(?:classified|categori[sz]ed|identified|described) as\b{_FILL}"
     rf"|\b{_DIMENSION}\b(?:\s(?!(?:is|not)\b)[\w'-]+){{0,6}}?\s?(?:\b(?:is|would be|appears to be|seems to be|can be described as)\b|:){_FILL}"
     rf"){_LIST}(?!\s?(?:\?|would\b|could\b|might\b))",
 )
 _IS_RIGHT = re.compile(
-    rf"{_LIST}\s?[)\"']?(?:\s{_HEAD})*\s?(?:(?:\b(?:is|are|'s|seems|looks|would be|must be|remains)\b\s{_RIGHT})"
+    rf"{_LIST}\s?[)\"',]?(?:\s{_HEAD})*\s?(?:(?:\b(?:is|are|'s|seems|looks|would be|must be|remains)\b\s{_RIGHT})"
     r"|\b(?:fits|matches|describes|suits)\b(?:\s\w+){0,3}?\s(?:best|well|better|perfectly|most closely|exactly)\b"
-    r"|\bis my (?:choice|answer|pick)\b|\(is correct\)|[-:]\s?(?:yes|correct|right)\b)"
+    r"|\bbest\s(?:fits|matches|describes|suits|corresponds)\b"
+    r"|\bis my (?:choice|answer|pick)\b|(?P<tick>\(is correct\))|[-:|]\s?(?:yes|correct|right)\b|,?\s(?:it is|then)\s?[.!]?$)"
 )
-_CORRECTED = re.compile(rf"{_CORRECT}(?:[\s,.:!>-]|{_CORRECT}|\b(?:the|answer|is|it|option|should|be|say|i'd|a|an)\b){{0,12}}{_LIST}{_ENDS}")
+_CORRECTED = re.compile(rf"(?:{_CORRECT}|{DENIED}\W{{0,3}}(?:but\s)?(?:it is|it's)\b)(?:[\s,.:!>-]|{_CORRECT}|\b(?:the|answer|is|it|option|should|be|say|i'd|a|an)\b){{0,12}}{_LIST}{_ENDS}")
 _WITHDRAWN = re.compile(
     r"\b(?:scratch that|that(?:'s| is| was| seems| looks) (?:wrong|incorrect|not right|not correct|a mistake|mistaken)|i (?:was|am) (?:wrong|mistaken)"
     r"|i'm (?:wrong|mistaken)|my mistake|i take (?:that|it) back|that (?:can't|cannot) be (?:right|correct)|wait,? no|need to correct|disregard"
@@ -114,41 +116,62 @@ _HEDGED = re.compile(
 )
 # A context in which a declaring phrase declares nothing.
 _HYPOTHETICAL = re.compile(
-    r"\b(?:if|whether|unless|some|people|someone|others?|one (?:could|might|may|would)|you|they|he|she|might|may|could|tempt\w*|at first|initially|originally|first thought"
-    r"|suppose|assum\w+|imagine|wrong to|mistake to|had|was tempted|why|how|which option|between|among|example|instance|format|like)\b[^.;,]*$"
+    r"\b(?:if|whether|unless|some|people|someone|others|one (?:could|might|may|would)|you|they|he|she|might|may|could|tempt\w*|at first|initially|originally|first thought"
+    r"|suppose|assum\w+|imagine|wrong to|mistake to|had|was tempted|initial|earlier|previous|original|have said|hard to|difficult to|struggle to|argue|whoever|anyone|those|how|which option|example|instance|format|like)\b[^.;,]*$"
+    r"|\b(?:second|third|next|alternative|alternate|backup|other|another|possible|plausible|candidate|wrong|incorrect)(?:[- ](?:best|likely|likeliest))?\s*$"
 )
 _CLAUSE = re.compile(r"[,;:]\s|\bbut\b|\s-\s")
 
 _MARKS = re.compile(MARK)
+_DENIED_MARKS = re.compile(DENIED)
 _SURE = re.compile(
     r"\b(?:there is |there's )?(?:no|without(?: a| any)?|beyond(?: a| any)?) (?:reasonable )?(?:doubt|question)\b(?:,? that\b)?|\bnot only\b|\bnothing but\b|\bno(?:ne)? other than\b|\bundoubtedly\b|\bdoubtless\b"
     r"|\bcan(?:not|'t) be anything (?:but|other than)\b"
 )
 _NEGATION = (
-    r"(?:\b(?:not|never|nor|neither|no|without|except|excluding|than|unlike|versus|vs|against|cannot|anything but|all but|everything but|instead of|as opposed to"
+    r"(?:\b(?:not|never|nor|neither|no(?!\W{0,2}[:,.!])|without|except|excluding|than|unlike|far from|least|worst|second[- ]best|runner[- ]up|forget|ignor\w+|skip|versus|vs|against|cannot|anything but|all but|everything but|instead of|as opposed to"
     r"|over|rul(?:e|es|ed|ing) out|eliminat\w+|exclud\w+|reject\w+|discard\w*|avoid\w*|dismiss\w*|doubt\w*|wrong|incorrect|unlikely|hardly|impossible"
     r"|too \w+ (?:for|to be))\b|n't\b)"
 )
 _NEGATION_FILL = (
-    r"(?:[\s\"'(\[]|\b(?:be|is|it|it's|that|the|answer|a|an|option|choice|letter|quite|really|just|correct|right|best|to|choose|select|pick|go|with|say|think"
-    r"|believe|would|in|fact|was|this|shot|as|necessarily|simply|look|looks|like|seem|seems|either|for|sure|if|called|considered|classified|opt|both|other|options)\b){1,12}"
+    r"(?:[\s\"'(\[:]|\b(?:be|is|it|it's|that|the|answer|a|an|option|choice|letter|quite|really|just|correct|right|best|to|choose|select|pick|go|with|say|think"
+    r"|believe|would|in|fact|was|this|shot|as|necessarily|simply|look|looks|like|seem|seems|either|for|sure|if|called|considered|classified|opt|both|other|options|way|likely|plausible)\b){1,12}"
 )
-_DENIAL = re.compile(rf"{_NEGATION}{_NEGATION_FILL}{MARK}(?:(?:\s?,\s?{MARK})*\s?,?\s?(?:or|nor|and|/)\s?(?:(?:the|a|an|option)\s)?{MARK})*")
-_ADVERBS = r"(?:(?:clearly|definitely|obviously|far|much|also|both|all|simply|just|probably|therefore|thus|likely|be|a|the|bit|slightly)\s){0,3}"
-_BAD = r"(?:not|too|wrong|incorrect|false|out|ruled out|eliminated|excluded|unlikely|impossible|implausible|inaccurate|off|inappropriate|unsuitable)\b"
+_DENIAL = re.compile(rf"{_NEGATION}{_NEGATION_FILL}{MARK}(?:(?:\s?,\s?{MARK})*\s?,?\s?(?:or|nor|and|/)\s?(?:(?:the|a|an|option)\s)?{MARK})*|\bprefer\b[^.;]{{0,20}}{MARK}\s(?P<lesser>(?:to|over)\s(?:the\s)?{MARK})|\b(?:most likely|probably|primarily)\b[^.;]{{0,20}}?{MARK}[^.;,]{{0,20}},\s(?P<possible>(?:possibly|maybe|perhaps|less likely)\s{MARK})")
+_ADVERBS = r"(?:(?:\w+ly|far|much|also|both|all|just|thus|be|a|the|bit|tempting but|plausible but|close but|tempting,? but)\s){0,4}"
+_BAD = r"(?:not|less|too|wrong|a trap|a distractor|incorrect|false|out|ruled out|eliminated|excluded|unlikely|impossible|implausible|inaccurate|off|inappropriate|unsuitable)\b"
 _NEGATIVE_VERB = r"(?:isn't|wasn't|doesn't|can't|cannot|couldn't|shouldn't|won't|(?:would|does|can|could|should) not)\b"
 _REJECTED = re.compile(
     rf"(?P<many>{MARK}(?:\s?(?:,|and|or|,\s?and|/|&)\s?{MARK})+)(?:\s{_HEAD})*\s(?:(?:are|were|seem|look|appear|would be|can be|can both be|can|do)\s{_ADVERBS}{_BAD}|(?:aren't|don't|weren't|can't|cannot)\b)"
     rf"|(?P<one>{MARK})\s?(?:\([^()]{{0,40}}\)\s?)?(?:{_HEAD}\s?)*[)\"']?\s?(?:,?\s?(?:which|but (?:it|this|that)|it|that)\s)?"
-    rf"(?:\s?(?:is|was|seems?|looks?|appears?|feels?|would be|can be|are)\s{_ADVERBS}{_BAD}|\s?{_NEGATIVE_VERB}|\s?[:-]?\s?(?:too|wrong|incorrect|no)\b(?!,)|\s?\(is wrong\))"
+    rf"(?:\s?(?:is|was|seems?|looks?|appears?|feels?|would be|can be|are)\s{_ADVERBS}{_BAD}|\s?{_NEGATIVE_VERB}|\s?[:|-]?\s?(?:too|wrong|incorrect|no)\b(?!,)|\s?\(is wrong\))"
 )
 
 
 def denied(sentence: str) -> str:
     """The sentence with its denied options as marks of their own."""
     sentence = _SURE.sub(" surely ", sentence)
-    sentence = _DENIAL.sub(lambda match: _deny(match[0]), sentence)
-    return _REJECTED.sub(lambda match: _deny(match[0]), sentence)
+    sentence = _CONSIDERED.sub(" them", _FORMER.sub(_named_mark, sentence))
+    sentence = _DENIAL.sub(_deny_match, sentence)
+    return _REJECTED.sub(_deny_match, sentence)
+
+
+_CONSIDERED = re.compile(rf"\b(?:between|out of)(?:\s(?:the|a|an|option|options|either))?\s{MARK}(?:\s?,\s?{MARK})*\s?,?\s?(?:and|or)\s(?:(?:a|an|the|option)\s)?{MARK}")
+_FORMER = re.compile(r"\bthe (former|latter)\b")
+
+
+def _named_mark(match: re.Match[str]) -> str:
+    """The mark that "the former" or "the latter" stands for: of the last two different ones before it."""
+    before = list(dict.fromkeys(_MARKS.findall(match.string, max(0, match.start() - 200), match.start())))
+    return before[-2 if match[1] == "former" else -1] if len(before) >= 2 else match[0]
+
+
+def _deny_match(match: re.Match[str]) -> str:
+    """The text of a denial with its options denied and without the words that deny them."""
+    part = match.groupdict().get("lesser") or match.groupdict().get("possible")
+    if part:
+        return match[0].replace(part, _deny(part))
+    return " ".join(["~", *_DENIED_MARKS.findall(_deny(match[0]))])
 
 
 def _deny(text: str) -> str:
@@ -167,14 +190,14 @@ def is_only_marks(sentence: str) -> bool:
 
 
 _LEADING = re.compile(
-    rf"\W*(?:(?:option|the|a|an|choice)\s)*(?P<list>{MARK}(?:{_SEPARATOR}{MARK}{_VERB_AFTER}){{0,30}})(?:\s?[)\"'])?(?:\s{_HEAD})*\s?(?:[:-]|,?\s?(?:because|since|as|due|given|for)\b|,\s{1,2}(?:there|this|that|it|the|surely|i|we|as|with|you|all|both|he|she|they|a|an|its|because)\b|\()"
+    rf"\W*(?:(?:option|the|a|an|choice|probably|most|likely|definitely|clearly|surely)\s){{0,4}}(?P<list>{MARK}(?:{_SEPARATOR}{MARK}{_VERB_AFTER}){{0,30}})(?:\s?[)\"'])?(?:\s{_HEAD})*\s?(?:[:-]|,?\s?(?:because|since|as|due|given|for|though|although)\b|,\s{{1,2}}(?:there|this|that|it|the|surely|i|we|as|with|you|all|both|he|she|they|a|an|its|because)\b|\()"
 )
 
 
 def leading(sentence: str) -> str:
     """Marks that a sentence begins with before it explains them: "B, because …"."""
     match = _LEADING.match(sentence)
-    return marks_in(match["list"]) if match else ""
+    return marks_in(match["list"]) if match and not _HEDGED.search(sentence, match.end()) else ""
 
 
 def marks_in(text: str) -> str:
@@ -192,19 +215,38 @@ def claims(sentence: str) -> list[Claim]:
     if sentence.rstrip(" \"')]").endswith("?") and not re.search(r"\bno\b", sentence):
         return []
     found = []
-    for match in _DECLARED.finditer(sentence):
-        if not _hypothetical(sentence, match.start(), match.end("choose")):
-            found.append(Claim(match.start(), match.end(), marks_in(match["list"]), "declared"))
-    for pattern, rule in ((_IS_RIGHT, "declared"), (_CORRECTED, "corrected")):
+    for pattern, rule in ((_DECLARED, "declared"), (_IS_RIGHT, "declared"), (_CORRECTED, "corrected")):
         for match in pattern.finditer(sentence):
-            if not _hypothetical(sentence, match.start()):
-                found.append(Claim(match.start(), match.end(), marks_in(match["list"]), rule))
+            groups = match.groupdict()
+            chosen = match.end("choose") if groups.get("choose") else -1
+            if not _hypothetical(sentence, match.start(), chosen):
+                name = "ticked" if groups.get("tick") else rule
+                found.append(Claim(match.start("list"), match.end(), marks_in(match["list"]), name))
     if not found and (withdrawal := _WITHDRAWN.search(sentence)):
         return [Claim(withdrawal.start(), withdrawal.end(), "", "withdrawn")]
-    found.sort()
-    if found:
-        found += [
-            Claim(match.start(), match.end(), found[-1].marks + (match["list"] or match["other"]), "hedged")
-            for match in _HEDGED.finditer(sentence, found[-1].end)
-        ][:1]
-    return found
+    joined: list[Claim] = []
+    for claim in sorted(found):
+        before = joined[-1] if joined else None
+        if before and claim.rule != "corrected" and not _CONTRAST.search(sentence, before.end, claim.start):
+            joined[-1] = Claim(before.start, max(before.end, claim.end), before.marks + claim.marks, claim.rule)
+        else:
+            joined.append(claim)
+    if joined and (hedge := _HEDGED.search(sentence, joined[-1].end)):
+        marks = joined[-1].marks + (hedge["list"] or hedge["other"])
+        joined.append(Claim(hedge.start(), hedge.end(), marks, "declared"))
+    return joined
+
+
+# Words between two declarations of a sentence that let the second replace the first.
+_CONTRAST = re.compile(r"\b(?:but|however|yet|although|though|so|therefore|thus|hence|then|no|wait|actually|instead)\b|->|;|[.!?]\s")
+# Words that make a mere mention no answer: "forget B", "whoever says B", "B is tempting".
+_DISTANCED = re.compile(
+    r"\b(?:not|no|never|none|nothing|cannot|whoever|anyone|those|some|people|others?|if|whether|unless|could|might|may|hard|difficult|tempting|eliminat\w+|exclud\w+"
+    r"|reject\w+|rul\w+ out|less|least|wrong|incorrect|unlikely|doubt\w*|forget|ignore|skip|avoid|discard\w*|dismiss\w*|dispute\w*|question\w*|neither|nor|hardly|barely|either|similar"
+    r"|compare\w*|example|instance|e\.g|labell?ed|describe|explain|unsure|uncertain|depends?|unclear|would)\b|n't\b|\?"
+)
+
+
+def is_distanced(sentence: str) -> bool:
+    """Whether a sentence that only mentions an option may deny, doubt or quote it."""
+    return any(_MARKS.search(clause) and _DISTANCED.search(clause) for clause in re.split(r"[,;:]\s", sentence))

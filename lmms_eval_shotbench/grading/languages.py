@@ -72,15 +72,19 @@ PHRASES: dict[str, str] = {
     "因为": " because ", "由于": " because ", "因此": " therefore ", "所以": " so ", "故": " so ", "综上": " in summary ",
     "或者": " or ", "还是": " or ", "或": " or ", "以及": " and ", "和": " and ", "与": " and ", "但": " but ",
     "也不": " also not ", "可能": " possibly ", "如果": " if ", "等等": " wait ", "不,": " no, ", "更正": " correction ",
-    "无法": " cannot ", "不能": " cannot ", "看到": " see ", "查看": " view ", "图片": " image ", "图像": " image ",
+    "最符合": " best matches ", "不符合": " is wrong ", "上传": " upload ", "上傳": " upload ", "请": " please ", "不": " not ",
+    "没": " no ", "沒": " no ", "圖片": " image ", "無法": " cannot ", "无法": " cannot ", "不能": " cannot ", "看到": " see ", "查看": " view ", "图片": " image ", "图像": " image ",
     "视频": " video ", "请提供": " please provide ", "没有": " no ", "您": " you ",
+    "则": " ", "則": " ", "都": " ", "均": " ", "也": " also ", "就": " ",
     # Japanese
     "正解": " correct answer ", "答え": " answer ", "回答": " answer ", "解答": " answer ", "選択肢": " option ",
     "最も適切": " best ", "正しい": " correct ", "最終的な": " final ", "ではありません": " is wrong ", "ではない": " is wrong ",
     "ではなく": " is wrong, it is ", "じゃなく": " is wrong, it is ", "なぜなら": " because ", "したがって": " therefore ", "よって": " so ",
     "または": " or ", "もしくは": " or ", "あるいは": " or ", "しかし": " but ", "を選び": " is my choice ", "は": " is ",
     "画像": " image ", "見ることができません": " cannot see ", "見えません": " cannot see ", "待って": " wait ", "いや": " no, ",
+    "です": " ", "だと思": " ", "のような": " like ", "ません": " is wrong ", "ない": " is wrong ",
     # Korean
+    "입니다": " ", "않": " is wrong ",
     "정답은": " correct answer is ", "정답": " correct answer ", "답은": " answer is ", "답변": " answer ", "답": " answer ",
     "선택지": " option ", "보기": " option ", "선택합니다": " is my choice ", "아니라": " is wrong, it is ", "아닙니다": " is wrong ",
     "아니고": " is wrong, it is ", "때문": " because ", "따라서": " therefore ", "그러므로": " so ", "또는": " or ", "혹은": " or ",
@@ -95,11 +99,16 @@ _PHRASE = re.compile("|".join(re.escape(phrase) for phrase in sorted(PHRASES, ke
 _BORDER = re.compile("(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])|(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[A-Za-z0-9])")
 
 
+_PARTICLE = re.compile("(?<=[A-Z]) ?(?:가|이|은|는|が)(?= |$)")
+_REPEATED = re.compile(r"\bis(?:\s+is\b)+")
+
+
 def in_english(text: str) -> str:
     """The text with the words that declare, deny or join answers in English."""
     if not text.isascii() and _SCRIPTS.search(text):
         text = _PHRASE.sub(lambda match: PHRASES[match[0]], text)
-        text = _BORDER.sub(" ", text)
+        text = _PARTICLE.sub(" is ", _BORDER.sub(" ", text))
+        text = _REPEATED.sub("is", text)
     if sign := _SIGN.search(text):
         words = WORDS[sign.lastgroup or ""]
         text = _words_pattern(sign.lastgroup or "").sub(lambda match: words[match[0].lower()], text)

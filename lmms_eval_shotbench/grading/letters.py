@@ -13,7 +13,7 @@ import re
 
 from lmms_eval_shotbench.grading.terms import CONFLICT, LETTER_MARK, LETTERS, OFF, TEXTS
 
-_ALONE = re.compile(r"(?<!\w)(?<!\w')(?<![A-Za-z]\.)(?<!\d )[A-Za-z](?!\w|'\w|-\w|\.\w)")
+_ALONE = re.compile(r"(?<!\w)(?<!\w')(?<![A-Za-z]\.)(?<!\d )[A-Za-z](?!\w|'\w|-\w|\.\w|\.\s?[A-Z]\.\s?[A-Z][a-z])")
 # Words after which a capital is a name and no option.
 _NAME = re.compile(
     r"\b(?:plan|grade|figure|fig|vitamin|type|class|series|section|part|side|scene|camera|take|person|character|subject"
@@ -26,16 +26,18 @@ _CUE = re.compile(
     rf"(?:(?:the\s)?{_NOUN}\s?:?\s?)?[(\[\"']{{0,2}}\s?$",
     re.IGNORECASE,
 )
+_SAID = re.compile(r"\b(?:it's|it is|go with|going with|i think|i'd say|i say|so|hence|therefore|thus)\s$", re.IGNORECASE)
 _OPTION = re.compile(r"\b(?:option|choice|letter)s?\s[(\[\"']?$", re.IGNORECASE)
 _OPEN = re.compile(r"[(\[\"']\s?$")
 _CLOSE = re.compile(r"\s?[)\]\"']")
 _LINE_START = re.compile(r"(?:^|\n)[ \t>(\[\"'-]*$")
+_SCRIPT = re.compile("\\s?[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LISTED = re.compile(r"\s*\Z|[.):](?:\s|$)")
 _SIGN_OR_END = re.compile(r"\s?(?:[)\]\"'.:,;=?!/|&+\n(<]|$|->|-(?!\w))")
 # Words that cannot follow the article.
 _NO_NOUN = re.compile(
     r"\s(?:or|and|nor|vs|versus|then|but|because|is|was|are|as|since|due|for|given|not|would|shows?|has|seems|looks|fits"
-    r"|matches|best|cannot|can't|isn't|too)\b"
+    r"|matches|best|than|o|y|e|ou|et|und|oder|cannot|can't|isn't|too)\b"
 )
 
 
@@ -45,7 +47,22 @@ def mark_letters(text: str, letters: str) -> str:
     def mark(match: re.Match[str]) -> str:
         return _mark_of(text, match.start(), letters) or match[0]
 
+    text = _RANGE.sub(lambda match: match[0] if match[1] != letters[-1] else "all", text)
+    text = _ORDINAL.sub(lambda match: _ordinal_mark(match[1] or match[2], letters), text)
     return _ALONE.sub(mark, text)
+
+
+_RANGE = re.compile(r"\bA\s?(?:to|through|-|到|至)\s?([B-Z])\b")
+_ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "last": -1}
+_ORDINAL = re.compile(
+    r"\bthe\s(first|second|third|fourth|fifth|last)\s(?:option|choice|answer)\b|\A\W*the\s(first|second|third|fourth|fifth|last)\sone\b(?=\W*\Z)",
+    re.IGNORECASE,
+)
+
+
+def _ordinal_mark(word: str, letters: str) -> str:
+    index = _ORDINALS[word.lower()] % len(letters) if _ORDINALS[word.lower()] < len(letters) else -1
+    return chr(LETTER_MARK + index) if index >= 0 else OFF
 
 
 def _mark_of(text: str, start: int, letters: str) -> str | None:
@@ -56,7 +73,7 @@ def _mark_of(text: str, start: int, letters: str) -> str | None:
     bracketed = bool(_OPEN.search(before) and _CLOSE.match(text, end))
     if character in "AaIi":
         option = _OPTION.search(before)
-        sure = bracketed or _SIGN_OR_END.match(text, end) or (letter == "A" and _NO_NOUN.match(text, end) and (option or character == "A"))
+        sure = bracketed or (option and character == "A") or _SCRIPT.match(text, end) or _SIGN_OR_END.match(text, end) or (letter == "A" and _NO_NOUN.match(text, end) and (option or character == "A"))
         if character == "I" and not (bracketed or option):
             sure = _SIGN_OR_END.match(text, end) and _LINE_START.search(before)
         if character in "ai" and not bracketed:
@@ -66,6 +83,7 @@ def _mark_of(text: str, start: int, letters: str) -> str | None:
     elif character.islower() and not (
         bracketed
         or _CUE.search(before)
+        or (_SAID.search(before) and _SIGN_OR_END.match(text, end))
         or (_LINE_START.search(before) and _LISTED.match(text, end))
     ):
         return None

@@ -15,14 +15,19 @@ _SIGNS = str.maketrans(
     | dict.fromkeys("“”„″«»「」『』《》", '"')
     | dict.fromkeys("‐‑‒–—―−", "-")
     | {"。": ". ", "、": ", ", "；": "; ", "→": "->", "⇒": "->", "•": "- ", "【": "[", "】": "]", "\u3000": " ", "\xa0": " "}
-    | dict.fromkeys("✓✔✅☑", " (is correct) ")
-    | dict.fromkeys("✗✘❌☒", " (is wrong) ")
+    | dict.fromkeys("✓✔✅☑", "✓")
+    | dict.fromkeys("✗✘❌☒✖", "✗")
+    | {chr(first + index): chr(ord("A") + index) for first in (0x1F130, 0x1F150, 0x1F170, 0x1F1E6) for index in range(26)}
+    | dict.fromkeys(map(chr, range(0xFE00, 0xFE10)), "")  # variants of emoji
 )
+_TICKED_LINE = re.compile(r"^(\W{0,6}?)(?:([✓✗])|\[([ xX✓✗])\])(?=\s*\S)(.*)$", re.MULTILINE)
+_TICKS = {"✓": " (is correct) ", "x": " (is correct) ", "✗": " (is wrong) ", " ": " (is wrong) "}
+_DOTTED = re.compile(r"\b(?:[A-Z]\.){2,}")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 _ENTITY = re.compile("|".join(_ENTITIES))
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BOXES = r"\\f?box(?:ed)?\s?\{|<\|begin_of_box\|>"
-_END_OF_TURN = re.compile(r"<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
+_END_OF_TURN = re.compile(r"(?i:\n\s*(?:user|human|question)\s?:)|<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
 # Markup without content. A box declares its content.
 _MARKUP = re.compile(
     rf"(?P<box>{_BOXES})|~~[^~\n]{{1,100}}~~|<\|[^|<>\n]{{1,40}}\|>|</?[A-Za-z][^<>\n]{{0,80}}>"
@@ -47,6 +52,10 @@ def plain(text: str) -> str:
     if end := _END_OF_TURN.search(text):
         # What follows is not the model's answer, unless nothing precedes.
         text = text[: end.start()] if text[: end.start()].strip() else text
+    if "✓" in text or "✗" in text or "[ ]" in text:
+        text = _TICKED_LINE.sub(lambda line: f"{line[1]}{line[4]}{_TICKS[(line[2] or line[3]).lower()]}", text)
+        text = text.replace("✓", _TICKS["✓"]).replace("✗", _TICKS["✗"])
+    text = _DOTTED.sub(lambda match: match[0].replace(".", ""), text)
     text = _MARKUP.sub(lambda match: " Answer: " if match.lastgroup else " " if match[0][0] in "<{}_" else "", text)
     if "/" in text:
         text = _NOT_APPLICABLE.sub("none", text)

@@ -21,6 +21,7 @@ REASONING_TAGS: ReasoningTags = (
     ("<|channel|>analysis", "<|channel|>final"),  # gpt-oss
     ("<|channel|>analysis", "assistantfinal"),  # gpt-oss without its special tokens
     ("<|channel>thought", "<channel|>"),  # Gemma
+    ("<tool_call>", "</tool_call>"),  # not a thought, but not an answer either
     ("<|START_THINKING|>", "<|END_THINKING|>"),  # Cohere
     *((f"## {opening}", f"## {closing}") for opening in _HEADINGS for closing in ("Answer", "Final answer")),
 )
@@ -31,5 +32,6 @@ EXPLANATIONS = frozenset({"<reason>", "<reasoning>", "<analysis>", "<rationale>"
 ANSWER_TAGS: ReasoningTags = (
     *((f"<{name}>", f"</{name}>") for name in ("answer", "final_answer", "final answer", "conclusion", "solution")),
     ("<|begin_of_solution|>", "<|end_of_solution|>"),
+    ("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"),  # Apriel
     ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
 )

@@ -20,6 +20,7 @@ _REFUSAL = re.compile(
     r"|\bas an? (?:text-based |large )?(?:ai|language model|text)\b[^.\n]{0,60}\b(?:can't|cannot|can not|unable|don't|do not)\b"
     r"|\bi(?:'m| am) (?:sorry|afraid)\b[^.\n]{0,40}\b(?:can't|cannot|can not|unable to) (?:help|assist|answer|comply|provide|determine|identify|do that)\b"
     r"|\bi (?:can't|cannot|can not|won't|am unable to|'m unable to) (?:help|assist|comply|answer (?:this|that|the question)|assist you)\b"
+    r"|\bno\s+see\W+(?:\w+\W+){0,4}?image\b|\bplease\W+(?:\w+\W+){0,2}?(?:upload|provide)\b"
     r"|\bcannot\s+(?:see|view)\W+(?:\w+\W+){0,3}?image\b|\bimage\W+(?:\w+\W+){0,2}?cannot see\b",
 )
 _POSITIVE = re.compile(r"\b(?:is|was|were) (?:provided|attached|loaded|uploaded|visible|included|available|displayed)\b")

@@ -38,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     Rule("letter and text disagree", False, "a letter next to the text of another option"),
     Rule("several options declared", False, "the last declaration names more than one option"),
     Rule("several options named", False, "more than one option is named and none is declared"),
+    Rule("only a doubtful mention", False, "the only option named may be denied, doubted or quoted"),
     Rule("answer withdrawn", False, "the declared answer is withdrawn or denied, and no other follows"),
     Rule("no option named", False, "no option is named, or each one that is named is denied"),
     Rule(REFUSAL, False, "the model says that it cannot see the picture, asks for it, or refuses to help"),

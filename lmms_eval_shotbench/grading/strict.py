@@ -23,12 +23,20 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from lmms_eval_shotbench.grading.answer_fields import answer_fields
-from lmms_eval_shotbench.grading.claims import claims, denied, is_only_marks, leading, marks_in
+from lmms_eval_shotbench.grading.claims import (
+    Claim,
+    claims,
+    denied,
+    is_distanced,
+    is_only_marks,
+    leading,
+    marks_in,
+)
 from lmms_eval_shotbench.grading.letters import join_letters_and_texts, mark_letters
 from lmms_eval_shotbench.grading.plain_text import plain, unified
 from lmms_eval_shotbench.grading.refusals import refuses
 from lmms_eval_shotbench.grading.rules import EMPTY, NO_RESPONSE, REFUSAL, THOUGHT_ONLY
-from lmms_eval_shotbench.grading.terms import CONFLICT, DENIED_MARK, OFF, TEXT_MARK, mark_texts, options_of
+from lmms_eval_shotbench.grading.terms import CONFLICT, DENIED, OFF, TEXT_MARK, mark_texts, options_of
 from lmms_eval_shotbench.grading.thoughts import REASONING_TAGS, TAG, ReasoningTags, SplitResponse, split_thought
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -158,70 +166,78 @@ _SENTENCE_END = re.compile(f"(?<=[.!?])[\"')\\]]{{0,3}}\\s+(?=[A-Z\"'(\\[-]|[^\\
 
 def _last_word(sentences: list[_Sentence]) -> ExtractedAnswer | None:
     """The last declaration, else an answer line; None if there is neither."""
-    state: tuple[str, str] | None = None  # marks and rule of the last declaration
-    lines: list[tuple[int, str]] = []
-    gap = True  # whether there are words between the last declaration and the sentence
-    for number, sentence in enumerate(sentences):
-        text = sentence.text
+    declared: Claim | None = None
+    lines: list[tuple[int, str]] = []  # sentences that are or begin with an answer, with their marks
+    adjacent = False  # whether the last declaration ends the sentence before
+    for number, (text, _) in enumerate(sentences):
         found = claims(text)
-        if not found and is_only_marks(text):
-            lines.append((number, marks_in(text)))
-            if state and not gap and sentence.line == sentences[number - 1].line:
-                state = (state[0] + marks_in(text), state[1])
-            continue
-        if begins := leading(text):
+        if begins := marks_in(text) if is_only_marks(text) else leading(text):
             lines.append((number, begins))
-        for position, claim in enumerate(found):
-            joined = (
-                state is not None and claim.rule == "declared"
-                and (not gap and not re.search(r"\w", text[: claim.start].replace("answer", "")) if position == 0
-                     else not re.search(r"\w", text[found[position - 1].end : claim.start].replace("answer", "")))
-            )
-            state = ((state[0] if joined and state else "") + claim.marks, claim.rule)
-            gap = bool(re.search(r"\w", text[claim.end :]))
-        if not found:
-            gap = True
-            if state and state[0] and set(map(_letter, state[0])) & set(_denied_letters(text)):
-                state = ("", "withdrawn")
-            if state and re.match(r"(?:or|maybe|perhaps|possibly|alternatively)\b", text) and marks_in(text):
-                state = (state[0] + marks_in(text), state[1])
-    final = _final_line(sentences, lines)
-    if final and (state is None or final[1]):
-        state = (final[0], "line")
-    if state is None:
-        runs = {frozenset(map(_letter, marks)) for _, marks in lines}
-        if not lines:
-            return None
-        first = lines[0][1] if lines[0][0] == 0 and (len(lines) < 2 or lines[1][0] > 1) else ""
-        everything = "".join(marks for _, marks in lines)
-        return _decide(first if first and len(runs) > 1 else everything, "line", "several options named")
-    if not state[0]:
-        return ExtractedAnswer(None, "answer withdrawn")
-    return _decide(state[0], state[1], "several options declared")
-
-
-def _final_line(sentences: list[_Sentence], lines: list[tuple[int, str]]) -> tuple[str, bool] | None:
-    """Marks of the last sentence if it is only an answer, and whether no list of answers precedes it."""
-    if not lines or lines[-1][0] != len(sentences) - 1 or not is_only_marks(sentences[-1].text):
+        if found:
+            first = found[0]
+            ticked = first.rule == "ticked" and declared is not None and declared.rule == "ticked"
+            if declared and (ticked or (adjacent and first.rule == "declared" and _begins_sentence(text, first))):
+                found[0] = first._replace(marks=declared.marks + first.marks)  # a list of declarations
+            declared = found[-1]
+            adjacent = not re.search(r"\w", text[declared.end :])
+            continue
+        if declared and marks_in(text) and _ALTERNATIVE.match(text):
+            declared = declared._replace(marks=declared.marks + marks_in(text))
+        elif declared and {_letter(mark) for mark in declared.marks} & _denied_letters(text):
+            declared = declared._replace(marks="")
+        adjacent = False
+    if final := _final_line(sentences, lines, declared):
+        return _decide(final, "line", "several options declared" if declared else "several options named")
+    if declared:
+        return (
+            _decide(declared.marks, declared.rule, "several options declared")
+            if declared.marks
+            else ExtractedAnswer(None, "answer withdrawn")
+        )
+    if not lines:
         return None
-    run = [lines[-1]]
-    for line in reversed(lines[:-1]):
-        if line[0] != run[-1][0] - 1:
+    opening = lines[0][1] if lines[0][0] == 0 and (len(lines) == 1 or lines[1][0] > 1) else ""
+    return _decide(opening or "".join(marks for _, marks in lines), "line", "several options named")
+
+
+_ALTERNATIVE = re.compile(r"\W*(?:or|maybe|perhaps|possibly|alternatively|otherwise)\b")
+
+
+def _begins_sentence(text: str, claim: Claim) -> bool:
+    """Whether only words such as "the answer is" precede the options of a claim."""
+    return not re.sub(r"\b(?:the|my|final|correct|answer|option|is|and|also|or)\b|\W", "", text[: claim.start])
+
+
+def _final_line(sentences: list[_Sentence], lines: list[tuple[int, str]], declared: Claim | None) -> str:
+    """Marks of the last sentence if it is only an answer, with those of a list of answers that it ends.
+
+    A list after a declaration ("Other options: …") and one that repeats all options before the last line do not count.
+    """
+    last = len(sentences) - 1
+    if not lines or lines[-1][0] != last or not is_only_marks(sentences[last].text) or claims(sentences[last].text):
+        return ""
+    run = []
+    for number, marks in reversed(lines):
+        if number != last - len(run) or (claims(sentences[number].text)):
             break
-        run.append(line)
-    letters = {_letter(mark) for _, marks in run for mark in marks}
-    return lines[-1][1] if len(run) == 1 else "".join(marks for _, marks in run), len(letters) == 1 or len(run) == 1
+        run.append(marks)
+    before = {_letter(mark) for marks in run[1:] for mark in marks}
+    if len(run) > 2 and len(before) == len(run) - 1 and {_letter(mark) for mark in run[0]} <= before:
+        return run[0]
+    if len(run) > 1 and declared:
+        return ""
+    return "".join(run)
 
 
 def _letter(mark: str) -> str:
     return mark if mark in (OFF, CONFLICT) else chr(ord("A") + (ord(mark) & 31))
 
 
-def _denied_letters(text: str) -> list[str]:
-    return [chr(ord("A") + (ord(c) & 31)) for c in text if DENIED_MARK <= ord(c) < DENIED_MARK + 32]
+def _denied_letters(text: str) -> set[str]:
+    return {chr(ord("A") + (ord(mark) & 31)) for mark in re.findall(DENIED, text)}
 
 
-_RULES = {"declared": "declared letter", "corrected": "corrected answer", "line": "answer line", "hedged": "declared letter"}
+_RULES = {"declared": "declared letter", "corrected": "corrected answer", "line": "answer line", "ticked": "declared letter"}
 
 
 def _decide(marks: str, rule: str, several: str) -> ExtractedAnswer:
@@ -246,10 +262,13 @@ def _only_mention(sentences: list[_Sentence]) -> ExtractedAnswer:
     texts = {_letter(mark) for mark in marks if TEXT_MARK <= ord(mark)}
     if CONFLICT in texts:
         return ExtractedAnswer(None, "letter and text disagree")
-    if len(letters) == 1 and texts - {OFF} <= letters:
+    distanced = any(marks_in(sentence.text) and is_distanced(sentence.text) for sentence in sentences)
+    if len(letters) == 1 and texts - {OFF} <= letters and not distanced:
         return ExtractedAnswer(letters.pop(), "only letter")
-    if not letters and len(texts) == 1 and OFF not in texts:
+    if not letters and len(texts) == 1 and OFF not in texts and not distanced:
         return ExtractedAnswer(texts.pop(), "only option text")
     if not letters and texts == {OFF}:
         return ExtractedAnswer(None, "text not on offer")
+    if len(letters | texts) == 1:
+        return ExtractedAnswer(None, "only a doubtful mention")
     return ExtractedAnswer(None, "several options named" if letters or texts else "no option named")

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from lmms_eval_shotbench.grading.wordings import (
     BLENDING,
+    COMPARING,
     HEADS,
     MAX_TRANSPARENT,
     NOT_A_TERM,
@@ -34,14 +35,15 @@ LETTERS, TEXTS, DENIED = ("[%s-%s]" % (chr(first), chr(first + 31)) for first in
 MARK = f"[{chr(LETTER_MARK)}-{chr(TEXT_MARK + 31)}{OFF}{CONFLICT}]"  # any mark that is not denied
 
 _WORD = re.compile(r"[^\W_]+")
-_BLANK = re.compile(r"[ \t_\-]*")
+_BLANK = re.compile(r"[ \t_'-]*")
 _JOINT = r"(?:stay\w*|hold\w*|remain\w*|becom\w+|end\w*|go\w*|into|on|a|an|the|also|with|is|being|it|camera|\w+ly)"
 _AND = re.compile(
-    r"\s?(?:[,/&+]\s?(?:(?:and|with|plus)\s)?|(?:and|with|plus|while|combined with|together with|as well as|along with)\s)"
+    r"\s?(?:[,;/&+]\s?(?:(?:and|with|plus)\s)?|(?:and|with|plus|while|combined with|together with|as well as|along with)\s)"
     rf"(?:{_JOINT}\s){{0,3}}"
 )
 _THEN = re.compile(rf"\s?,?\s?(?:and\s)?(?:then|followed by|before|finally|next|lastly)\s?,?\s?(?:{_JOINT}\s){{0,3}}")
 _OPENING = re.compile(r"\bfirst(?:ly)?,?\s(?:the\s)?(?:camera\s)?$")
+_EXACT = ("size", "focal length")  # facets whose terms differ by a neighbouring word
 _POLAR = frozenset({"yes", "no", "true", "false"})
 _POLAR_BEFORE = re.compile(r"(?:^|[\n.:!?;\"'(\[*,]|\b(?:is|say|answer|answered))\s*$")
 _POLAR_AFTER = re.compile(r"\s*(?:$|[\n,.;:!)\]\"'*—-])")
@@ -67,7 +69,7 @@ class Options(NamedTuple):
 
     phrases: dict[str, tuple[_Phrase, ...]]  # by first word, longest first
     labels: dict[Label, str | None]  # letter of the option with this meaning; None if there are several
-    texts: dict[str, str | None]  # letter by normal form
+    texts: dict[str, str | None]  # letter by text, as written but for case; of an option that is no label, by normal form
     dimension: Dimension
 
 
@@ -80,19 +82,19 @@ def options_of(dimension: str, options: tuple[str, ...]) -> Options:
     own = []
     for index, option in enumerate(options):
         letter, text = chr(ord("A") + index), normal_form(option)
-        texts[text] = letter if text not in texts else None
+        texts.setdefault(_as_written(option), letter)
         try:
             label = _meaning(named.parse(option).steps)
             labels[label] = letter if label not in labels else None
         except UnknownTerm:
+            texts[text] = letter
             own.append(_Phrase(tuple(text.split()), None, text, capitals=False))
     phrases = dict(_vocabulary(named))
     for phrase in own:
         if phrase.words:
-            first = WORD_FORMS.get(phrase.words[0], phrase.words[0])
-            words = tuple(WORD_FORMS.get(word, word) for word in phrase.words)
-            same = (phrase._replace(words=words), *phrases.get(first, ()))
-            phrases[first] = tuple(sorted(same, key=lambda one: -len(one.words)))
+            words = tuple(map(_base, phrase.words))
+            same = (phrase._replace(words=words), *phrases.get(words[0], ()))
+            phrases[words[0]] = tuple(sorted(same, key=lambda one: -len(one.words)))
     return Options(phrases, labels, texts, named)
 
 
@@ -113,8 +115,15 @@ def _vocabulary(dimension: Dimension) -> dict[str, tuple[_Phrase, ...]]:
     return {first: tuple(listed) for first, listed in by_first.items()}
 
 
+def _base(word: str) -> str:
+    """Base form of a word in lower case."""
+    if form := WORD_FORMS.get(word):
+        return form
+    return word[:-1] if len(word) > 4 and word[-1] == "s" and word[-2] != "s" else word
+
+
 def _words_of(spelling: str) -> tuple[str, ...]:
-    words = [WORD_FORMS.get(word, word) for word in _WORD.findall(spelling.lower())]
+    words = [_base(word) for word in _WORD.findall(spelling.lower())]
     return tuple(word for word in words if word not in TRANSPARENT) or tuple(words)
 
 
@@ -140,7 +149,7 @@ def _phrases_in(text: str, options: Options) -> Iterator[_Found]:
     """The longest phrase at each position, in order and without overlaps."""
     phrases = options.phrases
     words = list(_WORD.finditer(text))
-    forms = [WORD_FORMS.get(word, word) for word in (match[0].lower() for match in words)]
+    forms = [_base(match[0].lower()) for match in words]
     index = 0
     while index < len(words):
         listed = phrases.get(forms[index])
@@ -155,9 +164,11 @@ def _phrases_in(text: str, options: Options) -> Iterator[_Found]:
         letter = options.texts.get(phrase.text) or "" if phrase.text else ""
         if phrase.text in _POLAR and not (_POLAR_BEFORE.search(text, max(0, start - 12), start) and _POLAR_AFTER.match(text, end)):
             pass
+        elif len(phrase.words) == 1 and index and forms[index - 1] in COMPARING and _adjacent(text, words, index):
+            pass
         elif phrase.term or letter:
             before = index and forms[index - 1] in BLENDING and _adjacent(text, words, index)
-            blended = bool(before) and phrase.term is not None and phrase.term.facet in ("size", "focal length")
+            blended = bool(before) and phrase.term is not None and phrase.term.facet in _EXACT
             yield _Found(start, end, phrase.term, letter, blended)
         index = following
 
@@ -225,9 +236,9 @@ def _marked_group(
     opening = _OPENING.search(text[max(0, start - 24) : start].lower())
     if opening and "then" in joints:
         start -= len(opening[0])
-    if any(one.blended for one in group) or _blend(group, joints):
+    letter = options.texts.get(_as_written(text[start:end]))
+    if letter is None and (any(one.blended for one in group) or _blend(group, joints)):
         return start, end, OFF
-    letter = options.texts.get(normal_form(text[group[0].start : end])) if len(group) < 9 else None
     letter = letter or options.labels.get(_meaning([[term for term in step if term] for step in steps]))
     if letter:
         return start, end, _text_mark(letter)
@@ -241,10 +252,14 @@ def _text_mark(letter: str) -> str:
     return chr(TEXT_MARK + ord(letter) - ord("A"))
 
 
+def _as_written(option: str) -> str:
+    return " ".join(option.lower().strip(" .").split())
+
+
 def _blend(group: Sequence[_Found], joints: Sequence[str]) -> bool:
     """Whether two different terms of one facet stand next to each other: "Medium Wide" is not Medium and Wide."""
     return any(
-        joint == "blank" and first.term and second.term and first.term.facet == second.term.facet != "subject"
-        and first.term != second.term
+        joint == "blank" and first.term and second.term and first.term.facet == second.term.facet
+        and first.term != second.term and first.term.facet in _EXACT
         for joint, (first, second) in zip(joints, pairwise(group), strict=True)
     )

@@ -137,5 +137,5 @@ def _tag_pattern(tag: str, with_words: bool) -> str:
         return rf"^[ \t]{{0,3}}\#{{1,6}}[ \t]{{1,3}}\**{re.escape(heading[1])}\**:?\**[ \t]*$"
     rest = re.escape(tag[1:])
     if element := re.fullmatch(r"<(/?)([\w:]+(?: \w+)?)>", tag):
-        rest = rf"\s{{0,3}}{element[1]}\s{{0,3}}{re.escape(element[2])}\s{{0,3}}>"
+        rest = rf"\s{{0,3}}{element[1]}\s{{0,3}}{re.escape(element[2])}\s{{0,3}}>(?!\s(?:tag|block|section)s?\b)"
     return (re.escape(tag[0]) if with_words else f"(?<={re.escape(tag[0])})") + rest

@@ -40,6 +40,7 @@ WORD_FORMS = {
         arc="arcs arcing arced arching",
         orbit="orbits orbiting orbited",
         tracking="track tracks tracked",
+        change="changes changing changed shift shifts shifting shifted switch switches switching switched",
         rack="racks racking racked",
         up="ups upward upwards",
         down="downward downwards",
@@ -83,6 +84,9 @@ HEADS = frozenset("shot lens light angle view framing frame composition size mov
 
 # Words that make another term of the one they stand next to: "full", "tight" or "very" close up.
 BLENDING = frozenset("extreme ultra super very medium big full long half semi near tight far wide close choker".split())
+
+# Words after which a term is an adjective in a comparison: "too wide", "as soft as".
+COMPARING = frozenset("too more less so how as".split())
 
 NOT_A_TERM = ""
 
@@ -136,7 +140,7 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Hard light": ("Hard", "light is hard"),
         "Soft light": ("Soft", "light is soft"),
         "Edge light": ("Rim light",),
-        NOT_A_TERM: ("soft focus", "hard to", "hard edge", "soft edge", "hard shadow", "soft shadow"),
+        NOT_A_TERM: ("soft focus", "hard to", "hard shadow", "soft shadow"),
     },
     COMPOSITION.slug: {
         "Center": ("Center heavy", "Centrally"),
@@ -160,6 +164,8 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Dolly zoom": ("Vertigo effect", "Zolly"),
         "Arc": ("Orbit",),
         "Tracking": ("Follow shot",),
+        "Rack focus to foreground": ("Rack focus from background to foreground", "focus from background to foreground"),
+        "Rack focus to background": ("Rack focus from foreground to background", "focus from foreground to background"),
         "Rack focus": ("Focus rack", "Focus pull", "Pull focus"),
         "Static shot": ("Stationary", "Locked off", "Fixed camera"),
         NOT_A_TERM: ("tracking left", "tracking right", "tracking in", "tracking out", "dolly zoom in", "dolly zoom out"),
