@@ -85,8 +85,8 @@ HEADS = frozenset("shot lens light angle view framing frame composition size mov
 # Words that make another term of the one they stand next to: "full", "tight" or "very" close up.
 BLENDING = frozenset("extreme ultra super very medium big full long half semi near tight far wide close choker".split())
 
-# Words after which a term is an adjective in a comparison: "too wide", "as soft as".
-COMPARING = frozenset("too more less so how as".split())
+# Words after which a term is an adjective in a comparison: "too wide".
+COMPARING = frozenset("too more less how".split())
 
 NOT_A_TERM = ""
 
