@@ -103,7 +103,7 @@ _IS_RIGHT = re.compile(
     rf"{_LIST}\s?[)\"',]?(?:\s{_HEAD})*\s?(?:(?:\b(?:is|are|'s|seems|looks|would be|must be|remains)\b\s{_RIGHT})"
     r"|\b(?:fits|matches|describes|suits)\b(?:\s\w+){0,3}?\s(?:best|well|better|perfectly|most closely|exactly)\b"
     r"|\bbest\s(?:fits|matches|describes|suits|corresponds)\b"
-    r"|\bis my (?:choice|answer|pick)\b|(?P<tick>\(is correct\))|[-:|]\s?(?:yes|correct|right)\b|,?\s(?:it is|then)\s?[.!]?$)"
+    r"|\bis my (?:choice|answer|pick)\b|\bwins\b|(?P<tick>\(is correct\))|[-:|]\s?(?:yes|correct|right)\b|,?\s(?:it is|then)\s?[.!]?$)"
 )
 _CORRECTED = re.compile(rf"(?:{_CORRECT}|{DENIED}\W{{0,3}}(?:but\s)?(?:it is|it's)\b)(?:[\s,.:!>-]|{_CORRECT}|\b(?:the|answer|is|it|option|should|be|say|i'd|a|an)\b){{0,12}}{_LIST}{_ENDS}")
 _WITHDRAWN = re.compile(
@@ -117,7 +117,7 @@ _HEDGED = re.compile(
 # A context in which a declaring phrase declares nothing.
 _HYPOTHETICAL = re.compile(
     r"\b(?:if|whether|unless|some|people|someone|others|one (?:could|might|may|would)|you|they|he|she|might|may|could|tempt\w*|at first|initially|originally|first thought"
-    r"|suppose|assum\w+|imagine|wrong to|mistake to|had|was tempted|initial|earlier|previous|original|have said|hard to|difficult to|struggle to|argue|whoever|anyone|those|how|which option|example|instance|format|like)\b[^.;,]*$"
+    r"|suppose|assum\w+|imagine|wrong to|mistake to|had|was tempted|initial|earlier|previous|original|have said|hard to|difficult to|struggle to|argue|whoever|anyone|those|how|which option|example|instance|format|like|nobody|no one|none|few|(?:was|were) (?:going|about) to|almost|nearly)\b[^.;,]*$"
     r"|\b(?:second|third|next|alternative|alternate|backup|other|another|possible|plausible|candidate|wrong|incorrect)(?:[- ](?:best|likely|likeliest))?\s*$"
 )
 _CLAUSE = re.compile(r"[,;:]\s|\bbut\b|\s-\s")
@@ -135,7 +135,7 @@ _NEGATION = (
 )
 _NEGATION_FILL = (
     r"(?:[\s\"'(\[:]|\b(?:be|is|it|it's|that|the|answer|a|an|option|choice|letter|quite|really|just|correct|right|best|to|choose|select|pick|go|with|say|think"
-    r"|believe|would|in|fact|was|this|shot|as|necessarily|simply|look|looks|like|seem|seems|either|for|sure|if|called|considered|classified|opt|both|other|options|way|likely|plausible)\b){1,12}"
+    r"|believe|would|in|fact|was|this|shot|as|necessarily|simply|look|looks|like|seem|seems|either|for|sure|if|called|considered|classified|opt|both|other|options|way|likely|plausible|convinced|certain|confident)\b){1,12}"
 )
 _DENIAL = re.compile(rf"{_NEGATION}{_NEGATION_FILL}{MARK}(?:(?:\s?,\s?{MARK})*\s?,?\s?(?:or|nor|and|/)\s?(?:(?:the|a|an|option)\s)?{MARK})*|\bprefer\b[^.;]{{0,20}}{MARK}\s(?P<lesser>(?:to|over)\s(?:the\s)?{MARK})|\b(?:most likely|probably|primarily)\b[^.;]{{0,20}}?{MARK}[^.;,]{{0,20}},\s(?P<possible>(?:possibly|maybe|perhaps|less likely)\s{MARK})")
 _ADVERBS = r"(?:(?:\w+ly|far|much|also|both|all|just|thus|be|a|the|bit|tempting but|plausible but|close but|tempting,? but)\s){0,4}"
@@ -207,7 +207,12 @@ def marks_in(text: str) -> str:
 
 def _hypothetical(sentence: str, start: int, end: int = -1) -> bool:
     """Whether the clause before a declaring phrase makes it a condition or somebody else's: "some would select"."""
-    return bool(_HYPOTHETICAL.search(_CLAUSE.split(sentence[max(0, start - 80) : max(start, end)])[-1]))
+    before = sentence[max(0, start - 80) : max(start, end)]
+    return bool(_HYPOTHETICAL.search(_CLAUSE.split(before)[-1]) or (_CONDITION.match(sentence) and "would" in sentence))
+
+
+# A condition that does not only excuse a guess ("if I had to choose").
+_CONDITION = re.compile(r"\W*(?:had|if)\b(?!\s(?:i|we|you|forced|pressed|asked)\b[^,]*\b(?:choos\w*|pick\w*|guess|answer|select|forced|one)\b)")
 
 
 def claims(sentence: str) -> list[Claim]:
@@ -243,7 +248,7 @@ _CONTRAST = re.compile(r"\b(?:but|however|yet|although|though|so|therefore|thus|
 _DISTANCED = re.compile(
     r"\b(?:not|no|never|none|nothing|cannot|whoever|anyone|those|some|people|others?|if|whether|unless|could|might|may|hard|difficult|tempting|eliminat\w+|exclud\w+"
     r"|reject\w+|rul\w+ out|less|least|wrong|incorrect|unlikely|doubt\w*|forget|ignore|skip|avoid|discard\w*|dismiss\w*|dispute\w*|question\w*|neither|nor|hardly|barely|either|similar"
-    r"|compare\w*|example|instance|e\.g|labell?ed|describe|explain|unsure|uncertain|depends?|unclear|would)\b|n't\b|\?"
+    r"|compare\w*|example|instance|e\.g|labell?ed|describe|explain|unsure|uncertain|depends?|unclear|would|going to|about to|almost|nearly|nobody|few)\b|n't\b|\?"
 )
 
 

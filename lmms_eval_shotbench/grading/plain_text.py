@@ -22,6 +22,7 @@ _SIGNS = str.maketrans(
 )
 _TICKED_LINE = re.compile(r"^(\W{0,6}?)(?:([✓✗])|\[([ xX✓✗])\])(?=\s*\S)(.*)$", re.MULTILINE)
 _TICKS = {"✓": " (is correct) ", "x": " (is correct) ", "✗": " (is wrong) ", " ": " (is wrong) "}
+_NUMBERING = re.compile(r"^(\W{0,4})\d{1,2}[.)] (?=\S)", re.MULTILINE)
 _DOTTED = re.compile(r"\b(?:[A-Z]\.){2,}")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 _ENTITY = re.compile("|".join(_ENTITIES))
@@ -55,6 +56,7 @@ def plain(text: str) -> str:
     if "✓" in text or "✗" in text or "[ ]" in text:
         text = _TICKED_LINE.sub(lambda line: f"{line[1]}{line[4]}{_TICKS[(line[2] or line[3]).lower()]}", text)
         text = text.replace("✓", _TICKS["✓"]).replace("✗", _TICKS["✗"])
+    text = _NUMBERING.sub(r"\1", text)
     text = _DOTTED.sub(lambda match: match[0].replace(".", ""), text)
     text = _MARKUP.sub(lambda match: " Answer: " if match.lastgroup else " " if match[0][0] in "<{}_" else "", text)
     if "/" in text:

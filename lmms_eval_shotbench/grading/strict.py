@@ -70,9 +70,14 @@ def split_response(response: str, tags: ReasoningTags = REASONING_TAGS) -> Split
     return split_thought(unified(response), tags)
 
 
+_JOINED_BLOCKS = re.compile(r"\W*(?:or|and|[/&,])\W*", re.IGNORECASE)
+
+
 def read_split(item: QAItem, split: SplitResponse) -> ExtractedAnswer:
     """Extract the letter of a response that is already split."""
     filled = [block for block in split.blocks if block.strip()]
+    if len(filled) > 1 and _JOINED_BLOCKS.fullmatch(split.text):
+        return ExtractedAnswer(None, "answer block: several options declared")
     if filled:
         answer = _read(item, filled[-1])
         return ExtractedAnswer(answer.letter, f"answer block: {answer.how}")
@@ -171,7 +176,8 @@ def _last_word(sentences: list[_Sentence]) -> ExtractedAnswer | None:
     adjacent = False  # whether the last declaration ends the sentence before
     for number, (text, _) in enumerate(sentences):
         found = claims(text)
-        if begins := marks_in(text) if is_only_marks(text) else leading(text):
+        asks = text.endswith("?") and len(sentences) > 1
+        if begins := "" if asks else marks_in(text) if is_only_marks(text) else leading(text):
             lines.append((number, begins))
         if found:
             first = found[0]
@@ -196,7 +202,8 @@ def _last_word(sentences: list[_Sentence]) -> ExtractedAnswer | None:
         )
     if not lines:
         return None
-    opening = lines[0][1] if lines[0][0] == 0 and (len(lines) == 1 or lines[1][0] > 1) else ""
+    whole = [number for number, _ in lines[:2] if is_only_marks(sentences[number].text)]
+    opening = lines[0][1] if whole[:1] == [0] and 1 not in whole else ""
     return _decide(opening or "".join(marks for _, marks in lines), "line", "several options named")
 
 

@@ -237,7 +237,7 @@ def _marked_group(
     if opening and "then" in joints:
         start -= len(opening[0])
     letter = options.texts.get(_as_written(text[start:end]))
-    if letter is None and (any(one.blended for one in group) or _blend(group, joints)):
+    if any(one.blended for one in group) or (letter is None and _blend(group, joints)):
         return start, end, OFF
     letter = letter or options.labels.get(_meaning([[term for term in step if term] for step in steps]))
     if letter:

@@ -107,11 +107,11 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "3 shot": ("Threeshot",),
         "Over the shoulder": ("Over shoulder",),
         "Establishing shot": ("Establishing",),
-        NOT_A_TERM: ("every single", "not a single"),
+        NOT_A_TERM: ("every single", "not a single", "group of 2", "group of 3"),
     },
     CAMERA_ANGLE.slug: {
-        "High angle": ("angle is high", "high"),
-        "Low angle": ("angle is low", "low"),
+        "High angle": ("angle is high",),
+        "Low angle": ("angle is low",),
         "Overhead": ("Top down", "Birds eye", "Bird s eye"),
         "Dutch angle": ("Dutch tilt", "Canted"),
         NOT_A_TERM: ("high up", "high contrast", "low contrast", "low light", "high key", "low key", "eye level"),
@@ -168,6 +168,6 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Rack focus to background": ("Rack focus from foreground to background", "focus from foreground to background"),
         "Rack focus": ("Focus rack", "Focus pull", "Pull focus"),
         "Static shot": ("Stationary", "Locked off", "Fixed camera"),
-        NOT_A_TERM: ("tracking left", "tracking right", "tracking in", "tracking out", "dolly zoom in", "dolly zoom out"),
+        NOT_A_TERM: ("train tracking", "railway tracking", "rolling hill", "pull out a", "pull out an", "pull out his", "pull out her", "tracking left", "tracking right", "tracking in", "tracking out", "dolly zoom in", "dolly zoom out"),
     },
 }
