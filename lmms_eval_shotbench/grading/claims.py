@@ -8,6 +8,7 @@ that time is linear.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from lmms_eval_shotbench.grading.terms import (
@@ -43,14 +44,14 @@ _FILL = (
     rf"(?:[\s:\"'(\[=>,~-]|{DENIED}|\b(?:but|the|a|an|is|it|it's|this|that|to|be|of course|as|follows|option|choice|letter|answer|number|best|correct|right"
     r"|final|most|more|likely|described|shown|here|clear|classic|typical|standard|simple|obvious|just|simply|still|actually|indeed|now"
     r"|in my (?:opinion|view)|i (?:think|believe|guess)|(?:first|second|third|fourth|last) (?:option|one|choice)|therefore|thus|so|then|surely"
-    r"|(?!unlikely\b)\w{2,20}ly)\b){0,24}"
+    r"|(?!unlikely\b)\w{2,20}ly)\b){0,24}+"
 )
 _SEPARATOR = (
     r"(?:[\s,;/&|+()\[\]\"'-]|\b(?:or|and|also|possibly|maybe|perhaps|probably|even|either|both|alternatively|option|choice|letter|the"
-    rf"|a|an|as well as|{_HEAD})\b){{0,12}}"
+    rf"|a|an|as well as|{_HEAD})\b){{0,12}}+"
 )
 _VERB_AFTER = r"(?!\s?(?:is|are|being|was|would|shows?|has|have)\b)"
-_LIST = rf"(?P<list>(?:\b(?:either|both)\s)?{MARK}(?:{_SEPARATOR}{MARK}{_VERB_AFTER}){{0,30}})"
+_LIST = rf"(?P<list>(?>(?:\b(?:either|both)\s)?{MARK}(?:{_SEPARATOR}{MARK}{_VERB_AFTER}){{0,9}}))"
 _IS = (
     r"(?:\b(?:is|are|was|would be|should be|must be|has to be|can only be|will be|seems to be|appears to be|remains|becomes|be|falls on|goes to)\b"
     r"|'s\b|[:=]|->|\s-+\s)"
@@ -68,7 +69,7 @@ _CHOOSE = (
 _SUBJECT = (
     r"(?:[\s,:\"'(\[-]|\b(?:this|it|that|the|we|i|i'd|say|have|has|can|shot|image|frame|camera|lens|lighting|light|clip|scene|movement|framing"
     r"|angle|composition|size|type|be|is|are|was|must|should|would|it's|used|only|left|with|see|conclude|called|considered|seems|appears"
-    r"|being|to|of|in|here|movie|film|option|choice|answer|letter|a|an|correct|best|right|most|likely|final|clearly|probably|definitely)\b){0,24}"
+    r"|being|to|of|in|here|movie|film|option|choice|answer|letter|a|an|correct|best|right|most|likely|final|clearly|probably|definitely)\b){0,24}+"
 )
 _CONCLUDE = (
     r"(?:(?:^|[.,;:-]\s?|\band\s|\bbut\s)(?:so|thus|therefore|hence|consequently|accordingly|overall|ultimately|in (?:conclusion|summary|short|sum)"
@@ -117,7 +118,7 @@ _HEDGED = re.compile(
 # A context in which a declaring phrase declares nothing.
 _HYPOTHETICAL = re.compile(
     r"\b(?:if|whether|unless|some|people|someone|others|one (?:could|might|may|would)|you|they|he|she|might|may|could|tempt\w*|at first|initially|originally|first thought"
-    r"|suppose|assum\w+|imagine|wrong to|mistake to|had|was tempted|initial|earlier|previous|original|have said|hard to|difficult to|struggle to|argue|whoever|anyone|those|how|which option|example|instance|format|like|nobody|no one|none|few|(?:was|were) (?:going|about) to|almost|nearly)\b[^.;,]*$"
+    r"|suppose|assum\w+|imagine|wrong to|mistake to|had|was tempted|initial|earlier|previous|original|have said|hard to|difficult to|struggle to|argue|whoever|anyone|those|how|which option|example|instance|format|like|nobody|no one|none|few|(?:was|were) (?:going|about) to)\b[^.;,]*$"
     r"|\b(?:second|third|next|alternative|alternate|backup|other|another|possible|plausible|candidate|wrong|incorrect)(?:[- ](?:best|likely|likeliest))?\s*$"
 )
 _CLAUSE = re.compile(r"[,;:]\s|\bbut\b|\s-\s")
@@ -137,25 +138,26 @@ _NEGATION_FILL = (
     r"(?:[\s\"'(\[:]|\b(?:be|is|it|it's|that|the|answer|a|an|option|choice|letter|quite|really|just|correct|right|best|to|choose|select|pick|go|with|say|think"
     r"|believe|would|in|fact|was|this|shot|as|necessarily|simply|look|looks|like|seem|seems|either|for|sure|if|called|considered|classified|opt|both|other|options|way|likely|plausible|convinced|certain|confident)\b){1,12}"
 )
-_DENIAL = re.compile(rf"{_NEGATION}{_NEGATION_FILL}{MARK}(?:(?:\s?,\s?{MARK})*\s?,?\s?(?:or|nor|and|/)\s?(?:(?:the|a|an|option)\s)?{MARK})*|\bprefer\b[^.;]{{0,20}}{MARK}\s(?P<lesser>(?:to|over)\s(?:the\s)?{MARK})|\b(?:most likely|probably|primarily)\b[^.;]{{0,20}}?{MARK}[^.;,]{{0,20}},\s(?P<possible>(?:possibly|maybe|perhaps|less likely)\s{MARK})")
+_DENIAL = re.compile(rf"{_NEGATION}{_NEGATION_FILL}{MARK}(?:(?:\s?,\s?{MARK}){{0,8}}\s?,?\s?(?:or|nor|and|/)\s?(?:(?:the|a|an|option)\s)?{MARK}){{0,4}}|\bprefer\b[^.;]{{0,20}}{MARK}\s(?P<lesser>(?:to|over)\s(?:the\s)?{MARK})|\b(?:most likely|probably|primarily)\b[^.;]{{0,20}}?{MARK}[^.;,]{{0,20}},\s(?P<possible>(?:possibly|maybe|perhaps|less likely)\s{MARK})")
 _ADVERBS = r"(?:(?:\w+ly|far|much|also|both|all|just|thus|be|a|the|bit|tempting but|plausible but|close but|tempting,? but)\s){0,4}"
 _BAD = r"(?:not|less|too|wrong|a trap|a distractor|incorrect|false|out|ruled out|eliminated|excluded|unlikely|impossible|implausible|inaccurate|off|inappropriate|unsuitable)\b"
 _NEGATIVE_VERB = r"(?:isn't|wasn't|doesn't|can't|cannot|couldn't|shouldn't|won't|(?:would|does|can|could|should) not)\b"
 _REJECTED = re.compile(
-    rf"(?P<many>{MARK}(?:\s?(?:,|and|or|,\s?and|/|&)\s?{MARK})+)(?:\s{_HEAD})*\s(?:(?:are|were|seem|look|appear|would be|can be|can both be|can|do)\s{_ADVERBS}{_BAD}|(?:aren't|don't|weren't|can't|cannot)\b)"
-    rf"|(?P<one>{MARK})\s?(?:\([^()]{{0,40}}\)\s?)?(?:{_HEAD}\s?)*[)\"']?\s?(?:,?\s?(?:which|but (?:it|this|that)|it|that)\s)?"
+    rf"(?P<many>(?>{MARK}(?:\s?(?:,\s?(?:and\s)?|and\s|or\s|/|&)\s?{MARK}){{1,8}}))(?:\s{_HEAD}){{0,3}}\s(?:(?:are|were|seem|look|appear|would be|can be|can both be|can|do)\s{_ADVERBS}{_BAD}|(?:aren't|don't|weren't|can't|cannot)\b)"
+    rf"|(?P<one>{MARK})\s?(?:\([^()]{{0,40}}\)\s?)?(?:{_HEAD}\s?){{0,3}}[)\"']?\s?(?:,?\s?(?:which|but (?:it|this|that)|it|that)\s)?"
     rf"(?:\s?(?:is|was|seems?|looks?|appears?|feels?|would be|can be|are)\s{_ADVERBS}{_BAD}|\s?{_NEGATIVE_VERB}|\s?[:|-]?\s?(?:too|wrong|incorrect|no)\b(?!,)|\s?\(is wrong\))"
 )
 
 
 def denied(sentence: str) -> str:
     """The sentence with its denied options as marks of their own."""
-    sentence = _SURE.sub(" surely ", sentence)
+    sentence = _SURE.sub(" surely ", _IS_SHORT.sub(r"\1 is", sentence))
     sentence = _CONSIDERED.sub(" them", _FORMER.sub(_named_mark, sentence))
     sentence = _DENIAL.sub(_deny_match, sentence)
     return _REJECTED.sub(_deny_match, sentence)
 
 
+_IS_SHORT = re.compile(r"\b(it|that|this|there|here)'s\b")
 _CONSIDERED = re.compile(rf"\b(?:between|out of)(?:\s(?:the|a|an|option|options|either))?\s{MARK}(?:\s?,\s?{MARK})*\s?,?\s?(?:and|or)\s(?:(?:a|an|the|option)\s)?{MARK}")
 _FORMER = re.compile(r"\bthe (former|latter)\b")
 
@@ -190,7 +192,7 @@ def is_only_marks(sentence: str) -> bool:
 
 
 _LEADING = re.compile(
-    rf"\W*(?:(?:option|the|a|an|choice|probably|most|likely|definitely|clearly|surely)\s){{0,4}}(?P<list>{MARK}(?:{_SEPARATOR}{MARK}{_VERB_AFTER}){{0,30}})(?:\s?[)\"'])?(?:\s{_HEAD})*\s?(?:[:-]|,?\s?(?:because|since|as|due|given|for|though|although)\b|,\s{{1,2}}(?:there|this|that|it|the|surely|i|we|as|with|you|all|both|he|she|they|a|an|its|because)\b|\()"
+    rf"(?:(?!{MARK})\W){{0,8}}(?:(?:option|the|a|an|choice|probably|most|likely|definitely|clearly|surely)\s){{0,4}}{_LIST}(?:\s?[)\"'])?(?:\s{_HEAD})*\s?(?:[:-]|,?\s?(?:because|since|as|due|given|for|though|although)\b|,\s{{1,2}}(?:there|this|that|it|the|surely|i|we|as|with|you|all|both|he|she|they|a|an|its|because)\b|\()"
 )
 
 
@@ -212,7 +214,10 @@ def _hypothetical(sentence: str, start: int, end: int = -1) -> bool:
 
 
 # A condition that does not only excuse a guess ("if I had to choose").
-_CONDITION = re.compile(r"\W*(?:had|if)\b(?!\s(?:i|we|you|forced|pressed|asked)\b[^,]*\b(?:choos\w*|pick\w*|guess|answer|select|forced|one)\b)")
+_CONDITION = re.compile(r"\W{0,4}(?:had|if)\b(?!\s(?:i|we|you|forced|pressed|asked)\b[^,]*\b(?:choos\w*|pick\w*|guess|answer|select|forced|one)\b)")
+
+
+_CLAIMS = ((_DECLARED, "declared"), (_IS_RIGHT, "declared"), (_CORRECTED, "corrected"))
 
 
 def claims(sentence: str) -> list[Claim]:
@@ -220,7 +225,7 @@ def claims(sentence: str) -> list[Claim]:
     if sentence.rstrip(" \"')]").endswith("?") and not re.search(r"\bno\b", sentence):
         return []
     found = []
-    for pattern, rule in ((_DECLARED, "declared"), (_IS_RIGHT, "declared"), (_CORRECTED, "corrected")):
+    for pattern, rule in _CLAIMS if _MARKS.search(sentence) else ():
         for match in pattern.finditer(sentence):
             groups = match.groupdict()
             chosen = match.end("choose") if groups.get("choose") else -1
@@ -248,10 +253,33 @@ _CONTRAST = re.compile(r"\b(?:but|however|yet|although|though|so|therefore|thus|
 _DISTANCED = re.compile(
     r"\b(?:not|no|never|none|nothing|cannot|whoever|anyone|those|some|people|others?|if|whether|unless|could|might|may|hard|difficult|tempting|eliminat\w+|exclud\w+"
     r"|reject\w+|rul\w+ out|less|least|wrong|incorrect|unlikely|doubt\w*|forget|ignore|skip|avoid|discard\w*|dismiss\w*|dispute\w*|question\w*|neither|nor|hardly|barely|either|similar"
-    r"|compare\w*|example|instance|e\.g|labell?ed|describe|explain|unsure|uncertain|depends?|unclear|would|going to|about to|almost|nearly|nobody|few)\b|n't\b|\?"
+    r"|compare\w*|example|instance|e\.g|labell?ed|describe|explain|unsure|uncertain|depends?|unclear|would|going to|about to|nobody|few)\b|n't\b|\?"
 )
 
 
 def is_distanced(sentence: str) -> bool:
     """Whether a sentence that only mentions an option may deny, doubt or quote it."""
     return any(_MARKS.search(clause) and _DISTANCED.search(clause) for clause in re.split(r"[,;:]\s", sentence))
+
+
+class Sentence(NamedTuple):
+    """A marked sentence and what it claims."""
+
+    text: str  # in lower case, denials marked
+    claims: tuple[Claim, ...]
+    marks: str  # that are not denied
+    denied: frozenset[str]  # letters
+    only_marks: bool  # whether it consists of options only
+    begins: str  # marks that it consists of or begins with, as an answer
+
+
+@lru_cache(maxsize=2048)  # sentences recur: bare letters, and loops of a model
+def read_sentence(text: str) -> Sentence:
+    """Read a sentence of a marked text."""
+    text = denied(text.lower())
+    marks = marks_in(text)
+    letters = frozenset(chr(ord("A") + (ord(mark) & 31)) for mark in _DENIED_MARKS.findall(text))
+    if not marks:
+        return Sentence(text, tuple(claims(text)), "", letters, only_marks=False, begins="")
+    only_marks = is_only_marks(text)
+    return Sentence(text, tuple(claims(text)), marks, letters, only_marks, marks if only_marks else leading(text))

@@ -28,13 +28,14 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&nbsp;": "
 _ENTITY = re.compile("|".join(_ENTITIES))
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BOXES = r"\\f?box(?:ed)?\s?\{|<\|begin_of_box\|>"
-_END_OF_TURN = re.compile(r"(?i:\n\s*(?:user|human|question)\s?:)|<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
+_END_OF_TURN = re.compile(r"(?i:\n ?(?:user|human|question) ?:)|<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
 # Markup without content. A box declares its content.
 _MARKUP = re.compile(
     rf"(?P<box>{_BOXES})|~~[^~\n]{{1,100}}~~|<\|[^|<>\n]{{1,40}}\|>|</?[A-Za-z][^<>\n]{{0,80}}>"
-    r"|\\(?:text|mathrm|textbf|mathbf|textit|rm|bf|mathsf|operatorname)\b\s?\{?|\\[()\[\]!,;]|[*`$#]+|[{}_]+"
+    r"|\\(?:text|mathrm|textbf|mathbf|textit|rm|bf|mathsf|operatorname)\b\s?\{?|\\[()\[\]!,; ]|[*`$#]+|[{}_]+"
 )
 _NOT_APPLICABLE = re.compile(r"\bN/A\b|\bn/a\b")
+_LINES = re.compile(r" ?\n\s*")
 _BLANKS = re.compile(r"[ \t\r\f\v]+")
 
 
@@ -50,6 +51,7 @@ def unified(text: str) -> str:
 
 def plain(text: str) -> str:
     """The words of a unified text in English, without markup; a box becomes "Answer:"."""
+    text = _LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
     if end := _END_OF_TURN.search(text):
         # What follows is not the model's answer, unless nothing precedes.
         text = text[: end.start()] if text[: end.start()].strip() else text
@@ -58,7 +60,7 @@ def plain(text: str) -> str:
         text = text.replace("✓", _TICKS["✓"]).replace("✗", _TICKS["✗"])
     text = _NUMBERING.sub(r"\1", text)
     text = _DOTTED.sub(lambda match: match[0].replace(".", ""), text)
-    text = _MARKUP.sub(lambda match: " Answer: " if match.lastgroup else " " if match[0][0] in "<{}_" else "", text)
+    text = _MARKUP.sub(lambda match: " Answer: " if match.lastgroup else " " if match[0][0] in "<{}_" or match[0] == "\\ " else "", text)
     if "/" in text:
         text = _NOT_APPLICABLE.sub("none", text)
     return _BLANKS.sub(" ", in_english(text)).strip()

@@ -23,20 +23,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from lmms_eval_shotbench.grading.answer_fields import answer_fields
-from lmms_eval_shotbench.grading.claims import (
-    Claim,
-    claims,
-    denied,
-    is_distanced,
-    is_only_marks,
-    leading,
-    marks_in,
-)
+from lmms_eval_shotbench.grading.claims import Claim, Sentence, is_distanced, read_sentence
 from lmms_eval_shotbench.grading.letters import join_letters_and_texts, mark_letters
 from lmms_eval_shotbench.grading.plain_text import plain, unified
 from lmms_eval_shotbench.grading.refusals import refuses
 from lmms_eval_shotbench.grading.rules import EMPTY, NO_RESPONSE, REFUSAL, THOUGHT_ONLY
-from lmms_eval_shotbench.grading.terms import CONFLICT, DENIED, OFF, TEXT_MARK, mark_texts, options_of
+from lmms_eval_shotbench.grading.terms import CONFLICT, OFF, TEXT_MARK, mark_texts, options_of
 from lmms_eval_shotbench.grading.thoughts import REASONING_TAGS, TAG, ReasoningTags, SplitResponse, split_thought
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -70,7 +62,7 @@ def split_response(response: str, tags: ReasoningTags = REASONING_TAGS) -> Split
     return split_thought(unified(response), tags)
 
 
-_JOINED_BLOCKS = re.compile(r"\W*(?:or|and|[/&,])\W*", re.IGNORECASE)
+_JOINED_BLOCKS = re.compile(r"\W{0,9}(?:or|and|[/&,])\W{0,9}", re.IGNORECASE)
 
 
 def read_split(item: QAItem, split: SplitResponse) -> ExtractedAnswer:
@@ -100,6 +92,10 @@ def extract_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
     return ExtractedAnswer(answer.letter, f"last sentence: {answer.how}")
 
 
+# A longer text outside the thought is read at its beginning and its end, which bounds the time.
+_MAX_LENGTH, _MAX_HEAD = 8000, 2000
+
+
 @lru_cache(maxsize=4096)
 def _plain_answers(options: tuple[str, ...]) -> dict[str, ExtractedAnswer]:
     """The commonest answers by their text: only an optimisation."""
@@ -118,6 +114,8 @@ def _read(item: QAItem, text: str) -> ExtractedAnswer:
     """The answer of a text without thoughts."""
     if known := _plain_answers(item.options).get(text.strip()):
         return known
+    if len(text) > _MAX_LENGTH:
+        text = f"{text[:_MAX_HEAD]}\n{text[_MAX_HEAD - _MAX_LENGTH :]}"
     if fields := answer_fields(text):
         answers = {_read_plain(item, plain(value)) for value in fields}
         letters = {answer.letter for answer in answers}
@@ -125,10 +123,10 @@ def _read(item: QAItem, text: str) -> ExtractedAnswer:
             return ExtractedAnswer(letters.pop(), "answer field")
         undecided = next((answer for answer in answers if answer.letter is None), None)
         return undecided or ExtractedAnswer(None, "several options declared")
-    return _read_plain(item, plain(text), is_object=_OBJECT.fullmatch(text) is not None)
+    return _read_plain(item, plain(text), is_object=_OBJECT.fullmatch(text.strip()) is not None)
 
 
-_OBJECT = re.compile(r"\s*(?:```\w*\s*)?\{[^{}]*:[^{}]*\}\s*(?:```\s*)?")
+_OBJECT = re.compile(r"(?:```\w*\s)?\s?\{[^{}:]*:[^{}]*\}\s?(?:```)?")
 
 
 def _read_plain(item: QAItem, text: str, is_object: bool = False) -> ExtractedAnswer:
@@ -142,43 +140,40 @@ def _read_plain(item: QAItem, text: str, is_object: bool = False) -> ExtractedAn
 
 
 _HEADING = re.compile(
-    r"^\W*((?:(?:the|my|final|correct|best|selected|chosen)\s){0,3}(?:answer|choice|option|solution|selection|result|verdict|prediction|conclusion))\W*\n+",
+    r"^[ >\"'-]{0,8}((?:(?:the|my|final|correct|best|selected|chosen)\s){0,3}(?:answer|choice|option|solution|selection|result|verdict|prediction|conclusion))[ :.\"'-]{0,8}\n",
     re.IGNORECASE | re.MULTILINE,
 )
 _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|vs|etc|approx|cf)\.", re.IGNORECASE)
 
 
-class _Sentence(NamedTuple):
-    text: str  # in lower case, with marks
-    line: int
-
-
-def _marked(item: QAItem, text: str) -> list[_Sentence]:
+def _marked(item: QAItem, text: str) -> list[Sentence]:
     """The sentences of a plain text, with a mark for every option that they name."""
     text = _ABBREVIATION.sub(lambda match: match[1], _HEADING.sub(r"\1: ", text))
     text = mark_texts(text, options_of(item.dimension, item.options))
     text = join_letters_and_texts(mark_letters(text, "".join(item.letters)))
     sentences = []
-    for number, line in enumerate(text.split("\n")):
+    for line in text.split("\n"):
         for sentence in _SENTENCE_END.split(line):
-            if sentence.strip(" .,-"):
-                sentences.append(_Sentence(denied(sentence.strip().lower()), number))
+            for piece in _PIECE.findall(sentence) if len(sentence) > _LONG else (sentence,):
+                if piece.strip(" .,-"):
+                    sentences.append(read_sentence(piece.strip()))
     return sentences
 
 
+_LONG = 400  # characters of a sentence; longer ones are read in pieces, which bounds the time
+_PIECE = re.compile(rf".{{1,{_LONG}}}(?:\s|$)|.{{1,{_LONG}}}")
 _SENTENCE_END = re.compile(f"(?<=[.!?])[\"')\\]]{{0,3}}\\s+(?=[A-Z\"'(\\[-]|[^\\x00-\\x7f])")
 
 
-def _last_word(sentences: list[_Sentence]) -> ExtractedAnswer | None:
+def _last_word(sentences: list[Sentence]) -> ExtractedAnswer | None:
     """The last declaration, else an answer line; None if there is neither."""
     declared: Claim | None = None
     lines: list[tuple[int, str]] = []  # sentences that are or begin with an answer, with their marks
     adjacent = False  # whether the last declaration ends the sentence before
-    for number, (text, _) in enumerate(sentences):
-        found = claims(text)
-        asks = text.endswith("?") and len(sentences) > 1
-        if begins := "" if asks else marks_in(text) if is_only_marks(text) else leading(text):
-            lines.append((number, begins))
+    for number, sentence in enumerate(sentences):
+        text, found = sentence.text, list(sentence.claims)
+        if sentence.begins and not (text.endswith("?") and len(sentences) > 1):
+            lines.append((number, sentence.begins))
         if found:
             first = found[0]
             ticked = first.rule == "ticked" and declared is not None and declared.rule == "ticked"
@@ -187,9 +182,9 @@ def _last_word(sentences: list[_Sentence]) -> ExtractedAnswer | None:
             declared = found[-1]
             adjacent = not re.search(r"\w", text[declared.end :])
             continue
-        if declared and marks_in(text) and _ALTERNATIVE.match(text):
-            declared = declared._replace(marks=declared.marks + marks_in(text))
-        elif declared and {_letter(mark) for mark in declared.marks} & _denied_letters(text):
+        if declared and sentence.marks and _ALTERNATIVE.match(text):
+            declared = declared._replace(marks=declared.marks + sentence.marks)
+        elif declared and sentence.denied.intersection(map(_letter, declared.marks)):
             declared = declared._replace(marks="")
         adjacent = False
     if final := _final_line(sentences, lines, declared):
@@ -202,12 +197,12 @@ def _last_word(sentences: list[_Sentence]) -> ExtractedAnswer | None:
         )
     if not lines:
         return None
-    whole = [number for number, _ in lines[:2] if is_only_marks(sentences[number].text)]
+    whole = [number for number, _ in lines[:2] if sentences[number].only_marks]
     opening = lines[0][1] if whole[:1] == [0] and 1 not in whole else ""
     return _decide(opening or "".join(marks for _, marks in lines), "line", "several options named")
 
 
-_ALTERNATIVE = re.compile(r"\W*(?:or|maybe|perhaps|possibly|alternatively|otherwise)\b")
+_ALTERNATIVE = re.compile(r"\W{0,4}(?:or|maybe|perhaps|possibly|alternatively|otherwise)\b")
 
 
 def _begins_sentence(text: str, claim: Claim) -> bool:
@@ -215,17 +210,17 @@ def _begins_sentence(text: str, claim: Claim) -> bool:
     return not re.sub(r"\b(?:the|my|final|correct|answer|option|is|and|also|or)\b|\W", "", text[: claim.start])
 
 
-def _final_line(sentences: list[_Sentence], lines: list[tuple[int, str]], declared: Claim | None) -> str:
+def _final_line(sentences: list[Sentence], lines: list[tuple[int, str]], declared: Claim | None) -> str:
     """Marks of the last sentence if it is only an answer, with those of a list of answers that it ends.
 
     A list after a declaration ("Other options: …") and one that repeats all options before the last line do not count.
     """
     last = len(sentences) - 1
-    if not lines or lines[-1][0] != last or not is_only_marks(sentences[last].text) or claims(sentences[last].text):
+    if not lines or lines[-1][0] != last or not sentences[last].only_marks or sentences[last].claims:
         return ""
     run = []
     for number, marks in reversed(lines):
-        if number != last - len(run) or (claims(sentences[number].text)):
+        if number != last - len(run) or sentences[number].claims:
             break
         run.append(marks)
     before = {_letter(mark) for marks in run[1:] for mark in marks}
@@ -238,10 +233,6 @@ def _final_line(sentences: list[_Sentence], lines: list[tuple[int, str]], declar
 
 def _letter(mark: str) -> str:
     return mark if mark in (OFF, CONFLICT) else chr(ord("A") + (ord(mark) & 31))
-
-
-def _denied_letters(text: str) -> set[str]:
-    return {chr(ord("A") + (ord(mark) & 31)) for mark in re.findall(DENIED, text)}
 
 
 _RULES = {"declared": "declared letter", "corrected": "corrected answer", "line": "answer line", "ticked": "declared letter"}
@@ -262,14 +253,14 @@ def _decide(marks: str, rule: str, several: str) -> ExtractedAnswer:
     return ExtractedAnswer(letters.pop(), name)
 
 
-def _only_mention(sentences: list[_Sentence]) -> ExtractedAnswer:
+def _only_mention(sentences: list[Sentence]) -> ExtractedAnswer:
     """The only letter or, without letters, the only option text that is not denied; undecided if not unique."""
-    marks = "".join(marks_in(sentence.text) for sentence in sentences)
+    marks = "".join(sentence.marks for sentence in sentences)
     letters = {_letter(mark) for mark in marks if ord(mark) < TEXT_MARK}
     texts = {_letter(mark) for mark in marks if TEXT_MARK <= ord(mark)}
     if CONFLICT in texts:
         return ExtractedAnswer(None, "letter and text disagree")
-    distanced = any(marks_in(sentence.text) and is_distanced(sentence.text) for sentence in sentences)
+    distanced = any(sentence.marks and is_distanced(sentence.text) for sentence in sentences)
     if len(letters) == 1 and texts - {OFF} <= letters and not distanced:
         return ExtractedAnswer(letters.pop(), "only letter")
     if not letters and len(texts) == 1 and OFF not in texts and not distanced:

@@ -37,23 +37,26 @@ class SplitResponse(NamedTuple):
 class _Tag(NamedTuple):
     start: int
     end: int
-    kind: str  # name of a group of the pattern
+    kind: str
 
 
 def split_thought(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitResponse:
     """Split off the thought and the answer blocks of a response."""
     if tags is REASONING_TAGS and (form := _ASKED_FOR.fullmatch(response)):
         return SplitResponse(form[1].strip(), "", (form[2],))
-    pattern = _pattern(tags, with_words="#" in response or any(word in response for word in _words(tags)))
-    found = [_Tag(match.start(), match.end(), match.lastgroup or "") for match in pattern.finditer(response)]
+    found = _tags(response, tags)
     if not found:
         return SplitResponse("", response, ())
     explanations, response = _cut(response, _explanations(found))
     if explanations:
-        found = [_Tag(match.start(), match.end(), match.lastgroup or "") for match in pattern.finditer(response)]
+        found = _tags(response, tags)
     found = _closed_headings(found)
     last_close = max((tag.end for tag in found if tag.kind == "thought_end"), default=0)
-    thoughts, text, blocks = [*explanations, pattern.sub("\n", response[:last_close])], [], []
+    before = [tag for tag in found if tag.end <= last_close]
+    starts, ends = [0, *(tag.end for tag in before)], [tag.start for tag in before]
+    thoughts = [*explanations, *(response[start:end] for start, end in zip(starts, ends, strict=False))]
+    text: list[str] = []
+    blocks: list[str] = []
     position, thinking, answering = last_close, False, False
     for start, end, kind in found:
         if start < last_close:
@@ -111,31 +114,52 @@ def _words(tags: ReasoningTags) -> tuple[str, ...]:
 
 @lru_cache(maxsize=32)
 def _pattern(tags: ReasoningTags, with_words: bool) -> re.Pattern[str]:
-    """One pattern for all tags; the name of the matching group is the kind of the tag.
+    """A pattern that matches all tags and every other element.
 
-    Without headings and words ("assistantfinal"), every tag begins with a bracket, for which `re` searches quickly.
+    Without headings and words ("assistantfinal"), it begins with brackets, for which `re` searches quickly.
     """
-    headings = [pair for pair in tags if pair[0].startswith("#")]
-    explanations = [pair for pair in tags if pair[0] in EXPLANATIONS]
-    thoughts = [pair for pair in tags if pair not in headings and pair not in explanations]
-    kinds = {"thought": thoughts, "answer": ANSWER_TAGS, "explanation": explanations, "heading": headings}
-    groups, first_characters = [], set()
-    for kind, pairs in kinds.items():
-        for name, literals in zip((kind, f"{kind}_end"), zip(*pairs, strict=True), strict=False):
-            bracketed = [tag for tag in dict.fromkeys(literals) if not (tag[0].isalnum() or tag[0] == "#")]
-            used = dict.fromkeys(literals) if with_words else bracketed
-            first_characters |= {tag[0] for tag in bracketed}
-            if used:
-                groups.append(f"(?P<{name}>{'|'.join(_tag_pattern(tag, with_words) for tag in used)})")
-    first = "" if with_words else f"[{re.escape(''.join(sorted(first_characters)))}]"
-    return re.compile(f"{first}(?:{'|'.join(groups)})", re.IGNORECASE | re.MULTILINE)
+    literals = {tag for pair in (*tags, *ANSWER_TAGS) for tag in pair if not _ELEMENT.fullmatch(tag)}
+    bracketed = sorted(tag for tag in literals if not (tag[0].isalnum() or tag[0] == "#"))
+    brackets = sorted({"<", *(tag[0] for tag in bracketed)})
+    first = re.escape("".join(brackets))
+    starts = "|".join(
+        f"(?<={re.escape(bracket)})(?:{'|'.join(re.escape(tag[1:]) for tag in bracketed if tag[0] == bracket)})"
+        for bracket in brackets
+    )
+    pattern = rf"[{first}](?:(?<=<){_ELEMENT.pattern[1:]}(?!\s(?:tag|block|section)s?\b)|{starts})"
+    if with_words:
+        words = [re.escape(tag) for tag in sorted(literals) if tag[0].isalnum()]
+        titles = [re.escape(tag.lstrip("# ")) for tag in sorted(literals) if tag[0] == "#"]
+        headings = rf"^[ \t]{{0,3}}\#{{1,6}}[ \t]{{1,3}}\**(?:{'|'.join(titles)})\**:?\**[ \t]*$"
+        pattern = "|".join([pattern, *words, headings])
+    return re.compile(pattern, re.IGNORECASE | re.MULTILINE)
 
 
-def _tag_pattern(tag: str, with_words: bool) -> str:
-    """Pattern of a tag; blanks inside `< answer >` and bold or deeper headings are accepted."""
-    if heading := re.fullmatch(r"#+ (.+)", tag):
-        return rf"^[ \t]{{0,3}}\#{{1,6}}[ \t]{{1,3}}\**{re.escape(heading[1])}\**:?\**[ \t]*$"
-    rest = re.escape(tag[1:])
-    if element := re.fullmatch(r"<(/?)([\w:]+(?: \w+)?)>", tag):
-        rest = rf"\s{{0,3}}{element[1]}\s{{0,3}}{re.escape(element[2])}\s{{0,3}}>(?!\s(?:tag|block|section)s?\b)"
-    return (re.escape(tag[0]) if with_words else f"(?<={re.escape(tag[0])})") + rest
+# An element without attributes: blanks inside `< answer >` are accepted.
+_ELEMENT = re.compile(r"<\s{0,3}(?P<end>/?)\s{0,3}(?P<name>[A-Za-z][\w:]{0,20}(?: \w{1,20})?)\s{0,3}>", re.IGNORECASE)
+
+
+@lru_cache(maxsize=16)
+def _kinds(tags: ReasoningTags) -> dict[str, str]:
+    """The kind of every tag by its text in lower case."""
+    kinds = {}
+    for pairs, name in ((tags, "thought"), (ANSWER_TAGS, "answer")):
+        for opening, closing in pairs:
+            kind = "heading" if opening[0] == "#" else "explanation" if opening in EXPLANATIONS else name
+            kinds[opening.lower()], kinds[closing.lower()] = kind, f"{kind}_end"
+    return kinds
+
+
+def _tags(response: str, tags: ReasoningTags) -> list[_Tag]:
+    """The tags of a response in order, with their kinds."""
+    kinds = _kinds(tags)
+    found = []
+    for match in _pattern(tags, "#" in response or any(word in response for word in _words(tags))).finditer(response):
+        text = match[0].lower()
+        if match["name"]:
+            text = f"<{match['end']}{match['name'].lower()}>"
+        elif "#" in text:
+            text = "## " + text.strip("#*: \t")
+        if kind := kinds.get(text):
+            found.append(_Tag(match.start(), match.end(), kind))
+    return found
