@@ -73,10 +73,10 @@ _SUBJECT = (
 )
 _CONCLUDE = (
     r"(?:(?:^|[.,;:-]\s?|\band\s|\bbut\s)(?:so|thus|therefore|hence|consequently|accordingly|overall|ultimately|in (?:conclusion|summary|short|sum)"
-    r"|to conclude|to sum up|altogether|finally|all in all|as such|which means|this means|that leaves|leaving|this leaves))\b"
+    r"|to conclude|to sum up|altogether|finally|all in all|as such|which means|this means|that leaves|leaving|this leaves|making))\b"
 )
 _CORRECT = (
-    r"\b(?:wait|no|nope|hmm|actually|correction|corrected(?: answer)?|sorry|oops|scratch that|on second thoughts?|on reflection|i mean|i meant|rather|instead"
+    r"\b(?:wait|no(?=\s?[,.!:;-])|nope|hmm|actually|correction|corrected(?: answer)?|sorry|oops|scratch that|on second thoughts?|on reflection|i mean|i meant|rather|instead"
     r"|revised(?: answer)?|updated(?: answer)?|edit|chang(?:e|ing|ed) (?:it|this|that|my (?:mind|answer)) to|switch(?:ing|ed)? (?:it |my answer )?to|revis(?:e|ing) (?:it |my answer )?to|make that|it should be)\b"
 )
 _ENDS = r"(?=\s?(?:[.,;:!?)\]\"'-]|$|because\b|since\b|as\b|not\b|instead\b|it is\b|then\b))"
@@ -90,6 +90,7 @@ _DECLARED = re.compile(
     rf"(?:"
     rf"\b{_NOUN}\b{_BETWEEN}\s?{_IS}{_FILL}"
     rf"|\b(?:answer|prediction|verdict|solution)\s[(\[\"']{{0,2}}(?={LETTERS})"
+    rf"|\b(?:(?:most|more)\s\w+|best|closest|nearest|correct|right)\s(?!\w+ly\b)\w+{_BETWEEN}\s?{_IS}{_FILL}"
     rf"|(?P<choose>{_CHOOSE}){_FILL}"
     rf"|\b{_FIRST_PERSON}(?:\s(?:would|will|can|'d))?\s(?:say|answer|conclude|guess)\b(?:\sthat\b)?{_FILL}"
     rf"|\b(?:it|this|that|which)(?:'s|\s(?:is|must be|has to be|would be|should be))\b{_FILL}(?={LETTERS}|{CONFLICT})"
@@ -98,7 +99,7 @@ _DECLARED = re.compile(
     rf"|^(?:[^\s:]{{1,30}}\s){{4,60}}[^\s:]{{0,30}}:\s?[(\[\"']{{0,2}}(?={LETTERS}[)\]\"']{{0,2}}\W{{0,3}}$)"
     rf"|\b(?:classified|categori[sz]ed|identified|described) as\b{_FILL}"
     rf"|\b{_DIMENSION}\b(?:\s(?!(?:is|not)\b)[\w'-]+){{0,6}}?\s?(?:\b(?:is|would be|appears to be|seems to be|can be described as)\b|:){_FILL}"
-    rf"){_LIST}(?!\s?(?:\?|would\b|could\b|might\b))",
+    rf"){_LIST}(?!\s?(?:\?|would\b|could\b|might\b|,?\s?or\s(?!answer)\w))",
 )
 _IS_RIGHT = re.compile(
     rf"{_LIST}\s?[)\"',]?(?:\s{_HEAD})*\s?(?:(?:\b(?:is|are|'s|seems|looks|would be|must be|remains)\b\s{_RIGHT})"
@@ -130,7 +131,7 @@ _SURE = re.compile(
     r"|\bcan(?:not|'t) be anything (?:but|other than)\b"
 )
 _NEGATION = (
-    r"(?:\b(?:not|never|nor|neither|no(?!\W{0,2}[:,.!])|without|except|excluding|than|unlike|far from|least|worst|second[- ]best|runner[- ]up|forget|ignor\w+|skip|versus|vs|against|cannot|anything but|all but|everything but|instead of|as opposed to"
+    r"(?:\b(?:not|never|nor|neither|no(?!\s?[:,.!])|without|except|excluding|than|unlike|far from|least|worst|second[- ]best|runner[- ]up|forget|ignor\w+|skip|versus|vs|against|cannot|anything but|all but|everything but|instead of|as opposed to"
     r"|over|rul(?:e|es|ed|ing) out|eliminat\w+|exclud\w+|reject\w+|discard\w*|avoid\w*|dismiss\w*|doubt\w*|wrong|incorrect|unlikely|hardly|impossible"
     r"|too \w+ (?:for|to be))\b|n't\b)"
 )
@@ -248,7 +249,7 @@ def claims(sentence: str) -> list[Claim]:
 
 
 # Words between two declarations of a sentence that let the second replace the first.
-_CONTRAST = re.compile(r"\b(?:but|however|yet|although|though|so|therefore|thus|hence|then|no|wait|actually|instead)\b|->|;|[.!?]\s")
+_CONTRAST = re.compile(r"\b(?:but|making|however|yet|although|though|so|therefore|thus|hence|then|no|wait|actually|instead)\b|->|;|[.!?]\s")
 # Words that make a mere mention no answer: "forget B", "whoever says B", "B is tempting".
 _DISTANCED = re.compile(
     r"\b(?:not|no|never|none|nothing|cannot|whoever|anyone|those|some|people|others?|if|whether|unless|could|might|may|hard|difficult|tempting|eliminat\w+|exclud\w+"
@@ -259,7 +260,17 @@ _DISTANCED = re.compile(
 
 def is_distanced(sentence: str) -> bool:
     """Whether a sentence that only mentions an option may deny, doubt or quote it."""
-    return any(_MARKS.search(clause) and _DISTANCED.search(clause) for clause in re.split(r"[,;:]\s", sentence))
+    clauses = re.split(r"[,;:]\s", sentence)
+    return _NEGATED.search(sentence) is not None or any(
+        _MARKS.search(clause) and _DISTANCED.search(clause) for clause in clauses
+    )
+
+
+# A negation anywhere before an option: "no sign of the camera tilting, panning or zooming".
+_NEGATED = re.compile(
+    r"(?:\b(?:no|not|without|never|none|neither|nor)\b|n't\b)"
+    rf"(?:(?!\b(?:but|however|so|hence|thus|therefore|suggest\w*|indicat\w+|rather|instead|it is|this is)\b)[^.;]){{0,160}}?{MARK}"
+)
 
 
 class Sentence(NamedTuple):

@@ -40,7 +40,7 @@ _SCRIPT = re.compile("\\s?[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # Words that cannot follow the article.
 _NO_NOUN = re.compile(
     r"\s(?:or|and|nor|vs|versus|then|but|because|is|was|are|as|since|due|for|given|not|would|shows?|has|seems|looks|fits"
-    r"|matches|best|than|o|y|e|ou|et|und|oder|cannot|can't|isn't|too)\b"
+    r"|matches|best|than|o|y|e|ou|et|und|oder|cannot|can't|isn't|too|[B-Z](?![\w'-]))\b"
 )
 _RANGE = re.compile(r"\bA\s?(?:to|through|-|到|至)\s?([B-Z])\b")
 _ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4}

@@ -28,7 +28,7 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&nbsp;": "
 _ENTITY = re.compile("|".join(_ENTITIES))
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BOXES = r"\\f?box(?:ed)?\s?\{|<\|begin_of_box\|>"
-_END_OF_TURN = re.compile(r"(?i:\n ?(?:user|human|question) ?:)|<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
+_END_OF_TURN = re.compile(r"(?i:\n[ \t]{0,4}(?:user|human|question) ?:)|<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
 # Markup without content. A box declares its content.
 _MARKUP = re.compile(
     rf"(?P<box>{_BOXES})|~~[^~\n]{{1,100}}~~|<\|[^|<>\n]{{1,40}}\|>|</?[A-Za-z][^<>\n]{{0,80}}>"
@@ -49,12 +49,17 @@ def unified(text: str) -> str:
     return _INVISIBLE.sub("", text)
 
 
+def own_turn(text: str) -> tuple[str, str]:
+    """The text up to the end of the model's turn, and what the model wrote after it."""
+    end = _END_OF_TURN.search(text)
+    if end is None or not text[: end.start()].strip():
+        return text, ""
+    return text[: end.start()], text[end.end() :].strip()
+
+
 def plain(text: str) -> str:
     """The words of a unified text in English, without markup; a box becomes "Answer:"."""
     text = _LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
-    if end := _END_OF_TURN.search(text):
-        # What follows is not the model's answer, unless nothing precedes.
-        text = text[: end.start()] if text[: end.start()].strip() else text
     if "✓" in text or "✗" in text or "[ ]" in text:
         text = _TICKED_LINE.sub(lambda line: f"{line[1]}{line[4]}{_TICKS[(line[2] or line[3]).lower()]}", text)
         text = text.replace("✓", _TICKS["✓"]).replace("✗", _TICKS["✗"])

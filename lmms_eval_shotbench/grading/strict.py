@@ -25,7 +25,7 @@ from typing import NamedTuple
 from lmms_eval_shotbench.grading.answer_fields import answer_fields
 from lmms_eval_shotbench.grading.claims import Claim, Sentence, is_distanced, read_sentence
 from lmms_eval_shotbench.grading.letters import join_letters_and_texts, mark_letters
-from lmms_eval_shotbench.grading.plain_text import plain, unified
+from lmms_eval_shotbench.grading.plain_text import own_turn, plain, unified
 from lmms_eval_shotbench.grading.refusals import refuses
 from lmms_eval_shotbench.grading.rules import EMPTY, NO_RESPONSE, REFUSAL, THOUGHT_ONLY
 from lmms_eval_shotbench.grading.terms import CONFLICT, OFF, TEXT_MARK, mark_texts, options_of
@@ -85,7 +85,7 @@ def extract_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
     A thought discusses several options, so an option that is only mentioned before the last sentence does not count.
     """
     marked = _marked(item, plain(unified(thought)))
-    answer = _last_word(marked)
+    answer = _last_word(marked, lists=False)
     if answer is not None:
         return answer
     answer = _only_mention(marked[-1:])
@@ -93,7 +93,7 @@ def extract_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
 
 
 # A longer text outside the thought is read at its beginning and its end, which bounds the time.
-_MAX_LENGTH, _MAX_HEAD = 8000, 2000
+_MAX_LENGTH, _MAX_HEAD = 6000, 1500
 
 
 @lru_cache(maxsize=4096)
@@ -114,6 +114,7 @@ def _read(item: QAItem, text: str) -> ExtractedAnswer:
     """The answer of a text without thoughts."""
     if known := _plain_answers(item.options).get(text.strip()):
         return known
+    text, later = own_turn(text)
     if len(text) > _MAX_LENGTH:
         text = f"{text[:_MAX_HEAD]}\n{text[_MAX_HEAD - _MAX_LENGTH :]}"
     if fields := answer_fields(text):
@@ -123,7 +124,10 @@ def _read(item: QAItem, text: str) -> ExtractedAnswer:
             return ExtractedAnswer(letters.pop(), "answer field")
         undecided = next((answer for answer in answers if answer.letter is None), None)
         return undecided or ExtractedAnswer(None, "several options declared")
-    return _read_plain(item, plain(text), is_object=_OBJECT.fullmatch(text.strip()) is not None)
+    answer = _read_plain(item, plain(text), is_object=_OBJECT.fullmatch(text.strip()) is not None)
+    if later and answer.letter and _read(item, later).letter not in (None, answer.letter):
+        return ExtractedAnswer(None, "several options declared")  # a turn that the model made up answers otherwise
+    return answer
 
 
 _OBJECT = re.compile(r"(?:```\w*\s)?\s?\{[^{}:]*:[^{}]*\}\s?(?:```)?")
@@ -165,8 +169,12 @@ _PIECE = re.compile(rf".{{1,{_LONG}}}(?:\s|$)|.{{1,{_LONG}}}")
 _SENTENCE_END = re.compile(f"(?<=[.!?])[\"')\\]]{{0,3}}\\s+(?=[A-Z\"'(\\[-]|[^\\x00-\\x7f])")
 
 
-def _last_word(sentences: list[Sentence]) -> ExtractedAnswer | None:
-    """The last declaration, else an answer line; None if there is neither."""
+def _last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer | None:
+    """The last declaration, else an answer line; None if there is neither.
+
+    Args:
+        lists: Whether declarations in a row ("Answer: B", "Answer: C") are a list, so that none is the last word.
+    """
     declared: Claim | None = None
     lines: list[tuple[int, str]] = []  # sentences that are or begin with an answer, with their marks
     adjacent = False  # whether the last declaration ends the sentence before
@@ -177,10 +185,11 @@ def _last_word(sentences: list[Sentence]) -> ExtractedAnswer | None:
         if found:
             first = found[0]
             ticked = first.rule == "ticked" and declared is not None and declared.rule == "ticked"
-            if declared and (ticked or (adjacent and first.rule == "declared" and _begins_sentence(text, first))):
-                found[0] = first._replace(marks=declared.marks + first.marks)  # a list of declarations
+            opens = first.rule == "declared" and _begins_sentence(text, first)
+            if declared and (ticked or (adjacent and opens and lists)):
+                found[0] = first._replace(marks=declared.marks + first.marks)
             declared = found[-1]
-            adjacent = not re.search(r"\w", text[declared.end :])
+            adjacent = opens and len(found) == 1 and not re.search(r"\w", text[declared.end :])
             continue
         if declared and sentence.marks and _ALTERNATIVE.match(text):
             declared = declared._replace(marks=declared.marks + sentence.marks)

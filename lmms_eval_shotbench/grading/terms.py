@@ -164,13 +164,22 @@ def _phrases_in(text: str, options: Options) -> Iterator[_Found]:
         letter = options.texts.get(phrase.text) or "" if phrase.text else ""
         if phrase.text in _POLAR and not (_POLAR_BEFORE.search(text, max(0, start - 12), start) and _POLAR_AFTER.match(text, end)):
             pass
-        elif len(phrase.words) == 1 and index and forms[index - 1] in COMPARING and _adjacent(text, words, index):
+        elif len(phrase.words) == 1 and _compares(text, words, forms, index, following):
             pass
         elif phrase.term or letter:
             before = index and forms[index - 1] in BLENDING and _adjacent(text, words, index)
             blended = bool(before) and phrase.term is not None and phrase.term.facet in _EXACT
             yield _Found(start, end, phrase.term, letter, blended)
         index = following
+
+
+def _compares(
+    text: str, words: Sequence[re.Match[str]], forms: Sequence[str], first: int, following: int
+) -> bool:
+    """Whether the words from `first` are an adjective in a comparison: "too wide", "long enough"."""
+    if first and forms[first - 1] in COMPARING and _adjacent(text, words, first):
+        return True
+    return following < len(words) and forms[following] == "enough" and _adjacent(text, words, following)
 
 
 def _adjacent(text: str, words: Sequence[re.Match[str]], index: int) -> bool:

@@ -80,7 +80,7 @@ TRANSPARENT = frozenset(
 MAX_TRANSPARENT = 3
 
 # Nouns that may follow a term without changing it: "medium shot", "wide angle lens".
-HEADS = frozenset("shot lens light angle view framing frame composition size move".split())
+HEADS = frozenset("shot lens light angle view framing frame composition size sized move".split())
 
 # Words that make another term of the one they stand next to: "full", "tight" or "very" close up.
 BLENDING = frozenset("extreme ultra super very medium big full long half semi near tight far wide close choker".split())
@@ -119,7 +119,7 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
     LENS_SIZE.slug: {
         "Ultra Wide / Fisheye": ("Ultrawide", "Ultra wide angle", "Fish eye", "Extreme wide", "Super wide"),
         "Long Lens": ("Telephoto lens",),
-        NOT_A_TERM: ("wide shot", "medium shot", "long shot", "medium close up", "wide open", "medium sized"),
+        NOT_A_TERM: ("wide shot", "medium shot", "long shot", "medium close up", "wide open"),
     },
     LIGHTING_TYPE.slug: {
         "Daylight": ("Day light",),
