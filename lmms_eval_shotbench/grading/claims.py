@@ -96,10 +96,10 @@ _DECLARED = re.compile(
     rf"|\b(?:it|this|that|which)(?:'s|\s(?:is|must be|has to be|would be|should be))\b{_FILL}(?={LETTERS}|{CONFLICT})"
     rf"|{_CONCLUDE}{_SUBJECT}"
     rf"|\b(?:best|closely|most|accurately|perfectly|exactly)\s(?:match\w*|describ\w+|fits?|correspond\w*|align\w*)\b(?:\s(?:to|with|by|as))?{_FILL}"
-    rf"|^(?:[^\s:]{{1,30}}\s){{4,60}}[^\s:]{{0,30}}:\s?[(\[\"']{{0,2}}(?={LETTERS}[)\]\"']{{0,2}}\W{{0,3}}$)"
+    rf"|^(?:[^\s:]{{1,30}}\s){{2,60}}[^\s:]{{0,30}}:\s?[(\[\"']{{0,2}}(?={LETTERS}[)\]\"']{{0,2}}\W{{0,3}}$)"
     rf"|\b(?:classified|categori[sz]ed|identified|described) as\b{_FILL}"
     rf"|\b{_DIMENSION}\b(?:\s(?!(?:is|not)\b)[\w'-]+){{0,6}}?\s?(?:\b(?:is|would be|appears to be|seems to be|can be described as)\b|:){_FILL}"
-    rf"){_LIST}(?!\s?(?:\?|would\b|could\b|might\b|,?\s?or\s(?!answer)\w))",
+    rf"){_LIST}(?!\s?(?:\?|if\b|would\b|could\b|might\b|,?\s?or\s(?!answer)\w))",
 )
 _IS_RIGHT = re.compile(
     rf"{_LIST}\s?[)\"',]?(?:\s{_HEAD})*\s?(?:(?:\b(?:is|are|'s|seems|looks|would be|must be|remains)\b\s{_RIGHT})"
@@ -182,7 +182,7 @@ def _deny(text: str) -> str:
 
 
 _PLAIN = re.compile(
-    rf"[^\w]|\b(?:or|and|also|possibly|maybe|perhaps|probably|likely|definitely|either|both|option|choice|letter|the|a|an|answer|final|correct|best|so|my"
+    rf"[^\w]|\b(?:or|and|also|possibly|maybe|perhaps|probably|likely|definitely|either|both|option|choice|letter|the|a|an|answer|final|correct|best|so|my|yes|ok|okay|sure|certainly|hence|thus|therefore"
     rf"|ms|cu|ws|ecu|mcu|mws|ews|es|assistant|model|{_HEAD})\b"
 )
 
@@ -266,6 +266,14 @@ def is_distanced(sentence: str) -> bool:
     )
 
 
+def at_an_edge(sentence: str) -> bool:
+    """Whether a letter opens or closes a clause of a sentence, as an answer does: not "the letter B on the sign"."""
+    return _AT_EDGE.search(sentence) is not None
+
+
+_AT_EDGE = re.compile(
+    rf"(?:^|[.,;:!?]\s)(?:[^\w.,;:!?]|\boption\b){{0,5}}?{LETTERS}|{LETTERS}[)\]\"'\s]{{0,4}}(?:$|[.,;:!?}}-])"
+)
 # A negation anywhere before an option: "no sign of the camera tilting, panning or zooming".
 _NEGATED = re.compile(
     r"(?:\b(?:no|not|without|never|none|neither|nor)\b|n't\b)"

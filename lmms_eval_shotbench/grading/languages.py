@@ -16,7 +16,7 @@ SIGNS: dict[str, str] = {
     "French": r"réponse|reponse|je choisis|l'option|c'est|ce n'est|choisir",
     "Italian": r"risposta|opzione|scelgo",
     "German": r"antwort|lösung|richtige?|wähle|auswahl|nicht|sondern",
-    "Russian": r"ответ\w*|вариант\w*|выбираю|правильн\w+",
+    "Russian": r"[а-яё]{2,}",
 }
 
 WORDS: dict[str, dict[str, str]] = {

@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from lmms_eval_shotbench.grading.answer_fields import answer_fields
-from lmms_eval_shotbench.grading.claims import Claim, Sentence, is_distanced, read_sentence
+from lmms_eval_shotbench.grading.claims import Claim, Sentence, at_an_edge, is_distanced, read_sentence
 from lmms_eval_shotbench.grading.letters import join_letters_and_texts, mark_letters
 from lmms_eval_shotbench.grading.plain_text import own_turn, plain, unified
 from lmms_eval_shotbench.grading.refusals import refuses
@@ -72,6 +72,10 @@ def read_split(item: QAItem, split: SplitResponse) -> ExtractedAnswer:
         return ExtractedAnswer(None, "answer block: several options declared")
     if filled:
         answer = _read(item, filled[-1])
+        if answer.letter and split.trailing.strip():  # a correction after the block is not followed, but noticed
+            later = _last_word(_marked(item, plain(split.trailing[:_MAX_LENGTH])))
+            if later and later.letter not in (None, answer.letter) and later.how != "answer line":
+                answer = ExtractedAnswer(None, "several options declared")
         return ExtractedAnswer(answer.letter, f"answer block: {answer.how}")
     if not split.text.strip():
         return ExtractedAnswer(None, THOUGHT_ONLY if split.thought else EMPTY)
@@ -270,7 +274,8 @@ def _only_mention(sentences: list[Sentence]) -> ExtractedAnswer:
     if CONFLICT in texts:
         return ExtractedAnswer(None, "letter and text disagree")
     distanced = any(sentence.marks and is_distanced(sentence.text) for sentence in sentences)
-    if len(letters) == 1 and texts - {OFF} <= letters and not distanced:
+    placed = any(at_an_edge(sentence.text) for sentence in sentences if sentence.marks)
+    if len(letters) == 1 and texts - {OFF} <= letters and placed and not distanced:
         return ExtractedAnswer(letters.pop(), "only letter")
     if not letters and len(texts) == 1 and OFF not in texts and not distanced:
         return ExtractedAnswer(texts.pop(), "only option text")

@@ -32,6 +32,7 @@ class SplitResponse(NamedTuple):
     thought: str
     text: str  # outside thoughts and answer blocks
     blocks: tuple[str, ...]  # contents of the answer blocks
+    trailing: str = ""  # the part of `text` after the last answer block
 
 
 class _Tag(NamedTuple):
@@ -57,7 +58,7 @@ def split_thought(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitR
     thoughts = [*explanations, *(response[start:end] for start, end in zip(starts, ends, strict=False))]
     text: list[str] = []
     blocks: list[str] = []
-    position, thinking, answering = last_close, False, False
+    position, thinking, answering, text_before = last_close, False, False, 0
     for start, end, kind in found:
         if start < last_close:
             continue
@@ -68,12 +69,13 @@ def split_thought(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitR
         elif kind == "answer_end" and answering:
             final = not thinking or not response[end:].strip()
             (blocks if final else thoughts).append(response[position:start])
-            position, answering = end, False
+            position, answering, text_before = end, False, len(text)
         elif (kind == "answer_end" and thinking) or (kind in ("thought", "explanation") and not answering):
             outside.append(response[position:start])
             position, thinking = end, kind != "answer_end"
     (thoughts if thinking else blocks if answering else text).append(response[position:])
-    return SplitResponse("\n".join(part for part in map(str.strip, thoughts) if part), "".join(text), tuple(blocks))
+    thought = "\n".join(part for part in map(str.strip, thoughts) if part)
+    return SplitResponse(thought, "".join(text), tuple(blocks), "".join(text[text_before:]) if blocks else "")
 
 
 def _explanations(tags: Iterable[_Tag]) -> list[tuple[int, int, int, int]]:
