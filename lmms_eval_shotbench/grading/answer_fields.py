@@ -8,15 +8,34 @@ from __future__ import annotations
 import re
 
 _HEADS = frozenset(
-    "answer answers option choice letter prediction label selection result response output solution selected chosen predicted".split()
+    [
+        "answer",
+        "answers",
+        "option",
+        "choice",
+        "letter",
+        "prediction",
+        "label",
+        "selection",
+        "result",
+        "response",
+        "output",
+        "solution",
+        "selected",
+        "chosen",
+        "predicted",
+    ]
 )
-_ADDITIONS = frozenset("final correct best most likely the my model key letter id text value name".split())
+_ADDITIONS = frozenset(
+    ["final", "correct", "best", "most", "likely", "the", "my", "model", "key", "letter", "id", "text", "value", "name"]
+)
 _NESTED = 200  # maximum length in characters of a list or an object as a value
 
 _FIELD = re.compile(
     r"([\"'])(?P<key>[A-Za-z][\w -]{0,30})\1\s{0,4}:\s{0,4}"
     rf"(?:\"(?P<double>(?:[^\"\\\n]|\\.){{0,{_NESTED}}})\"|'(?P<single>[^'\n]{{0,{_NESTED}}})'"
-    rf"|\[(?P<list>[^\[\]]{{0,{_NESTED}}})\]|\{{(?P<object>[^{{}}]{{0,{_NESTED}}})\}}|(?P<bare>[^\s\"'{{\[,\]}}][^\n,\]}}]{{0,60}}))"
+    rf"|\[(?P<list>[^\[\]]{{0,{_NESTED}}})\]|\{{(?P<object>[^{{}}]{{0,{_NESTED}}})\}}"
+    rf"|(?P<bare>[^\s\"'{{\[,\]}}][^\n,\]}}]{{0,60}}))"
 )
 _TRUE_LETTER = re.compile(r"[\"']([A-Z])[\"']\s{0,4}:\s{0,4}[Tt]rue\b")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -36,7 +55,9 @@ def answer_fields(text: str) -> list[str]:
             values = []
         previous = match.end()
         nested = answer_fields("{" + match["object"] + "}") if match["object"] else []
-        values += nested or [next(value for value in match.group("double", "single", "list", "object", "bare") if value is not None)]
+        values += nested or [
+            next(value for value in match.group("double", "single", "list", "object", "bare") if value is not None)
+        ]
     return values or _TRUE_LETTER.findall(text)
 
 

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 from lmms_eval_shotbench.grading.official import extract_official
 from lmms_eval_shotbench.grading.rules import NO_RESPONSE, REFUSAL
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, ExtractedAnswer, read_split, split_response
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, read_split, split_response
 from lmms_eval_shotbench.grading.thoughts import REASONING_TAGS, TAG, ReasoningTags
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -42,9 +42,7 @@ class Grade:
         return self.how.endswith(REFUSAL)
 
 
-def grade(
-    item: QAItem, response: str, protocol: Protocol = "strict", tags: ReasoningTags = REASONING_TAGS
-) -> Grade:
+def grade(item: QAItem, response: str, protocol: Protocol = "strict", tags: ReasoningTags = REASONING_TAGS) -> Grade:
     """Grade one response; raises `ValueError` for an unknown protocol, but never because of the response.
 
     Args:
@@ -57,9 +55,8 @@ def grade(
         return Grade(None, False, NO_RESPONSE, False)
     split = split_response(response, tags)
     extracted = read_split(item, split) if protocol == "strict" else extract_official(item.choices, response)
-    return Grade(
-        extracted.letter, extracted.letter == item.answer, extracted.how, is_well_formed(response), split.thought
-    )
+    well_formed = split.as_asked or is_well_formed(response)
+    return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, well_formed, split.thought)
 
 
 def is_well_formed(response: str) -> bool:

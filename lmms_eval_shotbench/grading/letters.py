@@ -11,13 +11,42 @@ from __future__ import annotations
 
 import re
 
-from lmms_eval_shotbench.grading.terms import CONFLICT, LETTER_MARK, LETTERS, OFF, TEXTS
+from lmms_eval_shotbench.grading.marks import CONFLICT, LETTERS, OFF, TEXTS, letter_mark
 
 _ALONE = re.compile(r"(?<!\w)(?<!\w')(?<![A-Za-z]\.)(?<!\d )[A-Za-z](?!\w|'\w|-\w|\.\w|\.\s?[A-Z]\.\s?[A-Z][a-z])")
 # Words after which a capital is a name and no option.
 _NAMES = frozenset(
-    "plan grade figure fig vitamin type class series section part side scene camera take person character subject roll team man"
-    " woman actor point studio block phase tier lamp building".split()
+    [
+        "plan",
+        "grade",
+        "figure",
+        "fig",
+        "vitamin",
+        "type",
+        "class",
+        "series",
+        "section",
+        "part",
+        "side",
+        "scene",
+        "camera",
+        "take",
+        "person",
+        "character",
+        "subject",
+        "roll",
+        "team",
+        "man",
+        "woman",
+        "actor",
+        "point",
+        "studio",
+        "block",
+        "phase",
+        "tier",
+        "lamp",
+        "building",
+    ]
 )
 _NOUN = r"(?:answer|option|choice|letter|selection|prediction|verdict|solution)"
 # Words before a lower case letter that declare it. They end with one of `_CUE_ENDS`, which is tested first.
@@ -26,11 +55,30 @@ _CUE = re.compile(
     rf"(?:(?:the\s)?{_NOUN}\s?:?\s?)?[(\[\"']{{0,2}}\s?$",
     re.IGNORECASE,
 )
-_CUE_ENDS = frozenset("answer option choice letter selection prediction verdict solution choose select pick is are be".split())
+_CUE_ENDS = frozenset(
+    [
+        "answer",
+        "option",
+        "choice",
+        "letter",
+        "selection",
+        "prediction",
+        "verdict",
+        "solution",
+        "choose",
+        "select",
+        "pick",
+        "is",
+        "are",
+        "be",
+    ]
+)
 # Words before a lower case letter that ends a clause: "it's d."
-_SAID = re.compile(r"\b(?:it's|it is|go with|going with|i think|i'd say|i say|so|hence|therefore|thus)\s$", re.IGNORECASE)
-_SAID_ENDS = frozenset("it's is with think say so hence therefore thus".split())
-_OPTION_WORDS = frozenset("option options choice choices letter letters".split())
+_SAID = re.compile(
+    r"\b(?:it's|it is|go with|going with|i think|i'd say|i say|so|hence|therefore|thus)\s$", re.IGNORECASE
+)
+_SAID_ENDS = frozenset(["it's", "is", "with", "think", "say", "so", "hence", "therefore", "thus"])
+_OPTION_WORDS = frozenset(["option", "options", "choice", "choices", "letter", "letters"])
 _BRACKETS = frozenset("([\"'")
 _CLOSE = re.compile(r"\s?[)\]\"']")
 _LINE_START = re.compile(r"(?:^|\n)[ \t>(\[\"'-]*$")
@@ -39,7 +87,8 @@ _SIGN_OR_END = re.compile(r"\s?(?:[)\]\"'.:,;=?!/|&+\n(<]|$|->|-(?!\w))")
 _SCRIPT = re.compile("\\s?[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # Words that cannot follow the article.
 _NO_NOUN = re.compile(
-    r"\s(?:or|and|nor|vs|versus|then|but|because|is|was|are|as|since|due|for|given|not|would|shows?|has|seems|looks|fits"
+    r"\s(?:or|and|nor|vs|versus|then|but|because|is|was|are|as|since|due|for|given|not|would|shows?|has|seems|looks"
+    r"|fits"
     r"|matches|best|than|o|y|e|ou|et|und|oder|cannot|can't|isn't|too|[B-Z](?![\w'-]))\b"
 )
 _RANGE = re.compile(r"\bA\s?(?:to|through|-|到|至)\s?([B-Z])\b")
@@ -63,7 +112,7 @@ def mark_letters(text: str, letters: str) -> str:
 
 def _ordinal_mark(word: str, count: int) -> str:
     index = _ORDINALS.get(word, count - 1)  # "last"
-    return chr(LETTER_MARK + index) if index < count else OFF
+    return letter_mark(chr(ord("A") + index)) if index < count else OFF
 
 
 def _mark_at(text: str, start: int, letters: str) -> str | None:
@@ -77,14 +126,18 @@ def _mark_at(text: str, start: int, letters: str) -> str | None:
     if last_word in _NAMES and before[-1:] in " :.":
         return None
     if letter in letters and character == letter and letter not in "AI":
-        return chr(LETTER_MARK + ord(letter) - ord("A"))
+        return letter_mark(letter)
     bracketed = before.rstrip()[-1:] in _BRACKETS and _CLOSE.match(text, end) is not None
     cued = last_word in _CUE_ENDS and _CUE.search(before) is not None
     if letter not in letters:
         alone = not before.strip() and not text[end:].strip(" .):\"'")
         return OFF if bracketed or cued or alone else None
-    sure = bracketed or (_is_no_word(text, start, before, last_word) if letter in "AI" else cued or _is_listed(text, start, before, last_word))
-    return chr(LETTER_MARK + ord(letter) - ord("A")) if sure else None
+    sure = bracketed or (
+        _is_no_word(text, start, before, last_word)
+        if letter in "AI"
+        else cued or _is_listed(text, start, before, last_word)
+    )
+    return letter_mark(letter) if sure else None
 
 
 def _is_no_word(text: str, start: int, before: str, last_word: str) -> bool:
@@ -110,14 +163,17 @@ def _is_listed(text: str, start: int, before: str, last_word: str) -> bool:
 
 # A verb after the text makes it the subject of an explanation: "B. A close up would be tighter."
 _VERB = (
-    r"(?!\s?(?:would|is|are|was|were|shows?|has|have|could|might|may|can|will|does|requires?|means|implies|needs?|usually"
+    r"(?!\s?(?:would|is|are|was|were|shows?|has|have|could|might|may|can|will|does|requires?|means|implies|needs?"
+    r"|usually"
     r"|typically)\b)"
 )
 _LETTER_TEXT = re.compile(
-    rf"({LETTERS})(?P<sign>\s?[.):,\]\"'=(>-]{{0,3}}\s?[(\[\"'-]?\s?(?:(?:[Aa]|[Aa]n|[Tt]he)\s)?)({TEXTS}|{OFF})(?:\s?[)\]\"'])?{_VERB}"
+    rf"({LETTERS})(?P<sign>\s?[.):,\]\"'=(>-]{{0,3}}\s?[(\[\"'-]?\s?(?:(?:[Aa]|[Aa]n|[Tt]he)\s)?)({TEXTS}"
+    rf"|{OFF})(?:\s?[)\]\"'])?{_VERB}"
 )
 _TEXT_LETTER = re.compile(
-    rf"({TEXTS}|{OFF})\s?,?\s?(?:[(\[\"'-]\s?(?:{_NOUN}\s)?|{_NOUN}\s[(\[\"']?)({LETTERS})(?:\s?[)\]\"'])?", re.IGNORECASE
+    rf"({TEXTS}|{OFF})\s?,?\s?(?:[(\[\"'-]\s?(?:{_NOUN}\s)?|{_NOUN}\s[(\[\"']?)({LETTERS})(?:\s?[)\]\"'])?",
+    re.IGNORECASE,
 )
 
 

@@ -14,10 +14,25 @@ _SIGNS = str.maketrans(
     dict.fromkeys("‘’‚′`´", "'")
     | dict.fromkeys("“”„″«»「」『』《》", '"')
     | dict.fromkeys("‐‑‒–—―−", "-")
-    | {"。": ". ", "、": ", ", "；": "; ", "→": "->", "⇒": "->", "•": "- ", "【": "[", "】": "]", "\u3000": " ", "\xa0": " "}
+    | {
+        "。": ". ",
+        "、": ", ",
+        "；": "; ",
+        "→": "->",
+        "⇒": "->",
+        "•": "- ",
+        "【": "[",
+        "】": "]",
+        "\u3000": " ",
+        "\xa0": " ",
+    }
     | dict.fromkeys("✓✔✅☑", "✓")
     | dict.fromkeys("✗✘❌☒✖", "✗")
-    | {chr(first + index): chr(ord("A") + index) for first in (0x1F130, 0x1F150, 0x1F170, 0x1F1E6) for index in range(26)}
+    | {
+        chr(first + index): chr(ord("A") + index)
+        for first in (0x1F130, 0x1F150, 0x1F170, 0x1F1E6)
+        for index in range(26)
+    }
     | dict.fromkeys(map(chr, range(0xFE00, 0xFE10)), "")  # variants of emoji
 )
 _TICKED_LINE = re.compile(r"^(\W{0,6}?)(?:([✓✗])|\[([ xX✓✗])\])(?=\s*\S)(.*)$", re.MULTILINE)
@@ -28,7 +43,10 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&nbsp;": "
 _ENTITY = re.compile("|".join(_ENTITIES))
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BOXES = r"\\f?box(?:ed)?\s?\{|<\|begin_of_box\|>"
-_END_OF_TURN = re.compile(r"(?i:\n[ \t]{0,4}(?:user|human|question) ?:)|<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>|<end_of_turn>")
+_END_OF_TURN = re.compile(
+    r"(?i:\n[ \t]{0,4}(?:user|human|question) ?:)|<\|(?:im_end|endoftext|eot_id|end|return|end_of_text)\|>|</s>"
+    r"|<end_of_turn>"
+)
 # Markup without content. A box declares its content.
 _MARKUP = re.compile(
     rf"(?P<box>{_BOXES})|~~[^~\n]{{1,100}}~~|<\|[^|<>\n]{{1,40}}\|>|</?[A-Za-z][^<>\n]{{0,80}}>"
@@ -40,13 +58,15 @@ _BLANKS = re.compile(r"[ \t\r\f\v]+")
 
 
 def unified(text: str) -> str:
-    """The text with one form of every character (NFKC), without invisible ones and with its entities resolved."""
+    """The text with one form of every character (NFKC), without invisible ones, and with its entities resolved."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-        text = "".join(c for c in text.translate(_SIGNS) if c.isascii() or unicodedata.category(c) not in ("Cf", "Co", "Cs"))
+        text = "".join(
+            c for c in text.translate(_SIGNS) if c.isascii() or unicodedata.category(c) not in ("Cf", "Co", "Cs")
+        )
     if "&" in text:
         text = _ENTITY.sub(lambda match: _ENTITIES[match[0]], text)
-    return _INVISIBLE.sub("", text)
+    return text
 
 
 def own_turn(text: str) -> tuple[str, str]:
@@ -59,13 +79,16 @@ def own_turn(text: str) -> tuple[str, str]:
 
 def plain(text: str) -> str:
     """The words of a unified text in English, without markup; a box becomes "Answer:"."""
-    text = _LINES.sub("\n", _BLANKS.sub(" ", text)).strip()
+    text = _LINES.sub("\n", _BLANKS.sub(" ", _INVISIBLE.sub("", text))).strip()
     if "✓" in text or "✗" in text or "[ ]" in text:
         text = _TICKED_LINE.sub(lambda line: f"{line[1]}{line[4]}{_TICKS[(line[2] or line[3]).lower()]}", text)
         text = text.replace("✓", _TICKS["✓"]).replace("✗", _TICKS["✗"])
     text = _NUMBERING.sub(r"\1", text)
     text = _DOTTED.sub(lambda match: match[0].replace(".", ""), text)
-    text = _MARKUP.sub(lambda match: " Answer: " if match.lastgroup else " " if match[0][0] in "<{}_" or match[0] == "\\ " else "", text)
+    text = _MARKUP.sub(
+        lambda match: " Answer: " if match.lastgroup else " " if match[0][0] in "<{}_" or match[0] == "\\ " else "",
+        text,
+    )
     if "/" in text:
         text = _NOT_APPLICABLE.sub("none", text)
     return _BLANKS.sub(" ", in_english(text)).strip()

@@ -14,6 +14,13 @@ NO_RESPONSE = "no response"
 THOUGHT_ONLY = "thought only"
 
 
+class ExtractedAnswer(NamedTuple):
+    """The extracted letter, or None; `how` is the rule that decided, or the reason why the response is undecided."""
+
+    letter: str | None
+    how: str
+
+
 class Rule(NamedTuple):
     """A rule of strict grading."""
 
@@ -27,14 +34,13 @@ RULES: tuple[Rule, ...] = (
     Rule("option text", True, "the text is only an option's text"),
     Rule("letter and text", True, "the text is only a letter with its option's text"),
     Rule("answer field", True, "the answer field of an object (JSON)"),
-    Rule("declared letter", True, "the last declaration names a letter, as in \"the answer is B\""),
+    Rule("declared letter", True, 'the last declaration names a letter, as in "the answer is B"'),
     Rule("declared text", True, "the last declaration names an option by its text"),
-    Rule("corrected answer", True, "the last declaration is a correction, as in \"wait, no, C\""),
+    Rule("corrected answer", True, 'the last declaration is a correction, as in "wait, no, C"'),
     Rule("answer line", True, "a line or a sentence is only an answer, or begins with one that it explains"),
     Rule("only letter", True, "the only letter that is named and not denied"),
     Rule("only option text", True, "the only option that is named by its text and not denied"),
-    Rule("letter not on offer", False, "the answer is a letter that the question does not have"),
-    Rule("text not on offer", False, "the answer is a term or a compound that is not an option"),
+    Rule("not on offer", False, "the answer is a letter, a term or a compound that the question does not offer"),
     Rule("letter and text disagree", False, "a letter next to the text of another option"),
     Rule("several options declared", False, "the last declaration names more than one option"),
     Rule("several options named", False, "more than one option is named and none is declared"),

@@ -20,15 +20,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 
 from lmms_eval_shotbench.grading.answer_fields import answer_fields
-from lmms_eval_shotbench.grading.claims import Claim, Sentence, at_an_edge, is_distanced, read_sentence
+from lmms_eval_shotbench.grading.claims import Sentence, read_sentence
+from lmms_eval_shotbench.grading.last_word import WITHDRAWN, last_word, only_mention
 from lmms_eval_shotbench.grading.letters import join_letters_and_texts, mark_letters
+from lmms_eval_shotbench.grading.phrases import phrases_of
 from lmms_eval_shotbench.grading.plain_text import own_turn, plain, unified
 from lmms_eval_shotbench.grading.refusals import refuses
-from lmms_eval_shotbench.grading.rules import EMPTY, NO_RESPONSE, REFUSAL, THOUGHT_ONLY
-from lmms_eval_shotbench.grading.terms import CONFLICT, OFF, TEXT_MARK, mark_texts, options_of
+from lmms_eval_shotbench.grading.rules import EMPTY, NO_RESPONSE, REFUSAL, THOUGHT_ONLY, ExtractedAnswer
+from lmms_eval_shotbench.grading.terms import mark_texts
 from lmms_eval_shotbench.grading.thoughts import REASONING_TAGS, TAG, ReasoningTags, SplitResponse, split_thought
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -36,13 +37,6 @@ __all__ = ["REQUEST_FAILED", "TAG", "ExtractedAnswer", "extract_conclusion", "ex
 
 # Prefix of the response that lmms-eval 0.7.3 stores when all attempts of a request to a model server failed.
 REQUEST_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
-
-
-class ExtractedAnswer(NamedTuple):
-    """The extracted letter, or None; `how` is the rule that decided, or the reason why the response is undecided."""
-
-    letter: str | None
-    how: str
 
 
 def has_response(response: str) -> bool:
@@ -59,7 +53,9 @@ def extract_strict(item: QAItem, response: str, tags: ReasoningTags = REASONING_
 
 def split_response(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitResponse:
     """The thought, the text outside it and the answer blocks of a response, with unified characters."""
-    return split_thought(unified(response), tags)
+    text = unified(response)
+    split = split_thought(text, tags)
+    return split if text is response else split._replace(as_asked=False)  # unified tags are not those asked for
 
 
 _JOINED_BLOCKS = re.compile(r"\W{0,9}(?:or|and|[/&,])\W{0,9}", re.IGNORECASE)
@@ -73,7 +69,7 @@ def read_split(item: QAItem, split: SplitResponse) -> ExtractedAnswer:
     if filled:
         answer = _read(item, filled[-1])
         if answer.letter and split.trailing.strip():  # a correction after the block is not followed, but noticed
-            later = _last_word(_marked(item, plain(split.trailing[:_MAX_LENGTH])))
+            later = last_word(_marked(item, plain(split.trailing[:_MAX_LENGTH])))
             if later and later.letter not in (None, answer.letter) and later.how != "answer line":
                 answer = ExtractedAnswer(None, "several options declared")
         return ExtractedAnswer(answer.letter, f"answer block: {answer.how}")
@@ -89,10 +85,10 @@ def extract_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
     A thought discusses several options, so an option that is only mentioned before the last sentence does not count.
     """
     marked = _marked(item, plain(unified(thought)))
-    answer = _last_word(marked, lists=False)
+    answer = last_word(marked, lists=False)
     if answer is not None:
         return answer
-    answer = _only_mention(marked[-1:])
+    answer = only_mention(marked[-1:])
     return ExtractedAnswer(answer.letter, f"last sentence: {answer.how}")
 
 
@@ -139,16 +135,17 @@ _OBJECT = re.compile(r"(?:```\w*\s)?\s?\{[^{}:]*:[^{}]*\}\s?(?:```)?")
 
 def _read_plain(item: QAItem, text: str, is_object: bool = False) -> ExtractedAnswer:
     marked = _marked(item, text)
-    answer = None if is_object else _last_word(marked)
-    if answer is None or (answer.letter is None and answer.how == "answer withdrawn"):
+    answer = None if is_object else last_word(marked)
+    if answer is None or answer == WITHDRAWN:
         if refuses(text.lower().replace("’", "'")):
             return ExtractedAnswer(None, REFUSAL)
-        answer = answer or _only_mention(marked)
+        answer = answer or only_mention(marked)
     return answer
 
 
 _HEADING = re.compile(
-    r"^[ >\"'-]{0,8}((?:(?:the|my|final|correct|best|selected|chosen)\s){0,3}(?:answer|choice|option|solution|selection|result|verdict|prediction|conclusion))[ :.\"'-]{0,8}\n",
+    r"^[ >\"'-]{0,8}((?:(?:the|my|final|correct|best|selected|chosen)\s){0,3}(?:answer|choice|option|solution"
+    r"|selection|result|verdict|prediction|conclusion))[ :.\"'-]{0,8}\n",
     re.IGNORECASE | re.MULTILINE,
 )
 _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|vs|etc|approx|cf)\.", re.IGNORECASE)
@@ -157,7 +154,7 @@ _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|vs|etc|approx|cf)\.", re.IGNORECASE)
 def _marked(item: QAItem, text: str) -> list[Sentence]:
     """The sentences of a plain text, with a mark for every option that they name."""
     text = _ABBREVIATION.sub(lambda match: match[1], _HEADING.sub(r"\1: ", text))
-    text = mark_texts(text, options_of(item.dimension, item.options))
+    text = mark_texts(text, phrases_of(item.dimension, item.options))
     text = join_letters_and_texts(mark_letters(text, "".join(item.letters)))
     sentences = []
     for line in text.split("\n"):
@@ -170,117 +167,4 @@ def _marked(item: QAItem, text: str) -> list[Sentence]:
 
 _LONG = 400  # characters of a sentence; longer ones are read in pieces, which bounds the time
 _PIECE = re.compile(rf".{{1,{_LONG}}}(?:\s|$)|.{{1,{_LONG}}}")
-_SENTENCE_END = re.compile(f"(?<=[.!?])[\"')\\]]{{0,3}}\\s+(?=[A-Z\"'(\\[-]|[^\\x00-\\x7f])")
-
-
-def _last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer | None:
-    """The last declaration, else an answer line; None if there is neither.
-
-    Args:
-        lists: Whether declarations in a row ("Answer: B", "Answer: C") are a list, so that none is the last word.
-    """
-    declared: Claim | None = None
-    lines: list[tuple[int, str]] = []  # sentences that are or begin with an answer, with their marks
-    adjacent = False  # whether the last declaration ends the sentence before
-    for number, sentence in enumerate(sentences):
-        text, found = sentence.text, list(sentence.claims)
-        if sentence.begins and not (text.endswith("?") and len(sentences) > 1):
-            lines.append((number, sentence.begins))
-        if found:
-            first = found[0]
-            ticked = first.rule == "ticked" and declared is not None and declared.rule == "ticked"
-            opens = first.rule == "declared" and _begins_sentence(text, first)
-            if declared and (ticked or (adjacent and opens and lists)):
-                found[0] = first._replace(marks=declared.marks + first.marks)
-            declared = found[-1]
-            adjacent = opens and len(found) == 1 and not re.search(r"\w", text[declared.end :])
-            continue
-        if declared and sentence.marks and _ALTERNATIVE.match(text):
-            declared = declared._replace(marks=declared.marks + sentence.marks)
-        elif declared and sentence.denied.intersection(map(_letter, declared.marks)):
-            declared = declared._replace(marks="")
-        adjacent = False
-    if final := _final_line(sentences, lines, declared):
-        return _decide(final, "line", "several options declared" if declared else "several options named")
-    if declared:
-        return (
-            _decide(declared.marks, declared.rule, "several options declared")
-            if declared.marks
-            else ExtractedAnswer(None, "answer withdrawn")
-        )
-    if not lines:
-        return None
-    whole = [number for number, _ in lines[:2] if sentences[number].only_marks]
-    opening = lines[0][1] if whole[:1] == [0] and 1 not in whole else ""
-    return _decide(opening or "".join(marks for _, marks in lines), "line", "several options named")
-
-
-_ALTERNATIVE = re.compile(r"\W{0,4}(?:or|maybe|perhaps|possibly|alternatively|otherwise)\b")
-
-
-def _begins_sentence(text: str, claim: Claim) -> bool:
-    """Whether only words such as "the answer is" precede the options of a claim."""
-    return not re.sub(r"\b(?:the|my|final|correct|answer|option|is|and|also|or)\b|\W", "", text[: claim.start])
-
-
-def _final_line(sentences: list[Sentence], lines: list[tuple[int, str]], declared: Claim | None) -> str:
-    """Marks of the last sentence if it is only an answer, with those of a list of answers that it ends.
-
-    A list after a declaration ("Other options: …") and one that repeats all options before the last line do not count.
-    """
-    last = len(sentences) - 1
-    if not lines or lines[-1][0] != last or not sentences[last].only_marks or sentences[last].claims:
-        return ""
-    run = []
-    for number, marks in reversed(lines):
-        if number != last - len(run) or sentences[number].claims:
-            break
-        run.append(marks)
-    before = {_letter(mark) for marks in run[1:] for mark in marks}
-    if len(run) > 2 and len(before) == len(run) - 1 and {_letter(mark) for mark in run[0]} <= before:
-        return run[0]
-    if len(run) > 1 and declared:
-        return ""
-    return "".join(run)
-
-
-def _letter(mark: str) -> str:
-    return mark if mark in (OFF, CONFLICT) else chr(ord("A") + (ord(mark) & 31))
-
-
-_RULES = {"declared": "declared letter", "corrected": "corrected answer", "line": "answer line", "ticked": "declared letter"}
-
-
-def _decide(marks: str, rule: str, several: str) -> ExtractedAnswer:
-    """The letter that all marks agree on, or the reason why there is none."""
-    letters = set(map(_letter, marks))
-    if CONFLICT in letters:
-        return ExtractedAnswer(None, "letter and text disagree")
-    if OFF in letters:
-        return ExtractedAnswer(None, several if len(letters) > 1 else "text not on offer")
-    if len(letters) > 1:
-        return ExtractedAnswer(None, several)
-    name = _RULES[rule]
-    if rule == "declared" and all(ord(mark) >= TEXT_MARK for mark in marks):
-        name = "declared text"
-    return ExtractedAnswer(letters.pop(), name)
-
-
-def _only_mention(sentences: list[Sentence]) -> ExtractedAnswer:
-    """The only letter or, without letters, the only option text that is not denied; undecided if not unique."""
-    marks = "".join(sentence.marks for sentence in sentences)
-    letters = {_letter(mark) for mark in marks if ord(mark) < TEXT_MARK}
-    texts = {_letter(mark) for mark in marks if TEXT_MARK <= ord(mark)}
-    if CONFLICT in texts:
-        return ExtractedAnswer(None, "letter and text disagree")
-    distanced = any(sentence.marks and is_distanced(sentence.text) for sentence in sentences)
-    placed = any(at_an_edge(sentence.text) for sentence in sentences if sentence.marks)
-    if len(letters) == 1 and texts - {OFF} <= letters and placed and not distanced:
-        return ExtractedAnswer(letters.pop(), "only letter")
-    if not letters and len(texts) == 1 and OFF not in texts and not distanced:
-        return ExtractedAnswer(texts.pop(), "only option text")
-    if not letters and texts == {OFF}:
-        return ExtractedAnswer(None, "text not on offer")
-    if len(letters | texts) == 1:
-        return ExtractedAnswer(None, "only a doubtful mention")
-    return ExtractedAnswer(None, "several options named" if letters or texts else "no option named")
+_SENTENCE_END = re.compile("(?<=[.!?])[\"')\\]]{0,3}\\s+(?=[A-Z\"'(\\[-]|[^\\x00-\\x7f])")

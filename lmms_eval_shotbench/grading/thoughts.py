@@ -33,6 +33,10 @@ class SplitResponse(NamedTuple):
     text: str  # outside thoughts and answer blocks
     blocks: tuple[str, ...]  # contents of the answer blocks
     trailing: str = ""  # the part of `text` after the last answer block
+    as_asked: bool = False  # whether it is one thought and one answer block, neither blank, as the prompts ask
+
+
+_SIMPLE_KINDS = frozenset({"thought", "thought_end", "answer", "answer_end"})
 
 
 class _Tag(NamedTuple):
@@ -44,14 +48,15 @@ class _Tag(NamedTuple):
 def split_thought(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitResponse:
     """Split off the thought and the answer blocks of a response."""
     if tags is REASONING_TAGS and (form := _ASKED_FOR.fullmatch(response)):
-        return SplitResponse(form[1].strip(), "", (form[2],))
+        thought = form[1].strip()
+        return SplitResponse(thought, "", (form[2],), as_asked=bool(thought and form[2].strip()))
     found = _tags(response, tags)
     if not found:
         return SplitResponse("", response, ())
-    explanations, response = _cut(response, _explanations(found))
-    if explanations:
-        found = _tags(response, tags)
-    found = _closed_headings(found)
+    explanations: list[str] = []
+    if any(tag.kind not in _SIMPLE_KINDS for tag in found):
+        explanations, response = _cut(response, _explanations(found))
+        found = _closed_headings(_tags(response, tags) if explanations else found)
     last_close = max((tag.end for tag in found if tag.kind == "thought_end"), default=0)
     before = [tag for tag in found if tag.end <= last_close]
     starts, ends = [0, *(tag.end for tag in before)], [tag.start for tag in before]
@@ -59,6 +64,7 @@ def split_thought(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitR
     text: list[str] = []
     blocks: list[str] = []
     position, thinking, answering, text_before = last_close, False, False, 0
+    content_end = len(response.rstrip())
     for start, end, kind in found:
         if start < last_close:
             continue
@@ -67,7 +73,7 @@ def split_thought(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitR
             outside.append(response[position:start])
             position, answering = end, True
         elif kind == "answer_end" and answering:
-            final = not thinking or not response[end:].strip()
+            final = not thinking or end >= content_end
             (blocks if final else thoughts).append(response[position:start])
             position, answering, text_before = end, False, len(text)
         elif (kind == "answer_end" and thinking) or (kind in ("thought", "explanation") and not answering):
@@ -142,26 +148,30 @@ _ELEMENT = re.compile(r"<\s{0,3}(?P<end>/?)\s{0,3}(?P<name>[A-Za-z][\w:]{0,20}(?
 
 
 @lru_cache(maxsize=16)
-def _kinds(tags: ReasoningTags) -> dict[str, str]:
-    """The kind of every tag by its text in lower case."""
+def _kinds(tags: ReasoningTags) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The kind of every tag by its text in lower case; and what a response with a tag contains: a bracket or a word."""
     kinds = {}
     for pairs, name in ((tags, "thought"), (ANSWER_TAGS, "answer")):
         for opening, closing in pairs:
             kind = "heading" if opening[0] == "#" else "explanation" if opening in EXPLANATIONS else name
             kinds[opening.lower()], kinds[closing.lower()] = kind, f"{kind}_end"
-    return kinds
+    firsts = {tag if tag[0].isalnum() else tag[0] for pair in (*tags, *ANSWER_TAGS) for tag in pair}
+    return kinds, tuple(sorted(firsts))
 
 
 def _tags(response: str, tags: ReasoningTags) -> list[_Tag]:
     """The tags of a response in order, with their kinds."""
-    kinds = _kinds(tags)
+    kinds, firsts = _kinds(tags)
+    if not any(first in response for first in firsts):
+        return []
     found = []
     for match in _pattern(tags, "#" in response or any(word in response for word in _words(tags))).finditer(response):
         text = match[0].lower()
-        if match["name"]:
-            text = f"<{match['end']}{match['name'].lower()}>"
-        elif "#" in text:
-            text = "## " + text.strip("#*: \t")
-        if kind := kinds.get(text):
+        kind = kinds.get(text)
+        if kind is None and match["name"]:
+            kind = kinds.get(f"<{match['end']}{match['name'].lower()}>")
+        elif kind is None and "#" in text:
+            kind = kinds.get("## " + text.strip("#*: \t"))
+        if kind:
             found.append(_Tag(match.start(), match.end(), kind))
     return found

@@ -75,18 +75,54 @@ WORD_FORMS = {
 
 # Words that may stand between the words of a term: "pans slowly to the left".
 TRANSPARENT = frozenset(
-    "to the toward towards slowly gently smoothly gradually slightly steadily quickly slow smooth gentle".split()
+    [
+        "to",
+        "the",
+        "toward",
+        "towards",
+        "slowly",
+        "gently",
+        "smoothly",
+        "gradually",
+        "slightly",
+        "steadily",
+        "quickly",
+        "slow",
+        "smooth",
+        "gentle",
+    ]
 )
 MAX_TRANSPARENT = 3
 
 # Nouns that may follow a term without changing it: "medium shot", "wide angle lens".
-HEADS = frozenset("shot lens light angle view framing frame composition size sized move".split())
+HEADS = frozenset(
+    ["shot", "lens", "light", "angle", "view", "framing", "frame", "composition", "size", "sized", "move"]
+)
 
 # Words that make another term of the one they stand next to: "full", "tight" or "very" close up.
-BLENDING = frozenset("extreme ultra super very medium big full long half semi near tight far wide close choker".split())
+BLENDING = frozenset(
+    [
+        "extreme",
+        "ultra",
+        "super",
+        "very",
+        "medium",
+        "big",
+        "full",
+        "long",
+        "half",
+        "semi",
+        "near",
+        "tight",
+        "far",
+        "wide",
+        "close",
+        "choker",
+    ]
+)
 
 # Words after which a term is an adjective in a comparison: "too wide".
-COMPARING = frozenset("too more less how".split())
+COMPARING = frozenset(["too", "more", "less", "how"])
 
 NOT_A_TERM = ""
 
@@ -168,6 +204,20 @@ WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Rack focus to background": ("Rack focus from foreground to background", "focus from foreground to background"),
         "Rack focus": ("Focus rack", "Focus pull", "Pull focus"),
         "Static shot": ("Stationary", "Locked off", "Fixed camera"),
-        NOT_A_TERM: ("train tracking", "railway tracking", "rolling hill", "pull out a", "pull out an", "pull out his", "pull out her", "tracking left", "tracking right", "tracking in", "tracking out", "dolly zoom in", "dolly zoom out"),
+        NOT_A_TERM: (
+            "train tracking",
+            "railway tracking",
+            "rolling hill",
+            "pull out a",
+            "pull out an",
+            "pull out his",
+            "pull out her",
+            "tracking left",
+            "tracking right",
+            "tracking in",
+            "tracking out",
+            "dolly zoom in",
+            "dolly zoom out",
+        ),
     },
 }
