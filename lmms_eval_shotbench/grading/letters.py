@@ -179,8 +179,8 @@ _TEXT_LETTER = re.compile(
 
 def join_letters_and_texts(text: str) -> str:
     """The text with one mark for a letter with its option's text, and `CONFLICT` for one with another text."""
-    text = _LETTER_TEXT.sub(_joined_text, text)
-    return _TEXT_LETTER.sub(lambda match: _joined(match[2], match[1]), text)
+    text = _TEXT_LETTER.sub(lambda match: _joined(match[2], match[1]), text)
+    return _LETTER_TEXT.sub(_joined_text, text)
 
 
 def _joined_text(match: re.Match[str]) -> str:

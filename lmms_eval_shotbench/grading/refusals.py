@@ -42,11 +42,14 @@ _REFUSAL = re.compile(
     r"|\bno\s+see\W+(?:\w+\W+){0,4}?image\b|\bplease\W+(?:\w+\W+){0,2}?(?:upload|provide)\b"
     r"|\bcannot\s+(?:see|view)\W+(?:\w+\W+){0,3}?image\b|\bimage\W+(?:\w+\W+){0,2}?cannot see\b",
 )
-_POSITIVE = re.compile(
+_AFFIRMED = re.compile(
     r"\b(?:is|was|were) (?:provided|attached|loaded|uploaded|visible|included|available|displayed)\b"
 )
+_NEGATED = re.compile(r"\b(?:no|not|without)\b|n't\b")
 
 
 def refuses(text: str) -> bool:
     """Whether a plain text in lower case says that the picture cannot be seen, asks for it, or refuses to help."""
-    return any(not _POSITIVE.search(match[0]) for match in _REFUSAL.finditer(text))
+    return any(
+        not _AFFIRMED.search(match[0]) or _NEGATED.search(match[0]) is not None for match in _REFUSAL.finditer(text)
+    )
