@@ -22,7 +22,7 @@ from lmms_eval_shotbench.grading.declarations import (
     WITHDRAWN,
 )
 from lmms_eval_shotbench.grading.denials import mark_denials
-from lmms_eval_shotbench.grading.marks import denied_in, has_mark, letter_of, marks_in, words
+from lmms_eval_shotbench.grading.marks import TEXT_MARK, denied_in, has_mark, letter_of, marks_in, words
 
 
 class Claim(NamedTuple):
@@ -31,7 +31,7 @@ class Claim(NamedTuple):
     start: int
     end: int
     marks: str
-    kind: str  # "declared", "corrected", "ticked" or "withdrawn"
+    kind: str  # "declared", "concluded", "corrected", "ticked" or "withdrawn"
 
 
 class Sentence(NamedTuple):
@@ -88,7 +88,7 @@ def _claims(text: str) -> list[Claim]:
             groups = match.groupdict()
             chosen = match.end("choose") if groups.get("choose") else match.start()
             if not _is_hypothetical(text, match.start(), chosen):
-                name = "ticked" if groups.get("tick") else kind
+                name = _kind(kind, groups)
                 found.append(Claim(match.start("list"), match.end(), marks_in(match["list"]), name))
     if not found and (withdrawal := WITHDRAWN.search(text)):
         return [Claim(withdrawal.start(), withdrawal.end(), "", "withdrawn")]
@@ -99,13 +99,25 @@ def _claims(text: str) -> list[Claim]:
     return claims
 
 
+def _kind(kind: str, groups: dict[str, str | None]) -> str:
+    if groups.get("tick"):
+        return "ticked"
+    conclusion = groups.get("conclude")
+    by_text = all(ord(mark) >= TEXT_MARK for mark in marks_in(groups["list"] or ""))
+    return "concluded" if conclusion and by_text and not _ANSWER_WORD.search(conclusion) else kind
+
+
+_ANSWER_WORD = re.compile(r"\b(?:answer|option|choice)\b")
+
+
 def _joined(text: str, found: list[Claim]) -> list[Claim]:
     """The claims of a sentence, with those joined that no word such as "but" separates."""
     joined: list[Claim] = []
     for claim in found:
         before = joined[-1] if joined else None
         if before and claim.kind != "corrected" and not CONTRAST.search(text, before.end, claim.start):
-            joined[-1] = Claim(before.start, max(before.end, claim.end), before.marks + claim.marks, claim.kind)
+            kind = before.kind if claim.kind == "concluded" else claim.kind
+            joined[-1] = Claim(before.start, max(before.end, claim.end), before.marks + claim.marks, kind)
         else:
             joined.append(claim)
     return joined

@@ -99,7 +99,7 @@ DECLARED = re.compile(
     rf"|(?P<choose>\b{_CHOOSE}\b){_FILL}"
     rf"|\b(?:i|we|i'd|we'd|i'll|i'm)(?:\s(?:would|will|can))?\s(?:say|answer|conclude|guess)\b(?:\sthat\b)?{_FILL}"
     rf"|\b(?:it|this|that|which)\s(?:is|must be|has to be|would be|should be)\b{_FILL}(?={LETTERS}|{CONFLICT})"
-    rf"|{_CONCLUDE}\b{_SUBJECT}"
+    rf"|(?P<conclude>{_CONCLUDE}\b{_SUBJECT})"
     r"|\b(?:best|closely|most|accurately|perfectly|exactly)\s(?:match\w*|describ\w+|fits?|correspond\w*|align\w*)\b"
     rf"(?:\s(?:to|with|by|as))?{_FILL}"
     rf"|\b(?:classified|categori[sz]ed|identified|described) as\b{_FILL}"

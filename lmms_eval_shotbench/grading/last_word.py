@@ -15,6 +15,7 @@ from lmms_eval_shotbench.grading.rules import ExtractedAnswer
 WITHDRAWN = ExtractedAnswer(None, "answer withdrawn")
 _RULES = {
     "declared": "declared letter",
+    "concluded": "declared text",
     "ticked": "declared letter",
     "corrected": "corrected answer",
     "line": "answer line",
@@ -52,9 +53,11 @@ def _last_declaration(sentences: list[Sentence], lists: bool) -> Claim | None:
     adjacent = False  # whether the last declaration is the entire sentence before
     for sentence in sentences:
         text, claims = sentence.text, sentence.claims
-        if claims:
+        if claims and (declared or claims[-1].kind != "withdrawn"):
             first, last = claims[0], claims[-1]
             ticked = first.kind == "ticked" and declared is not None and declared.kind == "ticked"
+            if declared and last.kind == "concluded" and declared.kind != "concluded" and declared.marks:
+                continue  # "so it is a medium" does not replace "the answer is C"
             opens = first.kind == "declared" and _begins_sentence(text, first)
             if declared and len(claims) == 1 and (ticked or (adjacent and opens and lists)):
                 last = last._replace(marks=declared.marks + last.marks)
