@@ -34,7 +34,7 @@ class Grade:
     correct: bool
     how: str  # the rule that decided, or the reason why none did
     well_formed: bool  # <think>…</think><answer>…</answer>, each once, with no text around them
-    thought: str = ""  # what was taken for a thought and therefore not read
+    thought: str = ""  # what strict grading took for a thought and did not read
 
     @property
     def refused(self) -> bool:
@@ -47,14 +47,17 @@ def grade(item: QAItem, response: str, protocol: Protocol = "strict", tags: Reas
 
     Args:
         tags: Pairs of an opening and a closing tag; the text between them is a thought. The official protocol does not
-            use them, except to report the thought.
+            use them.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown grading protocol {protocol!r}; use one of {', '.join(PROTOCOLS)}")
     if response.startswith(REQUEST_FAILED):  # written by the harness, not by the model
         return Grade(None, False, NO_RESPONSE, False)
+    if protocol == "official":
+        extracted = extract_official(item.choices, response)
+        return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, is_well_formed(response))
     split = split_response(response, tags)
-    extracted = read_split(item, split) if protocol == "strict" else extract_official(item.choices, response)
+    extracted = read_split(item, split)
     well_formed = split.as_asked or is_well_formed(response)
     return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, well_formed, split.thought)
 

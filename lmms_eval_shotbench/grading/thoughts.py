@@ -134,7 +134,8 @@ def _pattern(tags: ReasoningTags, with_words: bool) -> re.Pattern[str]:
         f"(?<={re.escape(bracket)})(?:{'|'.join(re.escape(tag[1:]) for tag in bracketed if tag[0] == bracket)})"
         for bracket in brackets
     )
-    pattern = rf"[{first}](?:(?<=<){_ELEMENT.pattern[1:]}(?!\s(?:tag|block|section)s?\b)|{starts})"
+    element = rf"/?(?:think|answer)>|{_ELEMENT.pattern[1:]}"  # the commonest first
+    pattern = rf"[{first}](?:(?<=<)(?:{element})(?!\s(?:tag|block|section)s?\b)|{starts})"
     if with_words:
         words = [re.escape(tag) for tag in sorted(literals) if tag[0].isalnum()]
         titles = [re.escape(tag.lstrip("# ")) for tag in sorted(literals) if tag[0] == "#"]

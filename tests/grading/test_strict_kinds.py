@@ -7,6 +7,8 @@ import pytest
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.grading.rules import RULES, WHOLE_RESPONSE
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, has_response
+from lmms_eval_shotbench.qa_item import QAItem
+from tests.support import REPOSITORY
 from tests.support.items import make_item
 
 SIZES = make_item(("Extreme Close Up", "Medium", "Close Up", "Medium Wide"))
@@ -21,7 +23,7 @@ FRAMES = make_item(("Single", "2 shot", "3 shot", "Group shot"), dimension="shot
 YES_NO = make_item(("no", "yes"), "A", dimension="shot_framing")
 
 
-def letter(response: str, item=SIZES) -> str | None:  # type: ignore[no-untyped-def]
+def letter(response: str, item: QAItem = SIZES) -> str | None:
     return grade(item, response).letter
 
 
@@ -249,3 +251,10 @@ def test_every_rule_that_grades_name_is_documented() -> None:
     for response in responses:
         place, _, rule = grade(SIZES, response).how.rpartition(": ")
         assert rule in names and (place in ("answer block", "free text")) == (rule not in WHOLE_RESPONSE), response
+
+
+def test_the_documentation_lists_every_rule_with_its_meaning() -> None:
+    text = (REPOSITORY / "docs" / "grading.md").read_text(encoding="utf-8")
+    for rule in RULES:
+        result = "letter" if rule.decides else "undecided"
+        assert f"| `{rule.name}` | {result} | {rule.meaning} |" in text, rule.name

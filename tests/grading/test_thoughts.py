@@ -55,6 +55,6 @@ def test_a_pair_can_be_added() -> None:
     assert (graded.letter, graded.thought) == ("C", "The answer is B.")
 
 
-def test_the_official_protocol_reads_thoughts_as_the_reference_does() -> None:
-    graded = grade(ITEM, "<thinking>B</thinking>", "official")
-    assert (graded.letter, graded.thought) == (None, "B")
+def test_the_official_protocol_knows_no_thoughts() -> None:
+    assert grade(ITEM, "<think>B.</think>", "official").letter is None  # "<think>B" is one word
+    assert grade(ITEM, "<thinking> B </thinking>", "official").letter == "B"
