@@ -39,18 +39,21 @@ class Phrases(NamedTuple):
 def phrases_of(dimension: str, options: tuple[str, ...]) -> Phrases:
     """The phrases of a question; cached, because a release repeats its questions' options."""
     named = dimension_named(dimension)
+    meanings = [_label_of(named, option) for option in options]
+    spellings = [(normal_form(option), meaning) for option, meaning in zip(options, meanings, strict=True)]
     labels: dict[Label, str | None] = {}
     texts: dict[str, str | None] = {}
     own = []
-    for index, option in enumerate(options):
-        letter, text = chr(ord("A") + index), normal_form(option)
+    for index, (option, meaning, spelling) in enumerate(zip(options, meanings, spellings, strict=True)):
+        letter: str | None = chr(ord("A") + index)
+        if meaning is not None:
+            labels[meaning] = letter if meaning not in labels else None
+        if spellings.count(spelling) > 1:  # "Close up" and "close-up.": no text can distinguish them
+            letter = None
         texts.setdefault(as_written(option), letter)
-        try:
-            label = meaning_of(named.parse(option).steps)
-            labels[label] = letter if label not in labels else None
-        except UnknownTerm:
-            texts[text] = letter
-            own.append(Phrase(tuple(text.split()), None, text, capitals=False))
+        if meaning is None:
+            texts[spelling[0]] = letter
+            own.append(Phrase(tuple(spelling[0].split()), None, spelling[0], capitals=False))
     phrases = dict(_vocabulary(named))
     for phrase in own:
         if phrase.words:
@@ -58,6 +61,13 @@ def phrases_of(dimension: str, options: tuple[str, ...]) -> Phrases:
             same = (phrase._replace(words=words), *phrases.get(words[0], ()))
             phrases[words[0]] = tuple(sorted(same, key=lambda one: -len(one.words)))
     return Phrases(phrases, labels, texts, named)
+
+
+def _label_of(dimension: Dimension, option: str) -> Label | None:
+    try:
+        return meaning_of(dimension.parse(option).steps)
+    except UnknownTerm:
+        return None
 
 
 @cache

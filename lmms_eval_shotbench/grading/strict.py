@@ -25,7 +25,7 @@ from lmms_eval_shotbench.grading.answer_fields import answer_fields
 from lmms_eval_shotbench.grading.claims import Sentence, read_sentence
 from lmms_eval_shotbench.grading.last_word import WITHDRAWN, last_word, only_mention
 from lmms_eval_shotbench.grading.letters import join_letters_and_texts, mark_letters
-from lmms_eval_shotbench.grading.phrases import phrases_of
+from lmms_eval_shotbench.grading.phrases import as_written, phrases_of
 from lmms_eval_shotbench.grading.plain_text import own_turn, plain, unified
 from lmms_eval_shotbench.grading.refusals import refuses
 from lmms_eval_shotbench.grading.rules import EMPTY, NO_RESPONSE, REFUSAL, THOUGHT_ONLY, ExtractedAnswer
@@ -97,22 +97,22 @@ _MAX_LENGTH, _MAX_HEAD = 6000, 1500
 
 
 @lru_cache(maxsize=4096)
-def _plain_answers(options: tuple[str, ...]) -> dict[str, ExtractedAnswer]:
+def _plain_answers(dimension: str, options: tuple[str, ...]) -> dict[str, ExtractedAnswer]:
     """The commonest answers by their text: only an optimisation."""
-    answers = {}
+    texts, answers = phrases_of(dimension, options).texts, {}
     for index, option in enumerate(options):
         letter = chr(ord("A") + index)
         for text in (letter, f"{letter}.", f"({letter})", f"{letter})"):
             answers[text] = ExtractedAnswer(letter, "lone letter")
         answers[f"{letter}. {option}"] = ExtractedAnswer(letter, "letter and text")
-        if options.count(option) == 1 and len(option) > 1:
+        if texts.get(as_written(option)) == letter and len(option) > 1:
             answers.setdefault(option, ExtractedAnswer(letter, "option text"))
     return answers
 
 
 def _read(item: QAItem, text: str) -> ExtractedAnswer:
     """The answer of a text without thoughts."""
-    if known := _plain_answers(item.options).get(text.strip()):
+    if known := _plain_answers(item.dimension, item.options).get(text.strip()):
         return known
     text, later = own_turn(text)
     if len(text) > _MAX_LENGTH:
