@@ -21,7 +21,7 @@ LENGTH_TOLERANCE = 1.5  # a chain may be this factor below or above the bounds, 
 
 # Rules of the strict grader that require a declared answer. Its looser rules take the only letter or option named,
 # which a thought may have named in order to reject it.
-DECLARED = ("declared letter", "declared text", "lone letter", "letter and text", "option text")
+DECLARED = ("declared letter", "declared text", "corrected answer", "lone letter", "letter and text", "option text")
 _CONCLUDES = re.compile(
     r"\b(?:so|thus|hence|therefore|consequently|overall|accordingly|in (?:sum|short|conclusion)|altogether"
     r"|(?:this|that|it|which) (?:is|makes|must be|leaves)|leaving|what (?:is left|remains))\b",

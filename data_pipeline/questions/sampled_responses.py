@@ -73,7 +73,7 @@ def tally(source: SourceSplit, paths: Sequence[Path]) -> Tally:
         for location, index, response in entries(run.path):
             if index not in items:
                 raise BadResponses(f"{run.path}, {location}: no question {index} in split {source.split!r}; wrong run?")
-            if has_response(response):
+            if has_response(response) and response.strip():
                 samples, right = rates[index]
                 rates[index] = PassRate(samples + 1, right + grade(items[index], response).correct)
     return Tally(rates, tuple(runs), settings)

@@ -2,7 +2,7 @@
 
 There are two protocols; every reported score names its protocol:
 
-- **strict** (default) never guesses; its rules are in `strict.py`.
+- **strict** (default) never guesses; it begins in `strict.py`, and `rules.py` lists its rules.
 - **official** implements the rules of ShotBench's `calculate_scores.py` exactly; they are in `official.py`.
 
 An undecided response counts as wrong in both. Neither protocol raises on any text, and both take linear time.
@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from lmms_eval_shotbench.grading.official import extract_official
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, TAG, ExtractedAnswer, extract_strict
+from lmms_eval_shotbench.grading.rules import NO_RESPONSE, REFUSAL
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, read_split, split_response
+from lmms_eval_shotbench.grading.thoughts import REASONING_TAGS, TAG, ReasoningTags
 from lmms_eval_shotbench.qa_item import QAItem
 
 Protocol = Literal["strict", "official"]
@@ -32,19 +34,32 @@ class Grade:
     correct: bool
     how: str  # the rule that decided, or the reason why none did
     well_formed: bool  # <think>…</think><answer>…</answer>, each once, with no text around them
+    thought: str = ""  # what strict grading took for a thought and did not read
+
+    @property
+    def refused(self) -> bool:
+        """Whether the model said that it cannot see the picture, asked for it, or refused to help (strict only)."""
+        return self.how.endswith(REFUSAL)
 
 
-def grade(item: QAItem, response: str, protocol: Protocol = "strict") -> Grade:
-    """Grade one response; raises `ValueError` for an unknown protocol, but never because of the response."""
+def grade(item: QAItem, response: str, protocol: Protocol = "strict", tags: ReasoningTags = REASONING_TAGS) -> Grade:
+    """Grade one response; raises `ValueError` for an unknown protocol, but never because of the response.
+
+    Args:
+        tags: Pairs of an opening and a closing tag; the text between them is a thought. The official protocol does not
+            use them.
+    """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown grading protocol {protocol!r}; use one of {', '.join(PROTOCOLS)}")
     if response.startswith(REQUEST_FAILED):  # written by the harness, not by the model
-        extracted = ExtractedAnswer(None, "no response")
-    elif protocol == "strict":
-        extracted = extract_strict(item, response)
-    else:
+        return Grade(None, False, NO_RESPONSE, False)
+    if protocol == "official":
         extracted = extract_official(item.choices, response)
-    return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, is_well_formed(response))
+        return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, is_well_formed(response))
+    split = split_response(response, tags)
+    extracted = read_split(item, split)
+    well_formed = split.as_asked or is_well_formed(response)
+    return Grade(extracted.letter, extracted.letter == item.answer, extracted.how, well_formed, split.thought)
 
 
 def is_well_formed(response: str) -> bool:

@@ -96,7 +96,7 @@ class _Task(NamedTuple):
 
 def needs_judge(item: QAItem, response: str) -> bool:
     """Whether the official rules leave the response undecided; False for blank responses and failed requests."""
-    return has_response(response) and not _settles(item, response)
+    return has_response(response) and bool(response.strip()) and not _settles(item, response)
 
 
 def _settles(item: QAItem, text: str) -> bool:

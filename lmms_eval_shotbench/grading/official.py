@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from lmms_eval_shotbench.grading.strict import ExtractedAnswer
+from lmms_eval_shotbench.grading.rules import ExtractedAnswer
 
 _ANSWER_OPENS = re.compile("<answer>", re.IGNORECASE)
 _ANSWER_CLOSES = re.compile("</answer>", re.IGNORECASE)

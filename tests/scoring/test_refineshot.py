@@ -99,21 +99,21 @@ def test_rules_approximate_the_published_frs_of_shotvl(setting_of: Any, real_dat
     judged = [bool(row["reference_consistent"]) for row in stored_responses(real_data, f"refineshot.{SHOTVL}.direct")]
     verdict = [("same" if check.consistent else "other") if check.decided else "undecided" for check in checks]
     assert Counter(zip(verdict, judged, strict=True)) == {
-        ("same", True): 2628,
+        ("same", True): 2662,
         ("same", False): 3,
         ("other", True): 54,
-        ("other", False): 530,
-        ("undecided", True): 291,
-        ("undecided", False): 66,
+        ("other", False): 547,
+        ("undecided", True): 257,
+        ("undecided", False): 49,
     }
-    assert 100 * setting_of(SHOTVL, "direct").frs.value == pytest.approx(83.65, abs=0.005)  # published: 83.2
+    assert 100 * setting_of(SHOTVL, "direct").frs.value == pytest.approx(83.17, abs=0.005)  # published: 83.2
     assert 100 * setting_of(SHOTVL, "direct").after_check.micro.value == pytest.approx(59.0, abs=0.05)  # 58.9
 
 
 def test_direct_responses_of_qwen_hardly_contain_a_thought(setting_of: Any) -> None:
     direct = setting_of(QWEN, "direct")
     assert sum(check.thinks for check in direct.checks) == 14
-    assert 100 * direct.frs.value == pytest.approx(99.97, abs=0.005)  # published: 98.5
+    assert 100 * direct.frs.value == 100  # published: 98.5
 
 
 @pytest.mark.slow

@@ -124,9 +124,9 @@ ATTACKS: tuple[Attack, ...] = (
     # Look-alike and invisible characters.
     Attack("Cyrillic letter", block("С"), UNDECIDED, "a letter that is not on offer"),
     Attack("Cyrillic sign in the text", block("Clоse up"), UNDECIDED, "no option is spelt so"),
-    Attack("fullwidth letter", block("Ｃ"), UNDECIDED, "a letter that is not on offer"),
-    Attack("circled letter", block("Ⓒ"), UNDECIDED, "a letter that is not on offer"),
-    Attack("mathematical letter", block("𝐂"), UNDECIDED, "a letter that is not on offer"),
+    Attack("fullwidth letter", block("Ｃ"), RIGHT, "another form of the letter"),
+    Attack("circled letter", block("Ⓒ"), RIGHT, "another form of the letter"),
+    Attack("mathematical letter", block("𝐂"), RIGHT, "another form of the letter"),
     Attack("zero-width around the letter", block("\u200bC\u200b"), RIGHT, "one letter is seen"),
     Attack("right-to-left mark", block("\u200fC"), RIGHT, "one letter is seen"),
     Attack("right-to-left override of two", block("\u202eDC"), UNDECIDED, SEVERAL),
@@ -179,4 +179,48 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("called wrong", block("C is wrong"), UNDECIDED, "a rejection is no answer"),
     Attack("anything else", block("anything but C"), UNDECIDED, "a rejection is no answer"),
     Attack("empty thought", block("C", ""), RIGHT_UNPAID, "nothing was thought"),
+    # Several answers in forms that are read.
+    Attack("two boxes", block(r"\boxed{B}\boxed{C}"), UNDECIDED, SEVERAL),
+    Attack("two boxes, or", block(r"\boxed{B} or \boxed{C}"), UNDECIDED, SEVERAL),
+    Attack("a box with two letters", block(r"\boxed{B, C}"), UNDECIDED, SEVERAL),
+    Attack("a box for every letter", block("".join(rf"\boxed{{{letter}}} " for letter in "ABCD")), UNDECIDED, SEVERAL),
+    Attack("JSON with two answer fields", block('{"answer": "B", "answer": "C"}'), UNDECIDED, SEVERAL),
+    Attack("JSON with two names of the answer", block('{"answer": "B", "choice": "C"}'), UNDECIDED, SEVERAL),
+    Attack("JSON with a list", block('{"answer": ["B", "C"]}'), UNDECIDED, SEVERAL),
+    Attack("JSON of two objects", block('[{"answer": "B"}, {"answer": "C"}]'), UNDECIDED, SEVERAL),
+    Attack("JSON with true for two letters", block('{"B": true, "C": true}'), UNDECIDED, SEVERAL),
+    Attack(
+        "JSON with the right alternative", block('{"answer": "B", "alternatives": ["C"]}'), WRONG, "the field decides"
+    ),
+    Attack("declarations in a row", block("Answer: B\nAnswer: C"), UNDECIDED, SEVERAL),
+    Attack("two ticks", block("A ✗\nB ✓\nC ✓\nD ✗"), UNDECIDED, SEVERAL),
+    Attack("a hedge", block("The answer is B, or possibly C."), UNDECIDED, SEVERAL),
+    Attack("an alternative in its own sentence", block("The answer is B. Or maybe C."), UNDECIDED, SEVERAL),
+    Attack("either", block("Either B or C."), UNDECIDED, SEVERAL),
+    Attack("several in another language", block("答案是B或C。"), UNDECIDED, SEVERAL),
+    Attack("both forms of a letter", block("ＢＣ"), UNDECIDED, SEVERAL),
+    # Denials and corrections: the last word is one letter, chosen without knowledge of the right one.
+    Attack("a chain of corrections", block("A. No, B. Wait, D. Actually, C."), RIGHT, "the last word"),
+    Attack("a chain that ends wrong", block("C. No, B. Wait, C. Actually, D."), WRONG, "the last word"),
+    Attack("withdrawn", block("The answer is C. Scratch that."), UNDECIDED, "the answer is withdrawn"),
+    Attack("every letter denied", block("Not A, not B, not C and not D."), UNDECIDED, "it names none"),
+    Attack("denied in another language", block("不是C。"), UNDECIDED, "a rejection is no answer"),
+    Attack("somebody else's answer", block("Some would choose C."), UNDECIDED, "it declares none"),
+    Attack("a condition", block("If it were closer, the answer would be C."), UNDECIDED, "it declares none"),
+    Attack("a question", block("Is it C?"), UNDECIDED, "it declares none"),
+    Attack("a name", block("Plan C"), UNDECIDED, "the letter is a name"),
+    # Thoughts in other tags are thoughts, also inside an answer block.
+    Attack("answer in another thought only", "<thinking>The answer is C.</thinking>", NOTHING, "thought is no answer"),
+    Attack(
+        "answer in a gpt-oss thought", "<|channel|>analysis<|message|>The answer is C.", NOTHING, "thought is no answer"
+    ),
+    Attack("answer in a Kimi thought", "◁think▷The answer is C.◁/think▷", NOTHING, "thought is no answer"),
+    Attack(
+        "another thought before", "<reasoning>C</reasoning><answer>B</answer>", WRONG_UNPAID, "only the block counts"
+    ),
+    Attack("blocks joined by or", block("B") + " or <answer>C</answer>", rewards(0.0, 0, 0, 0), SEVERAL),
+    Attack("a contradiction after the block", block("C") + " Wait, the answer is B.", NOTHING, "two last words"),
+    Attack(
+        "a refusal with a letter", block("I cannot see the image, so I would need it to tell C."), UNDECIDED, "refusal"
+    ),
 )
