@@ -166,10 +166,11 @@ def test_the_installed_commands_find_their_data(environment: Environment, stored
     assert "75" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.timeout(1800)  # a fresh installation compiles the renderer
 @pytest.mark.verl
 def test_the_installed_commands_render_films_and_prepare_training(environment: Environment, tmp_path: Path) -> None:
     pytest.importorskip("verl")
-    films = ("--films", 2, "--seed", 8, "--splits", "sft:1,dev:1", "--width", 96, "--workers", 0)
+    films = ("--films", 2, "--seed", 8, "--splits", "sft:1,dev:1", "--width", 64, "--workers", 0)
     environment.run("shotbench", "data", "studio", "--out", "films", *films, cwd=tmp_path)
     request = ("--recipe", "tiny", "--data", "films", "--out", "run", "--dry-run")
     printed = environment.run("shotbench", "train", "sft", *request, cwd=tmp_path)
