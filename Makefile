@@ -1,6 +1,6 @@
 # make demo | make train-tiny | make test-quick | make test | make test-browser | make check | make docs | make clean.
 # Each installs its requirements in .venv, once.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -16,10 +16,10 @@ install: $(STAMP)
 
 # Reinstalled when the dependencies change. uv resolves in seconds, pip in minutes.
 $(STAMP): setup.cfg pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11 or say PYTHON=…"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11, 3.12 or 3.13 or say PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[eval,lm-eval,train,xlsx,report,test,browser,check]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
 	touch $(STAMP)
 
 # Render films that were not used for training and evaluate the tiny model of the package on them: direct answers, reasoning,
@@ -51,7 +51,7 @@ test-ray: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not gpu and not browser and not package and not network"
 
 # The default tier, in under 90 seconds on two cores: no host framework, no training, no film longer than a few shots.
 test-quick: $(STAMP)
@@ -73,4 +73,4 @@ docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

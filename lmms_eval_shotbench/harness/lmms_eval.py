@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -97,7 +97,6 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
 
     with (
         _blocked_imports(() if index_all_tasks else UNUSED_METRICS),
-        _tables_without_fork(),
         _frame_cache_off(),
         library_bars_as_ours(),
         patch.object(command, "cli_evaluate_single", note_error),
@@ -108,15 +107,6 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
         command.cli_evaluate()
     _free_model()
     return outcome
-
-
-@contextmanager
-def _tables_without_fork() -> Iterator[None]:
-    """Keep lmms-eval's table writer from forking the process, which holds the model, once per core for 300 cells."""
-    from dataproperty import _extractor as cells
-
-    with patch.object(cells, "multiprocessing", SimpleNamespace(cpu_count=lambda: 1)):
-        yield
 
 
 @contextmanager

@@ -151,6 +151,27 @@ def test_an_evaluation_opens_its_questions_once(
     assert opened == {"the Hub": 1, "shards": 1}
 
 
+def test_tables_of_lmms_eval_name_their_columns_and_are_printed_by_one_process(
+    studio_shards: Path,
+    questions: list[QAItem],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> int:
+        raise AssertionError("the process, which holds the model, is forked")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    replayed = stored(tmp_path / "r.jsonl", {item.source_index: item.answer for item in questions})
+    assert run_eval(tmp_path / "run", studio_shards, "replay", f"responses={replayed}") == 0
+    lines = capsys.readouterr().out.splitlines()
+    tasks, _, first, *_ = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|"))
+    assert tasks[:8] == ["Tasks", "Filter", "n-shot", "Metric", "", "Value", "", "Stderr"]
+    row = dict(zip(tasks[:6], first[:6], strict=True))
+    assert (row["Metric"], float(row["Value"])) == ("shotbench_accuracy", 1.0)
+    assert any(line.startswith("|Groups") for line in lines)
+
+
 # ------------------------------------------------------------------------------------------------------ with media
 
 
