@@ -25,15 +25,17 @@ from lmms_eval_shotbench.progress import progress_bar
 DISTRIBUTION = "lmms-eval-shotbench"
 ENABLES = {  # by extra
     "data": "make question shards from releases, your own films or synthetic ones: shotbench data",
-    "eval": "evaluate models through lmms-eval: shotbench eval",
+    "evaluate": "evaluate models through lmms-eval: shotbench eval",
     "lm-eval": "evaluate language models on the questions without media, through lm-eval",
     "train": "train models with verl: shotbench train",
     "report": "write HTML reports: shotbench report",
-    "xlsx": "read predictions of the official script from spreadsheets (.xlsx)",
+    "spreadsheets": "read predictions of the official script from spreadsheets (.xlsx)",
     "test": "run the tests",
     "browser": "run the tests of the report in Chromium",
     "check": "run the linter and the type checker",
+    "docs": "build the documentation as a site",
 }
+COLLECTIONS = ("all", "dev", "eval", "xlsx")  # extras that name others together, or by a former name
 # What commands import of each package; the modules behind them fail where a library of the system is missing.
 IMPORTS = {
     "setuptools": "setuptools",  # torch compiles extensions with it
@@ -79,14 +81,14 @@ def installed_version(name: str) -> str | None:
 
 
 def extras() -> list[Extra]:
-    """Return the base requirements, then every extra.
+    """Return the base requirements, then every extra but `COLLECTIONS`.
 
     Raises:
         PackageNotFoundError: This package is run from a folder without being installed.
     """
     metadata = distribution(DISTRIBUTION)
     required = [Requirement(text) for text in metadata.requires or ()]
-    names = ["", *metadata.metadata.get_all("Provides-Extra", [])]
+    names = ["", *(name for name in metadata.metadata.get_all("Provides-Extra", []) if name not in COLLECTIONS)]
     return [Extra(name, [one for one in required if _applies(one, name)]) for name in names]
 
 

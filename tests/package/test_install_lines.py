@@ -29,7 +29,7 @@ DOCUMENTS = [
         path for package in ("lmms_eval_shotbench", "verl_recipes") for path in (REPOSITORY / package).rglob("*.md")
     ),
 ]
-COMMAND = re.compile(r"((?:uv )?pip install [^`\n]+)")
+COMMAND = re.compile(r"((?:uv )?pip install [^`\n…]+)(?:`|$)", re.MULTILINE)
 EXTRA = re.compile(r"(?:\.|lmms-eval-shotbench)\[([\w,-]+)\]")
 
 
