@@ -18,7 +18,7 @@ from data_pipeline.films.cut_settings import CutSettings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-INSTALL = "pip install 'lmms-eval-shotbench[eval]'"
+INSTALL = "pip install 'lmms-eval-shotbench[evaluate]'"
 
 
 class PluginUnusable(ValueError):

@@ -35,14 +35,14 @@ class Invocation:
 
     arguments: Sequence[str] = ()
     debug: bool = False
-    extra: str = "eval"  # the extra that installs a library that the command misses
+    extra: str = "evaluate"  # the extra that installs a library that the command misses
 
 
 @dataclass(frozen=True)
 class About:
     """What a command declares besides its parameters."""
 
-    extra: str = "eval"  # the extra that installs a library that it misses
+    extra: str = "evaluate"  # the extra that installs a library that it misses
     kept: Kept = NOTHING_KEPT  # by an interruption; a text with {parameters}, or a function of the parameters
     several: Sequence[str] = ()  # options that take all values up to the next option: --responses A B C
     examples: Sequence[str] = field(default=())

@@ -96,7 +96,9 @@ def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         import openpyxl
     except ImportError:
-        raise BadResponses(f"{path}: reading .xlsx needs openpyxl: pip install 'lmms-eval-shotbench[xlsx]'") from None
+        raise BadResponses(
+            f"{path}: reading .xlsx needs openpyxl: pip install 'lmms-eval-shotbench[spreadsheets]'"
+        ) from None
     try:
         book = openpyxl.load_workbook(path, read_only=True)
     except (zipfile.BadZipFile, KeyError, OSError) as error:

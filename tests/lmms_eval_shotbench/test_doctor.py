@@ -41,16 +41,16 @@ def test_the_facts_of_this_machine_are_printed(capsys: pytest.CaptureFixture[str
 
 
 def test_a_version_outside_its_range_is_a_problem(tmp_path: Path) -> None:
-    installed(tmp_path, "lmms-eval-shotbench", "9", "decord<0.6,>=0.5; extra == 'eval'", extra="eval")
+    installed(tmp_path, "lmms-eval-shotbench", "9", "decord<0.6,>=0.5; extra == 'evaluate'", extra="evaluate")
     installed(tmp_path, "decord", "0.7.1")
     ended = examined(tmp_path, "--skip-imports")
     assert ended.returncode == 1, ended.stderr
-    expected = "decord 0.7.1 is installed, but <0.6,>=0.5 is required (eval); pip install 'decord<0.6,>=0.5'"
+    expected = "decord 0.7.1 is installed, but <0.6,>=0.5 is required (evaluate); pip install 'decord<0.6,>=0.5'"
     assert ended.stdout.splitlines()[-2:] == ["Problems", f"  {expected}"]
 
 
 def test_a_library_that_cannot_be_imported_is_a_problem(tmp_path: Path) -> None:
-    installed(tmp_path, "lmms-eval-shotbench", "9", "decord>=0.6; extra == 'eval'", extra="eval")
+    installed(tmp_path, "lmms-eval-shotbench", "9", "decord>=0.6; extra == 'evaluate'", extra="evaluate")
     installed(tmp_path, "decord", "0.7", code="import distutils_of_python_3_11")
     ended = examined(tmp_path)
     assert ended.returncode == 1, ended.stderr

@@ -75,34 +75,6 @@ def accepts(package: str, version: str) -> bool:
     return not required or packaging.SpecifierSet(required).contains(f"{version}.99")
 
 
-@pytest.mark.network
-@pytest.mark.parametrize("version", CLAIMED)
-@pytest.mark.parametrize("library", ["boto3", "s3fs", "gcsfs", "jupyterlab", "gradio", "mlflow"])
-def test_the_pins_leave_a_common_library_installable(library: str, version: str, tmp_path: Path) -> None:
-    assert library in resolved(version, tmp_path, "-c", "constraints.txt", ".[evaluate]", library)
-
-
-def resolved(version: str, target: Path, *arguments: str) -> list[str]:
-    """Return the packages that uv would install with these arguments of `pip install`, into an empty environment."""
-    dry_run = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--target", str(target)]
-    finished = subprocess.run(
-        [*dry_run, "--python-version", version, *arguments], cwd=REPOSITORY, capture_output=True, text=True
-    )
-    assert finished.returncode == 0, f"{shlex.join(arguments)}\n{finished.stderr}"
-    chosen = re.findall(r"^ \+ ([\w.-]+)", finished.stderr, re.MULTILINE)
-    assert chosen, finished.stderr
-    return chosen
-
-
-def accepts(package: str, version: str) -> bool:
-    """Whether a package's metadata admit a version of Python; packages that are not installed here are not checked."""
-    try:
-        required = metadata(package).get("Requires-Python")
-    except PackageNotFoundError:
-        return True
-    return not required or packaging.SpecifierSet(required).contains(f"{version}.99")
-
-
 @pytest.mark.parametrize("version", CLAIMED)
 @pytest.mark.network
 def test_the_pins_leave_common_libraries_installable(version: str, tmp_path: Path) -> None:
