@@ -11,6 +11,7 @@ REFINED_VARIABLE = "SHOTBENCH_REFINED"  # RefineShot's published test.tsv; if un
 CACHE_VARIABLE = "SHOTBENCH_CACHE"  # folder of derived files: clips, task files, questions, judge verdicts
 RESAMPLE_VARIABLE = "SHOTBENCH_RESAMPLE_CLIPS"  # set by `shotbench eval` for models that accept no frame rate
 RESPONSES_VARIABLE = "SHOTBENCH_RESPONSES"  # set by `shotbench eval`: folder where a model may store its responses
+REASONING_TAGS_VARIABLE = "SHOTBENCH_REASONING_TAGS"  # further tags of thoughts, as in lmms-eval's --reasoning_tags
 
 DEFAULT_DATASET = "Vchitect/ShotBench"  # the official release; its tars must first be imported as shards
 DEFAULT_SPLIT = "test"

@@ -39,6 +39,7 @@ STANDARD_LIBRARY_ONLY = (
     "grading.reasoning_tags",
     "grading.refusals",
     "grading.rules",
+    "grading.added_tags",
     "grading.strict",
     "grading.terms",
     "grading.thoughts",

@@ -70,12 +70,12 @@ def tally(source: SourceSplit, paths: Sequence[Path]) -> Tally:
     items = _by_index(source)
     rates = dict.fromkeys(items, PassRate())
     for run in runs:
-        for location, index, response in entries(run.path):
+        for location, index, stored in entries(run.path):
             if index not in items:
                 raise BadResponses(f"{run.path}, {location}: no question {index} in split {source.split!r}; wrong run?")
-            if has_response(response) and response.strip():
+            if has_response(stored.text) and stored.text.strip():
                 samples, right = rates[index]
-                rates[index] = PassRate(samples + 1, right + grade(items[index], response).correct)
+                rates[index] = PassRate(samples + 1, right + grade(items[index], stored.text).correct)
     return Tally(rates, tuple(runs), settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,16 @@ def audit(
             rich_help_panel=OUTPUT,
         ),
     ] = DIFFERENCE,
+    blind: Annotated[
+        Path | None,
+        typer.Option(
+            "--blind",
+            metavar="RUN",
+            help="Run of a model on the blind variant of the questions, whose accuracy is shown in addition",
+            show_default="none",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
     format: FormatOption = "table",
     out: OutFile = None,
 ) -> int:
@@ -54,6 +65,8 @@ def audit(
     """
     from lmms_eval_shotbench.runs.audit import audit_questions, read_splits
     from lmms_eval_shotbench.runs.audit_report import FORMATS
+    from lmms_eval_shotbench.runs.stored_runs import read_run
 
-    write_or_print(FORMATS[format](audit_questions(read_splits(questions, split), difference)), out)
+    blind_run = read_run(blind) if blind else None
+    write_or_print(FORMATS[format](audit_questions(read_splits(questions, split), difference, blind_run)), out)
     return 0

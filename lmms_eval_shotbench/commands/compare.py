@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from lmms_eval_shotbench.commands.command import About, one_command
-from lmms_eval_shotbench.commands.options import OUTPUT, RUN_HELP, FormatOption, OutFile, ProtocolOption, TestSplit
+from lmms_eval_shotbench.commands.options import (
+    OUTPUT,
+    RUN_HELP,
+    FormatOption,
+    OutFile,
+    ProtocolOption,
+    ReasoningTags,
+    TestSplit,
+)
 from lmms_eval_shotbench.commands.output import write_or_print
 
 app, command = one_command(
@@ -52,15 +60,18 @@ def compare(
         ),
     ] = False,
     out: OutFile = None,
+    reasoning_tags: ReasoningTags = "",
 ) -> int:
     """Compare two runs on the same questions: difference in accuracy, 95 % interval and significance.
 
     All differences are B minus A: a positive one means that B is better.
     """
+    from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.runs.compare import FORMATS, compare_runs
     from lmms_eval_shotbench.runs.stored_runs import two_sides
 
     a, b = two_sides(sides)
-    comparison = compare_runs(a.read(protocol, split), b.read(protocol, split), common)
+    tags = parse_reasoning_tags(reasoning_tags)
+    comparison = compare_runs(a.read(protocol, split, tags), b.read(protocol, split, tags), common)
     write_or_print(FORMATS[format](comparison, items), out)
     return 0

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lmms_eval_shotbench.commands.command import About, Invocation, one_command, print_message
+from lmms_eval_shotbench.commands.options import ReasoningTags
 from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_DATASET, DEFAULT_SPLIT, SPLIT_VARIABLE
 
 MODEL, QUESTIONS, HARNESS = "Model", "Questions", "Options of lmms-eval"  # panels
@@ -163,6 +164,7 @@ def evaluate(
             rich_help_panel=HARNESS,
         ),
     ] = None,
+    reasoning_tags: ReasoningTags = "",
     log_samples: Annotated[bool, typer.Option("--log_samples", help="Always on", hidden=True)] = False,
 ) -> int:
     """Ask a model the questions through lmms-eval, and score its responses.
@@ -171,6 +173,7 @@ def evaluate(
     --batch_size or --gen_kwargs.
     """
     from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
+    from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.harness.eval_plan import EvalRequest, check_config
     from lmms_eval_shotbench.harness.evaluate import evaluation_table, run_evaluation
     from lmms_eval_shotbench.harness.lmms_eval import is_main_process
@@ -178,6 +181,7 @@ def evaluate(
     checked = ["--config", str(check_config(config))] if config else []
     # Only questions that these options select need a response.
     subset = [part for flag, value in (("--limit", limit), ("--offset", offset)) if value for part in (flag, value)]
+    tags = ["--reasoning_tags", reasoning_tags] if reasoning_tags else []  # for tasks of others that run along
     invocation = context.find_object(Invocation) or Invocation()
     request = EvalRequest(
         tasks=tasks,
@@ -189,8 +193,9 @@ def evaluate(
         model_args=model_args,
         harness_out=output_path or out / "lmms_eval",
         force_simple=force_simple,
+        reasoning_tags=parse_reasoning_tags(reasoning_tags),
         limited=bool(subset),
-        passed_on=[*context.args, *subset, *checked],
+        passed_on=[*context.args, *subset, *checked, *tags],
         command=["shotbench", *invocation.arguments],
     )
     evaluation = run_evaluation(request)

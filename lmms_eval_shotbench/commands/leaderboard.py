@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from lmms_eval_shotbench.commands.command import About, one_command, print_message
-from lmms_eval_shotbench.commands.options import Published, RunData, Runs, RunSplit
+from lmms_eval_shotbench.commands.options import Published, ReasoningTags, RunData, Runs, RunSplit
 
 app, command = one_command("leaderboard", About(examples=("shotbench leaderboard results/shotvl-3b",)))
 
 
 @command
-def leaderboard(runs: Runs, data: RunData = None, split: RunSplit = None, published: Published = None) -> int:
+def leaderboard(
+    runs: Runs,
+    data: RunData = None,
+    split: RunSplit = None,
+    published: Published = None,
+    reasoning_tags: ReasoningTags = "",
+) -> int:
     """Print a table of runs, with their ranks among the published models."""
+    from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.report.assemble import read_report
     from lmms_eval_shotbench.report.markdown import leaderboard_table
     from lmms_eval_shotbench.report.numbers import report_numbers
 
-    found = read_report(runs, data, split, published=published)
+    found = read_report(runs, data, split, published=published, tags=parse_reasoning_tags(reasoning_tags))
     print(leaderboard_table(report_numbers(found)))
     if not found.published:
         print_message("published models are left out: not all of ShotBench was asked (--published)")

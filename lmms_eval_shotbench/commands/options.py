@@ -104,6 +104,17 @@ JudgeCache = Annotated[
         rich_help_panel=JUDGE,
     ),
 ]
+ReasoningTags = Annotated[
+    str,
+    typer.Option(
+        "--reasoning_tags",
+        metavar="PAIRS",
+        help="Tags of thoughts in addition to the built-in ones, in the format of lmms-eval: a JSON list of "
+        "[opening, closing]",
+        show_default="none",
+        rich_help_panel="Grading",
+    ),
+]
 Runs = Annotated[
     list[str],
     typer.Argument(

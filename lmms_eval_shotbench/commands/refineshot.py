@@ -111,11 +111,7 @@ def _warn_missing(items: Sequence[QAItem], responses_of: dict[str, list[str]]) -
     from lmms_eval_shotbench.grading.strict import has_response
 
     missing = {
-        name: [
-            item
-            for item, response in zip(items, responses, strict=True)
-            if not (has_response(response) and response.strip())
-        ]
+        name: [item for item, response in zip(items, responses, strict=True) if not has_response(response)]
         for name, responses in responses_of.items()
     }
     for name, unanswered in missing.items():

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lmms_eval_shotbench.commands.command import About, one_command
-from lmms_eval_shotbench.commands.options import OUTPUT, Published, RunData, Runs, RunSplit
+from lmms_eval_shotbench.commands.options import OUTPUT, Published, ReasoningTags, RunData, Runs, RunSplit
 
 app, command = one_command(
     "report",
@@ -44,6 +44,7 @@ def report(
     data: RunData = None,
     split: RunSplit = None,
     published: Published = None,
+    reasoning_tags: ReasoningTags = "",
     training: Annotated[
         list[Path] | None,
         typer.Option(
@@ -70,9 +71,11 @@ def report(
 
     Runs of variants (shotbench_mirrored and the like) are shown next to the run to which they belong.
     """
+    from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.report.assemble import read_report
     from lmms_eval_shotbench.report.write import write_report
 
-    write_report(read_report(runs, data, split, training or (), published), out, thumbnails_mb)
+    tags = parse_reasoning_tags(reasoning_tags)
+    write_report(read_report(runs, data, split, training or (), published, tags), out, thumbnails_mb)
     print(f"report: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return 0

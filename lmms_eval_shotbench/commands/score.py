@@ -19,6 +19,7 @@ from lmms_eval_shotbench.commands.options import (
     JudgeUrl,
     OutFile,
     ProtocolOption,
+    ReasoningTags,
     TestSplit,
 )
 from lmms_eval_shotbench.commands.output import warn_unanswered, write_or_print
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # The same values as `VARIANTS` and `FORMATS`, which are not imported to print help.
 VariantName = Literal["blind", "circular", "mirrored", "reversed", "refined"]
 Format = Literal["table", "json", "csv"]
+EXTRACTOR = "Extractor"  # panel
 
 app, command = one_command(
     "score",
@@ -79,36 +81,98 @@ def score(
     format: Annotated[Format, typer.Option("--format", help="Format of the output", rich_help_panel=OUTPUT)] = "table",
     out: OutFile = None,
     allow_missing: AllowMissing = False,
+    reasoning_tags: ReasoningTags = "",
     judge_url: JudgeUrl = None,
     judge_model: JudgeModel = None,
     judge_cache: JudgeCache = None,
+    extractor_url: Annotated[
+        str | None,
+        typer.Option(
+            "--extractor-url",
+            metavar="URL",
+            help="OpenAI-compatible endpoint of the extractor, such as http://localhost:8000/v1",
+            show_default="no extractor",
+            rich_help_panel=EXTRACTOR,
+        ),
+    ] = None,
+    extractor_model: Annotated[
+        str | None,
+        typer.Option(
+            "--extractor-model",
+            metavar="NAME",
+            help="Name of the extractor's model at that endpoint; required with --extractor-url",
+            rich_help_panel=EXTRACTOR,
+        ),
+    ] = None,
+    extractor_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--extractor-cache",
+            metavar="FILE",
+            help="SQLite file that stores the extractor's replies, so that no request is repeated",
+            show_default="extractor/verdicts.sqlite in the cache folder",
+            rich_help_panel=EXTRACTOR,
+        ),
+    ] = None,
 ) -> int:
     """Score stored responses, without a model.
 
-    With --protocol official, a judge (a language model at an endpoint) can choose the option for responses that the
-    rules leave undecided.
+    A language model at an endpoint can choose the option for responses that the rules leave undecided: a judge with
+    --protocol official, an extractor with --protocol strict.
     """
-    from lmms_eval_shotbench.runs.responses import match_responses, read_responses
-    from lmms_eval_shotbench.runs.score import FORMATS, score_responses
+    from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags, with_built_in
+    from lmms_eval_shotbench.runs.responses import cut_at_limit, match_responses, read_samples
+    from lmms_eval_shotbench.runs.score import score_responses
+    from lmms_eval_shotbench.runs.score_formats import FORMATS
+    from lmms_eval_shotbench.runs.stored_runs import recorded_tags
 
     judge = judge_of(judge_url, judge_model, judge_cache)
+    extractor = judge_of(extractor_url, extractor_model, extractor_cache, "extractor")
     if judge and protocol != "official":
-        raise ValueError("a judge needs --protocol official; strict grading uses none")
+        raise ValueError("a judge needs --protocol official; strict grading has an extractor (--extractor-url)")
+    if extractor and protocol != "strict":
+        raise ValueError("an extractor needs --protocol strict; official grading has a judge (--judge-url)")
     items, run = _questions(questions, split, variant, refined)
-    texts = match_responses(items, read_responses(responses), responses)
-    report = _judged(judge, items, texts) if judge else None
-    scored = score_responses(items, texts, protocol, judged=report.letters if report else None, run=run)
+    stored = read_samples(responses)
+    texts = match_responses(items, {index: one.text for index, one in stored.items()}, responses)
+    added = tuple(dict.fromkeys(recorded_tags(responses) + parse_reasoning_tags(reasoning_tags)))
+    run |= {"reasoning_tags": [list(pair) for pair in added]} if added else {}
+    run |= {"extractor": {"model": extractor.model, "url": extractor.base_url}} if extractor else {}
+    judged = _judged(judge, items, texts) if judge else None
+    extracted = _extracted(extractor, items, texts, with_built_in(added)) if extractor else None
+    scored = score_responses(
+        items,
+        texts,
+        protocol,
+        tags=with_built_in(added),
+        judged=judged.letters if judged else None,
+        extracted=extracted.letters if extracted else None,
+        cut_at_limit=cut_at_limit(stored),
+        run=run,
+    )
     write_or_print(FORMATS[format](scored), out)
+    for warning in scored.warnings:
+        print_message(warning)
     if scored.unanswered:
         warn_unanswered(scored.unanswered, f"{len(items)} items")
     missing = scored.unanswered and not allow_missing
-    return 1 if missing or (report and report.failed) else 0
+    return 1 if missing or any(report.failed for report in (judged, extracted) if report) else 0
 
 
 def _judged(judge: Judge, items: list[QAItem], texts: list[str]) -> JudgeReport:
     from lmms_eval_shotbench.grading.judge import judge_undecided
 
     report = judge_undecided(judge, items, texts)
+    print_judge_report(report)
+    return report
+
+
+def _extracted(
+    extractor: Judge, items: list[QAItem], texts: list[str], tags: tuple[tuple[str, str], ...]
+) -> JudgeReport:
+    from lmms_eval_shotbench.grading.extractor import extract_undecided
+
+    report = extract_undecided(extractor, items, texts, tags)
     print_judge_report(report)
     return report
 

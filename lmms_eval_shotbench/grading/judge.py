@@ -1,11 +1,12 @@
-"""The optional judge of official grading: a language model matches responses that the rules leave undecided.
+"""A language model that matches responses which the rules leave undecided: the optional judge of official grading.
 
 It works with any OpenAI-compatible chat endpoint. As in ShotBench's scorer, the judge is asked up to three times at
 temperature 0 and the same rules parse its reply; unlike there, no letter is drawn at random: without a letter an item
 remains undecided. Failed requests are counted, never raised. Replies are cached on disk and not requested again.
 
-Implements the prompt, the retries and the cache. Single requests are in `chat_endpoint.py`, the rules in `official.py`,
-the use of judged letters in `runs/score.py`. `openai` and `tqdm` are imported when a request is sent.
+Implements the judge's prompt, the retries and the cache; `extractor.py` uses the last two for strict grading, with its
+own prompt. Single requests are in `chat_endpoint.py`, the rules in `official.py`, the use of the letters in
+`runs/score.py`. `openai` and `tqdm` are imported when a request is sent.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -80,10 +81,11 @@ class JudgeReport:
     undecided: int  # the judge replied but named no option
     failed: int  # no valid reply, or not sent because the endpoint is down
     first_error: str  # of the first failed item
+    name: str = "judge"  # for messages
 
     def __str__(self) -> str:
         return (
-            f"judge named {len(self.letters)} letters ({self.from_cache} verdicts from the cache), "
+            f"{self.name} named {len(self.letters)} letters ({self.from_cache} verdicts from the cache), "
             f"left {self.undecided} undecided, failed on {self.failed} {self.first_error}"
         ).rstrip()
 
@@ -105,11 +107,19 @@ def _settles(item: QAItem, text: str) -> bool:
 
 
 def judge_prompt(item: QAItem, response: str) -> str:
-    """The judge's prompt. The response is quoted as JSON; a space after "<" breaks control tokens of chat templates."""
-    options = "\n".join(f"{letter}. {text}" for letter, text in item.choices.items())
-    answer = official_answer(response)[-RESPONSE_CHARACTERS:].replace("<", "< ")
-    reply = json.dumps(answer, ensure_ascii=False)
-    return encodable(PROMPT.format(question=item.question, options=options, reply=reply))
+    """The judge's prompt, with the part of the response that official grading reads."""
+    reply = quoted(official_answer(response))
+    return encodable(PROMPT.format(question=item.question, options=listed_options(item), reply=reply))
+
+
+def quoted(text: str) -> str:
+    """The end of a text as one JSON string, for a prompt; a space after "<" breaks control tokens of chat templates."""
+    return json.dumps(text[-RESPONSE_CHARACTERS:].replace("<", "< "), ensure_ascii=False)
+
+
+def listed_options(item: QAItem) -> str:
+    """The options for a prompt, one a line."""
+    return "\n".join(f"{letter}. {text}" for letter, text in item.choices.items())
 
 
 def judge_undecided(judge: Judge, items: Sequence[QAItem], responses: Sequence[str]) -> JudgeReport:
@@ -118,14 +128,34 @@ def judge_undecided(judge: Judge, items: Sequence[QAItem], responses: Sequence[s
     Raises:
         ValueError: two items share a `source_index`, the API key is invalid, or the cache cannot be used.
     """
-    if len({item.source_index for item in items}) < len(items):
-        raise ValueError("two items share a source_index; letters are returned by index, so each must be unique")
+    check_unique_indices(items)
     return judge_texts(judge, [pair for pair in zip(items, responses, strict=True) if needs_judge(*pair)])
 
 
-def judge_texts(judge: Judge, texts: Sequence[tuple[QAItem, str]]) -> JudgeReport:
-    """Judge which of its item's options each text means; raises `ValueError` as `judge_undecided` does."""
-    tasks = [_task(judge, *pair) for pair in texts]
+def check_unique_indices(items: Sequence[QAItem]) -> None:
+    """Raise `ValueError` if two items share a `source_index`."""
+    if len({item.source_index for item in items}) < len(items):
+        raise ValueError("two items share a source_index; letters are returned by index, so each must be unique")
+
+
+def judge_texts(
+    judge: Judge,
+    texts: Sequence[tuple[QAItem, str]],
+    prompt_of: Callable[[QAItem, str], str] = judge_prompt,
+    version: int | None = None,
+    name: str = "judge",
+) -> JudgeReport:
+    """Judge which of its item's options each text means; raises `ValueError` as `judge_undecided` does.
+
+    Args:
+        judge: Endpoint, model and cache.
+        texts: Items, each with the text to match.
+        prompt_of: Builds the prompt of an item and its text.
+        version: Version of that prompt, part of the cache key (default: the judge's).
+        name: Name in the report.
+    """
+    version = PROMPT_VERSION if version is None else version
+    tasks = [_task(judge, item, prompt_of(item, text), version) for item, text in texts]
     with _open_cache(judge.cache) as cache:
         known = _known(tasks, cache)
         unknown = {task.key: task for task in tasks if task.key not in known}
@@ -145,12 +175,12 @@ def judge_texts(judge: Judge, texts: Sequence[tuple[QAItem, str]]) -> JudgeRepor
         undecided=len(tasks) - len(letters) - len(errors),
         failed=len(errors),
         first_error=errors[0] if errors else "",
+        name=name,
     )
 
 
-def _task(judge: Judge, item: QAItem, response: str) -> _Task:
-    prompt = judge_prompt(item, response)
-    parts = json.dumps([judge.model, judge.base_url.rstrip("/"), PROMPT_VERSION, prompt])
+def _task(judge: Judge, item: QAItem, prompt: str, version: int) -> _Task:
+    parts = json.dumps([judge.model, judge.base_url.rstrip("/"), version, prompt])
     return _Task(item, prompt, hashlib.sha256(parts.encode()).hexdigest())
 
 

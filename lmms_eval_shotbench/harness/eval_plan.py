@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.harness.backends import clip_settings, find_model_class, token_arguments
 from lmms_eval_shotbench.harness.task_files import Task, all_tasks
 from lmms_eval_shotbench.model_args import format_model_args, parse_model_args
@@ -39,6 +40,7 @@ class EvalRequest:
     split: str = "test"
     force_simple: bool = False
     refined: Path | None = None  # RefineShot's published questions, for the refineshot… tasks
+    reasoning_tags: ReasoningTags = ()  # tags of thoughts in addition to the built-in ones
     limited: bool = False  # --limit or --offset was given: not every question is asked
     passed_on: Sequence[str] = ()
     command: Sequence[str] = ()  # as typed, for the run record; empty when called from Python

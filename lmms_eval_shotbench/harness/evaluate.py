@@ -1,6 +1,7 @@
 """`shotbench eval`: run a model on all questions through lmms-eval, and write responses and scores.
 
-OUT/samples.jsonl         one response per line; `shotbench score QUESTIONS OUT/samples.jsonl` recomputes the scores
+OUT/samples.jsonl         one response per line with its thought and the backend's stop reason;
+                          `shotbench score QUESTIONS OUT/samples.jsonl` recomputes the scores
 OUT/scores.json           strict protocol, in the format of `shotbench score --format json`
 OUT/scores.official.json  official protocol, without a judge
 OUT/lmms_eval/            output of lmms-eval itself, one folder per pass
@@ -11,19 +12,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.environment import (
+    REASONING_TAGS_VARIABLE,
     REFINED_VARIABLE,
     RESAMPLE_VARIABLE,
     RESPONSES_VARIABLE,
     refined_in_use,
 )
+from lmms_eval_shotbench.grading.added_tags import tags_in_use
+from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.harness.eval_plan import (
     CLIPS,
     EvalRequest,
@@ -39,8 +44,10 @@ from lmms_eval_shotbench.harness.task_functions import use_questions
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import QuestionSet, open_questions
 from lmms_eval_shotbench.questions.variants import variant_in_use
-from lmms_eval_shotbench.runs.responses import SAMPLES
-from lmms_eval_shotbench.runs.score import FORMATS, SCORES_FILES, ScoredRun, score_responses, scores_table
+from lmms_eval_shotbench.runs.response_counts import NOT_MEASURED
+from lmms_eval_shotbench.runs.responses import NOT_STORED, SAMPLES, StoredResponse, cut_at_limit
+from lmms_eval_shotbench.runs.score import SCORES_FILES, ScoredRun, score_responses
+from lmms_eval_shotbench.runs.score_formats import FORMATS, scores_table
 
 RESPONSES = "responses"  # folder of responses stored during a run, from which an interrupted run resumes
 
@@ -73,7 +80,10 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         raise EvaluationError(
             f"no ShotBench task in --tasks {request.tasks}; run tasks of others with lmms-eval itself"
         )
-    with use_questions(questions), patch.dict(os.environ, {REFINED_VARIABLE: refined_in_use(request.refined)}):
+    environment = {REFINED_VARIABLE: refined_in_use(request.refined)}
+    if request.reasoning_tags:
+        environment[REASONING_TAGS_VARIABLE] = json.dumps(request.reasoning_tags)
+    with use_questions(questions), patch.dict(os.environ, environment):
         return _evaluate(request, questions, ours, others)
 
 
@@ -82,7 +92,7 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
     passes = plan_passes(request, ours, others)
     _move_previous_run(request.out)
     evaluation = Evaluation(warnings=_warnings(request, passes))
-    responses: dict[int, str] = {}
+    responses: dict[int, StoredResponse] = {}
     for one in passes:
         outcome = _run_pass(request, one, bool(others))
         responses |= responses_in(outcome, ours, items)
@@ -126,7 +136,7 @@ def _run_pass(request: EvalRequest, one: Pass, index_all_tasks: bool) -> Harness
         return run_harness(arguments, index_all_tasks=index_all_tasks)
 
 
-def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, str]:
+def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, StoredResponse]:
     """Return responses by question index; document i of a task is question i of its dimension."""
     responses = {}
     for task in ours:
@@ -136,30 +146,42 @@ def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[
     return responses
 
 
-def _write_samples(path: Path, items: Iterable[QAItem], responses: dict[int, str]) -> None:
-    rows = (
-        {
-            "index": item.source_index,
-            "item_id": item.item_id,
-            "dimension": item.dimension,
-            "response": responses[item.source_index],
-        }
-        for item in items
-        if item.source_index in responses
-    )
+def _write_samples(path: Path, items: Iterable[QAItem], responses: Mapping[int, StoredResponse]) -> None:
+    rows = (_sample(item, responses[item.source_index]) for item in items if item.source_index in responses)
     # ASCII: a response may contain a lone surrogate, which UTF-8 cannot encode; it must not fail the complete file.
     write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
+def _sample(item: QAItem, stored: StoredResponse) -> dict[str, Any]:
+    """Return one line of samples.jsonl; thought, stop reason and token count are absent if there is none."""
+    optional = {
+        "thought": grade(item, stored.text, tags=tags_in_use()).thought,
+        "finish_reason": stored.finish_reason,
+        "output_tokens": stored.output_tokens,
+    }
+    return {
+        "index": item.source_index,
+        "item_id": item.item_id,
+        "dimension": item.dimension,
+        "response": stored.text,
+    } | {name: value for name, value in optional.items() if value}
+
+
 def _score_and_write(
-    evaluation: Evaluation, out: Path, items: Sequence[QAItem], responses: dict[int, str], run: dict[str, Any]
+    evaluation: Evaluation,
+    out: Path,
+    items: Sequence[QAItem],
+    responses: Mapping[int, StoredResponse],
+    run: dict[str, Any],
 ) -> None:
     if not items:
         evaluation.errors.append("no question was asked; is --limit 0 or --offset past the end?")
         return
-    texts = [responses.get(item.source_index, "") for item in items]
-    evaluation.strict = score_responses(items, texts, "strict", run=run)
-    evaluation.official = score_responses(items, texts, "official", run=run)
+    texts = [responses[one.source_index].text if one.source_index in responses else NOT_STORED for one in items]
+    score = partial(score_responses, items, texts, cut_at_limit=cut_at_limit(responses), run=run)
+    evaluation.strict = score("strict", tags=tags_in_use())
+    evaluation.official = score("official", tags=tags_in_use())
+    evaluation.warnings = [*evaluation.warnings, *evaluation.strict.warnings]
     write_atomic(out / SCORES_FILES["strict"], FORMATS["json"](evaluation.strict))
     write_atomic(out / SCORES_FILES["official"], FORMATS["json"](evaluation.official))
 
@@ -169,9 +191,11 @@ def evaluation_table(evaluation: Evaluation) -> str:
     if evaluation.strict is None or evaluation.official is None:
         return ""
     official = evaluation.official.scores
+    averages = f"micro {100 * official.micro.value:.2f}, macro {100 * official.macro.value:.2f}"
     return (
-        f"{scores_table(evaluation.strict)}\nprotocol official: micro {100 * official.micro.value:.2f}, "
-        f"macro {100 * official.macro.value:.2f}, {100 * official.answered_rate:.2f} % decided"
+        f"{scores_table(evaluation.strict)}\n"
+        f"protocol official: {averages if evaluation.official.measured else NOT_MEASURED}, "
+        f"{100 * official.answered_rate:.2f} % decided"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.environment import refined_in_use
+from lmms_eval_shotbench.grading.added_tags import added_tags
 from lmms_eval_shotbench.harness.eval_plan import EvalRequest, Pass
 from lmms_eval_shotbench.harness.task_files import Task
 from lmms_eval_shotbench.qa_item import QAItem
@@ -24,7 +25,7 @@ SECRET = re.compile(r"((?<![a-z])(?:[a-z_]*_)?(?:api_?key|token|secret|password)
 def describe_run(
     request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task], left_out: Sequence[QAItem]
 ) -> dict[str, Any]:
-    """Return command, model, revision, arguments of each pass, variant, data checksum and versions, without secrets."""
+    """Return command, model, revision, arguments, variant, tags, data checksum and versions, without secrets."""
     return {
         "command": without_secrets(shlex.join(request.command)),
         "model": request.model,
@@ -32,6 +33,7 @@ def describe_run(
         "tasks": request.tasks,
         "prompt_style": ours[0].style.name,
         **variant_record(ours[0].variant, left_out, request.refined),
+        "reasoning_tags": [list(pair) for pair in added_tags()],
         "passes": {
             one.name: {
                 "tasks": one.tasks,

@@ -27,6 +27,7 @@ from lmms_eval_shotbench.environment import (
     dataset_in_use,
     split_in_use,
 )
+from lmms_eval_shotbench.grading.added_tags import tags_in_use
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.media import clips, stills
 from lmms_eval_shotbench.media.stored_medium import StoredMedium, undecoded
@@ -161,8 +162,8 @@ def doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> l
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Grade a response under both protocols; it includes the thought (`reasoning_tags: none`)."""
-    item = QAItem.from_row(doc)
-    strict, official = grade(item, results[0]), grade(item, results[0], "official")
+    item, response = QAItem.from_row(doc), results[0] or ""  # a server may return null instead of text
+    strict, official = grade(item, response, tags=tags_in_use()), grade(item, response, "official")
     variant = variant_named_in(item.item_id)
     rotation = {"question": original_id(item.item_id), "score": int(strict.correct)}
     return ({ALL_ROTATIONS: rotation} if variant and variant.name == "circular" else {}) | {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 from threading import Barrier
@@ -156,7 +156,12 @@ class ResponseGenerator:
         )
         texts = tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [
-            Response(_truncate_at(text, settings.stop_strings), prompt.tokens(checkpoint.position_rule.merge), len(row))
+            Response(
+                _truncate_at(text, settings.stop_strings),
+                prompt.tokens(checkpoint.position_rule.merge),
+                len(row),
+                "length" if _is_cut(row, text, settings, checkpoint.end_tokens) else "stop",
+            )
             for text, prompt, row in zip(texts, prompts, rows, strict=True)
         ]
 
@@ -212,6 +217,12 @@ def _stop_criteria(tokenizer: Any, settings: GenerationSettings) -> Any:
     return StoppingCriteriaList(
         [StopStringCriteria(tokenizer, list(settings.stop_strings))] if settings.stop_strings else []
     )
+
+
+def _is_cut(tokens: Sequence[int], text: str, settings: GenerationSettings, end_tokens: Collection[int]) -> bool:
+    """Whether generation ended because of the limit of new tokens alone."""
+    stopped = tokens[-1] in end_tokens or any(stop in text for stop in settings.stop_strings)
+    return len(tokens) >= settings.max_new_tokens and not stopped
 
 
 def _truncate_at(text: str, stops: Sequence[str]) -> str:

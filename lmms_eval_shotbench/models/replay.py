@@ -1,7 +1,7 @@
 """`--model replay --model_args responses=FILE`: stored responses through the harness, without a model.
 
 The harness scores responses made elsewhere, on another machine or by the authors, like those of a live model.
-FILE has any format `shotbench score` accepts. A question without a stored response gets "".
+FILE has any format `shotbench score` accepts. A question without a stored response counts as a failed request.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lmms_eval.api.instance import Instance
+from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 
-from lmms_eval_shotbench.runs.responses import read_responses
+from lmms_eval_shotbench.models.token_counts import CountsAndReason
+from lmms_eval_shotbench.runs.responses import NOT_STORED, StoredResponse, read_samples
 
 
 class Replay(lmms):  # type: ignore[misc]
@@ -23,12 +24,14 @@ class Replay(lmms):  # type: ignore[misc]
     def __init__(self, responses: str, device: str = "cpu", **ignored: Any) -> None:
         """Read all responses at once; raises `BadResponses`. Batch settings of the command line are ignored."""
         super().__init__()
-        self._responses = read_responses(Path(responses))
+        self._responses = read_samples(Path(responses))
         self.device = device  # the harness gathers counts of several ranks on this device
 
-    def generate_until(self, requests: list[Instance]) -> list[str]:
-        """Return the stored response of each request's question."""
-        return [self._responses.get(self._question_index(request), "") for request in requests]
+    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+        """Return the stored response of each request's question, with its stop reason."""
+        absent = StoredResponse(NOT_STORED)
+        stored = (self._responses.get(self._question_index(request), absent) for request in requests)
+        return [GenerationResult(one.text, CountsAndReason(None, None, one.finish_reason)) for one in stored]
 
     def _question_index(self, request: Instance) -> int:
         _context, _settings, _visual, doc_id, task, split = request.args

@@ -19,11 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 class Response(NamedTuple):
-    """A response, and the lengths of prompt and response in tokens."""
+    """A response, the lengths of prompt and response in tokens, and why its generation ended."""
 
     text: str
     input_tokens: int
     output_tokens: int
+    finish_reason: str = ""  # "stop", or "length" at the limit of new tokens; "" in files of earlier versions
 
 
 def response_key(settings: Mapping[str, Any]) -> str:

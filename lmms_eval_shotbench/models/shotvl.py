@@ -23,6 +23,7 @@ from lmms_eval_shotbench.models.answering import Answer, Failure, ResponseGenera
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings, read_chat
 from lmms_eval_shotbench.models.progress import Progress
 from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
+from lmms_eval_shotbench.models.token_counts import CountsAndReason
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, transformers_version
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
 
@@ -163,7 +164,8 @@ def _result(answer: Answer) -> GenerationResult:
     """Convert an answer; a failure becomes the text that graders recognise as a failed request."""
     if isinstance(answer, Failure):
         return GenerationResult(f"{REQUEST_FAILED}: {answer.reason}]", TokenCounts())
-    return GenerationResult(answer.text, TokenCounts(answer.input_tokens, answer.output_tokens))
+    counts = CountsAndReason(answer.input_tokens, answer.output_tokens, answer.finish_reason)
+    return GenerationResult(answer.text, counts)
 
 
 def _rank_device(given: str | None) -> torch.device:

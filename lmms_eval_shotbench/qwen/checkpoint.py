@@ -44,6 +44,12 @@ class Checkpoint:
         return torch.device(self.model.device)
 
     @property
+    def end_tokens(self) -> frozenset[int]:
+        """Token ids that end a response, from the checkpoint's generation settings."""
+        ends = self.model.generation_config.eos_token_id
+        return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+
+    @property
     def bytes_a_token(self) -> int:
         """Maximum memory per prompt token during prefill, in bytes: cache, activations of both towers, pixels."""
         text, vision = self.model.config.get_text_config(), self.model.config.vision_config

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, with_unique_names
 from lmms_eval_shotbench.report.published import asks_all_of_shotbench
@@ -52,9 +53,13 @@ def read_report(
     split: str | None = None,
     training: Sequence[Path] = (),
     published: bool | None = None,
+    tags: ReasoningTags = (),
 ) -> ReportData:
-    """Read runs, or pairs of QUESTIONS RESPONSES, into a report; raises like their readers."""
-    runs = [read_report_run(side.path, side.questions or data, split) for side in sides(arguments)]
+    """Read runs, or pairs of QUESTIONS RESPONSES, into a report; raises like their readers.
+
+    `tags` are further tags of thoughts, for responses that are graded here.
+    """
+    runs = [read_report_run(side.path, side.questions or data, split, tags) for side in sides(arguments)]
     return assemble(runs, [read_training(run) for run in training], published)
 
 

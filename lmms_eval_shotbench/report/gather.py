@@ -9,15 +9,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lmms_eval_shotbench.grading.added_tags import with_built_in
+from lmms_eval_shotbench.grading.grade import Protocol
+from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.questions.variants import variant_named_in
-from lmms_eval_shotbench.runs.responses import SAMPLES, read_responses
+from lmms_eval_shotbench.runs.responses import NOT_STORED, SAMPLES, StoredResponse, cut_at_limit, read_samples
 from lmms_eval_shotbench.runs.robust import variant_of
 from lmms_eval_shotbench.runs.score import fingerprint, score_responses, scores_json
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
-from lmms_eval_shotbench.runs.stored_runs import StoredRun, answered_questions, is_run, load_scores, run_of_scores
+from lmms_eval_shotbench.runs.stored_runs import (
+    StoredRun,
+    answered_questions,
+    is_run,
+    load_scores,
+    recorded_tags,
+    run_of_scores,
+    tags_of_record,
+)
 
 # Fields of scores.json that a report requires and earlier versions did not write
 REQUIRED = ("prior", "confusion", "chance_corrected", "terms")
@@ -44,10 +55,13 @@ class ReportRun:
         return variant.name if variant else ""
 
 
-def read_report_run(path: Path, data: str | None = None, split: str | None = None) -> ReportRun:
+def read_report_run(
+    path: Path, data: str | None = None, split: str | None = None, tags: ReasoningTags = ()
+) -> ReportRun:
     """Read a run: a folder of `shotbench eval`, a file of `shotbench score --format json`, or responses to `data`.
 
-    Without `data`, the questions named in the run's record are used if they exist locally.
+    Without `data`, the questions named in the run's record are used if they exist locally. `tags` are tags of thoughts
+    in addition to those of the run's record, for responses that are graded here.
 
     Raises:
         BadRun: Scores are invalid or of an earlier version, or the run's questions are not those of `data`.
@@ -58,48 +72,66 @@ def read_report_run(path: Path, data: str | None = None, split: str | None = Non
             raise BadRun(
                 f"{path}: neither a folder with scores nor a .json file; give responses as QUESTIONS RESPONSES"
             )
-        return _grade_responses(path, data, split or "test")
+        return _grade_responses(path, data, split or "test", tags)
     scores, file = load_scores(path)
     run = run_of_scores(str(path), scores, file)
     items, name = _questions(run, data, split)
     samples = path / SAMPLES
-    responses = read_responses(samples) if samples.is_file() else {}
-    official = _official(path, items, responses)
-    scores = _with_all_numbers(scores, file, items, responses)
-    return ReportRun(_display_name(path), run, scores, official, responses, items, name, _split(run, split))
+    stored = read_samples(samples) if samples.is_file() else {}
+    tags = with_built_in(tags_of_record(run.how) + tags)
+    official = _official(path, items, stored, tags)
+    scores = _with_all_numbers(scores, file, items, stored, tags)
+    return ReportRun(_display_name(path), run, scores, official, _texts(stored), items, name, _split(run, split))
 
 
 def _with_all_numbers(
-    scores: dict[str, Any], file: Path, items: Sequence[QAItem], responses: Mapping[int, str]
+    scores: dict[str, Any],
+    file: Path,
+    items: Sequence[QAItem],
+    stored: Mapping[int, StoredResponse],
+    tags: ReasoningTags,
 ) -> dict[str, Any]:
     """Return the scores, regraded if an earlier version wrote fewer numbers; raises `BadRun` if that is impossible."""
     missing = [name for name in REQUIRED if name not in scores]
     if not missing:
         check_scores(scores, file, "numbers")
         return scores
-    if items and responses:
-        return scores_json(score_responses(items, _texts(items, responses), run=scores.get("run")))
+    if items and stored:
+        return _graded(items, stored, "strict", tags, scores.get("run"))
     raise BadRun(
         f"{file}: has no {', '.join(missing)}: written by an earlier version. Give its questions with --data, or score "
         f"it again: shotbench score QUESTIONS {file.parent / SAMPLES} --format json --out {file}"
     )
 
 
-def _texts(items: Sequence[QAItem], responses: Mapping[int, str]) -> list[str]:
-    return [responses.get(item.source_index, "") for item in items]
+def _graded(
+    items: Sequence[QAItem],
+    stored: Mapping[int, StoredResponse],
+    protocol: Protocol,
+    tags: ReasoningTags,
+    run: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return scores.json of stored responses."""
+    texts = [stored[item.source_index].text if item.source_index in stored else NOT_STORED for item in items]
+    return scores_json(score_responses(items, texts, protocol, tags=tags, cut_at_limit=cut_at_limit(stored), run=run))
 
 
-def _grade_responses(path: Path, data: str, split: str) -> ReportRun:
+def _texts(stored: Mapping[int, StoredResponse]) -> dict[int, str]:
+    return {index: response.text for index, response in stored.items()}
+
+
+def _grade_responses(path: Path, data: str, split: str, tags: ReasoningTags) -> ReportRun:
     """Grade a file of responses; a question without a response is excluded, as in `score_pair`."""
-    items, responses = answered_questions(data, path, split)
-    texts = _texts(items, responses)
-    scores = scores_json(score_responses(items, texts))
-    official = scores_json(score_responses(items, texts, "official"))
+    items, stored = answered_questions(data, path, split)
+    tags = with_built_in(recorded_tags(path) + tags)
+    scores, official = _graded(items, stored, "strict", tags), _graded(items, stored, "official", tags)
     run = run_of_scores(str(path), scores, path)
-    return ReportRun(_display_name(path), run, scores, official, responses, items, data, split)
+    return ReportRun(_display_name(path), run, scores, official, _texts(stored), items, data, split)
 
 
-def _official(path: Path, items: Sequence[QAItem], responses: Mapping[int, str]) -> Mapping[str, Any] | None:
+def _official(
+    path: Path, items: Sequence[QAItem], stored: Mapping[int, StoredResponse], tags: ReasoningTags
+) -> Mapping[str, Any] | None:
     """Return the official protocol's scores from the run's folder, or graded here; None if neither is possible."""
     try:
         scores, file = load_scores(path, "official")
@@ -107,9 +139,9 @@ def _official(path: Path, items: Sequence[QAItem], responses: Mapping[int, str])
         check_scores(scores, file, "numbers")
         return scores
     except BadRun:
-        if not (items and responses):
+        if not (items and stored):
             return None
-    return scores_json(score_responses(items, _texts(items, responses), "official"))
+    return _graded(items, stored, "official", tags)
 
 
 def _split(run: StoredRun, given: str | None) -> str:

@@ -125,7 +125,7 @@ def responses_json(responses: Mapping[int, str], items: Sequence[Mapping[str, An
     left_open = [item for item, text in kept if is_left_open(text)]
     return {
         "n": len(texts),
-        "blank": sum(not has_response(text) for text in texts),
+        "blank": sum(not text.strip() or not has_response(text) for text in texts),
         "with_answer_block": fmean("</answer>" in text.lower() for text in texts),
         "left_open": len(left_open) / len(texts),
         "left_open_items": len(left_open),

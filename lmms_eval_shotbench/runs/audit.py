@@ -15,6 +15,8 @@ from pathlib import Path
 
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import locate_questions, read_questions
+from lmms_eval_shotbench.runs.blind_run import BlindRun, blind_run
+from lmms_eval_shotbench.runs.stored_runs import StoredRun
 from lmms_eval_shotbench.scoring.letter_balance import LetterBalance, letter_balance
 from lmms_eval_shotbench.scoring.metrics import Estimate, accuracy, is_compound
 from lmms_eval_shotbench.scoring.option_prior import chance, meaning
@@ -71,6 +73,7 @@ class Audit:
     media_in_two_splits: Sequence[str]
     spellings: Mapping[str, Spellings]  # by slug
     difference: float  # in accuracy (0..1), which every dimension should be large enough to detect
+    blind: BlindRun | None = None  # a model's run without media, if one was given
 
     @property
     def too_small(self) -> list[str]:
@@ -90,11 +93,18 @@ def split_names(folder: Path) -> list[str]:
     return sorted({path.name.rsplit("-", 3)[0] for path in (folder / "data").glob("*-*-of-*.parquet")})
 
 
-def audit_questions(splits: Mapping[str, Sequence[QAItem]], difference: float = DIFFERENCE) -> Audit:
+def audit_questions(
+    splits: Mapping[str, Sequence[QAItem]], difference: float = DIFFERENCE, blind: StoredRun | None = None
+) -> Audit:
     """Compute the statistics over all splits.
 
+    Args:
+        splits: Questions by split.
+        difference: Difference in accuracy that every dimension should be large enough to detect.
+        blind: A run of the blind variant of these questions.
+
     Raises:
-        ValueError: There are no questions, or `difference` is not between 0 and 1.
+        ValueError: There are no questions, `difference` is not between 0 and 1, or `blind` is not such a run.
     """
     if not 0 < difference < 1:
         raise ValueError(f"the difference must be a share of the items, between 0 and 1, got {difference:g}")
@@ -110,6 +120,7 @@ def audit_questions(splits: Mapping[str, Sequence[QAItem]], difference: float = 
         media_in_two_splits=sorted(medium for medium, count in seen_in.items() if count > 1),
         spellings={slug: _spellings(slug, group) for slug, group in groups.items() if group},
         difference=difference,
+        blind=blind_run(blind, items) if blind else None,
     )
 
 

@@ -9,7 +9,9 @@ from textwrap import fill
 from typing import Any
 
 from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, AuditReport, Fault, items_needed
+from lmms_eval_shotbench.runs.blind_run import BlindRun
 from lmms_eval_shotbench.runs.formatting import first_few, p_text
+from lmms_eval_shotbench.runs.response_counts import not_measured_text
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 SCHEMA = 1  # of the JSON; incremented when a field changes its meaning
@@ -36,7 +38,7 @@ def audit_json(audit: Audit) -> dict[str, Any]:
             "items_needed_paired": items_needed(audit.difference, PAIRED),
             "too_small": audit.too_small,
         },
-    }
+    } | ({"blind": asdict(audit.blind)} if audit.blind else {})
 
 
 def _health_json(health: AuditReport) -> dict[str, Any]:
@@ -88,6 +90,8 @@ def _remarks(audit: Audit) -> Iterator[str]:
     yield f"guessable from the options significantly above chance: {_names(guessable)}"
     biased = [slug for slug, health in audit.by_dimension.items() if (health.letters.p or 1.0) < LEVEL]
     yield f"correct letters significantly unbalanced (p below 0.05 / 8): {_names(biased)}"
+    if audit.blind:
+        yield _blind(audit.blind)
     yield from (_fault(fault, ids) for fault, ids in audit.overall.faults.items())
     several = [texts for spellings in audit.spellings.values() for texts in spellings.values()]
     example = ", ".join(f"{text!r} {count}" for text, count in max(several, key=len, default={}).items())
@@ -98,6 +102,14 @@ def _remarks(audit: Audit) -> Iterator[str]:
         yield f"media in two splits: {len(audit.media_in_two_splits)}"
     points, needed = 100 * audit.difference, items_needed(audit.difference, PAIRED)
     yield f"too small to detect a difference of {points:g} points ({needed:,} items): {_names(audit.too_small)}"
+
+
+def _blind(run: BlindRun) -> str:
+    if run.overall is None:
+        return f"{run.name}: {not_measured_text(run.refused, run.n)}"
+    shares = ", ".join(f"{_name(slug)} {100 * share.value:.1f}" for slug, share in run.by_dimension.items() if share)
+    overall = f"{100 * run.overall.value:.1f} ({100 * run.overall.low:.1f} – {100 * run.overall.high:.1f})"
+    return f"blind accuracy of {run.name}: {overall} over {run.n:,} items; {shares}"
 
 
 def audit_section(audit: Audit) -> str:

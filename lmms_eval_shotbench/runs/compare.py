@@ -120,6 +120,7 @@ def _remarks(
         ("undecided, which counts as wrong", [{item.index for item in run.items if not item.letter} for run in (a, b)]),
         ("without any response, which counts as wrong", [set(run.unanswered) for run in (a, b)]),
         ("letters assigned by a judge", [set(run.judged) for run in (a, b)]),
+        ("letters assigned by an extractor", [set(run.extracted) for run in (a, b)]),
     ):
         counts = [sum(one.index in those for one, _ in answered) for those in indices]
         if any(counts):

@@ -1,7 +1,8 @@
 """Reader of stored responses in all supported formats.
 
 The format is determined by the suffix:
-- `.jsonl`, `.jsonl.gz`: one object per line with `index` and `response` (ours, written by `shotbench eval`);
+- `.jsonl`, `.jsonl.gz`: one object per line with `index` and `response`, and optionally `finish_reason` (ours, written
+  by `shotbench eval`);
 - `.xlsx`, `.tsv`: the reference script's predictions, columns `index` and `prediction`.
 """
 
@@ -12,13 +13,32 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import tsv_rows
 from lmms_eval_shotbench.runs.formatting import first_few
 
 SAMPLES = "samples.jsonl"  # in the folder of a run of `shotbench eval`; without scores beside it, the run is incomplete
+
+NOT_STORED = f"{REQUEST_FAILED}: no response is stored]"  # stands for the response to a question that has no row
+# Stop reasons of a response that was cut at the token limit, as OpenAI-compatible servers, Anthropic and Google report
+# it, in lower case
+LIMIT_REASONS = ("length", "max_tokens", "max_output_tokens")
+
+
+class StoredResponse(NamedTuple):
+    """A response, and what the backend reported about its generation."""
+
+    text: str
+    finish_reason: str = ""  # "length", "stop" or another word of the backend; "" if unknown
+    output_tokens: int | None = None
+
+    @property
+    def cut_at_limit(self) -> bool | None:
+        """Whether the response was cut at the token limit; None if unknown."""
+        return self.finish_reason.lower() in LIMIT_REASONS if self.finish_reason else None
 
 
 class BadResponses(ValueError):
@@ -26,14 +46,19 @@ class BadResponses(ValueError):
 
 
 def read_responses(path: Path) -> dict[int, str]:
-    """Return response text by question index; blank cells become "".
+    """Return response text by question index; raises like `read_samples`."""
+    return {index: stored.text for index, stored in read_samples(path).items()}
+
+
+def read_samples(path: Path) -> dict[int, StoredResponse]:
+    """Return responses by question index; blank cells become "", which is a response.
 
     Raises:
         BadResponses: The file is absent, of an unknown format, broken, or answers one question twice.
     """
     if not path.is_file():
         raise BadResponses(f"{path}: no such file of responses")
-    responses: dict[int, str] = {}
+    responses: dict[int, StoredResponse] = {}
     for position, index, response in entries(path):
         if index in responses:
             raise BadResponses(
@@ -45,7 +70,12 @@ def read_responses(path: Path) -> dict[int, str]:
     return responses
 
 
-def entries(path: Path) -> Iterator[tuple[str, int, str]]:
+def cut_at_limit(responses: Mapping[int, StoredResponse]) -> dict[int, bool]:
+    """Return whether each response was cut at the token limit, by index, without those for which that is unknown."""
+    return {index: cut for index, stored in responses.items() if (cut := stored.cut_at_limit) is not None}
+
+
+def entries(path: Path) -> Iterator[tuple[str, int, StoredResponse]]:
     """Yield (position in the file, question index, response) in file order, including duplicates.
 
     Raises:
@@ -62,7 +92,8 @@ def entries(path: Path) -> Iterator[tuple[str, int, str]]:
     else:
         raise BadResponses(f"{path}: unknown format; give .jsonl, .jsonl.gz, .tsv or .xlsx")
     for position, row in rows:
-        yield position, _index(path, position, row), _response(path, position, row, column)
+        index, text = _index(path, position, row), _response(path, position, row, column)
+        yield position, index, StoredResponse(text, str(row.get("finish_reason") or ""))
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -129,12 +160,17 @@ def _response(path: Path, position: str, row: Mapping[str, Any], column: str) ->
 
 
 def match_responses(items: Iterable[QAItem], responses: Mapping[int, str], path: Path) -> list[str]:
-    """Return the responses in item order, "" if missing; raises `BadResponses` for responses to other questions."""
+    """Return the responses in item order, `NOT_STORED` if missing; raises like `check_indices`."""
     items = list(items)
-    unknown = sorted(responses.keys() - {item.source_index for item in items})
+    check_indices(items, responses, path)
+    return [responses.get(item.source_index, NOT_STORED) for item in items]
+
+
+def check_indices(items: Iterable[QAItem], indices: Iterable[int], path: Path) -> None:
+    """Raise `BadResponses` if there are responses to other questions."""
+    unknown = sorted(set(indices) - {item.source_index for item in items})
     if unknown:
         raise BadResponses(
             f"{path}: {len(unknown)} responses match none of these questions (index {first_few(unknown)}); "
             "are these the questions the model was asked?"
         )
-    return [responses.get(item.source_index, "") for item in items]

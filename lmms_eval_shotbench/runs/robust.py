@@ -23,6 +23,7 @@ from lmms_eval_shotbench.questions.variants import (
     variant_named,
     variant_named_in,
 )
+from lmms_eval_shotbench.runs.response_counts import NOT_MEASURED, not_measured_text, too_many_refusals
 from lmms_eval_shotbench.runs.score import fingerprint
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.runs.stored_runs import StoredRun
@@ -124,10 +125,12 @@ def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, origi
         )
         for item in complete
     ]
+    refused_too_often = not variant.shows_media and too_many_refusals(run.refused, len(run.items))
+    remarks = [not_measured_text(run.refused, len(run.items))] if refused_too_often else []
     return replace(
-        variant_scores(variant, asked),
+        variant_scores(variant, asked, measured=not refused_too_often),
         left_out=[item.source_index for item in variant.left_out(originals)],
-        remarks=_remarks(original, run, len(known) - len(complete)),
+        remarks=remarks + _remarks(original, run, len(known) - len(complete)),
     )
 
 
@@ -170,10 +173,8 @@ def _lines(one: VariantScores) -> list[str]:
 
 
 def _row(name: str, one: Robustness) -> str:
-    known = (
-        f"{name:24}{one.n:>7}{_percent(one.original):>10}{_percent(one.changed):>10}{_percent(one.consistency):>12}"
-        f"{_percent(one.both):>8}{_percent(one.robust):>9}"
-    )
+    changed = f"{_percent(one.changed):>10}{_percent(one.consistency):>12}" if one.changed else f"{NOT_MEASURED:>22}"
+    known = f"{name:24}{one.n:>7}{_percent(one.original):>10}{changed}{_percent(one.both):>8}{_percent(one.robust):>9}"
     if one.robust is None:
         return known
     return known + f"{one.robust.n:>6}{f'{100 * one.robust.low:.1f} – {100 * one.robust.high:.1f}':>17}"

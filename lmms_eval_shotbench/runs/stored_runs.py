@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags, with_built_in
 from lmms_eval_shotbench.grading.grade import Protocol
+from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
-from lmms_eval_shotbench.runs.responses import SAMPLES, match_responses, read_responses
-from lmms_eval_shotbench.runs.score import SCORES_FILES, score_responses, scores_json
+from lmms_eval_shotbench.runs.responses import SAMPLES, StoredResponse, check_indices, cut_at_limit, read_samples
+from lmms_eval_shotbench.runs.score import EXTRACTOR, JUDGE, SCORES_FILES, score_responses, scores_json
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
 
 
@@ -44,6 +46,8 @@ class StoredRun:
     how: Mapping[str, Any] = field(default_factory=dict)
     unanswered: Sequence[int] = ()  # indices of items without any response, which count as wrong
     judged: Sequence[int] = ()  # indices of items whose letter was assigned by a judge
+    extracted: Sequence[int] = ()  # indices of items whose letter was assigned by the extractor
+    refused: int = 0  # number of refusals; 0 also if an earlier version wrote the scores, which did not count them
 
     @property
     def by_index(self) -> dict[int, AnsweredItem]:
@@ -80,31 +84,64 @@ def load_scores(path: Path, protocol: Protocol = "strict") -> tuple[dict[str, An
     return scores, file
 
 
-def score_pair(questions: str | Path, responses: Path, protocol: Protocol = "strict", split: str = "test") -> StoredRun:
+def score_pair(
+    questions: str | Path,
+    responses: Path,
+    protocol: Protocol = "strict",
+    split: str = "test",
+    tags: ReasoningTags = (),
+) -> StoredRun:
     """Grade stored responses in any format of `shotbench score`; a question without a row was not asked.
+
+    `tags` are tags of thoughts in addition to the built-in ones and to those recorded with the responses.
 
     Raises:
         DatasetNotFound, BadRow: The questions cannot be read.
         BadResponses: The responses cannot be read, or answer other questions.
     """
-    asked, texts = answered_questions(questions, responses, split)
-    scored = score_responses(asked, [texts[item.source_index] for item in asked], protocol)
+    asked, stored = answered_questions(questions, responses, split)
+    scored = score_responses(
+        asked,
+        [stored[item.source_index].text for item in asked],
+        protocol,
+        tags=with_built_in(recorded_tags(responses) + tags),
+        cut_at_limit=cut_at_limit(stored),
+    )
     return run_of_scores(str(responses), scores_json(scored), responses)
+
+
+def recorded_tags(responses: Path) -> ReasoningTags:
+    """Return the tags of thoughts that `shotbench eval` recorded for these responses; none for other files.
+
+    Scores that are broken or of an earlier version are no error: the responses may be scored to replace them.
+    """
+    scores = responses.with_name(SCORES_FILES["strict"])
+    if responses.name != SAMPLES or not scores.is_file():
+        return ()
+    try:
+        return tags_of_record(json.loads(scores.read_text(encoding="utf-8"))["run"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ()
+
+
+def tags_of_record(run: Mapping[str, Any]) -> ReasoningTags:
+    """Return the tags of thoughts in `run` of scores.json (docs/scores.md)."""
+    return parse_reasoning_tags(json.dumps(run.get("reasoning_tags") or []))
 
 
 def answered_questions(
     questions: str | Path, responses: Path, split: str = "test"
-) -> tuple[list[QAItem], dict[int, str]]:
+) -> tuple[list[QAItem], dict[int, StoredResponse]]:
     """Return the questions with a stored response, in order, and the responses by index.
 
     Raises:
         DatasetNotFound, BadRow: The questions cannot be read.
         BadResponses: The responses cannot be read, or answer other questions.
     """
-    texts = read_responses(responses)
+    stored = read_samples(responses)
     items = read_questions(questions, split)
-    match_responses(items, texts, responses)
-    return [item for item in items if item.source_index in texts], texts
+    check_indices(items, stored, responses)
+    return [item for item in items if item.source_index in stored], stored
 
 
 class RunSource(NamedTuple):
@@ -113,11 +150,11 @@ class RunSource(NamedTuple):
     questions: str  # "" for a run
     path: Path
 
-    def read(self, protocol: Protocol = "strict", split: str = "test") -> StoredRun:
-        """Read the run; raises like `read_run` and `score_pair`."""
-        return (
-            score_pair(self.questions, self.path, protocol, split) if self.questions else read_run(self.path, protocol)
-        )
+    def read(self, protocol: Protocol = "strict", split: str = "test", tags: ReasoningTags = ()) -> StoredRun:
+        """Read the run, or grade the responses with further tags of thoughts; raises like the functions it calls."""
+        if self.questions:
+            return score_pair(self.questions, self.path, protocol, split, tags)
+        return read_run(self.path, protocol)
 
 
 def sides(arguments: Sequence[str]) -> list[RunSource]:
@@ -174,5 +211,13 @@ def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun
     items = [AnsweredItem(**{name: row[name] for name in fields}) for row in rows]
     if len({item.index for item in items}) < len(items):
         raise BadRun(f"{file}: an index occurs twice; each question must have a unique index")
-    judged = [row["index"] for row in rows if row.get("how") == "judge"]
-    return StoredRun(name, scores["protocol"], items, scores.get("run") or {}, scores.get("unanswered", ()), judged)
+    return StoredRun(
+        name,
+        scores["protocol"],
+        items,
+        scores.get("run") or {},
+        scores.get("unanswered", ()),
+        judged=[row["index"] for row in rows if row.get("how") == JUDGE],
+        extracted=[row["index"] for row in rows if row.get("how", "").startswith(EXTRACTOR)],
+        refused=scores.get("response_counts", {}).get("refused", 0),
+    )

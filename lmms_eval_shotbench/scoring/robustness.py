@@ -68,13 +68,16 @@ class VariantAnswers:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Metrics of a set of questions. Each estimate has its own `n`; it is None if it covers no questions."""
+    """Metrics of a set of questions. Each estimate has its own `n`; it is None if it covers no questions.
+
+    `changed` and `both` are None if a blind run does not measure them, because too many responses are refusals.
+    """
 
     n: int
     original: Estimate
-    changed: Estimate
+    changed: Estimate | None
     consistency: Estimate | None
-    both: Estimate
+    both: Estimate | None
     robust: Estimate | None
 
 
@@ -89,28 +92,35 @@ class VariantScores:
     remarks: Sequence[str] = ()
 
 
-def variant_scores(variant: Variant, asked: Sequence[VariantAnswers]) -> VariantScores:
-    """Compute all metrics; raises `ValueError` if there are no questions."""
+def variant_scores(variant: Variant, asked: Sequence[VariantAnswers], measured: bool = True) -> VariantScores:
+    """Compute all metrics; raises `ValueError` if there are no questions.
+
+    Args:
+        variant: The variant of the transformed questions.
+        asked: The questions and answers.
+        measured: False if the answers to the transformed questions do not measure the model (a blind run with many
+            refusals).
+    """
     if not asked:
         raise ValueError(f"no question was asked both in its original form and {variant.name}")
     groups = {d.slug: [one for one in asked if one.item.dimension == d.slug] for d in DIMENSIONS}
     return VariantScores(
         variant.name,
-        _robustness(variant, asked),
-        {slug: _robustness(variant, group) for slug, group in groups.items() if group},
+        _robustness(variant, asked, measured),
+        {slug: _robustness(variant, group, measured) for slug, group in groups.items() if group},
     )
 
 
-def _robustness(variant: Variant, asked: Sequence[VariantAnswers]) -> Robustness:
+def _robustness(variant: Variant, asked: Sequence[VariantAnswers], measured: bool) -> Robustness:
     changed = [Graded(one.item, _grade(letter == to.answer)) for one in asked for to, letter in one.changed]
     comparable = [one for one in asked if variant.shows_media and one.comparable]
     robust = _robust_questions(variant, asked)
     return Robustness(
         len(asked),
         _share(asked, lambda one: one.right),
-        accuracy(changed),
+        accuracy(changed) if measured else None,
         _share(comparable, lambda one: one.consistent) if comparable else None,
-        _share(asked, lambda one: one.both),
+        _share(asked, lambda one: one.both) if measured else None,
         _share(robust, lambda one: one.both) if robust else None,
     )
 

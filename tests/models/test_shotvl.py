@@ -122,6 +122,23 @@ def test_rows_that_end_early_leave_the_batch_and_change_nothing(
     assert all(not any(stop in answer.text for stop in stops) for answer in batched if isinstance(answer, Response))
 
 
+def test_a_response_ends_by_its_length_only_if_nothing_else_ended_it(
+    tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
+) -> None:
+    cut = answered(tiny_checkpoint, chats_on(shard_folder, mixed(shard_folder, 6), max_new_tokens=12), 50_000)
+    texts = [answer.text for answer in cut if isinstance(answer, Response) and answer.output_tokens == 12]
+    assert texts, "some response should be longer"
+    for answer in cut:
+        assert isinstance(answer, Response)
+        assert answer.finish_reason == ("length" if answer.output_tokens == 12 else "stop")
+    ending = texts[0][-3:]  # a stop string that is complete only with the last token
+    chats = chats_on(shard_folder, mixed(shard_folder, 6), max_new_tokens=12, until=[ending])
+    for answer in answered(tiny_checkpoint, chats, 50_000):
+        assert isinstance(answer, Response)
+        stopped = any(text.startswith(answer.text) and ending in text for text in texts)
+        assert answer.finish_reason == ("stop" if stopped or answer.output_tokens < 12 else "length")
+
+
 def test_greedy_answers_are_those_of_transformers_own_generate(
     tiny_checkpoint: Checkpoint, shard_folder: ShardFolder
 ) -> None:
@@ -336,6 +353,7 @@ def test_a_broken_medium_is_reported_as_a_failed_request(
     chat = [{"role": "user", "content": [{"type": "image", "url": str(broken)}, _text("What is it?")]}]
     (result,) = model.generate_until(make_requests(model, [chat]))
     assert result.text.startswith(REQUEST_FAILED)
+    assert result.token_counts.to_dict() == {}
     assert "still cannot be decoded" in result.text
     assert not (tmp_path / "kept" / "rank-0.jsonl").read_text()  # asked again once the medium is repaired
 

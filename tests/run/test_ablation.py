@@ -10,7 +10,8 @@ from statistics import fmean
 import pytest
 
 from lmms_eval_shotbench.grading.grade import grade
-from lmms_eval_shotbench.runs.score import FORMATS, score_responses
+from lmms_eval_shotbench.runs.score import score_responses
+from lmms_eval_shotbench.runs.score_formats import FORMATS
 from lmms_eval_shotbench.scoring.metrics import Z95, Graded, score
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from tests.support.items import make_item

@@ -111,9 +111,9 @@ def test_a_missing_response_counts_as_wrong_and_shows_in_the_exit_status(
     responses = write_responses(tmp_path / "r.jsonl", {1: "A", 2: " ", 4: "D"})
     assert main(["score", str(questions), str(responses), "--format", "json"]) == 1
     captured = capsys.readouterr()
-    assert "no response for 2 of 4 items (index 2, 3)" in captured.err
+    assert "no response for 1 of 4 items (index 3)" in captured.err
     result = json.loads(captured.out)
-    assert (result["correct"], result["n"], result["unanswered"]) == (2, 4, [2, 3])
+    assert (result["correct"], result["n"], result["unanswered"]) == (2, 4, [3])
     assert main(["score", str(questions), str(responses), "--allow-missing"]) == 0
 
 

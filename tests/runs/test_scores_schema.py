@@ -35,12 +35,17 @@ RUNS += [
 
 
 def closed(schema: Any, is_part: bool = False) -> Any:
-    """Return the schema without undescribed fields allowed; a definition is closed where it is referenced."""
+    """Return the schema without undescribed fields allowed; a definition is closed where it is referenced.
+
+    Conditions only restrict fields that are described elsewhere.
+    """
     if isinstance(schema, list):
         return [closed(each, is_part) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    inner = {name: closed(value, is_part=name == "allOf") for name, value in schema.items() if name != "$defs"}
+    conditions = {name: schema[name] for name in ("if", "else") if name in schema}
+    others = {name: value for name, value in schema.items() if name not in ("$defs", *conditions)}
+    inner = {name: closed(value, is_part=name == "allOf") for name, value in others.items()} | conditions
     if "$defs" in schema:
         inner["$defs"] = {name: closed(part, is_part=True) for name, part in schema["$defs"].items()}
     describes = {"$ref", "properties", "allOf"} & set(schema)

@@ -70,7 +70,7 @@ class Endpoint:
     most_under_way: int = 0
 
     def act(self, path: str, headers: dict[str, str], sent: dict[str, Any]) -> Act:
-        found = re.search(r"Question: item (-?\d+)", sent["messages"][0]["content"])
+        found = re.search(r"item (-?\d+)", sent["messages"][0]["content"])  # in the question, or in the reply
         assert found, sent
         index = int(found[1])
         with self.lock:

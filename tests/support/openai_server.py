@@ -79,6 +79,7 @@ class Endpoint:
     """What the server says, and what it was asked; the last entry of a script repeats."""
 
     answer: str | None = "B"
+    completion_tokens: int = 1
     script: list[int] = field(default_factory=lambda: [ANSWER])
     requests: list[Request] = field(default_factory=list)
     url: str = ""
@@ -93,7 +94,8 @@ class Endpoint:
     def completion(self) -> dict[str, Any]:
         """A chat completion as vLLM and OpenAI write it."""
         message = {"role": "assistant", "content": self.answer}
-        usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
+        tokens = self.completion_tokens
+        usage = {"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": 10 + tokens}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
 
