@@ -53,7 +53,9 @@ def test_a_command_line_gives_the_same_values_as_before(
     monkeypatch.chdir(tmp_path)  # `--out` is checked to be writable
     context = context_of(row["arguments"])
     values, passed_on, before = context.params, context.args, row["values"]
-    assert before.keys() <= values.keys() and values.keys() - before.keys() <= {"workers"}
+    assert before.keys() <= values.keys()
+    added = {name: value for name, value in values.items() if name not in before and name != "workers"}
+    assert all(not value for value in added.values()), added  # options added since are not set
     for name, value in before.items():
         assert plain(values[name]) == value or (value == [] and values[name] in (None, ())), name
     assert passed_on == row.get("passed_on", [])

@@ -20,7 +20,7 @@ from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.questions.variants import VARIANTS
 from lmms_eval_shotbench.runs import audit as audit_run
 from lmms_eval_shotbench.runs import audit_report, compare, robust
-from lmms_eval_shotbench.runs.score import FORMATS
+from lmms_eval_shotbench.runs.score_formats import FORMATS
 from tests.support import REPOSITORY
 from tests.support.command_lines import COMMAND_PATHS, GROUPS
 
@@ -89,7 +89,12 @@ def test_optional_values_show_a_default(path: tuple[str, ...]) -> None:
     context = context_of(path)
     for param in context.command.get_params(context):
         shown = param.get_help_record(context)
-        if shown and not param.required and not getattr(param, "is_flag", False) and param.opts[0] != "--judge-model":
+        if (
+            shown
+            and not param.required
+            and not getattr(param, "is_flag", False)
+            and param.opts[0] not in ("--judge-model", "--extractor-model")
+        ):
             assert "[default: " in shown[1], param.opts[0]
 
 
