@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
-from lmms_eval_shotbench.grading.claims import Claim, Sentence
+from lmms_eval_shotbench.grading.claims import Claim, Sentence, read_sentence
+from lmms_eval_shotbench.grading.declarations import RECONSIDERED
 from lmms_eval_shotbench.grading.denials import at_an_edge, is_distanced
-from lmms_eval_shotbench.grading.marks import CONFLICT, OFF, TEXT_MARK, letter_of
+from lmms_eval_shotbench.grading.marks import CONFLICT, OFF, TEXT_MARK, has_mark, letter_of
 from lmms_eval_shotbench.grading.rules import ExtractedAnswer
 
 WITHDRAWN = ExtractedAnswer(None, "answer withdrawn")
@@ -30,6 +31,9 @@ def last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer 
         sentences: The sentences of the text in order.
         lists: Whether declarations in a row ("Answer: B", "Answer: C") are a list, so that none is the last word.
     """
+    if (after := _after_reconsidering(sentences)) is not None:
+        answer = last_word(after, lists) or only_mention(after)
+        return answer if answer.letter else WITHDRAWN
     lines = [
         (number, sentence.begins)
         for number, sentence in enumerate(sentences)
@@ -45,6 +49,17 @@ def last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer 
     whole = [number for number, _ in lines[:2] if sentences[number].only_marks]
     opening = lines[0][1] if whole[:1] == [0] and 1 not in whole else ""  # "B. Medium", then an explanation
     return _decide(opening or "".join(marks for _, marks in lines), "line", "several options named")
+
+
+def _after_reconsidering(sentences: list[Sentence]) -> list[Sentence] | None:
+    """What follows the last sentence that reconsiders an option named before it; None without such a sentence."""
+    for number in range(len(sentences) - 1, -1, -1):
+        text = sentences[number].text
+        match = RECONSIDERED.search(text)
+        if match and (any(one.marks for one in sentences[:number]) or has_mark(text[: match.start()])):
+            rest = read_sentence(text[match.end() :])
+            return [rest, *sentences[number + 1 :]] if rest.marks or rest.claims else sentences[number + 1 :]
+    return None
 
 
 def _last_declaration(sentences: list[Sentence], lists: bool) -> Claim | None:

@@ -159,12 +159,21 @@ def _marked(item: QAItem, text: str) -> list[Sentence]:
     sentences = []
     for line in text.split("\n"):
         for sentence in _SENTENCE_END.split(line):
-            for piece in _PIECE.findall(sentence) if len(sentence) > _LONG else (sentence,):
+            for piece in _pieces(sentence) if len(sentence) > _LONG else (sentence,):
                 if piece.strip(" .,-"):
                     sentences.append(read_sentence(piece.strip()))
     return sentences
 
 
 _LONG = 400  # characters of a sentence; longer ones are read in pieces, which bounds the time
-_PIECE = re.compile(rf".{{1,{_LONG}}}(?:\s|$)|.{{1,{_LONG}}}")
 _SENTENCE_END = re.compile("(?<=[.!?])[\"')\\]]{0,3}\\s+(?=[A-Z\"'(\\[-]|[^\\x00-\\x7f])")
+
+
+def _pieces(sentence: str) -> list[str]:
+    """A long sentence in pieces that end at a blank; its end, where it concludes, stays whole."""
+    pieces, end = [], len(sentence)
+    while end > _LONG:
+        start = sentence.find(" ", end - _LONG, end) + 1 or end - _LONG
+        pieces.append(sentence[start:end])
+        end = start
+    return [sentence[:end], *reversed(pieces)]
