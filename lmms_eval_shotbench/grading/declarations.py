@@ -64,7 +64,8 @@ _DIMENSION = words(
 _CHOOSE = words(
     r"""choose | select | pick | chose | selected | picked | choosing | selecting | picking | go(?:ing)? (?:with
         |for) | went with |
-    opt(?:ing)? for | settl(?:e|ing) (?:on|for) | (?:stick|stay|remain)(?:ing)? with | vote for | lean(?:ing)?(?: towards?| to)? |
+    opt(?:ing)? for | settl(?:e|ing) (?:on|for) | (?:stick|stay|remain)(?:ing)? with | vote for |
+    lean(?:ing)?(?: towards?| to)? |
     plump for | my (?:money|bet) is on |
     bet on | prefer |
     favou?r | commit(?:ting)? to | decid(?:e|ed|ing) (?:on|for) | take"""
@@ -103,7 +104,8 @@ DECLARED = re.compile(
     rf"|\b(?:i|we|i'd|we'd|i'll|i'm)(?:\s(?:would|will|can))?\s(?:say|answer|conclude|guess)\b(?:\sthat\b)?{_FILL}"
     rf"|\b(?:i|we)\s(?:think|believe|reckon|suspect)\b(?:\sthat\b)?{_FILL}(?={MARK}{_STOP})"
     rf"|\b(?:dealing with|looking at|what (?:we|i) (?:see|have)(?:\s\w+)? (?:is|are))\b{_FILL}(?={LETTERS})"
-    rf"|\b(?:it|this|that|which|these|those)\s(?:is|are|must be|has to be|would be|should be)\b{_FILL}(?={LETTERS}|{CONFLICT})"
+    rf"|\b(?:it|this|that|which|these|those)\s(?:is|are|must be|has to be|would be|should be)\b"
+    rf"{_FILL}(?={LETTERS}|{CONFLICT})"
     rf"|(?P<conclude>{_CONCLUDE}\b{_SUBJECT})"
     r"|\b(?:best|closely|most|accurately|perfectly|exactly)\s(?:match\w*|describ\w+|fits?|correspond\w*|align\w*)\b"
     rf"(?:\s(?:to|with|by|as))?{_FILL}"
@@ -118,7 +120,8 @@ DECLARED = re.compile(
 _CHOSEN_BEFORE = (
     r",?\s(?:(?:and|so|hence|thus)\s(?:(?:hence|thus|therefore|so)\s)?(?:it|this|that)|which)\s(?:is|would be)\s"
     r"(?:(?:therefore|thus|also|clearly|indeed)\s)?(?:my (?:final\s)?(?:answer|choice|pick|selection|vote)\b"
-    rf"|(?:the (?:option|answer|choice|one|letter)(?: that| which)?|what|why i)\s(?:i|i'd|i'll|i'm|i am|i would|i will)\s{_CHOOSE}\b)"
+    rf"|(?:the (?:option|answer|choice|one|letter)(?: that| which)?|what)"
+    rf"\s(?:i|i'd|i'll|i'm|i am|i would|i will)\s{_CHOOSE}\b)"
 )
 _AFTER_RIGHT = r"(?=\s?(?:[.,;:!)\"'-]|$|because|since|as\b|here|for this|given|than))"
 _RIGHT = (
@@ -173,11 +176,24 @@ _LOOK = words(
         (?:take|have) (?:another|a second|a closer) look | start over | correct (?:that|this|it|myself) | revise"""
 )
 RECONSIDERED = re.compile(
-    rf"(?:^|[.;:!-]\s)\W{{0,4}}(?P<lead>(?:{_LEAD}[\s,.!-]{{1,5}}){{0,3}})"
-    rf"(?:never ?mind\b|(?:let me|let's|i (?:should|need to|must|have to|will|want to)|i'll)\s(?:\w+\s){{0,2}}?{_LOOK}\b"
-    r"|(?:looking|thinking|checking|watching)(?:\s[\w']+){0,3}?\s(?:again|closer|closely|once more)\b"
-    r"|(?:on|upon|at) (?:a )?(?:closer|second|another) (?:look|inspection|viewing|glance)\b"
-    r"|forget (?:that|what i (?:said|wrote)|my answer)\b)"
+    rf"(?:^|[.;:!-]\s)\W{{0,4}}(?:(?P<strong>(?:{_LEAD}[\s,.!-]{{1,5}}){{0,3}}"
+    rf"(?:never ?mind\b|(?:let me|let's|i (?:should|need to|must|have to|will|want to)|i'll)"
+    rf"\s(?:\w+\s){{0,2}}?{_LOOK}\b"
+    r"|(?:scratch|strike|forget) that\b|forget what i (?:said|wrote)\b|i take (?:that|it) back\b"
+    r"|i (?:misread|misjudged)\b"
+    r"|that (?:does not|doesn't|cannot|can't) (?:look|seem|sound|feel|be) right\b"
+    r"|(?<=[a-z][ ,])\s?no(?=[.,!]|$)))"
+    rf"|(?:actually|hm+|wait|hold on|hang on)\b|(?:{_LEAD}[\s,.!-]{{1,5}}){{0,2}}"
+    r"(?:(?:looking|thinking|checking|watching)"
+    r"(?:\s[\w']+){0,3}?\s(?:again|closer|closely|carefully|once more)\b"
+    r"|(?:on|upon|at) (?:a )?(?:closer|second|another|further) (?:look|inspection|viewing|glance|thoughts?)\b"
+    r"|on reflection\b))"
+)
+# Sentences after it that keep what was said before, and those that conclude anew.
+CONFIRMED = re.compile(r"\b(?:confirm\w*|still|holds?|stands?|stays?|stick\w*|agree|same|fine|yes|keep\w*)\b")
+CONCLUDES_ANEW = re.compile(
+    rf"\b(?:it|this|that|which|we|i|making it|list|option)\s(?:is|are|was|must be|has to be|call|calls|have|mean|see)\b"
+    rf"[^.;]{{0,60}}?{MARK}|\bmaking (?:it|this)\b{_FILL}{MARK}"
 )
 HEDGED = re.compile(
     rf"\b(?:possibly|maybe|perhaps|alternatively|(?:could|might"

@@ -26,10 +26,11 @@ _REMAINS = re.compile(
     rf"\b(?:(?:no|not|cannot|never|hardly|unable|impossible|hard|difficult)\b|\w+n't\b)(?:\s[\w']+){{0,9}}?"
     r"\s(?:anything|any|any (?:other )?(?:option|answer|choice|letter|reading))(?: else| other)?"
     r"\s(?:but|than|other than|besides|except(?: for)?|apart from)\b"
-    r"|\b(?:no|nothing)(?: other| else)?(?:\s(?:option|answer|choice|letter|reading|alternative|fits|works|matches|remains"
-    r"|is|left|will|would|do|here|to)){1,3}\s(?:but|than|other than|besides|except(?: for)?|apart from)\b"
+    r"|\b(?:no|nothing)(?: other| else)?(?:\s(?:option|answer|choice|letter|reading|alternative|fits|works|matches"
+    r"|remains|is|left|will|would|do|here|to)){1,3}\s(?:but|than|other than|besides|except(?: for)?|apart from)\b"
     rf"(?=(?:[\s\"'(]|\b(?:a|an|the|option|letter|answer|choice|with|to|for|choose|pick|say)\b){{0,8}}{MARK})"
 )
+_OTHER_THAN = re.compile(r" (?:but|than|besides|except|apart) ")  # only an optimisation
 _SHORT_IS = re.compile(r"\b(it|that|this|there|here)'s\b")
 _FORMER = re.compile(r"\bthe (former|latter)\b")
 # Options between which the sentence goes on to choose.
@@ -71,7 +72,8 @@ _HEAD = words(
 _ADVERBS = r"(?:(?:\w+ly|far|much|also|both|all|just|thus|be|a|the|bit|(?:tempting|plausible|close),? but)\s){0,4}"
 _BAD = words(
     r"""not | less | too | wrong | a trap | a distractor | incorrect | false | out | ruled out | eliminated |
-        excluded | unlikely | discarded | dismissed | rejected | discounted | disregarded | dropped | removed | ignored |
+        excluded | unlikely | discarded | dismissed | rejected | discounted | disregarded | dropped | removed |
+        ignored |
         set aside | (?:crossed|struck|thrown|taken|left) (?:out|off|away|aside) |
     impossible | implausible | inaccurate | off | inappropriate | unsuitable"""
 )
@@ -103,7 +105,8 @@ def mark_denials(sentence: str) -> str:
     sentence = _SURE.sub(" surely ", _SHORT_IS.sub(r"\1 is", sentence))
     if not has_mark(sentence):
         return sentence
-    sentence = _REMAINS.sub(" the answer is ", sentence)
+    if _OTHER_THAN.search(sentence):
+        sentence = _REMAINS.sub(" the answer is ", sentence)
     sentence = _CONSIDERED.sub(" them", _FORMER.sub(_former_or_latter, sentence))
     sentence = _REJECTED.sub(_denied, _DENIAL.sub(_denied, sentence))
     return _without_concession(sentence)

@@ -11,13 +11,17 @@ from functools import cache
 
 # Words that are not ambiguous with English: one of them selects the language.
 SIGNS: dict[str, str] = {
-    "Spanish": r"respuesta|opción|opcion|elijo|elegir|escojo|selecciono|correcta es|me (?:quedo con|inclino por|decanto por)|diría que"
+    "Spanish": r"respuesta|opción|opcion|elijo|elegir|escojo|selecciono|correcta es"
+    r"|me (?:quedo con|inclino por|decanto por)|diría que"
     r"|yo (?:diría|elegiría)|opto por|apuesto por|mi elección",
-    "Portuguese": r"resposta|opção|opcao|escolho|fico com|eu (?:diria|escolheria)|opto pel[ao]|minha escolha|voto n[ao]",
-    "French": r"réponse|reponse|je choisis|l'option|c'est|ce n'est|choisir|je (?:ne )?(?:dirais|reste sur|choisirais|prends|penche pour|vote pour)"
+    "Portuguese": r"resposta|opção|opcao|escolho|fico com|eu (?:diria|escolheria)"
+    r"|opto pel[ao]|minha escolha|voto n[ao]",
+    "French": r"réponse|reponse|je choisis|l'option|c'est|ce n'est|choisir"
+    r"|je (?:ne )?(?:dirais|reste sur|choisirais|prends|penche pour|vote pour)"
     r"|j'opte pour|mon choix|je m'en tiens",
     "Italian": r"risposta|opzione|scelgo|sceglierei|direi|opto per|resto (?:su|con)|mia scelta|propendo per",
-    "German": r"antwort|lösung|richtige?|wähle|auswahl|nicht|sondern|ich (?:bleibe|würde|nehme|tippe|entscheide|tendiere)"
+    "German": r"antwort|lösung|richtige?|wähle|auswahl|nicht|sondern"
+    r"|ich (?:bleibe|würde|nehme|tippe|entscheide|tendiere)"
     r"|meine wahl",
     "Dutch": r"antwoord|ik (?:kies|zou|ga voor|blijf|neem)|mijn keuze",
     "Russian": r"[а-яё]{2,}",
@@ -34,7 +38,8 @@ WORDS: dict[str, dict[str, str]] = {
         {
             "answer": "respuesta",
             "option": "opción, opcion",
-            "i choose": "me quedo con, me inclino por, me decanto por, opto por, apuesto por, yo elegiría, elijo, escojo, elegiría",
+            "i choose": "me quedo con, me inclino por, me decanto por, opto por, "
+            "apuesto por, yo elegiría, elijo, escojo, elegiría",
             "i select": "selecciono",
             "correct": "correcta, correcto",
             "final": "final",
@@ -97,7 +102,8 @@ WORDS: dict[str, dict[str, str]] = {
         {
             "answer": "réponse, reponse",
             "option": "l'option",
-            "i choose": "je reste sur, je choisirais, je prends, je penche pour, je vote pour, j'opte pour, je m'en tiens à, je choisis",
+            "i choose": "je reste sur, je choisirais, je prends, je penche pour, "
+            "je vote pour, j'opte pour, je m'en tiens à, je choisis",
             "choose": "choisis",
             "correct": "bonne, correcte",
             "the": "la, le",
@@ -123,7 +129,8 @@ WORDS: dict[str, dict[str, str]] = {
             "falls on": "se porte sur",
             "instead of": "plutôt que, au lieu de",
             "although": "bien que",
-            "i do not choose": "je ne choisirais pas, je ne dirais pas, je ne prends pas, je ne reste pas sur, je n'opte pas pour",
+            "i do not choose": "je ne choisirais pas, je ne dirais pas, je ne prends pas, "
+            "je ne reste pas sur, je n'opte pas pour",
             "being": "étant",
         }
     ),
@@ -214,7 +221,8 @@ WORDS: dict[str, dict[str, str]] = {
             "answer": "ответ",
             "correct": "правильный, верный, правильно",
             "option": "вариант",
-            "i choose": "я выбираю, остановлюсь на, останавливаюсь на, склоняюсь к, остаюсь при, я остановлюсь на, я склоняюсь к, выбираю",
+            "i choose": "я выбираю, остановлюсь на, останавливаюсь на, склоняюсь к, "
+            "остаюсь при, я остановлюсь на, я склоняюсь к, выбираю",
             "is": "это",
             "not": "не",
             "but": "а, но",
@@ -285,7 +293,8 @@ PHRASES: dict[str, str] = _by_word(
         "also": "也",
         "correct answer": "正解, 정답",
         "is wrong, it is": "ではなく, じゃなく, 아니라, 아니고",
-        "is my choice": "を選び, を選択, を選ぶ, にします, に決め, 선택합니다, 선택하겠, 선택할, 고르겠, 고릅니다, 고를, 택하겠, 택합니다, 하겠습니다",
+        "is my choice": "を選び, を選択, を選ぶ, にします, に決め, 선택합니다, 선택하겠, 선택할, 고르겠, "
+        "고릅니다, 고를, 택하겠, 택합니다, 하겠습니다",
         "is what i think": "라고 생각, 라고 봅니다",
         "cannot see": "見ることができません, 見えません, 볼 수 없",
         "like": "のような",
@@ -295,10 +304,11 @@ PHRASES: dict[str, str] = _by_word(
 )
 
 _SCRIPTS = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_SIGN = re.compile(r"\b(?:" + "|".join(f"(?P<{name}>{signs})" for name, signs in SIGNS.items()) + r")\b", re.IGNORECASE)
+_SIGN = re.compile(r"\b(?:" + "|".join(f"(?P<{name}>{signs})" for name, signs in SIGNS.items()) + r")\b")  # lower case
 _PHRASE = re.compile("|".join(re.escape(phrase) for phrase in sorted(PHRASES, key=len, reverse=True)))
 _BORDER = re.compile(
-    "(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])|(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[A-Za-z0-9])"
+    "(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])"
+    "|(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[A-Za-z0-9])"
 )
 
 
@@ -314,7 +324,7 @@ def in_english(text: str) -> str:
         text = _PHRASE.sub(lambda match: f" {PHRASES[match[0]]} ", text)
         text = _PARTICLE.sub(" is ", _BORDER.sub(" ", text))
         text = _REPEATED.sub("is", text)
-    if sign := _SIGN.search(text):
+    if sign := _SIGN.search(text.lower()):
         words = WORDS[sign.lastgroup or ""]
         text = _words_pattern(sign.lastgroup or "").sub(lambda match: words[match[0].lower()], text)
     return text

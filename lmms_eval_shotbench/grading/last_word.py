@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from lmms_eval_shotbench.grading.claims import Claim, Sentence, read_sentence
-from lmms_eval_shotbench.grading.declarations import RECONSIDERED
+from lmms_eval_shotbench.grading.declarations import CONCLUDES_ANEW, CONFIRMED, RECONSIDERED
 from lmms_eval_shotbench.grading.denials import at_an_edge, is_distanced
 from lmms_eval_shotbench.grading.marks import CONFLICT, OFF, TEXT_MARK, has_mark, letter_of
 from lmms_eval_shotbench.grading.rules import ExtractedAnswer
@@ -31,9 +31,8 @@ def last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer 
         sentences: The sentences of the text in order.
         lists: Whether declarations in a row ("Answer: B", "Answer: C") are a list, so that none is the last word.
     """
-    if (after := _after_reconsidering(sentences)) is not None:
-        answer = last_word(after, lists) or only_mention(after)
-        return answer if answer.letter else WITHDRAWN
+    if (reconsidered := _reconsidered(sentences, lists)) is not None:
+        return reconsidered
     lines = [
         (number, sentence.begins)
         for number, sentence in enumerate(sentences)
@@ -51,15 +50,27 @@ def last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer 
     return _decide(opening or "".join(marks for _, marks in lines), "line", "several options named")
 
 
-def _after_reconsidering(sentences: list[Sentence]) -> list[Sentence] | None:
-    """What follows the last sentence that reconsiders an option named before it; None without such a sentence."""
-    for number in range(len(sentences) - 1, -1, -1):
-        text = sentences[number].text
-        match = RECONSIDERED.search(text)
-        if match and (any(one.marks for one in sentences[:number]) or has_mark(text[: match.start()])):
-            rest = read_sentence(text[match.end() :])
-            return [rest, *sentences[number + 1 :]] if rest.marks or rest.claims else sentences[number + 1 :]
-    return None
+def _reconsidered(sentences: list[Sentence], lists: bool) -> ExtractedAnswer | None:
+    """The answer after a sentence that reconsiders an option named before it ("Actually, let me look again").
+
+    None if no sentence does, if what follows keeps the answer, or if it only comments ("Actually, the hat is green").
+    """
+    found: re.Match[str] | None = None
+    place, named = 0, False
+    for number, sentence in enumerate(sentences):
+        match = RECONSIDERED.search(sentence.text) if named or sentence.marks else None
+        weaker = match and found and found["strong"] and not match["strong"]
+        if match and not weaker and (named or has_mark(sentence.text[: match.start()])):
+            found, place = match, number
+        named = named or bool(sentence.marks)
+    if found is None:
+        return None
+    after = [read_sentence(found.string[found.end() :]), *sentences[place + 1 :]]
+    strong = found["strong"]
+    answer = last_word(after, lists) or only_mention(after)
+    if answer.letter and (strong or any(CONCLUDES_ANEW.search(sentence.text) for sentence in after)):
+        return answer
+    return WITHDRAWN if strong and not any(CONFIRMED.search(sentence.text) for sentence in after) else None
 
 
 def _last_declaration(sentences: list[Sentence], lists: bool) -> Claim | None:

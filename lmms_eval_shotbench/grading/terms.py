@@ -28,7 +28,8 @@ _OBJECT = (
     r"(?:(?:the|a|an|its|his|her|their)\s\w+|(?:around|about|along|him|her|it|them|us|\w+)(?=\s(?:while|as)\b)))?"
 )
 _AND = re.compile(
-    rf"{_OBJECT}\s?(?:[,;/&+]\s?(?:(?:and|with|plus)\s)?|(?:and|with|plus|while|(?:just\s)?as (?:it|the camera|we)|combined with|together with|as well as"
+    rf"{_OBJECT}\s?(?:[,;/&+]\s?(?:(?:and|with|plus)\s)?|(?:and|with|plus|while|(?:just\s)?as (?:it|the camera|we)"
+    r"|combined with|together with|as well as"
     r"|along with)\s)"
     rf"(?:{_JOINT}\s){{0,3}}"
 )

@@ -293,6 +293,12 @@ def test_an_option_that_is_discarded_is_no_conclusion(response: str, expected: s
         ("Answer: C. Hold on, looking again I see the waist: it's a medium.", "B"),
         ("The answer is C. Never mind.", None),
         ("The answer is B. Actually, let me double-check: yes, B.", "B"),
+        ("**C**\n\nActually, scratch that. The waist shows. It's a medium shot.", "B"),
+        ("The answer is C. Actually, no. The waist shows. It's a medium.", "B"),
+        ("I'd say C. Actually, looking more carefully, the waist is visible, making it a medium.", "B"),
+        ("The answer is C. Hmm, that doesn't look right.", None),
+        ("The answer is B. On closer inspection the frame confirms this.", "B"),
+        ("The answer is B. Actually, the hat is what one sees first, unlike in a close up.", "B"),
     ],
 )
 def test_an_answer_that_is_reconsidered_gives_way_to_what_follows(response: str, expected: str | None) -> None:
@@ -334,7 +340,8 @@ TABLE = "| Option | Label | Fits? | Why |\n|---|:-:|---|---|\n"
         ),
         ("Option | Verdict\n--- | ---\nA | no\nB | yes\nC | no\nD | no", "B"),
         (
-            "| | Correct |\n|-|-|\n| Extreme Close Up | No |\n| Medium | Yes |\n| Close Up | No |\n| Medium Wide | No |",
+            "| | Correct |\n|-|-|\n| Extreme Close Up | No |\n| Medium | Yes |\n"
+            "| Close Up | No |\n| Medium Wide | No |",
             "B",
         ),
         (
@@ -446,7 +453,8 @@ _LONG_CLAUSE = "the camera sits by the floor and looks up at the man in the door
     ("response", "expected"),
     [
         (
-            f"While {_LONG_CLAUSE}the waist ends the frame, that is what defines a medium, and it is the option I choose.",
+            f"While {_LONG_CLAUSE}the waist ends the frame, that is what defines a medium, "
+            "and it is the option I choose.",
             "B",
         ),
         ("A close up would cut the chest; waist up is what makes a medium, which is my answer.", "B"),
