@@ -14,7 +14,7 @@ SIGNS: dict[str, str] = {
     "Spanish": r"respuesta|opción|opcion|elijo|elegir|escojo|selecciono|correcta es"
     r"|me (?:quedo con|inclino por|decanto por)|diría que"
     r"|yo (?:diría|elegiría)|opto por|apuesto por|mi elección",
-    "Portuguese": r"resposta|opção|opcao|escolho|fico com|eu (?:diria|escolheria)"
+    "Portuguese": r"resposta|opção|opcao|escolho|fico com|eu (?:não )?(?:diria|escolheria)"
     r"|opto pel[ao]|minha escolha|voto n[ao]",
     "French": r"réponse|reponse|je choisis|l'option|c'est|ce n'est|choisir"
     r"|je (?:ne )?(?:dirais|reste sur|choisirais|prends|penche pour|vote pour)"
@@ -258,11 +258,12 @@ PHRASES: dict[str, str] = _by_word(
         "is not": "并不是, 不是, 并非",
         "instead of": "而不是",
         "but it is": "而是",
-        "do not choose": "不选",
+        "do not choose": "不选, 不会选, 不会选择, 不倾向于, 不倾向, 不选择",
         "not": "非, 不",
         "exclude": "排除",
         "is incorrect": "不正确",
-        "is wrong": "不对, 不符合, ではありません, ではない, ません, ない, 않, 아닙니다",
+        "is wrong": "を選びません, を選びませ, を選択しません, にしません, 선택하지 않, 고르지 않, 不对, 不符合, "
+        "ではありません, ではない, ません, ない, 않, 아닙니다",
         "wrong": "错误",
         "is": "為, 为, 是, は",
         "because": "因为, 由于, なぜなら, 때문",

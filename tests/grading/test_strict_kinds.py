@@ -422,7 +422,17 @@ def test_choices_worded_as_people_word_them_are_read_in_several_languages(respon
 
 @pytest.mark.parametrize(
     "response",
-    ["Ich würde B nicht wählen.", "B는 아닙니다", "No me quedo con la B.", "Je ne choisirais pas la B.", "Nicht B."],
+    [
+        "Ich würde B nicht wählen.",
+        "B는 아닙니다",
+        "No me quedo con la B.",
+        "Je ne choisirais pas la B.",
+        "Eu não diria B.",
+        "我不倾向于B。",
+        "Bを選びません。",
+        "B를 선택하지 않겠습니다",
+        "Nicht B.",
+    ],
 )
 def test_choices_that_are_denied_in_other_languages_are_no_answers(response: str) -> None:
     assert letter(response) is None
