@@ -14,6 +14,7 @@ from lmms_eval_shotbench.grading.declarations import (
     CONTRAST,
     CORRECTED,
     DECLARED,
+    EXCUSE,
     HEAD,
     HEDGED,
     HYPOTHETICAL,
@@ -129,5 +130,5 @@ _CONTEXT = 80  # characters before a declaring phrase
 
 def _is_hypothetical(text: str, start: int, end: int) -> bool:
     """Whether the clause before a declaring phrase makes it a condition or somebody else's: "some would select"."""
-    before = text[max(0, start - _CONTEXT) : end]
+    before = EXCUSE.sub("", text[max(0, start - _CONTEXT) : end])
     return bool(HYPOTHETICAL.search(_CLAUSE.split(before)[-1]) or (CONDITION.match(text) and "would" in text))

@@ -64,7 +64,9 @@ _DIMENSION = words(
 _CHOOSE = words(
     r"""choose | select | pick | chose | selected | picked | choosing | selecting | picking | go(?:ing)? (?:with
         |for) | went with |
-    opt(?:ing)? for | settl(?:e|ing) (?:on|for) | stick(?:ing)? with | vote for | lean(?:ing)? (?:towards?|to) |
+    opt(?:ing)? for | settl(?:e|ing) (?:on|for) | (?:stick|stay|remain)(?:ing)? with | vote for |
+    lean(?:ing)?(?: towards?| to)? |
+    plump for | my (?:money|bet) is on |
     bet on | prefer |
     favou?r | commit(?:ting)? to | decid(?:e|ed|ing) (?:on|for) | take"""
 )
@@ -91,6 +93,8 @@ _CONCLUDE = r"(?:^|[.,;:-]\s?|\band\s|\bbut\s)" + words(
 )
 _BEST = words(r"(?:most|more)\s\w+ | best | closest | nearest | correct | right")
 
+_STOP = r"(?=\s?(?:[.,;:!)\"'-]|$|because\b|since\b|as\b|here\b|given\b))"  # after an option, ends the clause
+
 DECLARED = re.compile(
     "(?:"
     rf"\b{NOUN}\b{_BETWEEN}\s?{_IS}{_FILL}"  # the answer is, final answer:
@@ -98,7 +102,10 @@ DECLARED = re.compile(
     rf"|\b{_BEST}\s(?!\w+ly\b)\w+{_BETWEEN}\s?{_IS}{_FILL}"  # the most appropriate description is
     rf"|(?P<choose>\b{_CHOOSE}\b){_FILL}"
     rf"|\b(?:i|we|i'd|we'd|i'll|i'm)(?:\s(?:would|will|can))?\s(?:say|answer|conclude|guess)\b(?:\sthat\b)?{_FILL}"
-    rf"|\b(?:it|this|that|which)\s(?:is|must be|has to be|would be|should be)\b{_FILL}(?={LETTERS}|{CONFLICT})"
+    rf"|\b(?:i|we)\s(?:think|believe|reckon|suspect)\b(?:\sthat\b)?{_FILL}(?={MARK}{_STOP})"
+    rf"|\b(?:dealing with|looking at|what (?:we|i) (?:see|have)(?:\s\w+)? (?:is|are))\b{_FILL}(?={LETTERS})"
+    rf"|\b(?:it|this|that|which|these|those)\s(?:is|are|must be|has to be|would be|should be)\b"
+    rf"{_FILL}(?={LETTERS}|{CONFLICT})"
     rf"|(?P<conclude>{_CONCLUDE}\b{_SUBJECT})"
     r"|\b(?:best|closely|most|accurately|perfectly|exactly)\s(?:match\w*|describ\w+|fits?|correspond\w*|align\w*)\b"
     rf"(?:\s(?:to|with|by|as))?{_FILL}"
@@ -109,6 +116,13 @@ DECLARED = re.compile(
     rf"){LIST}(?!\s?(?:\?|if\b|would\b|could\b|might\b|,?\s?or\s(?!answer)\w))"
 )
 
+# After an option: ", and it is the option I choose", "which is my answer".
+_CHOSEN_BEFORE = (
+    r",?\s(?:(?:and|so|hence|thus)\s(?:(?:hence|thus|therefore|so)\s)?(?:it|this|that)|which)\s(?:is|would be)\s"
+    r"(?:(?:therefore|thus|also|clearly|indeed)\s)?(?:my (?:final\s)?(?:answer|choice|pick|selection|vote)\b"
+    rf"|(?:the (?:option|answer|choice|one|letter)(?: that| which)?|what)"
+    rf"\s(?:i|i'd|i'll|i'm|i am|i would|i will)\s{_CHOOSE}\b)"
+)
 _AFTER_RIGHT = r"(?=\s?(?:[.,;:!)\"'-]|$|because|since|as\b|here|for this|given|than))"
 _RIGHT = (
     r"(?:(?:the|a|an|also|clearly|definitely|probably|most likely|indeed|therefore|thus|by far)\s){0,4}"
@@ -123,6 +137,7 @@ IS_RIGHT = re.compile(
         rf"""\b(?:is|are|'s|seems|looks|would be|must be|remains)\b\s{_RIGHT} |
         \b(?:fits|matches|describes|suits)\b(?:\s\w+){{0,3}}?\s(?:best|well|better|perfectly|most closely|exactly)\b |
         \bbest\s(?:fits|matches|describes|suits|corresponds)\b | \bis my (?:choice|answer|pick)\b | \bwins\b |
+        {_CHOSEN_BEFORE} |
         (?P<tick>\(is correct\)) | [-:|]\s?(?:yes|correct|right)\b | ,?\s(?:it is|then)\s?[.!]?$"""
     )
 )
@@ -150,6 +165,35 @@ WITHDRAWN = re.compile(
         (?:that|this|it) is not (?:right|correct)"""
     )
     + r"\b|^[\s\"'.-]{0,3}no[\s\"'.!]{0,3}$"
+)
+# "Actually, let me look again", "never mind": what was said before counts no more.
+_LEAD = words(
+    "actually | hm+ | wait | hold on | hang on | no | oh | well | sorry | but | ok(?:ay)? | on second thoughts? | so"
+)
+_LOOK = words(
+    r"""(?:look|think|check|watch|try|go over|read)(?:\s[\w']+){0,4}?\s(?:again|closer|closely|once more|afresh) |
+        re-?(?:consider|think|examine|check|evaluate|assess|visit|read|watch) | double[- ]check |
+        (?:take|have) (?:another|a second|a closer) look | start over | correct (?:that|this|it|myself) | revise"""
+)
+RECONSIDERED = re.compile(
+    rf"(?:^|[.;:!-]\s)\W{{0,4}}(?:(?P<strong>(?:{_LEAD}[\s,.!-]{{1,5}}){{0,3}}"
+    rf"(?:never ?mind\b|(?:let me|let's|i (?:should|need to|must|have to|will|want to)|i'll)"
+    rf"\s(?:\w+\s){{0,2}}?{_LOOK}\b"
+    r"|(?:scratch|strike|forget) that\b|forget what i (?:said|wrote)\b|i take (?:that|it) back\b"
+    r"|i (?:misread|misjudged)\b"
+    r"|that (?:does not|doesn't|cannot|can't) (?:look|seem|sound|feel|be) right\b"
+    r"|(?<=[a-z][ ,])\s?no(?=[.,!]|$)))"
+    rf"|(?:actually|hm+|wait|hold on|hang on)\b|(?:{_LEAD}[\s,.!-]{{1,5}}){{0,2}}"
+    r"(?:(?:looking|thinking|checking|watching)"
+    r"(?:\s[\w']+){0,3}?\s(?:again|closer|closely|carefully|once more)\b"
+    r"|(?:on|upon|at) (?:a )?(?:closer|second|another|further) (?:look|inspection|viewing|glance|thoughts?)\b"
+    r"|on reflection\b))"
+)
+# Sentences after it that keep what was said before, and those that conclude anew.
+CONFIRMED = re.compile(r"\b(?:confirm\w*|still|holds?|stands?|stays?|stick\w*|agree|same|fine|yes|keep\w*)\b")
+CONCLUDES_ANEW = re.compile(
+    rf"\b(?:it|this|that|which|we|i|making it|list|option)\s(?:is|are|was|must be|has to be|call|calls|have|mean|see)\b"
+    rf"[^.;]{{0,60}}?{MARK}|\bmaking (?:it|this)\b{_FILL}{MARK}"
 )
 HEDGED = re.compile(
     rf"\b(?:possibly|maybe|perhaps|alternatively|(?:could|might"
@@ -184,6 +228,12 @@ HYPOTHETICAL = re.compile(
         incorrect"""
     )
     + r"(?:[- ](?:best|likely|likeliest))?\s*$"
+)
+# A condition that only excuses a guess: "if I were forced to choose".
+EXCUSE = re.compile(
+    r"\bif\s(?:(?:i|we|you|really|absolutely|only|were|was|am|are|had|have|i'm)\s){0,4}"
+    r"(?:must|to|forced|pressed|pushed|made|asked|obliged|required)\b(?:[\s,]+(?:to|me|it|one|just|only|choose|pick|guess"
+    r"|answer|select|commit|decide|settle|say|name|on)\b){0,6}"
 )
 # A condition that does not only excuse a guess ("if I had to choose").
 CONDITION = re.compile(

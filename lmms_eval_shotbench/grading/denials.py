@@ -21,6 +21,16 @@ _SURE = re.compile(
     )
     + r"\b"
 )
+# "I cannot see how it could be anything but B", "no option except B": the option that remains.
+_REMAINS = re.compile(
+    rf"\b(?:(?:no|not|cannot|never|hardly|unable|impossible|hard|difficult)\b|\w+n't\b)(?:\s[\w']+){{0,9}}?"
+    r"\s(?:anything|any|any (?:other )?(?:option|answer|choice|letter|reading))(?: else| other)?"
+    r"\s(?:but|than|other than|besides|except(?: for)?|apart from)\b"
+    r"|\b(?:no|nothing)(?: other| else)?(?:\s(?:option|answer|choice|letter|reading|alternative|fits|works|matches"
+    r"|remains|is|left|will|would|do|here|to)){1,3}\s(?:but|than|other than|besides|except(?: for)?|apart from)\b"
+    rf"(?=(?:[\s\"'(]|\b(?:a|an|the|option|letter|answer|choice|with|to|for|choose|pick|say)\b){{0,8}}{MARK})"
+)
+_OTHER_THAN = re.compile(r" (?:but|than|besides|except|apart) ")  # only an optimisation
 _SHORT_IS = re.compile(r"\b(it|that|this|there|here)'s\b")
 _FORMER = re.compile(r"\bthe (former|latter)\b")
 # Options between which the sentence goes on to choose.
@@ -62,21 +72,30 @@ _HEAD = words(
 _ADVERBS = r"(?:(?:\w+ly|far|much|also|both|all|just|thus|be|a|the|bit|(?:tempting|plausible|close),? but)\s){0,4}"
 _BAD = words(
     r"""not | less | too | wrong | a trap | a distractor | incorrect | false | out | ruled out | eliminated |
-        excluded | unlikely |
+        excluded | unlikely | discarded | dismissed | rejected | discounted | disregarded | dropped | removed |
+        ignored |
+        set aside | (?:crossed|struck|thrown|taken|left) (?:out|off|away|aside) |
     impossible | implausible | inaccurate | off | inappropriate | unsuitable"""
 )
+# Verbs before these words: "is too tight", "can be discarded", "gets eliminated".
+_BE = (
+    r"(?:(?:can|could|may|must|should|would|might|will)(?:\s\w+ly|\snow|\sboth|\sall)?\s(?:be|get)"
+    r"|(?:has|have)\s(?:been|got))"
+)
+_SINGULAR = rf"(?:is|was|are|seems?|looks?|appears?|feels?|gets|got|{_BE})"
+_PLURAL = rf"(?:are|were|seem|look|appear|get|got|{_BE})"
 _NEGATIVE_VERB = words(
     r"isn't | wasn't | doesn't | can't | cannot | couldn't | shouldn't | won't | (?:would|does|can|could|should) not"
 )
 _REJECTED = re.compile(
     # "A and C are too tight"
     rf"(?>{MARK}(?:\s?(?:,\s?(?:and\s)?|and\s|or\s|/|&)\s?{MARK}){{1,8}})(?:\s{_HEAD}){{0,3}}\s"
-    rf"(?:(?:are|were|seem|look|appear|would be|can be|can both be|can|do)\s{_ADVERBS}{_BAD}\b"
+    rf"(?:(?:{_PLURAL}|can|do)\s{_ADVERBS}{_BAD}\b|(?:fall|drop) (?:away|out)\b"
     r"|(?:aren't|don't|weren't|can't|cannot)\b)"
     # "C is too tight", "(A), but it is incorrect", "C: no"
     rf"|{MARK}\s?(?:\([^()]{{0,40}}\)\s?)?(?:{_HEAD}\s?){{0,3}}[)\"']?\s?(?:,?\s?(?:which|but (?:it|this|that)|it"
     rf"|that)\s)?"
-    rf"(?:\s?(?:is|was|seems?|looks?|appears?|feels?|would be|can be|are)\s{_ADVERBS}{_BAD}\b|\s?{_NEGATIVE_VERB}\b"
+    rf"(?:\s?{_SINGULAR}\s{_ADVERBS}{_BAD}\b|\s?{_NEGATIVE_VERB}\b|\s(?:falls|drops) (?:away|out)\b"
     r"|\s?[:|-]?\s?(?:too|wrong|incorrect|no)\b(?!,)|\s?\(is wrong\))"
 )
 
@@ -86,8 +105,37 @@ def mark_denials(sentence: str) -> str:
     sentence = _SURE.sub(" surely ", _SHORT_IS.sub(r"\1 is", sentence))
     if not has_mark(sentence):
         return sentence
+    if _OTHER_THAN.search(sentence):
+        sentence = _REMAINS.sub(" the answer is ", sentence)
     sentence = _CONSIDERED.sub(" them", _FORMER.sub(_former_or_latter, sentence))
-    return _REJECTED.sub(_denied, _DENIAL.sub(_denied, sentence))
+    sentence = _REJECTED.sub(_denied, _DENIAL.sub(_denied, sentence))
+    return _without_concession(sentence)
+
+
+# "although a crew would add an HMI (D)"; what a person chooses or considers in such a clause counts.
+_CONCESSION = re.compile(
+    r"\b(?:although|though|even though|even if|albeit|whereas|despite|granted)\b"
+    r"(?!\s(?:(?:if\s)?(?:i|we)\b|i'd\b|i'm\b|my\b))[^.,;:!?]{0,160}"
+)
+_CONSIDERS = re.compile(
+    r"\b(?:answer|choice|choose|pick|i|i'd|we|possibl[ey]|plausible|defensible|maybe|perhaps|also|as well|equally)\b"
+    r"|\b(?:it|this|that|one|shot)\s(?:could|might|may|can|would)\b"
+)
+
+
+def _without_concession(sentence: str) -> str:
+    """The sentence without the options that only a concessive clause names."""
+    if not _CONCESSION.search(sentence):
+        return sentence
+    rest = _CONCESSION.sub(lambda match: match[0] if _CONSIDERS.search(match[0]) else _unmarked(match[0]), sentence)
+    return rest if has_mark(rest) else sentence
+
+
+_ANY_MARK = re.compile(MARK)
+
+
+def _unmarked(text: str) -> str:
+    return _ANY_MARK.sub(" ", text)
 
 
 def _former_or_latter(match: re.Match[str]) -> str:

@@ -11,11 +11,19 @@ from functools import cache
 
 # Words that are not ambiguous with English: one of them selects the language.
 SIGNS: dict[str, str] = {
-    "Spanish": r"respuesta|opción|opcion|elijo|elegir|escojo|selecciono|correcta es",
-    "Portuguese": r"resposta|opção|opcao|escolho",
-    "French": r"réponse|reponse|je choisis|l'option|c'est|ce n'est|choisir",
-    "Italian": r"risposta|opzione|scelgo",
-    "German": r"antwort|lösung|richtige?|wähle|auswahl|nicht|sondern",
+    "Spanish": r"respuesta|opción|opcion|elijo|elegir|escojo|selecciono|correcta es"
+    r"|me (?:quedo con|inclino por|decanto por)|diría que"
+    r"|yo (?:diría|elegiría)|opto por|apuesto por|mi elección",
+    "Portuguese": r"resposta|opção|opcao|escolho|fico com|eu (?:não )?(?:diria|escolheria)"
+    r"|opto pel[ao]|minha escolha|voto n[ao]",
+    "French": r"réponse|reponse|je choisis|l'option|c'est|ce n'est|choisir"
+    r"|je (?:ne )?(?:dirais|reste sur|choisirais|prends|penche pour|vote pour)"
+    r"|j'opte pour|mon choix|je m'en tiens",
+    "Italian": r"risposta|opzione|scelgo|sceglierei|direi|opto per|resto (?:su|con)|mia scelta|propendo per",
+    "German": r"antwort|lösung|richtige?|wähle|auswahl|nicht|sondern"
+    r"|ich (?:bleibe|würde|nehme|tippe|entscheide|tendiere)"
+    r"|meine wahl",
+    "Dutch": r"antwoord|ik (?:kies|zou|ga voor|blijf|neem)|mijn keuze",
     "Russian": r"[а-яё]{2,}",
 }
 
@@ -30,7 +38,8 @@ WORDS: dict[str, dict[str, str]] = {
         {
             "answer": "respuesta",
             "option": "opción, opcion",
-            "i choose": "elijo, escojo, elegiría",
+            "i choose": "me quedo con, me inclino por, me decanto por, opto por, "
+            "apuesto por, yo elegiría, elijo, escojo, elegiría",
             "i select": "selecciono",
             "correct": "correcta, correcto",
             "final": "final",
@@ -52,13 +61,20 @@ WORDS: dict[str, dict[str, str]] = {
             "wait": "espera",
             "the image": "la imagen",
             "see": "ver",
+            "i would say": "yo diría, diría, yo diría que, diría que",
+            "my choice": "mi elección",
+            "falls on": "recae en, recae sobre",
+            "instead of": "frente a, en vez de, en lugar de, antes que",
+            "although": "aunque",
+            "i do not choose": "no me quedo con, no elegiría, no me inclino por, no diría que, no diría",
+            "being": "siendo",
         }
     ),
     "Portuguese": _by_word(
         {
             "answer": "resposta",
             "option": "opção, opcao",
-            "i choose": "escolho",
+            "i choose": "fico com, opto pela, opto pelo, voto na, eu escolheria, escolheria, escolho",
             "correct": "correta",
             "the": "a",
             "my": "minha",
@@ -72,13 +88,22 @@ WORDS: dict[str, dict[str, str]] = {
             "therefore": "portanto",
             "so": "logo",
             "wait": "espere",
+            "i would say": "eu diria, eu diria que, diria",
+            "my choice": "minha escolha",
+            "falls on": "recai sobre, cai sobre",
+            "instead of": "em vez de",
+            "although": "embora",
+            "i do not choose": "não fico com, não escolheria, não diria",
+            "would be": "seria",
+            "being": "sendo",
         }
     ),
     "French": _by_word(
         {
             "answer": "réponse, reponse",
             "option": "l'option",
-            "i choose": "je choisis",
+            "i choose": "je reste sur, je choisirais, je prends, je penche pour, "
+            "je vote pour, j'opte pour, je m'en tiens à, je choisis",
             "choose": "choisis",
             "correct": "bonne, correcte",
             "the": "la, le",
@@ -99,13 +124,21 @@ WORDS: dict[str, dict[str, str]] = {
             "final": "finale",
             "wait": "attendez",
             "no": "non",
+            "i would say": "je dirais, je dirais que, je dirais plutôt, je dirais plutôt que",
+            "my choice": "mon choix",
+            "falls on": "se porte sur",
+            "instead of": "plutôt que, au lieu de",
+            "although": "bien que",
+            "i do not choose": "je ne choisirais pas, je ne dirais pas, je ne prends pas, "
+            "je ne reste pas sur, je n'opte pas pour",
+            "being": "étant",
         }
     ),
     "Italian": _by_word(
         {
             "answer": "risposta",
             "option": "opzione, l'opzione",
-            "i choose": "scelgo",
+            "i choose": "sceglierei, opto per, resto sulla, resto su, resto con, propendo per, scelgo",
             "correct": "corretta, giusta",
             "the": "la",
             "is": "è",
@@ -117,6 +150,14 @@ WORDS: dict[str, dict[str, str]] = {
             "nor": "né",
             "because": "perché",
             "so": "quindi, dunque",
+            "i would say": "direi, direi piuttosto, direi che",
+            "my choice": "la mia scelta",
+            "falls on": "cade sulla, ricade sulla, cade su, ricade su",
+            "instead of": "invece di, invece della",
+            "although": "anche se, sebbene",
+            "i do not choose": "non sceglierei, non direi",
+            "would be": "sarebbe",
+            "being": "essendo",
         }
     ),
     "German": _by_word(
@@ -125,7 +166,7 @@ WORDS: dict[str, dict[str, str]] = {
             "option": "antwortmöglichkeit",
             "solution": "lösung",
             "choice": "wahl, auswahl",
-            "i choose": "ich wähle",
+            "i choose": "ich bleibe bei, ich entscheide mich für, ich nehme, ich tippe auf, ich tendiere zu, ich wähle",
             "choose": "wähle, wählen",
             "i would": "ich würde",
             "correct": "richtige, richtig, korrekte, korrekt",
@@ -147,6 +188,32 @@ WORDS: dict[str, dict[str, str]] = {
             "final": "endgültige",
             "no": "nein",
             "wait": "moment",
+            "i would say": "ich würde sagen, ich würde eher sagen, ich würde eher, ich würde mich für",
+            "my choice": "meine wahl",
+            "falls on": "fällt auf",
+            "although": "obwohl, obgleich",
+            "that": "dass",
+            "is wrong": "nicht wählen, nicht nehmen, nicht sagen, nicht entscheiden",
+        }
+    ),
+    "Dutch": _by_word(
+        {
+            "answer": "antwoord",
+            "option": "optie",
+            "i choose": "ik kies, ik kies voor, ik neem, ik ga voor, ik blijf bij",
+            "i would say": "ik zou zeggen, ik zou eerder zeggen",
+            "my choice": "mijn keuze",
+            "falls on": "valt op",
+            "correct": "juiste",
+            "the": "het, de",
+            "is": "is",
+            "not": "niet, geen",
+            "but": "maar",
+            "or": "of",
+            "and": "en",
+            "because": "want, omdat",
+            "so": "dus",
+            "would be": "zou",
         }
     ),
     "Russian": _by_word(
@@ -154,7 +221,8 @@ WORDS: dict[str, dict[str, str]] = {
             "answer": "ответ",
             "correct": "правильный, верный, правильно",
             "option": "вариант",
-            "i choose": "выбираю",
+            "i choose": "я выбираю, остановлюсь на, останавливаюсь на, склоняюсь к, "
+            "остаюсь при, я остановлюсь на, я склоняюсь к, выбираю",
             "is": "это",
             "not": "не",
             "but": "а, но",
@@ -164,6 +232,10 @@ WORDS: dict[str, dict[str, str]] = {
             "because": "потому что, так как",
             "so": "поэтому, следовательно",
             "no": "нет",
+            "i would say": "я бы сказал, я бы сказала, скорее",
+            "my choice": "мой выбор",
+            "although": "хотя",
+            "would be": "было бы, был бы, была бы",
         }
     ),
 }
@@ -177,18 +249,21 @@ PHRASES: dict[str, str] = _by_word(
         "final": "最终, 最終的な",
         "option": "選項, 选项, 選択肢, 선택지, 보기",
         "choose": "选择, 選擇",
-        "i choose": "应选, 我选",
+        "i choose": "应选, 我选, 我会选, 我还是选, 还是选, 我选择, 我会选择, 我倾向于, 倾向于",
+        "than": "比",
+        "is too": "太",
         "so i choose": "故选",
         "should be": "应该是, 應該是",
         "cannot be": "不可能是",
         "is not": "并不是, 不是, 并非",
         "instead of": "而不是",
         "but it is": "而是",
-        "do not choose": "不选",
+        "do not choose": "不选, 不会选, 不会选择, 不倾向于, 不倾向, 不选择",
         "not": "非, 不",
         "exclude": "排除",
         "is incorrect": "不正确",
-        "is wrong": "不对, 不符合, ではありません, ではない, ません, ない, 않, 아닙니다",
+        "is wrong": "を選びません, を選びませ, を選択しません, にしません, 선택하지 않, 고르지 않, 不对, 不符合, "
+        "ではありません, ではない, ません, ない, 않, 아닙니다",
         "wrong": "错误",
         "is": "為, 为, 是, は",
         "because": "因为, 由于, なぜなら, 때문",
@@ -219,7 +294,9 @@ PHRASES: dict[str, str] = _by_word(
         "also": "也",
         "correct answer": "正解, 정답",
         "is wrong, it is": "ではなく, じゃなく, 아니라, 아니고",
-        "is my choice": "を選び, 선택합니다",
+        "is my choice": "を選び, を選択, を選ぶ, にします, に決め, 선택합니다, 선택하겠, 선택할, 고르겠, "
+        "고릅니다, 고를, 택하겠, 택합니다, 하겠습니다",
+        "is what i think": "라고 생각, 라고 봅니다",
         "cannot see": "見ることができません, 見えません, 볼 수 없",
         "like": "のような",
         "correct answer is": "정답은",
@@ -228,24 +305,27 @@ PHRASES: dict[str, str] = _by_word(
 )
 
 _SCRIPTS = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_SIGN = re.compile(r"\b(?:" + "|".join(f"(?P<{name}>{signs})" for name, signs in SIGNS.items()) + r")\b", re.IGNORECASE)
+_SIGN = re.compile(r"\b(?:" + "|".join(f"(?P<{name}>{signs})" for name, signs in SIGNS.items()) + r")\b")  # lower case
 _PHRASE = re.compile("|".join(re.escape(phrase) for phrase in sorted(PHRASES, key=len, reverse=True)))
 _BORDER = re.compile(
-    "(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])|(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[A-Za-z0-9])"
+    "(?<=[A-Za-z0-9])(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])"
+    "|(?<=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])(?=[A-Za-z0-9])"
 )
 
 
-_PARTICLE = re.compile("(?<=[A-Z]) ?(?:가|이|은|는|が)(?= |$)")
+_PARTICLE = re.compile("(?<=[A-Z]) ?(?:가|이|은|는|が|를|을|로|으로|を)(?= |$)")
+_COMPARED = re.compile("([A-Z]) ?(?:보다|より)")
 _REPEATED = re.compile(r"\bis(?:\s+is\b)+")
 
 
 def in_english(text: str) -> str:
     """The text with the words that declare, deny or join answers in English."""
     if not text.isascii() and _SCRIPTS.search(text):
+        text = _COMPARED.sub(r" instead of \1, ", text)
         text = _PHRASE.sub(lambda match: f" {PHRASES[match[0]]} ", text)
         text = _PARTICLE.sub(" is ", _BORDER.sub(" ", text))
         text = _REPEATED.sub("is", text)
-    if sign := _SIGN.search(text):
+    if sign := _SIGN.search(text.lower()):
         words = WORDS[sign.lastgroup or ""]
         text = _words_pattern(sign.lastgroup or "").sub(lambda match: words[match[0].lower()], text)
     return text

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
-from lmms_eval_shotbench.grading.claims import Claim, Sentence
+from lmms_eval_shotbench.grading.claims import Claim, Sentence, read_sentence
+from lmms_eval_shotbench.grading.declarations import CONCLUDES_ANEW, CONFIRMED, RECONSIDERED
 from lmms_eval_shotbench.grading.denials import at_an_edge, is_distanced
-from lmms_eval_shotbench.grading.marks import CONFLICT, OFF, TEXT_MARK, letter_of
+from lmms_eval_shotbench.grading.marks import CONFLICT, OFF, TEXT_MARK, has_mark, letter_of
 from lmms_eval_shotbench.grading.rules import ExtractedAnswer
 
 WITHDRAWN = ExtractedAnswer(None, "answer withdrawn")
@@ -30,6 +31,8 @@ def last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer 
         sentences: The sentences of the text in order.
         lists: Whether declarations in a row ("Answer: B", "Answer: C") are a list, so that none is the last word.
     """
+    if (reconsidered := _reconsidered(sentences, lists)) is not None:
+        return reconsidered
     lines = [
         (number, sentence.begins)
         for number, sentence in enumerate(sentences)
@@ -45,6 +48,29 @@ def last_word(sentences: list[Sentence], lists: bool = True) -> ExtractedAnswer 
     whole = [number for number, _ in lines[:2] if sentences[number].only_marks]
     opening = lines[0][1] if whole[:1] == [0] and 1 not in whole else ""  # "B. Medium", then an explanation
     return _decide(opening or "".join(marks for _, marks in lines), "line", "several options named")
+
+
+def _reconsidered(sentences: list[Sentence], lists: bool) -> ExtractedAnswer | None:
+    """The answer after a sentence that reconsiders an option named before it ("Actually, let me look again").
+
+    None if no sentence does, if what follows keeps the answer, or if it only comments ("Actually, the hat is green").
+    """
+    found: re.Match[str] | None = None
+    place, named = 0, False
+    for number, sentence in enumerate(sentences):
+        match = RECONSIDERED.search(sentence.text) if named or sentence.marks else None
+        weaker = match and found and found["strong"] and not match["strong"]
+        if match and not weaker and (named or has_mark(sentence.text[: match.start()])):
+            found, place = match, number
+        named = named or bool(sentence.marks)
+    if found is None:
+        return None
+    after = [read_sentence(found.string[found.end() :]), *sentences[place + 1 :]]
+    strong = found["strong"]
+    answer = last_word(after, lists) or only_mention(after)
+    if answer.letter and (strong or any(CONCLUDES_ANEW.search(sentence.text) for sentence in after)):
+        return answer
+    return WITHDRAWN if strong and not any(CONFIRMED.search(sentence.text) for sentence in after) else None
 
 
 def _last_declaration(sentences: list[Sentence], lists: bool) -> Claim | None:

@@ -48,6 +48,8 @@ _NAMES = frozenset(
         "building",
     ]
 )
+_TAKES = re.compile(r"\b(?:I|we|I'd|I'll|would|will|must|to)\stake\s$")  # "take" as a verb
+_PRONOUN = re.compile(r"\s[a-z]")
 _NOUN = r"(?:answer|option|choice|letter|selection|prediction|verdict|solution)"
 # Words before a lower case letter that declare it. They end with one of `_CUE_ENDS`, which is tested first.
 _CUE = re.compile(
@@ -123,8 +125,10 @@ def _mark_at(text: str, start: int, letters: str) -> str | None:
     before = text[max(0, start - 32) : start]
     words = before.rstrip(" :.=-([\"'").rpartition(" ")
     last_word = words[2].rpartition("\n")[2].lower()
-    if last_word in _NAMES and before[-1:] in " :.":
+    if last_word in _NAMES and before[-1:] in " :." and not _TAKES.search(before):
         return None
+    if letter == "I" and _PRONOUN.match(text, end) and not _NO_NOUN.match(text, end):
+        return None  # "the option I choose"
     if letter in letters and character == letter and letter not in "AI":
         return letter_mark(letter)
     bracketed = before.rstrip()[-1:] in _BRACKETS and _CLOSE.match(text, end) is not None

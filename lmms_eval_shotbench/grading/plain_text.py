@@ -9,6 +9,7 @@ import re
 import unicodedata
 
 from lmms_eval_shotbench.grading.languages import in_english
+from lmms_eval_shotbench.grading.tables import read_tables
 
 _SIGNS = str.maketrans(
     dict.fromkeys("‘’‚′`´", "'")
@@ -80,6 +81,7 @@ def own_turn(text: str) -> tuple[str, str]:
 def plain(text: str) -> str:
     """The words of a unified text in English, without markup; a box becomes "Answer:"."""
     text = _LINES.sub("\n", _BLANKS.sub(" ", _INVISIBLE.sub("", text))).strip()
+    text = read_tables(text)
     if "✓" in text or "✗" in text or "[ ]" in text:
         text = _TICKED_LINE.sub(lambda line: f"{line[1]}{line[4]}{_TICKS[(line[2] or line[3]).lower()]}", text)
         text = text.replace("✓", _TICKS["✓"]).replace("✗", _TICKS["✗"])

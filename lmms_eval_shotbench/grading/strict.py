@@ -25,6 +25,7 @@ from lmms_eval_shotbench.grading.answer_fields import answer_fields
 from lmms_eval_shotbench.grading.claims import Sentence, read_sentence
 from lmms_eval_shotbench.grading.last_word import WITHDRAWN, last_word, only_mention
 from lmms_eval_shotbench.grading.letters import join_letters_and_texts, mark_letters
+from lmms_eval_shotbench.grading.marks import letter_of
 from lmms_eval_shotbench.grading.phrases import as_written, phrases_of
 from lmms_eval_shotbench.grading.plain_text import own_turn, plain, unified
 from lmms_eval_shotbench.grading.refusals import refuses
@@ -73,10 +74,25 @@ def read_split(item: QAItem, split: SplitResponse) -> ExtractedAnswer:
             if later and later.letter not in (None, answer.letter) and later.how != "answer line":
                 answer = ExtractedAnswer(None, "several options declared")
         return ExtractedAnswer(answer.letter, f"answer block: {answer.how}")
+    if split.leading and (kept := _kept(item, split)):
+        return kept
     if not split.text.strip():
         return ExtractedAnswer(None, THOUGHT_ONLY if split.thought else EMPTY)
     answer = _read(item, split.text)
     return ExtractedAnswer(answer.letter, f"free text: {answer.how}")
+
+
+def _kept(item: QAItem, split: SplitResponse) -> ExtractedAnswer | None:
+    """The answer that is all the text before a thought, if the thought after it does not conclude otherwise."""
+    answer = _read(item, split.leading)
+    marked = _marked(item, plain(split.leading))
+    if not answer.letter or len(marked) > 2 or not all(sentence.only_marks for sentence in marked):
+        return None
+    thought = split.thought.removeprefix(split.leading)
+    named = {letter_of(mark) for sentence in _marked(item, plain(thought)) for mark in sentence.marks}
+    if named <= {answer.letter} or extract_conclusion(item, thought).letter == answer.letter:
+        return ExtractedAnswer(answer.letter, f"free text: {answer.how}")
+    return None
 
 
 def extract_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
@@ -159,12 +175,21 @@ def _marked(item: QAItem, text: str) -> list[Sentence]:
     sentences = []
     for line in text.split("\n"):
         for sentence in _SENTENCE_END.split(line):
-            for piece in _PIECE.findall(sentence) if len(sentence) > _LONG else (sentence,):
+            for piece in _pieces(sentence) if len(sentence) > _LONG else (sentence,):
                 if piece.strip(" .,-"):
                     sentences.append(read_sentence(piece.strip()))
     return sentences
 
 
 _LONG = 400  # characters of a sentence; longer ones are read in pieces, which bounds the time
-_PIECE = re.compile(rf".{{1,{_LONG}}}(?:\s|$)|.{{1,{_LONG}}}")
 _SENTENCE_END = re.compile("(?<=[.!?])[\"')\\]]{0,3}\\s+(?=[A-Z\"'(\\[-]|[^\\x00-\\x7f])")
+
+
+def _pieces(sentence: str) -> list[str]:
+    """A long sentence in pieces that end at a blank; its end, where it concludes, stays whole."""
+    pieces, end = [], len(sentence)
+    while end > _LONG:
+        start = sentence.find(" ", end - _LONG, end) + 1 or end - _LONG
+        pieces.append(sentence[start:end])
+        end = start
+    return [sentence[:end], *reversed(pieces)]

@@ -11,7 +11,7 @@ Standard library only; linear time.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,12 +22,20 @@ from lmms_eval_shotbench.vocabulary import Label, Term
 
 _BLANK = re.compile(r"[ \t_'-]*")
 _JOINT = r"(?:stay\w*|hold\w*|remain\w*|becom\w+|end\w*|go\w*|into|on|a|an|the|also|with|is|being|it|camera|\w+ly)"
+# Around what, or to whom, the camera moves before the next term: "arcs *around her* while pushing in".
+_OBJECT = (
+    r"(?:\s(?:(?:around|about|along|past|over|across|on|onto|to|towards?|at|behind|after|from|through|away from)\s)?"
+    r"(?:(?:the|a|an|its|his|her|their)\s\w+|(?:around|about|along|him|her|it|them|us|\w+)(?=\s(?:while|as)\b)))?"
+)
 _AND = re.compile(
-    r"\s?(?:[,;/&+]\s?(?:(?:and|with|plus)\s)?|(?:and|with|plus|while|combined with|together with|as well as"
+    rf"{_OBJECT}\s?(?:[,;/&+]\s?(?:(?:and|with|plus)\s)?|(?:and|with|plus|while|(?:just\s)?as (?:it|the camera|we)"
+    r"|combined with|together with|as well as"
     r"|along with)\s)"
     rf"(?:{_JOINT}\s){{0,3}}"
 )
-_THEN = re.compile(rf"\s?,?\s?(?:and\s)?(?:then|followed by|before|finally|next|lastly)\s?,?\s?(?:{_JOINT}\s){{0,3}}")
+_THEN = re.compile(
+    rf"{_OBJECT}\s?,?\s?(?:and\s)?(?:then|followed by|before|finally|next|lastly)\s?,?\s?(?:{_JOINT}\s){{0,3}}"
+)
 _OPENING = re.compile(r"\bfirst(?:ly)?,?\s(?:the\s)?(?:camera\s)?$")
 _EXACT = ("size", "focal length")  # facets whose terms differ by a neighbouring word
 _POLAR = frozenset({"yes", "no", "true", "false"})
@@ -65,6 +73,8 @@ def _phrases_in(text: str, options: Phrases) -> Iterator[_Found]:
         listed = phrases.get(forms[index])
         hit = _longest(text, words, forms, index, listed) if listed else None
         if hit is None:
+            if elided := _elided(text, words, forms, index, phrases):
+                yield _Found(words[index].start(), words[index].end(), elided, "", blended=False)
             index += 1
             continue
         phrase, following = hit
@@ -82,6 +92,32 @@ def _phrases_in(text: str, options: Phrases) -> Iterator[_Found]:
             blended = bool(before) and phrase.term is not None and phrase.term.facet in _EXACT
             yield _Found(start, end, phrase.term, letter, blended)
         index = following
+
+
+def _elided(
+    text: str,
+    words: Sequence[re.Match[str]],
+    forms: Sequence[str],
+    index: int,
+    phrases: Mapping[str, Sequence[Phrase]],
+) -> Term | None:
+    """The term whose noun the next term shares: "Low angle" in "low Dutch angle", if they differ in their facets."""
+    candidates = phrases.get(forms[index])
+    if not candidates or index + 1 == len(words):
+        return None
+    following = index + 2 if forms[index + 1] == "and" and index + 2 < len(words) else index + 1
+    hit = _longest(text, words, forms, following, phrases.get(forms[following], ()))
+    between = text[words[index].end() : words[following].start()]
+    other = hit[0].term if hit and _ELIDED.fullmatch(between) else None
+    for phrase in candidates if other else ():
+        if phrase.term and len(phrase.words) == 2 and phrase.words[1] in HEADS and other:
+            shared = base_form(str(other).lower().rpartition(" ")[2]) == phrase.words[1]
+            if shared and phrase.term.facet != other.facet:
+                return phrase.term
+    return None
+
+
+_ELIDED = re.compile(r",?[ -]|,? and ")
 
 
 def _compares(text: str, words: Sequence[re.Match[str]], forms: Sequence[str], first: int, following: int) -> bool:

@@ -1,6 +1,7 @@
 """Split a response into its thought, the text outside it and the answer blocks.
 
-All text before the last closing tag of a thought is thought; so a closing tag without an opening one ends a thought
+All text before the last closing tag of a thought is thought (`leading` keeps what a response says before a thought that
+ends it); so a closing tag without an opening one ends a thought
 that the chat template opened. An unclosed thought extends to the end, except for an answer block at the end of the
 response; a `</answer>` that closes no answer block ends a thought. An unclosed answer block extends to the end, because
 generation is often stopped at its closing tag. The tags are in `reasoning_tags.py`.
@@ -33,6 +34,7 @@ class SplitResponse(NamedTuple):
     text: str  # outside thoughts and answer blocks
     blocks: tuple[str, ...]  # contents of the answer blocks
     trailing: str = ""  # the part of `text` after the last answer block
+    leading: str = ""  # before a thought that ends the response, which has no other text
     as_asked: bool = False  # whether it is one thought and one answer block, neither blank, as the prompts ask
 
 
@@ -68,20 +70,23 @@ def split_thought(response: str, tags: ReasoningTags = REASONING_TAGS) -> SplitR
     for start, end, kind in found:
         if start < last_close:
             continue
-        outside = thoughts if thinking else text
+        place = thoughts if thinking else text
         if kind == "answer" and not answering:
-            outside.append(response[position:start])
+            place.append(response[position:start])
             position, answering = end, True
         elif kind == "answer_end" and answering:
             final = not thinking or end >= content_end
             (blocks if final else thoughts).append(response[position:start])
             position, answering, text_before = end, False, len(text)
         elif (kind == "answer_end" and thinking) or (kind in ("thought", "explanation") and not answering):
-            outside.append(response[position:start])
+            place.append(response[position:start])
             position, thinking = end, kind != "answer_end"
     (thoughts if thinking else blocks if answering else text).append(response[position:])
     thought = "\n".join(part for part in map(str.strip, thoughts) if part)
-    return SplitResponse(thought, "".join(text), tuple(blocks), "".join(text[text_before:]) if blocks else "")
+    outside = "".join(text)
+    only_thought = not blocks and not outside.strip() and found[0].kind == "thought"
+    leading = response[: found[0].start].strip() if only_thought else ""
+    return SplitResponse(thought, outside, tuple(blocks), "".join(text[text_before:]) if blocks else "", leading)
 
 
 def _explanations(tags: Iterable[_Tag]) -> list[tuple[int, int, int, int]]:

@@ -258,3 +258,237 @@ def test_the_documentation_lists_every_rule_with_its_meaning() -> None:
     for rule in RULES:
         result = "letter" if rule.decides else "undecided"
         assert f"| `{rule.name}` | {result} | {rule.meaning} |" in text, rule.name
+
+
+ANGLES = make_item(("Low angle", "Dutch angle, Low angle", "High angle", "Overhead"), dimension="camera_angle")
+ARCS = make_item(("Arc", "Arc and Push in", "Push in", "Tilt up, Pull out"), dimension="camera_movement")
+SOURCES = make_item(("Daylight", "Practical light", "Moonlight", "HMI"), dimension="lighting_type")
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        ("The head fills the frame, so **Medium Wide** can be discarded. On balance my pick is B.", "B"),
+        ("The hips are out of frame, thus Medium Wide may be set aside. I see a waist-up framing, which is B.", "B"),
+        ("So C gets eliminated. The waist is visible.", None),
+        ("Therefore D must be crossed out.", None),
+        ("The knees are hidden, so a medium wide has been discounted.", None),
+        ("Hence C is dropped and A falls away.", None),
+        ("So extreme close up is off the table.", None),
+        ("So C can be confirmed. The answer is C.", "C"),
+    ],
+)
+def test_an_option_that_is_discarded_is_no_conclusion(response: str, expected: str | None) -> None:
+    assert letter(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        ("Answer: C. Actually, never mind, I misread the crop. It's a medium shot.", "B"),
+        ("The answer is A. Hmm, let me look again. The frame ends at the waist. This is a medium.", "B"),
+        ('C. Close Up\n\nWait, let me reconsider. The waist is in frame. That\'s what the list calls "Medium".', "B"),
+        ("I choose D. Actually, let me check once more. The legs are out of frame.", None),
+        ("My answer is C. On closer inspection, the waist is visible, so it's B.", "B"),
+        ("Answer: C. Hold on, looking again I see the waist: it's a medium.", "B"),
+        ("The answer is C. Never mind.", None),
+        ("The answer is B. Actually, let me double-check: yes, B.", "B"),
+        ("**C**\n\nActually, scratch that. The waist shows. It's a medium shot.", "B"),
+        ("The answer is C. Actually, no. The waist shows. It's a medium.", "B"),
+        ("I'd say C. Actually, looking more carefully, the waist is visible, making it a medium.", "B"),
+        ("The answer is C. Hmm, that doesn't look right.", None),
+        ("The answer is B. On closer inspection the frame confirms this.", "B"),
+        ("The answer is B. Actually, the hat is what one sees first, unlike in a close up.", "B"),
+    ],
+)
+def test_an_answer_that_is_reconsidered_gives_way_to_what_follows(response: str, expected: str | None) -> None:
+    assert letter(response) == expected
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "B or C? I think B.",
+        "A or B? I believe it's B, since the waist shows.",
+        "Both B and D are defensible, though if I were forced to choose I'd pick B.",
+        "A and B would both do, but if I had to commit to one, I would take B.",
+        "Could be B or C. If pressed, I'd go with B.",
+        "C or B? My money is on B.",
+        "It's a toss-up of A and B, though if I must decide I lean B.",
+    ],
+)
+def test_a_choice_after_two_options_is_read(response: str) -> None:
+    assert letter(response) == "B"
+
+
+TABLE = "| Option | Label | Fits? | Why |\n|---|:-:|---|---|\n"
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (
+            TABLE
+            + "| A | Extreme Close Up | ❌ | no eyes only |\n| B | Medium | ✅ | wider than C |\n"
+            + "| C | Close Up | ❌ | |\n| D | Medium Wide | ❌ | |",
+            "B",
+        ),
+        (
+            "| Choice | Match |\n|--|--|\n| A. Extreme Close Up | ✗ |\n| **B. Medium** | **✓** |\n| C. Close Up | ✗ |\n"
+            "| D. Medium Wide | ✗ |",
+            "B",
+        ),
+        ("Option | Verdict\n--- | ---\nA | no\nB | yes\nC | no\nD | no", "B"),
+        (
+            "| | Correct |\n|-|-|\n| Extreme Close Up | No |\n| Medium | Yes |\n"
+            "| Close Up | No |\n| Medium Wide | No |",
+            "B",
+        ),
+        (
+            "| Option | Ruled out? |\n|-|-|\n| A | ✅ |\n| B | ❌ |\n| C | ✅ |\n| D | ✅ |",
+            "B",
+        ),
+        ("| Option | Fits |\n|-|-|\n| A | ❌ |\n| B | ✅ |\n| C | ✅ |\n| D | ❌ |", None),
+        ("| Option | Waist | Hips |\n|-|-|-|\n| A | ✗ | ✗ |\n| B | ✓ | ✓ |\n| C | ✗ | ✓ |\n| D | ✓ | ✗ |", "B"),
+    ],
+)
+def test_the_only_option_ticked_in_a_table_is_the_answer(response: str, expected: str | None) -> None:
+    assert letter(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "expected", "item"),
+    [
+        ("The camera arcs around her while pushing in.", "B", ARCS),
+        ("The camera orbits the couple as it pushes in.", "B", ARCS),
+        ("Pushing in on him while arcing", "B", ARCS),
+        ("It pulls back from the tower while tilting up.", "D", ARCS),
+        ("The camera arcs around the table.", "A", ARCS),
+        ("It tilts up at the tower while pushing in.", None, ARCS),
+        ("Low Dutch angle", "B", ANGLES),
+        ("Dutch low angle", "B", ANGLES),
+        ("A low, canted angle.", "B", ANGLES),
+        ("It's a low and Dutch angle", "B", ANGLES),
+        ("a low Dutch tilt", "B", ANGLES),
+        ("high Dutch angle", None, ANGLES),
+        ("low angle", "A", ANGLES),
+    ],
+)
+def test_interleaved_and_inflected_compounds_are_read(response: str, expected: str | None, item: QAItem) -> None:
+    assert letter(response, item) == expected
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        *(
+            "B를 선택하겠습니다",
+            "저는 C보다 B를 고르겠습니다.",
+            "B로 하겠습니다",
+            "B라고 생각합니다",
+            "정답으로 B를 택하겠습니다",
+        ),
+        *("Bにします。", "私はBを選択します。", "我会选B，因为C更紧。", "我倾向于B，C太紧了。"),
+        *("Me quedo con la B; la C sería más cerrada.", "Yo diría que la B, porque la C es más cerrada."),
+        *("Opto por la B frente a la C.", "Mi elección recae en la B, aunque la C se parece."),
+        *(
+            "Je dirais plutôt la B, car on voit la taille ; la C serait plus serrée.",
+            "Je reste sur la B. La C serait plus serrée.",
+        ),
+        *("Mon choix se porte sur la B, la C étant plus serrée.", "J'opte pour B plutôt que C."),
+        *(
+            "Ich bleibe bei B, C wäre enger.",
+            "Ich würde eher B sagen, C wäre enger.",
+            "Meine Wahl fällt auf B; C wäre enger.",
+        ),
+        *("Ich entscheide mich für B, da C enger wäre.", "Ich tippe auf B. C wäre enger."),
+        *("Fico com a B; a C seria mais fechada.", "Eu diria B, pois C seria mais fechada."),
+        *("Direi la B, perché la C sarebbe più stretta.", "La mia scelta cade sulla B; la C sarebbe più stretta."),
+        *(
+            "Остановлюсь на B, C было бы крупнее.",
+            "Мой выбор — B, хотя C похоже.",
+            "Ik kies voor B; C zou krapper zijn.",
+        ),
+        *(
+            "I'll stay with B; C would be tighter.",
+            "I would rather say B; C is tighter.",
+            "My choice falls on B, C being tighter.",
+        ),
+    ],
+)
+def test_choices_worded_as_people_word_them_are_read_in_several_languages(response: str) -> None:
+    assert letter(response) == "B"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Ich würde B nicht wählen.",
+        "B는 아닙니다",
+        "No me quedo con la B.",
+        "Je ne choisirais pas la B.",
+        "Eu não diria B.",
+        "我不倾向于B。",
+        "Bを選びません。",
+        "B를 선택하지 않겠습니다",
+        "Nicht B.",
+    ],
+)
+def test_choices_that_are_denied_in_other_languages_are_no_answers(response: str) -> None:
+    assert letter(response) is None
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        ("I cannot answer with anything other than B", "B"),
+        ("I can't see how it could be anything but B.", "B"),
+        ("There is no way this is anything other than a medium.", "B"),
+        ("I couldn't pick any option except B here; C is tighter.", "B"),
+        ("Nothing fits apart from B.", "B"),
+        ("It is impossible to read this as anything but B.", "B"),
+        ("I have no choice but B.", "B"),
+        ("It is anything but B.", None),
+        ("I can't choose anything other than B or C.", None),
+    ],
+)
+def test_nothing_but_an_option_is_that_option(response: str, expected: str | None) -> None:
+    assert letter(response) == expected
+
+
+_LONG_CLAUSE = "the camera sits by the floor and looks up at the man in the doorway, " * 6
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (
+            f"While {_LONG_CLAUSE}the waist ends the frame, that is what defines a medium, "
+            "and it is the option I choose.",
+            "B",
+        ),
+        ("A close up would cut the chest; waist up is what makes a medium, which is my answer.", "B"),
+        ("C shows less, D shows more, what remains is the medium, and that's the one I would go with.", "B"),
+        ("Against C and D there is B, and this is what I'd pick.", "B"),
+        (f"Since {_LONG_CLAUSE * 2}I see a medium shot, so it is my final choice.", "B"),
+        ("C may tempt, and it is not the option I choose.", None),
+    ],
+)
+def test_an_option_that_the_end_of_its_sentence_chooses_is_the_answer(response: str, expected: str | None) -> None:
+    assert letter(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        ("It isn't daylight (A). We're dealing with practical sources (B), although a crew would add an HMI (D).", "B"),
+        ("No sun here, so not A; these are practicals (B), though a crew often hides an HMI (D) outside.", "B"),
+        ("Not moonlight (C). What we see are practicals (B), even if some moonlight (C) is suggested.", "B"),
+        ("Although an HMI (D) would be cleaner, we are looking at practicals (B).", "B"),
+        ("C is out. Table lamps are the source: B, albeit with an HMI (D) for the face.", "B"),
+        ("It is B, although it could be D.", None),
+        ("I see practicals, though I'd choose D.", "D"),
+    ],
+)
+def test_a_concession_adds_no_option(response: str, expected: str | None) -> None:
+    assert letter(response, SOURCES) == expected

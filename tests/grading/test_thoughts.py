@@ -42,6 +42,25 @@ def test_only_what_is_outside_the_thought_is_read(response: str, letter: str | N
     assert grade(ITEM, response).letter == letter
 
 
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("C\n<think>Wait... no, it's fine.</think>", "C"),
+        ("C. Close up\n<think>The face fills the frame.</think>", "C"),
+        ("**C**<thinking>Medium? No, C.</thinking>", "C"),
+        ("(C)\n\n<think>Checked.</think>\n", "C"),
+        ("Close up <think>I am sure it is a close up.</think>", "C"),
+        ("C\n<think>Wait, the answer is B.</think>", None),
+        ("C\n<think>B or D?</think>", None),
+        ("C, no: it is <think>hard</think>", None),
+        ("Let me think about C. <think>It is C.</think>", None),
+        ("<answer>C</answer><think>Fine.</think>", None),
+    ],
+)
+def test_an_answer_before_a_thought_that_changes_nothing_is_kept(response: str, letter: str | None) -> None:
+    assert grade(ITEM, response).letter == letter
+
+
 def test_the_parts_of_a_response_are_returned() -> None:
     split = split_thought("<think>a</think> b <answer>c</answer> d")
     assert (split.thought, split.text.split(), split.blocks, split.trailing) == ("a", ["b", "d"], ("c",), " d")
