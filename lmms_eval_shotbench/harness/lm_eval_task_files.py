@@ -69,5 +69,5 @@ def _group_text(group: str, family: Family) -> str:
     return (
         f"# {family.over_items[0]} is the mean over items, {OVER_DIMENSIONS} the mean over dimensions.\n"
         f"group: {group}\ntask:\n{''.join(tasks)}aggregate_metric_list:\n{''.join(means)}"
-        f"  - {{metric: {OVER_DIMENSIONS}, weight_by_size: false}}\nmetadata: {{version: 1}}\n"
+        f"  - {{metric: {OVER_DIMENSIONS}, weight_by_size: false}}\nmetadata: {{version: 2}}\n"
     )

@@ -90,7 +90,7 @@ def _group_text(name: str, tasks: list[Task]) -> str:
         *(f"  - {task.name}" for task in tasks),
         "aggregate_metric_list:",
         *metrics,
-        "metadata: {version: 1}",
+        "metadata: {version: 2}",
     ]
     return "\n".join(lines) + "\n"
 
