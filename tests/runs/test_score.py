@@ -272,7 +272,7 @@ def test_responses_to_published_refined_questions_are_graded_by_them_and_robust_
     ("arguments", "extra"),
     [
         (["data", "studio", "--out", "out"], "data"),
-        (["tiny-model", "--random", "--out", "out"], "eval"),
+        (["tiny-model", "--random", "--out", "out"], "evaluate"),
     ],
 )
 def test_a_missing_library_is_named_with_its_extra(arguments: list[str], extra: str, tmp_path: Path) -> None:
