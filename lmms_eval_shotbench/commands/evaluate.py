@@ -139,7 +139,8 @@ def evaluate(
             "--model_args",
             metavar="KEY=VALUE,…",
             help="Arguments of the model, such as pretrained=ID,device=cpu. For clips, ShotBench's 12 frames per "
-            "second of at most 360x640 pixels are added; a frame rate, number of frames or smaller size given here is kept",
+            "second of at most 360x640 pixels are added; a frame rate, number of frames or smaller size given here "
+            "is kept",
             show_default="none",
             rich_help_panel=MODEL,
         ),

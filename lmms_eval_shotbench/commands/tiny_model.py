@@ -40,7 +40,7 @@ def tiny_model(
 ) -> int:
     """Print the folder of the tiny Qwen2.5-VL that comes with this package, trained on synthetic films.
 
-    It serves for trials and tests without a GPU or a download: --model shotvl --model_args pretrained=FOLDER.
+    It serves for trials and tests without a GPU or a download, as pretrained=FOLDER of the model shotvl.
     """
     from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL, make_tiny_qwen
 
