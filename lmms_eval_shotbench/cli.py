@@ -23,6 +23,7 @@ from lmms_eval_shotbench.commands.command import (
     Invocation,
     general_options,
     print_message,
+    text_block,
     without_types,
 )
 from lmms_eval_shotbench.commands.groups import CommandEntry, lazy_group
@@ -40,15 +41,27 @@ COMMANDS = [
         (EVALUATE, "score", "score", "Score stored responses, without a model."),
         (EVALUATE, "refineshot", "refineshot", "Compute RefineShot's scores of stored responses."),
         (RESULTS, "compare", "compare", "Compare two runs on the same questions."),
-        (RESULTS, "robust", "robust", "Measure whether answers follow when the questions are changed."),
+        (RESULTS, "robust", "robust", "Measure whether a model is still right when the questions are changed."),
         (RESULTS, "report", "report", "Write one HTML page about one or more runs."),
         (RESULTS, "leaderboard", "leaderboard", "Print runs with their ranks among the published models."),
-        (RESULTS, "audit", "audit", "Check a set of questions: guessing, uneven letters, faulty options."),
+        (RESULTS, "audit", "audit", "Check a set of questions: guessing, spread of the answers, faulty options."),
         (TOOLS, "doctor", "doctor", "Check the installation and this machine."),
         (TOOLS, "tasks-path", "tasks_path", "Print the folder of our tasks for lmms-eval and lm-eval."),
         (TOOLS, "tiny-model", "tiny_model", "Print the folder of the tiny model of this package."),
     )
 ]
+ORDER = (
+    "evaluate   data import-shotbench or data films, data audit, eval, report",
+    "train      data import-shotqa or data films, train sft, train grpo,",
+    "           train evaluate",
+)
+TERMS = (
+    "dimension  what a question asks about, such as shot size or camera movement",
+    "term       a possible answer in a dimension, such as close-up or pan left",
+    "split      part of a question set: sft and grpo (training), dev, test",
+    "shards     folder of Parquet files with questions and their media",
+    "protocol   rules that find the chosen option in a response",
+)
 
 
 def _print_version(value: bool) -> None:
@@ -72,7 +85,13 @@ app = lazy_group(
     mounts=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     subcommand_metavar="COMMAND …",
-    epilog="`shotbench COMMAND --help` explains the options of a command.",
+    epilog="\n\n".join(
+        (
+            text_block("Usual order of commands", ORDER),
+            text_block("Terms", TERMS),
+            "`shotbench COMMAND --help` explains the options of a command.",
+        )
+    ),
 )
 
 

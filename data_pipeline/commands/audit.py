@@ -37,7 +37,9 @@ def audit(
     gate: Gate = None,
     no_gate: Annotated[
         bool,
-        typer.Option("--no-gate", help="Report the accuracy of guessing, never fail for it", rich_help_panel=QUALITY),
+        typer.Option(
+            "--no-gate", help="Report the accuracy of guessing, but do not fail because of it", rich_help_panel=QUALITY
+        ),
     ] = False,
     report: Annotated[
         Path | None,
@@ -53,7 +55,7 @@ def audit(
     workers: WorkersOption = CORES,
     ray_address: RayAddress = "",
 ) -> int:
-    """Check shards before they are used: media, guessing, duplicate pictures, films in two splits, a benchmark.
+    """Check shards before they are used: media, accuracy of guessing, duplicates, films in two splits, benchmark media.
 
     Exits with status 1 if a check fails.
     """

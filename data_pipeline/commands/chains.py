@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from data_pipeline.commands.console import print_error
-from data_pipeline.commands.options import SELECTION, Overwrite, ShardsOut
+from data_pipeline.commands.options import OUTPUT, SELECTION, Overwrite
 from lmms_eval_shotbench.commands.command import About, one_command
 
 ENDPOINT = "Endpoint"  # panel
@@ -41,7 +41,15 @@ def chains(
     shards: Annotated[
         str, typer.Argument(metavar="SHARDS", help="Shard folder or Hub id with the questions that get chains")
     ],
-    out: ShardsOut,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Shard folder to write, with one split, cot_sft; no other split of SHARDS is copied",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
     base_url: Annotated[
         str,
         typer.Option(
@@ -71,7 +79,7 @@ def chains(
     concurrency: Annotated[
         int,
         typer.Option(
-            "--concurrency", metavar="N", help="Maximum number of requests at a time", rich_help_panel=ENDPOINT
+            "--concurrency", metavar="N", help="Maximum number of requests at the same time", rich_help_panel=ENDPOINT
         ),
     ] = 8,
     requests_per_minute: Annotated[
@@ -80,6 +88,7 @@ def chains(
             "--requests-per-minute",
             metavar="N",
             help="Maximum number of requests per minute; 0 for no limit",
+            show_default="0",
             rich_help_panel=ENDPOINT,
         ),
     ] = 0.0,
@@ -101,7 +110,7 @@ def chains(
 ) -> int:
     """Ask a vision model at an endpoint for a reasoning chain to each question, and keep the chains that pass checks.
 
-    The chains are training data for `shotbench train cot-sft`.
+    `shotbench train rows FOLDER --split cot_sft --for sft --style reasoning` makes training rows of the folder --out.
     """
     from data_pipeline.questions.chain_requests import Endpoint
     from data_pipeline.questions.chains import write_chains

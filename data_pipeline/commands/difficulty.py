@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_pipeline.commands.options import SELECTION, Overwrite, ShardsOut
+from data_pipeline.commands.options import OUTPUT, SELECTION, Overwrite
 from lmms_eval_shotbench.commands.command import About, one_command
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
@@ -26,6 +26,10 @@ app, command = one_command(
         extra="data",
         several=("--responses",),
         examples=(
+            "for seed in 1 2 3 4; do",
+            "  shotbench eval --data shards/mine --split grpo --out runs/$seed \\",
+            "    --tasks shotbench_reasoning --model shotvl --model_args pretrained=ID \\",
+            "    --gen_kwargs temperature=1.0,seed=$seed; done",
             "shotbench data difficulty shards/mine --out shards/grpo \\",
             "    --responses runs/1 runs/2 runs/3 runs/4",
         ),
@@ -41,12 +45,20 @@ def difficulty(
         typer.Option(
             "--responses",
             metavar="RUN …",
-            help="Sampled responses of the base model: folders written by `shotbench eval`, or .jsonl files with the "
-            "fields index and response; one or more",
+            help="Sampled responses of the base model: folders written by `shotbench eval` (see the example), or "
+            ".jsonl files with the fields index and response; one or more",
             rich_help_panel=SELECTION,
         ),
     ],
-    out: ShardsOut,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Shard folder to write, with one split, grpo; no other split of SHARDS is copied",
+            rich_help_panel=OUTPUT,
+        ),
+    ],
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="Split of SHARDS to use", rich_help_panel=SELECTION)
     ] = "grpo",
@@ -68,8 +80,8 @@ def difficulty(
         typer.Option(
             "--uniform-share",
             metavar="SHARE",
-            help="Share of the selected questions, from 0 to 1, that is drawn from all questions whatever their "
-            "difficulty, equally from every dimension; the rest are of medium difficulty",
+            help="Share of the selected questions, from 0 to 1, that is drawn from questions of any difficulty, with "
+            "the same number from every dimension; the others are of medium difficulty",
             rich_help_panel=SELECTION,
         ),
     ] = 0.2,

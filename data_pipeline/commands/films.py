@@ -46,9 +46,18 @@ app, command = one_command(
         extra="data",
         kept=films_kept,
         examples=(
-            "shotbench data films FILMS --table annotations.csv --out shards/mine \\",
+            "shotbench data films my_films/ --table annotations.csv --out shards/mine \\",
             "    --against shards/shotbench --licence cc-by-4.0",
+            "shotbench data films my_films/ --table annotations.csv --out shards/test \\",
+            "    --splits test:1",
         ),
+        samples={
+            "Smallest annotation table": (
+                "film_id,media,start,end,shot_size,camera_movement",
+                "harbour,harbour.mp4,0:00:12.5,0:00:17,MCU,Push in",
+            ),
+            "Line of a file for --config": ("shortest_clip_seconds = 1.0",),
+        },
     ),
 )
 
@@ -56,14 +65,16 @@ app, command = one_command(
 @command
 def make_films(
     films: Annotated[
-        Path, typer.Argument(metavar="FILMS", help="Folder of films, trailers, clips and stills, named in the table")
+        Path,
+        typer.Argument(metavar="FILMS", help="Folder with the films, trailers, clips and stills that the table lists"),
     ],
     table: Annotated[
         Path,
         typer.Option(
             "--table",
             metavar="FILE",
-            help="Annotation table: CSV, JSON lines or parquet, one row per shot (format: docs/own_film.md)",
+            help="Annotation table: CSV, JSON lines or Parquet, one row per shot; all columns are described in "
+            "docs/own_film.md",
             rich_help_panel=CUTTING,
         ),
     ],
@@ -74,8 +85,7 @@ def make_films(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="TOML file with thresholds for cutting and picture quality, as lines of name = value (names: "
-            "docs/own_film.md)",
+            help="TOML file with thresholds for cutting and picture quality; all names are listed in docs/own_film.md",
             show_default="the built-in thresholds",
             rich_help_panel=CUTTING,
         ),
@@ -104,8 +114,8 @@ def make_films(
         typer.Option(
             "--fewest-options",
             metavar="N",
-            help="Minimum number of answer options per question; a label with fewer options that are certainly wrong "
-            "gives no question",
+            help="Minimum number of answer options per question, the right one included; a shot for which too few "
+            "options are certainly wrong is dropped",
             rich_help_panel=SELECTION,
         ),
     ] = 2,
@@ -123,7 +133,7 @@ def make_films(
         typer.Option(
             "--max-per-term",
             metavar="N",
-            help="Maximum number of questions per split with the same right answer; 0 for no limit",
+            help="Maximum number of questions with the same right answer, in each dimension and split; 0 for no limit",
             rich_help_panel=SELECTION,
         ),
     ] = 0,
@@ -131,8 +141,8 @@ def make_films(
         bool,
         typer.Option(
             "--unbalanced",
-            help="Keep the shots with common labels that are otherwise dropped to make all options right equally "
-            "often; the questions may then fail --gate",
+            help="Keep all shots with common labels; without this option, some are dropped so that every option is "
+            "right equally often. Unbalanced questions can fail the check of --gate",
             rich_help_panel=SELECTION,
         ),
     ] = False,
@@ -142,7 +152,7 @@ def make_films(
         bool,
         typer.Option(
             "--no-gate",
-            help="Write the shards whatever accuracy guessing reaches",
+            help="Write the shards even if guessing exceeds chance by more than --gate permits",
             rich_help_panel=QUALITY,
         ),
     ] = False,
@@ -160,14 +170,18 @@ def make_films(
         bool,
         typer.Option(
             "--keep-work",
-            help="Keep the cut stills and clips in .NAME.work beside the shards, for another run with other questions",
+            help="Keep the cut stills and clips, so that another run with other options for the questions does not cut "
+            "again; for --out shards/mine they are in shards/.mine.work",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
     workers: WorkersOption = CORES,
     ray_address: RayAddress = "",
 ) -> int:
-    """Make shards from your own films: cut the shots of an annotation table, write questions, and audit them."""
+    """Make shards from your own films: cut the shots of an annotation table, write questions, and audit them.
+
+    If the audit fails, no shards are written and the exit status is 1.
+    """
     from data_pipeline.build_dataset import DatasetRecipe
     from data_pipeline.build_films import build_films
     from data_pipeline.checks.audit import AuditFailed

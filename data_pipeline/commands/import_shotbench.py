@@ -31,7 +31,7 @@ def import_release(
     release: Annotated[
         str,
         typer.Argument(
-            metavar="RELEASE", help="Folder with test.tsv, images.tar and videos.tar as published, or Hub id of them"
+            metavar="RELEASE", help="Folder with test.tsv, images.tar and videos.tar as published, or their Hub id"
         ),
     ],
     out: ShardsOut,
@@ -39,8 +39,8 @@ def import_release(
         bool,
         typer.Option(
             "--allow-missing",
-            help="Leave out rows whose medium is missing or broken, and list them in the dataset card; otherwise "
-            "nothing is written",
+            help="Write the shards without the rows whose still or clip is missing or broken, and list these rows in "
+            "the dataset card; without this option a single such row stops the import, and nothing is written",
             rich_help_panel=OUTPUT,
         ),
     ] = False,

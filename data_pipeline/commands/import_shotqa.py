@@ -30,7 +30,7 @@ app, command = one_command(
 @command
 def import_release(
     release: Annotated[
-        str, typer.Argument(metavar="RELEASE", help="Folder with the files of ShotQA as published, or Hub id of them")
+        str, typer.Argument(metavar="RELEASE", help="Folder with the files of ShotQA as published, or their Hub id")
     ],
     out: ShardsOut,
     dev_share: Annotated[
@@ -38,7 +38,7 @@ def import_release(
         typer.Option(
             "--dev-share",
             metavar="SHARE",
-            help="Share of the films that form the split dev, from 0 to below 1",
+            help="Share of the films that form the split dev: at least 0 and below 1",
             rich_help_panel=SELECTION,
         ),
     ] = 0.02,
@@ -46,8 +46,8 @@ def import_release(
         Literal["check", "trust"],
         typer.Option(
             "--media",
-            help="check decodes every medium and drops the questions about broken ones; trust only looks at the first "
-            "bytes, which is much faster",
+            help="Check of stills and clips: check decodes each of them and drops the questions about broken ones; "
+            "trust inspects only the first bytes, which is much faster",
             rich_help_panel=SELECTION,
         ),
     ] = "check",
@@ -55,8 +55,8 @@ def import_release(
         bool,
         typer.Option(
             "--with-open-ended",
-            help="Also read sft_v1.1.json, most of whose questions are open-ended, and use its multiple-choice "
-            "questions",
+            help="Also import the multiple-choice questions of sft_v1.1.json, a file of mostly open-ended questions; "
+            "the open-ended ones are never imported",
             rich_help_panel=SELECTION,
         ),
     ] = False,

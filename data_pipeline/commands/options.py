@@ -23,7 +23,8 @@ Overwrite = Annotated[
     bool,
     typer.Option(
         "--overwrite",
-        help="Replace shards with other content that are at the output; otherwise they are refused",
+        help="Replace shards of another source, or broken ones, that are in the folder --out; without this option the "
+        "command refuses to write there",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -32,8 +33,8 @@ Against = Annotated[
     typer.Option(
         "--against",
         metavar="SHARDS",
-        help="Shard folder or Hub id whose pictures must not occur, such as those of a benchmark; may be given "
-        "several times",
+        help="Shard folder or Hub id of a benchmark, none of whose stills and clips may be among the media; may be "
+        "given several times",
         show_default="none",
         rich_help_panel=QUALITY,
     ),
@@ -43,8 +44,8 @@ Gate = Annotated[
     typer.Option(
         "--gate",
         metavar="POINTS",
-        help="Maximum accuracy above chance that guessing by option frequencies may reach in a dimension, in "
-        "percentage points from 0 to 100",
+        help="Percentage points, from 0 to 100, by which guessing the option that is most often right may exceed "
+        "chance in a dimension; the audit fails if it is certainly more (95 % interval)",
         show_default="5",
         rich_help_panel=QUALITY,
     ),
@@ -54,7 +55,7 @@ WorkersOption = Annotated[
     typer.Option(
         "--workers",
         metavar="N",
-        help="Number of Ray worker processes; 0 works in this process, without Ray",
+        help="Number of Ray worker processes; with 0, this process does the work without Ray",
         show_default="number of CPU cores",
         rich_help_panel=EXECUTION,
     ),
@@ -74,8 +75,9 @@ Splits = Annotated[
     typer.Option(
         "--splits",
         metavar="NAME:SHARE,…",
-        help="Splits, and the share of the films in each, in proportion to their sum; the questions of a film are in "
-        "one split",
+        help="Splits, and the share of the films in each, in proportion to their sum: sft and grpo are for training, "
+        "dev for validation during training, test for evaluation. test:1 makes a test set only. All questions of a "
+        "film are in one split",
         show_default="sft:6,grpo:2,dev:1,test:1",
         rich_help_panel=SELECTION,
     ),

@@ -19,6 +19,7 @@ app, command = one_command(
         "{target} are not usable until then",
         examples=(
             "shotbench data push shards/mine ORG/NAME --private",
+            "shotbench data push shards/mine ./backup/mine",
             "shotbench data push shards/mine s3://bucket/shards/mine",
         ),
     ),
@@ -32,13 +33,16 @@ def push_shards(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="Where to: ORG/NAME for a dataset on the Hugging Face Hub, ./FOLDER, or a URL such as s3://bucket/path",
+            help="Target: ORG/NAME for a dataset on the Hugging Face Hub (log in with `hf auth login`), ./FOLDER, or a "
+            "URL such as s3://bucket/path",
         ),
     ],
     private: Annotated[
         bool,
         typer.Option(
-            "--private", help="Create the dataset as a private one, or require that it is", rich_help_panel=HUB
+            "--private",
+            help="Create a private dataset; if it exists already, send nothing unless it is private",
+            rich_help_panel=HUB,
         ),
     ] = False,
     revision: Annotated[
@@ -49,14 +53,18 @@ def push_shards(
     ] = "",
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace other shards that are at TARGET; otherwise they are refused"),
+        typer.Option(
+            "--overwrite",
+            help="Replace other shards in the folder or at the URL; without this option the command refuses to. On "
+            "the Hub they are always replaced, and stay in the history",
+        ),
     ] = False,
     i_have_the_rights: Annotated[
         bool,
         typer.Option(
             "--i-have-the-rights",
-            help="Confirm that you may publish shards whose licence does not permit it by itself; required for these "
-            "in a public dataset",
+            help="Confirm that you have the right to publish shards whose licence does not permit it; required to send "
+            "such shards to a public dataset",
             rich_help_panel=HUB,
         ),
     ] = False,

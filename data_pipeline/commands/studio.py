@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from data_pipeline.commands.options import CORES, OUTPUT, Overwrite, RayAddress, Splits, WorkersOption
+from data_pipeline.commands.options import CORES, OUTPUT, RayAddress, Splits, WorkersOption
 from lmms_eval_shotbench.commands.command import NOTHING_KEPT, About, one_command
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -30,6 +30,7 @@ app, command = one_command(
         kept=pictures_kept,
         examples=(
             "shotbench data studio --out shards/studio --films 10",
+            "shotbench data studio --out shards/tiny --films 2 --splits test:1",
             "shotbench data studio --out studio --films 3 --raw --truth",
         ),
     ),
@@ -41,10 +42,18 @@ def studio(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FOLDER", help="Folder to write: shards, or films with --raw", rich_help_panel=OUTPUT
+            "--out",
+            metavar="FOLDER",
+            help="Folder to write: shards; with --raw film files; with --sheets two pictures",
+            rich_help_panel=OUTPUT,
         ),
     ],
-    films: Annotated[int, typer.Option("--films", metavar="N", help="Number of films", rich_help_panel=CONTENT)] = 10,
+    films: Annotated[
+        int,
+        typer.Option(
+            "--films", metavar="N", help="Number of films; each has a shot of every term", rich_help_panel=CONTENT
+        ),
+    ] = 10,
     seed: Annotated[
         int,
         typer.Option(
@@ -59,8 +68,8 @@ def studio(
         typer.Option(
             "--first-film",
             metavar="N",
-            help="Number of the first film, counted from 0; films of one seed with different numbers differ, so a "
-            "later call can add films to a set",
+            help="Number of the first film, counted from 0. To continue a set of 10 films with other films of the same "
+            "seed, use --first-film 10 and another --out",
             rich_help_panel=CONTENT,
         ),
     ] = 0,
@@ -78,7 +87,7 @@ def studio(
         typer.Option(
             "--width",
             metavar="PIXELS",
-            help="Width of the pictures in pixels, a multiple of 32 from 64 up",
+            help="Width of the 16:9 frames in pixels, a multiple of 32 and at least 64",
             rich_help_panel=CONTENT,
         ),
     ] = 320,
@@ -113,7 +122,7 @@ def studio(
         bool,
         typer.Option(
             "--truth",
-            help="With --raw: also write the masks, depth and optical flow of every shot",
+            help="With --raw: also write masks, depth and optical flow, one NumPy file truth/FILM/SHOT.npz a shot",
             rich_help_panel=RAW,
         ),
     ] = False,
@@ -121,12 +130,19 @@ def studio(
         bool,
         typer.Option(
             "--sheets",
-            help="Write only two contact sheets for inspection: a still of every term, and frames of every movement of "
-            "the camera",
+            help="Write only two contact sheets for inspection: studio_stills.jpg (a still of every term) and "
+            "studio_moves.jpg (frames of every camera movement); only --out and --seed have an effect",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace shards of another source, or broken ones, that are in the folder --out; not valid with --raw",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     workers: WorkersOption = CORES,
     ray_address: RayAddress = "",
 ) -> int:

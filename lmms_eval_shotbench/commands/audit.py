@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lmms_eval_shotbench.commands.command import About, one_command
-from lmms_eval_shotbench.commands.options import INPUT, OUTPUT, FormatOption, OutFile
+from lmms_eval_shotbench.commands.options import INPUT, FormatOption, OutFile
 from lmms_eval_shotbench.commands.output import write_or_print
 
 DIFFERENCE = 0.05  # equal to that of `runs/audit.py`
@@ -19,6 +19,7 @@ app, command = one_command(
         examples=(
             "shotbench audit test.tsv",
             "shotbench audit shards/mine --split test --format json --out audit.json",
+            "shotbench audit shards/mine --split test --blind results/blind",
         )
     ),
 )
@@ -27,12 +28,12 @@ app, command = one_command(
 @command
 def audit(
     questions: Annotated[
-        str, typer.Argument(metavar="QUESTIONS", help="Questions to check: test.tsv, shard folder or Hub id")
+        str, typer.Argument(metavar="QUESTIONS", help="Questions to check: test.tsv, shard folder or Hub id of shards")
     ],
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", metavar="NAME", help="Split of a shard folder", show_default="all splits", rich_help_panel=INPUT
+            "--split", metavar="NAME", help="Split of the shards", show_default="all splits", rich_help_panel=INPUT
         ),
     ] = None,
     difference: Annotated[
@@ -40,9 +41,9 @@ def audit(
         typer.Option(
             "--difference",
             metavar="SHARE",
-            help="Difference in accuracy between two models, from 0 to 1, that the set should be able to detect; the "
-            "output lists the dimensions with too few questions for it",
-            rich_help_panel=OUTPUT,
+            help="Difference in accuracy between two models, from 0 to 1 (0.05 is 5 points), that each dimension "
+            "should be large enough to detect; dimensions with too few questions for it are listed",
+            rich_help_panel="Checks",
         ),
     ] = DIFFERENCE,
     blind: Annotated[
@@ -50,7 +51,8 @@ def audit(
         typer.Option(
             "--blind",
             metavar="RUN",
-            help="Run of a model on the blind variant of the questions, whose accuracy is shown in addition",
+            help="Run of a model on the tasks shotbench_blind, whose accuracy is shown in addition: folder written by "
+            "`shotbench eval`, or JSON file written by `shotbench score --format json`",
             show_default="none",
             rich_help_panel=INPUT,
         ),
@@ -58,7 +60,7 @@ def audit(
     format: FormatOption = "table",
     out: OutFile = None,
 ) -> int:
-    """Check a set of questions: what can be guessed without the media, uneven letters, and faulty options.
+    """Check a set of questions: accuracy of guessing, correct answers unevenly spread over A to D, faulty options.
 
     Only the questions are read, not the media, and no finding changes the exit status. `shotbench data audit` also
     decodes the media of shards and decides whether they are fit for use.

@@ -45,7 +45,8 @@ class About:
     extra: str = "evaluate"  # the extra that installs a library that it misses
     kept: Kept = NOTHING_KEPT  # by an interruption; a text with {parameters}, or a function of the parameters
     several: Sequence[str] = ()  # options that take all values up to the next option: --responses A B C
-    examples: Sequence[str] = field(default=())
+    examples: Sequence[str] = field(default=())  # lines of commands; those of a continued command are indented
+    samples: Mapping[str, Sequence[str]] = field(default_factory=dict)  # lines of input files, by title
 
 
 def one_command(
@@ -65,15 +66,21 @@ def one_command(
 
     def decorate(function: Function) -> Function:
         function.about = about  # type: ignore[attr-defined]  # Typer copies the attributes to the command's callback
-        register = app.command(name, cls=Command, context_settings=context, epilog=_epilog(about.examples), **settings)
+        register = app.command(name, cls=Command, context_settings=context, epilog=_epilog(about), **settings)
         return register(function)
 
     return app, decorate
 
 
-def _epilog(examples: Sequence[str]) -> str | None:
-    title = "Example" if len(examples) == 1 else "Examples"
-    return f"{title}:\n\n\b\n" + "\n".join(f"  {line}" for line in examples) if examples else None
+def _epilog(about: About) -> str | None:
+    title = "Example" if sum(not line.startswith(" ") for line in about.examples) == 1 else "Examples"
+    sections = {**about.samples, title: about.examples}
+    return "\n\n".join(text_block(title, lines) for title, lines in sections.items() if lines) or None
+
+
+def text_block(title: str, lines: Sequence[str]) -> str:
+    """Return lines of an epilog that are printed as they are, under a title."""
+    return f"{title}:\n\n\b\n" + "\n".join(f"  {line}" for line in lines)
 
 
 class GeneralHelp:
@@ -161,13 +168,27 @@ def interruption_message(kept: Kept, params: Mapping[str, Any]) -> str:
 
 
 def without_types(params: list[Parameter]) -> list[Parameter]:
-    """Return the parameters; the help shows no Python type of flags, which take no value, and of arguments."""
+    """Return the parameters, with our form of help.
+
+    It shows no Python type of flags, which take no value, and of arguments; required arguments have no braces in the
+    usage line, and defaults that are described in words no parentheses.
+    """
     for param in params:
+        if isinstance(described := getattr(param, "show_default", None), str):
+            param._get_default_string = lambda text=described, **_: text  # type: ignore[attr-defined]
         if getattr(param, "is_flag", False):
             param.metavar = ""
         elif param.param_type_name == "argument":
             param.display_type_rich = lambda ctx: ""  # type: ignore[attr-defined]
+            piece = _usage_piece(param)
+            param.get_usage_pieces = lambda ctx, piece=piece: [piece]  # type: ignore[method-assign, misc]
     return params
+
+
+def _usage_piece(argument: Parameter) -> str:
+    name = argument.metavar or (argument.name or "").upper()
+    shown = name if argument.required else f"[{name}]"
+    return shown if argument.nargs == 1 else f"{shown} …"
 
 
 def _is_option(word: str) -> bool:
@@ -203,10 +224,11 @@ EVERYWHERE: dict[str, Any] = {"is_eager": True, "expose_value": False, "rich_hel
 
 def _general(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error", callback=_set_debug, **EVERYWHERE)
+        bool,
+        typer.Option("--debug", help="Show the full Python traceback of an error", callback=_set_debug, **EVERYWHERE),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Show no progress of long work", callback=_set_quiet, **EVERYWHERE)
+        bool, typer.Option("--quiet", help="Hide progress bars", callback=_set_quiet, **EVERYWHERE)
     ] = False,
 ) -> None:
     pass

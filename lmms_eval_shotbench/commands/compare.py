@@ -12,8 +12,8 @@ from lmms_eval_shotbench.commands.options import (
     RUN_HELP,
     FormatOption,
     OutFile,
-    ProtocolOption,
     ReasoningTags,
+    StoredProtocol,
     TestSplit,
 )
 from lmms_eval_shotbench.commands.output import write_or_print
@@ -24,6 +24,7 @@ app, command = one_command(
         examples=(
             "shotbench compare results/a results/b",
             "shotbench compare test.tsv a.jsonl b.jsonl --items",
+            "shotbench compare test.tsv a.jsonl shards/shotbench b.jsonl",
         )
     ),
 )
@@ -35,17 +36,17 @@ def compare(
         list[str],
         typer.Argument(
             metavar="A B",
-            help=f"The two runs. Each is a {RUN_HELP}; after such a pair, a single file of responses is the second "
-            "run, on the same questions",
+            help=f"The two runs. Each is a {RUN_HELP}, whose responses are graded now; the QUESTIONS are not repeated "
+            "if those of B are the same: QUESTIONS RESPONSES RESPONSES",
         ),
     ],
     split: TestSplit = "test",
-    protocol: ProtocolOption = "strict",
+    protocol: StoredProtocol = "strict",
     common: Annotated[
         bool,
         typer.Option(
             "--common",
-            help="Compare runs on the questions that both were asked, if their questions differ; otherwise such runs "
+            help="Use only the questions that both runs were asked; without this option, runs on different questions "
             "are refused",
             rich_help_panel="Input",
         ),
@@ -55,7 +56,8 @@ def compare(
         bool,
         typer.Option(
             "--items",
-            help="List, below the table, the questions that only one of the runs answers correctly",
+            help="List, below the table, the questions that only one of the runs answers correctly; with --format json "
+            "they are always listed",
             rich_help_panel=OUTPUT,
         ),
     ] = False,

@@ -22,8 +22,8 @@ def doctor(
         bool,
         typer.Option(
             "--skip-imports",
-            help="Compare versions only, in a second; by default every library is imported as well, which finds those "
-            "that are broken but takes up to a minute",
+            help="Do not import the libraries, which takes up to a minute and finds those that are broken; only check "
+            "their versions",
         ),
     ] = False,
 ) -> int:

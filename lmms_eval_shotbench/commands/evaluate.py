@@ -35,6 +35,11 @@ app, command = one_command(
             "    --out results/shotvl-3b",
             "shotbench eval --tasks shotbench --data shards/mine --limit 8 \\",
             "    --model qwen2_5_vl --out results/try --batch_size 4",
+            "shotbench eval --tasks shotbench_shot_size --data shards/shotbench \\",
+            "    --model openai --out results/size \\",
+            "    --model_args model=NAME,base_url=http://localhost:8000/v1",
+            "shotbench eval --tasks shotbench --data shards/shotbench --model replay \\",
+            "    --model_args responses=responses.jsonl --out results/replay",
         ),
     ),
     pass_on="unknown",
@@ -50,9 +55,11 @@ def evaluate(
         typer.Option(
             "--tasks",
             metavar="NAMES",
-            help="Tasks to run, separated by commas: shotbench (direct answers), shotbench_reasoning, "
-            "shotbench_step_by_step, a variant such as shotbench_mirrored, or one dimension such as "
-            "shotbench_shot_size",
+            help="Tasks to run, separated by commas. A name is GROUP[_STYLE][_DIMENSION]: GROUP is shotbench, "
+            "shotbench_blind, shotbench_circular, shotbench_mirrored, shotbench_reversed or refineshot (variants, see "
+            "`shotbench score --help`); STYLE is reasoning or step_by_step, otherwise a direct answer is requested; "
+            "DIMENSION is shot_size, shot_framing, camera_angle, lens_size, lighting_type, lighting_condition, "
+            "composition or camera_movement, otherwise all. One GROUP and STYLE in a run",
             rich_help_panel=QUESTIONS,
         ),
     ],
@@ -71,7 +78,7 @@ def evaluate(
             "--model",
             metavar="NAME",
             help="Model type as named by lmms-eval: shotvl (ours), qwen2_5_vl, openai, vllm, …; or replay, which "
-            "returns the responses of a file",
+            "returns stored responses, with --model_args responses=FILE",
             rich_help_panel=MODEL,
         ),
     ],
@@ -80,7 +87,8 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="QUESTIONS",
-            help="Questions to ask: shard folder, Hub id of shards, or test.tsv without media",
+            help="Questions to ask: shard folder, Hub id of shards, or test.tsv, which has no media and suffices for "
+            "blind tasks. A published release is first converted by `shotbench data import-shotbench`",
             show_default=f"${DATA_VARIABLE}, or {DEFAULT_DATASET} if it is not set",
             rich_help_panel=QUESTIONS,
         ),
@@ -100,7 +108,7 @@ def evaluate(
         typer.Option(
             "--refined",
             metavar="FILE",
-            help="Published test.tsv of RefineShot, for the refineshot tasks",
+            help="Published test.tsv of RefineShot, for tasks whose name begins with refineshot",
             show_default="the refined questions are rebuilt from the original ones",
             rich_help_panel=QUESTIONS,
         ),
@@ -110,8 +118,8 @@ def evaluate(
         typer.Option(
             "--limit",
             metavar="N",
-            help="Maximum number of questions per task; below 1, their share",
-            show_default="all questions",
+            help="Maximum number of questions per task, or a share below 1: 0.1 is 10 %",
+            show_default="all",
             rich_help_panel=QUESTIONS,
         ),
     ] = None,
@@ -130,8 +138,9 @@ def evaluate(
         typer.Option(
             "--model_args",
             metavar="KEY=VALUE,…",
-            help="Arguments of the model, such as pretrained=ID,device=cpu; for clips, those that the protocol "
-            "requires are added",
+            help="Arguments of the model, such as pretrained=ID,device=cpu. For clips, ShotBench's 12 frames per "
+            "second of at most 360x640 pixels are added; a frame rate, number of frames or smaller size given here "
+            "is kept",
             show_default="none",
             rich_help_panel=MODEL,
         ),
@@ -140,7 +149,8 @@ def evaluate(
         bool,
         typer.Option(
             "--force_simple",
-            help="Use the model's simple interface in lmms-eval instead of its chat interface",
+            help="Use the simple class of the model in lmms-eval instead of its chat class; the system text is then "
+            "part of the question",
             rich_help_panel=MODEL,
         ),
     ] = False,
@@ -149,7 +159,7 @@ def evaluate(
         typer.Option(
             "--output_path",
             metavar="FOLDER",
-            help="Folder for the files that lmms-eval itself writes",
+            help="Folder for the files written by lmms-eval itself",
             show_default="OUT/lmms_eval",
             rich_help_panel=HARNESS,
         ),
@@ -167,7 +177,7 @@ def evaluate(
     reasoning_tags: ReasoningTags = "",
     log_samples: Annotated[bool, typer.Option("--log_samples", help="Always on", hidden=True)] = False,
 ) -> int:
-    """Ask a model the questions through lmms-eval, and score its responses.
+    """Ask a model the questions through lmms-eval, and score its responses by both protocols.
 
     Every option that is not listed here is passed on to lmms-eval unchanged (see lmms-eval --help), such as
     --batch_size or --gen_kwargs.

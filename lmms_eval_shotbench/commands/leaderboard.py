@@ -5,7 +5,7 @@ from __future__ import annotations
 from lmms_eval_shotbench.commands.command import About, one_command, print_message
 from lmms_eval_shotbench.commands.options import Published, ReasoningTags, RunData, Runs, RunSplit
 
-app, command = one_command("leaderboard", About(examples=("shotbench leaderboard results/shotvl-3b",)))
+app, command = one_command("leaderboard", About(examples=("shotbench leaderboard results/shotvl-3b results/ours",)))
 
 
 @command
@@ -16,7 +16,10 @@ def leaderboard(
     published: Published = None,
     reasoning_tags: ReasoningTags = "",
 ) -> int:
-    """Print a table of runs, with their ranks among the published models."""
+    """Print a table of runs by accuracy, ranked among the published models. Your runs are graded strictly.
+
+    Published figures are shown as printed in the papers.
+    """
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.report.assemble import read_report
     from lmms_eval_shotbench.report.markdown import leaderboard_table

@@ -13,10 +13,10 @@ from lmms_eval_shotbench.atomic_file import NotWritable, require_writable
 Protocol = Literal["strict", "official"]
 TableOrJson = Literal["table", "json"]
 
-QUESTIONS_HELP = "Questions that were asked: test.tsv, shard folder or Hub id"
+QUESTIONS_HELP = "Questions that were asked: test.tsv, shard folder or Hub id of shards"
 RUN_HELP = (
-    "folder written by `shotbench eval`, a JSON file written by `shotbench score --format json`, or two arguments: "
-    "QUESTIONS RESPONSES"
+    "folder written by `shotbench eval`, a JSON file written by `shotbench score --format json`, or two arguments "
+    "QUESTIONS RESPONSES as for `shotbench score`"
 )
 JUDGE = "Judge"  # panel
 INPUT = "Input"
@@ -33,15 +33,13 @@ def output_file(path: Path | None) -> Path | None:
     return path
 
 
-TestSplit = Annotated[
-    str, typer.Option("--split", metavar="NAME", help="Split of a shard folder", rich_help_panel=INPUT)
-]
+TestSplit = Annotated[str, typer.Option("--split", metavar="NAME", help="Split of the shards", rich_help_panel=INPUT)]
 RunSplit = Annotated[
     str | None,
     typer.Option(
         "--split",
         metavar="NAME",
-        help="Split of the shard folder given by --data",
+        help="Split of the shards with the questions",
         show_default="the split recorded in the run",
         rich_help_panel=INPUT,
     ),
@@ -50,12 +48,21 @@ ProtocolOption = Annotated[
     Protocol,
     typer.Option(
         "--protocol",
-        help="Rules that find the chosen option in a response: strict never guesses, official are the rules of the "
-        "ShotBench paper",
+        help="Rules that find the chosen option in a response: strict uses only what is declared outside the model's "
+        "thought, official follows the script of the ShotBench paper; both count an unclear response as wrong",
         rich_help_panel="Grading",
     ),
 ]
 FormatOption = Annotated[TableOrJson, typer.Option("--format", help="Format of the output", rich_help_panel=OUTPUT)]
+StoredProtocol = Annotated[
+    Protocol,
+    typer.Option(
+        "--protocol",
+        help="Protocol of the scores to use. Scores of a run are used as they are stored (the folder of an evaluation "
+        "has both); a JSON file must be of this protocol",
+        rich_help_panel="Grading",
+    ),
+]
 OutFile = Annotated[
     Path | None,
     typer.Option(
@@ -71,7 +78,7 @@ AllowMissing = Annotated[
     bool,
     typer.Option(
         "--allow-missing",
-        help="Exit with status 0 although questions have no response; they still count as wrong",
+        help="Exit with status 0, not 1, if questions have no response; they still count as wrong",
         rich_help_panel="Grading",
     ),
 ]
@@ -80,7 +87,8 @@ JudgeUrl = Annotated[
     typer.Option(
         "--judge-url",
         metavar="URL",
-        help="OpenAI-compatible endpoint of the judge, such as http://localhost:8000/v1",
+        help="OpenAI-compatible endpoint of the judge, such as http://localhost:8000/v1; its API key is read from "
+        "$OPENAI_API_KEY",
         show_default="no judge",
         rich_help_panel=JUDGE,
     ),
@@ -100,7 +108,7 @@ JudgeCache = Annotated[
         "--judge-cache",
         metavar="FILE",
         help="SQLite file that stores the judge's replies, so that no request is repeated",
-        show_default="judge/verdicts.sqlite in the cache folder",
+        show_default="judge/verdicts.sqlite in $SHOTBENCH_CACHE or ~/.cache/shotbench",
         rich_help_panel=JUDGE,
     ),
 ]
@@ -109,8 +117,8 @@ ReasoningTags = Annotated[
     typer.Option(
         "--reasoning_tags",
         metavar="PAIRS",
-        help="Tags of thoughts in addition to the built-in ones, in the format of lmms-eval: a JSON list of "
-        "[opening, closing]",
+        help="Tags that enclose a model's thought, which strict grading ignores, in addition to <think> and the other "
+        'built-in ones; a JSON list such as \'[["<plan>", "</plan>"]]\'',
         show_default="none",
         rich_help_panel="Grading",
     ),
@@ -127,7 +135,7 @@ RunData = Annotated[
     typer.Option(
         "--data",
         metavar="QUESTIONS",
-        help="Original questions of the runs: test.tsv, shard folder or Hub id",
+        help="Original questions of the runs: test.tsv, shard folder or Hub id of shards",
         show_default="those recorded in the runs, if they are on this machine",
         rich_help_panel=INPUT,
     ),
@@ -136,8 +144,8 @@ Published = Annotated[
     bool | None,
     typer.Option(
         "--published/--no-published",
-        help="Show the published models, or leave them out",
-        show_default="shown if all of ShotBench was asked",
+        help="Also show the figures of published models, or show only the runs",
+        show_default="--published if all of ShotBench was asked",
         rich_help_panel="Content",
     ),
 ]

@@ -11,7 +11,6 @@ import typer
 from lmms_eval_shotbench.commands.command import About, one_command
 from lmms_eval_shotbench.commands.judge import judge_of, print_judge_report, replies_kept
 from lmms_eval_shotbench.commands.options import (
-    QUESTIONS_HELP,
     AllowMissing,
     FormatOption,
     JudgeCache,
@@ -34,7 +33,7 @@ def _responses(option: str, style: str) -> typer.models.OptionInfo:
     return typer.Option(  # type: ignore[no-any-return]
         option,
         metavar="FILE",
-        help=f"Responses to the questions in the prompt style {style}",
+        help=f"Responses in the prompt style {style}; a file as for `shotbench score`, such as samples.jsonl of a run",
         show_default="none",
         rich_help_panel=RESPONSES,
     )
@@ -54,7 +53,14 @@ app, command = one_command(
 
 @command
 def refineshot(
-    questions: Annotated[str, typer.Argument(metavar="QUESTIONS", help=QUESTIONS_HELP)],
+    questions: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUESTIONS",
+            help="Questions that were asked, usually RefineShot's published test.tsv; also a shard folder or Hub id of "
+            "shards",
+        ),
+    ],
     direct: Annotated[Path | None, _responses("--direct", "direct (a letter)")] = None,
     reasoning: Annotated[Path | None, _responses("--reasoning", "reasoning (a thought, then a letter)")] = None,
     step_by_step: Annotated[
@@ -69,10 +75,10 @@ def refineshot(
     judge_model: JudgeModel = None,
     judge_cache: JudgeCache = None,
 ) -> int:
-    """Compute RefineShot's scores of stored responses: does the answer follow from the thought?
+    """Compute RefineShot's scores of stored responses: accuracy, and whether answers agree with the thoughts.
 
-    RefineShot's published accuracy uses --protocol official. A judge (a language model at an endpoint) can read the
-    thoughts in which the rules find no conclusion.
+    RefineShot's published accuracy uses --protocol official. With either protocol, a judge (a language model at an
+    endpoint) can read the thoughts in which the rules find no conclusion; otherwise these count as consistent.
     """
     from lmms_eval_shotbench.questions.question_files import read_questions
     from lmms_eval_shotbench.runs.responses import match_responses, read_responses

@@ -17,6 +17,7 @@ app, command = one_command(
         extra="report",
         examples=(
             "shotbench report results/shotvl-3b --out report/report.html",
+            "shotbench report results/a results/b results/mirrored --out report.html",
             "shotbench report results/ours --training runs/grpo --out report/report.html",
         ),
     ),
@@ -50,7 +51,7 @@ def report(
         typer.Option(
             "--training",
             metavar="FOLDER",
-            help="Folder of a training run, whose curves are added; may be given several times",
+            help="Folder of a training run, whose training curves are added to the page; may be given several times",
             show_default="none",
             rich_help_panel="Content",
         ),
@@ -69,7 +70,8 @@ def report(
 ) -> int:
     """Write one HTML page about runs: scores by dimension, comparisons, and every shot with the responses to it.
 
-    Runs of variants (shotbench_mirrored and the like) are shown next to the run to which they belong.
+    Runs of variants (shotbench_mirrored and the like) are shown next to the run to which they belong. Scores are by
+    strict grading, with the accuracy by the official protocol where it is available.
     """
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.report.assemble import read_report

@@ -41,6 +41,11 @@ app, command = one_command(
             "shotbench score test.tsv predictions.xlsx",
             "shotbench score shards/shotbench results/shotvl-3b/samples.jsonl \\",
             "    --protocol official --format json --out official.json",
+            "shotbench score test.tsv mirrored.jsonl --variant mirrored",
+            "shotbench score test.tsv predictions.xlsx --protocol official \\",
+            "    --judge-url http://localhost:8000/v1 --judge-model NAME",
+            "shotbench score test.tsv responses.jsonl \\",
+            "    --extractor-url http://localhost:8000/v1 --extractor-model NAME",
         ),
     ),
 )
@@ -53,8 +58,8 @@ def score(
         Path,
         typer.Argument(
             metavar="RESPONSES",
-            help="Responses to them: .jsonl or .jsonl.gz with the fields index and response, or predictions of the "
-            "official script (.xlsx, .tsv)",
+            help="Responses to them: .jsonl or .jsonl.gz with the fields index and response, or the prediction file of "
+            "ShotBench's evaluation script: .xlsx or .tsv with the columns index and prediction",
         ),
     ],
     split: TestSplit = "test",
@@ -62,7 +67,9 @@ def score(
         VariantName | None,
         typer.Option(
             "--variant",
-            help="Variant of the questions that was asked instead of the questions themselves",
+            help="Variant that was asked instead of QUESTIONS: blind (without pictures), circular (once for each "
+            "rotation of the options), mirrored (left and right exchanged), reversed (clips backwards) or refined "
+            "(RefineShot's questions)",
             show_default="none",
             rich_help_panel=INPUT,
         ),
@@ -90,7 +97,8 @@ def score(
         typer.Option(
             "--extractor-url",
             metavar="URL",
-            help="OpenAI-compatible endpoint of the extractor, such as http://localhost:8000/v1",
+            help="OpenAI-compatible endpoint of the extractor, such as http://localhost:8000/v1; its API key is read "
+            "from $OPENAI_API_KEY",
             show_default="no extractor",
             rich_help_panel=EXTRACTOR,
         ),
@@ -110,15 +118,16 @@ def score(
             "--extractor-cache",
             metavar="FILE",
             help="SQLite file that stores the extractor's replies, so that no request is repeated",
-            show_default="extractor/verdicts.sqlite in the cache folder",
+            show_default="extractor/verdicts.sqlite in $SHOTBENCH_CACHE or ~/.cache/shotbench",
             rich_help_panel=EXTRACTOR,
         ),
     ] = None,
 ) -> int:
     """Score stored responses, without a model.
 
-    A language model at an endpoint can choose the option for responses that the rules leave undecided: a judge with
-    --protocol official, an extractor with --protocol strict.
+    Responses that the rules leave undecided count as wrong. A language model at an endpoint can read them instead: a
+    judge with --protocol official, as in the paper; an extractor with --protocol strict, which sees the options and
+    the response without its thought, but not the question.
     """
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags, with_built_in
     from lmms_eval_shotbench.runs.responses import cut_at_limit, match_responses, read_samples

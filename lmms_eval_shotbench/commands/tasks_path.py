@@ -17,10 +17,11 @@ app, command = one_command(
 @command
 def print_tasks_path(
     lm_eval: Annotated[
-        bool, typer.Option("--lm-eval", help="Print the folder of the tasks for lm-eval instead of lmms-eval")
+        bool,
+        typer.Option("--lm-eval", help="Print the folder of the tasks for lm-eval, the harness for text-only models"),
     ] = False,
 ) -> int:
-    """Print the folder of the ShotBench tasks, for the option --include_path of lmms-eval."""
+    """Print the folder of the ShotBench tasks, for the option --include_path of lmms-eval or lm-eval."""
     from lmms_eval_shotbench.harness.task_folder import lm_eval_tasks_path, tasks_path
 
     print(lm_eval_tasks_path() if lm_eval else tasks_path())

@@ -25,15 +25,23 @@ def tiny_model(
     random: Annotated[
         bool,
         typer.Option(
-            "--random", help="Instead, make a model of the same kind with random weights, and print its folder"
+            "--random", help="Write a model of the same kind with random weights to --out, and print that folder"
         ),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER", help="Checkpoint folder to write with --random", show_default="none"),
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Checkpoint folder to write; required with --random, and only valid with it",
+            show_default="none",
+        ),
     ] = None,
 ) -> int:
-    """Print the folder of the tiny Qwen2.5-VL that comes with this package, trained on synthetic films."""
+    """Print the folder of the tiny Qwen2.5-VL that comes with this package, trained on synthetic films.
+
+    It serves for trials and tests without a GPU or a download, as pretrained=FOLDER of the model shotvl.
+    """
     from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL, make_tiny_qwen
 
     if random != bool(out):

@@ -148,7 +148,7 @@ def test_help_piped_to_a_reader_that_stops_gives_no_traceback() -> None:
     command = f"{sys.executable} -m lmms_eval_shotbench.cli data films --help | head -n 1"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     finished = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
-    assert finished.stdout == "Usage: shotbench data films [OPTIONS] {FILMS}\n" and not finished.stderr
+    assert finished.stdout == "Usage: shotbench data films [OPTIONS] FILMS\n" and not finished.stderr
 
 
 def interrupted(arguments: list[str], started: Callable[[], bool], folder: Path) -> subprocess.CompletedProcess[str]:

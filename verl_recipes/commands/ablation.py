@@ -33,14 +33,18 @@ def ablation(
         typer.Option(
             "--data",
             metavar="SHARDS",
-            help="Shard folder or Hub id with the splits sft, grpo and dev",
+            help="Shard folder or Hub id with the splits sft, grpo and dev; sft and dev also with the column "
+            "reasoning, for CoT-SFT, as `shotbench data studio --reasoning` writes it",
             rich_help_panel=DATA,
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", metavar="FOLDER", help="Folder for all runs, the table and the curves", rich_help_panel=RUN
+            "--out",
+            metavar="FOLDER",
+            help="Folder for all runs, the table (ablation.md) and the curves",
+            rich_help_panel=RUN,
         ),
     ],
     recipe: Recipe = "tiny",
@@ -69,7 +73,7 @@ def ablation(
         typer.Option(
             "--seeds",
             metavar="N",
-            help="Number of training runs of each row of the table, with the seeds 1 to N",
+            help="Number of repetitions: each combination of methods is trained N times, with the seeds 1 to N",
             rich_help_panel=RUN,
         ),
     ] = 3,
@@ -77,7 +81,8 @@ def ablation(
 ) -> int:
     """Repeat the paper's ablation: train SFT, CoT-SFT, GRPO and their combinations, and score each.
 
-    Further arguments are Hydra overrides for one method, such as grpo:trainer.total_epochs=1.
+    Further arguments METHOD:KEY=VALUE are Hydra overrides for one method (sft, cot_sft or grpo), such as
+    grpo:trainer.total_epochs=1.
     """
     from verl_recipes.run.ablation import AblationPlan, overrides_by_method, run_ablation
     from verl_recipes.run.ablation_report import write_ablation_report

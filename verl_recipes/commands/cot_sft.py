@@ -6,7 +6,7 @@ from verl_recipes.commands.methods import training_command
 
 app = training_command(
     "cot_sft",
-    "Supervised fine-tuning on reasoning chains that end in the right answer (split sft of the data, with the column "
-    "reasoning).",
-    "shards/cot",
+    "Supervised fine-tuning on reasoning chains that end in the right answer (splits sft and dev of the data, "
+    "with the column reasoning).",
+    "shards/studio",
 )

@@ -15,7 +15,10 @@ app, command = one_command(
     About(
         extra="train",
         kept="the responses so far are stored with the results, and the same command continues from there",
-        examples=("shotbench train evaluate runs/grpo --data shards/shotbench",),
+        examples=(
+            "shotbench train evaluate runs/grpo --data shards/shotbench",
+            "shotbench train evaluate runs/grpo --data shards/shotbench --blank",
+        ),
     ),
 )
 
@@ -33,8 +36,8 @@ def evaluate(
         bool,
         typer.Option(
             "--blank",
-            help="Show uniform grey instead of every still and clip, to measure the model's accuracy when it can only "
-            "guess",
+            help="Show uniform grey of the same size instead of every still and clip, to measure the model's accuracy "
+            "when it can only guess; unlike that, the tasks shotbench_blind show no medium",
             rich_help_panel="Evaluation",
         ),
     ] = False,

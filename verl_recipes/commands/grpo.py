@@ -7,5 +7,5 @@ from verl_recipes.commands.methods import training_command
 app = training_command(
     "grpo",
     "Reinforcement learning with GRPO: a reward for right and well-formed answers (split grpo of the data).",
-    "shards/grpo --model runs/sft",
+    "shards/shotqa --model runs/sft",
 )

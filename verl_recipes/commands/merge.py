@@ -15,7 +15,10 @@ app, command = one_command(
     About(
         extra="train",
         kept="no model was written; the checkpoints are unchanged, and the same command starts over",
-        examples=("shotbench train merge runs/grpo --out models/shotvl-ours",),
+        examples=(
+            "shotbench train merge runs/grpo --out models/shotvl-ours",
+            "shotbench train merge runs/grpo --step 200 --out models/step-200",
+        ),
     ),
 )
 
@@ -37,7 +40,10 @@ def merge(
         typer.Option("--out", metavar="FOLDER", help="Model folder to write", show_default="RUN/model"),
     ] = None,
 ) -> int:
-    """Write the model folder of a run's checkpoint, in the format of Hugging Face, and print its path."""
+    """Write the model folder of a run's checkpoint, and print its path.
+
+    verl stores a checkpoint as one file per GPU; they are merged to one model in the format of Hugging Face.
+    """
     from verl_recipes.run.merge import merge_run
 
     print(merge_run(training_run, out, step))

@@ -47,8 +47,9 @@ def training_command(method: Method, purpose: str, start: str) -> typer.Typer:
         name,
         about,
         pass_on="words",
-        help=f"{purpose}\n\nFurther arguments are Hydra overrides of the configuration, such as "
-        "trainer.total_epochs=2. The same command resumes an interrupted run.",
+        help=f"{purpose}\n\nFurther arguments are Hydra overrides of verl's configuration, such as "
+        "trainer.total_epochs=2; --dry-run prints all keys, and docs/training_recipes.md explains those that recipes "
+        "set. The same command resumes an interrupted run.",
         options_metavar="[OPTIONS] [KEY=VALUE]…",
     )
 
@@ -61,7 +62,8 @@ def training_command(method: Method, purpose: str, start: str) -> typer.Typer:
             typer.Option(
                 "--data",
                 metavar="SHARDS",
-                help="Shard folder or Hub id with the split to train on and the split dev for validation",
+                help="Shard folder or Hub id with the split to train on (sft; for GRPO grpo) and the split dev for "
+                "validation",
                 rich_help_panel=DATA,
             ),
         ],
@@ -84,7 +86,8 @@ def training_command(method: Method, purpose: str, start: str) -> typer.Typer:
             typer.Option(
                 "--attempts",
                 metavar="N",
-                help="Maximum number of times the trainer is started, retries after a failure included",
+                help="Maximum number of starts of the trainer: 1 start and N - 1 retries, each from the last complete "
+                "checkpoint",
                 rich_help_panel=RUN,
             ),
         ] = 1,
@@ -92,8 +95,8 @@ def training_command(method: Method, purpose: str, start: str) -> typer.Typer:
             bool,
             typer.Option(
                 "--dry-run",
-                help="Write the training rows, check data, model and machine, print the configuration and verl's "
-                "command, and start nothing",
+                help="Only prepare the run: write the training rows to --out, check data, model and machine, and print "
+                "the configuration and verl's command; no training is started",
                 rich_help_panel=RUN,
             ),
         ] = False,

@@ -16,7 +16,11 @@ app, command = one_command(
     About(
         extra="data",
         kept="media that were copied are kept in {out}, and the same command continues with the others",
-        examples=("shotbench train rows shards/mine --split sft --for sft --out rows",),
+        examples=(
+            "shotbench train rows shards/mine --split sft --for sft --out rows",
+            "shotbench train rows shards/cot --split cot_sft --for sft \\",
+            "    --style reasoning --out rows",
+        ),
     ),
 )
 
@@ -28,18 +32,24 @@ def rows(
     purpose: Annotated[
         Literal["sft", "grpo"],
         typer.Option(
-            "--for", help="Trainer that reads the rows: sft rows end with the right answer, grpo rows with the question"
+            "--for",
+            help="Training method: sft rows end with the right answer, grpo rows with the question. For CoT-SFT, use "
+            "--for sft --style reasoning and shards with the column reasoning",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for the rows and their media")],
     style: Annotated[
         Style,
-        typer.Option("--style", help="Prompt style: direct (a letter), reasoning, or step_by_step (a thought first)"),
+        typer.Option(
+            "--style",
+            help="Response that the prompt requests: direct (only a letter), reasoning (a thought, then a letter) or "
+            "step_by_step (a thought in four steps, then a letter)",
+        ),
     ] = "direct",
 ) -> int:
     """Write a split of shards as the Parquet rows that verl trains on, and print their path.
 
-    The training commands do this themselves.
+    `shotbench train sft`, `cot-sft` and `grpo` write their rows themselves.
     """
     from lmms_eval_shotbench.prompts import prompt_style
     from verl_recipes.training_rows import write_training_rows

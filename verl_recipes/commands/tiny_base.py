@@ -59,8 +59,9 @@ def tiny_base(
         bool,
         typer.Option(
             "--finish",
-            help="Train complete answers with reasoning, as `shotbench train cot-sft` does, but without verl; "
-            "otherwise the base model for the recipe tiny is trained",
+            help="Second step, for a model given by --start: train complete answers with reasoning, as "
+            "`shotbench train cot-sft` does, but without verl. Without this option, a base model for "
+            "the recipe tiny is trained",
         ),
     ] = False,
 ) -> int:
