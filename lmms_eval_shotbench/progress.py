@@ -82,8 +82,10 @@ def _in_style(settings: dict[str, Any]) -> dict[str, Any]:
         return settings | {"disable": True}
     if sys.stderr.isatty():
         return settings
-    numbers_only = {"ncols": 0, "mininterval": LINE_SECONDS, "delay": LINE_SECONDS}
-    return settings | numbers_only | {"file": _StampedLines(sys.stderr), "leave": True}
+    rarely = {"mininterval": LINE_SECONDS, "delay": LINE_SECONDS}
+    # Without a width tqdm prints numbers only, and ignores a format of ours that has no bar anyway.
+    numbers_only = {"ncols": 0} if "{bar" in (settings.get("bar_format") or "{bar}") else {}
+    return settings | rarely | numbers_only | {"file": _StampedLines(sys.stderr), "leave": True}
 
 
 class _StampedLines:

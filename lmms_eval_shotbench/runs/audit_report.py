@@ -72,7 +72,7 @@ def audit_table(audit: Audit) -> str:
 
 
 def _wrap_remark(remark: str) -> str:
-    return fill(remark, WIDTH, subsequent_indent="  ", break_long_words=False)
+    return fill(remark, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _row(name: str, health: AuditReport) -> str:

@@ -11,7 +11,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -159,14 +158,8 @@ def test_one_pass_answers_every_question(uninterrupted_run: UninterruptedRun, st
     assert (scores["n"], scores["unanswered"]) == (ITEMS, [])
 
 
-def test_the_progress_bar_shows_items_tokens_a_second_and_the_time_left(uninterrupted_run: UninterruptedRun) -> None:
-    shown = re.findall(
-        r"(\d+)/68 items, ([\d,]+) new tokens/s.*?\[([\d:]+)<([\d:]+)", uninterrupted_run.finished.stderr
-    )
-    done = [int(items) for items, _rate, _elapsed, _left in shown]
-    assert done == sorted(done) and done[-1] == ITEMS
-    assert all(int(rate.replace(",", "")) > 0 for _items, rate, _elapsed, _left in shown)
-    assert shown[-1][3] == "00:00"
+def test_a_log_of_a_short_run_has_no_progress(uninterrupted_run: UninterruptedRun) -> None:
+    assert "new tokens/s" not in uninterrupted_run.finished.stderr
 
 
 def test_lmms_eval_and_its_python_function_give_the_same_answers(

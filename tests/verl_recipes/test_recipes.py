@@ -259,7 +259,7 @@ def test_another_verl_is_refused_with_the_install_command(tmp_path: Path, monkey
     monkeypatch.syspath_prepend(str(tmp_path))
 
     with pytest.raises(
-        recipes.WrongVerl, match=r"verl 0\.8\.0 is installed, .*0\.9\.1.*; pip install 'verl\[verl-core\]"
+        recipes.WrongVerl, match=r"verl 0\.8\.0 is installed, .*0\.9\.1.*; uv pip install 'verl\[verl-core\]"
     ):
         recipes.compose("sft", "tiny", ())
 
@@ -269,7 +269,7 @@ def test_a_missing_verl_is_reported_with_the_install_command(monkeypatch: pytest
 
     monkeypatch.setattr(sys, "path", [])
 
-    with pytest.raises(recipes.WrongVerl, match=r"verl is not installed; pip install"):
+    with pytest.raises(recipes.WrongVerl, match=r"verl is not installed; uv pip install"):
         recipes.check_verl()
 
 
