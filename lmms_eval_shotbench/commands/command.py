@@ -40,7 +40,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class About:
-    """What a command declares besides its parameters."""
+    """What a command declares in addition to its parameters."""
 
     extra: str = "evaluate"  # the extra that installs a library that it misses
     kept: Kept = NOTHING_KEPT  # by an interruption; a text with {parameters}, or a function of the parameters
@@ -104,7 +104,7 @@ class Command(GeneralHelp, TyperCommand):
 
     @property
     def about(self) -> About:
-        """What the function declares besides its parameters."""
+        """What the function declares in addition to its parameters."""
         about: About = getattr(self.callback, "about", About())
         return about
 
