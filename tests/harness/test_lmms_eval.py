@@ -164,8 +164,8 @@ def test_tables_of_lmms_eval_name_their_columns_and_are_printed_by_one_process(
     monkeypatch.setattr(os, "fork", refuse)
     replayed = stored(tmp_path / "r.jsonl", {item.source_index: item.answer for item in questions})
     assert run_eval(tmp_path / "run", studio_shards, "replay", f"responses={replayed}") == 0
-    lines = capsys.readouterr().out.splitlines()
-    tasks, _, first, *_ = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    tasks, _, first, *_ = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     assert tasks[:8] == ["Tasks", "Filter", "n-shot", "Metric", "", "Value", "", "Stderr"]
     row = dict(zip(tasks[:6], first[:6], strict=True))
     assert (row["Metric"], float(row["Value"])) == ("shotbench_accuracy", 1.0)
