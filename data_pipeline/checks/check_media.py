@@ -82,6 +82,8 @@ def _check_clip(encoded: bytes) -> Flaw | None:
             if not clip.streams.video:
                 return Flaw(DefectKind.CLIP_WITHOUT_FRAMES, "no video stream")
             stream = clip.streams.video[0]
+            if stream.codec_context is None:
+                return Flaw(DefectKind.UNDECODABLE_MEDIUM, "FFmpeg does not know the codec of the video stream")
             if flaw := _judge_pixels(stream.codec_context.width, stream.codec_context.height):
                 return flaw
             frame = next(clip.decode(stream), None)

@@ -197,6 +197,8 @@ def _open_film(path: Path) -> Iterator[tuple[Any, Any]]:
             stream = film.streams.best("video")
             if stream is None:
                 raise BrokenFilm("no video stream")
+            if stream.codec_context is None:
+                raise BrokenFilm("cannot be decoded: FFmpeg does not know the codec of its video stream")
             if stream.width * stream.height > MAX_PICTURE_PIXELS:
                 raise BrokenFilm(f"{stream.width}x{stream.height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1

@@ -200,6 +200,8 @@ def _open_clip(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
             stream = container.streams.best("video")
             if stream is None:
                 raise BrokenMedium("clip has no video stream")
+            if stream.codec_context is None:
+                raise BrokenMedium("clip cannot be decoded: FFmpeg does not know the codec of its video stream")
             if stream.width * stream.height > MAX_PICTURE_PIXELS:
                 size = f"{stream.width}x{stream.height}"
                 raise BrokenMedium(f"clip of {size} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")

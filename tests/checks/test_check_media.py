@@ -43,6 +43,11 @@ def test_a_broken_medium_is_reported(
     assert import_defects(release, tmp_path / "out") == [(kind, "77", True)]
 
 
+def test_a_clip_in_an_unknown_codec_is_reported() -> None:
+    flaw = check_medium(MediaKind.CLIP, clip().replace(b"avc1", b"zzz1"))
+    assert flaw is not None and "does not know the codec" in flaw.detail
+
+
 def test_a_file_of_more_than_a_gibibyte_is_not_read(tmp_path: Path) -> None:
     rows, media = good()
     release = folders(tmp_path / "release", [*rows, line(9, "video/long.mp4")], media)

@@ -174,7 +174,9 @@ def test_encoded_stills_are_jpeg_or_png(tmp_path: Path) -> None:
 
 def test_a_truncated_film_or_one_without_video_is_broken(tmp_path: Path) -> None:
     encoded = ONE_SHOT.write(tmp_path / "film.mkv", container="matroska").read_bytes()
-    for name, content in {"half": encoded[: len(encoded) // 2], "none": b"", "text": b"not a film" * 99}.items():
+    unknown = ONE_SHOT.write(tmp_path / "film.mp4").read_bytes().replace(b"avc1", b"zzz1")
+    broken = {"half": encoded[: len(encoded) // 2], "none": b"", "text": b"not a film" * 99, "unknown codec": unknown}
+    for name, content in broken.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(BrokenFilm):
             probe_film(tmp_path / name)

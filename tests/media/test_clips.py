@@ -253,6 +253,12 @@ def test_a_truncated_clip_is_broken(container: str, part: float) -> None:
         numbers_shown(encoded[: int(len(encoded) * part)])
 
 
+def test_a_clip_in_an_unknown_codec_is_broken() -> None:
+    encoded = render(Rendering(5)).replace(b"avc1", b"zzz1")
+    with pytest.raises(BrokenMedium, match="does not know the codec"):
+        Clip(encoded)
+
+
 def test_a_clip_truncated_between_two_frames_is_broken() -> None:
     encoded = faststart()
     with av.open(io.BytesIO(encoded)) as container:
