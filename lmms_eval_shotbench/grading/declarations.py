@@ -189,7 +189,7 @@ RECONSIDERED = re.compile(
     r"|(?:on|upon|at) (?:a )?(?:closer|second|another|further) (?:look|inspection|viewing|glance|thoughts?)\b"
     r"|on reflection\b))"
 )
-# Sentences after it that keep what was said before, and those that conclude anew.
+# Sentences after it that keep what was said before, and those that state a new conclusion.
 CONFIRMED = re.compile(r"\b(?:confirm\w*|still|holds?|stands?|stays?|stick\w*|agree|same|fine|yes|keep\w*)\b")
 CONCLUDES_ANEW = re.compile(
     rf"\b(?:it|this|that|which|we|i|making it|list|option)\s(?:is|are|was|must be|has to be|call|calls|have|mean|see)\b"

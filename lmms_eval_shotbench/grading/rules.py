@@ -1,7 +1,7 @@
 """The rules of strict grading by name: what `how` of a grade says, and what it means.
 
-The documentation's table is made from `RULES`. After its place ("answer block: " or "free text: ") a grade's `how`
-names one of them; the rules of `WHOLE_RESPONSE` stand without a place.
+The table in the documentation lists `RULES`. A grade's `how` is one of their names after the prefix "answer block: " or
+"free text: ", which states where the answer was found; the rules of `WHOLE_RESPONSE` have no prefix.
 """
 
 from __future__ import annotations
