@@ -65,6 +65,26 @@ class OpenedReport:
 
         ActionChains(self.browser).send_keys(*keys).perform()
 
+    def follow(self, fragment: str) -> None:
+        """Change the address's fragment and wait for the page to follow, which it does in a later task."""
+        self.browser.execute_async_script(
+            "addEventListener('hashchange', () => arguments[1](), {once: true}); location.hash = arguments[0]", fragment
+        )
+
+    def becomes(self, condition: Callable[[], bool]) -> bool:
+        """True as soon as the condition holds, False after 30 s without: links and Escape act in later tasks."""
+        from selenium.common import TimeoutException
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        try:
+            return WebDriverWait(self.browser, 30, 0.05).until(lambda _: condition())
+        except TimeoutException:
+            return False
+
+    def shows(self, item: QAItem) -> bool:
+        """Whether the item is open, or opens soon."""
+        return self.becomes(lambda: item.item_id in self.opened)
+
     @property
     def matches(self) -> int:
         """Number of matching items, as displayed."""
@@ -117,7 +137,7 @@ def any_report(request: pytest.FixtureRequest) -> OpenedReport:
 def test_nothing_is_loaded_and_the_console_stays_silent(any_report: OpenedReport) -> None:
     any_report.open()
     for item in any_report.items[:10]:
-        any_report.js("location.hash = arguments[0]", f"#item={quote(item.item_id)}")
+        any_report.follow(f"#item={quote(item.item_id)}")
     assert said(any_report.browser) == []
     assert set(asked_for(any_report.browser)) == {any_report.page.as_uri()}
     assert (
@@ -242,12 +262,12 @@ def test_controls_filter_and_are_kept_in_the_address(real_report: OpenedReport) 
 def test_a_link_opens_its_item_at_once_and_while_the_page_is_open(any_report: OpenedReport) -> None:
     first, last = any_report.items[0], any_report.items[-1]
     any_report.open(f"#item={quote(last.item_id)}")
-    assert last.item_id in any_report.opened
-    any_report.js("location.hash = arguments[0]", f"#item={quote(first.item_id)}")
-    assert first.item_id in any_report.opened
+    assert any_report.shows(last)
+    any_report.follow(f"#item={quote(first.item_id)}")
+    assert any_report.shows(first)
     assert any_report.texts("dialog .explorer-question") == [first.question]
     any_report.browser.back()
-    assert last.item_id in any_report.opened
+    assert any_report.shows(last)
 
 
 def test_different_questions_with_the_same_id_are_two_items(browser: Any, real_data: Path, tmp_path: Path) -> None:
@@ -280,7 +300,7 @@ def test_opened_at_another_section_the_page_shows_all_items(synthetic_report: Op
 def test_a_link_to_another_section_leaves_the_filters(real_report: OpenedReport) -> None:
     real_report.open("#run0=right")
     before = real_report.matches
-    real_report.js("location.hash = '#how'")
+    real_report.follow("#how")
     assert real_report.matches == before < len(real_report.items)
 
 
@@ -304,14 +324,15 @@ def test_the_keyboard_alone_searches_opens_turns_and_closes(synthetic_report: Op
     synthetic_report.js("document.activeElement.blur()")
     synthetic_report.press("j", "j", "k", Keys.ARROW_DOWN, Keys.ENTER)
     first, second, third = found[:3]
-    assert second.item_id in synthetic_report.opened
+    assert synthetic_report.shows(second)
     synthetic_report.press("j")
-    assert third.item_id in synthetic_report.opened
+    assert synthetic_report.shows(third)
     synthetic_report.press(Keys.ARROW_LEFT, "k")
-    assert first.item_id in synthetic_report.opened
+    assert synthetic_report.shows(first)
     synthetic_report.press(Keys.ESCAPE)
-    assert synthetic_report.opened == ""
-    assert first.item_id in synthetic_report.js("return document.activeElement.textContent")
+    assert synthetic_report.becomes(lambda: synthetic_report.opened == "")
+    focused = "return document.activeElement.textContent"
+    assert synthetic_report.becomes(lambda: first.item_id in synthetic_report.js(focused))
 
 
 def test_single_keys_can_be_switched_off(synthetic_report: OpenedReport) -> None:
