@@ -16,7 +16,6 @@ from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings
-from lmms_eval_shotbench.models.response_store import Response
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import (
     MediaLimits,
@@ -28,6 +27,7 @@ from lmms_eval_shotbench.qwen.inputs import (
     still_patches,
     still_tokens,
 )
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 logger = logging.getLogger(__name__)
@@ -35,13 +35,6 @@ logger = logging.getLogger(__name__)
 OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-class Failure(NamedTuple):
-    """Why a chat has no response."""
-
-    reason: str
-
-
-Answer = Response | Failure
 PreparedMedia = Mapping[str, "Future[Patches]"]  # by key of the medium
 
 

@@ -6,8 +6,8 @@ import sys
 import time
 from collections.abc import Mapping
 
-from lmms_eval_shotbench.models.response_store import Response
 from lmms_eval_shotbench.progress import progress_bar
+from lmms_eval_shotbench.runs.response_store import Response
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 LINE = "{desc} {percentage:3.0f}% [{elapsed}<{remaining}]"  # of a log
@@ -36,7 +36,7 @@ class Progress:
     def add(self, answers: Mapping[str, object]) -> None:
         """Count the answers of a batch, by key."""
         self._done += len(answers)
-        self._new_tokens += sum(one.output_tokens for one in answers.values() if isinstance(one, Response))
+        self._new_tokens += sum(one.output_tokens or 0 for one in answers.values() if isinstance(one, Response))
         rate = self._new_tokens / max(time.monotonic() - self._started, 1e-3)
         counted = f"{self._name} {self._done:,}/{self._items:,} items, {rate:,.0f} new tokens/s"
         self._bar.set_description_str(counted, refresh=False)

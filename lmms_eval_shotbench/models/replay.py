@@ -12,7 +12,7 @@ from typing import Any
 from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 
-from lmms_eval_shotbench.models.token_counts import CountsAndReason
+from lmms_eval_shotbench.harness.token_counts import CountsAndReason
 from lmms_eval_shotbench.runs.responses import NOT_STORED, StoredResponse, read_samples
 
 

@@ -17,15 +17,15 @@ from loguru import logger  # the logger of lmms-eval
 
 from lmms_eval_shotbench.environment import responses_in_use
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
+from lmms_eval_shotbench.harness.token_counts import CountsAndReason
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.media.stored_medium import media_undecoded
-from lmms_eval_shotbench.models.answering import Answer, Failure, ResponseGenerator
+from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings, read_chat
 from lmms_eval_shotbench.models.progress import Progress
-from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
-from lmms_eval_shotbench.models.token_counts import CountsAndReason
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, transformers_version
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, ResponseStore, response_key
 
 CPU_BATCH_TOKENS = 32_768
 MAX_BATCH_TOKENS = 131_072  # larger batches do not increase GPU utilisation

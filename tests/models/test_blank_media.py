@@ -14,12 +14,13 @@ pytest.importorskip("lmms_eval")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.models.answering import Answer, ResponseGenerator
+from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.chats import read_chat
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import load_checkpoint
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
+from lmms_eval_shotbench.runs.response_store import Answer
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 SMALL = MediaLimits(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000)

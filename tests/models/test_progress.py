@@ -8,7 +8,7 @@ import pytest
 
 from lmms_eval_shotbench import progress
 from lmms_eval_shotbench.models.progress import Progress
-from lmms_eval_shotbench.models.response_store import Response
+from lmms_eval_shotbench.runs.response_store import Response
 
 
 def test_progress_shows_items_tokens_a_second_and_the_remaining_time(

@@ -12,11 +12,11 @@ pytestmark = pytest.mark.host
 torch = pytest.importorskip("torch")
 pytest.importorskip("lmms_eval")
 
-from lmms_eval_shotbench.models.answering import Answer, Response
 from lmms_eval_shotbench.models.chats import UnsupportedRequest, generation_settings
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.decoding import Sampling, draw
+from lmms_eval_shotbench.runs.response_store import Answer, Response
 from tests.models.test_shotvl import answered, chats_on, mixed, shard_folder, tiny_checkpoint  # noqa: F401
 
 

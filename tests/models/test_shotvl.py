@@ -26,9 +26,8 @@ from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models import answering
-from lmms_eval_shotbench.models.answering import Answer, Failure, ResponseGenerator
+from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.chats import Chat, UnsupportedRequest, generation_settings, read_chat
-from lmms_eval_shotbench.models.response_store import Response
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
@@ -36,6 +35,7 @@ from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen import checkpoint
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, UnsupportedCheckpoint, load_checkpoint
 from lmms_eval_shotbench.qwen.inputs import MediaLimits, Prompt
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 SMALL = MediaLimits(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000, fps=12.0)

@@ -226,7 +226,7 @@ def before_the_first_response() -> None:
 
 def after_responses(count: int, ranks: int = 1) -> None:
     """Kill the process once it and each of the other ranks have stored `count` responses."""
-    from lmms_eval_shotbench.models.response_store import ResponseStore
+    from lmms_eval_shotbench.runs.response_store import ResponseStore
 
     keep, new = ResponseStore.keep, 0
 
@@ -249,7 +249,7 @@ def lines_in(path: Path) -> int:
 
 def within_a_line() -> None:
     """Kill the process when half of the first line is written."""
-    from lmms_eval_shotbench.models import response_store
+    from lmms_eval_shotbench.runs import response_store
 
     append = response_store._append
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lmms_eval_shotbench.models.response_store import Response, ResponseStore, response_key
+from lmms_eval_shotbench.runs.response_store import Response, ResponseStore, response_key
 
 RESPONSE = Response("<think>Wide.</think><answer>B</answer>", 1400, 9)
 SETTINGS: dict[str, Any] = {

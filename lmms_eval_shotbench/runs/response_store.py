@@ -22,9 +22,18 @@ class Response(NamedTuple):
     """A response, the lengths of prompt and response in tokens, and why its generation ended."""
 
     text: str
-    input_tokens: int
-    output_tokens: int
-    finish_reason: str = ""  # "stop", or "length" at the limit of new tokens; "" in files of earlier versions
+    input_tokens: int | None = None  # None: not reported
+    output_tokens: int | None = None
+    finish_reason: str = ""  # "stop", "length" at the limit of new tokens, or another word of a server; "" if unknown
+
+
+class Failure(NamedTuple):
+    """Why a question has no response; it is asked again by the next run."""
+
+    reason: str
+
+
+Answer = Response | Failure
 
 
 def response_key(settings: Mapping[str, Any]) -> str:
