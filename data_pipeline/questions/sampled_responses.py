@@ -70,12 +70,15 @@ def tally(source: SourceSplit, paths: Sequence[Path]) -> Tally:
     items = _by_index(source)
     rates = dict.fromkeys(items, PassRate())
     for run in runs:
-        for location, index, stored in entries(run.path):
+        for one in entries(run.path):
+            index, text = one.index, one.response.text
             if index not in items:
-                raise BadResponses(f"{run.path}, {location}: no question {index} in split {source.split!r}; wrong run?")
-            if has_response(stored.text) and stored.text.strip():
+                raise BadResponses(
+                    f"{run.path}, {one.position}: no question {index} in split {source.split!r}; wrong run?"
+                )
+            if has_response(text) and text.strip():
                 samples, right = rates[index]
-                rates[index] = PassRate(samples + 1, right + grade(items[index], stored.text).correct)
+                rates[index] = PassRate(samples + 1, right + grade(items[index], text).correct)
     return Tally(rates, tuple(runs), settings)
 
 

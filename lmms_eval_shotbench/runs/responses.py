@@ -11,11 +11,13 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, has_response
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import tsv_rows
 from lmms_eval_shotbench.runs.formatting import first_few
@@ -31,9 +33,15 @@ LIMIT_REASONS = ("length", "max_tokens", "max_output_tokens")
 class StoredResponse(NamedTuple):
     """A response, and what the backend reported about its generation."""
 
-    text: str
+    text: str  # of an unanswered item, a text that grading recognises as no response
     finish_reason: str = ""  # "length", "stop" or another word of the backend; "" if unknown
     output_tokens: int | None = None
+    unanswered: str = ""  # why there is no response; "" if there is one
+
+    @classmethod
+    def absent(cls, reason: str, finish_reason: str = "", output_tokens: int | None = None) -> StoredResponse:
+        """Return what is stored for an item without any response, for this reason."""
+        return cls(f"{REQUEST_FAILED}: {reason}]", finish_reason, output_tokens, reason)
 
     @property
     def cut_at_limit(self) -> bool | None:
@@ -45,6 +53,16 @@ class BadResponses(ValueError):
     """A file of responses that cannot be scored; the message states the position and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line or row of a file of responses."""
+
+    position: str  # in the file, for messages
+    index: int  # of the question
+    response: StoredResponse
+    sample: int = 1  # number of the sample, of several responses to one question
+
+
 def read_responses(path: Path) -> dict[int, str]:
     """Return response text by question index; raises like `read_samples`."""
     return {index: stored.text for index, stored in read_samples(path).items()}
@@ -54,17 +72,22 @@ def read_samples(path: Path) -> dict[int, StoredResponse]:
     """Return responses by question index; blank cells become "", which is a response.
 
     Raises:
-        BadResponses: The file is absent, of an unknown format, broken, or answers one question twice.
+        BadResponses: The file is absent, of an unknown format, broken, or has several responses to one question.
     """
     if not path.is_file():
         raise BadResponses(f"{path}: no such file of responses")
     responses: dict[int, StoredResponse] = {}
-    for position, index, response in entries(path):
-        if index in responses:
+    samples: dict[int, int] = {}
+    for one in entries(path):
+        if one.index in responses:
+            again = f" in sample {one.sample}" if one.sample > 1 else ""
+            twice = f"answered twice{again}; keep one response per question"
+            several = f"answered in the samples {samples[one.index]} and {one.sample}; keep one sample per question"
             raise BadResponses(
-                f"{path}, {position}: question {index} is answered twice; keep one response per question"
+                f"{path}, {one.position}: question {one.index} is "
+                f"{twice if one.sample == samples[one.index] else several}"
             )
-        responses[index] = response
+        responses[one.index], samples[one.index] = one.response, one.sample
     if not responses:
         raise BadResponses(f"{path}: contains no responses")
     return responses
@@ -75,8 +98,8 @@ def cut_at_limit(responses: Mapping[int, StoredResponse]) -> dict[int, bool]:
     return {index: cut for index, stored in responses.items() if (cut := stored.cut_at_limit) is not None}
 
 
-def entries(path: Path) -> Iterator[tuple[str, int, StoredResponse]]:
-    """Yield (position in the file, question index, response) in file order, including duplicates.
+def entries(path: Path) -> Iterator[Entry]:
+    """Yield the responses in file order, including duplicates and items recorded as unanswered.
 
     Raises:
         BadResponses: While iterating, the file is of an unknown format or broken.
@@ -92,8 +115,8 @@ def entries(path: Path) -> Iterator[tuple[str, int, StoredResponse]]:
     else:
         raise BadResponses(f"{path}: unknown format; give .jsonl, .jsonl.gz, .tsv or .xlsx")
     for position, row in rows:
-        index, text = _index(path, position, row), _response(path, position, row, column)
-        yield position, index, StoredResponse(text, str(row.get("finish_reason") or ""))
+        response = _response(path, position, row, column)
+        yield Entry(position, _whole_number(path, position, row, "index"), response, _sample(path, position, row))
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -141,22 +164,40 @@ def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:
     book.close()
 
 
-def _index(path: Path, position: str, row: Mapping[str, Any]) -> int:
+def _sample(path: Path, position: str, row: Mapping[str, Any]) -> int:
+    return _whole_number(path, position, row, "sample") if row.get("sample") is not None else 1
+
+
+def _whole_number(path: Path, position: str, row: Mapping[str, Any], column: str) -> int:
     try:
-        number = float(row["index"])
+        number = float(row[column])
         if not number.is_integer():
             raise ValueError
         return int(number)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadResponses(f"{path}, {position}: no integer in column `index` (columns: {', '.join(row)})") from None
+        raise BadResponses(f"{path}, {position}: no integer in column `{column}` (columns: {', '.join(row)})") from None
 
 
-def _response(path: Path, position: str, row: Mapping[str, Any], column: str) -> str:
+def _response(path: Path, position: str, row: Mapping[str, Any], column: str) -> StoredResponse:
+    """Return the response of a row; one that is recorded as unanswered, null or NaN is no text."""
+    reason, tokens = str(row.get("finish_reason") or ""), row.get("output_tokens")
+    reported = reason, tokens if isinstance(tokens, int) else None
+    if row.get("unanswered"):
+        return StoredResponse.absent(str(row["unanswered"]), *reported)
     name = next((name for name in (column, "response", "prediction") if name in row), None)
     if name is None:
         raise BadResponses(f"{path}, {position}: no column `{column}` (columns: {', '.join(map(str, row))})")
     value = row[name]
-    return "" if value is None else str(value)
+    if isinstance(value, float) and math.isnan(value):
+        return StoredResponse.absent("NaN is stored instead of a response", *reported)
+    if value is None:
+        return (
+            StoredResponse.absent("null is stored instead of a response", *reported)
+            if column == "response"
+            else StoredResponse("", *reported)
+        )
+    text = str(value)
+    return StoredResponse(text, *reported, unanswered="" if has_response(text) else text)
 
 
 def match_responses(items: Iterable[QAItem], responses: Mapping[int, str], path: Path) -> list[str]:
