@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
@@ -53,19 +53,28 @@ def with_progress(items: Iterable[Item], label: str, total: int, unit: str) -> I
             bar.update()
 
 
-@contextmanager
-def library_bars_as_ours() -> Iterator[None]:
+def library_bars_as_ours() -> AbstractContextManager[None]:
     """Show tqdm bars of other libraries as ours: lines of a log would otherwise hold every redrawn bar."""
+    return _library_bars(_in_style)
+
+
+def library_bars_hidden() -> AbstractContextManager[None]:
+    """Hide tqdm bars of other libraries that begin within this context."""
+    return _library_bars(lambda settings: settings | {"disable": True})
+
+
+@contextmanager
+def _library_bars(changed: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
     from unittest.mock import patch  # it imports asyncio, which would delay every command
 
     from tqdm.std import tqdm
 
     initialize = tqdm.__init__
 
-    def initialize_in_style(bar: tqdm[Any], *arguments: Any, **settings: Any) -> None:
-        initialize(bar, *arguments, **_in_style(settings))
+    def initialize_changed(bar: tqdm[Any], *arguments: Any, **settings: Any) -> None:
+        initialize(bar, *arguments, **changed(settings))
 
-    with patch.object(tqdm, "__init__", initialize_in_style):
+    with patch.object(tqdm, "__init__", initialize_changed):
         yield
 
 

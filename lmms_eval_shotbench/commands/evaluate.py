@@ -17,12 +17,13 @@ MODEL, QUESTIONS, HARNESS = "Model", "Questions", "Options of lmms-eval"  # pane
 
 def responses_kept(params: Mapping[str, Any]) -> str:
     """What an interrupted evaluation leaves behind."""
-    from lmms_eval_shotbench.harness.evaluate import RESPONSES
+    from lmms_eval_shotbench.environment import responses_in_use
+    from lmms_eval_shotbench.harness.run_files import RESPONSES
 
-    folder = params["out"] / RESPONSES
+    folder = responses_in_use(params["use_cache"]) or params["out"] / RESPONSES
     if folder.is_dir() and any(folder.iterdir()):
         return f"the responses so far are in {folder}, and the same command continues from there"
-    return "no response was stored, as only --model shotvl stores them while it runs; the same command starts over"
+    return "no response had come yet; the same command starts over"
 
 
 app, command = one_command(
@@ -174,6 +175,17 @@ def evaluate(
             rich_help_panel=HARNESS,
         ),
     ] = None,
+    use_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--use_cache",
+            metavar="FOLDER",
+            help="Folder in which responses are stored as they come, and from which this and other runs with the same "
+            "model, prompt, medium and settings take them. lmms-eval's own cache is not used, as it ignores the medium",
+            show_default="OUT/responses",
+            rich_help_panel=HARNESS,
+        ),
+    ] = None,
     reasoning_tags: ReasoningTags = "",
     log_samples: Annotated[bool, typer.Option("--log_samples", help="Always on", hidden=True)] = False,
 ) -> int:
@@ -205,6 +217,7 @@ def evaluate(
         force_simple=force_simple,
         reasoning_tags=parse_reasoning_tags(reasoning_tags),
         limited=bool(subset),
+        responses=use_cache,
         passed_on=[*context.args, *subset, *checked, *tags],
         command=["shotbench", *invocation.arguments],
     )
@@ -213,5 +226,6 @@ def evaluate(
         print_message(message)
     if not is_main_process():
         return 1 if evaluation.errors else 0
-    print(f"\n{evaluation_table(evaluation)}\nwritten to {out}")
+    if evaluation.folder:
+        print(f"\n{evaluation_table(evaluation)}\nwritten to {evaluation.folder}")
     return 0 if evaluation.complete else 1

@@ -41,6 +41,7 @@ class EvalRequest:
     force_simple: bool = False
     refined: Path | None = None  # RefineShot's published questions, for the refineshot… tasks
     reasoning_tags: ReasoningTags = ()  # tags of thoughts in addition to the built-in ones
+    responses: Path | None = None  # folder for responses stored during the run; by default in `out`
     limited: bool = False  # --limit or --offset was given: not every question is asked
     passed_on: Sequence[str] = ()
     command: Sequence[str] = ()  # as typed, for the run record; empty when called from Python

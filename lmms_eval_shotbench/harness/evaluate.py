@@ -5,7 +5,9 @@ OUT/samples.jsonl         one response per line with its thought and the backend
 OUT/scores.json           strict protocol, in the format of `shotbench score --format json`
 OUT/scores.official.json  official protocol, without a judge
 OUT/lmms_eval/            output of lmms-eval itself, one folder per pass
-OUT/responses/            responses stored by `shotvl` during the run, from which the same command resumes
+OUT/responses/            responses stored as they come, from which the same command continues
+
+A run that fails changes only the last two; `run_files.py` says where earlier runs are kept.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.environment import (
     REASONING_TAGS_VARIABLE,
     REFINED_VARIABLE,
     RESAMPLE_VARIABLE,
     RESPONSES_VARIABLE,
     refined_in_use,
+    responses_in_use,
 )
 from lmms_eval_shotbench.grading.added_tags import tags_in_use
 from lmms_eval_shotbench.grading.grade import grade
@@ -38,18 +40,21 @@ from lmms_eval_shotbench.harness.eval_plan import (
     resolve_tasks,
 )
 from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
-from lmms_eval_shotbench.harness.run_record import describe_run
+from lmms_eval_shotbench.harness.recorder import Recorder, determining
+from lmms_eval_shotbench.harness.run_files import RESPONSES, is_complete, write_run
+from lmms_eval_shotbench.harness.run_record import describe_run, versions
 from lmms_eval_shotbench.harness.task_files import Task
 from lmms_eval_shotbench.harness.task_functions import use_questions
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import QuestionSet, open_questions
 from lmms_eval_shotbench.questions.variants import variant_in_use
+from lmms_eval_shotbench.qwen.revision import revision_in_use
 from lmms_eval_shotbench.runs.response_counts import NOT_MEASURED
-from lmms_eval_shotbench.runs.responses import NOT_STORED, SAMPLES, StoredResponse, cut_at_limit
+from lmms_eval_shotbench.runs.responses import SAMPLES, StoredResponse, cut_at_limit
 from lmms_eval_shotbench.runs.score import SCORES_FILES, ScoredRun, score_responses
 from lmms_eval_shotbench.runs.score_formats import FORMATS, scores_table
 
-RESPONSES = "responses"  # folder of responses stored during a run, from which an interrupted run resumes
+NOT_ASKED = "it was not asked"
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Evaluation:
     official: ScoredRun | None = None
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    folder: Path | None = None  # where the run was written
 
     @property
     def complete(self) -> bool:
@@ -90,23 +96,24 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
 def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task], others: Sequence[str]) -> Evaluation:
     items, left_out = _select_questions(ours, questions.items)
     passes = plan_passes(request, ours, others)
-    _move_previous_run(request.out)
     evaluation = Evaluation(warnings=_warnings(request, passes))
     responses: dict[int, StoredResponse] = {}
     for one in passes:
-        outcome = _run_pass(request, one, bool(others))
-        responses |= responses_in(outcome, ours, items)
+        recorder = _recorder(request, one, ours)
+        outcome = _run_pass(request, one, recorder, bool(others))
+        responses |= responses_in(recorder, ours, items)
         if outcome.error or (is_main_process() and not outcome.finished):
             evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
             break
     if is_main_process():
         asked = [item for item in items if item.dimension in {task.dimension.slug for task in ours}]
+        if evaluation.errors:
+            evaluation.errors.append(_kept_after_failure(request, asked, responses))
+            return evaluation
         if request.limited:
             asked = [item for item in asked if item.source_index in responses]
-        _write_samples(request.out / SAMPLES, asked, responses)
-        if not evaluation.errors:
-            run = describe_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
-            _score_and_write(evaluation, request.out, asked, responses, run)
+        run = describe_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
+        _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
 
 
@@ -123,48 +130,72 @@ def _select_questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tupl
     return items, variant.left_out(originals)
 
 
-def _run_pass(request: EvalRequest, one: Pass, index_all_tasks: bool) -> HarnessOutcome:
+def _recorder(request: EvalRequest, one: Pass, ours: Sequence[Task]) -> Recorder:
+    """Return the recorder of a pass, which stores a response under all that determines it."""
+    settings = {
+        "model": request.model,
+        "force_simple": request.force_simple,
+        "model_args": determining(one.model_args),
+        "revision": revision_in_use(one.model_args),
+        "clips_resampled": one.resample_clips,
+        "versions": versions(),
+    }
+    rank = int(os.environ.get("RANK", 0))
+    return Recorder(settings, _responses_folder(request), {task.name for task in ours}, rank=rank)
+
+
+def _responses_folder(request: EvalRequest) -> Path:
+    return (responses_in_use(request.responses) or request.out / RESPONSES).absolute()
+
+
+def _run_pass(request: EvalRequest, one: Pass, recorder: Recorder, index_all_tasks: bool) -> HarnessOutcome:
     arguments = ["--model", request.model, "--tasks", ",".join(one.tasks), *request.passed_on]
     arguments += ["--model_args", one.model_args] if one.model_args else []
     arguments += ["--force_simple"] if request.force_simple else []
     arguments += ["--log_samples", "--output_path", str(request.harness_out / one.name)]
     environment = {
         RESAMPLE_VARIABLE: "1" if one.resample_clips else "",
-        RESPONSES_VARIABLE: os.environ.get(RESPONSES_VARIABLE) or str((request.out / RESPONSES).absolute()),
+        RESPONSES_VARIABLE: str(_responses_folder(request)),
     }
     with patch.dict(os.environ, environment):
-        return run_harness(arguments, index_all_tasks=index_all_tasks)
+        return run_harness(arguments, recorder, index_all_tasks=index_all_tasks)
 
 
-def responses_in(outcome: HarnessOutcome, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, StoredResponse]:
+def responses_in(recorder: Recorder, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, StoredResponse]:
     """Return responses by question index; document i of a task is question i of its dimension."""
-    responses = {}
-    for task in ours:
-        questions = [item for item in items if item.dimension == task.dimension.slug]
-        for doc_id, response in outcome.responses.get(task.name, {}).items():
-            responses[questions[doc_id].source_index] = response
-    return responses
+    questions = {task.name: [item for item in items if item.dimension == task.dimension.slug] for task in ours}
+    found = recorder.responses().items()
+    return {questions[asked.task][asked.doc_id].source_index: response for asked, response in found}
 
 
-def _write_samples(path: Path, items: Iterable[QAItem], responses: Mapping[int, StoredResponse]) -> None:
-    rows = (_sample(item, responses[item.source_index]) for item in items if item.source_index in responses)
+def _kept_after_failure(request: EvalRequest, asked: Sequence[QAItem], responses: Mapping[int, StoredResponse]) -> str:
+    """Say what a failed run leaves behind."""
+    kept = sum(not response.unanswered for response in responses.values())
+    state = "the complete run" if is_complete(request.out) else "what was there"
+    there = f"; {request.out} still holds {state}" if any(request.out.glob("scores*.json")) else ""
+    return (
+        f"{kept:,} of {len(asked):,} responses are kept in {_responses_folder(request)}, "
+        f"and the same command asks only the rest{there}"
+    )
+
+
+def _samples(items: Iterable[QAItem], responses: Mapping[int, StoredResponse]) -> str:
+    rows = (_sample(item, responses.get(item.source_index) or StoredResponse.absent(NOT_ASKED)) for item in items)
     # ASCII: a response may contain a lone surrogate, which UTF-8 cannot encode; it must not fail the complete file.
-    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _sample(item: QAItem, stored: StoredResponse) -> dict[str, Any]:
     """Return one line of samples.jsonl; thought, stop reason and token count are absent if there is none."""
+    asked = {"index": item.source_index, "item_id": item.item_id, "dimension": item.dimension}
+    if stored.unanswered:
+        return asked | {"unanswered": stored.unanswered}
     optional = {
         "thought": grade(item, stored.text, tags=tags_in_use()).thought,
         "finish_reason": stored.finish_reason,
         "output_tokens": stored.output_tokens,
     }
-    return {
-        "index": item.source_index,
-        "item_id": item.item_id,
-        "dimension": item.dimension,
-        "response": stored.text,
-    } | {name: value for name, value in optional.items() if value}
+    return asked | {"response": stored.text} | {name: value for name, value in optional.items() if value}
 
 
 def _score_and_write(
@@ -177,13 +208,15 @@ def _score_and_write(
     if not items:
         evaluation.errors.append("no question was asked; is --limit 0 or --offset past the end?")
         return
-    texts = [responses[one.source_index].text if one.source_index in responses else NOT_STORED for one in items]
+    absent = StoredResponse.absent(NOT_ASKED)
+    texts = [responses.get(one.source_index, absent).text for one in items]
     score = partial(score_responses, items, texts, cut_at_limit=cut_at_limit(responses), run=run)
     evaluation.strict = score("strict", tags=tags_in_use())
     evaluation.official = score("official", tags=tags_in_use())
     evaluation.warnings = [*evaluation.warnings, *evaluation.strict.warnings]
-    write_atomic(out / SCORES_FILES["strict"], FORMATS["json"](evaluation.strict))
-    write_atomic(out / SCORES_FILES["official"], FORMATS["json"](evaluation.official))
+    files = {SAMPLES: _samples(items, responses)}
+    files |= {SCORES_FILES[one.protocol]: FORMATS["json"](one) for one in (evaluation.strict, evaluation.official)}
+    evaluation.folder = write_run(out, files, evaluation.complete)
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
@@ -203,14 +236,3 @@ def _warnings(request: EvalRequest, passes: Sequence[Pass]) -> list[str]:
     warning = time_position_warning(request.model)
     time_warnings = [warning] if warning and any(one.name == CLIPS for one in passes) else []
     return time_warnings + [text for one in passes for text in one.warnings]
-
-
-def _move_previous_run(out: Path) -> None:
-    """Move a previous run's files to OUT/previous, so that a failed run leaves no outdated scores in OUT."""
-    if not is_main_process():
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (SAMPLES, *SCORES_FILES.values()):
-        if (out / name).exists():
-            (out / "previous").mkdir(exist_ok=True)
-            (out / name).replace(out / "previous" / name)

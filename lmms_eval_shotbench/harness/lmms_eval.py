@@ -15,12 +15,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from lmms_eval_shotbench.harness.recorder import Recorder
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.media.clips import CLIP_FPS
 from lmms_eval_shotbench.progress import library_bars_as_ours
@@ -44,22 +45,10 @@ def __getattr__(name: str) -> Path:
 
 @dataclass
 class HarnessOutcome:
-    """Result of one run of lmms-eval: responses on the main process, or the error that ended it."""
+    """How one run of lmms-eval ended; the recorder has its responses."""
 
-    responses: dict[str, dict[int, StoredResponse]] = field(default_factory=dict)  # by task and index (doc_id)
     finished: bool = False  # always False on processes other than the main one, which have no results
     error: Exception | None = None
-
-    def keep(self, results: dict[str, Any] | None, batched: bool) -> None:
-        """Copy the responses out of the samples, which lmms-eval strips when it saves them.
-
-        Args:
-            results: Return value of `simple_evaluate`.
-            batched: Whether the model may have answered several requests at once.
-        """
-        self.finished = results is not None
-        for task, samples in (results or {}).get("samples", {}).items():
-            self.responses[task] = {sample["doc_id"]: stored_response(sample, batched) for sample in samples}
 
 
 def stored_response(sample: Mapping[str, Any], batched: bool) -> StoredResponse:
@@ -101,11 +90,12 @@ def prepare_harness() -> None:
     os.environ.setdefault("FORCE_QWENVL_VIDEO_READER", "decord")
 
 
-def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOutcome:
+def run_harness(arguments: Sequence[str], recorder: Recorder, *, index_all_tasks: bool) -> HarnessOutcome:
     """Run `lmms-eval ARGUMENTS` in this process with our tasks added.
 
     Args:
         arguments: Command-line arguments of lmms-eval.
+        recorder: Takes the responses of our tasks.
         index_all_tasks: Whether to index lmms-eval's own tasks, which is required to run any of them.
 
     Raises:
@@ -116,6 +106,7 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
 
     outcome = HarnessOutcome()
     evaluate_once, run_tasks = command.cli_evaluate_single, command.evaluator.simple_evaluate
+    evaluate_model = command.evaluator.evaluate
 
     def note_error(args: Any) -> Any:
         try:
@@ -124,9 +115,13 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
             outcome.error = error
             raise  # lmms-eval prints the error and continues as if the run had succeeded
 
-    def keep_responses(**settings: Any) -> Any:
+    def evaluate_recorded(lm: Any, **settings: Any) -> Any:
+        return evaluate_model(lm=recorder.attach(lm), **settings)
+
+    def run_noted(**settings: Any) -> Any:
+        recorder.batch_size = str(settings.get("batch_size") or 1)
         results = run_tasks(**settings)
-        outcome.keep(results, batched=str(settings.get("batch_size") or 1) != "1")
+        outcome.finished = results is not None
         return results
 
     with (
@@ -134,7 +129,8 @@ def run_harness(arguments: Sequence[str], *, index_all_tasks: bool) -> HarnessOu
         _frame_cache_off(),
         library_bars_as_ours(),
         patch.object(command, "cli_evaluate_single", note_error),
-        patch.object(command.evaluator, "simple_evaluate", keep_responses),
+        patch.object(command.evaluator, "simple_evaluate", run_noted),
+        patch.object(command.evaluator, "evaluate", evaluate_recorded),
         patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, index_all_tasks)),
         patch.object(sys, "argv", ["lmms-eval", *arguments]),
     ):

@@ -46,7 +46,7 @@ def describe_run(
         "split": request.split,
         "data_sha256": data_sha256(data),
         "passed_on": [without_secrets(one) for one in request.passed_on],
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -74,7 +74,8 @@ def _refined(file: str) -> dict[str, str]:
     return {"file": file, "sha256": file_sha256(Path(file)) if file else ""}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what determines a response, by package."""
     versions = {"lmms-eval-shotbench": __version__, "python": sys.version.split()[0]}
     for name in ("lmms-eval", "transformers", "torch", "qwen-vl-utils", "decord"):
         try:

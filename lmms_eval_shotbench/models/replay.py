@@ -20,6 +20,7 @@ class Replay(lmms):  # type: ignore[misc]
     """A model that returns stored responses without reading media."""
 
     is_simple = True
+    keeps_own_responses = True
 
     def __init__(self, responses: str, device: str = "cpu", **ignored: Any) -> None:
         """Read all responses at once; raises `BadResponses`. Batch settings of the command line are ignored."""

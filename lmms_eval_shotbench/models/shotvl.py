@@ -35,6 +35,7 @@ class ShotVL(lmms):  # type: ignore[misc]
     """A Qwen2.5-VL checkpoint, local or on the Hub, one copy on each rank."""
 
     is_simple = False
+    keeps_own_responses = True
     protocol_built_in = True  # separate settings for stills and clips, so `shotbench eval` needs one pass
 
     def __init__(

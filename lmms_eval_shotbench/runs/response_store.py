@@ -31,6 +31,7 @@ class Failure(NamedTuple):
     """Why a question has no response; it is asked again by the next run."""
 
     reason: str
+    broken_medium: bool = False  # whether the medium cannot be decoded, which says nothing about the model
 
 
 Answer = Response | Failure

@@ -274,16 +274,21 @@ def test_a_missing_dataset_ends_shotbench_eval_before_lmms_eval_starts(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_failed_evaluation_exits_with_1_and_leaves_no_scores(
-    studio_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_failed_evaluations_in_a_row_leave_the_earlier_run_as_it_was(
+    studio_shards: Path, questions: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    out.mkdir()
-    (out / "scores.json").write_text("of an earlier run", encoding="utf-8")
-    assert run_eval(out, studio_shards, "replay", f"responses={tmp_path}/absent.jsonl") == 1
-    assert "the stills pass failed" in capsys.readouterr().err
-    assert not (out / "scores.json").exists()
-    assert (out / "previous" / "scores.json").read_text(encoding="utf-8") == "of an earlier run"
+    replies = stored(tmp_path / "r.jsonl", {item.source_index: item.answer for item in questions})
+    assert run_eval(out, studio_shards, "replay", f"responses={replies}") == 0
+    before = {path.name: path.read_bytes() for path in out.glob("s*.json*")}
+    assert len(before) == 3
+    capsys.readouterr()
+    for _ in range(2):
+        assert run_eval(out, studio_shards, "replay", f"responses={tmp_path}/absent.jsonl") == 1
+        printed = capsys.readouterr().err
+        assert "the stills pass failed" in printed and f"{out} still holds the complete run" in printed
+        assert {path.name: path.read_bytes() for path in out.glob("s*.json*")} == before
+    assert not (out / "previous").exists()
 
 
 def test_an_item_without_response_is_named_and_exits_with_1(

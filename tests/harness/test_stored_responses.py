@@ -91,15 +91,39 @@ def test_a_server_that_cuts_every_response_is_counted_and_scored_again_alike(
     assert read_scores(tmp_path / "again")["response_counts"] == counts
 
 
-@pytest.mark.parametrize(("model", "answer"), [("async_openai", ""), ("async_openai", None), ("openai", None)])
-def test_blank_text_and_null_of_a_server_are_empty_responses_and_exit_with_0(
-    endpoint: Endpoint, studio_shards: Path, tmp_path: Path, model: str, answer: str | None
-) -> None:
-    endpoint.answer = answer
-    assert eval_with(endpoint, tmp_path / "run", studio_shards, model=model) == 0
+def test_blank_text_of_a_server_is_an_empty_response(endpoint: Endpoint, studio_shards: Path, tmp_path: Path) -> None:
+    endpoint.answer = ""
+    assert eval_with(endpoint, tmp_path / "run", studio_shards) == 0
     scores = read_scores(tmp_path / "run")
     assert (scores["n"], scores["unanswered"], scores["undecided_by_rule"]) == (3, [], {"empty": 3})
     assert [row["response"] for row in samples(tmp_path / "run")] == [""] * 3
+
+
+@pytest.mark.parametrize("model", ["async_openai", "openai"])
+def test_null_content_is_no_response_and_is_asked_again_by_the_next_run(
+    endpoint: Endpoint, studio_shards: Path, tmp_path: Path, model: str
+) -> None:
+    endpoint.answer = None
+    assert eval_with(endpoint, tmp_path / "run", studio_shards, model=model) == 1
+    scores = read_scores(tmp_path / "run")
+    assert (scores["n"], len(scores["unanswered"])) == (3, 3)
+    for row in samples(tmp_path / "run"):
+        assert "null content" in row["unanswered"] and "response" not in row
+    endpoint.answer, asked = "None", len(endpoint.requests)
+    assert eval_with(endpoint, tmp_path / "run", studio_shards, model=model) == 0
+    assert len(endpoint.requests) == asked + 3
+    assert [row["response"] for row in samples(tmp_path / "run")] == ["None"] * 3  # the text of a model
+
+
+@pytest.mark.parametrize("model", ["async_openai", "openai"])
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_a_thought_without_an_answer_that_the_server_split_off_is_cut_at_the_limit(
+    endpoint: Endpoint, studio_shards: Path, tmp_path: Path, model: str, field: str
+) -> None:
+    endpoint.answer, endpoint.message = None, {field: "The shot shows"}
+    assert eval_with(endpoint, tmp_path / "run", studio_shards, model=model) == 0
+    counts = read_scores(tmp_path / "run")["response_counts"]
+    assert (counts["failed"], counts["cut_at_limit"], counts["cut_at_limit_known"]) == (0, 3, 3)
 
 
 def test_added_tags_apply_to_the_samples_and_scores_of_both_harness_and_shotbench(

@@ -80,6 +80,7 @@ class Endpoint:
 
     answer: str | None = "B"
     completion_tokens: int = 1
+    message: dict[str, Any] = field(default_factory=dict)  # further fields of the message, such as reasoning_content
     script: list[int] = field(default_factory=lambda: [ANSWER])
     requests: list[Request] = field(default_factory=list)
     url: str = ""
@@ -93,7 +94,7 @@ class Endpoint:
 
     def completion(self) -> dict[str, Any]:
         """A chat completion as vLLM and OpenAI write it."""
-        message = {"role": "assistant", "content": self.answer}
+        message = {"role": "assistant", "content": self.answer, **self.message}
         tokens = self.completion_tokens
         usage = {"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": 10 + tokens}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}

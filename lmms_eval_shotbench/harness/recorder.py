@@ -1,0 +1,232 @@
+"""Recording of responses between lmms-eval and any of its models.
+
+Each response is stored as soon as it exists, so a run that was killed continues where it ended. A request that fails
+costs its own question, not the run, and is asked again by the next run. What is no response (null, an error text of the
+host, an exception) becomes a `Failure` here, before any text exists that could be graded.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lmms_eval_shotbench.harness.asking import ask, keeps_own_responses
+from lmms_eval_shotbench.harness.replies import describe_error
+from lmms_eval_shotbench.media.stored_medium import StoredMedium, media_undecoded
+from lmms_eval_shotbench.model_args import parse_model_args
+from lmms_eval_shotbench.progress import library_bars_hidden, progress_bar
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, ResponseStore, response_key
+from lmms_eval_shotbench.runs.responses import StoredResponse
+
+logger = logging.getLogger(__name__)
+# Model arguments that do not determine a response: how fast, how often and with which key a model is asked
+NOT_DETERMINING = {
+    "api_key", "batch_size", "gpu_memory_utilization", "max_num_seqs", "max_retries", "num_concurrent", "num_cpus",
+    "prefix_aware_queue", "retry_backoff_s", "timeout",
+}  # fmt: skip
+MOST_FAILURES = 50  # in a row, after which the run stops: the model or its server is gone
+
+
+class RunStopped(RuntimeError):
+    """A run that was stopped because request after request failed."""
+
+
+class Asked(NamedTuple):
+    """One request: the document `doc_id` of a task, and the number of the sample, from 1."""
+
+    task: str
+    doc_id: int
+    sample: int = 1
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Several samples a question: their number, the temperature, and the seed of the first; 1 is the task's own way."""
+
+    samples: int = 1
+    temperature: float = 0.0
+    seed: int = 0
+
+    def settings(self, given: Mapping[str, Any], sample: int) -> dict[str, Any]:
+        """Return a request's generation settings for one sample."""
+        if self.samples == 1:
+            return dict(given)
+        return {**given, "temperature": self.temperature, "do_sample": True, "seed": self.seed + sample - 1}
+
+
+@dataclass
+class Recorder:
+    """Stands in front of a model; `answers` has what became of each request of these tasks, of all ranks."""
+
+    settings: Mapping[str, Any]  # what determines a response in addition to its request
+    folder: Path | None
+    tasks: Collection[str]
+    sampling: Sampling = Sampling()
+    rank: int = 0
+    batch_size: str = "1"  # as given to lmms-eval
+    answers: dict[Asked, Answer] = field(default_factory=dict)
+
+    def attach(self, model: Any) -> Any:
+        """Record the model's responses from now on; returns the model."""
+        model.generate_until = partial(self._generate, model, model.generate_until)
+        return model
+
+    def responses(self) -> dict[Asked, StoredResponse]:
+        """Return the recorded answers as they are scored; a failure is unanswered, with its reason."""
+        return {asked: _stored(answer) for asked, answer in self.answers.items()}
+
+    def _generate(self, model: Any, generate: Any, requests: Sequence[Any]) -> list[Any]:
+        """Answer requests in place of `model.generate_until`; those of other tasks are passed on."""
+        theirs = [request for request in requests if request.args[4] not in self.tasks]
+        others = iter(generate(theirs) if theirs else ())
+        asked = {_first_asked(request): request for request in requests if request.args[4] in self.tasks}
+        try:
+            self._answer(model, generate, asked)
+        finally:
+            self._gather()
+        return [
+            _result(self.answers[_first_asked(request)]) if request.args[4] in self.tasks else next(others)
+            for request in requests
+        ]
+
+    def _answer(self, model: Any, generate: Any, asked: Mapping[Asked, Any]) -> None:
+        """Answer these requests, each distinct one once, and only those without a stored response."""
+        wanted = {
+            one._replace(sample=sample): self._sampled(model, request, sample)
+            for sample in range(1, self.sampling.samples + 1)
+            for one, request in asked.items()
+        }
+        if keeps_own_responses(model):
+            ask(model, generate, [wanted], self.answers.update)
+            return
+        same: dict[str, list[Asked]] = {}
+        for one, key in self._keys(model, wanted).items():
+            same.setdefault(key, []).append(one)
+        store = ResponseStore(self.folder, self.rank)
+        stored = {key: kept for key in same if (kept := store.get(key))}
+        self._share({key: same[key] for key in stored}, stored)
+        if stored and self.rank == 0:
+            logger.info("%d of %d responses are stored from an earlier run", len(stored), len(same))
+        # Batches are formed of all requests, so that they are the same after an interruption.
+        keys, size = list(same), int(self.batch_size) if self.batch_size.isdigit() else 1
+        batches = [keys[start : start + size] for start in range(0, len(keys), size)]
+        pending = [{key: wanted[same[key][0]] for key in batch if key not in stored} for batch in batches]
+        failures = 0
+
+        with _bar(type(model).__name__ if self.rank == 0 else "", len(same), len(stored)) as bar:
+
+            def keep(found: Mapping[str, Answer]) -> None:
+                nonlocal failures
+                store.keep({key: answer for key, answer in found.items() if isinstance(answer, Response)})
+                self._share(same, found)
+                bar.update(len(found))
+                for answer in found.values():
+                    failures = failures + 1 if isinstance(answer, Failure) and not answer.broken_medium else 0
+                    if isinstance(answer, Failure) and failures >= MOST_FAILURES:
+                        raise RunStopped(f"{failures} requests in a row failed, the last: {answer.reason}")
+
+            ask(model, generate, list(filter(None, pending)), keep)
+
+    def _share(self, same: Mapping[str, Sequence[Asked]], answers: Mapping[str, Answer]) -> None:
+        for key, answer in answers.items():
+            self.answers |= dict.fromkeys(same[key], answer)
+
+    def _sampled(self, model: Any, request: Any, sample: int) -> Any:
+        """Return the request of one sample."""
+        if self.sampling.samples == 1:
+            return request
+        place = 1 if model.is_simple else 2
+        arguments = list(request.args)
+        arguments[place] = self.sampling.settings(arguments[place], sample)
+        sampled = copy.copy(request)
+        sampled.arguments = tuple(arguments)
+        return sampled
+
+    def _keys(self, model: Any, pending: Mapping[Asked, Any]) -> dict[Asked, str]:
+        keys = {}
+        with media_undecoded():
+            for one, request in pending.items():
+                sample = {"sample": one.sample} if self.sampling.samples > 1 else {}
+                try:
+                    content = _content(model, request)
+                except Exception as error:  # it cannot be read; asking it will fail, and is not stored
+                    content = {"unreadable": describe_error(error), "asked": one}
+                keys[one] = response_key({**self.settings, **content, **sample})
+        return keys
+
+    def _gather(self) -> None:
+        """Exchange the answers of all ranks, as lmms-eval does with its samples."""
+        distributed = sys.modules.get("torch.distributed")
+        if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
+            return
+        gathered: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(gathered, self.answers)
+        for answers in gathered:
+            self.answers |= answers
+
+
+def determining(model_args: str) -> dict[str, str]:
+    """Return the model arguments that determine a response."""
+    return {name: value for name, value in parse_model_args(model_args).items() if name not in NOT_DETERMINING}
+
+
+def _first_asked(request: Any) -> Asked:
+    return Asked(request.args[4], request.args[3])
+
+
+def _content(model: Any, request: Any) -> dict[str, Any]:
+    """Return what a request asks: text, checksums of its media, and generation settings."""
+    first, second, third, doc_id, task, split = request.args
+    doc = model.task_dict[task][split][doc_id]
+    if model.is_simple:
+        return {"text": first, "media": [_medium(one) for one in third(doc) or ()], "generation": second}
+    messages = [
+        {"role": message["role"], "content": [_part(part) for part in message["content"]]} for message in second(doc)
+    ]
+    return {"messages": messages, "generation": third}
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": part["type"], "shown": part["text"] if part["type"] == "text" else _medium(part["url"])}
+
+
+def _medium(shown: StoredMedium) -> list[str]:
+    return [shown.kind.value, shown.key]
+
+
+def _stored(answer: Answer) -> StoredResponse:
+    if isinstance(answer, Failure):
+        return StoredResponse.absent(answer.reason)
+    return StoredResponse(answer.text, answer.finish_reason, answer.output_tokens)
+
+
+def _result(answer: Answer) -> Any:
+    """Return the answer in the form that lmms-eval expects of a model."""
+    from lmms_eval.api.instance import GenerationResult
+
+    from lmms_eval_shotbench.harness.token_counts import CountsAndReason
+
+    stored = _stored(answer)
+    tokens = (answer.input_tokens, answer.output_tokens) if isinstance(answer, Response) else (None, None)
+    return GenerationResult(stored.text, CountsAndReason(*tokens, stored.finish_reason))
+
+
+@contextmanager
+def _bar(label: str, total: int, done: int) -> Iterator[Any]:
+    """Show one bar for all requests, instead of the bars and log lines of each call of the model."""
+    from loguru import logger as host_logger
+
+    metrics = "lmms_eval.models.model_utils.gen_metrics"
+    host_logger.disable(metrics)
+    try:
+        with progress_bar(label, total, "item", initial=done, disable=not label) as bar, library_bars_hidden():
+            yield bar
+    finally:
+        host_logger.enable(metrics)

@@ -1,0 +1,132 @@
+"""What a model of lmms-eval returned: a response, or why there is none.
+
+lmms-eval's clients of servers turn null content into text, and every model turns a failed request into text. Here a
+server's reply is checked before its text is taken, and the host's error texts become failures.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from unittest.mock import patch
+
+from lmms_eval_shotbench.media.stills import BrokenMedium
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
+
+# Texts by which lmms-eval 0.7.3 and `shotvl` report that there is no response
+HOST_FAILURE = re.compile(r"\[LMMS_EVAL_REQUEST_FAILED(?: after \d+ retries\]|:)\s*(.*?)\]?\Z", re.DOTALL)
+BUDGET_FAILURE = "[LMMS_EVAL_BUDGET_EXCEEDED]"
+# Clients of servers that return "" after a failed request, by module of lmms_eval.models
+BLANK_IS_FAILURE = {f"lmms_eval.models.simple.{name}" for name in ("claude", "gpt4v", "qwen_vl_api", "reka", "srt_api")}
+
+_reply: ContextVar[dict[str, Any] | None] = ContextVar("reply", default=None)  # what the server said about this request
+
+
+class BadReply(RuntimeError):
+    """A server's reply without a response; the client tries again, as after any error."""
+
+
+def failure(error: Exception) -> Failure:
+    """Return the failure that an exception of the model stands for."""
+    return Failure(describe_error(error), broken_medium=isinstance(error, BrokenMedium))
+
+
+def describe_error(error: BaseException) -> str:
+    """Return type and message of an exception in one line."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, BrokenMedium) else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def answer_of(model: Any, output: Any, request: Any, padded: bool, reply: dict[str, Any] | None = None) -> Answer:
+    """Return the answer in an output of `generate_until`.
+
+    Args:
+        model: The model.
+        output: Text, text with token counts, or None.
+        request: The request, whose generation settings have the token limit.
+        padded: Whether the output may have been padded to the length of others, so that its token count says nothing.
+        reply: What the server said about the response.
+    """
+    from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
+
+    if output is None or (isinstance(output, GenerationResult) and output.text is None):
+        return Failure("the model returned no text")
+    text, counts = unwrap_generation_output(output)
+    if isinstance(text, list):
+        text = text[0] if text else ""
+    if found := HOST_FAILURE.match(text):
+        return Failure(" ".join(found[1].split()) or "the request failed")
+    if text == BUDGET_FAILURE:
+        return Failure("the token budget (--max_tokens) was used up")
+    if not text.strip() and type(model).__module__ in BLANK_IS_FAILURE:
+        return Failure("the client returned no text, as it does after a failed request")
+    from lmms_eval_shotbench.harness.lmms_eval import stored_response
+
+    logged = counts.to_dict() if counts is not None else {}
+    sample = {"resps": [[text]], "token_counts": [logged], "arguments": request.args}
+    stored = stored_response(sample, padded)
+    said = (reply or {}).get("finish_reason", "")
+    reason = stored.finish_reason if stored.cut_at_limit else said or stored.finish_reason
+    return Response(text, logged.get("input_tokens"), stored.output_tokens, reason)
+
+
+@contextmanager
+def reply_noted(request: Any = None) -> Iterator[dict[str, Any]]:
+    """Note in this context what the server says about a request; its seed is sent if the client leaves it out."""
+    seeds = [one["seed"] for one in getattr(request, "args", ()) if isinstance(one, dict) and "seed" in one]
+    noted: dict[str, Any] = {"seed": seeds[0]} if seeds else {}
+    token = _reply.set(noted)
+    try:
+        yield noted
+    finally:
+        _reply.reset(token)
+
+
+@contextmanager
+def replies_checked(model: Any) -> Iterator[None]:
+    """Check every reply to a client of OpenAI's chat API; clients of other APIs are left alone."""
+    completions = getattr(getattr(getattr(model, "client", None), "chat", None), "completions", None)
+    create = getattr(completions, "create", None)
+    if create is None:
+        yield
+        return
+
+    def create_checked(**payload: Any) -> Any:
+        return _checked(create(**_with_seed(payload)))
+
+    async def create_checked_async(**payload: Any) -> Any:
+        return _checked(await create(**_with_seed(payload)))
+
+    is_async = inspect.iscoroutinefunction(inspect.unwrap(create))
+    with patch.object(completions, "create", create_checked_async if is_async else create_checked):
+        yield
+
+
+def _with_seed(payload: dict[str, Any]) -> dict[str, Any]:
+    seed = (_reply.get() or {}).get("seed")
+    return payload if seed is None else {"seed": seed} | payload
+
+
+def _checked(reply: Any) -> Any:
+    """Return a reply whose content is text, and note why its generation ended; raises `BadReply`."""
+    choices = getattr(reply, "choices", None)
+    if not choices:
+        raise BadReply(f"the server's reply has no choices: {str(reply)[:200]}")
+    message, reason = choices[0].message, choices[0].finish_reason or ""
+    if message.content is None:
+        thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+        if thought:
+            # The server splits off the thought, which was cut before there was an answer.
+            message.content, reason = "", "length"
+        elif getattr(message, "refusal", None):
+            message.content = message.refusal
+        else:
+            raise BadReply(f"the server's reply has null content (finish_reason {reason or 'null'})")
+    noted = _reply.get()
+    if noted is not None:
+        noted["finish_reason"] = reason
+    return reply
