@@ -41,6 +41,7 @@ app, command = one_command(
             "shotbench score test.tsv predictions.xlsx",
             "shotbench score shards/shotbench results/shotvl-3b/samples.jsonl \\",
             "    --protocol official --format json --out official.json",
+            "shotbench score test.tsv lmms_eval_output",
             "shotbench score test.tsv mirrored.jsonl --variant mirrored",
             "shotbench score test.tsv predictions.xlsx --protocol official \\",
             "    --judge-url http://localhost:8000/v1 --judge-model NAME",
@@ -58,8 +59,9 @@ def score(
         Path,
         typer.Argument(
             metavar="RESPONSES",
-            help="Responses to them: .jsonl or .jsonl.gz with the fields index and response, or the prediction file of "
-            "ShotBench's evaluation script: .xlsx or .tsv with the columns index and prediction",
+            help="Responses to them: JSON (.jsonl, .json) or a table (.csv, .tsv, .xlsx) with index and response or "
+            "prediction, such as the prediction file of ShotBench's evaluation script; the folder of a run; or a "
+            "folder of lmms-eval's own samples (--log_samples)",
         ),
     ],
     split: TestSplit = "test",
@@ -70,7 +72,7 @@ def score(
             help="Variant that was asked instead of QUESTIONS: blind (without pictures), circular (once for each "
             "rotation of the options), mirrored (left and right exchanged), reversed (clips backwards) or refined "
             "(RefineShot's questions)",
-            show_default="none",
+            show_default="that of the tasks, for lmms-eval's samples; otherwise none",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -141,7 +143,7 @@ def score(
         raise ValueError("a judge needs --protocol official; strict grading has an extractor (--extractor-url)")
     if extractor and protocol != "strict":
         raise ValueError("an extractor needs --protocol strict; official grading has a judge (--judge-url)")
-    items, run = _questions(questions, split, variant, refined)
+    items, run = _questions(questions, split, _variant(variant, responses), refined)
     stored = read_samples(responses)
     texts = match_responses(items, {index: one.text for index, one in stored.items()}, responses)
     added = tuple(dict.fromkeys(recorded_tags(responses) + parse_reasoning_tags(reasoning_tags)))
@@ -186,9 +188,20 @@ def _extracted(
     return report
 
 
-def _questions(
-    questions: str, split: str, variant: VariantName | None, refined: Path | None
-) -> tuple[list[QAItem], dict[str, Any]]:
+def _variant(given: VariantName | None, responses: Path) -> str:
+    """The variant that was asked: the one given, or that of the tasks of lmms-eval whose samples these are."""
+    from lmms_eval_shotbench.runs.lmms_eval_samples import asked_variant
+
+    asked = asked_variant(responses)
+    if given and asked is not None and asked != given:
+        raise ValueError(
+            f"{responses}: lmms-eval's samples of {asked or 'the original questions'}, not of --variant {given}; leave "
+            "it out"
+        )
+    return given or asked or ""
+
+
+def _questions(questions: str, split: str, variant: str, refined: Path | None) -> tuple[list[QAItem], dict[str, Any]]:
     """The questions that were asked, and the record of their variant for the scores."""
     from lmms_eval_shotbench.questions.question_files import read_questions
 

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 from lmms_eval_shotbench.grading.official import extract_official
 from lmms_eval_shotbench.grading.rules import NO_RESPONSE, REFUSAL
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, read_split, split_response
+from lmms_eval_shotbench.grading.strict import has_response, read_split, split_response
 from lmms_eval_shotbench.grading.thoughts import REASONING_TAGS, TAG, ReasoningTags
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -51,7 +51,7 @@ def grade(item: QAItem, response: str, protocol: Protocol = "strict", tags: Reas
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown grading protocol {protocol!r}; use one of {', '.join(PROTOCOLS)}")
-    if response.startswith(REQUEST_FAILED):  # written by the harness, not by the model
+    if not has_response(response):  # written by the harness, not by the model
         return Grade(None, False, NO_RESPONSE, False)
     if protocol == "official":
         extracted = extract_official(item.choices, response)

@@ -38,11 +38,13 @@ __all__ = ["REQUEST_FAILED", "TAG", "ExtractedAnswer", "extract_conclusion", "ex
 
 # Prefix of the response that lmms-eval 0.7.3 stores when all attempts of a request to a model server failed.
 REQUEST_FAILED = "[LMMS_EVAL_REQUEST_FAILED"
+# Prefixes of what it stores instead of a response; the second if the token budget of the run was used up before.
+NO_RESPONSE_TEXTS = (REQUEST_FAILED, "[LMMS_EVAL_BUDGET_EXCEEDED")
 
 
 def has_response(response: str) -> bool:
-    """Whether the model returned this text, which may be blank; False if the request failed."""
-    return not response.startswith(REQUEST_FAILED)
+    """Whether the model returned this text, which may be blank; False if the request failed or was not sent."""
+    return not response.startswith(NO_RESPONSE_TEXTS)
 
 
 def extract_strict(item: QAItem, response: str, tags: ReasoningTags = REASONING_TAGS) -> ExtractedAnswer:

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,11 @@ from lmms_eval_shotbench.harness.recorder import Recorder
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.media.clips import CLIP_FPS
 from lmms_eval_shotbench.progress import library_bars_as_ours
-from lmms_eval_shotbench.runs.responses import StoredResponse
 
 # Earlier versions truncate the time step of Qwen2.5-VL's rotary positions to an integer, which is 0 above 2 fps.
 FIRST_CORRECT_TRANSFORMERS = (5, 11)
 # Metrics of two other benchmarks, which import nltk and sklearn; lmms-eval tries them for every standard error.
 UNUSED_METRICS = ("lmms_eval.tasks.amber_g.utils", "lmms_eval.tasks.coco_cap_chair.utils")
-
-# Text that `async_openai` stores if a server returns null, as after a thought that was cut at the token limit.
-NULL_TEXT = 'Error: can only concatenate str (not "NoneType") to str'
 
 
 def __getattr__(name: str) -> Path:
@@ -49,38 +45,6 @@ class HarnessOutcome:
 
     finished: bool = False  # always False on processes other than the main one, which have no results
     error: Exception | None = None
-
-
-def stored_response(sample: Mapping[str, Any], batched: bool) -> StoredResponse:
-    """Return the response of one of lmms-eval's samples, with the backend's stop reason.
-
-    Few backends report a stop reason, but most report a number of tokens, which equals the limit if the response was
-    cut. The number is not used where it may not be the response's own: models of transformers pad the responses of a
-    batch to one length (they report no prompt tokens), and servers that report no usage are credited with the number of
-    words (and with 0 prompt tokens).
-    """
-    text = _first(sample["resps"])
-    counts = _first(sample.get("token_counts")) or {}
-    reason, tokens = counts.get("finish_reason", ""), counts.get("output_tokens")
-    own = counts["input_tokens"] > 0 if "input_tokens" in counts else not batched
-    limit = next(
-        (
-            one["max_new_tokens"]
-            for one in sample.get("arguments", ())
-            if isinstance(one, dict) and "max_new_tokens" in one
-        ),
-        None,
-    )
-    if not reason and tokens and limit and own:
-        reason = "length" if tokens >= int(limit) else "stop"
-    return StoredResponse("" if text in (None, NULL_TEXT) else str(text), reason, tokens if own else None)
-
-
-def _first(nested: Any) -> Any:
-    """Return the first entry; lmms-eval nests responses by request and repeat."""
-    while isinstance(nested, (list, tuple)):
-        nested = nested[0] if nested else None
-    return nested
 
 
 def prepare_harness() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from lmms_eval_shotbench.media.stills import BrokenMedium
+from lmms_eval_shotbench.runs.lmms_eval_samples import stored_response
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 
 # Texts by which lmms-eval 0.7.3 and `shotvl` report that there is no response
@@ -64,8 +65,6 @@ def answer_of(model: Any, output: Any, request: Any, padded: bool, reply: dict[s
         return Failure("the token budget (--max_tokens) was used up")
     if not text.strip() and type(model).__module__ in BLANK_IS_FAILURE:
         return Failure("the client returned no text, as it does after a failed request")
-    from lmms_eval_shotbench.harness.lmms_eval import stored_response
-
     logged = counts.to_dict() if counts is not None else {}
     sample = {"resps": [[text]], "token_counts": [logged], "arguments": request.args}
     stored = stored_response(sample, padded)

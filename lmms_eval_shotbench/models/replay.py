@@ -1,7 +1,8 @@
 """`--model replay --model_args responses=FILE`: stored responses through the harness, without a model.
 
 The harness scores responses made elsewhere, on another machine or by the authors, like those of a live model.
-FILE has any format `shotbench score` accepts. A question without a stored response counts as a failed request.
+FILE is anything `shotbench score` accepts as responses. A question without a stored response counts as a failed
+request.
 """
 
 from __future__ import annotations

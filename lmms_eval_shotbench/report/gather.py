@@ -177,7 +177,7 @@ def _in_run_order(run: StoredRun, questions: Sequence[QAItem], name: str) -> lis
 
 def _display_name(path: Path) -> str:
     """Return the name of the folder or file; for a file named scores, the name of its folder."""
-    stem = re.sub(r"(\.(jsonl?|gz|tsv|xlsx|official))+$", "", path.name)
+    stem = re.sub(r"(\.(jsonl?|gz|csv|tsv|txt|xlsx|official))+$", "", path.name)
     resolved = path.absolute()
     return one_line(resolved.parent.name if stem == "scores" else stem) or one_line(resolved.name) or "run"
 

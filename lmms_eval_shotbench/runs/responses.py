@@ -1,66 +1,45 @@
 """Reader of stored responses in all supported formats.
 
-The format is determined by the suffix:
-- `.jsonl`, `.jsonl.gz`: one object per line with `index` and `response`, and optionally `finish_reason` (ours, written
-  by `shotbench eval`);
-- `.xlsx`, `.tsv`: the reference script's predictions, columns `index` and `prediction`.
+A row is one response. It has
+
+- the question's `index`, and the text in `response` (ours, written by `shotbench eval`) or `prediction` (the reference
+  script's), or a text under one of `OTHER_NAMES`;
+- optionally `finish_reason`, `output_tokens` and, of several responses to a question, the number of the `sample`;
+- or, instead of a text, the reason why there is none in `unanswered`.
+
+Null and NaN are no response; an empty cell is an empty response, and the words None or nan in a text are what the model
+said. Samples of lmms-eval are recognised, see `lmms_eval_samples.py`; the formats of files are in `response_files.py`.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, has_response
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.questions.question_files import tsv_rows
 from lmms_eval_shotbench.runs.formatting import first_few
+from lmms_eval_shotbench.runs.lmms_eval_samples import is_sample, logged_response, question_index, sample_files
+from lmms_eval_shotbench.runs.response_files import Row, rows
+from lmms_eval_shotbench.runs.stored_response import SAMPLES, BadResponses, Entry, StoredResponse
 
-SAMPLES = "samples.jsonl"  # in the folder of a run of `shotbench eval`; without scores beside it, the run is incomplete
+__all__ = [
+    "SAMPLES",
+    "BadResponses",
+    "Entry",
+    "StoredResponse",
+    "cut_at_limit",
+    "entries",
+    "read_responses",
+    "read_samples",
+]
 
 NOT_STORED = f"{REQUEST_FAILED}: no response is stored]"  # stands for the response to a question that has no row
-# Stop reasons of a response that was cut at the token limit, as OpenAI-compatible servers, Anthropic and Google report
-# it, in lower case
-LIMIT_REASONS = ("length", "max_tokens", "max_output_tokens")
-
-
-class StoredResponse(NamedTuple):
-    """A response, and what the backend reported about its generation."""
-
-    text: str  # of an unanswered item, a text that grading recognises as no response
-    finish_reason: str = ""  # "length", "stop" or another word of the backend; "" if unknown
-    output_tokens: int | None = None
-    unanswered: str = ""  # why there is no response; "" if there is one
-
-    @classmethod
-    def absent(cls, reason: str, finish_reason: str = "", output_tokens: int | None = None) -> StoredResponse:
-        """Return what is stored for an item without any response, for this reason."""
-        return cls(f"{REQUEST_FAILED}: {reason}]", finish_reason, output_tokens, reason)
-
-    @property
-    def cut_at_limit(self) -> bool | None:
-        """Whether the response was cut at the token limit; None if unknown."""
-        return self.finish_reason.lower() in LIMIT_REASONS if self.finish_reason else None
-
-
-class BadResponses(ValueError):
-    """A file of responses that cannot be scored; the message states the position and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line or row of a file of responses."""
-
-    position: str  # in the file, for messages
-    index: int  # of the question
-    response: StoredResponse
-    sample: int = 1  # number of the sample, of several responses to one question
+NAMES = ("response", "prediction")
+# Used if there is neither of `NAMES` and only one of these. `answer` is missing: in ShotBench it is the correct letter.
+OTHER_NAMES = ("output", "completion", "generated_text", "model_output", "model_response", "model_answer", "pred")
 
 
 def read_responses(path: Path) -> dict[int, str]:
@@ -71,11 +50,14 @@ def read_responses(path: Path) -> dict[int, str]:
 def read_samples(path: Path) -> dict[int, StoredResponse]:
     """Return responses by question index; blank cells become "", which is a response.
 
+    Args:
+        path: A file of responses; a run's folder; or a folder of lmms-eval's samples, of which the newest file of each
+            of our tasks is read.
+
     Raises:
-        BadResponses: The file is absent, of an unknown format, broken, or has several responses to one question.
+        BadResponses: The file is absent, of an unknown format, broken, or has several responses to one question; or
+            the folder has none, or those of several task groups or models.
     """
-    if not path.is_file():
-        raise BadResponses(f"{path}: no such file of responses")
     responses: dict[int, StoredResponse] = {}
     samples: dict[int, int] = {}
     for one in entries(path):
@@ -102,102 +84,63 @@ def entries(path: Path) -> Iterator[Entry]:
     """Yield the responses in file order, including duplicates and items recorded as unanswered.
 
     Raises:
-        BadResponses: While iterating, the file is of an unknown format or broken.
+        BadResponses: While iterating, the file or folder cannot be read; see `read_samples`.
     """
-    suffixes = "".join(path.suffixes[-2:]).lower()
-    if suffixes.endswith((".jsonl", ".jsonl.gz", ".json")):
-        rows: Iterable[tuple[str, Mapping[str, Any]]] = _json_lines(path)
-        column = "response"
-    elif suffixes.endswith((".xlsx", ".tsv")):
-        cells = _sheet_rows(path) if suffixes.endswith(".xlsx") else _text_rows(path)
-        rows = ((f"row {number}", row) for number, row in enumerate(cells, start=2))
-        column = "prediction"
-    else:
-        raise BadResponses(f"{path}: unknown format; give .jsonl, .jsonl.gz, .tsv or .xlsx")
-    for position, row in rows:
-        response = _response(path, position, row, column)
-        yield Entry(position, _whole_number(path, position, row, "index"), response, _sample(path, position, row))
+    if path.is_dir() and not (path / SAMPLES).is_file():
+        for samples in sample_files(path):
+            for one in _entries(samples.path):
+                yield replace(one, position=f"{samples.path.name}, {one.position}")
+        return
+    file = path / SAMPLES if path.is_dir() else path
+    if not file.is_file():
+        raise BadResponses(f"{file}: no such file of responses")
+    yield from _entries(file)
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise BadResponses(f"{path}, line {number}: expected an object with index and response")
-                    yield f"line {number}", row
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadResponses(f"{path}, line {number}: invalid JSON ({error}); was the file truncated?") from None
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise BadResponses(f"{path}: broken gzip after line {number} ({error}); copy it again") from None
+def _entries(path: Path) -> Iterator[Entry]:
+    for position, row in rows(path):
+        where = f"{path}, {position}"
+        if is_sample(row):
+            index, response = question_index(where, row), logged_response(row, path)
+            yield Entry(position, _integer(where, {"index": index}, "index"), response)
+        else:
+            sample = _integer(where, row, "sample") if row.get("sample") not in (None, "") else 1
+            yield Entry(position, _integer(where, row, "index"), _response(where, row), sample)
 
 
-def _text_rows(path: Path) -> Iterator[dict[str, str]]:
-    try:
-        yield from tsv_rows(path)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadResponses(f"{path}: not a UTF-8 table ({error}); save it as tab-separated text") from None
-
-
-def _sheet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an xlsx's first sheet, as written by the reference script."""
-    import zipfile
-
-    try:
-        import openpyxl
-    except ImportError:
-        raise BadResponses(
-            f"{path}: reading .xlsx needs openpyxl: pip install 'lmms-eval-shotbench[spreadsheets]'"
-        ) from None
-    try:
-        book = openpyxl.load_workbook(path, read_only=True)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise BadResponses(f"{path}: not a readable xlsx ({error})") from None
-    rows = book.worksheets[0].iter_rows(values_only=True)
-    names = [str(name) for name in next(rows, ())]
-    for values in rows:
-        yield dict(zip(names, values, strict=False))
-    book.close()
-
-
-def _sample(path: Path, position: str, row: Mapping[str, Any]) -> int:
-    return _whole_number(path, position, row, "sample") if row.get("sample") is not None else 1
-
-
-def _whole_number(path: Path, position: str, row: Mapping[str, Any], column: str) -> int:
+def _integer(where: str, row: Row, column: str) -> int:
     try:
         number = float(row[column])
-        if not number.is_integer():
+        if isinstance(row[column], bool) or not number.is_integer():
             raise ValueError
         return int(number)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadResponses(f"{path}, {position}: no integer in column `{column}` (columns: {', '.join(row)})") from None
+        raise BadResponses(f"{where}: no integer in column `{column}` (columns: {', '.join(row)})") from None
 
 
-def _response(path: Path, position: str, row: Mapping[str, Any], column: str) -> StoredResponse:
+def _response(where: str, row: Row) -> StoredResponse:
     """Return the response of a row; one that is recorded as unanswered, null or NaN is no text."""
-    reason, tokens = str(row.get("finish_reason") or ""), row.get("output_tokens")
-    reported = reason, tokens if isinstance(tokens, int) else None
+    tokens = row.get("output_tokens")
+    reported = str(row.get("finish_reason") or ""), tokens if isinstance(tokens, int) else None
     if row.get("unanswered"):
         return StoredResponse.absent(str(row["unanswered"]), *reported)
-    name = next((name for name in (column, "response", "prediction") if name in row), None)
-    if name is None:
-        raise BadResponses(f"{path}, {position}: no column `{column}` (columns: {', '.join(map(str, row))})")
-    value = row[name]
-    if isinstance(value, float) and math.isnan(value):
-        return StoredResponse.absent("NaN is stored instead of a response", *reported)
-    if value is None:
-        return (
-            StoredResponse.absent("null is stored instead of a response", *reported)
-            if column == "response"
-            else StoredResponse("", *reported)
+    value = row[_response_name(where, row)]
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        word = "null" if value is None else "NaN"
+        return StoredResponse.absent(f"{word} is stored instead of a response", *reported)
+    if isinstance(value, (list, dict)):
+        raise BadResponses(f"{where}: the response is a JSON {type(value).__name__}, expected a text")
+    return StoredResponse.of_text(str(value), *reported)
+
+
+def _response_name(where: str, row: Row) -> str:
+    names = [name for name in NAMES if name in row][:1] or [name for name in OTHER_NAMES if name in row]
+    if len(names) != 1:
+        found = f"several columns may be the response ({', '.join(names)})" if names else "no column `response`"
+        raise BadResponses(
+            f"{where}: {found}; name the model's text `response` or `prediction` (columns: {', '.join(map(str, row))})"
         )
-    text = str(value)
-    return StoredResponse(text, *reported, unanswered="" if has_response(text) else text)
+    return names[0]
 
 
 def match_responses(items: Iterable[QAItem], responses: Mapping[int, str], path: Path) -> list[str]:

@@ -17,6 +17,9 @@ from lmms_eval_shotbench.grading.grade import Protocol
 from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
+from lmms_eval_shotbench.questions.variants import variant_in_use
+from lmms_eval_shotbench.runs.lmms_eval_samples import asked_variant
+from lmms_eval_shotbench.runs.response_files import holds_responses
 from lmms_eval_shotbench.runs.responses import SAMPLES, StoredResponse, check_indices, cut_at_limit, read_samples
 from lmms_eval_shotbench.runs.score import EXTRACTOR, JUDGE, SCORES_FILES, score_responses, scores_json
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
@@ -56,10 +59,10 @@ class StoredRun:
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` can be read by `read_run`: a run's folder, or a `.json` file."""
+    """Whether `path` can be read by `read_run`: a run's folder, or a `.json` file that is not one of responses."""
     if path.is_dir():
         return any((path / name).is_file() for name in (SAMPLES, *SCORES_FILES.values()))
-    return path.suffix == ".json"
+    return path.suffix == ".json" and not holds_responses(path)
 
 
 def read_run(path: Path, protocol: Protocol = "strict") -> StoredRun:
@@ -115,8 +118,9 @@ def recorded_tags(responses: Path) -> ReasoningTags:
 
     Scores that are broken or of an earlier version are no error: the responses may be scored to replace them.
     """
-    scores = responses.with_name(SCORES_FILES["strict"])
-    if responses.name != SAMPLES or not scores.is_file():
+    samples = responses / SAMPLES if responses.is_dir() else responses
+    scores = samples.with_name(SCORES_FILES["strict"])
+    if samples.name != SAMPLES or not scores.is_file():
         return ()
     try:
         return tags_of_record(json.loads(scores.read_text(encoding="utf-8"))["run"])
@@ -134,12 +138,15 @@ def answered_questions(
 ) -> tuple[list[QAItem], dict[int, StoredResponse]]:
     """Return the questions with a stored response, in order, and the responses by index.
 
+    If lmms-eval's own samples are of a variant's tasks, the questions are those of the variant.
+
     Raises:
         DatasetNotFound, BadRow: The questions cannot be read.
         BadResponses: The responses cannot be read, or answer other questions.
     """
     stored = read_samples(responses)
-    items = read_questions(questions, split)
+    items, variant = read_questions(questions, split), asked_variant(responses)
+    items = variant_in_use(variant).of(items) if variant else items
     check_indices(items, stored, responses)
     return [item for item in items if item.source_index in stored], stored
 

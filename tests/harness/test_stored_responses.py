@@ -13,11 +13,13 @@ pytestmark = pytest.mark.host
 pytest.importorskip("lmms_eval")
 pytest.importorskip("openai")
 
-from lmms_eval_shotbench.harness.lmms_eval import stored_response
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.runs.lmms_eval_samples import NULL, stored_response
 from lmms_eval_shotbench.runs.responses import StoredResponse
 from tests.harness.test_lmms_eval import isolated_caches, lmms_eval, questions, read_scores, run_eval, stored  # noqa: F401
 from tests.support.openai_server import Endpoint, serve
+from tests.support.report_runs import write_questions
 
 LIMIT = 4
 
@@ -60,7 +62,7 @@ def test_a_response_is_known_to_be_cut_only_where_the_count_is_its_own(
 def test_without_a_limit_or_counts_nothing_is_known() -> None:
     assert stored_response(sample({"output_tokens": 4}, limit=None), False).cut_at_limit is None
     assert stored_response({"resps": [["B"]]}, False) == StoredResponse("B")
-    assert stored_response(sample(None, text=None), False) == StoredResponse("")
+    assert stored_response(sample(None, text=None), False) == StoredResponse.absent(NULL)
 
 
 def eval_with(endpoint: Endpoint, out: Path, data: Path, *more: str, model: str = "async_openai") -> int:
@@ -159,3 +161,31 @@ def test_failed_requests_stay_unanswered_and_the_warning_quotes_the_first_error(
     assert len(scores["unanswered"]) == scores["response_counts"]["failed"] == n
     assert f"{n} of {n} responses (100.0 %) are missing: the first: [LMMS_EVAL_REQUEST_FAILED" in printed
     assert "scripted 400" in printed
+
+
+@pytest.mark.parametrize("group", ["shotbench_reasoning", "shotbench_mirrored"])
+def test_samples_that_lmms_eval_stored_give_the_scores_of_the_same_responses(
+    group: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_questions(tmp_path / "test.tsv")
+    replies = dict.fromkeys(range(12), "<think>Not A.</think><answer>B</answer>") | {3: "", 4: "None"}
+    replies[5] = "[LMMS_EVAL_REQUEST_FAILED after 5 retries] HTTP 500"
+    replayed = stored(tmp_path / "r.jsonl", replies)
+    model = ("--model", "replay", "--model_args", f"responses={replayed}", "--tasks")
+    tasks = f"{group}_shot_size,{group}_camera_movement"
+    # `--reasoning_tags` makes lmms-eval strip the thoughts before it grades
+    theirs = (
+        "--log_samples",
+        "--output_path",
+        str(tmp_path / "theirs"),
+        "--reasoning_tags",
+        '[["<think>","</think>"]]',
+    )
+    finished = lmms_eval(data, *model, tasks, *theirs)
+    assert finished.returncode == 0, finished.stdout[-2000:]
+    variant = ("--variant", "mirrored") if "mirrored" in group else ()
+    scores = []
+    for arguments in ((tmp_path / "theirs",), (replayed, *variant)):
+        assert main(["score", str(data), *map(str, arguments), "--format", "json"]) == 1
+        scores.append(json.loads(capsys.readouterr().out))
+    assert scores[0] == scores[1] and scores[0]["n"] == 12 and scores[0]["unanswered"] == [5]

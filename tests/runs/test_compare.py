@@ -314,7 +314,7 @@ def test_remarks_state_what_affects_the_numbers(
     ("content", "message"),
     [
         ('{"protocol": "strict"', "invalid JSON"),
-        ('{"index": 1, "response": "A"}', "not scores of `shotbench eval`"),
+        ('{"accuracy": 1}', "not scores of `shotbench eval`"),
         ('{"protocol": "strict", "items": []}', "not scores of `shotbench eval`"),
         (
             '{"protocol": "strict", "items": [{"index": 1, "item_id": "x", "dimension": "", "correct": 1}]}',
