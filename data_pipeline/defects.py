@@ -15,10 +15,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 FIRST_LOSSES = 3  # dropped rows listed in a message
+FIRST_MEDIA = 5  # media of one kind of warning named in a message and in the manifest
 
 
 class DefectKind(StrEnum):
-    """Reason for a defect. Most of the last group are warnings; whether the row is dropped is in `Defect.loses_row`."""
+    """Reason for a defect. Most of the last two groups are warnings; see `Defect.loses_row`."""
 
     BAD_ROW = "bad row"
     DUPLICATE_INDEX = "duplicate index"
@@ -63,6 +64,25 @@ class DefectKind(StrEnum):
     DUPLICATE_MEMBER = "duplicate tar member"
     TONE_MAPPED = "high dynamic range was mapped to standard"
 
+    STORED_UPRIGHT = "still stored upright"
+    UNREADABLE_EXIF = "unreadable EXIF"
+    EXIF_ORIENTATION = "EXIF orientation"
+    HIDDEN_FRAMES = "hidden frames"
+    ONE_FRAME = "clip of one frame"
+    ROTATED_CLIP = "rotated clip"
+    EXTREME_ASPECT_RATIO = "extreme aspect ratio"
+
+
+MEDIA_WARNINGS = (  # other backends refuse the medium or show it differently; see `checks/media_warnings.py`
+    DefectKind.STORED_UPRIGHT,
+    DefectKind.UNREADABLE_EXIF,
+    DefectKind.EXIF_ORIENTATION,
+    DefectKind.HIDDEN_FRAMES,
+    DefectKind.ONE_FRAME,
+    DefectKind.ROTATED_CLIP,
+    DefectKind.EXTREME_ASPECT_RATIO,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Defect:
@@ -94,8 +114,15 @@ def loss_summary(defects: Sequence[Defect]) -> str:
     return f"{counts}; the first of them: {first}" if lost else "none was lost, there was none"
 
 
+def media_warnings_by_kind(defects: Sequence[Defect]) -> dict[DefectKind, list[Defect]]:
+    """Warnings about media that are kept, by their kind; each has one defect, at its first question."""
+    kept = [defect for defect in defects if not defect.loses_row]
+    by_kind = {kind: [defect for defect in kept if defect.kind is kind] for kind in MEDIA_WARNINGS}
+    return {kind: warnings for kind, warnings in by_kind.items() if warnings}
+
+
 class Flaw(NamedTuple):
-    """Reason why a medium cannot be used."""
+    """Reason why a medium cannot be used, or a warning about it."""
 
     kind: DefectKind
     detail: str

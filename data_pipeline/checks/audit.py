@@ -3,7 +3,7 @@
 Owns the report, its output formats (JSON, Markdown, a section of the dataset card) and the criteria for failure: a
 medium that cannot be decoded, a right answer that the grader rejects, a dimension that can be answered without the
 media (`blind_audit.py`), a film or a near-duplicate in two splits, a medium of a benchmark. Counts of letters and
-terms, and near-duplicates within one split, are reported but are never a failure.
+terms, near-duplicates within one split, and warnings about media are reported but are never a failure.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class AuditReport:
     across_splits: Sequence[tuple[str, str]] = ()  # near-duplicates in different splits
     in_benchmark: Sequence[tuple[str, str]] = ()  # (our question, question of the benchmark)
     benchmark: int = 0  # number of benchmark media compared with
+    media_warnings: Mapping[str, Sequence[str]] = field(default_factory=dict)  # first question of each medium, by kind
     failures: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +101,10 @@ class AuditReport:
                 f"* Near-duplicate pairs of media, across splits: {len(self.across_splits):,}; "
                 f"in one split, with the same labels: {len(self.twice_in_a_split):,}",
                 f"* Questions on media of a benchmark: {benchmark}",
+                *(
+                    f"* Media that other backends may refuse or show differently, {kind}: {len(ids):,} ({_first(ids)})"
+                    for kind, ids in self.media_warnings.items()
+                ),
                 "",
                 *(f"**Failed**: {failure}" for failure in self.failures),
                 "All figures are in `audit.json`." if not self.failures else "",
@@ -154,6 +159,7 @@ def audit(
         across_splits=across,
         in_benchmark=[(items[match.position].item_id, match.item_id) for match in in_benchmark],
         benchmark=len(benchmark),
+        media_warnings=_media_warnings(rows),
     )
 
 
@@ -200,6 +206,17 @@ def _undecodable(rows: Iterable[HashedItem]) -> list[str]:
         if not row.media_hash:
             first.setdefault(row.item.medium, row.item.item_id)
     return list(first.values())
+
+
+def _media_warnings(rows: Iterable[HashedItem]) -> dict[str, list[str]]:
+    first: dict[tuple[str, str], str] = {}  # by kind and medium
+    for row in rows:
+        for warning in row.warnings:
+            first.setdefault((str(warning.kind), row.item.medium), row.item.item_id)
+    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    for (kind, _), item_id in first.items():
+        by_kind[kind].append(item_id)
+    return dict(by_kind)
 
 
 def _letters(items: Iterable[QAItem]) -> dict[str, dict[str, int]]:

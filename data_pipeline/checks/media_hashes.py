@@ -1,4 +1,4 @@
-"""Perceptual hashes of all media of a set, computed in parallel: files in a folder, or media in shards.
+"""Perceptual hashes of all media of a set, computed in parallel: files in a folder, or media in shards with warnings.
 
 Owns the units of work. The hash and its distance are defined in `duplicates.py`.
 """
@@ -11,7 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from data_pipeline.checks.check_media import media_warnings
 from data_pipeline.checks.duplicates import picture_hash
+from data_pipeline.defects import Flaw
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.shards.composition import in_card_order
 from data_pipeline.workers import Workers, map_units
@@ -43,6 +45,7 @@ class HashedItem(NamedTuple):
     split: str
     item: QAItem
     media_hash: str
+    warnings: tuple[Flaw, ...] = ()  # about the medium
 
 
 def hash_shots(shots: Sequence[LabelledShot], folder: Path, workers: Workers) -> list[LabelledShot]:
@@ -70,7 +73,8 @@ def hash_shards(folder: Path, workers: Workers) -> list[HashedItem]:
         for medium, value in zip(unit.media, values, strict=True)
     }
     return [
-        HashedItem(split, item, hashes[item.media_kind, first[item.media_kind, item.medium][1]]) for split, item in rows
+        HashedItem(split, item, *hashes[item.media_kind, first[item.media_kind, item.medium][1]])
+        for split, item in rows
     ]
 
 
@@ -87,9 +91,10 @@ def _hash_files(unit: _Files) -> list[str]:
     return [_hash(kind, (unit.folder / name).read_bytes()) for kind, name in unit.media]
 
 
-def _hash_rows(unit: _Rows) -> list[str]:
+def _hash_rows(unit: _Rows) -> list[tuple[str, tuple[Flaw, ...]]]:
     shards = _cached_shard_folder(unit.folder, unit.split)
-    return [_hash(kind, shards.media(item_id)) for kind, item_id in unit.media]
+    media = ((kind, shards.media(item_id)) for kind, item_id in unit.media)
+    return [(_hash(kind, encoded), media_warnings(kind, encoded)) for kind, encoded in media]
 
 
 @lru_cache(maxsize=4)  # a worker gets many units of one split, whose rows are indexed only once

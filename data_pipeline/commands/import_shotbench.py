@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.commands.console import print_error
+from data_pipeline.commands.console import print_error, print_media_warnings
 from data_pipeline.commands.options import OUTPUT, SHARDS_KEPT, Overwrite, ShardsOut
 from lmms_eval_shotbench.commands.command import About, one_command
 
@@ -75,4 +75,5 @@ def import_release(
     state = "was complete already" if done.already_complete else "is written"
     print(f"{done.folder} {state}: {done.rows_written:,} of {done.rows_read:,} rows, {done.rows_lost:,} left out, "
           f"{kept:,} warnings")  # fmt: skip
+    print_media_warnings(done.defects)
     return 0

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from data_pipeline.commands.console import print_media_warnings
 from data_pipeline.commands.options import (
     CORES,
     SELECTION,
@@ -47,7 +48,7 @@ def import_release(
         typer.Option(
             "--media",
             help="Check of stills and clips: check decodes each of them and drops the questions about broken ones; "
-            "trust inspects only the first bytes, which is much faster",
+            "trust inspects only headers, which is much faster",
             rich_help_panel=SELECTION,
         ),
     ] = "check",
@@ -76,4 +77,5 @@ def import_release(
     lines += [(f"left out: {reason}", rows) for reason, rows in sorted(done.drops.items())]
     print(f"{done.folder} {'was complete already' if done.already_complete else 'is written'}")
     print("\n".join(f"{name:<40}{rows:>10,}" for name, rows in lines))
+    print_media_warnings(done.defects)
     return 0

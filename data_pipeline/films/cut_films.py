@@ -32,7 +32,7 @@ from lmms_eval_shotbench.progress import progress_bar
 
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
-CUTTING_VERSION = 1  # increment it when the same rows give different media; finished films are then cut again
+CUTTING_VERSION = 2  # increment it when the same rows give different media; finished films are then cut again
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # supported by every reader
-ORIENTATION, UPRIGHT_ORIENTATIONS = 0x0112, (None, 1)  # EXIF
 
 
 def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
@@ -34,12 +33,15 @@ def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
         cutting.lose(row, flaw)
         return
     encoded = path.read_bytes()
-    if flaw := check_medium(MediaKind.STILL, encoded):
-        cutting.lose(row, flaw)
+    checked = check_medium(MediaKind.STILL, encoded)
+    if checked.flaw:
+        cutting.lose(row, checked.flaw)
         return
-    picture = _displayed(encoded, cutting)
+    for warning in checked.warnings:
+        cutting.warn(row, warning)
+    picture = _displayed(checked.upright or encoded, cutting)
     with Image.open(BytesIO(encoded)) as file:
-        unchanged = picture.size == file.size and file.getexif().get(ORIENTATION) in UPRIGHT_ORIENTATIONS
+        unchanged = picture.size == file.size and not checked.upright
         suffix = KEPT_FORMATS.get(file.format or "", "") if unchanged and file.mode == "RGB" else ""
     if not suffix:
         encoded, suffix = encoded_still(picture, cutting.settings), still_suffix(cutting.settings)
@@ -47,11 +49,10 @@ def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
 
 
 def _displayed(encoded: bytes, cutting: Cutting) -> Image:
-    """The image upright, with bars cropped and scaled down as the settings ask."""
+    """The image with bars cropped and scaled down as the settings ask."""
     import numpy
-    from PIL import ImageOps
 
-    picture = ImageOps.exif_transpose(open_still(encoded))
+    picture = open_still(encoded)
     bars: Crop | None = outline(numpy.asarray(picture.convert("L"))).picture() if cutting.settings.crop_bars else None
     if bars:
         picture = picture.crop((bars.left, bars.top, bars.left + bars.width, bars.top + bars.height))

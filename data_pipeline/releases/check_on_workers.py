@@ -1,8 +1,9 @@
 """Check a stream of media on workers: checksum and validity, with a journal so that no medium is checked twice.
 
 Owns the batches sent to workers, the limit on their memory, and the journal: a resumed run reuses the verdicts of an
-interrupted one. The check itself is passed in by the caller (`check_media.py` decodes, `release_media.py` inspects the
-first bytes); work is distributed in `workers.py`.
+interrupted one, except those on stills that are rewritten, since their new bytes are not in the journal. The check
+itself is passed in by the caller (`check_media.py` decodes, `release_media.py` inspects headers); work is distributed
+in `workers.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from data_pipeline.checks.check_media import CheckedMedium
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.wanted_media import ArchivedMedium
 from data_pipeline.shards.full_disk import disk_full_reported
@@ -26,15 +28,23 @@ BATCH_MEDIA = 64
 BATCH_BYTES = 8_000_000  # a batch is complete when it reaches this size
 BATCHES_A_WORKER = 2  # one in progress, one queued
 BATCHES_AHEAD = 3  # prefetched from the archive, so that workers stay busy during short disk stalls
-Judge = Callable[[MediaKind, bytes], Flaw | None]
+Judge = Callable[[MediaKind, bytes], CheckedMedium]
 Item = TypeVar("Item")
 
 
 class Verdict(NamedTuple):
-    """The SHA-256 of a medium (empty if its bytes were not read), and its flaw, if any."""
+    """Result of checking a medium."""
 
-    sha256: str
+    sha256: str  # of the bytes to store; empty if they were not read
     flaw: Flaw | None
+    warnings: tuple[Flaw, ...] = ()
+    upright: bytes = b""  # as in `CheckedMedium`
+
+    @classmethod
+    def of(cls, encoded: bytes, checked: CheckedMedium) -> Verdict:
+        """Return the verdict on a medium with these bytes."""
+        stored = checked.upright or encoded
+        return cls(hashlib.sha256(stored).hexdigest(), *checked)
 
 
 class NoJournal:
@@ -84,8 +94,15 @@ class VerdictJournal(NoJournal):
     def add(self, verdicts: Iterable[tuple[ArchivedMedium, Verdict]]) -> None:
         """Append verdicts and flush them, so that they survive if the process is killed. Raises `DiskFull`."""
         self._append(
-            {"name": medium.name, "kind": medium.wanted.kind, "sha256": sha256, "flaw": flaw}
-            for medium, (sha256, flaw) in verdicts
+            {
+                "name": medium.name,
+                "kind": medium.wanted.kind,
+                "sha256": verdict.sha256,
+                "flaw": verdict.flaw,
+                "warnings": verdict.warnings,
+            }
+            for medium, verdict in verdicts
+            if not verdict.upright
         )
 
     def _append(self, entries: Iterable[dict[str, object]]) -> None:
@@ -104,13 +121,19 @@ class VerdictJournal(NoJournal):
                     if entry != {"source": source}:
                         return False
                 else:
-                    flaw = entry["flaw"] and Flaw(DefectKind(entry["flaw"][0]), entry["flaw"][1])
-                    self._verdicts[entry["name"], entry["kind"]] = Verdict(entry["sha256"], flaw)
+                    flaw = _flaw(entry["flaw"]) if entry["flaw"] else None
+                    warnings = tuple(map(_flaw, entry["warnings"]))
+                    self._verdicts[entry["name"], entry["kind"]] = Verdict(entry["sha256"], flaw, warnings)
             except (ValueError, LookupError, TypeError):
                 break
             complete_bytes += len(line)
         self._file.truncate(complete_bytes)
         return complete_bytes > 0
+
+
+def _flaw(entry: list[str]) -> Flaw:
+    kind, detail = entry
+    return Flaw(DefectKind(kind), detail)
 
 
 def check_media_on_workers(
@@ -129,7 +152,7 @@ def check_media_on_workers(
 
 def check_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
     """Check one batch of (kind, encoded bytes); called on the workers."""
-    return [Verdict(hashlib.sha256(encoded).hexdigest(), judge(kind, encoded)) for kind, encoded in batch]
+    return [Verdict.of(encoded, judge(kind, encoded)) for kind, encoded in batch]
 
 
 def _batches(media: Iterable[ArchivedMedium]) -> Iterator[list[ArchivedMedium]]:

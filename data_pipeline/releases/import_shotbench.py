@@ -11,7 +11,6 @@ one per core (decoders release the GIL).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections import deque
@@ -23,6 +22,7 @@ from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
+from data_pipeline.releases.check_on_workers import Verdict
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
 from data_pipeline.releases.release_questions import ReleaseQuestion, about_release, defect_of, read_release
 from data_pipeline.shards.atomic_folder import WriteRefused
@@ -57,19 +57,13 @@ class RowsLost(ImportRefused):
         self.report = report
 
 
-class Checked(NamedTuple):
-    """Result of checking a medium: its SHA-256, or its flaw."""
-
-    sha256: str
-    flaw: Flaw | None
-
-
 class PendingCheck(NamedTuple):
     """A question, the encoded bytes of its medium, and the pending result of checking them."""
 
     question: ReleaseQuestion
     encoded: bytes
-    verdict: Future[Checked]
+    verdict: Future[Verdict]
+    is_first: bool = True  # of the questions about this medium
     times: int = 1  # number of tar members with this name
 
 
@@ -159,18 +153,21 @@ def _checked_rows(
     abort = not allow_missing and any(defect.loses_row for defect in defects)
     written = 0
     checks = with_progress(_read_ahead(source, questions), "import", len(questions), "row")
-    for (line, item), encoded, verdict, times in checks:
-        index, (sha256, flaw) = str(item.source_index), verdict.result()
+    for (line, item), encoded, checked, is_first, times in checks:
+        index, verdict = str(item.source_index), checked.result()
         if times > 1:
             duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"occurs {times} times in its tar; the last one is used")
             defects.append(defect_of(duplicate, line, index, item.media_path, loses_row=False))
-        if flaw:
-            defects.append(defect_of(flaw, line, index, item.media_path, loses_row=True))
+        for warning in verdict.warnings if is_first else ():
+            defects.append(defect_of(warning, line, index, item.media_path, loses_row=False))
+        if verdict.flaw:
+            defects.append(defect_of(verdict.flaw, line, index, item.media_path, loses_row=True))
             abort = not allow_missing
         else:
             written += 1
             if not abort:  # otherwise continue checking only, to report all broken rows at once
-                yield PendingRow.of(SPLIT, replace(item, media_sha256=sha256), encoded)
+                stored = verdict.upright or encoded
+                yield PendingRow.of(SPLIT, replace(item, media_sha256=verdict.sha256), stored)
     defects.sort(key=lambda defect: defect.line)
     if abort:
         raise RowsLost(_outcome(out, written, defects)._replace(rows_written=0))
@@ -179,7 +176,7 @@ def _checked_rows(
 def _read_ahead(source: Release, questions: list[ReleaseQuestion]) -> Iterator[PendingCheck]:
     """Read media ahead in the order of the questions, and submit them for checking."""
     waiting: deque[PendingCheck] = deque()
-    verdicts: dict[tuple[object, ...], Future[Checked]] = {}  # several questions share a medium
+    verdicts: dict[tuple[object, ...], Future[Verdict]] = {}  # several questions share a medium
     with ThreadPoolExecutor(THREADS) as pool:
         for question in questions:
             waiting.append(_start_check(source, question, pool, verdicts))
@@ -193,22 +190,23 @@ def _start_check(
     source: Release,
     question: ReleaseQuestion,
     pool: ThreadPoolExecutor,
-    verdicts: dict[tuple[object, ...], Future[Checked]],
+    verdicts: dict[tuple[object, ...], Future[Verdict]],
 ) -> PendingCheck:
     kind = question.item.media_kind
     found = source.find(question.item.media_path, kind)
     flaw = check_file_size(found.size) if isinstance(found, ReleaseFile) else found
     if flaw or not isinstance(found, ReleaseFile):
-        return PendingCheck(question, b"", pool.submit(Checked, "", flaw))
+        return PendingCheck(question, b"", pool.submit(Verdict, "", flaw))
     encoded = source.read(found)
     key = (kind, found.store, found.name)
-    if key not in verdicts:
+    is_first = key not in verdicts
+    if is_first:
         verdicts[key] = pool.submit(_check, kind, encoded)
-    return PendingCheck(question, encoded, verdicts[key], found.times)
+    return PendingCheck(question, encoded, verdicts[key], is_first, found.times)
 
 
-def _check(kind: MediaKind, encoded: bytes) -> Checked:
-    return Checked(hashlib.sha256(encoded).hexdigest(), check_medium(kind, encoded))
+def _check(kind: MediaKind, encoded: bytes) -> Verdict:
+    return Verdict.of(encoded, check_medium(kind, encoded))
 
 
 def _write_report(path: Path | None, defects: list[Defect]) -> None:

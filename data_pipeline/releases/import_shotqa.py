@@ -131,9 +131,13 @@ def _pending_rows(job: _Import) -> Iterator[PendingRow]:
             if verdict.flaw:
                 _add_losses(medium.wanted, verdict.flaw, job.defects)
                 continue
+            _, line, first = medium.wanted.questions[0]
+            for warning in verdict.warnings:
+                job.defects.append(defect_of(warning, line, first.item_id, medium.wanted.path, loses_row=False))
             for split, _, item in medium.wanted.questions:
                 written += 1
-                yield PendingRow.of(split, replace(item, media_sha256=verdict.sha256), medium.encoded)
+                stored = verdict.upright or medium.encoded
+                yield PendingRow.of(split, replace(item, media_sha256=verdict.sha256), stored)
     _record_archive_defects(job, media, unused_files, repeated)
     _count_drops(job.questions, written, job.defects)
 

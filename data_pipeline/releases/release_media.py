@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data_pipeline.checks.check_media import check_file_size
+from data_pipeline.checks.check_media import CheckedMedium, check_file_size, check_header
 from data_pipeline.defects import DefectKind, Flaw
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, hub_snapshot
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -27,7 +27,7 @@ TARS = {MediaKind.STILL: "images.tar", MediaKind.CLIP: "videos.tar"}
 FOLDERS = {MediaKind.STILL: ("image", "images"), MediaKind.CLIP: ("video", "videos")}
 DOWNLOADED = [QUESTIONS, "README.md", *TARS.values(), *(f"{name}/*" for names in FOLDERS.values() for name in names)]
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
-FINGERPRINT_VERSION = 1  # increment when an import of the same release would write other rows
+FINGERPRINT_VERSION = 2  # increment when an import of the same release would write other rows
 
 
 class ImportRefused(ValueError):
@@ -209,12 +209,10 @@ MAGIC_NUMBERS = {
 }
 
 
-def trust_medium(kind: MediaKind, encoded: bytes) -> Flaw | None:
-    """Return the flaw of a medium by its size and first bytes, or None."""
+def trust_medium(kind: MediaKind, encoded: bytes) -> CheckedMedium:
+    """Check a medium by its size, its first bytes and, of a still, its header."""
     if flaw := check_file_size(len(encoded)):
-        return flaw
-    return (
-        None
-        if MAGIC_NUMBERS[kind].match(encoded)
-        else Flaw(DefectKind.UNDECODABLE_MEDIUM, f"not the start of any {kind}")
-    )
+        return CheckedMedium(flaw)
+    if not MAGIC_NUMBERS[kind].match(encoded):
+        return CheckedMedium(Flaw(DefectKind.UNDECODABLE_MEDIUM, f"not the start of any {kind}"))
+    return check_header(kind, encoded)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import UnknownTerm, dimension_named, normal_form
@@ -64,8 +64,8 @@ def about_release(folder: Path, fingerprint: str) -> About:
         "lighting, composition and camera movement. Each row is one question about one still or clip.",
         provenance="The official release Vchitect/ShotBench (arXiv 2506.21356), licence Apache-2.0; the copyright of "
         f"the films remains with their owners. Its `{QUESTIONS}` has the SHA-256 `{checksum}`.",
-        how_made="`shotbench data import-shotbench`. Questions and media are byte-identical to the release. Every "
-        "still was decoded completely, and the first frame of every clip.",
+        how_made="`shotbench data import-shotbench`. Questions and media are byte-identical to the release, "
+        f"{STORED_UPRIGHT}. Every still was decoded completely, and the first frame of every clip.",
         licence=LICENCE,
         tags=("film", "cinematography", "benchmark", "shotbench"),
     )

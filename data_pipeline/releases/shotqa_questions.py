@@ -34,7 +34,7 @@ from data_pipeline.releases.shotqa_files import (
     read_origins,
 )
 from data_pipeline.releases.shotqa_rows import LICENCE, SOURCE, OpenEnded, read_row
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
 from lmms_eval_shotbench.qa_item import QAItem
 
 SPLITS = ("sft", "grpo", "dev")
@@ -94,7 +94,7 @@ def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[De
 def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> About:
     """Return the dataset card's description of these questions."""
     decoded = "Every still was decoded completely, and the first frame of every clip."
-    trusted = "Media were not decoded; only their size and first bytes were checked."
+    trusted = "Media were not decoded; only their size and headers were checked."
     return About(
         title="ShotQA",
         fingerprint=fingerprint,
@@ -103,7 +103,7 @@ def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> About:
         provenance="The release Vchitect/ShotQA (arXiv 2506.21356), licence CC BY-NC-ND 4.0: no commercial use, "
         "and no distribution of modified versions, such as these shards. The copyright of the films remains with "
         "their owners.",
-        how_made="`shotbench data import-shotqa`. Media are byte-identical to the release. "
+        how_made=f"`shotbench data import-shotqa`. Media are byte-identical to the release, {STORED_UPRIGHT}. "
         f"{decoded if choices.media == 'check' else trusted} Options have the vocabulary's spelling. `dev` contains "
         f"{choices.dev_share:.1%} of the films with all their questions; all others are in `sft` and `grpo` as "
         f"published. Open-ended questions (`{OPEN_ENDED}`) are not included.",

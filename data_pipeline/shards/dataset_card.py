@@ -21,6 +21,7 @@ from lmms_eval_shotbench.questions.shards import MANIFEST, shard_features
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
 DEFECTS_ON_CARD = 20
+STORED_UPRIGHT = "except that a still with an EXIF orientation is stored upright, as PNG with the same pixels"
 LOADING = f"""
 ```python
 import datasets

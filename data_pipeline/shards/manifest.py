@@ -1,4 +1,4 @@
-"""`manifest.json` of a shard folder: size and checksum of every other file.
+"""`manifest.json` of a shard folder: size and checksum of every other file, and a summary of the media warnings.
 
 Owns writing it, verifying a folder against it, and recognizing folders that hold something else. A folder without a
 manifest is incomplete, see `lmms_eval_shotbench/questions/shards.py`.
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_pipeline.defects import FIRST_MEDIA, Defect, media_warnings_by_kind
 from data_pipeline.shards.atomic_folder import WriteRefused, make_durable
 from data_pipeline.shards.composition import Counts
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
@@ -31,7 +32,9 @@ class ListedFile(NamedTuple):
     blake3: str
 
 
-def write_manifest(folder: Path, counts: Counts, fingerprint: str, data: Mapping[str, FinishedFile]) -> None:
+def write_manifest(
+    folder: Path, counts: Counts, fingerprint: str, data: Mapping[str, FinishedFile], defects: Sequence[Defect] = ()
+) -> None:
     """Write the manifest, as the last file, and make all files durable; checksums of `data` are already known."""
     files: dict[str, Any] = {f"{DATA}/{name}": {"bytes": f.bytes, "blake3": f.blake3} for name, f in data.items()}
     for path in folder.iterdir():
@@ -42,6 +45,10 @@ def write_manifest(folder: Path, counts: Counts, fingerprint: str, data: Mapping
         "format_version": FORMAT_VERSION,
         "source_fingerprint": fingerprint,
         "counts": counts,
+        "media_warnings": {
+            str(kind): {"media": len(warned), "first": [defect.index for defect in warned[:FIRST_MEDIA]]}
+            for kind, warned in media_warnings_by_kind(defects).items()
+        },
         "files": dict(sorted(files.items())),
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -115,7 +115,7 @@ def write_shards(
                 for name, content in extra.items():
                     _write_extra(draft.folder, name, content)
                 write_card(draft.folder, composition, about, defects)
-                write_manifest(draft.folder, composition.counts, about.fingerprint, data)
+                write_manifest(draft.folder, composition.counts, about.fingerprint, data, defects)
     return WrittenShards(out, composition.counts, already_complete=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.checks.check_media import check_medium
+from data_pipeline.checks.check_media import CheckedMedium, check_medium
 from data_pipeline.defects import DefectKind
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.releases import bomb, clip, folders, good, import_defects, line, still, tars
@@ -44,7 +44,7 @@ def test_a_broken_medium_is_reported(
 
 
 def test_a_clip_in_an_unknown_codec_is_reported() -> None:
-    flaw = check_medium(MediaKind.CLIP, clip().replace(b"avc1", b"zzz1"))
+    flaw = check_medium(MediaKind.CLIP, clip().replace(b"avc1", b"zzz1")).flaw
     assert flaw is not None and "does not know the codec" in flaw.detail
 
 
@@ -66,14 +66,14 @@ def test_all_rows_that_share_a_broken_medium_are_reported(tmp_path: Path) -> Non
 def test_a_playlist_with_the_name_of_a_clip_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other.mp4").write_bytes(clip())
     monkeypatch.chdir(tmp_path)
-    flaw = check_medium(MediaKind.CLIP, b"ffconcat version 1.0\nfile other.mp4\n")
+    flaw = check_medium(MediaKind.CLIP, b"ffconcat version 1.0\nfile other.mp4\n").flaw
     assert flaw is not None
     assert flaw.kind is DefectKind.UNDECODABLE_MEDIUM
 
 
 @pytest.mark.parametrize(("container", "codec"), [("flv", "flv"), ("avi", "mpeg4"), ("webm", "libvpx-vp9")])
 def test_a_valid_clip_in_any_supported_container_passes(container: str, codec: str) -> None:
-    assert check_medium(MediaKind.CLIP, render(Rendering(5, container=container, codec=codec))) is None
+    assert check_medium(MediaKind.CLIP, render(Rendering(5, container=container, codec=codec))) == CheckedMedium()
 
 
 SAMPLES = {"JPEG": still(1), "PNG": still(1, "PNG"), "WEBP": still(1, "WEBP"), "TIFF": still(1, "TIFF"), "clip": clip()}

@@ -50,6 +50,17 @@ def test_stills_are_cropped_rotated_and_scaled_down(tmp_path: Path) -> None:
     assert cut_one(tmp_path, "large.jpg", still_longest_side=128, least_side=0)[1].size == (128, 72)
 
 
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [("PNG", "RGBA"), ("PNG", "LA"), ("PNG", "P"), ("WEBP", "RGBA"), ("JPEG", "CMYK"), ("JPEG", "L")],
+)
+def test_a_still_of_any_mode_is_rotated(tmp_path: Path, form: str, mode: str) -> None:
+    PICTURE.convert(mode).save(tmp_path / f"still.{form.lower()}", form, exif=SIDEWAYS)
+    cut = Cut(tmp_path, [row(size="CU", media=f"still.{form.lower()}")])
+    assert Image.open(tmp_path / "work" / cut.shots[0].media_path).size == (144, 256)
+    assert [defect.kind for defect in cut.defects] == [DefectKind.STORED_UPRIGHT]
+
+
 def test_broken_and_dark_pictures_are_dropped(tmp_path: Path) -> None:
     PICTURE.save(tmp_path / "off.jpg")
     (tmp_path / "off.jpg").write_bytes((tmp_path / "off.jpg").read_bytes()[:2000])

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.checks.check_media import check_medium
-from data_pipeline.defects import Flaw
+from data_pipeline.checks.check_media import CheckedMedium, check_medium
 from data_pipeline.releases import check_on_workers
 from data_pipeline.releases import import_shotqa as step
 from data_pipeline.releases.check_on_workers import VerdictJournal
@@ -101,7 +100,7 @@ def test_a_journal_is_used_for_its_own_archive_up_to_a_truncated_line(of_this_ar
     source = f"{find_shotqa(str(release)).archive_fingerprint()} check" if of_this_archive else "another"
     entries = [
         {"source": source},
-        *({"name": f"{n}.jpg", "kind": "still", "sha256": f"of {n}", "flaw": None} for n in "ab"),
+        *({"name": f"{n}.jpg", "kind": "still", "sha256": f"of {n}", "flaw": None, "warnings": []} for n in "ab"),
     ]
     (tmp_path / ".shards.work").mkdir()
     (tmp_path / ".shards.work/verdicts.jsonl").write_text("\n".join(map(json.dumps, entries))[:-9])
@@ -113,7 +112,9 @@ def test_a_journal_is_used_for_its_own_archive_up_to_a_truncated_line(of_this_ar
 
 def test_a_truncated_line_is_removed_before_others_are_added(tmp_path: Path) -> None:
     path = tmp_path / "verdicts.jsonl"
-    complete_lines = '{"source": "a"}\n{"name": "a.jpg", "kind": "still", "sha256": "1", "flaw": null}\n'
+    complete_lines = (
+        '{"source": "a"}\n{"name": "a.jpg", "kind": "still", "sha256": "1", "flaw": null, "warnings": []}\n'
+    )
     path.write_text(complete_lines + '{"name": "b.j')
     with VerdictJournal(path, "a") as journal:
         assert len(journal) == 1
@@ -129,7 +130,7 @@ def test_a_killed_ray_worker_loses_and_repeats_nothing(
     monkeypatch.setattr(check_on_workers, "BATCH_MEDIA", 8)
     media: list[bytes] = []
 
-    def recording_check(kind: MediaKind, encoded: bytes) -> Flaw | None:
+    def recording_check(kind: MediaKind, encoded: bytes) -> CheckedMedium:
         media.append(encoded)
         return check_medium(kind, encoded)
 
@@ -137,7 +138,7 @@ def test_a_killed_ray_worker_loses_and_repeats_nothing(
     import_shotqa(str(shotqa_release), tmp_path / "no ray", ShotQAChoices(dev_share=0.2))
     fatal, died = media[len(media) // 2], tmp_path / "died"
 
-    def check_or_die_once(kind: MediaKind, encoded: bytes) -> Flaw | None:
+    def check_or_die_once(kind: MediaKind, encoded: bytes) -> CheckedMedium:
         if encoded == fatal:
             with suppress(FileExistsError), died.open("x") as mark:
                 mark.write(str(os.getpid()))
