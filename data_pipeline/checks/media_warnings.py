@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_ASPECT_RATIO = 200  # MAX_RATIO of qwen_vl_utils; `smart_resize` of transformers' Qwen-VL processors raises as well
 MIN_CLIP_FRAMES = 2  # FRAME_FACTOR of qwen_vl_utils, the frames of one temporal patch; fewer raise in `smart_nframes`
 UPRIGHT = 1  # EXIF orientation; 2 to 8 are rotated or mirrored, other values have no meaning
-PNG_METADATA = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")  # chunks that may hold an orientation
+PNG_EXIF_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")  # keywords of text chunks with an orientation
 PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 
 # Errors that Pillow's plugins raise on broken input; the set is not documented.
@@ -51,13 +51,22 @@ def exif_orientation(still: Any, encoded: bytes) -> int | None:
 
     if still.format == "TIFF":  # rotated by Pillow itself when loaded
         return UPRIGHT
-    if still.format == "PNG" and not any(mark in encoded for mark in PNG_METADATA):
-        return UPRIGHT  # Pillow would decode the picture, since metadata may follow it
+    if still.format == "PNG" and not _png_has_exif(encoded):
+        return UPRIGHT  # Pillow would decode the picture, since EXIF may follow it
     try:
         orientation = still.getexif().get(Base.Orientation, UPRIGHT)
     except (*STILL_ERRORS, Warning):  # a warning raises under some filters
         return None
     return int(orientation) if orientation in range(2, 9) else UPRIGHT
+
+
+def _png_has_exif(encoded: bytes) -> bool:
+    position = 8  # of a chunk: length, name, content, checksum
+    while position < len(encoded):
+        if encoded[position + 4 : position + 8] == b"eXIf" or encoded.startswith(PNG_EXIF_TEXTS, position + 8):
+            return True
+        position += 12 + int.from_bytes(encoded[position : position + 4], "big")
+    return False
 
 
 def upright_png(still: Image, orientation: int | None) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from data_pipeline.checks.audit import audit_shards
 from data_pipeline.checks.check_media import check_header, check_medium, media_warnings
@@ -69,6 +70,25 @@ def test_an_orientation_after_the_pixels_of_a_png_is_found() -> None:
     last = encoded.index(b"IEND") - 4
     late = encoded[:start] + encoded[end:last] + encoded[start:end] + encoded[last:]
     assert kinds(MediaKind.STILL, late) == [DefectKind.STORED_UPRIGHT]
+
+
+XMP = """<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>"""
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_orientations_in_text_chunks_of_a_png_are_found(compressed: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = b"Exif\0\0" + exif.tobytes()[6:]
+    as_xmp, as_profile = PngInfo(), PngInfo()
+    as_xmp.add_itxt("XML:com.adobe.xmp", XMP, zip=compressed)
+    as_profile.add_text("Raw profile type exif", f"\nexif\n{len(profile)}\n{profile.hex()}\n", zip=compressed)
+    for info in (as_xmp, as_profile):
+        encoded = saved(PICTURE.transpose(INVERSE[6]), "PNG", pnginfo=info)
+        checked = check_medium(MediaKind.STILL, encoded)
+        assert [warning.detail for warning in checked.warnings] == ["EXIF orientation 6"]
+        assert numpy.array_equal(open_still(checked.upright), PICTURE)
+        assert check_medium(MediaKind.STILL, checked.upright) == (None, (), b"")
 
 
 @pytest.mark.parametrize("orientation", [0, 1, 9, 600])
