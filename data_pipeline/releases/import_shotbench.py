@@ -57,12 +57,18 @@ class RowsLost(ImportRefused):
         self.report = report
 
 
+MediumKey = tuple[MediaKind, Path, str]  # kind, store, name
+# Several questions share a medium. None for a still that was rewritten: it is checked again rather than kept in memory.
+Verdicts = dict[MediumKey, Future[Verdict] | None]
+
+
 class PendingCheck(NamedTuple):
     """A question, the encoded bytes of its medium, and the pending result of checking them."""
 
     question: ReleaseQuestion
     encoded: bytes
     verdict: Future[Verdict]
+    medium: MediumKey | None = None  # None if there is no such medium
     is_first: bool = True  # of the questions about this medium
     times: int = 1  # number of tar members with this name
 
@@ -153,7 +159,7 @@ def _checked_rows(
     abort = not allow_missing and any(defect.loses_row for defect in defects)
     written = 0
     checks = with_progress(_read_ahead(source, questions), "import", len(questions), "row")
-    for (line, item), encoded, checked, is_first, times in checks:
+    for (line, item), encoded, checked, _, is_first, times in checks:
         index, verdict = str(item.source_index), checked.result()
         if times > 1:
             duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"occurs {times} times in its tar; the last one is used")
@@ -176,21 +182,22 @@ def _checked_rows(
 def _read_ahead(source: Release, questions: list[ReleaseQuestion]) -> Iterator[PendingCheck]:
     """Read media ahead in the order of the questions, and submit them for checking."""
     waiting: deque[PendingCheck] = deque()
-    verdicts: dict[tuple[object, ...], Future[Verdict]] = {}  # several questions share a medium
+    verdicts: Verdicts = {}
     with ThreadPoolExecutor(THREADS) as pool:
         for question in questions:
             waiting.append(_start_check(source, question, pool, verdicts))
             while len(waiting) > READ_AHEAD or sum(len(check.encoded) for check in waiting) > READ_AHEAD_BYTES:
-                yield waiting.popleft()
-        while waiting:
-            yield waiting.popleft()
+                yield (check := waiting.popleft())
+                if check.medium and check.verdict.result().upright:
+                    verdicts[check.medium] = None
+        yield from waiting
 
 
 def _start_check(
     source: Release,
     question: ReleaseQuestion,
     pool: ThreadPoolExecutor,
-    verdicts: dict[tuple[object, ...], Future[Verdict]],
+    verdicts: Verdicts,
 ) -> PendingCheck:
     kind = question.item.media_kind
     found = source.find(question.item.media_path, kind)
@@ -200,9 +207,8 @@ def _start_check(
     encoded = source.read(found)
     key = (kind, found.store, found.name)
     is_first = key not in verdicts
-    if is_first:
-        verdicts[key] = pool.submit(_check, kind, encoded)
-    return PendingCheck(question, encoded, verdicts[key], is_first, found.times)
+    verdict = verdicts[key] = verdicts.get(key) or pool.submit(_check, kind, encoded)
+    return PendingCheck(question, encoded, verdict, key, is_first, found.times)
 
 
 def _check(kind: MediaKind, encoded: bytes) -> Verdict:

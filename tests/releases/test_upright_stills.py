@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from data_pipeline.defects import DefectKind
+from data_pipeline.releases import import_shotbench as import_step
 from data_pipeline.releases.import_shotbench import import_shotbench
 from data_pipeline.releases.import_shotqa import import_shotqa
 from data_pipeline.releases.shotqa_questions import ShotQAChoices
@@ -66,10 +67,15 @@ def test_a_transparent_still_is_rotated_before_it_is_laid_on_white(tmp_path: Pat
     assert numpy.array_equal(one, other)
 
 
-def test_only_rotated_stills_are_rewritten_and_checksums_are_of_the_stored_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read_ahead", [0, import_step.READ_AHEAD])
+def test_only_rotated_stills_are_rewritten_and_checksums_are_of_the_stored_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_ahead: int
+) -> None:
+    monkeypatch.setattr(import_step, "READ_AHEAD", read_ahead)
     media = UPRIGHT | ROTATED
     rows = [line(number, path) for number, path in enumerate([*media, *media])]
-    import_shotbench(str(tars(tmp_path / "release", rows, media)), tmp_path / "out")
+    report = import_shotbench(str(tars(tmp_path / "release", rows, media)), tmp_path / "out")
+    assert sorted(defect.path for defect in report.defects) == sorted(ROTATED)
     shards = ShardFolder(tmp_path / "out")
     for item in shards.items():
         stored = shards.media(item.item_id)
