@@ -78,7 +78,7 @@ def _index(group: Context) -> str:
     for child in _children(group):
         target = _page(child) if _is_group(child) else f"#{_anchor(child)}"
         summary = " ".join((child.command.short_help or child.command.help or "").partition("\n\n")[0].split())
-        rows.append(f"| [`{child.command_path}`{{ .option }}]({target}) | {_cell(summary)} |")
+        rows.append(f"| [`{child.command_path}`{{ .option }}]({target}) | {cell(summary)} |")
     return "\n".join(rows)
 
 
@@ -116,8 +116,8 @@ def _row(names: str, text: str) -> str:
     default = ""
     if found := _LAST.search(text):
         text = text[: found.start()]
-        default = "*required*" if found["default"] is None else _cell(found["default"].strip("()"))
-    return f"| `{names}`{{ .option }} | {_cell(text)} | {default} |"
+        default = "*required*" if found["default"] is None else cell(found["default"].strip("()"))
+    return f"| `{names}`{{ .option }} | {cell(text)} | {default} |"
 
 
 def _examples(epilog: str | None) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _examples(epilog: str | None) -> Iterator[str]:
         yield f"```bash\n{commands}\n```"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text of a cell of a table; the name of a page of the documentation is a link to it."""
     parts = _PAGE.split(text)
     linked = [f"[docs/{part}]({part})" if number % 2 else _escaped(part) for number, part in enumerate(parts)]

@@ -38,6 +38,7 @@ COMMANDS = [
     CommandEntry(name, summary, f"lmms_eval_shotbench.commands.{module}", panel)
     for panel, name, module, summary in (
         (EVALUATE, "eval", "evaluate", "Ask a model the questions through lmms-eval, and score its responses."),
+        (EVALUATE, "presets", "presets", "Print the models that `shotbench eval --preset` knows."),
         (EVALUATE, "score", "score", "Score stored responses, without a model."),
         (EVALUATE, "refineshot", "refineshot", "Compute RefineShot's scores of stored responses."),
         (RESULTS, "compare", "compare", "Compare two runs on the same questions."),

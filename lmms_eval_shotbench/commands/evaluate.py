@@ -36,6 +36,8 @@ app, command = one_command(
             "    --out results/shotvl-3b",
             "shotbench eval --tasks shotbench --data shards/mine --limit 8 \\",
             "    --model qwen2_5_vl --out results/try --batch_size 4",
+            "shotbench eval --tasks shotbench --data shards/shotbench \\",
+            "    --preset internvl3-8b --out results/internvl3-8b",
             "shotbench eval --tasks shotbench_shot_size --data shards/shotbench \\",
             "    --model openai --out results/size \\",
             "    --model_args model=NAME,base_url=http://localhost:8000/v1",
@@ -80,9 +82,21 @@ def evaluate(
             metavar="NAME",
             help="Model type as named by lmms-eval: shotvl (ours), qwen2_5_vl, openai, vllm, …; or replay, which "
             "returns stored responses, with --model_args responses=FILE",
+            show_default="that of --preset, otherwise required",
             rich_help_panel=MODEL,
         ),
-    ],
+    ] = "",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Known model with its arguments, token limit and batch size, as listed by `shotbench presets`, or a "
+            "YAML file of this form. Values on the command line win, key by key for --model_args",
+            show_default="none",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -196,11 +210,16 @@ def evaluate(
     """
     from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
+    from lmms_eval_shotbench.harness.backends import BackendUnavailable
     from lmms_eval_shotbench.harness.eval_plan import EvalRequest, check_config
     from lmms_eval_shotbench.harness.evaluate import evaluation_table, run_evaluation
     from lmms_eval_shotbench.harness.lmms_eval import is_main_process
+    from lmms_eval_shotbench.harness.presets import install_command, read_preset, with_preset
 
-    checked = ["--config", str(check_config(config))] if config else []
+    if not (model or preset):
+        context.fail("missing option --model, or --preset with the name of a known model")
+    known = read_preset(preset) if preset else None
+    checked = ["--config", str(check_config(config, with_preset=bool(known)))] if config else []
     # Only questions that these options select need a response.
     subset = [part for flag, value in (("--limit", limit), ("--offset", offset)) if value for part in (flag, value)]
     tags = ["--reasoning_tags", reasoning_tags] if reasoning_tags else []  # for tasks of others that run along
@@ -221,7 +240,16 @@ def evaluate(
         passed_on=[*context.args, *subset, *checked, *tags],
         command=["shotbench", *invocation.arguments],
     )
-    evaluation = run_evaluation(request)
+    if known:
+        request = with_preset(known, request)
+        if known.note:
+            print_message(f"preset {known.name}: {known.note}")
+    try:
+        evaluation = run_evaluation(request)
+    except BackendUnavailable as error:
+        if known and known.needs:
+            raise BackendUnavailable(f"preset {known.name} needs more packages: {install_command(known)}") from error
+        raise
     for message in evaluation.warnings + evaluation.errors:
         print_message(message)
     if not is_main_process():

@@ -11,12 +11,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.harness.lmms_eval import prepare_harness
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
-from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
+from lmms_eval_shotbench.vocabulary import MediaKind
 
 FRAME_RATE_ARGUMENTS = ("fps", "video_fps")  # names of the frame rate in lmms-eval's models
 FRAME_SIZE_ARGUMENTS = ("video_max_pixels", "max_pixels")  # and of the maximum pixels per frame
@@ -44,6 +44,7 @@ class Backend:
     tokens: str = ""  # maximum new tokens, if the model's default overrides the task's
     package: str = ""  # to be installed in addition to lmms-eval
     video_url: str = ""  # switch that sends clips to the server as files
+    clips: Mapping[str, str] = field(default_factory=dict)  # arguments without which a clip is not opened
     uses_media: bool = True
     remarks: tuple[str, ...] = ()  # deviations from the protocol that no argument changes
 
@@ -67,7 +68,16 @@ CHECKED = {  # by module name, relative to lmms_eval.models
         remarks=(SEPARATE_PICTURES, ROUNDED),
     ),
     "simple.openai": Backend("video_fps", "", "max_frames_num", "max_frames_num", remarks=(SEPARATE_PICTURES,)),
+    "simple.internvl2": Backend(count="num_frame", clips={"modality": "video"}, remarks=(NO_FRAME_RATE,)),
+    "simple.internvl3": Backend(count="num_frame", clips={"modality": "video"}, remarks=(NO_FRAME_RATE,)),
+    "simple.internvl3_5": Backend(count="num_frame", clips={"modality": "video"}, remarks=(NO_FRAME_RATE,)),
+    "simple.xcomposer2d5": Backend(clips={"modality": "video"}, remarks=(NO_FRAME_RATE,)),
     "lmms_eval_shotbench.models.replay": Backend(uses_media=False),
+}
+CANNOT_SHOW = {  # what a model class does with a medium it cannot open, by its module and the kind of the medium
+    ("simple.vila", MediaKind.STILL): "lmms-eval shows it black frames in place of a still",
+    ("simple.llava_vid", MediaKind.STILL): "lmms-eval opens every medium as a clip",
+    ("simple.instructblip", MediaKind.CLIP): "lmms-eval opens every medium as a still",
 }
 
 
@@ -105,16 +115,22 @@ def _not_installed(model: str, package: str) -> BackendUnavailable:
     return BackendUnavailable(f"--model {model} needs {package}, which is not installed: pip install {package}")
 
 
-def token_arguments(model_class: type, given: Mapping[str, str]) -> dict[str, str]:
-    """Return model arguments that set the protocol's 1,024 new tokens, for models that ignore the task's limit."""
+def token_arguments(model_class: type, given: Mapping[str, str], limit: int) -> dict[str, str]:
+    """Return model arguments that set the limit of new tokens, for models that do not keep to a smaller one."""
     name = _backend(model_class).tokens
-    return {name: str(MAX_NEW_TOKENS)} if name and name not in given else {}
+    return {name: str(limit)} if name and name not in given else {}
+
+
+def cannot_show(model_class: type, kind: MediaKind) -> str:
+    """Return why lmms-eval cannot show this model stills or clips, or ""."""
+    return CANNOT_SHOW.get((_module(model_class), kind), "")
 
 
 def clip_settings(model: str, model_class: type, given: Mapping[str, str]) -> ClipSettings:
     """Return settings for the protocol's frame rate and size; a user's rate, frame count or smaller size is kept."""
     backend = _backend(model_class)
     arguments = _frame_arguments(backend, constructor_arguments(model_class), given)
+    arguments |= {name: value for name, value in backend.clips.items() if name not in given}
     if backend.size:
         arguments[backend.size] = str(min(int(given.get(backend.size, CLIP_MAX_PIXELS)), CLIP_MAX_PIXELS))
     sends_file = given.get(backend.video_url, "").lower() == "true"
@@ -157,8 +173,12 @@ def _protocol_deviations(backend: Backend, given: Mapping[str, str]) -> list[str
 
 
 def _backend(model_class: type) -> Backend:
-    known = CHECKED.get(model_class.__module__.removeprefix("lmms_eval.models."))
+    known = CHECKED.get(_module(model_class))
     return known or _backend_by_names(constructor_arguments(model_class))
+
+
+def _module(model_class: type) -> str:
+    return model_class.__module__.removeprefix("lmms_eval.models.")
 
 
 def _backend_by_names(accepted: Mapping[str, Any]) -> Backend:

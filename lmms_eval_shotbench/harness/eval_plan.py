@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
-from lmms_eval_shotbench.harness.backends import clip_settings, find_model_class, token_arguments
+from lmms_eval_shotbench.harness.backends import cannot_show, clip_settings, find_model_class, token_arguments
+from lmms_eval_shotbench.harness.passed_on import max_new_tokens
 from lmms_eval_shotbench.harness.task_files import Task, all_tasks
 from lmms_eval_shotbench.model_args import format_model_args, parse_model_args
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 OUR_SETTINGS = {"tasks", "model", "model_args", "force_simple", "limit", "offset", "output_path", "log_samples"}
+PRESET_SETTINGS = {"gen_kwargs", "batch_size"}
 STILLS, CLIPS, ALL = "stills", "clips", "all"  # names of the passes
 
 
@@ -45,6 +47,9 @@ class EvalRequest:
     limited: bool = False  # --limit or --offset was given: not every question is asked
     passed_on: Sequence[str] = ()
     command: Sequence[str] = ()  # as typed, for the run record; empty when called from Python
+    preset: str = ""  # name of the preset that model, arguments and limits are from
+    stills_args: dict[str, str] = field(default_factory=dict)  # model arguments of the pass of stills only
+    clips_args: dict[str, str] = field(default_factory=dict)  # and of clips; they win over the protocol's
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,12 @@ class Pass:
     warnings: Sequence[str] = ()  # deviations from the protocol
 
 
-def check_config(path: Path) -> Path:
+def check_config(path: Path, with_preset: bool = False) -> Path:
     """Check that a --config file of lmms-eval can be shared by both passes, and return its path.
+
+    Args:
+        path: The file.
+        with_preset: Whether a preset sets generation settings and batch size, which would hide those of the file.
 
     Raises:
         EvaluationError: The file is not a mapping, or sets what `shotbench eval` sets per pass, such as model
@@ -73,7 +82,7 @@ def check_config(path: Path) -> Path:
         raise EvaluationError(f"--config {path} cannot be read: {error}") from None
     if not isinstance(settings, dict):
         raise EvaluationError(f"--config {path} must contain one mapping; run several with an --out each")
-    if ours := sorted(OUR_SETTINGS & settings.keys()):
+    if ours := sorted((OUR_SETTINGS | (PRESET_SETTINGS if with_preset else set())) & settings.keys()):
         raise EvaluationError(f"--config {path} sets {', '.join(ours)}; give them on the command line instead")
     return path
 
@@ -108,18 +117,26 @@ def plan_passes(request: EvalRequest, ours: Sequence[Task], others: Sequence[str
 
     Raises:
         BackendUnavailable: The model needs a library that is not installed.
+        EvaluationError: The model cannot be shown the stills or the clips.
         ValueError: There is no such model, or a numeric model argument is not a number.
     """
     model_class = find_model_class(request.model, request.force_simple)
     if getattr(model_class, "protocol_built_in", False):
         return [Pass(ALL, [*others, *(task.name for task in ours)], request.model_args)]
-    given = parse_model_args(request.model_args)
-    tokens = token_arguments(model_class, given)
     clips = [task.name for task in ours if task.dimension.media_kind is MediaKind.CLIP]
-    first = [*others, *(task.name for task in ours if task.name not in clips)]
-    passes = [Pass(STILLS, first, format_model_args(tokens, request.model_args))] if first else []
+    stills = [task.name for task in ours if task.name not in clips]
+    for kind, tasks, rest in ((MediaKind.STILL, stills, clips), (MediaKind.CLIP, clips, stills)):
+        if tasks and (reason := cannot_show(model_class, kind)):
+            instead = f"; ask only --tasks {','.join(rest)}" if rest else ""
+            raise EvaluationError(f"--model {request.model} cannot be shown a {kind.value}: {reason}{instead}")
+    given = parse_model_args(request.model_args)
+    tokens = token_arguments(model_class, given, max_new_tokens(request.passed_on))
+    first = [*others, *stills]
+    passes = []
+    if first:
+        passes.append(Pass(STILLS, first, format_model_args(tokens | request.stills_args, request.model_args)))
     if clips:
-        added = clip_settings(request.model, model_class, given)
-        arguments = format_model_args(tokens | added.arguments, request.model_args)
+        added = clip_settings(request.model, model_class, given | request.clips_args)
+        arguments = format_model_args(tokens | request.clips_args | added.arguments, request.model_args)
         passes.append(Pass(CLIPS, clips, arguments, added.resample, added.remarks))
     return passes

@@ -28,6 +28,7 @@ def describe_run(
     """Return command, model, revision, arguments, variant, tags, data checksum and versions, without secrets."""
     return {
         "command": without_secrets(shlex.join(request.command)),
+        "preset": request.preset or None,
         "model": request.model,
         "revision": revision_in_use(request.model_args),
         "tasks": request.tasks,

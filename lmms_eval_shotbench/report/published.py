@@ -51,6 +51,11 @@ def published_rows() -> tuple[PublishedRow, ...]:
     )
 
 
+def published_averages(model: str) -> str:
+    """Return the averages printed for this model, in percent, each once; "" if it is in no row."""
+    return ", ".join(dict.fromkeys(f"{row.average:.1f}" for row in published_rows() if row.model == model))
+
+
 def asks_all_of_shotbench(run: StoredRun) -> bool:
     """Whether the run has the items of the published figures, judged by ids and number."""
     return len(run.items) == SHOTBENCH_ITEMS and all(item.item_id.startswith("shotbench-") for item in run.items)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from docs_hooks.backends_page import backends_page
 from docs_hooks.command_reference import command_pages, command_paths
 from docs_hooks.glossary import FOLDER, PAGE, glossary_page, picture_name
 from docs_hooks.repository import ELSEWHERE, with_site_links
@@ -47,6 +48,12 @@ def test_every_page_is_in_the_navigation_once() -> None:
     written = {path.name for path in DOCS.glob("*.md")} | {path for path in ELSEWHERE if path.endswith(".md")}
     commands = {page for page in pages if page.startswith("commands")}
     assert sorted(pages) == sorted(written | commands | {PAGE})
+
+
+def test_the_tables_of_models_are_those_of_the_presets_and_of_the_record() -> None:
+    text = (DOCS / "backends.md").read_text(encoding="utf-8")
+    assert text == backends_page(text), "run: python -m docs_hooks.backends_page"
+    assert text.count("<!-- generated: ") == 2
 
 
 def test_the_glossary_explains_and_shows_every_term() -> None:

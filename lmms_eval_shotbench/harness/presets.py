@@ -1,0 +1,222 @@
+"""Presets: YAML files with everything that `shotbench eval` needs to know about one model.
+
+    model: internvl_hf                    # name in lmms-eval
+    model_args: {pretrained: OpenGVLab/InternVL3-8B-hf}
+    max_new_tokens: 1024
+    batch_size: 1
+    stills: {as: picture, note: up to 12 tiles of 448x448 pixels}
+    clips: {as: video, frames: 32, model_args: {num_frames: 32}}
+
+`stills` and `clips` state what the model is shown; their `model_args` apply to the pass of that kind only. The other
+keys are optional: `needs` (packages to install in addition), `api_key` (variable with the key of an API), `family` (key
+in docs/model_families.json), `paper` (row of report/leaderboard.csv) and `note`. Values on the command line win; a
+model argument that is null must be given there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lmms_eval_shotbench.harness.eval_plan import EvalRequest, EvaluationError
+from lmms_eval_shotbench.harness.passed_on import value_of, with_max_new_tokens
+from lmms_eval_shotbench.model_args import format_model_args, parse_model_args
+from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
+
+FOLDER = resources.files("lmms_eval_shotbench").joinpath("presets")
+SUFFIX = ".yaml"
+KINDS = {"stills", "clips"}
+SHOWN_AS = ("picture", "pictures", "video", "nothing")
+
+
+class PresetError(EvaluationError):
+    """A preset that does not exist or is not valid, or contradicts the command line."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a model is shown of a still or a clip; `model_args` are those of the pass of this kind only."""
+
+    shown_as: str  # one of SHOWN_AS
+    fps: float | None = None  # frames per second of a clip
+    frames: int | None = None  # or a fixed number of frames
+    pixels: int | None = None  # maximum pixels of a picture or frame, if they are limited
+    note: str = ""
+    model_args: Mapping[str, str] = field(default_factory=dict)
+
+    def in_short(self) -> str:
+        """Say it in a few words, such as "video, 12 frames a second"."""
+        rate = f"{self.frames} frames" if self.frames else ""
+        if self.fps:
+            rate = f"{self.fps:g} frame{'' if self.fps == 1 else 's'} a second"
+        return ", ".join(filter(None, [self.shown_as, rate]))
+
+    def in_full(self) -> str:
+        """Say all of it."""
+        size = f"at most {self.pixels:,} pixels each" if self.pixels else ""
+        return ", ".join(filter(None, [self.in_short(), size, self.note]))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One model; the fields are the keys of its file."""
+
+    name: str
+    model: str
+    stills: Shown
+    clips: Shown
+    model_args: Mapping[str, str | None] = field(default_factory=dict)
+    max_new_tokens: int = MAX_NEW_TOKENS
+    batch_size: int | None = None
+    needs: Sequence[str] = ()
+    api_key: str = ""
+    family: str = ""
+    paper: str = ""
+    note: str = ""
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets of this package, sorted; numbers in them by value."""
+    names = [file.name.removesuffix(SUFFIX) for file in FOLDER.iterdir() if file.name.endswith(SUFFIX)]
+    return sorted(names, key=lambda name: re.sub(r"\d+", lambda number: number[0].zfill(4), name))
+
+
+def preset_text(name: str) -> str:
+    """Return the file of a preset: of this package, or at a path ending in .yaml.
+
+    Raises:
+        PresetError: There is no such preset; the message lists similar names.
+    """
+    if name.endswith((SUFFIX, ".yml")):
+        try:
+            return Path(name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise PresetError(f"--preset {name} cannot be read: {error.strerror}") from None
+    names = preset_names()
+    if name not in names:
+        similar = difflib.get_close_matches(name.lower(), names, n=5, cutoff=0.5)
+        hint = f"did you mean {', '.join(similar)}?" if similar else "`shotbench presets` lists them"
+        raise PresetError(f"no preset {name}; {hint}")
+    return FOLDER.joinpath(name + SUFFIX).read_text(encoding="utf-8")
+
+
+def read_preset(name: str) -> Preset:
+    """Read and validate a preset, by name or path.
+
+    Raises:
+        PresetError: There is no such preset, or its file is not valid; the message names the file and the key.
+    """
+    import yaml
+
+    text, file = preset_text(name), f"preset {name}"
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PresetError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    kinds = {kind: _shown(content.get(kind), f"{file}, {kind}") for kind in _checked(content, Preset, file) & KINDS}
+    arguments = _arguments(content.get("model_args", {}))
+    preset = Preset(**{**content, **kinds, "model_args": arguments, "name": Path(name).name.removesuffix(SUFFIX)})
+    if preset.stills.fps or preset.stills.frames or preset.stills.shown_as in ("pictures", "video"):
+        raise PresetError(f"{file}, stills: a still is shown as one picture, or as nothing")
+    return preset
+
+
+TYPES: dict[str, type | tuple[type, ...]] = {  # of the values of a file, by key
+    "model": str,
+    "as": str,
+    "stills": dict,
+    "clips": dict,
+    "model_args": dict,
+    "max_new_tokens": int,
+    "batch_size": int,
+    "frames": int,
+    "pixels": int,
+    "fps": (int, float),
+    "needs": list,
+}
+
+
+def _checked(content: Any, form: type, place: str) -> set[str]:
+    """Check keys and types of a mapping against the fields of a dataclass; return its keys."""
+    if not isinstance(content, dict):
+        raise PresetError(f"{place}: a mapping is expected, not {content!r}")
+    keys = {{"shown_as": "as"}.get(one.name, one.name): one for one in fields(form) if one.name != "name"}
+    for key, value in content.items():
+        if key not in keys:
+            raise PresetError(f"{place}: unknown key {key}; known are {', '.join(keys)}")
+        if not isinstance(value, TYPES.get(key, str)) or isinstance(value, bool):
+            raise PresetError(f"{place}: {key} cannot be {value!r}")
+        if isinstance(value, (int, float)) and value <= 0:
+            raise PresetError(f"{place}: {key} must be positive, not {value}")
+    required = {key for key, one in keys.items() if one.default is MISSING and one.default_factory is MISSING}
+    if missing := sorted(required - content.keys()):
+        raise PresetError(f"{place}: {', '.join(missing)} is missing")
+    return set(content)
+
+
+def _shown(content: Any, place: str) -> Shown:
+    _checked(content, Shown, place)
+    values = dict(content)
+    shown = Shown(values.pop("as"), **{**values, "model_args": _arguments(values.get("model_args", {}))})
+    if shown.shown_as not in SHOWN_AS:
+        raise PresetError(f"{place}: as is one of {', '.join(SHOWN_AS)}, not {shown.shown_as}")
+    if shown.fps and shown.frames:
+        raise PresetError(f"{place}: either fps or frames, not both")
+    return shown
+
+
+def _arguments(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Model arguments as lmms-eval's command line has them; mappings and lists as JSON, null as None."""
+    texts = {
+        name: json.dumps(value) if isinstance(value, (dict, list)) else str(value) for name, value in content.items()
+    }
+    return {name: None if content[name] is None else text for name, text in texts.items()}
+
+
+def with_preset(preset: Preset, request: EvalRequest) -> EvalRequest:
+    """Return the request with the preset's values where the request has none of its own.
+
+    Args:
+        preset: The preset.
+        request: Request with the values given on the command line; `model` is empty if none was given.
+
+    Raises:
+        PresetError: The request names another model, or the key of the API is not set.
+    """
+    if request.model not in ("", preset.model):
+        raise PresetError(
+            f"preset {preset.name} is for --model {preset.model}, not {request.model}; leave out --model or --preset"
+        )
+    given = parse_model_args(request.model_args)
+    if preset.api_key and not os.environ.get(preset.api_key) and "api_key" not in given:
+        raise PresetError(f"preset {preset.name} needs an API key in ${preset.api_key}")
+    if missing := [name for name, value in preset.model_args.items() if value is None and name not in given]:
+        raise PresetError(f"preset {preset.name} leaves a choice to you: --model_args {missing[0]}=…")
+    added = {name: value for name, value in preset.model_args.items() if name not in given}
+    passed_on = list(request.passed_on)
+    if preset.max_new_tokens != MAX_NEW_TOKENS:
+        passed_on = with_max_new_tokens(passed_on, preset.max_new_tokens)
+    if preset.batch_size and value_of(passed_on, "--batch_size", "-b") is None:
+        passed_on = ["--batch_size", str(preset.batch_size), *passed_on]
+    return replace(
+        request,
+        preset=preset.name,
+        model=preset.model,
+        model_args=format_model_args(added, request.model_args),
+        stills_args={name: value for name, value in preset.stills.model_args.items() if name not in given},
+        clips_args={name: value for name, value in preset.clips.model_args.items() if name not in given},
+        passed_on=passed_on,
+    )
+
+
+def install_command(preset: Preset) -> str:
+    """Return the command that installs what the preset needs, or ""."""
+    return f"pip install {shlex.join(preset.needs)}" if preset.needs else ""
