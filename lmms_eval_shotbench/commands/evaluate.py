@@ -210,11 +210,12 @@ def evaluate(
     """
     from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
+    from lmms_eval_shotbench.harness.apply_preset import apply_preset
     from lmms_eval_shotbench.harness.backends import BackendUnavailable
     from lmms_eval_shotbench.harness.eval_plan import EvalRequest, check_config
     from lmms_eval_shotbench.harness.evaluate import evaluation_table, run_evaluation
     from lmms_eval_shotbench.harness.lmms_eval import is_main_process
-    from lmms_eval_shotbench.harness.presets import install_command, read_preset, with_preset
+    from lmms_eval_shotbench.harness.presets import read_preset
 
     if not (model or preset):
         context.fail("missing option --model, or --preset with the name of a known model")
@@ -241,14 +242,14 @@ def evaluate(
         command=["shotbench", *invocation.arguments],
     )
     if known:
-        request = with_preset(known, request)
+        request = apply_preset(known, request)
         if known.note:
             print_message(f"preset {known.name}: {known.note}")
     try:
         evaluation = run_evaluation(request)
     except BackendUnavailable as error:
         if known and known.needs:
-            raise BackendUnavailable(f"preset {known.name} needs more packages: {install_command(known)}") from error
+            raise BackendUnavailable(f"preset {known.name} needs more packages: {known.install_command}") from error
         raise
     for message in evaluation.warnings + evaluation.errors:
         print_message(message)

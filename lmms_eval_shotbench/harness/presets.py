@@ -17,17 +17,15 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.harness.eval_plan import EvalRequest, EvaluationError
-from lmms_eval_shotbench.harness.passed_on import value_of, with_max_new_tokens
+from lmms_eval_shotbench.harness.eval_plan import EvaluationError
 from lmms_eval_shotbench.model_args import format_model_args, parse_model_args
 from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
 
@@ -82,6 +80,11 @@ class Preset:
     paper: str = ""
     note: str = ""
 
+    @property
+    def install_command(self) -> str:
+        """The command that installs what the preset needs in addition, or ""."""
+        return f"pip install {shlex.join(self.needs)}" if self.needs else ""
+
 
 def preset_names() -> list[str]:
     """Return the names of the presets of this package, sorted; numbers in them by value."""
@@ -122,7 +125,7 @@ def read_preset(name: str) -> Preset:
     except yaml.YAMLError as error:
         raise PresetError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
     kinds = {kind: _shown(content.get(kind), f"{file}, {kind}") for kind in _checked(content, Preset, file) & KINDS}
-    arguments = _arguments(content.get("model_args", {}))
+    arguments = _arguments(content.get("model_args", {}), file)
     preset = Preset(**{**content, **kinds, "model_args": arguments, "name": Path(name).name.removesuffix(SUFFIX)})
     if preset.stills.fps or preset.stills.frames or preset.stills.shown_as in ("pictures", "video"):
         raise PresetError(f"{file}, stills: a still is shown as one picture, or as nothing")
@@ -165,7 +168,10 @@ def _checked(content: Any, form: type, place: str) -> set[str]:
 def _shown(content: Any, place: str) -> Shown:
     _checked(content, Shown, place)
     values = dict(content)
-    shown = Shown(values.pop("as"), **{**values, "model_args": _arguments(values.get("model_args", {}))})
+    arguments = _arguments(values.get("model_args", {}), place)
+    shown = Shown(values.pop("as"), **{**values, "model_args": arguments})
+    if None in arguments.values():
+        raise PresetError(f"{place}: model_args: null is possible only for both stills and clips")
     if shown.shown_as not in SHOWN_AS:
         raise PresetError(f"{place}: as is one of {', '.join(SHOWN_AS)}, not {shown.shown_as}")
     if shown.fps and shown.frames:
@@ -173,50 +179,12 @@ def _shown(content: Any, place: str) -> Shown:
     return shown
 
 
-def _arguments(content: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(content: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Model arguments as lmms-eval's command line has them; mappings and lists as JSON, null as None."""
-    texts = {
-        name: json.dumps(value) if isinstance(value, (dict, list)) else str(value) for name, value in content.items()
-    }
-    return {name: None if content[name] is None else text for name, text in texts.items()}
-
-
-def with_preset(preset: Preset, request: EvalRequest) -> EvalRequest:
-    """Return the request with the preset's values where the request has none of its own.
-
-    Args:
-        preset: The preset.
-        request: Request with the values given on the command line; `model` is empty if none was given.
-
-    Raises:
-        PresetError: The request names another model, or the key of the API is not set.
-    """
-    if request.model not in ("", preset.model):
-        raise PresetError(
-            f"preset {preset.name} is for --model {preset.model}, not {request.model}; leave out --model or --preset"
-        )
-    given = parse_model_args(request.model_args)
-    if preset.api_key and not os.environ.get(preset.api_key) and "api_key" not in given:
-        raise PresetError(f"preset {preset.name} needs an API key in ${preset.api_key}")
-    if missing := [name for name, value in preset.model_args.items() if value is None and name not in given]:
-        raise PresetError(f"preset {preset.name} leaves a choice to you: --model_args {missing[0]}=…")
-    added = {name: value for name, value in preset.model_args.items() if name not in given}
-    passed_on = list(request.passed_on)
-    if preset.max_new_tokens != MAX_NEW_TOKENS:
-        passed_on = with_max_new_tokens(passed_on, preset.max_new_tokens)
-    if preset.batch_size and value_of(passed_on, "--batch_size", "-b") is None:
-        passed_on = ["--batch_size", str(preset.batch_size), *passed_on]
-    return replace(
-        request,
-        preset=preset.name,
-        model=preset.model,
-        model_args=format_model_args(added, request.model_args),
-        stills_args={name: value for name, value in preset.stills.model_args.items() if name not in given},
-        clips_args={name: value for name, value in preset.clips.model_args.items() if name not in given},
-        passed_on=passed_on,
-    )
-
-
-def install_command(preset: Preset) -> str:
-    """Return the command that installs what the preset needs, or ""."""
-    return f"pip install {shlex.join(preset.needs)}" if preset.needs else ""
+    arguments: dict[str, Any] = {}
+    for name, value in content.items():
+        text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+        if parse_model_args(format_model_args({name: text})) != {name: text}:
+            raise PresetError(f"{place}: model_args: lmms-eval would split {name}={text}; put quotes around its commas")
+        arguments[name] = None if value is None else text
+    return arguments

@@ -14,10 +14,11 @@ import pytest
 pytest.importorskip("yaml")
 
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.harness.apply_preset import apply_preset
 from lmms_eval_shotbench.harness.chat_messages import ChatMessages
 from lmms_eval_shotbench.harness.eval_plan import EvalRequest, EvaluationError, Pass, plan_passes, resolve_tasks
 from lmms_eval_shotbench.harness.passed_on import max_new_tokens, value_of
-from lmms_eval_shotbench.harness.presets import PresetError, preset_names, read_preset, with_preset
+from lmms_eval_shotbench.harness.presets import PresetError, preset_names, read_preset
 from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.report.published import published_rows
 from lmms_eval_shotbench.vocabulary import slugs
@@ -79,6 +80,8 @@ def test_every_model_of_the_papers_table_has_one_preset() -> None:
         (("{as: picture}", "{as: video}"), "stills: a still is shown as one picture, or as nothing"),
         (("{as: picture}", "picture"), "stills cannot be 'picture'"),
         (("{as: picture}", "[picture"), "small.yaml is not valid YAML"),
+        (("{a: 1}", "'x,y'"), "model_args: lmms-eval would split extra=x,y; put quotes around its commas"),
+        (("max_pixels: 20000", "max_pixels: null"), "clips: model_args: null is possible only for both"),
         ((SMALL, "- one\n- two\n"), "a mapping is expected, not ['one', 'two']"),
         ((SMALL, ""), "a mapping is expected, not None"),
     ],
@@ -104,7 +107,7 @@ def test_an_unknown_preset_is_refused_with_similar_names(tmp_path: Path) -> None
 
 
 def test_a_preset_gives_model_arguments_limit_and_batch_size(small: Path) -> None:
-    request = with_preset(read_preset(str(small)), request_of(passed_on=["--seed", "1"]))
+    request = apply_preset(read_preset(str(small)), request_of(passed_on=["--seed", "1"]))
     assert (request.preset, request.model) == ("small", "async_openai")
     assert parse_model_args(request.model_args) == {"model": "m", "fps": "12", "extra": '{"a": 1}'}
     assert (request.stills_args, request.clips_args) == ({}, {"max_pixels": "20000"})
@@ -114,7 +117,7 @@ def test_a_preset_gives_model_arguments_limit_and_batch_size(small: Path) -> Non
 
 def test_values_on_the_command_line_win_key_by_key(small: Path) -> None:
     own = request_of("async_openai", "fps=3,max_pixels=7,timeout=9", passed_on=["-b", "2"])
-    request = with_preset(read_preset(str(small)), own)
+    request = apply_preset(read_preset(str(small)), own)
     assert parse_model_args(request.model_args) == {
         "model": "m",
         "extra": '{"a": 1}',
@@ -136,25 +139,25 @@ def test_values_on_the_command_line_win_key_by_key(small: Path) -> None:
 def test_generation_settings_of_the_command_line_are_kept(
     given: list[str], expected: dict[str, str], small: Path
 ) -> None:
-    request = with_preset(read_preset(str(small)), request_of(passed_on=given))
+    request = apply_preset(read_preset(str(small)), request_of(passed_on=given))
     assert parse_model_args(value_of(request.passed_on, "--gen_kwargs") or "") == expected
 
 
 def test_another_model_than_that_of_the_preset_is_refused(small: Path) -> None:
     with pytest.raises(PresetError, match="preset small is for --model async_openai, not vllm; leave out --model or"):
-        with_preset(read_preset(str(small)), request_of("vllm"))
+        apply_preset(read_preset(str(small)), request_of("vllm"))
 
 
 def test_a_choice_that_the_preset_leaves_open_and_a_missing_key_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     server = read_preset("openai-compatible")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(PresetError, match=r"needs an API key in \$OPENAI_API_KEY"):
-        with_preset(server, request_of(model_args="model=x"))
-    assert with_preset(server, request_of(model_args="model=x,api_key=k")).model == "async_openai"
+        apply_preset(server, request_of(model_args="model=x"))
+    assert apply_preset(server, request_of(model_args="model=x,api_key=k")).model == "async_openai"
     monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
     with pytest.raises(PresetError, match="leaves a choice to you: --model_args model=…"):
-        with_preset(server, request_of())
-    arguments = parse_model_args(with_preset(server, request_of(model_args="model=x,base_url=y")).model_args)
+        apply_preset(server, request_of())
+    arguments = parse_model_args(apply_preset(server, request_of(model_args="model=x,base_url=y")).model_args)
     assert arguments == {"model": "x", "base_url": "y", "num_cpus": "16"}
 
 
@@ -240,7 +243,7 @@ def test_a_preset_s_arguments_for_one_kind_of_media_stay_in_its_pass(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model_in("chat.async_openai", monkeypatch)
-    stills, clips = plan_of(with_preset(read_preset(str(small)), request_of()))
+    stills, clips = plan_of(apply_preset(read_preset(str(small)), request_of()))
     assert "max_pixels" not in parse_model_args(stills.model_args)
     assert parse_model_args(clips.model_args)["max_pixels"] == "20000"
 
@@ -336,7 +339,7 @@ def test_a_clip_is_shown_to_a_model_as_its_preset_states(name: str, monkeypatch:
     monkeypatch.setattr("lmms_eval_shotbench.harness.eval_plan.find_model_class", lambda *_: model_class)
     monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
     chosen = ",".join(f"{key}=x" for key, value in preset.model_args.items() if value is None)
-    request = with_preset(preset, request_of(model_args=chosen, tasks="shotbench_camera_movement"))
+    request = apply_preset(preset, request_of(model_args=chosen, tasks="shotbench_camera_movement"))
     if preset.clips.shown_as == "nothing":
         with pytest.raises(EvaluationError, match="cannot be shown a clip"):
             plan_of(request)
