@@ -45,17 +45,16 @@ class Shown:
 
     shown_as: str  # one of SHOWN_AS
     fps: float | None = None  # frames per second of a clip
-    frames: int | None = None  # or a fixed number of frames
+    frames: int | None = None  # their number; with a rate, their maximum number
     pixels: int | None = None  # maximum pixels of a picture or frame, if they are limited
     note: str = ""
     model_args: Mapping[str, str] = field(default_factory=dict)
 
     def in_short(self) -> str:
         """Say it in a few words, such as "video, 12 frames a second"."""
-        rate = f"{self.frames} frames" if self.frames else ""
-        if self.fps:
-            rate = f"{self.fps:g} frame{'' if self.fps == 1 else 's'} a second"
-        return ", ".join(filter(None, [self.shown_as, rate]))
+        rate = f"{self.fps:g} frame{'' if self.fps == 1 else 's'} a second" if self.fps else ""
+        count = f"{'at most ' if rate else ''}{self.frames} frames" if self.frames else ""
+        return ", ".join(filter(None, [self.shown_as, rate, count]))
 
     def in_full(self) -> str:
         """Say all of it."""
@@ -174,8 +173,6 @@ def _shown(content: Any, place: str) -> Shown:
         raise PresetError(f"{place}: model_args: null is possible only for both stills and clips")
     if shown.shown_as not in SHOWN_AS:
         raise PresetError(f"{place}: as is one of {', '.join(SHOWN_AS)}, not {shown.shown_as}")
-    if shown.fps and shown.frames:
-        raise PresetError(f"{place}: either fps or frames, not both")
     return shown
 
 

@@ -29,7 +29,6 @@ from lmms_eval_shotbench.environment import (
 )
 from lmms_eval_shotbench.grading.added_tags import tags_in_use
 from lmms_eval_shotbench.grading.grade import grade
-from lmms_eval_shotbench.harness.chat_messages import ChatMessages
 from lmms_eval_shotbench.media import clips, stills
 from lmms_eval_shotbench.media.stored_medium import StoredMedium, undecoded
 from lmms_eval_shotbench.qa_item import COLUMNS, BadRow, QAItem
@@ -158,8 +157,7 @@ def doc_to_messages(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str]) -> l
     style = prompts.prompt_style(lmms_eval_specific_kwargs["prompt_style"])
     item = QAItem.from_row(doc)
     content_type = "image" if item.media_kind is MediaKind.STILL else "video"
-    media = [{"type": content_type, "url": shown} for shown in doc_to_visual(doc)]
-    return ChatMessages(prompts.messages(item, style, media))
+    return prompts.messages(item, style, [{"type": content_type, "url": shown} for shown in doc_to_visual(doc)])
 
 
 def process_results(doc: Doc, results: Sequence[str]) -> dict[str, Any]:

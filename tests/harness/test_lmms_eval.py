@@ -201,9 +201,7 @@ def test_the_model_sees_the_system_text_the_medium_and_the_question(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOTBENCH_DATA", str(studio_shards))
         for item in (questions[0], questions[-1]):
-            messages = doc_to_messages(item.to_row(), {"prompt_style": "reasoning"})
-            messages.insert(0, {"role": "system", "content": "another"})  # as qwen3_vl of lmms-eval does
-            system, user = messages
+            system, user = doc_to_messages(item.to_row(), {"prompt_style": "reasoning"})
             assert system["content"][0]["text"].startswith("A conversation between User and Assistant.")
             shown, text = user["content"]
             assert text["text"].startswith(f"Question: {item.question}\nOptions:\nA. ")

@@ -15,10 +15,10 @@ pytest.importorskip("yaml")
 
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.harness.apply_preset import apply_preset
-from lmms_eval_shotbench.harness.chat_messages import ChatMessages
 from lmms_eval_shotbench.harness.eval_plan import EvalRequest, EvaluationError, Pass, plan_passes, resolve_tasks
 from lmms_eval_shotbench.harness.passed_on import max_new_tokens, value_of
 from lmms_eval_shotbench.harness.presets import PresetError, preset_names, read_preset
+from lmms_eval_shotbench.media.clips import CLIP_FPS
 from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.report.published import published_rows
 from lmms_eval_shotbench.vocabulary import slugs
@@ -76,7 +76,7 @@ def test_every_model_of_the_papers_table_has_one_preset() -> None:
         (("model: async_openai\n", ""), "small.yaml: model is missing"),
         (("stills: {as: picture}\n", ""), "small.yaml: stills is missing"),
         (("as: pictures,", "as: film,"), "clips: as is one of picture, pictures, video, nothing, not film"),
-        (("fps: 12, model", "fps: 12, frames: 8, model"), "clips: either fps or frames, not both"),
+        (("fps: 12, model", "fps: 12, frames: 8.5, model"), "clips: frames cannot be 8.5"),
         (("{as: picture}", "{as: video}"), "stills: a still is shown as one picture, or as nothing"),
         (("{as: picture}", "picture"), "stills cannot be 'picture'"),
         (("{as: picture}", "[picture"), "small.yaml is not valid YAML"),
@@ -259,18 +259,6 @@ def test_vllm_gets_the_limit_in_effect_as_an_argument_because_it_takes_the_large
         plan_of(request_of("it", passed_on=["--gen_kwargs", "max_new_tokens=few"]))
 
 
-def test_a_chat_keeps_its_one_system_message() -> None:
-    system, user = ({"role": role, "content": []} for role in ("system", "user"))
-    chat = ChatMessages([system, user])
-    chat.insert(0, {"role": "system", "content": ["another"]})
-    assert chat == [system, user]
-    chat.insert(1, user)
-    assert chat == [system, user, user]
-    without = ChatMessages([user])
-    without.insert(0, system)
-    assert without == [system, user]
-
-
 # ----------------------------------------------------------------------------------------------- models of lmms-eval
 
 ENGINE = {"mm_processor_kwargs", "max_model_len"}  # passed on to vLLM's engine, which is not installed here
@@ -346,8 +334,9 @@ def test_a_clip_is_shown_to_a_model_as_its_preset_states(name: str, monkeypatch:
         return
     (clips,) = plan_of(request)
     settings = constructor_arguments(model_class) | parse_model_args(clips.model_args)
-    assert preset.clips.fps in (None, *stated(settings, "fps", "video_fps")) or preset.model == "xcomposer2d5"
-    assert preset.clips.frames in (None, *stated(settings, *COUNTS))
+    copies = [CLIP_FPS] if clips.resample_clips else []
+    assert preset.clips.fps in (None, *stated(settings, "fps", "video_fps"), *copies) or preset.model == "xcomposer2d5"
+    assert preset.clips.frames in (None, *stated(settings, *COUNTS)) or preset.model == "xcomposer2d5"
     limits = stated(settings, "video_max_pixels", "max_pixels")
     assert preset.clips.pixels in limits or preset.clips.pixels is None or clips.resample_clips
 
