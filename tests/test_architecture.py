@@ -53,6 +53,7 @@ STANDARD_LIBRARY_ONLY = (
     "scoring.prior_aware",
     "scoring.letter_balance",
     "scoring.paired",
+    "scoring.several_samples",
     "scoring.refineshot",
 )
 # Modules that only forward to where their content has moved; nothing of ours may import them.

@@ -106,11 +106,12 @@ def _recorded_settings(scores: Path) -> dict[str, str]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
     passed_on = " ".join(map(str, run.get("passed_on", ())))
+    at = [f"temperature={run['temperature']}"] if run.get("temperature") is not None else []
     known = {
         "model": run.get("model"),
         "checkpoint": "; ".join(sorted({given[name] for given in passes for name in _CHECKPOINT if name in given})),
         "prompt style": run.get("prompt_style"),
-        "sampling": _SEED.sub("", ",".join(_SAMPLING.findall(passed_on))).rstrip(","),
+        "sampling": ",".join(filter(None, [_SEED.sub("", ",".join(_SAMPLING.findall(passed_on))).rstrip(","), *at])),
         "split": run.get("split"),
         "questions": run.get("data_sha256"),
     }

@@ -12,7 +12,7 @@ from lmms_eval_shotbench.commands.command import About, Invocation, one_command,
 from lmms_eval_shotbench.commands.options import ReasoningTags
 from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_DATASET, DEFAULT_SPLIT, SPLIT_VARIABLE
 
-MODEL, QUESTIONS, HARNESS = "Model", "Questions", "Options of lmms-eval"  # panels
+MODEL, QUESTIONS, SAMPLING, HARNESS = "Model", "Questions", "Sampling", "Options of lmms-eval"  # panels
 
 
 def responses_kept(params: Mapping[str, Any]) -> str:
@@ -34,6 +34,9 @@ app, command = one_command(
             "shotbench eval --tasks shotbench_reasoning --data shards/shotbench \\",
             "    --model shotvl --model_args pretrained=Vchitect/ShotVL-3B \\",
             "    --out results/shotvl-3b",
+            "shotbench eval --tasks shotbench_reasoning --data shards/shotbench \\",
+            "    --model shotvl --model_args pretrained=Vchitect/ShotVL-3B \\",
+            "    --samples 8 --temperature 0.6 --out results/sampled",
             "shotbench eval --tasks shotbench --data shards/mine --limit 8 \\",
             "    --model qwen2_5_vl --out results/try --batch_size 4",
             "shotbench eval --tasks shotbench --data shards/shotbench \\",
@@ -169,6 +172,28 @@ def evaluate(
             rich_help_panel=MODEL,
         ),
     ] = False,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples",
+            metavar="K",
+            min=1,
+            help="Number of responses to sample for each question, with the seeds N, N + 1, … (--seed N, default: 0); "
+            "scores are means over them, with majority vote and pass@k",
+            show_default="1",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            metavar="T",
+            help="Temperature of sampling; 0 is greedy decoding",
+            show_default="0, as in the paper; 0.6 with --samples",
+            rich_help_panel=SAMPLING,
+        ),
+    ] = None,
     output_path: Annotated[
         Path | None,
         typer.Option(
@@ -206,7 +231,7 @@ def evaluate(
     """Ask a model the questions through lmms-eval, and score its responses by both protocols.
 
     Every option that is not listed here is passed on to lmms-eval unchanged (see lmms-eval --help), such as
-    --batch_size or --gen_kwargs.
+    --batch_size, --gen_kwargs or --seed.
     """
     from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
@@ -216,6 +241,7 @@ def evaluate(
     from lmms_eval_shotbench.harness.evaluate import evaluation_table, run_evaluation
     from lmms_eval_shotbench.harness.lmms_eval import is_main_process
     from lmms_eval_shotbench.harness.presets import read_preset
+    from lmms_eval_shotbench.harness.sampling import first_seed, sampling_temperature
 
     if not (model or preset):
         context.fail("missing option --model, or --preset with the name of a known model")
@@ -224,6 +250,7 @@ def evaluate(
     # Only questions that these options select need a response.
     subset = [part for flag, value in (("--limit", limit), ("--offset", offset)) if value for part in (flag, value)]
     tags = ["--reasoning_tags", reasoning_tags] if reasoning_tags else []  # for tasks of others that run along
+    temperature = sampling_temperature(samples or 1, temperature, context.args, config, model)
     invocation = context.find_object(Invocation) or Invocation()
     request = EvalRequest(
         tasks=tasks,
@@ -236,6 +263,9 @@ def evaluate(
         harness_out=output_path or out / "lmms_eval",
         force_simple=force_simple,
         reasoning_tags=parse_reasoning_tags(reasoning_tags),
+        samples=samples or 1,
+        temperature=temperature,
+        seed=first_seed(context.args) if temperature is not None else 0,
         limited=bool(subset),
         responses=use_cache,
         passed_on=[*context.args, *subset, *checked, *tags],

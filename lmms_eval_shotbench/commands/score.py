@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -43,6 +44,7 @@ app, command = one_command(
             "    --protocol official --format json --out official.json",
             "shotbench score test.tsv lmms_eval_output",
             "shotbench score test.tsv mirrored.jsonl --variant mirrored",
+            "shotbench score test.tsv seed0.jsonl seed1.jsonl seed2.jsonl",
             "shotbench score test.tsv predictions.xlsx --protocol official \\",
             "    --judge-url http://localhost:8000/v1 --judge-model NAME",
             "shotbench score test.tsv responses.jsonl \\",
@@ -56,12 +58,13 @@ app, command = one_command(
 def score(
     questions: Annotated[str, typer.Argument(metavar="QUESTIONS", help=QUESTIONS_HELP)],
     responses: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
             metavar="RESPONSES",
             help="Responses to them: JSON (.jsonl, .json) or a table (.csv, .tsv, .xlsx) with index and response or "
             "prediction, such as the prediction file of ShotBench's evaluation script; the folder of a run; or a "
-            "folder of lmms-eval's own samples (--log_samples)",
+            "folder of lmms-eval's own samples (--log_samples). Several of them, or a field sample (1, 2, 3, …), are "
+            "several samples of each response",
         ),
     ],
     split: TestSplit = "test",
@@ -132,8 +135,8 @@ def score(
     the response without its thought, but not the question.
     """
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags, with_built_in
-    from lmms_eval_shotbench.runs.responses import cut_at_limit, match_responses, read_samples
-    from lmms_eval_shotbench.runs.score import score_responses
+    from lmms_eval_shotbench.runs.responses import check_indices, read_several_samples
+    from lmms_eval_shotbench.runs.score import samples_of, score_samples
     from lmms_eval_shotbench.runs.score_formats import FORMATS
     from lmms_eval_shotbench.runs.stored_runs import recorded_tags
 
@@ -144,33 +147,34 @@ def score(
     if extractor and protocol != "strict":
         raise ValueError("an extractor needs --protocol strict; official grading has a judge (--judge-url)")
     items, run = _questions(questions, split, _variant(variant, responses), refined)
-    stored = read_samples(responses)
-    texts = match_responses(items, {index: one.text for index, one in stored.items()}, responses)
-    added = tuple(dict.fromkeys(recorded_tags(responses) + parse_reasoning_tags(reasoning_tags)))
+    samples = []
+    for path in responses:
+        stored = read_several_samples(path)
+        check_indices(items, {index for sample in stored for index in sample}, path)
+        samples += samples_of(items, stored)
+    recorded = [pair for path in responses for pair in recorded_tags(path)]
+    added = tuple(dict.fromkeys((*recorded, *parse_reasoning_tags(reasoning_tags))))
     run |= {"reasoning_tags": [list(pair) for pair in added]} if added else {}
     run |= {"extractor": {"model": extractor.model, "url": extractor.base_url}} if extractor else {}
-    judged = _judged(judge, items, texts) if judge else None
-    extracted = _extracted(extractor, items, texts, with_built_in(added)) if extractor else None
-    scored = score_responses(
-        items,
-        texts,
-        protocol,
-        tags=with_built_in(added),
-        judged=judged.letters if judged else None,
-        extracted=extracted.letters if extracted else None,
-        cut_at_limit=cut_at_limit(stored),
-        run=run,
-    )
+    reports = []
+    for number, sample in enumerate(samples):
+        if judge:
+            reports.append(_judged(judge, items, sample.responses))
+            samples[number] = sample._replace(judged=reports[-1].letters)
+        if extractor:
+            reports.append(_extracted(extractor, items, sample.responses, with_built_in(added)))
+            samples[number] = sample._replace(extracted=reports[-1].letters)
+    scored = score_samples(items, samples, protocol, tags=with_built_in(added), run=run)
     write_or_print(FORMATS[format](scored), out)
     for warning in scored.warnings:
         print_message(warning)
     if scored.unanswered:
         warn_unanswered(scored.unanswered, f"{len(items)} items")
     missing = scored.unanswered and not allow_missing
-    return 1 if missing or any(report.failed for report in (judged, extracted) if report) else 0
+    return 1 if missing or any(report.failed for report in reports) else 0
 
 
-def _judged(judge: Judge, items: list[QAItem], texts: list[str]) -> JudgeReport:
+def _judged(judge: Judge, items: list[QAItem], texts: Sequence[str]) -> JudgeReport:
     from lmms_eval_shotbench.grading.judge import judge_undecided
 
     report = judge_undecided(judge, items, texts)
@@ -179,7 +183,7 @@ def _judged(judge: Judge, items: list[QAItem], texts: list[str]) -> JudgeReport:
 
 
 def _extracted(
-    extractor: Judge, items: list[QAItem], texts: list[str], tags: tuple[tuple[str, str], ...]
+    extractor: Judge, items: list[QAItem], texts: Sequence[str], tags: tuple[tuple[str, str], ...]
 ) -> JudgeReport:
     from lmms_eval_shotbench.grading.extractor import extract_undecided
 
@@ -188,17 +192,18 @@ def _extracted(
     return report
 
 
-def _variant(given: VariantName | None, responses: Path) -> str:
+def _variant(given: VariantName | None, responses: Sequence[Path]) -> str:
     """The variant that was asked: the one given, or that of the tasks of lmms-eval whose samples these are."""
     from lmms_eval_shotbench.runs.lmms_eval_samples import asked_variant
 
-    asked = asked_variant(responses)
-    if given and asked is not None and asked != given:
-        raise ValueError(
-            f"{responses}: lmms-eval's samples of {asked or 'the original questions'}, not of --variant {given}; leave "
-            "it out"
-        )
-    return given or asked or ""
+    for path in responses:
+        asked = asked_variant(path)
+        if given and asked is not None and asked != given:
+            raise ValueError(
+                f"{path}: lmms-eval's samples of {asked or 'the original questions'}, not of --variant {given}; leave "
+                "it out"
+            )
+    return given or asked_variant(responses[0]) or ""
 
 
 def _questions(questions: str, split: str, variant: str, refined: Path | None) -> tuple[list[QAItem], dict[str, Any]]:

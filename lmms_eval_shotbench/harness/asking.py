@@ -185,7 +185,7 @@ def _is_sharded(model: Any) -> bool:
 def _seed(request: Any) -> None:
     """Seed the generators of this process, if the request is one of several samples."""
     settings = next((one for one in request.args if isinstance(one, dict) and "seed" in one), {})
-    if seed := settings.get("seed"):
+    if (seed := settings.get("seed")) is not None:
         random.seed(seed)
         for name, function in (("numpy", "random.seed"), ("torch", "manual_seed")):
             if module := sys.modules.get(name):

@@ -43,6 +43,9 @@ class EvalRequest:
     force_simple: bool = False
     refined: Path | None = None  # RefineShot's published questions, for the refineshot… tasks
     reasoning_tags: ReasoningTags = ()  # tags of thoughts in addition to the built-in ones
+    samples: int = 1  # number of responses asked for to each question
+    temperature: float | None = None  # of sampling; None: the task's settings, which are greedy
+    seed: int = 0  # of the first sample; each further sample has the next one
     responses: Path | None = None  # folder for responses stored during the run; by default in `out`
     limited: bool = False  # --limit or --offset was given: not every question is asked
     passed_on: Sequence[str] = ()

@@ -1,6 +1,6 @@
 """`shotbench eval`: run a model on all questions through lmms-eval, and write responses and scores.
 
-OUT/samples.jsonl         one response per line with its thought and the backend's stop reason;
+OUT/samples.jsonl         one response per line with its thought and stop reason, with --samples K lines a question;
                           `shotbench score QUESTIONS OUT/samples.jsonl` recomputes the scores
 OUT/scores.json           strict protocol, in the format of `shotbench score --format json`
 OUT/scores.official.json  official protocol, without a judge
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from lmms_eval_shotbench.harness.eval_plan import (
     resolve_tasks,
 )
 from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
-from lmms_eval_shotbench.harness.recorder import Recorder, determining
+from lmms_eval_shotbench.harness.recorder import Recorder, Sampling, determining
 from lmms_eval_shotbench.harness.run_files import RESPONSES, is_complete, write_run
 from lmms_eval_shotbench.harness.run_record import describe_run, versions
 from lmms_eval_shotbench.harness.task_files import Task
@@ -50,8 +50,8 @@ from lmms_eval_shotbench.questions.question_files import QuestionSet, open_quest
 from lmms_eval_shotbench.questions.variants import variant_in_use
 from lmms_eval_shotbench.qwen.revision import revision_in_use
 from lmms_eval_shotbench.runs.response_counts import NOT_MEASURED
-from lmms_eval_shotbench.runs.responses import SAMPLES, StoredResponse, cut_at_limit
-from lmms_eval_shotbench.runs.score import SCORES_FILES, ScoredRun, score_responses
+from lmms_eval_shotbench.runs.responses import SAMPLES, StoredResponse, StoredSamples
+from lmms_eval_shotbench.runs.score import SCORES_FILES, ScoredRun, samples_of, score_samples
 from lmms_eval_shotbench.runs.score_formats import FORMATS, scores_table
 
 NOT_ASKED = "it was not asked"
@@ -97,11 +97,12 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
     items, left_out = _select_questions(ours, questions.items)
     passes = plan_passes(request, ours, others)
     evaluation = Evaluation(warnings=_warnings(request, passes))
-    responses: dict[int, StoredResponse] = {}
+    responses: StoredSamples = [{} for _ in range(request.samples)]
     for one in passes:
         recorder = _recorder(request, one, ours)
         outcome = _run_pass(request, one, recorder, bool(others))
-        responses |= responses_in(recorder, ours, items)
+        for sample, found in zip(responses, responses_in(recorder, ours, items), strict=True):
+            sample |= found
         if outcome.error or (is_main_process() and not outcome.finished):
             evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
             break
@@ -111,7 +112,7 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
             evaluation.errors.append(_kept_after_failure(request, asked, responses))
             return evaluation
         if request.limited:
-            asked = [item for item in asked if item.source_index in responses]
+            asked = [item for item in asked if any(item.source_index in sample for sample in responses)]
         run = describe_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
         _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
@@ -141,7 +142,8 @@ def _recorder(request: EvalRequest, one: Pass, ours: Sequence[Task]) -> Recorder
         "versions": versions(),
     }
     rank = int(os.environ.get("RANK", 0))
-    return Recorder(settings, _responses_folder(request), {task.name for task in ours}, rank=rank)
+    sampling = Sampling(request.samples, request.temperature, request.seed)
+    return Recorder(settings, _responses_folder(request), {task.name for task in ours}, sampling, rank)
 
 
 def _responses_folder(request: EvalRequest) -> Path:
@@ -161,26 +163,33 @@ def _run_pass(request: EvalRequest, one: Pass, recorder: Recorder, index_all_tas
         return run_harness(arguments, recorder, index_all_tasks=index_all_tasks)
 
 
-def responses_in(recorder: Recorder, ours: Iterable[Task], items: Sequence[QAItem]) -> dict[int, StoredResponse]:
-    """Return responses by question index; document i of a task is question i of its dimension."""
+def responses_in(recorder: Recorder, ours: Iterable[Task], items: Sequence[QAItem]) -> StoredSamples:
+    """Return responses by question index, of each sample; document i of a task is question i of its dimension."""
     questions = {task.name: [item for item in items if item.dimension == task.dimension.slug] for task in ours}
-    found = recorder.responses().items()
-    return {questions[asked.task][asked.doc_id].source_index: response for asked, response in found}
+    samples: StoredSamples = [{} for _ in range(recorder.sampling.samples)]
+    for asked, response in recorder.responses().items():
+        samples[asked.sample - 1][questions[asked.task][asked.doc_id].source_index] = response
+    return samples
 
 
-def _kept_after_failure(request: EvalRequest, asked: Sequence[QAItem], responses: Mapping[int, StoredResponse]) -> str:
+def _kept_after_failure(request: EvalRequest, asked: Sequence[QAItem], responses: StoredSamples) -> str:
     """Say what a failed run leaves behind."""
-    kept = sum(not response.unanswered for response in responses.values())
+    kept = sum(not response.unanswered for sample in responses for response in sample.values())
     state = "the complete run" if is_complete(request.out) else "what was there"
     there = f"; {request.out} still holds {state}" if any(request.out.glob("scores*.json")) else ""
     return (
-        f"{kept:,} of {len(asked):,} responses are kept in {_responses_folder(request)}, "
+        f"{kept:,} of {len(asked) * len(responses):,} responses are kept in {_responses_folder(request)}, "
         f"and the same command asks only the rest{there}"
     )
 
 
-def _samples(items: Iterable[QAItem], responses: Mapping[int, StoredResponse]) -> str:
-    rows = (_sample(item, responses.get(item.source_index) or StoredResponse.absent(NOT_ASKED)) for item in items)
+def _samples(items: Iterable[QAItem], responses: StoredSamples) -> str:
+    several = len(responses) > 1
+    rows = (
+        _sample(item, sample[item.source_index]) | ({"sample": number} if several else {})
+        for item in items
+        for number, sample in enumerate(responses, start=1)
+    )
     # ASCII: a response may contain a lone surrogate, which UTF-8 cannot encode; it must not fail the complete file.
     return "".join(json.dumps(row) + "\n" for row in rows)
 
@@ -202,17 +211,16 @@ def _score_and_write(
     evaluation: Evaluation,
     out: Path,
     items: Sequence[QAItem],
-    responses: Mapping[int, StoredResponse],
+    responses: StoredSamples,
     run: dict[str, Any],
 ) -> None:
     if not items:
         evaluation.errors.append("no question was asked; is --limit 0 or --offset past the end?")
         return
-    absent = StoredResponse.absent(NOT_ASKED)
-    texts = [responses.get(one.source_index, absent).text for one in items]
-    score = partial(score_responses, items, texts, cut_at_limit=cut_at_limit(responses), run=run)
-    evaluation.strict = score("strict", tags=tags_in_use())
-    evaluation.official = score("official", tags=tags_in_use())
+    absent = dict.fromkeys((item.source_index for item in items), StoredResponse.absent(NOT_ASKED))
+    responses = [absent | sample for sample in responses]
+    score = partial(score_samples, items, samples_of(items, responses), tags=tags_in_use(), run=run)
+    evaluation.strict, evaluation.official = score("strict"), score("official")
     evaluation.warnings = [*evaluation.warnings, *evaluation.strict.warnings]
     files = {SAMPLES: _samples(items, responses)}
     files |= {SCORES_FILES[one.protocol]: FORMATS["json"](one) for one in (evaluation.strict, evaluation.official)}

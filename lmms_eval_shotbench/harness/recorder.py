@@ -8,6 +8,7 @@ host, an exception) becomes a `Failure` here, before any text exists that could 
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -48,17 +49,27 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampling:
-    """Several samples a question: their number, the temperature, and the seed of the first; 1 is the task's own way."""
+    """Number of samples of each question, their temperature (None: the task's settings), and the seed of the first."""
 
     samples: int = 1
-    temperature: float = 0.0
+    temperature: float | None = None
     seed: int = 0
 
-    def settings(self, given: Mapping[str, Any], sample: int) -> dict[str, Any]:
-        """Return a request's generation settings for one sample."""
-        if self.samples == 1:
+    def settings(self, given: Mapping[str, Any], sample: int, question: str = "") -> dict[str, Any]:
+        """Return a request's generation settings for one sample.
+
+        Args:
+            given: Those of the task.
+            sample: Number of the sample, from 1.
+            question: Mixed into the seed, for a model that draws the same random numbers for every request with one
+                seed: its errors on different questions would be related.
+        """
+        if self.temperature is None:
             return dict(given)
-        return {**given, "temperature": self.temperature, "do_sample": True, "seed": self.seed + sample - 1}
+        seed = self.seed + sample - 1
+        if question:
+            seed = int.from_bytes(hashlib.sha256(f"{seed} {question}".encode()).digest()[:4]) >> 1  # a positive int32
+        return {**given, "temperature": self.temperature, "do_sample": self.temperature > 0, "seed": seed}
 
 
 @dataclass
@@ -140,11 +151,12 @@ class Recorder:
 
     def _sampled(self, model: Any, request: Any, sample: int) -> Any:
         """Return the request of one sample."""
-        if self.sampling.samples == 1:
+        if self.sampling.temperature is None:
             return request
         place = 1 if model.is_simple else 2
         arguments = list(request.args)
-        arguments[place] = self.sampling.settings(arguments[place], sample)
+        question = "" if keeps_own_responses(model) else f"{arguments[4]} {arguments[3]}"  # `shotvl` mixes it in itself
+        arguments[place] = self.sampling.settings(arguments[place], sample, question)
         sampled = copy.copy(request)
         sampled.arguments = tuple(arguments)
         return sampled

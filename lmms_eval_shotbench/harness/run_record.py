@@ -34,6 +34,7 @@ def describe_run(
         "tasks": request.tasks,
         "prompt_style": ours[0].style.name,
         **variant_record(ours[0].variant, left_out, request.refined),
+        **sampling_record(request),
         "reasoning_tags": [list(pair) for pair in added_tags()],
         "passes": {
             one.name: {
@@ -59,6 +60,13 @@ def without_secrets(arguments: str) -> str:
 def data_sha256(data: Path) -> str:
     """Return the SHA-256 of the questions: of the TSV, or of the manifest with every shard's checksum."""
     return file_sha256(data if data.is_file() else data / MANIFEST)
+
+
+def sampling_record(request: EvalRequest) -> dict[str, Any]:
+    """Return number, temperature and first seed of sampled responses; nothing for the task's own settings."""
+    if request.temperature is None:
+        return {}
+    return {"samples": request.samples, "temperature": request.temperature, "seed": request.seed}
 
 
 def variant_record(variant: str, left_out: Sequence[QAItem], refined: Path | None = None) -> dict[str, Any]:

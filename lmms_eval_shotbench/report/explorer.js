@@ -70,6 +70,16 @@
     return answer.correct ? "right" : "wrong";
   }
 
+  // Of several samples; none if a run has one response to each item.
+  function samplesOf(answer) {
+    return answer?.samples ?? [];
+  }
+
+  function rightOf(answer) {
+    const samples = samplesOf(answer);
+    return samples.length ? ` (${samples.filter((one) => one.correct).length} of ${samples.length} right)` : "";
+  }
+
   function mark(state) {
     return make("span", { className: `explorer-mark ${state.replace(" ", "-")}` }, STATES[state]);
   }
@@ -80,7 +90,7 @@
 
   function textOf(item) {
     if (!searched.has(item)) {
-      const responses = item.answers.map((answer) => answer?.response ?? "");
+      const responses = item.answers.flatMap((answer) => [answer, ...samplesOf(answer)]).map((one) => one?.response ?? "");
       searched.set(item, [item.item_id, item.question, ...item.options, ...responses].join("\n").toLowerCase());
     }
     return searched.get(item);
@@ -168,7 +178,7 @@
   function card(item) {
     const states = item.answers.map((answer, run) => {
       const name = make("span", { className: "explorer-run" }, ...breakable(runs[run]));
-      return make("span", {}, mark(stateOf(answer)), " ", name);
+      return make("span", {}, mark(stateOf(answer)), rightOf(answer), " ", name);
     });
     const link = make("a", { href: fragment(item) }, picture(item, true), make("strong", {}, dimensions[item.dimension]),
       make("span", {}, `Answer: ${lettered(item, item.answer)}`), ...states, make("small", {}, ...breakable(visible(item.name))));
@@ -255,7 +265,7 @@
     const letters = item.options.map((_, position) => String.fromCharCode(65 + position));
     const list = make("ul", { className: "explorer-options" });
     for (const letter of letters.length ? letters : [item.answer]) {
-      const remarks = runs.filter((_, run) => item.answers[run]?.letter === letter).map((name) => `answered by ${name}`);
+      const remarks = runs.flatMap((name, run) => answeredBy(name, item.answers[run], letter));
       if (letter === item.prior) remarks.unshift("option prior");
       const gold = letter === item.answer ? make("strong", {}, " – right answer") : "";
       list.append(make("li", {}, lettered(item, letter), gold, remarks.length ? ` (${remarks.join(", ")})` : ""));
@@ -263,9 +273,30 @@
     return list;
   }
 
+  function answeredBy(name, answer, letter) {
+    const samples = samplesOf(answer);
+    const votes = samples.filter((one) => one.letter === letter).length;
+    if (samples.length) return votes ? [`answered in ${votes} of ${samples.length} samples of ${name}`] : [];
+    return answer?.letter === letter ? [`answered by ${name}`] : [];
+  }
+
   function runAnswer(item, name, answer) {
     const letter = answer?.letter ? ` – ${lettered(item, answer.letter)}` : "";
-    const parts = [make("h4", {}, name, " ", mark(stateOf(answer)), letter)];
+    const samples = samplesOf(answer);
+    const vote = samples.length ? `; majority of ${samples.length} samples${rightOf(answer)}` : "";
+    return make("div", { className: "explorer-said" },
+      make("h4", {}, name, " ", mark(stateOf(answer)), letter, vote),
+      ...(samples.length ? samples.map((one, number) => sampleAnswer(item, number + 1, one)) : responseParts(answer)));
+  }
+
+  function sampleAnswer(item, number, answer) {
+    const letter = answer.letter ? ` – ${lettered(item, answer.letter)}` : "";
+    const summary = make("summary", {}, `Sample ${number} `, mark(stateOf(answer)), letter);
+    return make("details", {}, summary, ...responseParts(answer));
+  }
+
+  function responseParts(answer) {
+    const parts = [];
     const response = answer?.response;
     if (answer && response === null) parts.push(make("p", {}, "This run kept no responses."));
     else if (response === "") parts.push(make("p", {}, "No response."));
@@ -274,7 +305,7 @@
       const shown = [...response].length.toLocaleString("en");
       parts.push(make("p", {}, `Cut: ${shown} characters are shown, ${answer.cut.toLocaleString("en")} more are not.`));
     }
-    return make("div", { className: "explorer-said" }, ...parts);
+    return parts;
   }
 
   dialog.addEventListener("close", () => {

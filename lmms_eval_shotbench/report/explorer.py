@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.qa_item import QAItem
@@ -31,8 +32,9 @@ class RunAnswer:
 
     letter: str | None  # None: undecided
     correct: bool
-    response: str | None  # as shown, possibly truncated; None if the run stored no responses
+    response: str | None  # as shown, possibly truncated; None if the run stored no responses, or in `samples`
     cut: int  # number of characters truncated
+    samples: Sequence[RunAnswer] = ()  # of several samples, each one's answer; the answer is their majority vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def explorer_records(runs: Sequence[ReportRun]) -> list[ExplorerRecord]:
     first: dict[Asked, AnsweredItem] = {}
     for items in answered:
         first |= {asked: one for asked, one in items.items() if asked not in first}
-    limit = shared_limit([one for run in runs for one in run.responses.values()], round(RESPONSES_MB * MB))
+    responses = [one for run in runs for sample in run.responses for one in sample.values()]
+    limit = shared_limit(responses, round(RESPONSES_MB * MB))
     return [
         _record(
             one,
@@ -129,11 +132,21 @@ def _record(
 def _answer(one: AnsweredItem | None, run: ReportRun, limit: int) -> RunAnswer | None:
     if one is None:
         return None
-    if not run.responses:
-        return RunAnswer(one.letter, one.correct, None, 0)
-    response = run.responses.get(one.index, "")
+    if one.letters:
+        stored = zip_longest(one.letters, run.responses[: len(one.letters)])  # fewer if the file was truncated
+        samples = [_response(letter, letter == one.answer, sample, one.index, limit) for letter, sample in stored]
+        return RunAnswer(one.letter, one.correct, None, 0, samples)
+    return _response(one.letter, one.correct, next(iter(run.responses), None), one.index, limit)
+
+
+def _response(
+    letter: str | None, correct: bool, responses: Mapping[int, str] | None, index: int, limit: int
+) -> RunAnswer:
+    if not responses:
+        return RunAnswer(letter, correct, None, 0)
+    response = responses.get(index, "")
     shown = cut_response(response, limit)
-    return RunAnswer(one.letter, one.correct, shown, len(response) - len(shown))
+    return RunAnswer(letter, correct, shown, len(response) - len(shown))
 
 
 def explorer_parts(
@@ -161,8 +174,16 @@ def _plain(names: Sequence[str], records: Sequence[ExplorerRecord]) -> dict[str,
     return {
         "runs": names,
         "dimensions": {dimension.slug: dimension.paper_name for dimension in DIMENSIONS},
-        "items": [asdict(record) for record in records],
+        "items": [asdict(record) | {"answers": list(map(_plain_answer, record.answers))} for record in records],
     }
+
+
+def _plain_answer(answer: RunAnswer | None) -> dict[str, Any] | None:
+    """Return the fields of an answer; `samples` only if there are several."""
+    if answer is None:
+        return None
+    plain = {"letter": answer.letter, "correct": answer.correct, "response": answer.response, "cut": answer.cut}
+    return plain | ({"samples": list(map(_plain_answer, answer.samples))} if answer.samples else {})
 
 
 def _package_file(name: str) -> str:

@@ -16,9 +16,10 @@ from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.questions.variants import variant_named_in
-from lmms_eval_shotbench.runs.responses import NOT_STORED, SAMPLES, StoredResponse, cut_at_limit, read_samples
+from lmms_eval_shotbench.runs.responses import SAMPLES, StoredSamples, read_several_samples
 from lmms_eval_shotbench.runs.robust import variant_of
-from lmms_eval_shotbench.runs.score import fingerprint, score_responses, scores_json
+from lmms_eval_shotbench.runs.score import fingerprint, samples_of, score_samples
+from lmms_eval_shotbench.runs.scores_json import scores_json
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
 from lmms_eval_shotbench.runs.stored_runs import (
     StoredRun,
@@ -43,7 +44,7 @@ class ReportRun:
     stored: StoredRun  # graded strictly
     scores: Mapping[str, Any]  # scores.json, strict (docs/scores.md)
     official: Mapping[str, Any] | None  # the same under the official protocol
-    responses: Mapping[int, str]  # by question index, as stored
+    responses: Sequence[Mapping[int, str]]  # of each sample by question index, as stored; empty if none were stored
     items: Sequence[QAItem] = ()  # its questions, in the order of `stored.items`
     data: str = ""  # source of the questions: a shard folder, Hub id or test.tsv
     split: str = "test"
@@ -77,7 +78,7 @@ def read_report_run(
     run = run_of_scores(str(path), scores, file)
     items, name = _questions(run, data, split)
     samples = path / SAMPLES
-    stored = read_samples(samples) if samples.is_file() else {}
+    stored = read_several_samples(samples) if samples.is_file() else []
     tags = with_built_in(tags_of_record(run.how) + tags)
     official = _official(path, items, stored, tags)
     scores = _with_all_numbers(scores, file, items, stored, tags)
@@ -88,7 +89,7 @@ def _with_all_numbers(
     scores: dict[str, Any],
     file: Path,
     items: Sequence[QAItem],
-    stored: Mapping[int, StoredResponse],
+    stored: StoredSamples,
     tags: ReasoningTags,
 ) -> dict[str, Any]:
     """Return the scores, regraded if an earlier version wrote fewer numbers; raises `BadRun` if that is impossible."""
@@ -106,18 +107,17 @@ def _with_all_numbers(
 
 def _graded(
     items: Sequence[QAItem],
-    stored: Mapping[int, StoredResponse],
+    stored: StoredSamples,
     protocol: Protocol,
     tags: ReasoningTags,
     run: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return scores.json of stored responses."""
-    texts = [stored[item.source_index].text if item.source_index in stored else NOT_STORED for item in items]
-    return scores_json(score_responses(items, texts, protocol, tags=tags, cut_at_limit=cut_at_limit(stored), run=run))
+    return scores_json(score_samples(items, samples_of(items, stored), protocol, tags=tags, run=run))
 
 
-def _texts(stored: Mapping[int, StoredResponse]) -> dict[int, str]:
-    return {index: response.text for index, response in stored.items()}
+def _texts(stored: StoredSamples) -> list[dict[int, str]]:
+    return [{index: response.text for index, response in sample.items()} for sample in stored]
 
 
 def _grade_responses(path: Path, data: str, split: str, tags: ReasoningTags) -> ReportRun:
@@ -130,7 +130,7 @@ def _grade_responses(path: Path, data: str, split: str, tags: ReasoningTags) -> 
 
 
 def _official(
-    path: Path, items: Sequence[QAItem], stored: Mapping[int, StoredResponse], tags: ReasoningTags
+    path: Path, items: Sequence[QAItem], stored: StoredSamples, tags: ReasoningTags
 ) -> Mapping[str, Any] | None:
     """Return the official protocol's scores from the run's folder, or graded here; None if neither is possible."""
     try:

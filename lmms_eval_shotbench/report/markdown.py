@@ -43,8 +43,21 @@ def _run_summary(run: Mapping[str, Any]) -> str:
 
     how, strict = run["strict"]["run"] or {}, run["strict"]
     facts = [f"{strict['n']:,} items", f"{100 * strict['answered_rate']:.2f} % decided"]
+    facts += _samples(strict["samples"]) if "samples" in strict else []
     facts += [f"{name} {how[key]}" for name, key in _RECORD_FIELDS if how.get(key)]
     return one_line(", ".join(facts), 500).translate(_SPECIAL)
+
+
+def _samples(samples: Mapping[str, Any]) -> list[str]:
+    """Describe what the accuracy is the mean of, and what else several samples give, over items."""
+    at = "" if samples.get("temperature") is None else f" at temperature {samples['temperature']:g}"
+    facts = [f"accuracy is the mean over {samples['k']} samples of each item{at}"]
+    for name, found in (
+        ("majority vote", samples["majority"]),
+        (f"pass@{samples['k']}", samples["pass_at"][str(samples["k"])]),
+    ):
+        facts += [f"{name} {_cell(found['micro'])} over items"] if found["micro"] else []
+    return facts
 
 
 _RECORD_FIELDS = (

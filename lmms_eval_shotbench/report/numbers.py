@@ -115,21 +115,30 @@ def _comparison(one: Compared, names: Sequence[str]) -> dict[str, Any]:
 LENGTH_EDGES = tuple(2**power for power in range(15))  # in characters, of the histogram; the last bin is unbounded
 
 
-def responses_json(responses: Mapping[int, str], items: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return statistics of responses (docs/report.md), or None if there are none; `items` as in scores.json."""
-    kept = [(item, responses.get(item["index"], "")) for item in items]
-    if not responses:
+def responses_json(samples: Sequence[Mapping[int, str]], items: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return statistics of the responses of all samples (docs/report.md), or None if there are none.
+
+    Args:
+        samples: Responses by question index, of each sample.
+        items: As in scores.json.
+    """
+    if not any(samples):
         return None
+    kept = [
+        (is_correct(item, number), sample.get(item["index"], ""))
+        for number, sample in enumerate(samples)
+        for item in items
+    ]
     texts = [text for _, text in kept]
     lengths = sorted(map(len, texts))
-    left_open = [item for item, text in kept if is_left_open(text)]
+    left_open = [correct for correct, text in kept if is_left_open(text)]
     return {
         "n": len(texts),
         "blank": sum(not text.strip() or not has_response(text) for text in texts),
         "with_answer_block": fmean("</answer>" in text.lower() for text in texts),
         "left_open": len(left_open) / len(texts),
         "left_open_items": len(left_open),
-        "left_open_correct": fmean(bool(item["correct"]) for item in left_open) if left_open else None,
+        "left_open_correct": fmean(left_open) if left_open else None,
         "characters": {
             "mean": fmean(lengths),
             "median": median(lengths),
@@ -138,6 +147,11 @@ def responses_json(responses: Mapping[int, str], items: Sequence[Mapping[str, An
         },
         "histogram": {"edges": list(LENGTH_EDGES), "counts": _histogram(lengths)},
     }
+
+
+def is_correct(item: Mapping[str, Any], number: int) -> bool:
+    """Whether a response is correct: to an item of scores.json, of the sample with this index."""
+    return bool(item["letters"][number] == item["answer"] if "letters" in item else item["correct"])
 
 
 def is_left_open(response: str) -> bool:

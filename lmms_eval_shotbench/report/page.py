@@ -69,7 +69,15 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.globals["dimension_name"] = lambda slug: dimension_named(slug).paper_name
-    for table in (rows.comparison_rows, rows.prior_rows, rows.variant_rows, rows.training_rows, rows.how_rows):
+    for table in (
+        rows.comparison_rows,
+        rows.prior_rows,
+        rows.variant_rows,
+        rows.training_rows,
+        rows.how_rows,
+        rows.sample_rows,
+        rows.shown_passes,
+    ):
         environment.globals[table.__name__] = table
     environment.globals["ranked"], environment.globals["command"] = rows.ranked, rows.command
     environment.globals["abbreviation"] = lambda slug: dimension_named(slug).abbreviation

@@ -8,6 +8,7 @@ from typing import Any
 
 from lmms_eval_shotbench.model_args import split_model_args
 from lmms_eval_shotbench.runs.formatting import first_few
+from lmms_eval_shotbench.scoring.several_samples import shown_j
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
 KeyPath = tuple[str, ...]
@@ -36,6 +37,18 @@ def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     if one["decided_by_both"]:
         yield "decided by both", ("decided_by_both",)
     yield MACRO, ("macro",)
+
+
+def sample_rows(run: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
+    """Yield the rows of one run's `accuracy`, and of the averages of its `samples` (docs/scores.md)."""
+    yield from _dimensions(run["strict"]["accuracy"]["by_dimension"])
+    yield MICRO, ("micro",)
+    yield MACRO, ("macro",)
+
+
+def shown_passes(run: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a run's `samples.pass_at` that are shown: 2, 4, 8, … and the number of samples."""
+    return [str(j) for j in shown_j(run["strict"]["samples"]["k"]) if j > 1]
 
 
 def prior_rows(run: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:

@@ -17,7 +17,7 @@ from lmms_eval_shotbench.runs.robust import variant_of
 from lmms_eval_shotbench.runs.score import fingerprint
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.runs.stored_runs import StoredRun
-from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, accuracy
+from lmms_eval_shotbench.scoring.metrics import Estimate, Graded, accuracy, n_items
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 
@@ -41,17 +41,20 @@ def blind_run(run: StoredRun, items: Sequence[QAItem]) -> BlindRun:
     if variant_of(run).shows_media:
         raise BadRun(f"{run.name} is a run with media; a blind run is one of the tasks shotbench_blind…")
     by_id = {item.item_id: item for item in items}
-    graded = []
+    graded: list[Graded] = []
     for one in run.items:
         item = by_id.get(original_id(one.item_id))
         if item is None or fingerprint(item) != one.asked:
             raise BadRun(f"{run.name} has other questions than those that are audited")
-        graded.append(Graded(item, Grade(one.letter, one.correct, "stored", well_formed=False)))
+        graded += [
+            Graded(item, Grade(letter, letter == one.answer, "stored", well_formed=False), number)
+            for number, letter in enumerate(one.letters or (one.letter,), start=1)
+        ]
     measured = not too_many_refusals(run.refused, len(graded))
     groups = {d.slug: [entry for entry in graded if entry.item.dimension == d.slug] for d in DIMENSIONS}
     return BlindRun(
         run.name,
-        len(graded),
+        n_items(graded),
         run.refused,
         accuracy(graded) if measured else None,
         {slug: accuracy(group) if measured else None for slug, group in groups.items() if group},

@@ -50,10 +50,15 @@ class Comparison:
     b: StoredRun
     found: Differences
     decided: Difference | None  # over items that both decided; None if these are all items, or none
-    gained: list[int]  # indices of items that only B answered correctly
-    lost: list[int]  # indices of items that only A answered correctly
+    gained: list[int]  # indices of items that only B answered correctly, or in a larger share of its samples
+    lost: list[int]  # the same for A
     left_out: LeftOut
     remarks: list[str]
+
+    @property
+    def test(self) -> str:
+        """Name of the test that gives p."""
+        return "McNemar" if self.a.samples == self.b.samples == 1 else "sign-flip permutation"
 
 
 def compare_runs(a: StoredRun, b: StoredRun, common: bool = False) -> Comparison:
@@ -68,15 +73,15 @@ def compare_runs(a: StoredRun, b: StoredRun, common: bool = False) -> Comparison
     if not answered or (any(left_out) and not common):
         hint = f"--common compares the {len(answered)} they share" if answered else "they share none"
         raise NotComparable(f"the two runs have different questions: {left_out}; {hint}")
-    pairs = [Pair(one.dimension, one.medium, one.correct, other.correct) for one, other in answered]
-    decided = [pair for pair, (one, other) in zip(pairs, answered, strict=True) if one.letter and other.letter]
+    pairs = [Pair(one.dimension, one.medium, one.share, other.share) for one, other in answered]
+    decided = [pair for pair, (one, other) in zip(pairs, answered, strict=True) if one.decided and other.decided]
     return Comparison(
         a=a,
         b=b,
         found=differences(pairs),
         decided=difference(decided) if 0 < len(decided) < len(pairs) else None,
-        gained=[one.index for one, other in answered if other.correct and not one.correct],
-        lost=[one.index for one, other in answered if one.correct and not other.correct],
+        gained=[one.index for one, other in answered if other.share > one.share],
+        lost=[one.index for one, other in answered if one.share > other.share],
         left_out=left_out,
         remarks=_remarks(a, b, answered, left_out),
     )
@@ -113,11 +118,19 @@ def _remarks(
 ) -> list[str]:
     """Return remarks needed to interpret the numbers."""
     remarks = [f"left out: {left_out}"] if any(left_out) else []
+    if a.samples > 1 or b.samples > 1:
+        remarks.append(
+            f"samples of each item: {a.samples} in A, {b.samples} in B; an item counts once, by its share of correct "
+            "ones, and p is of the exact sign-flip permutation test"
+        )
     styles = [run.how.get("prompt_style") for run in (a, b)]
     if None not in styles and styles[0] != styles[1]:
         remarks.append(f"the prompt styles differ: {styles[0]} in A, {styles[1]} in B")
     for what, indices in (
-        ("undecided, which counts as wrong", [{item.index for item in run.items if not item.letter} for run in (a, b)]),
+        (
+            "undecided, which counts as wrong",
+            [{item.index for item in run.items if not item.decided} for run in (a, b)],
+        ),
         ("without any response, which counts as wrong", [set(run.unanswered) for run in (a, b)]),
         ("letters assigned by a judge", [set(run.judged) for run in (a, b)]),
         ("letters assigned by an extractor", [set(run.extracted) for run in (a, b)]),
@@ -134,24 +147,22 @@ def _remarks(
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """Return the JSON format of docs/compare.md."""
     one, found = comparison, comparison.found
-    dimensions = {slug: _with_p(each) | {"p_holm": found.p_holm[slug]} for slug, each in found.by_dimension.items()}
+    dimensions = {slug: asdict(each) | {"p_holm": found.p_holm[slug]} for slug, each in found.by_dimension.items()}
     return {
         "schema": SCHEMA,
         "protocol": one.a.protocol,
         "a": {"name": one.a.name, "run": one.a.how},
         "b": {"name": one.b.name, "run": one.b.how},
-        "overall": _with_p(found.overall),
-        "macro": asdict(found.macro),
-        "decided_by_both": _with_p(one.decided) if one.decided else None,
+        "samples": {"a": one.a.samples, "b": one.b.samples},
+        "test": one.test,
+        "overall": asdict(found.overall),
+        "macro": {name: value for name, value in asdict(found.macro).items() if name != "p"},  # a test over items
+        "decided_by_both": asdict(one.decided) if one.decided else None,
         "by_dimension": dimensions,
         "items": {"gained": one.gained, "lost": one.lost},
         "left_out": one.left_out._asdict(),
         "remarks": one.remarks,
     }
-
-
-def _with_p(one: Difference) -> dict[str, Any]:
-    return asdict(one) | {"p": one.p}
 
 
 def comparison_table(comparison: Comparison, with_items: bool = False) -> str:

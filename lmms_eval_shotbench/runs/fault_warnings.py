@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
 from lmms_eval_shotbench.runs.response_counts import MAX_SHARE, ResponseCounts, letter_shares, undecided_by_rule
-from lmms_eval_shotbench.scoring.metrics import Graded
+from lmms_eval_shotbench.scoring.metrics import Graded, n_items
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 MAX_LETTER_SHARE = 0.5  # of the answers with one letter; with four options a fair share is a quarter
@@ -28,13 +28,15 @@ def fault_warnings(
 ) -> list[str]:
     """Describe patterns that are more likely a fault of the harness than of the model; none below `FEWEST` items.
 
+    Shares are of all responses. Minimum numbers are of items, as several samples of one item are often alike.
+
     Args:
-        graded: All items.
+        graded: All responses.
         counts: `count_responses` of them.
         first_failure: Text that was stored for the first failed request, to be quoted.
         blind: Whether the model was asked without pictures, so that refusals are to be expected.
     """
-    if len(graded) < FEWEST:
+    if n_items(graded) < FEWEST:
         return []
     kinds = (
         (0 if blind else counts.refused, counts.n, "are refusals", "does the model get the picture?"),
@@ -58,7 +60,8 @@ def fault_warnings(
 def _letter_warnings(graded: Sequence[Graded]) -> Iterator[str]:
     """Questions with two options are excluded, because one of their letters always has at least half of the answers."""
     several = [entry for entry in graded if len(entry.item.options) > 2]
-    decided = sum(entry.grade.letter is not None for entry in several)
+    samples = len(graded) // n_items(graded)
+    decided = sum(entry.grade.letter is not None for entry in several) / samples
     for letter, share in letter_shares(several).items() if decided >= FEWEST else ():
         answered = share.answered or 0.0
         if answered > MAX_LETTER_SHARE and answered > share.right + LETTER_EXCESS:
@@ -75,7 +78,7 @@ def _dimension_warnings(graded: Sequence[Graded]) -> Iterator[str]:
     for entry in graded:
         groups[entry.item.dimension].append(entry)
     for slug, group in groups.items():
-        if len(group) >= FEWEST_IN_DIMENSION and not any(entry.grade.letter for entry in group):
+        if n_items(group) >= FEWEST_IN_DIMENSION and not any(entry.grade.letter for entry in group):
             rule, count = next(iter(undecided_by_rule(group).items()))
             yield (
                 f"all {len(group):,} responses of {dimension_named(slug).paper_name} are undecided, {count:,} by the "

@@ -21,7 +21,7 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class ResponseCounts:
-    """Number of responses of each kind, of `n`."""
+    """Number of responses of each kind, of `n` responses: of all samples, if there are several of each item."""
 
     n: int
     refused: int
@@ -39,15 +39,16 @@ class LetterShare:
     right: float  # share of the items
 
 
-def count_responses(strict: Sequence[Graded], cut_at_limit: Mapping[int, bool]) -> ResponseCounts:
+def count_responses(strict: Sequence[Graded], cut_at_limit: Mapping[tuple[int, int], bool]) -> ResponseCounts:
     """Count the responses of each kind.
 
     Args:
-        strict: All items under strict grading, which alone recognises refusals.
-        cut_at_limit: Whether the response was cut, by index; items for which that is unknown are absent.
+        strict: All responses under strict grading, which alone recognises refusals.
+        cut_at_limit: Whether the response was cut, by index and sample; absent if that is unknown.
     """
     rules = Counter(entry.grade.how for entry in strict)
-    known = [cut for entry in strict if (cut := cut_at_limit.get(entry.item.source_index)) is not None]
+    cuts = (cut_at_limit.get((entry.item.source_index, entry.sample)) for entry in strict)
+    known = [cut for cut in cuts if cut is not None]
     return ResponseCounts(
         n=len(strict),
         refused=sum(entry.grade.refused for entry in strict),

@@ -30,13 +30,16 @@ __all__ = [
     "BadResponses",
     "Entry",
     "StoredResponse",
+    "StoredSamples",
     "cut_at_limit",
     "entries",
     "read_responses",
     "read_samples",
+    "read_several_samples",
 ]
 
 NOT_STORED = f"{REQUEST_FAILED}: no response is stored]"  # stands for the response to a question that has no row
+StoredSamples = list[dict[int, StoredResponse]]  # the first, second, … responses, each by question index
 NAMES = ("response", "prediction")
 # Used if there is neither of `NAMES` and only one of these. `answer` is missing: in ShotBench it is the correct letter.
 OTHER_NAMES = ("output", "completion", "generated_text", "model_output", "model_response", "model_answer", "pred")
@@ -73,6 +76,32 @@ def read_samples(path: Path) -> dict[int, StoredResponse]:
     if not responses:
         raise BadResponses(f"{path}: contains no responses")
     return responses
+
+
+def read_several_samples(path: Path) -> StoredSamples:
+    """Return the first, second, … response by question index; a sample may lack questions.
+
+    Raises:
+        BadResponses: As `read_samples`, but for two responses to one question with the same sample number; or the
+            samples are not numbered 1, 2, 3, …
+    """
+    samples: dict[int, dict[int, StoredResponse]] = {}
+    for one in entries(path):
+        if one.index in samples.setdefault(one.sample, {}):
+            again = f" in sample {one.sample}" if one.sample > 1 else ""
+            raise BadResponses(
+                f"{path}, {one.position}: question {one.index} is answered twice{again}; keep one response per "
+                "question, or number several in a field `sample` (1, 2, 3, …)"
+            )
+        samples[one.sample][one.index] = one.response
+    if not samples:
+        raise BadResponses(f"{path}: contains no responses")
+    if missing := sorted({*range(1, len(samples) + 1)} - samples.keys()):
+        raise BadResponses(
+            f"{path}: has samples numbered {first_few(sorted(samples))}, but none numbered {missing[0]}; number the "
+            "samples 1, 2, 3, …"
+        )
+    return [samples[number] for number in sorted(samples)]
 
 
 def cut_at_limit(responses: Mapping[int, StoredResponse]) -> dict[int, bool]:

@@ -80,7 +80,7 @@ def own_original(originals: Sequence[QAItem], circular: StoredRun) -> StoredRun:
         for one in circular.items
         if one.index in first
     ]
-    return StoredRun(circular.name, circular.protocol, items, circular.how)
+    return StoredRun(circular.name, circular.protocol, items, circular.how, samples=circular.samples)
 
 
 def variant_of(run: StoredRun) -> Variant:
@@ -125,8 +125,8 @@ def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, origi
         )
         for item in complete
     ]
-    refused_too_often = not variant.shows_media and too_many_refusals(run.refused, len(run.items))
-    remarks = [not_measured_text(run.refused, len(run.items))] if refused_too_often else []
+    refused_too_often = not variant.shows_media and too_many_refusals(run.refused, run.responses)
+    remarks = [not_measured_text(run.refused, run.responses)] if refused_too_often else []
     return replace(
         variant_scores(variant, asked, measured=not refused_too_often),
         left_out=[item.source_index for item in variant.left_out(originals)],
@@ -143,6 +143,11 @@ def _remarks(original: StoredRun, run: StoredRun, missing: int) -> list[str]:
         values = [one.how.get(what) for one in (original, run)]
         if None not in values and values[0] != values[1]:
             remarks.append(f"the {what.replace('_', ' ')}s differ: {values[0]} and {values[1]}")
+    if original.samples > 1 or run.samples > 1:
+        remarks.append(
+            f"letters are majority votes: of {original.samples} and {run.samples} samples of each question; accuracies "
+            "are those of the votes"
+        )
     if run.unanswered:
         remarks.append(f"without any response, which counts as wrong: {len(run.unanswered)}")
     return remarks

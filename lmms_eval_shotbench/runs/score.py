@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading.grade import Protocol, grade
 from lmms_eval_shotbench.grading.reasoning_tags import REASONING_TAGS, ReasoningTags
@@ -22,17 +22,15 @@ from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.runs.response_counts import (
     ResponseCounts,
     count_responses,
-    letter_shares,
     not_measured_text,
     too_many_refusals,
-    undecided_by_rule,
 )
+from lmms_eval_shotbench.runs.responses import NOT_STORED, StoredSamples, cut_at_limit
 from lmms_eval_shotbench.scoring.metrics import Graded, Scores, score
-from lmms_eval_shotbench.scoring.prior_aware import PriorAware, prior_aware, prior_aware_json
+from lmms_eval_shotbench.scoring.prior_aware import PriorAware, prior_aware
+from lmms_eval_shotbench.scoring.several_samples import SampleScores, sample_scores
 
-SCHEMA = 1  # of scores.json; incremented when a field changes its meaning
 SCORES_FILES: dict[Protocol, str] = {"strict": "scores.json", "official": "scores.official.json"}  # in a run's folder
-ACCURACIES = ("accuracy", "chance_corrected", "compound", "single", "terms", "prior")  # null if not measured
 JUDGE, EXTRACTOR = "judge", "extractor: "  # rules of letters that a language model assigned
 
 
@@ -41,7 +39,7 @@ class ScoredRun:
     """The scores of one run with all contents of scores.json."""
 
     protocol: Protocol
-    graded: list[Graded]
+    graded: list[Graded]  # all items; with several samples, all items of the first sample, of the second and so on
     scores: Scores
     counts: ResponseCounts
     run: dict[str, Any] = field(default_factory=dict)  # provenance of the responses
@@ -53,10 +51,26 @@ class ScoredRun:
         """The scores relative to those possible without visual input."""
         return prior_aware(self.graded)
 
+    @cached_property
+    def samples(self) -> SampleScores:
+        """The scores of several samples; with one sample, all of them equal the accuracy."""
+        return sample_scores(self.graded)
+
+    @property
+    def k(self) -> int:
+        """Number of samples of each item."""
+        return len(self.graded) // self.scores.n
+
+    @property
+    def temperature(self) -> float | None:
+        """Temperature of the samples; None if it is not recorded."""
+        return self.run.get("temperature")
+
     @property
     def unanswered(self) -> list[QAItem]:
-        """Items without any response."""
-        return [entry.item for entry in self.graded if entry.grade.how == NO_RESPONSE]
+        """Items without any response, or of which a sample has no response."""
+        failed = {entry.item.source_index for entry in self.graded if entry.grade.how == NO_RESPONSE}
+        return [entry.item for entry in self.graded[: self.scores.n] if entry.item.source_index in failed]
 
     @property
     def extracted(self) -> list[Graded]:
@@ -75,28 +89,68 @@ def score_responses(
     cut_at_limit: Mapping[int, bool] | None = None,
     run: Mapping[str, Any] | None = None,
 ) -> ScoredRun:
-    """Grade `responses[i]` as the response to `items[i]` and compute all scores.
+    """Grade `responses[i]` as the response to `items[i]` and compute all scores; arguments as in `score_samples`."""
+    sample = Sample(responses, judged or {}, extracted or {}, cut_at_limit or {})
+    return score_samples(items, [sample], protocol, tags=tags, run=run)
+
+
+class Sample(NamedTuple):
+    """One response to each item, and what else is known of them by index of the question."""
+
+    responses: Sequence[str]
+    judged: Mapping[int, str] = {}  # letters that the official rules left undecided (see `grading/judge.py`)
+    extracted: Mapping[int, str] = {}  # the same for strict grading (see `grading/extractor.py`)
+    cut_at_limit: Mapping[int, bool] = {}  # whether the response was cut at the token limit; absent if unknown
+
+
+def samples_of(items: Sequence[QAItem], stored: StoredSamples) -> list[Sample]:
+    """Return stored responses in the order of the items; `NOT_STORED` stands for those that are missing."""
+    return [
+        Sample(
+            [one[item.source_index].text if item.source_index in one else NOT_STORED for item in items],
+            cut_at_limit=cut_at_limit(one),
+        )
+        for one in stored
+    ]
+
+
+def score_samples(
+    items: Sequence[QAItem],
+    samples: Sequence[Sample],
+    protocol: Protocol = "strict",
+    *,
+    tags: ReasoningTags = REASONING_TAGS,
+    run: Mapping[str, Any] | None = None,
+) -> ScoredRun:
+    """Grade one or several responses to each item and compute all scores.
 
     Args:
         items: The questions.
-        responses: Their responses.
+        samples: Their responses: `samples[k].responses[i]` responds to `items[i]`.
         protocol: Grading protocol.
         tags: Pairs of tags around thoughts, for strict grading.
-        judged: Letters by index for items that the official rules left undecided (see `grading/judge.py`).
-        extracted: The same for strict grading (see `grading/extractor.py`).
-        cut_at_limit: Whether the response was cut at the token limit, by index; absent if unknown.
         run: Provenance of the responses.
     """
-    pairs = list(zip(items, responses, strict=True))
-    graded = [Graded(item, grade(item, response, protocol, tags)) for item, response in pairs]
-    strict = graded if protocol == "strict" else [Graded(item, grade(item, text, tags=tags)) for item, text in pairs]
-    counts = count_responses(strict, cut_at_limit or {})
-    graded = [_with_letter(entry, judged or {}, extracted or {}) for entry in graded]
-    failures = (text for entry, (_, text) in zip(graded, pairs, strict=True) if entry.grade.how == NO_RESPONSE)
+    graded: list[Graded] = []
+    strict: list[Graded] = []
+    failures: list[str] = []
+    cut: dict[tuple[int, int], bool] = {}
+    for number, sample in enumerate(samples, start=1):
+        pairs = list(zip(items, sample.responses, strict=True))
+        found = [Graded(item, grade(item, response, protocol, tags), number) for item, response in pairs]
+        strict += (
+            found
+            if protocol == "strict"
+            else [Graded(item, grade(item, response, tags=tags), number) for item, response in pairs]
+        )
+        graded += [_with_letter(entry, sample.judged, sample.extracted) for entry in found]
+        failures += [text for entry, (_, text) in zip(found, pairs, strict=True) if entry.grade.how == NO_RESPONSE]
+        cut |= {(index, number): value for index, value in sample.cut_at_limit.items()}
+    counts = count_responses(strict, cut)
     blind = any(map(_is_blind, items))
     measured = not (blind and too_many_refusals(counts.refused, counts.n))
     warnings = [] if measured else [not_measured_text(counts.refused, counts.n)]
-    warnings += fault_warnings(graded, counts, next(failures, ""), blind)
+    warnings += fault_warnings(graded, counts, next(iter(failures), ""), blind)
     return ScoredRun(protocol, graded, score(graded), counts, dict(run or {}), warnings, measured)
 
 
@@ -112,69 +166,7 @@ def _with_letter(entry: Graded, judged: Mapping[int, str], extracted: Mapping[in
     if verdict.letter is not None or letter is None:
         return entry
     how = JUDGE if index in judged else f"{EXTRACTOR}{verdict.how}"
-    return Graded(entry.item, replace(verdict, letter=letter, correct=letter == entry.item.answer, how=how))
-
-
-def scores_json(scored: ScoredRun) -> dict[str, Any]:
-    """Return the contents of scores.json (docs/scores.md)."""
-    scores = scored.scores
-    compound = None if scores.compound is None else asdict(scores.compound) | {"term_f1": scores.compound_term_f1}
-    found = {
-        "schema": SCHEMA,
-        "protocol": scored.protocol,
-        "accuracy": {
-            "micro": asdict(scores.micro),
-            "macro": asdict(scores.macro),
-            "by_dimension": {slug: asdict(estimate) for slug, estimate in scores.by_dimension.items()},
-        },
-        "correct": scores.correct,
-        "n": scores.n,
-        "answered_rate": scores.answered_rate,
-        "well_formed_rate": scores.well_formed_rate,
-        "unanswered": [item.source_index for item in scored.unanswered],
-        "undecided_by_rule": undecided_by_rule(scored.graded),
-        "response_counts": {name: value for name, value in asdict(scored.counts).items() if name != "n"},
-        "letters": {letter: asdict(share) for letter, share in letter_shares(scored.graded).items()},
-        "extracted": {
-            "letters": len(scored.extracted),
-            "correct": sum(entry.grade.correct for entry in scored.extracted),
-        },
-        "compound": compound,
-        **prior_aware_json(scored.prior_aware),
-        "run": _run_json(scored),
-        "items": [
-            {
-                "index": entry.item.source_index,
-                "item_id": entry.item.item_id,
-                "dimension": entry.item.dimension,
-                "medium": entry.item.medium,
-                "asked": fingerprint(entry.item),
-                "answer": entry.item.answer,
-                "letter": entry.grade.letter,
-                "correct": entry.grade.correct,
-                "how": entry.grade.how,
-            }
-            for entry in scored.graded
-        ],
-    }
-    if not scored.measured:
-        found |= {name: _without_accuracies(found[name]) for name in ACCURACIES}
-    return found
-
-
-def _run_json(scored: ScoredRun) -> dict[str, Any]:
-    warnings = [*(scored.run.get("warnings") or ()), *scored.warnings]
-    return scored.run | ({"warnings": warnings} if warnings else {})
-
-
-def _without_accuracies(found: Any) -> Any:
-    """Replace the model's accuracies by null; `accuracy` within `prior` is that of the option prior, and is kept."""
-    if not isinstance(found, Mapping) or "low" in found:  # an estimate
-        return None
-    return {
-        name: value if name == "accuracy" and "low" in value else _without_accuracies(value)
-        for name, value in found.items()
-    }
+    return replace(entry, grade=replace(verdict, letter=letter, correct=letter == entry.item.answer, how=how))
 
 
 def fingerprint(item: QAItem) -> str:

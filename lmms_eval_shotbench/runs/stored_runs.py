@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +21,9 @@ from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.variants import variant_in_use
 from lmms_eval_shotbench.runs.lmms_eval_samples import asked_variant
 from lmms_eval_shotbench.runs.response_files import holds_responses
-from lmms_eval_shotbench.runs.responses import SAMPLES, StoredResponse, check_indices, cut_at_limit, read_samples
-from lmms_eval_shotbench.runs.score import EXTRACTOR, JUDGE, SCORES_FILES, score_responses, scores_json
+from lmms_eval_shotbench.runs.responses import SAMPLES, StoredSamples, check_indices, read_several_samples
+from lmms_eval_shotbench.runs.score import EXTRACTOR, JUDGE, SCORES_FILES, samples_of, score_samples
+from lmms_eval_shotbench.runs.scores_json import scores_json
 from lmms_eval_shotbench.runs.scores_schema import BadRun, check_scores
 
 
@@ -37,6 +39,17 @@ class AnsweredItem:
     letter: str | None  # None: undecided
     correct: bool
     asked: str  # fingerprint of the question
+    letters: tuple[str | None, ...] = ()  # of several samples, whose majority vote `letter` is; empty for one
+
+    @property
+    def share(self) -> bool | Fraction:
+        """Whether the answer is correct; of several samples, the share of correct ones."""
+        return Fraction(self.letters.count(self.answer), len(self.letters)) if self.letters else self.correct
+
+    @property
+    def decided(self) -> bool:
+        """Whether the answer is decided, or all samples are."""
+        return None not in (self.letters or (self.letter,))
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,12 @@ class StoredRun:
     judged: Sequence[int] = ()  # indices of items whose letter was assigned by a judge
     extracted: Sequence[int] = ()  # indices of items whose letter was assigned by the extractor
     refused: int = 0  # number of refusals; 0 also if an earlier version wrote the scores, which did not count them
+    samples: int = 1  # number of responses to each item
+
+    @property
+    def responses(self) -> int:
+        """Number of responses asked for, of all samples."""
+        return self.samples * len(self.items)
 
     @property
     def by_index(self) -> dict[int, AnsweredItem]:
@@ -103,12 +122,8 @@ def score_pair(
         BadResponses: The responses cannot be read, or answer other questions.
     """
     asked, stored = answered_questions(questions, responses, split)
-    scored = score_responses(
-        asked,
-        [stored[item.source_index].text for item in asked],
-        protocol,
-        tags=with_built_in(recorded_tags(responses) + tags),
-        cut_at_limit=cut_at_limit(stored),
+    scored = score_samples(
+        asked, samples_of(asked, stored), protocol, tags=with_built_in(recorded_tags(responses) + tags)
     )
     return run_of_scores(str(responses), scores_json(scored), responses)
 
@@ -135,8 +150,8 @@ def tags_of_record(run: Mapping[str, Any]) -> ReasoningTags:
 
 def answered_questions(
     questions: str | Path, responses: Path, split: str = "test"
-) -> tuple[list[QAItem], dict[int, StoredResponse]]:
-    """Return the questions with a stored response, in order, and the responses by index.
+) -> tuple[list[QAItem], StoredSamples]:
+    """Return the questions with a stored response, in order, and the responses by index, a mapping for each sample.
 
     If lmms-eval's own samples are of a variant's tasks, the questions are those of the variant.
 
@@ -144,11 +159,12 @@ def answered_questions(
         DatasetNotFound, BadRow: The questions cannot be read.
         BadResponses: The responses cannot be read, or answer other questions.
     """
-    stored = read_samples(responses)
+    stored = read_several_samples(responses)
+    answered = {index for sample in stored for index in sample}
     items, variant = read_questions(questions, split), asked_variant(responses)
     items = variant_in_use(variant).of(items) if variant else items
-    check_indices(items, stored, responses)
-    return [item for item in items if item.source_index in stored], stored
+    check_indices(items, answered, responses)
+    return [item for item in items if item.source_index in answered], stored
 
 
 class RunSource(NamedTuple):
@@ -214,8 +230,10 @@ def _load(file: Path) -> dict[str, Any]:
 
 def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun:
     """Return the run of validated scores; raises `BadRun`, with `file` in the message, if an index is not unique."""
-    rows, fields = scores["items"], AnsweredItem.__dataclass_fields__
-    items = [AnsweredItem(**{name: row[name] for name in fields}) for row in rows]
+    rows, fields = scores["items"], [name for name in AnsweredItem.__dataclass_fields__ if name != "letters"]
+    items = [
+        AnsweredItem(**{name: row[name] for name in fields}, letters=tuple(row.get("letters", ()))) for row in rows
+    ]
     if len({item.index for item in items}) < len(items):
         raise BadRun(f"{file}: an index occurs twice; each question must have a unique index")
     return StoredRun(
@@ -227,4 +245,5 @@ def run_of_scores(name: str, scores: Mapping[str, Any], file: Path) -> StoredRun
         judged=[row["index"] for row in rows if row.get("how") == JUDGE],
         extracted=[row["index"] for row in rows if row.get("how", "").startswith(EXTRACTOR)],
         refused=scores.get("response_counts", {}).get("refused", 0),
+        samples=scores.get("samples", {}).get("k", 1),
     )

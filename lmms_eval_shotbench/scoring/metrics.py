@@ -8,6 +8,9 @@ standard error is the cluster-robust one of a weighted mean (residuals summed wi
 the interval is Wilson's at the effective sample size n = p(1-p)/se², so it stays within 0..1 and has a positive width
 even at 0 and 1.
 
+Several samples of one question are several graded responses on one medium: they share a cluster, so the interval is
+that of the questions' shares of correct samples and does not shrink as if K samples were K questions.
+
 Pure functions; standard library only.
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from lmms_eval_shotbench.grading.grade import Grade
@@ -28,10 +31,11 @@ Z95 = 1.959963984540054  # standard normal quantile of 0.975
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One item with the grade of its response."""
+    """One item with the grade of its response, or of one of its responses."""
 
     item: QAItem
     grade: Grade
+    sample: int = 1  # number of the response, of several to the same item
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,18 @@ class Estimate:
     low: float
     high: float
     stderr: float
-    n: int  # number of items
+    n: int  # number of items; several samples of an item are one
 
 
 @dataclass(frozen=True)
 class Scores:
-    """All metrics of one run under one protocol."""
+    """All metrics of one run under one protocol; with several samples of each item, over all of them."""
 
     micro: Estimate
     macro: Estimate
     by_dimension: dict[str, Estimate]
-    correct: int
-    n: int
+    correct: int  # number of correct responses
+    n: int  # number of items
     answered_rate: float  # share of decided responses, right or wrong
     compound: Estimate | None  # accuracy on items whose correct answer has several terms; None: no such items
     compound_term_f1: float | None
@@ -74,7 +78,7 @@ def score(graded: Sequence[Graded]) -> Scores:
         macro=macro_accuracy(graded),
         by_dimension=by_dimension,
         correct=sum(entry.grade.correct for entry in graded),
-        n=len(graded),
+        n=n_items(graded),
         answered_rate=fmean(entry.grade.letter is not None for entry in graded),
         compound=accuracy(compound) if compound else None,
         compound_term_f1=fmean(term_f1(entry.item, entry.grade.letter) for entry in compound) if compound else None,
@@ -82,33 +86,52 @@ def score(graded: Sequence[Graded]) -> Scores:
     )
 
 
+def n_items(graded: Sequence[Graded]) -> int:
+    """Number of items, each of which has a first sample."""
+    return sum(entry.sample == 1 for entry in graded)
+
+
 def accuracy(graded: Sequence[Graded]) -> Estimate:
-    """Proportion of correct answers over items."""
-    return _estimate(graded, [1 / len(graded)] * len(graded))
+    """Proportion of correct answers over items; of several samples, the mean of the items' shares of correct ones."""
+    return replace(mean_over_items(*_hits(graded)), n=n_items(graded))
 
 
 def macro_accuracy(graded: Sequence[Graded]) -> Estimate:
     """Unweighted mean of the dimensions' accuracies."""
-    sizes = Counter(entry.item.dimension for entry in graded)
-    return _estimate(
-        graded, [1 / (len(sizes) * sizes[entry.item.dimension]) for entry in graded], within_dimension=True
-    )
+    return replace(mean_over_dimensions(*_hits(graded)), n=n_items(graded))
 
 
-def _estimate(graded: Sequence[Graded], weights: Sequence[float], within_dimension: bool = False) -> Estimate:
-    """Weighted mean of correct answers; for a macro mean, residuals are relative to the dimension's mean."""
-    hits = [float(entry.grade.correct) for entry in graded]
-    value = math.fsum(weight * hit for weight, hit in zip(weights, hits, strict=True))
-    strata = [entry.item.dimension if within_dimension else "" for entry in graded]
-    stratum_mean = _means(strata, hits)
+def _hits(graded: Sequence[Graded]) -> tuple[list[QAItem], list[float]]:
+    return [entry.item for entry in graded], [float(entry.grade.correct) for entry in graded]
+
+
+def mean_over_items(items: Sequence[QAItem], shares: Sequence[float]) -> Estimate:
+    """Mean of `shares[i]` (0..1) of `items[i]`, with its interval clustered by medium."""
+    return _estimate(items, shares, [1 / len(items)] * len(items))
+
+
+def mean_over_dimensions(items: Sequence[QAItem], shares: Sequence[float]) -> Estimate:
+    """Unweighted mean of the dimensions' means of `shares[i]` (0..1) of `items[i]`."""
+    sizes = Counter(item.dimension for item in items)
+    weights = [1 / (len(sizes) * sizes[item.dimension]) for item in items]
+    return _estimate(items, shares, weights, within_dimension=True)
+
+
+def _estimate(
+    items: Sequence[QAItem], shares: Sequence[float], weights: Sequence[float], within_dimension: bool = False
+) -> Estimate:
+    """Weighted mean of shares; for a macro mean, residuals are relative to the dimension's mean."""
+    value = math.fsum(weight * share for weight, share in zip(weights, shares, strict=True))
+    strata = [item.dimension if within_dimension else "" for item in items]
+    stratum_mean = _means(strata, shares)
     sums: defaultdict[str, float] = defaultdict(float)
-    for entry, weight, hit, stratum in zip(graded, weights, hits, strata, strict=True):
-        sums[entry.item.medium] += weight * (hit - stratum_mean[stratum])
+    for item, weight, share, stratum in zip(items, weights, shares, strata, strict=True):
+        sums[item.medium] += weight * (share - stratum_mean[stratum])
     clusters = len(sums)
     correction = clusters / (clusters - 1) if clusters > 1 else 1.0
     stderr = math.sqrt(correction * math.fsum(total**2 for total in sums.values()))
     low, high = wilson(value, stderr, clusters)
-    return Estimate(min(value, 1.0), low, high, stderr, len(graded))
+    return Estimate(min(value, 1.0), low, high, stderr, len(items))
 
 
 def _means(keys: Iterable[str], values: Iterable[float]) -> dict[str, float]:

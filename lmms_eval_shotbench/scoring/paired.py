@@ -1,19 +1,21 @@
 """Paired comparison of two runs on the same items: difference, confidence interval, p-value and detectable difference.
 
-All differences are B minus A. Only items that one run has right and the other wrong contribute.
+All differences are B minus A. Only items that one run has right and the other wrong contribute. Of a run with several
+samples of each item, an item counts once, by its share of correct samples.
 
-- **Interval**: 95 % confidence interval of the mean of the items' differences (-1, 0, +1), clustered by medium as in
+- **Interval**: 95 % confidence interval of the mean of the items' differences (-1..1), clustered by medium as in
   `metrics.py` (residuals summed within a medium, G/(G-1) correction). One item gained and one lost are added to each
   mean as separate media (Bonett and Price 2012), so that the interval has a positive width when runs hardly differ and
   covers 95 % in small dimensions. The quantile is Student's t with G-1 degrees of freedom: nearly the normal quantile
   for the hundreds of media of the benchmark, and wider for few media.
 - **p**: exact McNemar test (McNemar 1947), the two-sided binomial test of gained against lost items at 1/2; it assumes
-  independent items. `holm` corrects it for multiple dimensions (Holm 1979).
+  independent items. `holm` corrects it for multiple dimensions (Holm 1979). With several samples, p is of the exact
+  sign-flip permutation test of the sum of the differences (Fisher 1935), which equals McNemar's if they are -1, 0 or 1.
 - **Detectable**: the true difference detected with a power of 80 % at a two-sided level of 5 %: (1.96 + 0.84) standard
   errors.
 
-Pure functions. SciPy, which computes quantiles and p-values, is imported where it is used: scoring a single run does
-not need it.
+Pure functions. SciPy and NumPy, which compute quantiles and p-values, are imported where they are used: scoring a
+single run does not need them.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from statistics import fmean
 
 from lmms_eval_shotbench.scoring.metrics import Z95
@@ -37,12 +40,12 @@ class Pair:
 
     dimension: str
     medium: str
-    a: bool  # whether A is right
-    b: bool  # whether B is right
+    a: bool | Fraction  # whether A is right, or A's share of correct samples
+    b: bool | Fraction
 
     @property
-    def change(self) -> int:
-        """1 if gained, -1 if lost, else 0."""
+    def change(self) -> int | Fraction:
+        """Difference of B and A: 1 if gained, -1 if lost, else 0; of several samples, any share between."""
         return self.b - self.a
 
 
@@ -57,15 +60,11 @@ class Difference:
     low: float
     high: float
     stderr: float  # clustered by medium, including the added items
-    gained: int  # items that only B has right
-    lost: int  # items that only A has right
+    gained: int  # items that only B has right; of several samples, items that B has right more often
+    lost: int  # items that only A has right, or right more often
     detectable: float  # detectable difference between runs that disagree as often as these
     detectable_unrelated: float  # the same for runs with these accuracies whose errors are independent
-
-    @property
-    def p(self) -> float:
-        """P-value of the exact McNemar test."""
-        return mcnemar(self.gained, self.lost)
+    p: float  # of the exact McNemar test, or of its generalisation to several samples; over items
 
     @property
     def significant(self) -> bool:
@@ -104,10 +103,13 @@ def _difference(groups: Sequence[Sequence[Pair]]) -> Difference:
         raise ValueError("no items to compare")
     shares = [(fmean(pair.a for pair in group), fmean(pair.b for pair in group)) for group in groups]
     a, b = (fmean(values) for values in zip(*shares, strict=True))
-    unrelated = [(p * (1 - p) + q * (1 - q)) / len(group) for (p, q), group in zip(shares, groups, strict=True)]
+    unrelated = [
+        (_variance(p, [pair.a for pair in group]) + _variance(q, [pair.b for pair in group])) / len(group)
+        for (p, q), group in zip(shares, groups, strict=True)
+    ]
     centre, stderr, clusters = _adjusted(groups)
     half = student95(clusters - 1) * stderr
-    changes = Counter(pair.change for group in groups for pair in group)
+    changes = [pair.change for group in groups for pair in group]
     return Difference(
         n=sum(map(len, groups)),
         a=a,
@@ -116,11 +118,17 @@ def _difference(groups: Sequence[Sequence[Pair]]) -> Difference:
         low=max(-1.0, centre - half),
         high=min(1.0, centre + half),
         stderr=stderr,
-        gained=changes[1],
-        lost=changes[-1],
+        gained=sum(change > 0 for change in changes),
+        lost=sum(change < 0 for change in changes),
         detectable=detectable(stderr),
         detectable_unrelated=detectable(math.sqrt(math.fsum(unrelated)) / len(groups)),
+        p=sign_flip(changes),
     )
+
+
+def _variance(mean: float, shares: Sequence[bool | Fraction]) -> float:
+    """Variance of items whose errors are independent; p(1-p) if each is right or wrong."""
+    return mean * (1 - mean) - fmean(share * (1 - share) for share in shares)
 
 
 def _adjusted(groups: Sequence[Sequence[Pair]]) -> tuple[float, float, int]:
@@ -129,9 +137,9 @@ def _adjusted(groups: Sequence[Sequence[Pair]]) -> tuple[float, float, int]:
     sums: defaultdict[str, float] = defaultdict(float)
     for group in groups:
         size = len(group) + 2  # plus one gained and one lost
-        mean = sum(pair.change for pair in group) / size
+        mean = float(sum(pair.change for pair in group) / size)
         for pair in group:
-            sums[pair.medium] += (pair.change - mean) / (size * len(groups))
+            sums[pair.medium] += (float(pair.change) - mean) / (size * len(groups))
         added += [(change - mean) / (size * len(groups)) for change in (1, -1)]
         means.append(mean)
     residuals = [*sums.values(), *added]
@@ -157,6 +165,29 @@ def mcnemar(gained: int, lost: int) -> float:
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def sign_flip(changes: Sequence[int | Fraction]) -> float:
+    """Two-sided p-value of the exact sign-flip permutation test of the sum of the items' differences.
+
+    Returns:
+        McNemar's exact p if all differences are -1, 0 and 1; otherwise exact up to rounding errors of about 1e-12.
+    """
+    unit = math.lcm(*(change.denominator for change in changes))
+    steps = [int(change * unit) for change in changes if change]
+    gained, lost = sum(step for step in steps if step > 0), -sum(step for step in steps if step < 0)
+    sizes = Counter(map(abs, steps))
+    if len(sizes) < 2:  # a single size: the sum counts the items that were gained
+        size = next(iter(sizes), 1)
+        return mcnemar(gained // size, lost // size)
+    import numpy as np
+
+    # The sum of the gained steps under the null has the characteristic function of independent items that are each
+    # gained with a probability of 1/2; its distribution is the inverse Fourier transform.
+    angles = 2 * np.pi * np.arange(gained + lost + 1) / (gained + lost + 1)
+    transform = np.prod([((1 + np.exp(-1j * size * angles)) / 2) ** count for size, count in sizes.items()], axis=0)
+    chances = np.fft.ifft(transform).real
+    return float(min(1.0, 2 * max(0.0, chances[: min(gained, lost) + 1].sum())))
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:

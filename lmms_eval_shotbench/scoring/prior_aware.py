@@ -73,7 +73,7 @@ class PriorAware:
 
 def prior_aware(graded: Sequence[Graded]) -> PriorAware:
     """Compute all metrics; raises `ValueError` if there are no items."""
-    pairs = list(zip(graded, blind_graded([entry.item for entry in graded]), strict=True))
+    pairs = with_prior(graded)
     pairs_of = _by_dimension(pairs)
     groups = {slug: [entry for entry, _ in group] for slug, group in pairs_of.items()}
     chances = {slug: _chance(group) for slug, group in groups.items()}
@@ -131,6 +131,13 @@ def _percent(share: Estimate) -> str:
 
 def _split_json(split: PriorSplit) -> dict[str, Any]:
     return asdict(split) | {"difference": asdict(split.difference) if split.difference else None}
+
+
+def with_prior(graded: Sequence[Graded]) -> list[WithPrior]:
+    """Pair each response with the option prior's answer, which is estimated from each item once."""
+    items = [entry.item for entry in graded if entry.sample == 1]
+    guesses = dict(zip(map(id, items), blind_graded(items), strict=True))
+    return [(entry, replace(guesses[id(entry.item)], sample=entry.sample)) for entry in graded]
 
 
 def blind_graded(items: Sequence[QAItem]) -> list[Graded]:
@@ -193,7 +200,7 @@ def _recalls(dimension: Dimension, graded: Sequence[Graded]) -> dict[str, Estima
     for entry in graded:
         answered = _terms(entry, entry.grade.letter)
         for term in _terms(entry, entry.item.answer):
-            by_term[term].append(Graded(entry.item, replace(entry.grade, correct=term in answered)))
+            by_term[term].append(replace(entry, grade=replace(entry.grade, correct=term in answered)))
     return {term.name: accuracy(by_term[term]) for term in dimension.terms if term in by_term}
 
 

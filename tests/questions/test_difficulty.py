@@ -112,6 +112,23 @@ def test_runs_with_other_seeds_are_counted_together(tmp_path: Path) -> None:
     assert counted.settings["sampling"] == "temperature=1.0"
 
 
+def test_samples_of_one_run_are_counted_with_those_of_others(tmp_path: Path) -> None:
+    source = SourceSplit(str(small_shards(tmp_path / "in", 4, "grpo")), "grpo")
+    lines = [
+        one | {"sample": number}
+        for index in range(4)
+        for number, one in enumerate(answers(index, index % 3, 3), start=1)
+    ]
+    lines[1] = {"index": 0, "sample": 2, "unanswered": "HTTP 500"}
+    sampled = eval_folder(tmp_path / "sampled", lines, samples=3, temperature=1.0, seed=5)
+    single = eval_folder(tmp_path / "one", answers(2, 1, 1), passed_on=["--gen_kwargs", "temperature=1.0,seed=1"])
+    counted = tally(source, [sampled, single])
+    assert counted.rates == {0: PassRate(2, 0), 1: PassRate(3, 1), 2: PassRate(4, 3), 3: PassRate(3, 0)}
+    other = eval_folder(tmp_path / "cold", answers(2, 1, 2), samples=2, temperature=0.2)
+    with pytest.raises(BadResponses, match=r"sampling is 'temperature=0.2'"):
+        tally(source, [sampled, other])
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -21,6 +21,7 @@ from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
 from lmms_eval_shotbench.scoring.option_prior import blind_letters
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.support.chromium import asked_for, chromium, open_page, said, serious_faults, show_as
+from tests.support.report_runs import write_questions
 from tests.test_benchmarks import figures_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -216,7 +217,7 @@ FILTERS: dict[str, Wanted] = {
 
 
 def text(item: QAItem, *runs: ReportRun) -> str:
-    responses = [run.responses[item.source_index] for run in runs]
+    responses = [run.responses[0][item.source_index] for run in runs]
     return "\n".join([item.item_id, item.question, *item.options, *responses]).lower()
 
 
@@ -284,6 +285,30 @@ def test_different_questions_with_the_same_id_are_two_items(browser: Any, real_d
         displayed = zip(item.options, shown.texts("dialog li"), strict=True)
         assert all(option in line for option, line in displayed)
         assert "Not asked" in shown.texts("dialog h4")[other]
+
+
+def test_the_samples_of_an_item_are_counted_found_and_shown_one_by_one(browser: Any, tmp_path: Path) -> None:
+    questions = write_questions(tmp_path / "test.tsv", n=3)
+    texts = ["A, says the first", "C", "A", "The fourth is unsure: A or B."]
+    lines = [
+        {"index": index, "sample": number, "response": response}
+        for index in range(3)
+        for number, response in enumerate(texts if index == 0 else ["B"] * 4, start=1)
+    ]
+    (tmp_path / "four.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shown = report(browser, tmp_path / "page", questions, [tmp_path / "four.jsonl"])
+    shown.open("#q=unsure")
+    assert shown.matches == 1
+    votes = [(item.letters.count(item.answer), item.correct) for item in shown.runs[0].stored.items]
+    shown.open()
+    for card, (right, correct) in zip(shown.texts(".explorer-cards > li"), votes, strict=True):
+        assert f"({right} of 4 right)" in card and ("✓ Right" in card) == correct
+    shown.open(f"#item={quote(shown.items[0].item_id)}")
+    assert shown.becomes(lambda: len(shown.texts("dialog details")) == 4)
+    assert [text in part for text, part in zip(texts, shown.texts("dialog details pre"), strict=True)] == [True] * 4
+    assert "Undecided" in shown.texts("dialog summary")[3] and "majority of 4 samples" in shown.texts("dialog h4")[0]
+    assert "answered in 1 of 4 samples of four" in shown.texts("dialog li")[2]
+    assert serious_faults(browser) == [] and said(browser) == []
 
 
 def test_a_link_to_an_unknown_item_shows_a_message(real_report: OpenedReport) -> None:

@@ -15,7 +15,8 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.runs.fault_warnings import FEWEST
 from lmms_eval_shotbench.runs.response_counts import MAX_SHARE
-from lmms_eval_shotbench.runs.score import score_responses, scores_json
+from lmms_eval_shotbench.runs.score import score_responses
+from lmms_eval_shotbench.runs.scores_json import scores_json
 from tests.support.items import make_item
 from tests.support.report_runs import write_questions
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 import random
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lmms_eval_shotbench.scoring.paired import Pair, difference, differences, holm, mcnemar, student95
+from lmms_eval_shotbench.scoring.paired import Pair, difference, differences, holm, mcnemar, sign_flip, student95
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 SLUGS = [dimension.slug for dimension in DIMENSIONS]
@@ -156,6 +161,71 @@ def test_intervals_cover_the_true_difference_and_the_detectable_one_has_a_power_
         detected += difference(drawn(draw, media, each, *shifted, correlated)).significant
     assert 0.93 <= covered / runs <= 0.97
     assert 0.75 <= detected / runs <= 0.85
+
+
+# ------------------------------------------------------------------------------------------------ several samples
+
+
+def flipped(changes: Sequence[Fraction]) -> float:
+    """Share of all sign patterns whose sum is at least as far from zero."""
+    sums = [abs(sum(map(operator.mul, changes, signs))) for signs in itertools.product((1, -1), repeat=len(changes))]
+    return sum(one >= abs(sum(changes)) for one in sums) / len(sums)
+
+
+@given(st.lists(st.fractions(-1, 1, max_denominator=6), max_size=9))
+def test_p_of_several_samples_is_the_share_of_all_sign_patterns(changes: list[Fraction]) -> None:
+    assert sign_flip(changes) == pytest.approx(flipped(changes), abs=1e-9)
+    assert sign_flip([-change for change in changes]) == pytest.approx(sign_flip(changes), abs=1e-9)
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 5), st.sampled_from([1, 2, 3, 4]))
+def test_p_of_items_that_all_change_alike_is_mcnemars(gained: int, lost: int, same: int, samples: int) -> None:
+    one = Fraction(1, samples)
+    assert sign_flip([one] * gained + [-one] * lost + [Fraction(0)] * same) == mcnemar(gained, lost)
+
+
+def test_p_of_thousands_of_items_of_several_samples_is_near_the_normal_one() -> None:
+    draw = random.Random(6)
+    changes = [Fraction(draw.randint(-4, 4), 4) - Fraction(draw.randint(-3, 3), 7) for _ in range(3500)]
+    spread = math.sqrt(sum(float(change) ** 2 for change in changes))
+    for _ in range(5):
+        flips = [change * draw.choice((1, -1)) for change in changes]
+        normal = math.erfc(abs(float(sum(flips))) / spread / math.sqrt(2))
+        assert sign_flip(flips) == pytest.approx(normal, abs=0.01)
+    assert 0 <= sign_flip([abs(change) for change in changes]) < 1e-9
+
+
+@pytest.mark.slow
+def test_equal_runs_of_several_samples_give_5_percent_false_positives() -> None:
+    draw, runs, n = random.Random(7), 1000, 80
+
+    def share(chance: float, k: int) -> Fraction:
+        return Fraction(sum(draw.random() < chance for _ in range(k)), k)
+
+    for a, b in ((4, 4), (8, 1)):
+        intervals = tests = 0
+        for _ in range(runs):
+            chances = [draw.choice((0.1, 0.6, 0.9)) for _ in range(n)]
+            one = difference([Pair(SLUGS[0], str(i), share(p, a), share(p, b)) for i, p in enumerate(chances)])
+            intervals, tests = intervals + one.significant, tests + (one.p < 0.05)
+        # The standard error of 1,000 runs is 0.7 %; the two added items make the interval conservative.
+        assert intervals / runs <= 0.064 and 0.03 <= tests / runs <= 0.07, (a, b)
+
+
+def test_several_samples_are_one_item_by_their_share_and_resolve_smaller_differences() -> None:
+    draw, k = random.Random(8), 8
+    one, several = [], []
+    for index in range(300):
+        drawn_a, drawn_b = ([draw.random() < chance for _ in range(k)] for chance in (0.5, 0.6))
+        one.append(Pair(SLUGS[0], str(index), drawn_a[0], drawn_b[0]))
+        several.append(Pair(SLUGS[0], str(index), Fraction(sum(drawn_a), k), Fraction(sum(drawn_b), k)))
+    found = difference(several)
+    assert found.n == 300 and found.a == pytest.approx(sum(float(pair.a) for pair in several) / 300)
+    assert found.difference == pytest.approx(found.b - found.a)
+    assert found.gained == sum(pair.b > pair.a for pair in several)
+    assert found.lost == sum(pair.a > pair.b for pair in several)
+    assert found.stderr < 0.5 * difference(one).stderr
+    assert found.detectable_unrelated < 0.5 * difference(one).detectable_unrelated
 
 
 def test_nothing_to_compare_is_an_error() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from lmms_eval_shotbench.grading.grade import PROTOCOLS
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.variants import variant_named
-from lmms_eval_shotbench.runs.score import SCORES_FILES, score_responses, scores_json
+from lmms_eval_shotbench.runs.score import SCORES_FILES, score_responses
+from lmms_eval_shotbench.runs.scores_json import scores_json
 
 HEADER = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
 SIZES = ("Wide", "Medium", "Close Up", "Medium Wide")
