@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -89,10 +87,11 @@ def grpo_run(ablation_plan: AblationPlan, sft_run: Path, tmp_path_factory: pytes
 
 
 def status_when_killed(command: list[str], folder: Path, variable: str, step: int) -> int:
-    """Exit status of `shotbench train …` in a subprocess, one of whose processes is killed at this step."""
-    full = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", *command]
-    with (folder / "log").open("wb") as log:
-        return subprocess.run(full, stdout=log, stderr=log, env=environment(folder, variable, step)).returncode
+    """Exit status of `shotbench train …`, one of whose processes is killed at this step."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(folder, variable, step).items():
+            patch.setenv(name, value)
+        return main(["train", *command])
 
 
 def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:

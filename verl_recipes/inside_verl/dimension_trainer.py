@@ -1,7 +1,8 @@
 """verl's synchronous trainer with metrics per dimension: `trainer.v1.trainer_mode=shotbench_sync`.
 
 verl looks up the trainer class in a registry by this mode, and `plugin.py` registers `DimensionTrainer` in every
-process. The metrics are those of `dimension_metrics.py`; they go to every configured logger.
+process. The metrics are those of `dimension_metrics.py`; they go to every configured logger. The trainer also checks
+for finished responses more often than verl does, every two seconds: a step of a tiny recipe takes about one.
 
 This module imports verl and TransferQueue, so only verl's processes import it.
 """
@@ -19,6 +20,7 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from verl_recipes.inside_verl.dimension_metrics import Rollout, dimension_metrics
 
 TRAINER_MODE = "shotbench_sync"
+POLL_SECONDS = 0.1  # a check is one request, so its cost is small beside any step
 FIELDS = ["data_source", "extra_fields", "rm_scores"]
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         with open_dict(config):
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
+        self.replay_buffer.poll_interval = POLL_SECONDS
         self._logged: set[str] = set()
 
     def _compute_metrics(self, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:

@@ -7,10 +7,8 @@ cluster. Recipes are Hydra configurations (`config/`, `recipes.py`); the checks 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.progress import subprocess_environment
 from verl_recipes.run import checkpoints
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest, is_run
+from verl_recipes.run.warm_start import PY_EXECUTABLE, terminate_with_parent
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -81,16 +80,11 @@ def prepare(order: TrainingRequest) -> Prepared:
     report = preflight.check(config, order.method, shards=str(local) if local.is_dir() else None)
     entry = "verl.trainer.main_ppo" if order.method == "grpo" else "verl_recipes.inside_verl.main_sft"
     name = recipes.config_name(order.method, order.recipe)
-    command = [
-        sys.executable,
-        "-m",
-        entry,
-        "--config-dir",
-        str(recipes.CONFIG_FOLDER),
-        "--config-name",
-        name,
-        *overrides,
-    ]
+    command = [sys.executable, "-m"]
+    if config.trainer.device == "cpu" and config.ray_kwargs.ray_init.address == "local":
+        command += ["verl_recipes.run.warm_start"]
+        overrides.append(f"++ray_kwargs.ray_init.runtime_env.py_executable='{PY_EXECUTABLE}'")
+    command += [entry, "--config-dir", str(recipes.CONFIG_FOLDER), "--config-name", name, *overrides]
     return Prepared(command, recipes.environment(config), config, report)
 
 
@@ -160,7 +154,7 @@ def run_and_copy(command: list[str], environment: dict[str, str], folder: Path, 
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        preexec_fn=_terminate_with_parent,
+        preexec_fn=terminate_with_parent,
     ) as process:
         assert process.stdout is not None
         while chunk := os.read(process.stdout.fileno(), 65536):
@@ -169,11 +163,6 @@ def run_and_copy(command: list[str], environment: dict[str, str], folder: Path, 
             sys.stderr.buffer.write(chunk)
             sys.stderr.flush()
     return process.returncode
-
-
-def _terminate_with_parent() -> None:
-    """Ask Linux to terminate the trainer when its parent dies, so that no orphaned run occupies GPUs."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def recipe_model(order: TrainingRequest) -> str:

@@ -1,0 +1,132 @@
+"""Processes forked from one that has imported torch: their arguments, environment, streams and exit statuses."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from verl_recipes.run.warm_start import PY_EXECUTABLE
+
+WITHOUT_PRELOADING = (
+    "import sys; from verl_recipes.run.warm_start import run_trainer; sys.exit(run_trainer(sys.argv[1:]))"
+)
+
+
+def started(folder: Path, trainer: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a trainer, a module with this text, from a process that has imported nothing in advance."""
+    (folder / "trainer.py").write_text(textwrap.dedent(trainer))
+    command = [sys.executable, "-c", WITHOUT_PRELOADING, "trainer", *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("pass", 0),
+        ("sys.exit(3)", 3),
+        ("sys.exit('no data')", 1),
+        ("raise ValueError", 1),
+        ("os.kill(os.getpid(), 9)", 137),
+    ],
+)
+def test_the_exit_status_is_the_trainers(tmp_path: Path, ending: str, status: int) -> None:
+    trainer = started(tmp_path, f"import os, sys\nassert sys.argv[1:] == ['a', 'b c']\n{ending}\n", "a", "b c")
+    _, errors = trainer.communicate()
+    assert trainer.returncode == status, errors
+
+
+def test_a_trainer_ends_as_a_python_process_does(tmp_path: Path) -> None:
+    trainer = started(
+        tmp_path,
+        """
+        import atexit, sys
+        atexit.register(print, "at exit")
+        print("buffered", end=" ")
+        sys.exit("no data")
+        """,
+    )
+    assert trainer.communicate() == ("buffered at exit\n", "no data\n")
+
+
+def test_a_worker_has_the_arguments_environment_folder_and_streams_of_its_request(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(
+        textwrap.dedent(
+            """
+            import os, sys
+            assert __name__ == "__main__"
+            print(os.getppid(), sys.argv[1:], sys.stdin.read(), os.getcwd(), flush=True)
+            print(len(os.environ["LARGE_1"]), "REMOVED" in os.environ, file=sys.stderr)
+            """
+        )
+    )
+    (tmp_path / "folder").mkdir()
+    trainer = started(
+        tmp_path,
+        f"""
+        import os, subprocess
+        os.environ["REMOVED"] = "so far"
+        environment = os.environ | {{f"LARGE_{{n}}": "x" * 100_000 for n in range(5)}}  # more than one message
+        del environment["REMOVED"]
+        command = {shlex.split(PY_EXECUTABLE)!r} + [{str(tmp_path / "worker.py")!r}, "a", "b c"]
+        read, write = os.pipe()
+        subprocess.run(
+            command, check=True, env=environment, cwd={str(tmp_path / "folder")!r}, input=b"asked",
+            stdout=write, stderr=write,
+        )
+        os.close(write)
+        print(open(read).read(), end="")
+        """,
+    )
+    out, errors = trainer.communicate()
+    assert trainer.returncode == 0, errors
+    assert out == f"{trainer.pid} ['a', 'b c'] asked {tmp_path / 'folder'}\n100000 False\n"
+
+
+def test_workers_draw_different_random_numbers(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text("import numpy, random; print(numpy.random.random(), random.random())")
+    trainer = started(
+        tmp_path,
+        f"""
+        import os, subprocess, numpy
+        read, write = os.pipe()
+        command = {shlex.split(PY_EXECUTABLE)!r} + [{str(tmp_path / "worker.py")!r}]
+        for _ in range(3):
+            subprocess.run(command, stdout=write, check=True)
+        os.close(write)
+        print(open(read).read())
+        """,
+    )
+    numbers = trainer.communicate()[0].split()
+    assert len(set(numbers)) == len(numbers) == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_trainer_ends_when_the_first_process_is_terminated_or_killed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    first = started(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    assert first.stdout is not None
+    trainer = psutil.Process(int(first.stdout.readline()))
+    first.send_signal(number)
+    assert first.wait() in (128 + signal.SIGTERM, -signal.SIGKILL)
+    psutil.wait_procs([trainer])
+    assert not trainer.is_running()
+
+
+@pytest.mark.verl
+def test_neither_ray_nor_verl_is_imported_before_a_fork() -> None:
+    script = "import sys; from verl_recipes.run import warm_start; warm_start.preload()\n"
+    script += "print([name for name in ('ray', 'verl', 'transformers', 'torch') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "['transformers', 'torch']\n", done.stderr
