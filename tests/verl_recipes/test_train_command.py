@@ -12,7 +12,7 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 from tests.support.split_shards import write_split_shards
 from verl_recipes import recipes
-from verl_recipes.run import evaluate_run
+from verl_recipes.run import evaluate_run, launch
 from verl_recipes.run.launch import TINY_BASE, prepare
 from verl_recipes.run.run_folder import TrainingRequest
 
@@ -41,7 +41,7 @@ def test_a_dry_run_prints_configuration_command_and_preflight_report(
     printed = capsys.readouterr().out
     assert "adv_estimator: grpo" in printed
     assert "VERL_PLATFORM=cpu" in printed
-    assert "-m verl.trainer.main_ppo --config-dir" in printed
+    assert "-m verl_recipes.run.warm_start verl.trainer.main_ppo --config-dir" in printed
     assert "no problems found" in printed
     assert not (tmp_path / "run" / "logs").exists()  # nothing was started
 
@@ -55,6 +55,7 @@ def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(hydra, "compose", counted)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(launch, "PY_EXECUTABLE", "'/folder with spaces/python' -I forked_worker.py")
     prepared = prepare(TrainingRequest("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
     assert composed == [prepared.config]
     # The recipe names no model, so ours is added; verl composes the same configuration from the command.

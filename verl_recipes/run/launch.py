@@ -7,6 +7,7 @@ cluster. Recipes are Hydra configurations (`config/`, `recipes.py`); the checks 
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SPLITS = {"sft": "sft", "cot_sft": "sft", "grpo": "grpo"}  # training split of each method
 STYLES = {"sft": prompts.DIRECT, "cot_sft": prompts.REASONING, "grpo": prompts.REASONING}
 VALIDATION = "dev"
+WORKER_KEY = "ray_kwargs.ray_init.runtime_env.py_executable"  # what Ray runs to start a worker
 TINY_BASE = Path(__file__).parents[1] / "tiny_base" / "model"  # base model of the tiny recipes
 
 
@@ -82,8 +84,9 @@ def prepare(order: TrainingRequest) -> Prepared:
     name = recipes.config_name(order.method, order.recipe)
     command = [sys.executable, "-m"]
     if config.trainer.device == "cpu" and config.ray_kwargs.ray_init.address == "local":
-        command += ["verl_recipes.run.warm_start"]
-        overrides.append(f"++ray_kwargs.ray_init.runtime_env.py_executable='{PY_EXECUTABLE}'")
+        command.append("verl_recipes.run.warm_start")
+        overrides.append(f"++{WORKER_KEY}={json.dumps(PY_EXECUTABLE)}")
+        OmegaConf.update(config, WORKER_KEY, PY_EXECUTABLE, force_add=True)
     command += [entry, "--config-dir", str(recipes.CONFIG_FOLDER), "--config-name", name, *overrides]
     return Prepared(command, recipes.environment(config), config, report)
 
