@@ -16,7 +16,7 @@ def main() -> None:
     folder = os.getcwd()  # noqa: PTH109  (importing pathlib would take longer than the rest)
     request = {"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": folder}
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(os.environ[SOCKET_VARIABLE])
+        connection.connect("\0" + os.environ[SOCKET_VARIABLE])  # an abstract address of Linux
         data = json.dumps(request).encode()
         sent = socket.send_fds(connection, [data], [0, 1, 2])
         connection.sendall(data[sent:])

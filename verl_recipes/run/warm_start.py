@@ -23,8 +23,8 @@ import runpy
 import shlex
 import signal
 import socket
+import struct
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -69,9 +69,9 @@ def run_trainer(arguments: Sequence[str]) -> int:
 
     Ray's workers end with their node, as usual.
     """
-    with tempfile.TemporaryDirectory(prefix="shotbench-") as folder, socket.socket(socket.AF_UNIX) as listener:
-        os.environ[SOCKET_VARIABLE] = path = str(Path(folder) / "socket")  # the folder is accessible to its owner only
-        listener.bind(path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("")  # to a free abstract address, which ends with this process
+        os.environ[SOCKET_VARIABLE] = listener.getsockname().decode().lstrip("\0")
         listener.listen(64)
         listener.settimeout(REAP_SECONDS)
         trainer = _fork(lambda: _run_module(list(arguments)), listener)
@@ -87,8 +87,11 @@ def run_trainer(arguments: Sequence[str]) -> int:
 
 
 def _answer(connection: socket.socket, listener: socket.socket) -> None:
-    """Fork the worker that one request describes."""
+    """Fork the worker that one request describes; any user can connect, but only this one is served."""
     with connection:
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", peer)[1] != os.getuid():  # process, user, group
+            return
         data, streams, _, _ = socket.recv_fds(connection, 65536, 3)
         while more := connection.recv(65536):
             data += more
