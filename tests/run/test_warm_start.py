@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from verl_recipes.run.forked_worker import SOCKET_VARIABLE
 from verl_recipes.run.warm_start import PY_EXECUTABLE
 
 WITHOUT_PRELOADING = (
@@ -50,13 +51,14 @@ def test_a_trainer_ends_as_a_python_process_does(tmp_path: Path) -> None:
     trainer = started(
         tmp_path,
         """
-        import atexit, sys
+        import atexit, sys, threading
         atexit.register(print, "at exit")
+        threading.Timer(0.2, print, ["thread"], {"end": " "}).start()
         print("buffered", end=" ")
         sys.exit("no data")
         """,
     )
-    assert trainer.communicate() == ("buffered at exit\n", "no data\n")
+    assert trainer.communicate() == ("buffered thread at exit\n", "no data\n")
 
 
 def test_a_worker_has_the_arguments_environment_folder_and_streams_of_its_request(tmp_path: Path) -> None:
@@ -91,6 +93,26 @@ def test_a_worker_has_the_arguments_environment_folder_and_streams_of_its_reques
     out, errors = trainer.communicate()
     assert trainer.returncode == 0, errors
     assert out == f"{trainer.pid} ['a', 'b c'] asked {tmp_path / 'folder'}\n100000 False\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"arguments": ['])
+def test_an_incomplete_request_is_ignored(tmp_path: Path, sent: bytes) -> None:
+    (tmp_path / "worker.py").write_text("print('served')")
+    trainer = started(
+        tmp_path,
+        f"""
+        import os, socket, subprocess
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect("\\0" + os.environ[{SOCKET_VARIABLE!r}])
+            connection.sendall({sent!r})
+        read, write = os.pipe()
+        command = {shlex.split(PY_EXECUTABLE)!r} + [{str(tmp_path / "worker.py")!r}]
+        subprocess.run(command, stdout=write, check=True)
+        os.close(write)
+        print(open(read).read())
+        """,
+    )
+    assert "served" in trainer.communicate()[0]
 
 
 def test_workers_draw_different_random_numbers(tmp_path: Path) -> None:

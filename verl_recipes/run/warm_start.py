@@ -25,6 +25,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -95,8 +96,9 @@ def _answer(connection: socket.socket, listener: socket.socket) -> None:
         data, streams, _, _ = socket.recv_fds(connection, 65536, 3)
         while more := connection.recv(65536):
             data += more
-    request = json.loads(data)
-    _fork(lambda: _run_worker(request["arguments"], request["environment"], request["folder"], streams), listener)
+    with suppress(ValueError):  # incomplete: the process that sent it was killed
+        request = json.loads(data)
+        _fork(lambda: _run_worker(request["arguments"], request["environment"], request["folder"], streams), listener)
     for stream in streams:
         os.close(stream)
 
@@ -145,6 +147,7 @@ def _exit_after(task: Callable[[], None]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
+        threading._shutdown()  # type: ignore[attr-defined]  # wait for threads that are no daemons
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
