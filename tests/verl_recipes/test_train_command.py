@@ -132,9 +132,9 @@ def test_scores_are_reused_only_for_the_same_weights_and_questions(
     studio_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def in_this_process(command: list[str]) -> None:
-        assert main(command[3:]) == 0
+        assert main(command) == 0
 
-    # The complete evaluation. A subprocess, as in test_training_runs.py, would take 12 s for imports.
+    # The complete evaluation. Another process, as in test_training_runs.py, would take 7 s for imports.
     monkeypatch.setattr(evaluate_run, "_run_command", in_this_process)
     model = make_tiny_qwen(tmp_path / "model")
     options = {"tasks": ("shotbench_shot_size",), "max_new_tokens": 2, "reuse": True}
@@ -151,3 +151,9 @@ def test_scores_are_reused_only_for_the_same_weights_and_questions(
     assert is_written(max_new_tokens=3) and not is_written(max_new_tokens=3)
     os.utime(model / "model.safetensors", ns=LONG_AGO)  # as a resumed training does
     assert is_written(max_new_tokens=3)
+
+
+def test_the_message_of_a_failed_evaluation_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(evaluate_run.EvaluationFailed, match=r"ended with status 2:\n(.*\n)*.*no-such-shards"):
+        evaluate_run.evaluate_model("no-such-model", "./no-such-shards", Path("eval"), ("shotbench",))
