@@ -14,6 +14,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from data_pipeline.annotations.annotation_table import PLAIN, TableOptions
 from data_pipeline.build_dataset import DatasetRecipe, build_dataset
 from data_pipeline.defects import Defect
 from data_pipeline.films.cut_films import CUTTING_VERSION, cut_films
@@ -35,6 +36,7 @@ def build_films(
     defects: list[Defect],
     workers: Workers,
     *,
+    options: TableOptions = PLAIN,
     licence: str = LICENCE,
     overwrite: bool = False,
     keep_work: bool = False,
@@ -43,6 +45,7 @@ def build_films(
 
     Args:
         defects: All defects are appended, including those recorded by an earlier run that completed the shards.
+        options: How the table is read.
         keep_work: Keep the cut media beside `out`, so that another recipe need not cut them again.
 
     Raises:
@@ -53,8 +56,8 @@ def build_films(
     if films.resolve() in (out, *out.parents):
         raise WriteRefused(f"--out {out} is inside the films folder {films} and would change it; choose another --out")
     work = out.with_name(f".{out.name}.work")
-    shots = cut_films(table, films, work, settings, workers, defects)
-    about = about_films(films, table, settings, recipe, licence)
+    shots = cut_films(table, films, work, settings, workers, defects, options)
+    about = about_films(films, table, settings, recipe, licence, options)
     done = build_dataset(shots, work, out, about, recipe, defects, workers, overwrite=overwrite)
     if done.already_complete:
         defects += read_defects(done.folder)
@@ -63,9 +66,17 @@ def build_films(
     return done
 
 
-def about_films(films: Path, table: Path, settings: CutSettings, recipe: DatasetRecipe, licence: str) -> About:
+def about_films(
+    films: Path,
+    table: Path,
+    settings: CutSettings,
+    recipe: DatasetRecipe,
+    licence: str,
+    options: TableOptions = PLAIN,
+) -> About:
     """Card text and source fingerprint of such a data set; raises `FileNotFoundError` if there is no table."""
-    inputs = [CUTTING_VERSION, asdict(settings), hashlib.sha256(table.read_bytes()).hexdigest(), _files(films)]
+    read = [hashlib.sha256(table.read_bytes()).hexdigest(), asdict(options)]
+    inputs = [CUTTING_VERSION, asdict(settings), read, _files(films)]
     return About(
         title=f"Questions on {films.resolve().name}",
         fingerprint=hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),

@@ -35,6 +35,9 @@ class DefectKind(StrEnum):
     DUPLICATE_QUESTION = "duplicate question"
     NO_QUESTION = "file that no question asks about"
     UNKNOWN_LABEL = "label that names no term"
+    NOT_ASKED = "words that nothing is asked about"
+    UNREAD_COLUMN = "column that is not read"
+    COMMENTED_ROW = "row that is commented out"
     TOO_FEW_DISTRACTORS = "too few distractors"
 
     UNREADABLE_FILM = "unreadable film"

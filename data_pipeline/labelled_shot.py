@@ -7,7 +7,7 @@ them; `write_questions.py` asks about them. The record holds no media bytes, onl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class LabelledShot:
     perceptual_hash: str = ""  # hexadecimal, see `duplicates.py`; empty: not computed
     source: str = ""
     licence: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)  # of the labels: SLUG_confidence, SLUG_kept, …
 
     def label(self, dimension: Dimension) -> Label | None:
         """The correct label in this dimension, or None if it is not labelled."""

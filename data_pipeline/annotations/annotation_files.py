@@ -1,84 +1,162 @@
 """Read an annotation table: CSV (comma, semicolon or tab), JSONL or parquet becomes rows of text cells.
 
-Owns encodings, separators, column names and the errors that make a table unusable. The cells are interpreted in
-`annotation_table.py`. Lines count from 1: in CSV line 1 is the header, in parquet it is the first row.
+Owns encodings, separators, lines that are no rows, and the errors that make a file unusable. Columns are named in
+`columns.py`, the cells interpreted in `annotation_table.py`. Lines count from 1, in parquet the rows.
 """
 
 from __future__ import annotations
 
 import csv
-import difflib
+import datetime
+import decimal
 import io
+import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from lmms_eval_shotbench.vocabulary import UnknownDimension, dimension_named, slugs
+from data_pipeline.annotations.columns import Columns, TableRefused, columns_of
 
-REQUIRED = ("film_id", "media")
-COLUMNS = (*REQUIRED, "start", "end", "still", *slugs(), "shot_id", "licence")
-TYPO_SIMILARITY = 0.8  # difflib ratio from which an unknown column name counts as a misspelling
-
-
-class TableRefused(ValueError):
-    """The table cannot be used at all; the message says what is wrong and what to do."""
+COMMENT = "#"
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)  # written for Excel
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"": "utf-8-sig"}  # "Unicode text" of Excel
 
 
 class BrokenLine(ValueError):
     """A line that is not a valid row."""
 
 
-def table_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
-    """Yield (line number, cells) of every row that is not empty; cells are stripped, column names canonical.
+class Table(NamedTuple):
+    """A table: its columns, its rows with their line numbers, and comment lines with as many cells as a row."""
+
+    columns: Columns
+    header_line: int
+    rows: Sequence[tuple[int, Mapping[str, str] | BrokenLine]]
+    commented_rows: Sequence[int] = ()
+
+
+class _Raw(NamedTuple):
+    """A file as parsed: the names of its columns, and the values of each row by name."""
+
+    names: Sequence[str]
+    header_line: int
+    rows: Sequence[tuple[int, Mapping[str, object] | BrokenLine]]
+    commented_rows: Sequence[int] = ()
+
+
+def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
+    """Read every row that is not empty; cells are stripped, columns have their canonical names.
+
+    Args:
+        path: The file.
+        ignored: Names of columns that are not to be read.
 
     Raises:
-        TableRefused: unsupported or unreadable file, or a column is missing, duplicated or misspelled.
+        TableRefused: unsupported or unreadable file, or its columns cannot be used.
     """
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
-    if table.suffix.lower() not in readers:
-        raise TableRefused(f"{table} is none of {', '.join(readers)}; save the annotation table as one of them")
-    if not table.is_file():
-        raise TableRefused(f"there is no annotation table {table}")
-    found = False
-    for line, row in readers[table.suffix.lower()](table):
-        if isinstance(row, BrokenLine) or any(row.values()):
-            found = True
-            yield line, row
-    if not found:
-        raise TableRefused(f"{table} has no rows")
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_json, ".parquet": _read_parquet}
+    if path.suffix.lower() not in readers:
+        raise TableRefused(f"{path} is none of {', '.join(readers)}; save the annotation table as one of them")
+    if not path.is_file():
+        raise TableRefused(f"there is no annotation table {path}")
+    raw = readers[path.suffix.lower()](path)
+    columns = columns_of(path, _texts_by_column(raw), ignored)
+    rows = [(line, row if isinstance(row, BrokenLine) else _cells(row, columns.keys)) for line, row in raw.rows]
+    rows = [(line, row) for line, row in rows if isinstance(row, BrokenLine) or any(row.values())]
+    if not rows:
+        raise TableRefused(f"{path} has no rows")
+    return Table(columns, raw.header_line, rows, raw.commented_rows)
 
 
-def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
-    text = _table_text(table)
-    header = text.splitlines()[0] if text.strip() else ""
-    separator = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+def _texts_by_column(raw: _Raw) -> dict[str, list[str]]:
+    """The texts of each column, for the columns that are named by their cells; other values are empty here."""
+    texts: dict[str, list[str]] = {name: [] for name in raw.names}
+    for _, row in raw.rows:
+        for name, value in () if isinstance(row, BrokenLine) else row.items():
+            try:
+                texts[name].append(_cell_text(name, value))
+            except BrokenLine:
+                continue
+    return texts
+
+
+class _Lines:
+    """The lines of a CSV file without comments and blank lines, which are lines only where a record begins."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self.number = lines, 0  # the number of the last line read
+        self.first_of_record, self._begins = 1, True
+        self.comments: list[tuple[int, str]] = []
+
+    def begin_record(self) -> None:
+        """Announce that the next line is the first of a record."""
+        self._begins = True
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in enumerate(self._lines, start=1):
+            self.number = number
+            if self._begins and (not line.strip() or line.startswith(COMMENT)):
+                if line.strip():
+                    self.comments.append((number, line))
+                continue
+            if self._begins:
+                self.first_of_record, self._begins = number, False
+            yield line
+
+
+def _read_csv(table: Path) -> _Raw:
+    lines = _Lines(io.StringIO(_table_text(table), newline=""))
+    source = iter(lines)
+    first = next(source, "")
+    separator = max(",;\t", key=first.count)
+    if declared := _SEPARATOR_LINE.fullmatch(first.strip("\r\n ")):
+        separator = declared[1]
+        lines.begin_record()
+        first = next(source, "")
+    records = _records(csv.reader(itertools.chain([first], source), delimiter=separator, strict=True), lines)
     try:
-        columns = _columns(table, next(reader, []))
-        line = reader.line_num + 1
-        for cells in reader:
-            if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
-                yield (
-                    line,
-                    BrokenLine(f"{len(cells)} cells for {len(columns)} columns; quote cells that hold {separator!r}"),
-                )
+        header_line, header = next(records, (1, []))
+        names = _named(table, header)
+        rows: list[tuple[int, Mapping[str, object] | BrokenLine]] = []
+        for line, cells in records:
+            if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
+                detail = f"{len(cells)} cells for {len(names)} columns; quote cells that hold {separator!r}"
+                rows.append((line, BrokenLine(detail)))
             else:
-                yield line, {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name}
-            line = reader.line_num + 1
+                rows.append((line, dict(zip(names, cells, strict=False))))
     except csv.Error as error:
-        raise TableRefused(f"{table} line {reader.line_num}: {error}; is a quotation mark unclosed?") from error
+        raise TableRefused(f"{table} line {lines.number}: {error}; is a quotation mark unclosed?") from error
+    many = len(names) - 1
+    commented = [line for line, text in lines.comments if line > header_line and text.count(separator) == many]
+    return _Raw(names, header_line, rows, commented)
 
 
-def _json_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
-    objects: list[tuple[int, dict[str, object] | BrokenLine]] = []
+def _records(reader: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+    """The records with text, and the line on which each begins."""
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield lines.first_of_record, cells
+        lines.begin_record()
+
+
+def _named(table: Path, header: Sequence[str]) -> list[str]:
+    """The names of the columns; one without a name is called by its position."""
+    names = [name.strip() or f"column {number}" for number, name in enumerate(header, start=1)]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise TableRefused(f"{table} has the column {repeated[0]} twice; delete one")
+    return names
+
+
+def _read_json(table: Path) -> _Raw:
+    rows: list[tuple[int, Mapping[str, object] | BrokenLine]] = []
     for line, text in enumerate(_table_text(table).split("\n"), start=1):
-        if text.strip():
-            objects.append((line, _json_object(text)))
-    names = {name: None for _, row in objects if isinstance(row, dict) for name in row}
-    columns = dict(zip(names, _columns(table, names), strict=True))
-    for line, row in objects:
-        yield line, row if isinstance(row, BrokenLine) else _cells(row, columns)
+        if text.strip() and not text.startswith(COMMENT):
+            rows.append((line, _json_object(text)))
+    names = {name: None for _, row in rows if isinstance(row, Mapping) for name in row}
+    return _Raw(list(names), 0, rows)
 
 
 def _json_object(text: str) -> dict[str, object] | BrokenLine:
@@ -89,7 +167,7 @@ def _json_object(text: str) -> dict[str, object] | BrokenLine:
     return row if isinstance(row, dict) else BrokenLine(f"a JSON {type(row).__name__}, not an object")
 
 
-def _parquet_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | BrokenLine]]:
+def _read_parquet(table: Path) -> _Raw:
     import pyarrow
     import pyarrow.parquet
 
@@ -97,21 +175,21 @@ def _parquet_rows(table: Path) -> Iterator[tuple[int, Mapping[str, str] | Broken
         rows = pyarrow.parquet.read_table(table)
     except (pyarrow.ArrowException, OSError) as error:
         raise TableRefused(f"{table} is not a readable parquet file: {error}") from error
-    columns = dict(zip(rows.column_names, _columns(table, rows.column_names), strict=True))
-    for line, row in enumerate(rows.to_pylist(), start=1):
-        yield line, _cells(row, columns)
+    return _Raw(_named(table, rows.column_names), 0, list(enumerate(rows.to_pylist(), start=1)))
 
 
 def _table_text(table: Path) -> str:
+    encoded = table.read_bytes()
+    encoding = next(name for mark, name in BYTE_ORDER_MARKS.items() if encoded.startswith(mark))
     try:
-        return table.read_bytes().decode("utf-8-sig")  # spreadsheets write a byte order mark
+        return encoded.decode(encoding)
     except UnicodeDecodeError as error:
         raise TableRefused(f"{table} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
 
 
-def _cells(row: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, str] | BrokenLine:
+def _cells(row: Mapping[str, object], keys: Mapping[str, str]) -> dict[str, str] | BrokenLine:
     try:
-        return {columns[name]: _cell_text(name, value) for name, value in row.items() if columns[name]}
+        return {keys[name]: _cell_text(name, value) for name, value in row.items() if name in keys}
     except BrokenLine as broken:
         return broken
 
@@ -124,32 +202,10 @@ def _cell_text(name: str, value: object) -> str:
         return value.strip()
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return ", ".join(value).strip()
+    if isinstance(value, datetime.timedelta):
+        value = value.total_seconds()
+    if isinstance(value, (datetime.time, decimal.Decimal)):
+        return str(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
     raise BrokenLine(f"column {name}: {value!r} is neither text nor a number")
-
-
-def _columns(table: Path, names: Iterable[str]) -> list[str]:
-    """Canonical names of a table's columns, empty for unknown ones; raises `TableRefused` for a likely misspelling."""
-    columns = [_column(table, name) for name in names]
-    if missing := [name for name in REQUIRED if name not in columns]:
-        raise TableRefused(f"{table} has no column {' and no column '.join(missing)}; its columns: {', '.join(names)}")
-    if duplicated := [name for name in columns if name and columns.count(name) > 1]:
-        raise TableRefused(f"{table} has the column {duplicated[0]} twice")
-    if not any(slug in columns for slug in slugs()):
-        raise TableRefused(f"{table} has no column of labels; it needs at least one of {', '.join(slugs())}")
-    return columns
-
-
-def _column(table: Path, name: str) -> str:
-    words = "_".join(name.casefold().split())
-    if words in COLUMNS:
-        return words
-    try:
-        return dimension_named(words.replace("_", " ")).slug
-    except UnknownDimension:
-        if matches := difflib.get_close_matches(words, COLUMNS, 1, TYPO_SIMILARITY):
-            raise TableRefused(
-                f"{table} has a column {name!r}; call it {matches[0]}, or give it a less similar name"
-            ) from None
-        return ""

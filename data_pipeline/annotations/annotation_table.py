@@ -1,47 +1,58 @@
 """Parse the annotation table of a user's own films: one `AnnotatedRange` per valid row.
 
-Owns the columns, documented in `docs/own_film.md`, and the validation of their cells. Files (CSV, JSONL, Parquet) are
-read in `annotation_files.py`. An invalid cell never stops parsing: it becomes a `Defect` that names line and column.
-An unknown label costs only itself; a row without any valid label is dropped. Whether a time is inside the film is
-checked in `films/cut_plan.py`.
+Owns the validation of cells and rows; the columns are documented in `docs/own_film.md` and named in `columns.py`. Files
+(CSV, JSONL, Parquet) are read in `annotation_files.py`. An invalid cell never stops parsing: it becomes a `Defect` that
+names line and column. An unknown label costs only itself; a row without any valid label is dropped. Whether a time is
+inside the film is checked in `films/cut_plan.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from data_pipeline.annotations.annotation_files import BrokenLine, table_rows
+from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
+from data_pipeline.annotations.annotation_files import BrokenLine, read_table
+from data_pipeline.annotations.columns import PROVENANCE
+from data_pipeline.annotations.label_cells import UnknownWord, parse_label
+from data_pipeline.annotations.row_times import SecondsClock, TimeColumn, TimeRole, is_in_seconds, shot_times
+from data_pipeline.annotations.table_notes import table_notes, tally
+from data_pipeline.annotations.time_notation import BadTime, TableTime, parse_time
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.labelled_shot import dimensions_for, known_label
-from lmms_eval_shotbench.vocabulary import MediaKind, UnknownTerm, dimension_named, slugs
+from data_pipeline.labelled_shot import dimensions_for, label_text
+from lmms_eval_shotbench.vocabulary import MediaKind, dimension_named, slugs
 
-TIMES = ("start", "end", "still")
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
 LONGEST_NAME = 200  # maximum bytes of a film or shot id; file systems allow 255 for a file name
-_CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")  # H:MM:SS.mmm or MM:SS.mmm
-_SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+KEPT = "kept"  # provenance after the name of a dimension: words of the cell that nothing is asked about
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How a table is read: columns that are left out, and a team's own words for terms."""
+
+    ignored_columns: tuple[str, ...] = ()
+    aliases: Aliases = NO_ALIASES
+
+
+PLAIN = TableOptions()
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedRange:
-    """A valid row: labels in canonical spelling, for an image file or for a time, a range or all of a film.
-
-    `start`, `end` and `still` are seconds in the film; None where the cell is empty.
-    """
+    """A valid row: labels in canonical spelling, for an image file or for a time, a range or all of a film."""
 
     line: int
     film_id: str
     media: str  # POSIX, relative to the films folder
-    start: float | None
-    end: float | None
-    still: float | None
+    times: Mapping[TimeRole, tuple[TableTime, ...]]  # as written; without a role that has no cell
     labels: Mapping[str, str]
     shot_id: str  # unique in the table, of [a-z0-9._-]
     licence: str
+    provenance: Mapping[str, str] = field(default_factory=dict)  # of the labels: SLUG_confidence, SLUG_kept, …
 
     @property
     def is_still_file(self) -> bool:
@@ -52,6 +63,11 @@ class AnnotatedRange:
         """Return the labels, by dimension slug, of the dimensions that are asked about this kind of medium."""
         return {slug: label for slug, label in self.labels.items() if slug in slugs(dimensions_for(kind))}
 
+    def provenance_of(self, kind: MediaKind) -> dict[str, str]:
+        """Return the provenance of the labels of the dimensions that are asked about this kind of medium."""
+        asked = slugs(dimensions_for(kind))
+        return {name: given for name, given in self.provenance.items() if name.rpartition("_")[0] in asked}
+
 
 @dataclass
 class _Row:
@@ -60,54 +76,68 @@ class _Row:
     line: int
     cells: Mapping[str, str]
     films: Path
+    aliases: Aliases
+    provenance: dict[str, str] = field(default_factory=dict)
+    unknown: list[UnknownWord] = field(default_factory=list)
     found: list[Defect] = field(default_factory=list)
-    fatal: bool = False
+    cause: int | None = None  # index of the defect that drops the row
+
+    @property
+    def fatal(self) -> bool:
+        return self.cause is not None
 
     def add_defect(self, column: str, detail: str, kind: DefectKind = DefectKind.BAD_ROW, fatal: bool = True) -> None:
         text = f"column {column}: {detail}" if column else detail
         self.found.append(
             Defect(kind, self.line, self.cells.get("shot_id", ""), self.cells.get("media", ""), text, False)
         )
-        self.fatal |= fatal
+        if fatal and self.cause is None:
+            self.cause = len(self.found) - 1
 
     def defects(self) -> list[Defect]:
         """The defects of the row; if it is dropped, exactly one of them has `loses_row` set."""
-        if not self.fatal:
-            return self.found
-        cause = next(index for index, defect in enumerate(self.found) if defect.kind is not DefectKind.UNKNOWN_LABEL)
-        return [replace(defect, loses_row=index == cause) for index, defect in enumerate(self.found)]
+        return [replace(defect, loses_row=index == self.cause) for index, defect in enumerate(self.found)]
 
 
-def read_annotations(table: Path, films: Path, defects: list[Defect]) -> list[AnnotatedRange]:
+def read_annotations(
+    table: Path, films: Path, defects: list[Defect], options: TableOptions = PLAIN
+) -> list[AnnotatedRange]:
     """Parse a table and return its valid rows; all defects are appended to `defects`, also those of valid rows.
+
+    Every row is either returned or has exactly one defect with `loses_row` set.
 
     Raises:
         TableRefused: the table cannot be used at all.
     """
+    parsed = read_table(table, options.ignored_columns)
     valid: list[AnnotatedRange] = []
     lines_of_ids: dict[str, int] = {}
-    for line, cells in table_rows(table):
+    unknown: list[UnknownWord] = []
+    for line, cells in parsed.rows:
         if isinstance(cells, BrokenLine):
             defects.append(Defect(DefectKind.BAD_ROW, line, "", "", str(cells), loses_row=True))
             continue
-        row = _Row(line, cells, films)
-        annotated = _annotated(row, lines_of_ids)
-        defects.extend(row.defects())
+        row = _Row(line, cells, films, options.aliases)
+        annotated = _annotated(row, parsed.columns.times, lines_of_ids)
+        defects += row.defects()
+        unknown += row.unknown
         if annotated:
             lines_of_ids[annotated.shot_id] = line
             valid.append(annotated)
+    defects += [*table_notes(parsed, table), *tally(unknown, table)]
     return valid
 
 
-def _annotated(row: _Row, lines_of_ids: Mapping[str, int]) -> AnnotatedRange | None:
+def _annotated(row: _Row, time_columns: Sequence[TimeColumn], lines_of_ids: Mapping[str, int]) -> AnnotatedRange | None:
     film_id, media = _film_id(row), _media(row)
-    start, end, still = (_time(row, column) for column in TIMES)
+    times = _times(row, time_columns)
     labels = _labels(row)
     if row.fatal:
         return None
-    shot_id = plain_name(row.cells.get("shot_id", "")) or _made_id(film_id, media, start if still is None else still)
+    moments = times.get(TimeRole.STILL) or times.get(TimeRole.START)
+    shot_id = plain_name(row.cells.get("shot_id", "")) or _made_id(film_id, media, moments[0] if moments else None)
     annotated = AnnotatedRange(
-        row.line, film_id, media, start, end, still, labels, shot_id, row.cells.get("licence", "")
+        row.line, film_id, media, times, labels, shot_id, row.cells.get("licence", ""), row.provenance
     )
     _check_cells_together(row, annotated)
     if len(shot_id) > LONGEST_NAME:
@@ -142,17 +172,15 @@ def _media(row: _Row) -> str:
     return str(media)
 
 
-def _time(row: _Row, column: str) -> float | None:
-    text = row.cells.get(column, "").replace(",", ".")
-    if not text:
-        return None
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    if clock := _CLOCK.fullmatch(text):
-        hours, minutes, seconds = clock.groups()
-        return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
-    row.add_defect(column, f"{text!r} is no time; write seconds (83.5) or H:MM:SS.mmm (0:01:23.500)")
-    return None
+def _times(row: _Row, columns: Sequence[TimeColumn]) -> dict[TimeRole, tuple[TableTime, ...]]:
+    times: dict[TimeRole, tuple[TableTime, ...]] = {}
+    for column in columns:
+        if text := row.cells.get(column.key, ""):
+            try:
+                times[column.role] = (*times.get(column.role, ()), parse_time(column.name, column.unit, text))
+            except BadTime as error:
+                row.add_defect(error.column, error.detail)
+    return times
 
 
 def _labels(row: _Row) -> dict[str, str]:
@@ -161,31 +189,43 @@ def _labels(row: _Row) -> dict[str, str]:
         if not (text := row.cells.get(slug, "")):
             continue
         try:
-            labels[slug] = known_label(slug, text)
-        except UnknownTerm as error:
+            label, kept = parse_label(dimension_named(slug), text, row.aliases)
+        except UnknownWord as error:
+            row.unknown.append(error)
             row.add_defect(slug, str(error), DefectKind.UNKNOWN_LABEL, fatal=False)
             continue
-        if repeated := dimension_named(slug).parse(text).repeated_terms:
-            row.add_defect(slug, f"{text!r} says {repeated[0]} twice", DefectKind.UNKNOWN_LABEL, fatal=False)
-            del labels[slug]
-    if not labels:
+        provenance = {f"{slug}_{kind}": row.cells.get(f"{slug}_{kind}", "") for kind in PROVENANCE}
+        row.provenance |= {name: given for name, given in provenance.items() if given}
+        if kept:
+            row.provenance[f"{slug}_{KEPT}"] = ", ".join(kept)
+            row.add_defect(slug, f"{', '.join(kept)}: kept, nothing is asked", DefectKind.NOT_ASKED, fatal=False)
+        if label and label.repeated_terms:
+            detail = f"{text!r} says {label.repeated_terms[0]} twice; write it once"
+            row.add_defect(slug, detail, DefectKind.UNKNOWN_LABEL, fatal=False)
+        elif label:
+            labels[slug] = label_text(label)
+    if not labels and any(name.endswith(KEPT) for name in row.provenance) and not row.unknown:
+        row.add_defect("", "all its words are kept, so that there is nothing to ask", DefectKind.NOT_ASKED)
+    elif not labels:
         row.add_defect("", "no label that can be used; a row needs at least one")
     return labels
 
 
 def _check_cells_together(row: _Row, annotated: AnnotatedRange) -> None:
     """Check that times, medium and labels are consistent with each other."""
-    start, end, still = annotated.start, annotated.end, annotated.still
-    if annotated.is_still_file and (start, end, still) != (None, None, None):
-        row.add_defect("start", "a still has no times; leave start, end and still empty")
+    times = annotated.times
+    if annotated.is_still_file and times:
+        row.add_defect(next(iter(times.values()))[0].column, "a still has no times; leave the columns of times empty")
     elif annotated.is_still_file and annotated.labels_of(MediaKind.CLIP):
         row.add_defect("media", "a still cannot show " + ", ".join(slugs(dimensions_for(MediaKind.CLIP))))
-    elif end is not None and start is None:
-        row.add_defect("start", "empty, but end is given; for the beginning of the film write 0")
-    elif start is not None and end is not None and end <= start:
-        row.add_defect("end", f"{end:g} s is not after start, {start:g} s")
-    elif still is not None and not (start or 0.0) <= still <= (float("inf") if end is None else end):
-        row.add_defect("still", f"{still:g} s is not between start and end")
+    elif TimeRole.START not in times and (TimeRole.END in times or TimeRole.DURATION in times):
+        given = (times.get(TimeRole.END) or times[TimeRole.DURATION])[0].column
+        row.add_defect("start", f"empty, but {given} is given; for the beginning of the film write 0")
+    elif is_in_seconds(times):
+        try:
+            shot_times(times, SecondsClock())
+        except BadTime as error:
+            row.add_defect(error.column, error.detail)
 
 
 def plain_name(text: str) -> str:
@@ -195,8 +235,10 @@ def plain_name(text: str) -> str:
     return "-".join(filter(None, (name, suffix)))
 
 
-def _made_id(film_id: str, media: str, start: float | None) -> str:
-    """Return a shot id made of film, medium and time in seconds; it does not depend on the row's position."""
+def _made_id(film_id: str, media: str, time: TableTime | None) -> str:
+    """Return a shot id made of film, medium and time as given; it does not depend on the row's position."""
     film, medium = plain_name(film_id), plain_name(PurePosixPath(media).with_suffix("").as_posix())
     name = film if film == medium else "-".join(filter(None, (film, medium)))
-    return name if start is None else f"{name}-{round(start * 1000):08d}"
+    if time is None:
+        return name
+    return f"{name}-{plain_name(time.text) if time.seconds is None else f'{round(time.seconds * 1000):08d}'}"

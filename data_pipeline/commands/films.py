@@ -22,20 +22,21 @@ from data_pipeline.commands.options import (
     Overwrite,
     RayAddress,
     ReportFile,
-    ShardsOut,
     Splits,
     WorkersOption,
     margin_of,
 )
 from data_pipeline.defects import Defect
-from lmms_eval_shotbench.commands.command import About, one_command
+from lmms_eval_shotbench.commands.command import NOTHING_KEPT, About, one_command
 
 CUTTING = "Cutting"  # panel
 
 
 def films_kept(params: Mapping[str, Any]) -> str:
     """What an interrupted command leaves behind."""
-    out: Path = params["out"]
+    out: Path | None = params["out"]
+    if out is None:
+        return NOTHING_KEPT
     work = out.with_name(f".{out.name}.work")
     return f"the films that are cut are kept in {work}, and the same command continues with the others"
 
@@ -45,7 +46,9 @@ app, command = one_command(
     About(
         extra="data",
         kept=films_kept,
+        several=("--ignore-columns",),
         examples=(
+            "shotbench data films my_films/ --table annotations.csv --check",
             "shotbench data films my_films/ --table annotations.csv --out shards/mine \\",
             "    --against shards/shotbench --licence cc-by-4.0",
             "shotbench data films my_films/ --table annotations.csv --out shards/test \\",
@@ -56,6 +59,7 @@ app, command = one_command(
                 "film_id,media,start,end,shot_size,camera_movement",
                 "harbour,harbour.mp4,0:00:12.5,0:00:17,MCU,Push in",
             ),
+            "Lines of a file for --aliases": ("walk and talk = camera movement: Tracking", "handheld = keep"),
             "Line of a file for --config": ("shortest_clip_seconds = 1.0",),
         },
     ),
@@ -78,8 +82,48 @@ def make_films(
             rich_help_panel=CUTTING,
         ),
     ],
-    out: ShardsOut,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Shard folder to write",
+            show_default="required without --check",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Read the table and the films and report what is wrong with them, without cutting; the exit status "
+            "is 1 if a row cannot be used",
+            rich_help_panel=CUTTING,
+        ),
+    ] = False,
+    ignore_columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore-columns",
+            metavar="NAME",
+            help="Columns of the table that are not read, though they look like times, paths or labels, or have the "
+            "name of a column that would be read; several names may follow",
+            show_default="none",
+            rich_help_panel=CUTTING,
+        ),
+    ] = None,
+    aliases: Annotated[
+        Path | None,
+        typer.Option(
+            "--aliases",
+            metavar="FILE",
+            help="File of your own words for terms, one per line: WORDS = DIMENSION: TERM, or WORDS = keep for words "
+            "about which nothing is asked; see docs/own_film.md",
+            show_default="none",
+            rich_help_panel=CUTTING,
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -182,9 +226,12 @@ def make_films(
 
     If the audit fails, no shards are written and the exit status is 1.
     """
+    from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
+    from data_pipeline.annotations.annotation_table import TableOptions
     from data_pipeline.build_dataset import DatasetRecipe
     from data_pipeline.build_films import build_films
     from data_pipeline.checks.audit import AuditFailed
+    from data_pipeline.films.check_films import check_films
     from data_pipeline.films.cut_settings import CutSettings
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
     from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy
@@ -208,17 +255,26 @@ def make_films(
         against=tuple(against or ()),
     )
     settings = CutSettings.read(config) if config else CutSettings()
+    reading = TableOptions(tuple(ignore_columns or ()), Aliases.read(aliases) if aliases else NO_ALIASES)
     on_workers, defects = Workers.reachable(workers, ray_address), list[Defect]()
-    building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)
+    if out is None and not check:
+        raise ValueError("--out is missing; name the shard folder to write, or check the table with --check")
     try:
-        done = building(licence=licence, overwrite=overwrite, keep_work=keep_work)
+        if out is None or check:
+            checked = check_films(table, films, settings, on_workers, defects, reading)
+            print(
+                f"{table}: {checked.rows:,} rows, {checked.usable:,} can be cut, {checked.rows - checked.usable:,} not"
+            )
+            return int(checked.usable < checked.rows)
+        building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)
+        done = building(options=reading, licence=licence, overwrite=overwrite, keep_work=keep_work)
     except AuditFailed as failed:
         for failure in failed.report.failures:
             print_error(failure)
         print_error("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
         return 1
     finally:
-        _print_defects(defects)
+        _print_defects(defects, each=check)
         if report:
             write_output(report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
@@ -228,8 +284,24 @@ def make_films(
     return 0
 
 
-def _print_defects(defects: Sequence[Defect]) -> None:
-    """Print the number of defects by reason; also if no shards, and so no `defects.jsonl`, were written."""
-    for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in defects).most_common():
-        first = next(defect for defect in defects if (defect.kind, defect.loses_row) == (kind, lost))
-        print_error(f"{count:,} {'left out' if lost else 'noted'}: {kind}, e.g. {first.index}: {first.detail}")
+def _print_defects(defects: Sequence[Defect], each: bool) -> None:
+    """Print the number of defects by reason, or each of them, and every note on the table.
+
+    They are printed also if no shards, and so no `defects.jsonl`, were written.
+    """
+    from data_pipeline.annotations.table_notes import TABLE_NOTES
+
+    of_rows = [defect for defect in defects if defect.kind not in TABLE_NOTES]
+    for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in of_rows).most_common():
+        first, *others = (defect for defect in of_rows if (defect.kind, defect.loses_row) == (kind, lost))
+        print_error(f"{count:,} {'left out' if lost else 'noted'}: {kind}, {'' if each else 'e.g. '}{_shown(first)}")
+        for other in others if each else ():
+            print_error(f"  {_shown(other)}")
+    for note in defects:
+        if note.kind in TABLE_NOTES:
+            print_error(f"{note.path}{f' line {note.line}' if note.line else ''}: {note.kind}: {note.detail}")
+
+
+def _shown(defect: Defect) -> str:
+    where = [f"line {defect.line}" if defect.line else "", defect.path, defect.index]
+    return f"{', '.join(filter(None, where))}: {defect.detail}"

@@ -30,7 +30,7 @@ def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) 
     """Cut the rows of one film file; shots and defects are added to `cutting`."""
     try:
         film = probe_film(path)
-        flaw = _judge_colours(film, cutting.settings)
+        flaw = judge_colours(film, cutting.settings)
         if flaw is None:
             pieces = list(_pieces(film, rows, cutting))
     except BrokenFilm as error:
@@ -48,7 +48,8 @@ def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) 
         cut_run(film, [(piece, crop) for piece, crop in pieces if first <= piece.first < last], (first, last), cutting)
 
 
-def _judge_colours(film: Film, settings: CutSettings) -> Flaw | None:
+def judge_colours(film: Film, settings: CutSettings) -> Flaw | None:
+    """Why the colours of a film cannot be shown, or None."""
     if film.is_dolby_vision:
         return Flaw(DefectKind.HIGH_DYNAMIC_RANGE, f"Dolby Vision ({film.codec_tag}) without a standard picture")
     if film.is_high_dynamic_range and settings.high_dynamic_range == "refuse":

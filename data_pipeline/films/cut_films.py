@@ -16,7 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.annotations.annotation_table import AnnotatedRange, plain_name, read_annotations
+from data_pipeline.annotations.annotation_table import (
+    PLAIN,
+    AnnotatedRange,
+    TableOptions,
+    plain_name,
+    read_annotations,
+)
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.films.cut_film import cut_film_file
 from data_pipeline.films.cut_result import Cutting, drop_duplicate_shots
@@ -72,7 +78,13 @@ class CutFilm(NamedTuple):
 
 
 def cut_films(
-    table: Path, films: Path, work: Path, settings: CutSettings, workers: Workers, defects: list[Defect]
+    table: Path,
+    films: Path,
+    work: Path,
+    settings: CutSettings,
+    workers: Workers,
+    defects: list[Defect],
+    options: TableOptions = PLAIN,
 ) -> Iterator[LabelledShot]:
     """Cut all shots of an annotation table; `media_path` is relative to `work`.
 
@@ -85,8 +97,8 @@ def cut_films(
     if not films.is_dir():
         raise FileNotFoundError(f"the films folder {films} does not exist")
     check_plugins(settings)
-    rows = read_annotations(table, films, defects)
-    units = _units(rows, films.resolve(), work.resolve(), settings)  # workers may have another working directory
+    rows = read_annotations(table, films, defects, options)
+    units = units_of(rows, films.resolve(), work.resolve(), settings)  # workers may have another working directory
     done: dict[int, list[LabelledShot]] = {}
     lines = iter([row.line for row in rows])
     line = next(lines, None)
@@ -118,7 +130,7 @@ def cut_film(unit: FilmUnit) -> CutFilm:
     return cut
 
 
-def _units(rows: Sequence[AnnotatedRange], films: Path, work: Path, settings: CutSettings) -> list[FilmUnit]:
+def units_of(rows: Sequence[AnnotatedRange], films: Path, work: Path, settings: CutSettings) -> list[FilmUnit]:
     """One unit per film, in the order in which films appear in the table."""
     by_film: dict[str, list[AnnotatedRange]] = {}
     for row in rows:
@@ -129,10 +141,7 @@ def _units(rows: Sequence[AnnotatedRange], films: Path, work: Path, settings: Cu
 def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
     """Cut all files of a film, one after the other, into a folder."""
     cutting = Cutting(folder, unit.folder, unit.settings)
-    by_file: dict[str, list[AnnotatedRange]] = {}
-    for row in unit.rows:
-        by_file.setdefault(row.media, []).append(row)
-    for media, rows in by_file.items():
+    for media, rows in rows_by_medium(unit.rows).items():
         if rows[0].is_still_file:
             for row in rows:
                 cut_still_file(unit.films / media, row, cutting)
@@ -140,6 +149,14 @@ def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
             cut_film_file(unit.films / media, rows, cutting)
     drop_duplicate_shots(cutting)
     return CutFilm(cutting.shots, sorted(cutting.defects, key=lambda defect: defect.line))
+
+
+def rows_by_medium(rows: Sequence[AnnotatedRange]) -> dict[str, list[AnnotatedRange]]:
+    """The rows of a film by the file that they are about."""
+    by_file: dict[str, list[AnnotatedRange]] = {}
+    for row in rows:
+        by_file.setdefault(row.media, []).append(row)
+    return by_file
 
 
 def _finished(out: Path, fingerprint: str) -> CutFilm | None:

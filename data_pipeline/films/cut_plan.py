@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
+from data_pipeline.annotations.row_times import Moment, shot_times
+from data_pipeline.annotations.time_notation import BadTime
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.detect_shots import detector_margin, shot_containing, trim_to_shot
+from data_pipeline.films.film_clock import FilmClock
 from data_pipeline.films.film_probe import Film
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -23,11 +26,13 @@ class FrameRequest(NamedTuple):
     """The frames a row selects: `first` to `last - 1`.
 
     If `last` is None, the row has a single time: it selects frame `first` or, for clip labels, the shot around it.
+    `still` is the frame of the still, if the row gives its time.
     """
 
     row: AnnotatedRange
     first: int
     last: int | None
+    still: int | None = None
 
     @property
     def needs_cuts(self) -> bool:
@@ -49,18 +54,41 @@ class Piece(NamedTuple):
 
 
 def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> FrameRequest | Flaw:
-    """Convert a row's times to frame numbers; returns a `Flaw` if they are outside the film or contain no frame."""
+    """Convert a row's times to frame numbers.
+
+    Returns:
+        The request, or a `Flaw` if a time is none of the film's, is outside it, or the range contains no frame.
+    """
+    try:
+        start, end, still = shot_times(row.times, FilmClock(film))
+    except BadTime as error:
+        return Flaw(DefectKind.BAD_ROW, str(error))
     allowed = film.seconds + settings.trim_frames / float(film.rate)
-    for name, time in (("start", row.start), ("end", row.end), ("still", row.still)):
-        if time is not None and time > (allowed if name == "end" else film.seconds):
-            return Flaw(DefectKind.OUTSIDE_FILM, f"{name} is {time:g} s, the film lasts {film.seconds:.3f} s")
-    moment = row.still if row.start is None else row.start
-    if row.end is None:
-        return FrameRequest(row, 0, film.frames) if moment is None else FrameRequest(row, film.frame_at(moment), None)
-    first, last = film.first_frame_from(row.start or 0.0), film.first_frame_from(row.end)
+    for time in (start, end, still):
+        if time is not None and time.seconds > (allowed if time is end else film.seconds):
+            return Flaw(DefectKind.OUTSIDE_FILM, _outside(time, film))
+    still_frame = film.frame_at(still.seconds) if still else None
+    if end is None:
+        moment = start or still
+        if moment is None:
+            return FrameRequest(row, 0, film.frames)
+        return FrameRequest(row, film.frame_at(moment.seconds), None, still_frame)
+    first, last = film.first_frame_from(start.seconds if start else 0.0), film.first_frame_from(end.seconds)
     if first >= last:
-        return Flaw(DefectKind.TOO_SHORT, f"no frame is shown first between {row.start:g} s and {row.end:g} s")
-    return FrameRequest(row, first, last)
+        return Flaw(DefectKind.TOO_SHORT, f"no frame is shown first between {start} and {end}")
+    return FrameRequest(row, first, last, still_frame)
+
+
+def _outside(time: Moment, film: Film) -> str:
+    """What is wrong with a time after the end of the film, and which unit would put it inside."""
+    detail = f"column {time.cell.column}: {time}, but the film lasts {film.seconds:.3f} s ({film.frames} frames)"
+    if time.cell.seconds is None or ":" in time.cell.text:
+        return f"{detail}; times count from the first frame of the film"
+    if time.seconds <= film.frames and time.seconds.is_integer():
+        return f"{detail}; if it is a frame number, call the column {time.cell.column}_frame"
+    if time.seconds <= 1000 * film.seconds:
+        return f"{detail}; if it is in milliseconds, call the column {time.cell.column}_ms"
+    return f"{detail}; write a time inside it"
 
 
 def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
@@ -69,7 +97,7 @@ def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSe
     if any(request.last is None for request in needing):
         return [(0, film.frames)]
     margin = detector_margin(settings)
-    requested = [(max(first - margin, 0), min((last or 0) + margin, film.frames)) for _, first, last in needing]
+    requested = [(max(first - margin, 0), min((last or 0) + margin, film.frames)) for _, first, last, _ in needing]
     return merge_ranges(requested)
 
 
@@ -86,7 +114,7 @@ def merge_ranges(ranges: Sequence[tuple[int, int]], gap: int = 0) -> list[tuple[
 
 def pieces_of(request: FrameRequest, cuts: Sequence[int], film: Film, settings: CutSettings) -> list[Piece] | Flaw:
     """The media to cut for a row, or a `Flaw` that names the cut in its range."""
-    row, first, last = request
+    row, first, last, _ = request
     if not request.needs_cuts:
         return [Piece(row, MediaKind.STILL, first, first + 1, (first, first + 1))]
     if last is None:
@@ -109,8 +137,8 @@ def pieces_of(request: FrameRequest, cuts: Sequence[int], film: Film, settings: 
 
 def _still_number(request: FrameRequest, film: Film, first: int, last: int) -> int:
     """Frame number of the still: at the `still` time, at the single time given, or in the middle of the range."""
-    if request.row.still is not None:
-        return film.frame_at(request.row.still)
+    if request.still is not None:
+        return request.still
     if request.last is None:
         return request.first
     return film.frame_at((film.time_of(first) + film.time_of(last)) / 2)

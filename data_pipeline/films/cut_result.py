@@ -64,6 +64,7 @@ class Cutting:
             picture_hash(kind, encoded),
             SOURCE,
             row.licence,
+            row.provenance_of(kind),
         )
         self.shots.append((row.line, shot))
 

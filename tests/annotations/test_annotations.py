@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from data_pipeline.annotations.annotation_files import TableRefused
 from data_pipeline.annotations.annotation_table import AnnotatedRange, plain_name, read_annotations
+from data_pipeline.annotations.columns import TableRefused
+from data_pipeline.annotations.row_times import TimeRole
+from data_pipeline.annotations.time_notation import TableTime
 from data_pipeline.defects import Defect, DefectKind
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
@@ -44,9 +47,10 @@ EXPECTED = AnnotatedRange(
     2,
     "Heat",
     "heat.mp4",
-    83.5,
-    86.25,
-    None,
+    {
+        TimeRole.START: (TableTime("start", "83.5", seconds=83.5),),
+        TimeRole.END: (TableTime("end", "0:01:26.250", seconds=86.25),),
+    },
     {
         "shot_size": "Medium Close Up",
         "lighting_condition": "Backlight, Silhouette",
@@ -74,16 +78,21 @@ def test_csv_of_any_separator_reads_the_same(films: Path, separator: str) -> Non
     cells = CELLS | {"lighting": "backlight and silhouette", "start": "83,5" if separator != "," else "83.5"}
     quoted = [f'"{cell}"' if separator in str(cell) else str(cell) for cell in cells.values()]
     rows, defects = read_text(films, "\ufeff" + separator.join(cells) + "\r\n" + separator.join(quoted) + "\r\n")
-    assert (rows, defects) == ([EXPECTED], [])
+    assert [(row.labels, row.shot_id, row.media) for row in rows] == [
+        (EXPECTED.labels, EXPECTED.shot_id, EXPECTED.media)
+    ]
+    assert [[time.seconds for time in times] for times in rows[0].times.values()] == [[83.5], [86.25]]
+    assert [defect.kind for defect in defects] == [DefectKind.UNREAD_COLUMN]
 
 
 def test_json_lines_and_parquet_read_the_same(films: Path) -> None:
     rows, defects = read_text(films, "\n" + json.dumps(CELLS) + "\n", "table.jsonl")
-    assert (rows, defects) == ([EXPECTED], [])
+    assert rows == [EXPECTED]
+    assert [(defect.kind, defect.detail) for defect in defects] == [(DefectKind.UNREAD_COLUMN, "'remark'")]
     pyarrow.parquet.write_table(
         pyarrow.Table.from_pylist([{}, CELLS], pyarrow.Table.from_pylist([CELLS]).schema), films / "t.parquet"
     )
-    assert read(films / "t.parquet") == ([EXPECTED], [])
+    assert read(films / "t.parquet") == ([EXPECTED], [replace(defects[0], path="t.parquet")])
 
 
 def test_the_example_in_the_docs_is_a_valid_table(films: Path) -> None:
@@ -135,14 +144,15 @@ def test_an_invalid_cell_drops_its_row_and_names_line_and_column(
 def test_an_unknown_label_drops_only_itself(films: Path) -> None:
     rows, defects = one_row(films, 'Heat,heat.mp4,1,2,,Gigantic,backlight,"Arc, Arc"')
     assert rows[0].labels == {"lighting_condition": "Backlight"}
-    assert [(defect.kind, defect.loses_row) for defect in defects] == [(DefectKind.UNKNOWN_LABEL, False)] * 2
+    assert [(defect.kind, defect.loses_row) for defect in defects[:2]] == [(DefectKind.UNKNOWN_LABEL, False)] * 2
     assert "column shot_size" in defects[0].detail and "'Gigantic'" in defects[0].detail
 
 
 def test_a_row_without_valid_labels_is_counted_as_dropped_once(films: Path) -> None:
     rows, defects = one_row(films, "Heat,heat.mp4,1,2,,Gigantic")
     assert rows == []
-    assert [defect.loses_row for defect in defects] == [False, True]
+    assert [defect.loses_row for defect in defects] == [False, True, False]
+    assert defects[2].kind is DefectKind.UNKNOWN_TERM
 
 
 def test_shot_ids_are_unique_and_generated_if_none_is_given(films: Path) -> None:
@@ -195,4 +205,5 @@ def test_invalid_json_lines_drop_only_themselves(films: Path) -> None:
     text = f'{json.dumps(CELLS)}\n{{"film_id": \n[1]\n{json.dumps(CELLS | {"start": {"at": 1}})}\n'
     rows, defects = read_text(films, text, "t.jsonl")
     assert len(rows) == 1
-    assert [(defect.kind, defect.line) for defect in defects] == [(DefectKind.BAD_ROW, line) for line in (2, 3, 4)]
+    lost = [(defect.kind, defect.line) for defect in defects if defect.loses_row]
+    assert lost == [(DefectKind.BAD_ROW, line) for line in (2, 3, 4)]

@@ -1,0 +1,116 @@
+"""Parse the label in a cell of an annotation table.
+
+Owns how terms are joined in tables, and the message for unknown ones. A label in a spelling of the release means what
+`Dimension.parse` makes of it. Spellings of single terms are in `spellings.py`, a team's own in `aliases.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
+from data_pipeline.annotations.spellings import all_spellings, known_term, spelling_key
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label, Term, UnknownTerm
+
+NEAREST = 3
+_OPENING = re.compile(r"^\s*first(?:ly)?\b[,:]?\s*", re.IGNORECASE)
+_NEXT_STEP = re.compile(
+    r"\s*[,;]?\s*(?:\band\s+)?(?:->|=>|>+|→|⇒|➔|➜|\bthen\b|\bfinally\b|\bfollowed\s+by\b)\s*,?\s*", re.IGNORECASE
+)
+_AT_ONCE = re.compile(r"\s*[,;&+|\n]\s*(?:and\s+)?|\s+(?:and|with)\s+", re.IGNORECASE)
+
+
+class UnknownWord(UnknownTerm):
+    """A part of a label that is neither a term nor an alias; `nearest` are the terms with the most similar spelling."""
+
+    def __init__(self, dimension: Dimension, word: str) -> None:
+        self.dimension, self.word, self.nearest = dimension, word, nearest_terms(dimension, word)
+        elsewhere = [other.slug for other in DIMENSIONS if other is not dimension and known_term(other, word)]
+        hint = f"; it is a term of {' and '.join(elsewhere)}" if elsewhere else ""
+        super().__init__(
+            f"{word!r} is no term of {dimension.paper_name}{hint}; the nearest are {', '.join(self.nearest)}. "
+            "Write one of them, or add the word to a file for --aliases"
+        )
+
+
+class CellLabel(NamedTuple):
+    """What a cell says: its label, None if nothing can be asked, and the words that are kept but not asked about."""
+
+    label: Label | None
+    kept: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def parse_label(dimension: Dimension, text: str, aliases: Aliases) -> CellLabel:
+    """Parse a label in any known spelling, its terms joined by any of `, ; & + / and`, its steps by `->` or `then`.
+
+    Raises:
+        UnknownWord: a part is neither a term nor an alias.
+    """
+    kept: list[str] = []
+    try:
+        return CellLabel(_label(dimension, text, aliases, kept), tuple(kept))
+    except UnknownWord:
+        try:  # a spelling of the release that is not in tables, such as "Fisrtly"
+            return CellLabel(dimension.parse(text), ())
+        except UnknownTerm:
+            pass
+        raise
+
+
+def _label(dimension: Dimension, text: str, aliases: Aliases, kept: list[str]) -> Label | None:
+    body = _OPENING.sub("", text.strip().rstrip("."))
+    whole = _find(dimension, body, aliases, kept)  # even with a joiner: "Ultra Wide / Fisheye"
+    if whole is not None:
+        return Label((whole,)) if whole else None
+    steps = [tuple(_terms(dimension, step, aliases, kept)) for step in _NEXT_STEP.split(body)]
+    return Label(tuple(steps)) if all(steps) else None
+
+
+def _terms(dimension: Dimension, step: str, aliases: Aliases, kept: list[str]) -> Iterator[Term]:
+    """The simultaneous terms of a step, without the words that are kept."""
+    for part in filter(None, map(str.strip, [step] if _is_known(dimension, step, aliases) else _AT_ONCE.split(step))):
+        for word in [part] if _is_known(dimension, part, aliases) else part.split("/"):
+            terms = _find(dimension, word.strip(), aliases, kept)
+            if terms is None:
+                raise UnknownWord(dimension, word.strip())
+            yield from terms
+
+
+def _is_known(dimension: Dimension, text: str, aliases: Aliases) -> bool:
+    return _find(dimension, text, aliases, []) is not None
+
+
+def _find(dimension: Dimension, text: str, aliases: Aliases, kept: list[str]) -> tuple[Term, ...] | None:
+    """The term of a text; none, and the text in `kept`, for words that are only kept; None if they are unknown."""
+    if alias := aliases.find(dimension, text):
+        if alias.term:
+            return (dimension.term(alias.term),)
+        kept.append(text)
+        return ()
+    term = known_term(dimension, text)
+    return None if term is None else (term,)
+
+
+def is_label(dimension: Dimension, text: str) -> bool:
+    """Whether a text is a label of this dimension."""
+    try:
+        parse_label(dimension, text, NO_ALIASES)
+    except UnknownTerm:
+        return False
+    return True
+
+
+def nearest_terms(dimension: Dimension, text: str) -> list[str]:
+    """Names of the terms with the most similar spelling, the best first."""
+    key, words = spelling_key(text), set(text.casefold().replace("-", " ").split())
+    best: dict[str, float] = {}
+    for spelling, term in all_spellings(dimension):
+        likeness = difflib.SequenceMatcher(None, key, spelling_key(spelling)).ratio()
+        likeness += 0.3 * bool(words & set(spelling.casefold().replace("-", " ").split()))
+        best[term.name] = max(best.get(term.name, 0.0), likeness)
+    return sorted(best, key=lambda name: -best[name])[:NEAREST]

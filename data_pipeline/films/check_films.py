@@ -1,0 +1,84 @@
+"""Check an annotation table against its films, without cutting: `shotbench data films --check`.
+
+Owns the order: the table is parsed, then every medium that it lists is opened and the times of its rows are compared
+with it. Only cutting shows whether a range crosses a cut and whether the picture is good enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from data_pipeline.annotations.annotation_table import PLAIN, AnnotatedRange, TableOptions, read_annotations
+from data_pipeline.checks.check_media import check_file_size, check_medium
+from data_pipeline.defects import Defect, DefectKind, Flaw
+from data_pipeline.films.cut_film import judge_colours
+from data_pipeline.films.cut_films import FilmUnit, rows_by_medium, units_of
+from data_pipeline.films.cut_plan import frame_request_of
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.film_probe import BrokenFilm, Film, probe_film
+from data_pipeline.workers import Workers, map_units
+from lmms_eval_shotbench.progress import progress_bar
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+
+class CheckedTable(NamedTuple):
+    """How many rows a table has, and how many of them can be cut as far as known without cutting."""
+
+    rows: int
+    usable: int
+
+
+def check_films(
+    table: Path,
+    films: Path,
+    settings: CutSettings,
+    workers: Workers,
+    defects: list[Defect],
+    options: TableOptions = PLAIN,
+) -> CheckedTable:
+    """Check all rows of a table; all defects are appended to `defects`.
+
+    Raises:
+        TableRefused: the table cannot be used at all.
+        FileNotFoundError: the films folder does not exist.
+    """
+    if not films.is_dir():
+        raise FileNotFoundError(f"the films folder {films} does not exist")
+    rows = read_annotations(table, films, defects, options)
+    units = units_of(rows, films.resolve(), Path(), settings)
+    with progress_bar("films", len(units), "film") as progress:
+        for found in map_units(check_film, units, workers):
+            progress.update()
+            defects += found
+    lost = {defect.line for defect in defects if defect.loses_row}
+    return CheckedTable(len({row.line for row in rows} | lost), sum(row.line not in lost for row in rows))
+
+
+def check_film(unit: FilmUnit) -> list[Defect]:
+    """The rows of one film that cannot be cut, one defect each."""
+    lost = []
+    for media, rows in rows_by_medium(unit.rows).items():
+        path = unit.films / media
+        flaws = _still_flaws(path, rows) if rows[0].is_still_file else _film_flaws(path, rows, unit.settings)
+        lost += [(row, flaw) for row, flaw in zip(rows, flaws, strict=True) if flaw]
+    return [Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=True) for row, flaw in lost]
+
+
+def _still_flaws(path: Path, rows: Sequence[AnnotatedRange]) -> list[Flaw | None]:
+    flaw = check_file_size(path.stat().st_size) or check_medium(MediaKind.STILL, path.read_bytes())
+    return [flaw] * len(rows)
+
+
+def _film_flaws(path: Path, rows: Sequence[AnnotatedRange], settings: CutSettings) -> list[Flaw | None]:
+    try:
+        film = probe_film(path)
+    except BrokenFilm as error:
+        return [Flaw(DefectKind.UNREADABLE_FILM, str(error))] * len(rows)
+    return [judge_colours(film, settings) or _row_flaw(row, film, settings) for row in rows]
+
+
+def _row_flaw(row: AnnotatedRange, film: Film, settings: CutSettings) -> Flaw | None:
+    request = frame_request_of(row, film, settings)
+    return request if isinstance(request, Flaw) else None
