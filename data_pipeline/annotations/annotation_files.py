@@ -22,6 +22,7 @@ from data_pipeline.annotations.columns import Columns, TableRefused, columns_of
 
 COMMENT = "#"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)  # written for Excel
+UNNAMED = re.compile(r"column \d+")  # a column without a name is called by its position
 BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"": "utf-8-sig"}  # "Unicode text" of Excel
 
 
@@ -63,7 +64,8 @@ def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
     if not path.is_file():
         raise TableRefused(f"there is no annotation table {path}")
     raw = readers[path.suffix.lower()](path)
-    columns = columns_of(path, _texts_by_column(raw), ignored)
+    texts = {name: own for name, own in _texts_by_column(raw).items() if any(own) or not UNNAMED.fullmatch(name)}
+    columns = columns_of(path, texts, ignored)
     rows = [(line, row if isinstance(row, BrokenLine) else _cells(row, columns.keys)) for line, row in raw.rows]
     rows = [(line, row) for line, row in rows if isinstance(row, BrokenLine) or any(row.values())]
     if not rows:

@@ -49,9 +49,20 @@ UNITS = {
     **dict.fromkeys(("tc", "timecode", "smpte"), Unit.TIMECODE),
 }
 NEUTRAL = frozenset(["point", "at", "number", "no", "num"])
+JOINED = {
+    joined: [role, unit]
+    for role in ("start", "begin", "end", "in", "out", "still")
+    for unit in ("time", "sec", "seconds", "ms", "frame", "tc", "timecode")
+    for joined in (role + unit, unit + role)
+}
 
 # What an unread column is taken for by the words of its name.
-TIME_WORDS = frozenset([*ROLES, *UNITS, "stop", "until", "timestamp", "timing", "position", "first", "last"])
+TIME_WORDS = frozenset(
+    [
+        *(*ROLES, *UNITS, "stop", "finish", "until", "till", "onset", "offset", "timestamp", "timestamps", "times"),
+        *("timecodes", "timing", "minute", "minutes", "pts", "range", "span", "position", "first", "last"),
+    ]
+)
 WEAK_TIME_WORDS = frozenset(["in", "out", "to", "from", "s", "first", "last", "position"])  # only as the last of two
 NOT_A_TIME = frozenset(["rate", "width", "height", "size", "focal", "aspect", "ratio", "day", "date", "lens", "count"])
 PATH_WORDS = frozenset(["media", "path", "file", "filename", "filepath", "video", "clip", "image", "picture", "movie"])
@@ -85,8 +96,9 @@ class Columns(NamedTuple):
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a column's name in lower case: `StartTime (seconds)` is start, time, seconds."""
-    return re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).casefold())
+    """The words of a column's name in lower case: `StartTime (seconds)` is start, time, seconds; `tcin` is tc, in."""
+    words = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).casefold())
+    return [part for word in words for part in JOINED.get(word, [word])]
 
 
 def columns_of(table: Path, cells: Mapping[str, Sequence[str]], ignored: Collection[str]) -> Columns:
@@ -120,7 +132,10 @@ def columns_of(table: Path, cells: Mapping[str, Sequence[str]], ignored: Collect
         if name not in passed:
             _refuse_lookalike(table, name, [text for text in cells[name] if text])
     if missing := [name for name in REQUIRED if name not in keys.values()]:
-        raise TableRefused(f"{table} has no column {' and no column '.join(missing)}; its columns: {', '.join(names)}")
+        raise TableRefused(
+            f"{table} has no column {' and no column '.join(missing)}; its columns: {', '.join(names)}. film_id is the "
+            "column with the name of the film, media the one with the path of its file"
+        )
     if not any(slug in keys.values() for slug in slugs()):
         raise TableRefused(f"{table} has no column of labels; it needs at least one of {', '.join(slugs())}")
     return Columns(keys, times, unread)
@@ -162,15 +177,15 @@ def _plain_column(name: str) -> str:
 
 def _refuse_lookalike(table: Path, name: str, texts: Sequence[str]) -> None:
     """Raise `TableRefused` if a column that is not read is probably one that should be."""
-    if matches := difflib.get_close_matches("_".join(words_of(name)), COLUMNS, 1, TYPO_SIMILARITY):
-        raise TableRefused(
-            f"{table} has a column {name!r}; call it {matches[0]}, or let it pass with --ignore-columns {name!r}"
-        )
     if looks := _lookalike(name, texts):
         kind, column = looks
         raise TableRefused(
             f"{table} has a column {name!r}, which looks like {kind} ({texts[0]!r}) and is not read; call it {column}, "
             f"or let it pass with --ignore-columns {name!r}"
+        )
+    if matches := difflib.get_close_matches("_".join(words_of(name)), COLUMNS, 1, TYPO_SIMILARITY):
+        raise TableRefused(
+            f"{table} has a column {name!r}; call it {matches[0]}, or let it pass with --ignore-columns {name!r}"
         )
 
 
@@ -209,9 +224,11 @@ def _most(texts: Sequence[str], condition: Callable[[str], bool]) -> bool:
 
 
 def _time_name(words: Sequence[str], frames: bool) -> str:
-    ends = {"end", "out", "to", "stop", "until", "last"} & set(words)
+    ends = {"end", "out", "to", "stop", "finish", "until", "till", "last", "offset"} & set(words)
     if {"duration", "dur", "length"} & set(words):
         role = TimeRole.DURATION
+    elif {"range", "span", "timestamps", "times", "timecodes"} & set(words):
+        return "start and end, in two columns"
     elif "still" in words:
         role = TimeRole.STILL
     else:

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
@@ -21,7 +22,8 @@ _OPENING = re.compile(r"^\s*first(?:ly)?\b[,:]?\s*", re.IGNORECASE)
 _NEXT_STEP = re.compile(
     r"\s*[,;]?\s*(?:\band\s+)?(?:->|=>|>+|→|⇒|➔|➜|\bthen\b|\bfinally\b|\bfollowed\s+by\b)\s*,?\s*", re.IGNORECASE
 )
-_AT_ONCE = re.compile(r"\s*[,;&+|\n]\s*(?:and\s+)?|\s+(?:and|with)\s+", re.IGNORECASE)
+_AT_ONCE = re.compile(r"\s*[,;&+|/\n]\s*(?:and\s+)?|\s+(?:and|with)\s+", re.IGNORECASE)
+ONLY_KEPT = Term("keep, ask nothing", "")
 
 
 class UnknownWord(UnknownTerm):
@@ -64,36 +66,42 @@ def parse_label(dimension: Dimension, text: str, aliases: Aliases) -> CellLabel:
 
 def _label(dimension: Dimension, text: str, aliases: Aliases, kept: list[str]) -> Label | None:
     body = _OPENING.sub("", text.strip().rstrip("."))
-    whole = _find(dimension, body, aliases, kept)  # even with a joiner: "Ultra Wide / Fisheye"
-    if whole is not None:
-        return Label((whole,)) if whole else None
-    steps = [tuple(_terms(dimension, step, aliases, kept)) for step in _NEXT_STEP.split(body)]
+    if _find(dimension, body, aliases) is not None:  # an alias may hold the sign of a next step
+        steps = [tuple(_terms(dimension, body, aliases, kept))]
+    else:
+        steps = [tuple(_terms(dimension, step, aliases, kept)) for step in _NEXT_STEP.split(body)]
     return Label(tuple(steps)) if all(steps) else None
 
 
 def _terms(dimension: Dimension, step: str, aliases: Aliases, kept: list[str]) -> Iterator[Term]:
-    """The simultaneous terms of a step, without the words that are kept."""
-    for part in filter(None, map(str.strip, [step] if _is_known(dimension, step, aliases) else _AT_ONCE.split(step))):
-        for word in [part] if _is_known(dimension, part, aliases) else part.split("/"):
-            terms = _find(dimension, word.strip(), aliases, kept)
-            if terms is None:
-                raise UnknownWord(dimension, word.strip())
-            yield from terms
+    """The simultaneous terms of a step; words that are kept are added to `kept`.
+
+    The longest parts count, since a term or an alias may hold a joiner: "Ultra Wide / Fisheye".
+    """
+    joiners = [(0, 0), *(found.span() for found in _AT_ONCE.finditer(step)), (len(step), len(step))]
+    parts = [(before[1], after[0]) for before, after in pairwise(joiners)]
+    parts = [(start, end) for start, end in parts if step[start:end].strip()]
+    if not parts:
+        raise UnknownWord(dimension, step)
+    while parts:
+        for taken in range(len(parts), 0, -1):
+            words = step[parts[0][0] : parts[taken - 1][1]].strip()
+            if (meaning := _find(dimension, words, aliases)) is not None:
+                break
+        else:
+            raise UnknownWord(dimension, words)
+        parts = parts[taken:]
+        if meaning is ONLY_KEPT:
+            kept.append(words)
+        else:
+            yield meaning
 
 
-def _is_known(dimension: Dimension, text: str, aliases: Aliases) -> bool:
-    return _find(dimension, text, aliases, []) is not None
-
-
-def _find(dimension: Dimension, text: str, aliases: Aliases, kept: list[str]) -> tuple[Term, ...] | None:
-    """The term of a text; none, and the text in `kept`, for words that are only kept; None if they are unknown."""
+def _find(dimension: Dimension, text: str, aliases: Aliases) -> Term | None:
+    """The term of a text, `ONLY_KEPT` for words that are only kept, or None if they are unknown."""
     if alias := aliases.find(dimension, text):
-        if alias.term:
-            return (dimension.term(alias.term),)
-        kept.append(text)
-        return ()
-    term = known_term(dimension, text)
-    return None if term is None else (term,)
+        return dimension.term(alias.term) if alias.term else ONLY_KEPT
+    return known_term(dimension, text)
 
 
 def is_label(dimension: Dimension, text: str) -> bool:

@@ -42,9 +42,12 @@ class Moment(NamedTuple):
 
     seconds: float
     cell: TableTime
+    is_duration: bool = False  # the time is the start plus the cell
 
     def __str__(self) -> str:
         """The value as written, with its seconds where these are not what is written."""
+        if self.is_duration:
+            return f"the start plus {self.cell.text} ({self.seconds:.3f} s)"
         written = self.cell.text if self.cell.seconds is None or ":" in self.cell.text else ""
         return f"{written} ({self.seconds:.3f} s)" if written else f"{self.seconds:g} s"
 
@@ -101,7 +104,7 @@ def shot_times(times: Times, clock: Clock) -> ShotTimes:
     moments = {role: [Moment(clock.seconds(time), time) for time in times.get(role, ())] for role in MOMENTS}
     start = _agreed(moments[TimeRole.START], clock)
     if start:
-        durations = [Moment(clock.end(start.seconds, time), time) for time in times.get(TimeRole.DURATION, ())]
+        durations = [Moment(clock.end(start.seconds, time), time, True) for time in times.get(TimeRole.DURATION, ())]
         if empty := next((end for end in durations if end.seconds <= start.seconds), None):
             raise BadTime(empty.cell.column, f"{empty.cell.text} is no duration; write how long the shot lasts")
         moments[TimeRole.END] += durations

@@ -37,6 +37,7 @@ HEADS_OF = {
 }
 _PLURAL_ABBREVIATION = re.compile(r"\b([A-Z0-9]{2,})s\b")  # MCUs
 _WORD = re.compile(r"[^\W_]+|/")
+_EXPLAINED = re.compile(r"([^()]+)\(([^()]+)\)")  # Medium Wide Shot (MWS)
 JOINERS = re.compile(r"[,;&+|/\n]")  # "Medium, Wide" is not "Medium Wide"
 
 
@@ -51,9 +52,11 @@ _AROUND = "left right clockwise counterclockwise ccw cw around"
 # By dimension and term; spellings of the vocabulary and of `grading/wordings.py` are not repeated.
 SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
     SHOT_SIZE.slug: {
-        "Extreme Close Up": ("XCU", "BCU"),
-        "Medium Wide": ("MFS", "American", "Cowboy", "Plan américain", "Three quarter shot", "3/4 shot"),
-        "Extreme Wide": ("XLS", "VLS", "VWS", "Very Long", "Extra Wide", "Extra Long"),
+        "Extreme Close Up": ("XCU", "BCU", "Extreme CU", "Big CU"),
+        "Close Up": ("Close",),
+        "Medium Close Up": ("Medium CU",),
+        "Medium Wide": ("MFS", "Medium LS", "American", "Cowboy", "Plan américain", "Three quarter shot", "3/4 shot"),
+        "Extreme Wide": ("XLS", "VLS", "VWS", "Extreme LS", "Very Long", "Extra Wide", "Extra Long"),
     },
     SHOT_FRAMING.slug: {
         "Single": ("Clean single", "1 shot"),
@@ -63,29 +66,30 @@ SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     CAMERA_ANGLE.slug: {
         "Aerial": ("Drone", "Helicopter"),
-        "Overhead": ("God's eye", "Top view", "Top shot"),
+        "Overhead": ("Birdseye", "God's eye", "Top view", "Top shot"),
         "Dutch angle": ("Oblique angle", "Dutched"),
     },
     LENS_SIZE.slug: {
         "Ultra Wide / Fisheye": ("UWA", "Super wide angle"),
+        "Wide": ("Wide angle",),
         "Medium": ("Normal lens", "Standard lens"),
     },
     LIGHTING_TYPE.slug: {"Sunny": ("Sunlight", "Sunlit"), "Overcast": ("Overcast sky",)},
-    LIGHTING_CONDITION.slug: {"Edge light": ("Rim",), "Backlight": ("Contre jour",)},
+    LIGHTING_CONDITION.slug: {"Edge light": ("Rim",), "Backlight": ("Contre jour",), "Underlight": ("Up light",)},
     COMPOSITION.slug: {
-        "Center": ("Central",),
+        "Center": ("Central", "Center framed", "Center weighted"),
         "Left heavy": ("Left weighted",),
         "Right heavy": ("Right weighted",),
     },
     CAMERA_MOVEMENT.slug: {
-        "Push in": _combined("push pull dolly track truck move creep", "in forward forwards closer"),
-        "Pull out": _combined("pull push dolly track truck move creep", "out back away backward backwards"),
+        "Push in": _combined("push pull dolly track truck move creep", "in forward closer"),
+        "Pull out": _combined("pull push dolly track truck move creep", "out back away backward"),
         "Boom up": _combined(_VERTICALLY + " rise raise", "up"),
         "Boom down": _combined(_VERTICALLY + " drop lower", "down"),
         "Move to the left": _combined(_SIDEWAYS, "left"),
         "Move to the right": _combined(_SIDEWAYS, "right"),
         "Camera roll": (*_combined("roll", _AROUND), "Dutch roll", "Barrel roll"),
-        "Arc": (*_combined("arc orbit circle", _AROUND), "Circle", "Orbital", "Circular"),
+        "Arc": (*_combined("arc orbit circle", _AROUND), "Circle", "Orbital", "Circular", "360", "360 degrees"),
         "Dolly zoom": ("Vertigo", "Hitchcock zoom", "Contra zoom", "Zoom dolly", "Trombone shot"),
         "Tracking": ("Follow", "Following"),
         "Static shot": (
@@ -154,4 +158,7 @@ def terms_by_key(dimension: Dimension) -> dict[str, Term]:
 def known_term(dimension: Dimension, text: str) -> Term | None:
     """The term that is written in a text, or None."""
     terms = terms_by_key(dimension)
+    if explained := _EXPLAINED.fullmatch(text.strip()):
+        first, second = (known_term(dimension, part) for part in explained.groups())
+        return first if first == second else None
     return next((terms[key] for key in spelling_keys(dimension, text) if key in terms), None)

@@ -14,6 +14,7 @@ _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:s|secs?|seconds?)?", re.IGNOR
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 _WHOLE = re.compile(r"(\d+)(?:\.0*)?")  # pandas writes whole numbers as 47.0 if cells of the column are empty
 _CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")  # H:MM:SS.mmm or MM:SS.mmm
+_HUNDREDTHS = re.compile(r"\d+:\d+:\d+\.\d\d")
 _TIMECODE = re.compile(r"(\d+)([:;])([0-5]?\d)\2([0-5]?\d)([:;])(\d{1,3})")
 FORMS = "write seconds (83.5), H:MM:SS.mmm (0:01:23.500) or HH:MM:SS:FF (00:01:23:12)"
 
@@ -67,6 +68,9 @@ def parse_time(column: str, unit: Unit, text: str) -> TableTime:
         raise BadTime(column, f"{text!r} is no timecode; write HH:MM:SS:FF (00:01:23:12) or H:MM:SS.mmm (0:01:23.500)")
     if seconds := _SECONDS.fullmatch(plain):
         return TableTime(column, text, seconds=float(seconds[1]))
+    if unit is Unit.TIMECODE and _HUNDREDTHS.fullmatch(plain):
+        detail = f"{text!r} ends in frames or in hundredths of a second"
+        raise BadTime(column, f"{detail}; write HH:MM:SS:FF (00:01:23:12) or H:MM:SS.mmm (0:01:23.500)")
     if clock := _CLOCK.fullmatch(plain):
         hours, minutes, rest = clock.groups()
         return TableTime(column, text, seconds=int(hours or 0) * 3600 + int(minutes) * 60 + float(rest))
@@ -77,9 +81,11 @@ def parse_time(column: str, unit: Unit, text: str) -> TableTime:
 
 
 def looks_like_time(text: str) -> bool:
-    """Whether a text can only be a time: H:MM:SS, MM:SS with two digits of seconds, or a timecode."""
-    plain = text.replace(",", ".")
-    return bool(_TIMECODE.fullmatch(plain) or (_CLOCK.fullmatch(plain) and re.search(r":\d\d(\.\d*)?$", plain)))
+    """Whether a text can only be a time or a range of times: H:MM:SS, MM:SS with two digits of seconds, or timecode."""
+    times = re.split(r"\s*(?:-->|->|[-–—~]|\bto\b)\s*", text.strip().replace(",", "."))
+    return all(
+        _TIMECODE.fullmatch(time) or (_CLOCK.fullmatch(time) and re.search(r":\d\d(\.\d*)?$", time)) for time in times
+    )
 
 
 def timecode_frame(time: TableTime, rate: Fraction) -> int:

@@ -262,10 +262,8 @@ def make_films(
     try:
         if out is None or check:
             checked = check_films(table, films, settings, on_workers, defects, reading)
-            print(
-                f"{table}: {checked.rows:,} rows, {checked.usable:,} can be cut, {checked.rows - checked.usable:,} not"
-            )
-            return int(checked.usable < checked.rows)
+            print(f"{table}: rows: {checked.rows:,}; can be cut: {checked.usable:,}; cannot: {checked.lost:,}")
+            return int(checked.lost > 0)
         building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)
         done = building(options=reading, licence=licence, overwrite=overwrite, keep_work=keep_work)
     except AuditFailed as failed:

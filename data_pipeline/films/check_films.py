@@ -29,6 +29,11 @@ class CheckedTable(NamedTuple):
     rows: int
     usable: int
 
+    @property
+    def lost(self) -> int:
+        """The other rows, each of which has a defect that loses it."""
+        return self.rows - self.usable
+
 
 def check_films(
     table: Path,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
-from data_pipeline.annotations.row_times import Moment, shot_times
+from data_pipeline.annotations.row_times import Moment, TimeRole, shot_times
 from data_pipeline.annotations.time_notation import BadTime
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
@@ -64,9 +64,9 @@ def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> 
     except BadTime as error:
         return Flaw(DefectKind.BAD_ROW, str(error))
     allowed = film.seconds + settings.trim_frames / float(film.rate)
-    for time in (start, end, still):
-        if time is not None and time.seconds > (allowed if time is end else film.seconds):
-            return Flaw(DefectKind.OUTSIDE_FILM, _outside(time, film))
+    for role, time in ((TimeRole.START, start), (TimeRole.END, end), (TimeRole.STILL, still)):
+        if time is not None and time.seconds > (allowed if role is TimeRole.END else film.seconds):
+            return Flaw(DefectKind.OUTSIDE_FILM, _outside(TimeRole.DURATION if time.is_duration else role, time, film))
     still_frame = film.frame_at(still.seconds) if still else None
     if end is None:
         moment = start or still
@@ -79,16 +79,14 @@ def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> 
     return FrameRequest(row, first, last, still_frame)
 
 
-def _outside(time: Moment, film: Film) -> str:
+def _outside(role: TimeRole, time: Moment, film: Film) -> str:
     """What is wrong with a time after the end of the film, and which unit would put it inside."""
     detail = f"column {time.cell.column}: {time}, but the film lasts {film.seconds:.3f} s ({film.frames} frames)"
-    if time.cell.seconds is None or ":" in time.cell.text:
-        return f"{detail}; times count from the first frame of the film"
-    if time.seconds <= film.frames and time.seconds.is_integer():
-        return f"{detail}; if it is a frame number, call the column {time.cell.column}_frame"
-    if time.seconds <= 1000 * film.seconds:
-        return f"{detail}; if it is in milliseconds, call the column {time.cell.column}_ms"
-    return f"{detail}; write a time inside it"
+    if time.cell.timecode and film.start_timecode:
+        return f"{detail}, and its own timecode begins at {film.start_timecode}; write a time inside it"
+    if time.cell.seconds is not None and ":" not in time.cell.text and time.seconds <= 1000 * film.seconds:
+        return f"{detail}; numbers are seconds: for others, call the column {role}_frame or {role}_ms"
+    return f"{detail}; write a time inside it, counted from its first frame"
 
 
 def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ still differ, the film is broken.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -50,6 +50,7 @@ class Film:
     matrix: int
     full_range: bool
     codec_tag: str
+    start_timecode: str = ""  # of the first frame, HH:MM:SS:FF, as cameras and editing systems store it; empty: none
 
     @property
     def frames(self) -> int:
@@ -115,7 +116,14 @@ def probe_film(path: Path) -> Film:
             context.colorspace,
             context.color_range == FULL_RANGE or "yuvj" in (context.pix_fmt or ""),
             str(context.codec_tag),
+            _start_timecode(stream.metadata, container.metadata),
         )
+
+
+def _start_timecode(*metadata: Mapping[str, str]) -> str:
+    """The timecode stored in the metadata, or an empty text; Matroska writes names in capitals."""
+    found = (value for values in metadata for name, value in values.items() if name.lower() == "timecode")
+    return next(found, "")
 
 
 @dataclass(frozen=True, slots=True)

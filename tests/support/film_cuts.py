@@ -28,7 +28,7 @@ class Cut:
         self.folder, self.defects = folder, list[Defect]()
         table = folder / "table.csv"
         with table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, dict.fromkeys([*COLUMNS, *(column for cells in rows for column in cells)]))
             writer.writeheader()
             writer.writerows(rows)
         run = cut_films(table, folder, folder / "work", CutSettings(**settings), Workers(), self.defects)

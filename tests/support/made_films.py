@@ -51,6 +51,7 @@ class MadeFilm:
     aspect: Fraction = Fraction(1)  # of a pixel
     options: dict[str, str] = field(default_factory=dict)
     context: dict[str, int] = field(default_factory=dict)  # encoder attributes such as color_trc
+    timecode: str = ""  # of the first frame, in the file's metadata
 
     @property
     def frames(self) -> int:
@@ -68,6 +69,7 @@ class MadeFilm:
         film = replace(self, **changed)
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path), "w", format=film.container) as container:
+            container.metadata.update({"timecode": film.timecode} if film.timecode else {})
             fast = {
                 "libx264": {"preset": "ultrafast", "crf": "18"},
                 "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
