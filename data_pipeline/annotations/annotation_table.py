@@ -8,6 +8,7 @@ inside the film is checked in `films/cut_plan.py`.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -166,10 +167,19 @@ def _media(row: _Row) -> str:
     else:
         try:
             if not (row.films / media).is_file():
-                row.add_defect("media", f"no such file in {row.films}", DefectKind.MISSING_MEDIUM)
+                row.add_defect("media", _missing(row.films / media, row.films), DefectKind.MISSING_MEDIUM)
         except (OSError, ValueError) as error:  # the name is too long or contains a null byte
             row.add_defect("media", f"no name of a file: {error}")
     return str(media)
+
+
+def _missing(path: Path, films: Path) -> str:
+    """What is missing, and the file in its folder that has the most similar name."""
+    names = [file.name for file in path.parent.iterdir() if file.is_file()] if path.parent.is_dir() else []
+    by_case = {name.casefold(): name for name in names}
+    nearest = difflib.get_close_matches(path.name.casefold(), by_case, 1)
+    hint = f"; is it {(path.parent / by_case[nearest[0]]).relative_to(films).as_posix()}?" if nearest else ""
+    return f"no such file in {films}{hint}"
 
 
 def _times(row: _Row, columns: Sequence[TimeColumn]) -> dict[TimeRole, tuple[TableTime, ...]]:
@@ -217,7 +227,9 @@ def _check_cells_together(row: _Row, annotated: AnnotatedRange) -> None:
     if annotated.is_still_file and times:
         row.add_defect(next(iter(times.values()))[0].column, "a still has no times; leave the columns of times empty")
     elif annotated.is_still_file and annotated.labels_of(MediaKind.CLIP):
-        row.add_defect("media", "a still cannot show " + ", ".join(slugs(dimensions_for(MediaKind.CLIP))))
+        row.add_defect(
+            "media", "a still cannot show " + ", ".join(slugs(dimensions_for(MediaKind.CLIP))) + "; leave it empty"
+        )
     elif TimeRole.START not in times and (TimeRole.END in times or TimeRole.DURATION in times):
         given = (times.get(TimeRole.END) or times[TimeRole.DURATION])[0].column
         row.add_defect("start", f"empty, but {given} is given; for the beginning of the film write 0")

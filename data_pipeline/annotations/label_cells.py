@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -27,15 +27,24 @@ ONLY_KEPT = Term("keep, ask nothing", "")
 
 
 class UnknownWord(UnknownTerm):
-    """A part of a label that is neither a term nor an alias; `nearest` are the terms with the most similar spelling."""
+    """A part of a label that is neither a term nor an alias."""
 
     def __init__(self, dimension: Dimension, word: str) -> None:
-        self.dimension, self.word, self.nearest = dimension, word, nearest_terms(dimension, word)
-        elsewhere = [other.slug for other in DIMENSIONS if other is not dimension and known_term(other, word)]
+        super().__init__(word)
+        self.dimension, self.word = dimension, word
+
+    @property
+    def nearest(self) -> tuple[str, ...]:
+        """The terms with the most similar spelling, the best first."""
+        return nearest_terms(self.dimension, self.word)
+
+    def __str__(self) -> str:
+        """What is wrong and what to write instead; not built before it is asked for, since it takes comparisons."""
+        elsewhere = [other.slug for other in DIMENSIONS if other is not self.dimension and known_term(other, self.word)]
         hint = f"; it is a term of {' and '.join(elsewhere)}" if elsewhere else ""
-        super().__init__(
-            f"{word!r} is no term of {dimension.paper_name}{hint}; the nearest are {', '.join(self.nearest)}. "
-            "Write one of them, or add the word to a file for --aliases"
+        return (
+            f"{self.word!r} is no term of {self.dimension.paper_name}{hint}; the nearest are "
+            f"{', '.join(self.nearest)}. Write one of them, or add the word to a file for --aliases"
         )
 
 
@@ -113,12 +122,23 @@ def is_label(dimension: Dimension, text: str) -> bool:
     return True
 
 
-def nearest_terms(dimension: Dimension, text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def nearest_terms(dimension: Dimension, text: str) -> tuple[str, ...]:
     """Names of the terms with the most similar spelling, the best first."""
-    key, words = spelling_key(text), set(text.casefold().replace("-", " ").split())
+    matcher, words = difflib.SequenceMatcher(b=spelling_key(text)), _separate_words(text)
     best: dict[str, float] = {}
-    for spelling, term in all_spellings(dimension):
-        likeness = difflib.SequenceMatcher(None, key, spelling_key(spelling)).ratio()
-        likeness += 0.3 * bool(words & set(spelling.casefold().replace("-", " ").split()))
-        best[term.name] = max(best.get(term.name, 0.0), likeness)
-    return sorted(best, key=lambda name: -best[name])[:NEAREST]
+    for key, own_words, name in _compared_spellings(dimension):
+        matcher.set_seq1(key)
+        likeness = 0.3 * bool(words & own_words)
+        if likeness + matcher.quick_ratio() > best.get(name, 0.0):  # an upper bound of the ratio
+            best[name] = max(best.get(name, 0.0), likeness + matcher.ratio())
+    return tuple(sorted(best, key=lambda name: -best[name])[:NEAREST])
+
+
+@cache
+def _compared_spellings(dimension: Dimension) -> list[tuple[str, frozenset[str], str]]:
+    return [(spelling_key(text), _separate_words(text), term.name) for text, term in all_spellings(dimension)]
+
+
+def _separate_words(text: str) -> frozenset[str]:
+    return frozenset(text.casefold().replace("-", " ").split())

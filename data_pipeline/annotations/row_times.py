@@ -126,5 +126,8 @@ def _agreed(forms: list[Moment], clock: Clock) -> Moment | None:
         if abs(other.seconds - forms[0].seconds) > clock.frame_seconds + ROUNDING:
             first = forms[0]
             detail = f"{other} and {first.cell.column}, {first}, differ by more than a frame"
-            raise BadTime(other.cell.column, f"{detail}; correct one or leave it empty")
+            raise BadTime(
+                other.cell.column,
+                f"{detail}; correct one, leave it empty, or leave the column out with --ignore-columns",
+            )
     return forms[0]

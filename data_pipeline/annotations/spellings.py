@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from lmms_eval_shotbench.grading.phrases import base_form
 from lmms_eval_shotbench.grading.wordings import NOT_A_TERM, TRANSPARENT, WORDINGS
@@ -123,9 +123,10 @@ def spelling_keys(dimension: Dimension, text: str) -> Iterator[str]:
         yield "".join(words)
 
 
-def _words(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _words(text: str) -> tuple[str, ...]:
     plain = JOINERS.sub("/", re.sub(r"['’`]", "", text))
-    return [base_form(word) for word in _WORD.findall(_PLURAL_ABBREVIATION.sub(r"\1", plain).casefold())]
+    return tuple(base_form(word) for word in _WORD.findall(_PLURAL_ABBREVIATION.sub(r"\1", plain).casefold()))
 
 
 def all_spellings(dimension: Dimension) -> Iterator[tuple[str, Term]]:

@@ -272,7 +272,7 @@ def make_films(
         print_error("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
         return 1
     finally:
-        _print_defects(defects, each=check)
+        _print_defects(table, defects, each=check)
         if report:
             write_output(report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
@@ -282,7 +282,7 @@ def make_films(
     return 0
 
 
-def _print_defects(defects: Sequence[Defect], each: bool) -> None:
+def _print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
     """Print the number of defects by reason, or each of them, and every note on the table.
 
     They are printed also if no shards, and so no `defects.jsonl`, were written.
@@ -292,14 +292,16 @@ def _print_defects(defects: Sequence[Defect], each: bool) -> None:
     of_rows = [defect for defect in defects if defect.kind not in TABLE_NOTES]
     for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in of_rows).most_common():
         first, *others = (defect for defect in of_rows if (defect.kind, defect.loses_row) == (kind, lost))
-        print_error(f"{count:,} {'left out' if lost else 'noted'}: {kind}, {'' if each else 'e.g. '}{_shown(first)}")
+        print_error(
+            f"{count:,} {'left out' if lost else 'noted'}: {kind}, {'' if each else 'e.g. '}{_shown(table, first)}"
+        )
         for other in others if each else ():
-            print_error(f"  {_shown(other)}")
+            print_error(f"  {_shown(table, other)}")
     for note in defects:
         if note.kind in TABLE_NOTES:
             print_error(f"{note.path}{f' line {note.line}' if note.line else ''}: {note.kind}: {note.detail}")
 
 
-def _shown(defect: Defect) -> str:
-    where = [f"line {defect.line}" if defect.line else "", defect.path, defect.index]
+def _shown(table: Path, defect: Defect) -> str:
+    where = [f"{table.name} line {defect.line}" if defect.line else "", defect.path, defect.index]
     return f"{', '.join(filter(None, where))}: {defect.detail}"
