@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +25,7 @@ from data_pipeline.commands.options import (
     WorkersOption,
     margin_of,
 )
+from data_pipeline.commands.printed_defects import print_defects
 from data_pipeline.defects import Defect
 from lmms_eval_shotbench.commands.command import NOTHING_KEPT, About, one_command
 
@@ -272,7 +272,7 @@ def make_films(
         print_error("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
         return 1
     finally:
-        _print_defects(table, defects, each=check)
+        print_defects(table, defects, each=check)
         if report:
             write_output(report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
@@ -280,28 +280,3 @@ def make_films(
     by_split = ", ".join(f"{split} {count:,}" for split, count in questions.items())
     print(f"{done.folder} {state}: {sum(questions.values()):,} questions ({by_split})")
     return 0
-
-
-def _print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
-    """Print the number of defects by reason, or each of them, and every note on the table.
-
-    They are printed also if no shards, and so no `defects.jsonl`, were written.
-    """
-    from data_pipeline.annotations.table_notes import TABLE_NOTES
-
-    of_rows = [defect for defect in defects if defect.kind not in TABLE_NOTES]
-    for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in of_rows).most_common():
-        first, *others = (defect for defect in of_rows if (defect.kind, defect.loses_row) == (kind, lost))
-        print_error(
-            f"{count:,} {'left out' if lost else 'noted'}: {kind}, {'' if each else 'e.g. '}{_shown(table, first)}"
-        )
-        for other in others if each else ():
-            print_error(f"  {_shown(table, other)}")
-    for note in defects:
-        if note.kind in TABLE_NOTES:
-            print_error(f"{note.path}{f' line {note.line}' if note.line else ''}: {note.kind}: {note.detail}")
-
-
-def _shown(table: Path, defect: Defect) -> str:
-    where = [f"{table.name} line {defect.line}" if defect.line else "", defect.path, defect.index]
-    return f"{', '.join(filter(None, where))}: {defect.detail}"

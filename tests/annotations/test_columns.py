@@ -64,6 +64,7 @@ def test_times_in_seconds_are_read_under_their_usual_names(tmp_path: Path, start
         ("in_tc", "out_tc"),
         ("tcIn", "tcOut"),
         ("tcin", "tcout"),
+        ("SMPTE In", "SMPTE Out"),
         ("start_timecode", "end_timecode"),
         ("Start Timecode", "End Timecode"),
         ("timecode_in", "timecode_out"),
@@ -104,6 +105,8 @@ def test_the_columns_of_pyscenedetect_are_forms_of_the_same_times(tmp_path: Path
         ("timecode", "00:00:13", "a time", "start"),
         ("time", "13.5", "a time", "start"),
         ("timestamp", "13.5", "a time", "start"),
+        ("ts", "13.5", "a time", "start"),
+        ("t0", "13.5", "a time", "start"),
         ("shot_start", "1.5", "a time", "start"),
         ("Shot End", "2.5", "a time", "end"),
         ("rec_in", "00:00:01:00", "a time", "start"),
@@ -137,7 +140,8 @@ def test_a_column_that_looks_like_one_that_is_read_is_refused_with_that_name(
         read(tmp_path, {column: cell})
     message = str(refused.value)
     assert f"a column {column!r}, which looks like {kind} ({cell!r})" in message
-    assert f"call it {called}, or let it pass with --ignore-columns {column!r}" in message
+    advice = f"the table has {called} already:" if called == "media" else f"call it {called}, or"
+    assert f"{advice} let it pass with --ignore-columns {column!r}" in message
     row, defects = read(tmp_path, {column: cell}, column)
     assert not row.times and row.labels == {"shot_size": "Close Up"}
     assert [(defect.kind, defect.detail) for defect in defects] == [(DefectKind.UNREAD_COLUMN, repr(column))]
@@ -171,6 +175,15 @@ def test_other_columns_are_named_and_cost_nothing(tmp_path: Path, column: str, c
     assert [(defect.kind, defect.detail, defect.loses_row) for defect in defects] == [
         (DefectKind.UNREAD_COLUMN, repr(column), False)
     ]
+
+
+def test_all_refused_columns_are_named_at_once_and_may_be_listed_at_once(tmp_path: Path) -> None:
+    cells = {"start": "1", "cue": "00:00:05:00", "movement": "odd move", "t1": "2.5"}
+    with pytest.raises(TableRefused, match=r"'cue', .*has start already: let .*; and a column 'movement', .*'t1'"):
+        read(tmp_path, cells)
+    for ignored in (("cue", "movement", "t1"), ("cue,movement,T1",)):
+        _, defects = read(tmp_path, cells, *ignored)
+        assert [defect.detail for defect in defects] == ["'cue'", "'movement'", "'t1'"]
 
 
 def test_a_known_column_can_be_ignored_and_an_absent_one_cannot(tmp_path: Path) -> None:

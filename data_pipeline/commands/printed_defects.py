@@ -1,0 +1,35 @@
+"""Defects of a table and its films as lines on standard error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_pipeline.commands.console import print_error
+from data_pipeline.defects import Defect
+
+
+def print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
+    """Print the number of defects by reason, or each of them, and every note on the table.
+
+    They are printed also if no shards, and so no `defects.jsonl`, were written.
+    """
+    from data_pipeline.annotations.table_notes import TABLE_NOTES
+
+    of_rows = [defect for defect in defects if defect.kind not in TABLE_NOTES]
+    for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in of_rows).most_common():
+        first, *others = (defect for defect in of_rows if (defect.kind, defect.loses_row) == (kind, lost))
+        print_error(
+            f"{count:,} {'left out' if lost else 'noted'}: {kind}, {'' if each else 'e.g. '}{_shown(table, first)}"
+        )
+        for other in others if each else ():
+            print_error(f"  {_shown(table, other)}")
+    for note in defects:
+        if note.kind in TABLE_NOTES:
+            print_error(f"{note.path}{f' line {note.line}' if note.line else ''}: {note.kind}: {note.detail}")
+
+
+def _shown(table: Path, defect: Defect) -> str:
+    where = [f"{table.name} line {defect.line}" if defect.line else "", defect.path, defect.index]
+    return f"{', '.join(filter(None, where))}: {defect.detail}"
