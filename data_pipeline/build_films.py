@@ -82,8 +82,8 @@ def about_films(
         fingerprint=hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
         what="Stills and clips cut out of films, each with one question on its film language per labelled dimension.",
         provenance=f"Films of the folder `{films.resolve().name}`, annotated in `{table.name}`.",
-        how_made=f"`shotbench data films {_flags(recipe)}`: shots were cut at the annotated times, black bars cropped, "
-        f"low-quality media dropped. {_thresholds(settings)}.",
+        how_made=f"`shotbench data films {_flags(recipe)}{_reading(options)}`: shots were cut at the annotated times, "
+        f"black bars cropped, low-quality media dropped. {_thresholds(settings)}.",
         licence=licence,
     )
 
@@ -97,6 +97,13 @@ def _flags(recipe: DatasetRecipe) -> str:
     flags += f" --max-per-term {policy.max_per_term}" + ("" if policy.balance else " --unbalanced")
     flags += "".join(f" --against {Path(name).name}" for name in recipe.against)
     return flags + (" --no-gate" if recipe.gate is None else f" --gate {100 * recipe.gate:g}")
+
+
+def _reading(options: TableOptions) -> str:
+    """The command-line options that determine how the table is read; the file of aliases by its number of entries."""
+    ignored = "".join(f" --ignore-columns '{name}'" for name in options.ignored_columns)
+    own = len({alias.key for alias in options.aliases.entries})
+    return ignored + (f" --aliases <{own} own words>" if own else "")
 
 
 def _thresholds(settings: CutSettings) -> str:

@@ -18,6 +18,7 @@ from data_pipeline.labelled_shot import label_text
 from lmms_eval_shotbench.vocabulary import dimension_named, slugs
 
 LONGEST_NAME = 200  # maximum bytes of a film or shot id; file systems allow 255 for a file name
+SIMILAR = 0.75  # difflib ratio of the names of a missing file and of one that may be meant
 COMPARED_FILES = 1000  # maximum number of files in a folder that are compared with a missing one
 KEPT = "kept"  # provenance after the name of a dimension: words of the cell that nothing is asked about
 
@@ -84,7 +85,7 @@ def _missing(path: Path, films: Path) -> str:
     """What is missing, and the file in its folder that has the most similar name."""
     by_case = _files_by_case(path.parent)
     name = path.name.casefold()
-    nearest = [name] if name in by_case else difflib.get_close_matches(name, by_case, 1)
+    nearest = [name] if name in by_case else difflib.get_close_matches(name, by_case, 1, SIMILAR)
     hint = f"; is it {(path.parent / by_case[nearest[0]]).relative_to(films).as_posix()}?" if nearest else ""
     return f"no such file in {films}{hint}"
 

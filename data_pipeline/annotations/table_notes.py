@@ -26,7 +26,7 @@ def tally(unknown: Iterable[UnknownWord], table: Path) -> Iterator[Defect]:
     """One note for each unknown term of a dimension, the most frequent first, with the terms nearest to it."""
     words = [(word.dimension.slug, word.word.casefold(), ", ".join(word.nearest)) for word in unknown]
     for (slug, word, nearest), count in Counter(words).most_common():
-        yield _note(DefectKind.UNKNOWN_TERM, 0, table, f"{word!r} in {slug}, {count:,} times; the nearest: {nearest}")
+        yield _note(DefectKind.UNKNOWN_TERM, 0, table, f"{word!r} in {slug}: {count:,}; the nearest: {nearest}")
 
 
 def _note(kind: DefectKind, line: int, table: Path, detail: str) -> Defect:

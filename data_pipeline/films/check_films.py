@@ -72,7 +72,7 @@ def check_film(unit: FilmUnit) -> list[Defect]:
 
 
 def _still_flaws(path: Path, rows: Sequence[AnnotatedRange]) -> list[Flaw | None]:
-    flaw = check_file_size(path.stat().st_size) or check_medium(MediaKind.STILL, path.read_bytes())
+    flaw = check_file_size(path.stat().st_size) or check_medium(MediaKind.STILL, path.read_bytes()).flaw
     return [flaw] * len(rows)
 
 

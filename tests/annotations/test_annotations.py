@@ -207,3 +207,9 @@ def test_invalid_json_lines_drop_only_themselves(films: Path) -> None:
     assert len(rows) == 1
     lost = [(defect.kind, defect.line) for defect in defects if defect.loses_row]
     assert lost == [(DefectKind.BAD_ROW, line) for line in (2, 3, 4)]
+
+
+def test_a_missing_file_is_named_with_the_one_that_is_probably_meant(films: Path) -> None:
+    for written, meant in (("HEAT.MP4", "; is it heat.mp4?"), ("hcat.mp4", "; is it heat.mp4?"), ("ronin.mov", "")):
+        _, (defect, *_others) = one_row(films, f"Heat,{written},1,2,,CU")
+        assert defect.detail == f"column media: no such file in {films}{meant}"

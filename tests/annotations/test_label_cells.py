@@ -225,8 +225,8 @@ def test_kept_words_and_unknown_terms_are_counted_and_no_row_is_lost_in_silence(
     lost = [(defect.line, defect.kind) for defect in defects if defect.loses_row]
     assert lost == [(3, DefectKind.NOT_ASKED), (5, DefectKind.BAD_ROW)]
     tally = [defect.detail for defect in defects if defect.kind is DefectKind.UNKNOWN_TERM]
-    assert [line.partition(" times")[0] for line in tally] == [
-        "'wide-ish' in shot_size, 2",
-        "'shaky cam' in camera_movement, 2",
+    assert [line.partition(";")[0] for line in tally] == [
+        "'wide-ish' in shot_size: 2",
+        "'shaky cam' in camera_movement: 2",
     ]
     assert "the nearest: Wide" in tally[0]

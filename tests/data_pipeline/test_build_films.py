@@ -124,3 +124,15 @@ def test_a_target_in_use_is_refused_before_a_film_is_cut(film_folder: Path, caps
         assert main([*COMMAND, "--out", out]) == 2
         assert message in capsys.readouterr().err
     assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
+
+
+def test_how_the_table_is_read_is_part_of_the_source_and_on_the_card(film_folder: Path) -> None:
+    Path("words.txt").write_text("boot shot = shot size: ECU\n")
+    lines = Path("table.csv").read_text().splitlines()
+    Path("table.csv").write_text("\n".join([f"{lines[0]},cue", *(f"{line},0:05:00" for line in lines[1:])]))
+    command = [*COMMAND, "--ignore-columns", "cue"]
+    assert main(COMMAND) == 2
+    assert main(command) == 0
+    assert main([*command, "--aliases", "words.txt"]) == 2  # another source
+    assert main([*command, "--aliases", "words.txt", "--overwrite"]) == 0
+    assert "--gate 5 --ignore-columns 'cue' --aliases <1 own words>`" in Path("shards/README.md").read_text()

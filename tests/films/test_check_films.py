@@ -96,7 +96,7 @@ def test_the_command_reports_every_row_and_says_by_its_status_whether_all_are_us
         assert f"line {line}, " in captured.err
     assert "column TC In: 00:00:04:30 has frame 30" in captured.err and "write frames from 00 to 23" in captured.err
     assert "table.csv line 3: column that is not read: 'remark'" in captured.err
-    assert "table.csv: unknown term: 'wobbly' in camera_movement, 1 times; the nearest: " in captured.err
+    assert "table.csv: unknown term: 'wobbly' in camera_movement: 1; the nearest: " in captured.err
     assert len(Path("found.jsonl").read_text().splitlines()) == len(LOST) + 3  # and two notes, and the unknown label
     kept = [text for line, text in enumerate(TABLE.splitlines(), start=1) if line not in LOST]
     Path("table.csv").write_text("\n".join(kept))
