@@ -3,9 +3,9 @@
     python benchmarks/model_families.py [--families internvl …] [--record docs/model_families.json]
 
 A run is real: lmms-eval's model, the family's architecture and processor from transformers, two stills of 1280x720 and
-two clips of 4 seconds (96 frames of 1280x720), drawn. Only the weights, the width and the tokenizer are not those of a
-released checkpoint, so a failure here is a failure with released ones, and frame counts are theirs; numbers of tokens
-are not. The pictures are counted in the arguments of `generate`, that is behind the processor.
+two clips of 4 seconds (96 frames of 1280x720), drawn. Only the weights, the widths and the tokenizer are not those of a
+released checkpoint, so a failure here is a failure with released ones, and pictures and their tokens are theirs. They
+are counted in the arguments of `generate`, that is behind the processor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +32,7 @@ from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))  # for tests.support
 RECORD = REPOSITORY / "docs" / "model_families.json"
 CLIP = MediaSettings(clip_size=(1280, 720), clip_seconds=(4.0, 4.0))
 PACKAGES = ("lmms_eval", "transformers", "torch", "qwen-vl-utils")
@@ -55,9 +56,9 @@ RUNS = (
     Run("qwen3_vl", "qwen3_vl"),
     Run("qwen3_vl", "huggingface"),
     Run("qwen3_vl_moe", "qwen3_vl"),
-    Run("qwen3_5", "qwen3_5"),
+    Run("qwen3_5", "qwen3_5", f"{ON_CPU},enable_thinking=False"),
     Run("qwen3_5", "huggingface"),
-    Run("qwen3_5_moe", "qwen3_5"),
+    Run("qwen3_5_moe", "qwen3_5", f"{ON_CPU},enable_thinking=False"),
     Run("internvl", "internvl_hf"),
     Run("internvl", "huggingface"),
     Run("llava", "llava_hf", "device=cpu"),
@@ -67,6 +68,47 @@ RUNS = (
     Run("llava_next_video", "huggingface"),
     Run("llava_onevision", "llava_hf", "device=cpu"),
     Run("llava_onevision", "huggingface"),
+    Run("video_llava", "video_llava"),
+    Run("video_llava", "huggingface"),
+    Run("ovis2", "huggingface"),
+    Run("instructblip", "instructblip", "device=cpu"),
+    Run("gemma3", "gemma3"),
+    Run("gemma3", "huggingface"),
+    Run("gemma4", "gemma4"),
+    Run("gemma4", "huggingface"),
+    Run("glm4v", "glm4v"),
+    Run("glm4v", "huggingface"),
+    Run("mistral3", "mistral3_vl"),
+    Run("mistral3", "huggingface"),
+)
+
+
+class NotRun(NamedTuple):
+    """Models of lmms-eval whose code is not in transformers, so that no tiny checkpoint can be made."""
+
+    models: tuple[str, ...]
+    released: str  # checkpoints they are for
+    reason: str
+
+
+IN_CHECKPOINT = "the model's code is part of the released checkpoint (trust_remote_code)"
+NOT_RUN = (
+    NotRun(
+        ("llava", "llava_vid", "llava_onevision"),
+        "LLaVA 1.5, LLaVA-NeXT(-Video), LLaVA-OneVision in their original format",
+        "they need the package llava of github.com/LLaVA-VL/LLaVA-NeXT; checkpoints in the format of transformers "
+        "(llava-hf/…) run with llava_hf",
+    ),
+    NotRun(("vila",), "VILA1.5", "it needs the package llava of github.com/NVlabs/VILA"),
+    NotRun(("internvl",), "InternVL 1.5", "it needs the package internvl of github.com/OpenGVLab/InternVL"),
+    NotRun(
+        ("internvl2", "internvl3", "internvl3_5"),
+        "InternVL2, 2.5, 3 and 3.5 in their original format",
+        f"{IN_CHECKPOINT}; InternVL3 and 3.5 in the format of transformers (…-hf, …-HF) run with internvl_hf",
+    ),
+    NotRun(("xcomposer2d5", "xcomposer2_4KHD"), "InternLM-XComposer2.5, -XComposer2-4KHD", IN_CHECKPOINT),
+    NotRun(("llava_onevision1_5", "llava_onevision2"), "LLaVA-OneVision 1.5 and 2", IN_CHECKPOINT),
+    NotRun(("ovis_u1",), "Ovis-U1", f"{IN_CHECKPOINT}; Ovis2 in the format of transformers runs with huggingface"),
 )
 
 
@@ -79,72 +121,10 @@ def tasks_of(data: Path, kind: MediaKind) -> str:
 # --------------------------------------------------------------------------------------------- one run, in a process
 
 
-@contextlib.contextmanager
-def observed_inputs() -> Iterator[list[dict[str, Any]]]:
-    """Collect what each call of `generate` gets: shapes of tensors, and grids in full."""
-    from unittest.mock import patch
-
-    import transformers
-    from transformers import GenerationMixin
-
-    calls: list[dict[str, Any]] = []
-    with contextlib.ExitStack() as patches:
-        for owner in (
-            GenerationMixin,
-            transformers.InstructBlipForConditionalGeneration,
-            transformers.InstructBlipVideoForConditionalGeneration,
-        ):
-            patches.enter_context(patch.object(owner, "generate", _observing(owner.generate, calls)))
-        yield calls
-
-
-def _observing(generate: Any, calls: list[dict[str, Any]]) -> Any:
-    def observed(self: Any, *args: Any, **kwargs: Any) -> Any:
-        tensors = {name: value for name, value in kwargs.items() if hasattr(value, "shape")}
-        if any(name.startswith("pixel_values") for name in tensors):
-            calls.append(
-                {
-                    "architecture": type(self).__name__,
-                    "inputs": {
-                        name: value.tolist() if name.endswith("_grid_thw") else list(value.shape)
-                        for name, value in tensors.items()
-                        if name.startswith("pixel_values") or name.endswith("_grid_thw")
-                    },
-                    "prompt_tokens": kwargs["input_ids"].shape[-1],
-                    "patch": _patch(self.config),
-                }
-            )
-        return generate(self, *args, **kwargs)
-
-    return observed
-
-
-def _patch(config: Any) -> list[int]:
-    """Frames, height and width of a patch of the vision tower, where a grid counts them."""
-    vision = getattr(config, "vision_config", config)
-    side = getattr(vision, "patch_size", 0)
-    side = side if isinstance(side, int) else side[0]
-    return [getattr(vision, "temporal_patch_size", 1), side, side]
-
-
-def pictures(call: dict[str, Any], kind: MediaKind) -> dict[str, Any]:
-    """Number and size of the pictures in one call, as far as the layout of the tensors tells them."""
-    inputs = call["inputs"]
-    grid = inputs.get("video_grid_thw") or inputs.get("image_grid_thw")
-    if grid:
-        frames, height, width = (count * side for count, side in zip(grid[0], call["patch"], strict=True))
-        return {"pictures": frames if kind is MediaKind.CLIP else len(grid), "size": f"{width}x{height}"}
-    shape = inputs.get("pixel_values_videos") or inputs["pixel_values"]
-    *counts, _, height, width = shape
-    number = 1
-    for count in counts:
-        number *= count
-    return {"pictures": number, "size": f"{width}x{height}"}
-
-
 def run_one(run: Run, checkpoint: Path, data: Path, out: Path) -> dict[str, Any]:
     """Evaluate on stills, then on clips, in this process."""
     from lmms_eval_shotbench.cli import main
+    from tests.support.observed_inputs import observed_inputs
 
     result: dict[str, Any] = run._asdict()
     for kind, name in ((MediaKind.STILL, "stills"), (MediaKind.CLIP, "clips")):
@@ -158,8 +138,10 @@ def run_one(run: Run, checkpoint: Path, data: Path, out: Path) -> dict[str, Any]
         if not outcome["ok"]:
             outcome["error"] = _error(printed.getvalue())
         if calls:
-            result["architecture"] = calls[0]["architecture"]
-            outcome |= pictures(calls[0], kind) | {"tokens": calls[0]["prompt_tokens"], "inputs": calls[0]["inputs"]}
+            first = calls[0]
+            result["architecture"] = first.architecture
+            outcome |= {"pictures": first.pictures, "size": first.size, "tokens": first.prompt_tokens}
+            outcome["shapes"] = first.shapes
         if (out / name / "scores.json").is_file():
             outcome["warnings"] = json.loads((out / name / "scores.json").read_text())["run"]["warnings"]
         result[name] = outcome
@@ -184,7 +166,6 @@ def _error(printed: str) -> str:
 
 def measure(run: Run, work: Path, data: Path) -> dict[str, Any]:
     """Run one family under one model in a process of its own."""
-    sys.path.insert(0, str(REPOSITORY))
     from tests.support.tiny_families import make_tiny_family
 
     # A name like those of released checkpoints: lmms-eval recognises mixtures of experts by it.
@@ -214,6 +195,7 @@ def write_record(path: Path, runs: Sequence[dict[str, Any]]) -> None:
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "media": {"still": "1280x720", "clip": "96 frames, 24 frames per second, 1280x720"},
         "runs": [known[run.family, run.model] for run in RUNS if (run.family, run.model) in known],
+        "not_run": [one._asdict() for one in NOT_RUN],
     }
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -1,8 +1,8 @@
 """A tiny random checkpoint of each model family that transformers implements, written in a second without a download.
 
 Each has the family's real configuration class, model class, processor and placeholders, with two narrow layers and a
-byte-level tokenizer, and generates option letters only. Numbers of tokens per picture are smaller than in released
-checkpoints; numbers of pictures and the order of media and text are not affected.
+byte-level tokenizer, and generates option letters only. Sizes of pictures and patches are those of released
+checkpoints, so each medium becomes as many pictures and tokens as there.
 """
 
 from __future__ import annotations
@@ -39,9 +39,13 @@ FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {  # besides qwen2_5_vl
 
 def make_tiny_family(family: str, folder: Path) -> Path:
     """Write the family's checkpoint to `folder` and return the folder."""
-    if family == "qwen2_5_vl":
-        return make_tiny_qwen(folder)
     import torch
+
+    if family == "qwen2_5_vl":
+        from transformers import AutoProcessor
+
+        AutoProcessor.from_pretrained(make_tiny_qwen(folder), **qwen.QWEN2_SIZE).save_pretrained(folder)
+        return folder
 
     with torch.random.fork_rng():
         torch.manual_seed(SEED)

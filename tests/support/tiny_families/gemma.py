@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.tiny_families.parts import SIDE, chat_template, make_tokenizer, text_config, vision_config
+from tests.support.tiny_families.parts import chat_template, make_tokenizer, text_config, vision_config
 
 GEMMA3 = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
 GEMMA4 = {"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"} | {
@@ -13,12 +13,14 @@ GEMMA4 = {"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|im
     "audio_token": "<|audio|>",
 }
 
+SIDE = 896  # of Gemma 3
+
 
 def gemma3() -> tuple[Any, Any]:
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessor, Gemma3Processor
 
     tokenizer = make_tokenizer(["<|im_start|>"], GEMMA3)
-    tokens = 4  # 256 in released checkpoints
+    tokens = 256
     processor = Gemma3Processor(
         image_processor=Gemma3ImageProcessor(size={"height": SIDE, "width": SIDE}),
         tokenizer=tokenizer,
@@ -27,7 +29,7 @@ def gemma3() -> tuple[Any, Any]:
     )
     config = Gemma3Config(
         text_config=text_config(tokenizer, "gemma3_text", head_dim=8, sliding_window=512),
-        vision_config=vision_config("siglip_vision_model", vision_use_head=False),
+        vision_config=vision_config("siglip_vision_model", SIDE, vision_use_head=False),
         mm_tokens_per_image=tokens,
         boi_token_index=tokenizer.convert_tokens_to_ids(GEMMA3["boi_token"]),
         eoi_token_index=tokenizer.convert_tokens_to_ids(GEMMA3["eoi_token"]),
@@ -57,10 +59,10 @@ def gemma4() -> tuple[Any, Any]:
     )
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in GEMMA4.items()}
     text = text_config(tokenizer, "gemma4_text", head_dim=8, global_head_dim=8, hidden_size_per_layer_input=8)
-    tower = {"num_key_value_heads": 4, "head_dim": 8, "position_embedding_size": 1024}
+    tower = {"num_key_value_heads": 4, "head_dim": 8, "position_embedding_size": 10240}
     config = Gemma4Config(
         text_config=text | {"vocab_size_per_layer_input": len(tokenizer)},
-        vision_config=vision_config("gemma4_vision", patch_size=16, **tower),
+        vision_config=vision_config("gemma4_vision", SIDE, patch_size=16, **tower),
         audio_config=None,
         boi_token_id=ids["boi_token"],
         eoi_token_id=ids["eoi_token"],

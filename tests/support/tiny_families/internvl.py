@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.tiny_families.parts import PATCH, SIDE, chat_template, make_tokenizer, text_config, vision_config
+from tests.support.tiny_families.parts import PATCH, chat_template, make_tokenizer, text_config, vision_config
+
+SIDE = 448
 
 
 def internvl() -> tuple[Any, Any]:
@@ -24,7 +26,7 @@ def internvl() -> tuple[Any, Any]:
     }
     tokenizer = make_tokenizer(["<|im_start|>"], named)
     size = {"height": SIDE, "width": SIDE}
-    tokens = (SIDE // PATCH // 2) ** 2  # 256 in released checkpoints
+    tokens = (SIDE // PATCH // 2) ** 2
     processor = InternVLProcessor(
         image_processor=GotOcr2ImageProcessor(size=size, crop_to_patches=True),
         video_processor=InternVLVideoProcessor(size=size),
@@ -32,7 +34,7 @@ def internvl() -> tuple[Any, Any]:
         image_seq_length=tokens,
         chat_template=chat_template("<IMG_CONTEXT>\n", "<video>\n"),
     )
-    vision = vision_config("internvl_vision", image_size=[SIDE, SIDE], patch_size=[PATCH, PATCH])
+    vision = vision_config("internvl_vision", SIDE, image_size=[SIDE, SIDE], patch_size=[PATCH, PATCH])
     config = InternVLConfig(
         vision_config=vision,
         text_config=text_config(tokenizer),

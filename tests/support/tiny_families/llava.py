@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.tiny_families.parts import PATCH, SIDE, chat_template, make_tokenizer, text_config, vision_config
+from tests.support.tiny_families.parts import PATCH, chat_template, make_tokenizer, text_config, vision_config
 
 LLAVA_TOKENS = ("<|im_start|>", "<image>", "<video>")
 LLAVA_TEMPLATE = chat_template("<image>\n", "<video>\n")
-PINPOINTS = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE]]
+CLIP_SIDE, SIGLIP_SIDE, VIDEO_LLAVA_SIDE = 336, 384, 224
+PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]  # heights and widths of LLaVA-NeXT
+SIGLIP_PINPOINTS = [[384 * rows, 384 * columns] for rows in range(1, 7) for columns in range(1, 7)]
 
 
 def _llava_ids(tokenizer: Any, video: bool) -> dict[str, int]:
@@ -16,8 +18,8 @@ def _llava_ids(tokenizer: Any, video: bool) -> dict[str, int]:
     return ids | ({"video_token_index": tokenizer.convert_tokens_to_ids("<video>")} if video else {})
 
 
-def _clip_sizes() -> dict[str, Any]:
-    return {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
+def _clip_sizes(side: int = CLIP_SIDE) -> dict[str, Any]:
+    return {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
 
 
 def llava() -> tuple[Any, Any]:
@@ -33,9 +35,9 @@ def llava() -> tuple[Any, Any]:
         chat_template=LLAVA_TEMPLATE,
     )
     config = LlavaConfig(
-        vision_config=vision_config("clip_vision_model"),
+        vision_config=vision_config("clip_vision_model", CLIP_SIDE),
         text_config=text_config(tokenizer, "llama"),
-        image_seq_length=(SIDE // PATCH) ** 2,
+        image_seq_length=(CLIP_SIDE // PATCH) ** 2,
         **_llava_ids(tokenizer, False),
     )
     return LlavaForConditionalGeneration(config), processor
@@ -59,7 +61,7 @@ def llava_next() -> tuple[Any, Any]:
         chat_template=LLAVA_TEMPLATE,
     )
     config = LlavaNextConfig(
-        vision_config=vision_config("clip_vision_model"),
+        vision_config=vision_config("clip_vision_model", CLIP_SIDE),
         text_config=text_config(tokenizer, "llama"),
         image_grid_pinpoints=PINPOINTS,
         **_llava_ids(tokenizer, False),
@@ -87,7 +89,7 @@ def llava_next_video() -> tuple[Any, Any]:
         chat_template=LLAVA_TEMPLATE,
     )
     config = LlavaNextVideoConfig(
-        vision_config=vision_config("clip_vision_model"),
+        vision_config=vision_config("clip_vision_model", CLIP_SIDE),
         text_config=text_config(tokenizer, "llama"),
         image_grid_pinpoints=PINPOINTS,
         **_llava_ids(tokenizer, True),
@@ -105,19 +107,19 @@ def llava_onevision() -> tuple[Any, Any]:
     )
 
     tokenizer = make_tokenizer(LLAVA_TOKENS)
-    size = {"height": SIDE, "width": SIDE}
+    size = {"height": SIGLIP_SIDE, "width": SIGLIP_SIDE}
     processor = LlavaOnevisionProcessor(
-        image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=PINPOINTS),
+        image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=SIGLIP_PINPOINTS),
         video_processor=LlavaOnevisionVideoProcessor(size=size),
         tokenizer=tokenizer,
-        num_image_tokens=(SIDE // PATCH) ** 2,
+        num_image_tokens=(SIGLIP_SIDE // PATCH) ** 2,
         vision_feature_select_strategy="full",
         chat_template=LLAVA_TEMPLATE,
     )
     config = LlavaOnevisionConfig(
-        vision_config=vision_config("siglip_vision_model", vision_use_head=False),
+        vision_config=vision_config("siglip_vision_model", SIGLIP_SIDE, vision_use_head=False),
         text_config=text_config(tokenizer),
-        image_grid_pinpoints=PINPOINTS,
+        image_grid_pinpoints=SIGLIP_PINPOINTS,
         **_llava_ids(tokenizer, True),
     )
     return LlavaOnevisionForConditionalGeneration(config), processor
@@ -134,8 +136,8 @@ def video_llava() -> tuple[Any, Any]:
 
     tokenizer = make_tokenizer(LLAVA_TOKENS)
     processor = VideoLlavaProcessor(
-        image_processor=VideoLlavaImageProcessor(**_clip_sizes()),
-        video_processor=VideoLlavaVideoProcessor(**_clip_sizes()),
+        image_processor=VideoLlavaImageProcessor(**_clip_sizes(VIDEO_LLAVA_SIDE)),
+        video_processor=VideoLlavaVideoProcessor(**_clip_sizes(VIDEO_LLAVA_SIDE)),
         tokenizer=tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
@@ -143,7 +145,7 @@ def video_llava() -> tuple[Any, Any]:
         chat_template=LLAVA_TEMPLATE,
     )
     config = VideoLlavaConfig(
-        vision_config=vision_config("clip_vision_model"),
+        vision_config=vision_config("clip_vision_model", VIDEO_LLAVA_SIDE),
         text_config=text_config(tokenizer, "llama"),
         **_llava_ids(tokenizer, True),
     )

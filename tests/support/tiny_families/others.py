@@ -8,7 +8,6 @@ from tests.support.tiny_families.parts import (
     HEADS,
     LAYERS,
     PATCH,
-    SIDE,
     WIDTH,
     chat_template,
     make_tokenizer,
@@ -16,6 +15,8 @@ from tests.support.tiny_families.parts import (
     vision_config,
 )
 
+OVIS_SIDE, BLIP_SIDE, MISTRAL_SIDE = 448, 224, 1540
+QUERIES = 32  # tokens per picture of InstructBLIP
 OVIS_INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 
 
@@ -25,14 +26,14 @@ def ovis2() -> tuple[Any, Any]:
     tokenizer = make_tokenizer(["<|im_start|>", "<IMG_ATOM>", *OVIS_INDICATORS])
     text = text_config(tokenizer)
     processor = Ovis2Processor(
-        image_processor=Ovis2ImageProcessor(size={"height": SIDE, "width": SIDE}),
+        image_processor=Ovis2ImageProcessor(size={"height": OVIS_SIDE, "width": OVIS_SIDE}),
         tokenizer=tokenizer,
-        image_seq_length=(SIDE // PATCH // 2) ** 2,
+        image_seq_length=(OVIS_SIDE // PATCH // 2) ** 2,
         chat_template=chat_template("<image>\n"),
     )
     config = Ovis2Config(
         text_config=text,
-        vision_config=vision_config("ovis2_vision", vocab_size=64, hidden_stride=2),
+        vision_config=vision_config("ovis2_vision", OVIS_SIDE, vocab_size=64, hidden_stride=2),
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_ATOM>"),
         visual_indicator_token_ids=tokenizer.convert_tokens_to_ids(list(OVIS_INDICATORS)),
         vocab_size=len(tokenizer),
@@ -43,7 +44,7 @@ def ovis2() -> tuple[Any, Any]:
 
 
 def _blip_config(tokenizer: Any, qformer_tokenizer: Any) -> dict[str, Any]:
-    tower = vision_config("")
+    tower = vision_config("", BLIP_SIDE)
     tower.pop("model_type")
     return {
         "vision_config": tower,
@@ -56,7 +57,7 @@ def _blip_config(tokenizer: Any, qformer_tokenizer: Any) -> dict[str, Any]:
             "encoder_hidden_size": WIDTH,
         },
         "text_config": text_config(tokenizer, "llama"),
-        "num_query_tokens": 4,
+        "num_query_tokens": QUERIES,
     }
 
 
@@ -70,10 +71,10 @@ def instructblip() -> tuple[Any, Any]:
 
     tokenizer, qformer_tokenizer = make_tokenizer([]), make_tokenizer([])
     processor = InstructBlipProcessor(
-        image_processor=BlipImageProcessor(size={"height": SIDE, "width": SIDE}),
+        image_processor=BlipImageProcessor(size={"height": BLIP_SIDE, "width": BLIP_SIDE}),
         tokenizer=tokenizer,
         qformer_tokenizer=qformer_tokenizer,
-        num_query_tokens=4,
+        num_query_tokens=QUERIES,
     )
     settings = _blip_config(tokenizer, qformer_tokenizer)
     image = tokenizer.convert_tokens_to_ids("<image>")
@@ -126,7 +127,7 @@ def mistral3() -> tuple[Any, Any]:
 
     tokenizer = make_tokenizer(["<|im_start|>", "[IMG]", "[IMG_BREAK]", "[IMG_END]"])
     processor = PixtralProcessor(
-        image_processor=PixtralImageProcessor(size={"longest_edge": 4 * SIDE}, patch_size=PATCH),
+        image_processor=PixtralImageProcessor(size={"longest_edge": MISTRAL_SIDE}, patch_size=PATCH),
         tokenizer=tokenizer,
         patch_size=PATCH,
         spatial_merge_size=2,
@@ -134,7 +135,7 @@ def mistral3() -> tuple[Any, Any]:
     )
     config = Mistral3Config(
         text_config=text_config(tokenizer, "mistral", head_dim=8),
-        vision_config=vision_config("pixtral", image_size=4 * SIDE, head_dim=8),
+        vision_config=vision_config("pixtral", MISTRAL_SIDE, head_dim=8),
         image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
         spatial_merge_size=2,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from lmms_eval_shotbench.qwen.tiny_qwen import byte_tokenizer
 
 WIDTH, HEADS, LAYERS = 32, 4, 2
-PATCH, SIDE = 14, 56  # of a vision tower: 4 x 4 patches
+PATCH = 14  # of a vision tower
 TEXTS = ("You are a helpful assistant.", "Question: Options: A. B. C. D. Please select the most likely answer.")
 END, PAD = "<|im_end|>", "<|endoftext|>"
 
@@ -54,14 +54,14 @@ def text_config(tokenizer: Any, model_type: str = "qwen2", **more: Any) -> dict[
     }
 
 
-def vision_config(model_type: str, **more: Any) -> dict[str, Any]:
+def vision_config(model_type: str, side: int, **more: Any) -> dict[str, Any]:
     return {
         "model_type": model_type,
         "hidden_size": WIDTH,
         "intermediate_size": 2 * WIDTH,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
-        "image_size": SIDE,
+        "image_size": side,
         "patch_size": PATCH,
         **more,
     }

@@ -7,6 +7,7 @@ from typing import Any
 from tests.support.tiny_families.parts import HEADS, LAYERS, WIDTH, chat_template, make_tokenizer, text_config
 
 QWEN_TOKENS = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+QWEN2_SIZE = {"min_pixels": 3136, "max_pixels": 12_845_056}
 QWEN_TEMPLATE = chat_template(
     "<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>"
 )
@@ -28,7 +29,6 @@ def qwen2_vl() -> tuple[Any, Any]:
     )
 
     tokenizer = make_tokenizer(QWEN_TOKENS)
-    size = {"min_pixels": 3136, "max_pixels": 50176}
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     config = Qwen2VLConfig(
         text_config=text_config(tokenizer, "qwen2_vl_text", rope_parameters=rope),
@@ -37,8 +37,8 @@ def qwen2_vl() -> tuple[Any, Any]:
         **_qwen_ids(tokenizer),
     )
     processor = Qwen2VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**size),
-        video_processor=Qwen2VLVideoProcessor(**size),
+        image_processor=Qwen2VLImageProcessor(**QWEN2_SIZE),
+        video_processor=Qwen2VLVideoProcessor(**QWEN2_SIZE),
         tokenizer=tokenizer,
         chat_template=QWEN_TEMPLATE,
     )
@@ -49,8 +49,10 @@ def _qwen3_processor(tokenizer: Any) -> Any:
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     return Qwen3VLProcessor(
-        image_processor=Qwen2VLImageProcessor(patch_size=16, min_pixels=4096, max_pixels=65536),
-        video_processor=Qwen3VLVideoProcessor(),
+        image_processor=Qwen2VLImageProcessor(
+            patch_size=16, size={"shortest_edge": 65_536, "longest_edge": 16_777_216}
+        ),
+        video_processor=Qwen3VLVideoProcessor(size={"shortest_edge": 4_096, "longest_edge": 25_165_824}),
         tokenizer=tokenizer,
         chat_template=QWEN_TEMPLATE,
     )
