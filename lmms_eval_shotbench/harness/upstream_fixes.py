@@ -9,6 +9,8 @@ samples it again (Qwen3-VL: 2 frames a second) or passes every frame on whatever
 or as many as the limit allows.
 `llava_hf`: `device_map` is empty by default, which transformers 5 refuses; LLaVA-NeXT-Video is missing from its
 classes. Fix: the device is the default; the class is added.
+`qwen3_vl`, `qwen3_5`: their own system message is put before that of the task; the template of Qwen3.5 refuses two.
+Fix: the task's is kept.
 Many models: an exception in `generate`, or at a medium, is logged and the response is empty or given without the
 medium. Fix: it is raised.
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
@@ -71,6 +73,8 @@ def _fix(model_class: type, patches: ExitStack) -> None:
     if use := PROCESSORS.get(model_class.__module__.removeprefix("lmms_eval.models.")):
         fixed = _with_decoded_media(vars(model_class)["generate_until"], use)
         patches.enter_context(patch.object(model_class, "generate_until", fixed))
+    if template := getattr(model_class, "_apply_chat_template", None):
+        patches.enter_context(patch.object(model_class, "_apply_chat_template", _with_one_system_message(template)))
     if model_class.__module__.endswith((".huggingface", ".async_hf_model")):
         patches.enter_context(patch.object(sys.modules[model_class.__module__], "AutoModel", GeneratingModel))
     if model_class.__module__.endswith(".llava_hf"):
@@ -91,6 +95,15 @@ def _fix_llava_hf(model_class: type, patches: ExitStack) -> None:
         build(self, *args, device=device, device_map=device_map, **settings)
 
     patches.enter_context(patch.object(model_class, "__init__", fixed))
+
+
+def _with_one_system_message(apply_chat_template: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(apply_chat_template)
+    def fixed(self: Any, conversations: Sequence[Sequence[Mapping[str, Any]]], **settings: Any) -> Any:
+        kept = [one[1:] if [part["role"] for part in one[:2]] == ["system"] * 2 else one for one in conversations]
+        return apply_chat_template(self, kept, **settings)
+
+    return fixed
 
 
 class GeneratingModel:

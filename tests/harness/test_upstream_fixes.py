@@ -116,6 +116,20 @@ def test_llava_hf_runs_without_a_device_map_and_knows_llava_next_video(checkpoin
         model_class("llava_hf")(pretrained=str(checkpoint("llava_next_video")), device="cpu")
 
 
+@pytest.mark.parametrize(("family", "name"), [("qwen3_vl", "qwen3_vl"), ("qwen3_5", "qwen3_5")])
+def test_the_system_message_of_the_task_is_the_only_one(
+    family: str, name: str, checkpoint: Callable[[str], Path]
+) -> None:
+    texts = {"the model's own": "system", "the task's": "system", "a question": "user"}
+    messages = [{"role": role, "content": [{"type": "text", "text": text}]} for text, role in texts.items()]
+    with upstream_fixes():
+        built = model_class(name)(pretrained=str(checkpoint(family)), device="cpu", device_map="cpu")
+        (prompt,) = built._apply_chat_template([messages])
+        assert (prompt.count("<|im_start|>system"), "the task's" in prompt, "own" in prompt) == (1, True, False)
+        (prompt,) = built._apply_chat_template([[messages[0], messages[2]]])
+        assert "the model's own" in prompt
+
+
 def test_an_ignored_exception_is_raised_and_other_errors_are_logged() -> None:
     with upstream_fixes():
         model_class("llava_hf")

@@ -11,6 +11,10 @@ QWEN2_SIZE = {"min_pixels": 3136, "max_pixels": 12_845_056}
 QWEN_TEMPLATE = chat_template(
     "<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>"
 )
+ONE_SYSTEM_MESSAGE = (  # a check of Qwen3.5's released template
+    "{% for message in messages %}{% if message['role'] == 'system' and not loop.first %}"
+    "{{ raise_exception('System message must be at the beginning.') }}{% endif %}{% endfor %}"
+)
 
 
 def _qwen_ids(tokenizer: Any) -> dict[str, int]:
@@ -45,7 +49,7 @@ def qwen2_vl() -> tuple[Any, Any]:
     return Qwen2VLForConditionalGeneration(config), processor
 
 
-def _qwen3_processor(tokenizer: Any) -> Any:
+def _qwen3_processor(tokenizer: Any, template: str = QWEN_TEMPLATE) -> Any:
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     return Qwen3VLProcessor(
@@ -54,7 +58,7 @@ def _qwen3_processor(tokenizer: Any) -> Any:
         ),
         video_processor=Qwen3VLVideoProcessor(size={"shortest_edge": 4_096, "longest_edge": 25_165_824}),
         tokenizer=tokenizer,
-        chat_template=QWEN_TEMPLATE,
+        chat_template=template,
     )
 
 
@@ -107,4 +111,4 @@ def qwen3_5(experts: bool = False) -> tuple[Any, Any]:
     config_class = Qwen3_5MoeConfig if experts else Qwen3_5Config
     config = config_class(text_config=text | more, vision_config=QWEN3_VISION, **_qwen_ids(tokenizer))
     model_class = Qwen3_5MoeForConditionalGeneration if experts else Qwen3_5ForConditionalGeneration
-    return model_class(config), _qwen3_processor(tokenizer)
+    return model_class(config), _qwen3_processor(tokenizer, ONE_SYSTEM_MESSAGE + QWEN_TEMPLATE)
