@@ -134,9 +134,9 @@ def run_one(run: Run, checkpoint: Path, data: Path, out: Path) -> dict[str, Any]
         with observed_inputs() as calls, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             status = main(["eval", *where, *settings, "--verbosity", "WARNING"])
         print(printed.getvalue())
-        outcome: dict[str, Any] = {"ok": status == 0 and _all_answered(out / name), "error": ""}
-        if not outcome["ok"]:
-            outcome["error"] = _error(printed.getvalue())
+        outcome: dict[str, Any] = {"ok": status == 0, "error": ""}
+        if status:
+            outcome["error"] = _error(out / name / "samples.jsonl", printed.getvalue())
         if calls:
             first = calls[0]
             result["architecture"] = first.architecture
@@ -148,17 +148,12 @@ def run_one(run: Run, checkpoint: Path, data: Path, out: Path) -> dict[str, Any]
     return result
 
 
-def _all_answered(out: Path) -> bool:
-    lines = (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    return bool(lines) and all(json.loads(line)["response"].strip() for line in lines)
-
-
-def _error(printed: str) -> str:
-    """The line that names the failure: that of the pass, or of lmms-eval where it continues after an exception."""
-    for pattern in (r"pass failed: (.+)", r"- Error (.+) in generating", r"^(?:error|Error): (.+)"):
-        if found := re.search(pattern, printed, re.MULTILINE):
-            return found[1].strip()[:300]
-    return next((line.strip() for line in reversed(printed.splitlines()) if line.strip()), "")[:300]
+def _error(samples: Path, printed: str) -> str:
+    """Why the first question has no response, or why the run failed."""
+    lines = samples.read_text(encoding="utf-8").splitlines() if samples.is_file() else []
+    reasons = [reason for line in lines if (reason := json.loads(line).get("unanswered"))]
+    failed = re.findall(r"pass failed: (.+)", printed)
+    return str((reasons + failed + printed.splitlines()[-1:])[0]).strip()[:300]
 
 
 # ---------------------------------------------------------------------------------------------------------- all runs
