@@ -68,7 +68,7 @@ RUNS = (
     Run("llava_next_video", "huggingface"),
     Run("llava_onevision", "llava_hf", "device=cpu"),
     Run("llava_onevision", "huggingface"),
-    Run("video_llava", "video_llava"),
+    Run("video_llava", "video_llava", "device=cpu,device_map=auto"),  # "cpu" would mean its first GPU
     Run("video_llava", "huggingface"),
     Run("ovis2", "huggingface"),
     Run("instructblip", "instructblip", "device=cpu"),

@@ -9,6 +9,7 @@ samples it again (Qwen3-VL: 2 frames a second) or passes every frame on whatever
 or as many as the limit allows.
 `llava_hf`: `device_map` is empty by default, which transformers 5 refuses; LLaVA-NeXT-Video is missing from its
 classes. Fix: the device is the default; the class is added.
+`video_llava`: the number of frames is passed to a reader that takes it by name only. Fix: it is passed by name.
 `qwen3_vl`, `qwen3_5`: their own system message is put before that of the task; the template of Qwen3.5 refuses two.
 Fix: the task's is kept.
 Many models: an exception in `generate`, or at a medium, is logged and the response is empty or given without the
@@ -77,6 +78,9 @@ def _fix(model_class: type, patches: ExitStack) -> None:
         patches.enter_context(patch.object(model_class, "_apply_chat_template", _with_one_system_message(template)))
     if model_class.__module__.endswith((".huggingface", ".async_hf_model")):
         patches.enter_context(patch.object(sys.modules[model_class.__module__], "AutoModel", GeneratingModel))
+    if model_class.__module__.endswith(".video_llava"):
+        module = sys.modules[model_class.__module__]
+        patches.enter_context(patch.object(module, "read_video", _with_named_frames(module.read_video)))
     if model_class.__module__.endswith(".llava_hf"):
         _fix_llava_hf(model_class, patches)
 
@@ -95,6 +99,13 @@ def _fix_llava_hf(model_class: type, patches: ExitStack) -> None:
         build(self, *args, device=device, device_map=device_map, **settings)
 
     patches.enter_context(patch.object(model_class, "__init__", fixed))
+
+
+def _with_named_frames(read_video: Callable[..., Any]) -> Callable[..., Any]:
+    def fixed(path: str, num_frm: int = 8, **settings: Any) -> Any:
+        return read_video(path, num_frm=num_frm, **settings)
+
+    return fixed
 
 
 def _with_one_system_message(apply_chat_template: Callable[..., Any]) -> Callable[..., Any]:

@@ -130,6 +130,14 @@ def test_the_system_message_of_the_task_is_the_only_one(
         assert "the model's own" in prompt
 
 
+def test_video_llava_reads_its_number_of_frames(clip: Path) -> None:
+    with upstream_fixes():
+        model_class("video_llava")
+        from lmms_eval.models.simple import video_llava
+
+        assert [number_shown(frame) for frame in video_llava.read_video(str(clip), 8)] == [0, 2, 5, 8, 10, 13, 16, 19]
+
+
 def test_an_ignored_exception_is_raised_and_other_errors_are_logged() -> None:
     with upstream_fixes():
         model_class("llava_hf")

@@ -15,7 +15,7 @@ class Call:
     """The media of one call of `generate`."""
 
     architecture: str
-    shapes: dict[str, list[int]]  # of pixel_values and pixel_values_videos
+    shapes: dict[str, list[int]]  # of pixel_values, pixel_values_videos and the like
     grids: dict[str, list[list[int]]]  # patches in time, height and width, by medium, where the family counts so
     patch: tuple[int, int, int]  # frames, height and width of a patch
     prompt_tokens: int
@@ -38,7 +38,7 @@ class Call:
 
     @property
     def _layout(self) -> list[int]:
-        return self.shapes.get("pixel_values_videos") or self.shapes["pixel_values"]
+        return self.shapes.get("pixel_values_videos") or next(iter(self.shapes.values()))
 
 
 @contextmanager
