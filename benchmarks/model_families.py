@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 from evaluate_setting import stand_in_shards
@@ -134,9 +136,11 @@ def run_one(run: Run, checkpoint: Path, data: Path, out: Path) -> dict[str, Any]
         with observed_inputs() as calls, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             status = main(["eval", *where, *settings, "--verbosity", "WARNING"])
         print(printed.getvalue())
-        outcome: dict[str, Any] = {"ok": status == 0, "error": ""}
+        outcome: dict[str, Any] = {"ok": status == 0 and bool(calls), "error": ""}
         if status:
             outcome["error"] = _error(out / name / "samples.jsonl", printed.getvalue())
+        elif not calls:
+            outcome["error"] = "the medium is ignored: the model is given the question only"
         if calls:
             first = calls[0]
             result["architecture"] = first.architecture
@@ -153,7 +157,7 @@ def _error(samples: Path, printed: str) -> str:
     lines = samples.read_text(encoding="utf-8").splitlines() if samples.is_file() else []
     reasons = [reason for line in lines if (reason := json.loads(line).get("unanswered"))]
     failed = re.findall(r"pass failed: (.+)", printed)
-    return str((reasons + failed + printed.splitlines()[-1:])[0]).strip()[:300]
+    return shorten(str((reasons + failed + printed.splitlines()[-1:])[0]), 160, placeholder=" …")
 
 
 # ---------------------------------------------------------------------------------------------------------- all runs
@@ -163,14 +167,16 @@ def measure(run: Run, work: Path, data: Path) -> dict[str, Any]:
     """Run one family under one model in a process of its own."""
     from tests.support.tiny_families import make_tiny_family
 
-    # A name like those of released checkpoints: lmms-eval recognises mixtures of experts by it.
-    checkpoint = work / "models" / (f"{run.family}-8B-A1B" if run.family.endswith("moe") else run.family)
+    # lmms-eval recognises mixtures of experts by the names of released checkpoints.
+    mark = "-8B-A1B" if run.family.endswith("moe") else "-Flash" if run.family == "glm4v" else ""
+    checkpoint = work / "models" / f"{run.family}{mark}"
     if not checkpoint.exists():
         make_tiny_family(run.family, checkpoint)
     out = work / "runs" / f"{run.family}-{run.model}"
     result = out / "result.json"
     command = [sys.executable, __file__, "--one", json.dumps(run), str(checkpoint), str(data), str(out)]
-    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)  # otherwise stored responses are used again
+    out.mkdir(parents=True)
     with (out / "log").open("w") as log:
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if not result.is_file():

@@ -10,6 +10,7 @@ or as many as the limit allows.
 `llava_hf`: `device_map` is empty by default, which transformers 5 refuses; LLaVA-NeXT-Video is missing from its
 classes. Fix: the device is the default; the class is added.
 `video_llava`: the number of frames is passed to a reader that takes it by name only. Fix: it is passed by name.
+`gemma4`: `return_tensors` does not reach the tokenizer, and token ids remain lists. Fix: they are converted.
 `qwen3_vl`, `qwen3_5`: their own system message is put before that of the task; the template of Qwen3.5 refuses two.
 Fix: the task's is kept.
 Many models: an exception in `generate`, or at a medium, is logged and the response is empty or given without the
@@ -78,6 +79,9 @@ def _fix(model_class: type, patches: ExitStack) -> None:
         patches.enter_context(patch.object(model_class, "_apply_chat_template", _with_one_system_message(template)))
     if model_class.__module__.endswith((".huggingface", ".async_hf_model")):
         patches.enter_context(patch.object(sys.modules[model_class.__module__], "AutoModel", GeneratingModel))
+    if model_class.__module__.endswith(".gemma4"):
+        fixed = _with_tensors(vars(model_class)["generate_until"])
+        patches.enter_context(patch.object(model_class, "generate_until", fixed))
     if model_class.__module__.endswith(".video_llava"):
         module = sys.modules[model_class.__module__]
         patches.enter_context(patch.object(module, "read_video", _with_named_frames(module.read_video)))
@@ -99,6 +103,20 @@ def _fix_llava_hf(model_class: type, patches: ExitStack) -> None:
         build(self, *args, device=device, device_map=device_map, **settings)
 
     patches.enter_context(patch.object(model_class, "__init__", fixed))
+
+
+def _with_tensors(generate_until: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(generate_until)
+    def fixed(self: Any, requests: Sequence[Any]) -> Any:
+        apply_chat_template = self.processor.apply_chat_template
+
+        def with_tensors(*messages: Any, **settings: Any) -> Any:
+            return apply_chat_template(*messages, **settings).convert_to_tensors("pt")
+
+        with patch.object(self.processor, "apply_chat_template", with_tensors):
+            return generate_until(self, requests)
+
+    return fixed
 
 
 def _with_named_frames(read_video: Callable[..., Any]) -> Callable[..., Any]:

@@ -61,6 +61,15 @@ def test_stills_and_clips_reach_the_model_and_are_answered(
     assert still.pictures >= 1 and still.architecture == clip.architecture
 
 
+def test_gemma4_answers_a_still(studio_shards: Path, tmp_path: Path) -> None:
+    checkpoint = make_tiny_family("gemma4", tmp_path / "gemma4")
+    arguments = f"pretrained={checkpoint},device=cpu,device_map=cpu"
+    more = ("--limit", "1", "--gen_kwargs", "max_new_tokens=1")
+    with observed_inputs() as calls:
+        assert run_eval(tmp_path / "out", studio_shards, "gemma4", arguments, "shotbench_shot_size", *more) == 0
+    assert len(calls) == 1
+
+
 def test_the_record_has_every_family_and_a_reason_for_each_failure() -> None:
     record = json.loads((REPOSITORY / "docs" / "model_families.json").read_text(encoding="utf-8"))
     assert {run["family"] for run in record["runs"]} == {"qwen2_5_vl", *FAMILIES}

@@ -27,7 +27,7 @@ class Call:
             return grid[0][0] * self.patch[0]
         if grid := self.grids.get("image_grid_thw"):
             return len(grid)
-        return prod(self._layout[:-3])
+        return prod(self._layout[:-3] if self._layout[-3] == 3 else self._layout[:-2])  # pixels, or rows of patches
 
     @property
     def size(self) -> str:
