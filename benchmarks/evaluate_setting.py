@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from stand_in_release import MediaSettings, make_release, real_questions
+
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -44,7 +46,7 @@ class Setting(NamedTuple):
 
 def prepare(work: Path, shards: Path | None, counts: dict[MediaKind, int], new_tokens: int, max_pixels: int) -> Setting:
     """Draw media unless shards are given, select items evenly, and write their media as files, as in a release."""
-    shards = shards or _stand_in(work, counts)
+    shards = shards or stand_in_shards(work, counts, MediaSettings(clip_size=(1280, 720), clip_preset="fast"))
     folder = ShardFolder(shards)
     by_kind = {kind: [item for item in folder.items() if item.media_kind is kind] for kind in counts}
     items = [item for kind, count in counts.items() for item in spread(by_kind[kind], count)]
@@ -55,9 +57,8 @@ def prepare(work: Path, shards: Path | None, counts: dict[MediaKind, int], new_t
     return Setting(shards, files, work / "checkpoint", items, new_tokens, len(os.sched_getaffinity(0)), max_pixels)
 
 
-def _stand_in(work: Path, counts: dict[MediaKind, int]) -> Path:
-    from stand_in_release import MediaSettings, make_release, real_questions
-
+def stand_in_shards(work: Path, counts: dict[MediaKind, int], media: MediaSettings) -> Path:
+    """Write shards with so many real questions of each kind on drawn media, and return their folder."""
     head, *lines = real_questions().read_text(encoding="utf-8").splitlines(keepends=True)
     items = list(map(QAItem.from_release_row, csv.DictReader([head, *lines], delimiter="\t")))
     chosen = []
@@ -65,7 +66,7 @@ def _stand_in(work: Path, counts: dict[MediaKind, int]) -> Path:
         chosen += spread([line for item, line in zip(items, lines, strict=True) if item.media_kind is kind], count)
     questions, release, shards = work / "questions.tsv", work / "release", work / "shards"
     questions.write_text("".join([head, *chosen]), encoding="utf-8")
-    make_release(questions, release, MediaSettings(clip_size=(1280, 720), clip_preset="fast"), show=False)
+    make_release(questions, release, media, show=False)
     shotbench = str(Path(sys.executable).with_name("shotbench"))
     command = [shotbench, "data", "import-shotbench", str(release), "--out", str(shards)]
     subprocess.run(command, check=True, capture_output=True)

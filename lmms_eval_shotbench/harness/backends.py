@@ -26,6 +26,7 @@ MAX_FRAMES = 768  # per clip, as in qwen_vl_utils, which the official script use
 SEPARATE_PICTURES = "frames of a clip are sent as separate pictures, not as one video, and without timestamps"
 ROUNDED = "frame sides of a clip are rounded to multiples of 28: 640x360 is sent as 644x364"
 NO_FRAME_RATE = "{model} does not accept a frame rate; it chooses how many frames of a clip it samples"
+LIMITED = "{model} shows at most {count} frames of a clip (32 unless given), spread evenly over it"
 UNCHECKED = "whether {model} applies {rate} and {size} was never checked; check how many frames of a clip it samples"
 
 
@@ -53,6 +54,11 @@ CHECKED = {  # by module name, relative to lmms_eval.models
     "chat.qwen2_5_vl": Backend("fps", "max_pixels", count="max_num_frames"),
     "simple.qwen2_5_vl": Backend(remarks=(NO_FRAME_RATE,)),  # accepts fps and ignores it
     "chat.qwen3_vl": Backend("fps", "max_pixels", cap="max_num_frames"),
+    "chat.qwen3_5": Backend("fps", cap="max_num_frames"),  # its default `total_pixels` overrides `max_pixels`
+    "chat.huggingface": Backend(),  # all frames of the copies; see upstream_fixes.py for these four
+    "chat.async_hf_model": Backend(),
+    "chat.internvl_hf": Backend(cap="num_frames", count="num_frames", remarks=(LIMITED,)),
+    "chat.llava_hf": Backend(cap="max_frames_num", count="max_frames_num", remarks=(LIMITED,)),
     "chat.vllm": Backend(
         "fps", "max_pixels", "max_frame_num", "nframes", "max_new_tokens", package="vllm", remarks=(SEPARATE_PICTURES,)
     ),

@@ -23,6 +23,7 @@ from unittest.mock import patch
 
 from lmms_eval_shotbench.harness.recorder import Recorder
 from lmms_eval_shotbench.harness.task_folder import tasks_path
+from lmms_eval_shotbench.harness.upstream_fixes import upstream_fixes
 from lmms_eval_shotbench.media.clips import CLIP_FPS
 from lmms_eval_shotbench.progress import library_bars_as_ours
 
@@ -91,6 +92,7 @@ def run_harness(arguments: Sequence[str], recorder: Recorder, *, index_all_tasks
     with (
         _blocked_imports(() if index_all_tasks else UNUSED_METRICS),
         _frame_cache_off(),
+        upstream_fixes(),
         library_bars_as_ours(),
         patch.object(command, "cli_evaluate_single", note_error),
         patch.object(command.evaluator, "simple_evaluate", run_noted),

@@ -160,11 +160,11 @@ def _model(tokenizer: Any, seed: int) -> Any:
         model = Qwen2_5_VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = ids[END]
     model.generation_config.pad_token_id = ids[PAD]
-    _suppress_all_but_letters(model, tokenizer, ids[END])
+    suppress_all_but_letters(model, tokenizer, ids[END])
     return model
 
 
-def _suppress_all_but_letters(model: Any, tokenizer: Any, end: int) -> None:
+def suppress_all_but_letters(model: Any, tokenizer: Any, end: int) -> None:
     """Restrict generation to A, B, C and D, so that the model scores chance instead of zero."""
     letters = {tokenizer.convert_tokens_to_ids(letter) for letter in "ABCD"}
     model.generation_config.suppress_tokens = sorted(set(range(len(tokenizer))) - letters - {end})

@@ -311,11 +311,25 @@ def test_arguments_of_the_user_are_kept_and_deviations_from_the_protocol_reporte
 
 
 def test_models_without_a_frame_rate_get_resampled_clips_and_a_remark() -> None:
-    for model, force_simple in (("qwen2_5_vl", True), ("llava_hf", False)):
+    for model, force_simple in (("qwen2_5_vl", True), ("gemma3", False)):
         arguments, resample, (remark,) = settings_for(model, force_simple)
         assert (arguments, resample) == ({}, True)
         assert remark.startswith(f"{model} does not accept a frame rate")
     assert settings_for("replay") == ({}, False, [])
+
+
+def test_models_with_a_number_of_frames_get_resampled_clips_and_state_the_number() -> None:
+    assert settings_for("huggingface") == ({}, True, [])
+    for model, count in (("internvl_hf", "num_frames"), ("llava_hf", "max_frames_num")):
+        arguments, resample, (remark,) = settings_for(model)
+        assert (arguments, resample) == ({}, True)
+        assert remark.startswith(f"{model} shows at most {count} frames of a clip")
+        assert settings_for(model, **{count: "768"}).remarks == [remark]
+        assert f"{count}=16 in --model_args: not the protocol's" in settings_for(model, **{count: "16"}).remarks[-1]
+
+
+def test_qwen3_5_gets_resampled_clips_as_it_ignores_a_frame_size() -> None:
+    assert settings_for("qwen3_5") == ({"fps": "12"}, True, [])
 
 
 def test_an_unchecked_model_is_judged_by_its_argument_names_with_a_remark() -> None:
