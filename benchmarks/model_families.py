@@ -59,6 +59,7 @@ RUNS = (
     Run("qwen3_vl", "huggingface"),
     Run("qwen3_vl_moe", "qwen3_vl"),
     Run("qwen3_5", "qwen3_5", f"{ON_CPU},enable_thinking=False"),
+    Run("qwen3_5", "qwen3_vl"),
     Run("qwen3_5", "huggingface"),
     Run("qwen3_5_moe", "qwen3_5", f"{ON_CPU},enable_thinking=False"),
     Run("internvl", "internvl_hf"),
