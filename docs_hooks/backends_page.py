@@ -70,7 +70,8 @@ def _family_lines(record: Mapping[str, Any]) -> Iterator[str]:
 def _outcome(medium: Mapping[str, Any]) -> str:
     if not medium["ok"]:
         return cell(f"fails: {medium['error']}")
-    return f"{medium['pictures']} × {medium['size']}, {medium['tokens']:,} tokens"
+    size = f" × {medium['size']}" if medium["size"] else ""  # unknown where only patches arrive
+    return f"{medium['pictures']}{size}, {medium['tokens']:,} tokens"
 
 
 if __name__ == "__main__":
