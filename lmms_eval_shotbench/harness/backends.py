@@ -83,7 +83,10 @@ CHECKED = {  # by module name, relative to lmms_eval.models
 CANNOT_SHOW = {  # what a model class does with a medium it cannot open, by its module and the kind of the medium
     ("simple.vila", MediaKind.STILL): "lmms-eval shows it black frames in place of a still",
     ("simple.llava_vid", MediaKind.STILL): "lmms-eval opens every medium as a clip",
+    ("simple.video_llava", MediaKind.STILL): "lmms-eval opens every medium as a clip",
     ("simple.instructblip", MediaKind.CLIP): "lmms-eval opens every medium as a still",
+    ("simple.glm4v", MediaKind.CLIP): "lmms-eval opens every medium as a still; --model huggingface shows it clips",
+    ("simple.mistral3_vl", MediaKind.CLIP): "lmms-eval leaves clips out of the prompt",
 }
 
 

@@ -211,11 +211,10 @@ def model_in(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("simple.vila", "shotbench_lens_size", "be shown a still: lmms-eval shows it black frames"),
         ("simple.llava_vid", "shotbench_lens_size", "be shown a still: lmms-eval opens every medium as a clip"),
-        (
-            "simple.instructblip",
-            "shotbench_camera_movement",
-            "be shown a clip: lmms-eval opens every medium as",
-        ),
+        ("simple.video_llava", "shotbench_lens_size", "be shown a still: lmms-eval opens every medium as a clip"),
+        ("simple.instructblip", "shotbench_camera_movement", "be shown a clip: lmms-eval opens every medium as"),
+        ("simple.glm4v", "shotbench_camera_movement", "--model huggingface shows it clips"),
+        ("simple.mistral3_vl", "shotbench_camera_movement", "be shown a clip: lmms-eval leaves clips out"),
     ],
 )
 def test_a_medium_that_lmms_eval_cannot_show_the_model_is_refused_before_the_run(
