@@ -153,4 +153,5 @@ def _checked(reply: Any) -> Any:
     noted = _reply.get()
     if noted is not None:
         noted["finish_reason"] = reason
+        noted.pop("error", None)  # of an earlier attempt
     return reply
