@@ -146,13 +146,15 @@ def _ask_concurrently(model: Any, generate: Generate, requests: Batch, keep: Kee
     kept: set[Any] = set()
     attempts = dict.fromkeys(range(len(names)), 0)
     coroutines: set[asyncio.Task[Any] | None] = set()
+    errors: list[Exception] = []  # of `keep`
 
     def keep_or_stop(name: Any, answer: Answer) -> None:
         kept.add(name)
         try:
             keep({name: answer})
         except Exception as error:
-            raise _Stop from error
+            errors.append(error)
+            raise _Stop from None
 
     async def observed(request: Any, index: int) -> Any:
         coroutines.add(asyncio.current_task())
@@ -167,35 +169,42 @@ def _ask_concurrently(model: Any, generate: Generate, requests: Batch, keep: Kee
         keep_or_stop(names[index], answer_of(model, (text, counts), request, False, reply))
         return text, position, counts
 
-    with patch.object(model, "maybe_forward_with_tool", observed), _interrupted_at_once(coroutines):
+    with patch.object(model, "maybe_forward_with_tool", observed), _interrupted_at_once(), _ended_silently(coroutines):
         try:
             outputs = generate(list(requests.values()))
-        except _Stop as stop:
-            raise stop.__cause__ or stop from None
+        except _Stop:
+            raise errors[0] from None
     unkept = {name: output for name, output in zip(names, outputs, strict=True) if name not in kept}
     keep({name: answer_of(model, output, requests[name], False) for name, output in unkept.items()})
 
 
 @contextmanager
-def _interrupted_at_once(coroutines: set[asyncio.Task[Any] | None]) -> Iterator[None]:
+def _interrupted_at_once() -> Iterator[None]:
     """Let Ctrl-C end asyncio where it is; by default, each coroutine first encodes its media up to its next pause."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
     signal.signal(signal.SIGINT, interrupt)  # asyncio replaces Python's own handler only
     try:
         yield
-    except KeyboardInterrupt:
-        for one in coroutines:
-            if one is not None and one.done() and not one.cancelled():
-                one.exception()  # taken note of, or asyncio would print it
-        raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _ended_silently(coroutines: set[asyncio.Task[Any] | None]) -> Iterator[None]:
+    """Take note of why coroutines ended, which asyncio prints with a traceback if nobody does."""
+    try:
+        yield
+    finally:
+        for one in coroutines:
+            if one is not None and one.done() and not one.cancelled():
+                one.exception()
 
 
 @contextmanager
