@@ -23,7 +23,7 @@ from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from tests.harness.test_lmms_eval import isolated_caches, read_scores  # noqa: F401
 from tests.support.killed_evaluations import stored_keys, tiny_model
-from tests.support.openai_server import Endpoint, serve
+from tests.support.openai_server import ANSWER, NULL, Endpoint, serve
 from tests.support.releases import still
 from tests.support.small_shards import small_still, write_small_shards
 
@@ -204,6 +204,28 @@ def test_a_timeout_that_is_no_number_is_refused(tmp_path: Path, capsys: pytest.C
     data = write_small_shards(tmp_path / "shards", {"shot_size": 1})
     assert run(data, tmp_path / "out", "openai", "model=m,api_key=none,timeout=soon") == 2
     assert capsys.readouterr().err == "shotbench: --model_args timeout=soon: give a number of seconds\n"
+
+
+# ------------------------------------------------------------------------------------------------ simple clients
+
+
+@pytest.mark.parametrize(("model", "more"), [("gpt4v", ()), ("openai", ("--force_simple",))])
+def test_a_simple_client_that_turns_a_failure_into_blank_text_has_no_response(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+    monkeypatch.setattr("lmms_eval.models.simple.gpt4v.NUM_SECONDS_TO_SLEEP", 0)
+    data, out = write_small_shards(tmp_path / "shards", {"shot_size": 3}), tmp_path / "out"
+    says = {"(Number 0.)": NULL, "(Number 1.)": 400}
+    endpoint.script = lambda request: next((act for text, act in says.items() if text in request.text), ANSWER)
+    arguments = f"model=m,model_version=m,base_url={endpoint.url},api_key=none,retry_backoff_s=0"
+    assert run(data, out, model, arguments, *more) == 1
+    null, refused, answered = (json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines())
+    assert "null content" in null["unanswered"] and "scripted 400" in refused["unanswered"]
+    assert (answered["response"], answered["finish_reason"]) == ("B", "stop")
+    endpoint.script, before = [ANSWER], len(endpoint.requests)
+    assert run(data, out, model, arguments, *more) == 0
+    assert len(endpoint.requests) == before + 2
 
 
 # ------------------------------------------------------------------------------------------- a medium at fault

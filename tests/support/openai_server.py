@@ -63,7 +63,7 @@ class Request:
     @property
     def text(self) -> str:
         """The text of the user's message."""
-        return str(self.user[-1]["text"])
+        return "\n".join(part["text"] for part in self.user if part["type"] == "text")
 
     @property
     def kinds(self) -> list[str]:
