@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,33 @@ def test_ctrl_c_during_generation_ends_the_command_with_one_line_and_it_continue
         os.kill(process.pid, signal.SIGINT)
         process.join()
         check_interruption(one, out, process.exitcode, one.log.read_text())
+
+
+def encode_slowly(encoded: Path) -> None:
+    """Make the encoding of media take long, and count it."""
+    from lmms_eval.protocol import ChatMessages
+
+    encode = ChatMessages.to_openai_messages
+
+    def slow(self: Any, *arguments: Any, **settings: Any) -> Any:
+        with encoded.open("a") as stream:
+            stream.write("one\n")
+        time.sleep(0.3)
+        return encode(self, *arguments, **settings)
+
+    ChatMessages.to_openai_messages = slow
+
+
+def test_ctrl_c_does_not_wait_until_the_media_of_all_concurrent_requests_are_encoded(tmp_path: Path) -> None:
+    encoded = tmp_path / "encoded"
+    with trial("async_openai", tmp_path, NUMBERS) as one:
+        slow = replace(one, kill=partial(encode_slowly, encoded), arguments=f"{one.arguments},num_cpus=14")
+        process = slow.start(tmp_path / "out")
+        wait_for(lambda: process.exitcode is not None or encoded.exists())
+        assert process.pid
+        os.kill(process.pid, signal.SIGINT)
+        process.join()
+    printed = one.log.read_text()
+    assert process.exitcode == 130 and "Traceback" not in printed and "never retrieved" not in printed
+    assert "interrupted; no response had come yet; the same command starts over" in printed
+    assert len(encoded.read_text().splitlines()) < 7, "half of them at most; by default, all"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,10 @@ from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from tests.harness.test_lmms_eval import isolated_caches, read_scores  # noqa: F401
 from tests.support.killed_evaluations import stored_keys, tiny_model
 from tests.support.openai_server import ANSWER, NULL, Endpoint, serve
+from tests.support.ports import free_port
 from tests.support.releases import still
 from tests.support.small_shards import small_still, write_small_shards
+from tests.support.warm_runs import WARM
 
 TASK = "t"
 Generate = Callable[[Sequence[Any]], list[Any]]
@@ -152,6 +155,39 @@ def test_the_same_request_is_asked_once(tmp_path: Path) -> None:
     assert model.asked == [[3], [4]]
     assert [one.text for one in texts] == ["answer 3", "answer 4", "answer 3"]
     assert recorder.responses()[Asked(TASK, 3)].text == "answer 3"
+
+
+def ask_in_lockstep(rank: int, port: int, folder: Path, numbers: Sequence[int]) -> None:
+    """Ask a model whose two ranks must generate equally often, or both wait; say what this rank has in the end."""
+    import torch.distributed as distributed
+
+    address = f"tcp://127.0.0.1:{port}"
+    distributed.init_process_group("gloo", address, timedelta(seconds=60), world_size=2, rank=rank)
+
+    def say(asked: list[int]) -> list[str]:
+        distributed.barrier()
+        return [f"answer {number}" for number in asked]
+
+    model = Model(say)
+    model.world_size, model.accelerator = 2, SimpleNamespace(distributed_type="DistributedType.FSDP")  # type: ignore[attr-defined]
+    recorder = Recorder({}, folder, {TASK}, rank=rank)
+    recorder.attach(model).generate_until([request(number) for number in numbers])
+    texts = {one.doc_id: answer.text for one, answer in recorder.answers.items() if isinstance(answer, Response)}
+    (folder / f"said-{rank}.json").write_text(json.dumps([model.asked, texts]))
+
+
+def test_ranks_that_share_a_model_generate_equally_often_whatever_is_stored_of_each(tmp_path: Path) -> None:
+    stored, port = 3, free_port()
+    assert len(answers(Model(say_all_but({})), stored, tmp_path)) == stored
+    shares = [[0, 2, 4, 6], [1, 3, 5, 7]]
+    ranks = [WARM.Process(target=ask_in_lockstep, args=(rank, port, tmp_path, shares[rank])) for rank in (0, 1)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join()
+    asked, texts = zip(*(json.loads((tmp_path / f"said-{rank}.json").read_text()) for rank in (0, 1)), strict=True)
+    assert asked == ([[4], [6], [0]], [[3], [5], [7]])  # one of the first is asked again, for the count
+    assert texts[0] == texts[1] == {str(number): f"answer {number}" for number in range(8)}
 
 
 # ------------------------------------------------------------------------------- what a response is stored under
