@@ -132,6 +132,7 @@ class Recorder:
             logger.info("%d of %d responses are stored from an earlier run", len(stored), len(same))
         # Batches are formed of all requests, so that they are the same after an interruption.
         keys, size = list(same), int(self.batch_size) if self.batch_size.isdigit() else 1
+        size = max(size, len(getattr(model, "_workers", ())))  # `async_hf_model` gives one request to each device
         batches = [keys[start : start + size] for start in range(0, len(keys), size)]
         pending = [{key: wanted[same[key][0]] for key in batch if key not in stored} for batch in batches]
         pending = list(filter(None, pending))
