@@ -6,28 +6,42 @@ server gets one request in each of its threads. `async_openai` asks concurrently
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import itertools
 import queue
 import random
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from lmms_eval_shotbench.harness.replies import answer_of, failure, replies_checked, reply_noted
+from lmms_eval_shotbench.harness.replies import answer_of, errors_noted, failure, replies_checked, reply_noted
 from lmms_eval_shotbench.runs.response_store import Answer
 
 Generate = Callable[[list[Any]], Sequence[Any]]  # `generate_until` of a model
 Keep = Callable[[Mapping[Any, Answer]], None]  # called with answers, by name of the request, as they come
 Batch = Mapping[Any, Any]  # requests by name
+# Models that can be asked once only: one ends its server afterwards, the other submits a job that takes hours
+ASKED_ONCE = {"lmms_eval.models.simple.srt_api", "lmms_eval.models.simple.batch_gpt4"}
 
 
 def keeps_own_responses(model: Any) -> bool:
     """Whether the model stores its responses by itself, or has them stored already."""
     return bool(getattr(model, "keeps_own_responses", False))
+
+
+def runs_in_lockstep(model: Any) -> bool:
+    """Whether ranks share one model, so that all must generate equally often."""
+    if getattr(model, "world_size", 1) <= 1:
+        return False
+    kind = str(getattr(getattr(model, "accelerator", None), "distributed_type", ""))
+    parallel = (getattr(model, f"{name}_parallel_size", 1) for name in ("tensor", "data"))
+    return kind.endswith(("FSDP", "DEEPSPEED")) or any(size > 1 for size in parallel)
 
 
 def ask(model: Any, generate: Generate, batches: Sequence[Batch], keep: Keep) -> None:
@@ -40,70 +54,86 @@ def ask(model: Any, generate: Generate, batches: Sequence[Batch], keep: Keep) ->
         keep: Called with the answers, by name; an exception of it ends the run.
     """
     requests = {name: request for batch in batches for name, request in batch.items()}
-    if keeps_own_responses(model) or _is_sharded(model):
-        outputs = generate(list(requests.values()))
-        keep({name: answer_of(model, one, requests[name], True) for name, one in zip(requests, outputs, strict=True)})
-    elif hasattr(model, "maybe_forward_with_tool"):
-        _ask_concurrently(model, generate, requests, keep)
-    elif hasattr(model, "num_concurrent"):
-        with replies_checked(model), _no_inner_threads(model):
+    threaded = hasattr(model, "num_concurrent")
+    with errors_noted(), replies_checked(model), _thread_pools(model, _ThisThread if threaded else _CancelledPool):
+        if keeps_own_responses(model) or type(model).__module__ in ASKED_ONCE:
+            keep(_answers(model, generate, requests))
+        elif hasattr(model, "maybe_forward_with_tool"):
+            _ask_concurrently(model, generate, requests, keep)
+        elif threaded:
             _ask_in_threads(model, generate, requests, keep)
-    else:
-        for batch in batches:
-            keep(_ask_batch(model, generate, batch))
+        else:
+            ask_batch = _answers if runs_in_lockstep(model) else _answers_or_failures
+            for batch in batches:
+                keep(ask_batch(model, generate, batch))
 
 
-def _ask_batch(model: Any, generate: Generate, batch: Batch) -> dict[Any, Answer]:
+def _answers(model: Any, generate: Generate, batch: Batch) -> dict[Any, Answer]:
+    """Ask a batch; raises like the model."""
+    if not batch:
+        return {}
     requests = list(batch.values())
     _seed(requests[0])
-    try:
+    with reply_noted(requests[0] if len(requests) == 1 else None) as reply:
         outputs = generate(requests)
-        if len(outputs) != len(requests):
-            raise RuntimeError(f"{len(requests)} requests got {len(outputs)} responses")
-    except Exception as error:
-        if len(batch) == 1:
-            return dict.fromkeys(batch, failure(error))
-        _free_memory()
-        return {
-            name: answer for name, request in batch.items()
-            for answer in _ask_batch(model, generate, {name: request}).values()
-        }  # fmt: skip
-    padded = len(batch) > 1
+    if len(outputs) != len(requests):
+        raise RuntimeError(f"{len(requests)} requests got {len(outputs)} responses")
     return {
-        name: answer_of(model, output, request, padded)
+        name: answer_of(model, output, request, len(batch) > 1, reply)
         for (name, request), output in zip(batch.items(), outputs, strict=True)
     }
 
 
+def _answers_or_failures(model: Any, generate: Generate, batch: Batch) -> dict[Any, Answer]:
+    """Ask a batch, and one by one if it fails."""
+    try:
+        return _answers(model, generate, batch)
+    except Exception as error:
+        if len(batch) == 1:
+            return dict.fromkeys(batch, failure(error))
+    _free_memory()  # here, because the exception held the batch's tensors
+    single = (_answers_or_failures(model, generate, {name: request}) for name, request in batch.items())
+    return {name: answer for answers in single for name, answer in answers.items()}
+
+
 def _ask_in_threads(model: Any, generate: Generate, requests: Batch, keep: Keep) -> None:
-    """Ask a server in `num_concurrent` threads, which do not outlive an interruption of this one."""
+    """Ask a server in `num_concurrent` threads, which do not outlive an interruption of this one.
+
+    A request is sent when an answer is stored: those asked and not stored are never more than the threads.
+    """
     pending, answered = queue.SimpleQueue[Any](), queue.SimpleQueue[tuple[Any, Answer]]()
-    stopped = threading.Event()
+    waiting, count = iter(requests.items()), min(int(model.num_concurrent), len(requests))
 
     def work() -> None:
-        while not stopped.is_set():
-            try:
-                name, request = pending.get_nowait()
-            except queue.Empty:
-                return
-            with reply_noted() as reply:
+        while (item := pending.get()) is not None:
+            name, request = item
+            with reply_noted(request) as reply:
                 try:
                     (output,) = generate([request])
                     answered.put((name, answer_of(model, output, request, False, reply)))
                 except Exception as error:
                     answered.put((name, failure(error)))
 
-    for item in requests.items():
-        pending.put(item)
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(int(model.num_concurrent), len(requests)))]
+    def send(number: int) -> int:
+        sent = list(itertools.islice(waiting, number))
+        for item in sent:
+            pending.put(item)
+        return len(sent)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
     try:
         for thread in threads:
             thread.start()
-        for _ in requests:
-            name, answer = answered.get()
-            keep({name: answer})
+        asked = send(count)
+        while asked:
+            found = dict([answered.get()])
+            while not answered.empty():
+                found.update([answered.get()])
+            keep(found)
+            asked += send(len(found)) - len(found)
     finally:
-        stopped.set()
+        for _ in threads:
+            pending.put(None)
 
 
 class _Stop(BaseException):
@@ -115,15 +145,19 @@ def _ask_concurrently(model: Any, generate: Generate, requests: Batch, keep: Kee
     names, forward = list(requests), model.maybe_forward_with_tool
     kept: set[Any] = set()
     attempts = dict.fromkeys(range(len(names)), 0)
+    coroutines: set[asyncio.Task[Any] | None] = set()
+    errors: list[Exception] = []  # of `keep`
 
     def keep_or_stop(name: Any, answer: Answer) -> None:
         kept.add(name)
         try:
             keep({name: answer})
         except Exception as error:
-            raise _Stop from error
+            errors.append(error)
+            raise _Stop from None
 
     async def observed(request: Any, index: int) -> Any:
+        coroutines.add(asyncio.current_task())
         attempts[index] += 1
         with reply_noted(request) as reply:
             try:
@@ -135,24 +169,60 @@ def _ask_concurrently(model: Any, generate: Generate, requests: Batch, keep: Kee
         keep_or_stop(names[index], answer_of(model, (text, counts), request, False, reply))
         return text, position, counts
 
-    with replies_checked(model), patch.object(model, "maybe_forward_with_tool", observed):
+    with patch.object(model, "maybe_forward_with_tool", observed), _interrupted_at_once(), _ended_silently(coroutines):
         try:
             outputs = generate(list(requests.values()))
-        except _Stop as stop:
-            raise stop.__cause__ or stop from None
+        except _Stop:
+            raise errors[0] from None
     unkept = {name: output for name, output in zip(names, outputs, strict=True) if name not in kept}
     keep({name: answer_of(model, output, requests[name], False) for name, output in unkept.items()})
 
 
 @contextmanager
-def _no_inner_threads(model: Any) -> Iterator[None]:
-    """Let the model's own thread pools work in the thread that asks, which an interruption may leave behind."""
+def _interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C end asyncio where it is; by default, each coroutine first encodes its media up to its next pause."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)  # asyncio replaces Python's own handler only
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _ended_silently(coroutines: set[asyncio.Task[Any] | None]) -> Iterator[None]:
+    """Take note of why coroutines ended, which asyncio prints with a traceback if nobody does."""
+    try:
+        yield
+    finally:
+        for one in coroutines:
+            if one is not None and one.done() and not one.cancelled():
+                one.exception()
+
+
+@contextmanager
+def _thread_pools(model: Any, pool: type) -> Iterator[None]:
+    """Replace the thread pools that the model makes, which would delay the end of a run that is interrupted."""
     modules = {sys.modules[base.__module__] for base in type(model).__mro__}
     with ExitStack() as stack:
         for module in modules:
             if hasattr(module, "ThreadPoolExecutor") and module.__name__.startswith("lmms_eval."):
-                stack.enter_context(patch.object(module, "ThreadPoolExecutor", _ThisThread))
+                stack.enter_context(patch.object(module, "ThreadPoolExecutor", pool))
         yield
+
+
+class _CancelledPool(ThreadPoolExecutor):
+    """A pool whose pending work is cancelled by an exception, where Python's own pool would finish it first."""
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self.shutdown(wait=error is None, cancel_futures=error is not None)
 
 
 class _ThisThread:
@@ -175,22 +245,16 @@ class _ThisThread:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _is_sharded(model: Any) -> bool:
-    """Whether ranks share one model, so that all must generate equally often and no request may be left out."""
-    accelerator = getattr(model, "accelerator", None)
-    kind = str(getattr(accelerator, "distributed_type", ""))
-    return getattr(model, "world_size", 1) > 1 and kind.endswith(("FSDP", "DEEPSPEED"))
-
-
 def _seed(request: Any) -> None:
     """Seed the generators of this process, if the request is one of several samples."""
-    settings = next((one for one in request.args if isinstance(one, dict) and "seed" in one), {})
-    if (seed := settings.get("seed")) is not None:
-        random.seed(seed)
-        for name, function in (("numpy", "random.seed"), ("torch", "manual_seed")):
-            if module := sys.modules.get(name):
-                owner, _, last = function.rpartition(".")
-                getattr(getattr(module, owner) if owner else module, last)(seed)
+    seed = next((one["seed"] for one in request.args if isinstance(one, dict) and "seed" in one), None)
+    if seed is None:
+        return
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
 
 
 def _free_memory() -> None:

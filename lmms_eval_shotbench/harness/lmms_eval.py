@@ -14,14 +14,14 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from lmms_eval_shotbench.harness.recorder import Recorder
+from lmms_eval_shotbench.harness.recorder import Recorder, RunStopped
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.harness.upstream_fixes import upstream_fixes
 from lmms_eval_shotbench.media.clips import CLIP_FPS
@@ -46,6 +46,10 @@ class HarnessOutcome:
 
     finished: bool = False  # always False on processes other than the main one, which have no results
     error: Exception | None = None
+
+
+class _Left(BaseException):
+    """Leaves lmms-eval, which handles any `Exception`."""
 
 
 def prepare_harness() -> None:
@@ -76,6 +80,9 @@ def run_harness(arguments: Sequence[str], recorder: Recorder, *, index_all_tasks
     def note_error(args: Any) -> Any:
         try:
             return evaluate_once(args)
+        except RunStopped as error:
+            outcome.error = error
+            raise _Left from None  # lmms-eval would print a traceback
         except Exception as error:
             outcome.error = error
             raise  # lmms-eval prints the error and continues as if the run had succeeded
@@ -100,7 +107,8 @@ def run_harness(arguments: Sequence[str], recorder: Recorder, *, index_all_tasks
         patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, index_all_tasks)),
         patch.object(sys, "argv", ["lmms-eval", *arguments]),
     ):
-        command.cli_evaluate()
+        with suppress(_Left):
+            command.cli_evaluate()
     _free_model()
     return outcome
 

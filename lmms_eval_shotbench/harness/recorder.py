@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.harness.asking import ask, keeps_own_responses
+from lmms_eval_shotbench.harness.asking import ask, keeps_own_responses, runs_in_lockstep
 from lmms_eval_shotbench.harness.replies import describe_error
 from lmms_eval_shotbench.media.stored_medium import StoredMedium, media_undecoded
 from lmms_eval_shotbench.model_args import parse_model_args
@@ -29,8 +29,8 @@ from lmms_eval_shotbench.runs.responses import StoredResponse
 logger = logging.getLogger(__name__)
 # Model arguments that do not determine a response: how fast, how often and with which key a model is asked
 NOT_DETERMINING = {
-    "api_key", "batch_size", "gpu_memory_utilization", "max_num_seqs", "max_retries", "num_concurrent", "num_cpus",
-    "prefix_aware_queue", "retry_backoff_s", "timeout",
+    "adaptive_concurrency", "api_key", "batch_size", "gpu_memory_utilization", "max_num_seqs", "max_retries",
+    "num_concurrent", "num_cpus", "prefix_aware_queue", "retry_backoff_s", "timeout",
 }  # fmt: skip
 MOST_FAILURES = 50  # in a row, after which the run stops: the model or its server is gone
 
@@ -81,11 +81,14 @@ class Recorder:
     tasks: Collection[str]
     sampling: Sampling = Sampling()
     rank: int = 0
+    timeout: float | None = None  # of a request in seconds; lmms-eval's `openai` ignores its own argument
     batch_size: str = "1"  # as given to lmms-eval
     answers: dict[Asked, Answer] = field(default_factory=dict)
 
     def attach(self, model: Any) -> Any:
         """Record the model's responses from now on; returns the model."""
+        if self.timeout is not None and hasattr(getattr(model, "client", None), "timeout"):
+            model.client.timeout = self.timeout
         model.generate_until = partial(self._generate, model, model.generate_until)
         return model
 
@@ -100,8 +103,10 @@ class Recorder:
         asked = {_first_asked(request): request for request in requests if request.args[4] in self.tasks}
         try:
             self._answer(model, generate, asked)
-        finally:
+        except Exception:
             self._gather()
+            raise
+        self._gather()
         return [
             _result(self.answers[_first_asked(request)]) if request.args[4] in self.tasks else next(others)
             for request in requests
@@ -127,23 +132,32 @@ class Recorder:
             logger.info("%d of %d responses are stored from an earlier run", len(stored), len(same))
         # Batches are formed of all requests, so that they are the same after an interruption.
         keys, size = list(same), int(self.batch_size) if self.batch_size.isdigit() else 1
+        size = max(size, len(getattr(model, "_workers", ())))  # `async_hf_model` gives one request to each device
         batches = [keys[start : start + size] for start in range(0, len(keys), size)]
         pending = [{key: wanted[same[key][0]] for key in batch if key not in stored} for batch in batches]
+        pending = list(filter(None, pending))
+        if keys and runs_in_lockstep(model):
+            repeated = {keys[0]: wanted[same[keys[0]][0]]}
+            pending += [repeated] * (max(_of_all_ranks(len(pending))) - len(pending))
         failures = 0
 
         with _bar(type(model).__name__ if self.rank == 0 else "", len(same), len(stored)) as bar:
 
             def keep(found: Mapping[str, Answer]) -> None:
                 nonlocal failures
-                store.keep({key: answer for key, answer in found.items() if isinstance(answer, Response)})
+                if responses := {key: answer for key, answer in found.items() if isinstance(answer, Response)}:
+                    store.keep(responses)
                 self._share(same, found)
                 bar.update(len(found))
                 for answer in found.values():
-                    failures = failures + 1 if isinstance(answer, Failure) and not answer.broken_medium else 0
-                    if isinstance(answer, Failure) and failures >= MOST_FAILURES:
-                        raise RunStopped(f"{failures} requests in a row failed, the last: {answer.reason}")
+                    if isinstance(answer, Response):
+                        failures = 0
+                    elif not answer.broken_medium:
+                        failures += 1
+                        if failures >= MOST_FAILURES:
+                            raise RunStopped(f"{failures} requests in a row failed, the last: {answer.reason}")
 
-            ask(model, generate, list(filter(None, pending)), keep)
+            ask(model, generate, pending, keep)
 
     def _share(self, same: Mapping[str, Sequence[Asked]], answers: Mapping[str, Answer]) -> None:
         for key, answer in answers.items():
@@ -175,18 +189,32 @@ class Recorder:
 
     def _gather(self) -> None:
         """Exchange the answers of all ranks, as lmms-eval does with its samples."""
-        distributed = sys.modules.get("torch.distributed")
-        if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
-            return
-        gathered: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(gathered, self.answers)
-        for answers in gathered:
+        for answers in _of_all_ranks(self.answers):
             self.answers |= answers
+
+
+def _of_all_ranks(own: Any) -> list[Any]:
+    """Return an object of each rank."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
+        return [own]
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, own)
+    return gathered
 
 
 def determining(model_args: str) -> dict[str, str]:
     """Return the model arguments that determine a response."""
     return {name: value for name, value in parse_model_args(model_args).items() if name not in NOT_DETERMINING}
+
+
+def request_timeout(model_args: str) -> float | None:
+    """Return the timeout of a request in seconds, if one is given; raises `ValueError`."""
+    given = parse_model_args(model_args).get("timeout")
+    try:
+        return None if given is None else float(given)
+    except ValueError:
+        raise ValueError(f"--model_args timeout={given}: give a number of seconds") from None
 
 
 def _first_asked(request: Any) -> Asked:

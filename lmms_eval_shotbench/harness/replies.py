@@ -1,7 +1,7 @@
 """What a model of lmms-eval returned: a response, or why there is none.
 
-lmms-eval's clients of servers turn null content into text, and every model turns a failed request into text. Here a
-server's reply is checked before its text is taken, and the host's error texts become failures.
+lmms-eval's clients of servers turn null content into text, and many models turn an exception into text, often "". Here
+a server's reply is checked before its text is taken, and the host's error texts and logged errors become failures.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 # Texts by which lmms-eval 0.7.3 and `shotvl` report that there is no response
 HOST_FAILURE = re.compile(r"\[LMMS_EVAL_REQUEST_FAILED(?: after \d+ retries\]|:)\s*(.*?)\]?\Z", re.DOTALL)
 BUDGET_FAILURE = "[LMMS_EVAL_BUDGET_EXCEEDED]"
-# Clients of servers that return "" after a failed request, by module of lmms_eval.models
-BLANK_IS_FAILURE = {f"lmms_eval.models.simple.{name}" for name in ("claude", "gpt4v", "qwen_vl_api", "reka", "srt_api")}
+BLOCKED = re.compile(r"\[SAFETY_BLOCKED:(.*)\]\Z", re.DOTALL)  # Gemini's reply has no text, for any reason
+# Log messages of the models that catch an exception and return ""
+LOGGED_ERROR = re.compile(r"error|fail|exception|can ?not|could not", re.IGNORECASE)
 
-_reply: ContextVar[dict[str, Any] | None] = ContextVar("reply", default=None)  # what the server said about this request
+# What the server said about this request (finish_reason), an error that the model logged, and the seed to send
+_reply: ContextVar[dict[str, Any] | None] = ContextVar("reply", default=None)
 
 
 class BadReply(RuntimeError):
@@ -50,7 +52,7 @@ def answer_of(model: Any, output: Any, request: Any, padded: bool, reply: dict[s
         output: Text, text with token counts, or None.
         request: The request, whose generation settings have the token limit.
         padded: Whether the output may have been padded to the length of others, so that its token count says nothing.
-        reply: What the server said about the response.
+        reply: What was noted during the request.
     """
     from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
 
@@ -63,19 +65,23 @@ def answer_of(model: Any, output: Any, request: Any, padded: bool, reply: dict[s
         return Failure(" ".join(found[1].split()) or "the request failed")
     if text == BUDGET_FAILURE:
         return Failure("the token budget (--max_tokens) was used up")
-    if not text.strip() and type(model).__module__ in BLANK_IS_FAILURE:
-        return Failure("the client returned no text, as it does after a failed request")
+    said = reply or {}
+    if found := BLOCKED.match(text):
+        if "MAX_TOKENS" not in found[1]:
+            return Failure(f"the server blocked the response: {found[1]}")
+        text, said = "", {"finish_reason": "length"}  # all tokens were used for the thought
+    elif not text.strip() and "error" in said:
+        return Failure(said["error"])
     logged = counts.to_dict() if counts is not None else {}
     sample = {"resps": [[text]], "token_counts": [logged], "arguments": request.args}
     stored = stored_response(sample, padded)
-    said = (reply or {}).get("finish_reason", "")
-    reason = stored.finish_reason if stored.cut_at_limit else said or stored.finish_reason
+    reason = stored.finish_reason if stored.cut_at_limit else said.get("finish_reason") or stored.finish_reason
     return Response(text, logged.get("input_tokens"), stored.output_tokens, reason)
 
 
 @contextmanager
 def reply_noted(request: Any = None) -> Iterator[dict[str, Any]]:
-    """Note in this context what the server says about a request; its seed is sent if the client leaves it out."""
+    """Note in this context what becomes of a request; its seed is sent if the client leaves it out."""
     seeds = [one["seed"] for one in getattr(request, "args", ()) if isinstance(one, dict) and "seed" in one]
     noted: dict[str, Any] = {"seed": seeds[0]} if seeds else {}
     token = _reply.set(noted)
@@ -83,6 +89,23 @@ def reply_noted(request: Any = None) -> Iterator[dict[str, Any]]:
         yield noted
     finally:
         _reply.reset(token)
+
+
+@contextmanager
+def errors_noted() -> Iterator[None]:
+    """Note the errors that models log, of which many then return "" as if it were a response."""
+    from loguru import logger as host_logger
+
+    def note(message: Any) -> None:
+        noted, text = _reply.get(), message.record["message"]
+        if noted is not None and LOGGED_ERROR.search(text):
+            noted["error"] = " ".join(text.partition("\n")[0].split())[:300]
+
+    sink = host_logger.add(note, level="INFO", format="{message}")
+    try:
+        yield
+    finally:
+        host_logger.remove(sink)
 
 
 @contextmanager
@@ -112,20 +135,23 @@ def _with_seed(payload: dict[str, Any]) -> dict[str, Any]:
 
 def _checked(reply: Any) -> Any:
     """Return a reply whose content is text, and note why its generation ended; raises `BadReply`."""
-    choices = getattr(reply, "choices", None)
-    if not choices:
-        raise BadReply(f"the server's reply has no choices: {str(reply)[:200]}")
-    message, reason = choices[0].message, choices[0].finish_reason or ""
-    if message.content is None:
-        thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-        if thought:
-            # The server splits off the thought, which was cut before there was an answer.
-            message.content, reason = "", "length"
+    choice = next(iter(getattr(reply, "choices", None) or ()), None)
+    message = getattr(choice, "message", None)
+    if message is None:
+        raise BadReply(f"the server's reply has no {'message' if choice else 'choices'}: {str(reply)[:200]}")
+    content, reason = getattr(message, "content", None), getattr(choice, "finish_reason", None) or ""
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if isinstance(part, dict) and part.get("type") == "text")
+    if content is None:
+        if getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None):
+            content, reason = "", "length"  # the server splits off the thought, which was cut before any answer
         elif getattr(message, "refusal", None):
-            message.content = message.refusal
+            content = message.refusal
         else:
             raise BadReply(f"the server's reply has null content (finish_reason {reason or 'null'})")
+    message.content = content
     noted = _reply.get()
     if noted is not None:
         noted["finish_reason"] = reason
+        noted.pop("error", None)  # of an earlier attempt
     return reply

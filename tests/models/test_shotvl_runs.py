@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -18,9 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -36,25 +33,14 @@ from lmms_eval_shotbench.questions.shards import MEDIA_COLUMNS
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.harness.test_lmms_eval import isolated_caches, lmms_eval, read_scores  # noqa: F401
 from tests.support.ports import free_port
+from tests.support.warm_runs import Kill, warm
 
-QWEN = "transformers.models.qwen2_5_vl"
 # With --cpu, accelerate starts a single process for any --num_processes.
 LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--mixed_precision=no")
 # lmms-eval assigns each process a GPU if any is visible, but there may be fewer GPUs than processes.
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 ITEMS = 68  # in the smallest studio set; not divisible by the numbers of processes below in every task
 NEW_TOKENS = 24
-Kill = Callable[[], object]  # picklable; arranges when the process kills itself
-WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(
-    [
-        "lmms_eval.__main__",
-        "lmms_eval_shotbench.harness.evaluate",
-        "lmms_eval_shotbench.models.shotvl",
-        f"{QWEN}.modeling_qwen2_5_vl",
-        f"{QWEN}.processing_qwen2_5_vl",
-    ]
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,27 +85,6 @@ def uninterrupted_run(
 
 def cold(arguments: list[str], *launcher: str) -> list[str]:
     return [sys.executable, *launcher, "-m", "lmms_eval_shotbench.cli", *arguments]
-
-
-def warm(
-    arguments: list[str], log: Path, environment: Mapping[str, str] = MappingProxyType({}), kill: Kill | None = None
-) -> BaseProcess:
-    process = WARM.Process(target=command, args=(arguments, log, dict(environment), kill))
-    process.start()
-    return process
-
-
-def command(arguments: list[str], log: Path, environment: dict[str, str], kill: Kill | None) -> None:
-    """Run the command in a warm process; `kill` arranges when the process kills itself."""
-    os.environ.update(environment)
-    if kill:
-        kill()
-    with log.open("ab") as stream:
-        os.dup2(stream.fileno(), sys.stdout.fileno())
-        os.dup2(stream.fileno(), sys.stderr.fileno())
-    from lmms_eval_shotbench.cli import main
-
-    sys.exit(main(arguments))
 
 
 def exit_status(arguments: list[str], log: Path, kill: Kill | None = None) -> int | None:
