@@ -122,11 +122,12 @@ def count_questions(backend: str, path: Path) -> None:
     prepare_harness()  # before the model is imported
     if backend == "vllm":
         sys.modules["vllm"] = module_from_spec(ModuleSpec("vllm", None))
-    module = import_module(f"lmms_eval.models.chat.{backend}")
+    module: Any = import_module(f"lmms_eval.models.chat.{backend}")
     model_class = next(one for one in vars(module).values() if getattr(one, "__module__", "") == module.__name__)
     if backend == "vllm":
         module.SamplingParams = dict
-        import_module("lmms_eval.models.simple.vllm").LLM = StandInLLM
+        simple: Any = import_module("lmms_eval.models.simple.vllm")
+        simple.LLM = StandInLLM
     generate = model_class.generate_until
 
     def counted(self: Any, requests: Sequence[Any]) -> Any:

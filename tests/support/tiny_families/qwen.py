@@ -101,7 +101,7 @@ def qwen3_5(experts: bool = False) -> tuple[Any, Any]:
     )
 
     tokenizer = make_tokenizer(QWEN_TOKENS)
-    linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2}
+    linear: dict[str, Any] = {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2}
     linear |= {"linear_num_value_heads": 4, "layer_types": ["linear_attention", "full_attention"]}
     kind = "qwen3_5_moe_text" if experts else "qwen3_5_text"
     more = EXPERTS | {"shared_expert_intermediate_size": WIDTH} if experts else {}
