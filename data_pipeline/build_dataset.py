@@ -1,8 +1,8 @@
 """From labelled shots to a finished shard folder: all that `shotbench data` does once shots are cut or rendered.
 
 Owns the order of the stages, chosen so that no stage invalidates an earlier one: hash all media; drop benchmark media;
-assign films to splits; drop near-duplicates; generate questions split by split; audit them; write shards. Each stage
-has its own module. If the audit fails, nothing is written.
+find film ids that may name one film; assign films to splits; drop near-duplicates; generate questions split by split;
+audit them; write shards. Each stage has its own module. If the audit fails, nothing is written.
 
 The fingerprint covers the source as the caller describes it, the recipe and the excluded benchmarks. Repeating a call
 therefore finds finished shards without reading a single shot, and an interrupted run resumes after its last finished
@@ -23,6 +23,7 @@ from data_pipeline.checks.blind_audit import MARGIN
 from data_pipeline.checks.decontaminate import benchmark_media, drop_benchmark
 from data_pipeline.checks.duplicates import drop_duplicates
 from data_pipeline.checks.media_hashes import HashedItem, hash_shots
+from data_pipeline.checks.same_films import same_films
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
@@ -34,7 +35,7 @@ from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256, locate_shards
 
-BUILD_VERSION = 1  # raise it when the same shots and recipe give other shards
+BUILD_VERSION = 2  # raise it when the same shots and recipe give other shards
 AUDIT = "audit.json"
 HOW_MADE = """
 All shots of a film are in one split. Near-duplicate media are left out, and so are media of the benchmarks given with
@@ -42,6 +43,7 @@ All shots of a film are in one split. Near-duplicate media are left out, and so 
 it out. Questions are generated in rounds in which every option is right once, so that option frequencies and letters do
 not reveal answers; questions that do not complete a round are dropped for balance.
 """
+TOGETHER = "Films that look alike, and films whose ids differ only in spelling, are in one split."
 KNOWN_LIMITS = """
 Balance depends on the available labels: there are no questions about a term without rivals in its split, and dimensions
 whose terms exclude few others have questions with two or three options. Near-duplicates are detected by colour and
@@ -58,6 +60,7 @@ class DatasetRecipe:
     seed: int = 0  # of the splits; the seed of the questions is in `questions`
     gate: float | None = MARGIN  # maximum blind accuracy above chance, as a fraction; None: no gate
     against: tuple[str, ...] = ()  # shard folders or Hub ids whose media are excluded
+    trust_ids: bool = False  # different film ids are different films, even if spelling or pictures suggest one film
 
     @property
     def splits(self) -> list[str]:
@@ -74,6 +77,7 @@ def build_dataset(
     defects: list[Defect],
     workers: Workers,
     *,
+    frames: Mapping[str, Sequence[str]] | None = None,
     overwrite: bool = False,
 ) -> WrittenShards:
     """Generate questions about the shots and write them as shards.
@@ -82,6 +86,7 @@ def build_dataset(
         shots: Not consumed if the shards are already complete.
         media: Folder that the shots' `media_path` is relative to.
         about: Its fingerprint must cover everything that determines the shots and their media; the recipe is added.
+        frames: Perceptual hashes of frames spread over each film, by film id, complete once `shots` is exhausted.
         defects: Earlier defects, complete once `shots` is exhausted; defects found here are appended.
 
     Raises:
@@ -96,13 +101,13 @@ def build_dataset(
         return WrittenShards(out, finished["counts"], already_complete=True)
     check_target(out, overwrite)  # fail before the expensive stages
     shots = _decodable(hash_shots(_with_unique_ids(shots), media, workers), defects)
-    rows, report = _audited_questions(shots, recipe, defects, workers)
+    rows, report = _audited_questions(shots, frames or {}, recipe, defects, workers)
     if report.failures:
         raise AuditFailed(report)
     return write_shards(
         _shard_rows(rows, media),
         out,
-        _with_audit(about, report),
+        _with_audit(about, report, recipe),
         splits=recipe.splits,
         overwrite=overwrite,
         defects=defects,
@@ -112,12 +117,19 @@ def build_dataset(
 
 
 def _audited_questions(
-    shots: Sequence[LabelledShot], recipe: DatasetRecipe, defects: list[Defect], workers: Workers
+    shots: Sequence[LabelledShot],
+    frames: Mapping[str, Sequence[str]],
+    recipe: DatasetRecipe,
+    defects: list[Defect],
+    workers: Workers,
 ) -> tuple[list[HashedItem], AuditReport]:
     """The questions of all splits, one split after the other, and their audit report."""
     benchmark = benchmark_media(recipe.against, workers)
     shots = drop_benchmark(shots, benchmark, defects)
-    split_of = split_films((shot.film_id for shot in shots), recipe.shares, recipe.seed)
+    same = [] if recipe.trust_ids else same_films(shots, frames)
+    defects += [one.defect() for one in same]
+    together = [one.film_ids for one in same]
+    split_of = split_films((shot.film_id for shot in shots), recipe.shares, recipe.seed, together)
     shots = drop_duplicates(shots, split_of, recipe.splits, defects)
     hashes = {shot.media_path: shot.perceptual_hash for shot in shots}
     rows: list[HashedItem] = []
@@ -137,10 +149,11 @@ def _medium_bytes(media: Path, item: QAItem) -> bytes:
     return (media / item.media_path).read_bytes()
 
 
-def _with_audit(about: About, report: AuditReport) -> About:
+def _with_audit(about: About, report: AuditReport, recipe: DatasetRecipe) -> About:
+    together = "" if recipe.trust_ids else TOGETHER
     return replace(
         about,
-        how_made=f"{about.how_made.strip()}\n{HOW_MADE}",
+        how_made=f"{about.how_made.strip()}\n{HOW_MADE}{together}",
         known_limits=f"{about.known_limits.strip()}\n{KNOWN_LIMITS}",
         sections={**about.sections, "Audit": report.checks_markdown()},
     )

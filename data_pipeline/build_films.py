@@ -56,9 +56,11 @@ def build_films(
     if films.resolve() in (out, *out.parents):
         raise WriteRefused(f"--out {out} is inside the films folder {films} and would change it; choose another --out")
     work = out.with_name(f".{out.name}.work")
-    shots = cut_films(table, films, work, settings, workers, defects, options)
+    frames: dict[str, list[str]] = {}
+    trust = recipe.trust_ids
+    shots = cut_films(table, films, work, settings, workers, defects, options, frames=frames, trust_ids=trust)
     about = about_films(films, table, settings, recipe, licence, options)
-    done = build_dataset(shots, work, out, about, recipe, defects, workers, overwrite=overwrite)
+    done = build_dataset(shots, work, out, about, recipe, defects, workers, frames=frames, overwrite=overwrite)
     if done.already_complete:
         defects += read_defects(done.folder)
     if not keep_work:
@@ -96,6 +98,7 @@ def _flags(recipe: DatasetRecipe) -> str:
     flags += f" --fewest-options {policy.fewest_options} --difficulty {policy.difficulty}"
     flags += f" --max-per-term {policy.max_per_term}" + ("" if policy.balance else " --unbalanced")
     flags += "".join(f" --against {Path(name).name}" for name in recipe.against)
+    flags += " --trust-ids" if recipe.trust_ids else ""
     return flags + (" --no-gate" if recipe.gate is None else f" --gate {100 * recipe.gate:g}")
 
 

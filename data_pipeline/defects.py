@@ -52,6 +52,8 @@ class DefectKind(StrEnum):
     UNAESTHETIC = "unaesthetic"
     UNSAFE = "unsafe"
     DUPLICATE_PICTURE = "duplicate picture"
+    SIMILAR_FILM_IDS = "film ids of similar spelling"
+    LOOK_ALIKE_FILMS = "films that look alike"
     IN_THE_BENCHMARK = "in the benchmark"
     SURPLUS = "surplus to the balance"
 

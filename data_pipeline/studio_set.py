@@ -77,6 +77,7 @@ def studio_shards(settings: StudioSettings, out: Path, workers: Workers, *, over
         questions=QuestionPolicy(balance=not few_films, seed=settings.seed, reasoning=settings.reasoning),
         seed=settings.seed,
         gate=None if few_films else DatasetRecipe.gate,
+        trust_ids=True,  # films share sets
     )
     about = _studio_card(settings)
     folder = shots_folder(out, about.fingerprint)

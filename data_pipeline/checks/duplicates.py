@@ -43,6 +43,7 @@ PAIRS_AT_ONCE = 20_000  # pairs whose colours are compared in one NumPy call: 50
 MAX_HAMMING_BITS = 10  # of 64: maximum Hamming distance
 MAX_COLOUR_DIFFERENCE = 0.15  # maximum mean absolute difference of the centred grids, in standard deviations
 FLAT = 2.0  # of 255, added to the standard deviation, which would be noise in a flat picture
+FEATURELESS = 12.0  # of 255: standard deviation of the grid; a black frame, fog or lines of credits have less
 MAX_BRIGHTNESS_DIFFERENCE = 64.0  # of 255: maximum difference of the grids' means, which centring removes
 
 
@@ -53,7 +54,7 @@ def picture_hash(kind: MediaKind, encoded: bytes) -> str:
         BrokenMedium: it cannot be decoded.
     """
     pictures = [open_still(encoded)] if kind is MediaKind.STILL else _frames(encoded)
-    return b"".join(map(_frame_hash, pictures)).hex()
+    return b"".join(map(frame_hash, pictures)).hex()
 
 
 def _frames(encoded: bytes) -> Iterator[Image]:
@@ -66,7 +67,7 @@ def _frames(encoded: bytes) -> Iterator[Image]:
             yield from map(Image.fromarray, batch)
 
 
-def _frame_hash(picture: Image) -> bytes:
+def frame_hash(picture: Image) -> bytes:
     import imagehash
     import numpy
     from PIL import Image
@@ -75,6 +76,12 @@ def _frame_hash(picture: Image) -> bytes:
     bits: Any = imagehash.phash(small, HASH_SIDE).hash
     colours = small.resize((GRID, GRID), Image.Resampling.BOX)
     return bytes(numpy.packbits(bits.ravel()).tobytes() + numpy.asarray(colours).tobytes())
+
+
+def is_featureless(media_hash: str) -> bool:
+    """Whether a medium shows so little in all its frames that it looks like many others, e.g. black."""
+    _, colours = _unpacked([media_hash])
+    return bool((colours.std(2) < FEATURELESS).all())
 
 
 def near_pairs(hashes: Sequence[str], others: Sequence[str] | None = None) -> Iterator[tuple[int, int]]:

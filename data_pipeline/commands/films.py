@@ -190,6 +190,16 @@ def make_films(
             rich_help_panel=SELECTION,
         ),
     ] = False,
+    trust_ids: Annotated[
+        bool,
+        typer.Option(
+            "--trust-ids",
+            help="Accept every film id as a film of its own: a file may be listed under several ids, and films that "
+            "look alike, or whose ids differ only in case, blanks, punctuation, accents or a year, may be in different "
+            "splits; without this option, the former is refused and the latter are in one split",
+            rich_help_panel=SELECTION,
+        ),
+    ] = False,
     against: Against = None,
     gate: Gate = None,
     no_gate: Annotated[
@@ -253,6 +263,7 @@ def make_films(
         seed=seed,
         gate=margin_of(gate, no_gate),
         against=tuple(against or ()),
+        trust_ids=trust_ids,
     )
     settings = CutSettings.read(config) if config else CutSettings()
     reading = TableOptions(tuple(ignore_columns or ()), Aliases.read(aliases) if aliases else NO_ALIASES)

@@ -18,6 +18,7 @@ from data_pipeline.films.cut_plan import FrameRequest, Piece, frame_request_of, 
 from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.detect_shots import ShotDetector
+from data_pipeline.films.film_frames import film_frame_hashes
 from data_pipeline.films.film_probe import BrokenFilm, Film, probe_film, read_frames
 from data_pipeline.films.letterbox import Crop, Outline, choose_crop, luma, merge_outlines, outline
 
@@ -44,6 +45,8 @@ def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) 
     if film.is_high_dynamic_range:
         for row in {piece.row.line: piece.row for piece, _ in pieces}.values():
             cutting.warn(row, Flaw(DefectKind.TONE_MAPPED, f"transfer characteristics {film.transfer}"))
+    if pieces:
+        cutting.frames += film_frame_hashes(film)
     for first, last in merge_ranges([(piece.first, piece.last) for piece, _ in pieces], NOT_WORTH_A_SEEK):
         cut_run(film, [(piece, crop) for piece, crop in pieces if first <= piece.first < last], (first, last), cutting)
 

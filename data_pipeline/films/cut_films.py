@@ -28,6 +28,8 @@ from data_pipeline.films.cut_film import cut_film_file
 from data_pipeline.films.cut_result import Cutting, drop_duplicate_shots
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_still_file import cut_still_file
+from data_pipeline.films.film_frames import thinned
+from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.films.picture_plugins import check_plugins
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
@@ -38,7 +40,8 @@ from lmms_eval_shotbench.progress import progress_bar
 
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
-CUTTING_VERSION = 2  # increment it when the same rows give different media; finished films are then cut again
+FRAMES = "frames.json"
+CUTTING_VERSION = 3  # increment it when the same rows give different media; finished films are then cut again
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,11 @@ class FilmUnit:
 
 
 class CutFilm(NamedTuple):
-    """Result for one film: shots with their line numbers in the table, and defects."""
+    """Result for one film: shots with their line numbers in the table, defects, and hashes of frames spread over it."""
 
     shots: list[tuple[int, LabelledShot]]
     defects: list[Defect]
+    frames: list[str]
 
 
 def cut_films(
@@ -85,11 +89,18 @@ def cut_films(
     workers: Workers,
     defects: list[Defect],
     options: TableOptions = PLAIN,
+    *,
+    frames: dict[str, list[str]] | None = None,
+    trust_ids: bool = False,
 ) -> Iterator[LabelledShot]:
     """Cut all shots of an annotation table; `media_path` is relative to `work`.
 
+    Args:
+        frames: Receives the perceptual hashes of frames spread over each film, by film id.
+        trust_ids: Accept a file that is listed under several film ids.
+
     Raises:
-        TableRefused: the table cannot be used at all.
+        TableRefused: the table cannot be used at all, or a file has several film ids.
         PluginUnusable: a model named in the settings cannot be loaded.
         FileNotFoundError: the films folder does not exist.
         WriteRefused: another process writes to this work folder.
@@ -98,6 +109,8 @@ def cut_films(
         raise FileNotFoundError(f"the films folder {films} does not exist")
     check_plugins(settings)
     rows = read_annotations(table, films, defects, options)
+    if not trust_ids:
+        check_one_id_per_medium(rows, films)
     units = units_of(rows, films.resolve(), work.resolve(), settings)  # workers may have another working directory
     done: dict[int, list[LabelledShot]] = {}
     lines = iter([row.line for row in rows])
@@ -106,6 +119,8 @@ def cut_films(
         for unit, result in zip(units, map_units(cut_film, units, workers), strict=True):
             progress.update()
             defects.extend(result.defects)
+            if frames is not None:
+                frames[unit.film_id] = result.frames
             done |= {row.line: [] for row in unit.rows}
             for shot_line, shot in result.shots:
                 done[shot_line].append(shot)
@@ -126,6 +141,7 @@ def cut_film(unit: FilmUnit) -> CutFilm:
         cut = _cut_media(unit, folder)
         (folder / SHOTS).write_text(_json_lines({"line": line, "shot": shot.to_row()} for line, shot in cut.shots))
         (folder / DEFECTS).write_text(_json_lines(defect.to_row() for defect in cut.defects))
+        (folder / FRAMES).write_text(json.dumps(cut.frames))
         (folder / FINGERPRINT).write_text(fingerprint)
     return cut
 
@@ -148,7 +164,8 @@ def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
         else:
             cut_film_file(unit.films / media, rows, cutting)
     drop_duplicate_shots(cutting)
-    return CutFilm(cutting.shots, sorted(cutting.defects, key=lambda defect: defect.line))
+    defects = sorted(cutting.defects, key=lambda defect: defect.line)
+    return CutFilm(cutting.shots, defects, thinned(cutting.frames))
 
 
 def rows_by_medium(rows: Sequence[AnnotatedRange]) -> dict[str, list[AnnotatedRange]]:
@@ -171,6 +188,7 @@ def _finished(out: Path, fingerprint: str) -> CutFilm | None:
     return CutFilm(
         [(entry["line"], LabelledShot.from_row(entry["shot"])) for entry in shots],
         [Defect(**{**entry, "kind": DefectKind(entry["kind"])}) for entry in defects],
+        json.loads((out / FRAMES).read_text()),
     )
 
 

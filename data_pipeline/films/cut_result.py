@@ -33,6 +33,7 @@ class Cutting:
     settings: CutSettings
     shots: list[tuple[int, LabelledShot]] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
+    frames: list[str] = field(default_factory=list)  # perceptual hashes of frames spread over the film's files
     thumbnails: dict[str, numpy.ndarray] = field(default_factory=dict)  # of stills, by shot id; see `thumbnail`
 
     def lose(self, row: AnnotatedRange, flaw: Flaw) -> None:

@@ -174,6 +174,30 @@ def read_frames(film: Film, first: int, last: int) -> Iterator[tuple[int, Any]]:
     raise BrokenFilm(f"the frame at {film.time_of(next_number):.3f} s cannot be decoded")
 
 
+def sample_frames(film: Film, numbers: Sequence[int]) -> Iterator[Any]:
+    """Decode single frames far apart, each from the keyframe before it; yields an `av.VideoFrame` for most numbers.
+
+    Frames that no other depends on are skipped, so a frame may be a few frames later; damaged ones are left out.
+
+    Raises:
+        BrokenFilm: the film cannot be opened (raised while iterating).
+    """
+    import av
+
+    with _open_film(film.path) as (container, stream):
+        stream.codec_context.skip_frame = "NONREF"
+        for number in numbers:
+            before = bisect_right(film.keyframes, film.times[number]) - 1
+            try:
+                container.seek(film.keyframes[before] if before >= 0 else film.times[0], stream=stream)
+                decoded = (frame for frame in container.decode(stream) if frame.pts is not None)
+                frame = next((frame for frame in decoded if frame.pts >= film.times[number]), None)
+            except (av.FFmpegError, EOFError):
+                continue
+            if frame is not None and (frame.width, frame.height) == (film.width, film.height):
+                yield frame
+
+
 def _frames_from(film: Film, keyframe: int | None, number: int, last: int) -> Iterator[tuple[int, Any]]:
     """Frames in order, up to the first whose timestamp differs from its packet's."""
     with _open_film(film.path) as (container, stream):

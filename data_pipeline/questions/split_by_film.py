@@ -1,12 +1,13 @@
 """Assign films to splits. All shots of a film go into one split, because they share sets, faces and light.
 
-Owns the assignment only. It depends on the film names and the seed, not on the order of the films or their shots.
+Owns the assignment only; which ids may name one film is found in `checks/same_films.py`. It depends on the film names
+and the seed, not on the order of the films or their shots.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import inf
 
 SPLITS = ("sft", "grpo", "dev", "test")  # in the order they are written
@@ -17,16 +18,32 @@ class BadShares(ValueError):
     """The shares are invalid; the message names the problem and the expected form."""
 
 
-def split_films(film_ids: Iterable[str], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+def split_films(
+    film_ids: Iterable[str], shares: Mapping[str, float], seed: int, together: Iterable[Collection[str]] = ()
+) -> dict[str, str]:
     """Map every film to its split: films are shuffled by a hash of seed and name, then divided by the shares.
 
     Every split with a positive share gets at least one film; if there are too few films, the largest shares come first.
+
+    Args:
+        together: Groups of films that must be in one split, which may overlap; a group counts as one film.
     """
     check_shares(shares)
-    films = sorted(set(film_ids), key=lambda film: hashlib.sha256(f"{seed}\0{film}".encode()).digest())
+    first = _first_of_group(set(film_ids), together)
+    films = sorted(set(first.values()), key=lambda film: hashlib.sha256(f"{seed}\0{film}".encode()).digest())
     counts = _films_per_split(len(films), {split: share for split, share in shares.items() if share > 0})
     shuffled = iter(films)
-    return {next(shuffled): split for split, count in counts.items() for _ in range(count)}
+    split_of = {next(shuffled): split for split, count in counts.items() for _ in range(count)}
+    return {film: split_of[first[film]] for film in first}
+
+
+def _first_of_group(film_ids: Collection[str], together: Iterable[Collection[str]]) -> dict[str, str]:
+    """Map every film to the first film by name among those that it is connected with by groups."""
+    groups = {film: {film} for film in film_ids}
+    for group in together:
+        joined = set[str]().union(*(groups[film] for film in group))
+        groups |= dict.fromkeys(joined, joined)
+    return {film: min(group) for film, group in groups.items()}
 
 
 def check_shares(shares: Mapping[str, float]) -> None:

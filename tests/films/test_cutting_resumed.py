@@ -34,8 +34,8 @@ list(step.cut_films(Path("table.csv"), Path(), Path("work"), step.CutSettings(),
 
 
 def test_shots_come_in_the_order_of_the_table_and_finished_films_are_not_cut_again(tmp_path: Path) -> None:
-    for name in ("heat", "alien"):
-        FILM.write(tmp_path / f"{name}.mp4")
+    for quality, name in enumerate(("heat", "alien"), 18):
+        FILM.write(tmp_path / f"{name}.mp4", options={"crf": f"{quality}"})
     rows = [
         row(time, size="CU", film_id=name, media=f"{name}.mp4") for time in (4, 1, 2.5) for name in ("heat", "alien")
     ]
@@ -55,7 +55,7 @@ def test_shots_come_in_the_order_of_the_table_and_finished_films_are_not_cut_aga
 def test_a_killed_run_resumes_with_the_same_result(tmp_path: Path) -> None:
     rows = []
     for number in range(4):
-        FILM.write(tmp_path / f"{number}.mp4")
+        FILM.write(tmp_path / f"{number}.mp4", options={"crf": f"{18 + number}"})
         rows += [row(1.5, 3.5, "CU", "Arc", film_id=f"{number}", media=f"{number}.mp4")]
     Cut(tmp_path, rows)
     expected = contents(tmp_path / "work")

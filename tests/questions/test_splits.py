@@ -37,6 +37,17 @@ def test_neither_order_nor_repetition_of_films_matters() -> None:
     assert split_films(FILMS[::-1] * 2, DEFAULT_SHARES, seed=5) == split_films(FILMS, DEFAULT_SHARES, seed=5)
 
 
+def test_films_of_a_group_are_in_one_split_and_count_as_one() -> None:
+    groups = [FILMS[3:5], FILMS[40:60], FILMS[4:6], [FILMS[59], FILMS[99]]]
+    for seed in range(5):
+        splits = split_films(FILMS, DEFAULT_SHARES, seed, groups)
+        assert splits.keys() == set(FILMS)
+        assert all(len({splits[film] for film in films}) == 1 for films in (FILMS[3:6], [*FILMS[40:60], FILMS[99]]))
+        first = {film: split for film, split in splits.items() if film not in {*FILMS[4:6], *FILMS[41:60], FILMS[99]}}
+        assert Counter(first.values()) == {"sft": 47, "grpo": 15, "dev": 8, "test": 8}
+        assert split_films(FILMS[::-1], DEFAULT_SHARES, seed, groups[::-1]) == splits
+
+
 def test_another_seed_gives_other_splits() -> None:
     assert split_films(FILMS, DEFAULT_SHARES, seed=1) != split_films(FILMS, DEFAULT_SHARES, seed=2)
 
