@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from data_pipeline.commands.console import print_error, print_media_warnings
-from data_pipeline.commands.options import OUTPUT, SHARDS_KEPT, Overwrite, ShardsOut
+from data_pipeline.commands.console import print_error, print_losses, print_media_warnings
+from data_pipeline.commands.options import EXECUTION, OUTPUT, SELECTION, SHARDS_KEPT, Overwrite, RayAddress, ShardsOut
 from lmms_eval_shotbench.commands.command import About, one_command
 
 LOST_ROWS_NAMED = 20
@@ -18,9 +19,11 @@ app, command = one_command(
     About(
         extra="data",
         kept=SHARDS_KEPT,
+        several=("--dimensions",),
         examples=(
             "shotbench data import-shotbench Vchitect/ShotBench --out shards/shotbench",
             "shotbench data import-shotbench downloads/ShotBench --out shards/shotbench",
+            "shotbench data import-shotbench downloads/ShotBench --out shards/sizes --dimensions shot_size",
         ),
     ),
 )
@@ -40,10 +43,22 @@ def import_release(
         typer.Option(
             "--allow-missing",
             help="Write the shards without the rows whose still or clip is missing or broken, and list these rows in "
-            "the dataset card; without this option a single such row stops the import, and nothing is written",
+            "the dataset card; images.tar or videos.tar may be missing as a whole. Without this option a single such "
+            "row stops the import, and nothing is written",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    dimensions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dimensions",
+            metavar="NAME",
+            help="Dimensions whose questions are imported, such as shot_size; several names may follow. Media of other "
+            "questions are not needed",
+            show_default="all",
+            rich_help_panel=SELECTION,
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -55,12 +70,26 @@ def import_release(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Number of Ray worker processes that check stills and clips; with 0, threads of this process do",
+            rich_help_panel=EXECUTION,
+        ),
+    ] = 0,
+    ray_address: RayAddress = "",
 ) -> int:
     """Convert the official ShotBench release to shards."""
     from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
+    from data_pipeline.workers import Workers
+    from lmms_eval_shotbench.vocabulary import dimension_named
 
+    slugs = [dimension_named(name).slug for name in dimensions or ()]
+    running = partial(import_shotbench, release, out, dimensions=slugs, overwrite=overwrite, report=report)
     try:
-        done = import_shotbench(release, out, allow_missing=allow_missing, overwrite=overwrite, report=report)
+        done = running(allow_missing=allow_missing, workers=Workers.reachable(workers, ray_address))
     except RowsLost as refusal:
         lost = [defect for defect in refusal.report.defects if defect.loses_row]
         for defect in lost[:LOST_ROWS_NAMED]:
@@ -75,5 +104,6 @@ def import_release(
     state = "was complete already" if done.already_complete else "is written"
     print(f"{done.folder} {state}: {done.rows_written:,} of {done.rows_read:,} rows, {done.rows_lost:,} left out, "
           f"{kept:,} warnings")  # fmt: skip
+    print_losses(done.defects)
     print_media_warnings(done.defects)
     return 0

@@ -4,18 +4,19 @@ Owns the flow and its policy: a row that would be lost aborts the import, unless
 The question file is read in `release_questions.py`, media are found in `release_media.py` and checked in
 `check_media.py`, the folder is written in `write_shards.py`.
 
-Media are read in the order of the questions and checked while they are being written, so each is decoded once; if rows
-were lost, the unfinished folder is deleted. A few media are in memory at a time, checked by up to four threads, at most
-one per core (decoders release the GIL).
+Media are read in the order of the questions and checked, in threads or on Ray workers, while they are being written, so
+each is decoded once; if rows were lost, the unfinished folder is deleted. A limited amount of media is in memory at a
+time.
+
+The number of questions is not fixed: releases with 3,572 and with 3,608 rows have been published. Without the tar of
+one kind of medium, the questions about the other kind can be imported with `allow_missing` or `dimensions`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,13 +30,12 @@ from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import write_output
 from data_pipeline.shards.write_shards import PendingRow, finished_manifest, write_shards
+from data_pipeline.workers import Workers, WorkItem, map_stream
 from lmms_eval_shotbench.progress import with_progress
-from lmms_eval_shotbench.vocabulary import MediaKind
+from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 
 SPLIT = "test"
-THREADS = min(4, os.cpu_count() or 1)
-READ_AHEAD = 4 * THREADS  # media; keeps the threads busy while a row group is written
-READ_AHEAD_BYTES = 64_000_000  # upper limit; a single larger medium is still read
+READ_AHEAD_BYTES = 64_000_000  # media being checked; a single larger medium is still read
 
 
 class ImportReport(NamedTuple):
@@ -57,29 +57,44 @@ class RowsLost(ImportRefused):
         self.report = report
 
 
+IN_PROCESS = Workers(0)
 MediumKey = tuple[MediaKind, Path, str]  # kind, store, name
-# Several questions share a medium. None for a still that was rewritten: it is checked again rather than kept in memory.
-Verdicts = dict[MediumKey, Future[Verdict] | None]
 
 
-class PendingCheck(NamedTuple):
-    """A question, the encoded bytes of its medium, and the pending result of checking them."""
+class Choices(NamedTuple):
+    """Options of an import, as in `import_shotbench`."""
+
+    allow_missing: bool
+    dimensions: tuple[str, ...]
+    workers: Workers
+
+
+class FoundMedium(NamedTuple):
+    """A question and the encoded bytes of its medium, or the flaw that prevents reading it."""
 
     question: ReleaseQuestion
-    encoded: bytes
-    verdict: Future[Verdict]
-    medium: MediumKey | None = None  # None if there is no such medium
+    flaw: Flaw | None
+    encoded: bytes = b""
+    key: MediumKey | None = None  # None if there is no such medium
     is_first: bool = True  # of the questions about this medium
     times: int = 1  # number of tar members with this name
 
 
 def import_shotbench(
-    release: str, out: Path, *, allow_missing: bool = False, overwrite: bool = False, report: Path | None = None
+    release: str,
+    out: Path,
+    *,
+    allow_missing: bool = False,
+    dimensions: Sequence[str] = (),
+    workers: Workers = IN_PROCESS,
+    overwrite: bool = False,
+    report: Path | None = None,
 ) -> ImportReport:
     """Import a release folder or Hub dataset into the shard folder `out`.
 
     Args:
         allow_missing: Drop broken rows and record them in the shards, instead of aborting.
+        dimensions: Slugs of the dimensions whose questions are imported; empty: all.
         overwrite: Replace existing shards in `out`, once the new ones are complete.
         report: File for the list of all defects, one JSON object per line, written in any case.
 
@@ -89,10 +104,11 @@ def import_shotbench(
         data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use.
     """
     source = find_release(release)
+    choices = Choices(allow_missing, tuple(slug for slug in slugs() if slug in dimensions), workers)
     _check_output_paths(source, out, report)
     defects: list[Defect] = []
     try:
-        outcome = _run_import(source, out, defects, allow_missing, overwrite)
+        outcome = _run_import(source, out, defects, choices, overwrite)
     except (RowsLost, WriteRefused):
         _write_report(report, defects)
         raise
@@ -114,22 +130,22 @@ def _check_output_paths(source: Release, out: Path, report: Path | None) -> None
         raise ImportRefused(f"--report {report} cannot be written; give a file in an existing folder")
 
 
-def _run_import(
-    source: Release, out: Path, defects: list[Defect], allow_missing: bool, overwrite: bool
-) -> ImportReport:
-    fingerprint, out = source.fingerprint(), out.expanduser()
+def _run_import(source: Release, out: Path, defects: list[Defect], choices: Choices, overwrite: bool) -> ImportReport:
+    fingerprint, out = source.fingerprint(choices.dimensions), out.expanduser()
     if not overwrite and (manifest := finished_manifest(out, fingerprint)):
         defects += read_defects(out)
         outcome = _outcome(out, sum(manifest["counts"][SPLIT].values()), defects, already_complete=True)
-        if outcome.rows_lost and not allow_missing:  # complete only because an earlier run allowed rows to be lost
+        if outcome.rows_lost and not choices.allow_missing:  # an earlier run allowed it
             raise RowsLost(outcome)
         return outcome
-    questions = read_release(source.folder / QUESTIONS, defects)
-    for kind in sorted({question.item.media_kind for question in questions}):
-        source.require(kind)
+    questions = read_release(source.folder / QUESTIONS, defects, choices.dimensions)
+    kinds = sorted({question.item.media_kind for question in questions})
+    if not choices.allow_missing or not any(source.stores(kind) for kind in kinds):
+        for kind in kinds:
+            source.require(kind)
     source.scan()
-    rows = _checked_rows(source, questions, defects, out, allow_missing)
-    about = about_release(source.folder, fingerprint)
+    rows = _checked_rows(source, questions, defects, out, choices)
+    about = about_release(source.folder, fingerprint, choices.dimensions)
     shards = write_shards(
         rows,
         out,
@@ -153,66 +169,72 @@ def _outcome(out: Path, written: int, defects: list[Defect], already_complete: b
 
 
 def _checked_rows(
-    source: Release, questions: list[ReleaseQuestion], defects: list[Defect], out: Path, allow_missing: bool
+    source: Release, questions: list[ReleaseQuestion], defects: list[Defect], out: Path, choices: Choices
 ) -> Iterator[PendingRow]:
     """Yield valid questions with their media and add to `defects`; raises `RowsLost` at the end if rows are lost."""
-    abort = not allow_missing and any(defect.loses_row for defect in defects)
+    abort = not choices.allow_missing and any(defect.loses_row for defect in defects)
     written = 0
-    checks = with_progress(_read_ahead(source, questions), "import", len(questions), "row")
-    for (line, item), encoded, checked, _, is_first, times in checks:
-        index, verdict = str(item.source_index), checked.result()
-        if times > 1:
-            duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, f"occurs {times} times in its tar; the last one is used")
+    known: dict[MediumKey, Verdict | None] = {}
+    pending = map_stream(check_unit, _work_items(source, questions), choices.workers, READ_AHEAD_BYTES)
+    for medium, checked in with_progress(pending, "import", len(questions), "row"):
+        (line, item), index = medium.question, str(medium.question.item.source_index)
+        verdict = _verdict(medium, checked, known)
+        if medium.times > 1:
+            detail = f"occurs {medium.times} times in its tar; the last one is used"
+            duplicate = Flaw(DefectKind.DUPLICATE_MEMBER, detail)
             defects.append(defect_of(duplicate, line, index, item.media_path, loses_row=False))
-        for warning in verdict.warnings if is_first else ():
+        for warning in verdict.warnings if medium.is_first else ():
             defects.append(defect_of(warning, line, index, item.media_path, loses_row=False))
         if verdict.flaw:
             defects.append(defect_of(verdict.flaw, line, index, item.media_path, loses_row=True))
-            abort = not allow_missing
+            abort = not choices.allow_missing
         else:
             written += 1
             if not abort:  # otherwise continue checking only, to report all broken rows at once
-                stored = verdict.upright or encoded
+                stored = verdict.upright or medium.encoded
                 yield PendingRow.of(SPLIT, replace(item, media_sha256=verdict.sha256), stored)
     defects.sort(key=lambda defect: defect.line)
     if abort:
         raise RowsLost(_outcome(out, written, defects)._replace(rows_written=0))
 
 
-def _read_ahead(source: Release, questions: list[ReleaseQuestion]) -> Iterator[PendingCheck]:
-    """Read media ahead in the order of the questions, and submit them for checking."""
-    waiting: deque[PendingCheck] = deque()
-    verdicts: Verdicts = {}
-    with ThreadPoolExecutor(THREADS) as pool:
-        for question in questions:
-            waiting.append(_start_check(source, question, pool, verdicts))
-            while len(waiting) > READ_AHEAD or sum(len(check.encoded) for check in waiting) > READ_AHEAD_BYTES:
-                yield (check := waiting.popleft())
-                if check.medium and check.verdict.result().upright:
-                    verdicts[check.medium] = None
-        yield from waiting
+def _work_items(
+    source: Release, questions: list[ReleaseQuestion]
+) -> Iterator[WorkItem[FoundMedium, tuple[MediaKind, bytes] | None]]:
+    """Read the media in the order of the questions; each is sent to be checked once, with its first question."""
+    seen: set[MediumKey] = set()
+    for question in questions:
+        kind = question.item.media_kind
+        found = source.find(question.item.media_path, kind)
+        flaw = check_file_size(found.size) if isinstance(found, ReleaseFile) else found
+        if flaw or not isinstance(found, ReleaseFile):
+            yield WorkItem(FoundMedium(question, flaw), None, 0)
+            continue
+        encoded, key = source.read(found), (kind, found.store, found.name)
+        medium = FoundMedium(question, None, encoded, key, key not in seen, found.times)
+        seen.add(key)
+        yield WorkItem(medium, (kind, encoded) if medium.is_first else None, len(encoded))
 
 
-def _start_check(
-    source: Release,
-    question: ReleaseQuestion,
-    pool: ThreadPoolExecutor,
-    verdicts: Verdicts,
-) -> PendingCheck:
-    kind = question.item.media_kind
-    found = source.find(question.item.media_path, kind)
-    flaw = check_file_size(found.size) if isinstance(found, ReleaseFile) else found
-    if flaw or not isinstance(found, ReleaseFile):
-        return PendingCheck(question, b"", pool.submit(Verdict, "", flaw))
-    encoded = source.read(found)
-    key = (kind, found.store, found.name)
-    is_first = key not in verdicts
-    verdict = verdicts[key] = verdicts.get(key) or pool.submit(_check, kind, encoded)
-    return PendingCheck(question, encoded, verdict, key, is_first, found.times)
-
-
-def _check(kind: MediaKind, encoded: bytes) -> Verdict:
+def check_unit(unit: tuple[MediaKind, bytes] | None) -> Verdict | None:
+    """Check one medium, of this kind and with these bytes; called on the workers."""
+    if unit is None:
+        return None
+    kind, encoded = unit
     return Verdict.of(encoded, check_medium(kind, encoded))
+
+
+def _verdict(medium: FoundMedium, checked: Verdict | None, known: dict[MediumKey, Verdict | None]) -> Verdict:
+    """The verdict on the medium of a question; `known` has those on the media of earlier questions.
+
+    A still that was rewritten is None there: it is checked again rather than kept in memory.
+    """
+    if medium.key is None:
+        return Verdict("", medium.flaw)
+    verdict = checked or known[medium.key] or check_unit((medium.question.item.media_kind, medium.encoded))
+    assert verdict is not None, "only a unit that is None has no verdict"
+    known[medium.key] = None if verdict.upright else verdict
+    return verdict
 
 
 def _write_report(path: Path | None, defects: list[Defect]) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -70,12 +70,13 @@ class Release:
         if not self.stores(kind):
             raise ImportRefused(
                 f"{self.folder} has neither {TARS[kind]} nor a folder {' or '.join(FOLDERS[kind])}, but {QUESTIONS} "
-                f"asks for {kind}s; put {TARS[kind]} of the release there, packed or unpacked"
+                f"asks for {kind}s; put {TARS[kind]} of the release there, packed or unpacked, or leave the questions "
+                "about them out with --allow-missing or --dimensions"
             )
 
-    def fingerprint(self) -> str:
-        """Hash the question file, and the name, size and modification time of all media files."""
-        parts: list[object] = [FINGERPRINT_VERSION, file_sha256(self.folder / QUESTIONS)]
+    def fingerprint(self, dimensions: Sequence[str] = ()) -> str:
+        """Hash the question file, and the name, size and modification time of all media files, with the choice."""
+        parts: list[object] = [FINGERPRINT_VERSION, file_sha256(self.folder / QUESTIONS), *sorted(dimensions)]
         for store in (store for kind in MediaKind for store in self.stores(kind)):
             for path in [store] if store.is_file() else _files_under(store):
                 status = path.stat(follow_symlinks=path.exists())
@@ -103,7 +104,8 @@ class Release:
         )
         found = next((rule for rule in rules if rule), [])
         if not found:
-            return Flaw(DefectKind.MISSING_MEDIUM, f"not in {' or '.join(s.name for s in self.stores(kind))}")
+            stores = " or ".join(store.name for store in self.stores(kind))
+            return Flaw(DefectKind.MISSING_MEDIUM, f"not in {stores}" if stores else f"there is no {TARS[kind]}")
         if len(found) > 1:
             names = ", ".join(f"{medium.store.name}:{medium.name}" for medium in found[:3])
             return Flaw(DefectKind.AMBIGUOUS_MEDIUM, f"{len(found)} files could be meant: {names}")

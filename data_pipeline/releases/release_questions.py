@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from data_pipeline.releases.release_media import QUESTIONS, ImportRefused
 from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
-from lmms_eval_shotbench.vocabulary import UnknownTerm, dimension_named, normal_form
+from lmms_eval_shotbench.vocabulary import UnknownDimension, UnknownTerm, dimension_named, normal_form
 
 SOURCE, LICENCE = "shotbench", "apache-2.0"
 
@@ -31,14 +31,19 @@ class ReleaseQuestion(NamedTuple):
     item: QAItem
 
 
-def read_release(path: Path, defects: list[Defect]) -> list[ReleaseQuestion]:
+def read_release(path: Path, defects: list[Defect], dimensions: Collection[str] = ()) -> list[ReleaseQuestion]:
     """Return the valid questions; invalid lines and doubtful options are added to `defects`.
+
+    Args:
+        dimensions: Slugs; rows of other dimensions are not read. If empty, all rows are.
 
     Raises:
         ImportRefused: the file is not a table of questions.
     """
     questions: dict[int, ReleaseQuestion] = {}  # by index
     for line, row in _numbered_rows(path):
+        if dimensions and _is_of_another(row, dimensions):
+            continue
         try:
             item = _item(row)
         except ValueError as error:
@@ -54,9 +59,10 @@ def read_release(path: Path, defects: list[Defect]) -> list[ReleaseQuestion]:
     return list(questions.values())
 
 
-def about_release(folder: Path, fingerprint: str) -> About:
+def about_release(folder: Path, fingerprint: str, dimensions: Sequence[str] = ()) -> About:
     """Return the dataset card's description of these questions."""
     checksum = file_sha256(folder / QUESTIONS)
+    only = f" Only the questions about {', '.join(dimensions)} were imported." if dimensions else ""
     return About(
         title="ShotBench",
         fingerprint=fingerprint,
@@ -65,10 +71,18 @@ def about_release(folder: Path, fingerprint: str) -> About:
         provenance="The official release Vchitect/ShotBench (arXiv 2506.21356), licence Apache-2.0; the copyright of "
         f"the films remains with their owners. Its `{QUESTIONS}` has the SHA-256 `{checksum}`.",
         how_made="`shotbench data import-shotbench`. Questions and media are byte-identical to the release, "
-        f"{STORED_UPRIGHT}. Every still was decoded completely, and the first frame of every clip.",
+        f"{STORED_UPRIGHT}. Every still was decoded completely, and the first frame of every clip.{only}",
         licence=LICENCE,
         tags=("film", "cinematography", "benchmark", "shotbench"),
     )
+
+
+def _is_of_another(row: Mapping[str, str | None], dimensions: Collection[str]) -> bool:
+    """Whether a row is of a known dimension that is not among these; an unknown one makes it a bad row."""
+    try:
+        return dimension_named(row["category"] or "").slug not in dimensions
+    except UnknownDimension:
+        return False
 
 
 def defect_of(flaw: Flaw, line: int, index: str, path: str, *, loses_row: bool) -> Defect:

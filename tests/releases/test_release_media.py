@@ -121,10 +121,8 @@ def html_page(path: Path) -> None:
     path.write_bytes(b"<html>" * 1000)
 
 
-@pytest.mark.parametrize(
-    "damage", [truncated, truncated_at_a_member, broken_header, compressed, emptied, html_page, Path.unlink]
-)
-def test_a_damaged_or_missing_tar_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("damage", [truncated, truncated_at_a_member, broken_header, compressed, emptied, html_page])
+def test_a_damaged_tar_is_one_clear_error(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     release = tars(tmp_path / "release", *good())
     complete = (release / "images.tar").read_bytes()
     damage(release / "images.tar")

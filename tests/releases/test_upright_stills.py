@@ -67,11 +67,11 @@ def test_a_transparent_still_is_rotated_before_it_is_laid_on_white(tmp_path: Pat
     assert numpy.array_equal(one, other)
 
 
-@pytest.mark.parametrize("read_ahead", [0, import_step.READ_AHEAD])
+@pytest.mark.parametrize("read_ahead", [0, import_step.READ_AHEAD_BYTES])
 def test_only_rotated_stills_are_rewritten_and_checksums_are_of_the_stored_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_ahead: int
 ) -> None:
-    monkeypatch.setattr(import_step, "READ_AHEAD", read_ahead)
+    monkeypatch.setattr(import_step, "READ_AHEAD_BYTES", read_ahead)
     media = UPRIGHT | ROTATED
     rows = [line(number, path) for number, path in enumerate([*media, *media])]
     report = import_shotbench(str(tars(tmp_path / "release", rows, media)), tmp_path / "out")
