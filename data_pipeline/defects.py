@@ -65,6 +65,8 @@ class DefectKind(StrEnum):
 
     REPEATED_TERM = "repeated term"
     UNKNOWN_TERM = "unknown term"
+    ANSWER_NOT_TAGGED = "answer that is not among the tags of the shot"
+    OPTION_TAGGED = "wrong option that is among the tags of the shot"
     SAME_OPTIONS = "options that say the same"
     DUPLICATE_MEMBER = "duplicate tar member"
     TONE_MAPPED = "high dynamic range was mapped to standard"

@@ -13,6 +13,7 @@ from data_pipeline.commands.options import (
     SHARDS_KEPT,
     Overwrite,
     RayAddress,
+    ReportFile,
     ShardsOut,
     WorkersOption,
 )
@@ -61,6 +62,7 @@ def import_release(
             rich_help_panel=SELECTION,
         ),
     ] = False,
+    report: ReportFile = None,
     overwrite: Overwrite = False,
     workers: WorkersOption = CORES,
     ray_address: RayAddress = "",
@@ -71,7 +73,8 @@ def import_release(
     from data_pipeline.workers import Workers
 
     choices = ShotQAChoices(dev_share, media, with_open_ended)
-    done = import_shotqa(release, out, choices, workers=Workers.reachable(workers, ray_address), overwrite=overwrite)
+    on_workers = Workers.reachable(workers, ray_address)
+    done = import_shotqa(release, out, choices, workers=on_workers, overwrite=overwrite, report=report)
     lines = [("rows read", done.rows_read)]
     lines += [(f"rows in {split}", rows) for split, rows in done.rows_written.items()]
     lines += [(f"left out: {reason}", rows) for reason, rows in sorted(done.drops.items())]

@@ -14,7 +14,6 @@ one kind of medium, the questions about the other kind can be imported with `all
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,10 +24,15 @@ from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.check_on_workers import Verdict
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
-from data_pipeline.releases.release_questions import ReleaseQuestion, about_release, defect_of, read_release
+from data_pipeline.releases.release_questions import (
+    ReleaseQuestion,
+    about_release,
+    defect_of,
+    read_release,
+    write_report,
+)
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.full_disk import write_output
 from data_pipeline.shards.write_shards import PendingRow, finished_manifest, write_shards
 from data_pipeline.workers import Workers, WorkItem, map_stream
 from lmms_eval_shotbench.progress import with_progress
@@ -110,11 +114,11 @@ def import_shotbench(
     try:
         outcome = _run_import(source, out, defects, choices, overwrite)
     except (RowsLost, WriteRefused):
-        _write_report(report, defects)
+        write_report(report, defects)
         raise
     finally:
         source.close()
-    _write_report(report, defects)
+    write_report(report, defects)
     return outcome
 
 
@@ -235,8 +239,3 @@ def _verdict(medium: FoundMedium, checked: Verdict | None, known: dict[MediumKey
     assert verdict is not None, "only a unit that is None has no verdict"
     known[medium.key] = None if verdict.upright else verdict
     return verdict
-
-
-def _write_report(path: Path | None, defects: list[Defect]) -> None:
-    if path is not None:
-        write_output(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))

@@ -25,7 +25,7 @@ from data_pipeline.checks.check_media import check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, check_media_on_workers
 from data_pipeline.releases.release_media import ImportRefused, trust_medium
-from data_pipeline.releases.release_questions import defect_of
+from data_pipeline.releases.release_questions import defect_of, write_report
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged, stream_media
 from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
 from data_pipeline.releases.shotqa_questions import SPLITS, Questions, ShotQAChoices, about_shotqa, read_shotqa
@@ -63,16 +63,31 @@ def import_shotqa(
     *,
     workers: Workers = IN_PROCESS,
     overwrite: bool = False,
+    report: Path | None = None,
 ) -> ShotQAReport:
     """Import a release folder or Hub dataset into the shard folder `out`.
+
+    Args:
+        report: File for the list of all defects, one JSON object per line, written in any case.
 
     Raises:
         ImportRefused: the release is unusable, or its archive is truncated.
         data_pipeline.shards.atomic_folder.WriteRefused: `out` is in use, or every row is lost.
     """
     source, out = find_shotqa(release), Path(os.path.realpath(out.expanduser()))
-    _check(source, out, choices)
+    _check(source, out, report, choices)
     defects: list[Defect] = []
+    outcome: ShotQAReport | None = None
+    try:
+        outcome = _run_import(source, out, choices, workers, defects, overwrite)
+        return outcome
+    finally:
+        write_report(report, outcome.defects if outcome else defects)
+
+
+def _run_import(
+    source: ShotQARelease, out: Path, choices: ShotQAChoices, workers: Workers, defects: list[Defect], overwrite: bool
+) -> ShotQAReport:
     fingerprint = source.fingerprint(choices.with_open_ended, choices.dev_share, choices.media)
     questions = read_shotqa(source, choices, defects)
     job = _Import(source, questions, choices, out, workers, defects)
@@ -106,10 +121,11 @@ class _Import(NamedTuple):
         return self.out.with_name(f".{self.out.name}.work")
 
 
-def _check(source: ShotQARelease, out: Path, choices: ShotQAChoices) -> None:
+def _check(source: ShotQARelease, out: Path, report: Path | None, choices: ShotQAChoices) -> None:
     folder = Path(os.path.realpath(source.folder))
-    if out == folder or out in folder.parents or folder in out.parents:
-        raise ImportRefused(f"--out {out} is inside the release {folder} or contains it; choose another path")
+    for name, path in (("--out", out), ("--report", Path(os.path.realpath(report)) if report else None)):
+        if path and (path == folder or path in folder.parents or folder in path.parents):
+            raise ImportRefused(f"{name} {path} is inside the release {folder} or contains it; choose another path")
     if not 0 <= choices.dev_share < 1:
         raise ImportRefused(f"--dev-share is {choices.dev_share} but must be at least 0 and less than 1")
     if choices.media not in JUDGES:

@@ -8,8 +8,9 @@ in `lmms_eval_shotbench/qa_item.py`, and `import_shotbench.py` decides whether l
 from __future__ import annotations
 
 import csv
+import json
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from typing import NamedTuple
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused
 from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
+from data_pipeline.shards.full_disk import write_output
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import UnknownDimension, UnknownTerm, dimension_named, normal_form
@@ -75,6 +77,12 @@ def about_release(folder: Path, fingerprint: str, dimensions: Sequence[str] = ()
         licence=LICENCE,
         tags=("film", "cinematography", "benchmark", "shotbench"),
     )
+
+
+def write_report(path: Path | None, defects: Iterable[Defect]) -> None:
+    """Write all defects to a file of JSON lines; without a path, nothing is written. Raises `DiskFull`."""
+    if path is not None:
+        write_output(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
 
 
 def _is_of_another(row: Mapping[str, str | None], dimensions: Collection[str]) -> bool:

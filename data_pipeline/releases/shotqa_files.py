@@ -3,10 +3,11 @@
 Owns the file names, the release's fingerprints, and parsing `meta.jsonl`. Question rows are read in
 `shotqa_questions.py`, media in `shotqa_archive.py`.
 
-As published (Vchitect/ShotQA): `data.tar.gz` (40 GB, flat), `grpo.json`, `sft.json`, `sft_v1.1.json` (567 MB,
-open-ended), `meta.jsonl` with `img_id`, `title` and metadata of the shot. The names of its other columns are not
-documented, so film ids and times are looked up under several names. A series counts as one film: its episodes share
-sets and faces. Clips are not in `meta.jsonl`; their names begin with the name of the video they were cut from.
+As published (Vchitect/ShotQA): `data.tar.gz` (40 GB, flat), `grpo.json`, `sft.json`, `sft_v1.1.json` (567 MB, open-
+ended), `meta.jsonl` with `img_id`, `title` and metadata of the shot. Its columns are not documented completely, so film
+ids and times are looked up under several names; labels are read in `shotqa_tags.py`. A series counts as one film: its
+episodes share sets and faces. Clips are not in `meta.jsonl`; their names begin with the name of the video they were cut
+from.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data_pipeline.releases.release_media import ImportRefused
+from data_pipeline.releases.shotqa_tags import Tags, tags_of
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, hub_snapshot
 
 GRPO, SFT, OPEN_ENDED, META = "grpo.json", "sft.json", "sft_v1.1.json", "meta.jsonl"
 ARCHIVES = ("data.tar.gz", "data.tar")
-FINGERPRINT_VERSION = 2  # increment when an import of the same release would write other rows
+FINGERPRINT_VERSION = 3  # increment when an import of the same release would write other rows
 
 # Columns of meta.jsonl, in lower case, letters and digits only; the first non-empty one is used.
 NAME_COLUMNS = ("imgid", "videoid", "clipid", "image", "video", "file", "filename")
@@ -37,10 +39,11 @@ _TIME = re.compile(r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)|(\d+(?:\.\
 
 
 class Origin(NamedTuple):
-    """Film and time of a medium; empty and None if unknown."""
+    """Film, time and tags of a medium; empty and None if unknown."""
 
     film_id: str = ""
     start_seconds: float | None = None
+    tags: Tags = ()
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,24 @@ def read_origins(path: Path) -> dict[str, Origin]:
     """Read `meta.jsonl` as origins by file name; the first row of a name with a film is used.
 
     Rows that cannot be parsed are skipped; no question is lost because of them.
+
+    Raises:
+        ImportRefused: the file has rows, but none of them names a file and its film.
     """
     origins: dict[str, Origin] = {}
+    columns: dict[str, None] = {}  # in order
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         for line in lines:
-            name, origin = _read_origin(line)
+            row = _json_object(line)
+            columns |= dict.fromkeys(row)
+            name, origin = _read_origin(row)
             if name and not origins.get(name, Origin()).film_id:
                 origins[name] = origin
+    if columns and not any(origin.film_id for origin in origins.values()):
+        raise ImportRefused(
+            f"{path} names no film of any file, which splits by film need. It has the columns {', '.join(columns)}; "
+            "name the one with the file img_id and the one with the film title"
+        )
     return origins
 
 
@@ -113,19 +127,23 @@ def origin_of(media_path: str, origins: Mapping[str, Origin]) -> Origin:
     if known and known.film_id:
         return known
     cut_from = _CUT_FROM.fullmatch(name)
-    return Origin(cut_from[1] if cut_from else "", known.start_seconds if known else None)
+    return (known or Origin())._replace(film_id=cut_from[1] if cut_from else "")
 
 
-def _read_origin(line: str) -> tuple[str, Origin]:
+def _json_object(line: str) -> dict[str, object]:
+    """The row on a line, or an empty one."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return "", Origin()
-    if not isinstance(row, dict):
-        return "", Origin()
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _read_origin(row: Mapping[str, object]) -> tuple[str, Origin]:
     cells = {_normalised(key): value for key, value in row.items()}
     film = _EPISODE.sub("", " ".join(_first(cells, FILM_COLUMNS).split()))
-    return PurePosixPath(_first(cells, NAME_COLUMNS)).name, Origin(film, _seconds(_first(cells, TIME_COLUMNS)))
+    origin = Origin(film, _seconds(_first(cells, TIME_COLUMNS)), tags_of(cells))
+    return PurePosixPath(_first(cells, NAME_COLUMNS)).name, origin
 
 
 @lru_cache(maxsize=1024)  # the same few names in every row

@@ -4,9 +4,9 @@ Owns which files are read, invalid and duplicate rows, the splits, and the text 
 in `shotqa_rows.py`, films are in `shotqa_files.py`, media in `shotqa_archive.py`.
 
 Splits are those of the files, `sft` and `grpo`, minus a share of the films for `dev`: a film is in `dev` with all its
-questions, from either file. It is sampled by a hash of its name, so that it stays there when the release grows. A
-medium of unknown film counts as a film. A question in both files is kept from `grpo.json`, which is read first as the
-smaller one.
+questions, from either file. It is sampled by a hash of its name, in whatever spelling, so that it stays there when the
+release grows. A medium of unknown film counts as a film. A question in both files is kept from `grpo.json`, which is
+read first as the smaller one.
 
 Open-ended rows are counted, not listed: `sft_v1.1.json` has 700,000 of them, which is why that file is only read on
 request.
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from data_pipeline.checks.same_films import spelling_key
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.json_stream import json_entries
 from data_pipeline.releases.release_questions import defect_of
@@ -34,6 +35,7 @@ from data_pipeline.releases.shotqa_files import (
     read_origins,
 )
 from data_pipeline.releases.shotqa_rows import LICENCE, SOURCE, OpenEnded, read_row
+from data_pipeline.releases.shotqa_tags import disagreements
 from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -138,7 +140,9 @@ class _RowCollector:
         except ValueError as error:
             self._add_defect(Flaw(DefectKind.BAD_ROW, str(error)), line, item_id, file, loses_row=True)
             return True
-        item, path = self._with_origin(read.item), read.item.media_path
+        path = read.item.media_path
+        origin = origin_of(path, self._origins)
+        item = replace(read.item, film_id=origin.film_id, start_seconds=origin.start_seconds)
         asked = (path, item.media_kind, item.dimension, item.gold, tuple(sorted(item.options)))
         first = self._seen.setdefault(asked, item_id)
         if first != item_id:
@@ -148,16 +152,12 @@ class _RowCollector:
             self._add_defect(read.ambiguous, line, item_id, path, loses_row=True)
         else:
             self.good.append(ShotQAQuestion(self._split(file, item), line, item))
-            for warning in read.warnings:
+            for warning in (*read.warnings, *disagreements(item, origin.tags)):
                 self._add_defect(warning, line, item_id, path, loses_row=False)
         return True
 
-    def _with_origin(self, item: QAItem) -> QAItem:
-        origin = origin_of(item.media_path, self._origins)
-        return replace(item, film_id=origin.film_id, start_seconds=origin.start_seconds)
-
     def _split(self, file: str, item: QAItem) -> str:
-        group = item.film_id or PurePosixPath(item.media_path).name
+        group = spelling_key(item.film_id) if item.film_id else PurePosixPath(item.media_path).name
         return "dev" if is_sampled(group, self._dev_share) else SPLIT_OF_FILE[file]
 
     def _add_defect(self, flaw: Flaw, line: int, item_id: str, path: str, *, loses_row: bool) -> None:
