@@ -25,7 +25,10 @@ from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import dimensions_for
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 
-STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
+STILL_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),  # JPEG 2000
+)
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,12 @@ def _check_cells_together(row: Row, annotated: AnnotatedRange) -> None:
 
 
 def plain_name(text: str) -> str:
-    """Return a file name of [a-z0-9._-] without leading dots; names that are not ASCII get the suffix of a hash."""
+    """Return a file name of [a-z0-9._-] without leading dots; empty only for an empty text.
+
+    Names that are not ASCII, or have no such letter at all, get the suffix of a hash.
+    """
     name = re.sub(r"[^a-z0-9._-]+", "-", text.casefold()).strip("-.")
-    suffix = "" if text.isascii() else hashlib.sha256(text.encode()).hexdigest()[:8]
+    suffix = "" if text.isascii() and (name or not text) else hashlib.sha256(text.encode()).hexdigest()[:8]
     return "-".join(filter(None, (name, suffix)))
 
 

@@ -48,7 +48,7 @@ def same_films(shots: Sequence[LabelledShot], frames: Mapping[str, Sequence[str]
         frames: Perceptual hashes of frames spread over each film, by film id; films of stills have none.
     """
     film_ids = list(dict.fromkeys(shot.film_id for shot in shots))
-    found = [*_by_spelling(film_ids)]
+    found = [*similar_ids(film_ids)]
     sampled = {film_id: frames.get(film_id, ()) for film_id in film_ids}
     cut: defaultdict[str, list[str]] = defaultdict(list)
     for shot in shots:
@@ -95,9 +95,10 @@ def look_alikes(hashes: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str,
             yield one, other, alike, compared
 
 
-def _by_spelling(film_ids: Iterable[str]) -> Iterator[SameFilm]:
+def similar_ids(film_ids: Iterable[str]) -> Iterator[SameFilm]:
+    """Yield the ids that differ only in spelling, one entry for all spellings of a name."""
     spellings: dict[str, list[str]] = {}
-    for film_id in film_ids:
+    for film_id in dict.fromkeys(film_ids):
         spellings.setdefault(spelling_key(film_id), []).append(film_id)
     for same in spellings.values():
         if len(same) > 1:

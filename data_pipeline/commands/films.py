@@ -272,7 +272,7 @@ def make_films(
         raise ValueError("--out is missing; name the shard folder to write, or check the table with --check")
     try:
         if out is None or check:
-            checked = check_films(table, films, settings, on_workers, defects, reading)
+            checked = check_films(table, films, settings, on_workers, defects, reading, trust_ids=trust_ids)
             print(f"{table}: rows: {checked.rows:,}; can be cut: {checked.usable:,}; cannot: {checked.lost:,}")
             return int(checked.lost > 0)
         building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)

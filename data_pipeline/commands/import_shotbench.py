@@ -23,7 +23,8 @@ app, command = one_command(
         examples=(
             "shotbench data import-shotbench Vchitect/ShotBench --out shards/shotbench",
             "shotbench data import-shotbench downloads/ShotBench --out shards/shotbench",
-            "shotbench data import-shotbench downloads/ShotBench --out shards/sizes --dimensions shot_size",
+            "shotbench data import-shotbench downloads/ShotBench --out shards/sizes \\",
+            "    --dimensions shot_size",
         ),
     ),
 )
@@ -43,7 +44,7 @@ def import_release(
         typer.Option(
             "--allow-missing",
             help="Write the shards without the rows whose still or clip is missing or broken, and list these rows in "
-            "the dataset card; images.tar or videos.tar may be missing as a whole. Without this option a single such "
+            "the dataset card; one of images.tar and videos.tar may be missing. Without this option a single such "
             "row stops the import, and nothing is written",
             rich_help_panel=OUTPUT,
         ),

@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from data_pipeline.annotations.annotation_table import PLAIN, AnnotatedRange, TableOptions, read_annotations
 from data_pipeline.checks.check_media import check_file_size, check_medium
+from data_pipeline.checks.same_films import similar_ids
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.films.cut_film import judge_colours
 from data_pipeline.films.cut_films import FilmUnit, rows_by_medium, units_of
 from data_pipeline.films.cut_plan import frame_request_of
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_probe import BrokenFilm, Film, probe_film
+from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.progress import progress_bar
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -42,11 +44,16 @@ def check_films(
     workers: Workers,
     defects: list[Defect],
     options: TableOptions = PLAIN,
+    *,
+    trust_ids: bool = False,
 ) -> CheckedTable:
     """Check all rows of a table; all defects are appended to `defects`.
 
+    Args:
+        trust_ids: Accept a file that is listed under several film ids, and ids that differ only in spelling.
+
     Raises:
-        TableRefused: the table cannot be used at all.
+        TableRefused: the table cannot be used at all, or a file has several film ids.
         FileNotFoundError: the films folder does not exist.
     """
     if not films.is_dir():
@@ -57,6 +64,9 @@ def check_films(
         for found in map_units(check_film, units, workers):
             progress.update()
             defects += found
+    if not trust_ids:
+        defects += [same.defect() for same in similar_ids(row.film_id for row in rows)]
+        check_one_id_per_medium(rows, films)
     lost = {defect.line for defect in defects if defect.loses_row}
     return CheckedTable(len({row.line for row in rows} | lost), sum(row.line not in lost for row in rows))
 

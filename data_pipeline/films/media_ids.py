@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data_pipeline.annotations.annotation_files import TableRefused
 from data_pipeline.annotations.annotation_table import AnnotatedRange
+from data_pipeline.annotations.columns import TableRefused
 from lmms_eval_shotbench.questions.shards import file_sha256
 
 BEGINNING = 1 << 16  # bytes; enough to distinguish nearly all media of one size

@@ -202,7 +202,9 @@ def _allowed_root(folder: Path) -> Path:
 
 MAGIC_NUMBERS = {
     MediaKind.STILL: re.compile(
-        rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|....ftyp(?:avif|avis|mif1)|II\*\0|MM\0\*|BM|GIF8[79]a", re.DOTALL
+        rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|....ftyp(?:avif|avis|mif1)|II\*\0|MM\0\*|BM|GIF8[79]a|"
+        rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",  # JPEG 2000: a file and a codestream
+        re.DOTALL,
     ),
     MediaKind.CLIP: re.compile(
         rb"....(?:ftyp|moov|mdat|free|skip|wide)|\x1aE\xdf\xa3|RIFF....AVI |FLV\x01|G.{187}G|\0\0\x01[\xba\xb3]|OggS",

@@ -19,9 +19,11 @@ from typing import Any
 
 from lmms_eval_shotbench.runs.stored_runs import StoredRun
 from lmms_eval_shotbench.scoring.paired import LEVEL, holm
-from lmms_eval_shotbench.vocabulary import DIMENSIONS
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
 
-SHOTBENCH_ITEMS = 3572  # number of items of the published figures
+SHOTBENCH_ITEMS = 3572  # number of items of the published figures; releases have 3,572 and 3,608
+FEWEST_ITEMS = 3_000  # of a run on all of a release; tests and demonstrations have far fewer
+COMPLETE = 0.99  # minimum share of the indices up to the last one; a few rows of a release may be broken
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,15 @@ def published_averages(model: str) -> str:
 
 
 def asks_all_of_shotbench(run: StoredRun) -> bool:
-    """Whether the run has the items of the published figures, judged by ids and number."""
-    return len(run.items) == SHOTBENCH_ITEMS and all(item.item_id.startswith("shotbench-") for item in run.items)
+    """Whether the run has the items of a release of ShotBench, judged by ids, dimensions and gaps between indices.
+
+    The exact number is not compared, as releases differ in it. They are sorted by dimension, so that the first part of
+    one lacks dimensions.
+    """
+    fewest = max(FEWEST_ITEMS, COMPLETE * max((item.index for item in run.items), default=0))
+    complete = len(run.items) >= fewest
+    every_dimension = {item.dimension for item in run.items} == set(slugs())
+    return complete and every_dimension and all(item.item_id.startswith("shotbench-") for item in run.items)
 
 
 def differences_from(row: PublishedRow, accuracy: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

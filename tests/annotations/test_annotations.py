@@ -167,7 +167,8 @@ def test_shot_ids_are_unique_and_generated_if_none_is_given(films: Path) -> None
 
 
 def test_names_in_other_alphabets_stay_distinct() -> None:
-    assert len({plain_name("影"), plain_name("活"), plain_name("")}) == 3
+    assert len({plain_name(text) for text in ("影", "活", "", "!!!", "???", "-")}) == 6
+    assert plain_name("") == "" and plain_name("What?!") == "what"
     assert plain_name(".Hidden/../x") == "hidden-..-x"
 
 

@@ -33,7 +33,7 @@ def test_a_still_that_needs_no_change_keeps_its_bytes(tmp_path: Path, name: str)
     assert encoded == (tmp_path / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["still.bmp", "still.webp", "still.tif"])
+@pytest.mark.parametrize("name", ["still.bmp", "still.webp", "still.tif", "still.mpo", "still.JPF", "still.j2k"])
 def test_other_formats_are_converted_to_jpeg(tmp_path: Path, name: str) -> None:
     PICTURE.save(tmp_path / name, quality=95)
     encoded, picture = cut_one(tmp_path, name)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from data_pipeline.annotations.annotation_files import TableRefused
+from data_pipeline.annotations.columns import TableRefused
+from data_pipeline.checks.same_films import look_alikes
+from data_pipeline.films.film_frames import film_frame_hashes
+from data_pipeline.films.film_probe import probe_film
 from data_pipeline.films.media_ids import BEGINNING
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.question_files import read_questions
@@ -102,3 +107,36 @@ def test_trusted_ids_are_films_of_their_own(copies: Path, capsys: pytest.Capture
     assert main([*command, "--trust-ids"]) == 0
     assert "look alike" not in capsys.readouterr().err
     assert "--trust-ids" in (copies / "out" / "README.md").read_text()
+
+
+def test_names_without_a_letter_still_give_shots_their_ids(tmp_path: Path) -> None:
+    pictures = MadeFilm((MadeShot(2, 1), MadeShot(2, 5))).pictures()
+    for name, picture in zip(("!!!", "???"), list(pictures)[1:3], strict=True):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    rows = [row(size="CU", film_id=name, media=f"{name}.png", shot_id="") for name in ("!!!", "???")]
+    cut = Cut(tmp_path, rows)
+    assert not cut.losses
+    ids = [shot.shot_id for shot in cut.shots]
+    assert len(set(ids)) == 2 and all(shot_id.removesuffix("-still") for shot_id in ids)
+
+
+def test_the_films_of_the_failing_media_are_refused_under_several_ids(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = real_data / "failing_media"
+    command = [*COMMAND, str(tmp_path / "out"), str(folder), "--table", str(folder / "two_ids.csv")]
+    assert main([*command, "--splits", "sft:1,test:1"]) == 2
+    refused = capsys.readouterr().err
+    assert "chaplin.mp4 under 'Chaplin' (line 2), 'chaplin' (line 3), 'CHAPLIN' (line 4), 'Chaplin (1915)'" in refused
+    assert "im-cockatoo.mp4 under 'cockatoo' (line 6), 'Cockatoo' (line 7)" in refused
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_other_encodings_of_a_real_film_look_like_it(real_data: Path) -> None:
+    folder = real_data / "failing_media"
+    names = ("chaplin.mp4", "vp8_altref.webm", "flash.mp4", "video_starts_at_2s.mp4")
+    others = ("im-cockatoo.mp4", "ax-roadtrip-vp92-10bit.webm", "ax-sample.avi", "ax-sample_rotate_and_reflect.mp4")
+    hashes = {name: film_frame_hashes(probe_film(folder / name)) for name in (*names, *others)}
+    found = {frozenset((one, other)) for one, other, *_ in look_alikes(hashes)}
+    assert found == {frozenset(pair) for pair in combinations(names, 2)}
