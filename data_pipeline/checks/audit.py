@@ -19,6 +19,7 @@ from data_pipeline.checks.blind_audit import ALL_SPLITS, MARGIN, BlindAccuracy, 
 from data_pipeline.checks.decontaminate import BenchmarkMedium, benchmark_media, questions_in_benchmark
 from data_pipeline.checks.duplicates import labels_agree, near_pairs
 from data_pipeline.checks.media_hashes import HashedItem, hash_shards
+from data_pipeline.checks.same_films import similar_ids
 from data_pipeline.shards.manifest import verify_data
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, grade
@@ -53,6 +54,7 @@ class AuditReport:
     undecodable: Sequence[str] = ()  # the first question about each medium that cannot be decoded
     ungraded: Sequence[str] = ()  # questions whose right answer the grader rejects
     films_in_two: Sequence[str] = ()  # ids of films that are in more than one split
+    similar_ids_in_two: Sequence[Sequence[str]] = ()  # film ids that differ only in spelling, in more than one split
     twice_in_a_split: Sequence[tuple[str, str]] = ()  # near-duplicates in one split with the same labels
     across_splits: Sequence[tuple[str, str]] = ()  # near-duplicates in different splits
     in_benchmark: Sequence[tuple[str, str]] = ()  # (our question, question of the benchmark)
@@ -98,6 +100,10 @@ class AuditReport:
                 f"* Media that cannot be decoded: {len(self.undecodable):,}",
                 f"* Right answers that the grader does not accept: {len(self.ungraded):,}",
                 f"* Films in two splits: {len(self.films_in_two):,}",
+                *(
+                    f"* Film ids in two splits that differ only in spelling: {' and '.join(map(repr, film_ids))}"
+                    for film_ids in self.similar_ids_in_two
+                ),
                 f"* Near-duplicate pairs of media, across splits: {len(self.across_splits):,}; "
                 f"in one split, with the same labels: {len(self.twice_in_a_split):,}",
                 f"* Questions on media of a benchmark: {benchmark}",
@@ -155,6 +161,7 @@ def audit(
         undecodable=_undecodable(rows),
         ungraded=[item.item_id for item in items if not is_gradable(item)],
         films_in_two=_films_in_two(by_split),
+        similar_ids_in_two=_similar_ids_in_two(by_split),
         twice_in_a_split=twice,
         across_splits=across,
         in_benchmark=[(items[match.position].item_id, match.item_id) for match in in_benchmark],
@@ -238,6 +245,15 @@ def _terms(items: Sequence[QAItem]) -> dict[str, dict[str, tuple[int, int]]]:
 def _films_in_two(by_split: Mapping[str, Sequence[QAItem]]) -> list[str]:
     splits = Counter(film for items in by_split.values() for film in {item.film_id for item in items if item.film_id})
     return sorted(film for film, count in splits.items() if count > 1)
+
+
+def _similar_ids_in_two(by_split: Mapping[str, Sequence[QAItem]]) -> list[tuple[str, ...]]:
+    splits: defaultdict[str, set[str]] = defaultdict(set)
+    for split, items in by_split.items():
+        for item in items:
+            splits[item.film_id].add(split)
+    spellings = similar_ids(film_id for film_id in sorted(splits) if film_id)
+    return [same.film_ids for same in spellings if len(set().union(*(splits[one] for one in same.film_ids))) > 1]
 
 
 def _look_alikes(rows: Sequence[HashedItem]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -82,6 +82,16 @@ def test_films_and_pictures_in_two_splits_fail() -> None:
     assert len(report.failures) == 2
 
 
+def test_spellings_of_one_film_id_in_two_splits_are_named_without_failing() -> None:
+    ids = ["Kid", "KID (1921)", "Gold Rush", "gold rush", "M"]
+    items = [replace(item, film_id=film_id) for item, film_id in zip(questions(30), ids, strict=False)]
+    splits = ("sft", "test", "sft", "sft", "test")
+    report = audit([HashedItem(split, item, "") for split, item in zip(splits, items, strict=True)])
+    assert report.similar_ids_in_two == [("KID (1921)", "Kid")] and not report.films_in_two
+    assert "'KID (1921)' and 'Kid'" in report.checks_markdown()
+    assert not any("film" in failure for failure in report.failures)
+
+
 def test_a_picture_twice_in_one_split_is_reported_where_its_labels_agree() -> None:
     same = [make_item(index=n, media=f"{n}.jpg") for n in range(2)]
     hashed = [HashedItem("sft", item, "ab" * 200) for item in [*same, make_item(answer="A", index=3, media="3.jpg")]]
