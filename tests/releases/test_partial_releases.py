@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
+from PIL import Image
 
 from data_pipeline.defects import DefectKind
 from data_pipeline.releases.import_shotbench import import_shotbench
-from data_pipeline.releases.release_media import ImportRefused
+from data_pipeline.releases.release_media import ImportRefused, trust_medium
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import ShardFolder
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
 from tests.support.real_data import release_rows
 from tests.support.releases import CLIP_PATH, Row, clip, good, line, still, tar_of, tars
 from tests.support.rotated_stills import rotated
@@ -122,3 +125,19 @@ def test_a_clip_is_not_searched_among_the_stills(tmp_path: Path) -> None:
                                     (f"image/{Path(CLIP_PATH).name}", clip())])  # fmt: skip
     done = import_shotbench(str(release), tmp_path / "out", allow_missing=True)
     assert [defect.kind for defect in done.defects] == [DefectKind.MISSING_MEDIUM]
+
+
+@pytest.mark.parametrize(("form", "options"), [("JPEG2000", {}), ("JPEG2000", {"no_jp2": True}), ("MPO", {})])
+def test_rare_formats_of_stills_are_imported_and_broken_ones_are_lost(
+    tmp_path: Path, form: str, options: dict[str, bool]
+) -> None:
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(still(5))).save(stream, form, **options)
+    encoded = stream.getvalue()
+    assert trust_medium(MediaKind.STILL, encoded).flaw is None
+    media = {"image/complete.jpf": encoded, "image/broken.jpf": encoded[: len(encoded) // 3]}
+    release = tars(tmp_path / "release", [line(n, path) for n, path in enumerate(media, 1)], media)
+    done = import_shotbench(str(release), tmp_path / "out", allow_missing=True)
+    assert [(defect.kind, defect.index) for defect in done.defects] == [(DefectKind.UNDECODABLE_MEDIUM, "2")]
+    (row,) = load_dataset(str(tmp_path / "out"), split="test", cache_dir=str(tmp_path / "cache"))
+    assert row["image"].size == (64, 36)
