@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
-from data_pipeline.releases.check_on_workers import Verdict
+from data_pipeline.medium_guard import MediumGuard
+from data_pipeline.releases.check_on_workers import Verdict, check_one
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
 from data_pipeline.releases.release_questions import ReleaseQuestion, about_release, defect_of, read_release
 from data_pipeline.shards.atomic_folder import WriteRefused
@@ -204,15 +205,15 @@ def _start_check(
     flaw = check_file_size(found.size) if isinstance(found, ReleaseFile) else found
     if flaw or not isinstance(found, ReleaseFile):
         return PendingCheck(question, b"", pool.submit(Verdict, "", flaw))
-    encoded = source.read(found)
+    flaws: list[Flaw] = []
+    with MediumGuard(flaws.append, "reading it"):
+        encoded = source.read(found)
+    if flaws:
+        return PendingCheck(question, b"", pool.submit(Verdict, "", flaws[0]))
     key = (kind, found.store, found.name)
     is_first = key not in verdicts
-    verdict = verdicts[key] = verdicts.get(key) or pool.submit(_check, kind, encoded)
+    verdict = verdicts[key] = verdicts.get(key) or pool.submit(check_one, check_medium, kind, encoded)
     return PendingCheck(question, encoded, verdict, key, is_first, found.times)
-
-
-def _check(kind: MediaKind, encoded: bytes) -> Verdict:
-    return Verdict.of(encoded, check_medium(kind, encoded))
 
 
 def _write_report(path: Path | None, defects: list[Defect]) -> None:

@@ -25,7 +25,7 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, h
 
 GRPO, SFT, OPEN_ENDED, META = "grpo.json", "sft.json", "sft_v1.1.json", "meta.jsonl"
 ARCHIVES = ("data.tar.gz", "data.tar")
-FINGERPRINT_VERSION = 2  # increment when an import of the same release would write other rows
+FINGERPRINT_VERSION = 3  # increment when an import of the same release would write other rows
 
 # Columns of meta.jsonl, in lower case, letters and digits only; the first non-empty one is used.
 NAME_COLUMNS = ("imgid", "videoid", "clipid", "image", "video", "file", "filename")

@@ -172,7 +172,7 @@ def test_skipping_frames_does_not_change_the_decoded_pixels(container: str, opti
 
 def test_unwanted_non_reference_frames_are_not_decoded() -> None:
     encoded = render(Rendering(96, codec_options=MANY_B_FRAMES["no pyramid"]))
-    with Clip(encoded) as clip, clips._open_clip(encoded) as opened:
+    with Clip(encoded) as clip, clips.open_clip(encoded) as opened:
         wanted = {clip._times[index] for index in (0, 50, 95)}
         times = [frame.pts for frame in clips._decoded(*opened, wanted)]
         assert wanted <= set(times) <= set(clip._times)
