@@ -112,7 +112,9 @@ def _map_on_ray(
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a unit on which every worker dies gives no row
     indices = ray.data.from_items([{"id": index} for index in range(len(units))], override_num_blocks=len(units))
-    rows = indices.map(apply, num_cpus=1, max_retries=RETRIES, compute=ray.data.TaskPoolStrategy(size=count))
+    pool = ray.data.TaskPoolStrategy(size=count)
+    retries = {"max_retries": RETRIES}  # Ray Data's default is to retry for ever
+    rows = indices.map(apply, num_cpus=1, ray_remote_args_fn=lambda: retries, compute=pool)
     following = 0
     try:
         for row in rows.iter_rows():

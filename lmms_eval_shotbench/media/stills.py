@@ -82,7 +82,9 @@ def opened_still(encoded: bytes, formats: list[str] | None = None) -> Iterator[I
         with picture:
             width, height = picture.size
             if width * height > MAX_PICTURE_PIXELS:
-                raise TooLarge(f"still cannot be decoded: {width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
+                raise TooLarge(
+                    f"still cannot be decoded: {width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened"
+                )
             yield picture
 
 
