@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from random import Random
 
 import av
 import pytest
 from PIL import Image
 
-from data_pipeline.checks.check_media import check_medium
+from data_pipeline.checks.check_media import check_medium, check_stored
 from data_pipeline.defects import DefectKind
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.media.clips import Clip, clip_header
@@ -126,12 +127,31 @@ def test_real_stills_are_kept_as_datasets_can_decode_them(real_data: Path) -> No
         assert decoded.size == open_still(encoded).size
 
 
-def test_exif_that_datasets_cannot_copy_is_left_out_and_the_still_is_upright() -> None:
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_a_still_with_damaged_exif_is_stored_so_that_datasets_can_decode_it_or_fails_the_audit(form: str) -> None:
+    import datasets
+
+    def decoded(stored: bytes) -> tuple[int, int] | None:
+        try:
+            size: tuple[int, int] = datasets.Image().decode_example({"path": None, "bytes": stored}).size
+        except Exception:
+            return None
+        return size
+
     exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = 6, "maker"
-    stream = io.BytesIO()
-    Image.new("RGB", (40, 30), "red").save(stream, "PNG", exif=exif)
-    encoded = stream.getvalue()
-    _, warnings, upright = check_medium(MediaKind.STILL, encoded)
-    assert [one.kind for one in warnings] == [DefectKind.STORED_UPRIGHT]
-    assert open_still(upright).size == (30, 40)
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.5
+    exif.get_ifd(0x8769)[0x829A] = 0.01
+    for seed in range(60):
+        random, damaged = Random(seed), bytearray(exif.tobytes())
+        for _ in range(random.randint(1, 5)):
+            damaged[random.randrange(6, len(damaged))] = random.choice([0, 255, random.randrange(256)])
+        stream = io.BytesIO()
+        try:
+            Image.new("RGB", (40, 30)).save(stream, form, exif=bytes(damaged))
+        except Exception:  # Pillow cannot write all of them as TIFF
+            continue
+        encoded = stream.getvalue()
+        flaw, _, upright = check_medium(MediaKind.STILL, encoded)
+        assert flaw is None
+        assert decoded(upright or encoded) == open_still(upright or encoded).size, seed
+        assert (decoded(encoded) is None) == (check_stored(MediaKind.STILL, encoded).flaw is not None), seed
