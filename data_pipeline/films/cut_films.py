@@ -105,7 +105,7 @@ def cut_films(
     lines = iter([row.line for row in rows])
     line = next(lines, None)
     with progress_bar("films", len(units), "film") as progress, only_writer(work / FILMS):
-        for unit, result in zip(units, map_units(cut_film, units, workers, _worker_died), strict=True):
+        for unit, result in zip(units, map_units(cut_film, units, workers, worker_died), strict=True):
             progress.update()
             defects.extend(result.defects)
             done |= {row.line: [] for row in unit.rows}
@@ -129,7 +129,8 @@ def _all_lost(unit: FilmUnit, flaw: Flaw) -> CutFilm:
     return CutFilm([], [Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, True) for row in unit.rows])
 
 
-def _worker_died(unit: FilmUnit) -> CutFilm:
+def worker_died(unit: FilmUnit) -> CutFilm:
+    """The result for a film on which every worker died."""
     return _all_lost(unit, Flaw(DefectKind.UNREADABLE_FILM, WORKER_DIED))
 
 

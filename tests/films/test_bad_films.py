@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from data_pipeline.defects import Defect
 from data_pipeline.films import cut_films as films_module
+from data_pipeline.films.check_films import check_films
+from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.workers import WORKER_DIED, Workers
 from tests.support.film_cuts import Cut, row
@@ -180,6 +183,20 @@ def test_a_film_that_vanishes_while_others_are_cut_costs_its_own_rows(
     cut = Cut(folder, ROWS)
     assert film == ["last"] and {line for _, line in cut.losses} == BAD_LINES
     assert all("No such file" in defect.detail for defect in cut.defects)
+
+
+def test_checking_a_table_names_the_rows_of_a_film_that_raises_and_checks_all_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Cut(folder, ROWS)  # writes the table
+    fault = fault_named("OddError")
+    inject(monkeypatch, "data_pipeline.films.check_films.probe_film", fault, lambda path: path.stem == "bad")
+    defects: list[Defect] = []
+    checked = check_films(folder / "table.csv", folder, CutSettings(), Workers(), defects)
+    assert (checked.rows, checked.usable) == (9, 6)
+    assert [(defect.line, defect.path, defect.detail) for defect in defects] == [
+        (line, "bad.mp4", "opening it failed: OddError: odd") for line in sorted(BAD_LINES)
+    ]
 
 
 @pytest.mark.verl
