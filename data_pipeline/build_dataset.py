@@ -112,7 +112,7 @@ def build_dataset(
         overwrite=overwrite,
         defects=defects,
         extra={AUDIT: report.to_json()},
-        expected_bytes=sum((media / row.item.media_path).stat().st_size for row in rows),
+        expected_bytes=sum(_bytes_of(media / row.item.media_path) for row in rows),
     )
 
 
@@ -143,6 +143,13 @@ def _audited_questions(
 def _shard_rows(rows: Iterable[HashedItem], media: Path) -> Iterator[PendingRow]:
     for row in rows:
         yield PendingRow(row.split, row.item, partial(_medium_bytes, media, row.item))
+
+
+def _bytes_of(medium: Path) -> int:
+    try:
+        return medium.stat().st_size
+    except OSError:
+        return 0  # reported when it is written
 
 
 def _medium_bytes(media: Path, item: QAItem) -> bytes:

@@ -2,8 +2,9 @@
 
 Owns starting and stopping Ray, and two ordered maps: `map_units` applies a function to a sequence of units with Ray
 Data, `map_stream` to a stream that only the caller can read. If a worker dies, Ray retries its unit on another one, so
-a unit that writes files must write them atomically. The stages define the units and consume the results, which should
-be small; nothing is stored here, so a stage that can resume stores its own results.
+a unit that writes files must write them atomically. A unit on which every worker dies, such as a film that crashes its
+decoder, costs only its own result: the caller says what stands for it. The stages define the units and consume the
+results, which should be small; nothing is stored here, so a stage that can resume stores its own results.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import logging
 import os
 import pickle
 import socket
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -22,7 +24,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 Kept = TypeVar("Kept")
-RETRIES = 3  # of a unit of `map_stream` whose worker died
+Part = TypeVar("Part")
+PartResult = TypeVar("PartResult")
+RETRIES = 3  # of a unit whose worker died
+WORKER_DIED = f"its worker process died, {RETRIES + 1} times: the decoder crashed, or memory ran out"
 START_TRIES = 3  # attempts to start Ray, while it times out
 LISTENER_SECONDS = 10.0  # connection timeout; a running head answers immediately
 OBJECT_STORE_BYTES = 500_000_000  # object store of a Ray instance that we start
@@ -62,10 +67,22 @@ def require_listener(address: str) -> None:
         ) from error
 
 
-def map_units(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers) -> Iterator[Result]:
+def _no_result(unit: Any) -> Any:
+    raise RuntimeError(f"a worker failed: {WORKER_DIED}")
+
+
+def map_units(
+    work: Callable[[Unit], Result],
+    units: Sequence[Unit],
+    workers: Workers,
+    died: Callable[[Unit], Result] = _no_result,
+) -> Iterator[Result]:
     """Yield `work(unit)` for every unit, in order.
 
     `work` and the units are pickled; files they refer to must be on storage that all workers share.
+
+    Args:
+        died: Returns the result of a unit on which every worker died; by default it raises.
 
     Raises:
         RuntimeError: Ray cannot be reached, or `work` raised on a worker (its traceback is in the message).
@@ -74,28 +91,62 @@ def map_units(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Wo
         yield from map(work, units)
         return
     with ray_running(workers):
-        yield from _map_on_ray(work, units, workers.count)
+        yield from _map_on_ray(work, units, workers.count, died)
 
 
-def _map_on_ray(work: Callable[[Unit], Result], units: Sequence[Unit], count: int) -> Iterator[Result]:
+def _map_on_ray(
+    work: Callable[[Unit], Result], units: Sequence[Unit], count: int, died: Callable[[Unit], Result]
+) -> Iterator[Result]:
     import ray.data
     from ray.exceptions import RayError
 
     def apply(row: dict[str, Any]) -> dict[str, Any]:
-        return {"result": pickle.dumps(work(units[row["id"]]))}  # pickled, since Arrow would turn tuples into lists
+        try:  # pickled, since Arrow would turn tuples into lists
+            return {"id": row["id"], "result": pickle.dumps(work(units[row["id"]])), "error": ""}
+        except Exception:
+            return {"id": row["id"], "result": b"", "error": traceback.format_exc()}
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing Ray Data resets it
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # importing resets it; `died` reports dead workers
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
-    context.max_errored_blocks = 0
+    context.max_errored_blocks = -1  # a unit on which every worker dies gives no row
     indices = ray.data.from_items([{"id": index} for index in range(len(units))], override_num_blocks=len(units))
-    rows = indices.map(apply, num_cpus=1, compute=ray.data.TaskPoolStrategy(size=count))
+    pool = ray.data.TaskPoolStrategy(size=count)
+    retries = {"max_retries": RETRIES}  # Ray Data's default is to retry for ever
+    rows = indices.map(apply, num_cpus=1, ray_remote_args_fn=lambda: retries, compute=pool)
+    following = 0
     try:
         for row in rows.iter_rows():
+            yield from map(died, units[following : row["id"]])
+            if row["error"]:
+                raise RuntimeError(f"a worker failed: {row['error']}")
             yield pickle.loads(row["result"])
+            following = row["id"] + 1
     except RayError as error:
         raise RuntimeError(f"a worker failed: {error}") from error
+    yield from map(died, units[following:])
+
+
+def one_by_one(
+    work: Callable[[list[Part]], list[PartResult]], workers: Workers, died: Callable[[Part], PartResult]
+) -> Callable[[list[Part]], list[PartResult]]:
+    """Return a function for the parameter `died` of both maps, for units that are lists of independent parts.
+
+    It repeats the work with each part alone, so that only those that kill a worker are lost.
+
+    Args:
+        work: Work on a list of parts; returns one result for each.
+        died: Returns the result of a part on which every worker died.
+    """
+
+    def repeat(unit: list[Part]) -> list[PartResult]:
+        if len(unit) == 1:
+            return [died(unit[0])]
+        results = map_units(work, [[part] for part in unit], workers, repeat)
+        return [result for one in results for result in one]
+
+    return repeat
 
 
 class WorkItem(NamedTuple, Generic[Kept, Unit]):
@@ -107,7 +158,11 @@ class WorkItem(NamedTuple, Generic[Kept, Unit]):
 
 
 def map_stream(
-    work: Callable[[Unit], Result], work_items: Iterable[WorkItem[Kept, Unit]], workers: Workers, buffer_bytes: int
+    work: Callable[[Unit], Result],
+    work_items: Iterable[WorkItem[Kept, Unit]],
+    workers: Workers,
+    buffer_bytes: int,
+    died: Callable[[Unit], Result] = _no_result,
 ) -> Iterator[tuple[Kept, Result]]:
     """Yield `(work_item.kept, work(work_item.unit))`, in order, for a stream that only the caller can read.
 
@@ -117,41 +172,44 @@ def map_stream(
     Args:
         work: Without Ray it runs in threads, so it should release the GIL.
         buffer_bytes: Maximum total weight of the items in flight; a single larger item is still sent.
+        died: Returns the result of a unit on which every worker died; by default it raises.
 
     Raises:
-        RuntimeError: Ray cannot be reached, `work` raised on a worker, or all retries of a unit failed.
+        RuntimeError: Ray cannot be reached, or `work` raised on a worker.
     """
-    with _executor(work, workers) as (submit, receive):
-        waiting: deque[tuple[Kept, int, Any]] = deque()
+    with _executor(work, workers, died) as (submit, receive):
+        waiting: deque[tuple[WorkItem[Kept, Unit], Any]] = deque()
         bytes_in_flight = 0
         for work_item in work_items:
             while waiting and bytes_in_flight + work_item.weight > buffer_bytes:
-                kept, weight, result = waiting.popleft()
-                yield kept, receive(result)
-                bytes_in_flight -= weight
-            waiting.append((work_item.kept, work_item.weight, submit(work_item.unit)))
+                earlier, result = waiting.popleft()
+                yield earlier.kept, receive(earlier.unit, result)
+                bytes_in_flight -= earlier.weight
+            waiting.append((work_item, submit(work_item.unit)))
             bytes_in_flight += work_item.weight
         while waiting:
-            kept, _, result = waiting.popleft()
-            yield kept, receive(result)
+            earlier, result = waiting.popleft()
+            yield earlier.kept, receive(earlier.unit, result)
 
 
 @contextmanager
 def _executor(
-    work: Callable[[Unit], Result], workers: Workers
-) -> Iterator[tuple[Callable[[Unit], Any], Callable[[Any], Result]]]:
+    work: Callable[[Unit], Result], workers: Workers, died: Callable[[Unit], Result]
+) -> Iterator[tuple[Callable[[Unit], Any], Callable[[Unit, Any], Result]]]:
     """Yield two functions: one submits a unit, the other waits for its result."""
     if workers.count <= 0:
         with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as threads:
-            yield lambda unit: threads.submit(work, unit), Future.result
+            yield lambda unit: threads.submit(work, unit), lambda _, future: future.result()
         return
     with ray_running(workers):
         import ray
-        from ray.exceptions import RayError
+        from ray.exceptions import RayError, WorkerCrashedError
 
-        def receive(result: Any) -> Result:
+        def receive(unit: Unit, result: Any) -> Result:
             try:
                 answer: Result = ray.get(result)
+            except WorkerCrashedError:
+                return died(unit)
             except RayError as error:
                 raise RuntimeError(f"a worker failed: {error}") from error
             return answer

@@ -77,6 +77,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "data_pipeline": [
         {"defects", "labelled_shot", "workers"},
+        {"medium_guard"},
         {"shards", "annotations"},
         {"checks", "studio"},
         {"questions", "films", "releases"},

@@ -52,6 +52,7 @@ class AuditReport:
     letters: Mapping[str, Mapping[str, int]]  # right answers by dimension and letter
     terms: Mapping[str, Mapping[str, tuple[int, int]]]  # by dimension and option text: (times right, times offered)
     undecodable: Sequence[str] = ()  # the first question about each medium that cannot be decoded
+    causes: Mapping[str, str] = field(default_factory=dict)  # file and cause of each, by question
     ungraded: Sequence[str] = ()  # questions whose right answer the grader rejects
     films_in_two: Sequence[str] = ()  # ids of films that are in more than one split
     similar_ids_in_two: Sequence[Sequence[str]] = ()  # film ids that differ only in spelling, in more than one split
@@ -150,6 +151,7 @@ def audit(
         by_split[row.split].append(row.item)
     items = [row.item for row in rows]
     twice, across = _look_alikes(rows)
+    causes = _undecodable(rows)
     in_benchmark = questions_in_benchmark(items, [row.media_hash for row in rows], benchmark)
     return AuditReport(
         questions=len(items),
@@ -158,7 +160,8 @@ def audit(
         blind=audit_blind(by_split),
         letters=_letters(items),
         terms=_terms(items),
-        undecodable=_undecodable(rows),
+        undecodable=list(causes),
+        causes=causes,
         ungraded=[item.item_id for item in items if not is_gradable(item)],
         films_in_two=_films_in_two(by_split),
         similar_ids_in_two=_similar_ids_in_two(by_split),
@@ -183,7 +186,8 @@ def is_gradable(item: QAItem) -> bool:
 
 def _failures(report: AuditReport) -> Iterable[str]:
     if report.undecodable:
-        yield f"{len(report.undecodable)} media cannot be decoded, those of: {_first(report.undecodable)}"
+        cause = next(iter(report.causes.values()), "")
+        yield f"{len(report.undecodable)} media cannot be decoded, those of: {_first(report.undecodable)}; {cause}"
     if report.ungraded:
         yield f"{len(report.ungraded)} right answers are not right to the grader: {_first(report.ungraded)}"
     for blind in report.blind if report.margin is not None else ():
@@ -207,12 +211,13 @@ def _first(names: Sequence[str]) -> str:
     return first_few(names, NAMED, "...")
 
 
-def _undecodable(rows: Iterable[HashedItem]) -> list[str]:
-    first: dict[str, str] = {}
+def _undecodable(rows: Iterable[HashedItem]) -> dict[str, str]:
+    """File and cause of each medium that cannot be decoded, by the id of its first question."""
+    first: dict[str, tuple[str, str]] = {}
     for row in rows:
-        if not row.media_hash:
-            first.setdefault(row.item.medium, row.item.item_id)
-    return list(first.values())
+        if row.flaw:
+            first.setdefault(row.item.medium, (row.item.item_id, f"{row.item.media_path}: {row.flaw.detail}"))
+    return dict(first.values())
 
 
 def _media_warnings(rows: Iterable[HashedItem]) -> dict[str, list[str]]:

@@ -11,13 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from data_pipeline.checks.check_media import media_warnings
+from data_pipeline.checks.check_media import check_stored
 from data_pipeline.checks.duplicates import picture_hash
-from data_pipeline.defects import Flaw
+from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.labelled_shot import LabelledShot
+from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.shards.composition import in_card_order
-from data_pipeline.workers import Workers, map_units
-from lmms_eval_shotbench.media.stills import BrokenMedium
+from data_pipeline.workers import WORKER_DIED, Workers, map_units, one_by_one
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.runs.audit import split_names
@@ -28,15 +28,23 @@ FEW_UNITS = 8  # so few are hashed in the calling process, since workers would t
 Entry = TypeVar("Entry")
 
 
-class _Files(NamedTuple):
+class _File(NamedTuple):
     folder: Path
-    media: list[tuple[MediaKind, str]]
+    kind: MediaKind
+    name: str
 
 
-class _Rows(NamedTuple):
+class _Row(NamedTuple):
     folder: Path
     split: str
-    media: list[tuple[MediaKind, str]]  # kind, item id
+    kind: MediaKind
+    item_id: str
+
+
+class _Hashed(NamedTuple):
+    media_hash: str
+    warnings: tuple[Flaw, ...] = ()
+    flaw: Flaw | None = None
 
 
 class HashedItem(NamedTuple):
@@ -46,14 +54,17 @@ class HashedItem(NamedTuple):
     item: QAItem
     media_hash: str
     warnings: tuple[Flaw, ...] = ()  # about the medium
+    flaw: Flaw | None = None  # why the evaluation or `datasets` cannot read the medium
 
 
 def hash_shots(shots: Sequence[LabelledShot], folder: Path, workers: Workers) -> list[LabelledShot]:
     """The same shots with `perceptual_hash` set; existing hashes are kept."""
     missing = [shot for shot in shots if not shot.perceptual_hash]
-    units = [_Files(folder, [(shot.media_kind, shot.media_path) for shot in part]) for part in _units_of_work(missing)]
-    results = [value for unit in map_units(_hash_files, units, _needed(workers, units)) for value in unit]
-    hashes = {shot.shot_id: value for shot, value in zip(missing, results, strict=True)}
+    units = list(_units_of_work(_File(folder, shot.media_kind, shot.media_path) for shot in missing))
+    needed = _needed(workers, units)
+    results = map_units(_hash_files, units, needed, one_by_one(_hash_files, needed, _lost))
+    values = [hashed.media_hash for unit in results for hashed in unit]
+    hashes = {shot.shot_id: value for shot, value in zip(missing, values, strict=True)}
     return [replace(shot, perceptual_hash=hashes.get(shot.shot_id, shot.perceptual_hash)) for shot in shots]
 
 
@@ -61,21 +72,20 @@ def hash_shards(folder: Path, workers: Workers) -> list[HashedItem]:
     """All questions of all splits of a shard folder; each medium is hashed once."""
     rows = [(split, item) for split in shard_splits(folder) for item in ShardFolder(folder, split).items()]
     first = {(item.media_kind, item.medium): (split, item.item_id) for split, item in reversed(rows)}
+    wanted = {medium: _Row(folder, split, medium[0], item_id) for medium, (split, item_id) in first.items()}
     units = [
-        _Rows(folder, split, [(kind, item_id) for (kind, _), (_, item_id) in part])
+        unit
         for split in shard_splits(folder)
-        for part in _units_of_work([entry for entry in first.items() if entry[1][0] == split])
+        for unit in _units_of_work([row for row in wanted.values() if row.split == split])
     ]
-    results = map_units(_hash_rows, units, _needed(workers, units))
+    needed = _needed(workers, units)
+    results = map_units(_hash_rows, units, needed, one_by_one(_hash_rows, needed, _lost))
     hashes = {
-        medium: value
+        row: hashed
         for unit, values in zip(units, results, strict=True)
-        for medium, value in zip(unit.media, values, strict=True)
+        for row, hashed in zip(unit, values, strict=True)
     }
-    return [
-        HashedItem(split, item, *hashes[item.media_kind, first[item.media_kind, item.medium][1]])
-        for split, item in rows
-    ]
+    return [HashedItem(split, item, *hashes[wanted[item.media_kind, item.medium]]) for split, item in rows]
 
 
 def shard_splits(folder: Path) -> list[str]:
@@ -87,27 +97,41 @@ def _needed(workers: Workers, units: Sequence[object]) -> Workers:
     return workers if len(units) > FEW_UNITS else Workers()
 
 
-def _hash_files(unit: _Files) -> list[str]:
-    return [_hash(kind, (unit.folder / name).read_bytes()) for kind, name in unit.media]
+def _hash_files(unit: Sequence[_File]) -> list[_Hashed]:
+    return [_hash_file(file) for file in unit]
 
 
-def _hash_rows(unit: _Rows) -> list[tuple[str, tuple[Flaw, ...]]]:
-    shards = _cached_shard_folder(unit.folder, unit.split)
-    media = ((kind, shards.media(item_id)) for kind, item_id in unit.media)
-    return [(_hash(kind, encoded), media_warnings(kind, encoded)) for kind, encoded in media]
+def _hash_file(file: _File) -> _Hashed:
+    flaws: list[Flaw] = []
+    with MediumGuard(flaws.append, "hashing it"):
+        return _Hashed(picture_hash(file.kind, (file.folder / file.name).read_bytes()))
+    return _Hashed("", (), flaws[0])
+
+
+def _hash_rows(unit: Sequence[_Row]) -> list[_Hashed]:
+    return [_hash_row(row) for row in unit]
+
+
+def _hash_row(row: _Row) -> _Hashed:
+    flaws: list[Flaw] = []
+    media_hash, warnings = "", tuple[Flaw, ...]()
+    with MediumGuard(flaws.append, "reading it") as guard:
+        encoded = _cached_shard_folder(row.folder, row.split).media(row.item_id)
+        guard.stage = "hashing it"
+        media_hash = picture_hash(row.kind, encoded)
+        guard.stage = "checking it"
+        flaw, warnings, _ = check_stored(row.kind, encoded)
+        flaws += [flaw] if flaw else []
+    return _Hashed(media_hash, warnings, flaws[0] if flaws else None)
+
+
+def _lost(medium: object) -> _Hashed:
+    return _Hashed("", (), Flaw(DefectKind.UNDECODABLE_MEDIUM, WORKER_DIED))
 
 
 @lru_cache(maxsize=4)  # a worker gets many units of one split, whose rows are indexed only once
 def _cached_shard_folder(folder: Path, split: str) -> ShardFolder:
     return ShardFolder(folder, split)
-
-
-def _hash(kind: MediaKind, encoded: bytes) -> str:
-    """The perceptual hash, or an empty string if the medium is broken."""
-    try:
-        return picture_hash(kind, encoded)
-    except BrokenMedium:
-        return ""
 
 
 def _units_of_work(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

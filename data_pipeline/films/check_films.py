@@ -15,11 +15,12 @@ from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.checks.same_films import similar_ids
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.films.cut_film import judge_colours
-from data_pipeline.films.cut_films import FilmUnit, rows_by_medium, units_of
+from data_pipeline.films.cut_films import FilmUnit, rows_by_medium, units_of, worker_died
 from data_pipeline.films.cut_plan import frame_request_of
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.film_probe import BrokenFilm, Film, probe_film
+from data_pipeline.films.film_probe import Film, probe_film
 from data_pipeline.films.media_ids import check_one_id_per_medium
+from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.progress import progress_bar
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -61,7 +62,7 @@ def check_films(
     rows = read_annotations(table, films, defects, options)
     units = units_of(rows, films.resolve(), Path(), settings)
     with progress_bar("films", len(units), "film") as progress:
-        for found in map_units(check_film, units, workers):
+        for found in map_units(check_film, units, workers, lambda unit: worker_died(unit).defects):
             progress.update()
             defects += found
     if not trust_ids:
@@ -75,8 +76,11 @@ def check_film(unit: FilmUnit) -> list[Defect]:
     """The rows of one film that cannot be cut, one defect each."""
     lost = []
     for media, rows in rows_by_medium(unit.rows).items():
-        path = unit.films / media
-        flaws = _still_flaws(path, rows) if rows[0].is_still_file else _film_flaws(path, rows, unit.settings)
+        path, is_still, flaws, failures = unit.films / media, rows[0].is_still_file, list[Flaw | None](), list[Flaw]()
+        kind = DefectKind.UNDECODABLE_MEDIUM if is_still else DefectKind.UNREADABLE_FILM
+        with MediumGuard(failures.append, "opening it", kind):
+            flaws = _still_flaws(path, rows) if is_still else _film_flaws(path, rows, unit.settings)
+        flaws = flaws or [failures[0]] * len(rows)
         lost += [(row, flaw) for row, flaw in zip(rows, flaws, strict=True) if flaw]
     return [Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=True) for row, flaw in lost]
 
@@ -87,10 +91,7 @@ def _still_flaws(path: Path, rows: Sequence[AnnotatedRange]) -> list[Flaw | None
 
 
 def _film_flaws(path: Path, rows: Sequence[AnnotatedRange], settings: CutSettings) -> list[Flaw | None]:
-    try:
-        film = probe_film(path)
-    except BrokenFilm as error:
-        return [Flaw(DefectKind.UNREADABLE_FILM, str(error))] * len(rows)
+    film = probe_film(path)
     return [judge_colours(film, settings) or _row_flaw(row, film, settings) for row in rows]
 
 

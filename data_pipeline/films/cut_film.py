@@ -19,8 +19,9 @@ from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.detect_shots import ShotDetector
 from data_pipeline.films.film_frames import film_frame_hashes
-from data_pipeline.films.film_probe import BrokenFilm, Film, probe_film, read_frames
+from data_pipeline.films.film_probe import Film, probe_film, read_frames
 from data_pipeline.films.letterbox import Crop, Outline, choose_crop, luma, merge_outlines, outline
+from data_pipeline.medium_guard import MediumGuard
 
 OUTLINE_EVERY = 12  # frames; bars do not change within half a second
 OUTLINES_OF_FILM = 24  # evenly spaced keyframes from which the bars of the film are estimated
@@ -29,14 +30,14 @@ NOT_WORTH_A_SEEK = 48  # frames; a shorter gap between two pieces is decoded rat
 
 def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) -> None:
     """Cut the rows of one film file; shots and defects are added to `cutting`."""
-    try:
+    flaws: list[Flaw | None] = []
+    with MediumGuard(flaws.append, "reading the film", DefectKind.UNREADABLE_FILM) as guard:
         film = probe_film(path)
-        flaw = judge_colours(film, cutting.settings)
-        if flaw is None:
+        flaws.append(judge_colours(film, cutting.settings))
+        if not flaws[0]:
+            guard.stage = "finding its cuts and black bars"
             pieces = list(_pieces(film, rows, cutting))
-    except BrokenFilm as error:
-        flaw = Flaw(DefectKind.UNREADABLE_FILM, str(error))
-    if flaw:
+    if flaw := flaws[-1]:
         lost = {defect.line for defect in cutting.defects if defect.loses_row}
         for row in rows:
             if row.line not in lost:

@@ -13,6 +13,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from data_pipeline.annotations.annotation_table import (
     plain_name,
     read_annotations,
 )
-from data_pipeline.defects import Defect, DefectKind
+from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.films.cut_film import cut_film_file
 from data_pipeline.films.cut_result import Cutting, drop_duplicate_shots
 from data_pipeline.films.cut_settings import CutSettings
@@ -32,10 +33,11 @@ from data_pipeline.films.film_frames import thinned
 from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.films.picture_plugins import check_plugins
 from data_pipeline.labelled_shot import LabelledShot
+from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
-from data_pipeline.workers import Workers, map_units
+from data_pipeline.workers import WORKER_DIED, Workers, map_units
 from lmms_eval_shotbench.progress import progress_bar
 
 FILMS = "films"  # folder below the work folder
@@ -116,7 +118,7 @@ def cut_films(
     lines = iter([row.line for row in rows])
     line = next(lines, None)
     with progress_bar("films", len(units), "film") as progress, only_writer(work / FILMS):
-        for unit, result in zip(units, map_units(cut_film, units, workers), strict=True):
+        for unit, result in zip(units, map_units(cut_film, units, workers, worker_died), strict=True):
             progress.update()
             defects.extend(result.defects)
             if frames is not None:
@@ -130,7 +132,25 @@ def cut_films(
 
 
 def cut_film(unit: FilmUnit) -> CutFilm:
-    """Cut one film, or load the result of an earlier run."""
+    """Cut one film, or load the result of an earlier run; whatever it raises loses its rows only."""
+    flaws: list[Flaw] = []
+    with MediumGuard(flaws.append, "cutting the film", DefectKind.UNREADABLE_FILM):
+        return _cut_or_load(unit)
+    return _all_lost(unit, flaws[0])
+
+
+def _all_lost(unit: FilmUnit, flaw: Flaw) -> CutFilm:
+    """All rows of a film as defects; not stored, so that the next run tries again."""
+    lost = [Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, True) for row in unit.rows]
+    return CutFilm([], lost, [])
+
+
+def worker_died(unit: FilmUnit) -> CutFilm:
+    """The result for a film on which every worker died."""
+    return _all_lost(unit, Flaw(DefectKind.UNREADABLE_FILM, WORKER_DIED))
+
+
+def _cut_or_load(unit: FilmUnit) -> CutFilm:
     out, fingerprint = unit.work / unit.folder, unit.fingerprint()
     if finished := _finished(out, fingerprint):
         return finished
@@ -160,10 +180,15 @@ def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
     for media, rows in rows_by_medium(unit.rows).items():
         if rows[0].is_still_file:
             for row in rows:
-                cut_still_file(unit.films / media, row, cutting)
+                with MediumGuard(partial(cutting.lose, row), "importing the still"):
+                    cut_still_file(unit.films / media, row, cutting)
         else:
             cut_film_file(unit.films / media, rows, cutting)
     drop_duplicate_shots(cutting)
+    kept = {Path(shot.media_path).name for _, shot in cutting.shots}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
     defects = sorted(cutting.defects, key=lambda defect: defect.line)
     return CutFilm(cutting.shots, defects, thinned(cutting.frames))
 

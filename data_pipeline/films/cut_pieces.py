@@ -1,12 +1,14 @@
 """Cut stills and clips out of a frame range that is decoded once, and check each as soon as it is complete.
 
 Owns the distribution of frames: each is passed to every still and clip that contains it and then released. Media that
-fail `quality.py` or `picture_plugins.py` are recorded as defects and leave no file. Which pieces there are is in
+fail `quality.py` or `picture_plugins.py`, or raise anything, are recorded as defects. Which pieces there are is in
 `cut_plan.py`, their encoding in `cut_media.py`.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
@@ -14,10 +16,11 @@ from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_media import ClipCutter, cut_still, encoded_still, shown_size, still_suffix
 from data_pipeline.films.cut_plan import Piece
 from data_pipeline.films.cut_result import Cutting
-from data_pipeline.films.film_probe import BrokenFilm, Film, read_frames
+from data_pipeline.films.film_probe import Film, read_frames
 from data_pipeline.films.letterbox import Crop, luma, outline
 from data_pipeline.films.picture_plugins import check_picture
 from data_pipeline.films.quality import ClipMeasure, check_length, check_picture_size, check_still, thumbnail
+from data_pipeline.medium_guard import MediumGuard
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind
 
 if TYPE_CHECKING:
@@ -28,25 +31,37 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
     """Decode a frame range once and pass each frame to all pieces that contain it."""
     waiting = sorted(pieces, key=lambda entry: entry[0].first, reverse=True)
     open_clips: list[_OpenClip] = []
-    try:
-        for number, frame in read_frames(film, *run):
-            while waiting and waiting[-1][0].first == number:
-                piece, crop = waiting.pop()
-                if piece.kind is MediaKind.STILL:
-                    _cut_still(film, frame, piece, crop, cutting)
-                elif clip := _OpenClip.open(film, piece, crop, cutting):
-                    open_clips.append(clip)
-            for clip in open_clips:
-                clip.add_frame(number, frame)
-            for clip in [clip for clip in open_clips if clip.piece.last == number + 1]:
-                open_clips.remove(clip)
-                clip.finish()
-    except BrokenFilm as error:
+
+    def lose_unfinished(flaw: Flaw) -> None:
         for piece in [*(clip.piece for clip in open_clips), *(piece for piece, _ in waiting)]:
-            cutting.lose(piece.row, Flaw(DefectKind.UNREADABLE_FILM, str(error)))
+            cutting.lose(piece.row, flaw)
+
+    try:
+        with MediumGuard(lose_unfinished, "decoding the film", DefectKind.UNREADABLE_FILM):
+            for number, frame in read_frames(film, *run):
+                while waiting and waiting[-1][0].first == number:
+                    piece, crop = waiting.pop()
+                    with _guard(piece, cutting, "cutting"):
+                        if piece.kind is MediaKind.STILL:
+                            _cut_still(film, frame, piece, crop, cutting)
+                        elif clip := _OpenClip.open(film, piece, crop, cutting):
+                            open_clips.append(clip)
+                for clip in list(open_clips):
+                    with _guard(clip.piece, cutting, "encoding") as guard:
+                        clip.add_frame(number, frame)
+                        if clip.piece.last > number + 1:
+                            continue
+                        guard.stage = "checking the clip"
+                        clip.finish()
+                    open_clips.remove(clip)
+                    clip.discard()
     finally:
         for clip in open_clips:
             clip.discard()
+
+
+def _guard(piece: Piece, cutting: Cutting, stage: str) -> MediumGuard:
+    return MediumGuard(partial(cutting.lose, piece.row), f"{stage} the {piece.kind}", DefectKind.UNREADABLE_FILM)
 
 
 def keep_still(
@@ -57,10 +72,11 @@ def keep_still(
     if flaw:
         cutting.lose(row, flaw)
         return
+    small = thumbnail(picture)
     path = cutting.path(row, MediaKind.STILL, suffix)
     path.write_bytes(encoded)
     cutting.keep(row, MediaKind.STILL, path, start, None)
-    cutting.thumbnails[cutting.shots[-1][1].shot_id] = thumbnail(picture)
+    cutting.thumbnails[cutting.shots[-1][1].shot_id] = small
 
 
 def _cut_still(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> None:
@@ -111,13 +127,12 @@ class _OpenClip:
         if flaw is None and self._middle is not None:
             flaw = check_picture(self._middle, settings)
         if flaw:
-            self._path.unlink()
             self._cutting.lose(row, flaw)
             return
         start, end = self._film.time_of(self.piece.first), self._film.time_of(self.piece.last)
         self._cutting.keep(row, MediaKind.CLIP, self._path, start, end)
 
     def discard(self) -> None:
-        """Close and remove the unfinished file."""
-        self._cutter.close()
-        self._path.unlink(missing_ok=True)
+        """Close the file if it is unfinished; like all files without a shot, it is removed at the end."""
+        with suppress(Exception):  # what broke the clip may also break its end
+            self._cutter.close()

@@ -76,7 +76,6 @@ def drop_duplicate_shots(cutting: Cutting) -> None:
     entries, cutting.shots = cutting.shots, []
     for line, shot in entries:
         if detail := _duplicate_of(shot, cutting):
-            (cutting.folder / Path(shot.media_path).name).unlink()
             cutting.defects.append(
                 Defect(DefectKind.DUPLICATE_PICTURE, line, shot.shot_id, shot.media_path, detail, loses_row=True)
             )

@@ -17,7 +17,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.media.clips import CLIP_FORMATS, CUT_OFF_SECONDS, MICROSECONDS, WITHOUT_FRAME_COUNT
+from lmms_eval_shotbench.media.broken_medium import BrokenMedium
+from lmms_eval_shotbench.media.clip_file import (
+    CLIP_FORMATS,
+    CUT_OFF_SECONDS,
+    MICROSECONDS,
+    WITHOUT_FRAME_COUNT,
+    missing_decoder,
+)
+from lmms_eval_shotbench.media.hidden_frames import shows_nothing
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
 
 FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read a single file and open no URLs
@@ -27,7 +35,7 @@ FULL_RANGE = 2
 DOLBY_VISION_TAGS = ("dvh1", "dvhe", "dva1", "dvav")  # profiles without a backward-compatible picture
 
 
-class BrokenFilm(ValueError):
+class BrokenFilm(BrokenMedium):
     """A film that cannot be opened, is truncated or does not decode with the timestamps of its packets."""
 
 
@@ -136,7 +144,7 @@ class _Packet:
 
 def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool]:
     """The first frame, all video packets, and whether the file ends before the duration in its header."""
-    first, packets, end = None, [], 0.0
+    first, packets, count, end = None, [], 0, 0.0
     for packet in container.demux():
         if packet.pts is not None and packet.time_base:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
@@ -145,7 +153,8 @@ def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool
         if packet.stream is not stream:
             continue
         first = first or next(iter(packet.decode()), None)
-        if not packet.size:
+        count += packet.size > 0
+        if not packet.size or (not packet.is_discard and shows_nothing(stream.codec_context.name, packet)):
             continue
         if packet.pts is None:
             raise BrokenFilm("frames without presentation times; remux it, e.g. ffmpeg -fflags +genpts -i FILM -c copy")
@@ -154,7 +163,7 @@ def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool
         raise BrokenFilm("no frame that can be decoded")
     uncounted = container.format.name in WITHOUT_FRAME_COUNT
     length = ((container.start_time or 0) + (container.duration or 0)) / MICROSECONDS
-    return first, packets, (uncounted or len(packets) < stream.frames) and end < length - CUT_OFF_SECONDS
+    return first, packets, (uncounted or count < stream.frames) and end < length - CUT_OFF_SECONDS
 
 
 def read_frames(film: Film, first: int, last: int) -> Iterator[tuple[int, Any]]:
@@ -230,7 +239,7 @@ def _open_film(path: Path) -> Iterator[tuple[Any, Any]]:
             if stream is None:
                 raise BrokenFilm("no video stream")
             if stream.codec_context is None:
-                raise BrokenFilm("cannot be decoded: FFmpeg does not know the codec of its video stream")
+                raise BrokenFilm(f"cannot be decoded: {missing_decoder(film)}")
             if stream.width * stream.height > MAX_PICTURE_PIXELS:
                 raise BrokenFilm(f"{stream.width}x{stream.height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.medium_guard import RunEnds
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'lmms-eval-shotbench[evaluate]'"
 
 
-class PluginUnusable(ValueError):
+class PluginUnusable(RunEnds, ValueError):
     """A model named in the settings cannot be used; the message says which, why and what to do."""
 
 

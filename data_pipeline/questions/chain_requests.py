@@ -18,6 +18,8 @@ from math import inf
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from data_pipeline.defects import Flaw
+from data_pipeline.medium_guard import MediumGuard
 from lmms_eval_shotbench.grading.chat_endpoint import (
     ChatReply,
     check_base_url,
@@ -25,7 +27,6 @@ from lmms_eval_shotbench.grading.chat_endpoint import (
     pause_seconds,
     request_reply,
 )
-from lmms_eval_shotbench.media.stills import BrokenMedium
 
 MAX_ATTEMPTS = 5  # requests per item
 MAX_PAUSE_SECONDS = 60.0  # endpoints with a limit per minute ask for no longer pause
@@ -173,10 +174,11 @@ def _next_result(done: SimpleQueue[tuple[str, ChatReply | Exception]]) -> tuple[
 
 def _send(client: Any, endpoint: Endpoint, limiter: RateLimiter, request: ChainRequest) -> ChatReply:
     """Send a request, retrying transient errors with growing pauses or the pause the endpoint requests."""
-    try:
+    flaws: list[Flaw] = []
+    with MediumGuard(flaws.append, "preparing it"):
         message = request.message()
-    except BrokenMedium as error:
-        return ChatReply(None, f"{UNSENT}{error}", retryable=False)
+    if flaws:
+        return ChatReply(None, f"{UNSENT}{flaws[0].detail}", retryable=False)
     reply = ChatReply(None, "stopped")
     for attempt in range(1, MAX_ATTEMPTS + 1):
         limiter.acquire()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind, Flaw
+from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.questions.chain_checks import Chain, check_chain
 from data_pipeline.questions.chain_prompts import CLIP_SHOWN, PROMPT_VERSION, SETTINGS, chain_message, chain_prompt
 from data_pipeline.questions.chain_requests import ChainRequest, Endpoint, receive_replies
@@ -76,10 +77,12 @@ def write_chains(
         raise ChainsRefused(f"split {split!r} of {shards} has no item to ask about (--limit {limit})")
     settings = _fingerprint("chains", source.sha256, split, limit, endpoint.model, endpoint.max_tokens, *_WORDING)
     source.check_output(out, overwrite, settings)
+    keys = [_key_or_flaw(source, item, endpoint) for item in items]
+    keyed = list(zip(items, keys, strict=True))
     with ReplyCache(cache or default_cache(out)) as replies:
         before = len(replies)
-        errors = _request_missing(source, items, endpoint, replies)
-        outcome = _check_replies(source, items, endpoint, replies, errors)
+        errors = _request_missing(source, keyed, endpoint, replies)
+        outcome = _check_replies(keyed, replies, errors)
         asked = len(replies) - before
     if not outcome.items:
         raise ChainsRefused(
@@ -90,9 +93,8 @@ def write_chains(
     rows = (source.row(SPLIT, item) for item in outcome.items)
     written = write_shards(rows, out, about, splits=[SPLIT], overwrite=overwrite, defects=outcome.defects)
     drops = Counter(defect.kind for defect in outcome.defects)
-    return ChainReport(
-        written.folder, len(items), len(outcome.items), asked, drops, outcome.without_reply, written.already_complete
-    )
+    count = sum(written.counts[SPLIT].values())
+    return ChainReport(written.folder, len(items), count, asked, drops, outcome.without_reply, written.already_complete)
 
 
 def default_cache(out: Path) -> Path:
@@ -113,11 +115,22 @@ def reply_key(source: SourceSplit, item: QAItem, endpoint: Endpoint) -> str:
     return _fingerprint(endpoint.model, prompt, source.media_sha256(item), endpoint.max_tokens, SETTINGS)
 
 
+def _key_or_flaw(source: SourceSplit, item: QAItem, endpoint: Endpoint) -> str | Flaw:
+    """The cache key of a reply, or why the medium cannot be read."""
+    flaws: list[Flaw] = []
+    with MediumGuard(flaws.append, "reading it", DefectKind.CHAIN_FAILED):
+        return reply_key(source, item, endpoint)
+    return flaws[0]
+
+
+Keyed = tuple[QAItem, str | Flaw]  # an item with `_key_or_flaw`
+
+
 def _request_missing(
-    source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache
+    source: SourceSplit, keyed: Sequence[Keyed], endpoint: Endpoint, replies: ReplyCache
 ) -> dict[str, str]:
     """Request the replies missing from the cache; returns the error by key where a request failed."""
-    missing = {key: item for item in items if replies.reply(key := reply_key(source, item, endpoint)) is None}
+    missing = {key: item for item, key in keyed if isinstance(key, str) and replies.reply(key) is None}
     requests = (ChainRequest(key, partial(_message, source, item)) for key, item in missing.items())
     errors = {}
     if missing:
@@ -134,15 +147,17 @@ def _message(source: SourceSplit, item: QAItem) -> list[dict[str, object]]:
     return chain_message(item, source.media(item))
 
 
-def _check_replies(
-    source: SourceSplit, items: Sequence[QAItem], endpoint: Endpoint, replies: ReplyCache, errors: dict[str, str]
-) -> _Outcome:
+def _check_replies(keyed: Sequence[Keyed], replies: ReplyCache, errors: dict[str, str]) -> _Outcome:
     """Split items into those with valid chains and defects for the others, in the order of the items."""
     kept, defects = [], []
-    for item in items:
-        key = reply_key(source, item, endpoint)
-        reply = replies.reply(key)
-        verdict = _no_reply(errors[key]) if reply is None else check_chain(item, reply)
+    for item, key in keyed:
+        verdict: Chain | Flaw
+        if isinstance(key, Flaw):
+            verdict = key
+        elif (reply := replies.reply(key)) is None:
+            verdict = _no_reply(errors[key])
+        else:
+            verdict = check_chain(item, reply)
         if isinstance(verdict, Chain):
             kept.append(replace(item, reasoning=verdict.text))
         else:

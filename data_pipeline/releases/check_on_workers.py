@@ -19,9 +19,10 @@ from typing import NamedTuple, TypeVar
 
 from data_pipeline.checks.check_media import CheckedMedium
 from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.releases.wanted_media import ArchivedMedium
 from data_pipeline.shards.full_disk import disk_full_reported
-from data_pipeline.workers import Workers, WorkItem, map_stream
+from data_pipeline.workers import WORKER_DIED, Workers, WorkItem, map_stream, one_by_one
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 BATCH_MEDIA = 64
@@ -143,7 +144,8 @@ def check_media_on_workers(
     max_bytes = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
     work = partial(check_batch, judge)
     batches = read_ahead(_batches(media), BATCHES_AHEAD)
-    for batch, found in map_stream(work, map(partial(_work_item, journal), batches), workers, max_bytes):
+    died = one_by_one(work, workers, worker_died)
+    for batch, found in map_stream(work, map(partial(_work_item, journal), batches), workers, max_bytes, died):
         fresh = iter(found)
         results = [(medium, journal.known(medium) or next(fresh)) for medium in batch]
         journal.add((medium, verdict) for medium, verdict in results if journal.known(medium) is None)
@@ -152,7 +154,20 @@ def check_media_on_workers(
 
 def check_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
     """Check one batch of (kind, encoded bytes); called on the workers."""
-    return [Verdict.of(encoded, judge(kind, encoded)) for kind, encoded in batch]
+    return [check_one(judge, kind, encoded) for kind, encoded in batch]
+
+
+def check_one(judge: Judge, kind: MediaKind, encoded: bytes) -> Verdict:
+    """Check one medium, whatever `judge` raises on it."""
+    flaws: list[Flaw] = []
+    with MediumGuard(flaws.append, "checking it"):
+        return Verdict.of(encoded, judge(kind, encoded))
+    return Verdict("", flaws[0])
+
+
+def worker_died(medium: tuple[MediaKind, bytes]) -> Verdict:
+    """Return the verdict on a medium on which every worker died."""
+    return Verdict("", Flaw(DefectKind.UNDECODABLE_MEDIUM, WORKER_DIED))
 
 
 def _batches(media: Iterable[ArchivedMedium]) -> Iterator[list[ArchivedMedium]]:

@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw
-from data_pipeline.releases.check_on_workers import Verdict
+from data_pipeline.medium_guard import MediumGuard
+from data_pipeline.releases.check_on_workers import Verdict, check_one, worker_died
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
 from data_pipeline.releases.release_questions import (
     ReleaseQuestion,
@@ -179,7 +180,8 @@ def _checked_rows(
     abort = not choices.allow_missing and any(defect.loses_row for defect in defects)
     written = 0
     known: dict[MediumKey, Verdict | None] = {}
-    pending = map_stream(check_unit, _work_items(source, questions), choices.workers, READ_AHEAD_BYTES)
+    items = _work_items(source, questions)
+    pending = map_stream(check_unit, items, choices.workers, READ_AHEAD_BYTES, lambda unit: unit and worker_died(unit))
     for medium, checked in with_progress(pending, "import", len(questions), "row"):
         (line, item), index = medium.question, str(medium.question.item.source_index)
         verdict = _verdict(medium, checked, known)
@@ -214,7 +216,13 @@ def _work_items(
         if flaw or not isinstance(found, ReleaseFile):
             yield WorkItem(FoundMedium(question, flaw), None, 0)
             continue
-        encoded, key = source.read(found), (kind, found.store, found.name)
+        flaws: list[Flaw] = []
+        with MediumGuard(flaws.append, "reading it"):
+            encoded = source.read(found)
+        if flaws:
+            yield WorkItem(FoundMedium(question, flaws[0]), None, 0)
+            continue
+        key = (kind, found.store, found.name)
         medium = FoundMedium(question, None, encoded, key, key not in seen, found.times)
         seen.add(key)
         yield WorkItem(medium, (kind, encoded) if medium.is_first else None, len(encoded))
@@ -224,8 +232,7 @@ def check_unit(unit: tuple[MediaKind, bytes] | None) -> Verdict | None:
     """Check one medium, of this kind and with these bytes; called on the workers."""
     if unit is None:
         return None
-    kind, encoded = unit
-    return Verdict.of(encoded, check_medium(kind, encoded))
+    return check_one(check_medium, *unit)
 
 
 def _verdict(medium: FoundMedium, checked: Verdict | None, known: dict[MediumKey, Verdict | None]) -> Verdict:

@@ -27,7 +27,7 @@ from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, c
 from data_pipeline.releases.release_media import ImportRefused, trust_medium
 from data_pipeline.releases.release_questions import defect_of, write_report
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged, stream_media
-from data_pipeline.releases.shotqa_files import ShotQARelease, find_shotqa
+from data_pipeline.releases.shotqa_files import FINGERPRINT_VERSION, ShotQARelease, find_shotqa
 from data_pipeline.releases.shotqa_questions import SPLITS, Questions, ShotQAChoices, about_shotqa, read_shotqa
 from data_pipeline.releases.wanted_media import RequiredMedium, UnusedFiles, WantedMedia
 from data_pipeline.shards.atomic_folder import bytes_in_draft
@@ -139,7 +139,8 @@ def _pending_rows(job: _Import) -> Iterator[PendingRow]:
     judge, workers, journal, written = JUDGES[job.choices.media], IN_PROCESS, NoJournal(), 0
     if job.choices.media == "check":  # inspecting first bytes is cheaper than a worker or a journal
         workers = job.workers
-        journal = VerdictJournal(job.work / "verdicts.jsonl", f"{job.source.archive_fingerprint()} check")
+        source = f"{job.source.archive_fingerprint()} check {FINGERPRINT_VERSION}"
+        journal = VerdictJournal(job.work / "verdicts.jsonl", source)
     with journal, progress_bar("import", len(job.questions.good), "row") as bar:
         found = stream_media(job.source.archive, media, unused_files, repeated)
         for medium, verdict in check_media_on_workers(found, judge, workers, journal):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from data_pipeline.checks.check_media import CheckedMedium, check_file_size, check_header
 from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.medium_guard import RunEnds
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, file_sha256, hub_snapshot
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -27,10 +28,10 @@ TARS = {MediaKind.STILL: "images.tar", MediaKind.CLIP: "videos.tar"}
 FOLDERS = {MediaKind.STILL: ("image", "images"), MediaKind.CLIP: ("video", "videos")}
 DOWNLOADED = [QUESTIONS, "README.md", *TARS.values(), *(f"{name}/*" for names in FOLDERS.values() for name in names)]
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
-FINGERPRINT_VERSION = 2  # increment when an import of the same release would write other rows
+FINGERPRINT_VERSION = 3  # increment when an import of the same release would write other rows
 
 
-class ImportRefused(ValueError):
+class ImportRefused(RunEnds, ValueError):
     """The release cannot be imported; the message says what is wrong, where, and what to do next."""
 
 
@@ -114,14 +115,11 @@ class Release:
         return found[0]
 
     def read(self, medium: ReleaseFile) -> bytes:
-        """Read a medium's bytes; raises `ImportRefused` if they cannot be read."""
-        try:
-            if medium.member is None:
-                return (self.folder / medium.name).read_bytes()
-            stream = self._tars[medium.store].extractfile(medium.member)
-            return stream.read() if stream else b""
-        except (OSError, tarfile.TarError) as error:
-            raise ImportRefused(f"{medium.name} in {medium.store} cannot be read ({error}); check the disk") from error
+        """Read a medium's bytes."""
+        if medium.member is None:
+            return (self.folder / medium.name).read_bytes()
+        stream = self._tars[medium.store].extractfile(medium.member)
+        return stream.read() if stream else b""
 
     def _tar_members(self, path: Path) -> Iterator[ReleaseFile]:
         self._tars[path] = tar = _open_tar(path)

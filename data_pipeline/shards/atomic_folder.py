@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipeline.medium_guard import RunEnds
 from data_pipeline.shards.full_disk import disk_full_reported
 
 
-class WriteRefused(ValueError):
+class WriteRefused(RunEnds, ValueError):
     """The folder cannot be written there; the message says why and what to do next."""
 
 

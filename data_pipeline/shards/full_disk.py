@@ -5,20 +5,19 @@ Owns `DiskFull` and its messages. Existing files are preserved by `atomic_folder
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from data_pipeline.medium_guard import DISK_FULL_ERRORS, RunEnds
 from lmms_eval_shotbench.atomic_file import write_atomic
 
-DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BLOCK = 4096  # minimum number of missing bytes to report
 
 
-class DiskFull(RuntimeError):
+class DiskFull(RunEnds, RuntimeError):
     """Not enough disk space; the message says how much is missing."""
 
 

@@ -1,8 +1,9 @@
 """Write questions and their media atomically as a shard folder (`lmms_eval_shotbench/questions/shards.py`).
 
 Owns the order of the steps and the check whether OUT already holds the requested shards. Rows are consumed one at a
-time; at most a few row groups are in memory. Calling `write_shards` again after an interruption, with the same source
-and settings, resumes after the last finished file, and the result is byte-identical.
+time; at most a few row groups are in memory. A row whose medium cannot be read is lost, with a defect. Calling
+`write_shards` again after an interruption, with the same source and settings, resumes after the last finished file, and
+the result is byte-identical.
 
 Parquet files are written in `split_writer.py`, finished files recorded in `finished_files.py`; the draft folder and its
 renaming are in `atomic_folder.py`, the lock in `folder_lock.py`, disk space in `full_disk.py`, the dataset card in
@@ -16,11 +17,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from data_pipeline.defects import Defect, loss_summary
+from data_pipeline.defects import Defect, Flaw, loss_summary
+from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import Draft, WriteRefused, atomic_folder, replaced_path, restore_replaced
 from data_pipeline.shards.composition import Composition, Counts, in_card_order
@@ -69,7 +72,7 @@ def write_shards(
     *,
     splits: Sequence[str],
     overwrite: bool = False,
-    defects: Sequence[Defect] = (),
+    defects: list[Defect] | None = None,
     extra: Mapping[str, str | bytes] = NO_EXTRA,
     expected_bytes: int = 0,
 ) -> WrittenShards:
@@ -81,7 +84,8 @@ def write_shards(
             source, settings, seed.
         splits: The names of all splits, including those without rows.
         overwrite: Replace existing shards at `out` once the new ones are complete.
-        defects: Defects of the source. Read after the last row, so that iterating over `rows` may append to it.
+        defects: Defects of the source. Read after the last row, so that iterating over `rows` may append to it; rows
+            whose medium cannot be read are appended here.
         extra: Contents of additional small files by file name; also read after the last row.
         expected_bytes: Total bytes of media if known, to check the free disk space in advance.
 
@@ -91,6 +95,7 @@ def write_shards(
         DiskFull: not enough disk space. Shards at `out` are untouched; the next call with the same fingerprint resumes.
     """
     out, splits = Path(os.path.realpath(out.expanduser())), in_card_order(splits)
+    defects = [] if defects is None else defects
     if bad := [split for split in splits if not SPLIT_NAME.fullmatch(split)]:
         raise ValueError(f"{bad[0]!r} is not a valid name for a split; use letters, digits and _")
     if not overwrite and not replaced_path(out).exists() and (finished := finished_manifest(out, about.fingerprint)):
@@ -105,7 +110,7 @@ def write_shards(
         with atomic_folder(out, overwrite) as draft, _finished_files(out, draft, about, splits) as files:
             remaining = expected_bytes - sum(file.media_bytes for file in files.files)
             require_disk_space(out, remaining)
-            composition = _SplitWriters(out, draft.folder, splits, files, remaining).write(rows)
+            composition = _SplitWriters(out, draft.folder, splits, files, remaining, defects).write(rows)
             if not any(composition.counts.values()):
                 raise NothingLeft(f"no question is left to write to {out} ({loss_summary(defects)})")
             _ = composition.audit_markdown  # computed while the last files are written in the background
@@ -147,8 +152,17 @@ def _finished_files(out: Path, draft: Draft, about: About, splits: Sequence[str]
 class _SplitWriters:
     """One writer per split, and the byte counts for messages about a full disk."""
 
-    def __init__(self, out: Path, folder: Path, splits: Sequence[str], files: FinishedFiles, remaining: int) -> None:
+    def __init__(
+        self,
+        out: Path,
+        folder: Path,
+        splits: Sequence[str],
+        files: FinishedFiles,
+        remaining: int,
+        defects: list[Defect],
+    ) -> None:
         self._out, self._remaining, self._composition = out, remaining, Composition(splits)
+        self._defects = defects
         self._writers = {split: SplitWriter(folder / DATA, split, files) for split in splits}
 
     def write(self, rows: Iterable[PendingRow]) -> Composition:
@@ -157,9 +171,8 @@ class _SplitWriters:
             for row in rows:
                 if row.split not in self._writers:
                     raise ValueError(f"{row.item.item_id} is of split {row.split!r}, not of {', '.join(self._writers)}")
-                self._composition.add(row.split, row.item)
-                if not self._writers[row.split].skips(row.item):
-                    self._add(row)
+                if self._writers[row.split].skips(row.item) or self._add(row):
+                    self._composition.add(row.split, row.item)
             with self._disk_full_reported():
                 for writer in self._writers.values():
                     writer.close()
@@ -168,10 +181,19 @@ class _SplitWriters:
                 writer.discard()
         return self._composition
 
-    def _add(self, row: PendingRow) -> None:
-        medium = row.read()
+    def _add(self, row: PendingRow) -> bool:
+        """Add a row; if its medium cannot be read, record a defect and return False."""
+        medium: bytes | None = None
+        with MediumGuard(partial(self._lose, row.item), "reading it again to write it"):
+            medium = row.read()
+        if medium is None:
+            return False
         with self._disk_full_reported():
             self._writers[row.split].add(row.item, medium)
+        return True
+
+    def _lose(self, item: QAItem, flaw: Flaw) -> None:
+        self._defects.append(Defect(flaw.kind, 0, str(item.source_index), item.media_path, flaw.detail, loses_row=True))
 
     def _disk_full_reported(self) -> AbstractContextManager[None]:
         return disk_full_reported(self._out, self._remaining_bytes, self._discarded_bytes)

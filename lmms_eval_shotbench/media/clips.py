@@ -1,8 +1,8 @@
 """Sample and decode the frames of a clip that a model sees, in bounded memory.
 
-Frames are sampled by the rule of qwen_vl_utils and indexed in presentation order: frames that an edit list removes, and
-leading frames that reference a missing earlier frame, have no index. A frame is reached by decoding from the first one,
-never by seeking; non-reference frames are skipped on the way.
+Frames are sampled by the rule of qwen_vl_utils and indexed in presentation order; frames that are not shown have no
+index (`clip_file.py` lists the others). A frame is reached by decoding from the first one, never by seeking;
+non-reference frames are skipped on the way.
 
 PyAV decodes. decord, which qwen_vl_utils uses, returns the same pixels (the tests compare) and is no faster, but it
 decodes ahead of its reader without limit (1.7 GB after one batch of a 30 s clip in 720p), repeats the last frame where
@@ -12,14 +12,14 @@ some are missing, returns wrong frames after a seek in open GOPs, and can crash 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence, Set
-from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from lmms_eval_shotbench.atomic_file import atomic_path
 from lmms_eval_shotbench.environment import cache_folder
-from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS, BrokenMedium, clip_path
+from lmms_eval_shotbench.media.broken_medium import BrokenMedium, failures_as_broken
+from lmms_eval_shotbench.media.clip_file import MICROSECONDS, frame_rate, list_frames, open_clip
+from lmms_eval_shotbench.media.stills import clip_path
 from lmms_eval_shotbench.vocabulary import View
 
 if TYPE_CHECKING:
@@ -29,13 +29,8 @@ CLIP_FPS = 12.0  # official protocol: frames per second that a model sees
 CLIP_MAX_PIXELS = 360 * 640  # official protocol: maximum number of pixels per frame
 CLIP_MIN_PIXELS = 128 * 28 * 28  # qwen_vl_utils: smaller frames are upscaled to it
 FRAMES_PER_BATCH = 4  # small enough for the CPU cache; 4 frames of 4K are 100 MB
-# FFmpeg demuxers that read a single file. Others may read playlists, whose URLs FFmpeg would open.
-CLIP_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg"
-WITHOUT_FRAME_COUNT = ("matroska,webm", "flv")  # formats whose headers give a duration, but no number of frames
 RGB_COLORSPACE = 0  # AVCOL_SPC_RGB; PyAV uses the source's colorspace only if the target's differs from it
-MICROSECONDS = 1_000_000  # per second; unit of the container duration in FFmpeg (AV_TIME_BASE)
 SKIPPABLE_CODECS = ("h264",)  # codecs that reliably mark non-reference frames
-CUT_OFF_SECONDS = 0.25  # minimum missing duration of a truncated clip; intact clips lack at most a frame or two
 
 
 def sampled_frames(frames: int, frame_rate: float, fps: float = CLIP_FPS) -> list[int]:
@@ -71,14 +66,16 @@ def clip_header(source: bytes | Path) -> ClipHeader:
     Raises:
         BrokenMedium: the source is not a clip.
     """
-    with _open_clip(source) as (container, stream):
-        rate = _frame_rate(stream)
+    with open_clip(source) as (container, stream):
+        rate = frame_rate(stream)
         seconds = (container.duration or 0) / MICROSECONDS
         return ClipHeader(stream.frames or max(round(seconds * rate), 1), rate, stream.width, stream.height)
 
 
 class Clip:
     """An open clip with an exact number of frames. Not thread-safe: share no instance between threads.
+
+    `frames` is the number of frames shown, `hidden` that of decodable frames which an edit list hides.
 
     Raises:
         BrokenMedium: not a clip, truncated, or its frames are larger than 100 megapixels.
@@ -87,14 +84,15 @@ class Clip:
     def __init__(self, source: bytes | Path) -> None:
         self._source = source
         self._batch_iterator: Generator[numpy.ndarray] | None = None
-        with _open_clip(source) as (container, stream):
-            self.frame_rate = _frame_rate(stream)
-            first, times = _shown_times(container, stream)
+        with open_clip(source) as (container, stream):
+            self.frame_rate = frame_rate(stream)
+            first, times, self.hidden = list_frames(container, stream)
         self.frames = len(times)
         unique = {time for time in times if time is not None}
         self._times = sorted(unique) if len(unique) == len(times) else []  # empty unless all exist and are distinct
         self._stored_size = (first.width, first.height)
-        self._quarter_turns = round(first.rotation / 90) % 4  # counterclockwise
+        self.degrees = round(first.rotation) % 360  # of the rotation that makes it upright, counterclockwise
+        self._quarter_turns = round(first.rotation / 90) % 4
         self.width, self.height = self._stored_size[:: -1 if self._quarter_turns % 2 else 1]
 
     def __enter__(self) -> Self:
@@ -130,15 +128,21 @@ class Clip:
         self._batch_iterator = self._batches(indices)
         return self._batch_iterator
 
+    def require_all_frames(self) -> None:
+        """Decode all frames, without converting them; raises `BrokenMedium` if one cannot be decoded."""
+        for _ in self._frames(range(self.frames)):
+            pass
+
     def _batches(self, indices: Sequence[int]) -> Generator[numpy.ndarray]:
         import numpy
 
         pictures = self._pictures(indices)
         for start in range(0, len(indices), FRAMES_PER_BATCH):
             count = min(FRAMES_PER_BATCH, len(indices) - start)
-            batch = numpy.empty((count, self.height, self.width, 3), numpy.uint8)
-            for row in range(count):
-                batch[row] = next(pictures)
+            with failures_as_broken("clip"):
+                batch = numpy.empty((count, self.height, self.width, 3), numpy.uint8)
+                for row in range(count):
+                    batch[row] = next(pictures)
             yield batch
 
     def _pictures(self, indices: Sequence[int]) -> Iterator[numpy.ndarray]:
@@ -165,7 +169,7 @@ class Clip:
     def _by_time(self, times: Sequence[int]) -> Iterator[Any]:
         """Yield the frames with these timestamps, until one is out of order."""
         wanted, expected = set(times), iter(times)
-        with _open_clip(self._source) as (container, stream):
+        with open_clip(self._source) as (container, stream):
             for frame in _decoded(container, stream, wanted):
                 if frame.pts in wanted:
                     if frame.pts != next(expected, None):
@@ -173,7 +177,7 @@ class Clip:
                     yield frame
 
     def _by_number(self, indices: Sequence[int]) -> Iterator[Any]:
-        with _open_clip(self._source) as (container, stream):
+        with open_clip(self._source) as (container, stream):
             decoded, number = container.decode(stream), -1
             frame: Any = None
             for index in indices:
@@ -184,33 +188,6 @@ class Clip:
                 yield frame
 
 
-@contextmanager
-def _open_clip(source: bytes | Path) -> Iterator[tuple[Any, Any]]:
-    """Open a container and its video stream for single-threaded decoding."""
-    import av
-
-    # Passed as `container_options`: `options` crash PyAV 15.1 if a stream appears after the header, as in FLV.
-    options = {"format_whitelist": CLIP_FORMATS, "protocol_whitelist": ""}
-    try:
-        with (
-            source.open("rb") if isinstance(source, Path) else BytesIO(source) as encoded,
-            # Metadata that is not UTF-8 must not make a clip unreadable.
-            av.open(encoded, metadata_errors="replace", container_options=options) as container,
-        ):
-            stream = container.streams.best("video")
-            if stream is None:
-                raise BrokenMedium("clip has no video stream")
-            if stream.codec_context is None:
-                raise BrokenMedium("clip cannot be decoded: FFmpeg does not know the codec of its video stream")
-            if stream.width * stream.height > MAX_PICTURE_PIXELS:
-                size = f"{stream.width}x{stream.height}"
-                raise BrokenMedium(f"clip of {size} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
-            stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-            yield container, stream
-    except av.FFmpegError as error:
-        raise BrokenMedium(f"clip cannot be decoded: {error.strerror or error}") from error
-
-
 def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
     """Decode all frames except unwanted non-reference frames."""
     can_skip = stream.codec_context.name in SKIPPABLE_CODECS
@@ -218,36 +195,6 @@ def _decoded(container: Any, stream: Any, wanted: Set[int]) -> Iterator[Any]:
         needed = packet.pts is None or packet.pts in wanted
         stream.codec_context.skip_frame = "DEFAULT" if needed or not can_skip else "NONREF"
         yield from packet.decode()
-
-
-def _frame_rate(stream: Any) -> float:
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    if not rate:
-        raise BrokenMedium("clip has no frame rate")
-    return rate
-
-
-def _shown_times(container: Any, stream: Any) -> tuple[Any, list[int | None]]:
-    """The first displayed frame and the timestamps of all displayed frames in storage order; decodes only the first."""
-    first, packets, times, end = None, 0, [], 0.0
-    for packet in container.demux():
-        if packet.pts is not None and packet.time_base:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        if packet.is_corrupt:
-            raise BrokenMedium("clip is cut off")
-        if packet.stream is not stream:
-            continue
-        first = first or next(iter(packet.decode()), None)
-        packets += packet.size > 0  # the last packet is empty and flushes the decoder
-        if packet.size and not packet.is_discard:
-            times.append(packet.pts)
-    if first is None:
-        raise BrokenMedium("clip has no frame that can be decoded")
-    # A file truncated between two packets raises no error, but its header still gives the full length.
-    no_count = container.format.name in WITHOUT_FRAME_COUNT
-    if (no_count or packets < stream.frames) and end < (container.duration or 0) / MICROSECONDS - CUT_OFF_SECONDS:
-        raise BrokenMedium(f"clip is cut off after {end:.2f} s")
-    return first, [time for time in times if None in (first.pts, time) or time >= first.pts]
 
 
 def protocol_clip_path(encoded: bytes, sha256: str = "", fps: float = CLIP_FPS, view: View = View.AS_FILMED) -> Path:

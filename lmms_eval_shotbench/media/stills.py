@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.environment import cache_folder
+from lmms_eval_shotbench.media.broken_medium import BrokenMedium as BrokenMedium  # many modules import it from here
+from lmms_eval_shotbench.media.broken_medium import TooLarge, failures_as_broken
 from lmms_eval_shotbench.vocabulary import View
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PICTURE_PIXELS = 100_000_000  # of a still or frame, 300 MB decoded; larger ones are decompression bombs
-
-
-class BrokenMedium(ValueError):
-    """A still or clip that cannot be decoded."""
 
 
 def open_still(encoded: bytes, view: View = View.AS_FILMED) -> Image:
@@ -44,35 +42,50 @@ def open_still(encoded: bytes, view: View = View.AS_FILMED) -> Image:
 
 
 def _rgb_still(encoded: bytes) -> Image:
+    with opened_still(encoded) as picture:
+        return as_rgb(picture)
+
+
+def as_rgb(picture: Image) -> Image:
+    """Decode an opened still to RGB; RGBA is composited on white."""
     from PIL import Image
 
-    with _opened_still(encoded) as picture:
-        if picture.mode == "RGB":
-            picture.load()
-            return picture  # `convert` would copy it
-        if picture.mode != "RGBA":
-            return picture.convert("RGB")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    if picture.mode == "RGB":
+        picture.load()
+        return picture  # `convert` would copy it
+    if picture.mode != "RGBA":
+        return picture.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
 def still_size(encoded: bytes) -> tuple[int, int]:
     """Width and height of a still in pixels, from its header; raises `BrokenMedium`."""
-    with _opened_still(encoded) as picture:
+    with opened_still(encoded) as picture:
         return picture.size
 
 
 @contextmanager
-def _opened_still(encoded: bytes) -> Iterator[Image]:
-    from PIL import Image, UnidentifiedImageError
+def opened_still(encoded: bytes, formats: list[str] | None = None) -> Iterator[Image]:
+    """Open a still; failures inside become `BrokenMedium`.
 
-    try:
-        with reject_truncated_images(), Image.open(io.BytesIO(encoded)) as picture:
+    Args:
+        formats: Pillow's names of the formats to try; None: all.
+    """
+    from PIL import Image
+
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)  # the warning raises under some filters
+    with failures_as_broken("still"), reject_truncated_images():
+        try:
+            picture = Image.open(io.BytesIO(encoded), formats=formats)
+        except bombs as error:
+            raise TooLarge(f"still cannot be decoded: {error}") from error
+        with picture:
             width, height = picture.size
             if width * height > MAX_PICTURE_PIXELS:
-                raise ValueError(f"{width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened")
+                raise TooLarge(
+                    f"still cannot be decoded: {width}x{height} pixels, at most {MAX_PICTURE_PIXELS:,} are opened"
+                )
             yield picture
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BrokenMedium(f"still cannot be decoded: {error}") from error
 
 
 _saved_settings: list[bool] = []  # original LOAD_TRUNCATED_IMAGES; one entry per thread in the context manager

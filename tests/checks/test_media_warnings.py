@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from data_pipeline.checks.audit import audit_shards
-from data_pipeline.checks.check_media import check_header, check_medium, media_warnings
+from data_pipeline.checks.check_media import check_header, check_medium, check_stored
 from data_pipeline.defects import DefectKind
 from data_pipeline.shards.write_shards import PendingRow, write_shards
 from data_pipeline.workers import Workers
@@ -179,7 +179,7 @@ def test_clips_that_other_backends_refuse_or_misread_are_reported(name: str) -> 
     encode, expected = CLIPS[name]
     encoded = encode()
     assert kinds(MediaKind.CLIP, encoded) == expected
-    assert [warning.kind for warning in media_warnings(MediaKind.CLIP, encoded)] == expected
+    assert [warning.kind for warning in check_stored(MediaKind.CLIP, encoded).warnings] == expected
 
 
 def test_the_header_alone_shows_what_decoding_shows() -> None:

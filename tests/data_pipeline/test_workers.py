@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from data_pipeline.workers import Workers, map_units, ray_running
+from data_pipeline.workers import Workers, WorkItem, map_stream, map_units, one_by_one, ray_running
 from tests.support.ports import refusing_port
 
 
@@ -102,3 +102,24 @@ def test_a_worker_that_is_killed_loses_and_repeats_nothing(two_workers: Workers,
 def test_the_message_of_a_workers_exception_reaches_the_caller(two_workers: Workers) -> None:
     with pytest.raises(RuntimeError, match="unit 0 cannot be done"):
         list(map_units(refuse, range(3), two_workers))
+
+
+def die_of(deadly: int, numbers: list[int]) -> list[int]:
+    """Square some numbers; one of them kills the worker."""
+    if deadly in numbers:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [number * number for number in numbers]
+
+
+@pytest.mark.verl
+@pytest.mark.ray
+def test_a_unit_that_kills_every_worker_costs_its_own_result_in_both_maps(two_workers: Workers) -> None:
+    work, batches = partial(die_of, 4), [[0, 1], [2, 3, 4, 5], [6]]
+    died = one_by_one(work, two_workers, lambda number: -number)
+    expected = [[0, 1], [4, 9, -4, 25], [36]]
+    assert list(map_units(work, batches, two_workers, died)) == expected
+    items = [WorkItem("kept", batch, 1) for batch in batches]
+    assert list(map_stream(work, items, two_workers, 10, died)) == [("kept", result) for result in expected]
+    assert list(map_units(work, [[4]], two_workers, died)) == [[-4]]
+    with pytest.raises(RuntimeError, match="its worker process died"):
+        list(map_units(work, batches, two_workers))

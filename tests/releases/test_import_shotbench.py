@@ -13,6 +13,7 @@ from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
 from data_pipeline.releases.release_media import ImportRefused, Release, ReleaseFile
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
+from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.shards.split_writer import SplitWriter
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qa_item import QAItem
@@ -114,7 +115,7 @@ def test_an_unusable_question_file_is_one_clear_error(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [DiskFull(), KeyboardInterrupt()])
 def test_an_interrupted_import_leaves_nothing_and_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:

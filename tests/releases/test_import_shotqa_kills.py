@@ -19,7 +19,7 @@ from data_pipeline.releases import check_on_workers
 from data_pipeline.releases import import_shotqa as step
 from data_pipeline.releases.check_on_workers import VerdictJournal
 from data_pipeline.releases.import_shotqa import import_shotqa
-from data_pipeline.releases.shotqa_files import find_shotqa
+from data_pipeline.releases.shotqa_files import FINGERPRINT_VERSION, find_shotqa
 from data_pipeline.releases.shotqa_questions import ShotQAChoices
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import ShardFolder
@@ -97,7 +97,11 @@ def test_a_killed_import_of_trusted_media_has_no_journal_and_gives_the_same_file
 def test_a_journal_is_used_for_its_own_archive_up_to_a_truncated_line(of_this_archive: bool, tmp_path: Path) -> None:
     release = shotqa(tmp_path / "release", [("a.jpg", still(1)), ("b.jpg", still(2))],
                      grpo=[still_row("a.jpg"), still_row("b.jpg")])  # fmt: skip
-    source = f"{find_shotqa(str(release)).archive_fingerprint()} check" if of_this_archive else "another"
+    source = (
+        f"{find_shotqa(str(release)).archive_fingerprint()} check {FINGERPRINT_VERSION}"
+        if of_this_archive
+        else "another"
+    )
     entries = [
         {"source": source},
         *({"name": f"{n}.jpg", "kind": "still", "sha256": f"of {n}", "flaw": None, "warnings": []} for n in "ab"),

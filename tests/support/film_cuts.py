@@ -21,17 +21,20 @@ from tests.support.made_films import clip_frames, number_on
 COLUMNS = ("film_id", "media", "start", "end", "still", "shot_size", "camera_movement", "shot_id")
 
 
+HERE = Workers()
+
+
 class Cut:
     """Result of cutting the films in a folder by one table."""
 
-    def __init__(self, folder: Path, rows: Sequence[dict[str, Any]], **settings: Any) -> None:
+    def __init__(self, folder: Path, rows: Sequence[dict[str, Any]], workers: Workers = HERE, **settings: Any) -> None:
         self.folder, self.defects = folder, list[Defect]()
         table = folder / "table.csv"
         with table.open("w", newline="") as file:
             writer = csv.DictWriter(file, dict.fromkeys([*COLUMNS, *(column for cells in rows for column in cells)]))
             writer.writeheader()
             writer.writerows(rows)
-        run = cut_films(table, folder, folder / "work", CutSettings(**settings), Workers(), self.defects)
+        run = cut_films(table, folder, folder / "work", CutSettings(**settings), workers, self.defects)
         self.shots = list(run)
 
     def numbers(self, shot: LabelledShot) -> list[int]:

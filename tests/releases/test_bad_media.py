@@ -1,0 +1,101 @@
+"""One bad medium costs its own rows in both imports, whatever reading, checking or hashing it raises."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_pipeline.checks.check_media import CheckedMedium, check_medium
+from data_pipeline.releases import import_shotqa as importer
+from data_pipeline.releases.import_shotbench import ImportReport, import_shotbench
+from data_pipeline.releases.import_shotqa import ShotQAReport, import_shotqa
+from data_pipeline.releases.shotqa_questions import ShotQAChoices
+from data_pipeline.workers import WORKER_DIED, Workers
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.support.injected_faults import FAULTS, inject
+from tests.support.releases import clip, folders, good, still, tars
+from tests.support.shotqa_releases import clip_row, shotqa, still_row
+
+BAD = still(2, "PNG")  # of the release, and of the archive below
+NAMES = ("a.jpg", "b.jpg", "bad.jpg", "c.jpg")
+
+
+def is_bad(*arguments: Any, **_: Any) -> bool:
+    """Whether the bad medium, or its file in the release, is among the arguments."""
+    return any(one == BAD or getattr(one, "name", "").endswith("B2.PNG") for one in arguments)
+
+
+def shotbench(folder: Path, layout: Any = folders) -> ImportReport:
+    done = import_shotbench(str(layout(folder / "release", *good())), folder / "shards", allow_missing=True)
+    assert done.rows_read == done.rows_written + done.rows_lost
+    assert done.rows_written == len(list(ShardFolder(folder / "shards").items()))
+    return done
+
+
+def from_archive(folder: Path, workers: Workers | None = None) -> ShotQAReport:
+    media = [*((name, BAD if name == "bad.jpg" else still(n)) for n, name in enumerate(NAMES, 10)), ("v.mp4", clip())]
+    rows = [*map(still_row, NAMES), still_row("bad.jpg", letter="C"), clip_row("v.mp4")]
+    release = shotqa(folder / "release", media, grpo=rows)
+    choices = ShotQAChoices(dev_share=0)
+    done = import_shotqa(str(release), folder / "shards", choices, workers=workers or Workers())
+    assert done.rows_read == sum(done.rows_written.values()) + done.drops.total() == 6
+    return done
+
+
+@pytest.mark.parametrize("layout", [folders, tars])
+@pytest.mark.parametrize(
+    ("target", "stage"),
+    [
+        ("data_pipeline.releases.release_media.Release.read", "reading it"),
+        ("data_pipeline.releases.import_shotbench.check_medium", "checking it"),
+        ("data_pipeline.checks.check_media._check_still", "checking it"),
+        ("data_pipeline.releases.check_on_workers.Verdict.of", "checking it"),
+        ("data_pipeline.checks.check_media.opened_still", "checking it"),
+    ],
+)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_shotbench_loses_the_rows_of_one_bad_medium(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Any, target: str, stage: str, fault: Exception
+) -> None:
+    raised = inject(monkeypatch, target, fault, is_bad)
+    done = shotbench(tmp_path, layout)
+    assert raised
+    (lost,) = done.defects
+    assert (lost.index, lost.path, lost.loses_row) == ("2", "image/B2.PNG", True)
+    assert stage in lost.detail
+    assert done.rows_written == 3
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_shotqa_loses_the_rows_of_one_bad_medium(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    raised = inject(monkeypatch, "data_pipeline.checks.check_media._check_still", fault, is_bad)
+    done = from_archive(tmp_path)
+    assert raised
+    assert sum(done.rows_written.values()) == 4
+    assert {defect.path.rpartition("/")[2] for defect in done.defects} == {"bad.jpg"} and len(done.defects) == 2
+
+
+def killing(kind: MediaKind, encoded: bytes) -> CheckedMedium:
+    """Check a medium; the bad one kills the worker, as a crash of its decoder would."""
+    if encoded == BAD:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return check_medium(kind, encoded)
+
+
+@pytest.mark.verl
+@pytest.mark.ray
+def test_on_ray_a_medium_that_kills_its_worker_loses_only_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setitem(importer.JUDGES, "check", killing)
+    done = from_archive(tmp_path, Workers(2))
+    assert sum(done.rows_written.values()) == 4
+    assert [defect.detail for defect in done.defects] == [WORKER_DIED] * 2
