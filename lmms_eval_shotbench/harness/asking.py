@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -103,9 +103,10 @@ def _ask_in_threads(model: Any, generate: Generate, requests: Batch, keep: Keep)
     """
     pending, answered = queue.SimpleQueue[Any](), queue.SimpleQueue[tuple[Any, Answer]]()
     waiting, count = iter(requests.items()), min(int(model.num_concurrent), len(requests))
+    stopped = threading.Event()  # nothing is asked from then on: what this module replaces is as it was
 
     def work() -> None:
-        while (item := pending.get()) is not None:
+        while not ((item := pending.get()) is None or stopped.is_set()):
             name, request = item
             with reply_noted(request) as reply:
                 try:
@@ -126,14 +127,22 @@ def _ask_in_threads(model: Any, generate: Generate, requests: Batch, keep: Keep)
             thread.start()
         asked = send(count)
         while asked:
-            found = dict([answered.get()])
+            found = dict([_next(answered)])
             while not answered.empty():
                 found.update([answered.get()])
             keep(found)
             asked += send(len(found)) - len(found)
     finally:
+        stopped.set()
         for _ in threads:
             pending.put(None)
+
+
+def _next(answered: queue.SimpleQueue[Any]) -> Any:
+    """Wait for an entry; with pauses, because a Ctrl-C just before a wait is noticed after it only."""
+    while True:
+        with suppress(queue.Empty):
+            return answered.get(timeout=1)
 
 
 class _Stop(BaseException):

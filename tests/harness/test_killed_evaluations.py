@@ -76,7 +76,7 @@ def check_interruption(one: Trial, out: Path, status: int | None, printed: str) 
     assert status == 130, printed[-3000:]
     kept = f"the responses so far are in {out}/responses, and the same command continues from there"
     said = [line for line in printed.splitlines() if line.startswith("shotbench:")]
-    assert said == [f"shotbench: interrupted; {kept}"]
+    assert said == [f"shotbench: interrupted; {kept}"], printed[-3000:]
     assert "Traceback" not in printed and "never retrieved" not in printed
     stored, asked = len(stored_keys(out)), len(one.asked())
     assert stored and not (out / "samples.jsonl").exists()
