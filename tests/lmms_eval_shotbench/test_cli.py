@@ -99,7 +99,7 @@ def test_a_package_whose_commands_cannot_be_loaded_costs_only_these(tmp_path: Pa
         (["scroe"], "no command 'scroe'; did you mean score?"),
         (["data", "film"], "no command 'film'; did you mean films?"),
         (["--colour", "score"], "no such option: --colour"),
-        (["score", "q", "r", "extra"], "unexpected extra argument(s) (extra)"),
+        (["tasks-path", "extra"], "unexpected extra argument(s) (extra)"),
         (["score", "absent.tsv", "r"], "absent.tsv"),
         (["compare", "absent", "gone"], "absent"),
         (["data", "audit", "absent"], "absent"),
