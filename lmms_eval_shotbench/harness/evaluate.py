@@ -40,7 +40,8 @@ from lmms_eval_shotbench.harness.eval_plan import (
     resolve_tasks,
 )
 from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
-from lmms_eval_shotbench.harness.recorder import Recorder, Sampling, determining, request_timeout
+from lmms_eval_shotbench.harness.recorder import Recorder, Sampling, request_timeout
+from lmms_eval_shotbench.harness.request_keys import determining
 from lmms_eval_shotbench.harness.run_files import RESPONSES, is_complete, write_run
 from lmms_eval_shotbench.harness.run_record import describe_run, versions
 from lmms_eval_shotbench.harness.task_files import Task

@@ -19,19 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.harness.asking import ask, keeps_own_responses, runs_in_lockstep
-from lmms_eval_shotbench.harness.replies import describe_error
-from lmms_eval_shotbench.media.stored_medium import StoredMedium, media_undecoded
+from lmms_eval_shotbench.harness.request_keys import key_of
 from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.progress import library_bars_hidden, progress_bar
-from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, ResponseStore, response_key
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, ResponseStore
 from lmms_eval_shotbench.runs.responses import StoredResponse
 
 logger = logging.getLogger(__name__)
-# Model arguments that do not determine a response: how fast, how often and with which key a model is asked
-NOT_DETERMINING = {
-    "adaptive_concurrency", "api_key", "batch_size", "gpu_memory_utilization", "max_num_seqs", "max_retries",
-    "num_concurrent", "num_cpus", "prefix_aware_queue", "retry_backoff_s", "timeout",
-}  # fmt: skip
 MOST_FAILURES = 50  # in a row, after which the run stops: the model or its server is gone
 
 
@@ -123,8 +117,9 @@ class Recorder:
             ask(model, generate, [wanted], self.answers.update)
             return
         same: dict[str, list[Asked]] = {}
-        for one, key in self._keys(model, wanted).items():
-            same.setdefault(key, []).append(one)
+        for one, request in wanted.items():
+            sample = one.sample if self.sampling.samples > 1 else None
+            same.setdefault(key_of(model, request, self.settings, sample), []).append(one)
         store = ResponseStore(self.folder, self.rank)
         stored = {key: kept for key in same if (kept := store.get(key))}
         self._share({key: same[key] for key in stored}, stored)
@@ -175,18 +170,6 @@ class Recorder:
         sampled.arguments = tuple(arguments)
         return sampled
 
-    def _keys(self, model: Any, pending: Mapping[Asked, Any]) -> dict[Asked, str]:
-        keys = {}
-        with media_undecoded():
-            for one, request in pending.items():
-                sample = {"sample": one.sample} if self.sampling.samples > 1 else {}
-                try:
-                    content = _content(model, request)
-                except Exception as error:  # it cannot be read; asking it will fail, and is not stored
-                    content = {"unreadable": describe_error(error), "asked": one}
-                keys[one] = response_key({**self.settings, **content, **sample})
-        return keys
-
     def _gather(self) -> None:
         """Exchange the answers of all ranks, as lmms-eval does with its samples."""
         for answers in _of_all_ranks(self.answers):
@@ -203,11 +186,6 @@ def _of_all_ranks(own: Any) -> list[Any]:
     return gathered
 
 
-def determining(model_args: str) -> dict[str, str]:
-    """Return the model arguments that determine a response."""
-    return {name: value for name, value in parse_model_args(model_args).items() if name not in NOT_DETERMINING}
-
-
 def request_timeout(model_args: str) -> float | None:
     """Return the timeout of a request in seconds, if one is given; raises `ValueError`."""
     given = parse_model_args(model_args).get("timeout")
@@ -219,26 +197,6 @@ def request_timeout(model_args: str) -> float | None:
 
 def _first_asked(request: Any) -> Asked:
     return Asked(request.args[4], request.args[3])
-
-
-def _content(model: Any, request: Any) -> dict[str, Any]:
-    """Return what a request asks: text, checksums of its media, and generation settings."""
-    first, second, third, doc_id, task, split = request.args
-    doc = model.task_dict[task][split][doc_id]
-    if model.is_simple:
-        return {"text": first, "media": [_medium(one) for one in third(doc) or ()], "generation": second}
-    messages = [
-        {"role": message["role"], "content": [_part(part) for part in message["content"]]} for message in second(doc)
-    ]
-    return {"messages": messages, "generation": third}
-
-
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": part["type"], "shown": part["text"] if part["type"] == "text" else _medium(part["url"])}
-
-
-def _medium(shown: StoredMedium) -> list[str]:
-    return [shown.kind.value, shown.key]
 
 
 def _stored(answer: Answer) -> StoredResponse:

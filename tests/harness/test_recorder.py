@@ -19,7 +19,8 @@ pytest.importorskip("openai")
 from loguru import logger as host_logger
 
 from lmms_eval_shotbench.cli import main
-from lmms_eval_shotbench.harness.recorder import MOST_FAILURES, Asked, Recorder, RunStopped, determining
+from lmms_eval_shotbench.harness.recorder import MOST_FAILURES, Asked, Recorder, RunStopped
+from lmms_eval_shotbench.harness.request_keys import determining
 from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from tests.harness.test_lmms_eval import isolated_caches, read_scores  # noqa: F401
