@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def still(number: int = 0, form: str = "JPEG", size: tuple[int, int] = (64, 36))
     return stream.getvalue()
 
 
+@lru_cache  # x264 does not always encode pictures of this size to the same bytes again
 def clip(frames: int = 3) -> bytes:
     stream = io.BytesIO()
     options = {} if frames else {"movflags": "empty_moov"}
