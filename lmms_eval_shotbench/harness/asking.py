@@ -7,6 +7,7 @@ server gets one request in each of its threads. `async_openai` asks concurrently
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import itertools
 import queue
@@ -73,9 +74,10 @@ def _answers(model: Any, generate: Generate, batch: Batch) -> dict[Any, Answer]:
     if not batch:
         return {}
     requests = list(batch.values())
-    _seed(requests[0])
+    seeded = _seed(requests[0])
+    asked = list(map(_without_seed, requests)) if seeded and not _takes_seed(model) else requests
     with reply_noted(requests[0] if len(requests) == 1 else None) as reply:
-        outputs = generate(requests)
+        outputs = generate(asked)
     if len(outputs) != len(requests):
         raise RuntimeError(f"{len(requests)} requests got {len(outputs)} responses")
     return {
@@ -254,16 +256,32 @@ class _ThisThread:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _seed(request: Any) -> None:
-    """Seed the generators of this process, if the request is one of several samples."""
+def _seed(request: Any) -> bool:
+    """Seed the generators of this process, if the request has a seed; return whether it has."""
     seed = next((one["seed"] for one in request.args if isinstance(one, dict) and "seed" in one), None)
     if seed is None:
-        return
+        return False
     random.seed(seed)
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(seed)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(seed)
+    return True
+
+
+def _takes_seed(model: Any) -> bool:
+    """Whether a seed may be among the generation settings; `generate` of transformers refuses it."""
+    return keeps_own_responses(model) or hasattr(model, "client")  # of a server, or vLLM's engine
+
+
+def _without_seed(request: Any) -> Any:
+    """Return the request without its seed, which this process's generators have; equal settings share a batch."""
+    unseeded = copy.copy(request)
+    unseeded.arguments = tuple(
+        {name: value for name, value in one.items() if name != "seed"} if isinstance(one, dict) else one
+        for one in request.args
+    )
+    return unseeded
 
 
 def _free_memory() -> None:

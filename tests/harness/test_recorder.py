@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ pytest.importorskip("openai")
 from loguru import logger as host_logger
 
 from lmms_eval_shotbench.cli import main
-from lmms_eval_shotbench.harness.recorder import MOST_FAILURES, Asked, Recorder, RunStopped
+from lmms_eval_shotbench.harness.recorder import MOST_FAILURES, Asked, Recorder, RunStopped, Sampling
 from lmms_eval_shotbench.harness.request_keys import determining
 from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
@@ -156,6 +157,34 @@ def test_the_same_request_is_asked_once(tmp_path: Path) -> None:
     assert model.asked == [[3], [4]]
     assert [one.text for one in texts] == ["answer 3", "answer 4", "answer 3"]
     assert recorder.responses()[Asked(TASK, 3)].text == "answer 3"
+
+
+def test_samples_differ_by_the_generators_of_this_process_and_a_model_of_transformers_gets_no_seed() -> None:
+    from lmms_eval.api.instance import Instance
+
+    class Strict(Model):
+        """One that refuses settings it does not know, as `generate` of transformers does."""
+
+        def generate_until(self, requests: Sequence[Any]) -> list[Any]:
+            self.asked.append([one.args[3] for one in requests])
+            if unknown := {name for one in requests for name in one.args[1]} - {"temperature", "do_sample"}:
+                raise ValueError(f"not used by the model: {unknown}")
+            return [str(random.random()) for _ in requests]
+
+    def draw() -> tuple[list[Answer], Strict]:
+        model, metadata = Strict(lambda numbers: numbers), {"task": TASK, "doc_id": 0, "repeats": 1}
+        asked = [
+            Instance("generate_until", (f"question {number}", {}, lambda _: [], number, TASK, "test"), 0, metadata)
+            for number in range(4)
+        ]
+        recorder = Recorder({}, None, {TASK}, Sampling(2, 0.6), batch_size="2")
+        recorder.attach(model).generate_until(asked)
+        return list(recorder.answers.values()), model
+
+    found, model = draw()
+    assert model.asked == [[0, 1], [2, 3], [0, 1], [2, 3]]  # equal settings share a batch
+    assert len(set(found)) == 8 and all(isinstance(one, Response) for one in found)
+    assert draw()[0] == found
 
 
 def ask_in_lockstep(rank: int, port: int, folder: Path, numbers: Sequence[int]) -> None:
