@@ -16,7 +16,7 @@ NEEDED = {"film_id": "Heat", "media": "heat.mp4", "shot_size": "CU"}
 
 
 def read(folder: Path, cells: dict[str, str], *ignored: str) -> tuple[AnnotatedRange, list[Defect]]:
-    """The only row of a table with these cells besides those that every table needs."""
+    """The only row of a table with these cells, in addition to those that every table needs."""
     (folder / "heat.mp4").touch()
     table = folder / "table.jsonl"
     table.write_text(json.dumps(NEEDED | cells), encoding="utf-8")

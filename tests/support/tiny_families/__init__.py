@@ -16,7 +16,7 @@ from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen, suppress_all_but_
 from tests.support.tiny_families import gemma, internvl, llava, others, qwen
 
 SEED = 0
-FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {  # besides qwen2_5_vl
+FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {  # those of `tiny_qwen.py` (qwen2_5_vl) excepted
     "qwen2_vl": qwen.qwen2_vl,
     "qwen3_vl": qwen.qwen3_vl,
     "qwen3_vl_moe": partial(qwen.qwen3_vl, experts=True),

@@ -22,17 +22,24 @@ def _clip_sizes(side: int = CLIP_SIDE) -> dict[str, Any]:
     return {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
 
 
+def _llava_processing(tokenizer: Any) -> dict[str, Any]:
+    """Arguments that the processors of LLaVA 1.5, LLaVA-NeXT, LLaVA-NeXT-Video and Video-LLaVA share."""
+    return {
+        "tokenizer": tokenizer,
+        "patch_size": PATCH,
+        "vision_feature_select_strategy": "default",
+        "num_additional_image_tokens": 1,
+        "chat_template": LLAVA_TEMPLATE,
+    }
+
+
 def llava() -> tuple[Any, Any]:
     from transformers import CLIPImageProcessor, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 
     tokenizer = make_tokenizer(LLAVA_TOKENS)
     processor = LlavaProcessor(
         image_processor=CLIPImageProcessor(**_clip_sizes()),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=LLAVA_TEMPLATE,
+        **_llava_processing(tokenizer),
     )
     config = LlavaConfig(
         vision_config=vision_config("clip_vision_model", CLIP_SIDE),
@@ -54,11 +61,7 @@ def llava_next() -> tuple[Any, Any]:
     tokenizer = make_tokenizer(LLAVA_TOKENS)
     processor = LlavaNextProcessor(
         image_processor=LlavaNextImageProcessor(**_clip_sizes(), image_grid_pinpoints=PINPOINTS),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=LLAVA_TEMPLATE,
+        **_llava_processing(tokenizer),
     )
     config = LlavaNextConfig(
         vision_config=vision_config("clip_vision_model", CLIP_SIDE),
@@ -82,11 +85,7 @@ def llava_next_video() -> tuple[Any, Any]:
     processor = LlavaNextVideoProcessor(
         video_processor=LlavaNextVideoVideoProcessor(**_clip_sizes()),
         image_processor=LlavaNextImageProcessor(**_clip_sizes(), image_grid_pinpoints=PINPOINTS),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=LLAVA_TEMPLATE,
+        **_llava_processing(tokenizer),
     )
     config = LlavaNextVideoConfig(
         vision_config=vision_config("clip_vision_model", CLIP_SIDE),
@@ -138,11 +137,7 @@ def video_llava() -> tuple[Any, Any]:
     processor = VideoLlavaProcessor(
         image_processor=VideoLlavaImageProcessor(**_clip_sizes(VIDEO_LLAVA_SIDE)),
         video_processor=VideoLlavaVideoProcessor(**_clip_sizes(VIDEO_LLAVA_SIDE)),
-        tokenizer=tokenizer,
-        patch_size=PATCH,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=LLAVA_TEMPLATE,
+        **_llava_processing(tokenizer),
     )
     config = VideoLlavaConfig(
         vision_config=vision_config("clip_vision_model", VIDEO_LLAVA_SIDE),
