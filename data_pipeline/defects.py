@@ -70,6 +70,10 @@ class DefectKind(StrEnum):
     SAME_OPTIONS = "options that say the same"
     DUPLICATE_MEMBER = "duplicate tar member"
     TONE_MAPPED = "high dynamic range was mapped to standard"
+    DEINTERLACED = "interlaced film was deinterlaced"
+    LATE_PICTURE = "picture that begins after the file"
+    GUESSED_TONES = "range of tones was guessed"
+    UNKNOWN_TRANSFER = "transfer characteristics are unknown"
 
     STORED_UPRIGHT = "still stored upright"
     UNREADABLE_EXIF = "unreadable EXIF"
@@ -77,6 +81,7 @@ class DefectKind(StrEnum):
     HIDDEN_FRAMES = "hidden frames"
     ONE_FRAME = "clip of one frame"
     ROTATED_CLIP = "rotated clip"
+    UNMAPPED_TONES = "tones that the evaluation does not map"
     EXTREME_ASPECT_RATIO = "extreme aspect ratio"
 
 
@@ -87,6 +92,8 @@ MEDIA_WARNINGS = (  # other backends refuse the medium or show it differently; s
     DefectKind.HIDDEN_FRAMES,
     DefectKind.ONE_FRAME,
     DefectKind.ROTATED_CLIP,
+    DefectKind.UNMAPPED_TONES,
+    DefectKind.UNKNOWN_TRANSFER,
     DefectKind.EXTREME_ASPECT_RATIO,
 )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from data_pipeline.checks.media_warnings import (
     UPRIGHT,
     clip_warnings,
+    colour_warnings,
     datasets_fails,
     exif_orientation,
     still_warnings,
@@ -82,7 +83,7 @@ def check_stored(kind: MediaKind, encoded: bytes) -> CheckedMedium:
             if orientation is None or datasets_fails(still, orientation):
                 return CheckedMedium(_exif_flaw(DefectKind.UNREADABLE_EXIF, None))
             exif = [_exif_flaw(DefectKind.EXIF_ORIENTATION, orientation)] if orientation != UPRIGHT else []
-            return CheckedMedium(warnings=(*exif, *still_warnings(still)))
+            return CheckedMedium(warnings=(*exif, *colour_warnings(still, encoded), *still_warnings(still)))
     return CheckedMedium(flaws[0])
 
 
@@ -90,13 +91,13 @@ def _check_still(encoded: bytes, decode: bool = True) -> CheckedMedium:
     with _allowed_still(encoded) as still:
         if decode:
             as_rgb(still)
-        orientation = exif_orientation(still, encoded)
+        orientation, colours = exif_orientation(still, encoded), tuple(colour_warnings(still, encoded))
         if orientation == UPRIGHT:
-            return CheckedMedium(warnings=tuple(still_warnings(still)))
+            return CheckedMedium(warnings=(*colours, *still_warnings(still)))
         upright = upright_png(still, orientation)
     with _allowed_still(upright) as still:
         as_rgb(still)
-        warnings = (_exif_flaw(DefectKind.STORED_UPRIGHT, orientation), *still_warnings(still))
+        warnings = (_exif_flaw(DefectKind.STORED_UPRIGHT, orientation), *colours, *still_warnings(still))
     return CheckedMedium(None, warnings, upright)
 
 

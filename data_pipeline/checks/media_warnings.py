@@ -15,7 +15,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.high_dynamic_range import NAMES, colours_of_still
 from lmms_eval_shotbench.media.clips import Clip
+from lmms_eval_shotbench.media.orientation import Orientation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +26,7 @@ MAX_ASPECT_RATIO = 200  # MAX_RATIO of qwen_vl_utils; `smart_resize` of transfor
 MIN_CLIP_FRAMES = 2  # FRAME_FACTOR of qwen_vl_utils, the frames of one temporal patch; fewer raise in `smart_nframes`
 UPRIGHT = 1  # EXIF orientation; 2 to 8 are rotated or mirrored, other values have no meaning
 PNG_EXIF_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")  # keywords of text chunks with an orientation
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # modes of Pillow
 PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
 
 _TURNED = {  # transpositions by EXIF orientation, named as in Pillow's `Image.Transpose`
@@ -76,12 +79,18 @@ def _png_has_exif(encoded: bytes) -> bool:
     return False
 
 
-def upright_png(still: Image, orientation: int | None) -> bytes:
-    """A still as PNG, rotated by its EXIF orientation and without EXIF; only its first frame."""
+def turned(picture: Image, orientation: int | None) -> Image:
+    """A picture turned by an EXIF orientation, or the same one if that changes nothing."""
     from PIL import Image
 
     turn = _TURNED.get(orientation or UPRIGHT)  # not by `exif_transpose`, which fails on other EXIF that is broken
-    picture = still.transpose(Image.Transpose[turn]) if turn else still.copy()
+    return picture.transpose(Image.Transpose[turn]) if turn else picture
+
+
+def upright_png(still: Image, orientation: int | None) -> bytes:
+    """A still as PNG, rotated by its EXIF orientation and without EXIF; only its first frame."""
+    picture = turned(still, orientation)
+    picture = still.copy() if picture is still else picture
     if picture.mode not in PNG_MODES:
         picture = picture.convert("RGB")
         picture.info.pop("icc_profile", None)  # it describes the colours before the conversion
@@ -90,8 +99,20 @@ def upright_png(still: Image, orientation: int | None) -> bytes:
     return stream.getvalue()
 
 
+def colour_warnings(still: Any, encoded: bytes) -> Iterator[Flaw]:
+    """Warnings about tones of an opened still that the evaluation, like the reference, does not map to 8 bits."""
+    colours = colours_of_still(still, encoded)
+    if colours.are_high_dynamic_range:
+        detail = f"high dynamic range ({NAMES[colours.transfer]}) is shown as if it were standard: flat and grey"
+        yield Flaw(DefectKind.UNMAPPED_TONES, detail)
+    elif colours.may_be_high_dynamic_range:
+        yield Flaw(DefectKind.UNKNOWN_TRANSFER, "BT.2020 colours, perhaps of high dynamic range; taken as standard")
+    if still.mode in DEEP_GREY:
+        yield Flaw(DefectKind.UNMAPPED_TONES, f"grey of more than 8 bits ({still.mode}): values above 255 are white")
+
+
 def still_warnings(still: Any) -> Iterator[Flaw]:
-    """Warnings about an opened still other than about its EXIF; reads frames after the first, so call it last."""
+    """Warnings about the shape and frames of an opened still; reads frames after the first, so call it last."""
     yield from _shape_warnings(*still.size)
     try:
         if getattr(still, "is_animated", False):
@@ -108,8 +129,10 @@ def clip_warnings(clip: Clip) -> Iterator[Flaw]:
     if clip.hidden:
         detail = f"{clip.hidden} of {clip.frames + clip.hidden} frames are not shown, but some decode them"
         yield Flaw(DefectKind.HIDDEN_FRAMES, detail)
-    if clip.degrees:
-        yield Flaw(DefectKind.ROTATED_CLIP, f"{clip.degrees} degrees; decoders that ignore it show another picture")
+    if clip.orientation != Orientation():
+        mirrored = "mirrored and " if clip.orientation.mirrored else ""
+        detail = f"{mirrored}{clip.orientation.degrees} degrees; decoders that ignore it show another picture"
+        yield Flaw(DefectKind.ROTATED_CLIP, detail)
 
 
 def _shape_warnings(width: int, height: int) -> Iterator[Flaw]:

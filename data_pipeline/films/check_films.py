@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.annotations.annotation_table import PLAIN, AnnotatedRange, TableOptions, read_annotations
-from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.checks.same_films import similar_ids
 from data_pipeline.defects import Defect, DefectKind, Flaw
-from data_pipeline.films.cut_film import judge_colours
+from data_pipeline.films.cut_film import film_warnings, judge_colours
 from data_pipeline.films.cut_films import FilmUnit, rows_by_medium, units_of, worker_died
 from data_pipeline.films.cut_plan import frame_request_of
 from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.cut_still_file import prepared_still
 from data_pipeline.films.film_probe import Film, probe_film
 from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.progress import progress_bar
-from lmms_eval_shotbench.vocabulary import MediaKind
 
 
 class CheckedTable(NamedTuple):
@@ -73,26 +72,39 @@ def check_films(
 
 
 def check_film(unit: FilmUnit) -> list[Defect]:
-    """The rows of one film that cannot be cut, one defect each."""
-    lost = []
+    """Defects of one film: one for each row that cannot be cut, and the warnings about the others."""
+    found: list[Defect] = []
     for media, rows in rows_by_medium(unit.rows).items():
-        path, is_still, flaws, failures = unit.films / media, rows[0].is_still_file, list[Flaw | None](), list[Flaw]()
+        path, is_still, failures = unit.films / media, rows[0].is_still_file, list[Flaw]()
+        checked = CheckedRows([None] * len(rows))
         kind = DefectKind.UNDECODABLE_MEDIUM if is_still else DefectKind.UNREADABLE_FILM
         with MediumGuard(failures.append, "opening it", kind):
-            flaws = _still_flaws(path, rows) if is_still else _film_flaws(path, rows, unit.settings)
-        flaws = flaws or [failures[0]] * len(rows)
-        lost += [(row, flaw) for row, flaw in zip(rows, flaws, strict=True) if flaw]
-    return [Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=True) for row, flaw in lost]
+            checked = (_checked_still if is_still else _checked_film)(path, rows, unit.settings)
+        flaws = [failures[0]] * len(rows) if failures else checked.flaws
+        for row, flaw in zip(rows, flaws, strict=True):
+            for defect in [flaw] if flaw else checked.warnings:
+                found.append(Defect(defect.kind, row.line, row.shot_id, row.media, defect.detail, bool(flaw)))
+    return found
 
 
-def _still_flaws(path: Path, rows: Sequence[AnnotatedRange]) -> list[Flaw | None]:
-    flaw = check_file_size(path.stat().st_size) or check_medium(MediaKind.STILL, path.read_bytes()).flaw
-    return [flaw] * len(rows)
+class CheckedRows(NamedTuple):
+    """The flaw of each row of a medium, or None, and the warnings about all rows without one."""
+
+    flaws: list[Flaw | None]
+    warnings: Sequence[Flaw] = ()
 
 
-def _film_flaws(path: Path, rows: Sequence[AnnotatedRange], settings: CutSettings) -> list[Flaw | None]:
+def _checked_still(path: Path, rows: Sequence[AnnotatedRange], settings: CutSettings) -> CheckedRows:
+    prepared = prepared_still(path, settings)
+    if isinstance(prepared, Flaw):
+        return CheckedRows([prepared] * len(rows))
+    return CheckedRows([None] * len(rows), prepared.warnings)
+
+
+def _checked_film(path: Path, rows: Sequence[AnnotatedRange], settings: CutSettings) -> CheckedRows:
     film = probe_film(path)
-    return [judge_colours(film, settings) or _row_flaw(row, film, settings) for row in rows]
+    flaws = [judge_colours(film, settings) or _row_flaw(row, film, settings) for row in rows]
+    return CheckedRows(flaws, film_warnings(film))
 
 
 def _row_flaw(row: AnnotatedRange, film: Film, settings: CutSettings) -> Flaw | None:

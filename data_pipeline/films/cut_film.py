@@ -8,6 +8,7 @@ in `cut_plan.py`, encoding in `cut_media.py`, quality checks in `quality.py` and
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from data_pipeline.films.detect_shots import ShotDetector
 from data_pipeline.films.film_frames import film_frame_hashes
 from data_pipeline.films.film_probe import Film, probe_film, read_frames
 from data_pipeline.films.letterbox import Crop, Outline, choose_crop, luma, merge_outlines, outline
+from data_pipeline.films.tone_map import mapped_colours, refused_range
 from data_pipeline.medium_guard import MediumGuard
 
 OUTLINE_EVERY = 12  # frames; bars do not change within half a second
@@ -43,9 +45,9 @@ def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) 
             if row.line not in lost:
                 cutting.lose(row, flaw)
         return
-    if film.is_high_dynamic_range:
-        for row in {piece.row.line: piece.row for piece, _ in pieces}.values():
-            cutting.warn(row, Flaw(DefectKind.TONE_MAPPED, f"transfer characteristics {film.transfer}"))
+    for row in {piece.row.line: piece.row for piece, _ in pieces}.values():
+        for warning in film_warnings(film):
+            cutting.warn(row, warning)
     if pieces:
         cutting.frames += film_frame_hashes(film)
     for first, last in merge_ranges([(piece.first, piece.last) for piece, _ in pieces], NOT_WORTH_A_SEEK):
@@ -56,9 +58,18 @@ def judge_colours(film: Film, settings: CutSettings) -> Flaw | None:
     """Why the colours of a film cannot be shown, or None."""
     if film.is_dolby_vision:
         return Flaw(DefectKind.HIGH_DYNAMIC_RANGE, f"Dolby Vision ({film.codec_tag}) without a standard picture")
-    if film.is_high_dynamic_range and settings.high_dynamic_range == "refuse":
-        return Flaw(DefectKind.HIGH_DYNAMIC_RANGE, f"transfer characteristics {film.transfer}; the settings refuse it")
-    return None
+    return refused_range(film.colours, settings)
+
+
+def film_warnings(film: Film) -> list[Flaw]:
+    """What is recorded with every row that is cut out of a film."""
+    warnings = []
+    if film.is_high_dynamic_range:
+        warnings.append(Flaw(DefectKind.TONE_MAPPED, mapped_colours(film.colours)))
+    if film.offset > 1 / (2 * film.rate):
+        detail = f"its first frame is shown at {film.time_of(0):.3f} s: seconds count from the start of the file"
+        warnings.append(Flaw(DefectKind.LATE_PICTURE, f"{detail}, as players show; frame numbers from the first frame"))
+    return warnings
 
 
 def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Iterator[tuple[Piece, Crop]]:
@@ -99,7 +110,7 @@ def _scan(film: Film, ranges: Sequence[tuple[int, int]], settings: CutSettings) 
 
 def _outline_of_film(film: Film, outlines: dict[int, Outline]) -> Outline | None:
     """Merged outline of the scanned frames and of keyframes spread over the film."""
-    numbers = [film.frame_at(float((key - film.times[0]) * film.tick)) for key in film.keyframes]
+    numbers = [max(bisect_right(film.times, key) - 1, 0) for key in film.keyframes]
     step = -(-len(numbers) // OUTLINES_OF_FILM)
     frames = (frame for number in numbers[::step] for _, frame in read_frames(film, number, number + 1))
     return merge_outlines([*outlines.values(), *(outline(luma(frame)) for frame in frames)])

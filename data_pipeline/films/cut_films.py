@@ -43,7 +43,7 @@ from lmms_eval_shotbench.progress import progress_bar
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
 FRAMES = "frames.json"
-CUTTING_VERSION = 3  # increment it when the same rows give different media; finished films are then cut again
+CUTTING_VERSION = 4  # increment it when the same rows give different media; finished films are then cut again
 
 
 @dataclass(frozen=True)

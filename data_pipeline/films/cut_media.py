@@ -1,13 +1,13 @@
-"""Convert frames of a film to stills and frame ranges to clips: rotated upright, square pixels, black bars cropped.
+"""Convert frames of a film to stills and frame ranges to clips: turned upright, square pixels, black bars cropped.
 
 Owns geometry, colour conversion and encoding. Stills are RGB, as JPEG or PNG. Clips are H.264 in MP4 without audio:
 exactly the given frames, with presentation times relative to the first of them. They have no B-frames, so that every
 decoder returns the same frames at the same times, also after seeking; encoding is single-threaded, so that the same
 film gives the same bytes. Which frames are cut is decided in `cut_film.py`, the crop in `letterbox.py`.
 
-Interlaced film is not deinterlaced. A clip keeps the colour matrix of its film and records it in the stream, except
-that high dynamic range is mapped to BT.709 (`tone_map.py`). If a film specifies no matrix, BT.709 is assumed for 720
-rows or more and BT.601 below, as players do.
+Interlaced frames come here deinterlaced (`deinterlace.py`). A clip keeps the colour matrix of its film and records it
+in the stream, except that high dynamic range is mapped to BT.709 (`tone_map.py`). If a film specifies no matrix, BT.709
+is assumed for 720 rows or more and BT.601 below, as players do.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_probe import BrokenFilm, Film
+from data_pipeline.films.filter_graph import frame_source
 from data_pipeline.films.letterbox import Crop
-from data_pipeline.films.tone_map import colour_table
+from data_pipeline.films.tone_map import SCALING, tone_mapping
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +31,6 @@ BT709, BT601, BT2020 = 1, 6, 9  # FFmpeg's AVColorSpace values
 MATRICES = {BT709: "bt709", 4: "fcc", 5: "bt470", BT601: "smpte170m", 7: "smpte240m", BT2020: "bt2020", 10: "bt2020"}
 HD_ROWS = 720
 LIMITED_RANGE = 1  # FFmpeg's AVCOL_RANGE_MPEG
-DEEP_RGB = "gbrp16le"  # pixel format in which the 3D lookup table is applied
 # FFmpeg filters that rotate a picture counterclockwise; the index is the number of quarter turns.
 ROTATION_FILTERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (),
@@ -38,7 +38,6 @@ ROTATION_FILTERS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("hflip",), ("vflip",)),
     (("transpose", "clock"),),
 )
-SCALING = "lanczos+accurate_rnd+full_chroma_int"
 
 
 def shown_size(film: Film, crop: Crop, longest_side: int) -> tuple[int, int]:
@@ -53,7 +52,7 @@ def shown_size(film: Film, crop: Crop, longest_side: int) -> tuple[int, int]:
         height /= film.pixel_aspect
     scale = min(Fraction(1), longest_side / max(width, height)) if longest_side else Fraction(1)
     across, down = (max(2, round(side * scale / 2) * 2) for side in (width, height))
-    return (down, across) if film.quarter_turns % 2 else (across, down)
+    return (down, across) if film.orientation.quarter_turns % 2 else (across, down)
 
 
 class FrameConverter:
@@ -95,25 +94,20 @@ class FrameConverter:
     def _graph(self, frame: Any) -> Any:
         import av.filter
 
-        film, graph = self._film, av.filter.Graph()
-        matrix = MATRICES[BT2020 if film.is_high_dynamic_range else self.matrix]
-        source = graph.add(
-            "buffer",
-            f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base={film.tick}"
-            f":colorspace={'gbr' if frame.format.is_rgb else 'bt709'}:range={'pc' if film.full_range else 'tv'}",
-        )
-        crop = self._crop
-        steps = [source, graph.add("crop", f"{crop.width}:{crop.height}:{crop.left}:{crop.top}:exact=1")]
+        film, crop, graph = self._film, self._crop, av.filter.Graph()
         source_range = "full" if film.full_range else "limited"
+        steps = [
+            frame_source(graph, frame, film.full_range),
+            graph.add("crop", f"{crop.width}:{crop.height}:{crop.left}:{crop.top}:exact=1"),
+        ]
         if film.is_high_dynamic_range:
-            steps.append(graph.add("scale", f"in_color_matrix={matrix}:in_range={source_range}:flags={SCALING}"))
-            steps.append(graph.add("format", DEEP_RGB))
-            steps.append(graph.add("lut3d", file=str(colour_table(film.transfer)), interp="tetrahedral"))
-        steps += [graph.add(*turn) for turn in ROTATION_FILTERS[film.quarter_turns]]
+            steps += tone_mapping(graph, film.transfer, film.full_range)
+        steps += [graph.add("hflip")] if film.orientation.mirrored else []
+        steps += [graph.add(*turn) for turn in ROTATION_FILTERS[film.orientation.quarter_turns]]
         from_matrix = (
             ""
             if film.is_high_dynamic_range or frame.format.is_rgb
-            else f":in_color_matrix={matrix}:in_range={source_range}"
+            else f":in_color_matrix={MATRICES[self.matrix]}:in_range={source_range}"
         )
         to_matrix = "" if self._pixels == "rgb24" else f":out_color_matrix={MATRICES[self.matrix]}:out_range=limited"
         steps.append(graph.add("scale", f"{self.width}:{self.height}:flags={SCALING}{from_matrix}{to_matrix}"))

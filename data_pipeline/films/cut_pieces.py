@@ -16,7 +16,8 @@ from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_media import ClipCutter, cut_still, encoded_still, shown_size, still_suffix
 from data_pipeline.films.cut_plan import Piece
 from data_pipeline.films.cut_result import Cutting
-from data_pipeline.films.film_probe import Film, read_frames
+from data_pipeline.films.deinterlace import read_progressive_frames
+from data_pipeline.films.film_probe import Film
 from data_pipeline.films.letterbox import Crop, luma, outline
 from data_pipeline.films.picture_plugins import check_picture
 from data_pipeline.films.quality import ClipMeasure, check_length, check_picture_size, check_still, thumbnail
@@ -31,6 +32,7 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
     """Decode a frame range once and pass each frame to all pieces that contain it."""
     waiting = sorted(pieces, key=lambda entry: entry[0].first, reverse=True)
     open_clips: list[_OpenClip] = []
+    deinterlaced: dict[int, AnnotatedRange] = {}  # by line
 
     def lose_unfinished(flaw: Flaw) -> None:
         for piece in [*(clip.piece for clip in open_clips), *(piece for piece, _ in waiting)]:
@@ -38,9 +40,13 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
 
     try:
         with MediumGuard(lose_unfinished, "decoding the film", DefectKind.UNREADABLE_FILM):
-            for number, frame in read_frames(film, *run):
+            for number, frame, is_deinterlaced in read_progressive_frames(film, *run):
+                if is_deinterlaced:
+                    deinterlaced |= {clip.piece.row.line: clip.piece.row for clip in open_clips}
                 while waiting and waiting[-1][0].first == number:
                     piece, crop = waiting.pop()
+                    if is_deinterlaced:
+                        deinterlaced[piece.row.line] = piece.row
                     with _guard(piece, cutting, "cutting"):
                         if piece.kind is MediaKind.STILL:
                             _cut_still(film, frame, piece, crop, cutting)
@@ -58,6 +64,8 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
     finally:
         for clip in open_clips:
             clip.discard()
+    for row in deinterlaced.values():
+        cutting.warn(row, Flaw(DefectKind.DEINTERLACED, "frames of two fields; the second field was interpolated"))
 
 
 def _guard(piece: Piece, cutting: Cutting, stage: str) -> MediumGuard:

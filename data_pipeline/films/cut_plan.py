@@ -63,9 +63,10 @@ def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> 
         start, end, still = shot_times(row.times, FilmClock(film))
     except BadTime as error:
         return Flaw(DefectKind.BAD_ROW, str(error))
-    allowed = film.seconds + settings.trim_frames / float(film.rate)
+    begin, finish, tolerance = film.time_of(0), film.time_of(film.frames), settings.trim_frames / float(film.rate)
     for role, time in ((TimeRole.START, start), (TimeRole.END, end), (TimeRole.STILL, still)):
-        if time is not None and time.seconds > (allowed if role is TimeRole.END else film.seconds):
+        latest = finish + tolerance if role is TimeRole.END else finish
+        if time is not None and (0 < time.seconds < begin - tolerance or time.seconds > latest):
             return Flaw(DefectKind.OUTSIDE_FILM, _outside(TimeRole.DURATION if time.is_duration else role, time, film))
     still_frame = film.frame_at(still.seconds) if still else None
     if end is None:
@@ -80,13 +81,17 @@ def frame_request_of(row: AnnotatedRange, film: Film, settings: CutSettings) -> 
 
 
 def _outside(role: TimeRole, time: Moment, film: Film) -> str:
-    """What is wrong with a time after the end of the film, and which unit would put it inside."""
-    detail = f"column {time.cell.column}: {time}, but the film lasts {film.seconds:.3f} s ({film.frames} frames)"
+    """What is wrong with a time outside the film, and which unit would put it inside."""
+    begin, finish = film.time_of(0), film.time_of(film.frames)
+    detail = f"column {time.cell.column}: {time}, but the film"
+    if time.seconds < begin:
+        return f"{detail}'s picture begins at {begin:.3f} s; write seconds from the start of the file, as players show"
+    detail = f"{detail} {f'ends at {finish:.3f}' if begin else f'lasts {finish:.3f}'} s ({film.frames} frames)"
     if time.cell.timecode and film.start_timecode:
         return f"{detail}, and its own timecode begins at {film.start_timecode}; write a time inside it"
-    if time.cell.seconds is not None and ":" not in time.cell.text and time.seconds <= 1000 * film.seconds:
+    if time.cell.seconds is not None and ":" not in time.cell.text and time.seconds <= 1000 * finish:
         return f"{detail}; numbers are seconds: for others, call the column {role}_frame or {role}_ms"
-    return f"{detail}; write a time inside it, counted from its first frame"
+    return f"{detail}; write a time inside it, as players show it"
 
 
 def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:

@@ -1,22 +1,25 @@
 """Stills that are image files in the films folder.
 
-Owns their conversion: rotated by the EXIF orientation, bars cropped, scaled down if very large; a JPEG or PNG that
-needs none of this keeps its bytes. Stills cut from films are in `cut_pieces.py`.
+Owns their conversion: to 8-bit sRGB (`still_picture.py`), turned by the EXIF orientation, bars cropped, scaled down if
+very large; a JPEG or PNG that needs none of this keeps its bytes. Stills cut from films are in `cut_pieces.py`.
 """
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.checks.check_media import check_file_size, check_medium
+from data_pipeline.checks.media_warnings import exif_orientation, turned
+from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_media import encoded_still, still_suffix
 from data_pipeline.films.cut_pieces import keep_still
 from data_pipeline.films.cut_result import Cutting
+from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.letterbox import Crop, outline
-from lmms_eval_shotbench.media.stills import open_still
+from data_pipeline.films.still_picture import standard_still
+from lmms_eval_shotbench.media.stills import opened_still
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:
@@ -25,37 +28,58 @@ if TYPE_CHECKING:
 KEPT_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # supported by every reader
 
 
+class PreparedStill(NamedTuple):
+    """An image file's picture, upright; the suffix under which its bytes can be kept, or none; warnings about it."""
+
+    picture: Image
+    suffix: str
+    warnings: tuple[Flaw, ...]
+
+
 def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
     """Import an image file as a still."""
-    from PIL import Image
-
-    if flaw := check_file_size(path.stat().st_size):
-        cutting.lose(row, flaw)
+    prepared = prepared_still(path, cutting.settings)
+    if isinstance(prepared, Flaw):
+        cutting.lose(row, prepared)
         return
-    encoded = path.read_bytes()
-    checked = check_medium(MediaKind.STILL, encoded)
-    if checked.flaw:
-        cutting.lose(row, checked.flaw)
-        return
-    for warning in checked.warnings:
+    for warning in prepared.warnings:
         cutting.warn(row, warning)
-    picture = _displayed(checked.upright or encoded, cutting)
-    with Image.open(BytesIO(encoded)) as file:
-        unchanged = picture.size == file.size and not checked.upright
-        suffix = KEPT_FORMATS.get(file.format or "", "") if unchanged and file.mode == "RGB" else ""
-    if not suffix:
+    picture, suffix = _displayed(prepared.picture, cutting), prepared.suffix
+    if suffix and picture.size == prepared.picture.size:
+        encoded = path.read_bytes()
+    else:
         encoded, suffix = encoded_still(picture, cutting.settings), still_suffix(cutting.settings)
     keep_still(picture, row, None, encoded, suffix, cutting)
 
 
-def _displayed(encoded: bytes, cutting: Cutting) -> Image:
+def prepared_still(path: Path, settings: CutSettings) -> PreparedStill | Flaw:
+    """Check an image file and decode its picture; a `Flaw` if it cannot be used."""
+    if flaw := check_file_size(path.stat().st_size):
+        return flaw
+    encoded = path.read_bytes()
+    checked = check_medium(MediaKind.STILL, encoded)
+    if checked.flaw:
+        return checked.flaw
+    with opened_still(encoded) as file:
+        shown, was_rgb = standard_still(file, encoded, settings), file.mode == "RGB"
+        if isinstance(shown, Flaw):
+            return shown
+        picture = turned(shown.picture, exif_orientation(file, encoded)) if checked.upright else shown.picture
+    is_kept = was_rgb and not shown.changed and not checked.upright
+    # Warnings about what the evaluation makes of the stored bytes do not apply: these bytes are not kept.
+    warnings = [warning for warning in checked.warnings if warning.kind is not DefectKind.UNMAPPED_TONES]
+    suffix = KEPT_FORMATS.get(file.format or "", "") if is_kept else ""
+    return PreparedStill(picture, suffix, (*warnings, *shown.warnings))
+
+
+def _displayed(picture: Image, cutting: Cutting) -> Image:
     """The image with bars cropped and scaled down as the settings ask."""
     import numpy
 
-    picture = open_still(encoded)
     bars: Crop | None = outline(numpy.asarray(picture.convert("L"))).picture() if cutting.settings.crop_bars else None
     if bars:
         picture = picture.crop((bars.left, bars.top, bars.left + bars.width, bars.top + bars.height))
     if longest := cutting.settings.still_longest_side:
+        picture = picture.copy() if picture.width > longest or picture.height > longest else picture
         picture.thumbnail((longest, longest))
     return picture

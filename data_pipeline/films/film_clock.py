@@ -1,7 +1,8 @@
 """What the times of an annotation table are in one film: timecode and frame numbers become seconds.
 
-Owns the frames of the film as a `Clock` of `annotations/row_times.py`. The first frame has number 0. Timecode counts
-from 00:00:00:00 at the first frame or, where that leads out of the film, from the film's own timecode.
+Owns the frames of the film as a `Clock` of `annotations/row_times.py`. Seconds count from the start of the container,
+frames and timecode from the first frame, which has number 0. Timecode is 00:00:00:00 at the first frame or, where that
+leads out of the film, the film's own timecode.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class FilmClock:
         self._film = film
 
     def seconds(self, time: TableTime) -> float:
-        """Seconds from the first frame; raises `BadTime` if no frame of the film has this timecode."""
+        """Seconds from the start of the container; raises `BadTime` if no frame of the film has this timecode."""
         if time.seconds is not None:
             return time.seconds
         number = self._frames(time)
@@ -27,7 +28,7 @@ class FilmClock:
             return self._time_of(number)
         number -= self._own_start(time, number)
         found = self._time_of(number)
-        if abs(found - number * self.frame_seconds) > self.frame_seconds + ROUNDING:
+        if abs(found - self._time_of(0) - number * self.frame_seconds) > self.frame_seconds + ROUNDING:
             detail = f"{time.text} is a timecode, but the film has no constant frame rate"
             raise BadTime(time.column, f"{detail}; write seconds (83.5) or H:MM:SS.mmm (0:01:23.500)")
         return found

@@ -21,7 +21,7 @@ LONGEST_SIDE = 256  # pixels
 def film_frame_hashes(film: Film) -> list[str]:
     """Hashes of frames of a film, in hexadecimal; frames that cannot be decoded are left out."""
     count = FRAMES if film.seconds >= SHORT_SECONDS else FRAMES_OF_SHORT
-    numbers = sorted({film.frame_at(film.seconds * (index + 0.5) / count) for index in range(count)})
+    numbers = sorted({film.frame_at(film.time_of(0) + film.seconds * (index + 0.5) / count) for index in range(count)})
     hashes = []
     try:
         for frame in sample_frames(film, numbers):

@@ -1,10 +1,10 @@
 """Probe a film and decode its frames by number: times, size, rotation, colours; sequentially, in bounded memory.
 
 Owns the opening of films. All other modules identify frames by their index in presentation order; the time of a frame
-is its presentation time relative to the first, so that constant and variable frame rates are treated alike. Times come
-from the packets: only the first frame is decoded. Decoding may start at a keyframe in the middle and is still exact:
-every decoded frame must have the timestamp of its packet, else decoding restarts at the first frame, and if timestamps
-still differ, the film is broken.
+is its presentation time, so that constant and variable frame rates are treated alike, counted from the start of the
+container, as players show it. Times come from the packets: only the first frame is decoded. Decoding may start at a
+keyframe in the middle and is still exact: every decoded frame must have the timestamp of its packet, else decoding
+restarts at the first frame, and if timestamps still differ, the film is broken.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.high_dynamic_range import Colours
 from lmms_eval_shotbench.media.broken_medium import BrokenMedium
 from lmms_eval_shotbench.media.clip_file import (
     CLIP_FORMATS,
@@ -26,12 +27,12 @@ from lmms_eval_shotbench.media.clip_file import (
     missing_decoder,
 )
 from lmms_eval_shotbench.media.hidden_frames import shows_nothing
+from lmms_eval_shotbench.media.orientation import Orientation, display_orientation
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
 
 FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read a single file and open no URLs
 HALF_A_MILLISECOND = 0.00051  # tables and Matroska round times to milliseconds
-PQ, HLG = 16, 18  # FFmpeg's AVColorTransferCharacteristic values for high dynamic range
-FULL_RANGE = 2
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 DOLBY_VISION_TAGS = ("dvh1", "dvhe", "dva1", "dvav")  # profiles without a backward-compatible picture
 
 
@@ -44,9 +45,9 @@ class Film:
     """One film; frame n is shown at `times[n]` and the last one ends at `end`, in ticks of `tick` seconds."""
 
     path: Path
-    width: int  # pixels as stored, before rotation
+    width: int  # pixels as stored, before it is turned upright
     height: int
-    quarter_turns: int  # counterclockwise rotation that makes the stored picture upright
+    orientation: Orientation
     pixel_aspect: Fraction  # width of a pixel divided by its height
     tick: Fraction  # time base in seconds
     times: Sequence[int]  # presentation timestamp (PTS) of each frame
@@ -59,6 +60,9 @@ class Film:
     full_range: bool
     codec_tag: str
     start_timecode: str = ""  # of the first frame, HH:MM:SS:FF, as cameras and editing systems store it; empty: none
+    offset: Fraction = Fraction(
+        0
+    )  # seconds from the start of the container, which may be of the sound, to the first frame
 
     @property
     def frames(self) -> int:
@@ -67,13 +71,18 @@ class Film:
 
     @property
     def seconds(self) -> float:
-        """Duration in seconds."""
-        return self.time_of(self.frames)
+        """Duration of the picture in seconds."""
+        return self.time_of(self.frames) - self.time_of(0)
 
     @property
     def is_high_dynamic_range(self) -> bool:
         """Whether its colours need tone mapping to standard dynamic range."""
-        return self.transfer in (PQ, HLG)
+        return self.colours.are_high_dynamic_range
+
+    @property
+    def colours(self) -> Colours:
+        """Its primaries and transfer characteristics."""
+        return Colours(self.primaries, self.transfer)
 
     @property
     def is_dolby_vision(self) -> bool:
@@ -81,9 +90,9 @@ class Film:
         return self.codec_tag in DOLBY_VISION_TAGS
 
     def time_of(self, number: int) -> float:
-        """Time in seconds at which a frame is shown; the end of the film for `number == frames`."""
+        """Time at which a frame is shown, in seconds from the start of the container; the end for `frames`."""
         ticks = self.times[number] if number < self.frames else self.end
-        return float((ticks - self.times[0]) * self.tick)
+        return float((ticks - self.times[0]) * self.tick + self.offset)
 
     def first_frame_from(self, seconds: float) -> int:
         """Number of the first frame shown at this time or later."""
@@ -112,7 +121,7 @@ def probe_film(path: Path) -> Film:
             path,
             first.width,
             first.height,
-            round(first.rotation / 90) % 4,
+            display_orientation(first),
             Fraction(stream.sample_aspect_ratio or 1),
             stream.time_base,
             shown,
@@ -125,7 +134,19 @@ def probe_film(path: Path) -> Film:
             context.color_range == FULL_RANGE or "yuvj" in (context.pix_fmt or ""),
             str(context.codec_tag),
             _start_timecode(stream.metadata, container.metadata),
+            _offset(container, shown[0] * stream.time_base),
         )
+
+
+def _offset(container: Any, first: Fraction) -> Fraction:
+    """Seconds from the start of the container to the first frame, whose time is given.
+
+    What comes before time 0 is not presented, unless it is a picture: decoders discard it, as they do the first samples
+    of AAC and Opus.
+    """
+    start = first if container.start_time is None else Fraction(container.start_time, MICROSECONDS)
+    offset = first - max(start, min(first, Fraction(0)))
+    return offset if offset > HALF_A_MILLISECOND else Fraction(0)  # FFmpeg rounds the start to microseconds
 
 
 def _start_timecode(*metadata: Mapping[str, str]) -> str:

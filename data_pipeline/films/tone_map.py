@@ -1,10 +1,11 @@
 """Tone mapping from high to standard dynamic range: a 3D lookup table for FFmpeg's `lut3d` filter.
 
-Owns the mapping and its constants. FFmpeg as built into PyAV lacks zscale, which the usual tonemap chain needs; a
-lookup table does the same in one fast filter. The signal is decoded to light by BT.2100 (PQ, or HLG for a display of
-1000 nits). Diffuse white (203 nits, BT.2408) maps to 76 % of the signal and highlights up to 1000 nits above it, by
-Reinhard's curve on the maximum of the three channels, which preserves hues. BT.2020 colours are converted to BT.709 and
-clipped to its gamut. Scenes mastered brighter lose their highlights; mapped shots are recorded with a warning.
+Owns the mapping of films and stills, and its constants. FFmpeg as built into PyAV lacks zscale, which the usual tonemap
+chain needs; a lookup table does the same in one fast filter. The signal is decoded to light by BT.2100 (PQ, or HLG for
+a display of 1000 nits). Diffuse white (203 nits, BT.2408) maps to 76 % of the signal and highlights up to 1000 nits
+above it, by Reinhard's curve on the maximum of the three channels, which preserves hues. BT.2020 colours are converted
+to BT.709 and clipped to its gamut. Scenes mastered brighter lose their highlights; mapped shots are recorded with a
+warning.
 """
 
 from __future__ import annotations
@@ -12,13 +13,20 @@ from __future__ import annotations
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from data_pipeline.films.film_probe import HLG
+from data_pipeline.defects import DefectKind, Flaw
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.filter_graph import frame_source
+from data_pipeline.high_dynamic_range import HLG, NAMES, Colours
 
 if TYPE_CHECKING:
     import numpy
+    from PIL.Image import Image
 
+DEEP_RGB = "gbrp16le"  # pixel format in which the lookup table is applied
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG of FFmpeg
+SCALING = "lanczos+accurate_rnd+full_chroma_int"
 GRID = 33  # table points per axis; few are enough, since PQ is perceptually uniform
 DIFFUSE_WHITE = 203.0  # nits, BT.2408
 PEAK = 1000.0  # nits mapped to the maximum of the signal
@@ -29,6 +37,18 @@ BT2020_TO_BT709 = (
     (-0.1246, 1.1329, -0.0083),
     (-0.0182, -0.1006, 1.1187),
 )  # BT.2087
+
+
+def refused_range(colours: Colours, settings: CutSettings) -> Flaw | None:
+    """Why a picture of these colours is refused, or None."""
+    if colours.are_high_dynamic_range and settings.high_dynamic_range == "refuse":
+        return Flaw(DefectKind.HIGH_DYNAMIC_RANGE, f"{mapped_colours(colours)}; the settings refuse it")
+    return None
+
+
+def mapped_colours(colours: Colours) -> str:
+    """The colours that are mapped, for messages."""
+    return f"transfer characteristics {colours.transfer} ({NAMES[colours.transfer]})"
 
 
 def to_standard_range(signal: numpy.ndarray, transfer: int) -> numpy.ndarray:
@@ -81,3 +101,27 @@ def colour_table(transfer: int) -> Path:
     with tempfile.NamedTemporaryFile("w", suffix=".cube", prefix="shotbench-", delete=False) as file:
         file.write("\n".join(lines) + "\n")
     return Path(file.name)
+
+
+def tone_mapping(graph: Any, transfer: int, is_full_range: bool) -> list[Any]:
+    """Filters of a graph (`av.filter.Graph`) that map BT.2020 or RGB pictures to standard range, as `DEEP_RGB`."""
+    source_range = "full" if is_full_range else "limited"
+    return [
+        graph.add("scale", f"in_color_matrix=bt2020:in_range={source_range}:flags={SCALING}"),
+        graph.add("format", DEEP_RGB),
+        graph.add("lut3d", file=str(colour_table(transfer)), interp="tetrahedral"),
+    ]
+
+
+def tone_mapped_still(frame: Any, transfer: int) -> Image:
+    """A picture (`av.VideoFrame`) of high dynamic range as RGB image of standard range."""
+    import av.filter
+
+    is_full_range, graph = frame.format.is_rgb or frame.color_range == FULL_RANGE, av.filter.Graph()
+    sink = [graph.add("format", "rgb24"), graph.add("buffersink")]
+    graph.link_nodes(
+        frame_source(graph, frame, is_full_range), *tone_mapping(graph, transfer, is_full_range), *sink
+    ).configure()
+    graph.vpush(frame)
+    picture: Image = graph.vpull().to_image()
+    return picture

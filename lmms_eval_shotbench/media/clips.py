@@ -6,7 +6,7 @@ non-reference frames are skipped on the way.
 
 PyAV decodes. decord, which qwen_vl_utils uses, returns the same pixels (the tests compare) and is no faster, but it
 decodes ahead of its reader without limit (1.7 GB after one batch of a 30 s clip in 720p), repeats the last frame where
-some are missing, returns wrong frames after a seek in open GOPs, and can crash on a truncated file.
+some are missing, returns wrong frames after a seek in open GOPs, ignores reflections and can crash on a truncated file.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lmms_eval_shotbench.atomic_file import atomic_path
 from lmms_eval_shotbench.environment import cache_folder
 from lmms_eval_shotbench.media.broken_medium import BrokenMedium, failures_as_broken
 from lmms_eval_shotbench.media.clip_file import MICROSECONDS, frame_rate, list_frames, open_clip
+from lmms_eval_shotbench.media.orientation import display_orientation
 from lmms_eval_shotbench.media.stills import clip_path
 from lmms_eval_shotbench.vocabulary import View
 
@@ -91,9 +92,8 @@ class Clip:
         unique = {time for time in times if time is not None}
         self._times = sorted(unique) if len(unique) == len(times) else []  # empty unless all exist and are distinct
         self._stored_size = (first.width, first.height)
-        self.degrees = round(first.rotation) % 360  # of the rotation that makes it upright, counterclockwise
-        self._quarter_turns = round(first.rotation / 90) % 4
-        self.width, self.height = self._stored_size[:: -1 if self._quarter_turns % 2 else 1]
+        self.orientation = display_orientation(first)
+        self.width, self.height = self._stored_size[:: -1 if self.orientation.quarter_turns % 2 else 1]
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +146,6 @@ class Clip:
             yield batch
 
     def _pictures(self, indices: Sequence[int]) -> Iterator[numpy.ndarray]:
-        import numpy
         from av.video.reformatter import VideoReformatter
 
         reformatter = VideoReformatter()  # reused for all frames, with its swscale context
@@ -154,7 +153,7 @@ class Clip:
             rgb = reformatter.reformat(
                 frame, *self._stored_size, "rgb24", frame.colorspace, RGB_COLORSPACE, src_color_range=frame.color_range
             )
-            yield numpy.rot90(rgb.to_ndarray(), self._quarter_turns)
+            yield self.orientation.upright(rgb.to_ndarray())
 
     def _frames(self, indices: Sequence[int]) -> Iterator[Any]:
         """Find frames by timestamp; once one is missing or out of order, continue by counting decoded frames."""
