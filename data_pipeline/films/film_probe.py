@@ -10,7 +10,7 @@ restarts at the first frame, and if timestamps still differ, the film is broken.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -187,7 +187,7 @@ def _read_packets(container: Any, stream: Any) -> tuple[Any, list[_Packet], bool
     return first, packets, (uncounted or count < stream.frames) and end < length - CUT_OFF_SECONDS
 
 
-def read_frames(film: Film, first: int, last: int) -> Iterator[tuple[int, Any]]:
+def read_frames(film: Film, first: int, last: int) -> Generator[tuple[int, Any]]:
     """Decode frames first to last - 1; yields (number, `av.VideoFrame` as stored).
 
     Raises:

@@ -28,9 +28,8 @@ def grey_in_8_bits(still: Any, encoded: bytes) -> tuple[Image, str]:
 
     values = numpy.asarray(still)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        white, guess = _white_of_16_bits(still, encoded, int(values.min()), int(values.max()))
-        table = _scaled(numpy.arange(1 << 16), 0, white)
-        levels = table[values]
+        largest, guess = _white_of_16_bits(still, encoded, int(values.min()), int(values.max()))
+        levels = _scaled(numpy.arange(1 << 16), 0, largest)[values]
     else:
         finite = values[numpy.isfinite(values)]
         black, white = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)

@@ -27,7 +27,7 @@ SAMPLE_LEVELS = range(0, 256, 51)  # of each channel, at which a profile is comp
 
 
 class StandardStill(NamedTuple):
-    """A still in RGB, not yet turned by its EXIF; whether its pixels differ from those stored, and warnings about it."""
+    """A still in RGB, not yet turned by its EXIF; whether its pixels are not those stored; warnings about it."""
 
     picture: Image
     changed: bool = False
@@ -95,4 +95,4 @@ def _largest_difference(one: Image, other: Image) -> int:
     from PIL import ImageChops
 
     extrema: Any = ImageChops.difference(one, other).getextrema()
-    return max(high for _, high in extrema)
+    return max(int(high) for _, high in extrema)

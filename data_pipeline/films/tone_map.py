@@ -116,6 +116,7 @@ def tone_mapping(graph: Any, transfer: int, is_full_range: bool) -> list[Any]:
 def tone_mapped_still(frame: Any, transfer: int) -> Image:
     """A picture (`av.VideoFrame`) of high dynamic range as RGB image of standard range."""
     import av.filter
+    from PIL import Image
 
     is_full_range, graph = frame.format.is_rgb or frame.color_range == FULL_RANGE, av.filter.Graph()
     sink = [graph.add("format", "rgb24"), graph.add("buffersink")]
@@ -123,5 +124,4 @@ def tone_mapped_still(frame: Any, transfer: int) -> Image:
         frame_source(graph, frame, is_full_range), *tone_mapping(graph, transfer, is_full_range), *sink
     ).configure()
     graph.vpush(frame)
-    picture: Image = graph.vpull().to_image()
-    return picture
+    return Image.fromarray(graph.vpull().to_ndarray())  # `to_image` would change the range of values

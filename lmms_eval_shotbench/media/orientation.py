@@ -32,7 +32,8 @@ class Orientation(NamedTuple):
         """View of a stored picture [height, width, ...], turned upright."""
         import numpy
 
-        return numpy.rot90(picture[:, ::-1] if self.mirrored else picture, self.quarter_turns)
+        turned: numpy.ndarray = numpy.rot90(picture[:, ::-1] if self.mirrored else picture, self.quarter_turns)
+        return turned
 
 
 def display_orientation(frame: Any) -> Orientation:

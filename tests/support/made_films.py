@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy
 
-from tests.support.rendered_clips import with_rotation
+from tests.support.rendered_clips import stored_picture, with_orientation
 
 BITS = 12
 TICKS = 12000  # per second, if `times` are given
@@ -48,6 +48,8 @@ class MadeFilm:
     container: str = "mp4"
     pixels: str = "yuv420p"
     turned: int = 0  # degrees by which a player rotates the stored picture clockwise
+    mirrored: bool = False  # whether it exchanges left and right before
+    interlaced: Sequence[int] = ()  # numbers of the frames whose second field is the next frame's
     aspect: Fraction = Fraction(1)  # of a pixel
     options: dict[str, str] = field(default_factory=dict)
     context: dict[str, int] = field(default_factory=dict)  # encoder attributes such as color_trc
@@ -83,9 +85,9 @@ class MadeFilm:
                 stream.codec_context.time_base = Fraction(1, TICKS)
             for name, value in film.context.items():
                 setattr(stream.codec_context, name, value)
-            for number, picture in enumerate(film.pictures()):
-                upright = numpy.ascontiguousarray(numpy.rot90(picture, film.turned // 90))
-                frame = av.VideoFrame.from_ndarray(upright, format="rgb24")
+            for number, picture in enumerate(film.fields()):
+                stored = stored_picture(picture, film.turned, film.mirrored)
+                frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
                 frame = frame.reformat(
                     format=film.pixels,
                     dst_colorspace=film.context.get("colorspace", BT601),
@@ -96,8 +98,21 @@ class MadeFilm:
                     frame.pts, frame.time_base = round(film.times[number] * TICKS), Fraction(1, TICKS)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-        path.write_bytes(with_rotation(path.read_bytes(), film.turned))
+        path.write_bytes(with_orientation(path.read_bytes(), film.turned, film.mirrored))
         return path
+
+    def fields(self) -> Iterator[numpy.ndarray]:
+        """All frames as displayed, interlaced where the film is; the number is that of the first field in both."""
+        pictures = list(self.pictures()) if self.interlaced else self.pictures()
+        for number, picture in enumerate(pictures):
+            if number in self.interlaced and isinstance(pictures, list):
+                strip = slice(self.size[1] * 3 // 4 // 2 * 2, -(-self.size[1] * 7 // 8 // 2) * 2)
+                woven, following = picture.copy(), pictures[min(number + 1, self.frames - 1)].copy()
+                following[strip] = picture[strip]
+                woven[1::2] = following[1::2]
+                yield woven
+            else:
+                yield picture
 
     def pictures(self) -> Iterator[numpy.ndarray]:
         """All frames as displayed: uint8 RGB [height, width, 3]."""

@@ -32,6 +32,7 @@ class Rendering:
     times: Sequence[float] = ()
     start: int = 0  # time of the first frame, in frames
     turned: int = 0  # degrees by which a player rotates the stored picture clockwise
+    mirrored: bool = False  # whether it exchanges left and right before
     codec_options: dict[str, str] = field(default_factory=dict)
     container_options: dict[str, str] = field(default_factory=dict)
     context: dict[str, int] = field(default_factory=dict)  # encoder attributes such as colorspace
@@ -75,7 +76,7 @@ def render(rendering: Rendering) -> bytes:
             for number in range(rendering.frames):
                 container.mux(stream.encode(_frame(rendering, number)))
             container.mux(stream.encode())
-        return with_rotation(path.read_bytes(), rendering.turned)
+        return with_orientation(path.read_bytes(), rendering.turned, rendering.mirrored)
 
 
 @contextmanager
@@ -101,8 +102,8 @@ def _fast_options(rendering: Rendering) -> dict[str, str]:
 
 
 def _frame(rendering: Rendering, number: int) -> Any:
-    picture = numpy.rot90(numbered_picture(number, *rendering.size), rendering.turned // 90)
-    frame = av.VideoFrame.from_ndarray(numpy.ascontiguousarray(picture), format="rgb24")
+    picture = stored_picture(numbered_picture(number, *rendering.size), rendering.turned, rendering.mirrored)
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
     if rendering.times:
         frame.pts, frame.time_base = round(rendering.times[number] * 12000), Fraction(1, 12000)
     else:
@@ -110,13 +111,20 @@ def _frame(rendering: Rendering, number: int) -> Any:
     return frame
 
 
-def with_rotation(encoded: bytes, degrees: int) -> bytes:
-    """Write a rotation by a multiple of 90 degrees into the matrix of an MP4's track header."""
-    if not degrees:
+def stored_picture(picture: Any, degrees: int, mirrored: bool) -> Any:
+    """What a file stores that is upright after it is mirrored, if so, and rotated clockwise."""
+    turned = numpy.rot90(picture, degrees // 90)
+    return numpy.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
+
+
+def with_orientation(encoded: bytes, degrees: int, mirrored: bool = False) -> bytes:
+    """Write a clockwise rotation by a multiple of 90 degrees, after a reflection, into an MP4's track header."""
+    if not degrees and not mirrored:
         return encoded
     one = 1 << 16
-    cosine, sine = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
-    matrix = [cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30]
+    cosine, sine = {0: (one, 0), 90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
+    left = -1 if mirrored else 1
+    matrix = [left * cosine, left * sine, 0, -sine, cosine, 0, 0, 0, 1 << 30]
     start = encoded.index(b"tkhd") + 44
     return encoded[:start] + b"".join(entry.to_bytes(4, "big", signed=True) for entry in matrix) + encoded[start + 36 :]
 
