@@ -71,6 +71,7 @@ class DefectKind(StrEnum):
     DUPLICATE_MEMBER = "duplicate tar member"
     TONE_MAPPED = "high dynamic range was mapped to standard"
     DEINTERLACED = "interlaced film was deinterlaced"
+    UNMARKED_FIELDS = "interlaced film without marked frames"
     LATE_PICTURE = "picture that begins after the file"
     GUESSED_TONES = "range of tones was guessed"
     UNKNOWN_TRANSFER = "transfer characteristics are unknown"
@@ -81,6 +82,7 @@ class DefectKind(StrEnum):
     HIDDEN_FRAMES = "hidden frames"
     ONE_FRAME = "clip of one frame"
     ROTATED_CLIP = "rotated clip"
+    INTERLACED_CLIP = "interlaced clip"
     UNMAPPED_TONES = "tones that the evaluation does not map"
     EXTREME_ASPECT_RATIO = "extreme aspect ratio"
 
@@ -92,6 +94,7 @@ MEDIA_WARNINGS = (  # other backends refuse the medium or show it differently; s
     DefectKind.HIDDEN_FRAMES,
     DefectKind.ONE_FRAME,
     DefectKind.ROTATED_CLIP,
+    DefectKind.INTERLACED_CLIP,
     DefectKind.UNMAPPED_TONES,
     DefectKind.UNKNOWN_TRANSFER,
     DefectKind.EXTREME_ASPECT_RATIO,

@@ -17,6 +17,7 @@ from lmms_eval_shotbench.media.clip_file import open_clip
 PQ, HLG = 16, 18  # transfer characteristics (ITU-T H.273; FFmpeg's AVColorTransferCharacteristic)
 UNSPECIFIED = 2  # transfer characteristics or primaries that a file leaves open
 BT2020_PRIMARIES = 9
+TAKEN_AS_STANDARD = "BT.2020 colours, perhaps of high dynamic range; taken as standard"
 NAMES = {PQ: "PQ", HLG: "HLG"}
 ICC_HEADER, ICC_TAG = 128, 12  # bytes before the number of tags, and of a tag in their table
 

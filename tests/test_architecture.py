@@ -76,7 +76,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cli", *FORMER_NAMES[CORE]},
     ],
     "data_pipeline": [
-        {"defects", "labelled_shot", "workers"},
+        {"defects", "labelled_shot", "workers", "high_dynamic_range"},
         {"medium_guard"},
         {"shards", "annotations"},
         {"checks", "studio"},

@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.high_dynamic_range import NAMES, colours_of_still
+from data_pipeline.high_dynamic_range import NAMES, TAKEN_AS_STANDARD, colours_of_still
 from lmms_eval_shotbench.media.clips import Clip
 from lmms_eval_shotbench.media.orientation import Orientation
 
@@ -106,7 +106,7 @@ def colour_warnings(still: Any, encoded: bytes) -> Iterator[Flaw]:
         detail = f"high dynamic range ({NAMES[colours.transfer]}) is shown as if it were standard: flat and grey"
         yield Flaw(DefectKind.UNMAPPED_TONES, detail)
     elif colours.may_be_high_dynamic_range:
-        yield Flaw(DefectKind.UNKNOWN_TRANSFER, "BT.2020 colours, perhaps of high dynamic range; taken as standard")
+        yield Flaw(DefectKind.UNKNOWN_TRANSFER, TAKEN_AS_STANDARD)
     if still.mode in DEEP_GREY:
         yield Flaw(DefectKind.UNMAPPED_TONES, f"grey of more than 8 bits ({still.mode}): values above 255 are white")
 
@@ -133,6 +133,8 @@ def clip_warnings(clip: Clip) -> Iterator[Flaw]:
         mirrored = "mirrored and " if clip.orientation.mirrored else ""
         detail = f"{mirrored}{clip.orientation.degrees} degrees; decoders that ignore it show another picture"
         yield Flaw(DefectKind.ROTATED_CLIP, detail)
+    if clip.starts_interlaced:
+        yield Flaw(DefectKind.INTERLACED_CLIP, "both fields are shown at once, so that what moves has comb-like edges")
 
 
 def _shape_warnings(width: int, height: int) -> Iterator[Flaw]:

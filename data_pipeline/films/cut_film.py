@@ -23,6 +23,7 @@ from data_pipeline.films.film_frames import film_frame_hashes
 from data_pipeline.films.film_probe import Film, probe_film, read_frames
 from data_pipeline.films.letterbox import Crop, Outline, choose_crop, luma, merge_outlines, outline
 from data_pipeline.films.tone_map import mapped_colours, refused_range
+from data_pipeline.high_dynamic_range import TAKEN_AS_STANDARD
 from data_pipeline.medium_guard import MediumGuard
 
 OUTLINE_EVERY = 12  # frames; bars do not change within half a second
@@ -66,6 +67,13 @@ def film_warnings(film: Film) -> list[Flaw]:
     warnings = []
     if film.is_high_dynamic_range:
         warnings.append(Flaw(DefectKind.TONE_MAPPED, mapped_colours(film.colours)))
+    if film.colours.may_be_high_dynamic_range:
+        warnings.append(Flaw(DefectKind.UNKNOWN_TRANSFER, TAKEN_AS_STANDARD))
+    if film.has_unmarked_fields:
+        detail = (
+            "the file declares interlaced frames, but does not mark them: those without a mark are not deinterlaced"
+        )
+        warnings.append(Flaw(DefectKind.UNMARKED_FIELDS, detail))
     if film.offset > 1 / (2 * film.rate):
         detail = f"its first frame is shown at {film.time_of(0):.3f} s: seconds count from the start of the file"
         warnings.append(Flaw(DefectKind.LATE_PICTURE, f"{detail}, as players show; frame numbers from the first frame"))

@@ -24,6 +24,7 @@ from lmms_eval_shotbench.media.clip_file import (
     CUT_OFF_SECONDS,
     MICROSECONDS,
     WITHOUT_FRAME_COUNT,
+    declares_fields,
     missing_decoder,
 )
 from lmms_eval_shotbench.media.hidden_frames import shows_nothing
@@ -60,6 +61,7 @@ class Film:
     full_range: bool
     codec_tag: str
     start_timecode: str = ""  # of the first frame, HH:MM:SS:FF, as cameras and editing systems store it; empty: none
+    has_unmarked_fields: bool = False  # the file declares interlaced frames, but its first frame is not marked as one
     offset: Fraction = Fraction(
         0
     )  # seconds from the start of the container, which may be of the sound, to the first frame
@@ -134,6 +136,7 @@ def probe_film(path: Path) -> Film:
             context.color_range == FULL_RANGE or "yuvj" in (context.pix_fmt or ""),
             str(context.codec_tag),
             _start_timecode(stream.metadata, container.metadata),
+            declares_fields(container, stream) and not first.interlaced_frame,
             _offset(container, shown[0] * stream.time_base),
         )
 

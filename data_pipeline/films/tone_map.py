@@ -119,9 +119,10 @@ def tone_mapped_still(frame: Any, transfer: int) -> Image:
     from PIL import Image
 
     is_full_range, graph = frame.format.is_rgb or frame.color_range == FULL_RANGE, av.filter.Graph()
-    sink = [graph.add("format", "rgb24"), graph.add("buffersink")]
+    # Without this scaler FFmpeg may choose to insert one before the table, which is then applied in 8 bits.
+    sink = [graph.add("scale", f"flags={SCALING}"), graph.add("format", "rgb24"), graph.add("buffersink")]
     graph.link_nodes(
         frame_source(graph, frame, is_full_range), *tone_mapping(graph, transfer, is_full_range), *sink
     ).configure()
     graph.vpush(frame)
-    return Image.fromarray(graph.vpull().to_ndarray())  # `to_image` would change the range of values
+    return Image.fromarray(graph.vpull().to_ndarray())

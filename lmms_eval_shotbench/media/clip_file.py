@@ -24,6 +24,7 @@ WITHOUT_FRAME_COUNT = ("matroska,webm", "flv")  # formats whose headers give a d
 MICROSECONDS = 1_000_000  # per second; unit of the container duration in FFmpeg (AV_TIME_BASE)
 CUT_OFF_SECONDS = 0.25  # minimum missing duration of a truncated clip; intact clips lack at most a frame or two
 _CODEC = re.compile(r"Video: (\w+)[^,]*?(?: \((\S+) / 0x[0-9A-Fa-f]+\))?,")  # in FFmpeg's description of a file
+_FIELD_ORDER = re.compile(r"\b(?:top|bottom) (?:coded )?first\b")  # the same
 
 
 class ClipFrames(NamedTuple):
@@ -69,18 +70,29 @@ def missing_decoder(container: Any) -> str:
     PyAV gives no access to a stream without a decoder, but FFmpeg's description of the file names the codec, or its tag
     if it does not know the codec.
     """
+    codec = _CODEC.search(_description(container))
+    if codec is None:
+        return "no decoder for its video stream"
+    name, tag = codec.groups()
+    return f"no decoder for {tag if name == 'none' and tag else name!r}"
+
+
+def declares_fields(container: Any, stream: Any) -> bool:
+    """Whether the container, or the header of its video, declares interlaced frames; PyAV gives no access to it."""
+    lines = _description(container).splitlines()
+    return any(f"Stream #0:{stream.index}" in line and _FIELD_ORDER.search(line) for line in lines)
+
+
+def _description(container: Any) -> str:
+    """FFmpeg's description of an opened file."""
     import av.logging
 
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
-        codec = _CODEC.search(container.dumps_format())
+        return str(container.dumps_format())
     finally:
         av.logging.set_level(level)
-    if codec is None:
-        return "no decoder for its video stream"
-    name, tag = codec.groups()
-    return f"no decoder for {tag if name == 'none' and tag else name!r}"
 
 
 def frame_rate(stream: Any) -> float:

@@ -92,7 +92,7 @@ class Clip:
         unique = {time for time in times if time is not None}
         self._times = sorted(unique) if len(unique) == len(times) else []  # empty unless all exist and are distinct
         self._stored_size = (first.width, first.height)
-        self.orientation = display_orientation(first)
+        self.orientation, self.starts_interlaced = display_orientation(first), bool(first.interlaced_frame)
         self.width, self.height = self._stored_size[:: -1 if self.orientation.quarter_turns % 2 else 1]
 
     def __enter__(self) -> Self:

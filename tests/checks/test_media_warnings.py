@@ -170,6 +170,8 @@ CLIPS: dict[str, tuple[Callable[[], bytes], list[DefectKind]]] = {
     "B-frames": (lambda: render(Rendering(60, codec_options={"bf": "2"})), []),
     "a ribbon": (lambda: render(Rendering(3, size=(3224, 16))), [DefectKind.EXTREME_ASPECT_RATIO]),
     "rotated": (lambda: render(Rendering(3, turned=90)), [DefectKind.ROTATED_CLIP]),
+    "mirrored": (lambda: render(Rendering(3, mirrored=True)), [DefectKind.ROTATED_CLIP]),
+    "interlaced": (lambda: render(Rendering(3, codec_options={"flags": "+ildct"})), [DefectKind.INTERLACED_CLIP]),
     "edit list": (hidden_by_edit_list, [DefectKind.HIDDEN_FRAMES]),
 }
 

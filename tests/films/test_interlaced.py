@@ -104,6 +104,16 @@ def test_progressive_film_that_is_marked_as_interlaced_loses_little(tmp_path: Pa
     assert max(differences) < 12
 
 
+@pytest.mark.parametrize(("codec", "pixels"), [("png", "rgb24"), ("mjpeg", "yuvj420p")])
+def test_interlaced_film_whose_frames_are_not_marked_is_noted(tmp_path: Path, codec: str, pixels: str) -> None:
+    form: dict[str, Any] = {"codec": codec, "pixels": pixels, "container": "mov"}
+    FILM.write(tmp_path / "heat.mp4", **form, options={"field_order": "tt"}, interlaced=range(FRAMES))
+    FILM.write(tmp_path / "plain.mp4", **form)
+    cut = Cut(tmp_path, [row(0.5, size="CU"), row(0.5, size="CU", media="plain.mp4")])
+    notes = [(defect.kind, defect.line) for defect in cut.defects if not defect.loses_row]
+    assert notes == [(DefectKind.UNMARKED_FIELDS, 2)]
+
+
 def test_rows_of_interlaced_film_are_noted(tmp_path: Path) -> None:
     FILM.write(tmp_path / "heat.mp4", interlaced=range(FRAMES), options=FIELDS)
     FILM.write(tmp_path / "plain.mp4")

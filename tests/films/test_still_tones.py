@@ -94,7 +94,10 @@ HIGH_RANGE = {
     "png of 8 bits": (lambda: png(SIGNAL, (b"cICP", bytes((9, HLG, 0, 1)))), HLG),
     "avif pq": (lambda: avif(PQ), PQ),
     "avif hlg": (lambda: avif(HLG), HLG),
-    "jpeg with a profile": (lambda: saved("JPEG", quality=98, icc_profile=profile(cicp=bytes((9, PQ, 0, 1)))), PQ),
+    "jpeg with a profile": (
+        lambda: saved("JPEG", quality=98, subsampling=0, icc_profile=profile(cicp=bytes((9, PQ, 0, 1)))),
+        PQ,
+    ),
     "tiff with a profile": (lambda: saved("TIFF", icc_profile=profile(cicp=bytes((9, HLG, 0, 1)))), HLG),
 }
 
