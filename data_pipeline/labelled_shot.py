@@ -24,7 +24,7 @@ class LabelledShot:
     media_path: str  # POSIX, relative to the media folder of the source
     media_sha256: str
     labels: Mapping[str, str]
-    start_seconds: float | None = None  # in the film; None: the medium was not cut out of a film
+    start_seconds: float | None = None  # from the start of the film's file; None: not cut out of a film
     end_seconds: float | None = None
     perceptual_hash: str = ""  # hexadecimal, see `duplicates.py`; empty: not computed
     source: str = ""

@@ -27,7 +27,8 @@ FILM_STAGES = [
     "data_pipeline.films.cut_film.ShotDetector.process_frame",
     "data_pipeline.films.cut_film.luma",
     "data_pipeline.films.cut_film.choose_crop",
-    "data_pipeline.films.cut_pieces.read_frames",
+    "data_pipeline.films.cut_pieces.read_progressive_frames",
+    "data_pipeline.films.deinterlace.read_frames",
     "data_pipeline.films.cut_pieces.cut_still",
     "data_pipeline.films.cut_pieces.encoded_still",
     "data_pipeline.films.cut_pieces.check_still",
@@ -46,7 +47,8 @@ STILL_STAGES = [
     "data_pipeline.films.cut_films.cut_still_file",
     "data_pipeline.films.cut_still_file.check_file_size",
     "data_pipeline.films.cut_still_file.check_medium",
-    "data_pipeline.films.cut_still_file.open_still",
+    "data_pipeline.films.cut_still_file.opened_still",
+    "data_pipeline.films.cut_still_file.standard_still",
     "data_pipeline.films.cut_still_file.outline",
     "data_pipeline.films.cut_pieces.check_still",
     "data_pipeline.checks.duplicates.picture_hash",
@@ -130,7 +132,7 @@ def test_a_film_that_raises_at_any_stage_costs_its_own_rows(
 def test_exceptions_of_all_types_while_probing_decoding_and_encoding_cost_only_rows_of_the_film(
     folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    for stage in ("cut_film.probe_film", "cut_pieces.read_frames", "cut_media.ClipCutter.add_frame"):
+    for stage in ("cut_film.probe_film", "cut_pieces.read_progressive_frames", "cut_media.ClipCutter.add_frame"):
         with monkeypatch.context() as patch:
             film = current_film(patch)
             raised = inject(patch, f"data_pipeline.films.{stage}", fault, lambda *_, film=film, **__: film[0] == "bad")

@@ -178,6 +178,7 @@ DEEP_GREYS: dict[str, tuple[Any, float, list[DefectKind]]] = {  # encoded, expec
     "scaled.png": (lambda: png(deep_grey(16000), (b"sBIT", b"\x0c")), 16000 / 257, []),
     "still.tif": (lambda: saved("TIFF", Image.fromarray(deep_grey(65535))), 255, []),
     "sensor.tif": (lambda: saved("TIFF", Image.fromarray(deep_grey(1000))), 1000 / 1023 * 255, GUESSED),
+    "big endian.tif": (lambda: saved("TIFF", Image.fromarray(deep_grey(65535).astype(">u2"))), 255, []),
     "bytes.tif": (lambda: saved("TIFF", Image.fromarray(deep_grey(255))), 255, GUESSED),
     "negative.tif": (
         lambda: saved("TIFF", Image.fromarray(65535 - deep_grey(65535)), tiffinfo={262: 0}), 255, [],
