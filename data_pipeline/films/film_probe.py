@@ -62,9 +62,7 @@ class Film:
     codec_tag: str
     start_timecode: str = ""  # of the first frame, HH:MM:SS:FF, as cameras and editing systems store it; empty: none
     has_unmarked_fields: bool = False  # the file declares interlaced frames, but its first frame is not marked as one
-    offset: Fraction = Fraction(
-        0
-    )  # seconds from the start of the container, which may be of the sound, to the first frame
+    offset: Fraction = Fraction(0)  # seconds from the start of the container, often that of the sound, to frame 0
 
     @property
     def frames(self) -> int:
