@@ -86,7 +86,7 @@ def test_a_medium_that_cannot_be_read_when_it_is_written_costs_its_row(tmp_path:
     rows = [row(0), row(1)._replace(read=read), row(3)]
     done = write_shards(rows, tmp_path / "out", ABOUT, splits=["test"], defects=defects)
     assert sum(done.counts["test"].values()) == len(list(ShardFolder(tmp_path / "out").items())) == 2
-    assert [(one.index, one.path, one.loses_row) for one in defects] == [("1", "image/1.png", True)]
+    assert [(one.index, one.path, one.loses_row) for one in defects] == [("t-1", "image/1.png", True)]
     assert read_defects(tmp_path / "out") == defects
 
 
