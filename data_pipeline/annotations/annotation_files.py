@@ -66,8 +66,11 @@ def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
     raw = readers[path.suffix.lower()](path)
     texts = {name: own for name, own in _texts_by_column(raw).items() if any(own) or not UNNAMED.fullmatch(name)}
     columns = columns_of(path, texts, ignored)
-    rows = [(line, row if isinstance(row, BrokenLine) else _cells(row, columns.keys)) for line, row in raw.rows]
-    rows = [(line, row) for line, row in rows if isinstance(row, BrokenLine) or any(row.values())]
+    rows = [
+        (line, row if isinstance(row, BrokenLine) else _cells(row, columns.keys))
+        for line, row in raw.rows
+        if isinstance(row, BrokenLine) or not _is_empty(row)
+    ]
     if not rows:
         raise TableRefused(f"{path} has no rows")
     return Table(columns, raw.header_line, rows, raw.commented_rows)
@@ -191,9 +194,19 @@ def _table_text(table: Path) -> str:
 
 def _cells(row: Mapping[str, object], keys: Mapping[str, str]) -> dict[str, str] | BrokenLine:
     try:
-        return {keys[name]: _cell_text(name, value) for name, value in row.items() if name in keys}
+        cells = {keys[name]: _cell_text(name, value) for name, value in row.items() if name in keys}
     except BrokenLine as broken:
         return broken
+    return (
+        cells
+        if any(cells.values())
+        else BrokenLine("it has no text in the columns that are read; fill it in or delete it")
+    )
+
+
+def _is_empty(row: Mapping[str, object]) -> bool:
+    """Whether a row has nothing in any column, whether it is read or not."""
+    return all(value is None or value != value or not str(value).strip() for value in row.values())
 
 
 def _cell_text(name: str, value: object) -> str:
