@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.annotations.columns import Columns, TableRefused, columns_of
+from data_pipeline.annotations.plain_text import trimmed
 
 COMMENT = "#"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)  # written for Excel
@@ -121,7 +122,9 @@ def _read_csv(table: Path) -> _Raw:
         separator = declared[1]
         lines.begin_record()
         first = next(source, "")
-    records = _records(csv.reader(itertools.chain([first], source), delimiter=separator, strict=True), lines)
+    records = _records(
+        csv.reader(itertools.chain([first], source), delimiter=separator, strict=True, skipinitialspace=True), lines
+    )
     try:
         header_line, header = next(records, (1, []))
         names = _named(table, header)
@@ -149,7 +152,7 @@ def _records(reader: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[int, 
 
 def _named(table: Path, header: Sequence[str]) -> list[str]:
     """The names of the columns; one without a name is called by its position."""
-    names = [name.strip() or f"column {number}" for number, name in enumerate(header, start=1)]
+    names = [trimmed(name) or f"column {number}" for number, name in enumerate(header, start=1)]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise TableRefused(f"{table} has the column {repeated[0]} twice; delete one")
     return names
@@ -187,9 +190,12 @@ def _table_text(table: Path) -> str:
     encoded = table.read_bytes()
     encoding = next(name for mark, name in BYTE_ORDER_MARKS.items() if encoded.startswith(mark))
     try:
-        return encoded.decode(encoding)
+        text = encoded.decode(encoding)
     except UnicodeDecodeError as error:
         raise TableRefused(f"{table} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    if "\0" in text[:4]:
+        raise TableRefused(f"{table} begins with null bytes, as UTF-16 without a mark or UTF-32; save it as UTF-8")
+    return text
 
 
 def _cells(row: Mapping[str, object], keys: Mapping[str, str]) -> dict[str, str] | BrokenLine:
@@ -206,7 +212,7 @@ def _cells(row: Mapping[str, object], keys: Mapping[str, str]) -> dict[str, str]
 
 def _is_empty(row: Mapping[str, object]) -> bool:
     """Whether a row has nothing in any column, whether it is read or not."""
-    return all(value is None or value != value or not str(value).strip() for value in row.values())
+    return all(value is None or value != value or not trimmed(str(value)) for value in row.values())
 
 
 def _cell_text(name: str, value: object) -> str:
@@ -214,9 +220,9 @@ def _cell_text(name: str, value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):
-        return value.strip()
+        return trimmed(value)
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return ", ".join(value).strip()
+        return trimmed(", ".join(value))
     if isinstance(value, datetime.timedelta):
         value = value.total_seconds()
     if isinstance(value, (datetime.time, decimal.Decimal)):

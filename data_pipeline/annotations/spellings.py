@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 
+from data_pipeline.annotations.plain_text import half_width
 from lmms_eval_shotbench.grading.phrases import base_form
 from lmms_eval_shotbench.grading.wordings import NOT_A_TERM, TRANSPARENT, WORDINGS
 from lmms_eval_shotbench.vocabulary import (
@@ -125,7 +126,7 @@ def spelling_keys(dimension: Dimension, text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def _words(text: str) -> tuple[str, ...]:
-    plain = JOINERS.sub("/", re.sub(r"['’`]", "", text))
+    plain = JOINERS.sub("/", re.sub(r"['’`]", "", half_width(text)))
     return tuple(base_form(word) for word in _WORD.findall(_PLURAL_ABBREVIATION.sub(r"\1", plain).casefold()))
 
 

@@ -130,6 +130,7 @@ def test_a_joiner_between_two_sizes_does_not_make_a_third_size() -> None:
         (SIZE, "Medium Clos Up", "Medium Close Up"),
         ("camera_angle", "very low angle!!", "Low angle"),
         ("composition", "left-heavyish", "Left heavy"),
+        (SIZE, "-", "Close Up"),  # nothing is near
     ],
 )
 def test_an_unknown_term_gets_the_nearest_ones(slug: str, text: str, nearest: str) -> None:
