@@ -61,8 +61,8 @@ SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     SHOT_FRAMING.slug: {
         "Single": ("Clean single", "1 shot"),
-        "2 shot": ("Clean 2 shot",),
-        "3 shot": ("Clean 3 shot",),
+        "2 shot": ("Clean 2 shot", "2S"),
+        "3 shot": ("Clean 3 shot", "3S"),
         "Establishing shot": ("EST", "Establisher"),
     },
     CAMERA_ANGLE.slug: {
@@ -83,6 +83,8 @@ SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Right heavy": ("Right weighted",),
     },
     CAMERA_MOVEMENT.slug: {
+        "Pan left": ("Pan L",),
+        "Pan right": ("Pan R",),
         "Push in": _combined("push pull dolly track truck move creep", "in forward closer"),
         "Pull out": _combined("pull push dolly track truck move creep", "out back away backward"),
         "Boom up": _combined(_VERTICALLY + " rise raise", "up"),
@@ -92,6 +94,7 @@ SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Camera roll": (*_combined("roll", _AROUND), "Dutch roll", "Barrel roll"),
         "Arc": (*_combined("arc orbit circle", _AROUND), "Circle", "Orbital", "Circular", "360", "360 degrees"),
         "Dolly zoom": ("Vertigo", "Hitchcock zoom", "Contra zoom", "Zoom dolly", "Trombone shot"),
+        "Rack focus": ("Rack",),
         "Tracking": ("Follow", "Following"),
         "Static shot": (
             *("Tripod", "On a tripod", "Sticks", "Fixed", "Fixed shot", "Lock off", "Locked", "Locked down"),

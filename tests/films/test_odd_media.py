@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 
 import av
-import datasets
 import numpy
 import pytest
 from PIL import Image
@@ -168,6 +167,8 @@ def test_what_is_no_film_or_still_is_lost_with_the_reason(cut: Cut, name: str) -
 
 @pytest.mark.parametrize("name", [*KEPT_FILMS, *KEPT_STILLS])
 def test_what_is_kept_can_be_read_by_datasets_and_by_the_evaluation(cut: Cut, name: str) -> None:
+    import datasets
+
     assert not [defect for defect in cut.defects if defect.path == name and defect.loses_row]
     shots = [shot for shot in cut.shots if shot.film_id == name]
     assert [shot.media_kind for shot in shots] == [MediaKind.CLIP] * (name in KEPT_FILMS) + [MediaKind.STILL]
