@@ -28,6 +28,7 @@ from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
+from data_pipeline.row_account import ROWS, RowAccount, WrittenQuestion, rows_csv
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.manifest import check_target
 from data_pipeline.shards.write_shards import PendingRow, WrittenShards, finished_manifest, write_shards
@@ -78,6 +79,7 @@ def build_dataset(
     workers: Workers,
     *,
     frames: Mapping[str, Sequence[str]] | None = None,
+    account: RowAccount | None = None,
     overwrite: bool = False,
 ) -> WrittenShards:
     """Generate questions about the shots and write them as shards.
@@ -87,6 +89,7 @@ def build_dataset(
         media: Folder that the shots' `media_path` is relative to.
         about: Its fingerprint must cover everything that determines the shots and their media; the recipe is added.
         frames: Perceptual hashes of frames spread over each film, by film id, complete once `shots` is exhausted.
+        account: Receives the questions; the shots must be of its rows. Without it, no `rows.csv` is written.
         defects: Earlier defects, complete once `shots` is exhausted; defects found here are appended.
 
     Raises:
@@ -104,14 +107,30 @@ def build_dataset(
     rows, report = _audited_questions(shots, frames or {}, recipe, defects, workers)
     if report.failures:
         raise AuditFailed(report)
+    extra: dict[str, str | bytes] = {AUDIT: report.to_json()}
+    line_of = {shot.media_path: shot.line for shot in shots}
+
+    def pending_rows() -> Iterator[PendingRow]:
+        for row in rows:
+            read = partial(_medium_bytes, media, row.item)
+            yield PendingRow(row.split, row.item, read, line_of[row.item.media_path])
+        if account:
+            lost = {defect.index for defect in defects if defect.loses_row}  # some when they were written
+            account.questions += [
+                WrittenQuestion(line_of[row.item.media_path], row.split, row.item.media_kind)
+                for row in rows
+                if row.item.item_id not in lost
+            ]
+            extra[ROWS] = rows_csv(account.balanced_outcomes(defects))
+
     return write_shards(
-        _shard_rows(rows, media),
+        pending_rows(),
         out,
         _with_audit(about, report, recipe),
         splits=recipe.splits,
         overwrite=overwrite,
         defects=defects,
-        extra={AUDIT: report.to_json()},
+        extra=extra,
         expected_bytes=sum(_bytes_of(media / row.item.media_path) for row in rows),
     )
 
@@ -138,11 +157,6 @@ def _audited_questions(
         items = ask(split_shots, recipe.questions, defects, first_index=len(rows))
         rows += [HashedItem(split, item, hashes[item.media_path]) for item in items]
     return rows, audit(rows, benchmark, recipe.gate)
-
-
-def _shard_rows(rows: Iterable[HashedItem], media: Path) -> Iterator[PendingRow]:
-    for row in rows:
-        yield PendingRow(row.split, row.item, partial(_medium_bytes, media, row.item))
 
 
 def _bytes_of(medium: Path) -> int:
@@ -178,10 +192,7 @@ def _with_unique_ids(shots: Iterable[LabelledShot]) -> list[LabelledShot]:
 def _decodable(shots: Sequence[LabelledShot], defects: list[Defect]) -> list[LabelledShot]:
     """Drop shots without a hash. Media are checked when shots are made, but no broken one may reach a model."""
     broken = [shot for shot in shots if not shot.perceptual_hash]
-    detail = "no picture comes out of it"
-    defects += [
-        Defect(DefectKind.UNDECODABLE_MEDIUM, 0, shot.shot_id, shot.media_path, detail, True) for shot in broken
-    ]
+    defects += [shot.loss(DefectKind.UNDECODABLE_MEDIUM, "no picture comes out of it") for shot in broken]
     return [shot for shot in shots if shot.perceptual_hash]
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from data_pipeline.annotations.annotation_table import PLAIN, TableOptions
@@ -19,6 +20,7 @@ from data_pipeline.build_dataset import DatasetRecipe, build_dataset
 from data_pipeline.defects import Defect
 from data_pipeline.films.cut_films import CUTTING_VERSION, cut_films
 from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.row_account import RowAccount, stored_rows
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import About, read_defects
 from data_pipeline.shards.write_shards import WrittenShards
@@ -37,6 +39,7 @@ def build_films(
     workers: Workers,
     *,
     options: TableOptions = PLAIN,
+    account: RowAccount | None = None,
     licence: str = LICENCE,
     overwrite: bool = False,
     keep_work: bool = False,
@@ -46,6 +49,7 @@ def build_films(
     Args:
         defects: All defects are appended, including those recorded by an earlier run that completed the shards.
         options: How the table is read.
+        account: Receives the rows of the table and the questions about them.
         keep_work: Keep the cut media beside `out`, so that another recipe need not cut them again.
 
     Raises:
@@ -57,10 +61,13 @@ def build_films(
         raise WriteRefused(f"--out {out} is inside the films folder {films} and would change it; choose another --out")
     work = out.with_name(f".{out.name}.work")
     frames: dict[str, list[str]] = {}
-    trust = recipe.trust_ids
-    shots = cut_films(table, films, work, settings, workers, defects, options, frames=frames, trust_ids=trust)
+    account = account or RowAccount()
+    cutting = partial(cut_films, table, films, work, settings, workers, defects, options)
+    shots = cutting(frames=frames, listed=account.rows, trust_ids=recipe.trust_ids)
     about = about_films(films, table, settings, recipe, licence, options)
-    done = build_dataset(shots, work, out, about, recipe, defects, workers, frames=frames, overwrite=overwrite)
+    building = partial(build_dataset, shots, work, out, about, recipe, defects, workers)
+    done = building(frames=frames, account=account, overwrite=overwrite)
+    account.stored = stored_rows(done.folder)
     if done.already_complete:
         defects += read_defects(done.folder)
     if not keep_work:

@@ -123,6 +123,15 @@ class Defect:
         return f"line {self.line}, index {self.index}, {self.path}: {self.kind} ({self.detail})"
 
 
+def require_balance(read: int, written: int, lost: int) -> None:
+    """Raise `RuntimeError` unless every row that was read is either written or lost with a defect."""
+    if read != written + lost:
+        raise RuntimeError(
+            f"{read:,} rows were read, {written:,} written and {lost:,} lost, which does not add up: this is a bug, "
+            "please report it"
+        )
+
+
 def loss_summary(defects: Sequence[Defect]) -> str:
     """One line on the dropped rows: their number for each reason, and the first few."""
     lost = [defect for defect in defects if defect.loses_row]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_pipeline.defects import Defect, DefectKind
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label, MediaKind, dimension_named
 
 
@@ -30,6 +31,7 @@ class LabelledShot:
     source: str = ""
     licence: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)  # of the labels: SLUG_confidence, SLUG_kept, …
+    line: int = 0  # of the row of the annotation table that it was cut for; 0: of no table
 
     def label(self, dimension: Dimension) -> Label | None:
         """The correct label in this dimension, or None if it is not labelled."""
@@ -44,6 +46,11 @@ class LabelledShot:
     def from_row(cls, row: Mapping[str, Any]) -> LabelledShot:
         """Parse the form written by `to_row`; raises `TypeError` or `ValueError` if it is malformed."""
         return cls(**{**row, "media_kind": MediaKind(row["media_kind"])})
+
+    def loss(self, kind: DefectKind, detail: str, dimension: Dimension | None = None) -> Defect:
+        """The defect that drops the shot, or its label in one dimension."""
+        index = f"{self.shot_id}-{dimension.abbreviation}" if dimension else self.shot_id
+        return Defect(kind, self.line, index, self.media_path, detail, loses_row=True)
 
     def read(self, folder: Path) -> bytes:
         """The medium's encoded bytes."""

@@ -76,8 +76,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cli", *FORMER_NAMES[CORE]},
     ],
     "data_pipeline": [
-        {"defects", "labelled_shot", "workers", "high_dynamic_range"},
-        {"medium_guard"},
+        {"defects", "workers", "high_dynamic_range"},
+        {"labelled_shot", "medium_guard", "row_account"},
         {"shards", "annotations"},
         {"checks", "studio"},
         {"questions", "films", "releases"},

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.annotations.columns import Columns, TableRefused, columns_of
+from data_pipeline.annotations.plain_text import trimmed
 
 COMMENT = "#"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)  # written for Excel
@@ -66,8 +67,11 @@ def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
     raw = readers[path.suffix.lower()](path)
     texts = {name: own for name, own in _texts_by_column(raw).items() if any(own) or not UNNAMED.fullmatch(name)}
     columns = columns_of(path, texts, ignored)
-    rows = [(line, row if isinstance(row, BrokenLine) else _cells(row, columns.keys)) for line, row in raw.rows]
-    rows = [(line, row) for line, row in rows if isinstance(row, BrokenLine) or any(row.values())]
+    rows = [
+        (line, row if isinstance(row, BrokenLine) else _cells(row, columns.keys))
+        for line, row in raw.rows
+        if isinstance(row, BrokenLine) or not _is_empty(row)
+    ]
     if not rows:
         raise TableRefused(f"{path} has no rows")
     return Table(columns, raw.header_line, rows, raw.commented_rows)
@@ -118,7 +122,9 @@ def _read_csv(table: Path) -> _Raw:
         separator = declared[1]
         lines.begin_record()
         first = next(source, "")
-    records = _records(csv.reader(itertools.chain([first], source), delimiter=separator, strict=True), lines)
+    records = _records(
+        csv.reader(itertools.chain([first], source), delimiter=separator, strict=True, skipinitialspace=True), lines
+    )
     try:
         header_line, header = next(records, (1, []))
         names = _named(table, header)
@@ -146,7 +152,7 @@ def _records(reader: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[int, 
 
 def _named(table: Path, header: Sequence[str]) -> list[str]:
     """The names of the columns; one without a name is called by its position."""
-    names = [name.strip() or f"column {number}" for number, name in enumerate(header, start=1)]
+    names = [trimmed(name) or f"column {number}" for number, name in enumerate(header, start=1)]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise TableRefused(f"{table} has the column {repeated[0]} twice; delete one")
     return names
@@ -184,16 +190,29 @@ def _table_text(table: Path) -> str:
     encoded = table.read_bytes()
     encoding = next(name for mark, name in BYTE_ORDER_MARKS.items() if encoded.startswith(mark))
     try:
-        return encoded.decode(encoding)
+        text = encoded.decode(encoding)
     except UnicodeDecodeError as error:
         raise TableRefused(f"{table} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    if "\0" in text[:4]:
+        raise TableRefused(f"{table} begins with null bytes, as UTF-16 without a mark or UTF-32; save it as UTF-8")
+    return text
 
 
 def _cells(row: Mapping[str, object], keys: Mapping[str, str]) -> dict[str, str] | BrokenLine:
     try:
-        return {keys[name]: _cell_text(name, value) for name, value in row.items() if name in keys}
+        cells = {keys[name]: _cell_text(name, value) for name, value in row.items() if name in keys}
     except BrokenLine as broken:
         return broken
+    return (
+        cells
+        if any(cells.values())
+        else BrokenLine("it has no text in the columns that are read; fill it in or delete it")
+    )
+
+
+def _is_empty(row: Mapping[str, object]) -> bool:
+    """Whether a row has nothing in any column, whether it is read or not."""
+    return all(value is None or value != value or not trimmed(str(value)) for value in row.values())
 
 
 def _cell_text(name: str, value: object) -> str:
@@ -201,9 +220,9 @@ def _cell_text(name: str, value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):
-        return value.strip()
+        return trimmed(value)
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return ", ".join(value).strip()
+        return trimmed(", ".join(value))
     if isinstance(value, datetime.timedelta):
         value = value.total_seconds()
     if isinstance(value, (datetime.time, decimal.Decimal)):

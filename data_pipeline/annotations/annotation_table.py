@@ -23,6 +23,7 @@ from data_pipeline.annotations.table_notes import table_notes, tally
 from data_pipeline.annotations.time_notation import BadTime, TableTime
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import dimensions_for
+from data_pipeline.row_account import TableRow
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 
 STILL_SUFFIXES = (
@@ -71,11 +72,18 @@ class AnnotatedRange:
 
 
 def read_annotations(
-    table: Path, films: Path, defects: list[Defect], options: TableOptions = PLAIN
+    table: Path,
+    films: Path,
+    defects: list[Defect],
+    options: TableOptions = PLAIN,
+    listed: list[TableRow] | None = None,
 ) -> list[AnnotatedRange]:
     """Parse a table and return its valid rows; all defects are appended to `defects`, also those of valid rows.
 
     Every row is either returned or has exactly one defect with `loses_row` set.
+
+    Args:
+        listed: Receives all rows of the table, in its order.
 
     Raises:
         TableRefused: the table cannot be used at all.
@@ -84,19 +92,28 @@ def read_annotations(
     valid: list[AnnotatedRange] = []
     lines_of_ids: dict[str, int] = {}
     unknown: list[UnknownWord] = []
+    all_rows = [] if listed is None else listed
     for line, cells in parsed.rows:
         if isinstance(cells, BrokenLine):
             defects.append(Defect(DefectKind.BAD_ROW, line, "", "", str(cells), loses_row=True))
+            all_rows.append(TableRow(line, "", "", "", 0))
             continue
         row = Row(line, cells, films, options.aliases)
         annotated = _annotated(row, parsed.columns.times, lines_of_ids)
         defects += row.defects()
         unknown += row.unknown
+        all_rows.append(_as_written(row, annotated))
         if annotated:
             lines_of_ids[annotated.shot_id] = line
             valid.append(annotated)
     defects += [*table_notes(parsed, table), *tally(unknown, table)]
     return valid
+
+
+def _as_written(row: Row, annotated: AnnotatedRange | None) -> TableRow:
+    film_id, media, shot_id = (row.cells.get(name, "") for name in ("film_id", "media", "shot_id"))
+    labels = sum(bool(row.cells.get(slug)) for slug in slugs())
+    return TableRow(row.line, film_id, media, annotated.shot_id if annotated else shot_id, labels)
 
 
 def _annotated(row: Row, time_columns: Sequence[TimeColumn], lines_of_ids: Mapping[str, int]) -> AnnotatedRange | None:

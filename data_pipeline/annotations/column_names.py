@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from data_pipeline.annotations.plain_text import half_width
 from data_pipeline.annotations.row_times import TimeRole
 from data_pipeline.annotations.time_notation import Unit
 from lmms_eval_shotbench.vocabulary import slugs
@@ -36,5 +37,5 @@ JOINED = {
 
 def words_of(name: str) -> list[str]:
     """The words of a column's name in lower case: `StartTime (seconds)` is start, time, seconds; `tcin` is tc, in."""
-    words = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).casefold())
+    words = re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", half_width(name)).casefold())
     return [part for word in words for part in JOINED.get(word, [word])]

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
+from data_pipeline.annotations.plain_text import half_width
 from data_pipeline.annotations.spellings import all_spellings, known_term, spelling_key
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label, Term, UnknownTerm
 
@@ -62,6 +63,7 @@ def parse_label(dimension: Dimension, text: str, aliases: Aliases) -> CellLabel:
     Raises:
         UnknownWord: a part is neither a term nor an alias.
     """
+    text = half_width(text)
     kept: list[str] = []
     try:
         return CellLabel(_label(dimension, text, aliases, kept), tuple(kept))
@@ -130,7 +132,7 @@ def nearest_terms(dimension: Dimension, text: str) -> tuple[str, ...]:
     for key, own_words, name in _compared_spellings(dimension):
         matcher.set_seq1(key)
         likeness = 0.3 * bool(words & own_words)
-        if likeness + matcher.quick_ratio() > best.get(name, 0.0):  # an upper bound of the ratio
+        if likeness + matcher.quick_ratio() > best.setdefault(name, 0.0):  # an upper bound of the ratio
             best[name] = max(best.get(name, 0.0), likeness + matcher.ratio())
     return tuple(sorted(best, key=lambda name: -best[name])[:NEAREST])
 

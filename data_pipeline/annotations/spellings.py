@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 
+from data_pipeline.annotations.plain_text import half_width
 from lmms_eval_shotbench.grading.phrases import base_form
 from lmms_eval_shotbench.grading.wordings import NOT_A_TERM, TRANSPARENT, WORDINGS
 from lmms_eval_shotbench.vocabulary import (
@@ -60,8 +61,8 @@ SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     SHOT_FRAMING.slug: {
         "Single": ("Clean single", "1 shot"),
-        "2 shot": ("Clean 2 shot",),
-        "3 shot": ("Clean 3 shot",),
+        "2 shot": ("Clean 2 shot", "2S"),
+        "3 shot": ("Clean 3 shot", "3S"),
         "Establishing shot": ("EST", "Establisher"),
     },
     CAMERA_ANGLE.slug: {
@@ -82,6 +83,8 @@ SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Right heavy": ("Right weighted",),
     },
     CAMERA_MOVEMENT.slug: {
+        "Pan left": ("Pan L",),
+        "Pan right": ("Pan R",),
         "Push in": _combined("push pull dolly track truck move creep", "in forward closer"),
         "Pull out": _combined("pull push dolly track truck move creep", "out back away backward"),
         "Boom up": _combined(_VERTICALLY + " rise raise", "up"),
@@ -91,6 +94,7 @@ SPELLINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "Camera roll": (*_combined("roll", _AROUND), "Dutch roll", "Barrel roll"),
         "Arc": (*_combined("arc orbit circle", _AROUND), "Circle", "Orbital", "Circular", "360", "360 degrees"),
         "Dolly zoom": ("Vertigo", "Hitchcock zoom", "Contra zoom", "Zoom dolly", "Trombone shot"),
+        "Rack focus": ("Rack",),
         "Tracking": ("Follow", "Following"),
         "Static shot": (
             *("Tripod", "On a tripod", "Sticks", "Fixed", "Fixed shot", "Lock off", "Locked", "Locked down"),
@@ -125,7 +129,7 @@ def spelling_keys(dimension: Dimension, text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def _words(text: str) -> tuple[str, ...]:
-    plain = JOINERS.sub("/", re.sub(r"['’`]", "", text))
+    plain = JOINERS.sub("/", re.sub(r"['’`]", "", half_width(text)))
     return tuple(base_form(word) for word in _WORD.findall(_PLURAL_ABBREVIATION.sub(r"\1", plain).casefold()))
 
 

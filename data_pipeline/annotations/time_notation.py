@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
+from data_pipeline.annotations.plain_text import half_width
+
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:s|secs?|seconds?)?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
 _WHOLE = re.compile(r"(\d+)(?:\.0*)?")  # pandas writes whole numbers as 47.0 if cells of the column are empty
@@ -57,7 +59,7 @@ def parse_time(column: str, unit: Unit, text: str) -> TableTime:
     Raises:
         BadTime: no time, or not in the unit of the column.
     """
-    plain = text.replace(",", ".")
+    plain = half_width(text).replace(",", ".")
     if unit is Unit.FRAMES:
         if whole := _WHOLE.fullmatch(plain):
             return TableTime(column, text, frame=int(whole[1]))
@@ -82,7 +84,7 @@ def parse_time(column: str, unit: Unit, text: str) -> TableTime:
 
 def looks_like_time(text: str) -> bool:
     """Whether a text can only be a time or a range of times: H:MM:SS, MM:SS with two digits of seconds, or timecode."""
-    times = re.split(r"\s*(?:-->|->|[-–—~]|\bto\b)\s*", text.strip().replace(",", "."))
+    times = re.split(r"\s*(?:-->|->|[-–—~]|\bto\b)\s*", half_width(text).strip().replace(",", "."))
     return all(
         _TIMECODE.fullmatch(time) or (_CLOCK.fullmatch(time) and re.search(r":\d\d(\.\d*)?$", time)) for time in times
     )

@@ -52,6 +52,7 @@ class AuditReport:
     letters: Mapping[str, Mapping[str, int]]  # right answers by dimension and letter
     terms: Mapping[str, Mapping[str, tuple[int, int]]]  # by dimension and option text: (times right, times offered)
     undecodable: Sequence[str] = ()  # the first question about each medium that cannot be decoded
+    unusable: int = 0  # number of all questions about these media
     causes: Mapping[str, str] = field(default_factory=dict)  # file and cause of each, by question
     ungraded: Sequence[str] = ()  # questions whose right answer the grader rejects
     films_in_two: Sequence[str] = ()  # ids of films that are in more than one split
@@ -98,7 +99,7 @@ class AuditReport:
             [
                 f"* Option frequencies alone: {gate}; below chance is expected: with exactly balanced answers, each "
                 "question's own answer is rarer among the others",
-                f"* Media that cannot be decoded: {len(self.undecodable):,}",
+                f"* Media that cannot be decoded: {len(self.undecodable):,}, of {self.unusable:,} questions",
                 f"* Right answers that the grader does not accept: {len(self.ungraded):,}",
                 f"* Films in two splits: {len(self.films_in_two):,}",
                 *(
@@ -161,6 +162,7 @@ def audit(
         letters=_letters(items),
         terms=_terms(items),
         undecodable=list(causes),
+        unusable=sum(row.flaw is not None for row in rows),
         causes=causes,
         ungraded=[item.item_id for item in items if not is_gradable(item)],
         films_in_two=_films_in_two(by_split),
@@ -187,7 +189,10 @@ def is_gradable(item: QAItem) -> bool:
 def _failures(report: AuditReport) -> Iterable[str]:
     if report.undecodable:
         cause = next(iter(report.causes.values()), "")
-        yield f"{len(report.undecodable)} media cannot be decoded, those of: {_first(report.undecodable)}; {cause}"
+        yield (
+            f"{len(report.undecodable)} media cannot be decoded, those of: {_first(report.undecodable)}; {cause}; "
+            f"{report.unusable} of {report.questions} questions are about them"
+        )
     if report.ungraded:
         yield f"{len(report.ungraded)} right answers are not right to the grader: {_first(report.ungraded)}"
     for blind in report.blind if report.margin is not None else ():

@@ -59,8 +59,7 @@ def drop_benchmark(
     ours = [_Medium(s.media_sha256, s.perceptual_hash, s.film_id, s.start_seconds, s.end_seconds) for s in shots]
     matches = {match.position: match for match in _matches(ours, benchmark)}
     for index, match in sorted(matches.items()):
-        shot, detail = shots[index], f"{match.reason} {match.item_id}"
-        defects.append(Defect(DefectKind.IN_THE_BENCHMARK, 0, shot.shot_id, shot.media_path, detail, loses_row=True))
+        defects.append(shots[index].loss(DefectKind.IN_THE_BENCHMARK, f"{match.reason} {match.item_id}"))
     return [shot for index, shot in enumerate(shots) if index not in matches]
 
 

@@ -180,9 +180,7 @@ def drop_duplicates(
     for shot in shots:
         if kept_one := lost.get(shot.shot_id):
             detail = f"looks like {kept_one.shot_id} of {kept_one.film_id} in {splits[kept_one.film_id]}"
-            defects.append(
-                Defect(DefectKind.DUPLICATE_PICTURE, 0, shot.shot_id, shot.media_path, detail, loses_row=True)
-            )
+            defects.append(shot.loss(DefectKind.DUPLICATE_PICTURE, detail))
     return [shot for shot in shots if shot.shot_id not in lost]
 
 

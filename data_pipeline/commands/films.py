@@ -25,7 +25,7 @@ from data_pipeline.commands.options import (
     WorkersOption,
     margin_of,
 )
-from data_pipeline.commands.printed_defects import print_defects
+from data_pipeline.commands.printed_defects import print_defects, print_outcomes
 from data_pipeline.defects import Defect
 from lmms_eval_shotbench.commands.command import NOTHING_KEPT, About, one_command
 
@@ -220,6 +220,18 @@ def make_films(
         ),
     ] = "other",
     report: ReportFile = None,
+    rows_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            metavar="FILE",
+            help="CSV file to write with one line per row of the table: its outcome, the number of questions about it, "
+            "and why it has no more. The shard folder holds the same file as rows.csv; this one is written also if "
+            "no shards are, and with --check",
+            show_default="none",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     keep_work: Annotated[
         bool,
         typer.Option(
@@ -245,6 +257,7 @@ def make_films(
     from data_pipeline.films.cut_settings import CutSettings
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
     from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy
+    from data_pipeline.row_account import RowAccount
     from data_pipeline.shards.full_disk import write_output
     from data_pipeline.workers import Workers
 
@@ -267,17 +280,20 @@ def make_films(
     )
     settings = CutSettings.read(config) if config else CutSettings()
     reading = TableOptions(tuple(ignore_columns or ()), Aliases.read(aliases) if aliases else NO_ALIASES)
-    on_workers, defects = Workers.reachable(workers, ray_address), list[Defect]()
+    on_workers, defects, account = Workers.reachable(workers, ray_address), list[Defect](), RowAccount()
     if out is None and not check:
         raise ValueError("--out is missing; name the shard folder to write, or check the table with --check")
     try:
         if out is None or check:
-            checked = check_films(table, films, settings, on_workers, defects, reading, trust_ids=trust_ids)
+            account.only_checked = True
+            checking = partial(check_films, table, films, settings, on_workers, defects, reading)
+            checked = checking(listed=account.rows, trust_ids=trust_ids)
             print(f"{table}: rows: {checked.rows:,}; can be cut: {checked.usable:,}; cannot: {checked.lost:,}")
             return int(checked.lost > 0)
         building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)
-        done = building(options=reading, licence=licence, overwrite=overwrite, keep_work=keep_work)
+        done = building(options=reading, account=account, licence=licence, overwrite=overwrite, keep_work=keep_work)
     except AuditFailed as failed:
+        account.unfinished = "the audit failed"
         for failure in failed.report.failures:
             print_error(failure)
         print_error("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
@@ -286,6 +302,9 @@ def make_films(
         print_defects(table, defects, each=check)
         if report:
             write_output(report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
+        if rows_file and (content := account.to_csv(defects)):
+            write_output(rows_file, content)
+    print_outcomes(table, account.stored)
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
     state = "was complete already" if done.already_complete else "is written"
     by_split = ", ".join(f"{split} {count:,}" for split, count in questions.items())

@@ -1,4 +1,4 @@
-"""Defects of a table and its films as lines on standard error."""
+"""Defects of a table and its films as lines on standard error, and the outcomes of its rows as one line."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
     for note in defects:
         if note.kind in TABLE_NOTES:
             print_error(f"{note.path}{f' line {note.line}' if note.line else ''}: {note.kind}: {note.detail}")
+
+
+def print_outcomes(table: Path, rows: str) -> None:
+    """Print how many rows have which outcome, by the content of a `rows.csv`; nothing if it is empty."""
+    from data_pipeline.row_account import ROWS, Outcome, count_outcomes
+
+    if rows:
+        counts = count_outcomes(rows)
+        kinds = (Outcome.COMPLETE, Outcome.IN_PART, Outcome.LEFT_OUT)
+        numbers = "; ".join(f"{kind}: {counts[kind]:,}" for kind in kinds)
+        print(f"{table}: rows: {counts.total():,}; {numbers}. Each is listed in {ROWS} with its reasons")
 
 
 def _shown(table: Path, defect: Defect) -> str:

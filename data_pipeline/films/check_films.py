@@ -21,6 +21,7 @@ from data_pipeline.films.cut_still_file import prepared_still
 from data_pipeline.films.film_probe import Film, probe_film
 from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.medium_guard import MediumGuard
+from data_pipeline.row_account import TableRow
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.progress import progress_bar
 
@@ -45,11 +46,13 @@ def check_films(
     defects: list[Defect],
     options: TableOptions = PLAIN,
     *,
+    listed: list[TableRow] | None = None,
     trust_ids: bool = False,
 ) -> CheckedTable:
     """Check all rows of a table; all defects are appended to `defects`.
 
     Args:
+        listed: Receives all rows of the table.
         trust_ids: Accept a file that is listed under several film ids, and ids that differ only in spelling.
 
     Raises:
@@ -58,7 +61,7 @@ def check_films(
     """
     if not films.is_dir():
         raise FileNotFoundError(f"the films folder {films} does not exist")
-    rows = read_annotations(table, films, defects, options)
+    rows = read_annotations(table, films, defects, options, listed)
     units = units_of(rows, films.resolve(), Path(), settings)
     with progress_bar("films", len(units), "film") as progress:
         for found in map_units(check_film, units, workers, lambda unit: worker_died(unit).defects):

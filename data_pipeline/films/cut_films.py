@@ -34,6 +34,7 @@ from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.films.picture_plugins import check_plugins
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.medium_guard import MediumGuard
+from data_pipeline.row_account import TableRow
 from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
@@ -76,9 +77,9 @@ class FilmUnit:
 
 
 class CutFilm(NamedTuple):
-    """Result for one film: shots with their line numbers in the table, defects, and hashes of frames spread over it."""
+    """Result for one film: shots, defects, and hashes of frames spread over it."""
 
-    shots: list[tuple[int, LabelledShot]]
+    shots: list[LabelledShot]
     defects: list[Defect]
     frames: list[str]
 
@@ -93,12 +94,14 @@ def cut_films(
     options: TableOptions = PLAIN,
     *,
     frames: dict[str, list[str]] | None = None,
+    listed: list[TableRow] | None = None,
     trust_ids: bool = False,
 ) -> Iterator[LabelledShot]:
     """Cut all shots of an annotation table; `media_path` is relative to `work`.
 
     Args:
         frames: Receives the perceptual hashes of frames spread over each film, by film id.
+        listed: Receives all rows of the table.
         trust_ids: Accept a file that is listed under several film ids.
 
     Raises:
@@ -110,7 +113,7 @@ def cut_films(
     if not films.is_dir():
         raise FileNotFoundError(f"the films folder {films} does not exist")
     check_plugins(settings)
-    rows = read_annotations(table, films, defects, options)
+    rows = read_annotations(table, films, defects, options, listed)
     if not trust_ids:
         check_one_id_per_medium(rows, films)
     units = units_of(rows, films.resolve(), work.resolve(), settings)  # workers may have another working directory
@@ -124,8 +127,8 @@ def cut_films(
             if frames is not None:
                 frames[unit.film_id] = result.frames
             done |= {row.line: [] for row in unit.rows}
-            for shot_line, shot in result.shots:
-                done[shot_line].append(shot)
+            for shot in result.shots:
+                done[shot.line].append(shot)
             while line in done:
                 yield from done.pop(line)
                 line = next(lines, None)
@@ -159,7 +162,7 @@ def _cut_or_load(unit: FilmUnit) -> CutFilm:
     with disk_full_reported(out), atomic_folder(out, overwrite=True) as draft:
         folder = _emptied(draft.folder)
         cut = _cut_media(unit, folder)
-        (folder / SHOTS).write_text(_json_lines({"line": line, "shot": shot.to_row()} for line, shot in cut.shots))
+        (folder / SHOTS).write_text(_json_lines(shot.to_row() for shot in cut.shots))
         (folder / DEFECTS).write_text(_json_lines(defect.to_row() for defect in cut.defects))
         (folder / FRAMES).write_text(json.dumps(cut.frames))
         (folder / FINGERPRINT).write_text(fingerprint)
@@ -185,7 +188,7 @@ def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
         else:
             cut_film_file(unit.films / media, rows, cutting)
     drop_duplicate_shots(cutting)
-    kept = {Path(shot.media_path).name for _, shot in cutting.shots}
+    kept = {Path(shot.media_path).name for shot in cutting.shots}
     for path in folder.iterdir():
         if path.name not in kept:
             path.unlink()
@@ -211,7 +214,7 @@ def _finished(out: Path, fingerprint: str) -> CutFilm | None:
     shots = [json.loads(line) for line in (out / SHOTS).read_text().splitlines()]
     defects = [json.loads(line) for line in (out / DEFECTS).read_text().splitlines()]
     return CutFilm(
-        [(entry["line"], LabelledShot.from_row(entry["shot"])) for entry in shots],
+        [LabelledShot.from_row(entry) for entry in shots],
         [Defect(**{**entry, "kind": DefectKind(entry["kind"])}) for entry in defects],
         json.loads((out / FRAMES).read_text()),
     )

@@ -84,7 +84,7 @@ def keep_still(
     path = cutting.path(row, MediaKind.STILL, suffix)
     path.write_bytes(encoded)
     cutting.keep(row, MediaKind.STILL, path, start, None)
-    cutting.thumbnails[cutting.shots[-1][1].shot_id] = small
+    cutting.thumbnails[cutting.shots[-1].shot_id] = small
 
 
 def _cut_still(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> None:

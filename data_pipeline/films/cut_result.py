@@ -26,12 +26,12 @@ SOURCE = "own film"
 
 @dataclass
 class Cutting:
-    """Results of a film so far; each shot comes with its line number in the table."""
+    """Results of a film so far."""
 
     folder: Path  # of the media files
     media_path: str  # of this folder, relative to the work folder
     settings: CutSettings
-    shots: list[tuple[int, LabelledShot]] = field(default_factory=list)
+    shots: list[LabelledShot] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
     frames: list[str] = field(default_factory=list)  # perceptual hashes of frames spread over the film's files
     thumbnails: dict[str, numpy.ndarray] = field(default_factory=dict)  # of stills, by shot id; see `thumbnail`
@@ -66,26 +66,24 @@ class Cutting:
             SOURCE,
             row.licence,
             row.provenance_of(kind),
+            row.line,
         )
-        self.shots.append((row.line, shot))
+        self.shots.append(shot)
 
 
 def drop_duplicate_shots(cutting: Cutting) -> None:
     """Drop identical shots and near-identical stills of one film, keeping the first in the table."""
-    cutting.shots.sort(key=lambda entry: (entry[0], entry[1].shot_id))
-    entries, cutting.shots = cutting.shots, []
-    for line, shot in entries:
+    shots, cutting.shots = sorted(cutting.shots, key=lambda shot: (shot.line, shot.shot_id)), []
+    for shot in shots:
         if detail := _duplicate_of(shot, cutting):
-            cutting.defects.append(
-                Defect(DefectKind.DUPLICATE_PICTURE, line, shot.shot_id, shot.media_path, detail, loses_row=True)
-            )
+            cutting.defects.append(shot.loss(DefectKind.DUPLICATE_PICTURE, detail))
         else:
-            cutting.shots.append((line, shot))
+            cutting.shots.append(shot)
 
 
 def _duplicate_of(shot: LabelledShot, cutting: Cutting) -> str:
     """Detail text naming the kept shot that this one duplicates; empty if it duplicates none."""
-    for _, other in cutting.shots:
+    for other in cutting.shots:
         if other.media_sha256 == shot.media_sha256:
             return f"the same frames as {other.shot_id}"
         if shot.shot_id in cutting.thumbnails and other.shot_id in cutting.thumbnails:

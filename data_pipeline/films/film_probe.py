@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EINVAL
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
 FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read a single file and open no URLs
 HALF_A_MILLISECOND = 0.00051  # tables and Matroska round times to milliseconds
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+PICTURE_BRANDS = ("heic", "heix", "heim", "heis", "mif1", "mif2", "miaf", "avif")  # FFmpeg shows a tile of some
 DOLBY_VISION_TAGS = ("dvh1", "dvhe", "dva1", "dvav")  # profiles without a backward-compatible picture
 
 
@@ -260,6 +262,10 @@ def _open_film(path: Path) -> Iterator[tuple[Any, Any]]:
             stream = film.streams.best("video")
             if stream is None:
                 raise BrokenFilm("no video stream")
+            if stream.disposition & av.stream.Disposition.attached_pic:
+                raise BrokenFilm("no video stream, only the picture of a cover")
+            if (brand := film.metadata.get("major_brand")) in PICTURE_BRANDS:
+                raise BrokenFilm(f"a picture ({brand}), not a film; save it as JPEG or PNG")
             if stream.codec_context is None:
                 raise BrokenFilm(f"cannot be decoded: {missing_decoder(film)}")
             if stream.width * stream.height > MAX_PICTURE_PIXELS:
@@ -267,4 +273,9 @@ def _open_film(path: Path) -> Iterator[tuple[Any, Any]]:
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
             yield film, stream
     except (av.FFmpegError, EOFError) as error:
-        raise BrokenFilm(f"cannot be decoded: {getattr(error, 'strerror', None) or error}") from error
+        hint = (
+            "; is it a film, in MP4, MOV, MKV, MXF or another common container?"
+            if getattr(error, "errno", None) == EINVAL
+            else ""
+        )
+        raise BrokenFilm(f"cannot be decoded: {getattr(error, 'strerror', None) or error}{hint}") from error

@@ -163,7 +163,7 @@ def _from_remaining(
             yield _Question(shot, label_text(label), [label_text(other) for other in wrong])
         elif not wrong and has_no_wrong_term(dimension, label):
             detail = f"of {label_text(label)} no other {dimension.paper_name} is certainly wrong"
-            defects.append(_defect(DefectKind.TOO_FEW_DISTRACTORS, dimension, shot, detail))
+            defects.append(shot.loss(DefectKind.TOO_FEW_DISTRACTORS, detail, dimension))
         else:
             defects.append(_dropped_for_balance(dimension, shot, label_text(label)))
 
@@ -228,8 +228,4 @@ def _item(dimension: Dimension, question: _Question, options: Sequence[str], ans
 
 def _dropped_for_balance(dimension: Dimension, shot: LabelledShot, label: str) -> Defect:
     detail = f"more of {label} would tell the answer, or there are as many as wanted"
-    return _defect(DefectKind.SURPLUS, dimension, shot, detail)
-
-
-def _defect(kind: DefectKind, dimension: Dimension, shot: LabelledShot, detail: str) -> Defect:
-    return Defect(kind, 0, f"{shot.shot_id}-{dimension.abbreviation}", shot.media_path, detail, loses_row=True)
+    return shot.loss(DefectKind.SURPLUS, detail, dimension)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_file_size, check_medium
-from data_pipeline.defects import Defect, DefectKind, Flaw
+from data_pipeline.defects import Defect, DefectKind, Flaw, require_balance
 from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.releases.check_on_workers import Verdict, check_one, worker_died
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused, Release, ReleaseFile, find_release
@@ -143,7 +143,7 @@ def _run_import(source: Release, out: Path, defects: list[Defect], choices: Choi
         if outcome.rows_lost and not choices.allow_missing:  # an earlier run allowed it
             raise RowsLost(outcome)
         return outcome
-    questions = read_release(source.folder / QUESTIONS, defects, choices.dimensions)
+    questions, rows_read = read_release(source.folder / QUESTIONS, defects, choices.dimensions)
     kinds = sorted({question.item.media_kind for question in questions})
     if not choices.allow_missing or not any(source.stores(kind) for kind in kinds):
         for kind in kinds:
@@ -160,7 +160,9 @@ def _run_import(source: Release, out: Path, defects: list[Defect], choices: Choi
         defects=defects,
         expected_bytes=_expected_bytes(source, questions),
     )
-    return _outcome(shards.folder, sum(shards.counts[SPLIT].values()), defects)
+    outcome = _outcome(shards.folder, sum(shards.counts[SPLIT].values()), defects)
+    require_balance(rows_read, outcome.rows_written, outcome.rows_lost)
+    return outcome
 
 
 def _expected_bytes(source: Release, questions: list[ReleaseQuestion]) -> int:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.checks.check_media import check_medium
-from data_pipeline.defects import Defect, DefectKind, Flaw
+from data_pipeline.defects import Defect, DefectKind, Flaw, require_balance
 from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, check_media_on_workers
 from data_pipeline.releases.release_media import ImportRefused, trust_medium
 from data_pipeline.releases.release_questions import defect_of, write_report
@@ -198,9 +198,5 @@ def _count_drops(questions: Questions, written: int, defects: list[Defect]) -> C
     drops = Counter(str(defect.kind) for defect in defects if defect.loses_row)
     if questions.open_ended:
         drops[str(DefectKind.OPEN_ENDED)] = questions.open_ended
-    if questions.rows_read != written + drops.total():
-        raise RuntimeError(
-            f"{questions.rows_read:,} rows were read, {written:,} written and {drops.total():,} lost, which does not "
-            "add up: this is a bug in the importer, please report it"
-        )
+    require_balance(questions.rows_read, written, drops.total())
     return drops

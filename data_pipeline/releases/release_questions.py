@@ -33,7 +33,14 @@ class ReleaseQuestion(NamedTuple):
     item: QAItem
 
 
-def read_release(path: Path, defects: list[Defect], dimensions: Collection[str] = ()) -> list[ReleaseQuestion]:
+class ReleaseQuestions(NamedTuple):
+    """All valid questions, and the number of rows read."""
+
+    good: list[ReleaseQuestion]
+    rows_read: int
+
+
+def read_release(path: Path, defects: list[Defect], dimensions: Collection[str] = ()) -> ReleaseQuestions:
     """Return the valid questions; invalid lines and doubtful options are added to `defects`.
 
     Args:
@@ -43,9 +50,11 @@ def read_release(path: Path, defects: list[Defect], dimensions: Collection[str] 
         ImportRefused: the file is not a table of questions.
     """
     questions: dict[int, ReleaseQuestion] = {}  # by index
+    rows_read = 0
     for line, row in _numbered_rows(path):
         if dimensions and _is_of_another(row, dimensions):
             continue
+        rows_read += 1
         try:
             item = _item(row)
         except ValueError as error:
@@ -58,7 +67,7 @@ def read_release(path: Path, defects: list[Defect], dimensions: Collection[str] 
             continue
         questions[item.source_index] = ReleaseQuestion(line, item)
         defects += [defect_of(flaw, line, row["index"], item.media_path, loses_row=False) for flaw in _warnings(item)]
-    return list(questions.values())
+    return ReleaseQuestions(list(questions.values()), rows_read)
 
 
 def about_release(folder: Path, fingerprint: str, dimensions: Sequence[str] = ()) -> About:

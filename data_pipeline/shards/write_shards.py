@@ -46,6 +46,7 @@ class PendingRow(NamedTuple):
     split: str
     item: QAItem
     read: Callable[[], bytes]  # called before the next row is requested; not called for rows that an earlier run wrote
+    line: int = 0  # in the source, for defects
 
     @classmethod
     def of(cls, split: str, item: QAItem, medium: bytes) -> PendingRow:
@@ -184,7 +185,7 @@ class _SplitWriters:
     def _add(self, row: PendingRow) -> bool:
         """Add a row; if its medium cannot be read, record a defect and return False."""
         medium: bytes | None = None
-        with MediumGuard(partial(self._lose, row.item), "reading it again to write it"):
+        with MediumGuard(partial(self._lose, row), "reading it again to write it"):
             medium = row.read()
         if medium is None:
             return False
@@ -192,8 +193,9 @@ class _SplitWriters:
             self._writers[row.split].add(row.item, medium)
         return True
 
-    def _lose(self, item: QAItem, flaw: Flaw) -> None:
-        self._defects.append(Defect(flaw.kind, 0, str(item.source_index), item.media_path, flaw.detail, loses_row=True))
+    def _lose(self, row: PendingRow, flaw: Flaw) -> None:
+        item = row.item
+        self._defects.append(Defect(flaw.kind, row.line, item.item_id, item.media_path, flaw.detail, loses_row=True))
 
     def _disk_full_reported(self) -> AbstractContextManager[None]:
         return disk_full_reported(self._out, self._remaining_bytes, self._discarded_bytes)

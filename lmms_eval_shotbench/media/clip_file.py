@@ -20,7 +20,7 @@ from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
 
 # FFmpeg demuxers that read a single file. Others may read playlists, whose URLs FFmpeg would open.
 CLIP_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg"
-WITHOUT_FRAME_COUNT = ("matroska,webm", "flv")  # formats whose headers give a duration, but no number of frames
+WITHOUT_FRAME_COUNT = ("matroska,webm", "flv", "mxf")  # formats whose headers give a duration, but no number of frames
 MICROSECONDS = 1_000_000  # per second; unit of the container duration in FFmpeg (AV_TIME_BASE)
 CUT_OFF_SECONDS = 0.25  # minimum missing duration of a truncated clip; intact clips lack at most a frame or two
 _CODEC = re.compile(r"Video: (\w+)[^,]*?(?: \((\S+) / 0x[0-9A-Fa-f]+\))?,")  # in FFmpeg's description of a file

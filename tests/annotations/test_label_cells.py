@@ -41,6 +41,9 @@ def test_the_spellings_of_the_list_of_film_people_are_known(real_data: Path) -> 
         ("shot_framing", "Clean single", "Single"),
         ("shot_framing", "2-shots", "2 shot"),
         ("shot_framing", "OTS's", "Over the shoulder"),
+        ("shot_framing", "2S", "2 shot"),
+        (MOVE, "pan L", "Pan left"),
+        (MOVE, "rack", "Rack focus"),
         ("shot_framing", "three shot", "3 shot"),
         (MOVE, "Push out", "Pull out"),
         (MOVE, "Pull in", "Push in"),
@@ -130,6 +133,7 @@ def test_a_joiner_between_two_sizes_does_not_make_a_third_size() -> None:
         (SIZE, "Medium Clos Up", "Medium Close Up"),
         ("camera_angle", "very low angle!!", "Low angle"),
         ("composition", "left-heavyish", "Left heavy"),
+        (SIZE, "-", "Close Up"),  # nothing is near
     ],
 )
 def test_an_unknown_term_gets_the_nearest_ones(slug: str, text: str, nearest: str) -> None:

@@ -14,6 +14,7 @@ from data_pipeline.annotations.annotation_files import BrokenLine, read_table
 from data_pipeline.annotations.annotation_table import read_annotations
 from data_pipeline.annotations.columns import TableRefused
 from data_pipeline.defects import Defect, DefectKind
+from data_pipeline.row_account import TableRow
 
 HEADER = "film_id,media,start,end,shot_size"
 ROWS = "Heat,heat.mp4,1.5,2.5,CU\nHeat,heat.mp4,3,4,WS\n"
@@ -61,6 +62,54 @@ def test_cells_may_hold_line_breaks_and_what_looks_like_a_comment(tmp_path: Path
     assert rows == {2: EXPECTED[0] | {"shot_id": "a\n# b\n\nc"}, 6: EXPECTED[1] | {"film_id": "#Heat", "shot_id": "d"}}
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "\u00a0Heat\u00a0,\u2003heat.mp4,1.5\u202f,2.5,\u3000CU",  # blanks of typesetting
+        "\u200bHeat,heat.mp4\u200b,1.5\ufeff,2.5\u200e,CU\u2060",  # invisible characters
+        'Heat, "heat.mp4", "1,5", 2.5, "CU"',  # quotation marks after a blank
+    ],
+)
+def test_blanks_of_all_kinds_around_a_cell_do_not_count(tmp_path: Path, row: str) -> None:
+    (found,) = rows_of(tmp_path, f"{HEADER}\n{row}\n".encode()).values()
+    assert isinstance(found, dict)
+    assert found | {"start": "1.5"} == EXPECTED[0] and found["start"] in ("1.5", "1,5")
+
+
+def test_digits_letters_and_colons_of_full_width_are_read_and_paths_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "ｆｉｌｍ１.mp4").touch()
+    table = tmp_path / "table.csv"
+    table.write_text(
+        "film_id,media,ｓｔａｒｔ,end,shot size\n夜,ｆｉｌｍ１.mp4,００：０１：０２．５,６４,ＣＵ\n", encoding="utf-8"
+    )
+    defects: list[Defect] = []
+    (row,) = read_annotations(table, tmp_path, defects)
+    assert [time.seconds for forms in row.times.values() for time in forms] == [62.5, 64.0]
+    assert (row.media, dict(row.labels), defects) == ("ｆｉｌｍ１.mp4", {"shot_size": "Close Up"}, [])
+
+
+def test_a_table_of_a_spreadsheet_has_all_its_rows(tmp_path: Path) -> None:
+    """Merged cells are empty below the first, and blank columns and rows, wrapped headers and a sum are exported."""
+    (tmp_path / "heat.mp4").touch()
+    table = tmp_path / "table.csv"
+    blank = "," * 3000
+    lines = [
+        f'film_id,media,"start\n(s)","end\n(s)","Shot\nsize",note{blank}',
+        f"Heat,heat.mp4,1,2,CU,{blank}",
+        f",,3,4,WS,{blank}",
+        *[f",,,,,{blank}"] * 30,
+        f",,,,,end of reel 1{blank}",
+        f"Heat,heat.mp4,5,6,WS,{blank}",
+    ]
+    table.write_bytes("\r".join(lines).replace("\n", "\r\n").encode())
+    defects: list[Defect] = []
+    listed: list[TableRow] = []
+    assert [row.times for row in read_annotations(table, tmp_path, defects, listed=listed)]
+    lost = {defect.line: defect.detail for defect in defects if defect.loses_row}
+    assert [row.line for row in listed] == [5, 6, 37, 38] and list(lost) == [6, 37]
+    assert lost[6].startswith("column film_id: empty") and lost[37].startswith("it has no text in the columns")
+
+
 def test_a_row_that_is_commented_out_is_named(tmp_path: Path) -> None:
     (tmp_path / "heat.mp4").touch()
     table = tmp_path / "table.csv"
@@ -98,8 +147,15 @@ def test_columns_without_a_name_count_only_if_they_hold_something(tmp_path: Path
         ("film_id,media,movement\nHeat,heat.mp4,pan left\n", "looks like a label.*call it camera_movement"),
         ("film_id,media,shot_size,x,x\nHeat,heat.mp4,CU,1,2\n", "the column x twice"),
         ("sep=;\n", "no column"),
+        ("film_id,media,start,Start,shot_size\nHeat,heat.mp4,1,2,CU\n", "the column start twice"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_what_to_change(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(TableRefused, match=message):
         rows_of(tmp_path, text.encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_an_encoding_without_a_mark_is_named_rather_than_its_columns(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(TableRefused, match=r"null bytes.*save it as UTF-8"):
+        rows_of(tmp_path, f"{HEADER}\n{ROWS}".encode(encoding))

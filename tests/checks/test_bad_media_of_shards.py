@@ -56,7 +56,7 @@ def test_the_audit_names_a_medium_that_raises_with_file_stage_and_cause_and_fini
     raised = inject(monkeypatch, target, fault, is_bad)
     report = audit_shards(str(shards), (), None, Workers())
     assert raised
-    assert (report.questions, report.undecodable) == (4, ["t-1"])
+    assert (report.questions, report.undecodable, report.unusable) == (4, ["t-1"], 1)
     assert report.causes["t-1"].startswith(f"image/1.png: {stage} failed: ")
     assert f"media cannot be decoded, those of: t-1; image/1.png: {stage}" in report.failures[0]
     assert json.loads(report.to_json())["causes"] == report.causes
@@ -74,6 +74,7 @@ def test_the_audit_fails_on_stills_and_clips_that_datasets_or_the_evaluation_can
     rows = [PendingRow.of("test", one.item, medium) for one, medium in zip(given, media, strict=True)]
     report = audit_shards(str(write_shards(rows, tmp_path / "o", ABOUT, splits=["test"]).folder), (), None, Workers())
     assert report.undecodable == ["t-0", "t-2"]
+    assert report.failures[0].endswith("; 2 of 3 questions are about them")
     assert "datasets" in report.causes["t-0"] and "cut off" in report.causes["t-2"]
 
 
@@ -86,7 +87,7 @@ def test_a_medium_that_cannot_be_read_when_it_is_written_costs_its_row(tmp_path:
     rows = [row(0), row(1)._replace(read=read), row(3)]
     done = write_shards(rows, tmp_path / "out", ABOUT, splits=["test"], defects=defects)
     assert sum(done.counts["test"].values()) == len(list(ShardFolder(tmp_path / "out").items())) == 2
-    assert [(one.index, one.path, one.loses_row) for one in defects] == [("1", "image/1.png", True)]
+    assert [(one.index, one.path, one.loses_row) for one in defects] == [("t-1", "image/1.png", True)]
     assert read_defects(tmp_path / "out") == defects
 
 

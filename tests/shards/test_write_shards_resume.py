@@ -46,7 +46,7 @@ def small_files(set_to: Callable[[object, str, int], None]) -> None:
 def many_rows(reads: list[str] | None = None, until: int = ROWS) -> Iterator[PendingRow]:
     """Rows of mixed splits; the ids of rows whose media are read are appended to `reads`."""
     for number in range(until):
-        split, item, read = row(number, split=("sft", "sft", "sft", "dev", "test")[number % 5])
+        split, item, read, _ = row(number, split=("sft", "sft", "sft", "dev", "test")[number % 5])
 
         def recorded(name: str = item.item_id, read: Callable[[], bytes] = read) -> bytes:
             if reads is not None:
