@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if invocation.debug:
             traceback.print_exc()
         print_message(_message(error, invocation))
-        return 2
+        return getattr(error, "exit_status", 2)
 
 
 def root_command() -> AnyCommand:

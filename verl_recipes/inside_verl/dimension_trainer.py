@@ -1,8 +1,9 @@
 """verl's synchronous trainer with metrics per dimension: `trainer.v1.trainer_mode=shotbench_sync`.
 
 verl looks up the trainer class in a registry by this mode, and `plugin.py` registers `DimensionTrainer` in every
-process. The metrics are those of `dimension_metrics.py`; they go to every configured logger. The trainer also checks
-for finished responses more often than verl does, every two seconds: a step of a tiny recipe takes about one.
+process. The metrics are those of `dimension_metrics.py`; they go to every configured logger. The trainer also stops
+when requested (`stop_request.py`), and checks for finished responses more often than verl does, every two seconds: a
+step of a tiny recipe takes about one.
 
 This module imports verl and TransferQueue, so only verl's processes import it.
 """
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, open_dict
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
 from verl_recipes.inside_verl.dimension_metrics import Rollout, dimension_metrics
+from verl_recipes.inside_verl.stop_request import stop_ppo_when_requested
 
 TRAINER_MODE = "shotbench_sync"
 POLL_SECONDS = 0.1  # a check is one request, so its cost is small beside any step
@@ -41,6 +43,12 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         super().__init__(config)
         self.replay_buffer.poll_interval = POLL_SECONDS
         self._logged: set[str] = set()
+
+    def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> Any:
+        """Train one step, after which the run may stop."""
+        batch = super().step(metrics, timing_raw)
+        stop_ppo_when_requested(self)
+        return batch
 
     def _compute_metrics(self, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         """Add our metrics to verl's; verl removes the batch from TransferQueue right after this call."""

@@ -2,17 +2,21 @@
 
 verl 0.9 has an SFT trainer with Ray workers, `verl.trainer.sft_trainer_ray`. Its entry point ignores
 `ray_kwargs.ray_init`, which the PPO entry point uses; this one passes it to `ray.init`. It also changes the trainer in
-three ways: the number of data loader workers is configurable (verl: 8), so is the seed that shuffles the rows (verl:
-0), and a run that resumes from the end of an epoch no longer skips the next epoch.
+four ways: the number of data loader workers is configurable (verl: 8), so is the seed that shuffles the rows (verl:
+0), a run that resumes from the end of an epoch no longer skips the next epoch, and it stops when requested
+(`stop_request.py`).
 """
 
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+
+from verl_recipes.inside_verl.stop_request import Stopped, stop_sft_when_requested
 
 
 def run_sft(config: DictConfig) -> None:
@@ -26,7 +30,9 @@ def run_sft(config: DictConfig) -> None:
     configure_loaders(sft_trainer_ray, workers=config.data.num_workers, seed=config.trainer.seed)
     trainer = sft_trainer_ray.SFTTrainer(config=config)
     begin_next_epoch(trainer)
-    trainer.fit()
+    stop_sft_when_requested(trainer)
+    with suppress(Stopped):
+        trainer.fit()
 
 
 def configure_loaders(trainer_module: Any, *, workers: int, seed: int) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.progress import subprocess_environment
+from verl_recipes.inside_verl.stop_request import StopRequest
 from verl_recipes.run import checkpoints
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest, is_run
 from verl_recipes.run.warm_start import PY_EXECUTABLE, terminate_with_parent
@@ -32,11 +33,20 @@ SPLITS = {"sft": "sft", "cot_sft": "sft", "grpo": "grpo"}  # training split of e
 STYLES = {"sft": prompts.DIRECT, "cot_sft": prompts.REASONING, "grpo": prompts.REASONING}
 VALIDATION = "dev"
 WORKER_KEY = "ray_kwargs.ray_init.runtime_env.py_executable"  # what Ray runs to start a worker
+RESUMES = "the same command resumes the run"
 TINY_BASE = Path(__file__).parents[1] / "tiny_base" / "model"  # base model of the tiny recipes
 
 
 class TrainingFailed(RuntimeError):
     """The trainer failed; the message names its log file."""
+
+    exit_status = 1  # of the command; that of a refusal is 2
+
+
+class TrainingStopped(RuntimeError):
+    """The run was requested to stop before its last step."""
+
+    exit_status = os.EX_TEMPFAIL  # 75: the same command continues
 
 
 @dataclass(frozen=True)
@@ -102,11 +112,13 @@ def train(order: TrainingRequest, attempts: int = 1) -> None:
         RunRefused: The folder is in use, or holds a run with other settings.
         PreflightFailed: The run would fail; the message lists all problems.
         TrainingFailed: The trainer failed in every attempt.
+        TrainingStopped: The run was requested to stop, by a signal (`stop_request.py`) or a file.
 
     Also raises what `prepare` raises.
     """
     folder = RunFolder(order.out)
-    with folder.claimed(order):
+    stop = StopRequest(folder.path)
+    with folder.claimed(order), stop.created_by_signal():
         if folder.finished.exists():
             print_status(f"{folder.path} is trained already")
             return
@@ -114,7 +126,11 @@ def train(order: TrainingRequest, attempts: int = 1) -> None:
         prepared.report.raise_for_problems()
         print_status(prepared.report.text())
         for left in reversed(range(attempts)):
+            if stop.exists():
+                raise TrainingStopped(f"stopped before a start of the trainer; {RESUMES}")
             if not _one_attempt(folder, prepared):
+                if step := stop.stopped_step():
+                    raise TrainingStopped(f"stopped after step {step}, whose checkpoint was saved; {RESUMES}")
                 folder.finished.touch()
                 return
             print_status(f"the trainer failed; {left} attempts left")

@@ -9,6 +9,7 @@ RUN/
   metrics/0001.jsonl   output of verl's file logger, one file per attempt, because verl truncates an existing file
   logs/0001.log        stdout and stderr of the trainer, one file per attempt
   model/               the trained model, merged (`merge.py`)
+  stop_requested       file that makes the trainer stop after its current step (`inside_verl/stop_request.py`)
   finished             empty file; created when the trainer has exited with status 0
 
 An attempt is one start of the trainer.
