@@ -67,7 +67,8 @@ def trained_steps(run: Path) -> list[list[int]]:
 
 def reach_time_limit(cluster: SlurmCluster, number: int, run: Path, step: int) -> None:
     """Set the job's time limit so that its signal is due once the run has logged `step`; wait until it is requeued."""
-    cluster.wait(number, lambda _: trained_steps(run) == [list(range(1, step + 1))])
+    cluster.wait(number, lambda job: trained_steps(run) == [list(range(1, step + 1))] or job["Restarts"] != "0")
+    assert cluster.job(number)["Restarts"] == "0"
     hours, minutes, _ = cluster.job(number)["RunTime"].split(":")
     cluster.update(number, f"TimeLimit={int(hours) * 60 + int(minutes) + 9}")  # the signal is sent 10 minutes earlier
     cluster.wait(number, lambda job: job["JobState"] == "PENDING")

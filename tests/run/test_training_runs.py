@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +16,9 @@ import psutil
 import pytest
 
 from lmms_eval_shotbench.cli import main
-from tests.support.killed_training import SERVER_VARIABLE, TRAINER_VARIABLE, environment
+from tests.support.killed_training import HELD_VARIABLE, SERVER_VARIABLE, TRAINER_VARIABLE, environment
 from tests.support.split_shards import write_split_shards
+from verl_recipes.inside_verl.stop_request import STOP_SIGNAL
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_ablation_report
 from verl_recipes.run.checkpoints import TRACKER, complete_steps
@@ -65,11 +69,14 @@ def command_of(order: TrainingRequest) -> list[str]:
 
 @pytest.fixture(scope="module")
 def sft_run(ablation_plan: AblationPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CoT-SFT run whose trainer was killed after its third step, resumed by the same command."""
+    """A CoT-SFT run whose trainer was killed after its third step, then stopped by a signal, each time resumed."""
     order = ablation_plan.order(ablation_plan.rows[1], 1)
     run, command = order.out, command_of(order)
-    assert status_when_killed(command, tmp_path_factory.mktemp("sft"), TRAINER_VARIABLE, 3) == 2
+    assert status_when_killed(command, tmp_path_factory.mktemp("sft"), TRAINER_VARIABLE, 3) == 1
     assert len(attempt(run, 1)) == 3
+    signals = threading.Thread(target=signal_after_step, args=(run, 2, 4), daemon=True)
+    signals.start()
+    assert status_when_killed(command, tmp_path_factory.mktemp("stopped"), HELD_VARIABLE, 4) == os.EX_TEMPFAIL
     assert main(["train", *command]) == 0
     return run
 
@@ -81,17 +88,24 @@ def grpo_run(ablation_plan: AblationPlan, sft_run: Path, tmp_path_factory: pytes
     assert order.model == str(sft_run)
     run, command = order.out, command_of(order)
     # It must fail instead of waiting forever for the killed server.
-    assert status_when_killed(command, tmp_path_factory.mktemp("grpo"), SERVER_VARIABLE, 2) == 2
+    assert status_when_killed(command, tmp_path_factory.mktemp("grpo"), SERVER_VARIABLE, 2) == 1
     assert main(["train", *command]) == 0
     return run
 
 
 def status_when_killed(command: list[str], folder: Path, variable: str, step: int) -> int:
-    """Exit status of `shotbench train …`, one of whose processes is killed at this step."""
+    """Exit status of `shotbench train …`, one of whose processes is killed, or waits for a stop, at this step."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(folder, variable, step).items():
             patch.setenv(name, value)
         return main(["train", *command])
+
+
+def signal_after_step(run: Path, number: int, step: int) -> None:
+    """Request this process, which runs the command, to stop once the attempt has logged the step."""
+    while not (RunFolder(run).metrics(number).exists() and step in attempt(run, number)):
+        time.sleep(0.2)
+    signal.pthread_kill(threading.main_thread().ident or 0, STOP_SIGNAL)
 
 
 def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:
@@ -103,9 +117,14 @@ def attempt(run: Path, number: int) -> dict[int, dict[str, Any]]:
 def test_a_killed_sft_run_resumes_with_the_weights_and_rows_of_its_last_checkpoint(sft_run: Path) -> None:
     before, after = attempt(sft_run, 1), attempt(sft_run, 2)
     assert min(after) == 3  # saved every second step, killed after the third
-    assert max(after) == 8  # 34 rows, 8 per step, two epochs
     assert after[3]["train/global_tokens"] == before[3]["train/global_tokens"]
     assert after[3]["train/loss"] == pytest.approx(before[3]["train/loss"], rel=1e-5)
+
+
+def test_a_requested_stop_saves_a_checkpoint_and_the_resumed_run_trains_each_further_step_once(sft_run: Path) -> None:
+    stopped, resumed = attempt(sft_run, 2), attempt(sft_run, 3)
+    assert list(stopped) == [3, 4, 5]  # requested after step 4 was logged; saved every second step
+    assert list(resumed) == [6, 7, 8]  # 34 rows, 8 per step, two epochs
     assert list(read_metrics(sft_run)) == list(range(1, 9))
 
 
@@ -157,7 +176,7 @@ def test_the_ablation_reuses_trained_runs_and_scores_each_row(ablation_plan: Abl
     assert len({trial.scores["shotbench_reasoning"]["run"]["revision"] for trial in trials}) == 3
     lines = write_ablation_report(trials, ablation_plan.out).read_text().splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == [trial.row.name for trial in trials]
-    assert len(list(ablation_plan.out.glob("*/*/metrics/*.jsonl"))) == 4  # nothing was trained again
+    assert len(list(ablation_plan.out.glob("*/*/metrics/*.jsonl"))) == 5  # nothing was trained again
 
 
 def test_a_trained_model_is_merged_and_scored_by_the_benchmark(grpo_run: Path, split_shards: Path) -> None:

@@ -93,7 +93,7 @@ def prepare(order: TrainingRequest) -> Prepared:
     entry = "verl.trainer.main_ppo" if order.method == "grpo" else "verl_recipes.inside_verl.main_sft"
     name = recipes.config_name(order.method, order.recipe)
     command = [sys.executable, "-m"]
-    if config.trainer.device == "cpu" and config.ray_kwargs.ray_init.address == "local":
+    if config.trainer.device == "cpu" and OmegaConf.select(config, "ray_kwargs.ray_init.address") == "local":
         command.append("verl_recipes.run.warm_start")
         overrides.append(f"++{WORKER_KEY}={json.dumps(PY_EXECUTABLE)}")
         OmegaConf.update(config, WORKER_KEY, PY_EXECUTABLE, force_add=True)
