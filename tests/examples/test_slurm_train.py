@@ -178,18 +178,21 @@ def test_a_trainer_that_does_not_save_in_time_is_ended_and_requeued(cluster: Slu
 def test_ray_and_the_trainer_get_all_cpus_of_the_job_and_no_variable_that_verl_refuses(
     cluster: SlurmCluster, folder: Path
 ) -> None:
-    cluster.run("srun", *SMALL_NODE, "bash", "-c", f"env > '{folder}/plain'; taskset -pc $$ >> '{folder}/plain'")
-    assert "ROCR_VISIBLE_DEVICES=" in (folder / "plain").read_text()
     look = f"""
+        echo "hazard: $(srun --overlap --ntasks=1 bash -c 'nproc; echo ${{ROCR_VISIBLE_DEVICES+set}}' | xargs)"
         for process in $$ $(pgrep -x raylet); do
-            ! grep -qz 'HOME={folder}/home' /proc/$process/environ || {{
-                tr '\\0' '\\n' < /proc/$process/environ | grep VISIBLE; taskset -pc $process; }}
+            if grep -qz 'HOME={folder}/home' /proc/$process/environ; then
+                echo "cpus: $(taskset --pid $process | sed 's/.*: //')"
+                tr '\\0' '\\n' < /proc/$process/environ | grep VISIBLE_DEVICES=
+            fi
         done"""
     number = submit(cluster, folder, SMALL_NODE, "sft", "--out", folder / "run", **scripted_trainer(folder, look))
     assert cluster.wait_for_end(number)["JobState"] == "COMPLETED"
     log = (folder / "log").read_text()
-    assert log.count("CUDA_VISIBLE_DEVICES=0") == 2, log  # of the trainer and of Ray
-    assert "ROCR" not in log
+    assert "hazard: 1 set" in log, log  # of a step without the script's options, on this cluster
+    assert log.count("cpus: 3") == 2, log  # the mask of both CPUs, for the trainer and Ray
+    assert log.count("CUDA_VISIBLE_DEVICES=0") == 2, log
+    assert "ROCR_VISIBLE_DEVICES=" not in log
 
 
 def test_a_run_that_the_preflight_refuses_is_not_requeued(

@@ -12,6 +12,7 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 from tests.support.split_shards import write_split_shards
 from verl_recipes import recipes
+from verl_recipes.preflight import preflight
 from verl_recipes.run import evaluate_run, launch
 from verl_recipes.run.launch import TINY_BASE, prepare
 from verl_recipes.run.run_folder import TrainingRequest
@@ -62,6 +63,17 @@ def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, mo
     assert prepared.config.actor_rollout_ref.model.path == str(TINY_BASE)
     overrides = [part for part in prepared.command if "=" in part]
     assert recipes.compose("grpo", "tiny", overrides) == prepared.config
+
+
+@pytest.mark.parametrize("method", ["sft", "grpo"])
+def test_a_cpu_recipe_joins_the_cluster_at_ray_address(
+    method: str, split_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.setattr(preflight.cluster, "cluster_problems", lambda *_: ([], []))  # there is no such cluster
+    prepared = prepare(TrainingRequest(method, "tiny", str(split_shards), tmp_path / "run"))
+    assert "ray=cpu_joined" in prepared.command
+    assert "verl_recipes.run.warm_start" not in prepared.command  # its workers would be forked on this host only
 
 
 def test_a_dry_run_may_be_followed_by_another_order(grpo_command: list[str], tmp_path: Path) -> None:
