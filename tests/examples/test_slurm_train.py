@@ -85,6 +85,10 @@ def ray_processes(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def test_slurm_accepts_the_script(cluster: SlurmCluster, folder: Path) -> None:
+    cluster.run("sbatch", "--test-only", *SMALL_NODE, folder / "examples" / "slurm_train.sbatch")
+
+
 def test_sft_on_two_nodes_saves_before_the_time_limit_and_is_resumed_by_the_requeued_job(
     cluster: SlurmCluster, folder: Path, shards: Path, tiny_model_unconstrained: Path
 ) -> None:
