@@ -123,8 +123,8 @@ def test_a_killed_sft_run_resumes_with_the_weights_and_rows_of_its_last_checkpoi
 
 def test_a_requested_stop_saves_a_checkpoint_and_the_resumed_run_trains_each_further_step_once(sft_run: Path) -> None:
     stopped, resumed = attempt(sft_run, 2), attempt(sft_run, 3)
-    assert list(stopped) == [3, 4, 5]  # requested after step 4 was logged; saved every second step
-    assert list(resumed) == [6, 7, 8]  # 34 rows, 8 per step, two epochs
+    assert list(stopped) == [3, 4]  # requested when step 4 was logged
+    assert list(resumed) == [5, 6, 7, 8]  # 34 rows, 8 per step, two epochs
     assert list(read_metrics(sft_run)) == list(range(1, 9))
 
 
