@@ -6,6 +6,7 @@ the plan gives each of them. A plan of one worker has the rows of all.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -27,7 +28,12 @@ ENVIRONMENT = {
 }  # fmt: skip
 STILL, CLIP, TEXT = "still", "clip", "text"
 MICRO_BATCH = 2  # rows
-SECONDS = 60  # until a collective that not all ranks join fails
+SECONDS = 300  # until a collective fails that not all ranks have joined
+PRELOADED = (
+    "peft", "torch._dynamo", "verl.workers.engine_workers",
+    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", "transformers.models.qwen3_vl.modeling_qwen3_vl",
+    "verl.models.transformers.qwen2_vl", "verl.models.transformers.qwen3_vl",
+)  # fmt: skip
 GRIDS = {STILL: ((1, 4, 6), (1, 8, 4), (1, 4, 4)), CLIP: ((2, 4, 4), (3, 4, 8), (4, 6, 4))}
 
 
@@ -70,7 +76,8 @@ def outcomes(model: Path, plans: Mapping[str, Plan], folder: Path) -> dict[str, 
 
 def main(model: str, plans: str, folder: str) -> None:
     """Run each plan; exit as soon as a worker of one failed."""
-    import verl.workers.engine_workers  # noqa: F401  (before the workers are forked)
+    for module in PRELOADED:  # once, before the workers are forked
+        importlib.import_module(module)
 
     for name, values in json.loads(plans).items():
         plan = Plan(**values)
@@ -133,6 +140,7 @@ def _work(settings: Mapping[str, Any], plan: Plan, out: Path) -> None:
 def _settings(model: str, overrides: Sequence[str]) -> dict[str, Any]:
     """verl's settings of an engine, as in the tiny SFT recipe."""
     from verl.utils.config import omega_conf_to_dataclass
+    from verl.utils.model import get_hf_auto_model_class
 
     from verl_recipes import recipes
 
@@ -141,6 +149,7 @@ def _settings(model: str, overrides: Sequence[str]) -> dict[str, Any]:
     sections = {"model": "model", "engine": "engine", "optimizer": "optim", "checkpoint": "checkpoint"}
     settings = {f"{name}_config": omega_conf_to_dataclass(config[key]) for name, key in sections.items()}
     settings["engine_config"].use_remove_padding = False
+    get_hf_auto_model_class(settings["model_config"].hf_config)  # imports the configurations of all models, and timm
     return settings
 
 

@@ -91,10 +91,8 @@ def encode(tower: Any, media: Sequence[Media]) -> list[tuple[torch.Tensor, list[
 
     patches = [one.patches.type(tower.dtype) for one in media]
     grids = torch.cat([one.grids for one in media])
-    output = tower(
-        patches[0] if len(patches) == 1 else torch.cat(patches), grid_thw=grids
-    )  # cat copies even one tensor
-    last, intermediate = unpack_visual_output(output)
+    values = patches[0] if len(patches) == 1 else torch.cat(patches)  # torch.cat copies a single tensor, too
+    last, intermediate = unpack_visual_output(tower(values, grid_thw=grids))
     tokens = [int(one.grids.prod(-1).sum()) // tower.spatial_merge_size**2 for one in media]
     layers = (layer.split(tokens) for layer in (last, *(intermediate or ())))
     return [(features, more) for features, *more in zip(*layers, strict=True)]
