@@ -1,6 +1,7 @@
-"""GRPO on CPU workers as a user runs it: verl's trainer, two Ray nodes on this host, FSDP2, checkpoints, the merger.
+"""GRPO and SFT on CPU workers as a user runs them: two Ray nodes on this host, FSDP2, checkpoints, the merger.
 
-All tests check the outputs of one run of two steps on stills and clips; most of its time is the start of Ray and verl.
+All tests check the outputs of one run each, of two steps on stills and clips, validation included; most of their time
+is the start of Ray and verl.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
 from tests.support.ports import free_port
 from tests.support.split_shards import write_split_shards
+from verl_recipes.run.run_folder import read_metrics
 from verl_recipes.training_rows import write_training_rows
 
 STEPS, PROMPTS, RESPONSES = 2, 4, 3
@@ -115,9 +117,22 @@ def _stop_node(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def grpo_run(studio_shards: Path, tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment of the drivers."""
+    with two_nodes(tmp_path_factory.mktemp("cluster")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_split_shards(studio_shards, tmp_path_factory.mktemp("split") / "shards")
+
+
+@pytest.fixture(scope="module")
+def grpo_run(
+    shards: Path, cluster: dict[str, str], tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     folder = tmp_path_factory.mktemp("grpo")
-    shards = write_split_shards(studio_shards, folder / "shards")
     rows = write_training_rows(str(shards), "sft", folder / "rows", "grpo", prompts.REASONING)
     (folder / "reward.py").write_text(REWARD)
     keep_few_rows(rows)
@@ -128,20 +143,37 @@ def grpo_run(studio_shards: Path, tiny_model_unconstrained: Path, tmp_path_facto
         "actor_rollout_ref.rollout.agent.default_agent_loop": "seeded_single_turn",
         "reward.custom_reward_function.path": folder / "reward.py", "ray": "cpu_joined",
         "trainer.nnodes": 2, "trainer.n_gpus_per_node": 1, "trainer.total_training_steps": STEPS,
-        "trainer.save_freq": STEPS, "trainer.test_freq": -1, "trainer.val_before_train": "false",
+        "trainer.save_freq": STEPS, "trainer.test_freq": STEPS, "trainer.val_before_train": "false",
         "trainer.default_local_dir": folder / "checkpoints", "trainer.rollout_data_dir": folder / "rollouts",
         "++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH": folder / "metrics.jsonl",
     }  # fmt: skip
     command = [sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", REPOSITORY / "verl_recipes" / "config"]
     command += ["--config-name", "grpo_tiny", *(f"{key}={value}" for key, value in overrides.items())]
-    with two_nodes(folder) as environment:
-        done = subprocess.run(
-            list(map(str, command)), env=environment, cwd=folder, text=True, timeout=1400,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:]
+    log = completed(command, cluster, folder)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return Run(folder, [json.loads(line)["data"] for line in lines], done.stdout)
+    return Run(folder, [json.loads(line)["data"] for line in lines], log)
+
+
+@pytest.fixture(scope="module")
+def sft_run(
+    shards: Path, cluster: dict[str, str], tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    folder = tmp_path_factory.mktemp("sft")
+    command = [Path(sys.executable).parent / "shotbench", "train", "sft", "--recipe", "tiny", "--data", shards]
+    command += ["--model", tiny_model_unconstrained, "--out", folder / "run", "trainer.nnodes=2"]
+    command += ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=4", "data.max_length=1600"]
+    log = completed([*command, f"trainer.total_training_steps={STEPS}", "trainer.test_freq=1"], cluster, folder)
+    return Run(folder / "run", list(read_metrics(folder / "run").values()), log)
+
+
+def completed(command: Sequence[object], environment: dict[str, str], folder: Path) -> str:
+    """Output of a command that must succeed."""
+    done = subprocess.run(
+        list(map(str, command)), env=environment, cwd=folder, text=True, timeout=1400,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
 
 
 def keep_few_rows(path: Path) -> None:
@@ -163,6 +195,14 @@ def test_rollout_and_actor_have_the_same_weights_in_every_step(grpo_run: Run) ->
         assert step["training/rollout_actor_probs_pearson_corr"] > 0.999
         assert step["rollout_corr/log_ppl_abs_diff"] < 1e-3
     assert all(step["actor/grad_norm"] > 0 for step in steps)  # so the second step had new weights
+
+
+def test_both_nodes_train_and_validate_on_stills_and_clips(grpo_run: Run, sft_run: Run) -> None:
+    assert any(key.startswith("val-core/") for key in grpo_run.metrics[-1])
+    losses = [step["val/loss"] for step in sft_run.metrics]
+    assert len(losses) == STEPS and losses[1] < losses[0]
+    shards = (sft_run.folder / "checkpoints" / f"global_step_{STEPS}").rglob("model_*.pt")
+    assert sorted(path.name for path in shards) == [f"model_world_size_2_rank_{rank}.pt" for rank in range(2)]
 
 
 def test_each_worker_runs_on_its_own_node_with_its_own_server(grpo_run: Run) -> None:

@@ -193,10 +193,10 @@ NUMBERS: dict[str, tuple[str, list[str], str]] = {
     "nothing validated": ("sft", ["data.train_batch_size=4", "data.val_max_samples=2"], "reports nan"),
     "workers": (
         "grpo",
-        ["trainer.n_gpus_per_node=3", "ray_kwargs.ray_init.num_cpus=32", "actor_rollout_ref.rollout.n=4"],
+        ["trainer.n_gpus_per_node=3", "actor_rollout_ref.rollout.n=4"],
         "8 cannot be divided by 3",
     ),
-    "workers of SFT": ("sft", ["trainer.n_gpus_per_node=3", "ray_kwargs.ray_init.num_cpus=64"], "divided by 3"),
+    "workers of SFT": ("sft", ["trainer.n_gpus_per_node=3"], "divided by 3"),
     "micro batch": ("sft", ["data.train_batch_size=4", "data.micro_batch_size_per_gpu=3"], "4 cannot be divided by 3"),
     "tensor parallel": ("grpo", ["actor_rollout_ref.rollout.tensor_model_parallel_size=2"], "1 cannot be divided by 2"),
     "verl's own check": (
@@ -219,6 +219,12 @@ NUMBERS: dict[str, tuple[str, list[str], str]] = {
         "GB are free and",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["sft", "cot_sft", "grpo"])
+def test_a_cpu_recipe_runs_on_two_workers_without_other_settings(make_run: Callable[[str], Run], method: str) -> None:
+    batch = [] if method == "grpo" else ["data.micro_batch_size_per_gpu=1"]
+    assert not make_run(method).problems("trainer.n_gpus_per_node=2", *batch)
 
 
 @pytest.mark.parametrize(("method", "overrides", "words"), NUMBERS.values(), ids=NUMBERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import threading
@@ -27,10 +28,11 @@ from verl_recipes.run.run_folder import RunFolder, TrainingRequest, read_metrics
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(1500)]
 MARK = "SHOTBENCH_TEST_STARTED_BY"
-SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600"]
-SMALL_SFT += ["trainer.save_freq=2", "trainer.test_freq=-1"]
+TWO_WORKERS = "trainer.n_gpus_per_node=2"  # with other media in their micro-batches
+SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=4", "data.max_length=1600", TWO_WORKERS]
+SMALL_SFT += ["trainer.save_freq=2", "trainer.test_freq=-1"]  # it validates after its last step
 SMALL_GRPO = ["data.train_batch_size=4", "data.max_prompt_length=1600", "data.max_response_length=8"]
-SMALL_GRPO += ["actor_rollout_ref.rollout.n=2", "trainer.save_freq=1", "trainer.test_freq=-1"]
+SMALL_GRPO += ["actor_rollout_ref.rollout.n=2", "trainer.save_freq=1", "trainer.test_freq=4", TWO_WORKERS]
 SMALL_GRPO += ["trainer.val_before_train=false"]
 
 
@@ -126,6 +128,15 @@ def test_a_requested_stop_saves_a_checkpoint_and_the_resumed_run_trains_each_fur
     assert list(stopped) == [3, 4]  # requested when step 4 was logged
     assert list(resumed) == [5, 6, 7, 8]  # 34 rows, 8 per step, two epochs
     assert list(read_metrics(sft_run)) == list(range(1, 9))
+
+
+def test_two_workers_train_and_validate_on_stills_and_clips(sft_run: Path, grpo_run: Path) -> None:
+    for run in (sft_run, grpo_run):
+        kinds = {path.suffix for path in (RunFolder(run).rows / "media").iterdir()}
+        assert ".mp4" in kinds and len(kinds) > 1
+        assert list(RunFolder(run).checkpoints.glob("global_step_*/**/model_world_size_2_rank_1.pt"))
+    assert math.isfinite(read_metrics(sft_run)[8]["val/loss"])
+    assert {key.partition("/")[0] for key in read_metrics(grpo_run)[4]} >= {"val-core", "val-aux"}
 
 
 def test_the_sft_loss_falls(sft_run: Path) -> None:

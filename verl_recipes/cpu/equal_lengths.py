@@ -14,6 +14,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from verl_recipes.inside_verl.patch_on_import import unpatched
+
 if TYPE_CHECKING:
     import torch
 
@@ -69,19 +71,8 @@ def still_needed() -> bool:
 
     rows = [torch.arange(AXES * 3).reshape(AXES, 3) + 100 * row for row in range(2)]
     data = TensorDict({"position_ids": torch.nested.as_nested_tensor(rows, layout=torch.jagged)}, batch_size=2)
-    _original(data)
+    getattr(unpatched(MODULE), FUNCTION)(data)
     try:
         return not all(torch.equal(found, row) for found, row in zip(data["position_ids"].unbind(), rows, strict=True))
     except RuntimeError:
         return True
-
-
-def _original(data: Any) -> None:
-    """Call verl's own function from a newly executed copy of its module; the imported module may be patched."""
-    import importlib.util
-
-    spec = importlib.util.find_spec(MODULE)
-    assert spec is not None and spec.loader is not None
-    fresh = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fresh)
-    getattr(fresh, FUNCTION)(data)

@@ -6,6 +6,7 @@ plugin would delay each of them by seconds.
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -30,6 +31,16 @@ def when_imported(name: str, patch: Patch) -> None:
         patch(sys.modules[name])
     else:
         sys.meta_path.insert(0, _Finder(name, patch))
+
+
+def unpatched(name: str) -> ModuleType:
+    """Execute a new copy of the module `name` without patches; the imported one is not affected."""
+    package = importlib.import_module(name.rpartition(".")[0])
+    spec = importlib.machinery.PathFinder.find_spec(name, package.__path__)
+    assert spec is not None and spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    return copy
 
 
 class _Finder(importlib.abc.MetaPathFinder):
