@@ -16,7 +16,7 @@ from data_pipeline.annotations.row_times import Moment, TimeRole, shot_times
 from data_pipeline.annotations.time_notation import BadTime
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.detect_shots import detector_margin, shot_containing, trim_to_shot
+from data_pipeline.films.detect_shots import detector_margins, shot_containing, trim_to_shot
 from data_pipeline.films.film_clock import FilmClock
 from data_pipeline.films.film_probe import Film
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -95,13 +95,15 @@ def _outside(role: TimeRole, time: Moment, film: Film) -> str:
 
 
 def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
-    """Return sorted, disjoint frame ranges to scan for cuts: all frames if a request needs the shot around a time."""
+    """Return sorted, disjoint frame ranges in which cuts must be known, so far apart that their margins do not overlap.
+
+    They are all frames if a request needs the shot around a time, or the detector depends on the complete film.
+    """
     needing = [request for request in requests if request.needs_cuts]
-    if any(request.last is None for request in needing):
+    margins = detector_margins(settings)
+    if needing and (margins is None or any(request.last is None for request in needing)):
         return [(0, film.frames)]
-    margin = detector_margin(settings)
-    requested = [(max(first - margin, 0), min((last or 0) + margin, film.frames)) for _, first, last, _ in needing]
-    return merge_ranges(requested)
+    return merge_ranges([(first, last or 0) for _, first, last, _ in needing], sum(margins or ()))
 
 
 def merge_ranges(ranges: Sequence[tuple[int, int]], gap: int = 0) -> list[tuple[int, int]]:
