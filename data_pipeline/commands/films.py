@@ -138,9 +138,9 @@ def make_films(
         Literal["adaptive", "content", "threshold", "histogram", "transnetv2"] | None,
         typer.Option(
             "--detector",
-            help="Detector of cuts: adaptive tolerates fast camera movement, content and histogram compare a change with "
-            "a constant, threshold finds fades through black, transnetv2 is a network that also finds dissolves and "
-            "needs the extra transnetv2; figures and settings are in docs/own_film.md",
+            help="Detector of cuts: adaptive tolerates fast camera movement, content and histogram compare changes "
+            "with a constant, threshold finds fades through black, transnetv2 is a network that needs the extra of this "
+            "name; settings and measured accuracy are in docs/own_film.md",
             show_default="adaptive",
             rich_help_panel=CUTTING,
         ),

@@ -92,7 +92,7 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
             cutting.lose(row, request)
         else:
             requests.append(request)
-    cuts, removed, outlines = _scan(film, ranges_to_scan(requests, film, settings), settings)
+    cuts, removed, outlines = scan_ranges(film, ranges_to_scan(requests, film, settings), settings)
     for change in removed:
         cutting.note(rows[0].media, Flaw(DefectKind.NO_CUT, describe_change(change, film)))
     film_outline = _outline_of_film(film, outlines) if settings.crop_bars and requests else None
@@ -113,7 +113,7 @@ def describe_change(change: NoCut, film: Film) -> str:
     return f"{film.time_of(change.first):.3f} s ({what})"
 
 
-def _scan(
+def scan_ranges(
     film: Film, ranges: Sequence[tuple[int, int]], settings: CutSettings
 ) -> tuple[list[int], list[NoCut], dict[int, Outline]]:
     """Scan frame ranges for cuts (frame numbers), changes that are none, and black bars (outlines by frame number)."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy
 
 SIDE = 64  # pixels of the longer side; coarse, so that small movements do not count
+COMPARED = 0.75  # share of the pixels that are compared; people may move in the others
 SHIFT = 8  # pictures are shifted by up to one in so many of their rows and columns
 MOTION, NOISE = 1.5, 4.0  # maximum difference of the two sides: this factor of that of their motion, plus noise of 255
 CONTRAST, VISIBLE = 2.0, 12.0  # minimum difference of the flash from both sides: factor of theirs, and of 255
@@ -122,14 +123,17 @@ def reach_of_filter(settings: CutSettings) -> int:
 
 
 def difference(one: numpy.ndarray, other: numpy.ndarray) -> float:
-    """Root mean square difference of two pictures (0 to 255) at the best of a few shifts."""
+    """Mean difference of two pictures (0 to 255) at the best of a few shifts, without the pixels that differ most."""
     import cv2
+    import numpy
 
     height, width = one.shape[:2]
     rows, columns = height // SHIFT, width // SHIFT
     inner = one[rows : height - rows, columns : width - columns]
-    squares = cv2.matchTemplate(other, inner, cv2.TM_SQDIFF)
-    return float((max(squares.min(), 0.0) / inner.size) ** 0.5)
+    _, _, (left, top), _ = cv2.minMaxLoc(cv2.matchTemplate(other, inner, cv2.TM_SQDIFF))
+    moved = other[top : top + inner.shape[0], left : left + inner.shape[1]]
+    differences = numpy.sort(cv2.absdiff(inner, moved).mean(axis=-1), axis=None)
+    return float(differences[: round(len(differences) * COMPARED)].mean())
 
 
 def _is_blank(picture: numpy.ndarray) -> bool:
