@@ -22,7 +22,7 @@ COMPARED = 0.75  # share of the pixels that are compared; people may move in the
 SHIFT = 8  # pictures are shifted by up to one in so many of their rows and columns
 MOTION, NOISE = 1.5, 4.0  # maximum difference of the two sides: this factor of that of their motion, plus noise of 255
 CONTRAST, VISIBLE = 2.0, 12.0  # minimum difference of the flash from both sides: factor of theirs, and of 255
-KEPT = 256  # small pictures; TransNetV2 reports a cut up to 125 frames later
+LATE = 256  # maximum number of frames after a cut at which it is reported; TransNetV2 needs up to 125
 BLANK = 6.0  # maximum standard deviation of a picture of a single colour, of 255
 BRIGHTEST = 99  # percentile of luma that is not above `BLACK` in a black picture
 COLOUR_DETECTORS = ("adaptive", "content", "histogram")  # the others place the cut of a fade between black frames
@@ -54,7 +54,7 @@ class NoCutFilter:
         scale = max(1.0, max(width, height) / SIDE)
         size = max(1, round(width / scale)), max(1, round(height / scale))
         self._pictures[number] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        self._pictures.pop(number - KEPT, None)
+        self._pictures.pop(number - LATE - 2 * reach_of_filter(self._settings), None)
         self._judge(number)
 
     def add_candidate(self, cut: int) -> None:
