@@ -139,7 +139,7 @@ def make_films(
         typer.Option(
             "--detector",
             help="Detector of cuts: adaptive tolerates fast camera movement, content and histogram compare changes "
-            "with a constant, threshold finds fades through black, transnetv2 is a network that needs the extra of "
+            "with a constant, threshold finds fades through black, transnetv2 is a network from the extra of "
             "this name; settings and measured accuracy are in docs/own_film.md",
             show_default="adaptive",
             rich_help_panel=CUTTING,

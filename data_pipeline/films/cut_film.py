@@ -97,7 +97,7 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
         cutting.note(rows[0].media, Flaw(DefectKind.NO_CUT, describe_change(change, film)))
     film_outline = _outline_of_film(film, outlines) if settings.crop_bars and requests else None
     for request in requests:
-        pieces = pieces_of(request, cuts, film, settings)
+        pieces = pieces_of(request, cuts, removed, film, settings)
         if isinstance(pieces, Flaw):
             cutting.lose(request.row, pieces)
             continue

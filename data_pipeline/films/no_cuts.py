@@ -42,6 +42,7 @@ class NoCutFilter:
     def __init__(self, settings: CutSettings) -> None:
         self._settings = settings
         self._pictures: dict[int, numpy.ndarray] = {}
+        self._differences: dict[tuple[int, int], float] = {}
         self._waiting: list[int] = []
         self._removed: dict[int, NoCut] = {}
         self._cuts: set[int] = set()
@@ -88,18 +89,23 @@ class NoCutFilter:
         pictures, gap = self._pictures, after - before
         if before not in pictures or after not in pictures:
             return False
-        sides = difference(pictures[before], pictures[after])
+        sides = self._difference(before, after)
         around = [(before - gap, before), (after, after + gap)]
-        motion = [
-            difference(pictures[one], pictures[other]) for one, other in around if {one, other} <= pictures.keys()
-        ]
+        motion = [self._difference(one, other) for one, other in around if {one, other} <= pictures.keys()]
         if not motion or sides > MOTION * sum(motion) / len(motion) + NOISE:
             return False
-        inside = [pictures[number] for number in range(before + 1, after)]
+        least = max(CONTRAST * sides, VISIBLE)
         return all(
-            max(difference(pictures[side], picture) for picture in inside) >= max(CONTRAST * sides, VISIBLE)
+            any(self._difference(*sorted((side, number))) >= least for number in range(before + 1, after))
             for side in (before, after)
         )
+
+    def _difference(self, one: int, other: int) -> float:
+        if len(self._differences) > 100 * LATE:
+            self._differences.clear()
+        if (one, other) not in self._differences:
+            self._differences[one, other] = difference(self._pictures[one], self._pictures[other])
+        return self._differences[one, other]
 
     def _end_of_blank_at(self, cut: int) -> NoCut | None:
         """The flash between two shots that ends at a candidate: its beginning is a cut, so this is none."""
