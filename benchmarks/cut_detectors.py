@@ -13,7 +13,7 @@ One film is rendered for each kind, with a transition between every two shots:
 
 Shots are the studio's camera movements. A cut is found if a detected one is at most `TOLERANCE` frames outside the
 transition; every other detected cut, a second one in the same transition included, is false. All settings are the
-defaults. `adaptive, unfiltered` is PySceneDetect's result, without the filter of flashes and black.
+defaults. `adaptive, unfiltered` is PySceneDetect's result, without the filter of flashes.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def main() -> int:
     print(machine(), flush=True)
     settings = {name: CutSettings(detector=name) for name in arguments.detectors}
     if "adaptive" in settings:
-        settings[UNFILTERED] = CutSettings(flash_frames=0, black_cuts=True)
+        settings[UNFILTERED] = CutSettings(flash_frames=0)
     results: dict[str, dict[str, float]] = {}
     print(f"F1 (precision / recall), tolerance {TOLERANCE} frame\n")
     print(f"| kind | cuts | {' | '.join(settings)} |\n|---|---|{'---|' * len(settings)}")

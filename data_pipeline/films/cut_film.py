@@ -109,7 +109,7 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
 def describe_change(change: NoCut, film: Film) -> str:
     """What a change that is no cut is, and when."""
     frames = change.last - change.first
-    what = f"flash of {frames} frame{'s' * (frames > 1)}" if change.is_flash else "black before and after"
+    what = f"flash of {frames} frame{'s' * (frames > 1)}" if change.is_flash else "beginning of a fade-in"
     return f"{film.time_of(change.first):.3f} s ({what})"
 
 

@@ -47,8 +47,7 @@ class CutSettings:
     histogram_bins: int = 128  # histogram: number of bins for luma
     transition_probability: float = 0.5  # transnetv2: minimum probability of a transition
     cut_distance_frames: int = 6  # minimum distance between cuts; of closer ones, one is kept
-    flash_frames: int = 6  # fewer frames than this between two views of the same picture are a flash; 0: never
-    black_cuts: bool = False  # keep cuts between two black pictures, where a change of colour is noise
+    flash_frames: int = 6  # fewer frames than this between two views of the same picture are a flash; 0: keep all cuts
     trim_frames: int = 2  # a range is trimmed at a cut this close to either end; annotators are a frame or two off
 
     # Output format.

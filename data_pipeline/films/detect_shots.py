@@ -80,7 +80,7 @@ class ShotDetector:
         kept = [candidate for candidate in self._candidates if candidate.cut not in removed]
         known = self._first + (_reach(self._settings) if self._first else 0)
         kept = [candidate for candidate in kept if candidate.cut >= known]
-        settled = self._first == 0 or self._is_settled(kept, known)
+        settled = self._first == 0 or (not self._filter.depends_on_earlier and self._is_settled(kept, known))
         cuts = self._merged(kept) if self._settings.detector == "content" else self._spaced(kept, known)
         changes = sorted({change for cut, change in removed.items() if cut >= self._needed})
         return FoundCuts([cut for cut in cuts if cut >= self._needed], changes, settled)

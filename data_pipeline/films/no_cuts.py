@@ -1,10 +1,11 @@
-"""Changes that a detector takes for cuts and that are none: flashes, and changes from black to black.
+"""Changes that a detector takes for cuts and that are none: flashes, and the first glimmer of a fade-in.
 
 Owns both definitions. A flash is a run of fewer than `flash_frames` frames with the same picture on both sides and
 another one inside: lightning, a photographer's flash, a white or black frame. Pictures are the same if they differ no
 more than the frames before and after differ among themselves over as many frames, so that a moving camera is allowed
-for; both are compared at the best of a few shifts. Black is a picture that shows nothing: there, hue and saturation are
-noise, which the detectors count as change.
+for; both are compared at the best of a few shifts. A film that fades in has no shot before: a change from its black
+beginning to a picture that is still black is no cut, but noise in hue and saturation, which detectors count as change.
+Black between two shots stays a cut. If `flash_frames` is 0, nothing is removed.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ CONTRAST, VISIBLE = 2.0, 12.0  # minimum difference of the flash from both sides
 LATE = 256  # maximum number of frames after a cut at which it is reported; TransNetV2 needs up to 125
 BLANK = 6.0  # maximum standard deviation of a picture of a single colour, of 255
 BRIGHTEST = 99  # percentile of luma that is not above `BLACK` in a black picture
-COLOUR_DETECTORS = ("adaptive", "content", "histogram")  # the others place the cut of a fade between black frames
+COLOUR_DETECTORS = ("adaptive", "content", "histogram")  # the others place the cut of a fade within black
 
 
 class NoCut(NamedTuple):
-    """A change that is no cut: the frames first to last - 1 of a flash, or of black (`first` is the first changed)."""
+    """A change that is no cut: the frames first to last - 1 of a flash, or the first changed frame of a fade-in."""
 
     first: int
     last: int
@@ -46,6 +47,8 @@ class NoCutFilter:
         self._waiting: list[int] = []
         self._removed: dict[int, NoCut] = {}
         self._cuts: set[int] = set()
+        self._black: range | None = None  # the black frames with which the scanned frames begin
+        self.depends_on_earlier = False  # whether frames before the scanned ones decide about a candidate
 
     def add_frame(self, number: int, picture: numpy.ndarray) -> None:
         """Take the next frame: uint8 BGR [height, width, 3]."""
@@ -55,6 +58,10 @@ class NoCutFilter:
         scale = max(1.0, max(width, height) / SIDE)
         size = max(1, round(width / scale)), max(1, round(height / scale))
         self._pictures[number] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        if self._black is None:
+            self._black = range(number, number)
+        if number == self._black.stop and _is_black(self._pictures[number]):
+            self._black = range(self._black.start, number + 1)
         self._pictures.pop(number - LATE - 2 * reach_of_filter(self._settings), None)
         self._judge(number)
 
@@ -72,7 +79,7 @@ class NoCutFilter:
         ready = [cut for cut in self._waiting if newest is None or newest >= cut + reach]
         for cut in ready:
             self._waiting.remove(cut)
-            if change := self._flash_at(cut) or self._end_of_blank_at(cut) or self._black_at(cut):
+            if change := self._flash_at(cut) or self._end_of_blank_at(cut) or self._fade_in_at(cut):
                 self._removed[cut] = change
             else:
                 self._cuts.add(cut)
@@ -116,11 +123,14 @@ class NoCutFilter:
                 return NoCut(first, cut, is_flash=True)
         return None
 
-    def _black_at(self, cut: int) -> NoCut | None:
-        if self._settings.black_cuts or self._settings.detector not in COLOUR_DETECTORS:
+    def _fade_in_at(self, cut: int) -> NoCut | None:
+        """The fade-in at the beginning of the film of which a candidate is the first glimmer, or None."""
+        if not self._settings.flash_frames or self._settings.detector not in COLOUR_DETECTORS:
             return None
-        sides = [self._pictures.get(number) for number in (cut - 1, cut)]
-        return NoCut(cut, cut + 1, is_flash=False) if all(s is not None and _is_black(s) for s in sides) else None
+        if self._black is None or cut not in self._black:
+            return None
+        self.depends_on_earlier |= self._black.start > 0
+        return NoCut(cut, cut + 1, is_flash=False) if self._black.start == 0 else None
 
 
 def reach_of_filter(settings: CutSettings) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -25,7 +26,7 @@ from tests.support.film_cuts import Cut, row
 from tests.support.made_films import MadeFilm, MadeShot
 
 PYSCENEDETECT = ("adaptive", "content", "threshold", "histogram")
-UNFILTERED: dict[str, Any] = {"flash_frames": 0, "black_cuts": True}
+UNFILTERED: dict[str, Any] = {"flash_frames": 0}
 WHITE, BLACK, OVEREXPOSED = "white", "black", "overexposed"
 NOISY_BLACK = "black with noise of colour"
 
@@ -94,7 +95,8 @@ def cuts_of_pyscenedetect(film: Film, detector: str, distance: int) -> list[int]
     manager, video = SceneManager(), open_video(str(film.path), backend="pyav")
     manager.add_detector(made[detector]())
     manager.detect_scenes(video)
-    return [film.first_frame_from(cut.seconds) for _, cut in manager.get_scene_list()[:-1]]
+    seconds = [float((time - film.times[0]) * film.tick) for time in film.times]
+    return [bisect_left(seconds, cut.seconds - 1e-4) for _, cut in manager.get_scene_list()[:-1]]
 
 
 QUICK = ("an odd size", "variable rate")
@@ -198,12 +200,18 @@ def test_a_flash_just_before_a_cut_does_not_hide_it(tmp_path: Path) -> None:
     assert detected(probed).cuts == [30]
 
 
-def test_noise_of_colour_in_black_is_no_cut(tmp_path: Path) -> None:
+def test_noise_of_colour_in_the_black_beginning_of_a_film_is_no_cut(tmp_path: Path) -> None:
     film = Flashed(shots=(MadeShot(60, 1),), replaced=dict.fromkeys(range(30), NOISY_BLACK) | {10: BLACK, 11: BLACK})
     probed = probe_film(film.write(tmp_path / "film.mp4", options={"crf": "1"}, pixels="yuv444p"))
     unfiltered = detected(probed, detector="content", cut_distance_frames=0, **UNFILTERED)
     assert [cut for cut in unfiltered.cuts if cut < 30]
     assert detected(probed, detector="content", cut_distance_frames=0).cuts == [30]
+    late = Flashed(shots=(MadeShot(20, 2), MadeShot(60, 1)), replaced=dict.fromkeys(range(20, 50), NOISY_BLACK))
+    probed = probe_film(late.write(tmp_path / "late.mp4", options={"crf": "1"}, pixels="yuv444p"))
+    settings = {"detector": "histogram", "histogram_change": 0.9, "cut_distance_frames": 0}
+    everywhere = detected(probed, **settings).cuts
+    part, _, _ = scan_ranges(probed, [(40, 60)], CutSettings(**settings, crop_bars=False))
+    assert part == [cut for cut in everywhere if 40 <= cut < 60]
 
 
 @pytest.mark.slow
