@@ -44,6 +44,7 @@ class DefectKind(StrEnum):
     HIGH_DYNAMIC_RANGE = "high dynamic range"
     OUTSIDE_FILM = "time outside the film"
     ACROSS_CUT = "across a cut"
+    NO_CUT = "change that is no cut"
     TOO_SHORT = "too short"
     TOO_SMALL = "too small"
     TOO_DARK = "too dark"

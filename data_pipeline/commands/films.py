@@ -134,6 +134,28 @@ def make_films(
             rich_help_panel=CUTTING,
         ),
     ] = None,
+    detector: Annotated[
+        Literal["adaptive", "content", "threshold", "histogram", "transnetv2"] | None,
+        typer.Option(
+            "--detector",
+            help="Detector of cuts: adaptive tolerates fast camera movement, content and histogram compare changes "
+            "with a constant, threshold finds fades through black, transnetv2 is a network from the extra of "
+            "this name; settings and measured accuracy are in docs/own_film.md",
+            show_default="adaptive",
+            rich_help_panel=CUTTING,
+        ),
+    ] = None,
+    flash_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--flash-frames",
+            metavar="N",
+            help="Number of frames from which a change between two views of the same picture is no flash; shorter ones "
+            "are no cuts and are reported; 0 to keep them as cuts",
+            show_default="6",
+            rich_help_panel=CUTTING,
+        ),
+    ] = None,
     splits: Splits = "",
     seed: Annotated[
         int,
@@ -278,7 +300,8 @@ def make_films(
         against=tuple(against or ()),
         trust_ids=trust_ids,
     )
-    settings = CutSettings.read(config) if config else CutSettings()
+    given = {"detector": detector, "flash_frames": flash_frames}
+    settings = CutSettings.read(config, {name: value for name, value in given.items() if value is not None})
     reading = TableOptions(tuple(ignore_columns or ()), Aliases.read(aliases) if aliases else NO_ALIASES)
     on_workers, defects, account = Workers.reachable(workers, ray_address), list[Defect](), RowAccount()
     if out is None and not check:

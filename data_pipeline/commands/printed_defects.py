@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipeline.commands.console import print_error
-from data_pipeline.defects import Defect
+from data_pipeline.defects import Defect, DefectKind
 
 
 def print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
@@ -17,7 +17,7 @@ def print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
     """
     from data_pipeline.annotations.table_notes import TABLE_NOTES
 
-    of_rows = [defect for defect in defects if defect.kind not in TABLE_NOTES]
+    of_rows = [defect for defect in defects if defect.kind not in (*TABLE_NOTES, DefectKind.NO_CUT)]
     for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in of_rows).most_common():
         first, *others = (defect for defect in of_rows if (defect.kind, defect.loses_row) == (kind, lost))
         print_error(
@@ -25,6 +25,12 @@ def print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
         )
         for other in others if each else ():
             print_error(f"  {_shown(table, other)}")
+    no_cuts: dict[str, list[str]] = {}
+    for defect in defects:
+        if defect.kind is DefectKind.NO_CUT:
+            no_cuts.setdefault(defect.path, []).append(defect.detail)
+    for film, details in no_cuts.items():
+        print_error(f"{film}: {len(details):,} noted: {DefectKind.NO_CUT}: {', '.join(details)}")
     for note in defects:
         if note.kind in TABLE_NOTES:
             print_error(f"{note.path}{f' line {note.line}' if note.line else ''}: {note.kind}: {note.detail}")

@@ -18,16 +18,18 @@ from data_pipeline.films.cut_pieces import cut_run
 from data_pipeline.films.cut_plan import FrameRequest, Piece, frame_request_of, merge_ranges, pieces_of, ranges_to_scan
 from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.detect_shots import ShotDetector
+from data_pipeline.films.detect_shots import FoundCuts, ShotDetector, detector_margins
 from data_pipeline.films.film_frames import film_frame_hashes
 from data_pipeline.films.film_probe import Film, probe_film, read_frames
 from data_pipeline.films.letterbox import Crop, Outline, choose_crop, luma, merge_outlines, outline
+from data_pipeline.films.no_cuts import NoCut
 from data_pipeline.films.tone_map import mapped_colours, refused_range
 from data_pipeline.high_dynamic_range import TAKEN_AS_STANDARD
 from data_pipeline.medium_guard import MediumGuard
 
 OUTLINE_EVERY = 12  # frames; bars do not change within half a second
 OUTLINES_OF_FILM = 24  # evenly spaced keyframes from which the bars of the film are estimated
+MARGIN_GROWTH = 4  # factor by which the margin before a range grows until cuts do not depend on those before it
 NOT_WORTH_A_SEEK = 48  # frames; a shorter gap between two pieces is decoded rather than seeked over
 
 
@@ -90,10 +92,12 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
             cutting.lose(row, request)
         else:
             requests.append(request)
-    cuts, outlines = _scan(film, ranges_to_scan(requests, film, settings), settings)
+    cuts, removed, outlines = scan_ranges(film, ranges_to_scan(requests, film, settings), settings)
+    for change in removed:
+        cutting.note(rows[0].media, Flaw(DefectKind.NO_CUT, describe_change(change, film)))
     film_outline = _outline_of_film(film, outlines) if settings.crop_bars and requests else None
     for request in requests:
-        pieces = pieces_of(request, cuts, film, settings)
+        pieces = pieces_of(request, cuts, removed, film, settings)
         if isinstance(pieces, Flaw):
             cutting.lose(request.row, pieces)
             continue
@@ -102,18 +106,34 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
             yield piece, choose_crop(shot_outline, film_outline, film.width, film.height)
 
 
-def _scan(film: Film, ranges: Sequence[tuple[int, int]], settings: CutSettings) -> tuple[list[int], dict[int, Outline]]:
-    """Scan frame ranges for cuts (frame numbers) and black bars (outlines by frame number)."""
+def describe_change(change: NoCut, film: Film) -> str:
+    """What a change that is no cut is, and when."""
+    frames = change.last - change.first
+    what = f"flash of {frames} frame{'s' * (frames > 1)}" if change.is_flash else "beginning of a fade-in"
+    return f"{film.time_of(change.first):.3f} s ({what})"
+
+
+def scan_ranges(
+    film: Film, ranges: Sequence[tuple[int, int]], settings: CutSettings
+) -> tuple[list[int], list[NoCut], dict[int, Outline]]:
+    """Scan frame ranges for cuts (frame numbers), changes that are none, and black bars (outlines by frame number)."""
     cuts: list[int] = []
+    removed: list[NoCut] = []
     outlines: dict[int, Outline] = {}
+    before, after = detector_margins(settings) or (0, 0)
     for first, last in ranges:
-        detector = ShotDetector(settings)
-        for number, frame in read_frames(film, first, last):
-            detector.process_frame(number, frame)
-            if settings.crop_bars and number % OUTLINE_EVERY == 0:
-                outlines[number] = outline(luma(frame))
-        cuts += detector.cuts
-    return cuts, outlines
+        margin, found = before, FoundCuts([], [], False)
+        while not found.settled:
+            detector = ShotDetector(film, settings, first)
+            for number, frame in read_frames(film, max(first - margin, 0), min(last + after, film.frames)):
+                detector.process_frame(number, frame)
+                if settings.crop_bars and number % OUTLINE_EVERY == 0:
+                    outlines[number] = outline(luma(frame))
+            found = detector.finish()
+            margin *= MARGIN_GROWTH
+        cuts += [cut for cut in found.cuts if cut < last]
+        removed += [change for change in found.removed if change.first < last]
+    return cuts, removed, outlines
 
 
 def _outline_of_film(film: Film, outlines: dict[int, Outline]) -> Outline | None:

@@ -29,6 +29,7 @@ from data_pipeline.films.cut_film import cut_film_file
 from data_pipeline.films.cut_result import Cutting, drop_duplicate_shots
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_still_file import cut_still_file
+from data_pipeline.films.detectors import check_detector
 from data_pipeline.films.film_frames import thinned
 from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.films.picture_plugins import check_plugins
@@ -44,7 +45,7 @@ from lmms_eval_shotbench.progress import progress_bar
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
 FRAMES = "frames.json"
-CUTTING_VERSION = 4  # increment it when the same rows give different media; finished films are then cut again
+CUTTING_VERSION = 5  # increment it when the same rows give different media; finished films are then cut again
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def cut_films(
     if not films.is_dir():
         raise FileNotFoundError(f"the films folder {films} does not exist")
     check_plugins(settings)
+    check_detector(settings)
     rows = read_annotations(table, films, defects, options, listed)
     if not trust_ids:
         check_one_id_per_medium(rows, films)

@@ -16,9 +16,10 @@ from data_pipeline.annotations.row_times import Moment, TimeRole, shot_times
 from data_pipeline.annotations.time_notation import BadTime
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.detect_shots import detector_margin, shot_containing, trim_to_shot
+from data_pipeline.films.detect_shots import detector_margins, shot_containing, trim_to_shot
 from data_pipeline.films.film_clock import FilmClock
 from data_pipeline.films.film_probe import Film
+from data_pipeline.films.no_cuts import NoCut
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 
@@ -95,13 +96,15 @@ def _outside(role: TimeRole, time: Moment, film: Film) -> str:
 
 
 def ranges_to_scan(requests: Sequence[FrameRequest], film: Film, settings: CutSettings) -> list[tuple[int, int]]:
-    """Return sorted, disjoint frame ranges to scan for cuts: all frames if a request needs the shot around a time."""
+    """Return sorted, disjoint frame ranges in which cuts must be known, so far apart that their margins do not overlap.
+
+    They are all frames if a request needs the shot around a time, or the detector depends on the complete film.
+    """
     needing = [request for request in requests if request.needs_cuts]
-    if any(request.last is None for request in needing):
+    margins = detector_margins(settings)
+    if needing and (margins is None or any(request.last is None for request in needing)):
         return [(0, film.frames)]
-    margin = detector_margin(settings)
-    requested = [(max(first - margin, 0), min((last or 0) + margin, film.frames)) for _, first, last, _ in needing]
-    return merge_ranges(requested)
+    return merge_ranges([(first, last or 0) for _, first, last, _ in needing], sum(margins or ()))
 
 
 def merge_ranges(ranges: Sequence[tuple[int, int]], gap: int = 0) -> list[tuple[int, int]]:
@@ -115,8 +118,14 @@ def merge_ranges(ranges: Sequence[tuple[int, int]], gap: int = 0) -> list[tuple[
     return merged
 
 
-def pieces_of(request: FrameRequest, cuts: Sequence[int], film: Film, settings: CutSettings) -> list[Piece] | Flaw:
-    """The media to cut for a row, or a `Flaw` that names the cut in its range."""
+def pieces_of(
+    request: FrameRequest, cuts: Sequence[int], removed: Sequence[NoCut], film: Film, settings: CutSettings
+) -> list[Piece] | Flaw:
+    """The media to cut for a row, or a `Flaw` that names the cut in its range.
+
+    Args:
+        removed: Flashes, which a still from the middle of the range avoids.
+    """
     row, first, last, _ = request
     if not request.needs_cuts:
         return [Piece(row, MediaKind.STILL, first, first + 1, (first, first + 1))]
@@ -133,15 +142,19 @@ def pieces_of(request: FrameRequest, cuts: Sequence[int], film: Film, settings: 
     if row.labels_of(MediaKind.CLIP):
         pieces.append(Piece(row, MediaKind.CLIP, *bounds, bounds))
     if row.labels_of(MediaKind.STILL):
-        still = min(max(_still_number(request, film, *bounds), shot.first), shot.last - 1)
+        still = min(max(_still_number(request, film, removed, *bounds), shot.first), shot.last - 1)
         pieces.append(Piece(row, MediaKind.STILL, still, still + 1, bounds))
     return pieces
 
 
-def _still_number(request: FrameRequest, film: Film, first: int, last: int) -> int:
-    """Frame number of the still: at the `still` time, at the single time given, or in the middle of the range."""
+def _still_number(request: FrameRequest, film: Film, removed: Sequence[NoCut], first: int, last: int) -> int:
+    """Frame number of the still: at the `still` time, at the single time given, or in the middle of the range.
+
+    If there is a flash in the middle, it is the frame before the flash.
+    """
     if request.still is not None:
         return request.still
     if request.last is None:
         return request.first
-    return film.frame_at((film.time_of(first) + film.time_of(last)) / 2)
+    middle = film.frame_at((film.time_of(first) + film.time_of(last)) / 2)
+    return min([change.first - 1 for change in removed if change.first <= middle < change.last], default=middle)

@@ -44,6 +44,10 @@ class Cutting:
         """Record a warning about a row that is kept."""
         self.defects.append(Defect(flaw.kind, row.line, row.shot_id, row.media, flaw.detail, loses_row=False))
 
+    def note(self, media: str, flaw: Flaw) -> None:
+        """Record a remark about a file."""
+        self.defects.append(Defect(flaw.kind, 0, "", media, flaw.detail, loses_row=False))
+
     def path(self, row: AnnotatedRange, kind: MediaKind, suffix: str) -> Path:
         """Path of a shot's media file."""
         return self.folder / f"{row.shot_id}-{kind}{suffix}"

@@ -1,15 +1,30 @@
 """`CutSettings`: every threshold for cutting your own films, each with its reason; loaded from a TOML file.
 
 Owns names, defaults and parsing. The quantity compared with a threshold is defined in the module that measures it:
-`detect_shots.py`, `letterbox.py`, `quality.py`, `picture_plugins.py`, `cut_media.py`.
+`detectors.py`, `no_cuts.py`, `letterbox.py`, `quality.py`, `picture_plugins.py`, `cut_media.py`.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+DETECTOR_SETTINGS = {  # detector to the settings that only it has
+    "adaptive": ("cut_ratio", "cut_change"),
+    "content": ("content_change",),
+    "threshold": ("fade_level", "fade_position"),
+    "histogram": ("histogram_change", "histogram_bins"),
+    "transnetv2": ("transition_probability",),
+}
+CHOICES = {
+    "detector": tuple(DETECTOR_SETTINGS),
+    "still_format": ("jpeg", "png"),
+    "high_dynamic_range": ("map", "refuse"),
+}
+SHARES = ("fade_position", "histogram_change", "transition_probability")  # from 0 to 1
 
 
 class BadSettings(ValueError):
@@ -20,10 +35,19 @@ class BadSettings(ValueError):
 class CutSettings:
     """How films are cut. Flat, so that a TOML file of `name = value` lines can set everything."""
 
-    # Shots. The detector compares each change with its neighbours: a whip pan changes every frame, a cut only one.
-    cut_ratio: float = 3.0  # minimum change at a cut relative to the neighbouring frames (PySceneDetect)
-    cut_change: float = 15.0  # minimum change at a cut, of 255, in hue, saturation and luma (PySceneDetect)
-    cut_distance_frames: int = 6  # minimum distance between cuts; closer ones are merged, e.g. a flash of light
+    # Shots. Adaptive compares each change with its neighbours: a whip pan changes every frame, a cut only one. The
+    # defaults of all detectors are PySceneDetect's and TransNetV2's, except for the distance, which is 15 there.
+    detector: str = "adaptive"  # or content, threshold, histogram, transnetv2
+    cut_ratio: float = 3.0  # adaptive: minimum change at a cut relative to the neighbouring frames
+    cut_change: float = 15.0  # adaptive: minimum change at a cut, of 255, in hue, saturation and luma
+    content_change: float = 27.0  # content: the same
+    fade_level: int = 12  # threshold: mean of red, green and blue, of 255, below which a frame is black
+    fade_position: float = 0.5  # threshold: the cut within the black frames; 0: the first, 1: the first after them
+    histogram_change: float = 0.2  # histogram: minimum change at a cut; 1 minus the correlation of the histograms
+    histogram_bins: int = 128  # histogram: number of bins for luma
+    transition_probability: float = 0.5  # transnetv2: minimum probability of a transition
+    cut_distance_frames: int = 6  # minimum distance between cuts; of closer ones, one is kept
+    flash_frames: int = 6  # fewer frames than this between two views of the same picture are a flash; 0: keep all cuts
     trim_frames: int = 2  # a range is trimmed at a cut this close to either end; annotators are a frame or two off
 
     # Output format.
@@ -57,7 +81,7 @@ class CutSettings:
     most_nsfw: float = 0.5  # maximum probability of the unsafe class
 
     def __post_init__(self) -> None:
-        for name, allowed in {"still_format": ("jpeg", "png"), "high_dynamic_range": ("map", "refuse")}.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise BadSettings(f"{name} is {getattr(self, name)!r}; use one of {', '.join(allowed)}")
         if bool(self.aesthetic_model) != bool(self.aesthetic_head):
@@ -65,14 +89,27 @@ class CutSettings:
         for name, value in asdict(self).items():
             if not isinstance(value, str) and not 0 <= value < float("inf"):
                 raise BadSettings(f"{name} is {value}; use a finite number of at least 0")
+        for name in SHARES:
+            if getattr(self, name) > 1:
+                raise BadSettings(f"{name} is {getattr(self, name)}; use a number from 0 to 1")
+        if not 1 <= self.histogram_bins <= 256:
+            raise BadSettings(f"histogram_bins is {self.histogram_bins}; use a number from 1 to 256")
+        changed = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        _check_detector_settings(changed, self.detector)
 
     @classmethod
-    def read(cls, path: Path) -> CutSettings:
+    def read(cls, path: Path | None, options: Mapping[str, Any] | None = None) -> CutSettings:
         """Load a TOML file of `name = value` lines; omitted names keep their defaults.
+
+        Args:
+            path: The file, or None if there is none.
+            options: Values that replace those of the file.
 
         Raises:
             BadSettings: invalid TOML, an unknown name or a value of the wrong type.
         """
+        if path is None:
+            return cls(**options or {})
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -81,9 +118,22 @@ class CutSettings:
         if unknown := [name for name in given if name not in defaults]:
             raise BadSettings(f"{path} has unknown names: {', '.join(unknown)}; known names: {', '.join(defaults)}")
         try:
-            return cls(**{name: _typed(name, value, type(defaults[name])) for name, value in given.items()})
+            values = {name: _typed(name, value, type(defaults[name])) for name, value in given.items()}
+            values |= options or {}
+            _check_detector_settings(values, values.get("detector", defaults["detector"]))
+            return cls(**values)
         except BadSettings as error:
             raise BadSettings(f"{path}: {error}") from error
+
+
+def _check_detector_settings(names: Collection[str], detector: str) -> None:
+    """Refuse settings that only another detector has."""
+    for owner, own in DETECTOR_SETTINGS.items():
+        if owner != detector and detector in DETECTOR_SETTINGS and (foreign := [name for name in own if name in names]):
+            raise BadSettings(
+                f"{' and '.join(foreign)} has no effect on the detector {detector}: it belongs to {owner}; "
+                f"{detector} has {' and '.join(DETECTOR_SETTINGS[detector])}, or choose the detector {owner}"
+            )
 
 
 def _typed(name: str, value: object, expected: type) -> Any:

@@ -65,6 +65,7 @@ class Film:
     start_timecode: str = ""  # of the first frame, HH:MM:SS:FF, as cameras and editing systems store it; empty: none
     has_unmarked_fields: bool = False  # the file declares interlaced frames, but its first frame is not marked as one
     offset: Fraction = Fraction(0)  # seconds from the start of the container, often that of the sound, to frame 0
+    nominal_rate: Fraction = Fraction(25)  # frames per second that FFmpeg guesses, by which PySceneDetect counts
 
     @property
     def frames(self) -> int:
@@ -138,6 +139,7 @@ def probe_film(path: Path) -> Film:
             _start_timecode(stream.metadata, container.metadata),
             declares_fields(container, stream) and not first.interlaced_frame,
             _offset(container, shown[0] * stream.time_base),
+            Fraction(stream.guessed_rate or rate),
         )
 
 
