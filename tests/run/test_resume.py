@@ -17,6 +17,7 @@ from lmms_eval_shotbench.cli import main
 from tests.support.saved_checkpoints import save
 from verl_recipes import recipes
 from verl_recipes.run.changed_settings import Change
+from verl_recipes.run.checksums import model_checksum
 from verl_recipes.run.resume import changes_on_resume
 from verl_recipes.run.run_folder import Record, RunFolder, RunRefused, TrainingRequest
 
@@ -181,12 +182,13 @@ def test_the_command_refuses_before_anything_is_written(
     folder = RunFolder(tmp_path / "run")
     request = TrainingRequest("sft", "tiny", "films", folder.path, str(tiny_model))
     folder.path.mkdir()
-    folder.begin(Record(request))
+    folder.begin(Record(request, CHECKSUMS | {"model": str(model_checksum(str(tiny_model)))}))
     save(folder.checkpoints, 12, ppo=False, workers=1)
     before = folder.order.read_text()
-    command = ["train", "sft", "--recipe", "tiny", "--data", "films", "--model", str(tiny_model), "--out"]
-    assert main([*command, str(folder.path), "optim.lr=1e-6"]) == 2
-    error = capsys.readouterr().err
-    assert "optim.lr 0.0001 → 1e-06" in error
+    command = ["train", "sft", "--recipe", "tiny", "--data", "films", "--out", str(folder.path), "--model"]
+    assert main([*command, str(tiny_model), "optim.lr=1e-6"]) == 2
+    assert "optim.lr 0.0001 → 1e-06" in capsys.readouterr().err
+    assert main([*command, "nobody/not-on-this-machine"]) == 2
+    assert f"model {tiny_model} → nobody/not-on-this-machine" in capsys.readouterr().err
     assert folder.order.read_text() == before
     assert not folder.rows.exists()

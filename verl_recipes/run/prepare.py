@@ -72,7 +72,8 @@ def prepare(order: TrainingRequest) -> Prepared:
     Raises:
         RunRefused: The folder has a checkpoint of a run that cannot resume with these settings.
         WrongVerl, UnknownRecipe, BadOverride: from `recipes.compose`.
-        NoCheckpoint, MergeFailed: from `merge.merge_run`.
+        NoCheckpoint: from `checkpoints.resume_step` and `merge.merge_run`.
+        MergeFailed: from `merge.merge_run`.
         DatasetNotFound, RowsRefused: from `training_rows.write_training_rows`.
     """
     from omegaconf import OmegaConf
@@ -131,7 +132,10 @@ def _record(order: TrainingRequest, model: str, before: Record | None) -> Record
         if before is None or before.request.data != order.data:
             raise
         data = known.get("data")
-    return Record(order, {"data": data, "model": model_checksum(model) or known.get("model")})
+    start = model_checksum(model)
+    if start is None and before and before.request.model == order.model:
+        start = known.get("model")
+    return Record(order, {"data": data, "model": start})
 
 
 def recipe_model(order: TrainingRequest) -> str:
