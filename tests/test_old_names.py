@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from lmms_eval_shotbench.harness import lm_eval_functions, task_functions
 from tests.support import REPOSITORY
 from verl_recipes.inside_verl import answer_reward
-from verl_recipes.run.run_folder import RunFolder, TrainingRequest
+from verl_recipes.run.run_folder import Record, RunFolder, TrainingRequest
 
 OLD_REWARDS = ("pkg://verl_recipes.answer_reward", str(REPOSITORY / "verl_recipes/answer_reward.py"))
 # What 0.1.0 wrote into RUN/order.json.
@@ -53,17 +52,11 @@ def test_task_files_with_old_names_get_the_same_functions(
             assert repr(getattr(old, name)) == repr(getattr(current, name))
 
 
-def test_a_run_begun_by_version_0_1_goes_on(tmp_path: Path) -> None:
+def test_the_record_of_a_run_begun_by_version_0_1_is_read(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.order.write_text(OLD_ORDER)
-    folder.rows.mkdir()
-    folder.log(1).parent.mkdir()
-    folder.log(1).touch()
-    order = TrainingRequest(
-        "sft", "tiny", "films", tmp_path, "base", ("data.train_batch_size=8", "trainer.total_epochs=2")
-    )
-    with folder.claimed(order):
-        assert folder.rows.exists() and json.loads(folder.order.read_text()) == json.loads(OLD_ORDER)
+    overrides = ("data.train_batch_size=8", "trainer.total_epochs=2")
+    assert folder.recorded() == Record(TrainingRequest("sft", "tiny", "films", tmp_path, "base", overrides))
 
 
 @pytest.mark.parametrize("path", OLD_REWARDS)

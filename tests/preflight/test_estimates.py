@@ -17,9 +17,11 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig
 
 from verl_recipes import recipes
 from verl_recipes.preflight import (
+    checkpoint_space,
     estimates,
     memory_and_disk,
 )
+from verl_recipes.preflight.checkpoint_space import SavedSteps
 from verl_recipes.preflight.estimates import FULL, HALF
 from verl_recipes.preflight.model_size import ModelSize, model_size
 
@@ -154,9 +156,8 @@ def test_the_size_of_a_checkpoint_is_as_estimated(tiny_model: Path, tmp_path: Pa
     torch.save(model.state_dict(), tmp_path / "model.pt")
     torch.save(optimizer.state_dict(), tmp_path / "optim.pt")
     written = sum(path.stat().st_size for path in tmp_path.iterdir())
-    disk = estimates.disk(grpo(), "grpo", model_size(model.config, PLAIN), 100)
-    assert written == pytest.approx(disk.checkpoint - estimates.EXTRA, rel=0.1)
-    assert written < disk.checkpoint
+    disk = checkpoint_space.disk(grpo(), "grpo", model_size(model.config, PLAIN), SavedSteps(100, 10), small_files=0)
+    assert written == pytest.approx(disk.checkpoint - checkpoint_space.RANK_STATE, rel=0.02)
 
 
 def test_sharding_divides_weights_and_optimizer_states_but_not_activations(size_7b: ModelSize) -> None:
@@ -210,30 +211,44 @@ def test_offloading_frees_memory_for_the_rollout(size_7b: ModelSize) -> None:
     assert here.peak == gone.peak, "they come back for the update"
 
 
+LIMIT = "trainer.max_actor_ckpt_to_keep"
+
+
 @pytest.mark.parametrize(
-    ("overrides", "steps", "kept"),
+    ("overrides", "steps", "most", "kept"),
     [
-        (["trainer.save_freq=10", "trainer.max_actor_ckpt_to_keep=2"], 100, 2),
-        (
-            ["trainer.save_freq=10", "trainer.max_actor_ckpt_to_keep=1"],
-            100,
-            2,
-        ),  # the old one is removed after the new one is written
-        (["trainer.save_freq=10", "trainer.max_actor_ckpt_to_keep=null"], 95, 10),  # the last step is saved as well
-        (["trainer.save_freq=200", "trainer.max_actor_ckpt_to_keep=5"], 100, 1),
-        (["trainer.save_freq=-1"], 100, 0),
+        (["trainer.save_freq=10", f"{LIMIT}=3"], SavedSteps(100, 10), 3, 3),  # one is removed before one is written
+        (["trainer.save_freq=10", f"{LIMIT}=1"], SavedSteps(100, 10), 2, 1),  # the only one is removed afterwards
+        (["trainer.save_freq=10", f"{LIMIT}=null"], SavedSteps(95, 10), 10, 10),  # the last step is saved as well
+        (["trainer.save_freq=10", f"{LIMIT}=-1"], SavedSteps(100, 10), 10, 10),
+        (["trainer.save_freq=200", f"{LIMIT}=5"], SavedSteps(100, 10), 1, 1),
+        (["trainer.save_freq=-1"], SavedSteps(100, 10), 0, 0),
+        (["trainer.save_freq=10", f"{LIMIT}=null"], SavedSteps(100, 10, done=50, checkpoints=2), 7, 7),
+        (["trainer.save_freq=30", f"{LIMIT}=null"], SavedSteps(100, 10, done=50, checkpoints=2), 5, 5),
+        (["trainer.save_freq=10", f"{LIMIT}=null"], SavedSteps(100, 10, done=100, checkpoints=2), 2, 2),
     ],
 )
-def test_the_maximum_number_of_checkpoints_on_disk_is_counted(overrides: list[str], steps: int, kept: int) -> None:
+def test_the_maximum_number_of_checkpoints_on_disk_is_counted(
+    overrides: list[str], steps: SavedSteps, most: int, kept: int
+) -> None:
     size = ModelSize(10, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1)
-    assert estimates.disk(grpo(*overrides), "grpo", size, steps).kept == kept
+    disk = checkpoint_space.disk(grpo(*overrides), "grpo", size, steps, small_files=0)
+    assert (disk.most, disk.kept) == (most, kept)
+
+
+def test_sft_saves_its_last_step_and_each_epoch_if_asked() -> None:
+    size, steps = ModelSize(10, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1), SavedSteps(35, 10)
+    for frequency, most in (("after_each_epoch", 4), ("-1", 1), ("20", 2)):
+        config = recipes.compose("sft", "tiny", [f"trainer.save_freq={frequency}", "trainer.max_ckpt_to_keep=null"])
+        assert checkpoint_space.disk(config, "sft", size, steps, small_files=0).most == most
 
 
 def test_a_disk_that_would_be_full_is_reported_with_figures(tmp_path: Path) -> None:
-    disk = estimates.Disk(checkpoint=40 * GB, kept=2, merged=6 * GB)
+    disk = checkpoint_space.Disk(checkpoint=40 * GB, most=2, kept=2, merged=6 * GB)
     (problem,) = memory_and_disk.disk_problems(tmp_path / "run", disk, free=50 * GB)
-    assert "86.00 GB (2 x 40.00 GB for checkpoints, 6.00 GB for a merged copy)" in problem.what
+    assert "86.00 GB (2 x 40.00 GB for checkpoints while training; 2 x 40.00 GB and 6.00 GB for a" in problem.what
     assert "50.00 GB are free and 36.00 GB missing" in problem.what
+    assert checkpoint_space.Disk(checkpoint=40 * GB, most=2, kept=1, merged=6 * GB).total == 80 * GB
     assert not list(memory_and_disk.disk_problems(tmp_path / "run", disk, free=86 * GB))
     earlier = tmp_path / "run" / "global_step_10"
     earlier.mkdir(parents=True)

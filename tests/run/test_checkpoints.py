@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-import torch
 
+from tests.support.saved_checkpoints import save
 from verl_recipes.run import checkpoints
 from verl_recipes.run.checkpoints import (
     TRACKER,
@@ -17,24 +16,8 @@ from verl_recipes.run.checkpoints import (
     fault_of,
     prepare_resume,
     prune,
+    workers_of,
 )
-
-WORKERS = 2
-
-
-def save(folder: Path, step: int, *, tracked: bool = True, ppo: bool = True) -> Path:
-    """A checkpoint as verl writes it: real torch files of two workers."""
-    checkpoint = folder / f"global_step_{step}"
-    engine = checkpoint / "actor" if ppo else checkpoint
-    engine.mkdir(parents=True)
-    for kind in ("model", "optim", "extra_state"):
-        for rank in range(WORKERS):
-            torch.save({"step": torch.full((100,), step)}, engine / f"{kind}_world_size_{WORKERS}_rank_{rank}.pt")
-    (engine / "fsdp_config.json").write_text(json.dumps({"FSDP_version": 2, "world_size": WORKERS}))
-    torch.save({"given": step}, checkpoint / ("data.pt" if ppo else "data_0.pt"))
-    if tracked:
-        (folder / TRACKER).write_text(str(step))
-    return checkpoint
 
 
 def truncate(path: Path) -> None:
@@ -46,6 +29,7 @@ def truncate(path: Path) -> None:
 def test_a_complete_checkpoint_has_no_fault(tmp_path: Path, ppo: bool) -> None:
     assert fault_of(save(tmp_path, 3, ppo=ppo)) is None
     assert prepare_resume(tmp_path) == 3
+    assert workers_of(tmp_path / "global_step_3") == 2
 
 
 @pytest.mark.parametrize(
@@ -123,3 +107,20 @@ def test_pruning_keeps_the_newest_and_sorts_by_number(tmp_path: Path) -> None:
         save(tmp_path, step)
     prune(tmp_path, 2)
     assert complete_steps(tmp_path) == checkpoints.started_steps(tmp_path) == [10, 100]
+
+
+def test_pruning_removes_half_removed_and_emptied_checkpoints_but_no_newer_ones(tmp_path: Path) -> None:
+    for step in (5, 10, 15):
+        save(tmp_path, step)
+    (tmp_path / "global_step_5" / "actor" / "fsdp_config.json").unlink()  # a kill while it was removed
+    (tmp_path / "global_step_7").mkdir()  # verl's own rotation leaves the folder around actor/
+    truncate(tmp_path / "global_step_15" / "data.pt")
+    prune(tmp_path, 2)
+    assert checkpoints.started_steps(tmp_path) == [10, 15]
+
+
+def test_nothing_is_pruned_if_no_checkpoint_is_complete_on_this_node(tmp_path: Path) -> None:
+    for step in (5, 10):
+        (save(tmp_path, step) / "actor" / "model_world_size_2_rank_1.pt").unlink()
+    prune(tmp_path, 1)
+    assert checkpoints.started_steps(tmp_path) == [5, 10]

@@ -1,4 +1,4 @@
-"""A run folder: one order, one process, and the metrics of several attempts."""
+"""A run folder: its record, one process at a time, and the metrics of several attempts."""
 
 from __future__ import annotations
 
@@ -8,40 +8,51 @@ from pathlib import Path
 
 import pytest
 
-from verl_recipes.run.run_folder import RunFolder, RunRefused, TrainingRequest, is_run, read_metrics
+from verl_recipes.run.changed_settings import Change
+from verl_recipes.run.run_folder import Record, RunFolder, RunRefused, TrainingRequest, is_run, read_metrics
 
 ORDER = TrainingRequest("grpo", "tiny", "shards", Path("run"), "model", ("trainer.total_epochs=2",))
 
 
-def test_the_same_order_resumes_and_another_is_refused_naming_the_differences(tmp_path: Path) -> None:
+def test_the_record_of_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    for _ in range(2):
-        with folder.claimed(ORDER):
-            folder.log(1).parent.mkdir(exist_ok=True)
-            folder.log(1).touch()
+    record = Record(replace(ORDER, out=folder.path), {"data": "d1"})
+    assert folder.recorded() is None
+    with folder.locked():
+        folder.begin(record)
     assert is_run(folder.path)
-    with (
-        pytest.raises(RunRefused, match=r"recipe was 'tiny', is '3b'.*choose another --out"),
-        folder.claimed(replace(ORDER, recipe="3b")),
-    ):
-        pass
-    with pytest.raises(RunRefused, match="model was 'model', is None"), folder.claimed(replace(ORDER, model=None)):
-        pass
+    assert folder.recorded() == record
 
 
-def test_an_order_that_never_started_may_be_corrected(tmp_path: Path) -> None:
+def test_rows_of_other_settings_are_removed_before_a_run_has_a_checkpoint(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with folder.claimed(replace(ORDER, data="wrong")):
+    with folder.locked():
+        folder.begin(Record(ORDER, {"data": "d1"}))
         folder.rows.mkdir()
-    with folder.claimed(ORDER):
-        assert not folder.rows.exists()  # they belong to other data
+        folder.begin(Record(ORDER, {"data": "d1"}))
+        assert folder.rows.exists()
+        folder.begin(Record(ORDER, {"data": "d2"}))  # the same path with other data
+        assert not folder.rows.exists()
+
+
+def test_changes_are_recorded_with_their_step(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.locked():
+        folder.begin(Record(ORDER))
+        folder.resume(Record(ORDER), 4, [Change("trainer.save_freq", 5, 10)])
+        folder.resume(Record(ORDER), 6, [])
+        folder.resume(Record(ORDER), 8, [Change("trainer.logger", ["file"], ["file", "wandb"])])
+    assert [json.loads(line) for line in folder.changes.read_text().splitlines()] == [
+        {"step": 4, "setting": "trainer.save_freq", "before": 5, "now": 10},
+        {"step": 8, "setting": "trainer.logger", "before": ["file"], "now": ["file", "wandb"]},
+    ]
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with folder.claimed(ORDER), pytest.raises(RunRefused, match="another process"), folder.claimed(ORDER):
+    with folder.locked(), pytest.raises(RunRefused, match="another process"), folder.locked():
         pass
-    with folder.claimed(ORDER):
+    with folder.locked():
         pass
 
 

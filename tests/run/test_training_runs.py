@@ -22,7 +22,7 @@ from tests.support.split_shards import write_split_shards
 from verl_recipes.inside_verl.stop_request import STOP_SIGNAL
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_ablation_report
-from verl_recipes.run.checkpoints import TRACKER, complete_steps
+from verl_recipes.run.checkpoints import TRACKER, complete_steps, started_steps
 from verl_recipes.run.evaluate_run import TASKS
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest, read_metrics
 
@@ -146,7 +146,7 @@ def test_the_sft_loss_falls(sft_run: Path) -> None:
 
 def test_a_run_keeps_its_newest_checkpoints_and_they_are_complete(sft_run: Path) -> None:
     checkpoints = RunFolder(sft_run).checkpoints
-    assert complete_steps(checkpoints)[-1] == 8
+    assert complete_steps(checkpoints) == started_steps(checkpoints) == [6, 8], "also those of before the kill count"
     assert (checkpoints / TRACKER).read_text() == "8"
 
 
@@ -154,7 +154,8 @@ def test_grpo_resumes_after_its_rollout_server_was_killed(grpo_run: Path) -> Non
     before, after = attempt(grpo_run, 1), attempt(grpo_run, 2)
     assert min(after) == max(before) + 1 or min(after) in before
     assert max(read_metrics(grpo_run)) == 4  # 17 rows, 4 per step
-    assert complete_steps(RunFolder(grpo_run).checkpoints)[-1] == 4
+    checkpoints = RunFolder(grpo_run).checkpoints
+    assert complete_steps(checkpoints) == started_steps(checkpoints) == [3, 4], "also those of before the kill count"
 
 
 def test_rollout_and_actor_agree_on_log_probabilities(grpo_run: Path) -> None:
@@ -175,8 +176,8 @@ def test_a_finished_run_is_not_trained_again(
     command = command_of(ablation_plan.order(ablation_plan.rows[2], 1))
     assert main(["train", *command]) == 0
     assert "trained already" in capfd.readouterr().err
-    assert main(["train", *command, "trainer.total_epochs=3"]) == 2
-    assert "started with other settings" in capfd.readouterr().err
+    assert main(["train", *command, "actor_rollout_ref.rollout.n=4"]) == 2
+    assert "cannot resume with other settings: actor_rollout_ref.rollout.n 2 → 4" in capfd.readouterr().err
 
 
 def test_the_ablation_reuses_trained_runs_and_scores_each_row(ablation_plan: AblationPlan, grpo_run: Path) -> None:

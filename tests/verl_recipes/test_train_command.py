@@ -13,8 +13,9 @@ from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 from tests.support.split_shards import write_split_shards
 from verl_recipes import recipes
 from verl_recipes.preflight import preflight
-from verl_recipes.run import evaluate_run, launch
-from verl_recipes.run.launch import TINY_BASE, prepare
+from verl_recipes.run import evaluate_run
+from verl_recipes.run import prepare as preparation
+from verl_recipes.run.prepare import TINY_BASE, prepare
 from verl_recipes.run.run_folder import TrainingRequest
 
 pytestmark = pytest.mark.verl
@@ -56,7 +57,7 @@ def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(hydra, "compose", counted)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(launch, "PY_EXECUTABLE", "'/folder with spaces/python' -I forked_worker.py")
+    monkeypatch.setattr(preparation, "PY_EXECUTABLE", "'/folder with spaces/python' -I forked_worker.py")
     prepared = prepare(TrainingRequest("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
     assert composed == [prepared.config]
     # The recipe names no model, so ours is added; verl composes the same configuration from the command.

@@ -132,13 +132,15 @@ def _dry_run(order: TrainingRequest) -> int:
 
     from omegaconf import OmegaConf
 
-    from verl_recipes.run.launch import prepare
+    from verl_recipes.run.prepare import prepare
     from verl_recipes.run.run_folder import RunFolder
 
-    with RunFolder(order.out).claimed(order):  # so that rows of another order are not checked instead
+    with RunFolder(order.out).locked():
         prepared = prepare(order)
     print(OmegaConf.to_yaml(prepared.config, resolve=True))
     print(" ".join(f"{name}={shlex.quote(value)}" for name, value in prepared.environment.items()), end=" ")
     print(shlex.join(prepared.command))
     print(prepared.report.text())
+    if prepared.step:
+        print(f"resumes from step {prepared.step}{prepared.changes_text()}")
     return 2 if prepared.report.problems else 0

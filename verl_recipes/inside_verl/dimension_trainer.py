@@ -2,8 +2,8 @@
 
 verl looks up the trainer class in a registry by this mode, and `plugin.py` registers `DimensionTrainer` in every
 process. The metrics are those of `dimension_metrics.py`; they go to every configured logger. The trainer also stops
-when requested (`stop_request.py`), and checks for finished responses more often than verl does, every two seconds: a
-step of a tiny recipe takes about one.
+when requested (`stop_request.py`), rotates checkpoints as `checkpoint_rotation.py` explains, and checks for finished
+responses more often than verl does, every two seconds: a step of a tiny recipe takes about one.
 
 This module imports verl and TransferQueue, so only verl's processes import it.
 """
@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import transfer_queue
 from omegaconf import DictConfig, open_dict
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
+from verl_recipes.inside_verl.checkpoint_rotation import rotated
 from verl_recipes.inside_verl.dimension_metrics import Rollout, dimension_metrics
 from verl_recipes.inside_verl.stop_request import stop_ppo_when_requested
 
@@ -38,8 +40,10 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
     def __init__(self, config: DictConfig) -> None:
         # verl checks for the mode "sync" in several modules (replay buffer, refilling, checkpoints). It must treat this
         # trainer as synchronous in all of them.
+        self._checkpoint_limit = config.trainer.max_actor_ckpt_to_keep
         with open_dict(config):
             config.trainer.v1.trainer_mode = "sync"
+            config.trainer.max_actor_ckpt_to_keep = None
         super().__init__(config)
         self.replay_buffer.poll_interval = POLL_SECONDS
         self._logged: set[str] = set()
@@ -49,6 +53,10 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         batch = super().step(metrics, timing_raw)
         stop_ppo_when_requested(self)
         return batch
+
+    def _save_checkpoint(self) -> None:
+        with rotated(Path(self.config.trainer.default_local_dir), self._checkpoint_limit):
+            super()._save_checkpoint()
 
     def _compute_metrics(self, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         """Add our metrics to verl's; verl removes the batch from TransferQueue right after this call."""

@@ -2,20 +2,22 @@
 
 verl 0.9 has an SFT trainer with Ray workers, `verl.trainer.sft_trainer_ray`. Its entry point ignores
 `ray_kwargs.ray_init`, which the PPO entry point uses; this one passes it to `ray.init`. It also changes the trainer in
-four ways: the number of data loader workers is configurable (verl: 8), so is the seed that shuffles the rows (verl:
-0), a run that resumes from the end of an epoch no longer skips the next epoch, and it stops when requested
-(`stop_request.py`).
+five ways: the number of data loader workers is configurable (verl: 8), so is the seed that shuffles the rows (verl:
+0), a run that resumes from the end of an epoch no longer skips the next epoch, the limit on checkpoints also counts
+those of earlier starts (`checkpoint_rotation.py`), and it stops when requested (`stop_request.py`).
 """
 
 from __future__ import annotations
 
 import functools
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from verl_recipes.inside_verl.checkpoint_rotation import rotated
 from verl_recipes.inside_verl.stop_request import Stopped, stop_sft_when_requested
 
 
@@ -30,6 +32,7 @@ def run_sft(config: DictConfig) -> None:
     configure_loaders(sft_trainer_ray, workers=config.data.num_workers, seed=config.trainer.seed)
     trainer = sft_trainer_ray.SFTTrainer(config=config)
     begin_next_epoch(trainer)
+    rotate_checkpoints(trainer.ckpt_handler)
     stop_sft_when_requested(trainer)
     with suppress(Stopped):
         trainer.fit()
@@ -54,6 +57,18 @@ def begin_next_epoch(trainer: Any) -> None:
     loader = trainer.train_dataloader
     if trainer.resume_global_step and trainer.resume_global_step % len(loader) == 0:
         loader.next_iter_state = None
+
+
+def rotate_checkpoints(handler: Any) -> None:
+    """Replace verl's rotation of checkpoints by ours."""
+    folder, limit, save = Path(handler.default_local_dir), handler.max_ckpt_to_keep, handler.save_checkpoint
+    handler.max_ckpt_to_keep = None
+
+    def save_and_rotate(step: int) -> None:
+        with rotated(folder, limit):
+            save(step)
+
+    handler.save_checkpoint = save_and_rotate
 
 
 @hydra.main(config_path=None, config_name=None, version_base=None)  # type: ignore[untyped-decorator]

@@ -1,6 +1,6 @@
-"""Estimate the GPU memory of each worker and the disk space for checkpoints, term by term.
+"""Estimate the GPU memory of each worker, term by term.
 
-GPU memory in bytes, for P parameters, T of them trained, sharded over R ranks (FSDP):
+In bytes, for P parameters, T of them trained, sharded over R ranks (FSDP):
 
     weights      P * w / R            w: 4 in fp32 (verl's default), 2 in bf16
     gradients    T * w / R
@@ -26,13 +26,13 @@ Training and generating alternate. If the rollout engine frees its memory while 
 larger phase counts; else its share is added to the peak of training. Offloaded tensors take no GPU memory in the phase
 in which they are offloaded. What vLLM or SGLang do with their share of the memory is not estimated.
 
-`model_size.py` counts parameters, `memory_and_disk.py` compares the estimates with the machine.
+`model_size.py` counts parameters, `checkpoint_space.py` estimates disk space, `memory_and_disk.py` compares the
+estimates with the machine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verl_recipes.preflight.model_size import ModelSize
@@ -155,57 +155,3 @@ def _logits(size: ModelSize, tokens: int, fused: bool) -> EstimatePart:
     return EstimatePart(
         "logits", LOGIT_BYTES * tokens * size.vocabulary, f"{tokens:,} x {size.vocabulary:,} x {LOGIT_BYTES}"
     )
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Disk space for checkpoints, in bytes."""
-
-    checkpoint: int
-    kept: int
-    merged: int
-
-    @property
-    def total(self) -> int:
-        """Maximum disk space in use at one time."""
-        return self.checkpoint * self.kept + self.merged
-
-    def __str__(self) -> str:
-        parts = f"{self.kept} x {amount(self.checkpoint)} for checkpoints, {amount(self.merged)} for a merged copy"
-        return f"{amount(self.total)} ({parts})"
-
-
-EXTRA = 20_000_000  # tokenizer, processor, random states, state of the data loader
-
-
-def disk(config: DictConfig, method: str, size: ModelSize, steps: int) -> Disk:
-    """Estimate the disk space of a run's checkpoints and of the merged model in bf16; `steps` is the run's total."""
-    part = config.actor_rollout_ref.actor if method == "grpo" else config
-    engine = part.fsdp_config if method == "grpo" else part.engine
-    weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
-    merged = size.parameters * HALF
-    bytes_of = {"model": size.parameters * weight, "optimizer": size.trained * 2 * weight, "hf_model": merged}
-    one = EXTRA + sum(bytes_of.get(content, 0) for content in part.checkpoint.save_contents)
-    return Disk(one, _kept(config, method, steps), merged + EXTRA)
-
-
-def _kept(config: DictConfig, method: str, steps: int) -> int:
-    """Maximum number of checkpoints on disk; the new one is written before the one it replaces is removed."""
-    limit = most_kept(config)
-    interval = config.trainer.save_freq
-    if not isinstance(interval, int):  # SFT's after_each_epoch
-        saves = config.trainer.total_epochs
-    else:
-        saves = -(-steps // interval) if interval > 0 else int(method != "grpo")  # SFT saves its last step in any case
-    return int(min(saves, max(limit, 2)) if limit else saves)
-
-
-def most_kept(config: DictConfig) -> int | None:
-    """Maximum number of checkpoints that the configuration keeps, for PPO or SFT; None if it keeps all."""
-    limit: int | None = config.trainer.get("max_actor_ckpt_to_keep") or config.trainer.get("max_ckpt_to_keep")
-    return limit
-
-
-def existing_bytes(folder: Path) -> int:
-    """Size in bytes of the checkpoints that a folder already contains."""
-    return sum(file.stat().st_size for file in folder.glob("global_step_*/**/*") if file.is_file())

@@ -1,4 +1,4 @@
-"""Compare the estimates of `estimates.py` with the machine: GPU memory and disk space for checkpoints."""
+"""Compare the estimates of GPU memory (`estimates.py`) and disk space (`checkpoint_space.py`) with the machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verl_recipes.preflight import estimates
+from verl_recipes.preflight.checkpoint_space import Disk, existing_bytes
 from verl_recipes.preflight.estimates import amount
 from verl_recipes.preflight.problem import Problem
 
@@ -55,7 +56,7 @@ def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, c
         yield Problem(what, "the card", LESS_MEMORY)
 
 
-def disk_problems(folder: Path, disk: estimates.Disk, free: int | None = None) -> Iterator[Problem]:
+def disk_problems(folder: Path, disk: Disk, free: int | None = None) -> Iterator[Problem]:
     """Yield a problem if the disk would be full before the training ends.
 
     Args:
@@ -63,7 +64,7 @@ def disk_problems(folder: Path, disk: estimates.Disk, free: int | None = None) -
         disk: Estimated disk space of the run.
         free: Free space in bytes; by default that of the disk of `folder`.
     """
-    existing = estimates.existing_bytes(folder)
+    existing = existing_bytes(folder)
     if free is None:
         free = shutil.disk_usage(next(path for path in (folder, *folder.absolute().parents) if path.exists())).free
     missing = disk.total - existing - free

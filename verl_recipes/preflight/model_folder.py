@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 OTHER_MODEL = "Choose a Qwen2.5-VL or Qwen3-VL checkpoint with --model, or download this one again"
+SMALL_FILES = (".json", ".jinja", ".txt")  # configuration, tokenizer, processor
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 
 
@@ -28,6 +29,7 @@ class Model:
 
     config: Any = None  # transformers' configuration
     processor: Any = None
+    small_files: int = 0  # size in bytes of its files other than weights
 
     @property
     def context(self) -> int | None:
@@ -65,7 +67,8 @@ def read_model(settings: DictConfig) -> tuple[Model, list[Problem], list[str]]:
         folder = cached
     model, problems = _loaded(folder)
     problems += _weight_problems(folder)
-    return model, problems, []
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix in SMALL_FILES and path.name != INDEX]
+    return replace(model, small_files=sum(path.stat().st_size for path in files)), problems, []
 
 
 def _cached(name: str) -> Path | None:

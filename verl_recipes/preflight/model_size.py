@@ -27,6 +27,7 @@ class ModelSize:
     vision_width: int
     vision_inner: int
     vocabulary: int
+    tensors: int = 0
 
     def layer_bytes(self) -> int:
         """Bytes per token that one layer saves for the backward pass."""
@@ -55,7 +56,7 @@ def model_size(config: Any, settings: DictConfig, train_vision: bool = True) -> 
     return ModelSize(
         count, sum(part.numel() for part in trained.parameters() if part.requires_grad), max(units),
         max(count - sum(units), 0), text.num_hidden_layers, text.hidden_size, text.intermediate_size, vision.depth,
-        vision.hidden_size, vision.intermediate_size, text.vocab_size,
+        vision.hidden_size, vision.intermediate_size, text.vocab_size, len(list(trained.parameters())),
     )  # fmt: skip
 
 

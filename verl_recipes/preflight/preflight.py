@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from verl_recipes.preflight import (
     batches,
+    checkpoint_space,
     cluster,
     estimates,
     gold_reward,
@@ -46,6 +47,8 @@ class Report:
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    steps: int = 0  # of the run in total; 0 if the rows cannot be read
+    disk: checkpoint_space.Disk | None = None  # None if the size of the model is not known
 
     def text(self) -> str:
         """Notes and problems as text."""
@@ -86,6 +89,7 @@ def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_a
     longest = _check_lengths(config, method, rows, shapes, model, report)
     counts: dict[Part, int] = {part: batches.rows_used(config, part, _count(rows, part)) for part in ("train", "val")}
     report.problems += batches.batch_problems(config, method, counts)
+    report.steps = batches.steps(config, counts["train"]).steps
     if model.config is not None:
         report.problems += batches.head_problems(config, method, model.config)
         _estimate(config, method, model, longest, counts["train"], nodes_are_here, report)
@@ -171,9 +175,12 @@ def _estimate(
     size = model_size(model.config, model_folder.model_settings(config, method), not frozen)
     report.notes.append(f"model: {size.parameters:,} parameters, {size.trained:,} of them trained")
     steps = batches.steps(config, rows)
-    disk = estimates.disk(config, method, size, steps.steps)
-    report.notes += [steps.note(), f"disk: {disk}"]
-    report.problems += memory_and_disk.disk_problems(Path(config.trainer.default_local_dir), disk)
+    checkpoints = Path(config.trainer.default_local_dir)
+    saved = checkpoint_space.existing_steps(checkpoints)
+    planned = checkpoint_space.SavedSteps(steps.steps, steps.rows // steps.batch, max(saved, default=0), len(saved))
+    report.disk = checkpoint_space.disk(config, method, size, planned, model.small_files)
+    report.notes += [steps.note(), f"disk: {report.disk}"]
+    report.problems += memory_and_disk.disk_problems(checkpoints, report.disk)
     if longest is None:
         return
     answer = config.actor_rollout_ref.rollout.response_length if method == "grpo" else 0

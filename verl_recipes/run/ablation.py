@@ -17,8 +17,9 @@ from typing import Any
 
 from lmms_eval_shotbench.questions.shards import ShardFolder, locate_shards
 from verl_recipes.run.evaluate_run import TASKS, evaluate_model
-from verl_recipes.run.launch import print_status, recipe_model, train
+from verl_recipes.run.launch import print_status, train
 from verl_recipes.run.merge import merge_run
+from verl_recipes.run.prepare import recipe_model
 from verl_recipes.run.run_folder import TrainingRequest
 from verl_recipes.training_rows import refuse_tested
 

@@ -51,6 +51,11 @@ def complete_steps(checkpoints: Path) -> list[int]:
     return [step for step in started_steps(checkpoints) if not fault_of(step_folder(checkpoints, step))]
 
 
+def workers_of(checkpoint: Path) -> int:
+    """Number of workers that wrote a complete checkpoint."""
+    return int(json.loads((engine_folder(checkpoint) / "fsdp_config.json").read_text(encoding="utf-8"))["world_size"])
+
+
 def fault_of(checkpoint: Path) -> str | None:
     """The reason why a run cannot resume from a checkpoint, or None if it can."""
     if not checkpoint.is_dir():
@@ -82,14 +87,8 @@ def _is_complete(path: Path) -> bool:
     return path.is_file() and zipfile.is_zipfile(path)
 
 
-def prepare_resume(checkpoints: Path) -> int | None:
-    """Set the tracker to the newest complete checkpoint and remove incomplete checkpoints after the tracked step.
-
-    Checkpoints up to the tracked step are kept even if they look incomplete: verl finished writing them, and if nodes
-    write to local disks, the missing shards are on other nodes.
-
-    Returns:
-        The step to resume from, or None if the run starts from the beginning.
+def resume_step(checkpoints: Path) -> int | None:
+    """The step from which a run resumes, or None if it starts from the beginning.
 
     Raises:
         NoCheckpoint: The tracker names a step, but no checkpoint in this folder is complete. Starting again from
@@ -103,15 +102,29 @@ def prepare_resume(checkpoints: Path) -> int | None:
             f"({fault_of(step_folder(checkpoints, tracked))}); all nodes must see this folder. "
             "To train from the start, remove it"
         )
+    return complete[-1] if complete else None
+
+
+def prepare_resume(checkpoints: Path) -> int | None:
+    """Set the tracker to the newest complete checkpoint and remove incomplete checkpoints after the tracked step.
+
+    Checkpoints up to the tracked step are kept even if they look incomplete: verl finished writing them, and if nodes
+    write to local disks, the missing shards are on other nodes.
+
+    Returns:
+        The step of `resume_step`, which also raises.
+    """
+    newest = resume_step(checkpoints)
+    tracked = _tracked(checkpoints)
+    complete = complete_steps(checkpoints)
     for step in started_steps(checkpoints):
         if step > (tracked or 0) and step not in complete:
             shutil.rmtree(step_folder(checkpoints, step))
-    if not complete:
+    if newest is None:
         (checkpoints / TRACKER).unlink(missing_ok=True)
-        return None
-    if tracked != complete[-1]:
-        write_atomic(checkpoints / TRACKER, str(complete[-1]))
-    return complete[-1]
+    elif tracked != newest:
+        write_atomic(checkpoints / TRACKER, str(newest))
+    return newest
 
 
 def _tracked(checkpoints: Path) -> int | None:
@@ -139,6 +152,8 @@ def chosen_step(checkpoints: Path, step: int | None) -> int:
 
 
 def prune(checkpoints: Path, keep: int) -> None:
-    """Remove complete checkpoints except the newest `keep`; verl itself removes only those written since its start."""
-    for step in complete_steps(checkpoints)[:-keep]:
-        shutil.rmtree(step_folder(checkpoints, step))
+    """Remove all checkpoints older than the newest `keep` complete ones, such as half removed ones."""
+    kept = complete_steps(checkpoints)[-keep:]
+    for step in started_steps(checkpoints):
+        if kept and step < kept[0]:
+            shutil.rmtree(step_folder(checkpoints, step))

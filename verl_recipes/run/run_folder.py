@@ -1,7 +1,8 @@
 """The folder of a training run: its layout, its recorded settings, and its lock against concurrent writers.
 
 RUN/
-  order.json           settings of the run (`TrainingRequest`); it is resumed with equal settings, refused with others
+  order.json           settings of the run (`TrainingRequest`), and checksums of its data and start model
+  changes.jsonl        each setting that was changed when the run resumed, with the step; `resume.py` decides which may
   config.yaml          verl's complete configuration of the last attempt
   command.txt          the command of the last attempt, to run by hand
   rows/                training and validation rows (`training_rows.py`)
@@ -21,17 +22,19 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.file_lock import open_locked
+from verl_recipes.run.changed_settings import Change
 
 
 class RunRefused(RuntimeError):
-    """The run folder is in use or holds a run with other settings."""
+    """The run folder is in use, or holds a run that cannot resume with these settings."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,23 @@ class TrainingRequest:
     model: str | None = None  # Hub id, checkpoint folder or run folder; None: the recipe's default
     overrides: tuple[str, ...] = ()  # Hydra's key=value
 
-    def to_json(self) -> str:
-        """Serialize the settings that determine the result: all except the run folder."""
+    def settings(self) -> dict[str, Any]:
+        """The settings that determine the result: all except the run folder."""
         settings = dataclasses.asdict(self) | {"out": None, "overrides": list(self.overrides)}
-        return json.dumps({name: value for name, value in settings.items() if value is not None}, indent=1)
+        return {name: value for name, value in settings.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of `order.json`: a request, and checksums of its data and model as far as they are known."""
+
+    request: TrainingRequest
+    checksums: Mapping[str, str | None] = field(default_factory=dict)  # of `data` and `model`
+
+    def to_json(self) -> str:
+        """Serialize the record; the run folder is not part of it."""
+        known = {name: checksum for name, checksum in self.checksums.items() if checksum}
+        return json.dumps(self.request.settings() | ({"checksums": known} if known else {}), indent=1)
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,10 @@ class RunFolder:
     @property
     def order(self) -> Path:
         return self.path / "order.json"
+
+    @property
+    def changes(self) -> Path:
+        return self.path / "changes.jsonl"
 
     @property
     def rows(self) -> Path:
@@ -97,40 +117,45 @@ class RunFolder:
         """Number of the next attempt: one more than the last that has a log."""
         return 1 + max((int(path.stem) for path in self.path.glob("logs/*.log")), default=0)
 
+    def recorded(self) -> Record | None:
+        """The record of the run, or None in a new folder; version 0.1 recorded no checksums."""
+        if not self.order.exists():
+            return None
+        content = json.loads(self.order.read_text(encoding="utf-8"))
+        named = {name: content[name] for name in ("method", "recipe", "data", "model") if name in content}
+        request = TrainingRequest(out=self.path, overrides=tuple(content.get("overrides", ())), **named)
+        return Record(request, content.get("checksums", {}))
+
+    def begin(self, record: Record) -> None:
+        """Record a run that has no checkpoint yet; rows of other settings are removed."""
+        known = self.recorded()
+        if known is None or known.to_json() != record.to_json():
+            shutil.rmtree(self.rows, ignore_errors=True)
+            write_atomic(self.order, record.to_json())
+
+    def resume(self, record: Record, step: int, changes: Sequence[Change]) -> None:
+        """Record the settings with which a run resumes from the checkpoint of `step`."""
+        lines = [json.dumps({"step": step, **dataclasses.asdict(change)}) + "\n" for change in changes]
+        if lines:
+            earlier = self.changes.read_text(encoding="utf-8") if self.changes.exists() else ""
+            write_atomic(self.changes, earlier + "".join(lines))
+        write_atomic(self.order, record.to_json())
+
     @contextmanager
-    def claimed(self, order: TrainingRequest) -> Iterator[None]:
-        """Hold the lock of the folder and record the order in it.
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the folder, which is created.
 
         Raises:
-            RunRefused: the folder holds a run with other settings, or another process trains in it.
+            RunRefused: another process trains in the folder.
         """
         try:
             lock = open_locked(self.path / ".lock")
         except BlockingIOError:
             raise RunRefused(f"another process trains in {self.path}; wait for it or choose another --out") from None
         try:
-            self._record(order)
             yield
         finally:
             os.close(lock)
-
-    def _record(self, order: TrainingRequest) -> None:
-        recorded = self.order.read_text(encoding="utf-8") if self.order.exists() else None
-        if recorded == order.to_json():
-            return
-        if recorded and self.next_attempt() > 1:
-            before, now = json.loads(recorded), json.loads(order.to_json())
-            differs = [
-                f"{name} was {before.get(name)!r}, is {now.get(name)!r}"
-                for name in {**before, **now}
-                if before.get(name) != now.get(name)
-            ]
-            raise RunRefused(
-                f"{self.path} holds a run started with other settings ({'; '.join(differs)}); "
-                "repeat its command to resume it, or choose another --out"
-            )
-        shutil.rmtree(self.rows, ignore_errors=True)  # rows of an earlier order, which never started
-        write_atomic(self.order, order.to_json())
 
 
 def read_metrics(run: Path) -> dict[int, dict[str, float]]:
