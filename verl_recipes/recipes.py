@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Method = Literal["sft", "cot_sft", "grpo"]
 METHODS: tuple[Method, ...] = get_args(Method)
 CONFIG_FOLDER = Path(__file__).parent / "config"
+REFERENCE = "tiny"  # recipe that every method has, with all keys of the others
 REQUIRED_VERL = Path(__file__).parent / "REQUIRED_VERL.txt"
 
 

@@ -21,6 +21,7 @@ from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.progress import subprocess_environment
 from verl_recipes.inside_verl.stop_request import StopRequest
 from verl_recipes.run import checkpoints
+from verl_recipes.run.failure_reason import failure_reason
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest, is_run
 from verl_recipes.run.warm_start import PY_EXECUTABLE, terminate_with_parent
 
@@ -66,6 +67,7 @@ def prepare(order: TrainingRequest) -> Prepared:
 
     Raises:
         WrongVerl, UnknownRecipe, BadOverride: from `recipes.compose`.
+        PreflightFailed: A setting has the wrong type or is out of range.
         NoCheckpoint, MergeFailed: from `merge.merge_run`.
         DatasetNotFound, RowsRefused: from `training_rows.write_training_rows`.
     """
@@ -79,6 +81,7 @@ def prepare(order: TrainingRequest) -> Prepared:
     folder = RunFolder(order.out)
     overrides = [*_own_overrides(order, folder), *order.overrides]
     config = recipes.compose(order.method, order.recipe, overrides)  # first, so that its errors come before any work
+    preflight.check_settings(config, order.method).raise_for_problems()
     if os.environ.get("RAY_ADDRESS") and config.trainer.device == "cpu":  # CPU recipes do not join a cluster by default
         overrides.insert(0, "ray=cpu_joined")
         config = recipes.compose(order.method, order.recipe, overrides)
@@ -133,10 +136,11 @@ def train(order: TrainingRequest, attempts: int = 1) -> None:
                     raise TrainingStopped(f"stopped after step {step}, whose checkpoint was saved; {RESUMES}")
                 folder.finished.touch()
                 return
-            print_status(f"the trainer failed; {left} attempts left")
-        log = folder.log(folder.next_attempt() - 1)
+            log = folder.log(folder.next_attempt() - 1)
+            reason = failure_reason(log) or "it gave no reason that is known here"
+            print_status(f"the trainer failed: {reason}; {left} attempts left")
         raise TrainingFailed(
-            f"the trainer failed; see the end of {log}. The same command resumes from the last checkpoint"
+            f"the trainer failed: {reason}; see the end of {log}. The same command resumes from the last checkpoint"
         )
 
 
