@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+REPEAT_SECONDS = 10.0  # between interrupts, if code that waits ignores the first one
 NEXT_STEP = (
     "A rollout server hangs, or trainer.rollout_timeout_s is too low. The same command resumes from the last checkpoint"
 )
@@ -79,14 +80,14 @@ def time_limit(seconds: float | None, waiting_for: str) -> Iterator[None]:
     def expire(*_: object) -> None:
         nonlocal expired
         expired = True
-        raise RolloutHangs(message)
+        raise KeyboardInterrupt  # the only exception of a signal handler that interrupts `ray.get`; others are ignored
 
     before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, REPEAT_SECONDS)
     try:
         yield
     except BaseException:
-        if expired:  # Ray turns the exception of a signal handler into KeyboardInterrupt
+        if expired:
             raise RolloutHangs(message) from None
         raise
     finally:

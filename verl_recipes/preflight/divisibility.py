@@ -1,14 +1,14 @@
 """Which batch sizes and numbers of GPUs must divide which, and the nearest values that do.
 
-`conflicts` has the relations that verl asserts in its workers. `suggestion` tries values of one setting until no
-relation is violated that this setting is part of, so that a suggested value is accepted by the same checks.
+`conflicts` has the relations that verl asserts in its workers. `suggestion` tries values of a setting, or of two, until
+the conflict is resolved and no other one is caused, so that the suggested values are accepted by the same checks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,7 +25,8 @@ FIELDS = {  # names of the settings in `Sizes`
     TENSOR_PARALLEL: "tensor_parallel", SEQUENCE_PARALLEL: "sequence_parallel",
     SFT_SEQUENCE_PARALLEL: "sequence_parallel",
 }  # fmt: skip
-FARTHEST = 5000  # from the present value; suggestions farther away are of no use
+FARTHEST = 1000  # from the present value; suggestions farther away are of no use
+NEAR = 256  # the same if two settings are changed
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _grpo_conflicts(sizes: Sizes) -> Iterator[Conflict]:
         part, name = "a worker's part of a batch", "rollout.log_prob_micro_batch_size_per_gpu"
         yield from _divides(part, responses // sizes.ranks, sizes.log_micro, name, (LOG_MICRO, BATCH))
     if sizes.micro:  # verl asserts these only without dynamic batches
-        for conflict in _divides(f"{BATCH} times rollout.n", responses, sizes.gpus, "GPUs", (BATCH,)):
+        for conflict in _divides(f"{BATCH} times rollout.n, all GPUs", responses, sizes.gpus, "GPUs", (BATCH,)):
             yield conflict._replace(found_by_verl=True)
         if sizes.mini > sizes.batch:
             yield Conflict(MINI, f"{sizes.mini:,} is more than {BATCH}", (MINI, BATCH), found_by_verl=True)
@@ -143,17 +144,41 @@ def _divides(where: str, total: int, part: int, part_name: str, keys: tuple[str,
 
 
 def suggestion(sizes: Sizes, conflict: Conflict) -> str:
-    """What to do about a conflict: a setting and its nearest value that resolves it and causes no other conflict."""
-    for key in conflict.keys:
-        present = getattr(sizes, FIELDS[key])
-        others = {(other.where, other.keys) for other in conflicts(sizes) if key not in other.keys}
-        for distance in range(1, FARTHEST):
-            for value in (present - distance, present + distance):
-                if value > 0 and _resolves(replace(sizes, **{FIELDS[key]: value}), key, others):
-                    return f"Set {key}={value}"
+    """What to do about a conflict: the nearest values that resolve it, of one setting or else of two."""
+    changes = _one_change(sizes, conflict, FARTHEST) or _two_changes(sizes, conflict)
+    if changes:
+        return "Set " + " and ".join(f"{key}={value}" for key, value in changes.items())
     return f"No value of {conflict.keys[0]} near it fits: change the number of GPUs or of rows"
 
 
-def _resolves(sizes: Sizes, key: str, others: set[tuple[str, tuple[str, ...]]]) -> bool:
-    """Whether these sizes have no conflict that `key` could resolve, and only those of `others`."""
-    return all(key not in other.keys and (other.where, other.keys) in others for other in conflicts(sizes))
+def _one_change(sizes: Sizes, conflict: Conflict, farthest: int) -> dict[str, int]:
+    for key, value in _nearest(sizes, conflict, farthest):
+        if not _left(sizes, {key: value}):
+            return {key: value}
+    return {}
+
+
+def _two_changes(sizes: Sizes, conflict: Conflict) -> dict[str, int]:
+    """The second setting resolves a conflict that the first one causes, or leaves."""
+    for key, value in _nearest(sizes, conflict, NEAR):
+        for other in _left(sizes, {key: value}):
+            for second, its_value in _nearest(sizes, other, NEAR):
+                if second != key and not _left(sizes, changes := {key: value, second: its_value}):
+                    return changes
+    return {}
+
+
+def _nearest(sizes: Sizes, conflict: Conflict, farthest: int) -> Iterator[tuple[str, int]]:
+    """Settings of a conflict with other values than now, the nearest first."""
+    for key in conflict.keys:
+        present = getattr(sizes, FIELDS[key])
+        for distance in range(1, farthest):
+            yield from ((key, value) for value in (present - distance, present + distance) if value > 0)
+
+
+def _left(sizes: Sizes, changes: dict[str, int]) -> list[Conflict]:
+    """Conflicts after the changes that the changed settings are part of, or that there were none of before."""
+    before = {(other.where, other.keys) for other in conflicts(sizes) if not changes.keys() & set(other.keys)}
+    named: dict[str, Any] = {FIELDS[key]: value for key, value in changes.items()}
+    after = conflicts(replace(sizes, **named))
+    return [other for other in after if (other.where, other.keys) not in before]

@@ -96,7 +96,7 @@ def _violated(key: str, value: Any, usual: Any, epochly: tuple[str, ...]) -> str
     if _is(FREQUENCY, key):
         fits = value in epochly or (_is_number(value, whole=True) and value >= -1 and value != 0)
         return None if fits else " or ".join(["a whole number of 1 or more", "-1 for never", *epochly])
-    if isinstance(usual, list):
+    if isinstance(usual, list) or (isinstance(value, list) and _is(TEXT_OR_LIST, key)):
         return _violated_list(key, value, usual)
     if count or (isinstance(usual, int | float) and not isinstance(usual, bool)):
         return _violated_number(key, value, int(count and usual != 0), usual)
@@ -118,12 +118,12 @@ def _violated_number(key: str, value: Any, least: int, usual: Any) -> str | None
     return f"{kind} from {least_allowed} to 1" if most == 1 else f"{kind} of {least_allowed} or more"
 
 
-def _violated_list(key: str, value: Any, usual: list[Any]) -> str | None:
+def _violated_list(key: str, value: Any, usual: Any) -> str | None:
     if isinstance(value, str) and value and _is(TEXT_OR_LIST, key):
         return None
     if not isinstance(value, list):
         return "text or a list" if _is(TEXT_OR_LIST, key) else TYPES[list]
-    if usual and all(_is_number(part) for part in usual):
+    if isinstance(usual, list) and usual and all(_is_number(part) for part in usual):
         whole, negative = isinstance(usual[0], int), min(usual) < 0
         if len(value) != len(usual) or not all(_is_number(part, whole) and (part >= 0 or negative) for part in value):
             return f"a list of {len(usual)} {'whole ' * whole}numbers"
