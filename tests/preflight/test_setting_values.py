@@ -116,6 +116,8 @@ EXAMPLES = [
     ("grpo", "trainer.val_before_train", "yes", "it must be true or false."),
     ("grpo", "trainer.default_local_dir", "", "it must be text that is not empty."),
     ("grpo", "actor_rollout_ref.model", 3, "it must be a section of keys."),
+    ("grpo", "actor_rollout_ref.model.path", ["a", "b"], "it must be text."),
+    ("sft", "data.train_files", 3, "it must be text"),
     ("grpo", "data.seed", "${trainer.device}", "data.seed='cpu': it must be a whole number of 0 or more."),
 ]
 
@@ -127,6 +129,15 @@ def test_a_wrong_value_is_reported_once_with_what_is_allowed(method: str, key: s
     (problem,) = setting_problems(config, composed(method))
     assert line in str(problem)
     assert str(problem).startswith(key)
+
+
+def test_a_removed_key_is_named() -> None:
+    config = recipes.compose("sft", "tiny", ["~trainer.device", "~optim.lr"])
+    lines = [str(problem) for problem in setting_problems(config, composed("sft"))]
+    assert lines == [
+        "optim.lr: it is missing, and verl reads it. Leave out ~optim.lr",
+        "trainer.device: it is missing, and verl reads it. Leave out ~trainer.device",
+    ]
 
 
 ALLOWED = [

@@ -31,7 +31,9 @@ NULLABLE = re.compile(
     r"(ray_init\..*|custom_\w+\.(path|name)|.*_to_keep|max_off_policy_threshold|max_nonfinite_steps|rollout_timeout_s"
     r"|balance_batch)$"
 )
-TEXT_OR_LIST = re.compile(r"(logger|target_modules)$")
+TEXT_OR_LIST = re.compile(r"(logger|target_modules|.*_files)$")
+TEXT = re.compile(r"(.*path|.*_dir|.*files|tokenizer|external_lib|custom_chat_template)$")  # null in the recipe, too
+NOT_IN_ALL = re.compile(r"(mixed_precision|ray_init\..*|reward_kwargs\..*)$")  # of recipes, or of rewards
 EPOCHLY = "after_each_epoch"  # also a frequency, but only in SFT
 MISSING = "???"  # OmegaConf's mark of a value that must be given
 TYPES: dict[type, str] = {
@@ -65,9 +67,12 @@ def _section_problems(
     from omegaconf.errors import OmegaConfBaseException
 
     for name, expected in usual.items():
-        if name not in config:
-            continue  # another recipe's key, or one removed by ~key
-        node, key = config._get_node(name), f"{path}{name}"
+        key = f"{path}{name}"
+        node = config._get_node(name, validate_access=False)
+        if node is None:
+            if not _is(NOT_IN_ALL, key):
+                yield Problem("it is missing, and verl reads it", key, f"Leave out ~{key}")
+            continue
         if isinstance(expected, dict) and isinstance(node, DictConfig) and not node._is_none():
             yield from _section_problems(node, recipe[name], expected, f"{key}.", epochly)
             continue
@@ -89,8 +94,10 @@ def _section_problems(
 def _violated(key: str, value: Any, usual: Any, epochly: tuple[str, ...]) -> str | None:
     """What is allowed for this key, in words, or None if the value is."""
     count = _is(COUNT, key) and not isinstance(usual, bool)
-    if usual == MISSING or (usual is None and not (count and value is not None)):
+    if usual == MISSING or (usual is None and (value is None or not (count or _is(TEXT, key)))):
         return None
+    if usual is None and _is(TEXT, key):
+        usual = "text"
     if value is None:
         return None if _is(NULLABLE, key) or usual in ({}, []) else f"{_type_name(key, usual)}, not null"
     if _is(FREQUENCY, key):
