@@ -14,7 +14,7 @@ from tests.support.split_shards import write_split_shards
 from verl_recipes.run.checkpoints import complete_steps
 from verl_recipes.run.run_folder import RunFolder
 
-pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.timeout(3000)]
 SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600", "trainer.test_freq=-1"]
 GRPO = ["data.train_batch_size=4", "data.max_prompt_length=1600", "data.max_response_length=8", "trainer.test_freq=-1"]
 GRPO += ["actor_rollout_ref.rollout.n=2", "trainer.val_before_train=false"]
