@@ -137,11 +137,9 @@ def train(order: TrainingRequest, attempts: int = 1) -> None:
                 folder.finished.touch()
                 return
             log = folder.log(folder.next_attempt() - 1)
-            reason = failure_reason(log) or "it gave no reason that is known here"
-            print_status(f"the trainer failed: {reason}; {left} attempts left")
-        raise TrainingFailed(
-            f"the trainer failed: {reason}; see the end of {log}. The same command resumes from the last checkpoint"
-        )
+            failed = f"the trainer failed: {reason}" if (reason := failure_reason(log)) else "the trainer failed"
+            print_status(f"{failed}; {left} attempts left")
+        raise TrainingFailed(f"{failed}; see the end of {log}. The same command resumes from the last checkpoint")
 
 
 def _one_attempt(folder: RunFolder, prepared: Prepared) -> int:
