@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Method = Literal["sft", "cot_sft", "grpo"]
 METHODS: tuple[Method, ...] = get_args(Method)
 CONFIG_FOLDER = Path(__file__).parent / "config"
+REFERENCE = "tiny"  # recipe that every method has, with all keys of the others
 REQUIRED_VERL = Path(__file__).parent / "REQUIRED_VERL.txt"
 
 
@@ -79,6 +80,11 @@ def compose(method: str, recipe: str, overrides: Sequence[str] = ()) -> DictConf
             return compose_by_hydra(name, [*search_path, *overrides])
         except HydraException as error:
             raise BadOverride(_explained(error, list(_keys(compose_by_hydra(name, search_path))))) from error
+
+
+def workers(config: DictConfig) -> int:
+    """Total number of workers of a run, one per GPU (on a CPU, per logical GPU)."""
+    return int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
 
 
 def environment(config: DictConfig) -> dict[str, str]:

@@ -59,7 +59,7 @@ def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, mo
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(preparation, "PY_EXECUTABLE", "'/folder with spaces/python' -I forked_worker.py")
     prepared = prepare(TrainingRequest("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
-    assert composed == [prepared.config]
+    assert [config for config in composed if config == prepared.config] == [prepared.config]  # once besides the recipe
     # The recipe names no model, so ours is added; verl composes the same configuration from the command.
     assert prepared.config.actor_rollout_ref.model.path == str(TINY_BASE)
     overrides = [part for part in prepared.command if "=" in part]
@@ -92,6 +92,10 @@ def test_a_dry_run_may_be_followed_by_another_order(grpo_command: list[str], tmp
         (["actor_rollout_ref.rollout.n=1"], "rollout.n"),
         (["data.sead=7"], "did you mean data.seed"),
         (["trainer.n_gpus_per_node=3"], "3"),
+        (["trainer.total_epochs=two"], "trainer.total_epochs='two': it must be a whole number of 1 or more"),
+        (["trainer=3"], "trainer=3: it must be a section of keys"),
+        (["trainer.logger=[console,wandbb]"], "trainer.logger=wandbb: verl has no such logger. Choose among console"),
+        (["actor_rollout_ref.rollout.temperature=0"], "responses to a prompt would all be the same"),
         (["--resume"], "no such option: --resume"),
     ],
 )

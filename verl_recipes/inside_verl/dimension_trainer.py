@@ -2,8 +2,9 @@
 
 verl looks up the trainer class in a registry by this mode, and `plugin.py` registers `DimensionTrainer` in every
 process. The metrics are those of `dimension_metrics.py`; they go to every configured logger. The trainer also stops
-when requested (`stop_request.py`), rotates checkpoints as `checkpoint_rotation.py` explains, and checks for finished
-responses more often than verl does, every two seconds: a step of a tiny recipe takes about one.
+when requested (`stop_request.py`), ends a run that diverges (`divergence.py`) or whose rollout servers hang
+(`rollout_watch.py`), rotates checkpoints as `checkpoint_rotation.py` explains, and checks for finished responses more
+often than verl does, every two seconds: a step of a tiny recipe takes about one.
 
 This module imports verl and TransferQueue, so only verl's processes import it.
 """
@@ -21,6 +22,8 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
 from verl_recipes.inside_verl.checkpoint_rotation import rotated
 from verl_recipes.inside_verl.dimension_metrics import Rollout, dimension_metrics
+from verl_recipes.inside_verl.divergence import NonFiniteSteps, TrainingDiverged
+from verl_recipes.inside_verl.rollout_watch import time_limit, watch
 from verl_recipes.inside_verl.stop_request import stop_ppo_when_requested
 
 TRAINER_MODE = "shotbench_sync"
@@ -47,6 +50,30 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         super().__init__(config)
         self.replay_buffer.poll_interval = POLL_SECONDS
         self._logged: set[str] = set()
+        self._nonfinite_steps = NonFiniteSteps(config.trainer.get("max_nonfinite_steps"))
+        self._timeout: float | None = config.trainer.get("rollout_timeout_s")
+        if self._timeout is not None:
+            watch(self.replay_buffer, self._timeout)
+
+    def on_init_end(self) -> None:
+        with time_limit(self._timeout, "sending the weights to the rollout servers"):
+            super().on_init_end()
+
+    def on_step_end(self) -> None:
+        with time_limit(self._timeout, "sending the weights to the rollout servers"):
+            super().on_step_end()
+
+    def _update_actor(self, batch: Any, metrics: dict[str, Any]) -> Any:
+        """Update the actor; verl saves and generates from the weights only after this call."""
+        batch = super()._update_actor(batch, metrics)
+        counted = self._nonfinite_steps.count(self.global_steps, metrics["actor/grad_norm"])
+        try:
+            self._nonfinite_steps.check(self.global_steps)
+        except TrainingDiverged:
+            self.logger.log(data=metrics | counted, step=self.global_steps)  # verl would log at the end of the step
+            raise
+        metrics.update(counted)
+        return batch
 
     def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> Any:
         """Train one step, after which the run may stop."""

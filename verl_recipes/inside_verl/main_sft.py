@@ -2,9 +2,10 @@
 
 verl 0.9 has an SFT trainer with Ray workers, `verl.trainer.sft_trainer_ray`. Its entry point ignores
 `ray_kwargs.ray_init`, which the PPO entry point uses; this one passes it to `ray.init`. It also changes the trainer in
-five ways: the number of data loader workers is configurable (verl: 8), so is the seed that shuffles the rows (verl:
+six ways: the number of data loader workers is configurable (verl: 8), so is the seed that shuffles the rows (verl:
 0), a run that resumes from the end of an epoch no longer skips the next epoch, the limit on checkpoints also counts
-those of earlier starts (`checkpoint_rotation.py`), and it stops when requested (`stop_request.py`).
+those of earlier starts (`checkpoint_rotation.py`), it stops when requested (`stop_request.py`), and a run that diverges
+ends (`divergence.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from verl_recipes.inside_verl.checkpoint_rotation import rotated
+from verl_recipes.inside_verl.divergence import NonFiniteSteps
 from verl_recipes.inside_verl.stop_request import Stopped, stop_sft_when_requested
 
 
@@ -30,6 +32,7 @@ def run_sft(config: DictConfig) -> None:
     auto_set_device(config)
     ray.init(**OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True))
     configure_loaders(sft_trainer_ray, workers=config.data.num_workers, seed=config.trainer.seed)
+    stop_if_diverged(sft_trainer_ray, limit=config.trainer.get("max_nonfinite_steps"))
     trainer = sft_trainer_ray.SFTTrainer(config=config)
     begin_next_epoch(trainer)
     rotate_checkpoints(trainer.ckpt_handler)
@@ -47,6 +50,24 @@ def configure_loaders(trainer_module: Any, *, workers: int, seed: int) -> None:
 
     trainer_module.StatefulDataLoader = with_workers
     trainer_module.DistributedSampler = functools.partial(sampler, seed=seed)
+
+
+def stop_if_diverged(trainer_module: Any, *, limit: int | None) -> None:
+    """Patch the trainer's module: its logger counts steps without a finite gradient norm, and raises beyond `limit`.
+
+    verl's loop offers no other place between an update and its checkpoint.
+    """
+    steps = NonFiniteSteps(limit)
+
+    class CountingTracking(trainer_module.Tracking):  # type: ignore[misc]  # verl has no types
+        def log(self, data: dict[str, Any], step: int, backend: Any = None) -> None:
+            if "train/grad_norm" not in data:  # metrics of a validation
+                super().log(data, step, backend)
+                return
+            super().log(data | steps.count(step, data["train/grad_norm"]), step, backend)
+            steps.check(step)
+
+    trainer_module.Tracking = CountingTracking
 
 
 def begin_next_epoch(trainer: Any) -> None:

@@ -1,7 +1,7 @@
-"""Check batch sizes and parallelism: sizes that must be divisible, and data sets smaller than a batch.
+"""Check batch sizes, parallelism and sampling, by verl's own checks and by ours of what its workers assert.
 
-verl's own checks (`validate_config` and its configuration classes) are called, not reimplemented. The other checks
-anticipate assertions inside verl's workers; with fewer rows than a batch, verl trains no step and reports nothing.
+verl's own checks (`validate_config` and its configuration classes) are called, not reimplemented. The sizes that must
+divide each other are in `divisibility.py`; with fewer rows than a batch, verl trains no step and reports nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from verl_recipes.preflight import divisibility
 from verl_recipes.preflight.problem import Problem
 from verl_recipes.preflight.training_files import Part
 
@@ -37,11 +38,6 @@ class Steps:
         return f"steps: {self.rows // self.batch:,} an epoch of {self.rows:,} rows, {self.steps:,} in total{rest}"
 
 
-def workers(config: DictConfig) -> int:
-    """Total number of workers, one per GPU (on a CPU, per logical GPU)."""
-    return int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
-
-
 def rows_used(config: DictConfig, part: Part, rows: int) -> int:
     """Number of rows of a part (`train`, `val`) that verl uses: `rows`, or the limit of the configuration if lower."""
     limit = config.data.get(f"{part}_max_samples", -1)
@@ -55,77 +51,39 @@ def steps(config: DictConfig, rows: int) -> Steps:
     return Steps(rows, batch, given or rows // batch * config.trainer.total_epochs)
 
 
-def batch_problems(config: DictConfig, method: str, rows: dict[Part, int]) -> Iterator[Problem]:
-    """Yield problems of batch sizes, micro batches and parallelism.
+def batch_problems(config: DictConfig, method: str, rows: dict[Part, int], heads: int = 0) -> Iterator[Problem]:
+    """Yield problems of batch sizes, micro batches, parallelism and sampling.
 
     Args:
         config: Composed configuration of the run.
         method: `sft`, `cot_sft` or `grpo`.
         rows: Number of rows that verl uses of each part (see `rows_used`).
+        heads: Number of the model's attention heads, or 0 if it is unknown.
     """
-    batch = config.data.train_batch_size
-    if rows["train"] and rows["train"] < batch:
-        what = f"{rows['train']:,} rows are fewer than one batch of {batch:,}: verl would not train a single step"
-        yield Problem(what, "data.train_batch_size", f"Set it to {rows['train']:,} or less")
-    yield from _grpo(config) if method == "grpo" else _sft(config, rows["val"])
-
-
-def _sft(config: DictConfig, validation: int) -> Iterator[Problem]:
-    batch = config.data.train_batch_size
-    ranks = workers(config) // config.engine.get("ulysses_sequence_parallel_size", 1)
-    if 0 < validation < batch:
-        what = f"{validation:,} validation rows are fewer than one batch of {batch:,}: verl drops them and reports nan"
-        yield Problem(what, "data.val_files", f"Set data.train_batch_size to {validation:,} or less, or add rows")
-    yield from _divides("data.train_batch_size", batch, ranks, "data parallel workers")
-    if not config.data.use_dynamic_bsz and ranks and batch % ranks == 0:
-        micro = config.data.micro_batch_size_per_gpu
-        yield from _divides("data.train_batch_size for each worker", batch // ranks, micro, "micro_batch_size_per_gpu")
-    yield from _accepted_by_verl(config, ("engine", "optim", "checkpoint"))
-
-
-def _grpo(config: DictConfig) -> Iterator[Problem]:
-    rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
-    total = workers(config)
-    ranks = max(total // actor.get("ulysses_sequence_parallel_size", 1), 1)
-    yield from _refused_by_verl(config)
-    if config.algorithm.adv_estimator in GROUP_ESTIMATORS and rollout.n < 2:
-        what = f"a group of {rollout.n} has no mean to compare with, so every answer would be reinforced"
-        yield Problem(what, "actor_rollout_ref.rollout.n", "Set it to 2 or more; the paper has 12")
-    yield from _divides("all GPUs", total, rollout.tensor_model_parallel_size, "rollout.tensor_model_parallel_size")
-    mini = actor.ppo_mini_batch_size * rollout.n
-    yield from _divides("actor.ppo_mini_batch_size times rollout.n", mini, ranks, "data parallel workers")
-    if not actor.use_dynamic_bsz and actor.ppo_micro_batch_size_per_gpu and mini % ranks == 0:
-        name = "actor.ppo_micro_batch_size_per_gpu"
-        yield from _divides("a worker's part of a mini batch", mini // ranks, actor.ppo_micro_batch_size_per_gpu, name)
-    responses = config.data.train_batch_size * rollout.n
-    micro = rollout.log_prob_micro_batch_size_per_gpu
-    if not rollout.log_prob_use_dynamic_bsz and micro and responses % ranks == 0:
-        name = "rollout.log_prob_micro_batch_size_per_gpu"
-        yield from _divides("a worker's part of a batch", responses // ranks, micro, name)
-
-
-def _divides(name: str, total: int, part: int, part_name: str) -> Iterator[Problem]:
-    if part and total % part:
-        what = f"{total:,} cannot be divided by {part:,}, the {part_name}"
-        yield Problem(what, name, f"Choose a multiple of {part:,}, such as {-(-total // part) * part:,}")
-
-
-def head_problems(config: DictConfig, method: str, model: Any) -> Iterator[Problem]:
-    """Yield problems of attention heads that cannot be divided among tensor or sequence parallel ranks.
-
-    Args:
-        config: Composed configuration of the run.
-        method: `sft`, `cot_sft` or `grpo`.
-        model: transformers' configuration of the model.
-    """
-    text = model.get_text_config()
-    heads = text.num_attention_heads
     if method == "grpo":
-        split = config.actor_rollout_ref.rollout.tensor_model_parallel_size
-        yield from _divides("the model's attention heads", heads, split, "rollout.tensor_model_parallel_size")
-    engine = config.actor_rollout_ref.actor if method == "grpo" else config.engine
-    split = engine.get("ulysses_sequence_parallel_size", 1)
-    yield from _divides("the model's attention heads", heads, split, "ulysses_sequence_parallel_size")
+        yield from _refused_by_verl(config)
+        yield from _sampling_problems(config)
+    else:
+        yield from _accepted_by_verl(config, ("engine", "optim", "checkpoint"))
+    sizes = divisibility.sizes(config, method, rows["train"], rows["val"], heads)
+    for conflict in divisibility.conflicts(sizes):
+        if not conflict.found_by_verl:
+            yield Problem(conflict.what, conflict.where, divisibility.suggestion(sizes, conflict))
+
+
+def _sampling_problems(config: DictConfig) -> Iterator[Problem]:
+    """Problems of groups whose responses cannot be compared with each other."""
+    rollout, where = config.actor_rollout_ref.rollout, "actor_rollout_ref.rollout"
+    in_groups = config.algorithm.adv_estimator in GROUP_ESTIMATORS
+    if in_groups and rollout.n < 2:
+        what = f"a group of {rollout.n} has no mean to compare with, so every answer would be reinforced"
+        yield Problem(what, f"{where}.n", "Set it to 2 or more; the paper has 12")
+    what = f"the {rollout.n} responses to a prompt would all be the same: no advantage, so nothing is learned"
+    if rollout.temperature == 0:
+        yield Problem(what, f"{where}.temperature=0", "Set it to 1; only validation may be greedy (rollout.val_kwargs)")
+    for name, greedy in (("top_k", 1), ("top_p", 0)):
+        if in_groups and rollout[name] == greedy:
+            yield Problem(what, f"{where}.{name}={greedy}", f"Set it to {-greedy or 1}, which is all tokens")
 
 
 def _refused_by_verl(config: DictConfig) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from verl_recipes.preflight.estimates import FULL, HALF, PRECISIONS, amount
 from verl_recipes.preflight.model_size import ModelSize
+from verl_recipes.recipes import workers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -73,7 +74,7 @@ def disk(config: DictConfig, method: str, size: ModelSize, steps: SavedSteps, sm
     engine = part.fsdp_config if method == "grpo" else part.engine
     weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
     merged = size.parameters * HALF
-    ranks = int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
+    ranks = workers(config)
     bytes_of = {
         "model": size.parameters * weight,
         "optimizer": size.trained * 2 * weight,

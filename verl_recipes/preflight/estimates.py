@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from verl_recipes.preflight.model_size import ModelSize
+from verl_recipes.recipes import workers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -124,7 +125,7 @@ def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media
 
 
 def _ranks(config: DictConfig, engine: DictConfig) -> int:
-    total = int(config.trainer.nnodes * config.trainer.n_gpus_per_node)
+    total = workers(config)
     size = int(engine.get("fsdp_size", -1))
     return max(size if 0 < size < total else total, 1)
 

@@ -50,6 +50,11 @@ def _kind(row: TrainingRow) -> MediaKind | None:
     return row.media[0].kind if row.media else None
 
 
+def length_limit(config: DictConfig, method: str) -> int:
+    """Maximum number of tokens of a row that the configuration permits, for GRPO without a response."""
+    return int(config.actor_rollout_ref.rollout.prompt_length if method == "grpo" else config.data.max_length)
+
+
 def length_problems(config: DictConfig, method: str, longest: Longest, context: int | None) -> Iterator[Problem]:
     """Yield a problem for each limit of the configuration that the longest row exceeds.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from verl_recipes.preflight.known_models import known_config
 from verl_recipes.preflight.problem import Problem
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ class Model:
         text = self.config.get_text_config() if self.config else None
         return getattr(text, "max_position_embeddings", None)
 
+    @property
+    def heads(self) -> int:
+        """Number of attention heads of the text model; 0 if unknown."""
+        return int(self.config.get_text_config().num_attention_heads) if self.config else 0
+
 
 def model_settings(config: DictConfig, method: str) -> DictConfig:
     """The section of the configuration that describes the model."""
@@ -58,17 +64,20 @@ def read_model(settings: DictConfig) -> tuple[Model, list[Problem], list[str]]:
             return Model(), [Problem("there is no such folder", str(settings.path), OTHER_MODEL)], []
         cached = _cached(settings.path)
         if cached is None:
-            note = f"model: {settings.path} is not in this machine's cache: the workers will download it, and "
-            return (
-                Model(),
-                [],
-                [note + "its size, the lengths of prompts and the memory it needs are not known in advance"],
-            )
+            known = known_config(str(settings.path))
+            return Model(known), [], [_note_not_cached(settings.path, known)]
         folder = cached
     model, problems = _loaded(folder)
     problems += _weight_problems(folder)
     files = [path for path in folder.iterdir() if path.is_file() and path.suffix in SMALL_FILES and path.name != INDEX]
     return replace(model, small_files=sum(path.stat().st_size for path in files)), problems, []
+
+
+def _note_not_cached(name: str, known: Any) -> str:
+    start = f"model: {name} is not in this machine's cache: the workers will download it"
+    if known is None:
+        return f"{start}, and its size, the lengths of prompts and the memory it needs are not known in advance"
+    return f"{start}. Its size is known from its published configuration, the lengths of prompts are not"
 
 
 def _cached(name: str) -> Path | None:

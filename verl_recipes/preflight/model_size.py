@@ -38,7 +38,7 @@ class ModelSize:
         return 30 * self.vision_width + 8 * self.vision_inner
 
 
-def model_size(config: Any, settings: DictConfig, train_vision: bool = True) -> ModelSize:
+def model_size(config: Any, settings: DictConfig) -> ModelSize:
     """Count the parameters of a model, given its transformers configuration and verl's model settings (LoRA)."""
     import torch
     from transformers import AutoModelForImageTextToText
@@ -47,8 +47,6 @@ def model_size(config: Any, settings: DictConfig, train_vision: bool = True) -> 
         model = AutoModelForImageTextToText.from_config(config)
         kinds, tied = set(model._no_split_modules or ()), config.tie_word_embeddings
         units = [sum(part.numel() for part in unit.parameters()) for unit in _units(model, kinds, tied)]
-        if not train_vision:
-            model.model.visual.requires_grad_(False)
         rank = settings.get("lora_rank", 0)
         trained = _with_lora(model, settings) if rank else model
         count = sum(part.numel() for part in trained.parameters())

@@ -17,11 +17,15 @@ from verl_recipes.preflight import (
     cluster,
     estimates,
     gold_reward,
+    host_memory,
+    ignored_settings,
     lengths,
+    loggers,
     media_files,
     memory_and_disk,
     model_folder,
     row_contents,
+    setting_values,
 )
 from verl_recipes.preflight.problem import Problem, merge_problems
 from verl_recipes.preflight.prompt_lengths import Ruler, Shapes, showable
@@ -78,20 +82,22 @@ def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_a
         nodes_are_here: Whether the workers run on this machine; if so, the estimate is compared with its GPU memory. By
             default true if the run starts its own Ray, false if it joins a cluster.
     """
-    report = Report()
+    report = check_settings(config, method)
+    if report.problems:
+        return report  # the other checks rely on them
     if nodes_are_here is None:
         nodes_are_here = cluster.address(config) is None
-    _check_version(report)
+    report.problems += loggers.logger_problems(config, nodes_are_here)
+    report.problems += ignored_settings.ignored_settings(config, method)
     rows, shapes = _check_rows(config, method, shards, report)
     model, problems, notes = model_folder.read_model(model_folder.model_settings(config, method))
     report.problems += problems
     report.notes += notes
-    longest = _check_lengths(config, method, rows, shapes, model, report)
+    longest = _check_lengths(config, method, rows, shapes, model, nodes_are_here, report)
     counts: dict[Part, int] = {part: batches.rows_used(config, part, _count(rows, part)) for part in ("train", "val")}
-    report.problems += batches.batch_problems(config, method, counts)
+    report.problems += batches.batch_problems(config, method, counts, model.heads)
     report.steps = batches.steps(config, counts["train"]).steps
     if model.config is not None:
-        report.problems += batches.head_problems(config, method, model.config)
         _estimate(config, method, model, longest, counts["train"], nodes_are_here, report)
     problems, notes = cluster.cluster_problems(config, method)
     report.problems += problems
@@ -100,13 +106,15 @@ def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_a
     return report
 
 
-def _check_version(report: Report) -> None:
-    from verl_recipes.recipes import WrongVerl, check_verl
+def check_settings(config: DictConfig, method: str) -> Report:
+    """Check only the version of verl, and the type and range of each value; takes a second, and reads no data."""
+    from verl_recipes.recipes import REFERENCE, WrongVerl, compose
 
     try:
-        check_verl()
+        return Report(setting_values.setting_problems(config, compose(method, REFERENCE)))
     except WrongVerl as error:
-        report.problems.append(Problem(str(error), "this environment", "Install the version that the recipes require"))
+        step = "Install the version that the recipes require"
+        return Report([Problem(str(error), "this environment", step)])
 
 
 def _check_rows(
@@ -141,6 +149,7 @@ def _check_lengths(
     rows: list[TrainingRow],
     shapes: Shapes,
     model: model_folder.Model,
+    nodes_are_here: bool,
     report: Report,
 ) -> lengths.Longest | None:
     if model.processor is None:
@@ -154,6 +163,11 @@ def _check_lengths(
     if longest:
         report.notes.append(f"longest row: {longest}")
         report.problems += lengths.length_problems(config, method, longest, model.context)
+        media = [ruler.media_tokens(row, shapes) for row in ready if row.part == "train"]
+        values = host_memory.pixel_values(config, method, media, model.processor)
+        machine = host_memory.machine_bytes() if nodes_are_here else None
+        report.notes.append(host_memory.memory_note(values, machine))
+        report.problems += host_memory.memory_problems(values, method, machine) if machine else ()
     dataset = str((config.data.get("custom_cls") or {}).get("path"))
     if not any(name in dataset for name in NAMES_OF_OUR_ROWS):
         report.notes.append(f"lengths are those of {OUR_ROWS}; the configuration uses another dataset")
@@ -171,8 +185,7 @@ def _estimate(
 ) -> None:
     from verl_recipes.preflight.model_size import model_size
 
-    frozen = method == "grpo" and config.actor_rollout_ref.actor.get("freeze_vision_tower", False)
-    size = model_size(model.config, model_folder.model_settings(config, method), not frozen)
+    size = model_size(model.config, model_folder.model_settings(config, method))
     report.notes.append(f"model: {size.parameters:,} parameters, {size.trained:,} of them trained")
     steps = batches.steps(config, rows)
     checkpoints = Path(config.trainer.default_local_dir)
@@ -181,10 +194,15 @@ def _estimate(
     report.disk = checkpoint_space.disk(config, method, size, planned, model.small_files)
     report.notes += [steps.note(), f"disk: {report.disk}"]
     report.problems += memory_and_disk.disk_problems(checkpoints, report.disk)
-    if longest is None:
-        return
+    if longest is None and model.processor is not None:
+        return  # there are no valid rows
+    tokens = media = lengths.length_limit(config, method)
+    if longest:
+        tokens, media = longest.tokens, longest.media_tokens
+    else:
+        report.notes.append(f"memory: estimated for rows of media with {tokens:,} tokens, the limit")
     answer = config.actor_rollout_ref.rollout.response_length if method == "grpo" else 0
-    memory = estimates.memory(config, method, size, longest.tokens + answer, longest.media_tokens)
+    memory = estimates.memory(config, method, size, tokens + answer, media)
     report.notes += memory_and_disk.memory_notes(config, method, memory)
     report.problems += _memory_problems(config, method, memory, nodes_are_here)
 

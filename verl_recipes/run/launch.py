@@ -16,6 +16,7 @@ from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.progress import subprocess_environment
 from verl_recipes.inside_verl.stop_request import StopRequest
 from verl_recipes.run import checkpoints
+from verl_recipes.run.failure_reason import failure_reason
 from verl_recipes.run.prepare import Prepared, prepare
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest
 from verl_recipes.run.warm_start import terminate_with_parent
@@ -75,11 +76,10 @@ def train(order: TrainingRequest, attempts: int = 1) -> None:
                     raise TrainingStopped(f"stopped after step {step}, whose checkpoint was saved; {RESUMES}")
                 folder.finished.touch()
                 return
-            print_status(f"the trainer failed; {left} attempts left")
-        log = folder.log(folder.next_attempt() - 1)
-        raise TrainingFailed(
-            f"the trainer failed; see the end of {log}. The same command resumes from the last checkpoint"
-        )
+            log = folder.log(folder.next_attempt() - 1)
+            failed = f"the trainer failed: {reason}" if (reason := failure_reason(log)) else "the trainer failed"
+            print_status(f"{failed}; {left} attempts left")
+        raise TrainingFailed(f"{failed}; see the end of {log}. The same command resumes from the last checkpoint")
 
 
 def _one_attempt(folder: RunFolder, prepared: Prepared, *, first: bool) -> int:

@@ -72,6 +72,7 @@ def prepare(order: TrainingRequest) -> Prepared:
     Raises:
         RunRefused: The folder has a checkpoint of a run that cannot resume with these settings.
         WrongVerl, UnknownRecipe, BadOverride: from `recipes.compose`.
+        PreflightFailed: A setting has the wrong type or is out of range.
         NoCheckpoint: from `checkpoints.resume_step` and `merge.merge_run`.
         MergeFailed: from `merge.merge_run`.
         DatasetNotFound, RowsRefused: from `training_rows.write_training_rows`.
@@ -87,6 +88,7 @@ def prepare(order: TrainingRequest) -> Prepared:
     step = checkpoints.resume_step(folder.checkpoints)
     overrides = [*_own_overrides(order, folder), *order.overrides]
     config = recipes.compose(order.method, order.recipe, overrides)  # first, so that its errors come before any work
+    preflight.check_settings(config, order.method).raise_for_problems()
     if os.environ.get("RAY_ADDRESS") and config.trainer.device == "cpu":  # CPU recipes do not join a cluster by default
         overrides.insert(0, "ray=cpu_joined")
         config = recipes.compose(order.method, order.recipe, overrides)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verl_recipes import recipes
-from verl_recipes.preflight.batches import workers
 from verl_recipes.run.changed_settings import Change, config_changes
 from verl_recipes.run.checkpoints import step_folder, workers_of
 from verl_recipes.run.run_folder import Record, RunFolder, RunRefused, TrainingRequest
@@ -79,7 +78,7 @@ def _refuse_other_workers(folder: RunFolder, record: Record, config: DictConfig,
     verl's FSDP checkpoints have one file for each worker, with its shard of each tensor; verl opens the file that is
     named for the current number of workers.
     """
-    saved, requested = workers_of(step_folder(folder.checkpoints, step)), workers(config)
+    saved, requested = workers_of(step_folder(folder.checkpoints, step)), recipes.workers(config)
     if saved != requested:
         raise RunRefused(
             f"the checkpoints of {folder.path} were written by {saved} workers, and verl cannot load them with "
