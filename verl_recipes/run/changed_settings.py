@@ -21,6 +21,9 @@ MAY_CHANGE = (  # keys, as patterns
     # length of the run
     "trainer.total_epochs",
     "trainer.total_training_steps",
+    # when a run that diverges or hangs ends
+    "trainer.max_nonfinite_steps",
+    "trainer.rollout_timeout_s",
     # saving
     "trainer.save_freq",
     "trainer.max_*ckpt_to_keep",
