@@ -105,7 +105,7 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         except Exception as error:  # the same as for metrics
             if kind not in self._not_kept:
                 self._not_kept.add(kind)
-                logger.warning(f"{kind} of a step are not kept (reported once): {type(error).__name__}: {error}")
+                logger.warning(f"completions ({kind}) are not kept, reported once: {type(error).__name__}: {error}")
 
     def _decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
