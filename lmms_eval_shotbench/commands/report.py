@@ -52,8 +52,8 @@ def report(
         typer.Option(
             "--training",
             metavar="FOLDER",
-            help="Folder of a training run, whose training curves and kept responses are added to the page; may be given "
-            "several times",
+            help="Folder of a training run, whose training curves and kept responses are added to the page; may be "
+            "given several times",
             show_default="none",
             rich_help_panel="Content",
         ),
