@@ -52,7 +52,7 @@ def watched(run: Path, width: int = 80, completions: int = 2) -> str:
     for kind in KINDS:
         lines += _completions(kind, last_completions(run, kind), completions, width)
     if method == "grpo" and not any((run / "completions").glob("*/*.jsonl")):
-        lines.append("no completions are kept yet")
+        lines.append(f"no completions are kept{'' if folder.finished.exists() else ' yet'}")
     return "\n".join(_fitted(lines, width))
 
 
