@@ -30,7 +30,7 @@ from stand_in_media import valid_medium
 
 from lmms_eval_shotbench.report.assemble import assemble
 from lmms_eval_shotbench.report.charts import all_charts
-from lmms_eval_shotbench.report.explorer import MB, explorer_parts, explorer_records
+from lmms_eval_shotbench.report.explorer import MB, ExplorerParts, explorer_parts, explorer_records
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
 from lmms_eval_shotbench.report.numbers import report_numbers
 from lmms_eval_shotbench.report.page import page
@@ -81,7 +81,8 @@ def write_pages(runs: Sequence[ReportRun], folder: Path) -> dict[str, Path]:
     pages = {}
     for name, pictures in (("bare", {}), ("full", thumbnails(media, round(THUMBNAILS_MB * MB)))):
         pages[name] = folder / f"{name}.html"
-        pages[name].write_text(page(numbers, charts, explorer_parts(names, records, pictures)), encoding="utf-8")
+        html = page(numbers, charts, explorer_parts(names, records, pictures), ExplorerParts())
+        pages[name].write_text(html, encoding="utf-8")
     return pages
 
 

@@ -15,6 +15,7 @@ app = lazy_group(
             (TRAIN, "cot-sft", "cot_sft", "Supervised fine-tuning on reasoning chains that end in the right answer."),
             (TRAIN, "grpo", "grpo", "Reinforcement learning (GRPO), with a reward for right and well-formed answers."),
             (TRAIN, "ablation", "ablation", "Repeat the paper's ablation: train its combinations and score each."),
+            (TRAIN, "watch", "watch", "Show the last figures and responses of a run while it trains."),
             (AFTER, "merge", "merge", "Write the model folder of a run's checkpoint."),
             (AFTER, "evaluate", "evaluate", "Score a run's newest checkpoint, or a model, on a test split."),
             (TOOLS, "rows", "rows", "Write a split of shards as the rows that verl trains on."),

@@ -93,12 +93,17 @@ def _origins(item: QAItem) -> Iterator[str]:
 
 
 def _store_medium(source: ShardFolder, item: QAItem, folder: Path) -> Path:
-    """Store the medium unless it exists; its name is its SHA-256, or the item id if the shards have none."""
-    suffix = Path(item.media_path).suffix.lower() or (".mp4" if item.media_kind is MediaKind.CLIP else ".jpg")
-    path = folder.absolute() / f"{item.media_sha256 or item.item_id}{suffix}"
+    """Store the medium unless it exists."""
+    path = folder.absolute() / medium_name(item)
     if not path.exists():
         write_atomic(path, source.media(item.item_id))
     return path
+
+
+def medium_name(item: QAItem) -> str:
+    """Name of the stored medium of an item: its SHA-256, or the item id if the shards have none."""
+    suffix = Path(item.media_path).suffix.lower() or (".mp4" if item.media_kind is MediaKind.CLIP else ".jpg")
+    return f"{item.media_sha256 or item.item_id}{suffix}"
 
 
 def _media_columns(item: QAItem, medium: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ app, command = one_command(
             "shotbench report results/shotvl-3b --out report/report.html",
             "shotbench report results/a results/b results/mirrored --out report.html",
             "shotbench report results/ours --training runs/grpo --out report/report.html",
+            "shotbench report runs/grpo --out report/report.html",
         ),
     ),
 )
@@ -51,7 +52,8 @@ def report(
         typer.Option(
             "--training",
             metavar="FOLDER",
-            help="Folder of a training run, whose training curves are added to the page; may be given several times",
+            help="Folder of a training run, whose training curves and kept responses are added to the page; may be "
+            "given several times",
             show_default="none",
             rich_help_panel="Content",
         ),
@@ -69,6 +71,8 @@ def report(
     ] = None,
 ) -> int:
     """Write one HTML page about runs: scores by dimension, comparisons, and every shot with the responses to it.
+
+    The folder of a training run can be given as a RUN, too: its curves and the responses that it kept are shown.
 
     Runs of variants (shotbench_mirrored and the like) are shown next to the run to which they belong. Scores are by
     strict grading, with the accuracy by the official protocol where it is available.

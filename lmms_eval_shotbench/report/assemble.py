@@ -11,7 +11,7 @@ from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, with_unique_names
 from lmms_eval_shotbench.report.published import asks_all_of_shotbench
-from lmms_eval_shotbench.report.training import TrainingCurves, read_training
+from lmms_eval_shotbench.report.training import TrainingCurves, is_training_run, read_training
 from lmms_eval_shotbench.runs.compare import Comparison, NotComparable, compare_runs
 from lmms_eval_shotbench.runs.robust import scores_of_variants
 from lmms_eval_shotbench.runs.scores_schema import BadRun
@@ -55,12 +55,14 @@ def read_report(
     published: bool | None = None,
     tags: ReasoningTags = (),
 ) -> ReportData:
-    """Read runs, or pairs of QUESTIONS RESPONSES, into a report; raises like their readers.
+    """Read runs, training runs, or pairs of QUESTIONS RESPONSES, into a report; raises like their readers.
 
     `tags` are further tags of thoughts, for responses that are graded here.
     """
-    runs = [read_report_run(side.path, side.questions or data, split, tags) for side in sides(arguments)]
-    return assemble(runs, [read_training(run) for run in training], published)
+    trained = [Path(name) for name in arguments if is_training_run(Path(name))]
+    others = [name for name in arguments if Path(name) not in trained]
+    runs = [read_report_run(side.path, side.questions or data, split, tags) for side in sides(others)]
+    return assemble(runs, [read_training(run) for run in dict.fromkeys([*trained, *training])], published)
 
 
 def assemble(
@@ -71,6 +73,8 @@ def assemble(
     Raises:
         BadRun: There is no run on the original questions, or a variant's run has no unique main run.
     """
+    if training and not runs:
+        return ReportData([], [], training, published=False)
     mains = with_unique_names([run for run in runs if not run.variant])
     if not mains:
         raise BadRun(f"{runs[0].stored.name} is a run of a variant; also give the run on the original questions")

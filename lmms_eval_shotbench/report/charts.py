@@ -97,8 +97,9 @@ def lengths(numbers: Mapping[str, Any]) -> str:
 
 
 def training(one: Mapping[str, Any], index: int) -> str:
-    """Line charts of one training run: reward and losses, and accuracy by dimension, if logged; "" if none."""
-    above = {name.replace("_", " "): one[name] for name in ("reward", "loss", "validation_loss") if name in one}
+    """Line charts of one training run: reward, format, losses, and accuracy by dimension, if logged; "" if none."""
+    names = [name for name in ("reward", "format", "loss", "validation_loss") if name in one]
+    above = {name.replace("_", " "): one[name] for name in names}
     kind = "validation" if one["accuracy"]["validation"] else "train"
     below = {dimension_named(slug).paper_name: curve for slug, curve in one["accuracy"][kind].items()}
     panels = [(", ".join(above), above, 1.0), (f"accuracy, % ({kind})", below, 100.0)]
@@ -151,4 +152,6 @@ def _alt(what: str, numbers: Mapping[str, Any]) -> str:
 def all_charts(numbers: Mapping[str, Any]) -> dict[str, str]:
     """Return all charts of a report by name; "" for those without data."""
     curves = {f"training_{index}": training(one, index) for index, one in enumerate(numbers["training"])}
+    if not numbers["runs"]:
+        return curves
     return {"radar": radar(numbers), "bars": bars(numbers), "lengths": lengths(numbers), **curves}

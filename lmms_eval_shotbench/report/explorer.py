@@ -55,15 +55,20 @@ class ExplorerRecord:
 
 
 class ExplorerParts(NamedTuple):
-    """Parts of the page: the section's content, and a style sheet and a script for the complete page."""
+    """Parts of the page: the section's content, and a style sheet and a script for the complete page.
 
-    html: str
-    css: str
-    js: str
+    The page puts elements.js before the scripts.
+    """
+
+    html: str = ""
+    css: str = ""
+    js: str = ""
 
 
 def explorer_section(runs: Sequence[ReportRun], thumbnails_mb: float) -> ExplorerParts:
-    """Build the explorer of these runs; `thumbnails_mb` limits the size of the pictures, in megabytes."""
+    """Build the explorer of these runs, empty without runs; `thumbnails_mb` limits the pictures, in megabytes."""
+    if not runs:
+        return ExplorerParts()
     media = stored_media(runs)
     pictures = thumbnails(media, round(thumbnails_mb * MB))
     return explorer_parts([run.name for run in runs], explorer_records(runs), pictures, len(media) - len(pictures))
@@ -157,7 +162,7 @@ def explorer_parts(
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     found = {record.dimension for record in records}
-    html = environment.from_string(_package_file("explorer.html.j2")).render(
+    html = environment.from_string(package_file("explorer.html.j2")).render(
         names=names,
         records=records,
         dimensions=[dimension for dimension in DIMENSIONS if dimension.slug in found],
@@ -167,7 +172,7 @@ def explorer_parts(
         items_json=script_json(_plain(names, records)),
         pictures_json=script_json(pictures),
     )
-    return ExplorerParts(html, _package_file("explorer.css"), _package_file("explorer.js"))
+    return ExplorerParts(html, package_file("explorer.css"), package_file("explorer.js"))
 
 
 def _plain(names: Sequence[str], records: Sequence[ExplorerRecord]) -> dict[str, Any]:
@@ -186,7 +191,8 @@ def _plain_answer(answer: RunAnswer | None) -> dict[str, Any] | None:
     return plain | ({"samples": list(map(_plain_answer, answer.samples))} if answer.samples else {})
 
 
-def _package_file(name: str) -> str:
+def package_file(name: str) -> str:
+    """Return the text of a file next to this module."""
     return files("lmms_eval_shotbench.report").joinpath(name).read_text(encoding="utf-8")
 
 

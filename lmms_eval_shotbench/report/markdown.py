@@ -13,8 +13,11 @@ _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]()#+!|~$"} | {
 
 def model_card(numbers: Mapping[str, Any]) -> str:
     """Format Markdown: accuracy by dimension and on average, in percent, and the settings of each run."""
-    slugs = asked_dimensions(numbers)
     names = [run["name"].translate(_SPECIAL) for run in numbers["runs"]]
+    if not names:
+        lines = [_training_summary(one) for one in numbers["training"]]
+        return "\n".join([*lines, "", f"lmms-eval-shotbench {numbers['version']}", ""])
+    slugs = asked_dimensions(numbers)
     lines = [f"| ShotBench, strict grading, % | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
     for slug in slugs:
         cells = [_cell(run["strict"]["accuracy"]["by_dimension"].get(slug)) for run in numbers["runs"]]
@@ -46,6 +49,11 @@ def _run_summary(run: Mapping[str, Any]) -> str:
     facts += _samples(strict["samples"]) if "samples" in strict else []
     facts += [f"{name} {how[key]}" for name, key in _RECORD_FIELDS if how.get(key)]
     return one_line(", ".join(facts), 500).translate(_SPECIAL)
+
+
+def _training_summary(one: Mapping[str, Any]) -> str:
+    last = [f"{name.replace('_', ' ')} {curve[-1][1]:.4g}" for name, curve in one.items() if isinstance(curve, list)]
+    return f"- {one['name'].translate(_SPECIAL)}: {', '.join(last)} in the last step"
 
 
 def _samples(samples: Mapping[str, Any]) -> list[str]:

@@ -12,9 +12,10 @@ from typing import Any
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.grading.strict import TAG, has_response
 from lmms_eval_shotbench.report.assemble import Compared, MainRun, ReportData
+from lmms_eval_shotbench.report.completions import completions_json
 from lmms_eval_shotbench.report.gather import one_line
 from lmms_eval_shotbench.report.published import SHOTBENCH_ITEMS, differences_from, published_rows, signs
-from lmms_eval_shotbench.report.training import training_json
+from lmms_eval_shotbench.report.training import TrainingCurves
 from lmms_eval_shotbench.runs.compare import comparison_json
 from lmms_eval_shotbench.runs.robust import robust_json
 
@@ -38,7 +39,16 @@ def report_numbers(data: ReportData) -> dict[str, Any]:
         ],
         "published": [asdict(row) for row in published_rows()] if data.published else [],
         "published_items": SHOTBENCH_ITEMS,
-        "training": [training_json(one, one_line(one.path.absolute().name)) for one in data.training],
+        "training": [_training(one) for one in data.training],
+    }
+
+
+def _training(one: TrainingCurves) -> dict[str, Any]:
+    return {
+        "name": one_line(one.path.absolute().name),
+        **one.single,
+        "accuracy": {"train": one.trained, "validation": one.validated},
+        "completions": {kind: completions_json(steps) for kind, steps in one.completions.items() if steps},
     }
 
 

@@ -2,7 +2,7 @@
 
 Every number on the page is a `<data>` element with the JSON pointer (RFC 6901) of its value in scores.json, so the page
 cannot differ from the stored numbers. External text (names, labels, records, responses) is escaped by Jinja2; a content
-security policy forbids all loading, and all scripts except the explorer's, which is identified by its checksum.
+security policy forbids all loading, and all scripts except the page's own, which is identified by its checksum.
 """
 
 from __future__ import annotations
@@ -38,21 +38,34 @@ FORMS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def page(numbers: Mapping[str, Any], charts: Mapping[str, str], explorer: ExplorerParts) -> str:
-    """Return the complete page; deterministic for the same numbers and charts."""
+def page(
+    numbers: Mapping[str, Any], charts: Mapping[str, str], explorer: ExplorerParts, completions: ExplorerParts
+) -> str:
+    """Return the complete page; deterministic for the same numbers and charts.
+
+    Args:
+        numbers: Contents of scores.json.
+        charts: Charts of these numbers by name.
+        explorer: The shot explorer.
+        completions: The browser of completions.
+    """
     from markupsafe import Markup
 
+    styles = dict.fromkeys([_package_file("style.css"), explorer.css, completions.css])  # each once
+    script = explorer.js + completions.js
+    script = _package_file("elements.js") + script if script else ""
     environment = _environment()
     text = environment.get_template("page.html.j2").render(
         numbers=numbers,
-        title=f"ShotBench: {', '.join(run['name'] for run in numbers['runs'])}",
+        title=f"ShotBench: {', '.join(one['name'] for one in numbers['runs'] or numbers['training'])}",
         dimensions=rows.asked_dimensions(numbers),
         charts={name: Markup(svg) for name, svg in charts.items()},
         figure=Figures(numbers),
-        style=Markup(_stylesheet() + explorer.css),
-        policy=_policy(explorer.js),
+        style=Markup("".join(styles)),
+        policy=_policy(script),
         explorer=Markup(explorer.html),
-        script=Markup(explorer.js),
+        completions=Markup(completions.html),
+        script=Markup(script),
     )
     return text.encode("utf-8", "replace").decode()  # a lone surrogate must not fail the page
 
@@ -74,6 +87,7 @@ def _environment() -> Environment:
         rows.prior_rows,
         rows.variant_rows,
         rows.training_rows,
+        rows.step_rows,
         rows.how_rows,
         rows.sample_rows,
         rows.shown_passes,
@@ -85,8 +99,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _stylesheet() -> str:
-    return resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+def _package_file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(script: str) -> str:

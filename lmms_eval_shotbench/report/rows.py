@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from lmms_eval_shotbench.model_args import split_model_args
 from lmms_eval_shotbench.runs.formatting import first_few
@@ -12,6 +12,8 @@ from lmms_eval_shotbench.scoring.several_samples import shown_j
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
 KeyPath = tuple[str, ...]
+Value = TypeVar("Value")
+STEPS = 20  # of completions that a table has
 MICRO, MACRO = "over items (micro)", "over dimensions (macro)"
 
 
@@ -69,9 +71,23 @@ def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath, str]]:
     for name in ("reward", "loss", "validation_loss"):
         if name in one:
             yield name.replace("_", " "), (name,), "value"
+    if "format" in one:
+        yield "well-formed, %", ("format",), "percent"
     for kind, curves in one["accuracy"].items():
         for name, path in _dimensions(curves):
             yield f"accuracy, % ({kind}): {name}", ("accuracy", kind, path[-1]), "percent"
+
+
+def step_rows(completions: Mapping[str, Any]) -> list[int]:
+    """Return the indices of the steps of completions that are shown."""
+    return evenly_spaced(range(len(completions["steps"])), STEPS)
+
+
+def evenly_spaced(values: Sequence[Value], most: int) -> list[Value]:
+    """Return at most `most` (2 or more) values, among them the first and the last."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
 
 
 def _dimensions(by_slug: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:

@@ -1,4 +1,7 @@
-"""Curves of a training run, from the JSON lines of verl's file logger in RUN/metrics, one file per attempt."""
+"""Curves and completions of a training run.
+
+The curves are read from the JSON lines of verl's file logger in RUN/metrics, one file per attempt.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from lmms_eval_shotbench.runs.completions import Kind, Steps, read_completions
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.vocabulary import slugs
 
 Curve = list[tuple[int, float]]  # step and value
-_SINGLE = {"reward": "critic/rewards/mean", "loss": "train/loss", "validation_loss": "val/loss"}
+_SINGLE = {
+    "reward": "critic/rewards/mean",
+    "format": "train/format",
+    "loss": "train/loss",
+    "validation_loss": "val/loss",
+}
 _TRAINED = re.compile(r"train/acc/(?P<slug>\w+)")
 _VALIDATED = re.compile(r"val-core/.+/(?P<slug>\w+)/acc/mean@\d+")
 
@@ -26,9 +35,10 @@ class TrainingCurves:
     """Curves of one run; metrics that were not logged are absent."""
 
     path: Path
-    single: Mapping[str, Curve]  # reward, loss, validation_loss
+    single: Mapping[str, Curve]  # reward, format (share of well-formed responses), loss, validation_loss
     trained: Mapping[str, Curve]  # accuracy in the batches trained on, by slug
     validated: Mapping[str, Curve]  # accuracy in validation, by slug
+    completions: Mapping[Kind, Steps]  # of each kind; without steps if none were kept
 
 
 def read_training(run: Path) -> TrainingCurves:
@@ -46,7 +56,13 @@ def read_training(run: Path) -> TrainingCurves:
         {name: curve for name, curve in single.items() if curve},
         _by_dimension(logged, _TRAINED),
         _by_dimension(logged, _VALIDATED),
+        read_completions(run),
     )
+
+
+def is_training_run(path: Path) -> bool:
+    """Whether a path is the folder of a training run."""
+    return (path / "metrics").is_dir() and (path / "order.json").is_file()
 
 
 def _logged(run: Path) -> dict[int, dict[str, float]]:
@@ -86,8 +102,3 @@ def _by_dimension(logged: Mapping[int, Mapping[str, float]], key: re.Pattern[str
         for slug, several in found.items():
             curves[slug].append((step, fmean(several)))
     return {slug: curves[slug] for slug in slugs() if slug in curves}
-
-
-def training_json(training: TrainingCurves, name: str) -> dict[str, Any]:
-    """Return the JSON format of docs/report.md."""
-    return {"name": name, **training.single, "accuracy": {"train": training.trained, "validation": training.validated}}

@@ -9,6 +9,7 @@ from typing import Any
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.report.assemble import ReportData
 from lmms_eval_shotbench.report.charts import all_charts
+from lmms_eval_shotbench.report.completions import completions_section
 from lmms_eval_shotbench.report.explorer import MB, explorer_section
 from lmms_eval_shotbench.report.markdown import model_card
 from lmms_eval_shotbench.report.numbers import report_numbers
@@ -18,6 +19,7 @@ from lmms_eval_shotbench.runs.scores_schema import BadRun
 NUMBERS, CARD = "scores.json", "report.md"
 PAGE_MB = 15.0  # maximum size of the page, unless `thumbnails_mb` is given
 THUMBNAILS_MB = 8.0  # maximum size of all thumbnails, if the rest of the page leaves as much
+OF_COMPLETIONS = 0.25  # share of the thumbnails of completions, if there are both
 
 
 def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None) -> None:
@@ -41,10 +43,17 @@ def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None
 
 def _page(data: ReportData, numbers: dict[str, Any], thumbnails_mb: float | None) -> str:
     runs, charts = [one.run for one in data.runs], all_charts(numbers)
+    completions = completions_section(data.training, 0)
     if thumbnails_mb is None:
-        without = page(numbers, charts, explorer_section(runs, 0))
+        without = page(numbers, charts, explorer_section(runs, 0), completions)
         thumbnails_mb = min(THUMBNAILS_MB, PAGE_MB - len(without.encode()) / MB)
-    return page(numbers, charts, explorer_section(runs, thumbnails_mb))
+    share = (OF_COMPLETIONS if runs else 1.0) if completions.html else 0.0
+    return page(
+        numbers,
+        charts,
+        explorer_section(runs, (1 - share) * thumbnails_mb),
+        completions_section(data.training, share * thumbnails_mb),
+    )
 
 
 def _require_own_folder(out: Path) -> None:

@@ -17,9 +17,12 @@ import psutil
 import pytest
 
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.questions.shards import ShardFolder
+from lmms_eval_shotbench.runs.completions import read_completions
 from tests.support.killed_training import HELD_VARIABLE, SERVER_VARIABLE, TRAINER_VARIABLE, environment
 from tests.support.split_shards import write_split_shards
 from verl_recipes.inside_verl.stop_request import STOP_SIGNAL
+from verl_recipes.reward import score_response
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_ablation_report
 from verl_recipes.run.checkpoints import TRACKER, complete_steps, started_steps
@@ -33,7 +36,7 @@ SMALL_SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=4", "data
 SMALL_SFT += ["trainer.save_freq=2", "trainer.test_freq=-1"]  # it validates after its last step
 SMALL_GRPO = ["data.train_batch_size=4", "data.max_prompt_length=1600", "data.max_response_length=8"]
 SMALL_GRPO += ["actor_rollout_ref.rollout.n=2", "trainer.save_freq=1", "trainer.test_freq=4", TWO_WORKERS]
-SMALL_GRPO += ["trainer.val_before_train=false"]
+SMALL_GRPO += ["trainer.val_before_train=false", "trainer.completions.rollout_groups=1"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -168,6 +171,36 @@ def test_accuracy_of_each_dimension_is_logged_while_training(grpo_run: Path) -> 
     keys = {key for values in read_metrics(grpo_run).values() for key in values}
     assert "train/acc/camera_movement" in keys
     assert "train/acc/shot_size" in keys
+
+
+def test_completions_of_validation_and_rollouts_are_kept_with_their_rewards(grpo_run: Path, split_shards: Path) -> None:
+    kept, logged = read_completions(grpo_run), read_metrics(grpo_run)
+    validated = {item.item_id: item for item in ShardFolder(split_shards, "dev").items()}
+    assert list(kept["validation"]) == [4]
+    assert {one.item_id for one in kept["validation"][4]} == set(validated)
+    assert list(kept["rollouts"]) == [1, 2, 3, 4]
+    for several in kept["rollouts"].values():
+        assert [one.sample for one in several] == [0, 1] and len({one.item_id for one in several}) == 1
+    for one in kept["validation"][4]:
+        assert (one.question, one.ground_truth) == (validated[one.item_id].question, validated[one.item_id].answer)
+        assert score_response(validated[one.item_id], one.response) == one.rewards and one.score == one.rewards["score"]
+        assert one.tokens <= 8 and (one.finished or one.tokens == 8)
+        assert (RunFolder(grpo_run).rows / "media" / one.medium).is_file()
+    values = [value for key, value in logged[4].items() if key.startswith("val-core/") and "/acc/" in key]
+    assert bool(sum(values)) == any(one.rewards["acc"] for one in kept["validation"][4])
+    assert len(list(grpo_run.glob("completions/rollouts/*.jsonl"))) == 2  # attempts
+
+
+def test_a_trained_run_can_be_watched_and_reported(
+    grpo_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "watch", str(grpo_run)]) == 0
+    printed = capsys.readouterr().out
+    for expected in ("grpo, finished", "step 4 of 4, ", "rollouts of step 4: 2 of 2", "validation of step 4: 4 of "):
+        assert expected in printed
+    assert main(["report", str(grpo_run), "--out", str(tmp_path / "report.html")]) == 0
+    numbers = json.loads((tmp_path / "scores.json").read_text())
+    assert numbers["training"][0]["completions"]["rollouts"]["n"] == 8
 
 
 def test_a_finished_run_is_not_trained_again(

@@ -3,8 +3,9 @@
 verl looks up the trainer class in a registry by this mode, and `plugin.py` registers `DimensionTrainer` in every
 process. The metrics are those of `dimension_metrics.py`; they go to every configured logger. The trainer also stops
 when requested (`stop_request.py`), ends a run that diverges (`divergence.py`) or whose rollout servers hang
-(`rollout_watch.py`), rotates checkpoints as `checkpoint_rotation.py` explains, and checks for finished responses more
-often than verl does, every two seconds: a step of a tiny recipe takes about one.
+(`rollout_watch.py`), rotates checkpoints as `checkpoint_rotation.py` explains, keeps responses in the run folder
+(`completions.py`), and checks for finished responses more often than verl does, every two seconds: a step of a tiny
+recipe takes about one.
 
 This module imports verl and TransferQueue, so only verl's processes import it.
 """
@@ -16,10 +17,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import transfer_queue
 from omegaconf import DictConfig, open_dict
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 
+from lmms_eval_shotbench.runs.completions import KINDS, Kind
+from verl_recipes.inside_verl import completions
 from verl_recipes.inside_verl.checkpoint_rotation import rotated
 from verl_recipes.inside_verl.dimension_metrics import Rollout, dimension_metrics
 from verl_recipes.inside_verl.divergence import NonFiniteSteps, TrainingDiverged
@@ -54,6 +58,13 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         self._timeout: float | None = config.trainer.get("rollout_timeout_s")
         if self._timeout is not None:
             watch(self.replay_buffer, self._timeout)
+        kept = config.trainer.get("completions") or {}
+        self._rollout_groups = kept.get("rollout_groups", 0)
+        self._completion_files = {
+            kind: completions.CompletionFile(Path(kept[kind])) for kind in KINDS if kept.get(kind)
+        }
+        self._not_kept: set[Kind] = set()
+        self._keep_validation()
 
     def on_init_end(self) -> None:
         with time_limit(self._timeout, "sending the weights to the rollout servers"):
@@ -89,6 +100,42 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         """Add our metrics to verl's; verl removes the batch from TransferQueue right after this call."""
         super()._compute_metrics(batch, metrics, *args, **kwargs)
         metrics.update(self._dimension_metrics(batch))
+        if self._rollout_groups:
+            self._keep_completions("rollouts", batch)
+
+    def _keep_validation(self) -> None:
+        """Keep the responses that the replay buffer returns to verl's validation, which removes them at its end."""
+        sample = self.replay_buffer.sample
+
+        def sample_and_keep(*args: Any, partition_id: str, **kwargs: Any) -> Any:
+            batch, metrics = sample(*args, partition_id=partition_id, **kwargs)
+            if partition_id == "val":
+                self._keep_completions("validation", batch)
+            return batch, metrics
+
+        self.replay_buffer.sample = sample_and_keep
+
+    def _keep_completions(self, kind: Kind, batch: Any) -> None:
+        """Write completions of a batch to their file; a full disk or another error is reported once."""
+        if kind not in self._completion_files:
+            return
+        try:
+            keys = list(_without_padding(batch))
+            if kind == "rollouts":
+                extra = _fetch(batch, keys, ["extra_info"])["extra_info"]
+                item_ids = dict(zip(keys, map(completions.item_id_of, extra), strict=True))
+                keys = completions.sampled(item_ids, self.global_steps, self._rollout_groups)
+            fields = _fetch(batch, keys, completions.FIELDS)
+            stop_ids = {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+            found = completions.completions_from(self.global_steps, keys, fields, self._decode, stop_ids)
+            self._completion_files[kind].append(list(found))
+        except Exception as error:  # the same as for metrics
+            if kind not in self._not_kept:
+                self._not_kept.add(kind)
+                logger.warning(f"completions ({kind}) are not kept, reported once: {type(error).__name__}: {error}")
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _dimension_metrics(self, batch: Any) -> dict[str, float]:
         requested = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
@@ -116,23 +163,29 @@ def rollouts_of(batch: Any) -> list[Rollout]:
     Args:
         batch: verl's handle of the batch, with `keys`, `tags` and `partition_id`.
     """
-    tags = {key: tag for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)}
-    if not tags:
-        return []
-    fields = transfer_queue.kv_batch_get(keys=list(tags), partition_id=batch.partition_id, select_fields=FIELDS)
-    return rollouts_from(tags, fields)
+    tags = _without_padding(batch)
+    return rollouts_from(tags, _fetch(batch, list(tags), FIELDS)) if tags else []
 
 
-def rollouts_from(tags: Mapping[str, Mapping[str, Any]], fields: Any) -> list[Rollout]:
+def _without_padding(batch: Any) -> dict[str, Mapping[str, Any]]:
+    """Tags of the rows of a batch by key, without padding rows."""
+    return {key: tag for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)}
+
+
+def _fetch(batch: Any, keys: list[str], fields: list[str]) -> dict[str, list[Any]]:
+    """Fetch fields of rows from TransferQueue, each as a list in the order of the keys."""
+    found = transfer_queue.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
+    return {name: _values(found[name]) for name in fields}
+
+
+def rollouts_from(tags: Mapping[str, Mapping[str, Any]], fields: Mapping[str, Any]) -> list[Rollout]:
     """Build the responses of a step from what verl's agent loop wrote, in the order of `tags`.
 
     Args:
         tags: By key `<prompt>_<session>_<output>`; `response_len` is the number of tokens.
-        fields: `FIELDS` of the same rows; `rm_scores` is a nested float tensor (rows, tokens) whose sum over a row is
-            the score.
+        fields: `FIELDS` of the same rows; the sum of the tensor `rm_scores` of a row is its score.
     """
-    scores = fields["rm_scores"].unbind()
-    sources, extra = _values(fields["data_source"]), _values(fields["extra_fields"])
+    columns = (fields[name] for name in FIELDS)
     return [
         Rollout(
             group=key.rsplit("_", 2)[0],  # <prompt>_<session>_<output>
@@ -141,10 +194,12 @@ def rollouts_from(tags: Mapping[str, Mapping[str, Any]], fields: Any) -> list[Ro
             tokens=int(tag["response_len"]),
             rewards=dict(more.get("reward_extra_info", {})),
         )
-        for (key, tag), source, more, score in zip(tags.items(), sources, extra, scores, strict=True)
+        for (key, tag), source, more, score in zip(tags.items(), *columns, strict=True)
     ]
 
 
 def _values(field: Any) -> list[Any]:
-    """A field as a plain list; not all column types of TransferQueue have `tolist`."""
+    """A field as a plain list of its rows; not all column types of TransferQueue have `tolist`."""
+    if isinstance(field, torch.Tensor):
+        return list(field.unbind())
     return list(field.tolist() if hasattr(field, "tolist") else field)

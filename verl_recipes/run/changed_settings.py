@@ -43,6 +43,7 @@ MAY_CHANGE = (  # keys, as patterns
     "trainer.log_val_generations",
     "trainer.rollout_data_dir",
     "trainer.validation_data_dir",
+    "trainer.completions.*",
     "trainer.profile_interval",
     "*profiler.*",
     "*.prometheus.*",

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.progress import subprocess_environment
+from lmms_eval_shotbench.runs.completions import KINDS
 from verl_recipes.inside_verl.stop_request import StopRequest
 from verl_recipes.run import checkpoints
 from verl_recipes.run.failure_reason import failure_reason
@@ -97,6 +98,8 @@ def _one_attempt(folder: RunFolder, prepared: Prepared, *, first: bool) -> int:
     for path in (metrics, log):
         path.parent.mkdir(parents=True, exist_ok=True)
     command = [*prepared.command, f"++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH={metrics}"]
+    if "completions" in prepared.config.trainer:
+        command += [f"trainer.completions.{kind}={folder.completions(kind, attempt).absolute()}" for kind in KINDS]
     write_atomic(folder.config, OmegaConf.to_yaml(prepared.config, resolve=True))
     write_atomic(folder.command, shlex.join(command) + "\n")
     environment = {**os.environ, **subprocess_environment(), **prepared.environment}

@@ -8,6 +8,7 @@ RUN/
   rows/                training and validation rows (`training_rows.py`)
   checkpoints/         written by verl, see `checkpoints.py`
   metrics/0001.jsonl   output of verl's file logger, one file per attempt, because verl truncates an existing file
+  completions/         validation/0001.jsonl, rollouts/0001.jsonl: responses that are kept, one file per attempt
   logs/0001.log        stdout and stderr of the trainer, one file per attempt
   model/               the trained model, merged (`merge.py`)
   stop_requested       file that makes the trainer stop after its current step (`inside_verl/stop_request.py`)
@@ -30,6 +31,7 @@ from typing import Any
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.file_lock import open_locked
+from lmms_eval_shotbench.runs.completions import FOLDER, Kind
 from verl_recipes.run.changed_settings import Change
 
 
@@ -108,6 +110,10 @@ class RunFolder:
     def metrics(self, attempt: int) -> Path:
         """JSON lines file of the metrics that verl logs in one attempt."""
         return self.path / "metrics" / f"{attempt:04}.jsonl"
+
+    def completions(self, kind: Kind, attempt: int) -> Path:
+        """JSON lines file of the responses that are kept in one attempt (`lmms_eval_shotbench/runs/completions.py`)."""
+        return self.path / FOLDER / kind / f"{attempt:04}.jsonl"
 
     def log(self, attempt: int) -> Path:
         """File of the trainer's output in one attempt."""
