@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,16 @@ pytest.register_assert_rewrite("tests.support.releases", "tests.support.judge_se
 # An example may take as long as it takes: the machine may be busy.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules without a selected test are not imported: torch, transformers and verl take each process ten seconds."""
+    terms = config.option.markexpr.split(" and ")
+    excluded = {term.removeprefix("not ") for term in terms if re.fullmatch(r"not \w+", term)}
+    if not collection_path.name.startswith("test_") or any(not re.fullmatch(r"(not )?\w+", term) for term in terms):
+        return None
+    of_module = re.search(r"^pytestmark = .*", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
+    return True if of_module and excluded & set(re.findall(r"\bmark\.(\w+)", of_module[0])) else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected by their markers
