@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -48,6 +49,14 @@ def isolated_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOTBENCH_CACHE", str(tmp_path_factory.mktemp("shotbench-cache")))
         yield
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """For tests that measure time: once torch is imported, a collection takes half a second."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
