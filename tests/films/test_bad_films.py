@@ -120,44 +120,42 @@ def undisturbed(three_films: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return pieces(cut.shots)
 
 
-def test_a_film_that_raises_at_any_stage_costs_its_own_rows(
-    folder: Path, undisturbed: set[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    film = current_film(monkeypatch)
-    names = [f"bad{number:02}" for number in range(len(FILM_STAGES))]  # each raises at a stage of its own
+def cut_with(folder: Path, patch: pytest.MonkeyPatch, faults: Sequence[tuple[str, Exception]]) -> Cut:
+    """Cut `first`, a film for each stage and fault, and `last`; every fault must cost rows of its own film only."""
+    film = current_film(patch)
+    names = [f"bad{number:02}" for number in range(len(faults))]
     raised = []
-    for name, stage in zip(names, FILM_STAGES, strict=True):
+    for name, (stage, fault) in zip(names, faults, strict=True):
         copy_as_another(folder / "first.mp4", folder / f"{name}.mp4")
-        fault = fault_named("OddError")
-        raised.append(inject(monkeypatch, stage, fault, lambda *_, name=name, **__: film[0] == name))
+        raised.append(inject(patch, stage, fault, lambda *_, name=name, **__: film[0] == name))
     rows = rows_of(["first", *names, "last"])
     cut = Cut(folder, rows)
     lost = [defect for defect in cut.defects if defect.loses_row]
-    for number, (name, stage) in enumerate(zip(names, FILM_STAGES, strict=True)):
-        own = [defect for defect in lost if defect.path == f"{name}.mp4"]
-        assert raised[number] and own, stage
-        assert {defect.line for defect in own} <= {5 + 3 * number, 6 + 3 * number, 7 + 3 * number}, stage
-        assert all("failed: OddError: odd" in defect.detail for defect in own), stage
     assert {defect.path for defect in lost} == {f"{name}.mp4" for name in names}
+    for number, name in enumerate(names):
+        lines = {defect.line for defect in lost if defect.path == f"{name}.mp4"}
+        assert raised[number] and lines <= {5 + 3 * number, 6 + 3 * number, 7 + 3 * number}, faults[number]
+    assert_all_rows_are_accounted_for(cut, rows)
+    return cut
+
+
+def test_a_film_that_raises_at_any_stage_costs_its_own_rows(
+    folder: Path, undisturbed: set[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = cut_with(folder, monkeypatch, [(stage, fault_named("OddError")) for stage in FILM_STAGES])
+    assert all("failed: OddError: odd" in defect.detail for defect in cut.defects if defect.loses_row)
     kept = {tuple(re.sub(r"^bad\d\d", "bad", field) for field in piece) for piece in pieces(cut.shots)}
     assert {piece for piece in undisturbed if piece[0] != "bad"} <= kept <= undisturbed
-    assert_all_rows_are_accounted_for(cut, rows)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize(
+    "stage", ["cut_film.probe_film", "cut_pieces.read_progressive_frames", "cut_media.ClipCutter.add_frame"]
+)
 def test_exceptions_of_all_types_while_probing_decoding_and_encoding_cost_only_rows_of_the_film(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    for stage in ("cut_film.probe_film", "cut_pieces.read_progressive_frames", "cut_media.ClipCutter.add_frame"):
-        with monkeypatch.context() as patch:
-            film = current_film(patch)
-            raised = inject(patch, f"data_pipeline.films.{stage}", fault, lambda *_, film=film, **__: film[0] == "bad")
-            cut = Cut(folder, ROWS)
-            assert raised
-            assert {line for _, line in cut.losses} <= BAD_LINES and cut.losses, stage
-            assert_all_rows_are_accounted_for(cut)
-        shutil.rmtree(folder / "work" / "films" / "bad", ignore_errors=True)
+    cut_with(folder, monkeypatch, [(f"data_pipeline.films.{stage}", fault) for fault in FAULTS])
 
 
 @pytest.mark.parametrize("stage", STILL_STAGES)

@@ -44,7 +44,7 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))  # for those that try imports
 
     def run(*arguments: str) -> Examined:
-        return Examined(main(["doctor", "--quiet", *arguments]), capsys.readouterr().out)
+        return Examined(main(["doctor", *arguments]), capsys.readouterr().out)
 
     return run
 
