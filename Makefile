@@ -1,4 +1,4 @@
-# make demo | make train-tiny | make test-quick | make test | make test-browser | make test-slurm | make check | make docs | make clean.
+# make demo | make train-tiny | make test-quick | make test | make test-repeat | make test-browser | make test-slurm | make check | make docs | make clean.
 # Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
@@ -10,7 +10,7 @@ export RAY_worker_niceness = 0
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-quick test-browser test-ray test-rest test-slurm check docs clean install
+.PHONY: demo train-tiny test test-quick test-repeat test-browser test-ray test-rest test-slurm check docs clean install
 
 install: $(STAMP)
 
@@ -51,11 +51,15 @@ test-ray: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat"
 
 # The default tier, in under 90 seconds on two cores: no host framework, no training, no film longer than a few shots.
 test-quick: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# Tests that run another backend through code that a test of `make test` already runs: before a release.
+test-repeat: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m repeat tests/harness
 
 # Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,16 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules without a selected test are not imported: torch, transformers and verl take each process ten seconds."""
+    terms = config.option.markexpr.split(" and ")
+    excluded = {term.removeprefix("not ") for term in terms if re.fullmatch(r"not \w+", term)}
+    if not collection_path.name.startswith("test_") or any(not re.fullmatch(r"(not )?\w+", term) for term in terms):
+        return None
+    of_module = re.search(r"^pytestmark = .*", collection_path.read_text(encoding="utf-8"), re.MULTILINE)
+    return True if of_module and excluded & set(re.findall(r"\bmark\.(\w+)", of_module[0])) else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the studio set are slow: it takes a minute to render."""
@@ -37,6 +49,14 @@ def isolated_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOTBENCH_CACHE", str(tmp_path_factory.mktemp("shotbench-cache")))
         yield
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """For tests that measure time: once torch is imported, a collection takes half a second."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

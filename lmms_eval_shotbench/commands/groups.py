@@ -6,7 +6,9 @@ Their help needs names and summaries alone. Other packages add commands through 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -41,7 +43,12 @@ class CommandEntry(NamedTuple):
 
     def load(self) -> AnyCommand:
         """Import the command."""
-        return _command_of(import_module(self.module).app, self)
+        return _loaded(self)
+
+
+@cache  # building a command from its signature takes longer than parsing a command line
+def _loaded(entry: CommandEntry) -> AnyCommand:
+    return _command_of(import_module(entry.module).app, entry)
 
 
 def _command_of(app: object, entry: CommandEntry) -> AnyCommand:
@@ -170,7 +177,13 @@ class CannotBeLoaded(RuntimeError):
     """The commands of another package cannot be imported; the message names it."""
 
 
-def _mounted() -> list[EntryPoint]:
+def _mounted() -> Sequence[EntryPoint]:
+    return _entry_points(tuple(sys.path))
+
+
+@cache
+def _entry_points(_: tuple[str, ...]) -> Sequence[EntryPoint]:
+    """The commands of the packages on `sys.path`, found by reading the metadata of all of them."""
     from importlib.metadata import entry_points  # slow to import, and not necessary to run a command of ours
 
     return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)

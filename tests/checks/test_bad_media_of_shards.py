@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,16 @@ from tests.support.shard_rows import ABOUT, picture, row
 from tests.support.vision_server import Vision, small_shards
 
 vision_endpoint = vision_server.vision_endpoint  # a fixture: pytest finds it by this name
-BAD = picture(1)
 
 
-def is_bad(*arguments: Any, **_: Any) -> bool:
-    return BAD in arguments or "t-1" in arguments or "t-1" in (getattr(one, "item_id", "") for one in arguments)
+def is_of(number: int) -> Callable[..., bool]:
+    """Whether the arguments of a call name or contain the medium of a row of `shard_rows`."""
+    medium, name = picture(number), f"t-{number}"
 
+    def applies(*arguments: Any, **_: Any) -> bool:
+        return any(one in (medium, name) or getattr(one, "item_id", "") == name for one in arguments)
 
-@pytest.fixture
-def shards(tmp_path: Path) -> Path:
-    rows = [row(0), row(1), PendingRow.of("test", row(2, MediaKind.CLIP).item, render(Rendering(4))), row(3)]
-    return write_shards(rows, tmp_path / "shards", ABOUT, splits=["test"]).folder
+    return applies
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,22 @@ def shards(tmp_path: Path) -> Path:
         ("data_pipeline.checks.media_hashes.check_stored", "checking it"),
     ],
 )
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-def test_the_audit_names_a_medium_that_raises_with_file_stage_and_cause_and_finishes(
-    shards: Path, monkeypatch: pytest.MonkeyPatch, target: str, stage: str, fault: Exception
+def test_the_audit_names_media_that_raise_with_file_stage_and_cause_and_finishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, stage: str
 ) -> None:
-    raised = inject(monkeypatch, target, fault, is_bad)
+    clip = PendingRow.of("test", row(2, MediaKind.CLIP).item, render(Rendering(4)))
+    numbers = range(10, 10 + len(FAULTS))
+    rows = [row(0), clip, *map(row, numbers), row(40)]
+    shards = write_shards(rows, tmp_path / "shards", ABOUT, splits=["test"]).folder
+    raised = [inject(monkeypatch, target, fault, is_of(number)) for number, fault in zip(numbers, FAULTS, strict=True)]
     report = audit_shards(str(shards), (), None, Workers())
-    assert raised
-    assert (report.questions, report.undecodable, report.unusable) == (4, ["t-1"], 1)
-    assert report.causes["t-1"].startswith(f"image/1.png: {stage} failed: ")
-    assert f"media cannot be decoded, those of: t-1; image/1.png: {stage}" in report.failures[0]
+    assert all(raised)
+    assert (report.questions, report.unusable) == (len(rows), len(FAULTS))
+    assert report.undecodable == [f"t-{number}" for number in numbers]
+    for number in numbers:
+        assert report.causes[f"t-{number}"].startswith(f"image/{number}.png: {stage} failed: ")
+    assert f"{len(FAULTS)} media cannot be decoded, those of: t-10, t-11" in report.failures[0]
+    assert f"; image/10.png: {stage}" in report.failures[0]
     assert json.loads(report.to_json())["causes"] == report.causes
 
 
@@ -103,19 +109,23 @@ def test_a_full_disk_and_ctrl_c_still_end_the_writing(tmp_path: Path, error: Bas
 @pytest.mark.parametrize(
     "target", ["data_pipeline.questions.chains.chain_message", "data_pipeline.questions.chains.reply_key"]
 )
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-def test_chains_lose_the_item_of_a_medium_that_raises(
-    vision_endpoint: Vision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, fault: Exception
+def test_chains_lose_the_items_of_media_that_raise(
+    vision_endpoint: Vision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    source = small_shards(tmp_path / "in", 4)
-    second = list(ShardFolder(source, "sft").items())[1]
-    raised = inject(monkeypatch, target, fault, lambda *arguments, **_: second in arguments)
+    source = small_shards(tmp_path / "in", len(FAULTS) + 3)
+    bad = list(ShardFolder(source, "sft").items())[1:-2]
+    raised = [
+        inject(monkeypatch, target, fault, lambda *arguments, item=item, **_: item in arguments)
+        for item, fault in zip(bad, FAULTS, strict=True)
+    ]
     report = write_chains(str(source), "sft", tmp_path / "out", Endpoint(vision_endpoint.url, "some-model"))
-    assert raised
-    assert (report.items, report.written, report.drops.total()) == (4, 3, 1)
-    (lost,) = read_defects(tmp_path / "out")
-    assert (lost.kind, lost.index, lost.path) == (DefectKind.CHAIN_FAILED, "1", second.media_path)
-    assert "failed: " in lost.detail
+    assert all(raised)
+    assert (report.items, report.written, report.drops.total()) == (len(FAULTS) + 3, 3, len(FAULTS))
+    lost = read_defects(tmp_path / "out")
+    assert [(one.kind, one.index, one.path) for one in lost] == [
+        (DefectKind.CHAIN_FAILED, str(item.source_index), item.media_path) for item in bad
+    ]
+    assert all("failed: " in one.detail for one in lost)
 
 
 def test_chains_lose_an_item_whose_reply_is_cached_but_whose_medium_can_no_longer_be_read(

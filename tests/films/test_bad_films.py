@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,13 +55,20 @@ STILL_STAGES = [
     "data_pipeline.films.cut_pieces.check_still",
     "data_pipeline.checks.duplicates.picture_hash",
 ]
-ROWS = [
-    row(0.1, 1.4, "CU", "Pan left", film_id=name, media=f"{name}.mp4", shot_id=f"{name}-{number}")
-    if number == 0
-    else row(2.0 + number, size="WS", film_id=name, media=f"{name}.mp4", shot_id=f"{name}-{number}")
-    for name in ("first", "bad", "last")
-    for number in range(3)
-]
+
+
+def rows_of(films: Sequence[str]) -> list[dict[str, Any]]:
+    """A clip and two stills of each film."""
+    return [
+        row(0.1, 1.4, "CU", "Pan left", film_id=name, media=f"{name}.mp4", shot_id=f"{name}-{number}")
+        if number == 0
+        else row(2.0 + number, size="WS", film_id=name, media=f"{name}.mp4", shot_id=f"{name}-{number}")
+        for name in films
+        for number in range(3)
+    ]
+
+
+ROWS = rows_of(("first", "bad", "last"))
 BAD_LINES = {5, 6, 7}  # of the table
 
 
@@ -89,11 +98,11 @@ def pieces(shots: list[LabelledShot]) -> set[tuple[str, str, str]]:
     return {(shot.film_id, shot.shot_id, shot.media_sha256) for shot in shots}
 
 
-def assert_all_rows_are_accounted_for(cut: Cut) -> None:
+def assert_all_rows_are_accounted_for(cut: Cut, rows: Sequence[dict[str, Any]] = ROWS) -> None:
     """Each still and clip that a row asks for is kept or lost with a defect, and the folder holds only those kept."""
     kept = {shot.shot_id for shot in cut.shots}
     lost = {defect.line for defect in cut.defects if defect.loses_row}
-    for line, given in enumerate(ROWS, 2):
+    for line, given in enumerate(rows, 2):
         wanted = {f"{given['shot_id']}-still"} | ({f"{given['shot_id']}-clip"} if given["camera_movement"] else set())
         assert wanted <= kept or line in lost, (line, wanted)
     stored = {path.stem for path in (cut.folder / "work").rglob("*.mp4")}
@@ -111,36 +120,42 @@ def undisturbed(three_films: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return pieces(cut.shots)
 
 
-@pytest.mark.parametrize("stage", FILM_STAGES)
-def test_a_film_that_raises_at_any_stage_costs_its_own_rows(
-    folder: Path, undisturbed: set[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    film = current_film(monkeypatch)
-    raised = inject(monkeypatch, stage, fault_named("OddError"), lambda *_, **__: film[0] == "bad")
-    cut = Cut(folder, ROWS)
-    assert raised
+def cut_with(folder: Path, patch: pytest.MonkeyPatch, faults: Sequence[tuple[str, Exception]]) -> Cut:
+    """Cut `first`, a film for each stage and fault, and `last`; every fault must cost rows of its own film only."""
+    film = current_film(patch)
+    names = [f"bad{number:02}" for number in range(len(faults))]
+    raised = []
+    for name, (stage, fault) in zip(names, faults, strict=True):
+        copy_as_another(folder / "first.mp4", folder / f"{name}.mp4")
+        raised.append(inject(patch, stage, fault, lambda *_, name=name, **__: film[0] == name))
+    rows = rows_of(["first", *names, "last"])
+    cut = Cut(folder, rows)
     lost = [defect for defect in cut.defects if defect.loses_row]
-    assert lost and {defect.line for defect in lost} <= BAD_LINES
-    assert {defect.path for defect in lost} == {"bad.mp4"}
-    assert all("failed: OddError: odd" in defect.detail for defect in lost)
-    assert {piece for piece in undisturbed if piece[0] != "bad"} <= pieces(cut.shots) <= undisturbed
-    assert_all_rows_are_accounted_for(cut)
+    assert {defect.path for defect in lost} == {f"{name}.mp4" for name in names}
+    for number, name in enumerate(names):
+        lines = {defect.line for defect in lost if defect.path == f"{name}.mp4"}
+        assert raised[number] and lines <= {5 + 3 * number, 6 + 3 * number, 7 + 3 * number}, faults[number]
+    assert_all_rows_are_accounted_for(cut, rows)
+    return cut
+
+
+def test_a_film_that_raises_at_any_stage_costs_its_own_rows(
+    folder: Path, undisturbed: set[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = cut_with(folder, monkeypatch, [(stage, fault_named("OddError")) for stage in FILM_STAGES])
+    assert all("failed: OddError: odd" in defect.detail for defect in cut.defects if defect.loses_row)
+    kept = {tuple(re.sub(r"^bad\d\d", "bad", field) for field in piece) for piece in pieces(cut.shots)}
+    assert {piece for piece in undisturbed if piece[0] != "bad"} <= kept <= undisturbed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize(
+    "stage", ["cut_film.probe_film", "cut_pieces.read_progressive_frames", "cut_media.ClipCutter.add_frame"]
+)
 def test_exceptions_of_all_types_while_probing_decoding_and_encoding_cost_only_rows_of_the_film(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    for stage in ("cut_film.probe_film", "cut_pieces.read_progressive_frames", "cut_media.ClipCutter.add_frame"):
-        with monkeypatch.context() as patch:
-            film = current_film(patch)
-            raised = inject(patch, f"data_pipeline.films.{stage}", fault, lambda *_, film=film, **__: film[0] == "bad")
-            cut = Cut(folder, ROWS)
-            assert raised
-            assert {line for _, line in cut.losses} <= BAD_LINES and cut.losses, stage
-            assert_all_rows_are_accounted_for(cut)
-        shutil.rmtree(folder / "work" / "films" / "bad", ignore_errors=True)
+    cut_with(folder, monkeypatch, [(f"data_pipeline.films.{stage}", fault) for fault in FAULTS])
 
 
 @pytest.mark.parametrize("stage", STILL_STAGES)

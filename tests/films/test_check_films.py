@@ -148,6 +148,7 @@ def test_the_tables_of_the_real_films_are_read(real_data: Path, name: str) -> No
     assert losses(defects) == ({3: DefectKind.UNREADABLE_FILM} if name == "no_decoder.csv" else {})
 
 
+@pytest.mark.slow
 def test_start_time_and_end_time_of_the_real_film_cut_its_shots(real_data: Path, tmp_path: Path) -> None:
     media = real_data / "failing_media"
     if not media.is_dir():

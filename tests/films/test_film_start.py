@@ -133,6 +133,7 @@ def test_a_film_without_sound_begins_at_0_in_every_container(tmp_path: Path) -> 
         assert probe_film(FILM.write(tmp_path / name, **form)).time_of(0) == 0
 
 
+@pytest.mark.slow
 def test_the_real_film_whose_picture_begins_at_2_seconds_is_cut_as_players_show_it(
     tmp_path: Path, real_data: Path
 ) -> None:

@@ -88,6 +88,7 @@ def splits_of_films(out: str) -> dict[str, set[str]]:
     return splits
 
 
+@pytest.mark.slow
 def test_a_copy_under_another_id_is_in_the_split_of_its_film(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(4):  # by chance they would share a split in half of the cases
         command = [*COMMAND, f"out{seed}", "films", "--table", "table.csv", "--splits", "sft:1,test:1"]

@@ -24,6 +24,7 @@ from tests.support.made_films import MadeFilm, MadeShot
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.slow  # transformers creates and loads models
 WIDTH = 8  # features of the tiny models
 RED, BLUE = Image.new("RGB", (64, 48), "red"), Image.new("RGB", (64, 48), "blue")
 

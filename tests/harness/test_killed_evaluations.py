@@ -24,7 +24,6 @@ pytest.importorskip("openai")
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.harness.test_lmms_eval import isolated_caches, read_scores  # noqa: F401
 from tests.support.killed_evaluations import (
-    BACKENDS,
     CONCURRENT,
     IN_PROCESS,
     SERVED,
@@ -47,8 +46,15 @@ def own_environment(isolated_caches: Any) -> Any:  # noqa: F811
         yield
 
 
+# One recorder stores the responses of all backends: one that runs in the process and one that asks a server suffice.
 @pytest.mark.parametrize(
-    ("backend", "batch_size"), [*((backend, 1) for backend in BACKENDS), ("qwen2_5_vl", 3), ("vllm", 3)]
+    ("backend", "batch_size"),
+    [
+        ("qwen2_5_vl", 3),
+        ("async_openai", 1),
+        pytest.param("vllm", 3, marks=pytest.mark.repeat),
+        *(pytest.param(backend, 1, marks=pytest.mark.repeat) for backend in (*IN_PROCESS, "openai")),
+    ],
 )
 def test_a_run_killed_twice_asks_again_what_was_in_flight_only_and_ends_like_an_undisturbed_one(
     backend: str, batch_size: int, tmp_path: Path
@@ -102,7 +108,9 @@ def test_ctrl_c_while_a_server_hangs_ends_the_command_with_one_line_and_it_conti
         check_interruption(one, out, process.returncode, printed)
 
 
-@pytest.mark.parametrize("backend", IN_PROCESS)
+@pytest.mark.parametrize(
+    "backend", ["qwen2_5_vl", *(pytest.param(name, marks=pytest.mark.repeat) for name in ("qwen3_vl", "vllm"))]
+)
 def test_ctrl_c_during_generation_ends_the_command_with_one_line_and_it_continues(backend: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with trial(backend, tmp_path, NUMBERS) as one:

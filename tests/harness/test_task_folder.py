@@ -113,11 +113,14 @@ def test_missing_or_changed_files_are_restored(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", [CACHE_VARIABLE, "HOME"])
-def test_without_a_writable_home_all_processes_share_a_temporary_folder(variable: str, no_cache: Path) -> None:
+def test_without_a_writable_home_all_processes_share_a_temporary_folder(
+    variable: str, no_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unwritable = str(no_cache.parents[1] / "cache")  # a file
-    environment = {CACHE_VARIABLE: "", variable: unwritable}
-    paths = {printed_path(**environment) for _ in range(2)}
-    (path,) = paths
+    monkeypatch.setenv(CACHE_VARIABLE, "")
+    monkeypatch.setenv(variable, unwritable)
+    path = task_folder.tasks_path()
+    assert printed_path() == path
     assert path.parents[1] == no_cache
     assert stored(path.parent) == task_folder.all_files()
     assert no_cache.stat().st_mode & 0o077 == 0
@@ -167,8 +170,10 @@ def test_a_read_only_installation_works_and_an_edit_of_it_gets_another_key(cache
         folder.chmod(0o755)
 
 
-def test_a_second_node_creates_its_own_folder(cache: Path, tmp_path: Path) -> None:
-    first, second = (printed_path(**{CACHE_VARIABLE: str(tmp_path / node)}) for node in ("first", "second"))
+def test_a_second_node_creates_its_own_folder(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = printed_path(**{CACHE_VARIABLE: str(tmp_path / "first")})
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "second"))
+    second = task_folder.tasks_path()
     assert first.relative_to(tmp_path / "first") == second.relative_to(tmp_path / "second")
     assert stored(second.parent) == stored(first.parent) == task_folder.all_files()
 

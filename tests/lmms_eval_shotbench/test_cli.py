@@ -64,23 +64,34 @@ def test_another_package_adds_a_command(tmp_path: Path) -> None:
     assert "label" in listed and "Label shots." in listed
 
 
-def test_another_package_adds_a_group_whose_errors_are_reported_as_ours(tmp_path: Path) -> None:
-    environment = installed_package(tmp_path, GROUP)
-    finished = shotbench(environment, "label", "shots")
-    assert (finished.returncode, finished.stderr) == (2, "shotbench: no shots here\n")
-    assert shotbench(environment, "label", "films").returncode == 3
+def load_in_this_process(folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed_package(folder, module)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "label_shots", raising=False)
+
+
+def test_another_package_adds_a_group_whose_errors_are_reported_as_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_in_this_process(tmp_path, GROUP, monkeypatch)
+    assert main(["label", "shots"]) == 2
+    assert capsys.readouterr().err == "shotbench: no shots here\n"
+    assert main(["label", "films"]) == 3
 
 
 @pytest.mark.parametrize("module", ["import absent_library", "raise ValueError('broken')", "app = print", "other = 1"])
-def test_a_package_whose_commands_cannot_be_loaded_costs_only_these(tmp_path: Path, module: str) -> None:
-    environment = installed_package(tmp_path, module)
-    finished = shotbench(environment, "score", "--help")
-    assert finished.returncode == 0 and "Usage: shotbench score" in finished.stdout
+def test_a_package_whose_commands_cannot_be_loaded_costs_only_these(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_in_this_process(tmp_path, module, monkeypatch)
+    assert main(["score", "--help"]) == 0
+    assert "Usage: shotbench score" in capsys.readouterr().out
     for arguments, status in (["--help"], 0), (["label"], 2):
-        finished = shotbench(environment, *arguments)
-        assert finished.returncode == status and ("refineshot" in finished.stdout) == (status == 0)
-        assert "the commands of 'label' (label_shots:app) cannot be loaded: " in finished.stderr
-        assert len(finished.stderr.splitlines()) == 1
+        assert main(arguments) == status
+        printed = capsys.readouterr()
+        assert ("refineshot" in printed.out) == (status == 0)
+        assert "the commands of 'label' (label_shots:app) cannot be loaded: " in printed.err
+        assert len(printed.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

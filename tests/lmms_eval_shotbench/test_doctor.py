@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -25,11 +27,26 @@ def installed(folder: Path, name: str, version: str, *requirements: str, code: s
         (folder / f"{name}.py").write_text(code)
 
 
-def examined(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `shotbench doctor` where the packages in `folder` come before those that are installed."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(REPOSITORY)])}
-    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "doctor", "--quiet", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+class Examined(NamedTuple):
+    """How `shotbench doctor` ended."""
+
+    status: int
+    printed: str
+
+
+Examine = Callable[..., Examined]
+
+
+@pytest.fixture
+def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Examine:
+    """Run `shotbench doctor` where the packages in the test's folder come before those that are installed."""
+    monkeypatch.syspath_prepend(tmp_path)  # for this process
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))  # for those that try imports
+
+    def run(*arguments: str) -> Examined:
+        return Examined(main(["doctor", *arguments]), capsys.readouterr().out)
+
+    return run
 
 
 def test_the_facts_of_this_machine_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,47 +57,47 @@ def test_the_facts_of_this_machine_are_printed(capsys: pytest.CaptureFixture[str
     assert f"Python {sys.version.split()[0]}" in printed and "pyarrow" in printed
 
 
-def test_a_version_outside_its_range_is_a_problem(tmp_path: Path) -> None:
+def test_a_version_outside_its_range_is_a_problem(tmp_path: Path, examined: Examine) -> None:
     installed(tmp_path, "lmms-eval-shotbench", "9", "decord<0.6,>=0.5; extra == 'evaluate'", extra="evaluate")
     installed(tmp_path, "decord", "0.7.1")
-    ended = examined(tmp_path, "--skip-imports")
-    assert ended.returncode == 1, ended.stderr
+    ended = examined("--skip-imports")
+    assert ended.status == 1
     expected = "decord 0.7.1 is installed, but <0.6,>=0.5 is required (evaluate); pip install 'decord<0.6,>=0.5'"
-    assert ended.stdout.splitlines()[-2:] == ["Problems", f"  {expected}"]
+    assert ended.printed.splitlines()[-2:] == ["Problems", f"  {expected}"]
 
 
-def test_a_library_that_cannot_be_imported_is_a_problem(tmp_path: Path) -> None:
+def test_a_library_that_cannot_be_imported_is_a_problem(tmp_path: Path, examined: Examine) -> None:
     installed(tmp_path, "lmms-eval-shotbench", "9", "decord>=0.6; extra == 'evaluate'", extra="evaluate")
     installed(tmp_path, "decord", "0.7", code="import distutils_of_python_3_11")
-    ended = examined(tmp_path)
-    assert ended.returncode == 1, ended.stderr
-    assert ended.stdout.splitlines()[-1].startswith(
+    ended = examined()
+    assert ended.status == 1
+    assert ended.printed.splitlines()[-1].startswith(
         "  decord 0.7 is installed, but import decord fails: ModuleNotFoundError: No module named "
         "'distutils_of_python_3_11'; pip install --upgrade decord"
     )
 
 
-def test_a_missing_extra_is_no_problem_and_what_it_enables_is_stated(tmp_path: Path) -> None:
+def test_a_missing_extra_is_no_problem_and_what_it_enables_is_stated(tmp_path: Path, examined: Examine) -> None:
     needed = "a-library-that-nobody-has>=1; extra == 'report'"
     installed(tmp_path, "lmms-eval-shotbench", "9", "packaging", needed, extra="report")
-    ended = examined(tmp_path, "--skip-imports")
-    assert ended.returncode == 0 and ended.stdout.endswith("No problems found.\n")
-    assert "write HTML reports" in ended.stdout and "pip install 'lmms-eval-shotbench[report]'" in ended.stdout
-    assert "(missing: a-library-that-nobody-has)" in ended.stdout
+    ended = examined("--skip-imports")
+    assert ended.status == 0 and ended.printed.endswith("No problems found.\n")
+    assert "write HTML reports" in ended.printed and "pip install 'lmms-eval-shotbench[report]'" in ended.printed
+    assert "(missing: a-library-that-nobody-has)" in ended.printed
 
 
-def test_a_missing_requirement_of_every_command_is_a_problem(tmp_path: Path) -> None:
+def test_a_missing_requirement_of_every_command_is_a_problem(tmp_path: Path, examined: Examine) -> None:
     installed(tmp_path, "lmms-eval-shotbench", "9", "a-library-that-nobody-has>=1")
-    ended = examined(tmp_path, "--skip-imports")
-    assert ended.returncode == 1 and "a-library-that-nobody-has: required but not installed" in ended.stdout
+    ended = examined("--skip-imports")
+    assert ended.status == 1 and "a-library-that-nobody-has: required but not installed" in ended.printed
 
 
-def test_a_python_that_is_not_supported_is_a_problem(tmp_path: Path) -> None:
+def test_a_python_that_is_not_supported_is_a_problem(tmp_path: Path, examined: Examine) -> None:
     installed(tmp_path, "lmms-eval-shotbench", "9")
     metadata = tmp_path / "lmms_eval_shotbench-9.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text().replace(">=3.11", ">=4"))
-    ended = examined(tmp_path, "--skip-imports")
-    assert ended.returncode == 1 and "is not supported; use one that satisfies >=4" in ended.stdout
+    ended = examined("--skip-imports")
+    assert ended.status == 1 and "is not supported; use one that satisfies >=4" in ended.printed
 
 
 def test_it_works_with_the_base_requirements_only(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def test_no_reply_raises(before: str, thought: str, answer: str) -> None:
     assert concluded_letter(ITEM, thought) in (None, *ITEM.letters)
 
 
+@pytest.mark.slow
 def test_real_thoughts_that_contradict_their_correct_answer_are_found(
     real_data: Path, real_items: dict[int, QAItem]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,24 @@ from data_pipeline.workers import WORKER_DIED, Workers
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.injected_faults import FAULTS, inject
-from tests.support.releases import clip, folders, good, still, tars
+from tests.support.releases import Media, Row, clip, folders, good, line, still, tars
 from tests.support.shotqa_releases import clip_row, shotqa, still_row
 
-BAD = still(2, "PNG")  # of the release, and of the archive below
+BAD = still(2, "PNG")
 NAMES = ("a.jpg", "b.jpg", "bad.jpg", "c.jpg")
 
 
-def is_bad(*arguments: Any, **_: Any) -> bool:
-    """Whether the bad medium, or its file in the release, is among the arguments."""
-    return any(one == BAD or getattr(one, "name", "").endswith("B2.PNG") for one in arguments)
+def concerning(medium: bytes, name: str) -> Callable[..., bool]:
+    """Whether a medium, or its file in the release, is among the arguments of a call."""
+
+    def applies(*arguments: Any, **_: Any) -> bool:
+        return any(one == medium or getattr(one, "name", "").endswith(name) for one in arguments)
+
+    return applies
 
 
-def shotbench(folder: Path, layout: Any = folders) -> ImportReport:
-    done = import_shotbench(str(layout(folder / "release", *good())), folder / "shards", allow_missing=True)
+def shotbench(folder: Path, layout: Any, rows: list[Row], media: Media) -> ImportReport:
+    done = import_shotbench(str(layout(folder / "release", rows, media)), folder / "shards", allow_missing=True)
     assert done.rows_read == done.rows_written + done.rows_lost
     assert done.rows_written == len(list(ShardFolder(folder / "shards").items()))
     return done
@@ -58,24 +63,30 @@ def from_archive(folder: Path, workers: Workers | None = None) -> ShotQAReport:
         ("data_pipeline.checks.check_media.opened_still", "checking it"),
     ],
 )
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-def test_shotbench_loses_the_rows_of_one_bad_medium(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Any, target: str, stage: str, fault: Exception
+def test_shotbench_loses_the_rows_of_each_bad_medium(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Any, target: str, stage: str
 ) -> None:
-    raised = inject(monkeypatch, target, fault, is_bad)
-    done = shotbench(tmp_path, layout)
-    assert raised
-    (lost,) = done.defects
-    assert (lost.index, lost.path, lost.loses_row) == ("2", "image/B2.PNG", True)
-    assert stage in lost.detail
-    assert done.rows_written == 3
+    rows, media = good()
+    raised = []
+    for number, fault in enumerate(FAULTS, 10):  # each has a medium of its own
+        path = f"image/B{number}.PNG"
+        media[path] = still(number, "PNG")
+        rows.append(line(number, path))
+        raised.append(inject(monkeypatch, target, fault, concerning(media[path], Path(path).name)))
+    done = shotbench(tmp_path, layout, rows, media)
+    assert all(raised)
+    assert [(lost.index, lost.path, lost.loses_row) for lost in done.defects] == [
+        (str(number), f"image/B{number}.PNG", True) for number in range(10, 10 + len(FAULTS))
+    ]
+    assert all(stage in lost.detail for lost in done.defects)
+    assert done.rows_written == 4
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 def test_shotqa_loses_the_rows_of_one_bad_medium(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    raised = inject(monkeypatch, "data_pipeline.checks.check_media._check_still", fault, is_bad)
+    raised = inject(monkeypatch, "data_pipeline.checks.check_media._check_still", fault, concerning(BAD, "bad.jpg"))
     done = from_archive(tmp_path)
     assert raised
     assert sum(done.rows_written.values()) == 4

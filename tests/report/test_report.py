@@ -71,6 +71,7 @@ def real_report_arguments(real_data: Path) -> list[Path]:
 
 
 REAL = ("shotvl-3b.reasoning", "qwen2.5-vl-3b.direct")
+REAL_REPORT = pytest.param("real_report", marks=pytest.mark.slow)  # seconds to grade 7,144 responses
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +175,7 @@ def test_the_headline_equals_shotbench_score(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_comparison_equals_shotbench_compare(
     real_report: Report, real_report_arguments: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,6 +186,7 @@ def test_the_comparison_equals_shotbench_compare(
     assert [ours["a"]["name"], ours["b"]["name"]] == [f"shotbench.{name}" for name in REAL]
 
 
+@pytest.mark.slow
 def test_all_27_published_rows_are_shown_as_printed(real_report: Report, real_data: Path) -> None:
     with (real_data / "leaderboard.csv").open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
@@ -198,6 +201,7 @@ def test_all_27_published_rows_are_shown_as_printed(real_report: Report, real_da
         assert matching[0][10:12] == [str(marks.count("▲")), str(marks.count("▼"))]
 
 
+@pytest.mark.slow
 def test_published_figures_are_tested_by_two_proportions_and_holm(real_report: Report) -> None:
     index = next(i for i, one in enumerate(real_report.numbers["published"]) if one["model"] == "GPT-4o")
     theirs, found = (
@@ -254,6 +258,7 @@ def test_a_variant_given_twice_is_refused(
     assert "blind is given twice" in refused(capsys, "report", run, *blind, "--out", tmp_path / "r.html")
 
 
+@pytest.mark.slow
 def test_the_accuracy_where_the_prior_is_wrong_is_shown(real_report: Report) -> None:
     moves = DIMENSIONS[-1]
     prior = real_report.numbers["runs"][0]["strict"]["prior"]["by_dimension"][moves.slug]
@@ -262,6 +267,7 @@ def test_the_accuracy_where_the_prior_is_wrong_is_shown(real_report: Report) -> 
     assert cells[4] == f"{100 * prior['where_wrong']['value']:.2f}"
 
 
+@pytest.mark.slow
 def test_confusion_matrices_contain_every_item(real_report: Report) -> None:
     for run in real_report.numbers["runs"]:
         assert sum(sum(map(sum, matrix["counts"])) for matrix in run["matrices"].values()) == 3572
@@ -270,6 +276,7 @@ def test_confusion_matrices_contain_every_item(real_report: Report) -> None:
             assert len(matrix["right"]) <= 13
 
 
+@pytest.mark.slow
 def test_the_protocols_differences_are_counted(real_report: Report) -> None:
     protocols = real_report.numbers["runs"][0]["protocols"]
     assert protocols["official_only"] - protocols["strict_only"] == 2357 - 2356
@@ -347,7 +354,7 @@ def test_a_response_of_a_megabyte_leaves_the_page_small(questions: Path, items: 
     assert len(written.html.encode()) < 5 * MEGABYTE and not list(written.page.all("b"))
 
 
-@pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
+@pytest.mark.parametrize("name", [REAL_REPORT, "synthetic_report"])
 def test_the_page_loads_nothing(name: str, request: pytest.FixtureRequest) -> None:
     written: Report = request.getfixturevalue(name)
     for element in written.page.all():
@@ -360,7 +367,7 @@ def test_the_page_loads_nothing(name: str, request: pytest.FixtureRequest) -> No
     assert len(written.html.encode()) < 15 * MEGABYTE
 
 
-@pytest.mark.parametrize("name", ["real_report", "synthetic_report"])
+@pytest.mark.parametrize("name", [REAL_REPORT, "synthetic_report"])
 def test_the_page_is_accessible_to_screen_readers(name: str, request: pytest.FixtureRequest) -> None:
     page: Element = request.getfixturevalue(name).page
     levels = [int(one.tag[1]) for one in page.all("h1", "h2", "h3", "h4")]
@@ -484,6 +491,7 @@ def test_runs_of_the_same_name_get_unique_names(questions: Path, items: list[QAI
     assert [run["name"] for run in report(tmp_path / "page", *runs).numbers["runs"]] == ["one/run", "two/run"]
 
 
+@pytest.mark.slow
 def test_the_card_contains_the_same_numbers(real_report: Report) -> None:
     rows = {
         cells[1].strip(): cells[2:-1] for line in real_report.card.splitlines() if len(cells := line.split("|")) > 3

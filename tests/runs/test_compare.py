@@ -140,6 +140,7 @@ def test_nor_do_they_under_the_complete_official_protocol_with_its_judge(
     assert "letters assigned by a judge: 0 in A, 24 in B" in result["remarks"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "p", "p_decided"), [("strict", 0.0483, 0.324), ("official", 0.0438, 0.245)])
 def test_without_a_judge_they_differ_by_undecided_responses(
     real_data: Path, capsys: pytest.CaptureFixture[str], protocol: str, p: float, p_decided: float
@@ -153,6 +154,7 @@ def test_without_a_judge_they_differ_by_undecided_responses(
     assert all(one["p_holm"] > 0.05 for one in result["by_dimension"].values())
 
 
+@pytest.mark.slow
 def test_another_model_differs_in_every_dimension(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = compared(capsys, real_data / "shotbench" / "test.tsv", real(real_data, QWEN), real(real_data, REASONING))
     overall = result["overall"]
@@ -181,6 +183,7 @@ def test_questions_unchanged_by_refineshot_are_answered_the_same(
     assert len(result["left_out"]["asked_otherwise"]) == 961
 
 
+@pytest.mark.slow
 def test_a_run_does_not_differ_from_itself(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     responses = real(real_data, REASONING)
     result = compared(capsys, real_data / "shotbench" / "test.tsv", responses, responses)

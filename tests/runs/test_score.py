@@ -62,6 +62,7 @@ def test_real_responses_give_the_published_score(real_data: Path, capsys: pytest
         assert 0 < estimate["low"] < estimate["value"] < estimate["high"] < 1
 
 
+@pytest.mark.slow
 def test_undecided_rows_are_reported_as_such(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tsv = real_data / "shotbench" / "test.tsv"
     responses = real_data / "responses" / "shotbench.shotvl-3b.reasoning.run0.jsonl.gz"

@@ -21,6 +21,7 @@ BITS = 12
 TICKS = 12000  # per second, if `times` are given
 LIMITED, FULL = 1, 2  # FFmpeg's AVColorRange values
 BT601 = 5  # FFmpeg's AVColorSpace value for small films
+_ENCODED: dict[str, bytes] = {}  # by the description of the film
 
 
 @dataclass(frozen=True)
@@ -67,39 +68,45 @@ class MadeFilm:
         return self.times[number] if self.times else float(number / self.rate)
 
     def write(self, path: Path, **changed: Any) -> Path:
-        """Encode the film, with `changed` fields, to a file."""
+        """Write the film, with `changed` fields, to a file; it is encoded once in a process."""
         film = replace(self, **changed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w", format=film.container) as container:
-            container.metadata.update({"timecode": film.timecode} if film.timecode else {})
+        if (key := repr(film)) not in _ENCODED:
+            film.encode(path)
+            _ENCODED[key] = path.read_bytes()
+        path.write_bytes(_ENCODED[key])
+        return path
+
+    def encode(self, path: Path) -> None:
+        with av.open(str(path), "w", format=self.container) as container:
+            container.metadata.update({"timecode": self.timecode} if self.timecode else {})
             fast = {
                 "libx264": {"preset": "ultrafast", "crf": "18"},
                 "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
             }
-            options = {"threads": "1", **fast.get(film.codec, {}), **film.options}
-            stream: Any = container.add_stream(film.codec, rate=film.rate, options=options)
-            stream.width, stream.height = film.size[:: -1 if film.turned % 180 else 1]
-            stream.pix_fmt = film.pixels
-            stream.codec_context.sample_aspect_ratio = film.aspect
-            if film.times:
+            options = {"threads": "1", **fast.get(self.codec, {}), **self.options}
+            stream: Any = container.add_stream(self.codec, rate=self.rate, options=options)
+            stream.width, stream.height = self.size[:: -1 if self.turned % 180 else 1]
+            stream.pix_fmt = self.pixels
+            stream.codec_context.sample_aspect_ratio = self.aspect
+            if self.times:
                 stream.codec_context.time_base = Fraction(1, TICKS)
-            for name, value in film.context.items():
+            for name, value in self.context.items():
                 setattr(stream.codec_context, name, value)
-            for number, picture in enumerate(film.fields()):
-                stored = stored_picture(picture, film.turned, film.mirrored)
+            for number, picture in enumerate(self.fields()):
+                stored = stored_picture(picture, self.turned, self.mirrored)
                 frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
                 frame = frame.reformat(
-                    format=film.pixels,
-                    dst_colorspace=film.context.get("colorspace", BT601),
-                    dst_color_range=FULL if film.pixels.startswith("yuvj") else LIMITED,
+                    format=self.pixels,
+                    dst_colorspace=self.context.get("colorspace", BT601),
+                    dst_color_range=FULL if self.pixels.startswith("yuvj") else LIMITED,
                 )
                 frame.pts = number
-                if film.times:
-                    frame.pts, frame.time_base = round(film.times[number] * TICKS), Fraction(1, TICKS)
+                if self.times:
+                    frame.pts, frame.time_base = round(self.times[number] * TICKS), Fraction(1, TICKS)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-        path.write_bytes(with_orientation(path.read_bytes(), film.turned, film.mirrored))
-        return path
+        path.write_bytes(with_orientation(path.read_bytes(), self.turned, self.mirrored))
 
     def fields(self) -> Iterator[numpy.ndarray]:
         """All frames as displayed, interlaced where the film is; the number is that of the first field in both."""

@@ -17,6 +17,7 @@ import numpy
 
 COLUMNS, ROWS = 6, 2  # one block per bit, the lowest in the upper left corner
 BLACK, WHITE = 16, 235
+_RENDERED: dict[str, bytes] = {}  # by the description of the clip
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ def number_shown(picture: Any) -> int:
 
 
 def render(rendering: Rendering) -> bytes:
+    """The clip as encoded by the first call of this process."""
+    if (key := repr(rendering)) not in _RENDERED:
+        _RENDERED[key] = encode(rendering)
+    return _RENDERED[key]
+
+
+def encode(rendering: Rendering) -> bytes:
     """Encode the numbered frames 0, 1, 2, … to a file and return its bytes."""
     with tempfile.TemporaryDirectory() as folder, restored_scheduling():
         path = Path(folder) / "clip"

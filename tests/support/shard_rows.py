@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -18,6 +19,7 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
 ABOUT = About("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0", ("film",))
 
 
+@cache
 def picture(number: int) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (40 + number % 7, 30), (number % 256, 20, 90)).save(stream, "PNG")

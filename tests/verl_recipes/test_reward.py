@@ -63,6 +63,7 @@ def test_a_response_that_is_not_text_gets_zero_under_the_same_keys(response: obj
     assert reward_by_verl(SIZES, response) == dict.fromkeys(KEYS, 0.0)
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "piece",
     [
@@ -88,10 +89,11 @@ def test_time_is_linear_in_the_length(piece: str) -> None:
         return time.process_time() - begin
 
     seconds(1000)
-    small = min(seconds(200_000) for _ in range(3))
-    assert seconds(2_000_000) < 50 * max(small, 0.005)
+    small = min(seconds(50_000) for _ in range(3))
+    assert seconds(500_000) < 25 * max(small, 0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("questions", "name"),
     [
