@@ -1,4 +1,4 @@
-"""The benchmarks without a model run to their end and say their figures in the agreed form; none is a timed test."""
+"""The benchmarks run to their end and print their figures in the agreed form; none is a timed test."""
 
 from __future__ import annotations
 
@@ -42,3 +42,18 @@ def test_benchmark_says_both_sides_of_every_figure(name: str, limit: str, expect
     for values in figures.values():
         assert set(values) == {"ours", "theirs", "ratio"}
         assert all(value > 0 for value in values.values())
+
+
+@pytest.mark.verl
+@pytest.mark.ray
+def test_sharing_media_costs_less_and_gives_the_same_rows_through_a_real_queue() -> None:
+    """It fails by itself if rows differ or if media are held after the rows were removed."""
+    pytest.importorskip("verl")
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "media_per_prompt.py"), "--json"]
+    command += ["--case", "small", "--responses", "3"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    figures = json.loads(run.stdout.splitlines()[-1])
+    assert set(figures) == {f"small, n 3, {cost}" for cost in ("media_cpu_s", "cpu_s", "peak_mb", "queue_mb")}
+    assert figures["small, n 3, queue_mb"]["ratio"] > 3
+    assert figures["small, n 3, media_cpu_s"]["ours"] > 0

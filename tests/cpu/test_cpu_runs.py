@@ -1,7 +1,7 @@
 """GRPO and SFT on CPU workers as a user runs them: two Ray nodes on this host, FSDP2, checkpoints, the merger.
 
-All tests check the outputs of one run each, of two steps on stills and clips, validation included; most of their time
-is the start of Ray and verl.
+All tests check the outputs of one run each, of two steps on stills and clips, validation included, and of a GRPO run in
+which verl decodes media once per response; most of their time is the start of Ray and verl.
 """
 
 from __future__ import annotations
@@ -44,6 +44,20 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
 }
+# Records every decoding of a prompt's media, one line each.
+COUNTED = """
+import os
+
+from verl_recipes.inside_verl.film_dataset import FilmPrompts
+
+
+class CountedPrompts(FilmPrompts):
+    @classmethod
+    def _process_multi_modal_info(cls, messages, *args, **kwargs):
+        with open(os.environ["SHOTBENCH_TEST_DECODED"], "a") as log:
+            log.write(f"{os.getpid()}\\n")
+        return super()._process_multi_modal_info(messages, *args, **kwargs)
+"""
 # An untrained model is never correct: this reward differs between its responses, so that weights change.
 REWARD = """
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
@@ -129,23 +143,49 @@ def shards(studio_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
+def rows(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows for GRPO, as many as its runs use."""
+    written = write_training_rows(str(shards), "sft", tmp_path_factory.mktemp("rows"), "grpo", prompts.REASONING)
+    keep_few_rows(written)
+    return written
+
+
+@pytest.fixture(scope="module")
 def grpo_run(
-    shards: Path, cluster: dict[str, str], tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
+    rows: Path, cluster: dict[str, str], tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
-    folder = tmp_path_factory.mktemp("grpo")
-    rows = write_training_rows(str(shards), "sft", folder / "rows", "grpo", prompts.REASONING)
+    return run_grpo(tmp_path_factory.mktemp("grpo"), cluster, rows, tiny_model_unconstrained)
+
+
+@pytest.fixture(scope="module")
+def unshared_run(
+    rows: Path, cluster: dict[str, str], tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """The same run with verl's own agent loop manager."""
+    override = {"actor_rollout_ref.rollout.agent.agent_loop_manager_class": "null"}
+    return run_grpo(tmp_path_factory.mktemp("unshared"), cluster, rows, tiny_model_unconstrained, override)
+
+
+def run_grpo(
+    folder: Path, cluster: dict[str, str], rows: Path, model: Path, other: dict[str, object] | None = None
+) -> Run:
     (folder / "reward.py").write_text(REWARD)
-    keep_few_rows(rows)
+    (folder / "counted.py").write_text(COUNTED)
     overrides = {
         "data.train_files": rows, "data.val_files": rows, "data.train_batch_size": PROMPTS,
         "data.max_prompt_length": 2048, "data.max_response_length": 12,
-        "actor_rollout_ref.model.path": tiny_model_unconstrained, "actor_rollout_ref.rollout.n": RESPONSES,
+        "data.custom_cls.path": folder / "counted.py", "data.custom_cls.name": "CountedPrompts",
+        "actor_rollout_ref.model.path": model, "actor_rollout_ref.rollout.n": RESPONSES,
         "actor_rollout_ref.rollout.agent.default_agent_loop": "seeded_single_turn",
+        "actor_rollout_ref.rollout.agent.num_workers": 2,
         "reward.custom_reward_function.path": folder / "reward.py", "ray": "cpu_joined",
         "trainer.nnodes": 2, "trainer.n_gpus_per_node": 1, "trainer.total_training_steps": STEPS,
         "trainer.save_freq": STEPS, "trainer.test_freq": STEPS, "trainer.val_before_train": "false",
         "trainer.default_local_dir": folder / "checkpoints", "trainer.rollout_data_dir": folder / "rollouts",
+        "trainer.validation_data_dir": folder / "validation",
         "++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH": folder / "metrics.jsonl",
+        "++ray_kwargs.ray_init.runtime_env.env_vars.SHOTBENCH_TEST_DECODED": folder / "decoded.txt",
+        **(other or {}),
     }  # fmt: skip
     command = [sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", REPOSITORY / "verl_recipes" / "config"]
     command += ["--config-name", "grpo_tiny", *(f"{key}={value}" for key, value in overrides.items())]
@@ -231,3 +271,36 @@ def test_the_checkpoint_of_two_workers_is_merged_into_a_model_that_generates(grp
     model, processor = AutoModelForImageTextToText.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)
     inputs = processor.tokenizer("Which letter?", return_tensors="pt")
     assert model.generate(**inputs, max_new_tokens=3, min_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3
+
+
+def decodings(run: Run) -> list[str]:
+    """Process ids of the decodings of a run."""
+    return (run.folder / "decoded.txt").read_text().split()
+
+
+def texts(folder: Path) -> list[tuple[str, str, float]]:
+    """Prompts, responses and scores of a step, sorted, as verl writes them in the order in which they finished."""
+    rows = [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    return sorted((row["input"], row["output"], row["score"]) for row in rows)
+
+
+def test_media_are_decoded_once_per_prompt_in_training_and_validation(grpo_run: Run, unshared_run: Run) -> None:
+    validated = STEPS * PROMPTS  # all rows, after the last step, one response per prompt
+    assert len(decodings(unshared_run)) == STEPS * PROMPTS * RESPONSES + validated
+    assert len(decodings(grpo_run)) == STEPS * PROMPTS + validated
+    assert len(set(decodings(grpo_run))) == 2  # agent loop workers
+
+
+def test_sharing_media_changes_nothing_but_the_order_of_sums(grpo_run: Run, unshared_run: Run) -> None:
+    for folder in ("rollouts", "validation"):
+        assert texts(grpo_run.folder / folder) == texts(unshared_run.folder / folder)
+    assert len(grpo_run.metrics) == len(unshared_run.metrics)
+    for ours, theirs in zip(grpo_run.metrics, unshared_run.metrics, strict=True):
+        assert ours["actor/grad_norm"] > 0
+        assert learned(ours) == pytest.approx(learned(theirs), rel=1e-5, abs=1e-6)  # rows are in the order of arrival
+
+
+def learned(step: dict[str, float]) -> dict[str, float]:
+    """The metrics of a step that depend on what was generated and trained, not on time and memory."""
+    names = ("actor/", "critic/", "rollout_corr/", "training/rollout_", "train/", "val-", "response_length/")
+    return {name: step[name] for name in step if name.startswith(names) and not name.startswith("actor/perf/")}

@@ -1,7 +1,8 @@
 """Estimate the host memory that the pixel values of a training step take, and compare it with the machine's.
 
     bytes of a row     media tokens * merge² * 3 * frames per patch * patch size² * 4 (float32)
-    GRPO, a step       rows of a batch * n: verl's transfer queue keeps a copy with each of a prompt's n responses
+    GRPO, a step       rows of a batch, in Ray's object store, as the recipes share them among a prompt's responses;
+                       times n with verl's own agent loop manager, whose transfer queue keeps a copy with each response
     SFT, a step        rows of a batch * (1 + 2 * loader workers): the batch, and those that the loaders prepare
 
 These are the values before any copy. While they are sent, senders and receivers have copies as well: the peak is about
@@ -51,7 +52,9 @@ def pixel_values(config: DictConfig, method: str, media_tokens: Sequence[int], p
     token = part.merge_size**2 * patch
     batch = config.data.train_batch_size
     if method == "grpo":
-        copies, name = config.actor_rollout_ref.rollout.n, "responses"
+        rollout = config.actor_rollout_ref.rollout
+        shared = bool(rollout.agent.agent_loop_manager_class)
+        copies, name = (1, "prompt") if shared else (rollout.n, "responses")
     else:
         copies, name = 1 + PREFETCHED * config.data.get("num_workers", 0), "batches in the loaders"
     largest = sorted(media_tokens, reverse=True)[:batch]
@@ -71,7 +74,7 @@ def machine_bytes() -> int:
 def memory_problems(values: PixelValues, method: str, machine: int) -> Iterator[Problem]:
     """Yield a problem if an average step does not fit into the machine's memory of `machine` bytes."""
     if values.mean > machine:
-        batch = "data.train_batch_size, actor_rollout_ref.rollout.n" if method == "grpo" else "data.num_workers"
+        batch = "data.train_batch_size" if method == "grpo" else "data.num_workers"
         what = f"the pixel values of a step take {values}; the machine has {amount(machine)}"
         yield Problem(what, WHERE, f"Lower {batch} or the maximum pixels and frames per second, or take more nodes")
 

@@ -57,6 +57,8 @@ MAY_CHANGE = (  # keys, as patterns
     "*.balance_batch",
     "*.num_workers",
     "*.dataloader_num_workers",
+    "*.agent_loop_manager_class",  # the same rows, from media decoded once per prompt or per response
+    "data.decoded_media_cache_mb",
     # memory and speed of the trainer
     "*.param_offload",
     "*.optimizer_offload",
