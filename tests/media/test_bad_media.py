@@ -78,6 +78,7 @@ def test_the_header_of_a_packet_tells_whether_it_shows_a_frame(codec: str, packe
     assert shows_nothing(codec, bytes.fromhex(packet)) is hidden
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -97,6 +98,7 @@ def test_an_import_keeps_a_real_clip_with_the_frames_that_ffmpeg_and_the_evaluat
     assert check_medium(MediaKind.CLIP, encoded).flaw is None
 
 
+@pytest.mark.slow
 def test_a_film_without_a_decoder_and_a_still_with_broken_exif_cost_no_others(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
