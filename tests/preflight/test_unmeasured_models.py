@@ -92,13 +92,15 @@ def test_a_step_that_does_not_fit_into_the_host_is_a_problem() -> None:
     assert "may not fit" not in host_memory.memory_note(values, 64 * 10**9)
 
 
-def test_a_clip_of_nine_seconds_has_the_documented_size() -> None:
+@pytest.mark.parametrize(("manager", "copies"), [("ours.SharingManager", 1), (None, 12)], ids=["shared", "verl's"])
+def test_a_clip_of_nine_seconds_has_the_documented_size(manager: str | None, copies: int) -> None:
     processor: Any = OmegaConf.create(
         {"image_processor": {"temporal_patch_size": 2, "patch_size": 14, "merge_size": 2}}
     )
-    config: Any = OmegaConf.create({"data": {"train_batch_size": 8}, "actor_rollout_ref": {"rollout": {"n": 12}}})
+    rollout = {"n": 12, "agent": {"agent_loop_manager_class": manager}}
+    config: Any = OmegaConf.create({"data": {"train_batch_size": 8}, "actor_rollout_ref": {"rollout": rollout}})
     values = host_memory.pixel_values(config, "grpo", [14_256] * 100, processor)
-    assert values.mean == values.most == 14_256 * 4 * 1176 * 4 * 8 * 12  # 26 GB
+    assert values.mean == values.most == 14_256 * 4 * 1176 * 4 * 8 * copies  # 2.1 and 26 GB
 
 
 def test_a_frozen_vision_tower_is_refused_because_verl_trains_it(make_run: Callable[[str], Run]) -> None:
