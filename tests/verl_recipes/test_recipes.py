@@ -30,8 +30,11 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "training_recipes.md"
 RECIPES = [(method, name) for method in recipes.METHODS for name in recipes.recipe_names(method)]
 FILES = sorted(recipes.CONFIG_FOLDER.rglob("*.yaml"))
-# Keys of our files that are neither in verl's files nor in its classes: used by Ray, transformers, or our entry point.
-OURS = re.compile(r"ray_kwargs\.ray_init\.|.*\.?model\.override_config\.|.*reward_kwargs\.?|.*mixed_precision\.")
+# Keys of our files that are neither in verl's files nor in its classes: used by Ray, transformers, or our code.
+OURS = re.compile(
+    r"ray_kwargs\.ray_init\.|.*\.?model\.override_config\.|.*reward_kwargs\.?|.*mixed_precision\.|.*\.agent_loop_manager_class$"
+    r"|trainer\.(max_nonfinite_steps|rollout_timeout_s|completions(\.\w+)?)$|data\.decoded_media_cache_mb$"
+)
 SECTIONS = ["defaults", "hydra", "data", "actor_rollout_ref", "model", "engine", "optim", "checkpoint", "algorithm"]
 SECTIONS += ["reward", "transfer_queue", "trainer", "ray_kwargs"]
 
