@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3000)]
 
 from tests.support import REPOSITORY
 from tests.support.killed_training import HELD_VARIABLE, environment
-from tests.support.slurm_cluster import SlurmCluster, missing_programs, slurm_cluster
+from tests.support.slurm_cluster import SlurmCluster, missing_programs, programs_path, slurm_cluster
 from tests.support.small_shards import write_small_shards
 from tests.support.split_shards import write_split_shards
 from verl_recipes.run.checkpoints import TRACKER, complete_steps
@@ -145,7 +144,7 @@ def scripted_trainer(folder: Path, lines: str) -> dict[str, str]:
     program.parent.mkdir()
     program.write_text(f"#!/usr/bin/env bash\n{lines}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    return {"PATH": f"{program.parent}:{programs_path()}"}
 
 
 def test_a_crashing_trainer_is_requeued_until_it_makes_no_progress(cluster: SlurmCluster, folder: Path) -> None:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,11 @@ def missing_programs() -> list[str]:
 
 def _program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")  # Debian's folders of daemons
+
+
+def programs_path() -> str:
+    """PATH of jobs: with `shotbench` and `ray` of this environment, which need not be activated."""
+    return f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def slurm_cluster(folder: Path) -> Iterator[SlurmCluster]:
     conf.write_text("\n".join(lines) + "\n")
     gpus = [f"NodeName={node} Name=gpu File={device}\n" for node, (_, device) in NODES.items()]
     (folder / "gres.conf").write_text("".join(gpus))
-    cluster = SlurmCluster({**os.environ, "SLURM_CONF": str(conf)})
+    cluster = SlurmCluster({**os.environ, "PATH": programs_path(), "SLURM_CONF": str(conf)})
     files = [f"--{name}={munge}/{name.partition('-')[0]}" for name in ("socket", "key-file", "pid-file", "seed-file")]
     daemons = []
     try:
