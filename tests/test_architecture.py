@@ -73,7 +73,9 @@ FLOORS: dict[str, list[set[str]]] = {
         {"scoring", "qwen"},
         {"runs"},
         {"harness", "report", "doctor"},
-        {"models", "commands", "lm_eval_tasks"},
+        {"models", "lm_eval_tasks"},
+        {"labelling"},
+        {"commands"},
         {"cli", *FORMER_NAMES[CORE]},
     ],
     "data_pipeline": [

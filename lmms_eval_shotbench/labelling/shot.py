@@ -1,0 +1,58 @@
+"""The shots of a film, with the key still and the clip that a model is shown: what labelling starts from.
+
+Times are seconds from the start of the file, as players show them; frame numbers count from 0; ranges are half-open. A
+still file is one shot without a clip and without times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FilmShot:
+    """One shot. Paths of media are POSIX paths relative to the folder of the labels; empty if there is none."""
+
+    shot_id: str  # unique in the folder, of [a-z0-9._-]
+    film_id: str
+    number: int  # within the film, from 1
+    still: str = ""  # the key still, at the middle of the shot
+    clip: str = ""
+    first_frame: int = 0
+    end_frame: int = 1
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    remark: str = ""  # why it has no still or no clip, or what was noticed about it
+
+    @property
+    def seconds(self) -> float:
+        """Duration; 0 for a still file."""
+        return (self.end_seconds or 0.0) - (self.start_seconds or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FilmFacts:
+    """A film or still file that was labelled, or why it could not be."""
+
+    film_id: str
+    media: str  # POSIX path relative to the films folder, as in an annotation table
+    path: str  # absolute, for timelines
+    frame_rate: Fraction | None = None  # exact, such as 24000/1001; None for a still
+    frames: int = 0
+    width: int = 0  # as shown, in pixels
+    height: int = 0
+    start_timecode: str = ""  # of the first frame, where the file has one
+    defects: tuple[str, ...] = ()  # what was noticed; with no shots, why there are none
+
+    def to_row(self) -> dict[str, Any]:
+        """The facts as JSON."""
+        return asdict(self) | {"frame_rate": self.frame_rate and str(self.frame_rate), "defects": list(self.defects)}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> FilmFacts:
+        """Parse `to_row`."""
+        rate = row["frame_rate"]
+        return cls(**{**row, "frame_rate": Fraction(rate) if rate else None, "defects": tuple(row["defects"])})

@@ -1,0 +1,59 @@
+"""The shot sheet as files: what is written is read back, and an incomplete folder is named."""
+
+from __future__ import annotations
+
+import csv
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
+from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
+from lmms_eval_shotbench.labelling.shot_sheet import (
+    FACTS,
+    SHOTS,
+    TABLE,
+    BadSheet,
+    SheetRow,
+    ShotSheet,
+    read_sheet,
+    write_sheet,
+)
+from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
+
+FILM = FilmFacts("a film", "a film.mov", "/films/a film.mov", Fraction(24000, 1001), 48, 320, 180, "01:00:00:00")
+SHOT = FilmShot("a-film-0001", "a film", 1, "media/a-film/0001.jpg", "media/a-film/0001.mp4", 0, 24, 0.0, 1.001)
+CELLS = {
+    "shot_size": LabelCell(Status.LABELLED, "Close Up", 0.91, 1.0, "tiny@1 by probability", (("Medium", 0.07),)),
+    "camera_angle": LabelCell(Status.UNSURE, "Dutch angle", 0.4, 0.5, "tiny@1 by probability"),
+    "camera_movement": LabelCell(Status.NONE, confidence=1.0, source=PERSON, contradictions=("a sentence",)),
+}
+VOTE = Vote("shot_size", "tiny@1", Way.PROBABILITY, SHOT.still, "mirrored", {"Close Up": 0.9, NO_TERM: 0.1})
+SHEET = ShotSheet([FILM], [SheetRow(SHOT, CELLS, [VOTE])], {"command": ["shotbench", "label"]})
+
+
+def test_a_sheet_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    write_sheet(tmp_path, SHEET)
+    assert read_sheet(tmp_path) == SHEET
+    assert read_sheet(tmp_path, votes=False).shots == [SheetRow(SHOT, CELLS, [])]
+
+
+def test_the_table_has_only_labels_that_are_certain_enough(tmp_path: Path) -> None:
+    write_sheet(tmp_path, SHEET)
+    (row,) = csv.DictReader((tmp_path / TABLE).open(encoding="utf-8"))
+    assert (row["shot_size"], row["shot_size_confidence"], row["end"]) == ("Close Up", "0.910", "1.001000")
+    assert (row["camera_angle"], row["camera_angle_status"]) == ("", "unsure")
+    assert (row["camera_movement"], row["camera_movement_source"]) == ("", "person")
+
+
+def test_a_folder_without_a_complete_sheet_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSheet, match="no films were labelled there"):
+        read_sheet(tmp_path)
+    write_sheet(tmp_path, SHEET)
+    (tmp_path / SHOTS).write_text("{", encoding="utf-8")
+    with pytest.raises(BadSheet, match="line 1"):
+        read_sheet(tmp_path)
+    (tmp_path / FACTS).write_text('{"schema": 99}', encoding="utf-8")
+    with pytest.raises(BadSheet, match="schema 99"):
+        read_sheet(tmp_path)
