@@ -1,0 +1,27 @@
+"""What asks a model about shots: by probabilities of terms (`term_probabilities.py`) or in rounds of options (`rounds.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from lmms_eval_shotbench.labelling.shot import FilmShot
+from lmms_eval_shotbench.labelling.vote import Vote, Way
+from lmms_eval_shotbench.vocabulary import Dimension
+
+
+class Asker(Protocol):
+    """Asks one model in one way."""
+
+    model: str  # name with revision, as in `Vote.model`
+    way: Way
+
+    def votes(
+        self, shots: Sequence[FilmShot], folder: Path, dimensions: Sequence[Dimension]
+    ) -> Iterator[tuple[FilmShot, list[Vote]]]:
+        """Yield every shot, in order, with its votes; none if it has no medium for a dimension.
+
+        Votes that an earlier, interrupted run has stored in `folder` are not asked for again.
+        """
+        ...
