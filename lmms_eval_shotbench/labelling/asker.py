@@ -1,4 +1,4 @@
-"""What asks a model about shots: by term probabilities (`term_probabilities.py`) or in rounds of options (`rounds.py`)."""
+"""What asks a model about shots: by probabilities (`term_probabilities.py`) or in rounds of options (`rounds.py`)."""
 
 from __future__ import annotations
 
