@@ -215,8 +215,18 @@ NUMBERS: dict[str, tuple[str, list[str], str]] = {
     "too few CPUs": ("sft", ["ray_kwargs.ray_init.num_cpus=9"], "1 workers per node take 10 CPUs of Ray, a node has 9"),
     "no disk space": (
         "grpo",
-        ["trainer.save_freq=1", "trainer.max_actor_ckpt_to_keep=null", "trainer.total_training_steps=1000000000"],
+        ["trainer.save_freq=1", "trainer.max_actor_ckpt_to_keep=null", "trainer.total_epochs=1000000000"],
         "GB are free and",
+    ),
+    "steps that no epoch reaches": (
+        "grpo",
+        ["trainer.total_epochs=2", "trainer.total_training_steps=5"],
+        "5 steps are more than the 4 of 2 epochs",
+    ),
+    "steps that no epoch of SFT reaches": (
+        "sft",
+        ["data.train_batch_size=4", "trainer.total_epochs=3", "trainer.total_training_steps=4"],
+        "4 steps are more than the 3 of 3 epochs",
     ),
 }  # fmt: skip
 

@@ -14,8 +14,9 @@ import pytest
 from lmms_eval_shotbench.cli import main
 from tests.support.folder_peak import folder_bytes, sampled_peak
 from tests.support.split_shards import write_split_shards
+from verl_recipes.inside_verl.checkpoint_rotation import started_steps
 from verl_recipes.preflight.checkpoint_space import Disk
-from verl_recipes.run.checkpoints import complete_steps, started_steps
+from verl_recipes.run.checkpoints import complete_steps
 from verl_recipes.run.merge import merge_run
 from verl_recipes.run.prepare import prepare
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest, read_metrics

@@ -21,11 +21,12 @@ from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.runs.completions import read_completions
 from tests.support.killed_training import HELD_VARIABLE, SERVER_VARIABLE, TRAINER_VARIABLE, environment
 from tests.support.split_shards import write_split_shards
+from verl_recipes.inside_verl.checkpoint_rotation import started_steps
 from verl_recipes.inside_verl.stop_request import STOP_SIGNAL
 from verl_recipes.reward import score_response
 from verl_recipes.run.ablation import ROWS, AblationPlan, run_ablation
 from verl_recipes.run.ablation_report import write_ablation_report
-from verl_recipes.run.checkpoints import TRACKER, complete_steps, started_steps
+from verl_recipes.run.checkpoints import TRACKER, complete_steps
 from verl_recipes.run.evaluate_run import TASKS
 from verl_recipes.run.run_folder import RunFolder, TrainingRequest, read_metrics
 

@@ -37,7 +37,16 @@ def rotated(checkpoints: Path, limit: object) -> Iterator[None]:
 
 
 def _keep_newest(checkpoints: Path, count: int) -> None:
-    folders = [path for path in checkpoints.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdecimal()]
-    folders.sort(key=lambda path: int(path.name.removeprefix(PREFIX)))
-    for folder in folders[:-count]:
-        shutil.rmtree(folder, ignore_errors=True)
+    for step in started_steps(checkpoints)[:-count]:
+        shutil.rmtree(step_folder(checkpoints, step), ignore_errors=True)
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Folder of the checkpoint of a step."""
+    return checkpoints / f"{PREFIX}{step}"
+
+
+def started_steps(checkpoints: Path) -> list[int]:
+    """Steps that have a checkpoint folder, complete or not, in ascending order."""
+    numbers = (path.name.removeprefix(PREFIX) for path in checkpoints.glob(f"{PREFIX}*"))
+    return sorted(int(number) for number in numbers if number.isdecimal())

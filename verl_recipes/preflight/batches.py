@@ -65,10 +65,22 @@ def batch_problems(config: DictConfig, method: str, rows: dict[Part, int], heads
         yield from _sampling_problems(config)
     else:
         yield from _accepted_by_verl(config, ("engine", "optim", "checkpoint"))
+    yield from _step_problems(config, rows["train"])
     sizes = divisibility.sizes(config, method, rows["train"], rows["val"], heads)
     for conflict in divisibility.conflicts(sizes):
         if not conflict.found_by_verl:
             yield Problem(conflict.what, conflict.where, divisibility.suggestion(sizes, conflict))
+
+
+def _step_problems(config: DictConfig, rows: int) -> Iterator[Problem]:
+    """A last step that the epochs never reach, at which verl would validate and write the last checkpoint."""
+    given, an_epoch = config.trainer.get("total_training_steps"), rows // config.data.train_batch_size
+    possible = an_epoch * config.trainer.total_epochs
+    if given and 0 < possible < given:
+        what = f"{given:,} steps are more than the {possible:,} of {config.trainer.total_epochs:,} epochs, after which "
+        what += "verl stops without the last validation and checkpoint"
+        next_step = f"Set trainer.total_epochs={-(-given // an_epoch)}, or fewer steps"
+        yield Problem(what, "trainer.total_training_steps", next_step)
 
 
 def _sampling_problems(config: DictConfig) -> Iterator[Problem]:

@@ -20,9 +20,9 @@ import zipfile
 from pathlib import Path
 
 from lmms_eval_shotbench.atomic_file import write_atomic
+from verl_recipes.inside_verl.checkpoint_rotation import started_steps, step_folder
 
 TRACKER = "latest_checkpointed_iteration.txt"
-_STEP = re.compile(r"global_step_(\d+)")
 _OF_RANK_0 = re.compile(r"(\w+)_world_size_\d+_rank_0\.pt")
 
 
@@ -30,20 +30,9 @@ class NoCheckpoint(RuntimeError):
     """A run has no checkpoint to resume from or to merge."""
 
 
-def step_folder(checkpoints: Path, step: int) -> Path:
-    """Folder of the checkpoint of a step."""
-    return checkpoints / f"global_step_{step}"
-
-
 def engine_folder(checkpoint: Path) -> Path:
     """Folder of the weights in a checkpoint: `actor/` for PPO, the checkpoint folder itself for SFT."""
     return checkpoint / "actor" if (checkpoint / "actor").is_dir() else checkpoint
-
-
-def started_steps(checkpoints: Path) -> list[int]:
-    """Steps that have a checkpoint folder, complete or not, in ascending order."""
-    names = (_STEP.fullmatch(path.name) for path in checkpoints.glob("global_step_*"))
-    return sorted(int(name[1]) for name in names if name)
 
 
 def complete_steps(checkpoints: Path) -> list[int]:

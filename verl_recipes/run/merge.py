@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from lmms_eval_shotbench.atomic_file import write_atomic
-from verl_recipes.run.checkpoints import chosen_step, engine_folder, step_folder
+from verl_recipes.inside_verl.checkpoint_rotation import step_folder
+from verl_recipes.run.checkpoints import chosen_step, engine_folder
 from verl_recipes.run.run_folder import RunFolder
 
 MERGED = "merged_from.json"  # written last: a model folder with it is complete

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from verl_recipes import recipes
+from verl_recipes.inside_verl.checkpoint_rotation import step_folder
 from verl_recipes.run.changed_settings import Change, config_changes
-from verl_recipes.run.checkpoints import step_folder, workers_of
+from verl_recipes.run.checkpoints import workers_of
 from verl_recipes.run.run_folder import Record, RunFolder, RunRefused, TrainingRequest
 
 if TYPE_CHECKING:
