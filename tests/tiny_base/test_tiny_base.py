@@ -23,7 +23,7 @@ from lmms_eval_shotbench.qwen.inputs import Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
 from tests.support.items import make_item
-from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS
+from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, save_checkpoint
 from verl_recipes.tiny_base.curriculum import BATCH, ExerciseSampler, Phase, Practice, UnevenPictures, media_of
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
@@ -229,6 +229,17 @@ def test_a_trained_checkpoint_loads_in_plain_transformers_and_is_not_overwritten
     train_tiny_base([str(training_shards)], tmp_path / "next", start=tmp_path / "base", training=order)
     second = AutoModelForImageTextToText.from_pretrained(tmp_path / "next")
     assert not torch.equal(first.lm_head.weight, second.lm_head.weight)
+
+
+def test_a_checkpoint_to_continue_from_keeps_its_own_tokenizer(tmp_path: Path) -> None:
+    base = make_learner(None, seed=0)
+    base.processor.tokenizer.add_tokens(["Whip pan", " none"])
+    save_checkpoint(base.model, base.processor, tmp_path)
+    next_one = make_learner(tmp_path, seed=1)
+    vocabulary = base.processor.tokenizer.get_vocab()
+    assert next_one.processor.tokenizer.get_vocab() == vocabulary
+    assert len(next_one.processor.tokenizer(" none")["input_ids"]) == 1
+    assert next_one.patches == base.patches
 
 
 def test_test_films_are_never_read(studio_shards: Path, tmp_path: Path) -> None:

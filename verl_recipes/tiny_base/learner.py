@@ -42,14 +42,15 @@ class Learner:
 
 
 def make_learner(start: Path | None, seed: int) -> Learner:
-    """Create the model with random weights, or load the float32 weights of the checkpoint `start`."""
+    """Create the model with random weights, or load the checkpoint `start`: float32 weights and its own tokenizer."""
     import torch
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    processor = make_processor()
     if start is None:
+        processor = make_processor()
         model = make_model(processor.tokenizer, seed)
     else:
+        processor = AutoProcessor.from_pretrained(start)
         model = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
     config = model.config
     tokens = {MediaKind.STILL: config.image_token_id, MediaKind.CLIP: config.video_token_id}
