@@ -1,0 +1,235 @@
+"""Shot ranges out of a timeline: which frames of which film each clip of an editing system's cut shows.
+
+Two kinds of timelines are cuts of a film. Where clips name a film by its file, as in a timeline into which the film
+was cut by hand or by a cut detector, a clip's source frames are the shot. Where none does and there is one film, the
+film is taken to be the timeline played out, and a clip's position in the timeline is the shot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlparse
+
+from lmms_eval_shotbench.labelling.shot import FilmFacts
+from lmms_eval_shotbench.labelling.timecode import BadTimecode, editing_rate, timecode_number
+from lmms_eval_shotbench.labelling.timeline_files import BadTimeline, load_timeline
+from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
+
+NAMED = 5  # clips or files listed in a message
+
+
+class TimelineShot(NamedTuple):
+    """Frames `first_frame` to `end_frame` - 1 of a film, counted from 0, and the name of the clip."""
+
+    film_id: str
+    first_frame: int
+    end_frame: int
+    name: str
+
+
+class TimelineShots(NamedTuple):
+    """Shots in the order of films and time, without repetitions; remarks say what was decided, as sentences."""
+
+    shots: list[TimelineShot]
+    remarks: list[str]
+
+
+@dataclass
+class _Cut:
+    """A clip of a track. Ranges are in frames of the timeline's rate, half-open."""
+
+    name: str
+    media: tuple[str, ...]  # names of its file, most certain first
+    rate: Fraction
+    source: tuple[int, int]
+    position: tuple[int, int]
+    media_start: int | None  # timecode of the media's first frame, if the timeline has it
+    is_retimed: bool
+
+    def start_later(self, frames: int) -> None:
+        self.source, self.position = ((first + frames, end) for first, end in (self.source, self.position))
+
+    def end_later(self, frames: int) -> None:
+        self.source, self.position = ((first, end + frames) for first, end in (self.source, self.position))
+
+
+def read_shot_ranges(path: Path, films: Sequence[FilmFacts]) -> TimelineShots:
+    """Read the shots of films out of .otio, EDL, FCPXML or Final Cut 7 XML.
+
+    A dissolve or wipe is cut at its middle. Of several video tracks the first that has clips counts.
+
+    Raises:
+        BadTimeline: it cannot be parsed, has no clips, names none of several films, changes the speed of a clip, or
+            shows frames that the film does not have.
+    """
+    rates = {editing_rate(film.frame_rate) or film.frame_rate for film in films if film.frame_rate}
+    if not rates:
+        raise BadTimeline(f"{path}: a timeline gives shots of films, and there is none among the media; name the film")
+    if path.suffix.lower() == ".edl" and len(rates) > 1:
+        listed = ", ".join(f"{float(rate):.6g}" for rate in sorted(rates))
+        raise BadTimeline(f"{path}: an EDL has one frame rate, but the films have {listed}; label them one by one")
+    remarks: list[str] = []
+    timeline = load_timeline(path, next(iter(rates)))
+    cuts = _cuts(_first_track(path, timeline, remarks), remarks)
+    films = [film for film in films if film.frame_rate]
+    names = _by_name(films)
+    found: dict[str, list[_Cut]] = {}
+    others: list[str] = []
+    for cut in cuts:
+        film = next((names[name.casefold()] for name in cut.media if name.casefold() in names), None)
+        if film is None:
+            others.append(cut.media[0] if cut.media else cut.name)
+        else:
+            found.setdefault(film.film_id, []).append(cut)
+    shots: list[TimelineShot] = []
+    if found:
+        if others:
+            remarks.append(f"{len(others)} clips of other media are left out: {_listed(others)}")
+        for film in films:
+            shots += _by_source(path, film, found.get(film.film_id, []))
+    elif len(films) == 1:
+        remarks.append(
+            f"No clip of {path.name} is of {films[0].media}, but of {_listed(others)}: the film is taken to be this "
+            "timeline played out, and the positions of the clips are its shots"
+        )
+        shots = _by_position(path, films[0], cuts)
+    else:
+        raise BadTimeline(
+            f"{path}: its clips are of {_listed(others)}, none of which is among {_listed([one.media for one in films])}"
+            "; give these films, or the one that is the timeline played out"
+        )
+    return TimelineShots(list(dict.fromkeys(shots)), remarks)
+
+
+def _first_track(path: Path, timeline: Any, remarks: list[str]) -> Any:
+    clip = opentimelineio().schema.Clip
+    tracks = [track for track in timeline.video_tracks() if any(isinstance(child, clip) for child in track)]
+    if not tracks:
+        raise BadTimeline(f"{path} has no video clips; export a timeline that has been cut into shots")
+    if len(tracks) > 1:
+        remarks.append(f"{path.name} has {len(tracks)} video tracks with clips; only the first is read")
+    return tracks[0]
+
+
+def _cuts(track: Any, remarks: list[str]) -> list[_Cut]:
+    """The clips of a track, with transitions cut at their middle."""
+    schema = opentimelineio().schema
+    rate = _exact(track.duration().rate)
+    # Frames trimmed from the start; of an EDL's track minus the record timecode of its first event.
+    position = -_frames(track.source_range.start_time, rate) if track.source_range else 0
+    cuts: list[_Cut] = []
+    before: _Cut | None = None  # the clip directly before
+    shift = 0  # from the edit to the middle of its transition
+    transitions = 0
+    for child in track:
+        if isinstance(child, schema.Transition):
+            shift = (_frames(child.out_offset, rate) - _frames(child.in_offset, rate)) // 2
+            transitions += 1
+            if before:
+                before.end_later(shift)
+            continue
+        length = _frames(child.duration(), rate)
+        before = None
+        if isinstance(child, schema.Clip) and not isinstance(child.media_reference, schema.GeneratorReference):
+            before = _cut(child, rate, position, length)
+            before.start_later(shift)
+            cuts.append(before)
+        position += length
+        shift = 0
+    if transitions:
+        remarks.append(f"{transitions} transitions are cut at their middle")
+    return [cut for cut in cuts if cut.position[0] < cut.position[1]]
+
+
+def _cut(clip: Any, rate: Fraction, position: int, length: int) -> _Cut:
+    first = _frames(clip.trimmed_range().start_time, rate)
+    media = clip.media_reference
+    url = getattr(media, "target_url", None)
+    file = PurePosixPath(unquote(urlparse(url).path).replace("\\", "/")).name if url else ""
+    names = tuple(name for name in (file, media.name, clip.name) if name)
+    start = _frames(media.available_range.start_time, rate) if media.available_range else None
+    retimed = any(
+        isinstance(effect, opentimelineio().schema.TimeEffect) or effect.name == "Time Remap" for effect in clip.effects
+    )
+    return _Cut(clip.name, names, rate, (first, first + length), (position, position + length), start, retimed)
+
+
+def _by_name(films: Sequence[FilmFacts]) -> Mapping[str, FilmFacts]:
+    """The films by file name, by file name without suffix and by film id; names that two films share are left out."""
+    names: dict[str, FilmFacts] = {}
+    shared: set[str] = set()
+    for film in films:
+        own = {Path(film.path).name.casefold(), Path(film.path).stem.casefold(), film.film_id.casefold()}
+        shared |= own & names.keys()
+        names |= dict.fromkeys(own, film)
+    return {name: film for name, film in names.items() if name not in shared}
+
+
+def _by_source(path: Path, film: FilmFacts, cuts: Sequence[_Cut]) -> list[TimelineShot]:
+    """Shots by the clips' source frames, which count from the timecode of the media's first frame or from 0."""
+    if not cuts:
+        return []
+    if retimed := next((cut for cut in cuts if cut.is_retimed), None):
+        raise BadTimeline(
+            f"{path}: clip {retimed.name} plays {film.media} at another speed, so its frames are not known; remove the "
+            "speed change, or label the timeline played out"
+        )
+    starts = [cut.media_start for cut in cuts if cut.media_start is not None][:1]
+    ranges = [cut.source for cut in cuts]
+    return _inside(path, film, cuts, ranges, [*starts, *_timecode_start(film, cuts[0].rate), 0])
+
+
+def _by_position(path: Path, film: FilmFacts, cuts: Sequence[_Cut]) -> list[TimelineShot]:
+    """Shots by the clips' positions, which count from 0, from the film's timecode or from a whole hour."""
+    hour = 3600 * round(cuts[0].rate)
+    ranges = [cut.position for cut in cuts]
+    starts = [*_timecode_start(film, cuts[0].rate), 0, ranges[0][0] // hour * hour]
+    return _inside(path, film, cuts, ranges, starts)
+
+
+def _timecode_start(film: FilmFacts, rate: Fraction) -> list[int]:
+    """The number of the film's first frame in its own timecode, if it has one."""
+    try:
+        return [timecode_number(film.start_timecode, rate)] if film.start_timecode else []
+    except BadTimecode:
+        return []
+
+
+def _inside(
+    path: Path, film: FilmFacts, cuts: Sequence[_Cut], ranges: Sequence[tuple[int, int]], starts: Sequence[int]
+) -> list[TimelineShot]:
+    """The ranges in frames of the film, counted from the first start that puts all of them inside it."""
+    rate = film.frame_rate or Fraction(1)
+    film_rate = editing_rate(rate) or rate
+    tried = []
+    for start in dict.fromkeys(starts):
+        shots = []
+        for cut, (first, end) in zip(cuts, ranges, strict=True):
+            frames = (round((frame - start) / cut.rate * film_rate) for frame in (first, end))
+            shots.append(TimelineShot(film.film_id, next(frames), next(frames), cut.name))
+        if all(0 <= shot.first_frame < shot.end_frame <= film.frames for shot in shots):
+            return sorted(shots)
+        tried.append(shots)
+    wrong = next(shot for shot in tried[0] if not 0 <= shot.first_frame < shot.end_frame <= film.frames)
+    raise BadTimeline(
+        f"{path}: clip {wrong.name} shows frames {wrong.first_frame:,} to {wrong.end_frame - 1:,} of {film.media}, "
+        f"which has {film.frames:,} at {float(rate):.6g} frames per second; is the timeline of this file and rate?"
+    )
+
+
+def _frames(time: Any, rate: Fraction) -> int:
+    return round(Fraction(time.value) * rate / _exact(time.rate))
+
+
+def _exact(rate: float) -> Fraction:
+    return editing_rate(Fraction(rate)) or Fraction(rate)
+
+
+def _listed(names: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(names))
+    more = f" and {len(unique) - NAMED} more" if len(unique) > NAMED else ""
+    return ", ".join(unique[:NAMED]) + more
