@@ -152,5 +152,5 @@ def _placed(rows: Sequence[SheetRow], ranges: Sequence[tuple[int, int]], notes: 
         clips.append(TimelineClip(row, first, end, place))
         position = place + end - first
     if overlapping:
-        notes.append(f"{overlapping} shots overlap the shot before: they stand after it, later than in the film")
+        notes.append(f"Shots placed after the shot before, because they overlap the shot before: {overlapping}")
     return clips

@@ -12,7 +12,7 @@ import re
 from fractions import Fraction
 
 HOURS = 24  # after which timecode starts again
-SAME_RATE = Fraction(1, 10_000)  # relative difference; 24 and 23.976 differ ten times as much
+SAME_RATE = Fraction(1, 4000)  # relative difference: 23.98 is 23.976, from which 24 differs four times as much
 _TIMECODE = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)([:;.,])(\d{2,3})")
 
 

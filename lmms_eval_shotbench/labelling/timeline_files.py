@@ -6,15 +6,18 @@ fcpx_xml counts 23 frames a second at 23.976 and rounds times down.
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from lmms_eval_shotbench.labelling.timecode import has_drop_frame
 from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
 
 SUFFIXES = (".otio", ".edl", ".fcpxml", ".xml")
 Element = ElementTree.Element
+_FRAMES = re.compile(r"(\d\d:\d\d:\d\d):(\d\d)")
 
 
 class BadTimeline(ValueError):
@@ -36,11 +39,11 @@ def load_timeline(path: Path, rate: Fraction) -> Any:
     if suffix not in SUFFIXES:
         raise BadTimeline(f"{path}: timelines are read from {', '.join(SUFFIXES)}; export one of these")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _decoded(path.read_bytes())
         if suffix == ".otio":
             found = otio.adapters.read_from_string(text, "otio_json")
         elif suffix == ".edl":
-            found = otio.adapters.read_from_string(text, "cmx_3600", rate=float(rate))
+            found = otio.adapters.read_from_string(_plain_edl(text, rate), "cmx_3600", rate=float(rate))
         elif "<fcpxml" in text:
             found = _fcpxml_timeline(ElementTree.fromstring(text), otio)
         else:
@@ -56,6 +59,32 @@ def load_timeline(path: Path, rate: Fraction) -> Any:
     if not children:
         raise BadTimeline(f"{path} holds no timeline, but a {type(found).__name__}; export the timeline itself")
     return children[0]
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")  # EDLs of older systems
+
+
+def _plain_edl(text: str, rate: Fraction) -> str:
+    """An EDL as the adapter expects it.
+
+    It refuses comments before the first event, and ignores the line `FCM: DROP FRAME`, after which timecodes are drop
+    frame even with a colon before the frames.
+    """
+    lines: list[str] = []
+    drop_frame = begun = False
+    for line in text.splitlines():
+        if line.startswith("FCM"):
+            drop_frame = "NON" not in line.upper() and has_drop_frame(rate)
+        if line[:1].isdigit():
+            begun = True
+            line = _FRAMES.sub(r"\1;\2", line) if drop_frame else line
+        if begun or line.startswith(("TITLE:", "FCM", "SPLIT")):
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def _fcpxml_timeline(root: Element, otio: Any) -> Any:

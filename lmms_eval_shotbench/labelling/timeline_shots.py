@@ -8,14 +8,13 @@ film is taken to be the timeline played out, and a clip's position in the timeli
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlparse
+from pathlib import Path
+from typing import NamedTuple
 
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.timecode import BadTimecode, editing_rate, timecode_number
+from lmms_eval_shotbench.labelling.timeline_cuts import TimelineCut, timeline_cuts
 from lmms_eval_shotbench.labelling.timeline_files import BadTimeline, load_timeline
 from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
 
@@ -38,25 +37,6 @@ class TimelineShots(NamedTuple):
     remarks: list[str]
 
 
-@dataclass
-class _Cut:
-    """A clip of a track. Ranges are in frames of the timeline's rate, half-open."""
-
-    name: str
-    media: tuple[str, ...]  # names of its file, most certain first
-    rate: Fraction
-    source: tuple[int, int]
-    position: tuple[int, int]
-    media_start: int | None  # timecode of the media's first frame, if the timeline has it
-    is_retimed: bool
-
-    def start_later(self, frames: int) -> None:
-        self.source, self.position = ((first + frames, end) for first, end in (self.source, self.position))
-
-    def end_later(self, frames: int) -> None:
-        self.source, self.position = ((first, end + frames) for first, end in (self.source, self.position))
-
-
 def read_shot_ranges(path: Path, films: Sequence[FilmFacts]) -> TimelineShots:
     """Read the shots of films out of .otio, EDL, FCPXML or Final Cut 7 XML.
 
@@ -74,10 +54,13 @@ def read_shot_ranges(path: Path, films: Sequence[FilmFacts]) -> TimelineShots:
         raise BadTimeline(f"{path}: an EDL has one frame rate, but the films have {listed}; label them one by one")
     remarks: list[str] = []
     timeline = load_timeline(path, next(iter(rates)))
-    cuts = _cuts(_first_track(path, timeline, remarks), remarks)
+    try:
+        cuts = timeline_cuts(path, timeline, remarks)
+    except opentimelineio().exceptions.OTIOError as error:  # such as a clip without a duration
+        raise BadTimeline(f"{path} has a clip whose frames are not known: {error}") from error
     films = [film for film in films if film.frame_rate]
     names = _by_name(films)
-    found: dict[str, list[_Cut]] = {}
+    found: dict[str, list[TimelineCut]] = {}
     others: list[str] = []
     for cut in cuts:
         film = next((names[name.casefold()] for name in cut.media if name.casefold() in names), None)
@@ -88,7 +71,7 @@ def read_shot_ranges(path: Path, films: Sequence[FilmFacts]) -> TimelineShots:
     shots: list[TimelineShot] = []
     if found:
         if others:
-            remarks.append(f"{len(others)} clips of other media are left out: {_listed(others)}")
+            remarks.append(f"Clips of other media, which are left out: {len(others)} ({_listed(others)})")
         for film in films:
             shots += _by_source(path, film, found.get(film.film_id, []))
     elif len(films) == 1:
@@ -99,63 +82,21 @@ def read_shot_ranges(path: Path, films: Sequence[FilmFacts]) -> TimelineShots:
         shots = _by_position(path, films[0], cuts)
     else:
         raise BadTimeline(
-            f"{path}: its clips are of {_listed(others)}, none of which is among {_listed([one.media for one in films])}"
-            "; give these films, or the one that is the timeline played out"
+            f"{path}: its clips are of {_listed(others)}, not of {_listed([film.media for film in films])}; give the "
+            "films that it was cut from, or the one that is the timeline played out"
         )
+    for film in films:
+        if found.get(film.film_id) or not found:
+            remarks += _about_rates(path, film, cuts[0].rate)
     return TimelineShots(list(dict.fromkeys(shots)), remarks)
 
 
-def _first_track(path: Path, timeline: Any, remarks: list[str]) -> Any:
-    clip = opentimelineio().schema.Clip
-    tracks = [track for track in timeline.video_tracks() if any(isinstance(child, clip) for child in track)]
-    if not tracks:
-        raise BadTimeline(f"{path} has no video clips; export a timeline that has been cut into shots")
-    if len(tracks) > 1:
-        remarks.append(f"{path.name} has {len(tracks)} video tracks with clips; only the first is read")
-    return tracks[0]
-
-
-def _cuts(track: Any, remarks: list[str]) -> list[_Cut]:
-    """The clips of a track, with transitions cut at their middle."""
-    schema = opentimelineio().schema
-    rate = _exact(track.duration().rate)
-    # Frames trimmed from the start; of an EDL's track minus the record timecode of its first event.
-    position = -_frames(track.source_range.start_time, rate) if track.source_range else 0
-    cuts: list[_Cut] = []
-    before: _Cut | None = None  # the clip directly before
-    shift = 0  # from the edit to the middle of its transition
-    transitions = 0
-    for child in track:
-        if isinstance(child, schema.Transition):
-            shift = (_frames(child.out_offset, rate) - _frames(child.in_offset, rate)) // 2
-            transitions += 1
-            if before:
-                before.end_later(shift)
-            continue
-        length = _frames(child.duration(), rate)
-        before = None
-        if isinstance(child, schema.Clip) and not isinstance(child.media_reference, schema.GeneratorReference):
-            before = _cut(child, rate, position, length)
-            before.start_later(shift)
-            cuts.append(before)
-        position += length
-        shift = 0
-    if transitions:
-        remarks.append(f"{transitions} transitions are cut at their middle")
-    return [cut for cut in cuts if cut.position[0] < cut.position[1]]
-
-
-def _cut(clip: Any, rate: Fraction, position: int, length: int) -> _Cut:
-    first = _frames(clip.trimmed_range().start_time, rate)
-    media = clip.media_reference
-    url = getattr(media, "target_url", None)
-    file = PurePosixPath(unquote(urlparse(url).path).replace("\\", "/")).name if url else ""
-    names = tuple(name for name in (file, media.name, clip.name) if name)
-    start = _frames(media.available_range.start_time, rate) if media.available_range else None
-    retimed = any(
-        isinstance(effect, opentimelineio().schema.TimeEffect) or effect.name == "Time Remap" for effect in clip.effects
-    )
-    return _Cut(clip.name, names, rate, (first, first + length), (position, position + length), start, retimed)
+def _about_rates(path: Path, film: FilmFacts, rate: Fraction) -> list[str]:
+    film_rate = film.frame_rate or rate
+    if editing_rate(film_rate) == rate:
+        return []
+    rates = f"{float(rate):.6g} frames per second, {film.media} at {float(film_rate):.6g}"
+    return [f"{path.name} runs at {rates}: its shots are converted by time and may be a frame off"]
 
 
 def _by_name(films: Sequence[FilmFacts]) -> Mapping[str, FilmFacts]:
@@ -169,7 +110,7 @@ def _by_name(films: Sequence[FilmFacts]) -> Mapping[str, FilmFacts]:
     return {name: film for name, film in names.items() if name not in shared}
 
 
-def _by_source(path: Path, film: FilmFacts, cuts: Sequence[_Cut]) -> list[TimelineShot]:
+def _by_source(path: Path, film: FilmFacts, cuts: Sequence[TimelineCut]) -> list[TimelineShot]:
     """Shots by the clips' source frames, which count from the timecode of the media's first frame or from 0."""
     if not cuts:
         return []
@@ -183,7 +124,7 @@ def _by_source(path: Path, film: FilmFacts, cuts: Sequence[_Cut]) -> list[Timeli
     return _inside(path, film, cuts, ranges, [*starts, *_timecode_start(film, cuts[0].rate), 0])
 
 
-def _by_position(path: Path, film: FilmFacts, cuts: Sequence[_Cut]) -> list[TimelineShot]:
+def _by_position(path: Path, film: FilmFacts, cuts: Sequence[TimelineCut]) -> list[TimelineShot]:
     """Shots by the clips' positions, which count from 0, from the film's timecode or from a whole hour."""
     hour = 3600 * round(cuts[0].rate)
     ranges = [cut.position for cut in cuts]
@@ -200,7 +141,7 @@ def _timecode_start(film: FilmFacts, rate: Fraction) -> list[int]:
 
 
 def _inside(
-    path: Path, film: FilmFacts, cuts: Sequence[_Cut], ranges: Sequence[tuple[int, int]], starts: Sequence[int]
+    path: Path, film: FilmFacts, cuts: Sequence[TimelineCut], ranges: Sequence[tuple[int, int]], starts: Sequence[int]
 ) -> list[TimelineShot]:
     """The ranges in frames of the film, counted from the first start that puts all of them inside it."""
     rate = film.frame_rate or Fraction(1)
@@ -219,14 +160,6 @@ def _inside(
         f"{path}: clip {wrong.name} shows frames {wrong.first_frame:,} to {wrong.end_frame - 1:,} of {film.media}, "
         f"which has {film.frames:,} at {float(rate):.6g} frames per second; is the timeline of this file and rate?"
     )
-
-
-def _frames(time: Any, rate: Fraction) -> int:
-    return round(Fraction(time.value) * rate / _exact(time.rate))
-
-
-def _exact(rate: float) -> Fraction:
-    return editing_rate(Fraction(rate)) or Fraction(rate)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -14,7 +14,8 @@ movement. What each cannot carry:
 
 Only `.otio` is written by a library. The adapters of OpenTimelineIO write `frameDuration=""` at 23.976 (fcpx_xml), drop
 frame without asking and no record timecode (cmx_3600), no picture size (fcp_xml), and refuse 12 or 16 frames per
-second; the tests read our files with them. The film's sound is left out. Stills have no timeline.
+second. They read our files to the frame, except that fcpx_xml rounds times down, and at 23.976 counts 23 frames a
+second; `timeline_shots.py` reads all four. The film's sound is left out. Stills have no timeline.
 """
 
 from __future__ import annotations
