@@ -13,9 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
-from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
+from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot, frame_rate_drift
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow
 from lmms_eval_shotbench.labelling.timecode import (
+    SMPTE_RATES,
     BadTimecode,
     editing_rate,
     frame_timecode,
@@ -100,16 +101,17 @@ def film_timeline(film: FilmFacts, rows: Sequence[SheetRow]) -> FilmTimeline | N
         return None
     rows = sorted(rows, key=lambda one: one.shot.first_frame)
     notes: list[str] = []
-    exact = editing_rate(film.frame_rate)
-    varies = _drift([one.shot for one in rows], film.frame_rate) > 1 / (2 * film.frame_rate)
+    film_rate = film.frame_rate
+    exact = editing_rate(film_rate)
+    varies = frame_rate_drift([one.shot for one in rows], film_rate) > 1 / (2 * film_rate)
     if exact and not varies:
         rate, frames = exact, film.frames
         ranges = [(one.shot.first_frame, one.shot.end_frame) for one in rows]
     else:
-        rate = exact or Fraction(max(round(film.frame_rate), 1))
-        frames = round(film.frames / film.frame_rate * rate)
-        ranges = [_by_time(one.shot, rows[0].shot, film.frame_rate, rate) for one in rows]
-        kind = "varies" if varies else f"is {float(film.frame_rate):.6g} frames per second"
+        rate = exact or min(SMPTE_RATES, key=lambda one: abs(one - film_rate))
+        frames = round(film.frames / film_rate * rate)
+        ranges = [_by_time(one.shot, rows[0].shot, film_rate, rate) for one in rows]
+        kind = "varies" if varies else f"is {float(film_rate):.6g} frames per second"
         notes.append(
             f"The frame rate of {film.media} {kind}: shots are placed by time at {float(rate):.6g} frames per second, "
             "which may be a frame off; convert the film to a constant standard rate for exact cuts"
@@ -117,14 +119,6 @@ def film_timeline(film: FilmFacts, rows: Sequence[SheetRow]) -> FilmTimeline | N
     start = _start(film, rate, notes)
     drop_frame = ";" in film.start_timecode and has_drop_frame(rate)
     return FilmTimeline(film, rate, frames, start, drop_frame, _placed(rows, ranges, notes), notes)
-
-
-def _drift(shots: Sequence[FilmShot], rate: Fraction) -> float:
-    """Seconds by which frames are shown earlier or later, against each other, than at a constant rate."""
-    times = [(one.start_seconds, one.first_frame) for one in shots]
-    times += [(one.end_seconds, one.end_frame) for one in shots]
-    late = [seconds - frame / float(rate) for seconds, frame in times if seconds is not None]
-    return max(late) - min(late) if late else 0.0
 
 
 def _by_time(shot: FilmShot, first: FilmShot, film_rate: Fraction, rate: Fraction) -> tuple[int, int]:

@@ -11,6 +11,10 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+SMPTE_RATES = (
+    *(Fraction(24_000, 1001), Fraction(24), Fraction(25), Fraction(30_000, 1001), Fraction(30)),
+    *(Fraction(48_000, 1001), Fraction(48), Fraction(50), Fraction(60_000, 1001), Fraction(60)),
+)
 HOURS = 24  # after which timecode starts again
 SAME_RATE = Fraction(1, 4000)  # relative difference: 23.98 is 23.976, from which 24 differs four times as much
 _TIMECODE = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)([:;.,])(\d{2,3})")
@@ -29,6 +33,14 @@ def editing_rate(rate: Fraction) -> Fraction | None:
     known = (Fraction(max(round(rate), 1)), *(Fraction(count * 1000, 1001) for count in (24, 30, 48, 60, 120)))
     nearest = min(known, key=lambda one: abs(one - rate))
     return nearest if abs(nearest - rate) <= rate * SAME_RATE else None
+
+
+def timecode_rate(rate: Fraction) -> Fraction:
+    """The frame rate at which editing systems count a film of an exact rate: the smallest multiple that they have.
+
+    Films of 12 frames per second are counted at 24. A rate without such a multiple is returned unchanged.
+    """
+    return next((multiple for count in range(1, 9) if (multiple := rate * count) in SMPTE_RATES), rate)
 
 
 def has_drop_frame(rate: Fraction) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from lmms_eval_shotbench.labelling.timecode import has_drop_frame
+from lmms_eval_shotbench.labelling.timecode import has_drop_frame, timecode_rate
 from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
 
 SUFFIXES = (".otio", ".edl", ".fcpxml", ".xml")
@@ -29,7 +29,7 @@ def load_timeline(path: Path, rate: Fraction) -> Any:
 
     Args:
         path: the file; its suffix decides how it is parsed.
-        rate: frames per second of an EDL, which does not state it.
+        rate: frames per second of the films, at which an EDL counts; it does not state its own.
 
     Raises:
         BadTimeline: unknown suffix, no such file, or it cannot be parsed.
@@ -43,6 +43,7 @@ def load_timeline(path: Path, rate: Fraction) -> Any:
         if suffix == ".otio":
             found = otio.adapters.read_from_string(text, "otio_json")
         elif suffix == ".edl":
+            rate = timecode_rate(rate)
             found = otio.adapters.read_from_string(_plain_edl(text, rate), "cmx_3600", rate=float(rate))
         elif "<fcpxml" in text:
             found = _fcpxml_timeline(ElementTree.fromstring(text), otio)

@@ -86,14 +86,17 @@ def read_shot_ranges(path: Path, films: Sequence[FilmFacts]) -> TimelineShots:
             "films that it was cut from, or the one that is the timeline played out"
         )
     for film in films:
-        if found.get(film.film_id) or not found:
-            remarks += _about_rates(path, film, cuts[0].rate)
+        ends = [end for cut in found.get(film.film_id, []) for end in cut.source]
+        ends = ends if found else [end for cut in cuts for end in cut.position]
+        remarks += _about_rates(path, film, cuts[0].rate, ends)
     return TimelineShots(list(dict.fromkeys(shots)), remarks)
 
 
-def _about_rates(path: Path, film: FilmFacts, rate: Fraction) -> list[str]:
+def _about_rates(path: Path, film: FilmFacts, rate: Fraction, ends: Sequence[int]) -> list[str]:
+    """A remark if the beginning or the end of a shot is between two frames of the film."""
     film_rate = film.frame_rate or rate
-    if editing_rate(film_rate) == rate:
+    film_rate = editing_rate(film_rate) or film_rate
+    if all((end / rate * film_rate).denominator == 1 for end in ends):
         return []
     rates = f"{float(rate):.6g} frames per second, {film.media} at {float(film_rate):.6g}"
     return [f"{path.name} runs at {rates}: its shots are converted by time and may be a frame off"]
@@ -133,9 +136,12 @@ def _by_position(path: Path, film: FilmFacts, cuts: Sequence[TimelineCut]) -> li
 
 
 def _timecode_start(film: FilmFacts, rate: Fraction) -> list[int]:
-    """The number of the film's first frame in its own timecode, if it has one."""
+    """The number of the film's first frame in its own timecode, if it has one, in frames of a timeline's rate."""
+    film_rate = editing_rate(film.frame_rate or rate) or rate
     try:
-        return [timecode_number(film.start_timecode, rate)] if film.start_timecode else []
+        return (
+            [round(timecode_number(film.start_timecode, film_rate) / film_rate * rate)] if film.start_timecode else []
+        )
     except BadTimecode:
         return []
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 from lmms_eval_shotbench.labelling.film_timeline import FilmTimeline, TimelineClip
+from lmms_eval_shotbench.labelling.timecode import timecode_rate
 
 Element = ElementTree.Element
 
@@ -22,14 +23,18 @@ def fcpxml(timeline: FilmTimeline) -> str:
         return f"{seconds}s" if seconds.denominator == 1 else f"{frames * timeline.rate.denominator}/{scale}s"
 
     scale = timeline.rate.numerator
+    media_format = "r1" if timeline.rate == timecode_rate(timeline.rate) else "r3"
     form = {"tcFormat": "DF" if timeline.drop_frame else "NDF"}
     root = Element("fcpxml", version="1.8")
     resources = _child(root, "resources")
     size = {"width": str(timeline.film.width), "height": str(timeline.film.height)} if timeline.film.width else {}
-    _child(resources, "format", id="r1", frameDuration=f"{timeline.rate.denominator}/{scale}s", **size)
+    rate = timecode_rate(timeline.rate)  # of the sequence: a project of 12 frames per second cannot be imported
+    _child(resources, "format", id="r1", frameDuration=f"{rate.denominator}/{rate.numerator}s", **size)
+    if rate != timeline.rate:
+        _child(resources, "format", id="r3", frameDuration=f"{timeline.rate.denominator}/{scale}s", **size)
     name, start = _plain(timeline.media.name), time(timeline.start)
     asset = {"src": timeline.media.as_uri(), "start": start, "duration": time(timeline.frames), "hasVideo": "1"}
-    _child(resources, "asset", id="r2", name=name, **asset, format="r1")
+    _child(resources, "asset", id="r2", name=name, **asset, format=media_format)
     project = _child(root, "project", name=_plain(timeline.film.film_id))
     sequence = _child(project, "sequence", format="r1", duration=time(timeline.end), tcStart=start, **form)
     spine = _child(sequence, "spine")
@@ -41,7 +46,7 @@ def fcpxml(timeline: FilmTimeline) -> str:
             _child(spine, "gap", name="Gap", **gap, start="0s")
         first = time(timeline.start + clip.first)
         place = {"offset": time(timeline.start + clip.position), "start": first, "duration": time(length)}
-        made = _child(spine, "asset-clip", name=clip.name, ref="r2", **place, format="r1", **form)
+        made = _child(spine, "asset-clip", name=clip.name, ref="r2", **place, format=media_format, **form)
         _child(made, "marker", start=first, duration=time(1), value=clip.marker, note=clip.all_labels)
         position = clip.position + length
     return _text(root, "fcpxml", timeline)

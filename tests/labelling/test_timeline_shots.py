@@ -46,7 +46,7 @@ def ranges(path: Path, *films: FilmFacts) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("timecode", ["", "01:00:00:00", "23:59:00:00"])
-@pytest.mark.parametrize("rate", RATES, ids=lambda rate: f"{float(rate):.3f}")
+@pytest.mark.parametrize("rate", [*RATES, Fraction(12)], ids=lambda rate: f"{float(rate):.3f}")
 def test_all_formats_written_are_read(tmp_path: Path, rate: Fraction, timecode: str) -> None:
     film = a_film(rate, timecode)
     for path in write_timelines(tmp_path, a_sheet(film)):
@@ -136,7 +136,8 @@ def test_media_that_start_at_a_timecode_are_counted_from_it(tmp_path: Path) -> N
 
 
 def test_another_rate_than_the_films_is_converted_and_stated(tmp_path: Path) -> None:
-    found = read_shot_ranges(saved(tmp_path / "cut.otio", [a_clip("film", 60, 120, rate=50)]), [FILM])
+    assert not read_shot_ranges(saved(tmp_path / "even.otio", [a_clip("film", 60, 120, rate=50)]), [FILM]).remarks
+    found = read_shot_ranges(saved(tmp_path / "cut.otio", [a_clip("film", 60, 121, rate=50)]), [FILM])
     assert [shot[1:3] for shot in found.shots] == [(30, 90)]
     assert found.remarks == [
         "cut.otio runs at 50 frames per second, film.mp4 at 25: its shots are converted by time and may be a frame off"

@@ -16,6 +16,7 @@ from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
 from lmms_eval_shotbench.labelling.timecode import (
+    SMPTE_RATES,
     BadTimecode,
     editing_rate,
     frame_timecode,
@@ -158,10 +159,10 @@ def test_a_rate_that_no_editor_has_is_approximated_and_stated(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         paths = written(tmp_path, a_sheet(a_film(rate, frames=2000), [(0, 700), (700, 1999)]))
-    whole = round(rate)
-    second = round(700 / rate * whole)
+    nearest = NTSC_30 if rate > 20 else Fraction(24_000, 1001)
+    second = round(700 / rate * nearest)
     found = clips(otio.adapters.read_from_file(str(paths[".xml"])))
-    assert [frames(clip.source_range) for clip in found] == [(0, second), (second, round(1999 / rate * whole))]
+    assert [frames(clip.source_range) for clip in found] == [(0, second), (second, round(1999 / rate * nearest))]
     assert "shots are placed by time" in caplog.text
     for suffix, path in paths.items():
         assert "shots are placed by time" in path.read_text(encoding="utf-8"), suffix
@@ -176,6 +177,20 @@ def test_a_variable_rate_is_placed_by_time(tmp_path: Path, caplog: pytest.LogCap
     assert "varies" in caplog.text
     found = clips(otio.adapters.read_from_file(str(paths[".otio"])))
     assert [frames(clip.source_range) for clip in found] == [(0, 150), (150, 300)]
+
+
+def test_a_rate_that_only_films_have_is_counted_at_a_multiple_where_the_format_needs_one(tmp_path: Path) -> None:
+    paths = written(tmp_path, a_sheet(a_film(Fraction(12), "01:00:00:06")))
+    timeline = otio.adapters.read_from_file(str(paths[".edl"]), rate=24)
+    start = 2 * (3600 * 12 + 6)
+    assert [frames(clip.source_range, start) for clip in clips(timeline)] == [(2 * a, 2 * b) for a, b in RANGES]
+    assert "counts 24 frames per second, 2 for each frame of the film" in paths[".edl"].read_text(encoding="utf-8")
+    root = ElementTree.fromstring(paths[".fcpxml"].read_text(encoding="utf-8"))
+    (sequence,), (asset,) = root.iter("sequence"), root.iter("asset")
+    rates = {form.attrib["id"]: form.attrib["frameDuration"] for form in root.iter("format")}
+    assert (rates[sequence.attrib["format"]], rates[asset.attrib["format"]]) == ("1/24s", "1/12s")
+    found = clips(otio.adapters.read_from_file(str(paths[".otio"])))
+    assert [frames(clip.source_range, start // 2) for clip in found] == RANGES
 
 
 def test_overlapping_shots_stand_one_after_the_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -220,7 +235,7 @@ def test_timecode_is_the_inverse_of_its_number(rate: Fraction, drop_frame: bool)
     for number in numbers:
         text = frame_timecode(number, rate, drop_frame=drop_frame)
         assert timecode_number(text, rate) == number
-        if rate in RATES:
+        if rate in SMPTE_RATES:
             assert otio.opentime.from_timecode(text, float(rate)).value == number
 
 
