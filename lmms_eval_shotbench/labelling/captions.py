@@ -80,6 +80,8 @@ def _write_folder(folder: Path, sheet: ShotSheet, kind: MediaKind, template: Cap
             lines.append(json.dumps(facts, ensure_ascii=False) + "\n")
         (draft / METADATA).write_text("".join(lines), encoding="utf-8", newline="\n")
         shutil.rmtree(target, ignore_errors=True)
+    if not lines:  # no library loads an empty folder
+        shutil.rmtree(target)
     return CaptionCounts(len(lines), unlabelled, missing)
 
 

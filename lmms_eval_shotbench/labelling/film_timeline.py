@@ -90,9 +90,10 @@ class FilmTimeline:
         last = self.clips[-1]
         return last.position + last.end - last.first
 
-    def timecode(self, frame: int) -> str:
-        """The timecode of a frame of the film or the timeline, counted from 0."""
-        return frame_timecode(self.start + frame, self.rate, drop_frame=self.drop_frame)
+    @property
+    def start_timecode(self) -> str:
+        """The timecode of the first frame."""
+        return frame_timecode(self.start, self.rate, drop_frame=self.drop_frame)
 
 
 def film_timeline(film: FilmFacts, rows: Sequence[SheetRow]) -> FilmTimeline | None:

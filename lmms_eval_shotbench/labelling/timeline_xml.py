@@ -95,7 +95,7 @@ def _add_timecode(parent: Element, timeline: FilmTimeline) -> None:
     timecode = _child(parent, "timecode")
     _add_rate(timecode, timeline.rate)
     form = "DF" if timeline.drop_frame else "NDF"
-    _texts(timecode, string=timeline.timecode(0), frame=timeline.start, displayformat=form)
+    _texts(timecode, string=timeline.start_timecode, frame=timeline.start, displayformat=form)
 
 
 def _add_picture(parent: Element, timeline: FilmTimeline) -> None:

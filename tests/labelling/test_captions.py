@@ -173,6 +173,7 @@ def test_a_second_run_replaces_the_captions(tmp_path: Path) -> None:
     clips = tmp_path / "captions" / "clips"
     assert sorted(path.name for path in clips.glob("*.txt")) == ["film.a-0003.txt"]
     assert (clips / "film.a-0003.txt").read_text(encoding="utf-8") == "static shot\n"
+    assert not (tmp_path / "captions" / "stills").exists()  # none of these stills has a label
 
 
 def test_media_are_copied_where_the_file_system_has_no_hard_links(
