@@ -6,10 +6,18 @@ still file is one shot without a clip and without times.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
+
+from lmms_eval_shotbench.labelling.timecode import (
+    BadTimecode,
+    editing_rate,
+    frame_timecode,
+    has_drop_frame,
+    timecode_number,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,14 @@ class FilmShot:
         return (self.end_seconds or 0.0) - (self.start_seconds or 0.0)
 
 
+def frame_rate_drift(shots: Sequence[FilmShot], rate: Fraction) -> float:
+    """Seconds by which frames of a film are shown earlier or later, against each other, than at a constant rate."""
+    times = [(one.start_seconds, one.first_frame) for one in shots]
+    times += [(one.end_seconds, one.end_frame) for one in shots]
+    late = [seconds - frame / float(rate) for seconds, frame in times if seconds is not None]
+    return max(late) - min(late) if late else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class FilmFacts:
     """A film or still file that was labelled, or why it could not be."""
@@ -46,6 +62,23 @@ class FilmFacts:
     height: int = 0
     start_timecode: str = ""  # of the first frame, where the file has one
     defects: tuple[str, ...] = ()  # what was noticed; with no shots, why there are none
+
+    @property
+    def timecode_start(self) -> int:
+        """The number of the first frame in the file's own timecode, counted from 00:00:00:00; 0 if it has none."""
+        rate = self.frame_rate and (editing_rate(self.frame_rate) or self.frame_rate)
+        try:
+            return timecode_number(self.start_timecode, rate) if rate and self.start_timecode else 0
+        except BadTimecode:
+            return 0
+
+    def timecode(self, frame: int) -> str:
+        """The timecode of a frame, counted from that of the file's first frame; empty for a still."""
+        if self.frame_rate is None:
+            return ""
+        rate = editing_rate(self.frame_rate) or self.frame_rate
+        drop_frame = ";" in self.start_timecode and has_drop_frame(rate)
+        return frame_timecode(self.timecode_start + frame, rate, drop_frame=drop_frame)
 
     def to_row(self) -> dict[str, Any]:
         """The facts as JSON."""

@@ -20,12 +20,13 @@ from typing import Any
 
 from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
-from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
+from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot, frame_rate_drift
 from lmms_eval_shotbench.labelling.vote import Vote
 from lmms_eval_shotbench.vocabulary import slugs
 
 SCHEMA = 1
 FACTS, SHOTS, TABLE, MEDIA = "labels.json", "shots.jsonl", "shots.csv", "media"
+DAY = 24 * 3600  # seconds, after which timecode starts again
 TIME_COLUMNS = ("start", "end", "start_timecode", "end_timecode")
 TABLE_COLUMNS = (
     *("film_id", "media", "shot_id", *TIME_COLUMNS),
@@ -110,13 +111,28 @@ def _read_shots(path: Path, votes: bool) -> Iterator[SheetRow]:
 
 def sheet_table(sheet: ShotSheet) -> str:
     """The sheet as CSV, one row per shot, with the columns of `shotbench data films --table`."""
-    media = {film.film_id: film.media for film in sheet.films}
+    films = {film.film_id: film for film in sheet.films}
+    with_timecode = {film.film_id for film in sheet.films if _has_timecode(film, sheet.of_film(film.film_id))}
     text = io.StringIO()
     writer = csv.DictWriter(text, TABLE_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for one in sheet.shots:
-        writer.writerow(_table_row(one, media[one.shot.film_id]))
+        shot = one.shot
+        film = films[shot.film_id]
+        row = _table_row(one, film.media)
+        if shot.film_id in with_timecode:
+            row |= {"start_timecode": film.timecode(shot.first_frame), "end_timecode": film.timecode(shot.end_frame)}
+        writer.writerow(row)
     return text.getvalue()
+
+
+def _has_timecode(film: FilmFacts, rows: Sequence[SheetRow]) -> bool:
+    """Whether a timecode is one frame to every reader: at a constant rate, and not also counted from 00:00:00:00."""
+    rate = film.frame_rate
+    if rate is None or frame_rate_drift([one.shot for one in rows], rate) > 1 / (2 * rate):
+        return False
+    start = film.timecode_start
+    return (start == 0 or start > film.frames) and start + film.frames < DAY * round(rate)
 
 
 def _table_row(one: SheetRow, media: str) -> dict[str, str]:

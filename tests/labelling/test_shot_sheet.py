@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from lmms_eval_shotbench.labelling.shot_sheet import (
     SheetRow,
     ShotSheet,
     read_sheet,
+    sheet_table,
     write_sheet,
 )
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
@@ -45,6 +48,22 @@ def test_the_table_has_only_labels_that_are_certain_enough(tmp_path: Path) -> No
     assert (row["shot_size"], row["shot_size_confidence"], row["end"]) == ("Close Up", "0.910", "1.001000")
     assert (row["camera_angle"], row["camera_angle_status"]) == ("", "unsure")
     assert (row["camera_movement"], row["camera_movement_source"]) == ("", "person")
+
+
+def test_the_table_has_timecode_where_it_names_one_frame(tmp_path: Path) -> None:
+    drop_frame = replace(FILM, frame_rate=Fraction(30_000, 1001), start_timecode="00:59:59;28")
+    for film, timecodes in (
+        (FILM, ("01:00:00:00", "01:00:01:00")),
+        (replace(FILM, start_timecode=""), ("00:00:00:00", "00:00:01:00")),
+        (replace(FILM, frames=100_000), ("", "")),  # 01:00:00:00 is also inside the film
+        (replace(FILM, frame_rate=Fraction(24)), ("01:00:00:00", "01:00:01:00")),
+        (replace(FILM, frame_rate=Fraction(12)), ("", "")),  # not the rate at which the shots are shown
+        (drop_frame, ("", "")),
+        (replace(FILM, start_timecode="23:59:59:00"), ("", "")),
+    ):
+        (row,) = csv.DictReader(io.StringIO(sheet_table(ShotSheet([film], SHEET.shots))))
+        assert (row["start_timecode"], row["end_timecode"]) == timecodes
+    assert drop_frame.timecode(24) == "01:00:00;22"
 
 
 def test_a_folder_without_a_complete_sheet_is_named(tmp_path: Path) -> None:
