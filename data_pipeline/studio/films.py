@@ -18,6 +18,7 @@ from data_pipeline.studio.encoding import Picture, encode_clip, encode_still
 from data_pipeline.studio.film_style import FilmStyle, film_style
 from data_pipeline.studio.moves import TERMS, WALK_DIRECTIONS
 from data_pipeline.studio.render import SIZE, Frame
+from data_pipeline.studio.stage import Stage
 from data_pipeline.studio.stills import staged_still, still_terms
 from data_pipeline.studio.take import new_take
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind, dimension_named
@@ -86,6 +87,14 @@ class FilmedShot:
     frames: tuple[Frame, ...]
     cameras: tuple[Camera, ...]
     clip: StagedClip | None = None
+    still_stage: Stage | None = None  # of a still
+
+    def stage(self, number: int) -> Stage:
+        """Return the stage of a frame."""
+        if self.still_stage is not None:
+            return self.still_stage
+        assert self.clip is not None  # a shot is a clip or a still
+        return self.clip.at(number)[0]
 
     @property
     def pictures(self) -> list[Picture]:
@@ -120,7 +129,7 @@ def film_shot(plan: PlannedShot, size: Size | None = None) -> FilmedShot:
         return FilmedShot(plan, {plan.slug: plan.label}, tuple(clip.filmed(size)), cameras, clip)
     dimension = dimension_named(plan.slug)
     still = staged_still(plan.style, dimension, dimension.term(plan.label), plan.variant, size)
-    return FilmedShot(plan, {plan.slug: plan.label, **still.also}, still.frames, still.cameras)
+    return FilmedShot(plan, {plan.slug: plan.label, **still.also}, still.frames, still.cameras, None, still.stage)
 
 
 def staged_clip(plan: PlannedShot) -> StagedClip:

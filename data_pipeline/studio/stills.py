@@ -15,6 +15,7 @@ from data_pipeline.studio.lighting_types import LIGHTING_TYPES
 from data_pipeline.studio.render import SIZE, Frame, render
 from data_pipeline.studio.shot_framings import SHOT_FRAMINGS
 from data_pipeline.studio.shot_sizes import SHOT_SIZES
+from data_pipeline.studio.stage import Stage
 from data_pipeline.studio.staging import Recipe, Staging
 from data_pipeline.studio.take import new_take
 from lmms_eval_shotbench import vocabulary
@@ -34,6 +35,7 @@ class StagedShot:
     name: str  # unique within its film
     frames: tuple[Frame, ...]
     cameras: tuple[Camera, ...]  # one per frame
+    stage: Stage
     figure_heights: tuple[float, ...] = ()  # sole to crown, as a share of the first frame's height
     also: dict[str, str] = field(default_factory=dict)
 
@@ -72,6 +74,7 @@ def staged_still(style: FilmStyle, dimension: Dimension, term: Term, number: int
         name=f"{dimension.slug}-{stem}-{number}",
         frames=(render(staged.stage, staged.camera, size),),
         cameras=(staged.camera,),
+        stage=staged.stage,
         figure_heights=tuple(figure.height_in_frame(staged.camera, size) for figure in staged.stage.figures),
         also=staged.also,
     )
