@@ -133,28 +133,48 @@ def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:
     return labelled
 
 
-def studio_films(settings: StudioSettings, out: Path, workers: Workers, *, truth: bool = False) -> int:
-    """Render films as files with an annotation table, and return its number of rows. Finished films are kept.
+def studio_films(
+    settings: StudioSettings, out: Path, workers: Workers, *, truth: bool = False, transitions: bool = False
+) -> int:
+    """Render films as files with tables of annotations and truth, and return their number of rows.
+
+    Finished films are kept.
+
+    Args:
+        truth: Also write masks, depth and flow.
+        transitions: Join some shots by dissolves and fades instead of cuts.
 
     Raises:
         FileExistsError: `out` has finished films, or films of other settings.
         WriteRefused: `out` is not a folder, or another process is writing to it.
         DiskFull: the disk is full; the next call with the same settings resumes.
     """
-    from data_pipeline.studio.film_reels import ROWS, TABLE, ReelOrder, claim_folder, make_reel, write_table
+    from data_pipeline.studio.film_reels import (
+        ROWS,
+        TABLE,
+        TRUTH_TABLE,
+        ReelOrder,
+        claim_folder,
+        make_reel,
+        write_table,
+    )
+    from lmms_eval_shotbench.labelling.truth import truth_table
 
     out = Path(os.path.realpath(out.expanduser()))  # workers may have another working directory
     if out.exists() and not out.is_dir():
         raise WriteRefused(f"{out} is not a folder; choose another --out")
+    flags = f"{_flags(settings)} --width {settings.width}" + " --truth" * truth + " --transitions all" * transitions
     with only_writer(out), disk_full_reported(out):
-        claim_folder(out, f"studio-{STUDIO_VERSION} {_flags(settings)} --width {settings.width}" + " --truth" * truth)
+        claim_folder(out, f"studio-{STUDIO_VERSION} {flags}")
         orders = [
-            ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth) for film in settings.numbers
+            ReelOrder(out, settings.seed, film, settings.per_term, settings.width, truth, transitions)
+            for film in settings.numbers
         ]
-        rows = [row for reel in _run_all(make_reel, orders, workers, "film") for row in reel]
-        write_table(out / TABLE, rows)  # last: it marks the films as complete
+        shots = [shot for reel in _run_all(make_reel, orders, workers, "film") for shot in reel]
+        write_atomic(out / TRUTH_TABLE, truth_table(shot.truth for shot in shots))
+        write_table(out / TABLE, [shot.annotation for shot in shots])  # last: it marks the films as complete
         shutil.rmtree(out / ROWS)
-    return len(rows)
+    return len(shots)
 
 
 def _run_all(work: Callable[[Unit], Result], units: Sequence[Unit], workers: Workers, name: str) -> Iterator[Result]:

@@ -113,8 +113,8 @@ def studio(
         bool,
         typer.Option(
             "--raw",
-            help="Write film files and the annotation table annotations.csv, which `shotbench data films` reads, "
-            "instead of shards",
+            help="Write film files, the annotation table annotations.csv, which `shotbench data films` reads, and "
+            "truth.csv, what is true of every shot in every dimension, instead of shards",
             rich_help_panel=RAW,
         ),
     ] = False,
@@ -126,6 +126,15 @@ def studio(
             rich_help_panel=RAW,
         ),
     ] = False,
+    transitions: Annotated[
+        Literal["cuts", "all"],
+        typer.Option(
+            "--transitions",
+            help="With --raw: how shots begin: all with a cut, or about a tenth each with a dissolve and with a fade "
+            "through black, named in truth.csv",
+            rich_help_panel=RAW,
+        ),
+    ] = "cuts",
     sheets: Annotated[
         bool,
         typer.Option(
@@ -152,6 +161,8 @@ def studio(
     """
     if truth and not raw:
         raise ValueError("--truth is for raw films; add --raw, or leave it out")
+    if transitions == "all" and not raw:
+        raise ValueError("--transitions is for raw films; add --raw, or leave it out")
     if sheets:
         return _write_sheets(out, seed)
     from data_pipeline.questions.split_by_film import DEFAULT_SHARES, parse_shares
@@ -166,8 +177,9 @@ def studio(
             raise ValueError(
                 "--only, --reasoning, --splits and --overwrite are for shards; leave out --raw, or leave them out"
             )
-        rows = studio_films(settings, out, Workers.reachable(workers, ray_address), truth=truth)
-        print(f"{out}: {films} films, {rows} rows in annotations.csv")
+        reachable = Workers.reachable(workers, ray_address)
+        rows = studio_films(settings, out, reachable, truth=truth, transitions=transitions == "all")
+        print(f"{out}: {films} films, {rows} rows in annotations.csv and truth.csv")
         return 0
     written = studio_shards(settings, out, Workers.reachable(workers, ray_address), overwrite=overwrite)
     questions = sum(sum(counts.values()) for counts in written.counts.values())

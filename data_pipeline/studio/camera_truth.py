@@ -14,7 +14,7 @@ LEVEL = 9.0  # degrees: up to here the camera is level
 HIGH, LOW = -25.0, 18.0  # degrees of pitch from which an angle is high or low
 OVERHEAD, NEARLY_OVERHEAD = -80.0, -65.0
 TOWER = 20.0  # metres above the ground from which a high angle is aerial
-LOOKING = 14.0  # degrees up or down from the camera to the main figure's face from which the angle may be low or high
+LOOKING = 20.0  # degrees up or down from the camera to the main figure's face from which the angle may be low or high
 UPRIGHT, CANTED = 5.0, 11.0  # degrees of roll: no Dutch angle up to the first, one from the second
 # Focal length in mm on a full frame up to which the lens may be one of these.
 LENSES: tuple[tuple[float, tuple[str, ...]], ...] = (

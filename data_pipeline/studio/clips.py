@@ -83,6 +83,12 @@ class StagedClip:
         """Render all frames; `size` is (width, height) in pixels."""
         return [render(*self.at(number), size) for number in range(self.frames)]
 
+    def beyond(self, before: int, after: int, size: Size = SIZE) -> tuple[list[Frame], list[Frame]]:
+        """Render frames before the first and after the last one, in which the camera rests and people walk on."""
+        numbers = range(-before, 0), range(self.frames, self.frames + after)
+        first, last = ([render(*self.at(number), size) for number in side] for side in numbers)
+        return first, last
+
 
 def stage_clip(scene: Scene, steps: Sequence[Sequence[str]], draw: Random) -> StagedClip:
     """Sample a clip with these terms in which the camera has a clear view."""

@@ -1,7 +1,8 @@
 """Films as files: all shots of a film in sequence, some stills as separate files, and the annotation table.
 
-Owns the order of the shots, hard cuts, letterbox bars and the rows of the table, in the format of
-`annotations/annotation_table.py`. The shots of a film are in `films.py`, held stills in `held_stills.py`.
+Owns the order of the shots, letterbox bars and the rows of the two tables: the annotations, in the format of
+`annotations/annotation_table.py`, and the truth of every dimension, in that of `labelling/truth.py`. The shots of a
+film are in `films.py`, held stills in `held_stills.py`, dissolves and fades in `transitions.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,12 +22,15 @@ from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.encoding import Picture, encode_clip, encode_lossless, encode_still
 from data_pipeline.studio.films import LICENCE, FilmedShot, PlannedShot, film_plan, film_shot
-from data_pipeline.studio.held_stills import MIDDLE_FRAME, held_still, size_with_margin
+from data_pipeline.studio.held_stills import HELD, MIDDLE_FRAME, camera_of_held, held_still, size_with_margin
+from data_pipeline.studio.transitions import CUT, Join, draw_joins
 from data_pipeline.studio.truth import write_truth
+from data_pipeline.studio.whole_truth import whole_truth
 from lmms_eval_shotbench.atomic_file import write_atomic
+from lmms_eval_shotbench.labelling.truth import TruthRow
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 
-FILMS, TABLE, TRUTH = "films", "annotations.csv", "truth"
+FILMS, TABLE, TRUTH, TRUTH_TABLE = "films", "annotations.csv", "truth", "truth.csv"
 ROWS = ".rows"  # rows of finished films, until all are finished
 SETTINGS = "settings.txt"  # in that folder: the settings of the films
 COLUMNS = ("film_id", "media", "start", "end", "shot_id", "licence", *slugs())
@@ -45,6 +50,14 @@ class ReelOrder:
     per_term: int
     width: int
     truth: bool
+    transitions: bool = False  # some shots begin with a dissolve or a fade
+
+
+class ReelShot(NamedTuple):
+    """A shot of a film, as a row of either table."""
+
+    annotation: Row
+    truth: TruthRow
 
 
 def claim_folder(out: Path, settings: str) -> None:
@@ -65,17 +78,18 @@ def claim_folder(out: Path, settings: str) -> None:
     write_atomic(settings_file, settings)
 
 
-def make_reel(order: ReelOrder) -> list[Row]:
-    """Write a film and its separate stills, unless an earlier run has done so; returns its rows of the table."""
-    record = order.out / ROWS / f"{order.seed}-{order.film}-{order.per_term}-{order.width}-{order.truth}.json"
+def make_reel(order: ReelOrder) -> list[ReelShot]:
+    """Write a film and its separate stills, unless an earlier run has done so; returns its rows of the tables."""
+    choices = (order.seed, order.film, order.per_term, order.width, order.truth, order.transitions)
+    record = order.out / ROWS / f"{'-'.join(map(str, choices))}.json"
     with disk_full_reported(order.out):
         if not record.exists():
-            write_atomic(record, json.dumps(_shoot_reel(order)))
-    rows: list[Row] = json.loads(record.read_text(encoding="utf-8"))
-    return rows
+            write_atomic(record, json.dumps([(shot.annotation, shot.truth.to_cells()) for shot in _shoot_reel(order)]))
+    rows: list[tuple[Row, Row]] = json.loads(record.read_text(encoding="utf-8"))
+    return [ReelShot(annotation, TruthRow.from_cells(truth)) for annotation, truth in rows]
 
 
-def _shoot_reel(order: ReelOrder) -> list[Row]:
+def _shoot_reel(order: ReelOrder) -> list[ReelShot]:
     plans = film_plan(order.seed, order.film, order.per_term, order.width)
     draw = Random(f"{order.seed} {order.film} reel")
     draw.shuffle(plans)
@@ -101,29 +115,50 @@ class _Reel:
     """A film being rendered; `rows` is complete once `pictures` is exhausted."""
 
     def __init__(self, order: ReelOrder, plans: list[PlannedShot]) -> None:
-        self.order, self.plans, self.rows = order, plans, list[Row]()
+        self.order, self.plans, self.rows = order, plans, list[ReelShot]()
         self.name = f"{plans[0].film_id}.mp4"
+        self.joins = draw_joins(order.seed, order.film, len(plans), order.transitions)
 
     def pictures(self) -> Iterator[Picture]:
-        frames = 0
-        for plan in self.plans:
-            shot, pictures = _filmed(plan)
+        start, last = 0, list[Picture]()
+        for plan, join, following in zip(self.plans, self.joins, [*self.joins[1:], CUT], strict=True):
+            shot, pictures = _filmed(plan, join, following)
             bar = bar_rows(plan)
             if self.order.truth:
                 write_truth(self.order.out / TRUTH / f"{plan.film_id}" / f"{plan.shot_id}.npz", shot, bar)
-            times = {"start": _seconds(frames), "end": _seconds(frames := frames + len(pictures))}
-            self.rows.append(_annotation_row(shot, self.name) | times)
-            yield from (np.pad(picture, ((bar, bar), (0, 0), (0, 0))) for picture in pictures)
+            end = start + len(pictures) - join.beyond - following.beyond
+            self.rows.append(self._row(shot, start, end, join))
+            first = join.beyond + join.half
+            rest = len(pictures) - following.beyond - following.half
+            for picture in (*join.joined(last, pictures[:first]), *pictures[first:rest]):
+                yield np.pad(picture, ((bar, bar), (0, 0), (0, 0)))
+            start, last = end, pictures[rest:]
+
+    def _row(self, shot: FilmedShot, start: int, end: int, join: Join) -> ReelShot:
+        plan, times = shot.plan, (start / FRAME_RATE, end / FRAME_RATE)
+        mixed = ((start - join.half) / FRAME_RATE, (start + join.half) / FRAME_RATE) if join.half else None
+        truths = whole_truth(shot, in_film=True)
+        truth = TruthRow(plan.film_id, self.name, *times, plan.shot_id, join.transition, mixed, truths)
+        return ReelShot(_annotation(shot, self.name) | {"start": f"{times[0]:.6f}", "end": f"{times[1]:.6f}"}, truth)
 
 
-def _filmed(plan: PlannedShot) -> tuple[FilmedShot, list[Picture]]:
-    """Return a shot and its frames in the film; for a held still, the shot has the frame extracted as the still."""
+def _filmed(plan: PlannedShot, join: Join, following: Join) -> tuple[FilmedShot, list[Picture]]:
+    """Return a shot and its frames in the film, those beyond its own range included.
+
+    A held still is shown for longer if it takes part in a transition, so that its middle is clear, and its shot has the
+    frame extracted as the still.
+    """
     if plan.media_kind is MediaKind.CLIP:
         shot = film_shot(plan)
-        return shot, shot.pictures
+        assert shot.clip is not None
+        before, after = shot.clip.beyond(join.beyond, following.beyond, plan.size)
+        return shot, [frame.rgb for frame in (*before, *shot.frames, *after)]
     shot = film_shot(plan, size_with_margin(plan.size))
-    held = held_still(shot.frames[0], plan)
-    return replace(shot, frames=(held[MIDDLE_FRAME],)), [frame.rgb for frame in held]
+    clear = max(join.half, following.half)
+    numbers = range(-clear - join.beyond, HELD + clear + following.beyond)
+    held = held_still(shot.frames[0], plan, numbers)
+    still = held[numbers.index(MIDDLE_FRAME)]
+    return replace(shot, frames=(still,), cameras=(camera_of_held(shot.cameras[0]),)), [frame.rgb for frame in held]
 
 
 def bar_rows(plan: PlannedShot) -> int:
@@ -134,18 +169,15 @@ def bar_rows(plan: PlannedShot) -> int:
     return (width * 3 // 4 - height) // 2 // 2 * 2
 
 
-def _write_still(order: ReelOrder, plan: PlannedShot, index: int) -> Row:
+def _write_still(order: ReelOrder, plan: PlannedShot, index: int) -> ReelShot:
     shot = film_shot(plan)
     suffix, encode = (("png", encode_lossless), ("jpg", encode_still))[index % 2]
     name = f"{plan.film_id}-still-{index}.{suffix}"
     write_atomic(order.out / FILMS / name, encode(shot.pictures[0]))
-    return _annotation_row(shot, name)
+    truth = TruthRow(plan.film_id, name, shot_id=plan.shot_id, truths=whole_truth(shot))
+    return ReelShot(_annotation(shot, name), truth)
 
 
-def _annotation_row(shot: FilmedShot, media: str) -> Row:
+def _annotation(shot: FilmedShot, media: str) -> Row:
     shot_fields = {"film_id": shot.plan.film_id, "media": media, "shot_id": shot.plan.shot_id, "licence": LICENCE}
     return shot_fields | shot.labels
-
-
-def _seconds(frames: int) -> str:
-    return f"{frames / FRAME_RATE:.6f}"

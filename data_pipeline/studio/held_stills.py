@@ -6,11 +6,13 @@ Owns the oversized rendering of a still, the moving crop window, and the ground 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 
-from data_pipeline.studio.camera import Size
+from data_pipeline.studio.camera import Camera, Size
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.encoding import Picture
 from data_pipeline.studio.films import PlannedShot
@@ -27,19 +29,28 @@ def size_with_margin(size: Size) -> Size:
     return round(width * MARGIN / 2) * 2, round(height * MARGIN / 2) * 2
 
 
-def held_still(large: Frame, plan: PlannedShot) -> list[Frame]:
-    """Return the frames of a held still; the crop window moves by less than a hundredth of its width."""
-    return [_cropped(large, corner, plan.size) for corner in _corners(large.size, plan)]
+def camera_of_held(camera: Camera) -> Camera:
+    """Return the camera that sees what the crop window shows of a still rendered with `camera`, without the shake."""
+    return replace(camera, focal_length=camera.focal_length * MARGIN)
 
 
-def _corners(large: Size, plan: PlannedShot) -> list[tuple[float, float]]:
+def held_still(large: Frame, plan: PlannedShot, numbers: Sequence[int] = range(HELD)) -> list[Frame]:
+    """Return frames of a held still; the crop window moves by less than a hundredth of its width.
+
+    Args:
+        numbers: Which frames; those before 0 and from `HELD` on continue the movement of the window.
+    """
+    return [_cropped(large, corner, plan.size) for corner in _corners(large.size, plan, numbers)]
+
+
+def _corners(large: Size, plan: PlannedShot, numbers: Sequence[int]) -> list[tuple[float, float]]:
     """Return left and top of the crop window per frame, in fractional pixels."""
     width, height = plan.size
     draw = Random(f"{plan.seed} {plan.shot_id} held")
     spare = ((large[0] - width) / 2, (large[1] - height) / 2)
     phases = [draw.uniform(0, math.tau) for _ in range(4)]
     corners = []
-    for number in range(HELD):
+    for number in numbers:
         seconds = number / FRAME_RATE
         waves = [
             math.sin(math.tau * rate * seconds + phase)

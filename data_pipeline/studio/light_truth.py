@@ -15,6 +15,7 @@ WARM, BULB, COLD = 3.2, 4.5, 0.6  # ratio of red to blue: of a warm lamp, of a b
 WHITE_LAMPS = {"HMI", "LED", "Fluorescent"}  # white lamps, which a picture does not distinguish
 CEILING = 2.4  # metres; lamps above it are part of the building rather than of the scene
 STRONG, WEAK = 0.1, 0.35  # ambient light relative to the key: up to the first it is directional, from the second not
+LARGE = 0.2  # height of a figure, as a share of the frame's, from which its shadow shows how hard the light is
 NARROW, SOFT, BROAD = 0.045, 0.06, 0.25  # tangent of a source's angular radius: hard up to, perhaps soft, soft from
 
 
@@ -135,19 +136,36 @@ def _quality(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
     key, ratio = measured.beams[0], measured.ambient / measured.beams[0].power
     if ratio >= 1.0 or key.spread >= BROAD:
         return {"Soft light"}, set()
-    if key.spread <= NARROW and ratio <= 0.22 and not _is_behind(key) and key.power >= 0.3:
+    is_hard = key.spread <= NARROW and ratio <= 0.22 and not _is_behind(key)
+    if is_hard and (ratio <= 0.05 < key.power or _casts_visible_shadow(measured, key)):
         return {"Hard light"}, set()
     hard = {"Hard light"} if key.spread <= NARROW and ratio <= 0.5 else set()
     return set(), hard | ({"Soft light"} if key.spread >= SOFT or ratio >= 0.25 else set())
 
 
+def _casts_visible_shadow(measured: MeasuredFrame, beam: Beam) -> bool:
+    """Whether the main figure's shadow by a light, on the ground or on the back wall, is in the picture."""
+    main, wall = measured.figures[0] if measured.figures else None, measured.stage.scenery.room[2]
+    if main is None or main.height < LARGE:
+        return False
+    for share in (0.5, 0.7, 0.9):
+        point = np.array(main.figure.at(share))
+        way = np.array(beam.light.position) - (0 if beam.light.is_sun else point)
+        falls = [point[2] / way[2]] if way[2] > 0 else []
+        falls += [(wall - point[1]) / -way[1]] if measured.is_indoors and way[1] < 0 else []
+        if falls and measured.shows(point - way * min(falls)):
+            return True
+    return False
+
+
 def _silhouette(measured: MeasuredFrame) -> float:
-    """Return 1 if the figures are black in front of something bright, 0 if not, between if nearly so."""
+    """Return 1 if unlit figures are black in front of something bright, 0 if not, between if nearly so."""
+    front = measured.ambient + sum(beam.power for beam in measured.beams if not _is_behind(beam))
     figures = np.isin(measured.frame.ids, range(1, len(measured.stage.figures) + 1))
-    if figures.mean() < 0.002 or figures.all():
+    if front > 0.4 or figures.mean() < 0.002 or figures.all():
         return 0.0
     grey = measured.frame.rgb @ LUMINANCE
     inside, around = float(np.median(grey[figures])), float(np.median(grey[~figures]))
     if around < 75:
         return 0.0
-    return 1.0 if inside < 28 and around > 3 * inside else 0.5 if inside < 50 else 0.0
+    return 1.0 if front < 0.05 and inside < 28 else 0.5 if inside < 50 else 0.0

@@ -1,4 +1,4 @@
-"""Measurements of a rendered frame on which the whole-shot truth rests: who is visible, how large, where, by what light.
+"""Measurements of a rendered frame on which the whole-shot truth rests: who is visible, how large, where, how lit.
 
 Positions and shares come from the instance ids of the frame, so that occlusion and the borders of the picture count;
 sizes and directions come from the geometry of camera, figures and lights.
@@ -102,16 +102,17 @@ class MeasuredFrame:
     @cached_property
     def lamps(self) -> list[Point]:
         """Positions of lit lamps and flames in the picture."""
-        width, height = self.frame.size
         rows = np.concatenate([self.stage.scenery.solids.rows(), *(prop.rows() for prop in self.stage.props)])
         spots = rows[(rows[:, GLOW] > LAMP_GLOW) & (rows[:, TEXTURE] != Texture.WINDOWS), BOUND : BOUND + 3]
-        seen = []
-        for spot, (x, y, ahead) in zip(spots, self.camera.project(spots, (width, height)), strict=True):
-            if ahead > 0 and 0 <= x < width and 0 <= y < height:
-                away = math.dist(spot, self.camera.eye)
-                if self.frame.depth[int(y), int(x)] > 0.97 * away - 0.4:
-                    seen.append((float(spot[0]), float(spot[1]), float(spot[2])))
-        return seen
+        return [(float(spot[0]), float(spot[1]), float(spot[2])) for spot in spots if self.shows(spot)]
+
+    def shows(self, spot: npt.NDArray[np.float64]) -> bool:
+        """Whether a point (3,) at the surface of something is in the picture and not hidden."""
+        width, height = self.frame.size
+        x, y, ahead = self.camera.project(spot, (width, height))
+        if ahead <= 0 or not (0 <= x < width and 0 <= y < height):
+            return False
+        return bool(self.frame.depth[int(y), int(x)] > 0.97 * math.dist(spot, self.camera.eye) - 0.4)
 
     @cached_property
     def subject(self) -> Point:

@@ -3,29 +3,30 @@
 Every shot is staged for one term, but it shows something of every dimension. The truth follows from what was staged
 (camera, figures, lights, set) and from the instance ids of the rendered picture, by the same rules for every shot:
 
-shot size           By the lowest visible point of the main figures (soles: wide, knees: medium wide, waist: medium,
-                    chest: medium close up, shoulders: close up, face: extreme close up); whole people who are at most
-                    15 % of the frame's height: extreme wide. Main figures that differ in size: uncertain. An object
-                    without people is a close up or an extreme close up.
-shot framing        By the number of people whose visible area is at least a quarter of the largest one's; from 4 %, they
-                    may count. Insert: an object, nobody. Establishing shot: a place with houses in which people are tiny.
-                    Over the shoulder: someone near is seen from behind, beside someone who looks this way.
-camera angle        By pitch (high from -25 degrees, low from 18, overhead from -80), height above the ground (aerial from
-                    20 m) and roll (Dutch from 11 degrees). None if the camera is within 9 degrees of level, 5 of upright
-                    and neither far above nor far below the main figure's face.
-lens size           By focal length on a full frame: ultra wide to 14.5 mm, wide 18 to 28, medium 40 to 60, long from 85.
-lighting type       By sky, sun, moon, and the colour of lamps. A lit lamp in the picture is a practical light. Indoors, a
-                    room without visible lamps may be lit by day or by lamps: uncertain. White lamps may be of any kind.
-lighting condition  By direction, angular size and power of the lights on the main figure's face relative to the ambient
-                    light; a silhouette by its tones in the picture.
-composition         By the area of the figures on both sides of the frame. Only in sets without furniture is a side
-                    certainly heavy. Symmetrical: set, camera and figures are mirrored. Short side: the only figure is off
-                    centre and looks towards the near edge. Without people: uncertain.
-camera movement     What a clip was staged for; a still that is held in a film is a static shot; a still file cannot tell.
+shot size: The lowest visible point of the main figures: soles wide, knees medium wide, waist medium, chest medium
+    close up, shoulders close up, face extreme close up. Whole people of at most 15 % of the frame's height: extreme
+    wide. Main figures of different sizes: uncertain. An object without people is a close up or an extreme close up.
+shot framing: The number of people whose visible area is at least a quarter of the largest one's; from 4 %, they may
+    count. Insert: an object and nobody. Establishing shot: a place with houses in which people are tiny. Over the
+    shoulder: someone near, seen from behind and cut by the frame, and someone farther away who looks this way.
+camera angle: Pitch (high from -25 degrees, low from 18, overhead from -80), height above the ground (aerial from 20
+    m) and roll (Dutch from 11 degrees). None if the camera is within 9 degrees of level and 5 of upright, and not 20
+    degrees above or below the main figure's face.
+lens size: Focal length on a full frame: ultra wide to 14.5 mm, wide 18 to 28, medium 40 to 60, long from 85.
+lighting type: Sky, sun, moon, and the colour of lamps. A lit lamp in the picture is a practical light. Rooms without
+    visible lamps may be lit by day or by lamps: uncertain. White lamps may be of any kind.
+lighting condition: Direction, angular size and power of the lights on the main figure's face relative to the ambient
+    light. Hard light is certain where a cast shadow is visible, or where nothing fills the shadows. A silhouette is
+    an unlit figure that is black in the picture, in front of something bright. composition: The area of the figures
+    on both sides of the frame. A side is certainly heavy only in sets without furniture. Symmetrical: set, camera and
+    figures are mirrored. Short side: the only figure is off centre and looks towards the near edge. Without people:
+    uncertain.
+camera movement: What a clip was staged for. A still that is held in a film is a static shot; a still file cannot
+    tell.
 
 Between the ranges in which the studio stages a term, the truth is uncertain. Still dimensions of clips hold at the
-middle frame, which is the key still, and at a quarter and three quarters of the clip; what changes is uncertain. A term
-that a shot was staged for is always true.
+middle frame, which is the key still, and at a quarter and three quarters of the clip; what changes is uncertain. A
+term that a shot was staged for is always true.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from data_pipeline.studio.measured_frame import MeasuredFrame
 from data_pipeline.studio.people_truth import composition, shot_framing, shot_size
 from lmms_eval_shotbench import vocabulary
 from lmms_eval_shotbench.labelling.truth import UNKNOWN, ShotTruth
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, Dimension, MediaKind, dimension_named
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, Dimension, dimension_named
 
 RULES: Mapping[Dimension, Callable[[MeasuredFrame], ShotTruth]] = {
     vocabulary.SHOT_SIZE: shot_size,

@@ -90,6 +90,46 @@ class TruthRow:
         """What is true in a dimension; `UNKNOWN` if it is not annotated."""
         return self.truths.get(dimension.slug, UNKNOWN)
 
+    def to_cells(self) -> dict[str, str]:
+        """The shot as a row of the table; empty cells are left out."""
+        start, end = self.transition_range or (None, None)
+        times = {"start": self.start, "end": self.end, "transition_start": start, "transition_end": end}
+        cells = {"film_id": self.film_id, "media": self.media, "shot_id": self.shot_id}
+        cells |= {name: f"{seconds:.6f}" for name, seconds in times.items() if seconds is not None}
+        cells |= {"transition": str(self.transition)} if self.transition else {}
+        for dimension in DIMENSIONS:
+            truth, slug = self.of(dimension), dimension.slug
+            cells |= {slug: truth.label, f"{slug}_status": str(truth.status)}
+            cells[f"{slug}_possible"] = ", ".join(term.name for term in dimension.terms if term.name in truth.possible)
+        return {name: text for name, text in cells.items() if text}
+
+    @classmethod
+    def from_cells(cls, cells: Mapping[str, str]) -> TruthRow:
+        """Parse a row of a table; a column that is missing or empty is not annotated.
+
+        Raises:
+            ValueError: a cell is wrong; the message names its column.
+        """
+        for name in ("film_id", "media"):
+            if not cells.get(name):
+                raise ValueError(f"column {name}: empty; it names the film of the shot")
+        start, end, first, last = (_seconds(cells, name) for name in ("start", "end", *TRANSITION_COLUMNS[1:]))
+        if (start is None) != (end is None) or (start is not None and end is not None and end <= start):
+            raise ValueError("columns start and end: give both, the end after the start, or neither")
+        transition = cells.get("transition", "")
+        if transition and transition not in list(Transition):
+            raise ValueError(f"column transition: {transition!r} is none of {', '.join(Transition)}")
+        return cls(
+            cells["film_id"],
+            cells["media"],
+            start,
+            end,
+            cells.get("shot_id", ""),
+            Transition(transition) if transition else None,
+            None if first is None or last is None else (first, last),
+            {dimension.slug: _truth(cells, dimension) for dimension in DIMENSIONS},
+        )
+
 
 def read_truth(path: Path) -> list[TruthRow]:
     """Read a truth table (CSV, comma-separated, UTF-8), in its order.
@@ -100,14 +140,13 @@ def read_truth(path: Path) -> list[TruthRow]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
         table = csv.DictReader(lines)
         missing = [name for name in ("film_id", "media") if name not in (table.fieldnames or ())]
-        annotated = [dimension for dimension in DIMENSIONS if dimension.slug in (table.fieldnames or ())]
-        if missing or not annotated:
+        if missing or not set(slugs()) & set(table.fieldnames or ()):
             lacks = " and ".join(missing) or f"dimension ({', '.join(slugs())})"
             raise BadTruth(f"{path} has no column {lacks}; it must be CSV, separated by commas, with a line of names")
         rows = []
         for cells in table:
             try:
-                rows.append(_truth_row({name: (text or "").strip() for name, text in cells.items() if name}, annotated))
+                rows.append(TruthRow.from_cells({name: (text or "").strip() for name, text in cells.items() if name}))
             except ValueError as error:
                 raise BadTruth(f"{path}, line {table.line_num}, {error}") from None
     return rows
@@ -118,40 +157,8 @@ def truth_table(rows: Iterable[TruthRow]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, TRUTH_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        start, end = row.transition_range or (None, None)
-        times = {"start": row.start, "end": row.end, "transition_start": start, "transition_end": end}
-        cells = {name: f"{seconds:.6f}" for name, seconds in times.items() if seconds is not None}
-        cells |= {"film_id": row.film_id, "media": row.media, "shot_id": row.shot_id}
-        cells["transition"] = row.transition or ""
-        for dimension in DIMENSIONS:
-            truth, slug = row.of(dimension), dimension.slug
-            cells |= {slug: truth.label, f"{slug}_status": str(truth.status)}
-            cells[f"{slug}_possible"] = ", ".join(term.name for term in dimension.terms if term.name in truth.possible)
-        writer.writerow(cells)
+    writer.writerows(row.to_cells() for row in rows)
     return text.getvalue()
-
-
-def _truth_row(cells: Mapping[str, str], annotated: Iterable[Dimension]) -> TruthRow:
-    for name in ("film_id", "media"):
-        if not cells[name]:
-            raise ValueError(f"column {name}: empty; it names the film of the shot")
-    start, end, first, last = (_seconds(cells, name) for name in ("start", "end", *TRANSITION_COLUMNS[1:]))
-    if (start is None) != (end is None) or (start is not None and end is not None and end <= start):
-        raise ValueError("columns start and end: give both, the end after the start, or neither")
-    transition = cells.get("transition", "")
-    if transition and transition not in list(Transition):
-        raise ValueError(f"column transition: {transition!r} is none of {', '.join(Transition)}")
-    return TruthRow(
-        cells["film_id"],
-        cells["media"],
-        start,
-        end,
-        cells.get("shot_id", ""),
-        Transition(transition) if transition else None,
-        None if first is None or last is None else (first, last),
-        {dimension.slug: _truth(cells, dimension) for dimension in annotated},
-    )
 
 
 def _seconds(cells: Mapping[str, str], name: str) -> float | None:
