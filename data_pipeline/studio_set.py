@@ -30,7 +30,8 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:
     from data_pipeline.shards.write_shards import WrittenShards
-    from data_pipeline.studio.films import PlannedShot
+    from data_pipeline.studio.films import FilmedShot, PlannedShot
+    from lmms_eval_shotbench.labelling.truth import ShotTruth
 
 STUDIO_VERSION = 2  # increment when the studio renders other frames, so that older datasets are not reused
 WIDTH = 320  # pixels of a 16:9 frame; the studio's textures and speeds are tuned for it
@@ -96,16 +97,30 @@ def shots_folder(out: Path, fingerprint: str) -> Path:
 
 def shoot(settings: StudioSettings, folder: Path, workers: Workers) -> Iterator[LabelledShot]:
     """Render all shots of all films and write their media to `folder`, which one process at a time may use."""
+    with only_writer(folder):
+        yield from _run_all(partial(shoot_one, folder=folder), planned_shots(settings), workers, "shot")
+
+
+def planned_shots(settings: StudioSettings) -> list[PlannedShot]:
+    """Return the shots of all films, in order, without rendering anything."""
     from data_pipeline.studio.films import film_plan
 
-    plans = [
+    return [
         plan
         for film in settings.numbers
         for plan in film_plan(settings.seed, film, settings.per_term, settings.width)
         if settings.kind in (None, plan.media_kind)
     ]
-    with only_writer(folder):
-        yield from _run_all(partial(shoot_one, folder=folder), plans, workers, "shot")
+
+
+def whole_shots(settings: StudioSettings) -> Iterator[tuple[FilmedShot, dict[str, ShotTruth]]]:
+    """Render all shots of all films in this process; yields each with the truth of every dimension, by slug."""
+    from data_pipeline.studio.films import film_shot
+    from data_pipeline.studio.whole_truth import whole_truth
+
+    for plan in planned_shots(settings):
+        shot = film_shot(plan)
+        yield shot, whole_truth(shot)
 
 
 def shoot_one(plan: PlannedShot, folder: Path) -> LabelledShot:

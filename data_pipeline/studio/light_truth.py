@@ -168,4 +168,4 @@ def _silhouette(measured: MeasuredFrame) -> float:
     inside, around = float(np.median(grey[figures])), float(np.median(grey[~figures]))
     if around < 75:
         return 0.0
-    return 1.0 if front < 0.05 and inside < 28 else 0.5 if inside < 50 else 0.0
+    return 1.0 if front < 0.05 and inside < 45 else 0.5 if inside < 60 else 0.0

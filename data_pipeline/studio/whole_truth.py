@@ -17,10 +17,10 @@ lighting type: Sky, sun, moon, and the colour of lamps. A lit lamp in the pictur
     visible lamps may be lit by day or by lamps: uncertain. White lamps may be of any kind.
 lighting condition: Direction, angular size and power of the lights on the main figure's face relative to the ambient
     light. Hard light is certain where a cast shadow is visible, or where nothing fills the shadows. A silhouette is
-    an unlit figure that is black in the picture, in front of something bright. composition: The area of the figures
-    on both sides of the frame. A side is certainly heavy only in sets without furniture. Symmetrical: set, camera and
-    figures are mirrored. Short side: the only figure is off centre and looks towards the near edge. Without people:
-    uncertain.
+    an unlit figure that is black in the picture, in front of something bright.
+composition: The area of the figures on both sides of the frame. A side is certainly heavy only in sets without
+    furniture. Symmetrical: set, camera and figures are mirrored. Short side: the only figure is off centre and looks
+    towards the near edge. Without people: uncertain.
 camera movement: What a clip was staged for. A still that is held in a film is a static shot; a still file cannot
     tell.
 

@@ -24,14 +24,17 @@ from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.studio.clips import FRAME_RATE
-from data_pipeline.studio.film_reels import LETTERBOXED, TABLE, ReelOrder, make_reel, write_table
+from data_pipeline.studio.film_reels import LETTERBOXED, TABLE, TRUTH_TABLE, ReelOrder, ReelShot, make_reel, write_table
 from data_pipeline.studio.films import film_plan
 from data_pipeline.studio.held_stills import HELD, MIDDLE_FRAME, held_still
 from data_pipeline.studio.render import Frame
+from data_pipeline.studio.transitions import Join
 from data_pipeline.studio.truth import BAR
 from data_pipeline.studio_set import StudioSettings, shoot, studio_films
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.labelling.truth import Transition, read_truth
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS
 
 TWO = StudioSettings(films=2, width=64)
 FEW = ("Silhouette", "Close Up", "Pan right")
@@ -49,7 +52,7 @@ def short_films(monkeypatch: pytest.MonkeyPatch) -> None:
 def interrupted_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of two films after a run interrupted after the first one."""
 
-    def first_only(order: ReelOrder) -> list[dict[str, str]]:
+    def first_only(order: ReelOrder) -> list[ReelShot]:
         if order.film:
             raise KeyboardInterrupt
         return make_reel(order)
@@ -58,6 +61,11 @@ def interrupted_films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         patch.setattr("data_pipeline.studio.film_reels.make_reel", first_only)
         studio_films(TWO, tmp_path / "raw", Workers(0))
     return tmp_path / "raw"
+
+
+def annotations(order: ReelOrder) -> list[dict[str, str]]:
+    """Return the annotations of a film, rendering it first."""
+    return [shot.annotation for shot in make_reel(order)]
 
 
 # ----------------------------------------------------------------------------------------------- one dataset per folder
@@ -83,7 +91,9 @@ def test_the_same_settings_resume(interrupted_films: Path) -> None:
         "film-000.mp4",
         "film-001.mp4",
         "films",
+        TRUTH_TABLE,
     ]
+    assert [row.film_id for row in read_truth(interrupted_films / TRUTH_TABLE)] == ["film-000"] * 3 + ["film-001"] * 3
 
 
 def test_unfinished_films_of_unknown_settings_are_refused(interrupted_films: Path) -> None:
@@ -109,6 +119,7 @@ def test_invalid_outputs_and_flags_are_refused(tmp_path: Path, capsys: pytest.Ca
     for flags, message in (
         (["--raw", "--out", str(tmp_path / "file")], "is not a folder; choose another --out"),
         (["--truth", "--out", str(tmp_path / "new")], "add --raw"),
+        (["--transitions", "all", "--out", str(tmp_path / "new")], "--transitions is for raw films; add --raw"),
         (["--raw", "--overwrite", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
         (["--raw", "--splits", "test:1", "--out", str(tmp_path / "new")], "are for shards; leave out --raw"),
     ):
@@ -151,7 +162,7 @@ def test_the_ground_truth_of_a_held_still_moves_with_its_frame() -> None:
 
 @pytest.mark.parametrize("film", [0, LETTERBOXED - 1])
 def test_ground_truth_matches_the_frames_including_bars(tmp_path: Path, film: int) -> None:
-    rows = make_reel(ReelOrder(tmp_path, 0, film, 1, 64, truth=True))
+    rows = annotations(ReelOrder(tmp_path, 0, film, 1, 64, truth=True))
     write_table(tmp_path / TABLE, rows)
     with av.open(str(tmp_path / "films" / f"film-{film:03d}.mp4")) as container:
         frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
@@ -182,7 +193,7 @@ def best_shift(picture: np.ndarray, figure: np.ndarray) -> tuple[int, int]:
 
 
 def test_the_extracted_still_is_the_frame_of_the_ground_truth(tmp_path: Path) -> None:
-    rows = make_reel(ReelOrder(tmp_path, 0, 0, 1, 64, truth=False))
+    rows = annotations(ReelOrder(tmp_path, 0, 0, 1, 64, truth=False))
     write_table(tmp_path / TABLE, rows)
     settings = CutSettings(least_side=16, still_format="png", crop_bars=False)
     shots = list(cut_films(tmp_path / TABLE, tmp_path / "films", tmp_path / "cut", settings, Workers(0), []))
@@ -196,3 +207,55 @@ def test_the_extracted_still_is_the_frame_of_the_ground_truth(tmp_path: Path) ->
         first = next(round(start * FRAME_RATE) for name, start in starts.items() if name in shot.shot_id)
         differences = [np.abs(frame - picture).mean() for frame in frames[first : first + HELD]]
         assert int(np.argmin(differences)) == MIDDLE_FRAME
+
+
+# -------------------------------------------------------------------------------------------------- truth of every shot
+
+
+def test_the_truth_of_a_film_has_the_shots_and_labels_of_its_annotations(interrupted_films: Path) -> None:
+    studio_films(TWO, interrupted_films, Workers(0))
+    annotated = list(csv.DictReader((interrupted_films / TABLE).open(encoding="utf-8")))
+    truths = read_truth(interrupted_films / TRUTH_TABLE)
+    assert [(row.shot_id, row.media, f"{row.start:.6f}", f"{row.end:.6f}") for row in truths] == [
+        (row["shot_id"], row["media"], row["start"], row["end"]) for row in annotated
+    ]
+    for row, labels in zip(truths, annotated, strict=True):
+        for dimension in DIMENSIONS:
+            staged = labels[dimension.slug] and {str(term) for term in dimension.parse(labels[dimension.slug]).terms}
+            assert set(staged) <= row.of(dimension).terms(dimension)
+        held = "pan_right" not in row.shot_id
+        assert row.of(CAMERA_MOVEMENT).label == ("Static shot" if held else "Pan right")
+    assert [row.transition for row in truths] == [Transition.START, Transition.CUT, Transition.CUT] * 2
+
+
+@pytest.mark.parametrize("kind", [Transition.DISSOLVE, Transition.FADE])
+def test_a_transition_lies_around_the_start_of_its_shot_and_leaves_the_middle_clear(
+    kind: Transition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joins = [Join(Transition.START), Join(kind, 5), Join(kind, 4)]
+    cut, mixed = (ReelOrder(tmp_path / name, 0, 0, 1, 64, False, name == "mixed") for name in ("cut", "mixed"))
+    before = make_reel(cut)
+    monkeypatch.setattr("data_pipeline.studio.film_reels.draw_joins", lambda *_: joins)
+    after = make_reel(mixed)
+    frames, mixed_frames = (decoded(order.out / "films" / "film-000.mp4") for order in (cut, mixed))
+    assert round((after[-1].truth.end or 0) * FRAME_RATE) == len(mixed_frames) > len(frames)
+    assert [shot.truth.transition for shot in after] == [Transition.START, kind, kind]
+    for old, new, join in zip(before, after, joins, strict=True):
+        assert new.annotation == new.annotation | old.annotation | {k: new.annotation[k] for k in ("start", "end")}
+        assert np.abs(frames[middle(old)] - mixed_frames[middle(new)]).mean() < 5
+        if join.half:
+            first, last = (round(seconds * FRAME_RATE) for seconds in new.truth.transition_range or ())
+            assert (first + last) / 2 == round(float(new.annotation["start"]) * FRAME_RATE)
+            assert last - first == 2 * join.half
+            assert kind is not Transition.FADE or mixed_frames[(first + last) // 2].mean() < 20
+
+
+def decoded(film: Path) -> np.ndarray:
+    with av.open(str(film)) as container:
+        return np.array([frame.to_ndarray(format="gray").astype(float) for frame in container.decode(video=0)])
+
+
+def middle(shot: ReelShot) -> int:
+    """Number of the frame in the middle of a shot, which is its key still."""
+    first, last = (round(float(shot.annotation[name]) * FRAME_RATE) for name in ("start", "end"))
+    return (first + last) // 2
