@@ -127,14 +127,15 @@ def studio(
         ),
     ] = False,
     transitions: Annotated[
-        Literal["cuts", "all"],
+        Literal["cuts", "all"] | None,
         typer.Option(
             "--transitions",
-            help="With --raw: how shots begin: all with a cut, or about a tenth each with a dissolve and with a fade "
-            "through black, named in truth.csv",
+            help="With --raw: transitions between shots: only hard cuts, or all kinds, where about a tenth of the shots "
+            "begin with a dissolve and a tenth with a fade through black, with their times in truth.csv",
+            show_default="cuts",
             rich_help_panel=RAW,
         ),
-    ] = "cuts",
+    ] = None,
     sheets: Annotated[
         bool,
         typer.Option(
@@ -161,7 +162,7 @@ def studio(
     """
     if truth and not raw:
         raise ValueError("--truth is for raw films; add --raw, or leave it out")
-    if transitions == "all" and not raw:
+    if transitions and not raw:
         raise ValueError("--transitions is for raw films; add --raw, or leave it out")
     if sheets:
         return _write_sheets(out, seed)

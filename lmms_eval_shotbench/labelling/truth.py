@@ -3,7 +3,8 @@
 The studio writes such a table for its films (`truth.csv`); people write theirs with the columns film_id, media, start,
 end and one for each dimension they annotated. Next to a dimension's column may stand SLUG_status (a `TruthStatus`) and
 SLUG_possible (terms that are possible but not certain, separated by commas). Without a status, a cell with a label is
-labelled, the word "none" means that the shot says nothing about the dimension, and an empty cell is not annotated.
+labelled, the word "none" means that the shot says nothing about the dimension, and an empty cell is not annotated. The
+table of a shot sheet that people have corrected can be read too; its unsure cells are uncertain.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from lmms_eval_shotbench.labelling.label_cell import Status
 from lmms_eval_shotbench.labelling.vote import NO_TERM
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, UnknownTerm, slugs
 
@@ -178,6 +180,7 @@ def _truth(cells: Mapping[str, str], dimension: Dimension) -> ShotTruth:
     if text.casefold() == NO_TERM:
         text, status = "", status or TruthStatus.NONE
     status = status or (TruthStatus.LABELLED if text else TruthStatus.UNCERTAIN)
+    status = TruthStatus.UNCERTAIN if status == Status.UNSURE else status
     if status not in list(TruthStatus):
         raise ValueError(f"column {slug}_status: {status!r} is none of {', '.join(TruthStatus)}")
     if bool(text) != (status == TruthStatus.LABELLED):

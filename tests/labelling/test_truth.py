@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
+from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
+from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, sheet_table
 from lmms_eval_shotbench.labelling.truth import (
     NOTHING,
     UNKNOWN,
@@ -48,6 +51,13 @@ def test_a_table_by_a_person_needs_only_labels(tmp_path: Path) -> None:
     assert first.of(SHOT_SIZE) == ShotTruth(TruthStatus.LABELLED, "Close Up") and first.of(CAMERA_ANGLE) == NOTHING
     assert second.of(SHOT_SIZE) == second.of(LENS_SIZE) == UNKNOWN
     assert second.of(CAMERA_ANGLE).terms(CAMERA_ANGLE) == {"Low angle"}
+
+
+def test_the_table_of_a_shot_sheet_is_read_with_its_unsure_cells_uncertain(tmp_path: Path) -> None:
+    cells = {"shot_size": LabelCell(Status.LABELLED, "Wide"), "camera_angle": LabelCell(Status.UNSURE, "Dutch angle")}
+    film, shot = FilmFacts("f", "f.mov", "/f.mov"), FilmShot("f-1", "f", 1, start_seconds=0.0, end_seconds=2.0)
+    (row,) = read_truth(table(tmp_path, sheet_table(ShotSheet([film], [SheetRow(shot, cells)]))))
+    assert (row.shot_id, row.end, row.of(SHOT_SIZE).label, row.of(CAMERA_ANGLE)) == ("f-1", 2.0, "Wide", UNKNOWN)
 
 
 def test_only_terms_that_are_neither_true_nor_possible_are_excluded() -> None:
