@@ -130,7 +130,7 @@ def studio(
         Literal["cuts", "all"] | None,
         typer.Option(
             "--transitions",
-            help="With --raw: transitions between shots: only hard cuts, or all kinds, where about a tenth of the shots "
+            help="With --raw: transitions between shots: only hard cuts, or all kinds: about a tenth of the shots "
             "begin with a dissolve and a tenth with a fade through black, with their times in truth.csv",
             show_default="cuts",
             rich_help_panel=RAW,
