@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 from lmms_eval_shotbench.labelling.truth import NOTHING, UNKNOWN, ShotTruth, TruthStatus
 from lmms_eval_shotbench.vocabulary import Dimension
+
+Terms: TypeAlias = tuple[set[str], set[str]]  # names of certain and of possible terms
 
 
 def claim(dimension: Dimension, certain: Collection[str], possible: Collection[str] = ()) -> ShotTruth:

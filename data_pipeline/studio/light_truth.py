@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_pipeline.studio.claims import claim
+from data_pipeline.studio.claims import Terms, claim
 from data_pipeline.studio.lights import Tone
 from data_pipeline.studio.measured_frame import LUMINANCE, Beam, MeasuredFrame, luminance
 from lmms_eval_shotbench.labelling.truth import ShotTruth
@@ -24,7 +24,7 @@ def lighting_type(measured: MeasuredFrame) -> ShotTruth:
     return claim(LIGHTING_TYPE, *(_lamp_light(measured) if measured.is_indoors else _light_outdoors(measured)))
 
 
-def _light_outdoors(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
+def _light_outdoors(measured: MeasuredFrame) -> Terms:
     lighting = measured.stage.lighting
     suns = [light for light in lighting.lights if light.is_sun]
     if luminance(lighting.zenith) > NIGHT_SKY:
@@ -41,7 +41,7 @@ def _light_outdoors(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
     return {"Artificial light"} | ({"Practical light"} if measured.lamps else set()), {"Practical light", "Tungsten"}
 
 
-def _lamp_light(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
+def _lamp_light(measured: MeasuredFrame) -> Terms:
     lighting, beams = measured.stage.lighting, measured.beams
     strong = [beam for beam in beams if beam.power >= 0.25 * beams[0].power]
     ratios = [_red_to_blue(beam.light.tone) for beam in strong]
@@ -67,19 +67,14 @@ def _red_to_blue(tone: Tone) -> float:
 
 def lighting_condition(measured: MeasuredFrame) -> ShotTruth:
     """How the light falls on the subject. Several terms may be true at the same time."""
-    certain, possible = set[str](), set[str]()
-    darkness = _silhouette(measured)
-    if darkness == 1.0:
-        certain |= {"Silhouette", "Backlight"}
-    if darkness > 0.0:
-        possible |= {"Silhouette", "High contrast"}
+    certain, possible = _silhouette(measured)
     if measured.beams:
         for found, possibly in (_directions(measured), _contrast(measured), _quality(measured)):
             certain, possible = certain | found, possible | possibly
     return claim(LIGHTING_CONDITION, certain, possible)
 
 
-def _directions(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
+def _directions(measured: MeasuredFrame) -> Terms:
     """Directions of the strong lights, seen from the subject, and whether they outline it."""
     key, ambient = measured.beams[0].power, measured.ambient
     certain, possible = set[str](), set[str]()
@@ -88,9 +83,10 @@ def _directions(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
     if abs(measured.camera.pitch) > 60:  # seen from above, behind and beside are the same
         return certain, {"Side light", "Backlight", "Top light"}
     strong = [beam for beam in measured.beams if beam.power >= 0.4 * key]
+    on_one_side = len({*map(_is_behind, strong)}) == 1  # lit from front and back alike, no direction is certain
     for beam in strong:
         sure, maybe = _directions_of(beam)
-        (certain if ambient <= STRONG * key and len({*map(_is_behind, strong)}) == 1 else possible).update(sure)
+        (certain if ambient <= STRONG * key and on_one_side else possible).update(sure)
         possible |= maybe
     front = ambient + sum(beam.power for beam in measured.beams if not _is_behind(beam))
     if all(map(_is_behind, strong)):
@@ -103,7 +99,7 @@ def _is_behind(beam: Beam) -> bool:
     return beam.azimuth > 120 and abs(beam.elevation) < 60
 
 
-def _directions_of(beam: Beam) -> tuple[set[str], set[str]]:
+def _directions_of(beam: Beam) -> Terms:
     """Return the directions that a light certainly and possibly has."""
     azimuth, elevation = beam.azimuth, beam.elevation
     if elevation >= 48:
@@ -119,7 +115,7 @@ def _directions_of(beam: Beam) -> tuple[set[str], set[str]]:
     return set(), {"Side light"} if azimuth >= 42 else set()
 
 
-def _contrast(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
+def _contrast(measured: MeasuredFrame) -> Terms:
     lighting, key = measured.stage.lighting, measured.beams[0].power
     fill = measured.ambient + sum(beam.power for beam in measured.beams[1:] if not _is_behind(beam))
     flat = lighting.fog_density > 0.02 or lighting.contrast < 0.9
@@ -127,12 +123,10 @@ def _contrast(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
         return {"Low contrast"}, set()
     if fill <= 0.03 * key and key >= 1.2:
         return {"High contrast"}, set()
-    return set(), ({"Low contrast"} if fill >= WEAK * key else set()) | (
-        {"High contrast"} if fill < 0.2 * key else set()
-    )
+    return set(), {"Low contrast"} if fill >= WEAK * key else {"High contrast"} if fill < 0.2 * key else set()
 
 
-def _quality(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
+def _quality(measured: MeasuredFrame) -> Terms:
     key, ratio = measured.beams[0], measured.ambient / measured.beams[0].power
     if ratio >= 1.0 or key.spread >= BROAD:
         return {"Soft light"}, set()
@@ -158,14 +152,16 @@ def _casts_visible_shadow(measured: MeasuredFrame, beam: Beam) -> bool:
     return False
 
 
-def _silhouette(measured: MeasuredFrame) -> float:
-    """Return 1 if unlit figures are black in front of something bright, 0 if not, between if nearly so."""
+def _silhouette(measured: MeasuredFrame) -> Terms:
+    """A silhouette is certain if unlit figures are black in front of something bright; it is lit from behind."""
     front = measured.ambient + sum(beam.power for beam in measured.beams if not _is_behind(beam))
     figures = np.isin(measured.frame.ids, range(1, len(measured.stage.figures) + 1))
     if front > 0.4 or figures.mean() < 0.002 or figures.all():
-        return 0.0
+        return set(), set()
     grey = measured.frame.rgb @ LUMINANCE
     inside, around = float(np.median(grey[figures])), float(np.median(grey[~figures]))
-    if around < 75:
-        return 0.0
-    return 1.0 if front < 0.05 and inside < 45 else 0.5 if inside < 60 else 0.0
+    if around < 75 or inside >= 60:
+        return set(), set()
+    if front < 0.05 and inside < 45:
+        return {"Silhouette", "Backlight"}, {"High contrast"}
+    return set(), {"Silhouette"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from data_pipeline.studio.claims import claim, exactly_one
+import numpy as np
+
+from data_pipeline.studio.claims import Terms, claim, exactly_one
 from data_pipeline.studio.measured_frame import MeasuredFrame, VisibleFigure
 from lmms_eval_shotbench.labelling.truth import UNKNOWN, ShotTruth
 from lmms_eval_shotbench.vocabulary import COMPOSITION, SHOT_FRAMING, SHOT_SIZE
@@ -95,10 +97,8 @@ def composition(measured: MeasuredFrame) -> ShotTruth:
     """Where the visual weight is, whether the picture is symmetrical, and where a figure looks."""
     if sum(one.share for one in measured.figures) < 0.01:
         return UNKNOWN
-    certain, possible = _weight(measured)
-    symmetrical = _symmetry(measured)
-    certain |= {"Symmetrical"} if symmetrical == 1.0 else set()
-    possible |= {"Symmetrical"} if symmetrical > 0.0 else set()
+    (certain, possible), (mirrored, nearly) = _weight(measured), _symmetry(measured)
+    certain, possible = certain | mirrored, possible | nearly
     if _people(measured)[0] == 1:
         main = measured.figures[0]
         sideways = math.sin(math.radians(main.facing(measured.camera)))
@@ -108,10 +108,10 @@ def composition(measured: MeasuredFrame) -> ShotTruth:
     return claim(COMPOSITION, certain, possible)
 
 
-def _weight(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
+def _weight(measured: MeasuredFrame) -> Terms:
     """Return the certain and the possible terms of weight, from the area of the figures on both sides."""
     columns = measured.columns
-    places = (range(len(columns)) + 0.5 * (columns >= 0)) / len(columns) - 0.5
+    places = (np.arange(len(columns)) + 0.5) / len(columns) - 0.5  # of the columns, -0.5 left to 0.5 right
     centre = float((columns * places).sum())
     sides = float(columns[places < 0].sum()), float(columns[places >= 0].sum())
     lighter = min(sides) / max(sides)
@@ -124,18 +124,18 @@ def _weight(measured: MeasuredFrame) -> tuple[set[str], set[str]]:
         if abs(centre) <= 0.05:
             return {"Center"}, set()
         return set(), {heavy, "Balanced"} | ({"Center"} if abs(centre) < 0.1 else set())
-    middle = float(columns[abs(places) < 0.08].sum())
+    middle = float(columns[np.abs(places) < 0.08].sum())
     if least == most == 2 and lighter >= 0.55 and middle <= 0.15:
         return {"Balanced"}, set()
     return set(), {"Balanced"} | ({"Center"} if middle > 0.15 else set()) | ({heavy} if lighter < 0.6 else set())
 
 
-def _symmetry(measured: MeasuredFrame) -> float:
-    """Return 1 if set, camera and figures are mirrored at the middle of the frame, 0 if not, between if nearly so."""
+def _symmetry(measured: MeasuredFrame) -> Terms:
+    """Symmetrical is certain if set, camera and figures are mirrored at the middle of the frame."""
     camera, figures = measured.camera, measured.stage.figures
-    if measured.stage.scenery.name not in MIRRORED or abs(camera.yaw) > 5 or abs(camera.roll) > 3:
-        return 0.0
-    on_axis = abs(camera.eye[0]) < 0.02 and abs(camera.yaw) < 0.5 and abs(camera.roll) < 0.5
+    off_axis = max(abs(camera.eye[0]), abs(camera.yaw) / 25, abs(camera.roll) / 25)
+    if measured.stage.scenery.name not in MIRRORED or off_axis > 0.2:
+        return set(), set()
     spots = sorted((round(one.x, 3), one.y, one.facing % 360) for one in figures)
     mirrored = sorted((round(-one.x, 3), one.y, -one.facing % 360) for one in figures)
-    return 1.0 if on_axis and spots == mirrored else 0.5 if abs(camera.eye[0]) < 1.5 else 0.0
+    return ({"Symmetrical"}, set()) if off_axis < 0.02 and spots == mirrored else (set(), {"Symmetrical"})
