@@ -62,7 +62,7 @@ def page(
         charts={name: Markup(svg) for name, svg in charts.items()},
         figure=Figures(numbers),
         style=Markup("".join(styles)),
-        policy=_policy(script),
+        policy=content_policy(script),
         explorer=Markup(explorer.html),
         completions=Markup(completions.html),
         script=Markup(script),
@@ -103,12 +103,17 @@ def _package_file(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(script: str) -> str:
-    """Return a content security policy: nothing is loaded and only this script runs; styles and pictures are inline."""
+def content_policy(script: str, media: str = "data: blob:") -> str:
+    """Return a content security policy: only this script runs, and only media are loaded, by default inline ones.
+
+    Args:
+        script: Text of the page's only script.
+        media: Sources of pictures and clips.
+    """
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
-        "media-src data: blob:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src {media}; "
+        f"media-src {media}; base-uri 'none'; form-action 'none'"
     )
 
 

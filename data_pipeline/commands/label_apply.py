@@ -1,0 +1,50 @@
+"""`shotbench label apply`: merge corrections of a person into labelled films."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_pipeline.commands.console import print_error
+from lmms_eval_shotbench.commands.command import About, one_command
+
+app, command = one_command(
+    "apply",
+    About(
+        extra="report",
+        kept="the corrections may be merged already; the same command completes the files",
+        examples=("shotbench label apply labels/mine corrections.csv",),
+        samples={
+            "Smallest file of corrections": (
+                "shot_id,dimension,label,status,time",
+                "harbour-0001,shot_size,Close Up,labelled,2026-11-30T10:00:00Z",
+                "harbour-0002,camera_angle,,none,2026-11-30T10:00:05Z",
+            )
+        },
+    ),
+)
+
+
+@command
+def apply(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of `shotbench label`")],
+    corrections: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="corrections.csv, saved on the page labels.html of this folder"),
+    ],
+) -> int:
+    """Merge corrections into labelled films: shots.csv, shots.jsonl and labels.html are written again.
+
+    Of each cell the latest correction counts. All of them are kept in LABELS/corrections.csv, and labelling again never
+    replaces a corrected cell. The exit status is 1 if corrections belong to no shot because the films are cut
+    differently now; these are listed, and kept as well.
+    """
+    from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections, lost_text
+
+    applied = apply_corrections(labels, corrections)
+    print(f"{corrections}: {applied.read:,} corrections; {labels}: {applied.cells:,} cells set by a person")
+    for one in applied.lost:
+        print_error(f"lost: {lost_text(one)}")
+    return int(bool(applied.lost))
