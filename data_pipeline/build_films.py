@@ -84,7 +84,8 @@ def about_films(
     options: TableOptions = PLAIN,
 ) -> About:
     """Card text and source fingerprint of such a data set; raises `FileNotFoundError` if there is no table."""
-    read = [hashlib.sha256(table.read_bytes()).hexdigest(), asdict(options)]
+    given = {name: value for name, value in asdict(options).items() if value or name != "only_sources"}  # newer option
+    read = [hashlib.sha256(table.read_bytes()).hexdigest(), given]
     inputs = [CUTTING_VERSION, asdict(settings), read, _files(films)]
     return About(
         title=f"Questions on {films.resolve().name}",
@@ -112,8 +113,9 @@ def _flags(recipe: DatasetRecipe) -> str:
 def _reading(options: TableOptions) -> str:
     """The command-line options that determine how the table is read; the file of aliases by its number of entries."""
     ignored = "".join(f" --ignore-columns '{name}'" for name in options.ignored_columns)
+    sources = "".join(f" --only-source '{name}'" for name in options.only_sources)
     own = len({alias.key for alias in options.aliases.entries})
-    return ignored + (f" --aliases <{own} own words>" if own else "")
+    return ignored + sources + (f" --aliases <{own} own words>" if own else "")
 
 
 def _thresholds(settings: CutSettings) -> str:

@@ -36,6 +36,8 @@ class DefectKind(StrEnum):
     NO_QUESTION = "file that no question asks about"
     UNKNOWN_LABEL = "label that names no term"
     NOT_ASKED = "words that nothing is asked about"
+    OTHER_SOURCE = "label of another source"
+    NO_LABEL = "shot without a label"
     UNREAD_COLUMN = "column that is not read"
     COMMENTED_ROW = "row that is commented out"
     TOO_FEW_DISTRACTORS = "too few distractors"

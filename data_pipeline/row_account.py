@@ -21,7 +21,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 ROWS = "rows.csv"  # in the shard folder
 # Reasons why a row that is kept lost a label, or words of one.
-LABEL_LOSSES = (DefectKind.UNKNOWN_LABEL, DefectKind.NOT_ASKED)
+LABEL_LOSSES = (DefectKind.UNKNOWN_LABEL, DefectKind.NOT_ASKED, DefectKind.OTHER_SOURCE)
 
 
 class Outcome(StrEnum):

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
 from data_pipeline.annotations.annotation_files import BrokenLine, read_table
+from data_pipeline.annotations.columns import TableRefused
 from data_pipeline.annotations.label_cells import UnknownWord
 from data_pipeline.annotations.row_cells import LONGEST_NAME, Row, film_id_of, labels_of, media_of, times_of
 from data_pipeline.annotations.row_times import SecondsClock, TimeColumn, TimeRole, is_in_seconds, shot_times
@@ -34,10 +35,11 @@ STILL_SUFFIXES = (
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How a table is read: columns that are left out, and a team's own words for terms."""
+    """How a table is read: columns that are left out, a team's own words for terms, and whose labels count."""
 
     ignored_columns: tuple[str, ...] = ()
     aliases: Aliases = NO_ALIASES
+    only_sources: tuple[str, ...] = ()  # values of the columns SLUG_source; empty: all labels count
 
 
 PLAIN = TableOptions()
@@ -89,6 +91,8 @@ def read_annotations(
         TableRefused: the table cannot be used at all.
     """
     parsed = read_table(table, options.ignored_columns)
+    if options.only_sources and not any(key.endswith("_source") for key in parsed.columns.keys.values()):
+        raise TableRefused(f"{table} has no column of sources such as {slugs()[0]}_source; leave out --only-source")
     valid: list[AnnotatedRange] = []
     lines_of_ids: dict[str, int] = {}
     unknown: list[UnknownWord] = []
@@ -98,7 +102,7 @@ def read_annotations(
             defects.append(Defect(DefectKind.BAD_ROW, line, "", "", str(cells), loses_row=True))
             all_rows.append(TableRow(line, "", "", "", 0))
             continue
-        row = Row(line, cells, films, options.aliases)
+        row = Row(line, cells, films, options.aliases, options.only_sources)
         annotated = _annotated(row, parsed.columns.times, lines_of_ids)
         defects += row.defects()
         unknown += row.unknown

@@ -12,7 +12,7 @@ from lmms_eval_shotbench.vocabulary import slugs
 REQUIRED = ("film_id", "media")
 COLUMNS = (*REQUIRED, *TimeRole, *slugs(), "shot_id", "licence")
 SYNONYMS = {"license": "licence"}
-PROVENANCE = ("confidence", "agreement", "source")  # after the name of a dimension
+PROVENANCE = ("confidence", "agreement", "source", "status")  # after the name of a dimension
 
 ROLES = {
     **dict.fromkeys(("start", "begin", "in", "from"), TimeRole.START),

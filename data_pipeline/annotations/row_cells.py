@@ -31,6 +31,7 @@ class Row:
     cells: Mapping[str, str]
     films: Path
     aliases: Aliases
+    only_sources: tuple[str, ...] = ()  # of labels; empty: any
     provenance: dict[str, str] = field(default_factory=dict)
     unknown: list[UnknownWord] = field(default_factory=list)
     found: list[Defect] = field(default_factory=list)
@@ -121,6 +122,9 @@ def labels_of(row: Row) -> dict[str, str]:
             row.unknown.append(error)
             row.add_defect(slug, str(error), DefectKind.UNKNOWN_LABEL, fatal=False)
             continue
+        if row.only_sources and (source := row.cells.get(f"{slug}_source", "")) not in row.only_sources:
+            row.add_defect(slug, f"{text} is by {source or 'no source'}", DefectKind.OTHER_SOURCE, fatal=False)
+            continue
         provenance = {f"{slug}_{kind}": row.cells.get(f"{slug}_{kind}", "") for kind in PROVENANCE}
         row.provenance |= {name: given for name, given in provenance.items() if given}
         if kept:
@@ -131,8 +135,12 @@ def labels_of(row: Row) -> dict[str, str]:
             row.add_defect(slug, detail, DefectKind.UNKNOWN_LABEL, fatal=False)
         elif label:
             labels[slug] = label_text(label)
-    if not labels and any(name.endswith(KEPT) for name in row.provenance) and not row.unknown:
+    if not labels and any(defect.kind is DefectKind.OTHER_SOURCE for defect in row.found) and not row.unknown:
+        row.add_defect("", "all its labels are of other sources", DefectKind.OTHER_SOURCE)
+    elif not labels and any(name.endswith(KEPT) for name in row.provenance) and not row.unknown:
         row.add_defect("", "all its words are kept, so that there is nothing to ask", DefectKind.NOT_ASKED)
+    elif not labels and any(row.cells.get(f"{slug}_status") for slug in slugs()) and not row.unknown:
+        row.add_defect("", "no dimension is labelled; correct it on the page of its labels", DefectKind.NO_LABEL)
     elif not labels:
         row.add_defect("", "no label that can be used; a row needs at least one")
     return labels

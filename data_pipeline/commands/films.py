@@ -46,13 +46,15 @@ app, command = one_command(
     About(
         extra="data",
         kept=films_kept,
-        several=("--ignore-columns",),
+        several=("--ignore-columns", "--only-source"),
         examples=(
             "shotbench data films my_films/ --table annotations.csv --check",
             "shotbench data films my_films/ --table annotations.csv --out shards/mine \\",
             "    --against shards/shotbench --licence cc-by-4.0",
             "shotbench data films my_films/ --table annotations.csv --out shards/test \\",
             "    --splits test:1",
+            "shotbench data films my_films/ --table labels/mine/shots.csv \\",
+            "    --only-source person --out shards/corrected",
         ),
         samples={
             "Smallest annotation table": (
@@ -98,7 +100,7 @@ def make_films(
         typer.Option(
             "--check",
             help="Read the table and the films and report what is wrong with them, without cutting; the exit status "
-            "is 1 if a row cannot be used",
+            "is 1 if a row is faulty",
             rich_help_panel=CUTTING,
         ),
     ] = False,
@@ -122,6 +124,18 @@ def make_films(
             "about which nothing is asked; see docs/own_film.md",
             show_default="none",
             rich_help_panel=CUTTING,
+        ),
+    ] = None,
+    only_source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only-source",
+            metavar="NAME",
+            help="Source of the labels that count, as in the columns shot_size_source and so on: with person, of a "
+            "table of `shotbench label`, only what a person has corrected or confirmed. Labels of other sources are "
+            "left out; several names may follow",
+            show_default="all sources",
+            rich_help_panel=SELECTION,
         ),
     ] = None,
     config: Annotated[
@@ -302,7 +316,9 @@ def make_films(
     )
     given = {"detector": detector, "flash_frames": flash_frames}
     settings = CutSettings.read(config, {name: value for name, value in given.items() if value is not None})
-    reading = TableOptions(tuple(ignore_columns or ()), Aliases.read(aliases) if aliases else NO_ALIASES)
+    reading = TableOptions(
+        tuple(ignore_columns or ()), Aliases.read(aliases) if aliases else NO_ALIASES, tuple(only_source or ())
+    )
     on_workers, defects, account = Workers.reachable(workers, ray_address), list[Defect](), RowAccount()
     if out is None and not check:
         raise ValueError("--out is missing; name the shard folder to write, or check the table with --check")
@@ -312,7 +328,7 @@ def make_films(
             checking = partial(check_films, table, films, settings, on_workers, defects, reading)
             checked = checking(listed=account.rows, trust_ids=trust_ids)
             print(f"{table}: rows: {checked.rows:,}; can be cut: {checked.usable:,}; cannot: {checked.lost:,}")
-            return int(checked.lost > 0)
+            return int(checked.faulty > 0)
         building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)
         done = building(options=reading, account=account, licence=licence, overwrite=overwrite, keep_work=keep_work)
     except AuditFailed as failed:

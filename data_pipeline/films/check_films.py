@@ -25,12 +25,16 @@ from data_pipeline.row_account import TableRow
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.progress import progress_bar
 
+# Rows that their table or the request leaves out.
+ON_PURPOSE = (DefectKind.NO_LABEL, DefectKind.OTHER_SOURCE)
+
 
 class CheckedTable(NamedTuple):
     """How many rows a table has, and how many of them can be cut as far as known without cutting."""
 
     rows: int
     usable: int
+    faulty: int  # of the others, those that are not left out on purpose
 
     @property
     def lost(self) -> int:
@@ -70,8 +74,9 @@ def check_films(
     if not trust_ids:
         defects += [same.defect() for same in similar_ids(row.film_id for row in rows)]
         check_one_id_per_medium(rows, films)
-    lost = {defect.line for defect in defects if defect.loses_row}
-    return CheckedTable(len({row.line for row in rows} | lost), sum(row.line not in lost for row in rows))
+    lost = {defect.line: defect.kind for defect in defects if defect.loses_row}
+    faulty = sum(kind not in ON_PURPOSE for kind in lost.values())
+    return CheckedTable(len({row.line for row in rows} | set(lost)), sum(row.line not in lost for row in rows), faulty)
 
 
 def check_film(unit: FilmUnit) -> list[Defect]:

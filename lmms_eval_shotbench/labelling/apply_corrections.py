@@ -1,4 +1,4 @@
-"""Set the cells of a sheet that a person has corrected, in a new sheet (`overlay`) or in a folder (`apply_corrections`)."""
+"""Set the cells that a person has corrected: in a new sheet (`overlay`) or in a folder (`apply_corrections`)."""
 
 from __future__ import annotations
 

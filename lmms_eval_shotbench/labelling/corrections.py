@@ -45,11 +45,9 @@ class Correction:
     end: float | None = None
 
     def cell(self, model: LabelCell | None) -> LabelCell:
-        """Return the corrected cell; the label that it replaces is its first alternative."""
+        """Return the corrected cell; its alternatives are all labels of the model, the model's own first."""
         certain = None if self.status is Status.UNSURE else 1.0
-        others = () if model is None else _labels_of(model)
-        alternatives = tuple((label, share) for label, share in others if label != (self.label or NO_TERM))
-        return LabelCell(self.status, self.label, certain, None, PERSON, alternatives)
+        return LabelCell(self.status, self.label, certain, None, PERSON, _labels_of(model) if model else ())
 
     def to_row(self) -> dict[str, str]:
         """The correction as a line of the file."""

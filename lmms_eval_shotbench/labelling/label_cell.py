@@ -27,7 +27,7 @@ class LabelCell:
     confidence: float | None = None  # probability, 0 to 1, that status and label are right; None: not known
     agreement: float | None = None  # share, 0 to 1, of stills, views and models whose own label is this one
     source: str = ""  # PERSON, or the model with its revision and way of asking
-    alternatives: tuple[tuple[str, float], ...] = ()  # other labels and their confidence, most likely first
+    alternatives: tuple[tuple[str, float], ...] = ()  # other labels with confidence; of a person's: the model's
     contradictions: tuple[str, ...] = ()  # other cells of the shot that cannot be true with this one, as sentences
 
     @property

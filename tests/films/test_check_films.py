@@ -68,7 +68,7 @@ def losses(defects: Sequence[Defect]) -> dict[int, DefectKind]:
 def test_each_row_is_usable_or_has_one_reason_and_nothing_is_written(folder: Path) -> None:
     before = sorted(folder.rglob("*"))
     found, defects = checked(folder)
-    assert found == (10, 3) and found.lost == 7
+    assert found == (10, 3, 7) and found.lost == 7
     assert losses(defects) == LOST
     assert sorted(folder.rglob("*")) == before
     assert [defect.detail for defect in defects if defect.kind is DefectKind.UNREAD_COLUMN] == ["'remark'"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
-from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, write_sheet
+from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, read_sheet, write_sheet
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension
 from tests.support.drawn_shots import draw
 from tests.support.rendered_clips import Rendering, render
@@ -29,9 +29,8 @@ def drawn_sheet(
     rows = [
         _row(folder, film, index, number, media) for index, film in enumerate(films) for number in range(1, shots + 1)
     ]
-    sheet = ShotSheet(facts, rows, {"command": ["shotbench", "label"]})
-    write_sheet(folder, sheet)
-    return sheet
+    write_sheet(folder, ShotSheet(facts, rows, {"command": ["shotbench", "label"]}))
+    return read_sheet(folder)
 
 
 def _row(folder: Path, film: str, index: int, number: int, media: bool) -> SheetRow:

@@ -1,4 +1,5 @@
-// Rhythm, distributions and the comparison of films; drawn again after a correction.
+// Rhythm, distributions and the comparison of films. They are drawn when they come into view, and again after a
+// correction, so that they never keep a key waiting.
 const WIDTH = 1000; // of a rhythm chart, in its own units
 const LENGTHS = 90; // height of the lane of shot lengths
 const LEVEL = 13; // height of a shot size in the lane below
@@ -142,9 +143,23 @@ function median(values) {
   return sorted.length % 2 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+let isStale = true;
+let redrawing = 0;
+
 function drawCharts() {
+  if (!isStale || document.querySelector("#rhythm").getBoundingClientRect().top > innerHeight) return;
+  isStale = false;
   drawRhythm();
   drawDistribution();
   drawComparison();
 }
+
+function redrawCharts() {
+  isStale = true;
+  clearTimeout(redrawing);
+  redrawing = setTimeout(drawCharts, 500);
+}
+
 document.querySelector(".distribution-form").addEventListener("input", drawDistribution);
+addEventListener("scroll", drawCharts, { passive: true });
+addEventListener("resize", drawCharts);

@@ -4,7 +4,6 @@ const dialog = document.querySelector(".keys");
 const picker = document.getElementById("labels-file");
 const onward = document.getElementById("labels-onward");
 const singleKeys = document.getElementById("labels-keys");
-let redrawn = 0;
 
 function announce(text) {
   announced.textContent = text;
@@ -71,8 +70,7 @@ document.addEventListener("labels-edited", ({ detail: keys }) => {
   if (currentShot()) showTerms(currentShot(), cursor.column);
   if (currentShot()) showStrip(currentShot());
   showUnsaved();
-  clearTimeout(redrawn);
-  redrawn = setTimeout(drawCharts, 500);
+  redrawCharts();
 });
 
 // --- keys
