@@ -44,7 +44,7 @@ def apply(
     from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections, lost_text
 
     applied = apply_corrections(labels, corrections)
-    print(f"{corrections}: {applied.read:,} corrections; {labels}: {applied.cells:,} cells set by a person")
+    print(f"{corrections}: corrections: {applied.read:,}; cells of {labels} set by a person: {applied.cells:,}")
     for one in applied.lost:
         print_error(f"lost: {lost_text(one)}")
     return int(bool(applied.lost))

@@ -77,7 +77,7 @@ class OpenedPage:
         self.js(
             "const form = document.querySelector('.sheet-filters');"
             "for (const [name, value] of Object.entries(arguments[0])) form.elements[name].value = value;"
-            "form.dispatchEvent(new Event('input', {bubbles: true}))",
+            "form.elements[Object.keys(arguments[0]).at(-1)].dispatchEvent(new Event('input', {bubbles: true}))",
             values,
         )
         return self.texts(".sheet-count")[0]
@@ -194,6 +194,19 @@ def test_corrections_outlast_the_page_and_are_undone_and_redone(page: OpenedPage
     assert original in page.cell() and page.texts(".unsaved") == ["no corrections"]
 
 
+def test_two_windows_of_the_same_page_share_their_corrections(page: OpenedPage) -> None:
+    first = page.browser.current_window_handle
+    page.browser.switch_to.new_window("window")
+    page.open()
+    page.go(1, "shot_size")
+    page.press("7")
+    page.browser.close()
+    page.browser.switch_to.window(first)
+    assert page.becomes(lambda: page.texts(".unsaved") == ["1 unsaved"])
+    page.go(1, "shot_size")
+    assert "Extreme Wide, corrected" in page.cell()
+
+
 def test_terms_of_a_facet_exclude_each_other_and_others_are_added_and_removed(page: OpenedPage) -> None:
     page.go(0, "lighting_type")
     page.press("1", "1")
@@ -242,7 +255,7 @@ def test_a_saved_file_is_loaded_again_and_a_later_edit_stays(page: OpenedPage, t
     page.press("4")
     page.browser.find_element("id", "labels-file").send_keys(str(kept))
     assert page.becomes(lambda: "taken over" in page.texts(".announced")[0])
-    assert "1 corrections are taken over" in page.texts(".announced")[0]
+    assert ": 1. Left out" in page.texts(".announced")[0]
     assert "line 4: Huge is no label here" in page.texts(".announced")[0]
     assert "Medium, corrected" in page.cell()
     page.press("ARROW_DOWN")
@@ -346,6 +359,7 @@ def test_the_least_certain_shots_come_first(page: OpenedPage) -> None:
     assert shown[:5] == [str(row.shot.number) for row in rows[:5]]
     page.js("document.querySelector('.cell[tabindex=\"0\"]').focus()")
     assert page.cell().startswith("Camera Movement")
+    assert page.js("return document.activeElement.parentElement.dataset.position") == "0"
 
 
 def key_of(cell: LabelCell) -> float:

@@ -3,6 +3,7 @@
 const WIDTH = 1000; // of a rhythm chart, in its own units
 const LENGTHS = 90; // height of the lane of shot lengths
 const LEVEL = 13; // height of a shot size in the lane below
+const MOST_FILMS = 30; // with a column each in the distributions
 const TICKS = [1, 2, 5, 10, 20, 60, 300]; // seconds
 const sizeColumn = dimensions.findIndex((dimension) => dimension.slug === data.sizes);
 const rhythms = new Map(); // film -> { line, scale }
@@ -93,7 +94,7 @@ function drawDistribution() {
   const form = document.querySelector(".distribution-form");
   const column = Number(form.elements.column.value);
   const weigh = form.elements.measure.value === "time" ? secondsOf : () => 1;
-  const groups = films.length > 1 ? [...films, null] : films; // null: all films
+  const groups = films.length > 1 ? [...(films.length > MOST_FILMS ? [] : films), null] : films; // null: all films
   const sums = groups.map((film) => distributionOf(shots.filter((shot) => film === null || shot.film === film), column, weigh));
   const names = [...dimensions[column].terms.map((term) => term.name), NONE, UNSURE];
   const rows = names.map((name) => [name, ...sums.map(({ by, all }) => shareCell(by.get(name) ?? 0, all, weigh === secondsOf))]);

@@ -64,7 +64,7 @@ function keep() {
   }
 }
 
-// Edits of an earlier visit, but for those that are in the sheet by now.
+// Edits of an earlier visit, except those that are in the sheet by now.
 function restore() {
   let stored = null;
   try {
@@ -80,7 +80,17 @@ function restore() {
     if (column !== -1 && shot && !applied) edits.set(key, edit);
     else saved.delete(key);
   }
+  if (stored) keep();
 }
+
+// The same page in another window has changed them.
+addEventListener("storage", ({ key }) => {
+  if (key !== STORAGE) return;
+  edits.clear();
+  past.length = future.length = 0;
+  restore();
+  document.dispatchEvent(new CustomEvent("labels-edited", { detail: [] }));
+});
 
 // --- files
 

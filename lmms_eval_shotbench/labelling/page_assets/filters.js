@@ -80,4 +80,13 @@ form.addEventListener("reset", (event) => {
   event.preventDefault();
   clearFilters();
 });
-form.addEventListener("input", applyFilters);
+form.addEventListener("input", (event) => {
+  applyFilters();
+  if (event.target.name === "order" && view.length) goToFirst();
+});
+
+// The first shot; in the order of certainty, at its least certain cell.
+function goToFirst() {
+  const byCertainty = columnsAsked().sort((one, other) => certainty(cellOf(view[0], one)) - certainty(cellOf(view[0], other)));
+  select(0, form.elements.order.value === "certainty" ? byCertainty[0] : cursor.column, false);
+}

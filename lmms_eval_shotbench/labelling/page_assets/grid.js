@@ -110,12 +110,11 @@ function showView(shown) {
   document.querySelector(".sheet-empty").hidden = view.length > 0;
 }
 
-// Of the cells in view, write those again that have changed.
-function refreshCells(keys) {
-  for (const key of keys) {
-    const { shot, column } = cellNamed(key);
-    const element = elementAt(view.indexOf(shot), column);
-    if (element) fillCell(element, shot, column);
+// Write the cells of these shots again, as far as they are in view; of all shots for null.
+function refreshRows(changed) {
+  for (const [position, row] of rowsShown) {
+    const shot = view[position];
+    if (!changed || changed.has(shot)) dimensions.forEach((_, column) => fillCell(row.children[column + 1], shot, column));
   }
   markCursor();
 }

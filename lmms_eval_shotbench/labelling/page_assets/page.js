@@ -23,7 +23,7 @@ function save() {
   if (!edits.size && !unsaved()) return announce("There is nothing to save.");
   saveFile();
   showUnsaved();
-  announce(`Saved ${count(edits.size)} corrections as corrections.csv.`);
+  announce(`Corrections saved in corrections.csv: ${count(edits.size)}.`);
 }
 
 // Show the cell that was undone or redone.
@@ -42,7 +42,7 @@ async function load() {
   try {
     const { taken, faults } = loadFile(await file.text());
     const left = faults.length ? ` Left out: ${faults.slice(0, 5).join("; ")}${faults.length > 5 ? `; and ${faults.length - 5} more` : ""}.` : "";
-    announce(`${count(taken)} corrections are taken over from ${visible(file.name)}.${left}`);
+    announce(`Corrections taken over from ${visible(file.name)}: ${count(taken)}.${left}`);
   } catch (error) {
     announce(`${visible(file.name)} cannot be loaded: ${error.message}.`);
   }
@@ -66,7 +66,7 @@ document.addEventListener("click", (event) => WORK[event.target.closest("[data-w
 picker.addEventListener("change", load);
 document.addEventListener("labels-edited", ({ detail: keys }) => {
   for (const key of keys) searched.delete(cellNamed(key).shot);
-  refreshCells(keys);
+  refreshRows(keys.length ? new Set(keys.map((key) => cellNamed(key).shot)) : null);
   if (currentShot()) showTerms(currentShot(), cursor.column);
   if (currentShot()) showStrip(currentShot());
   showUnsaved();
