@@ -13,7 +13,7 @@ from lmms_eval_shotbench.commands.command import About, one_command
 app, command = one_command(
     "apply",
     About(
-        extra="report",
+        extra="label",
         kept="the corrections may be merged already; the same command completes the files",
         examples=("shotbench label apply labels/mine corrections.csv",),
         samples={
@@ -35,7 +35,7 @@ def apply(
         typer.Argument(metavar="FILE", help="corrections.csv, saved on the page labels.html of this folder"),
     ],
 ) -> int:
-    """Merge corrections into labelled films: shots.csv, shots.jsonl and labels.html are written again.
+    """Merge corrections into labelled films: shots.csv and all files made of it are written again.
 
     Of each cell the latest correction counts. All of them are kept in LABELS/corrections.csv, and labelling again never
     replaces a corrected cell. The exit status is 1 if corrections belong to no shot because the films are cut

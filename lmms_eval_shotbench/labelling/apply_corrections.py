@@ -18,9 +18,9 @@ from lmms_eval_shotbench.labelling.corrections import (
     stored_corrections,
 )
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
-from lmms_eval_shotbench.labelling.page import stored_scores, write_page
+from lmms_eval_shotbench.labelling.label_files import write_label_files_again
 from lmms_eval_shotbench.labelling.shot import FilmShot
-from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, read_sheet, write_sheet
+from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, read_sheet
 
 SAME_SHOT = 0.5  # minimum overlap, intersection over union, of a corrected range and a shot
 
@@ -34,7 +34,7 @@ class Applied(NamedTuple):
 
 
 def apply_corrections(folder: Path, file: Path) -> Applied:
-    """Merge a file into LABELS/corrections.csv, set the cells, and write the sheet and its page again.
+    """Merge a file into LABELS/corrections.csv, set the cells, and write the sheet and what is made of it again.
 
     Of each cell the latest edit counts. The corrections are written first: if the process is killed afterwards, the
     same command completes the work.
@@ -48,8 +48,7 @@ def apply_corrections(folder: Path, file: Path) -> Applied:
     overlaid = overlay(sheet, merge(stored_corrections(folder), read))
     kept = merge(overlaid.applied, overlaid.lost)
     write_atomic(folder / CORRECTIONS, corrections_csv(kept))
-    write_sheet(folder, overlaid.sheet)
-    write_page(folder, overlaid.sheet, stored_scores(folder))
+    write_label_files_again(folder, overlaid.sheet)
     return Applied(len(read), len(kept) - len(overlaid.lost), overlaid.lost)
 
 

@@ -22,7 +22,6 @@ from lmms_eval_shotbench.labelling.label_cell import LabelCell
 from lmms_eval_shotbench.labelling.page_media import PageMedia, page_media
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
-from lmms_eval_shotbench.labelling.timecode import BadTimecode, frame_timecode, has_drop_frame, timecode_number
 from lmms_eval_shotbench.report.explorer import package_file, script_json
 from lmms_eval_shotbench.report.page import content_policy
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, SHOT_SIZE, Dimension, MediaKind, dimension_named
@@ -152,7 +151,7 @@ def _shot(row: SheetRow, film: FilmFacts, dimensions: list[Dimension], sources: 
         "number": shot.number,
         "start": shot.start_seconds,
         "end": shot.end_seconds,
-        "timecode": _timecode(film, shot.first_frame),
+        "timecode": film.timecode(shot.first_frame),
         "remark": shot.remark,
         "cells": cells,
     }
@@ -162,15 +161,3 @@ def _cell(cell: LabelCell, sources: list[str]) -> list[Any]:
     rounded = [None if share is None else round(share, 4) for share in (cell.confidence, cell.agreement)]
     alternatives = [[label, round(share, 4)] for label, share in cell.alternatives[:5]]
     return [str(cell.status), cell.label, *rounded, sources.index(cell.source), alternatives, list(cell.contradictions)]
-
-
-def _timecode(film: FilmFacts, frame: int) -> str:
-    """Return the timecode of a frame, from that of the file's first frame; empty for a still."""
-    if film.frame_rate is None:
-        return ""
-    dropping = ";" in film.start_timecode and has_drop_frame(film.frame_rate)
-    try:
-        first = timecode_number(film.start_timecode or "00:00:00:00", film.frame_rate)
-    except BadTimecode:
-        first = 0
-    return frame_timecode(first + frame, film.frame_rate, drop_frame=dropping)

@@ -20,6 +20,7 @@ from lmms_eval_shotbench.labelling.corrections import (
     stored_corrections,
 )
 from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
+from lmms_eval_shotbench.labelling.label_files import write_label_files
 from lmms_eval_shotbench.labelling.shot_sheet import SHOTS, TABLE, ShotSheet, read_sheet
 from lmms_eval_shotbench.vocabulary import CAMERA_ANGLE, CAMERA_MOVEMENT, LIGHTING_CONDITION, SHOT_SIZE
 from tests.support.label_sheets import MODEL, drawn_sheet
@@ -169,7 +170,8 @@ def test_a_shot_of_the_same_number_elsewhere_is_not_meant(sheet: ShotSheet) -> N
     )
 
 
-def test_applying_writes_sheet_table_page_and_all_corrections(tmp_path: Path, sheet: ShotSheet) -> None:
+def test_applying_writes_all_files_that_are_there_and_all_corrections(tmp_path: Path, sheet: ShotSheet) -> None:
+    write_label_files(tmp_path, sheet, captions=False)
     other = replace(CLOSE, dimension=CAMERA_ANGLE.slug, label="", status=Status.NONE)
     lost = replace(CLOSE, start=90.0, end=91.0)
     first = apply_corrections(tmp_path, saved(tmp_path, CLOSE, lost))
@@ -183,12 +185,15 @@ def test_applying_writes_sheet_table_page_and_all_corrections(tmp_path: Path, sh
         "none",
     )
     assert read_sheet(tmp_path).shots[1].cells[SHOT_SIZE.slug].label == "Medium"
-    assert "Medium" in (tmp_path / "labels.html").read_text(encoding="utf-8")
+    assert '[["labelled","Medium",1.0,null' in (tmp_path / "labels.html").read_text(encoding="utf-8")
+    assert PERSON in (tmp_path / "timelines" / "harbour.otio").read_text(encoding="utf-8")
+    assert not (tmp_path / "captions").exists()
     assert len(stored_corrections(tmp_path)) == 3
 
 
 def test_applying_a_file_twice_changes_nothing(tmp_path: Path, sheet: ShotSheet) -> None:
     path = saved(tmp_path, CLOSE)
-    names = (CORRECTIONS, SHOTS, TABLE, "labels.html")
+    write_label_files(tmp_path, sheet)
+    names = (CORRECTIONS, SHOTS, TABLE, "labels.html", "timelines/harbour.edl")
     done = [(apply_corrections(tmp_path, path), [(tmp_path / name).read_bytes() for name in names]) for _ in range(2)]
     assert done[0] == done[1]

@@ -1,0 +1,50 @@
+"""All files of a folder of labels that are made of its shot sheet: table, timelines, captions, page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lmms_eval_shotbench.labelling.caption_template import CaptionTemplate
+from lmms_eval_shotbench.labelling.captions import CAPTIONS, write_captions
+from lmms_eval_shotbench.labelling.page import PAGE, stored_scores, write_page
+from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, write_sheet
+from lmms_eval_shotbench.labelling.timelines import TIMELINES, write_timelines
+
+
+def write_label_files(
+    folder: Path,
+    sheet: ShotSheet,
+    *,
+    timelines: bool = True,
+    captions: bool = True,
+    page: bool = True,
+    template: CaptionTemplate | None = None,
+) -> None:
+    """Write a sheet and what is made of it; the sheet comes last, since `labels.json` marks a complete folder.
+
+    Args:
+        folder: Folder of the labels, which has the media.
+        sheet: The labels.
+        timelines: Whether to write the timelines of its films.
+        captions: Whether to write the captions of its media.
+        page: Whether to write labels.html, with scores.json if the folder has one.
+        template: Wording of the captions (default: the packaged one).
+    """
+    if timelines:
+        write_timelines(folder, sheet)
+    if captions:
+        write_captions(folder, sheet, template)
+    if page:
+        write_page(folder, sheet, stored_scores(folder))
+    write_sheet(folder, sheet)
+
+
+def write_label_files_again(folder: Path, sheet: ShotSheet) -> None:
+    """Write a sheet after a change, and those of the other files that the folder has."""
+    write_label_files(
+        folder,
+        sheet,
+        timelines=(folder / TIMELINES).exists(),
+        captions=(folder / CAPTIONS).exists(),
+        page=(folder / PAGE).exists(),
+    )
