@@ -11,6 +11,7 @@ from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.labelling.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.corrections import (
     CORRECTIONS,
+    BadCorrections,
     Correction,
     corrections_csv,
     merge,
@@ -45,6 +46,8 @@ def apply_corrections(folder: Path, file: Path) -> Applied:
     """
     sheet = read_sheet(folder)
     read = read_corrections(file, sheet)
+    if read and not overlay(sheet, read).applied:
+        raise BadCorrections(f"{file}: none of its shots is in {folder}; name the folder that it was saved for")
     overlaid = overlay(sheet, merge(stored_corrections(folder), read))
     kept = merge(overlaid.applied, overlaid.lost)
     write_atomic(folder / CORRECTIONS, corrections_csv(kept))

@@ -60,8 +60,8 @@ def _remarks(shots: Sequence[FilmShot], stills: Sequence[str], clips: Sequence[s
     no_still = sum(bool(shot.still) and not uri for shot, uri in zip(shots, stills, strict=True))
     no_clip = sum(bool(shot.clip) and not uri for shot, uri in zip(shots, clips, strict=True))
     causes = {
-        f"{no_still:,} stills are not shown: they are missing or broken": no_still,
-        f"{no_clip:,} clips are not shown: they are too large for the page, or missing, or broken": no_clip,
+        f"Stills that are missing or broken: {no_still:,}": no_still,
+        f"Clips that are too large for the page, missing or broken: {no_clip:,}": no_clip,
     }
     return [sentence for sentence, number in causes.items() if number]
 

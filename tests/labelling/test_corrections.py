@@ -191,6 +191,12 @@ def test_applying_writes_all_files_that_are_there_and_all_corrections(tmp_path: 
     assert len(stored_corrections(tmp_path)) == 3
 
 
+def test_corrections_of_other_films_are_refused(tmp_path: Path, sheet: ShotSheet) -> None:
+    with pytest.raises(BadCorrections, match="none of its shots is in"):
+        apply_corrections(tmp_path, saved(tmp_path, replace(CLOSE, film_id="another film")))
+    assert not (tmp_path / CORRECTIONS).exists()
+
+
 def test_applying_a_file_twice_changes_nothing(tmp_path: Path, sheet: ShotSheet) -> None:
     path = saved(tmp_path, CLOSE)
     write_label_files(tmp_path, sheet)

@@ -25,7 +25,7 @@ def test_the_number_of_corrected_cells_is_printed_and_lost_ones_are_listed(tmp_p
     saved.write_text(corrections_csv([CLOSE]))
     done = run(tmp_path, saved)
     assert (done.return_value, done.stdout) == (0, f"{saved}: corrections: 1; cells of {tmp_path} set by a person: 1\n")
-    saved.write_text(corrections_csv([replace(CLOSE, start=80.0, end=82.0)]))
+    saved.write_text(corrections_csv([CLOSE, replace(CLOSE, start=80.0, end=82.0)]))
     done = run(tmp_path, saved)
     assert done.return_value == 1 and "set by a person: 1" in done.stdout
     assert "lost: film-0-0002 from 80.00 to 82.00 s of harbour: shot_size Close Up" in done.stderr

@@ -112,8 +112,8 @@ def test_missing_and_broken_media_are_counted_on_the_page(tmp_path: Path) -> Non
     page = written(tmp_path, sheet)
     remarks = [one.text for one in page.all("p") if one.attributes.get("class") == "warning"]
     assert remarks == [
-        "1 stills are not shown: they are missing or broken.",
-        "1 clips are not shown: they are too large for the page, or missing, or broken.",
+        "Stills that are missing or broken: 1.",
+        "Clips that are too large for the page, missing or broken: 1.",
     ]
 
 
@@ -133,7 +133,7 @@ def test_clips_that_do_not_fit_are_made_smaller_or_left_out(tmp_path: Path) -> N
     assert all(clip.startswith("data:video/mp4") for _, clip in small.addresses.values()) and not small.remarks
     assert sum(len(still) + len(clip) for still, clip in small.addresses.values()) <= budget
     none = page_media.page_media(tmp_path, shots, 10_000)
-    assert [clip for _, clip in none.addresses.values()] == ["", ""] and "2 clips are not shown" in none.remarks[0]
+    assert [clip for _, clip in none.addresses.values()] == ["", ""] and none.remarks[0].endswith("broken: 2")
     assert all(still for still, _ in none.addresses.values())
 
 

@@ -68,8 +68,9 @@ function select(position, column, focus = true) {
   cursor.column = Math.min(Math.max(column, 0), dimensions.length - 1);
   const top = cursor.position * ROW;
   const head = scroller.querySelector(".sheet-head").offsetHeight;
-  if (top < scroller.scrollTop) scroller.scrollTop = top;
-  else if (top + ROW + head > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + ROW + head - scroller.clientHeight;
+  const bottom = top + 2 * ROW + head; // the next row stays in view
+  if (top - ROW < scroller.scrollTop) scroller.scrollTop = top - ROW;
+  else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight;
   renderRows();
   markCursor();
   if (focus) elementAt(cursor.position, cursor.column).focus({ preventScroll: true });
