@@ -1,5 +1,5 @@
-// Rhythm, distributions and the comparison of films. They are drawn when they come into view, and again after a
-// correction, so that they never keep a key waiting.
+// Rhythm, distributions and the comparison of films. They are drawn after the start, and after a correction when they
+// come into view, so that they never keep a key waiting.
 const WIDTH = 1000; // of a rhythm chart, in its own units
 const LENGTHS = 90; // height of the lane of shot lengths
 const LEVEL = 13; // height of a shot size in the lane below
@@ -148,7 +148,11 @@ let isStale = true;
 let redrawing = 0;
 
 function drawCharts() {
-  if (!isStale || document.querySelector("#rhythm").getBoundingClientRect().top > innerHeight) return;
+  const inView = document.querySelector("#rhythm").getBoundingClientRect().top < innerHeight;
+  if (isStale && inView) drawAll();
+}
+
+function drawAll() {
   isStale = false;
   drawRhythm();
   drawDistribution();
@@ -162,5 +166,6 @@ function redrawCharts() {
 }
 
 document.querySelector(".distribution-form").addEventListener("input", drawDistribution);
+setTimeout(drawAll, 100);
 addEventListener("scroll", drawCharts, { passive: true });
 addEventListener("resize", drawCharts);

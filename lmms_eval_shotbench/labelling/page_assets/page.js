@@ -125,7 +125,6 @@ document.addEventListener("keydown", (event) => {
 
 restore();
 applyFilters();
-drawCharts();
 showUnsaved();
 if (!isKept) announce("This browser keeps no corrections; save the file before you close the page.");
 performance.mark("labels-ready");
