@@ -16,7 +16,7 @@ from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
 from lmms_eval_shotbench.labelling.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.corrections import COLUMNS, corrections_csv, read_corrections
 from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
-from lmms_eval_shotbench.labelling.page import PAGE, write_page
+from lmms_eval_shotbench.labelling.page import PAGE, sheet_identity, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import TABLE, ShotSheet, read_sheet
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, COMPOSITION, DIMENSIONS, LIGHTING_TYPE, SHOT_SIZE, slugs
 from tests.labelling.test_page import SCORED
@@ -268,9 +268,29 @@ def test_a_film_with_a_comma_and_quotes_survives_the_file(browser: Any, tmp_path
     page = OpenedPage(browser, tmp_path)
     page.go(0, "shot_size")
     page.press("2")
-    (one,) = read_corrections(page.saved(tmp_path / "downloads"), page.sheet)
+    saved = page.saved(tmp_path / "downloads")
+    (one,) = read_corrections(saved, page.sheet)
     assert one.film_id == film
-    assert corrections_csv([one]).splitlines()[0] == ",".join(COLUMNS)
+    applied = tmp_path / "applied.csv"
+    applied.write_text(corrections_csv([one]))  # as `shotbench label apply` keeps it
+    page.press("u")
+    for path in (saved, applied):
+        page.browser.find_element("id", "labels-file").send_keys(str(path))
+        assert page.becomes(lambda: "taken over" in page.texts(".announced")[0])
+        assert "Close Up, corrected" in page.cell()
+        page.press("DELETE")
+
+
+@pytest.mark.parametrize("stored", ["no JSON", "null", "7", '{"edits": 3}', '{"edits": [["film-9 shot_size", {}]]}'])
+def test_what_another_page_left_in_the_browser_does_no_harm(page: OpenedPage, stored: str) -> None:
+    page.js(
+        "localStorage.setItem(arguments[0], arguments[1])", f"shotbench-labels-{sheet_identity(page.sheet)}", stored
+    )
+    page.open()
+    assert said(page.browser) == [] and page.texts(".unsaved")[0].startswith("no corrections")
+    page.go(1, SHOT_SIZE.slug)
+    page.press("2")
+    assert "Close Up, corrected" in page.cell() and page.texts(".unsaved") == ["1 unsaved"]
 
 
 def test_a_correction_flags_contradictions_as_the_command_does(browser: Any, tmp_path: Path) -> None:

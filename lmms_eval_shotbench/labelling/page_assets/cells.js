@@ -4,7 +4,6 @@ const NONE = "none"; // the shot says nothing about the dimension
 const UNSURE = "unsure"; // a person has to be asked
 const PERSON = "person";
 const CODE_ROW = 8; // terms with the same first digit, if a dimension has more than nine
-const MODES = { replace: "replaces the label", add: "is true at the same time", then: "follows in time" };
 
 const data = embedded("labels-data");
 const addresses = embedded("labels-media"); // shot id -> [still, clip]
@@ -85,7 +84,10 @@ function contradictionsOf(shot, column) {
     for (const [index, one] of step.entries()) {
       for (const other of step.slice(index + 1)) {
         const facets = [one, other].map((name) => here.terms.find((term) => term.name === name)?.facet);
-        const reason = facets[0] === facets[1] ? `each says what the ${facets[0]} is, and only one can be right` : reasonAgainst(column, one, column, other);
+        const reason =
+          facets[0] === facets[1]
+            ? `each says what the ${facets[0]} is, and only one can be right`
+            : reasonAgainst(column, one, column, other);
         if (reason) found.add(`${one} and ${other}: ${reason}`);
       }
     }

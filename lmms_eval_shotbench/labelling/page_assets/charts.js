@@ -38,14 +38,16 @@ function rhythmOf(film) {
   const total = LENGTHS + (levels.length ? levels.length * LEVEL + 14 : 0);
   const bars = timed.map((shot) => {
     const gap = Math.min(1, x(secondsOf(shot)) / 4);
-    return `M${x(shot.start).toFixed(2)} ${LENGTHS}v${-height(secondsOf(shot)).toFixed(2)}H${(x(shot.end) - gap).toFixed(2)}V${LENGTHS}z`;
+    const up = `v${-height(secondsOf(shot)).toFixed(2)}`;
+    return `M${x(shot.start).toFixed(2)} ${LENGTHS}${up}H${(x(shot.end) - gap).toFixed(2)}V${LENGTHS}z`;
   });
   const ticks = TICKS.filter((seconds) => seconds < longest).flatMap((seconds) => {
     const y = LENGTHS - height(seconds);
     return [svg("path", { d: `M0 ${y}H${WIDTH}`, class: "tick" }), svg("text", { x: WIDTH + 6, y: y + 4 }, `${seconds} s`)];
   });
   const line = svg("path", { class: "now", d: `M0 0V${total}` });
-  const description = `Rhythm of ${visible(film)}: ${count(timed.length)} shots, median ${median(timed.map(secondsOf)).toFixed(1)} s, longest ${longest.toFixed(1)} s`;
+  const lengths = `median ${median(timed.map(secondsOf)).toFixed(1)} s, longest ${longest.toFixed(1)} s`;
+  const description = `Rhythm of ${visible(film)}: ${count(timed.length)} shots, ${lengths}`;
   const picture = svg("svg", { viewBox: `-118 -6 ${WIDTH + 165} ${total + 26}`, role: "img", class: "rhythm" },
     svg("title", {}, description), ...ticks, svg("path", { d: bars.join(""), class: "bars" }),
     svg("text", { x: -8, y: LENGTHS / 2, class: "end" }, "length"),
@@ -109,14 +111,17 @@ function distributionOf(group, column, weigh) {
     const cell = cellOf(shot, column);
     if (!cell) continue;
     all += weigh(shot);
-    for (const name of cell.status === LABELLED ? termsOf(cell.label) : [cell.status]) by.set(name, (by.get(name) ?? 0) + weigh(shot));
+    for (const name of cell.status === LABELLED ? termsOf(cell.label) : [cell.status]) {
+      by.set(name, (by.get(name) ?? 0) + weigh(shot));
+    }
   }
   return { by, all };
 }
 
 function shareCell(part, all, inSeconds) {
   const share = all ? part / all : 0;
-  const cell = make("td", { className: "share" }, part ? make("strong", {}, percent(share)) : "–", ...(part ? [" ", make("small", {}, inSeconds ? clock(part) : count(part))] : []));
+  const number = make("small", {}, inSeconds ? clock(part) : count(part));
+  const cell = make("td", { className: "share" }, ...(part ? [make("strong", {}, percent(share)), " ", number] : ["–"]));
   cell.style.setProperty("--share", share);
   return cell;
 }
@@ -130,8 +135,9 @@ function drawComparison() {
     const cells = all.flatMap((shot) => dimensions.map((_, column) => cellOf(shot, column))).filter(Boolean);
     const sum = lengths.reduce((one, other) => one + other, 0);
     const seconds = (value) => (lengths.length ? `${value.toFixed(1)} s` : "–");
-    return [make("th", { scope: "row" }, make("bdi", {}, ...breakable(visible(film)))), count(all.length), lengths.length ? clock(sum) : "–", seconds(sum / lengths.length),
-      seconds(median(lengths)), seconds(Math.min(...lengths)), seconds(Math.max(...lengths)),
+    const name = make("th", { scope: "row" }, make("bdi", {}, ...breakable(visible(film))));
+    return [name, count(all.length), lengths.length ? clock(sum) : "–", seconds(sum / lengths.length), seconds(median(lengths)),
+      seconds(Math.min(...lengths)), seconds(Math.max(...lengths)),
       sum ? (((timed.length - 1) / sum) * 60).toFixed(1) : "–", count(cells.filter(needsPerson).length),
       count(cells.filter((cell) => cell.source === PERSON).length)];
   });

@@ -64,23 +64,27 @@ function keep() {
   }
 }
 
-// Edits of an earlier visit, except those that are in the sheet by now.
+// Edits of an earlier visit, except those that are in the sheet by now, or that no version of this page wrote.
 function restore() {
-  let stored = null;
+  let stored = {};
   try {
-    stored = JSON.parse(localStorage.getItem(STORAGE));
+    stored = JSON.parse(localStorage.getItem(STORAGE)) ?? {};
+    saved = new Map(stored.saved);
   } catch {
     isKept = false;
   }
-  saved = new Map(stored?.saved ?? []);
-  for (const [key, edit] of stored?.edits ?? []) {
-    const { shot, column } = cellNamed(key);
-    const cell = shot?.cells[column];
-    const applied = cell?.source === PERSON && cell.status === edit.status && cell.label === edit.label;
-    if (column !== -1 && shot && !applied) edits.set(key, edit);
-    else saved.delete(key);
+  for (const [key, edit] of Array.isArray(stored.edits) ? stored.edits : []) {
+    const [id, slug] = key.split(" ");
+    if (faultOf({ shot_id: id, dimension: slug, ...edit }) || isApplied(key, edit)) saved.delete(key);
+    else edits.set(key, edit);
   }
-  if (stored) keep();
+  if (isKept) keep();
+}
+
+function isApplied(key, edit) {
+  const { shot, column } = cellNamed(key);
+  const cell = shot.cells[column];
+  return cell?.source === PERSON && cell.status === edit.status && cell.label === edit.label;
 }
 
 // The same page in another window has changed them.

@@ -6,8 +6,10 @@ const searched = new WeakMap(); // shot -> its text, dropped when it is correcte
 
 function textOf(shot) {
   if (!searched.has(shot)) {
-    const labels = dimensions.map((_, column) => cellOf(shot, column)).map((cell) => cell && `${cell.label} ${cell.status} ${cell.contradictions.join(" ")}`);
-    searched.set(shot, [shot.id, shot.film, `shot ${shot.number}`, shot.timecode, shot.remark, ...labels].join("\n").toLowerCase());
+    const cells = dimensions.map((_, column) => cellOf(shot, column)).filter(Boolean);
+    const labels = cells.map((cell) => `${cell.label} ${cell.status} ${cell.contradictions.join(" ")}`);
+    const parts = [shot.id, shot.film, `shot ${shot.number}`, shot.timecode, shot.remark, ...labels];
+    searched.set(shot, parts.join("\n").toLowerCase());
   }
   return searched.get(shot);
 }
@@ -41,9 +43,13 @@ function applyFilters() {
     const cell = cellOf(shot, column);
     return cell && tests.every((test) => test(cell, column));
   });
-  const shown = shots.filter((shot) => (film === "" || shot.film === films[film]) && words.every((word) => textOf(shot).includes(word)) && (!tests.length || passes(shot)));
+  const shown = shots
+    .filter((shot) => film === "" || shot.film === films[film])
+    .filter((shot) => words.every((word) => textOf(shot).includes(word)))
+    .filter((shot) => !tests.length || passes(shot));
   if (form.elements.order.value === "certainty") {
-    const certainties = new Map(shown.map((shot) => [shot, Math.min(...columns.map((column) => certainty(cellOf(shot, column))))]));
+    const least = (shot) => Math.min(...columns.map((column) => certainty(cellOf(shot, column))));
+    const certainties = new Map(shown.map((shot) => [shot, least(shot)]));
     shown.sort((one, other) => certainties.get(one) - certainties.get(other) || one.index - other.index);
   }
   if (columns.length === 1) cursor.column = columns[0];
@@ -55,7 +61,9 @@ function applyFilters() {
 }
 
 function clearFilters() {
-  for (const control of form.elements) if (control.name) control.value = control.tagName === "SELECT" ? control.options[0].value : "";
+  for (const control of form.elements) {
+    if (control.name) control.value = control.tagName === "SELECT" ? control.options[0].value : "";
+  }
   applyFilters();
 }
 
@@ -69,7 +77,8 @@ function goTo(shot) {
 function goToNext() {
   const columns = columnsAsked();
   for (let position = cursor.position; position < view.length; position++) {
-    const column = columns.find((one) => (position > cursor.position || one > cursor.column) && needsPerson(cellOf(view[position], one)));
+    const rest = columns.filter((one) => position > cursor.position || one > cursor.column);
+    const column = rest.find((one) => needsPerson(cellOf(view[position], one)));
     if (column !== undefined) return select(position, column);
   }
   announce("No cell below needs a person.");
@@ -87,6 +96,7 @@ form.addEventListener("input", (event) => {
 
 // The first shot; in the order of certainty, at its least certain cell.
 function goToFirst() {
-  const byCertainty = columnsAsked().sort((one, other) => certainty(cellOf(view[0], one)) - certainty(cellOf(view[0], other)));
-  select(0, form.elements.order.value === "certainty" ? byCertainty[0] : cursor.column, false);
+  const certain = (column) => certainty(cellOf(view[0], column));
+  const [least] = columnsAsked().sort((one, other) => certain(one) - certain(other));
+  select(0, form.elements.order.value === "certainty" ? least : cursor.column, false);
 }

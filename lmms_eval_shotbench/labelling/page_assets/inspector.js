@@ -67,16 +67,22 @@ function showTerms(shot, column) {
     button.ariaPressed = String(term === NONE ? cell?.status === NONE : chosen.has(term));
     button.querySelector("small").textContent = shares.has(term) ? percent(shares.get(term)) : "";
   }
+  said.replaceChildren(...notesOn(shot, column, cell).map((note) => make("li", {}, visible(note))));
+}
+
+function notesOn(shot, column, cell) {
   const stored = shot.cells[column];
+  const [own] = modelLabels(shot, column);
   const notes = [`${labelShown(cell)}${noteOf(cell) ? ` (${noteOf(cell)})` : ""}`];
-  if (cell?.source === PERSON && modelLabels(shot, column).length) notes.push(`The model: ${modelLabels(shot, column)[0].map((part) => (typeof part === "number" ? percent(part) : part)).join(", ")}`);
-  else if (stored && stored.source !== PERSON) notes.push(`By ${visible(stored.source)}`);
-  if (stored?.agreement !== null && stored?.agreement !== undefined) notes.push(`Agreement of views and models: ${percent(stored.agreement)}`);
-  said.replaceChildren(...[...notes, ...(cell?.contradictions ?? []).map((sentence) => `⚠ ${sentence}`)].map((note) => make("li", {}, visible(note))));
+  if (cell?.source === PERSON && own) notes.push(`The model: ${own[0]}, ${percent(own[1])}`);
+  else if (stored && stored.source !== PERSON) notes.push(`By ${stored.source}`);
+  if (typeof stored?.agreement === "number") notes.push(`Agreement of views and models: ${percent(stored.agreement)}`);
+  return [...notes, ...(cell?.contradictions ?? []).map((sentence) => `⚠ ${sentence}`)];
 }
 
 function termButton(code, name) {
-  const button = make("button", { type: "button" }, make("kbd", {}, code), make("span", {}, name === NONE ? "none: says nothing about it" : name), make("small"));
+  const text = make("span", {}, name === NONE ? "none: says nothing about it" : name);
+  const button = make("button", { type: "button" }, make("kbd", {}, code), text, make("small"));
   button.dataset.term = name;
   button.dataset.code = code;
   button.addEventListener("click", (event) => chooseTerm(name, event.shiftKey ? "add" : mode()));
@@ -106,11 +112,12 @@ function chooseTerm(name, how) {
   const shot = currentShot();
   if (!shot) return;
   const cell = cellOf(shot, cursor.column);
-  const label = name === NONE ? "" : withTerm(dimensions[cursor.column], cell?.status === LABELLED ? cell.label : "", name, how);
+  const before = cell?.status === LABELLED ? cell.label : "";
+  const label = name === NONE ? "" : withTerm(dimensions[cursor.column], before, name, how);
   if (name === NONE) setCell(NONE, "");
   else setCell(label ? LABELLED : UNSURE, label);
   setMode("replace");
-  if (onward.checked && how === "replace") select(cursor.position + 1, cursor.column, scroller.contains(document.activeElement));
+  if (how === "replace") goOnward();
 }
 
 // A person agrees with the label, or with the guess of an unsure cell.
@@ -118,6 +125,10 @@ function confirmLabel() {
   const cell = cellOf(currentShot(), cursor.column);
   if (!cell || (cell.status === UNSURE && !cell.label)) return announce("There is no label to confirm.");
   setCell(cell.status === NONE ? NONE : LABELLED, cell.status === NONE ? "" : cell.label);
+  goOnward();
+}
+
+function goOnward() {
   if (onward.checked) select(cursor.position + 1, cursor.column, scroller.contains(document.activeElement));
 }
 
@@ -145,6 +156,6 @@ function setPending(digit) {
   pending = digit;
   terms.classList.toggle("pending", digit !== "");
   for (const button of terms.querySelectorAll("button")) {
-    button.classList.toggle("begun", digit !== "" && button.dataset.code.startsWith(digit) && button.dataset.term !== NONE);
+    button.classList.toggle("begun", digit !== "" && button.dataset.code.startsWith(digit));
   }
 }

@@ -82,13 +82,17 @@ const MOVES = {
 };
 const OF_CELLS = { Enter: WORK.confirm, Backspace: WORK.unsure, Delete: WORK.back, " ": WORK.play };
 const SINGLE = {
-  u: WORK.undo, r: WORK.redo, s: WORK.save, n: WORK.next, "?": WORK.help, "/": () => form.elements.q.focus(),
+  u: WORK.undo, r: WORK.redo, s: WORK.save, n: WORK.next, "?": WORK.help, "/": search, f: search,
   ">": () => {
     if (!dimensions[cursor.column].steps) return announce("Only movements follow each other.");
     setMode("then");
     announce("The next term follows in time.");
   },
 };
+
+function search() {
+  form.elements.q.focus();
+}
 
 function digitOf(event) {
   const [, digit] = /^Digit(\d)$/.exec(event.code) ?? [];
