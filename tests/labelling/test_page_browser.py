@@ -22,6 +22,7 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, COMPOSITION, DIMENSI
 from tests.labelling.test_page import SCORED
 from tests.support.chromium import asked_for, chromium, open_page, said, serious_faults, show_as
 from tests.support.label_sheets import MODEL, drawn_cell, drawn_sheet
+from tests.test_benchmarks import figures_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 FILMS = ("harbour", "The <b>night</b> & train")
@@ -563,3 +564,9 @@ def test_stills_without_times_are_shown_and_have_no_movement(browser: Any, tmp_p
     page.go(0, CAMERA_MOVEMENT.slug)
     page.press("1", "1")
     assert "A still has no camera movement" in page.texts(".announced")[0] and page.texts(".cell.edited") == []
+
+
+def test_the_benchmark_of_the_page_reports_every_figure(real_data: Path) -> None:
+    figures = figures_of("label_page.py", real_data, "--shots", "40")
+    assert set(figures) == {"ready, ms", "key, ms", "filter, ms", "size, MB"}
+    assert all(values["ours"] > 0 for values in figures.values())

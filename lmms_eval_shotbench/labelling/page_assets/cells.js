@@ -67,11 +67,11 @@ function withTerm(dimension, label, name, mode) {
 
 function cellOf(shot, column) {
   const stored = shot.cells[column];
+  if (!editedShots.has(shot.id)) return stored;
   const edit = edits.get(keyOf(shot, column));
   if (!stored && !edit) return null;
   const cell = edit ? { ...stored, ...edit, confidence: null, agreement: null, source: PERSON, edited: true } : stored;
-  const isEdited = dimensions.some((_, other) => edits.has(keyOf(shot, other)));
-  return isEdited ? { ...cell, contradictions: contradictionsOf(shot, column) } : cell;
+  return { ...cell, contradictions: contradictionsOf(shot, column) };
 }
 
 // The sentences of contradictions.py, about the labels as they are now.

@@ -2,6 +2,7 @@
 const COLUMNS = ["shot_id", "dimension", "label", "status", "time", "film_id", "start", "end"];
 const STORAGE = `shotbench-labels-${data.identity}`;
 const edits = new Map(); // "shot_id dimension" -> { status, label, time }
+let editedShots = new Set(); // their ids
 let saved = new Map(); // the same keys -> time of the edit that is in the saved file
 const past = []; // steps of several changes [key, before, after]
 const future = [];
@@ -56,6 +57,7 @@ function unsaved() {
 }
 
 function keep() {
+  editedShots = new Set([...edits.keys()].map((key) => key.split(" ")[0]));
   try {
     localStorage.setItem(STORAGE, JSON.stringify({ edits: [...edits], saved: [...saved] }));
     isKept = true;
