@@ -63,7 +63,7 @@ test-repeat: $(STAMP)
 
 # Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/labelling tests/docs
 
 # The script for SLURM in jobs of a real SLURM on this host (Debian: slurmctld slurmd slurm-client munge); without it these
 # tests are skipped with a message.
