@@ -97,12 +97,18 @@ def _kept(item: QAItem, split: SplitResponse) -> ExtractedAnswer | None:
     return None
 
 
-def extract_conclusion(item: QAItem, thought: str) -> ExtractedAnswer:
+def extract_conclusion(item: QAItem, thought: str, *, letters: bool = True) -> ExtractedAnswer:
     """Extract the letter that a thought concludes with: its last declaration, an answer line or its last sentence.
 
     A thought discusses several options, so an option that is only mentioned before the last sentence does not count.
+
+    Args:
+        item: The question.
+        thought: Text of the thought.
+        letters: Whether a letter names its option. If not, only the texts of options do: "the answer is Wide (B)" is
+            Wide, whatever B is.
     """
-    marked = _marked(item, plain(unified(thought)))
+    marked = _marked(item, plain(unified(thought)), letters)
     answer = last_word(marked, lists=False)
     if answer is not None:
         return answer
@@ -169,11 +175,12 @@ _HEADING = re.compile(
 _ABBREVIATION = re.compile(r"\b(e\.g|i\.e|vs|etc|approx|cf)\.", re.IGNORECASE)
 
 
-def _marked(item: QAItem, text: str) -> list[Sentence]:
+def _marked(item: QAItem, text: str, letters: bool = True) -> list[Sentence]:
     """The sentences of a plain text, with a mark for every option that they name."""
     text = _ABBREVIATION.sub(lambda match: match[1], _HEADING.sub(r"\1: ", text))
     text = mark_texts(text, phrases_of(item.dimension, item.options))
-    text = join_letters_and_texts(mark_letters(text, "".join(item.letters)))
+    if letters:
+        text = join_letters_and_texts(mark_letters(text, "".join(item.letters)))
     sentences = []
     for line in text.split("\n"):
         for sentence in _SENTENCE_END.split(line):

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -87,26 +88,45 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         raise EvaluationError(
             f"no ShotBench task in --tasks {request.tasks}; run tasks of others with lmms-eval itself"
         )
+    with _in_use(request, questions):
+        return _evaluate(request, questions, ours, others)
+
+
+def ask_questions(request: EvalRequest, questions: QuestionSet) -> dict[int, StoredResponse]:
+    """Ask all questions once, without scoring; returns responses by index, on all ranks.
+
+    Responses are stored as they come, and the same call after an interruption asks only the rest. Results of
+    lmms-eval are printed and written as in an evaluation; its metrics mean nothing if the correct answers are unknown.
+
+    Raises:
+        BackendUnavailable: The model needs a library that is not installed.
+        EvaluationError: The tasks cannot be run together, or lmms-eval failed.
+        ValueError: There is no such model.
+    """
+    ours, others = resolve_tasks(request.tasks, {item.dimension for item in questions.items})
+    with _in_use(request, questions):
+        (responses,), error = _run_passes(request, plan_passes(request, ours, others), ours, others, questions.items)
+    if error:
+        raise EvaluationError(f"{error}; {_kept(request, questions.items, [responses])}")
+    return responses
+
+
+@contextmanager
+def _in_use(request: EvalRequest, questions: QuestionSet) -> Iterator[None]:
+    """Make the tasks use these questions with the request's settings."""
     environment = {REFINED_VARIABLE: refined_in_use(request.refined)}
     if request.reasoning_tags:
         environment[REASONING_TAGS_VARIABLE] = json.dumps(request.reasoning_tags)
     with use_questions(questions), patch.dict(os.environ, environment):
-        return _evaluate(request, questions, ours, others)
+        yield
 
 
 def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task], others: Sequence[str]) -> Evaluation:
     items, left_out = _select_questions(ours, questions.items)
     passes = plan_passes(request, ours, others)
     evaluation = Evaluation(warnings=_warnings(request, passes))
-    responses: StoredSamples = [{} for _ in range(request.samples)]
-    for one in passes:
-        recorder = _recorder(request, one, ours)
-        outcome = _run_pass(request, one, recorder, bool(others))
-        for sample, found in zip(responses, responses_in(recorder, ours, items), strict=True):
-            sample |= found
-        if outcome.error or (is_main_process() and not outcome.finished):
-            evaluation.errors.append(f"the {one.name} pass failed: {outcome.error or 'it returned no results'}")
-            break
+    responses, error = _run_passes(request, passes, ours, others, items)
+    evaluation.errors += [error] if error else []
     if is_main_process():
         asked = [item for item in items if item.dimension in {task.dimension.slug for task in ours}]
         if evaluation.errors:
@@ -117,6 +137,21 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
         run = describe_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
         _score_and_write(evaluation, request.out, asked, responses, run)
     return evaluation
+
+
+def _run_passes(
+    request: EvalRequest, passes: Sequence[Pass], ours: Sequence[Task], others: Sequence[str], items: Sequence[QAItem]
+) -> tuple[StoredSamples, str]:
+    """Run passes until one fails; returns all responses and the error, "" if there is none."""
+    responses: StoredSamples = [{} for _ in range(request.samples)]
+    for one in passes:
+        recorder = _recorder(request, one, ours)
+        outcome = _run_pass(request, one, recorder, bool(others))
+        for sample, found in zip(responses, responses_in(recorder, ours, items), strict=True):
+            sample |= found
+        if outcome.error or (is_main_process() and not outcome.finished):
+            return responses, f"the {one.name} pass failed: {outcome.error or 'it returned no results'}"
+    return responses, ""
 
 
 def _select_questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:
@@ -176,12 +211,16 @@ def responses_in(recorder: Recorder, ours: Iterable[Task], items: Sequence[QAIte
 
 def _kept_after_failure(request: EvalRequest, asked: Sequence[QAItem], responses: StoredSamples) -> str:
     """Say what a failed run leaves behind."""
-    kept = sum(not response.unanswered for sample in responses for response in sample.values())
     state = "the complete run" if is_complete(request.out) else "what was there"
     there = f"; {request.out} still holds {state}" if any(request.out.glob("scores*.json")) else ""
+    return _kept(request, asked, responses) + there
+
+
+def _kept(request: EvalRequest, asked: Sequence[QAItem], responses: StoredSamples) -> str:
+    kept = sum(not response.unanswered for sample in responses for response in sample.values())
     return (
         f"{kept:,} of {len(asked) * len(responses):,} responses are kept in {_responses_folder(request)}, "
-        f"and the same command asks only the rest{there}"
+        "and the same command asks only the rest"
     )
 
 

@@ -32,8 +32,13 @@ from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.media import clips, stills
 from lmms_eval_shotbench.media.stored_medium import StoredMedium, undecoded
 from lmms_eval_shotbench.qa_item import COLUMNS, BadRow, QAItem
-from lmms_eval_shotbench.questions.question_files import QuestionSet, open_questions, questions_parquet
-from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
+from lmms_eval_shotbench.questions.question_files import (
+    QuestionMedia,
+    QuestionSet,
+    open_questions,
+    questions_parquet,
+)
+from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.questions.variants import (
     VARIANTS,
     Variant,
@@ -135,8 +140,8 @@ def doc_to_visual(doc: Doc) -> list[Any]:
     return [str(stills.clip_path(encoded, item.media_sha256))]
 
 
-def shards_in_use() -> ShardFolder:
-    """Return the opened shards with the media of the questions in use."""
+def shards_in_use() -> QuestionMedia:
+    """Return the opened media of the questions in use."""
     questions = questions_in_use()
     if questions.shards is None:
         raise DatasetNotFound(

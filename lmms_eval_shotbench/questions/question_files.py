@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 from lmms_eval_shotbench.atomic_file import atomic_path
 from lmms_eval_shotbench.qa_item import COLUMNS, RELEASE_COLUMNS, BadRow, QAItem
@@ -29,14 +30,52 @@ def locate_questions(name: str | Path) -> Path:
     return path if path.is_file() else locate_shards(str(name))
 
 
+class QuestionMedia(Protocol):
+    """Files of questions, and their media by the id of the item: a `ShardFolder` or `MediaFiles`."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Parquet files with at least the columns of `QAItem`."""
+        ...
+
+    def media(self, item_id: str) -> bytes:
+        """Encoded bytes of an item's medium; raises `KeyError` on an unknown id."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class QuestionSet:
-    """The questions of a split and the open shards with their media."""
+    """The questions of a split and their media."""
 
-    path: Path  # a TSV or a shard folder
+    path: Path  # a TSV, a shard folder, or the parquet file of questions about media files
     split: str
     items: list[QAItem]
-    shards: ShardFolder | None  # None for a TSV, which has no media
+    shards: QuestionMedia | None  # None for a TSV, which has no media
+
+
+class MediaFiles:
+    """Questions about media that are files: each is stored once, however many questions show it."""
+
+    def __init__(self, questions: Path, items: Iterable[QAItem], folder: Path) -> None:
+        """Find media by the `media_path` of the items, which are the rows of the parquet file `questions`."""
+        self.paths = [questions]
+        self._files = {item.item_id: folder / item.media_path for item in items}
+
+    def media(self, item_id: str) -> bytes:
+        """Content of an item's file; raises `KeyError` on an unknown id, `OSError` if it cannot be read."""
+        return self._files[item_id].read_bytes()
+
+
+def questions_about_files(items: Sequence[QAItem], folder: Path, questions: Path) -> QuestionSet:
+    """Return questions about the files of a folder, and write them to the parquet file `questions`.
+
+    Args:
+        items: Each with a `source_index` of its own, and a `media_path` relative to `folder`.
+        folder: Folder of the media.
+        questions: Path of the parquet file; an existing one is replaced.
+    """
+    write_questions(questions, items)
+    return QuestionSet(questions, "test", list(items), MediaFiles(questions, items, folder))
 
 
 def open_questions(name: str | Path, split: str = "test") -> QuestionSet:
@@ -100,13 +139,18 @@ def tsv_rows(path: Path) -> Iterator[dict[str, str]]:
 
 def questions_parquet(tsv: Path, folder: Path) -> Path:
     """Convert a TSV's questions to a parquet file in `folder`, named by content hash, and return its path."""
+    path = folder / f"{file_sha256(tsv)}.parquet"
+    if not path.exists():
+        write_questions(path, read_tsv(tsv))
+    return path
+
+
+def write_questions(path: Path, items: Iterable[QAItem]) -> None:
+    """Write questions to a parquet file with the columns of `QAItem`, without media."""
     import pyarrow
     import pyarrow.parquet as parquet
 
-    path = folder / f"{file_sha256(tsv)}.parquet"
-    if not path.exists():
-        schema = pyarrow.schema([field for field in shard_features().arrow_schema if field.name in COLUMNS])
-        table = pyarrow.Table.from_pylist([item.to_row() for item in read_tsv(tsv)], schema)
-        with atomic_path(path) as draft:
-            parquet.write_table(table, draft)
-    return path
+    schema = pyarrow.schema([field for field in shard_features().arrow_schema if field.name in COLUMNS])
+    table = pyarrow.Table.from_pylist([item.to_row() for item in items], schema)
+    with atomic_path(path) as draft:
+        parquet.write_table(table, draft)
