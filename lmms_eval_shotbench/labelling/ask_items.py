@@ -39,22 +39,19 @@ def ask_items(items: Sequence[QAItem], request: EvalRequest, folder: Path) -> li
         EvaluationError: lmms-eval failed; the message states how many responses are kept.
     """
     store = ResponseStore(folder / RESPONSES)
-    settings = _settings(request)
-    keys = {
-        item.source_index: response_key(
-            settings | {"text": user_text(item), "medium": item.media_sha256, "kind": item.media_kind}
-        )
-        for item in items
-    }
+    keys = _keys(items, request)
     pending = [item for item in items if store.get(keys[item.source_index]) is None]
-    asked = _ask(pending, request, folder) if pending else {}
-    responses = {
-        keys[index]: Response(one.text, None, one.output_tokens, one.finish_reason)
-        for index, one in asked.items()
-        if not one.unanswered
-    }
-    if responses:
-        store.keep(responses)
+    asked: dict[int, StoredResponse] = {}
+    if pending:
+        asked = _ask(pending, request, folder)
+        keys |= _keys(pending, request)  # with the revision of a checkpoint that was downloaded only now
+        store.keep(
+            {
+                keys[index]: Response(one.text, None, one.output_tokens, one.finish_reason)
+                for index, one in asked.items()
+                if not one.unanswered
+            }
+        )
     return [_stored(store.get(keys[item.source_index]), asked.get(item.source_index)) for item in items]
 
 
@@ -83,9 +80,9 @@ def _ask(items: Sequence[QAItem], request: EvalRequest, folder: Path) -> dict[in
         )
 
 
-def _settings(request: EvalRequest) -> dict[str, object]:
-    """What determines a response in addition to question and medium."""
-    return {
+def _keys(items: Sequence[QAItem], request: EvalRequest) -> dict[int, str]:
+    """The keys of responses by index of the question: all that determines them."""
+    settings = {
         "model": request.model,
         "force_simple": request.force_simple,
         "model_args": determining(request.model_args),
@@ -95,4 +92,10 @@ def _settings(request: EvalRequest) -> dict[str, object]:
         "tasks": request.tasks,
         "passed_on": list(request.passed_on),
         "versions": versions(),
+    }
+    return {
+        item.source_index: response_key(
+            settings | {"text": user_text(item), "medium": item.media_sha256, "kind": item.media_kind}
+        )
+        for item in items
     }

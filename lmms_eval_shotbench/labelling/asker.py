@@ -14,8 +14,15 @@ from lmms_eval_shotbench.vocabulary import Dimension
 class Asker(Protocol):
     """Asks one model in one way."""
 
-    model: str  # name with revision, as in `Vote.model`
-    way: Way
+    @property
+    def model(self) -> str:
+        """Name of the model with its revision, as in `Vote.model`."""
+        ...
+
+    @property
+    def way(self) -> Way:
+        """How it is asked."""
+        ...
 
     def votes(
         self, shots: Sequence[FilmShot], folder: Path, dimensions: Sequence[Dimension]

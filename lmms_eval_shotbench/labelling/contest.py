@@ -1,8 +1,7 @@
-"""The knock-outs about one dimension of a shot, from the questions of their games to the vote."""
+"""A contest of the terms of one dimension of a shot: the questions of its games, and the vote that it ends with."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +21,7 @@ PRIOR = 0.5  # weight, in knock-outs, of the uniform distribution mixed into the
 
 @dataclass
 class Contest:
-    """A question about a medium, and the knock-outs that answer it.
-
-    `repeats` has the knock-outs of each repetition: one over all terms, or one per facet.
-    """
+    """A question about a medium, and the knock-outs that answer it: one over all terms, or one per facet."""
 
     shot: FilmShot
     dimension: Dimension
@@ -34,14 +30,15 @@ class Contest:
     question: str
     terms: Sequence[str]
     none: str  # text of the option "none of these"; "" if it is not offered
-    repeats: Sequence[Sequence[KnockOut]]
+    knock_outs: Sequence[KnockOut]
+    repeats: int = 1  # number of contests with this question, each with draws of its own
     first: str = ""  # the known movement, if this asks for a second one
     games: list[dict[str, Any]] = field(default_factory=list)  # options, response and winner of each
     unanswered: str = ""  # why a question has no response, and therefore this contest no vote
 
     def open_games(self) -> Iterator[tuple[KnockOut, list[tuple[str, ...]]]]:
         """The knock-outs that are not over, with the options of their next games."""
-        for knock_out in (one for repeat in self.repeats for one in repeat):
+        for knock_out in self.knock_outs:
             if not self.unanswered and (games := knock_out.games()):
                 yield knock_out, games
 
@@ -62,20 +59,22 @@ class Contest:
         )
 
     def probabilities(self) -> dict[str, float] | None:
-        """The smoothed shares that terms, and `NO_TERM` if it was offered, have won; None if nothing was decided."""
-        names = [*self.terms, NO_TERM] if self.none else list(self.terms)
-        won: dict[str, float] = defaultdict(float)
-        for repeat in self.repeats:
-            decided = [shares for knock_out in repeat if (shares := knock_out.shares()) is not None]
-            winners = [winner for shares in decided for winner in shares.items()]
-            for term, share in winners or [(NO_TERM, 1.0)] * bool(decided):
-                won[term] += share / max(sum(share for _, share in winners), 1.0)
-        total = sum(won.values())
-        return {name: (won[name] + PRIOR / len(names)) / (total + PRIOR) for name in names} if total else None
+        """Of the terms, and of `NO_TERM` if it was offered; None if a question is unanswered or no game was decided.
+
+        The mean of all repeats is the share of contests that a term has won, mixed with a uniform distribution of the
+        weight `PRIOR`.
+        """
+        decided = [shares for one in self.knock_outs if (shares := one.shares()) is not None]
+        if self.unanswered or not decided:
+            return None
+        won = dict(winner for shares in decided for winner in shares.items()) or {NO_TERM: 1.0}
+        names = [*self.terms, NO_TERM] if self.none else self.terms
+        share = {name: won.get(name, 0.0) / sum(won.values()) for name in names}
+        return {name: (self.repeats * share[name] + PRIOR / len(names)) / (self.repeats + PRIOR) for name in names}
 
     def vote(self, model: str, way: Way) -> Vote | None:
-        """The vote; None if a question is unanswered or no game was decided."""
-        probabilities = None if self.unanswered else self.probabilities()
+        """The vote; None if there are no probabilities."""
+        probabilities = self.probabilities()
         if probabilities is None:
             return None
         last = self.games[-1]
@@ -90,7 +89,7 @@ class Contest:
             options=tuple(last["options"]),
             response=last["response"],
             second=bool(self.first),
-            details={"question": self.question, "repeats": len(self.repeats), "games": self.games},
+            details={"question": self.question, "games": self.games},
         )
 
 

@@ -1,13 +1,13 @@
 """Ask any model of `shotbench eval` in rounds of four options: knock-outs among the terms of each dimension.
 
 All shots and dimensions play their next games in the same run of lmms-eval, so a model is loaded once a round, three
-times for the 21 movements. A vote is the outcome of all knock-outs about one dimension of a shot; its `details` have
-every game with its response.
+times for the 21 movements. A vote is the outcome of one contest (`contest.py`); its `details` have every game with its
+response.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -18,6 +18,7 @@ from lmms_eval_shotbench.harness.eval_plan import EvalRequest
 from lmms_eval_shotbench.labelling.ask_items import ask_items
 from lmms_eval_shotbench.labelling.contest import Contest, chosen_option
 from lmms_eval_shotbench.labelling.knock_out import KnockOut
+from lmms_eval_shotbench.labelling.model_name import model_name
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.questions.shards import file_sha256
@@ -32,7 +33,7 @@ SECOND_QUESTION = "One camera movement in this movie shot is {first}. What other
 class RoundSettings:
     """How many knock-outs are played, and about what."""
 
-    repeats: int = 1  # number of knock-outs, each with draws of its own
+    repeats: int = 2  # contests about each dimension of a shot, with draws of their own; one never disagrees
     offer_none: bool = False  # offer "None of these" in every game
     second_movement: bool = False  # ask for another camera movement once the first is known
 
@@ -40,19 +41,23 @@ class RoundSettings:
 class RoundsAsker:
     """Asks one model for terms in rounds of four options."""
 
-    def __init__(self, model: str, request: EvalRequest, way: Way, settings: RoundSettings | None = None) -> None:
+    def __init__(self, request: EvalRequest, way: Way, settings: RoundSettings | None = None) -> None:
         """Prepare the asker.
 
         Args:
-            model: Name of the model with its revision, for the votes.
             request: Model, arguments and task group (which is the prompt style); data and output are ignored.
             way: Way.LETTER or Way.TERM. A stored response serves both.
             settings: Number and kind of knock-outs.
         """
         if way not in (Way.LETTER, Way.TERM):
             raise ValueError(f"responses in rounds are read by letter or by term, not by {way}")
-        self.model, self.way = model, way
+        self.way = way
         self._request, self._settings = request, settings or RoundSettings()
+
+    @property
+    def model(self) -> str:
+        """Name of the model with its revision, which is known once the model was loaded."""
+        return model_name(self._request)
 
     def votes(
         self, shots: Sequence[FilmShot], folder: Path, dimensions: Sequence[Dimension]
@@ -65,19 +70,21 @@ class RoundsAsker:
         contests = [one for shot in shots for one in self._contests(shot, folder, dimensions, remarks)]
         self._play(contests, folder)
         if self._settings.second_movement:
-            seconds = [second for one in contests if (second := self._second(one))]
+            movements = [one for one in contests if one.dimension == CAMERA_MOVEMENT]
+            seconds = list(self._second_contests(movements))
             self._play(seconds, folder)
             contests += seconds
         votes: dict[str, list[Vote]] = defaultdict(list)
+        model = self.model
         for one in contests:
-            if vote := one.vote(self.model, self.way):
+            if vote := one.vote(model, self.way):
                 votes[one.shot.shot_id].append(vote)
             else:
                 reason = one.unanswered or "no option could be read from the responses"
                 remarks[one.shot.shot_id].append(f"{one.dimension.slug}: {reason}")
         for shot in shots:
-            remark = "; ".join(filter(None, [shot.remark, *remarks[shot.shot_id]]))
-            yield replace(shot, remark=remark), votes[shot.shot_id]
+            found = dict.fromkeys(filter(None, [shot.remark, *remarks[shot.shot_id]]))
+            yield replace(shot, remark="; ".join(found)), votes[shot.shot_id]
 
     def _contests(
         self, shot: FilmShot, folder: Path, dimensions: Sequence[Dimension], remarks: dict[str, list[str]]
@@ -94,29 +101,33 @@ class RoundsAsker:
                 continue
             none = NONE_OF_THESE if self._settings.offer_none else ""
             for one in asked:
-                terms = [term.name for term in one.terms]
+                contest = Contest(shot, one, medium, sha256, one.question, [term.name for term in one.terms], none, ())
                 facets = groupby(one.terms, key=lambda term: term.facet)
                 by_facet = none and one in SEVERAL_AT_ONCE
-                groups = [[term.name for term in group] for _, group in facets] if by_facet else [terms]
-                repeats = self._repeats(groups, f"{sha256} {one.slug}", none)
-                yield Contest(shot, one, medium, sha256, one.question, terms, none, repeats)
+                groups = [[term.name for term in group] for _, group in facets] if by_facet else [contest.terms]
+                yield from self._repeats(contest, groups)
 
-    def _repeats(self, groups: Sequence[Sequence[str]], seed: str, none: str) -> list[list[KnockOut]]:
-        numbers = range(self._settings.repeats)
-        return [[KnockOut(group, f"{seed} {number}", none) for group in groups] for number in numbers]
+    def _repeats(self, one: Contest, groups: Sequence[Sequence[str]]) -> Iterator[Contest]:
+        """The contest as often as it is repeated, each with a knock-out per group of terms."""
+        for number in range(self._settings.repeats):
+            seed = f"{one.sha256} {one.question} {number}"
+            knock_outs = [KnockOut(group, seed, one.none) for group in groups]
+            yield replace(one, knock_outs=knock_outs, repeats=self._settings.repeats, games=[])
 
-    def _second(self, one: Contest) -> Contest | None:
-        """The contest for another movement than the most likely one."""
-        probabilities = one.probabilities() if one.dimension == CAMERA_MOVEMENT and not one.unanswered else None
-        first = max(probabilities, key=probabilities.__getitem__) if probabilities else NO_TERM
-        if first == NO_TERM:
-            return None
-        terms = [term for term in one.terms if term != first]
-        repeats = self._repeats([terms], f"{one.sha256} besides {first}", NO_OTHER_MOVEMENT)
-        question = SECOND_QUESTION.format(first=first)
-        return replace(
-            one, question=question, terms=terms, none=NO_OTHER_MOVEMENT, repeats=repeats, first=first, games=[]
-        )
+    def _second_contests(self, firsts: Sequence[Contest]) -> Iterator[Contest]:
+        """Contests for another movement than the one that won most of the first contests about a shot."""
+        for _, repeats in groupby(firsts, key=lambda one: one.shot.shot_id):
+            decided = [(one, found) for one in repeats if (found := one.probabilities())]
+            total = Counter[str]()
+            for _, found in decided:
+                total.update(found)
+            first = max(total, key=total.__getitem__, default=NO_TERM)
+            if first != NO_TERM:
+                one = decided[0][0]
+                terms = [term for term in one.terms if term != first]
+                question = SECOND_QUESTION.format(first=first)
+                second = replace(one, question=question, terms=terms, none=NO_OTHER_MOVEMENT, first=first)
+                yield from self._repeats(second, [terms])
 
     def _play(self, contests: Sequence[Contest], folder: Path) -> None:
         """Play rounds until all knock-outs are over."""
