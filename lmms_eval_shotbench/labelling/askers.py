@@ -85,6 +85,28 @@ class PartialAsker:
         return self.asker.votes(shots, folder, [one for one in dimensions if one.slug in self.slugs])
 
 
+@dataclass(frozen=True)
+class ProbabilityAskerLoadedLate:
+    """A `ProbabilityAsker` whose checkpoint is in memory only while it is asked, so that several models fit."""
+
+    request: EvalRequest
+    way: Way = Way.PROBABILITY
+
+    @property
+    def model(self) -> str:
+        """Name of the model with its revision."""
+        return model_name(self.request)
+
+    def votes(
+        self, shots: Sequence[FilmShot], folder: Path, dimensions: Sequence[Dimension]
+    ) -> Iterator[tuple[FilmShot, list[Vote]]]:
+        """Load the checkpoint and yield the shots with its votes; raises like `ProbabilityAsker.from_model_args`."""
+        from lmms_eval_shotbench.labelling.term_probabilities import ProbabilityAsker
+
+        asker: Asker = ProbabilityAsker.from_model_args(self.request.model_args)
+        yield from asker.votes(shots, folder, dimensions)
+
+
 def make_askers(
     models: Sequence[AskedModel],
     ask: str = AUTO,
@@ -107,14 +129,17 @@ def make_askers(
         UnknownWay: There is no such way, or a model does not have it.
         BackendUnavailable: A model needs a library that is not installed.
         PresetError: A preset does not exist or does not fit.
-        ValueError: lmms-eval has no such model, or shotvl no such argument.
+        ValueError: lmms-eval has no such model.
     """
     askers: list[Asker] = []
     for one in models:
         request = one.request(style)
         find_model_class(request.model, request.force_simple)  # an unknown model is named before any film is cut
         for way, slugs in _ways(request, ask, calibration).items():
-            asker = _asker(request, way, settings)
+            by_probability = way is Way.PROBABILITY
+            asker: Asker = (
+                ProbabilityAskerLoadedLate(request) if by_probability else RoundsAsker(request, way, settings)
+            )
             askers.append(asker if len(slugs) == len(DIMENSIONS) else PartialAsker(asker, slugs))
     return askers
 
@@ -144,11 +169,3 @@ def _parse(ask: str, model: str) -> list[Way]:
             f"do: {', '.join(GIVES_PROBABILITIES)}); use {AUTO}, or some of {', '.join(possible)}"
         )
     return [Way(name) for name in names]
-
-
-def _asker(request: EvalRequest, way: Way, settings: RoundSettings | None) -> Asker:
-    if way is not Way.PROBABILITY:
-        return RoundsAsker(request, way, settings)
-    from lmms_eval_shotbench.labelling.term_probabilities import ProbabilityAsker
-
-    return ProbabilityAsker.from_model_args(request.model_args)

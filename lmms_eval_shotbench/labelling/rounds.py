@@ -83,8 +83,8 @@ class RoundsAsker:
                 reason = one.unanswered or "no option could be read from the responses"
                 remarks[one.shot.shot_id].append(f"{one.dimension.slug}: {reason}")
         for shot in shots:
-            found = dict.fromkeys(filter(None, [shot.remark, *remarks[shot.shot_id]]))
-            yield replace(shot, remark="; ".join(found)), votes[shot.shot_id]
+            new = [remark for remark in dict.fromkeys(remarks[shot.shot_id]) if remark not in shot.remark]
+            yield replace(shot, remark="; ".join(filter(None, [shot.remark, *new]))), votes[shot.shot_id]
 
     def _contests(
         self, shot: FilmShot, folder: Path, dimensions: Sequence[Dimension], remarks: dict[str, list[str]]

@@ -6,7 +6,7 @@ import pytest
 
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.grading.rules import RULES, WHOLE_RESPONSE
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, has_response
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, extract_conclusion, has_response
 from lmms_eval_shotbench.qa_item import QAItem
 from tests.support import REPOSITORY
 from tests.support.items import make_item
@@ -280,6 +280,23 @@ SOURCES = make_item(("Daylight", "Practical light", "Moonlight", "HMI"), dimensi
 )
 def test_an_option_that_is_discarded_is_no_conclusion(response: str, expected: str | None) -> None:
     assert letter(response) == expected
+
+
+@pytest.mark.parametrize(
+    ("thought", "by_letter_or_text", "by_text"),
+    [
+        ("The head fills the frame, so the answer is Close Up (B).", None, "C"),
+        ("The answer is Close Up (C).", "C", "C"),
+        ("Option B fits best.", "B", None),
+        ("It is not a Close Up. The waist shows: a Medium.", "B", "B"),
+        ("The answer is Wide.", None, None),  # not on offer
+    ],
+)
+def test_a_conclusion_may_be_taken_from_the_texts_of_options_alone(
+    thought: str, by_letter_or_text: str | None, by_text: str | None
+) -> None:
+    assert extract_conclusion(SIZES, thought).letter == by_letter_or_text
+    assert extract_conclusion(SIZES, thought, letters=False).letter == by_text
 
 
 @pytest.mark.parametrize(

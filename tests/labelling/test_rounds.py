@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -18,6 +17,8 @@ pytest.importorskip("lmms_eval")
 pytest.importorskip("openai")
 pytest.importorskip("torch")
 
+from lmms_eval_shotbench.harness import recorder
+from lmms_eval_shotbench.harness.eval_plan import EvaluationError
 from lmms_eval_shotbench.labelling import ask_items
 from lmms_eval_shotbench.labelling.askers import AskedModel, make_askers
 from lmms_eval_shotbench.labelling.rounds import NO_OTHER_MOVEMENT, NONE_OF_THESE, RoundSettings
@@ -25,10 +26,11 @@ from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, PromptStyle
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, LIGHTING_TYPE, SHOT_SIZE, Dimension
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_TYPE, SHOT_SIZE, Dimension
 from tests.harness.test_lmms_eval import isolated_caches  # noqa: F401
 from tests.support import releases
 from tests.support.openai_server import ANSWER, Endpoint, Request, serve
+from tests.support.warm_runs import WARM
 
 ONCE = RoundSettings(repeats=1)
 BOTH = (SHOT_SIZE, CAMERA_MOVEMENT)
@@ -101,7 +103,9 @@ def winner(vote: Vote) -> str:
     return max(vote.probabilities, key=vote.probabilities.__getitem__)
 
 
-def test_the_model_s_favourite_wins_and_the_vote_has_every_game(tmp_path: Path, endpoint: Endpoint) -> None:
+def test_the_favourite_wins_its_vote_has_every_game_and_terms_are_read_from_the_same_responses(
+    tmp_path: Path, endpoint: Endpoint
+) -> None:
     shots = two_films(tmp_path)
     found = ask(server(endpoint), shots, tmp_path)
     assert [shot for shot, _ in found] == shots
@@ -114,28 +118,23 @@ def test_the_model_s_favourite_wins_and_the_vote_has_every_game(tmp_path: Path, 
     assert len(endpoint.requests) == 6 * (2 + 7)
     texts = {request.text for request in endpoint.requests if request.is_still}
     assert {vote.question for _, votes in found for vote in votes if vote.dimension == SHOT_SIZE.slug} <= texts
-
-
-def test_letters_and_terms_are_read_from_the_same_responses(tmp_path: Path, endpoint: Endpoint) -> None:
-    shots = two_films(tmp_path)[:2]
-    ask(server(endpoint), shots, tmp_path)
-    asked = len(endpoint.requests)
-    found = ask(server(endpoint), shots, tmp_path, ask="letter,term")
-    assert [vote.way for _, votes in found for vote in votes] == [Way.LETTER] * 4 + [Way.TERM] * 4
-    assert len(endpoint.requests) == asked
+    both = ask(server(endpoint), shots, tmp_path, ask="letter,term")
+    assert both[: len(found)] == found
+    assert {vote.way for _, votes in both[len(found) :] for vote in votes} == {Way.TERM}
+    assert len(endpoint.requests) == 6 * (2 + 7)
 
 
 def test_another_prompt_or_medium_is_asked_again_and_another_timeout_is_not(tmp_path: Path, endpoint: Endpoint) -> None:
     (shot, *_) = two_films(tmp_path)
-    ask(server(endpoint), [shot], tmp_path, [SHOT_SIZE])
+    ask(server(endpoint), [shot], tmp_path, [LENS_SIZE])
+    assert len(endpoint.requests) == 1
+    ask(server(endpoint, ",timeout=30"), [shot], tmp_path, [LENS_SIZE])
+    assert len(endpoint.requests) == 1
+    ask(server(endpoint), [shot], tmp_path, [LENS_SIZE], style=DIRECT)
     assert len(endpoint.requests) == 2
-    ask(server(endpoint, ",timeout=30"), [shot], tmp_path, [SHOT_SIZE])  # changes no response
-    assert len(endpoint.requests) == 2
-    ask(server(endpoint), [shot], tmp_path, [SHOT_SIZE], style=DIRECT)
-    assert len(endpoint.requests) == 4
     (tmp_path / shot.still).write_bytes(releases.still(99, "PNG"))
-    ask(server(endpoint), [shot], tmp_path, [SHOT_SIZE])
-    assert len(endpoint.requests) == 6
+    ask(server(endpoint), [shot], tmp_path, [LENS_SIZE])
+    assert len(endpoint.requests) == 3
 
 
 def test_a_failed_request_and_a_broken_medium_give_no_vote_but_a_remark(tmp_path: Path, endpoint: Endpoint) -> None:
@@ -144,18 +143,18 @@ def test_a_failed_request_and_a_broken_medium_give_no_vote_but_a_remark(tmp_path
     (tmp_path / shots[2].still).unlink()
     failing = pixels_of(tmp_path / shots[0].still)
     endpoint.script = lambda request: 500 if request.pictures[0].pixels == failing else ANSWER
-    found = ask(server(endpoint), shots, tmp_path, [SHOT_SIZE])
+    found = ask(server(endpoint), shots, tmp_path, [LENS_SIZE])
     assert [len(votes) for _, votes in found] == [0, 0, 0, 1]
     remarks = [shot.remark for shot, _ in found]
-    assert remarks[0].startswith(f"{SHOT_SIZE.slug}: ")
+    assert remarks[0].startswith(f"{LENS_SIZE.slug}: ")
     assert "still cannot be" in remarks[1] or "identify" in remarks[1]
     assert remarks[2] == f"{shots[2].still} cannot be read: No such file or directory"
     assert not remarks[3]
     endpoint.script = [ANSWER]
     asked = len(endpoint.requests)
-    (_, votes), *_ = ask(server(endpoint), shots, tmp_path, [SHOT_SIZE])
-    assert winner(votes[0]) == min(term.name for term in SHOT_SIZE.terms)
-    assert len(endpoint.requests) == asked + 2
+    (_, votes), *_ = ask(server(endpoint), shots, tmp_path, [LENS_SIZE])
+    assert winner(votes[0]) == min(term.name for term in LENS_SIZE.terms)
+    assert len(endpoint.requests) == asked + 1
 
 
 def pixels_of(path: Path) -> bytes:
@@ -165,11 +164,21 @@ def pixels_of(path: Path) -> bytes:
         return picture.convert("RGB").tobytes()
 
 
+def test_a_server_that_is_gone_ends_the_run_and_what_it_answered_is_kept(
+    tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "MOST_FAILURES", 3)
+    endpoint.script = lambda request: 500 if len(endpoint.requests) > 5 else ANSWER
+    kept = rf"5 of 12 responses are kept in {re.escape(str(tmp_path / 'responses'))}, and the same command asks only"
+    with pytest.raises(EvaluationError, match=rf"3 requests in a row failed.*; {kept} the rest"):
+        ask(server(endpoint), two_films(tmp_path)[:1], tmp_path, [SHOT_SIZE], settings=RoundSettings(repeats=12))
+
+
 def test_responses_without_an_option_give_no_vote(tmp_path: Path, endpoint: Endpoint) -> None:
     endpoint.answer = "It is a lovely picture."
-    ((shot, votes),) = ask(server(endpoint), two_films(tmp_path)[:1], tmp_path, [SHOT_SIZE])
+    ((shot, votes),) = ask(server(endpoint), two_films(tmp_path)[:1], tmp_path, [LENS_SIZE])
     assert not votes
-    assert shot.remark == f"{SHOT_SIZE.slug}: no option could be read from the responses"
+    assert shot.remark == f"{LENS_SIZE.slug}: no option could be read from the responses"
 
 
 def test_a_second_movement_is_asked_for_given_the_first(tmp_path: Path, endpoint: Endpoint) -> None:
@@ -203,19 +212,20 @@ def test_none_of_these_is_offered_in_every_game_and_light_is_asked_for_by_facet(
 
 
 def label(url: str, shots: Sequence[FilmShot], folder: Path) -> None:
-    ask(server(Endpoint(url=url)), shots, folder)
+    ask(server(Endpoint(url=url)), shots, folder, [SHOT_SIZE])
 
 
 def test_a_run_that_is_killed_asks_only_the_rest(tmp_path: Path, endpoint: Endpoint) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
-    shots = two_films(calm)
-    two_films(killed)
-    expected = ask(server(endpoint), shots, calm)
+    shots = two_films(calm, 4)
+    two_films(killed, 4)
+    expected = ask(server(endpoint), shots, calm, [SHOT_SIZE])
     distinct = len(endpoint.requests)
+    assert distinct == 8 * 2
     endpoint.requests.clear()
     endpoint.delay = 0.05
-    for stop in (7, 20):  # in the first round and in a later one
-        process = multiprocessing.get_context("forkserver").Process(target=label, args=(endpoint.url, shots, killed))
+    for stop in (4, 12):  # in the first round and in the second
+        process = WARM.Process(target=label, args=(endpoint.url, shots, killed))
         process.start()
         while process.exitcode is None and len(endpoint.requests) < stop:
             time.sleep(0.01)
@@ -223,27 +233,26 @@ def test_a_run_that_is_killed_asks_only_the_rest(tmp_path: Path, endpoint: Endpo
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    assert ask(server(endpoint), shots, killed) == expected
+    assert ask(server(endpoint), shots, killed, [SHOT_SIZE]) == expected
     assert distinct <= len(endpoint.requests) <= distinct + 2 * 2  # two were in flight at each kill
 
 
 @pytest.mark.parametrize("style", [REASONING, DIRECT])
-def test_the_tiny_model_labels_two_films_of_three_shots(
+def test_the_tiny_model_is_asked_about_two_films_of_three_shots(
     style: PromptStyle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shots = two_films(tmp_path)
-    model = AskedModel(
-        "shotvl", f"pretrained={TINY_SHOTVL},device=cpu", passed_on=["--gen_kwargs", "max_new_tokens=32"]
-    )
-    found = ask(model, shots, tmp_path, DIMENSIONS, ask="letter,term", style=style)
+    arguments = f"pretrained={TINY_SHOTVL},device=cpu"
+    model = AskedModel("shotvl", arguments, passed_on=["--gen_kwargs", "max_new_tokens=32"])
+    found = ask(model, shots, tmp_path, ask="letter,term", style=style)
     assert [shot.shot_id for shot, _ in found] == [shot.shot_id for shot in shots] * 2
     votes = [vote for _, some in found for vote in some]
-    assert len(votes) > 0.9 * 2 * len(shots) * len(DIMENSIONS)
-    assert {vote.model.partition("@")[0] for vote in votes} == {"tiny_shotvl"}
+    assert len(votes) > 0.7 * 2 * len(shots) * len(BOTH)  # the media are noise, to which it may give no option
+    assert {vote.model.partition("@")[0] for vote in votes} == {TINY_SHOTVL.name}
     assert all(vote.response == vote.details["games"][-1]["response"] for vote in votes)
 
     def refuse(*_: Any) -> None:
         pytest.fail("lmms-eval was started although every response is stored")
 
     monkeypatch.setattr(ask_items, "ask_questions", refuse)
-    assert ask(model, shots, tmp_path, DIMENSIONS, ask="letter,term", style=style) == found
+    assert ask(model, shots, tmp_path, ask="letter,term", style=style) == found

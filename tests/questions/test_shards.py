@@ -20,7 +20,7 @@ from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.write_shards import PendingRow, write_shards
 from lmms_eval_shotbench.environment import dataset_in_use
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
-from lmms_eval_shotbench.questions.question_files import questions_parquet, read_questions
+from lmms_eval_shotbench.questions.question_files import questions_about_files, questions_parquet, read_questions
 from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, DatasetNotFound, ShardFolder, locate_shards
 from tests.support import REPOSITORY
 from tests.support.items import make_item
@@ -115,6 +115,23 @@ def test_a_tsv_is_converted_to_parquet_once(real_data: Path, tmp_path: Path) -> 
     assert questions_parquet(real_data / "shotbench" / "test.tsv", tmp_path).stat().st_mtime_ns == written
     rows = parquet.read_table(path).to_pylist()
     assert [QAItem.from_row(row) for row in rows] == read_questions(real_data / "shotbench" / "test.tsv")
+
+
+def test_questions_about_files_read_each_file_when_it_is_asked_for(tmp_path: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "1.jpg").write_bytes(b"a picture")
+    first = replace(item_and_bytes(1)[0], media_path="media/1.jpg")
+    second = replace(first, item_id="second", source_index=first.source_index + 1)
+    questions = questions_about_files([first, second], tmp_path, tmp_path / "questions.parquet")
+    rows = parquet.read_table(tmp_path / "questions.parquet").to_pylist()
+    assert [QAItem.from_row(row) for row in rows] == questions.items == [first, second]
+    assert questions.shards is not None
+    assert questions.shards.paths == [tmp_path / "questions.parquet"]
+    assert questions.shards.media("second") == questions.shards.media(first.item_id) == b"a picture"
+    with pytest.raises(KeyError):
+        questions.shards.media("third")
 
 
 def test_the_dataset_defaults_to_the_environment_variable_then_to_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
