@@ -134,7 +134,8 @@ def make_askers(
     askers: list[Asker] = []
     for one in models:
         request = one.request(style)
-        find_model_class(request.model, request.force_simple)  # an unknown model is named before any film is cut
+        if request.model not in GIVES_PROBABILITIES:
+            find_model_class(request.model, request.force_simple)  # an unknown model is named before a film is cut
         for way, slugs in _ways(request, ask, calibration).items():
             by_probability = way is Way.PROBABILITY
             asker: Asker = (

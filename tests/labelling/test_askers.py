@@ -43,6 +43,13 @@ def test_a_model_that_only_generates_is_asked_by_letter_unless_a_calibration_kno
     assert unknown.way is Way.LETTER
 
 
+def test_a_checkpoint_that_gives_probabilities_is_asked_for_them_and_loaded_when_it_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")  # no checkpoint: loading it would fail
+    (asker,) = make_askers([AskedModel("shotvl", f"pretrained={tmp_path},device=cpu")])
+    assert asker.way is Way.PROBABILITY
+    assert asker.model.startswith(f"{tmp_path.name}@")
+
+
 def test_several_ways_and_two_models_give_an_asker_each() -> None:
     askers = make_askers([SERVER, replace(SERVER, model_args="model=gpt-y")], "letter, term,letter")
     assert [(one.model, one.way) for one in askers] == [
