@@ -101,7 +101,9 @@ class ProbabilityAskerLoadedLate:
         self, shots: Sequence[FilmShot], folder: Path, dimensions: Sequence[Dimension]
     ) -> Iterator[tuple[FilmShot, list[Vote]]]:
         """Load the checkpoint and yield the shots with its votes; raises like `ProbabilityAsker.from_model_args`."""
-        from lmms_eval_shotbench.labelling.term_probabilities import ProbabilityAsker
+        from lmms_eval_shotbench.labelling.term_probabilities import (  # type: ignore[import-not-found]
+            ProbabilityAsker,
+        )
 
         asker: Asker = ProbabilityAsker.from_model_args(self.request.model_args)
         yield from asker.votes(shots, folder, dimensions)
