@@ -22,11 +22,19 @@ from lmms_eval_shotbench.labelling.model_name import model_name
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.questions.shards import file_sha256
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LIGHTING_CONDITION, LIGHTING_TYPE, Dimension, MediaKind
+from lmms_eval_shotbench.vocabulary import (
+    CAMERA_MOVEMENT,
+    LIGHTING_CONDITION,
+    LIGHTING_TYPE,
+    Dimension,
+    MediaKind,
+    slugs,
+)
 
 SEVERAL_AT_ONCE = (LIGHTING_TYPE, LIGHTING_CONDITION)  # asked for facet by facet if "none of these" is offered
 NONE_OF_THESE, NO_OTHER_MOVEMENT = "None of these", "No other movement"
 SECOND_QUESTION = "One camera movement in this movie shot is {first}. What other camera movement does it have?"
+Remarks = dict[str, dict[str, list[str]]]  # slugs of dimensions without a vote, by shot and reason
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,10 @@ class RoundSettings:
     repeats: int = 2  # contests about each dimension of a shot, with draws of their own; one never disagrees
     offer_none: bool = False  # offer "None of these" in every game
     second_movement: bool = False  # ask for another camera movement once the first is known
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f"{self.repeats} contests about each dimension of a shot: give 1 or more")
 
 
 class RoundsAsker:
@@ -66,7 +78,7 @@ class RoundsAsker:
 
         A question without a response gives no vote, and the remark of its shot says why.
         """
-        remarks: dict[str, list[str]] = defaultdict(list)
+        remarks: Remarks = defaultdict(lambda: defaultdict(list))
         contests = [one for shot in shots for one in self._contests(shot, folder, dimensions, remarks)]
         self._play(contests, folder)
         if self._settings.second_movement:
@@ -81,13 +93,14 @@ class RoundsAsker:
                 votes[one.shot.shot_id].append(vote)
             else:
                 reason = one.unanswered or "no option could be read from the responses"
-                remarks[one.shot.shot_id].append(f"{one.dimension.slug}: {reason}")
+                remarks[one.shot.shot_id][reason].append(one.dimension.slug)
         for shot in shots:
-            new = [remark for remark in dict.fromkeys(remarks[shot.shot_id]) if remark not in shot.remark]
+            found = (f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in remarks[shot.shot_id].items())
+            new = [remark for remark in found if remark not in shot.remark]
             yield replace(shot, remark="; ".join(filter(None, [shot.remark, *new]))), votes[shot.shot_id]
 
     def _contests(
-        self, shot: FilmShot, folder: Path, dimensions: Sequence[Dimension], remarks: dict[str, list[str]]
+        self, shot: FilmShot, folder: Path, dimensions: Sequence[Dimension], remarks: Remarks
     ) -> Iterator[Contest]:
         """The contests of a shot, one per dimension that it has a medium for."""
         for kind, medium in ((MediaKind.STILL, shot.still), (MediaKind.CLIP, shot.clip)):
@@ -97,7 +110,7 @@ class RoundsAsker:
             try:
                 sha256 = file_sha256(folder / medium)
             except OSError as error:
-                remarks[shot.shot_id].append(f"{medium} cannot be read: {error.strerror}")
+                remarks[shot.shot_id][f"{medium} cannot be read: {error.strerror}"] += slugs(asked)
                 continue
             none = NONE_OF_THESE if self._settings.offer_none else ""
             for one in asked:

@@ -26,7 +26,7 @@ from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, PromptStyle
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_TYPE, SHOT_SIZE, Dimension
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_TYPE, SHOT_FRAMING, SHOT_SIZE, Dimension
 from tests.harness.test_lmms_eval import isolated_caches  # noqa: F401
 from tests.support import releases
 from tests.support.openai_server import ANSWER, Endpoint, Request, serve
@@ -143,12 +143,13 @@ def test_a_failed_request_and_a_broken_medium_give_no_vote_but_a_remark(tmp_path
     (tmp_path / shots[2].still).unlink()
     failing = pixels_of(tmp_path / shots[0].still)
     endpoint.script = lambda request: 500 if request.pictures[0].pixels == failing else ANSWER
-    found = ask(server(endpoint), shots, tmp_path, [LENS_SIZE])
-    assert [len(votes) for _, votes in found] == [0, 0, 0, 1]
+    found = ask(server(endpoint), shots, tmp_path, [LENS_SIZE, SHOT_FRAMING])
+    assert [len(votes) for _, votes in found] == [0, 0, 0, 2]
+    names = f"{LENS_SIZE.slug}, {SHOT_FRAMING.slug}"
     remarks = [shot.remark for shot, _ in found]
-    assert remarks[0].startswith(f"{LENS_SIZE.slug}: ")
+    assert remarks[0].startswith(f"{names}: ")
     assert "still cannot be" in remarks[1] or "identify" in remarks[1]
-    assert remarks[2] == f"{shots[2].still} cannot be read: No such file or directory"
+    assert remarks[2] == f"{names}: {shots[2].still} cannot be read: No such file or directory"
     assert not remarks[3]
     endpoint.script = [ANSWER]
     asked = len(endpoint.requests)
