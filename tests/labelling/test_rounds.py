@@ -147,8 +147,8 @@ def test_a_failed_request_and_a_broken_medium_give_no_vote_but_a_remark(tmp_path
     assert [len(votes) for _, votes in found] == [0, 0, 0, 2]
     names = f"{LENS_SIZE.slug}, {SHOT_FRAMING.slug}"
     remarks = [shot.remark for shot, _ in found]
-    assert remarks[0].startswith(f"{names}: ")
-    assert "still cannot be" in remarks[1] or "identify" in remarks[1]
+    assert remarks[0].startswith(f"{names}: Error code: 500")
+    assert remarks[1] == f"{names}: still cannot be decoded: no known picture format"
     assert remarks[2] == f"{names}: {shots[2].still} cannot be read: No such file or directory"
     assert not remarks[3]
     endpoint.script = [ANSWER]
