@@ -2,19 +2,21 @@
 
 What the model would go on with is a term. The log-probabilities of all terms are compared; nothing is generated.
 
-A checkpoint may state in its config.json how it was taught to name, both keys optional:
+A checkpoint may state in its config.json how it was taught to name, each key optional:
 
-    "shotbench": {"naming_gap": 10, "no_term": "none"}
+    "shotbench": {"naming_gap": 10, "no_term": "none", "ends_labels": true}
 
 naming_gap   Number of rotary positions between medium and question. A model that was taught on questions with options,
              and has seen few others, knows the question only at the distance that the options put between.
 no_term      What it says in place of a term if a shot says nothing about the dimension. It is compared with the terms.
+ends_labels  Whether it was taught what follows a complete label, so that it knows one movement from the first of two.
+             Then a second movement is asked for (`second_movement.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +44,20 @@ class NamingRule:
 
     gap: int = 0
     no_term: str = ""
+    ends_labels: bool = False
 
     @classmethod
     def of(cls, config: Any) -> NamingRule:
         """Read the rule from a configuration of transformers; raises `BadConfig`."""
         given = dict(getattr(config, CONFIG_KEY, None) or {})
-        gap, no_term = given.pop("naming_gap", 0), given.pop("no_term", "")
-        if given or not isinstance(gap, int) or gap < 0 or not isinstance(no_term, str):
+        rule = cls(given.pop("naming_gap", 0), given.pop("no_term", ""), given.pop("ends_labels", False))
+        types = [type(rule.gap), type(rule.no_term), type(rule.ends_labels)]
+        if given or types != [int, str, bool] or rule.gap < 0:
             raise BadConfig(
-                f'"{CONFIG_KEY}" of config.json is {getattr(config, CONFIG_KEY)}; it may hold "naming_gap", a whole '
-                'number of positions, and "no_term", a text'
+                f'"{CONFIG_KEY}" of config.json is {getattr(config, CONFIG_KEY)}; it may hold "naming_gap" (number of '
+                'positions), "no_term" (text) and "ends_labels" (true or false)'
             )
-        return cls(gap, no_term)
+        return rule
 
 
 def question_text(dimension: Dimension) -> str:
@@ -64,12 +68,32 @@ def question_text(dimension: Dimension) -> str:
 class NamingQuestions:
     """The naming questions about all given dimensions of one kind of medium, asked together."""
 
-    def __init__(self, processor: Any, kind: MediaKind, dimensions: Sequence[Dimension], rule: NamingRule) -> None:
-        """Tokenize the questions and terms."""
+    def __init__(
+        self,
+        processor: Any,
+        kind: MediaKind,
+        dimensions: Sequence[Dimension],
+        rule: NamingRule,
+        labels: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Tokenize the questions and what may follow them.
+
+        Args:
+            processor: Processor of the checkpoint.
+            kind: Kind of medium.
+            dimensions: Dimensions with this kind of medium.
+            rule: How the checkpoint was taught to name.
+            labels: Texts to compare, by slug (default: all terms, and `no_term`).
+        """
         self.kind, self.dimensions, self.rule = kind, tuple(dimensions), rule
         ids = processor.tokenizer
         self.prompts = {one.slug: self._prompt(processor, one) for one in self.dimensions}
-        self.continuations = {one.slug: self._continuations(one, ids) for one in self.dimensions}
+        texts = labels or {one.slug: self._terms(one) for one in self.dimensions}
+        self.continuations = {  # token ids by text, or by `NO_TERM`, by dimension
+            slug: {text: ids(f" {rule.no_term if text == NO_TERM else text}")["input_ids"] for text in some}
+            for slug, some in texts.items()
+        }
+        self._extensions = {slug: direct_extensions(list(some.values())) for slug, some in self.continuations.items()}
         self.fingerprints = {  # everything that determines an answer to a medium, by dimension
             slug: response_key({"prompt": prompt, "continuations": self.continuations[slug], "gap": rule.gap})
             for slug, prompt in self.prompts.items()
@@ -90,12 +114,8 @@ class NamingQuestions:
         chat = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return f"{chat}<think>{opening(dimension.slug)}"
 
-    def _continuations(self, dimension: Dimension, tokenizer: Any) -> dict[str, list[int]]:
-        """Token ids of each term, by its name, and of `no_term`, by `NO_TERM`."""
-        texts = {term.name: f" {term.name}" for term in dimension.terms}
-        if self.rule.no_term:
-            texts[NO_TERM] = f" {self.rule.no_term}"
-        return {name: tokenizer(text)["input_ids"] for name, text in texts.items()}
+    def _terms(self, dimension: Dimension) -> list[str]:
+        return [*(term.name for term in dimension.terms), *([NO_TERM] if self.rule.no_term else [])]
 
     def log_probabilities(self, row: torch.Tensor) -> Iterator[tuple[str, list[float]]]:
         """Yield each dimension's slug, and for each of its continuations the log-probability that the model names it.
@@ -105,23 +125,33 @@ class NamingQuestions:
         """
         values = iter(row.tolist())
         for slug, continuations in self.continuations.items():
-            tokens = list(continuations.values())
-            yield slug, longest_match([next(values) for _ in tokens], tokens)
+            yield slug, longest_match([next(values) for _ in continuations], self._extensions[slug])
 
 
-def longest_match(log_probabilities: Sequence[float], continuations: Sequence[Sequence[int]]) -> list[float]:
-    """Deduct from a term that begins other terms the probability that the text goes on to one of those.
+def longest_match(log_probabilities: Sequence[float], extensions: Sequence[Sequence[int]]) -> list[float]:
+    """Deduct from a text that begins others the probability that it goes on to one of those.
 
     The probability of " Medium" includes that of " Medium Wide" if the tokens of one begin those of the other.
+
+    Args:
+        log_probabilities: Of each text.
+        extensions: Of each text, as returned by `direct_extensions`.
     """
     deducted = []
-    for own, tokens in zip(log_probabilities, continuations, strict=True):
-        longer = [number for number, other in enumerate(continuations) if _extends(other, tokens)]
-        # What extends a longer one is part of that one's probability.
-        direct = [one for one in longer if not any(_extends(continuations[one], continuations[by]) for by in longer)]
-        share = sum(math.exp(log_probabilities[one] - own) for one in direct)
+    for own, longer in zip(log_probabilities, extensions, strict=True):
+        share = sum(math.exp(log_probabilities[one] - own) for one in longer)
         deducted.append(own + math.log(max(1 - share, LEAST_SHARE)))
     return deducted
+
+
+def direct_extensions(continuations: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Indices of the continuations that each one begins, without those that extend another of them."""
+    found = []
+    for tokens in continuations:
+        longer = [number for number, other in enumerate(continuations) if _extends(other, tokens)]
+        among = [continuations[number] for number in longer]
+        found.append([one for one in longer if not any(_extends(continuations[one], other) for other in among)])
+    return found
 
 
 def _extends(tokens: Sequence[int], beginning: Sequence[int]) -> bool:

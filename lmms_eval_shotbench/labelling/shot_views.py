@@ -30,11 +30,18 @@ def as_filmed(values: Mapping[str, float], dimension: Dimension, view: ShotView)
 
 
 def term_as_filmed(name: str, dimension: Dimension, view: ShotView) -> str:
-    """The term that is true of the shot as filmed if `name` is true in the view."""
-    text = name
+    """The term that is true of the shot as filmed if `name` is true in the view, and the reverse."""
+    text = label_as_filmed(name, dimension, view)
+    return text if name == text else dimension.term(text).name
+
+
+def label_as_filmed(text: str, dimension: Dimension, view: ShotView) -> str:
+    """The label that is true of the shot as filmed if `text` is true in the view; steps change their order."""
+    changed = text
     for one in view:
-        text = opposite(text, one)
+        changed = opposite(changed, one)
     try:
-        return dimension.term(text).name if text != name else name
+        dimension.parse(changed)
     except UnknownTerm:
-        return name
+        return text
+    return changed

@@ -7,35 +7,29 @@ does not grow with a film.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from lmms_eval_shotbench.labelling.naming import Correction, NamingQuestions, NamingRule, question_text
 from lmms_eval_shotbench.labelling.naming_runner import NamingRunner, Plan
+from lmms_eval_shotbench.labelling.second_movement import first_movement, second_movement, second_movement_questions
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.shot_views import VIEWS, ShotView, as_filmed, view_name
 from lmms_eval_shotbench.labelling.shown_media import ShownMedia
 from lmms_eval_shotbench.labelling.vote import Vote, Way
 from lmms_eval_shotbench.labelling.vote_store import VoteStore
-from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
-from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.models.progress import BAR, LINE
-from lmms_eval_shotbench.models.shotvl_settings import PRETRAINED, media_limits, rank_device, spare_cores
+from lmms_eval_shotbench.models.shotvl_settings import load_shotvl, spare_cores
 from lmms_eval_shotbench.models.token_budget import tokens_for_free_memory
 from lmms_eval_shotbench.progress import progress_bar
-from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
 from lmms_eval_shotbench.vocabulary import Dimension, MediaKind
 
 WINDOW = 128  # shots asked together
-LOADING = ("device", "revision", "dtype", "device_map")  # model arguments of `load_checkpoint`
-IGNORED = ("responses", "batch_size", "max_batch_size")  # arguments of `shotvl` without effect here
 Priors = Mapping[str, Sequence[float]]  # log-probabilities on a grey medium, by dimension
-
-
-class BadModelArgs(ValueError):
-    """Model arguments that cannot be used; the message says which can."""
 
 
 class ProbabilityAsker:
@@ -80,35 +74,17 @@ class ProbabilityAsker:
         """Load the checkpoint that `--model shotvl --model_args MODEL_ARGS` names.
 
         Raises:
-            BadModelArgs: `shotvl` has no such argument, or term probabilities cannot be computed with it.
+            BadModelArgs: `shotvl` has no such argument, or an argument has no valid value.
             UnsupportedCheckpoint: `shotvl` cannot run the checkpoint.
         """
-        given = {name: value for name, value in parse_model_args(model_args).items() if name not in IGNORED}
-        attention = given.pop("attn_implementation", "sdpa")
-        if attention != "sdpa":
-            raise BadModelArgs(f"term probabilities need attn_implementation=sdpa, not {attention}; leave it out")
-        pretrained = given.pop("pretrained", PRETRAINED)
-        loading = {name: given.pop(name) for name in LOADING if name in given}
-        numbers = _numbers(given)
-        checkpoint = load_checkpoint(
-            pretrained,
-            **loading | {"device": rank_device(loading.get("device"))},
-            attn_implementation="sdpa",
-        )
-        limits = media_limits(
-            checkpoint,
-            float(given.get("fps", CLIP_FPS)),
-            numbers.get("video_max_pixels") or CLIP_MAX_PIXELS,
-            numbers.get("min_pixels"),
-            numbers.get("max_pixels"),
-        )
+        loaded = load_shotvl(model_args, attn_implementation="sdpa")
         return cls(
-            checkpoint,
-            limits._replace(blank=given.get("blank", "False") in ("True", "true", "1")),
-            name=Path(pretrained).name if Path(pretrained).is_dir() else pretrained,
+            loaded.checkpoint,
+            loaded.limits,
+            name=loaded.name,
             correction=correction,
-            batch_tokens=numbers.get("batch_tokens"),
-            workers=numbers.get("workers"),
+            batch_tokens=loaded.batch_tokens,
+            workers=loaded.workers,
         )
 
     def votes(
@@ -116,6 +92,7 @@ class ProbabilityAsker:
     ) -> Iterator[tuple[FilmShot, list[Vote]]]:
         """Yield every shot, in order, with one vote per dimension and view; see `Asker`.
 
+        If the checkpoint was taught what ends a label, there is also a vote per view on a second movement.
         A shot whose still or clip cannot be decoded has no votes by it, and its remark says why.
         """
         store = VoteStore(folder)
@@ -132,8 +109,10 @@ class ProbabilityAsker:
                 for plan in plans:
                     for finished in self._runner.run(plan, store):
                         bar.update(len(window) * finished / max(tokens, 1))
-                for shot in window:
-                    yield self._with_votes(shot, plans, store, priors)
+                found = [self._with_votes(shot, plans, store, priors) for shot in window]
+                if self._rule.ends_labels:
+                    self._add_second_movements(found, folder, store)
+                yield from found
 
     def _questions(self, dimensions: Sequence[Dimension]) -> list[NamingQuestions]:
         by_kind = {kind: [one for one in dimensions if one.media_kind is kind] for kind in MediaKind}
@@ -171,21 +150,43 @@ class ProbabilityAsker:
                     details=asdict(self._correction) | {"log_probabilities": as_filmed(raw, dimension, view)},
                 )
 
+    def _add_second_movements(
+        self, found: Sequence[tuple[FilmShot, list[Vote]]], folder: Path, store: VoteStore
+    ) -> None:
+        """Ask for a second movement, given the first that the votes found, and add those votes."""
+        by_first: dict[str, list[tuple[FilmShot, list[Vote]]]] = defaultdict(list)
+        for shot, votes in found:
+            if first := first_movement(votes):
+                by_first[first].append((shot, votes))
+        for first, some in by_first.items():
+            questions = second_movement_questions(self._processor, self._rule, first)
+            plan = self._runner.plan(questions, folder, _media([shot for shot, _ in some], MediaKind.CLIP))
+            for _tokens in self._runner.run(plan, store):
+                pass
+            for shot, votes in some:
+                if not plan.failure(shot.clip):
+                    votes += self._second_votes(plan, shot.clip, store, first)
+
+    def _second_votes(self, plan: Plan, path: str, store: VoteStore, first: str) -> Iterator[Vote]:
+        (dimension,) = plan.questions.dimensions
+        labels = list(plan.questions.continuations[dimension.slug])
+        for view in self._views[plan.questions.kind]:
+            keys = self._runner.keys(plan.questions, plan.media[path].sha256, view)
+            second = second_movement(first, labels, store[keys[dimension.slug]], view)
+            yield Vote(
+                dimension.slug,
+                self.model,
+                self.way,
+                path,
+                view_name(view),
+                second.probabilities,
+                question=question_text(dimension),
+                second=True,
+                details={"first": first, "labels": second.labels},
+            )
+
 
 def _media(shots: Sequence[FilmShot], kind: MediaKind) -> list[str]:
     """Paths of the shots' media of a kind, each once."""
     paths = (shot.still if kind is MediaKind.STILL else shot.clip for shot in shots)
     return list(dict.fromkeys(filter(None, paths)))
-
-
-def _numbers(given: Mapping[str, str]) -> dict[str, int]:
-    """Whole numbers among model arguments; raises `BadModelArgs`."""
-    names = ("video_max_pixels", "min_pixels", "max_pixels", "batch_tokens", "workers")
-    unknown = sorted(set(given) - {*names, "fps", "blank"})
-    if unknown:
-        known = sorted({"pretrained", *LOADING, *names, "fps", "blank"})
-        raise BadModelArgs(f"shotvl has no argument {', '.join(unknown)}; it has {', '.join(known)}")
-    try:
-        return {name: int(given[name]) for name in names if name in given}
-    except ValueError as error:
-        raise BadModelArgs(f"--model_args: {error}; {', '.join(names)} are whole numbers") from None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from lmms_eval_shotbench.labelling.naming import BadConfig, Correction, NamingRule, longest_match
+from lmms_eval_shotbench.labelling.naming import BadConfig, Correction, NamingRule, direct_extensions, longest_match
 from lmms_eval_shotbench.labelling.shot_views import VIEWS, as_filmed, term_as_filmed, view_name
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, COMPOSITION, DIMENSIONS, Dimension, MediaKind, View
 
@@ -21,10 +21,13 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, COMPOSITION, DIMENSI
 
 def test_a_checkpoint_states_how_it_was_taught_to_name() -> None:
     assert NamingRule.of(SimpleNamespace()) == NamingRule(0, "")
-    assert NamingRule.of(SimpleNamespace(shotbench={"naming_gap": 10, "no_term": "none"})) == NamingRule(10, "none")
+    stated = {"naming_gap": 10, "no_term": "none", "ends_labels": True}
+    assert NamingRule.of(SimpleNamespace(shotbench=stated)) == NamingRule(10, "none", True)
 
 
-@pytest.mark.parametrize("stated", [{"naming_gap": -1}, {"naming_gap": "10"}, {"no_term": 3}, {"naming gap": 10}])
+@pytest.mark.parametrize(
+    "stated", [{"naming_gap": -1}, {"naming_gap": "10"}, {"no_term": 3}, {"ends_labels": 1}, {"naming gap": 10}]
+)
 def test_an_invalid_statement_is_named(stated: dict[str, Any]) -> None:
     with pytest.raises(BadConfig, match=r'"shotbench" of config\.json'):
         NamingRule.of(SimpleNamespace(shotbench=stated))
@@ -36,7 +39,7 @@ def test_an_invalid_statement_is_named(stated: dict[str, Any]) -> None:
 def test_a_term_that_begins_others_loses_what_goes_on_to_them() -> None:
     medium, wide, wider, close = [1], [1, 2], [1, 2, 3], [4]
     logs = [math.log(share) for share in (0.5, 0.3, 0.1, 0.2)]
-    found = longest_match(logs, [medium, wide, wider, close])
+    found = longest_match(logs, direct_extensions([medium, wide, wider, close]))
     assert [math.exp(one) for one in found] == pytest.approx([0.2, 0.2, 0.1, 0.2])
 
 
@@ -53,7 +56,7 @@ def test_no_probability_is_counted_twice(continuations: list[list[int]], draws: 
             weights = [next(steps, 0.5) for _ in range(3)]
             nodes |= {(*parent, token): nodes[parent] * one / sum(weights) for token, one in enumerate(weights)}
     logs = [math.log(nodes[tuple(one)]) for one in continuations]
-    deducted = longest_match(logs, continuations)
+    deducted = longest_match(logs, direct_extensions(continuations))
     assert all(one <= log + 1e-12 for one, log in zip(deducted, logs, strict=True))
     assert sum(map(math.exp, deducted)) <= 1 + 1e-4
 

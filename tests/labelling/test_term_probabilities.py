@@ -22,9 +22,10 @@ from lmms_eval_shotbench.labelling import term_probabilities
 from lmms_eval_shotbench.labelling.naming import Correction
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.shot_views import VIEWS
-from lmms_eval_shotbench.labelling.term_probabilities import BadModelArgs, ProbabilityAsker
+from lmms_eval_shotbench.labelling.term_probabilities import ProbabilityAsker
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote
 from lmms_eval_shotbench.labelling.vote_store import STORED, VoteStore
+from lmms_eval_shotbench.models.shotvl_settings import BadModelArgs
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
@@ -267,7 +268,8 @@ def test_batches_are_halved_when_memory_runs_out(
     [
         ("frames=12", "shotvl has no argument frames; it has .*fps"),
         ("workers=many", "workers are whole numbers"),
-        ("attn_implementation=flash_attention_2", "need attn_implementation=sdpa"),
+        ("fps=fast", "fps is a number"),
+        ("attn_implementation=flash_attention_2", "use sdpa, or leave it out"),
     ],
 )
 def test_model_arguments_that_cannot_be_used_are_named(given: str, words: str) -> None:
@@ -308,3 +310,19 @@ def test_the_packaged_model_names_what_it_sees(studio_shards: Path, tmp_path: Pa
 def test_movements_are_asked_of_clips_alone(checkpoint: Checkpoint, labels: Path) -> None:
     stills = [replace(shot, clip="") for shot in shots(2)]
     assert [votes for _, votes in asker(checkpoint).votes(stills, labels, [CAMERA_MOVEMENT])] == [[], []]
+
+
+def test_a_checkpoint_that_knows_what_ends_a_label_is_asked_for_a_second_movement(
+    checkpoint: Checkpoint, labels: Path, uninterrupted: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint.model.config, "shotbench", {"ends_labels": True}, raising=False)
+    found = asked(checkpoint, copy_of(labels, tmp_path), shots())
+    for (_, votes), (_, before) in zip(found, uninterrupted, strict=True):
+        second = [vote for vote in votes if vote.second]
+        assert len(votes) == len(before) + len(second)
+        assert [vote.view for vote in second] == [vote.view for vote in before if vote.medium.endswith("mp4")]
+        for vote in second:
+            assert math.isclose(sum(vote.probabilities.values()), 1)
+            assert vote.details["first"] not in vote.probabilities
+            assert NO_TERM in vote.probabilities
+    assert found == asked(checkpoint, tmp_path, shots())
