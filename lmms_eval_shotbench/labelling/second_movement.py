@@ -8,7 +8,7 @@ FIRST, then OTHER" and "Firstly OTHER, then FIRST". The probability of the first
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -58,10 +58,10 @@ def second_movement(first: str, labels: Sequence[str], values: Sequence[float], 
         if other is not None
     ]
     highest = max(value for _other, _label, value in found)
-    shares: Counter[str] = Counter()
+    shares: dict[str, float] = defaultdict(float)
     best: dict[str, tuple[float, str]] = {}
     for other, label, value in found:
-        shares[other] += math.exp(value - highest)  # type: ignore[assignment]
+        shares[other] += math.exp(value - highest)
         best[other] = max(best.get(other, (-math.inf, "")), (value, label))
     total = sum(shares.values())
     return SecondMovement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from lmms_eval_shotbench.questions.variants import opposite
 from lmms_eval_shotbench.vocabulary import Dimension, MediaKind, UnknownTerm, View
@@ -29,6 +30,7 @@ def as_filmed(values: Mapping[str, float], dimension: Dimension, view: ShotView)
     return {term_as_filmed(name, dimension, view): value for name, value in values.items()}
 
 
+@lru_cache(maxsize=1024)  # 70 terms in up to four views, asked of every shot
 def term_as_filmed(name: str, dimension: Dimension, view: ShotView) -> str:
     """The term that is true of the shot as filmed if `name` is true in the view, and the reverse."""
     text = label_as_filmed(name, dimension, view)
