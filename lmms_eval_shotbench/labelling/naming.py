@@ -162,8 +162,8 @@ def _extends(tokens: Sequence[int], beginning: Sequence[int]) -> bool:
 class Correction:
     """How log-probabilities become probabilities of terms.
 
-    The defaults, no correction, are best for the packaged model, whose terms are single tokens: without, it names 91 % of
-    the labels of stills of three unseen studio films (mean over dimensions), with the prior's full weight 79 %. Those of
+    The defaults, no correction, are best for the packaged model, whose terms are single tokens: it names 91 % of the
+    labels of stills of three unseen studio films (mean over dimensions), with the prior's full weight 79 %. Those of
     another model are best chosen on a labelled film.
     """
 
