@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from random import Random
 from threading import Barrier
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings
+from lmms_eval_shotbench.models.token_budget import TokenBudget, too_long
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import (
     MediaLimits,
@@ -29,11 +29,6 @@ from lmms_eval_shotbench.qwen.inputs import (
 )
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.vocabulary import MediaKind
-
-logger = logging.getLogger(__name__)
-# Substrings of the error messages of CUDA and of the CPU allocator
-OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
-
 
 PreparedMedia = Mapping[str, "Future[Patches]"]  # by key of the medium
 
@@ -63,7 +58,7 @@ class ResponseGenerator:
         self._checkpoint = checkpoint
         self._limits = limits
         self._threads = media_threads(workers)
-        self._batch_tokens = batch_tokens  # reduced when memory runs out
+        self._budget = TokenBudget(batch_tokens)
 
     def plan(self, chats: Sequence[Chat]) -> Plan:
         """Estimate prompt lengths from media headers; a chat with an unreadable medium is recorded as failed.
@@ -90,8 +85,8 @@ class ResponseGenerator:
     def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
         """Yield answers by index of the chat: first the plan's failures, then each batch, longest prompts first."""
         yield plan.failed
-        batches = plan_batches(plan.prompts, self._batch_tokens, plan.settings.max_new_tokens)
-        lookahead = Lookahead(lambda key: self._patches(plan.media[key]), self._threads, self._batch_tokens)
+        batches = plan_batches(plan.prompts, self._budget.tokens, plan.settings.max_new_tokens)
+        lookahead = Lookahead(lambda key: self._patches(plan.media[key]), self._threads, self._budget.tokens)
         for batch, ready in lookahead.run(batches):
             yield from self._answer_within_memory(batch, plan, ready)
 
@@ -99,30 +94,9 @@ class ResponseGenerator:
         self, batch: list[Planned], plan: Plan, ready: PreparedMedia
     ) -> Iterator[dict[int, Answer]]:
         """Answer a batch, in smaller batches if memory runs out; a single prompt that does not fit fails."""
-        for part in plan_batches(batch, self._batch_tokens, plan.settings.max_new_tokens):
-            answers = self._answer_or_none(part, plan, ready)
-            if answers is not None:
-                yield answers
-            elif len(part) == 1:
-                reason = f"a prompt of {part[0].tokens} tokens needs more memory than there is"
-                yield {part[0].chat_index: Failure(reason)}
-            else:
-                longest = max(prompt.tokens for prompt in part) + plan.settings.max_new_tokens
-                self._batch_tokens = max(len(part) // 2, 1) * longest
-                logger.warning("out of memory at %d prompts of up to %d tokens; batches are halved", len(part), longest)
-                yield from self._answer_within_memory(part, plan, ready)
-
-    def _answer_or_none(self, batch: list[Planned], plan: Plan, ready: PreparedMedia) -> dict[int, Answer] | None:
-        """Answer a batch; if memory ran out, free the batch's memory and return None."""
-        try:
-            return self._answer(batch, plan, ready)
-        except RuntimeError as error:  # includes torch.OutOfMemoryError
-            if not any(message in str(error).lower() for message in OUT_OF_MEMORY_MESSAGES):
-                raise
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return None
+        answer = partial(self._answer, plan=plan, ready=ready)
+        for part, answers in self._budget.within_memory(batch, plan.settings.max_new_tokens, answer):
+            yield {part[0].chat_index: Failure(too_long(part[0]))} if answers is None else answers
 
     def _answer(self, batch: list[Planned], plan: Plan, ready: PreparedMedia) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}

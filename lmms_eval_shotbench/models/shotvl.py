@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 
-import torch
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 from loguru import logger  # the logger of lmms-eval
@@ -23,12 +22,10 @@ from lmms_eval_shotbench.media.stored_medium import media_undecoded
 from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings, read_chat
 from lmms_eval_shotbench.models.progress import Progress
-from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, transformers_version
-from lmms_eval_shotbench.qwen.inputs import MediaLimits
+from lmms_eval_shotbench.models.shotvl_settings import PRETRAINED, media_limits, rank_device, spare_cores
+from lmms_eval_shotbench.models.token_budget import tokens_for_free_memory
+from lmms_eval_shotbench.qwen.checkpoint import load_checkpoint
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, ResponseStore, response_key
-
-CPU_BATCH_TOKENS = 32_768
-MAX_BATCH_TOKENS = 131_072  # larger batches do not increase GPU utilisation
 
 
 class ShotVL(lmms):  # type: ignore[misc]
@@ -40,7 +37,7 @@ class ShotVL(lmms):  # type: ignore[misc]
 
     def __init__(
         self,
-        pretrained: str = "Vchitect/ShotVL-3B",
+        pretrained: str = PRETRAINED,
         revision: str | None = None,
         device: str | None = None,
         dtype: str = "auto",
@@ -78,7 +75,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             max_batch_size: ignored.
         """
         super().__init__()
-        self.device = _rank_device(device)
+        self.device = rank_device(device)
         self._rank, self._world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self._checkpoint = load_checkpoint(
             pretrained,
@@ -88,13 +85,13 @@ class ShotVL(lmms):  # type: ignore[misc]
             attn_implementation=attn_implementation,
             device_map=device_map,
         )
-        limits = _media_limits(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
+        limits = media_limits(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
         self._limits = limits._replace(blank=bool(blank))
         self._generator = ResponseGenerator(
             self._checkpoint,
             self._limits,
-            int(batch_tokens or _tokens_for_free_memory(self._checkpoint)),
-            int(workers or _spare_cores()),
+            int(batch_tokens or tokens_for_free_memory(self._checkpoint)),
+            int(workers or spare_cores()),
         )
         self._store = ResponseStore(responses_in_use(responses), self._rank)
 
@@ -118,19 +115,12 @@ class ShotVL(lmms):  # type: ignore[misc]
 
     def _key(self, chat: Chat) -> str:
         """Key of everything that determines a response: chat, weights, media limits, and numerics."""
-        model = self._checkpoint.model
         return response_key(
             chat.settings()
             | {
                 "revision": self._checkpoint.revision,
                 "shown": self._limits._asdict(),
-                "computed": [
-                    self.device.type,
-                    str(model.dtype),
-                    model.config._attn_implementation,
-                    f"torch {torch.__version__}",
-                    f"transformers {transformers_version()}",
-                ],
+                "computed": self._checkpoint.numerics,
             }
         )
 
@@ -167,37 +157,3 @@ def _result(answer: Answer) -> GenerationResult:
         return GenerationResult(f"{REQUEST_FAILED}: {answer.reason}]", TokenCounts())
     counts = CountsAndReason(answer.input_tokens, answer.output_tokens, answer.finish_reason)
     return GenerationResult(answer.text, counts)
-
-
-def _rank_device(given: str | None) -> torch.device:
-    if given not in (None, "cuda"):
-        return torch.device(given)
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-
-
-def _media_limits(
-    checkpoint: Checkpoint, fps: float, video_max_pixels: int, min_pixels: int | None, max_pixels: int | None
-) -> MediaLimits:
-    stills, clips = (part.size for part in (checkpoint.processor.image_processor, checkpoint.processor.video_processor))
-    return MediaLimits(
-        int(min_pixels or stills["shortest_edge"]),
-        int(max_pixels or stills["longest_edge"]),
-        clip_max=min(int(video_max_pixels), clips["longest_edge"]),
-        fps=float(fps),
-    )
-
-
-def _tokens_for_free_memory(checkpoint: Checkpoint) -> int:
-    """Return the number of tokens that fit in half of the free memory; batches are halved if memory still runs out."""
-    if checkpoint.device.type != "cuda":
-        return CPU_BATCH_TOKENS
-    free, _all = torch.cuda.mem_get_info(checkpoint.device)
-    return max(min(int(free) // 2 // checkpoint.bytes_a_token, MAX_BATCH_TOKENS), 1)
-
-
-def _spare_cores() -> int:
-    """Return the number of cores for media: this rank's share, at most 16."""
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return max(1, min(16, len(os.sched_getaffinity(0)) // ranks))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lmms_eval_shotbench.qwen.decoding import answer_batch
+from lmms_eval_shotbench.qwen.decoding import answer_batch, prefill
 from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Prompt, pad_batch
 from lmms_eval_shotbench.qwen.pixel_values import PixelBuffer, vision_inputs
+from lmms_eval_shotbench.qwen.prompt_tree import PromptTree, log_probabilities
 from lmms_eval_shotbench.qwen.revision import folder_digest
 from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
 from lmms_eval_shotbench.qwen.vision_windows import attend_by_length
@@ -19,6 +21,8 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 
 MODEL_TYPE = "qwen2_5_vl"
 PREFILL_TOKENS = 16_384  # per prefill on a GPU, where a single short prompt is limited by kernel launches
+
+CPU_PREFILL_TOKENS = 4_096  # per prefill of prompts of one length, which need no mask, on a CPU
 
 
 class UnsupportedCheckpoint(ValueError):
@@ -69,6 +73,51 @@ class Checkpoint:
             for group in (prompts[start : start + rows] for start in range(0, len(prompts), rows))
         )
         return answer_batch(self.model, self.padded(prompts), groups, max_new_tokens, stops, *sampling)
+
+    def log_probabilities(self, media: Sequence[Patches], tree: PromptTree, gap: int = 0) -> torch.Tensor:
+        """Return the log-probability of each continuation of a prompt tree after each medium.
+
+        Media with the same number of tokens should be adjacent: they are prefilled together.
+
+        Args:
+            media: The medium of each row; the trunk has one placeholder.
+            tree: Prompts and continuations.
+            gap: Number of rotary positions that are skipped after the medium.
+
+        Returns:
+            float32 (media, continuations), on the CPU.
+        """
+        prompts = [Prompt(tree.trunk, [medium]) for medium in media]
+        after = len(tree.trunk) - 1 - next(i for i, id in enumerate(tree.trunk) if id in self.placeholders.values())
+
+        def moved(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            length = inputs["position_ids"].shape[-1]
+            inputs["position_ids"][..., length - after :] += gap
+            return inputs
+
+        batch = self.padded(prompts)
+        ahead = batch["position_ids"].amax(dim=(0, 2)) + 1 + gap
+        groups = (moved(self.padded(group)) | self._vision(group) for group in self._of_equal_length(prompts))
+        with torch.inference_mode():
+            return log_probabilities(self.model, prefill(self.model, batch, groups, ahead), tree)
+
+    def _of_equal_length(self, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
+        """Yield groups of adjacent prompts that need no padding, within the limit of tokens per prefill."""
+        for length, equal in groupby(prompts, lambda prompt: prompt.tokens(self.position_rule.merge)):
+            same = list(equal)
+            rows = max(1, (self.prefill_tokens or CPU_PREFILL_TOKENS) // length)
+            yield from (same[start : start + rows] for start in range(0, len(same), rows))
+
+    @property
+    def numerics(self) -> list[str]:
+        """What determines rounding: device, dtype, attention and versions; part of the key of a stored response."""
+        return [
+            self.device.type,
+            str(self.model.dtype),
+            self.model.config._attn_implementation,
+            f"torch {torch.__version__}",
+            f"transformers {transformers_version()}",
+        ]
 
     def padded(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         """Return `pad_batch` of the prompts on the model's device."""

@@ -7,7 +7,7 @@ vision tower's inputs are bit-identical to theirs. Patches are uint8 here, a qua
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 CHANNELS = 3  # red, green, blue
 PADDING_POSITION = 0  # masked, so any value works
 MID_GREY = 128  # fill value of blanked media
+# Axes of patches, as `_cut` orders them, that a view reverses: columns of tokens, of patches within a token and of
+# pixels within a patch; pairs of frames and frames within a pair
+FLIPPED_AXES = {View.MIRRORED: (2, 4, 8), View.REVERSED: (0, 6)}
 
 
 class MediaLimits(NamedTuple):
@@ -143,6 +146,25 @@ def _apply_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Te
         frames = [torch.cat(list(frames)).flip(0)]
     for chunk in frames:
         yield chunk.flip(-1) if view is View.MIRRORED else chunk
+
+
+def shown_as(medium: Patches, views: Collection[View], rule: PatchRule) -> Patches:
+    """Return the medium mirrored, reversed or both, without decoding it again."""
+    if not views:
+        return medium
+    rows, columns = (size // rule.merge for size in (medium.grid.height, medium.grid.width))
+    shape = medium.grid.time, rows, columns, rule.merge, rule.merge, CHANNELS, -1, rule.side, rule.side
+    flipped = [axis for view, axes in FLIPPED_AXES.items() if view in views for axis in axes]
+    return medium._replace(values=medium.values.view(shape).flip(flipped).view(medium.values.shape))
+
+
+def grey_medium(kind: MediaKind, limits: MediaLimits, rule: PatchRule) -> Patches:
+    """Return a plain grey still of 16:9, or a plain grey clip of two seconds."""
+    frames = 1 if kind is MediaKind.STILL else int(2 * limits.fps) // rule.frames * rule.frames or rule.frames
+    least, most = (limits.still_min, limits.still_max) if frames == 1 else (limits.clip_min, limits.clip_max)
+    grid = rule.grid(frames, *rule.fitted(360, 640, least, most), limits.fps if frames > 1 else 0.0)
+    channels = CHANNELS * (1 if frames == 1 else rule.frames)
+    return Patches(kind, torch.full((grid.patches, channels * rule.side**2), MID_GREY, dtype=torch.uint8), grid)
 
 
 def blanked(medium: Patches) -> Patches:

@@ -11,10 +11,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+Stored = TypeVar("Stored")
 logger = logging.getLogger(__name__)
 
 
@@ -52,7 +53,7 @@ class ResponseStore:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(folder.glob("rank-*.jsonl")):
-                self._responses.update(_read(path))
+                self._responses.update(stored_rows(path, lambda row: Response(**row)))
             self._file = folder / f"rank-{rank}.jsonl"
 
     def get(self, key: str) -> Response | None:
@@ -63,10 +64,11 @@ class ResponseStore:
         """Store a batch of responses; they are on disk (fsync) when this returns."""
         self._responses.update(responses)
         if self._file is not None:
-            _append(self._file, (json.dumps({"key": key, **one._asdict()}) for key, one in responses.items()))
+            append_lines(self._file, (json.dumps({"key": key, **one._asdict()}) for key, one in responses.items()))
 
 
-def _append(path: Path, lines: Iterable[str]) -> None:
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Append lines to a file, which may end within a line; they are on disk (fsync) when this returns."""
     with path.open("ab+") as stream:
         if stream.tell() and not _ends_in_newline(path):
             stream.write(b"\n")  # the last run was interrupted within a line
@@ -81,14 +83,15 @@ def _ends_in_newline(path: Path) -> bool:
         return stream.read(1) == b"\n"
 
 
-def _read(path: Path) -> Iterator[tuple[str, Response]]:
-    broken = 0
+def stored_rows(path: Path, parse: Callable[[dict[str, Any]], Stored]) -> Iterator[tuple[str, Stored]]:
+    """Yield the key of each complete line, and its other fields as parsed."""
+    incomplete = 0
     with path.open("rb") as lines:
         for line in lines:
             try:
                 row = json.loads(line)
-                yield row.pop("key"), Response(**row)
+                yield row.pop("key"), parse(row)
             except (ValueError, TypeError, KeyError, AttributeError):
-                broken += bool(line.strip())
-    if broken:
-        logger.warning("%s: %d incomplete lines of an interrupted run; those items are asked again", path, broken)
+                incomplete += bool(line.strip())
+    if incomplete:
+        logger.warning("%s: %d incomplete lines of an interrupted run; those items are asked again", path, incomplete)

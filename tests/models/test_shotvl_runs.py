@@ -216,7 +216,7 @@ def within_a_line() -> None:
     """Kill the process when half of the first line is written."""
     from lmms_eval_shotbench.runs import response_store
 
-    append = response_store._append
+    append = response_store.append_lines
 
     def append_half(path: Path, lines: Iterable[str]) -> None:
         for line in lines:  # may be empty
@@ -225,7 +225,7 @@ def within_a_line() -> None:
                 stream.write(line.encode()[: len(line) // 2])
             kill_process()
 
-    response_store._append = append_half
+    response_store.append_lines = append_half
 
 
 def between_results() -> None:

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from statistics import mode
 
 import pytest
 
@@ -14,6 +15,7 @@ pytest.importorskip("transformers")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.grade import grade
+from lmms_eval_shotbench.labelling.naming import NamingQuestions, NamingRule
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem
@@ -21,10 +23,11 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, Dimension, MediaKind
 from tests.support.items import make_item
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, save_checkpoint
 from verl_recipes.tiny_base.curriculum import BATCH, ExerciseSampler, Phase, Practice, UnevenPictures, media_of
+from verl_recipes.tiny_base.exercises import ExerciseMaker, labels_of
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
 from verl_recipes.tiny_base.shots import Shot, make_shot, mirrored, time_reversed
@@ -83,6 +86,21 @@ def test_exercises_have_the_chat_format_of_the_evaluation(learner: Learner, shot
         image,
         *exercise_maker.reasoning(item).prompt,
     ]
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS, ids=lambda one: one.slug)
+def test_naming_exercises_are_what_labelling_asks(learner: Learner, dimension: Dimension) -> None:
+    """The checkpoint states the gap after the medium that most exercises have."""
+    options = tuple(term.name for term in dimension.terms[:4])
+    item = replace(make_item(options, dimension=dimension.slug), question=dimension.question)
+    exercise_maker = ExerciseMaker(learner.processor.tokenizer, labels_of([item]), Random(0))
+    exercises = [exercise_maker.naming(item) for _ in range(50)]
+    rule = NamingRule.of(learner.model.config)
+    assert mode(exercise.gap for exercise in exercises) == rule.gap > 0
+    asked = NamingQuestions(learner.processor, dimension.media_kind, [dimension], rule)
+    medium = learner.tokens[dimension.media_kind]
+    exercise, term = exercises[0], asked.continuations[dimension.slug][item.gold]
+    assert [*asked.tree.trunk, *term] == [*exercise_maker.before, medium, *exercise.prompt, *exercise.answer]
 
 
 @pytest.mark.parametrize("width", [128, 160, 320, 1280, 1920])

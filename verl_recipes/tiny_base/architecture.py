@@ -49,6 +49,11 @@ BYTE_TOKENS = 640  # bytes and their merges, for any other text
 MAX_POSITIONS = 4096
 
 
+def positions_of_options(count: int) -> int:
+    """Number of rotary positions of a question's options, of single tokens each, with the lines around them."""
+    return 2 * count + 2
+
+
 def make_processor() -> Any:
     """Create the processor, with the tokenizer and the pixel limits of this model."""
     return processor_of(byte_tokenizer(_merge_corpus(), BYTE_TOKENS, _added_tokens()), MIN_PIXELS, MAX_PIXELS)
@@ -98,6 +103,8 @@ def _added_tokens() -> list[str]:
 def _config(tokenizer: Any) -> Any:
     from transformers import Qwen2_5_VLConfig
 
+    from lmms_eval_shotbench.labelling.naming import CONFIG_KEY
+
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
     return Qwen2_5_VLConfig(
         text_config={
@@ -138,4 +145,5 @@ def _config(tokenizer: Any) -> Any:
         vision_start_token_id=ids[VISION_START],
         vision_end_token_id=ids[VISION_END],
         tie_word_embeddings=True,
+        **{CONFIG_KEY: {"naming_gap": positions_of_options(len(LETTERS))}},
     )

@@ -20,7 +20,7 @@ from lmms_eval_shotbench.prompts import REASONING, opening, plain_reasoning, use
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.qwen.tiny_qwen import END
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
-from verl_recipes.tiny_base.architecture import LETTERS
+from verl_recipes.tiny_base.architecture import LETTERS, positions_of_options
 
 BEFORE = f"<|im_start|>system\n{REASONING.system}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
 AFTER = "<|im_end|>\n<|im_start|>assistant\n"
@@ -53,7 +53,7 @@ class ExerciseMaker:
         """Naming: positions of the omitted options are skipped, so that the term keeps its distance to the picture."""
         prompt = self.ids(f"<|vision_end|>Question: {item.question}{AFTER}")
         answer = self.ids(f"<think>{opening(item.dimension)} {item.gold}")
-        return Exercise(prompt, answer, gap=2 * self._option_count() + 2)
+        return Exercise(prompt, answer, gap=positions_of_options(self._option_count()))
 
     def reasoning(self, item: QAItem) -> Exercise:
         """Reasoning: the question with its options, and the complete answer."""
