@@ -101,7 +101,7 @@ class ProbabilityAskerLoadedLate:
         self, shots: Sequence[FilmShot], folder: Path, dimensions: Sequence[Dimension]
     ) -> Iterator[tuple[FilmShot, list[Vote]]]:
         """Load the checkpoint and yield the shots with its votes; raises like `ProbabilityAsker.from_model_args`."""
-        from lmms_eval_shotbench.labelling.term_probabilities import (  # type: ignore[import-not-found]
+        from lmms_eval_shotbench.labelling.term_probabilities import (
             ProbabilityAsker,
         )
 
