@@ -107,31 +107,34 @@ def _hits(graded: Sequence[Graded]) -> tuple[list[QAItem], list[float]]:
 
 def mean_over_items(items: Sequence[QAItem], shares: Sequence[float]) -> Estimate:
     """Mean of `shares[i]` (0..1) of `items[i]`, with its interval clustered by medium."""
-    return _estimate(items, shares, [1 / len(items)] * len(items))
+    return clustered_mean(shares, [item.medium for item in items])
 
 
 def mean_over_dimensions(items: Sequence[QAItem], shares: Sequence[float]) -> Estimate:
     """Unweighted mean of the dimensions' means of `shares[i]` (0..1) of `items[i]`."""
-    sizes = Counter(item.dimension for item in items)
-    weights = [1 / (len(sizes) * sizes[item.dimension]) for item in items]
-    return _estimate(items, shares, weights, within_dimension=True)
+    return clustered_mean(shares, [item.medium for item in items], [item.dimension for item in items])
 
 
-def _estimate(
-    items: Sequence[QAItem], shares: Sequence[float], weights: Sequence[float], within_dimension: bool = False
-) -> Estimate:
-    """Weighted mean of shares; for a macro mean, residuals are relative to the dimension's mean."""
-    value = math.fsum(weight * share for weight, share in zip(weights, shares, strict=True))
-    strata = [item.dimension if within_dimension else "" for item in items]
+def clustered_mean(shares: Sequence[float], clusters: Sequence[str], strata: Sequence[str] | None = None) -> Estimate:
+    """Mean of shares (0..1), or the unweighted mean of the means of strata, with a cluster-robust interval.
+
+    Args:
+        shares: At least one.
+        clusters: What each share belongs to; shares of one cluster are not independent.
+        strata: Parts that count the same, such as dimensions; residuals are relative to the mean of their part.
+    """
+    strata = strata or [""] * len(shares)
+    sizes = Counter(strata)
     stratum_mean = _means(strata, shares)
+    weights = [1 / (len(sizes) * sizes[stratum]) for stratum in strata]
+    value = math.fsum(weight * share for weight, share in zip(weights, shares, strict=True))
     sums: defaultdict[str, float] = defaultdict(float)
-    for item, weight, share, stratum in zip(items, weights, shares, strata, strict=True):
-        sums[item.medium] += weight * (share - stratum_mean[stratum])
-    clusters = len(sums)
-    correction = clusters / (clusters - 1) if clusters > 1 else 1.0
+    for cluster, weight, share, stratum in zip(clusters, weights, shares, strata, strict=True):
+        sums[cluster] += weight * (share - stratum_mean[stratum])
+    correction = len(sums) / (len(sums) - 1) if len(sums) > 1 else 1.0
     stderr = math.sqrt(correction * math.fsum(total**2 for total in sums.values()))
-    low, high = wilson(value, stderr, clusters)
-    return Estimate(min(value, 1.0), low, high, stderr, len(items))
+    low, high = wilson(value, stderr, len(sums))
+    return Estimate(min(value, 1.0), low, high, stderr, len(shares))
 
 
 def _means(keys: Iterable[str], values: Iterable[float]) -> dict[str, float]:
