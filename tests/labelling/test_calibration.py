@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -304,3 +306,10 @@ def test_how_far_a_vote_on_a_second_movement_can_be_trusted_is_learnt() -> None:
     fitted_cells = fit_cells(CAMERA_MOVEMENT, cells, 0.0)
     labels = {cell.truth.label: best_guess(CAMERA_MOVEMENT, cell.pooled, fitted_cells).label for cell in cells}
     assert labels == {"Pan left, Tilt up": "Pan left, Tilt up", "Pan left": "Pan left"}
+
+
+def test_labelling_with_a_calibration_and_scoring_need_no_numerical_library() -> None:
+    modules = "decide, calibration, contradictions, score, score_text, truth"
+    code = f"from lmms_eval_shotbench.labelling import {modules}\nimport sys\nprint(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "scipy", "sklearn", "torch"} & set(printed.stdout.split())
