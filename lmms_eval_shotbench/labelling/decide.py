@@ -147,7 +147,6 @@ def best_guess(dimension: Dimension, pooled: PooledVotes, fitted: CellCalibratio
         features = cell_features(pooled, terms, joint)
         none = fitted.none.probability(features) if fitted.none else pooled.none
         right = fitted.right.probability(features)
-    label = dimension.canonical(Label((tuple(dimension.term(term) for term in terms),)))
     others = [term for term in sorted(shares, key=lambda term: -shares[term]) if term not in terms]
     if dimension in SEVERAL_TERMS and fitted and fitted.term:
         rest = {term: (1 - none) * shares[term] for term in others}  # each may be true beside the label
@@ -155,7 +154,14 @@ def best_guess(dimension: Dimension, pooled: PooledVotes, fitted: CellCalibratio
         total = math.fsum(pooled.terms[term] for term in others)
         left = (1 - none) * (1 - right)
         rest = {term: left * pooled.terms[term] / total if total > 0 else 0.0 for term in others}
-    return Guess(tuple(terms), str(label), joint, (1 - none) * right, none, tuple(rest.items())[:ALTERNATIVES])
+    return Guess(
+        tuple(terms),
+        _label(dimension, pooled, terms),
+        joint,
+        (1 - none) * right,
+        none,
+        tuple(rest.items())[:ALTERNATIVES],
+    )
 
 
 def _shares_of_terms(dimension: Dimension, pooled: PooledVotes, fitted: CellCalibration | None) -> Mapping[str, float]:
@@ -173,15 +179,26 @@ def simultaneous_features(pooled: PooledVotes) -> dict[str, dict[str, float]]:
 
 def second_candidate(dimension: Dimension, pooled: PooledVotes, first: str) -> tuple[str, dict[str, float]] | None:
     """The most probable second movement beside the first, with its features; None if none was asked for or fits."""
+    if pooled.second is None or pooled.second.first not in ("", first):
+        return None
     shares = {
         term: share
-        for term, share in pooled.second.items()
+        for term, share in pooled.second.shares.items()
         if term not in (NO_TERM, first) and not _exclude(dimension, first, term)
     }
     if not shares:
         return None
     term = favourite(shares)
-    return term, term_features(shares[term], 1.0, pooled.second.get(NO_TERM, 0.0), term)
+    return term, term_features(shares[term], 1.0, pooled.second.shares.get(NO_TERM, 0.0), term)
+
+
+def _label(dimension: Dimension, pooled: PooledVotes, terms: Sequence[str]) -> str:
+    """The label of some terms, in the order that votes on a second movement found."""
+    if pooled.second and (ordered := pooled.second.labels.get(terms[-1])):
+        label = dimension.parse(ordered)
+        if {term.name for term in label.terms} == set(terms):
+            return str(dimension.canonical(label))
+    return str(dimension.canonical(Label((tuple(dimension.term(term) for term in terms),))))
 
 
 def _added_terms(
@@ -192,9 +209,9 @@ def _added_terms(
     first: str,
 ) -> dict[str, float]:
     """Terms beside the first, with their probability."""
-    if candidate := second_candidate(dimension, pooled, first):
+    if pooled.second and (candidate := second_candidate(dimension, pooled, first)):
         term, features = candidate
-        share = fitted.term.probability(features) if fitted and fitted.term else pooled.second[term]
+        share = fitted.term.probability(features) if fitted and fitted.term else pooled.second.shares[term]
         return {term: share} if share >= (ADDED_TERM if fitted and fitted.term else ADDED_SHARE) else {}
     if dimension not in SEVERAL_TERMS:
         return {}

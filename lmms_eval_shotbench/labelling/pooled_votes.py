@@ -19,6 +19,15 @@ SMALLEST = 1e-4  # probabilities are kept this far from 0 and 1 in logarithms: b
 
 
 @dataclass(frozen=True)
+class SecondVotes:
+    """What votes say about a second movement."""
+
+    first: str  # the movement beside which it was asked for; empty: the votes do not state it
+    shares: Mapping[str, float]  # probability of each term, and of NO_TERM: there is no second movement
+    labels: Mapping[str, str]  # label of both movements, by the second one, if the votes tell their order
+
+
+@dataclass(frozen=True)
 class PooledVotes:
     """What the votes of one or several sources say about one dimension of a shot."""
 
@@ -27,7 +36,7 @@ class PooledVotes:
     none: float  # probability that no term is true, as voted; 0 if that could not be answered
     favourites: tuple[str, ...]  # of each vote, the term (or NO_TERM) with the highest probability
     spread: Mapping[str, float]  # standard deviation over the votes of the log-probability of each term
-    second: Mapping[str, float]  # probabilities of a second movement, with NO_TERM; empty if none was asked for
+    second: SecondVotes | None  # None: a second movement was not asked for
 
     @property
     def ranked(self) -> list[str]:
@@ -61,8 +70,21 @@ def pool(dimension: Dimension, votes: Sequence[Vote]) -> PooledVotes:
             term.name: pstdev(math.log(max(vote.probabilities.get(term.name, 0.0), SMALLEST)) for vote in first)
             for term in dimension.terms
         },
-        _mean_share([vote for vote in votes if vote.second]),
+        _pool_second([vote for vote in votes if vote.second]),
     )
+
+
+def _pool_second(votes: Sequence[Vote]) -> SecondVotes | None:
+    if not votes:
+        return None
+    firsts = [str(vote.details.get("first", "")) for vote in votes]
+    first = max(firsts, key=firsts.count)  # models may have asked beside different ones
+    votes = [vote for vote, beside in zip(votes, firsts, strict=True) if beside == first]
+    labels: defaultdict[str, list[str]] = defaultdict(list)
+    for vote in votes:
+        for term, label in vote.details.get("labels", {}).items():
+            labels[term].append(label)
+    return SecondVotes(first, _mean_share(votes), {term: max(some, key=some.count) for term, some in labels.items()})
 
 
 def favourite(shares: Mapping[str, float]) -> str:

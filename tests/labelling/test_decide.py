@@ -91,6 +91,16 @@ def test_a_second_movement_is_named_if_it_is_voted_for() -> None:
     assert decide(CAMERA_MOVEMENT, [first, opposite]).label == "Pan left"
 
 
+def test_the_order_of_two_movements_is_that_of_the_votes() -> None:
+    label = "Firstly Tilt up, then Pan left"
+    first = vote(CAMERA_MOVEMENT, Pan_left=0.9, Tilt_up=0.1)
+    details = {"first": "Pan left", "labels": {"Tilt up": label}}
+    second = replace(vote(CAMERA_MOVEMENT, Tilt_up=0.8, none=0.2), second=True, details=details)
+    assert decide(CAMERA_MOVEMENT, [first, second]).label == label
+    beside_another = replace(second, details=details | {"first": "Zoom in"})
+    assert decide(CAMERA_MOVEMENT, [first, beside_another]).label == "Pan left"
+
+
 def test_of_each_model_the_best_way_counts_and_models_count_the_same() -> None:
     tiny = vote(SHOT_SIZE, Wide=1.0)
     letter = replace(vote(SHOT_SIZE, Medium=1.0), way=Way.LETTER)
