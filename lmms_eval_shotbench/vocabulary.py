@@ -262,6 +262,7 @@ DIMENSIONS: tuple[Dimension, ...] = (
     COMPOSITION,
     CAMERA_MOVEMENT,
 )
+SEVERAL_TERMS = (LIGHTING_TYPE, LIGHTING_CONDITION)  # dimensions in which several terms are usually true at once
 _BY_NAME = {name: dimension for dimension in DIMENSIONS for name in (dimension.slug, dimension.release_label)}
 
 

@@ -27,9 +27,8 @@ from lmms_eval_shotbench.labelling.pooled_votes import (
     term_features,
 )
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
-from lmms_eval_shotbench.vocabulary import LIGHTING_CONDITION, LIGHTING_TYPE, Dimension, Label
+from lmms_eval_shotbench.vocabulary import SEVERAL_TERMS, Dimension, Label
 
-SEVERAL_TERMS = (LIGHTING_TYPE, LIGHTING_CONDITION)  # dimensions in which several terms are usually true at once
 ADDED_TERM = 0.7  # probability from which a further term is named: a wrong one spoils a label that was right without it
 ADDED_SHARE = 0.5  # without a calibration: of light as a share of the first term's probability, of movement as it is
 ALTERNATIVES = 5

@@ -100,7 +100,7 @@ def _mean_excess(loss: Sequence[float], best: Sequence[float], groups: Sequence[
 
 def _fit(rows: Sequence[Features], hits: Sequence[bool], names: Sequence[str]) -> Logistic:
     import numpy as np
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
 
     right = sum(hits)
     if not names or right in (0, len(hits)):

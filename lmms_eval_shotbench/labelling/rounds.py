@@ -24,14 +24,12 @@ from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import (
     CAMERA_MOVEMENT,
-    LIGHTING_CONDITION,
-    LIGHTING_TYPE,
+    SEVERAL_TERMS,
     Dimension,
     MediaKind,
     slugs,
 )
 
-SEVERAL_AT_ONCE = (LIGHTING_TYPE, LIGHTING_CONDITION)  # asked for facet by facet if "none of these" is offered
 NONE_OF_THESE, NO_OTHER_MOVEMENT = "None of these", "No other movement"
 SECOND_QUESTION = "One camera movement in this movie shot is {first}. What other camera movement does it have?"
 Remarks = dict[str, dict[str, list[str]]]  # slugs of dimensions without a vote, by shot and reason
@@ -116,7 +114,7 @@ class RoundsAsker:
             for one in asked:
                 contest = Contest(shot, one, medium, sha256, one.question, [term.name for term in one.terms], none, ())
                 facets = groupby(one.terms, key=lambda term: term.facet)
-                by_facet = none and one in SEVERAL_AT_ONCE
+                by_facet = none and one in SEVERAL_TERMS
                 groups = [[term.name for term in group] for _, group in facets] if by_facet else [contest.terms]
                 yield from self._repeats(contest, groups)
 

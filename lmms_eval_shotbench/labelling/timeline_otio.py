@@ -25,7 +25,7 @@ def opentimelineio() -> Any:
         NoOpenTimelineIO: it is not installed.
     """
     try:
-        import opentimelineio  # type: ignore[import-untyped]
+        import opentimelineio
     except ImportError:
         raise NoOpenTimelineIO from None
     return opentimelineio
