@@ -40,7 +40,7 @@ class Table(NamedTuple):
     commented_rows: Sequence[int] = ()
 
 
-class _Raw(NamedTuple):
+class RawTable(NamedTuple):
     """A file as parsed: the names of its columns, and the values of each row by name."""
 
     names: Sequence[str]
@@ -59,12 +59,7 @@ def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
     Raises:
         TableRefused: unsupported or unreadable file, or its columns cannot be used.
     """
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_json, ".parquet": _read_parquet}
-    if path.suffix.lower() not in readers:
-        raise TableRefused(f"{path} is none of {', '.join(readers)}; save the annotation table as one of them")
-    if not path.is_file():
-        raise TableRefused(f"there is no annotation table {path}")
-    raw = readers[path.suffix.lower()](path)
+    raw = read_raw_table(path)
     texts = {name: own for name, own in _texts_by_column(raw).items() if any(own) or not UNNAMED.fullmatch(name)}
     columns = columns_of(path, texts, ignored)
     rows = [
@@ -77,13 +72,27 @@ def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
     return Table(columns, raw.header_line, rows, raw.commented_rows)
 
 
-def _texts_by_column(raw: _Raw) -> dict[str, list[str]]:
+def read_raw_table(path: Path) -> RawTable:
+    """Parse a table, whatever its columns are.
+
+    Raises:
+        TableRefused: unsupported or unreadable file.
+    """
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_json, ".parquet": _read_parquet}
+    if path.suffix.lower() not in readers:
+        raise TableRefused(f"{path} is none of {', '.join(readers)}; save the annotation table as one of them")
+    if not path.is_file():
+        raise TableRefused(f"there is no annotation table {path}")
+    return readers[path.suffix.lower()](path)
+
+
+def _texts_by_column(raw: RawTable) -> dict[str, list[str]]:
     """The texts of each column, for the columns that are named by their cells; other values are empty here."""
     texts: dict[str, list[str]] = {name: [] for name in raw.names}
     for _, row in raw.rows:
         for name, value in () if isinstance(row, BrokenLine) else row.items():
             try:
-                texts[name].append(_cell_text(name, value))
+                texts[name].append(cell_text(name, value))
             except BrokenLine:
                 continue
     return texts
@@ -113,8 +122,8 @@ class _Lines:
             yield line
 
 
-def _read_csv(table: Path) -> _Raw:
-    lines = _Lines(io.StringIO(_table_text(table), newline=""))
+def _read_csv(table: Path) -> RawTable:
+    lines = _Lines(io.StringIO(table_text(table), newline=""))
     source = iter(lines)
     first = next(source, "")
     separator = max(",;\t", key=first.count)
@@ -139,7 +148,7 @@ def _read_csv(table: Path) -> _Raw:
         raise TableRefused(f"{table} line {lines.number}: {error}; is a quotation mark unclosed?") from error
     many = len(names) - 1
     commented = [line for line, text in lines.comments if line > header_line and text.count(separator) == many]
-    return _Raw(names, header_line, rows, commented)
+    return RawTable(names, header_line, rows, commented)
 
 
 def _records(reader: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[int, list[str]]]:
@@ -158,13 +167,13 @@ def _named(table: Path, header: Sequence[str]) -> list[str]:
     return names
 
 
-def _read_json(table: Path) -> _Raw:
+def _read_json(table: Path) -> RawTable:
     rows: list[tuple[int, Mapping[str, object] | BrokenLine]] = []
-    for line, text in enumerate(_table_text(table).split("\n"), start=1):
+    for line, text in enumerate(table_text(table).split("\n"), start=1):
         if text.strip() and not text.startswith(COMMENT):
             rows.append((line, _json_object(text)))
     names = {name: None for _, row in rows if isinstance(row, Mapping) for name in row}
-    return _Raw(list(names), 0, rows)
+    return RawTable(list(names), 0, rows)
 
 
 def _json_object(text: str) -> dict[str, object] | BrokenLine:
@@ -175,7 +184,7 @@ def _json_object(text: str) -> dict[str, object] | BrokenLine:
     return row if isinstance(row, dict) else BrokenLine(f"a JSON {type(row).__name__}, not an object")
 
 
-def _read_parquet(table: Path) -> _Raw:
+def _read_parquet(table: Path) -> RawTable:
     import pyarrow
     import pyarrow.parquet
 
@@ -183,10 +192,11 @@ def _read_parquet(table: Path) -> _Raw:
         rows = pyarrow.parquet.read_table(table)
     except (pyarrow.ArrowException, OSError) as error:
         raise TableRefused(f"{table} is not a readable parquet file: {error}") from error
-    return _Raw(_named(table, rows.column_names), 0, list(enumerate(rows.to_pylist(), start=1)))
+    return RawTable(_named(table, rows.column_names), 0, list(enumerate(rows.to_pylist(), start=1)))
 
 
-def _table_text(table: Path) -> str:
+def table_text(table: Path) -> str:
+    """The text of a CSV or JSON lines file; raises `TableRefused` if it is neither UTF-8 nor marked UTF-16."""
     encoded = table.read_bytes()
     encoding = next(name for mark, name in BYTE_ORDER_MARKS.items() if encoded.startswith(mark))
     try:
@@ -200,7 +210,7 @@ def _table_text(table: Path) -> str:
 
 def _cells(row: Mapping[str, object], keys: Mapping[str, str]) -> dict[str, str] | BrokenLine:
     try:
-        cells = {keys[name]: _cell_text(name, value) for name, value in row.items() if name in keys}
+        cells = {keys[name]: cell_text(name, value) for name, value in row.items() if name in keys}
     except BrokenLine as broken:
         return broken
     return (
@@ -215,7 +225,7 @@ def _is_empty(row: Mapping[str, object]) -> bool:
     return all(value is None or value != value or not trimmed(str(value)) for value in row.values())
 
 
-def _cell_text(name: str, value: object) -> str:
+def cell_text(name: str, value: object) -> str:
     """A typed value as text; a list of strings is joined with commas, as a label of several terms."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

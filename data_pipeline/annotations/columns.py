@@ -59,7 +59,7 @@ def columns_of(table: Path, cells: Mapping[str, Sequence[str]], ignored: Collect
         if name in passed:
             continue
         key = "_".join(words_of(name))
-        if column := _time_column(name):
+        if column := time_column(name):
             times.append(column)
         elif not (key := _plain_column(name)):
             continue
@@ -92,8 +92,8 @@ def _ignored_columns(table: Path, names: Sequence[str], ignored: Iterable[str]) 
     return found
 
 
-def _time_column(name: str) -> TimeColumn | None:
-    """A column of times: one word that names the time, and words for its unit, in any order."""
+def time_column(name: str) -> TimeColumn | None:
+    """Return a column of times by its name: one word for the time, and words for its unit, in any order; else None."""
     words = [word for word in words_of(name) if word not in NEUTRAL]
     roles = [ROLES[word] for word in words if word in ROLES]
     units = {UNITS[word] for word in words if word in UNITS}

@@ -13,10 +13,14 @@ import typer
 from data_pipeline.commands.console import print_error
 from data_pipeline.commands.options import (
     CORES,
+    CUTTING,
     OUTPUT,
     QUALITY,
     SELECTION,
     Against,
+    CuttingConfig,
+    Detector,
+    FlashFrames,
     Gate,
     Overwrite,
     RayAddress,
@@ -28,8 +32,6 @@ from data_pipeline.commands.options import (
 from data_pipeline.commands.printed_defects import print_defects, print_outcomes
 from data_pipeline.defects import Defect
 from lmms_eval_shotbench.commands.command import NOTHING_KEPT, About, one_command
-
-CUTTING = "Cutting"  # panel
 
 
 def films_kept(params: Mapping[str, Any]) -> str:
@@ -138,38 +140,9 @@ def make_films(
             rich_help_panel=SELECTION,
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="TOML file with thresholds for cutting and picture quality; all names are listed in docs/own_film.md",
-            show_default="the built-in thresholds",
-            rich_help_panel=CUTTING,
-        ),
-    ] = None,
-    detector: Annotated[
-        Literal["adaptive", "content", "threshold", "histogram", "transnetv2"] | None,
-        typer.Option(
-            "--detector",
-            help="Detector of cuts: adaptive tolerates fast camera movement, content and histogram compare changes "
-            "with a constant, threshold finds fades through black, transnetv2 is a network from the extra of "
-            "this name; settings and measured accuracy are in docs/own_film.md",
-            show_default="adaptive",
-            rich_help_panel=CUTTING,
-        ),
-    ] = None,
-    flash_frames: Annotated[
-        int | None,
-        typer.Option(
-            "--flash-frames",
-            metavar="N",
-            help="Number of frames from which a change between two views of the same picture is no flash; shorter ones "
-            "are no cuts and are reported; 0 to keep them as cuts",
-            show_default="6",
-            rich_help_panel=CUTTING,
-        ),
-    ] = None,
+    config: CuttingConfig = None,
+    detector: Detector = None,
+    flash_frames: FlashFrames = None,
     splits: Splits = "",
     seed: Annotated[
         int,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from lmms_eval_shotbench.commands.options import output_file
 
-SELECTION, QUALITY, OUTPUT, EXECUTION = "Questions", "Checks", "Output", "Execution"  # panels
+CUTTING, SELECTION, QUALITY, OUTPUT, EXECUTION = "Cutting", "Questions", "Checks", "Output", "Execution"  # panels
 CORES = os.cpu_count() or 1
 SHARDS_KEPT = "shard files that are complete are kept beside {out}, and the same command continues with the others"
 
@@ -48,6 +48,38 @@ Gate = Annotated[
         "chance in a dimension; the audit fails if it is certainly more (95 % interval)",
         show_default="5",
         rich_help_panel=QUALITY,
+    ),
+]
+CuttingConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file with thresholds for cutting and picture quality; all names are listed in docs/own_film.md",
+        show_default="the built-in thresholds",
+        rich_help_panel=CUTTING,
+    ),
+]
+Detector = Annotated[
+    Literal["adaptive", "content", "threshold", "histogram", "transnetv2"] | None,
+    typer.Option(
+        "--detector",
+        help="Detector of cuts: adaptive tolerates fast camera movement, content and histogram compare changes "
+        "with a constant, threshold finds fades through black, transnetv2 is a network from the extra of "
+        "this name; settings and measured accuracy are in docs/own_film.md",
+        show_default="adaptive",
+        rich_help_panel=CUTTING,
+    ),
+]
+FlashFrames = Annotated[
+    int | None,
+    typer.Option(
+        "--flash-frames",
+        metavar="N",
+        help="Number of frames from which a change between two views of the same picture is no flash; shorter ones "
+        "are no cuts and are reported; 0 to keep them as cuts",
+        show_default="6",
+        rich_help_panel=CUTTING,
     ),
 ]
 WorkersOption = Annotated[

@@ -9,7 +9,7 @@ in `cut_plan.py`, encoding in `cut_media.py`, quality checks in `quality.py` and
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
@@ -95,7 +95,7 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
     cuts, removed, outlines = scan_ranges(film, ranges_to_scan(requests, film, settings), settings)
     for change in removed:
         cutting.note(rows[0].media, Flaw(DefectKind.NO_CUT, describe_change(change, film)))
-    film_outline = _outline_of_film(film, outlines) if settings.crop_bars and requests else None
+    film_outline = outline_of_film(film, outlines) if settings.crop_bars and requests else None
     for request in requests:
         pieces = pieces_of(request, cuts, removed, film, settings)
         if isinstance(pieces, Flaw):
@@ -136,8 +136,12 @@ def scan_ranges(
     return cuts, removed, outlines
 
 
-def _outline_of_film(film: Film, outlines: dict[int, Outline]) -> Outline | None:
-    """Merged outline of the scanned frames and of keyframes spread over the film."""
+def outline_of_film(film: Film, outlines: Mapping[int, Outline]) -> Outline | None:
+    """Merged outline of these frames, by number, and of keyframes spread over the film; None if it has neither.
+
+    Raises:
+        BrokenFilm: a keyframe cannot be decoded.
+    """
     numbers = [max(bisect_right(film.times, key) - 1, 0) for key in film.keyframes]
     step = -(-len(numbers) // OUTLINES_OF_FILM)
     frames = (frame for number in numbers[::step] for _, frame in read_frames(film, number, number + 1))

@@ -89,11 +89,14 @@ def keep_still(
 
 def _cut_still(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> None:
     settings = cutting.settings
-    if not outline(luma(frame)).is_black_outside(crop):  # the film's crop would cut into this shot
-        crop = Crop.full_frame(film.width, film.height)
-    picture = cut_still(film, frame, crop, settings)
+    picture = cut_still(film, frame, crop_of_still(film, frame, crop), settings)
     encoded = encoded_still(picture, settings)
     keep_still(picture, piece.row, film.time_of(piece.first), encoded, still_suffix(settings), cutting)
+
+
+def crop_of_still(film: Film, frame: Any, crop: Crop) -> Crop:
+    """The crop of a shot, or the full frame if that would cut into the picture of this `av.VideoFrame`."""
+    return crop if outline(luma(frame)).is_black_outside(crop) else Crop.full_frame(film.width, film.height)
 
 
 class _OpenClip:

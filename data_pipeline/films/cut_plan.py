@@ -8,7 +8,7 @@ Frame ranges are half-open. Decoding is in `cut_film.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
@@ -156,5 +156,13 @@ def _still_number(request: FrameRequest, film: Film, removed: Sequence[NoCut], f
         return request.still
     if request.last is None:
         return request.first
+    return middle_frame(film, removed, first, last)
+
+
+def middle_frame(film: Film, removed: Iterable[NoCut], first: int, last: int) -> int:
+    """Frame number of the middle of a range, or of the frame before the flash that is there.
+
+    The latter may be before the range.
+    """
     middle = film.frame_at((film.time_of(first) + film.time_of(last)) / 2)
     return min([change.first - 1 for change in removed if change.first <= middle < change.last], default=middle)

@@ -98,29 +98,32 @@ class CutSettings:
         _check_detector_settings(changed, self.detector)
 
     @classmethod
-    def read(cls, path: Path | None, options: Mapping[str, Any] | None = None) -> CutSettings:
+    def read(
+        cls, path: Path | None, options: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+    ) -> CutSettings:
         """Load a TOML file of `name = value` lines; omitted names keep their defaults.
 
         Args:
             path: The file, or None if there is none.
             options: Values that replace those of the file.
+            defaults: Other defaults than those of this class.
 
         Raises:
             BadSettings: invalid TOML, an unknown name or a value of the wrong type.
         """
         if path is None:
-            return cls(**options or {})
+            return cls(**{**(defaults or {}), **(options or {})})
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadSettings(f"{path} is not valid TOML: {error}") from error
-        defaults = {field.name: field.default for field in fields(cls)}
-        if unknown := [name for name in given if name not in defaults]:
-            raise BadSettings(f"{path} has unknown names: {', '.join(unknown)}; known names: {', '.join(defaults)}")
+        built_in = {field.name: field.default for field in fields(cls)}
+        if unknown := [name for name in given if name not in built_in]:
+            raise BadSettings(f"{path} has unknown names: {', '.join(unknown)}; known names: {', '.join(built_in)}")
         try:
-            values = {name: _typed(name, value, type(defaults[name])) for name, value in given.items()}
-            values |= options or {}
-            _check_detector_settings(values, values.get("detector", defaults["detector"]))
+            values = {name: _typed(name, value, type(built_in[name])) for name, value in given.items()}
+            values = {**(defaults or {}), **values, **(options or {})}
+            _check_detector_settings(values, values.get("detector", built_in["detector"]))
             return cls(**values)
         except BadSettings as error:
             raise BadSettings(f"{path}: {error}") from error

@@ -44,12 +44,15 @@ def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
         return
     for warning in prepared.warnings:
         cutting.warn(row, warning)
-    picture, suffix = _displayed(prepared.picture, cutting), prepared.suffix
-    if suffix and picture.size == prepared.picture.size:
-        encoded = path.read_bytes()
-    else:
-        encoded, suffix = encoded_still(picture, cutting.settings), still_suffix(cutting.settings)
-    keep_still(picture, row, None, encoded, suffix, cutting)
+    picture = displayed(prepared.picture, cutting.settings)
+    keep_still(picture, row, None, *still_bytes(path, prepared, picture, cutting.settings), cutting)
+
+
+def still_bytes(path: Path, prepared: PreparedStill, picture: Image, settings: CutSettings) -> tuple[bytes, str]:
+    """The bytes of a still and their suffix: those of the file if they show the picture, else encoded ones."""
+    if prepared.suffix and picture.size == prepared.picture.size:
+        return path.read_bytes(), prepared.suffix
+    return encoded_still(picture, settings), still_suffix(settings)
 
 
 def prepared_still(path: Path, settings: CutSettings) -> PreparedStill | Flaw:
@@ -72,14 +75,14 @@ def prepared_still(path: Path, settings: CutSettings) -> PreparedStill | Flaw:
     return PreparedStill(picture, suffix, (*warnings, *shown.warnings))
 
 
-def _displayed(picture: Image, cutting: Cutting) -> Image:
+def displayed(picture: Image, settings: CutSettings) -> Image:
     """The image with bars cropped and scaled down as the settings ask."""
     import numpy
 
-    bars: Crop | None = outline(numpy.asarray(picture.convert("L"))).picture() if cutting.settings.crop_bars else None
+    bars: Crop | None = outline(numpy.asarray(picture.convert("L"))).picture() if settings.crop_bars else None
     if bars:
         picture = picture.crop((bars.left, bars.top, bars.left + bars.width, bars.top + bars.height))
-    if longest := cutting.settings.still_longest_side:
+    if longest := settings.still_longest_side:
         picture = picture.copy() if picture.width > longest or picture.height > longest else picture
         picture.thumbnail((longest, longest))
     return picture

@@ -8,7 +8,7 @@ a frame on each side, which are decoded as well, so that a frame is the same in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
@@ -27,29 +27,36 @@ class ProgressiveFrame(NamedTuple):
     deinterlaced: bool
 
 
-def read_progressive_frames(film: Film, first: int, last: int) -> Iterator[ProgressiveFrame]:
+def read_progressive_frames(
+    film: Film, first: int, last: int, observe: Callable[[int, Any], None] = lambda number, frame: None
+) -> Iterator[ProgressiveFrame]:
     """Decode frames first to last - 1, deinterlaced where they are interlaced.
+
+    Args:
+        observe: Called with the number of every decoded frame and the frame as stored, before it is yielded; where
+            deinterlacing begins, with the two frames before that once more.
 
     Raises:
         BrokenFilm: a frame is missing or damaged (raised while iterating).
     """
     with closing(read_frames(film, first, last)) as frames:
         for number, frame in frames:
+            observe(number, frame)
             if frame.interlaced_frame:
                 break
             yield ProgressiveFrame(number, frame, False)
         else:
             return
-    yield from _deinterlaced(film, number, last)
+    yield from _deinterlaced(film, number, last, observe)
 
 
-def _deinterlaced(film: Film, first: int, last: int) -> Iterator[ProgressiveFrame]:
+def _deinterlaced(film: Film, first: int, last: int, observe: Callable[[int, Any], None]) -> Iterator[ProgressiveFrame]:
     """The frames from an interlaced one on, each filtered with its neighbours."""
     import av.filter
 
     before = max(first - 1, 0)
     interlaced: list[bool] = []  # of the frames from `before` on
-    results = enumerate(_filtered(film, before, last, interlaced), before)
+    results = enumerate(_filtered(film, before, last, interlaced, observe), before)
     try:
         for number, frame in islice(results, first - before, last - before):
             yield ProgressiveFrame(number, frame, interlaced[number - before])
@@ -57,7 +64,9 @@ def _deinterlaced(film: Film, first: int, last: int) -> Iterator[ProgressiveFram
         raise BrokenFilm(f"its picture cannot be deinterlaced: {error.strerror}") from error
 
 
-def _filtered(film: Film, first: int, last: int, interlaced: list[bool]) -> Iterator[Any]:
+def _filtered(
+    film: Film, first: int, last: int, interlaced: list[bool], observe: Callable[[int, Any], None]
+) -> Iterator[Any]:
     """Push frames to the filter, which returns each when it has the next one, or at the end; adds to `interlaced`."""
     import av.filter
 
@@ -65,7 +74,7 @@ def _filtered(film: Film, first: int, last: int, interlaced: list[bool]) -> Iter
     frames = read_frames(film, first, min(last + 1, film.frames))
     while True:
         try:
-            _, frame = next(frames, (film.frames, None))
+            number, frame = next(frames, (film.frames, None))
         except BrokenFilm:
             if len(interlaced) < last - first:
                 raise
@@ -75,6 +84,7 @@ def _filtered(film: Film, first: int, last: int, interlaced: list[bool]) -> Iter
             steps = [frame_source(graph, frame, film.full_range), graph.add("bwdif", BWDIF), graph.add("buffersink")]
             graph.link_nodes(*steps).configure()
         if frame:
+            observe(number, frame)
             interlaced.append(frame.interlaced_frame)
         graph.vpush(frame)
         yield from _pulled(graph)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from data_pipeline.films.cut_settings import CutSettings
@@ -55,6 +56,8 @@ class ShotDetector:
         self._filter = NoCutFilter(settings)
         self._candidates: list[Candidate] = []
         self._first = self._last = 0
+        self._settled, self._finished = 0, False  # number of candidates that `settled_cuts` has decided about
+        self._last_cut: int | None = None
 
     def process_frame(self, number: int, frame: Any) -> None:
         """Process the next frame (`av.VideoFrame`)."""
@@ -76,7 +79,7 @@ class ShotDetector:
         """Return the cuts, after the last frame."""
         end = self._time(self._last - 1)
         self._add_candidates(self._detector.post_process(end), end)
-        removed = self._filter.finish()
+        self._finished, removed = True, self._filter.finish()
         kept = [candidate for candidate in self._candidates if candidate.cut not in removed]
         known = self._first + (_reach(self._settings) if self._first else 0)
         kept = [candidate for candidate in kept if candidate.cut >= known]
@@ -84,6 +87,25 @@ class ShotDetector:
         cuts = self._merged(kept) if self._settings.detector == "content" else self._spaced(kept, known)
         changes = sorted({change for cut, change in removed.items() if cut >= self._needed})
         return FoundCuts([cut for cut in cuts if cut >= self._needed], changes, settled)
+
+    @property
+    def removed(self) -> list[NoCut]:
+        """The changes so far that are no cuts, in order."""
+        return sorted(set(self._filter.removed.values()))
+
+    def settled_cuts(self) -> list[int]:
+        """Return cuts that no later frame changes, each once; the first processed frame counts as a cut.
+
+        After frame n, they are the cuts up to frame n - `detector_margins(settings).after`; after `finish`, all.
+        Detectors without margins settle nothing before.
+        """
+        newest = self._last if self._finished else self._last - 1 - _reach(self._settings)
+        ready = list(takewhile(lambda candidate: candidate.cut <= newest, self._candidates[self._settled :]))
+        self._settled += len(ready)
+        kept = [candidate for candidate in ready if candidate.cut not in self._filter.removed]
+        cuts = self._spaced(kept, self._first if self._last_cut is None else self._last_cut)
+        self._last_cut = cuts[-1] if cuts else self._last_cut
+        return cuts
 
     def _add_candidates(self, cuts: Sequence[Any], time: Any) -> None:
         for cut in cuts:

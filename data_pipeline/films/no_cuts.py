@@ -10,6 +10,7 @@ Black between two shots stays a cut. If `flash_frames` is 0, nothing is removed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_pipeline.films.cut_settings import CutSettings
@@ -69,8 +70,13 @@ class NoCutFilter:
         """Take a candidate, whose frame was added before."""
         self._waiting.append(cut)
 
-    def finish(self) -> dict[int, NoCut]:
-        """Return the candidates that are no cuts, each with what it is."""
+    @property
+    def removed(self) -> Mapping[int, NoCut]:
+        """The candidates judged so far that are no cuts, each with what it is."""
+        return self._removed
+
+    def finish(self) -> Mapping[int, NoCut]:
+        """Judge the remaining candidates, after the last frame; returns `removed`."""
         self._judge(None)
         return self._removed
 

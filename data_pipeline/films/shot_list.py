@@ -1,0 +1,176 @@
+"""Shots that are given instead of detected: a table, PySceneDetect's scene list, or a timeline (.otio, EDL).
+
+Owns which columns are read, which film a shot belongs to, and what becomes of overlapping shots. Of a table the columns
+of times are read as in an annotation table, and `media`, the path of the film's file, which may be missing if one film
+is labelled; all other columns are ignored. A scene list has no `media`: its own file name names the film.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from data_pipeline.annotations.annotation_files import BrokenLine, cell_text, read_raw_table, table_text
+from data_pipeline.annotations.annotation_table import AnnotatedRange
+from data_pipeline.annotations.columns import TableRefused, time_column
+from data_pipeline.annotations.row_times import TimeColumn, TimeRole
+from data_pipeline.annotations.time_notation import BadTime, TableTime, parse_time
+from data_pipeline.defects import Flaw
+from data_pipeline.films.cut_plan import frame_request_of
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.film_facts import probed_facts
+from data_pipeline.films.film_probe import Film
+from data_pipeline.films.film_sources import FilmSource
+from lmms_eval_shotbench.labelling.timeline_shots import read_shot_ranges
+from lmms_eval_shotbench.labelling.timelines import FORMATS as TIMELINES
+
+SCENE = "Scene Number"  # first column of a scene list of PySceneDetect
+SCENES_FILE = re.compile(r"(.+)-Scenes", re.IGNORECASE)  # its name for the film of that name
+
+
+class FrameRanges(NamedTuple):
+    """Half-open frame ranges of shots, sorted and disjoint, and why others were left out or changed."""
+
+    ranges: list[tuple[int, int]]
+    defects: list[str]
+
+
+class ListedShots(NamedTuple):
+    """The times of shots by the `media` of their film, and remarks about the list, as sentences."""
+
+    by_medium: dict[str, list[AnnotatedRange]]
+    remarks: list[str]
+
+
+def read_shot_list(path: Path, films: Sequence[FilmSource]) -> ListedShots:
+    """Read the shots of films from a table, scene list or timeline.
+
+    Raises:
+        TableRefused: the table cannot be read, has no times, a row is invalid or names no film or several.
+        BadTimeline: the timeline cannot be used.
+    """
+    films = [film for film in films if not film.is_still]
+    if path.suffix.lower() in TIMELINES:
+        return _shots_of_timeline(path, films)
+    return ListedShots(_shots_by_medium(path, _listed_rows(path), [film.media for film in films]), [])
+
+
+def _shots_of_timeline(path: Path, films: Sequence[FilmSource]) -> ListedShots:
+    media = {film.film_id: film.media for film in films}
+    found = read_shot_ranges(path, [probed_facts(film) for film in films])
+    by_medium: dict[str, list[AnnotatedRange]] = {film.media: [] for film in films}
+    for number, shot in enumerate(found.shots, start=1):
+        times = {
+            TimeRole.START: (TableTime("first frame", str(shot.first_frame), frame=shot.first_frame),),
+            TimeRole.END: (TableTime("end frame", str(shot.end_frame), frame=shot.end_frame),),
+        }
+        row = AnnotatedRange(number, "", media[shot.film_id], times, {}, f"clip {shot.name or number}", "")
+        by_medium[row.media].append(row)
+    return ListedShots(by_medium, found.remarks)
+
+
+def _listed_rows(path: Path) -> list[AnnotatedRange]:
+    """The rows of a table; `media` is empty where it names no film."""
+    if not path.is_file():
+        raise TableRefused(f"there is no table of shots {path}")
+    if path.suffix.lower() == ".csv" and (scenes := _scene_list(path)):
+        return scenes
+    raw = read_raw_table(path)
+    columns = [column for name in raw.names if (column := time_column(name))]
+    if not {TimeRole.END, TimeRole.DURATION} & {column.role for column in columns}:
+        found = ", ".join(raw.names)
+        raise TableRefused(f"{path} has no times of shots: columns start and end are read; it has {found}")
+    return [_listed(path, line, row, columns) for line, row in raw.rows]
+
+
+def _listed(
+    path: Path, line: int, row: Mapping[str, object] | BrokenLine, columns: Sequence[TimeColumn]
+) -> AnnotatedRange:
+    try:
+        if isinstance(row, BrokenLine):
+            raise row
+        cells = {name.strip().casefold(): cell_text(name, value) for name, value in row.items()}
+        times: dict[TimeRole, tuple[TableTime, ...]] = {}
+        for column in columns:
+            if text := cells.get(column.name.strip().casefold(), ""):
+                times[column.role] = (*times.get(column.role, ()), parse_time(column.name, column.unit, text))
+    except (BrokenLine, BadTime) as error:
+        raise TableRefused(f"{path} line {line}: {error}") from None
+    if TimeRole.START not in times or not times.keys() & {TimeRole.END, TimeRole.DURATION}:
+        raise TableRefused(f"{path} line {line}: a shot has a start, and an end or a duration; write both or delete it")
+    media = cells.get("media", "").replace("\\", "/")
+    return AnnotatedRange(line, "", media, times, {}, f"line {line}", "")
+
+
+def _scene_list(path: Path) -> list[AnnotatedRange]:
+    """The shots of a scene list of PySceneDetect, whose frames count from 1; none if it is another table."""
+    rows = list(csv.reader(io.StringIO(table_text(path))))
+    header = next((number for number, row in enumerate(rows[:2]) if row[:1] == [SCENE]), None)
+    if header is None:
+        return []
+    named = SCENES_FILE.fullmatch(path.stem)
+    listed = []
+    for line, cells in enumerate(rows[header + 1 :], start=header + 2):
+        row = dict(zip(rows[header], cells, strict=False))
+        try:
+            start, end = int(row["Start Frame"]) - 1, int(row["End Frame"])
+        except (KeyError, ValueError):
+            detail = "no scene with the columns Start Frame and End Frame of PySceneDetect"
+            raise TableRefused(f"{path} line {line}: {detail}") from None
+        times = {
+            TimeRole.START: (TableTime("Start Frame", row["Start Frame"], frame=start),),
+            TimeRole.END: (TableTime("End Frame", row["End Frame"], frame=end),),
+        }
+        listed.append(AnnotatedRange(line, "", named[1] if named else "", times, {}, f"line {line}", ""))
+    return listed
+
+
+def _shots_by_medium(
+    path: Path, listed: Sequence[AnnotatedRange], media: Sequence[str]
+) -> dict[str, list[AnnotatedRange]]:
+    """The listed shots of every film, named by its path, its file name or its file name without suffix."""
+    by_name: dict[str, list[str]] = {}
+    for one in media:
+        for name in {one, PurePosixPath(one).name, PurePosixPath(one).stem}:
+            by_name.setdefault(name.casefold(), []).append(one)
+    shots: dict[str, list[AnnotatedRange]] = {one: [] for one in media}
+    for row in listed:
+        given = row.media.casefold()
+        found = (by_name.get(given) or by_name.get(PurePosixPath(given).name, [])) if given else list(media)
+        if len(found) != 1:
+            named = f"{row.media!r} is none of the films" if given else "it does not name its film"
+            many = f"{row.media!r} is the name of {' and '.join(found)}" if given and found else named
+            advice = "write the path of its file in the column media"
+            raise TableRefused(
+                f"{path} line {row.line}: {many} ({', '.join(media[:5])}{' …' * (len(media) > 5)}); {advice}"
+            )
+        shots[found[0]].append(replace(row, media=found[0]))
+    return shots
+
+
+def frame_ranges(listed: Sequence[AnnotatedRange], film: Film, settings: CutSettings) -> FrameRanges:
+    """The frames of listed shots; of two that overlap, the first is shortened by a few frames, or the second lost."""
+    found: list[tuple[int, int, str]] = []
+    defects: list[str] = []
+    for row in listed:
+        request = frame_request_of(row, film, settings)
+        if isinstance(request, Flaw):
+            defects.append(f"{row.shot_id} of the list: {request.detail}")
+        else:
+            found.append((request.first, film.frames if request.last is None else request.last, row.shot_id))
+    ranges: list[tuple[int, int]] = []
+    for first, last, name in sorted(found):
+        overlap = ranges[-1][1] - first if ranges else 0
+        if overlap > settings.trim_frames or (ranges and ranges[-1][0] >= first):
+            defects.append(f"{name} of the list: it overlaps the shot before by {overlap} frames")
+            continue
+        if overlap > 0:
+            defects.append(f"{name} of the list: the shot before was shortened by {overlap} frames that both have")
+            ranges[-1] = (ranges[-1][0], first)
+        ranges.append((first, last))
+    return FrameRanges(ranges, defects)
