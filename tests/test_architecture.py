@@ -85,9 +85,9 @@ FLOORS: dict[str, list[set[str]]] = {
         {"checks", "studio"},
         {"questions", "films", "releases"},
         {"build_dataset"},
-        {"build_films", "studio_set"},
+        {"build_films", "label_films", "studio_set"},
         {"commands"},
-        {"cli"},
+        {"cli", "label_cli"},
     ],
     "verl_recipes": [
         {"recipes", "reward", "training_rows", "tiny_base"},

@@ -70,6 +70,7 @@ def lazy_group(
     *,
     options: Callable[..., None] = lambda: None,
     mounts: bool = False,
+    default: str = "",
     panel: str = MOUNTED,
     **settings: Any,
 ) -> typer.Typer:
@@ -80,10 +81,11 @@ def lazy_group(
         commands: In the order of the help.
         options: Function whose parameters are the group's own options.
         mounts: Whether other packages add commands, by entry point.
+        default: Name of the command that runs if the first word names none, and may be left out; "" for none.
         panel: Heading in the help of the group to which this one is added.
         settings: Other arguments of `typer.Typer`.
     """
-    group = type("Group", (LazyGroup,), {"entries": tuple(commands), "mounts": mounts})
+    group = type("Group", (LazyGroup,), {"entries": tuple(commands), "mounts": mounts, "default": default})
     app = typer.Typer(cls=group, help=help, add_completion=mounts, **settings)
     app.callback()(options)
     app.info.rich_help_panel = panel
@@ -95,6 +97,7 @@ class LazyGroup(GeneralHelp, TyperGroup):
 
     entries: ClassVar[Sequence[CommandEntry]] = ()
     mounts: ClassVar[bool] = False
+    default: ClassVar[str] = ""
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Names of all commands, in the order of the help."""
@@ -131,12 +134,25 @@ class LazyGroup(GeneralHelp, TyperGroup):
         if not args and not ctx.resilient_parsing:
             typer.echo(ctx.get_help())
             raise typer.Exit(2)
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, self._with_default(ctx, args) if self.default else args)
+
+    def _with_default(self, ctx: Context, args: list[str]) -> list[str]:
+        """Insert the name of the default command before the first word that is neither a command nor our option."""
+        own = {name for param in self.get_params(ctx) for name in param.opts}
+        first = next((index for index, word in enumerate(args) if word not in own), None)
+        if first is None or args[first] in self.list_commands(ctx):
+            return args
+        return [*args[:first], self.default, *args[first:]]
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the help, with the commands as listed instead of imported."""
         listed = {command.name or "": command for command in self._summaries()}
-        settings: dict[str, Any] = {"params": self.params, "help": self.help, "epilog": self.epilog}
+        settings: dict[str, Any] = {
+            "params": self.params,
+            "help": self.help,
+            "epilog": self.epilog,
+            "subcommand_metavar": self.subcommand_metavar,
+        }
         listing = PanelledGroup(name=self.name, commands=listed, rich_markup_mode=markup_mode(), **settings)
         listing.format_help(ctx, formatter)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import typer
 
 import data_pipeline.cli
+import data_pipeline.label_cli
 import verl_recipes.cli
 from lmms_eval_shotbench import cli
 from lmms_eval_shotbench.commands.groups import LazyGroup
@@ -18,7 +19,12 @@ from tests.support import REPOSITORY
 PACKAGES = ("lmms_eval_shotbench", "data_pipeline", "verl_recipes", "benchmarks")
 # Not every README: that of a data set made by `make demo` in this folder is no documentation.
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "Makefile", "docs/*.md", *(f"{name}/**/README.md" for name in PACKAGES))
-GROUPS = {(): cli.app, ("data",): data_pipeline.cli.app, ("train",): verl_recipes.cli.app}
+GROUPS = {
+    (): cli.app,
+    ("data",): data_pipeline.cli.app,
+    ("label",): data_pipeline.label_cli.app,
+    ("train",): verl_recipes.cli.app,
+}
 
 
 def _command_paths() -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,200 @@
+"""Label films with a model: films become shots with media, shots votes, votes the labels of a shot sheet.
+
+Owns the order of these steps and what is refused before them. Each resumes by itself: media are kept film by film
+(`films/label_media.py`), votes by what asks the model, and everything after them is computed again in seconds, so a run
+that was killed at any moment ends with the same files. The other direction, from a shot sheet to shards, is
+`shotbench data films --table LABELS/shots.csv`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from data_pipeline.annotations.annotation_table import AnnotatedRange
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.cut_shots import CutShots
+from data_pipeline.films.detectors import check_detector
+from data_pipeline.films.film_sources import FilmSource
+from data_pipeline.films.label_media import LabelUnit, cut_or_load, is_cut, worker_died
+from data_pipeline.shards.atomic_folder import WriteRefused
+from data_pipeline.shards.folder_lock import only_writer
+from data_pipeline.workers import Workers, map_units
+from lmms_eval_shotbench.labelling.apply_corrections import overlay
+from lmms_eval_shotbench.labelling.asker import Asker
+from lmms_eval_shotbench.labelling.calibration import Calibration
+from lmms_eval_shotbench.labelling.caption_template import CaptionTemplate
+from lmms_eval_shotbench.labelling.captions import write_captions
+from lmms_eval_shotbench.labelling.contradictions import contradictions_of
+from lmms_eval_shotbench.labelling.corrections import Correction, stored_corrections
+from lmms_eval_shotbench.labelling.decide import decide
+from lmms_eval_shotbench.labelling.label_cell import LabelCell
+from lmms_eval_shotbench.labelling.page import stored_scores, write_page
+from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
+from lmms_eval_shotbench.labelling.shot_sheet import (
+    TABLE,
+    BadSheet,
+    SheetRow,
+    ShotSheet,
+    read_sheet,
+    sheet_table,
+    write_sheet,
+)
+from lmms_eval_shotbench.labelling.timelines import write_timelines
+from lmms_eval_shotbench.labelling.vote import Vote
+from lmms_eval_shotbench.progress import with_progress
+from lmms_eval_shotbench.runs.formatting import first_few
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
+
+RAY_WORTH_BYTES = 50_000_000  # of films to cut; fewer are cut sooner than Ray has started
+
+
+class NothingLabelled(ValueError):
+    """No film has a shot that can be labelled; the message says why."""
+
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """What is labelled, and how its shots are found."""
+
+    films: Sequence[FilmSource]
+    out: Path  # LABELS
+    settings: CutSettings
+    dimensions: Sequence[Dimension] = DIMENSIONS
+    listed: Mapping[str, Sequence[AnnotatedRange]] | None = None  # times of shots by `media`; None: detect them
+    limit: int = 0  # maximum number of shots of each film; 0: all
+    calibration: Calibration | None = None
+    min_confidence: float | None = None  # from 0 to 1; None: the calibration's own
+    workers: Workers = field(default_factory=Workers)
+    page: bool = True
+    timelines: bool = True
+    captions: CaptionTemplate | None = None  # None: none are written
+    overwrite: bool = False
+    run: Mapping[str, Any] = field(default_factory=dict)  # what `labels.json` says about the run
+
+
+@dataclass(frozen=True)
+class LabelledFilms:
+    """The sheet that was written, and corrections whose shot does not exist any more."""
+
+    sheet: ShotSheet
+    lost: Sequence[Correction]
+
+    @property
+    def films_without_shots(self) -> list[FilmFacts]:
+        """Films that could not be labelled."""
+        with_shots = {row.shot.film_id for row in self.sheet.shots}
+        return [film for film in self.sheet.films if film.film_id not in with_shots]
+
+    @property
+    def shots_without_votes(self) -> list[FilmShot]:
+        """Shots that no model could be asked about."""
+        return [row.shot for row in self.sheet.shots if not row.votes]
+
+
+def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms:
+    """Label films and write the sheet; cells that a person has set are kept.
+
+    Args:
+        askers: What asks the models; each gives votes on every shot.
+
+    Raises:
+        WriteRefused: the folder has labels of other films, and `overwrite` is not set; or another process writes there.
+        NothingLabelled: no film could be cut.
+    """
+    check_detector(request.settings)
+    with only_writer(request.out):
+        if not request.overwrite:
+            refuse_other_films(request)
+        cut = cut_films_to_label(request)
+        shots = [shot for film in cut for shot in film.shots]
+        if not shots:
+            reasons = "; ".join(f"{film.facts.media}: {', '.join(film.facts.defects)}" for film in cut)
+            raise NothingLabelled(f"no film has a shot that can be labelled: {reasons}")
+        shots, votes = votes_of(shots, askers, request.out, request.dimensions)
+        rows = [SheetRow(shot, cells_of(shot, votes[shot.shot_id], request), votes[shot.shot_id]) for shot in shots]
+        models = list(dict.fromkeys(f"{asker.model} ({asker.way})" for asker in askers))
+        sheet = ShotSheet([film.facts for film in cut], rows, {**request.run, "models": models})
+        overlaid = overlay(sheet, stored_corrections(request.out))
+        labelled = LabelledFilms(overlaid.sheet, overlaid.lost)
+        write_labels(request, labelled.sheet)
+    return labelled
+
+
+def write_labels(request: LabelRequest, sheet: ShotSheet) -> None:
+    """Write the sheet and what is made of it; the page has stored scores only if the table is the scored one."""
+    out = request.out
+    table = out / TABLE
+    scores = stored_scores(out) if table.exists() and table.read_text(encoding="utf-8") == sheet_table(sheet) else None
+    if request.timelines:
+        write_timelines(out, sheet)
+    if request.captions:
+        write_captions(out, sheet, request.captions)
+    if request.page:
+        write_page(out, sheet, scores)
+    write_sheet(out, sheet)  # last, since `labels.json` marks complete labels
+
+
+def refuse_other_films(request: LabelRequest) -> None:
+    """Raise `WriteRefused` if the folder has labels of films that would be lost."""
+    try:
+        stored = read_sheet(request.out, votes=False)
+    except BadSheet:
+        return
+    lost = {film.film_id for film in stored.films} - {film.film_id for film in request.films}
+    if lost:
+        raise WriteRefused(
+            f"{request.out} has labels of other films ({first_few(sorted(lost), 3)}); name these as well, choose "
+            "another --out, or replace their labels with --overwrite"
+        )
+
+
+def cut_films_to_label(request: LabelRequest) -> list[CutShots]:
+    """Cut the shots of all films, or load those that an earlier run has cut; in the order of the films."""
+    out = request.out.absolute()  # workers may have another working directory
+    units = [
+        LabelUnit(
+            source,
+            out,
+            request.settings,
+            None if request.listed is None else tuple(request.listed.get(source.media, ())),
+            request.limit,
+        )
+        for source in request.films
+    ]
+    waiting = [unit.source.path.stat().st_size for unit in units if not is_cut(unit)]
+    worth_it = len(waiting) > 1 and (sum(waiting) >= RAY_WORTH_BYTES or request.workers.address)
+    workers = request.workers if worth_it else Workers()
+    results = map_units(cut_or_load, units, workers, worker_died)
+    return list(with_progress(results, "films cut", len(units), "film") if len(units) > 1 else results)
+
+
+def votes_of(
+    shots: Sequence[FilmShot], askers: Sequence[Asker], folder: Path, dimensions: Sequence[Dimension]
+) -> tuple[list[FilmShot], dict[str, list[Vote]]]:
+    """Ask all models about all shots, one model after the other.
+
+    Returns:
+        The shots, with remarks of the askers, and the votes by shot id.
+    """
+    votes: dict[str, list[Vote]] = {shot.shot_id: [] for shot in shots}
+    for asker in askers:
+        asked = list(asker.votes(shots, folder, dimensions))
+        for shot, given in asked:
+            votes[shot.shot_id] += given
+        shots = [shot for shot, _ in asked]
+    return list(shots), votes
+
+
+def cells_of(shot: FilmShot, votes: Sequence[Vote], request: LabelRequest) -> dict[str, LabelCell]:
+    """The cells of a shot, with what they contradict; a dimension for which it has no medium has none."""
+    media = {MediaKind.STILL: shot.still, MediaKind.CLIP: shot.clip}
+    cells = {
+        dimension.slug: decide(dimension, votes, request.calibration, request.min_confidence)
+        for dimension in request.dimensions
+        if media[dimension.media_kind]
+    }
+    found = contradictions_of(cells)
+    return {slug: replace(cell, contradictions=found.get(slug, ())) for slug, cell in cells.items()}

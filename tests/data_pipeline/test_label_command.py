@@ -1,0 +1,52 @@
+"""`shotbench label` with the tiny model: files, exit status, and what is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
+from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
+from tests.support.made_films import MadeFilm
+
+pytestmark = [pytest.mark.slow, pytest.mark.host]
+MODEL = ["--model", "shotvl", "--model_args", f"pretrained={TINY_SHOTVL},device=cpu", "--quiet"]
+
+
+def test_a_film_is_labelled_and_a_broken_one_makes_the_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    MadeFilm().write(tmp_path / "films" / "heat.mp4")
+    asked = ["--dimensions", "shot_size,camera_movement", "--out", "labels", "--workers", "0"]
+    assert main(["label", "films", *MODEL, *asked]) == 0
+    assert "films: 1 of 1; shots: 3; labels: 6 " in capsys.readouterr().out
+    sheet = read_sheet(tmp_path / "labels")
+    assert [list(row.cells) for row in sheet.shots] == [["shot_size", "camera_movement"]] * 3
+    assert all(row.votes for row in sheet.shots)
+    assert sheet.run["command"][:3] == ["shotbench", "label", "films"]
+    assert {path.suffix for path in (tmp_path / "labels" / "timelines").iterdir()} >= {".otio", ".edl"}
+    captions = (tmp_path / "labels" / "captions" / "clips" / "metadata.jsonl").read_text().splitlines()
+    assert len(captions) == 3 and json.loads(captions[0])["text"]
+
+    (tmp_path / "films" / "broken.mp4").write_bytes(b"no film")
+    assert main(["label", "films", *MODEL, *asked]) == 1
+    assert "broken.mp4: cannot be decoded" in capsys.readouterr().err
+    assert main(["label", "films/broken.mp4", *MODEL, "--out", "other"]) == 2
+    assert "no film has a shot that can be labelled: broken.mp4" in capsys.readouterr().err
+
+
+def test_listed_shots_are_labelled_in_place_of_detected_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    MadeFilm().write(tmp_path / "heat.mp4")
+    (tmp_path / "shots.csv").write_text("media,start,end\nheat.mp4,0.5,1\nheat.mp4,2,3\n")
+    rest = ["--out", "labels", "--dimensions", "shot_size", "--no-page", "--no-timelines", "--no-captions"]
+    assert main(["label", "heat.mp4", *MODEL, *rest, "--shots", "shots.csv"]) == 0
+    shots = [row.shot for row in read_sheet(tmp_path / "labels").shots]
+    assert [(shot.start_seconds, shot.end_seconds) for shot in shots] == [(0.5, 1), (2, 3)]
+    assert not {"labels.html", "timelines", "captions"} & {path.name for path in (tmp_path / "labels").iterdir()}

@@ -1,0 +1,185 @@
+"""From films to a shot sheet: what is kept, what is refused, and that a killed run ends with the same files."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from data_pipeline import label_films as label_films_module
+from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.film_sources import find_films
+from data_pipeline.films.shot_list import read_shot_list
+from data_pipeline.label_films import LabelRequest, NothingLabelled, label_films
+from data_pipeline.shards.atomic_folder import WriteRefused
+from data_pipeline.workers import Workers
+from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
+from lmms_eval_shotbench.labelling.caption_template import read_caption_template
+from lmms_eval_shotbench.labelling.label_cell import PERSON
+from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
+from tests.support import REPOSITORY
+from tests.support.drawn_votes import DIMENSIONS, DrawnVotes, label_folder
+from tests.support.made_films import MadeFilm, MadeShot
+
+FILM = MadeFilm()
+
+
+def films_in(folder: Path, count: int = 2) -> Path:
+    for number in range(count):
+        FILM.write(folder / f"film {number}.mp4", options={"crf": f"{18 + number}"})
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {name: path.read_bytes() for path in files if "/." not in (name := f"/{path.relative_to(folder)}")}
+
+
+def test_every_shot_of_every_film_and_still_is_in_the_sheet(tmp_path: Path) -> None:
+    films = films_in(tmp_path / "films")
+    Image.fromarray(next(FILM.pictures())).save(films / "still.png")
+    (films / "broken.mp4").write_bytes(b"no film")
+    labelled = label_folder(films, tmp_path / "labels")
+    sheet = labelled.sheet
+    assert [film.film_id for film in sheet.films] == ["broken", "film-0", "film-1", "still"]
+    assert [row.shot.film_id for row in sheet.shots] == ["film-0"] * 3 + ["film-1"] * 3 + ["still"]
+    assert [list(row.cells) for row in sheet.shots] == [["shot_size", "camera_movement"]] * 6 + [["shot_size"]]
+    *_, still = (row.shot for row in sheet.shots)
+    assert (still.clip, still.start_seconds, still.seconds) == ("", None, 0)
+    assert all((tmp_path / "labels" / row.shot.still).is_file() for row in sheet.shots)
+    assert [film.film_id for film in labelled.films_without_shots] == ["broken"]
+    assert labelled.shots_without_votes == []
+    written = {path.name for path in (tmp_path / "labels").iterdir() if not path.name.startswith(".")}
+    assert written == {"labels.json", "shots.jsonl", "shots.csv", "labels.html", "timelines", "media", "drawn.jsonl"}
+    assert [row.to_row() for row in read_sheet(tmp_path / "labels").shots] == [row.to_row() for row in sheet.shots]
+
+
+def test_the_same_command_cuts_and_asks_nothing_again(tmp_path: Path) -> None:
+    films, asker, again = films_in(tmp_path / "films"), DrawnVotes(), DrawnVotes()
+    label_folder(films, tmp_path / "labels", asker)
+    before = contents(tmp_path / "labels")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "labels" / "media").rglob("*")}
+    label_folder(films, tmp_path / "labels", again)
+    assert (asker.asked, again.asked) == (12, 0)
+    assert contents(tmp_path / "labels") == before
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_a_film_that_was_replaced_is_cut_again_and_the_others_are_not(tmp_path: Path) -> None:
+    films = films_in(tmp_path / "films")
+    label_folder(films, tmp_path / "labels")
+    kept = tmp_path / "labels" / "media" / "film-1" / "film-1-0001.mp4"
+    time = kept.stat().st_mtime_ns
+    FILM.write(films / "film 0.mp4", shots=(MadeShot(30, 5), MadeShot(30, 6)))
+    sheet = label_folder(films, tmp_path / "labels").sheet
+    assert [len(sheet.of_film(film)) for film in ("film-0", "film-1")] == [2, 3]
+    assert kept.stat().st_mtime_ns == time
+
+
+def test_labels_of_other_films_are_not_lost_in_silence(tmp_path: Path) -> None:
+    films = films_in(tmp_path / "films")
+    label_folder(films, tmp_path / "labels")
+    one = find_films([films / "film 1.mp4"])
+    request = LabelRequest(one, tmp_path / "labels", CutSettings(), DIMENSIONS)
+    with pytest.raises(WriteRefused, match="has labels of other films \\(film-0\\)"):
+        label_films(request, [DrawnVotes()])
+    sheet = label_films(replace(request, overwrite=True), [DrawnVotes()]).sheet
+    assert [film.film_id for film in sheet.films] == ["film-1"]
+
+
+def test_without_any_shot_the_reasons_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"")
+    with pytest.raises(NothingLabelled, match=r"broken\.mp4: an empty file"):
+        label_folder(tmp_path, tmp_path / "labels")
+
+
+def test_two_models_are_asked_about_the_same_shots(tmp_path: Path) -> None:
+    films = films_in(tmp_path / "films", 1)
+    sheet = label_folder(films, tmp_path / "labels", DrawnVotes(), DrawnVotes("other@2"), limit=2).sheet
+    assert [{vote.model for vote in row.votes} for row in sheet.shots] == [{"drawn@1", "other@2"}] * 2
+    assert sheet.run["models"] == ["drawn@1 (probability)", "other@2 (probability)"]
+
+
+def test_a_still_is_labelled_whatever_the_list_of_shots(tmp_path: Path) -> None:
+    films = films_in(tmp_path / "films", 1)
+    Image.fromarray(next(FILM.pictures())).save(films / "still.png")
+    (tmp_path / "shots.csv").write_text("start,end\n1,2\n")
+    listed = read_shot_list(tmp_path / "shots.csv", find_films([films])).by_medium
+    sheet = label_folder(films, tmp_path / "labels", listed=listed).sheet
+    assert [(row.shot.film_id, row.shot.seconds) for row in sheet.shots] == [("film-0", 1), ("still", 0)]
+
+
+def test_the_shots_of_a_sheet_and_of_its_timelines_can_be_labelled_again(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    first = label_folder(films, labels)
+    for path in (labels / "shots.csv", labels / "timelines" / "film-0.otio", labels / "timelines" / "film-0.edl"):
+        listed = read_shot_list(path, find_films([films])).by_medium
+        again = label_folder(films, tmp_path / path.suffix.removeprefix("."), listed=listed)
+        assert [row.shot for row in again.sheet.shots] == [row.shot for row in first.sheet.shots]
+
+
+CORRECTION = """shot_id,dimension,label,status,time
+film-0-0002,shot_size,Extreme Close Up,labelled,2026-11-30T10:00:00Z
+"""
+
+
+def test_a_cell_that_a_person_has_set_is_kept_when_another_model_labels_again(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    label_folder(films, labels)
+    (tmp_path / "corrections.csv").write_text(CORRECTION)
+    apply_corrections(labels, tmp_path / "corrections.csv")
+    labelled = label_folder(films, labels, DrawnVotes("other@2"))
+    cell = labelled.sheet.shots[1].cells["shot_size"]
+    assert (cell.label, cell.source, labelled.lost) == ("Extreme Close Up", PERSON, [])
+    assert "other@2" in labelled.sheet.shots[0].cells["shot_size"].source
+
+
+def test_scores_are_on_the_page_only_while_they_are_of_its_labels(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    label_folder(films, labels)
+    (labels / "scores.json").write_text(json.dumps({"note": "scores of the first model"}))
+    table = (labels / "shots.csv").read_text()
+    label_folder(films, labels, DrawnVotes("other@2"))
+    assert (labels / "shots.csv").read_text() != table
+    assert "scores of the first model" not in (labels / "labels.html").read_text()
+
+
+@pytest.mark.slow
+def test_killed_ten_times_and_resumed_it_writes_the_same_files(tmp_path: Path) -> None:
+    films = films_in(tmp_path / "films", 3)
+    command = [sys.executable, "-m", "tests.support.drawn_votes", "films"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    label_folder(films, tmp_path / "undisturbed", captions=read_caption_template())
+    draw, killed = random.Random(4), 0
+    for _ in range(10):
+        child = subprocess.Popen([*command, "labels"], cwd=tmp_path, env=environment)
+        while child.poll() is None and not list(tmp_path.glob("labels/media/*")):
+            try:  # until it works
+                child.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+        try:
+            child.wait(draw.uniform(0, 0.4))
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        killed += child.wait() == -signal.SIGKILL
+    subprocess.run([*command, "labels"], cwd=tmp_path, env=environment, check=True)
+    assert killed >= 3
+    assert contents(tmp_path / "labels") == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.ray
+def test_workers_cut_the_same_media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(label_films_module, "RAY_WORTH_BYTES", 0)
+    films = films_in(tmp_path / "films")
+    label_folder(films, tmp_path / "alone")
+    label_folder(films, tmp_path / "ray", workers=Workers(2))
+    assert contents(tmp_path / "ray" / "media") == contents(tmp_path / "alone" / "media")
