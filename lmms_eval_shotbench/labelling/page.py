@@ -119,7 +119,7 @@ def page_data(sheet: ShotSheet) -> dict[str, Any]:
             for one in dimensions
         ],
         "sizes": SHOT_SIZE.slug,
-        "rules": [[*(f"{at.slug}/{term}" for at, term in pair), reason] for pair, reason in rules().items()],
+        "rules": [[*sorted(f"{at.slug}/{term}" for at, term in pair), reason] for pair, reason in rules().items()],
         "sources": sources,
         "films": [film.film_id for film in sheet.films],
         "shots": [_shot(row, films[row.shot.film_id], dimensions, sources) for row in sheet.shots],
