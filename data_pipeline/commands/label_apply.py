@@ -32,7 +32,7 @@ def apply(
     labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Folder of `shotbench label`")],
     corrections: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="corrections.csv, saved on the page labels.html of this folder"),
+        typer.Argument(metavar="FILE", help="File corrections.csv, saved on the page labels.html of this folder"),
     ],
 ) -> int:
     """Merge corrections into labelled films: shots.csv and all files made of it are written again.

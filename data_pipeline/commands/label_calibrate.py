@@ -18,7 +18,8 @@ app, command = one_command(
         extra="label",
         several=("--truth",),
         examples=(
-            "shotbench label calibrate labels/studio --truth raw/truth.csv --out calibration.json",
+            "shotbench label calibrate labels/studio --truth raw/truth.csv \\",
+            "    --out calibration.json",
             "shotbench label calibrate labels/studio labels/mine \\",
             "    --truth raw/truth.csv mine.csv --out calibration.json",
         ),
@@ -81,9 +82,9 @@ def calibrate(
     """Fit labels and their confidence to films whose truth is known.
 
     For each dimension, model and way of asking it learns which terms the model takes for which, fits the probability
-    that a label is right and that a shot says nothing about the dimension, and finds the best way of asking. All
+    that a label is right and that no term is true of a shot, and finds the best way of asking. All
     printed figures are of cross-validation over films. It takes ten films or more, similar to those that will be
-    labelled: how frequent terms are is learned too. With few films, fewer parameters are fitted.
+    labelled: the frequency of terms is learned, too. With few films, fewer parameters are fitted.
     """
     from lmms_eval_shotbench.labelling.fit_calibration import CalibrationSettings, fit_calibration
     from lmms_eval_shotbench.labelling.match_truth import read_matched_shots
