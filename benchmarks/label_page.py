@@ -27,7 +27,7 @@ from report import chromium
 from stand_in_media import valid_medium
 
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
-from lmms_eval_shotbench.labelling.page import write_page
+from lmms_eval_shotbench.labelling.page.page import write_page
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind

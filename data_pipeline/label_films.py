@@ -23,15 +23,16 @@ from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.labelling.apply_corrections import overlay
-from lmms_eval_shotbench.labelling.asker import Asker
-from lmms_eval_shotbench.labelling.calibration import Calibration
-from lmms_eval_shotbench.labelling.caption_template import CaptionTemplate
-from lmms_eval_shotbench.labelling.captions import write_captions
-from lmms_eval_shotbench.labelling.contradictions import contradictions_of
+from lmms_eval_shotbench.labelling.asking.asker import Asker
 from lmms_eval_shotbench.labelling.corrections import Correction, stored_corrections
-from lmms_eval_shotbench.labelling.decide import decide
+from lmms_eval_shotbench.labelling.deciding.calibration import Calibration
+from lmms_eval_shotbench.labelling.deciding.contradictions import contradictions_of
+from lmms_eval_shotbench.labelling.deciding.decide import decide
+from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTemplate
+from lmms_eval_shotbench.labelling.exports.captions import write_captions
+from lmms_eval_shotbench.labelling.exports.timelines import write_timelines
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
-from lmms_eval_shotbench.labelling.page import stored_scores, write_page
+from lmms_eval_shotbench.labelling.page.page import stored_scores, write_page
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import (
     TABLE,
@@ -42,7 +43,6 @@ from lmms_eval_shotbench.labelling.shot_sheet import (
     sheet_table,
     write_sheet,
 )
-from lmms_eval_shotbench.labelling.timelines import write_timelines
 from lmms_eval_shotbench.labelling.vote import Vote
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.runs.formatting import first_few

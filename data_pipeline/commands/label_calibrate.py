@@ -86,9 +86,9 @@ def calibrate(
     printed figures are of cross-validation over films. It takes ten films or more, similar to those that will be
     labelled: the frequency of terms is learned, too. With few films, fewer parameters are fitted.
     """
-    from lmms_eval_shotbench.labelling.fit_calibration import CalibrationSettings, fit_calibration
-    from lmms_eval_shotbench.labelling.match_truth import read_matched_shots
-    from lmms_eval_shotbench.labelling.score_text import calibration_text
+    from lmms_eval_shotbench.labelling.deciding.fit_calibration import CalibrationSettings, fit_calibration
+    from lmms_eval_shotbench.labelling.scores.match_truth import read_matched_shots
+    from lmms_eval_shotbench.labelling.scores.score_text import calibration_text
 
     calibration = fit_calibration(
         read_matched_shots(labels, truth), CalibrationSettings(target, max_false_labels, balance)

@@ -223,7 +223,7 @@ def label(
             "--caption-template",
             metavar="FILE",
             help="TOML file with the wording of captions",
-            show_default="the one of this package, labelling/captions.toml, which documents the form",
+            show_default="the one of this package, labelling/exports/captions.toml, which documents the form",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -252,10 +252,10 @@ def label(
     from data_pipeline.label_films import LabelRequest, label_films
     from data_pipeline.workers import Workers
     from lmms_eval_shotbench.labelling.apply_corrections import lost_text
-    from lmms_eval_shotbench.labelling.askers import AskedModel, make_askers
-    from lmms_eval_shotbench.labelling.calibration import read_calibration
-    from lmms_eval_shotbench.labelling.caption_template import read_caption_template
-    from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
+    from lmms_eval_shotbench.labelling.asking.askers import AskedModel, make_askers
+    from lmms_eval_shotbench.labelling.deciding.calibration import read_calibration
+    from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
+    from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
     from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
     named, passed_on = split_films(films)

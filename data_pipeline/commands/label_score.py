@@ -51,8 +51,8 @@ def score(
     """
     import json
 
-    from lmms_eval_shotbench.labelling.score import score_labels
-    from lmms_eval_shotbench.labelling.score_text import scores_text
+    from lmms_eval_shotbench.labelling.scores.score import score_labels
+    from lmms_eval_shotbench.labelling.scores.score_text import scores_text
     from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
     from lmms_eval_shotbench.labelling.truth import read_truth
     from lmms_eval_shotbench.runs.formatting import first_few

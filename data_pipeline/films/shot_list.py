@@ -26,8 +26,8 @@ from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_facts import probed_facts
 from data_pipeline.films.film_probe import Film
 from data_pipeline.films.film_sources import FilmSource
-from lmms_eval_shotbench.labelling.timeline_shots import read_shot_ranges
-from lmms_eval_shotbench.labelling.timelines import FORMATS as TIMELINES
+from lmms_eval_shotbench.labelling.exports.timeline_shots import read_shot_ranges
+from lmms_eval_shotbench.labelling.exports.timelines import FORMATS as TIMELINES
 
 SCENE = "Scene Number"  # first column of a scene list of PySceneDetect
 SCENES_FILE = re.compile(r"(.+)-Scenes", re.IGNORECASE)  # its name for the film of that name

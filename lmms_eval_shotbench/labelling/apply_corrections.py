@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lmms_eval_shotbench.atomic_file import write_atomic
-from lmms_eval_shotbench.labelling.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.corrections import (
     CORRECTIONS,
     BadCorrections,
@@ -18,6 +17,7 @@ from lmms_eval_shotbench.labelling.corrections import (
     read_corrections,
     stored_corrections,
 )
+from lmms_eval_shotbench.labelling.deciding.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
 from lmms_eval_shotbench.labelling.label_files import write_label_files_again
 from lmms_eval_shotbench.labelling.shot import FilmShot

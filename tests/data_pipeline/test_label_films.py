@@ -22,7 +22,7 @@ from data_pipeline.label_films import LabelRequest, NothingLabelled, label_films
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
-from lmms_eval_shotbench.labelling.caption_template import read_caption_template
+from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
 from lmms_eval_shotbench.labelling.label_cell import PERSON
 from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
 from tests.support import REPOSITORY

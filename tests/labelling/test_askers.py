@@ -11,8 +11,8 @@ pytestmark = pytest.mark.host
 pytest.importorskip("lmms_eval")
 
 from lmms_eval_shotbench.harness.presets import PresetError
-from lmms_eval_shotbench.labelling.askers import AskedModel, PartialAsker, UnknownWay, make_askers
-from lmms_eval_shotbench.labelling.model_name import model_name
+from lmms_eval_shotbench.labelling.asking.askers import AskedModel, PartialAsker, UnknownWay, make_askers
+from lmms_eval_shotbench.labelling.asking.model_name import model_name
 from lmms_eval_shotbench.labelling.vote import Way
 from lmms_eval_shotbench.prompts import DIRECT, REASONING
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS

@@ -13,24 +13,28 @@ from pathlib import Path
 
 import pytest
 
-from lmms_eval_shotbench.labelling.calibration import (
+from lmms_eval_shotbench.labelling.deciding.calibration import (
     BadCalibration,
     Calibration,
     CellCalibration,
     Logistic,
     read_calibration,
 )
-from lmms_eval_shotbench.labelling.decide import best_guess
-from lmms_eval_shotbench.labelling.fit_calibration import BadCalibrationData, CalibrationSettings, fit_calibration
-from lmms_eval_shotbench.labelling.fit_cells import KnownCell, fit_cells
-from lmms_eval_shotbench.labelling.fit_logistic import fit_logistic, group_folds
-from lmms_eval_shotbench.labelling.fit_term_regression import balancing_weights, fit_term_regression
-from lmms_eval_shotbench.labelling.match_truth import match_truth
-from lmms_eval_shotbench.labelling.pooled_votes import pool
-from lmms_eval_shotbench.labelling.score import score_labels
-from lmms_eval_shotbench.labelling.score_text import calibration_text
+from lmms_eval_shotbench.labelling.deciding.decide import best_guess
+from lmms_eval_shotbench.labelling.deciding.fit_calibration import (
+    BadCalibrationData,
+    CalibrationSettings,
+    fit_calibration,
+)
+from lmms_eval_shotbench.labelling.deciding.fit_cells import KnownCell, fit_cells
+from lmms_eval_shotbench.labelling.deciding.fit_logistic import fit_logistic, group_folds
+from lmms_eval_shotbench.labelling.deciding.fit_term_regression import balancing_weights, fit_term_regression
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import pool
+from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression
+from lmms_eval_shotbench.labelling.scores.match_truth import match_truth
+from lmms_eval_shotbench.labelling.scores.score import score_labels
+from lmms_eval_shotbench.labelling.scores.score_text import calibration_text
 from lmms_eval_shotbench.labelling.shot_sheet import write_sheet
-from lmms_eval_shotbench.labelling.term_regression import TermRegression
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthStatus, truth_table
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.vocabulary import CAMERA_ANGLE, CAMERA_MOVEMENT, LIGHTING_TYPE, SHOT_SIZE, Dimension
@@ -309,7 +313,8 @@ def test_how_far_a_vote_on_a_second_movement_can_be_trusted_is_learnt() -> None:
 
 
 def test_labelling_with_a_calibration_and_scoring_need_no_numerical_library() -> None:
-    modules = "decide, calibration, contradictions, score, score_text, truth"
-    code = f"from lmms_eval_shotbench.labelling import {modules}\nimport sys\nprint(*sys.modules)"
+    modules = "deciding.decide", "deciding.calibration", "deciding.contradictions", "scores.score_text", "truth"
+    imports = "".join(f"import lmms_eval_shotbench.labelling.{name}\n" for name in modules)
+    code = f"{imports}import sys\nprint(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"numpy", "scipy", "sklearn", "torch"} & set(printed.stdout.split())

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from lmms_eval_shotbench.labelling.caption_template import (
+from lmms_eval_shotbench.labelling.exports.caption_template import (
     BadCaptionTemplate,
     CaptionStyle,
     CaptionTemplate,
     read_caption_template,
 )
-from lmms_eval_shotbench.labelling.caption_text import caption
-from lmms_eval_shotbench.labelling.captions import CaptionCounts, write_captions
+from lmms_eval_shotbench.labelling.exports.caption_text import caption
+from lmms_eval_shotbench.labelling.exports.captions import CaptionCounts, write_captions
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lmms_eval_shotbench.grading.reasoning_tags import REASONING_TAGS
-from lmms_eval_shotbench.labelling.contest import Contest, chosen_option
-from lmms_eval_shotbench.labelling.knock_out import KnockOut
+from lmms_eval_shotbench.labelling.asking.contest import Contest, chosen_option
+from lmms_eval_shotbench.labelling.asking.knock_out import KnockOut
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.vocabulary import LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE, Dimension

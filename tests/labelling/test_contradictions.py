@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from data_pipeline.questions.distractors import NAMED_IN_FULL, is_wrong
-from lmms_eval_shotbench.labelling.contradictions import (
+from lmms_eval_shotbench.labelling.deciding.contradictions import (
     BadRule,
     contradictions_of,
     parse_rules,

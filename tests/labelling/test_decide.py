@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from lmms_eval_shotbench.labelling.calibration import Calibration, CellCalibration, Logistic
-from lmms_eval_shotbench.labelling.decide import decide
+from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, CellCalibration, Logistic
+from lmms_eval_shotbench.labelling.deciding.decide import decide
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.vocabulary import (

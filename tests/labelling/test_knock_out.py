@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmms_eval_shotbench.labelling.knock_out import GAME_SIZE, KnockOut
+from lmms_eval_shotbench.labelling.asking.knock_out import GAME_SIZE, KnockOut
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 NONE = "None of these"

@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from lmms_eval_shotbench.labelling.naming import BadConfig, Correction, NamingRule, direct_extensions, longest_match
-from lmms_eval_shotbench.labelling.shot_views import VIEWS, as_filmed, term_as_filmed, view_name
+from lmms_eval_shotbench.labelling.asking.naming import (
+    BadConfig,
+    Correction,
+    NamingRule,
+    direct_extensions,
+    longest_match,
+)
+from lmms_eval_shotbench.labelling.asking.shot_views import VIEWS, as_filmed, term_as_filmed, view_name
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, COMPOSITION, DIMENSIONS, Dimension, MediaKind, View
 
 # ------------------------------------------------------------------------------------------------ the naming rule

@@ -19,9 +19,9 @@ pytest.importorskip("torch")
 
 from lmms_eval_shotbench.harness import recorder
 from lmms_eval_shotbench.harness.eval_plan import EvaluationError
-from lmms_eval_shotbench.labelling import ask_items
-from lmms_eval_shotbench.labelling.askers import AskedModel, make_askers
-from lmms_eval_shotbench.labelling.rounds import NO_OTHER_MOVEMENT, NONE_OF_THESE, RoundSettings
+from lmms_eval_shotbench.labelling.asking import ask_items
+from lmms_eval_shotbench.labelling.asking.askers import AskedModel, make_askers
+from lmms_eval_shotbench.labelling.asking.rounds import NO_OTHER_MOVEMENT, NONE_OF_THESE, RoundSettings
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, PromptStyle

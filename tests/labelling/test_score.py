@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
-from lmms_eval_shotbench.labelling.match_truth import NoCommonFilms, is_true, match_truth
-from lmms_eval_shotbench.labelling.reliability import (
+from lmms_eval_shotbench.labelling.deciding.reliability import (
     JudgedCell,
     accuracy_at,
     constant_confidence,
@@ -24,8 +22,10 @@ from lmms_eval_shotbench.labelling.reliability import (
     reliability,
     threshold_for,
 )
-from lmms_eval_shotbench.labelling.score import score_labels
-from lmms_eval_shotbench.labelling.score_text import scores_text
+from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
+from lmms_eval_shotbench.labelling.scores.match_truth import NoCommonFilms, is_true, match_truth
+from lmms_eval_shotbench.labelling.scores.score import score_labels
+from lmms_eval_shotbench.labelling.scores.score_text import scores_text
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, write_sheet
 from lmms_eval_shotbench.labelling.truth import NOTHING, ShotTruth, Transition, TruthRow, TruthStatus, truth_table

@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lmms_eval_shotbench.labelling.second_movement import (
+from lmms_eval_shotbench.labelling.asking.second_movement import (
     first_movement,
     second_movement,
     second_movement_questions,
 )
-from lmms_eval_shotbench.labelling.shot_views import VIEWS, ShotView, label_as_filmed
+from lmms_eval_shotbench.labelling.asking.shot_views import VIEWS, ShotView, label_as_filmed
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind, View
 
@@ -58,7 +58,7 @@ def test_the_first_movement_is_the_most_probable_by_all_views() -> None:
 @pytest.mark.parametrize("first", ["Static shot", "Pan left"])
 def test_every_other_movement_is_asked_for_in_every_view(first: str, tiny_model: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    from lmms_eval_shotbench.labelling.naming import NamingRule
+    from lmms_eval_shotbench.labelling.asking.naming import NamingRule
 
     processor = transformers.AutoProcessor.from_pretrained(tiny_model)
     asked = second_movement_questions(processor, NamingRule(), first)

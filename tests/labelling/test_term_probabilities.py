@@ -18,13 +18,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 from PIL import Image, ImageOps
 
-from lmms_eval_shotbench.labelling import term_probabilities
-from lmms_eval_shotbench.labelling.naming import Correction
+from lmms_eval_shotbench.labelling.asking import term_probabilities
+from lmms_eval_shotbench.labelling.asking.naming import Correction
+from lmms_eval_shotbench.labelling.asking.shot_views import VIEWS
+from lmms_eval_shotbench.labelling.asking.term_probabilities import ProbabilityAsker
+from lmms_eval_shotbench.labelling.asking.vote_store import STORED, VoteStore
 from lmms_eval_shotbench.labelling.shot import FilmShot
-from lmms_eval_shotbench.labelling.shot_views import VIEWS
-from lmms_eval_shotbench.labelling.term_probabilities import ProbabilityAsker
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote
-from lmms_eval_shotbench.labelling.vote_store import STORED, VoteStore
 from lmms_eval_shotbench.models.shotvl_settings import BadModelArgs
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint

@@ -9,10 +9,10 @@ from typing import Any
 import opentimelineio as otio
 import pytest
 
+from lmms_eval_shotbench.labelling.exports.timeline_files import BadTimeline
+from lmms_eval_shotbench.labelling.exports.timeline_shots import TimelineShot, read_shot_ranges
+from lmms_eval_shotbench.labelling.exports.timelines import FORMATS, write_timelines
 from lmms_eval_shotbench.labelling.shot import FilmFacts
-from lmms_eval_shotbench.labelling.timeline_files import BadTimeline
-from lmms_eval_shotbench.labelling.timeline_shots import TimelineShot, read_shot_ranges
-from lmms_eval_shotbench.labelling.timelines import FORMATS, write_timelines
 from tests.labelling.test_timelines import NTSC_24, NTSC_30, RANGES, RATES, a_film, a_sheet
 
 FILM = FilmFacts("film", "film.mp4", "/films/film.mp4", Fraction(25), 1000)
@@ -203,6 +203,6 @@ def test_fcpxml_of_final_cut_has_media_representations_clips_and_transitions(tmp
 
 
 def test_every_suffix_that_is_written_is_read() -> None:
-    from lmms_eval_shotbench.labelling.timeline_files import SUFFIXES
+    from lmms_eval_shotbench.labelling.exports.timeline_files import SUFFIXES
 
     assert set(SUFFIXES) == set(FORMATS)

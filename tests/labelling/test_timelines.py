@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import opentimelineio as otio
 import pytest
 
+from lmms_eval_shotbench.labelling.exports.timelines import FORMATS, write_timelines
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
@@ -23,7 +24,6 @@ from lmms_eval_shotbench.labelling.timecode import (
     has_drop_frame,
     timecode_number,
 )
-from lmms_eval_shotbench.labelling.timelines import FORMATS, write_timelines
 from lmms_eval_shotbench.vocabulary import CAMERA_ANGLE, CAMERA_MOVEMENT, LIGHTING_TYPE, SHOT_SIZE
 
 NTSC_24, NTSC_30, NTSC_60 = (Fraction(rate * 1000, 1001) for rate in (24, 30, 60))

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.host
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from lmms_eval_shotbench.labelling.naming import NamingQuestions, NamingRule
+from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
 from lmms_eval_shotbench.qwen.inputs import CHANNELS, MediaLimits, Patches, Prompt, grey_medium, pad_batch, shown_as
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs

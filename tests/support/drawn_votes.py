@@ -16,7 +16,7 @@ from typing import Any
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_sources import find_films
 from data_pipeline.label_films import LabelledFilms, LabelRequest, label_films
-from lmms_eval_shotbench.labelling.caption_template import read_caption_template
+from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import Vote, Way
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, Dimension, MediaKind

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lmms_eval_shotbench.labelling.calibration import Calibration
-from lmms_eval_shotbench.labelling.decide import decide
+from lmms_eval_shotbench.labelling.deciding.calibration import Calibration
+from lmms_eval_shotbench.labelling.deciding.decide import decide
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet

@@ -15,7 +15,7 @@ pytest.importorskip("transformers")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.grade import grade
-from lmms_eval_shotbench.labelling.naming import NamingQuestions, NamingRule
+from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem

@@ -103,7 +103,7 @@ def _added_tokens() -> list[str]:
 def _config(tokenizer: Any) -> Any:
     from transformers import Qwen2_5_VLConfig
 
-    from lmms_eval_shotbench.labelling.naming import CONFIG_KEY
+    from lmms_eval_shotbench.labelling.asking.naming import CONFIG_KEY
 
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_TOKENS}
     return Qwen2_5_VLConfig(

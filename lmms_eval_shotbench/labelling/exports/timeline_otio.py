@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from lmms_eval_shotbench.labelling.film_timeline import FilmTimeline, TimelineClip
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip
 
 METADATA = "shotbench"  # key of our metadata
 SCHEMA = 1  # of our metadata

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.atomic_file import write_atomic
-from lmms_eval_shotbench.labelling.term_regression import TermRegression
+from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression
 from lmms_eval_shotbench.labelling.vote import Way
 from lmms_eval_shotbench.vocabulary import dimension_named
 

@@ -3,7 +3,7 @@
 One file that loads nothing; with more than `MOST_EMBEDDED` shots it loads stills and clips from LABELS/media beside it,
 as they come into view. As on the page of a report, external text is data in an inert JSON element, and a content
 security policy forbids all scripts but the page's own. Corrections are kept by the browser and saved as a file for
-`shotbench label apply`; the scripts are in `page_assets/`.
+`shotbench label apply`; the scripts are in `assets/`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.atomic_file import write_atomic
-from lmms_eval_shotbench.labelling.contradictions import rules
+from lmms_eval_shotbench.labelling.deciding.contradictions import rules
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
-from lmms_eval_shotbench.labelling.page_media import PageMedia, page_media
+from lmms_eval_shotbench.labelling.page.page_media import PageMedia, page_media
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
 from lmms_eval_shotbench.report.explorer import package_file, script_json
@@ -84,7 +84,7 @@ def _template(name: str) -> Template:
 
 
 def _asset(name: str) -> str:
-    return files(__package__).joinpath("page_assets", name).read_text(encoding="utf-8")
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _scores_section(scores: Scores) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from lmms_eval_shotbench.grading.added_tags import tags_in_use
 from lmms_eval_shotbench.harness.eval_plan import EvalRequest
-from lmms_eval_shotbench.labelling.ask_items import ask_items
-from lmms_eval_shotbench.labelling.contest import Contest, chosen_option
-from lmms_eval_shotbench.labelling.knock_out import KnockOut
-from lmms_eval_shotbench.labelling.model_name import model_name
+from lmms_eval_shotbench.labelling.asking.ask_items import ask_items
+from lmms_eval_shotbench.labelling.asking.contest import Contest, chosen_option
+from lmms_eval_shotbench.labelling.asking.knock_out import KnockOut
+from lmms_eval_shotbench.labelling.asking.model_name import model_name
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.questions.shards import file_sha256

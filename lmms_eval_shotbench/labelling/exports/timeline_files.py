@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
 from lmms_eval_shotbench.labelling.timecode import has_drop_frame, timecode_rate
-from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
 
 SUFFIXES = (".otio", ".edl", ".fcpxml", ".xml")
 Element = ElementTree.Element

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.labelling.naming import NamingQuestions, NamingRule
-from lmms_eval_shotbench.labelling.shot_views import VIEWS, ShotView, label_as_filmed, term_as_filmed
+from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
+from lmms_eval_shotbench.labelling.asking.shot_views import VIEWS, ShotView, label_as_filmed, term_as_filmed
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind
 

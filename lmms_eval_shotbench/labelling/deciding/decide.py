@@ -15,10 +15,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmms_eval_shotbench.labelling.calibration import Calibration, CellCalibration
-from lmms_eval_shotbench.labelling.contradictions import reason_against
-from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
-from lmms_eval_shotbench.labelling.pooled_votes import (
+from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, CellCalibration
+from lmms_eval_shotbench.labelling.deciding.contradictions import reason_against
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import (
     PooledVotes,
     cell_features,
     favourite,
@@ -26,6 +25,7 @@ from lmms_eval_shotbench.labelling.pooled_votes import (
     source_name,
     term_features,
 )
+from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.vocabulary import SEVERAL_TERMS, Dimension, Label
 

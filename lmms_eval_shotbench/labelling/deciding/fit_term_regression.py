@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from lmms_eval_shotbench.labelling.fit_logistic import group_folds, simplest_of_the_best
-from lmms_eval_shotbench.labelling.pooled_votes import SMALLEST, PooledVotes
-from lmms_eval_shotbench.labelling.term_regression import TermRegression, own_logarithms, vote_features
+from lmms_eval_shotbench.labelling.deciding.fit_logistic import group_folds, simplest_of_the_best
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import SMALLEST, PooledVotes
+from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression, own_logarithms, vote_features
 from lmms_eval_shotbench.labelling.vote import NO_TERM
 
 if TYPE_CHECKING:

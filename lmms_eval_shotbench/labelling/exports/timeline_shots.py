@@ -12,11 +12,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from lmms_eval_shotbench.labelling.exports.timeline_cuts import TimelineCut, timeline_cuts
+from lmms_eval_shotbench.labelling.exports.timeline_files import BadTimeline, load_timeline
+from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.timecode import BadTimecode, editing_rate, timecode_number
-from lmms_eval_shotbench.labelling.timeline_cuts import TimelineCut, timeline_cuts
-from lmms_eval_shotbench.labelling.timeline_files import BadTimeline, load_timeline
-from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
 
 NAMED = 5  # clips or files listed in a message
 

@@ -26,11 +26,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lmms_eval_shotbench.atomic_file import write_atomic
-from lmms_eval_shotbench.labelling.film_timeline import FilmTimeline, film_timeline
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, film_timeline
+from lmms_eval_shotbench.labelling.exports.timeline_edl import edl
+from lmms_eval_shotbench.labelling.exports.timeline_otio import otio_json
+from lmms_eval_shotbench.labelling.exports.timeline_xml import fcpxml, xmeml
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
-from lmms_eval_shotbench.labelling.timeline_edl import edl
-from lmms_eval_shotbench.labelling.timeline_otio import otio_json
-from lmms_eval_shotbench.labelling.timeline_xml import fcpxml, xmeml
 
 TIMELINES = "timelines"  # folder
 FORMATS: dict[str, Callable[[FilmTimeline], str]] = {".otio": otio_json, ".edl": edl, ".fcpxml": fcpxml, ".xml": xmeml}

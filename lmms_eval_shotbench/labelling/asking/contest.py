@@ -9,7 +9,7 @@ from typing import Any
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.grading.strict import extract_conclusion
 from lmms_eval_shotbench.grading.thoughts import ReasoningTags
-from lmms_eval_shotbench.labelling.knock_out import KnockOut
+from lmms_eval_shotbench.labelling.asking.knock_out import KnockOut
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.prompts import user_text

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmms_eval_shotbench.labelling.shot_views import ShotView
+from lmms_eval_shotbench.labelling.asking.shot_views import ShotView
 from lmms_eval_shotbench.media.broken_medium import BrokenMedium
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.media.stored_medium import StoredMedium

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from xml.etree import ElementTree
 
-from lmms_eval_shotbench.labelling.film_timeline import FilmTimeline, TimelineClip
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip
 from lmms_eval_shotbench.labelling.timecode import timecode_rate
 
 Element = ElementTree.Element

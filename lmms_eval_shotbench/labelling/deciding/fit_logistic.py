@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lmms_eval_shotbench.labelling.calibration import Logistic
+from lmms_eval_shotbench.labelling.deciding.calibration import Logistic
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lmms_eval_shotbench.labelling.match_truth import TruthMatch, film_seconds
+from lmms_eval_shotbench.labelling.scores.match_truth import TruthMatch, film_seconds
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow
 from lmms_eval_shotbench.labelling.truth import Transition, TruthRow

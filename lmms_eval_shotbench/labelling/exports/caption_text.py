@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from lmms_eval_shotbench.labelling.caption_template import (
+from lmms_eval_shotbench.labelling.exports.caption_template import (
     FIELD,
     OPTIONAL,
     SHOT_FIELD,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lmms_eval_shotbench.labelling.calibration import CellCalibration, Logistic
-from lmms_eval_shotbench.labelling.decide import best_guess, second_candidate, simultaneous_features
-from lmms_eval_shotbench.labelling.fit_logistic import Features, fit_logistic
-from lmms_eval_shotbench.labelling.fit_term_regression import fit_term_regression
-from lmms_eval_shotbench.labelling.match_truth import is_true
-from lmms_eval_shotbench.labelling.pooled_votes import PooledVotes, cell_features
+from lmms_eval_shotbench.labelling.deciding.calibration import CellCalibration, Logistic
+from lmms_eval_shotbench.labelling.deciding.decide import best_guess, second_candidate, simultaneous_features
+from lmms_eval_shotbench.labelling.deciding.fit_logistic import Features, fit_logistic
+from lmms_eval_shotbench.labelling.deciding.fit_term_regression import fit_term_regression
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import PooledVotes, cell_features
+from lmms_eval_shotbench.labelling.scores.match_truth import is_true
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthStatus
 from lmms_eval_shotbench.vocabulary import SEVERAL_TERMS, Dimension
 

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from lmms_eval_shotbench.labelling.exports.timeline_files import BadTimeline
+from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
 from lmms_eval_shotbench.labelling.timecode import editing_rate
-from lmms_eval_shotbench.labelling.timeline_files import BadTimeline
-from lmms_eval_shotbench.labelling.timeline_otio import opentimelineio
 
 
 @dataclass

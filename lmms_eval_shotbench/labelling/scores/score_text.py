@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lmms_eval_shotbench.labelling.calibration import Calibration
+from lmms_eval_shotbench.labelling.deciding.calibration import Calibration
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 Row = Mapping[str, Any]

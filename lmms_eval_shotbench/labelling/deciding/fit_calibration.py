@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.labelling.calibration import Calibration, CellCalibration
-from lmms_eval_shotbench.labelling.decide import Guess, best_guess, counted_votes
-from lmms_eval_shotbench.labelling.fit_cells import KnownCell, fit_cells
-from lmms_eval_shotbench.labelling.fit_logistic import FOLDS, group_folds
-from lmms_eval_shotbench.labelling.match_truth import MatchedShot, is_true
-from lmms_eval_shotbench.labelling.pooled_votes import pool, source_name
-from lmms_eval_shotbench.labelling.reliability import JudgedCell, reliability, threshold_for
+from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, CellCalibration
+from lmms_eval_shotbench.labelling.deciding.decide import Guess, best_guess, counted_votes
+from lmms_eval_shotbench.labelling.deciding.fit_cells import KnownCell, fit_cells
+from lmms_eval_shotbench.labelling.deciding.fit_logistic import FOLDS, group_folds
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import pool, source_name
+from lmms_eval_shotbench.labelling.deciding.reliability import JudgedCell, reliability, threshold_for
+from lmms_eval_shotbench.labelling.scores.match_truth import MatchedShot, is_true
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthStatus
 from lmms_eval_shotbench.labelling.vote import Vote, Way
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension

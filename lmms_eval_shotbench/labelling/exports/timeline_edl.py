@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lmms_eval_shotbench.labelling.film_timeline import FilmTimeline, TimelineClip
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip
 from lmms_eval_shotbench.labelling.timecode import frame_timecode, timecode_rate
 
 TITLE_LENGTH = 70  # characters

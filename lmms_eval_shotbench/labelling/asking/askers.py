@@ -12,9 +12,9 @@ from lmms_eval_shotbench.harness.backends import find_model_class
 from lmms_eval_shotbench.harness.eval_plan import EvalRequest
 from lmms_eval_shotbench.harness.presets import read_preset
 from lmms_eval_shotbench.harness.task_files import group_name
-from lmms_eval_shotbench.labelling.asker import Asker
-from lmms_eval_shotbench.labelling.model_name import model_name
-from lmms_eval_shotbench.labelling.rounds import RoundsAsker, RoundSettings
+from lmms_eval_shotbench.labelling.asking.asker import Asker
+from lmms_eval_shotbench.labelling.asking.model_name import model_name
+from lmms_eval_shotbench.labelling.asking.rounds import RoundsAsker, RoundSettings
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import Vote, Way
 from lmms_eval_shotbench.prompts import REASONING, PromptStyle
@@ -101,7 +101,7 @@ class ProbabilityAskerLoadedLate:
         self, shots: Sequence[FilmShot], folder: Path, dimensions: Sequence[Dimension]
     ) -> Iterator[tuple[FilmShot, list[Vote]]]:
         """Load the checkpoint and yield the shots with its votes; raises like `ProbabilityAsker.from_model_args`."""
-        from lmms_eval_shotbench.labelling.term_probabilities import (
+        from lmms_eval_shotbench.labelling.asking.term_probabilities import (
             ProbabilityAsker,
         )
 

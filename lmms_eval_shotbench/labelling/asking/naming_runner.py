@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from lmms_eval_shotbench.labelling.naming import NamingQuestions
-from lmms_eval_shotbench.labelling.shot_views import AS_FILMED, ShotView, view_name
-from lmms_eval_shotbench.labelling.shown_media import UNREADABLE, ShownMedia
-from lmms_eval_shotbench.labelling.vote_store import VoteStore
+from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions
+from lmms_eval_shotbench.labelling.asking.shot_views import AS_FILMED, ShotView, view_name
+from lmms_eval_shotbench.labelling.asking.shown_media import UNREADABLE, ShownMedia
+from lmms_eval_shotbench.labelling.asking.vote_store import VoteStore
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models.answering import media_threads
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches

@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from lmms_eval_shotbench.labelling.cut_score import TOLERANCE, score_cuts
+from lmms_eval_shotbench.labelling.deciding.reliability import JudgedCell, reliability
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
-from lmms_eval_shotbench.labelling.match_truth import MatchedShot, is_true, match_truth
-from lmms_eval_shotbench.labelling.reliability import JudgedCell, reliability
+from lmms_eval_shotbench.labelling.scores.cut_score import TOLERANCE, score_cuts
+from lmms_eval_shotbench.labelling.scores.match_truth import MatchedShot, is_true, match_truth
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthRow, TruthStatus
 from lmms_eval_shotbench.labelling.vote import NO_TERM

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lmms_eval_shotbench.atomic_file import atomic_path
-from lmms_eval_shotbench.labelling.caption_template import CaptionTemplate, read_caption_template
-from lmms_eval_shotbench.labelling.caption_text import caption
+from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTemplate, read_caption_template
+from lmms_eval_shotbench.labelling.exports.caption_text import caption
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
 from lmms_eval_shotbench.vocabulary import MediaKind
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lmms_eval_shotbench.labelling.pooled_votes import SMALLEST, PooledVotes
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import SMALLEST, PooledVotes
 from lmms_eval_shotbench.labelling.vote import NO_TERM
 
 

@@ -12,14 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lmms_eval_shotbench.labelling.naming import Correction, NamingQuestions, NamingRule, question_text
-from lmms_eval_shotbench.labelling.naming_runner import NamingRunner, Plan
-from lmms_eval_shotbench.labelling.second_movement import first_movement, second_movement, second_movement_questions
+from lmms_eval_shotbench.labelling.asking.naming import Correction, NamingQuestions, NamingRule, question_text
+from lmms_eval_shotbench.labelling.asking.naming_runner import NamingRunner, Plan
+from lmms_eval_shotbench.labelling.asking.second_movement import (
+    first_movement,
+    second_movement,
+    second_movement_questions,
+)
+from lmms_eval_shotbench.labelling.asking.shot_views import VIEWS, ShotView, as_filmed, view_name
+from lmms_eval_shotbench.labelling.asking.shown_media import ShownMedia
+from lmms_eval_shotbench.labelling.asking.vote_store import VoteStore
 from lmms_eval_shotbench.labelling.shot import FilmShot
-from lmms_eval_shotbench.labelling.shot_views import VIEWS, ShotView, as_filmed, view_name
-from lmms_eval_shotbench.labelling.shown_media import ShownMedia
 from lmms_eval_shotbench.labelling.vote import Vote, Way
-from lmms_eval_shotbench.labelling.vote_store import VoteStore
 from lmms_eval_shotbench.models.progress import BAR, LINE
 from lmms_eval_shotbench.models.shotvl_settings import load_shotvl, spare_cores
 from lmms_eval_shotbench.models.token_budget import tokens_for_free_memory

@@ -1,0 +1,1 @@
+"""From votes to labels: decisions with calibrated confidence, and contradictions between labels."""

@@ -1,0 +1,1 @@
+"""The page of labels: looked at, searched and corrected in a browser."""

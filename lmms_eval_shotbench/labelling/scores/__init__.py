@@ -1,0 +1,1 @@
+"""Scores of a shot sheet against what is true."""
