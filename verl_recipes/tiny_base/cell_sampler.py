@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from random import Random
 
 from lmms_eval_shotbench.labelling.shot_views import VIEWS, ShotView, term_as_filmed
-from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthStatus
+from lmms_eval_shotbench.labelling.truth import BadTruth, ShotTruth, TruthStatus
 from lmms_eval_shotbench.labelling.vote import NO_TERM
 from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label, MediaKind, View
@@ -51,6 +51,8 @@ class CellSampler:
     def step(self, kind: MediaKind, size: int, pairs: int) -> tuple[list[Exercise], Media]:
         """`size` exercises on stills or clips, any dimension equally likely, and their media; `pairs` as in `Phase`."""
         dimensions = [dimension for dimension in self._certain if dimension.media_kind is kind]
+        if not dimensions:
+            raise BadTruth(f"no {kind} of the films has a dimension of which the truth is certain")
         drawn = [self._exercise(self._draw.choice(dimensions)) for _ in range(size)]
         return [exercise for exercise, _ in drawn], media_of(
             [shown for _, shown in drawn], self._rule, pairs, self._draw
