@@ -272,7 +272,7 @@ def test_a_model_is_trained_to_label_films(training_shards: Path, tmp_path: Path
     lines: list[str] = []
     order = replace(SHORT, phases=(replace(LABELLING, steps=2),))
     scores = train_tiny_base([str(training_shards)], tmp_path / "next", tmp_path / "base", order, lines.append, [films])
-    assert lines[1] == "1 shots of films to train on, 1 held out"
+    assert lines[0] == "shots of films: 1 to train on, 1 held out"
     assert set(scores.labels) == {one.slug for one in DIMENSIONS}
     assert set(scores.labels_on_none) == {CAMERA_ANGLE.slug} and str(scores) in lines[-1]
     trained = make_learner(tmp_path / "next", seed=0)

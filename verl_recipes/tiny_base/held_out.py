@@ -46,7 +46,9 @@ class HeldOutScores:
             "right labels": self.labels,
             "labels where there is none": self.labels_on_none,
         }
-        return "; ".join(f"{name} {_format(shares)}" for name, shares in named.items() if shares)
+        return (
+            "; ".join(f"{name} {_format(shares)}" for name, shares in named.items() if shares) or "none to measure on"
+        )
 
 
 def _format(shares: Mapping[str, float]) -> str:

@@ -88,7 +88,7 @@ def train_tiny_base(
 
     Raises:
         DatasetNotFound: There are no such shards.
-        BadTruth: A folder has no films with truth.
+        BadTruth: A folder of `films` has no table of truth, or one that does not fit.
         FileExistsError: `out` already contains a model.
     """
     import torch
@@ -97,13 +97,13 @@ def train_tiny_base(
         raise FileExistsError(f"{out} already contains a model; choose another --out")
     torch.manual_seed(training.seed)
     learner = make_learner(start, training.seed)
-    shots = list(read_shots(shards, "sft", SHOWN, learner.patches))
-    held_out = _held_out(shards, learner)
-    report(f"{len(shots)} questions to train on, {len(held_out)} held out")
     film_shots, held_out_films = _film_shots(films, learner)
     if films:
-        report(f"{len(film_shots)} shots of films to train on, {len(held_out_films)} held out")
+        report(f"shots of films: {len(film_shots)} to train on, {len(held_out_films)} held out")
         teach_labelling(learner)
+    shots = list(read_shots(shards, "sft", SHOWN, learner.patches))
+    held_out = _held_out(shards, learner)
+    report(f"questions: {len(shots)} to train on, {len(held_out)} held out")
     draw = Random(training.seed)
     exercise_maker = learner.exercise_maker(shots, draw)
     fast_model = learner.fast_model(exercise_maker)
