@@ -191,12 +191,6 @@ def test_a_complete_label_has_all_movements_and_an_end_and_a_term_has_none(
     assert {target(learner, one) for one in exercises} == {"Firstly Tracking, then Tilt up.", "Tracking", "Tilt up"}
 
 
-def test_a_label_that_may_have_another_movement_has_no_end(learner: Learner, maker: ExerciseMaker) -> None:
-    arc = shot(camera_movement=ShotTruth(LABELLED, "Arc", frozenset({"Move to the left"})))
-    exercises, _ = sampler(learner, maker, [arc]).step(MediaKind.CLIP, 50, 0)
-    assert {target(learner, one) for one in exercises} == {"Arc"}
-
-
 def test_films_of_which_nothing_is_certain_are_refused(learner: Learner, maker: ExerciseMaker) -> None:
     with pytest.raises(BadTruth, match="no clip of the films"):
         sampler(learner, maker, [shot(camera_angle=NOTHING)]).step(MediaKind.CLIP, 4, 0)

@@ -54,9 +54,8 @@ class CellSampler:
         if not dimensions:
             raise BadTruth(f"no {kind} of the films has a dimension of which the truth is certain")
         drawn = [self._exercise(self._draw.choice(dimensions)) for _ in range(size)]
-        return [exercise for exercise, _ in drawn], media_of(
-            [shown for _, shown in drawn], self._rule, pairs, self._draw
-        )
+        media = media_of([shown for _, shown in drawn], self._rule, pairs, self._draw)
+        return [exercise for exercise, _ in drawn], media
 
     def _exercise(self, dimension: Dimension) -> tuple[Exercise, Frames]:
         uncertain = self._uncertain.get(dimension, [])
@@ -69,12 +68,10 @@ class CellSampler:
         name = self._draw.choices(list(weights), list(weights.values()))[0]
         shot = self._draw.choice(self._certain[dimension][name])
         view, truth = self._drawn_view(shot, dimension)
-        may_end = dimension.media_kind is MediaKind.CLIP and truth.label and not truth.possible
-        if may_end and self._draw.random() < COMPLETE_SHARE:
-            text = self._reordered(dimension.parse(truth.label))
-            exercise = self._maker.naming_of(dimension, text, complete=True)
-        else:
-            exercise = self._maker.naming_of(dimension, term_as_filmed(name, dimension, view))
+        exercise = self._maker.naming_of(dimension, term_as_filmed(name, dimension, view))
+        if truth.label and dimension.media_kind is MediaKind.CLIP and self._draw.random() < COMPLETE_SHARE:
+            label = self._reordered(dimension.parse(truth.label))
+            exercise = self._maker.naming_of(dimension, label, complete=True)
         return exercise, self._frames(shot, dimension, view)
 
     def _drawn_view(self, shot: WholeShot, dimension: Dimension) -> tuple[ShotView, ShotTruth]:
