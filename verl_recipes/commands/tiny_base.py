@@ -62,7 +62,7 @@ def tiny_base(
         typer.Option(
             "--finish",
             help="Second step, for a model given by --start: train complete answers with reasoning, as "
-            "`shotbench train cot-sft` does, but without verl. Without this option, a base model for "
+            "`shotbench train cot-sft` does, but without verl. With neither --finish nor --films, a base model for "
             "the recipe tiny is trained",
         ),
     ] = False,
