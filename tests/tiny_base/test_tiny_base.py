@@ -15,7 +15,13 @@ pytest.importorskip("transformers")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.grade import grade
+<<<<<<< HEAD
 from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
+=======
+from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
+from lmms_eval_shotbench.labelling.truth import NOTHING, ShotTruth, TruthRow, TruthStatus
+from lmms_eval_shotbench.labelling.vote import NO_TERM
+>>>>>>> 23h
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem
@@ -23,15 +29,18 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, Dimension, MediaKind
+from lmms_eval_shotbench.vocabulary import CAMERA_ANGLE, CAMERA_MOVEMENT, DIMENSIONS, Dimension, MediaKind
 from tests.support.items import make_item
+from tests.support.truth_films import FILE, write_truth_films
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, save_checkpoint
-from verl_recipes.tiny_base.curriculum import BATCH, ExerciseSampler, Phase, Practice, UnevenPictures, media_of
+from verl_recipes.tiny_base.curriculum import BATCH, LABELLING, ExerciseSampler, Phase, Practice
 from verl_recipes.tiny_base.exercises import ExerciseMaker, labels_of
 from verl_recipes.tiny_base.held_out import accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
+from verl_recipes.tiny_base.media_batches import UnevenPictures, media_of
 from verl_recipes.tiny_base.shots import Shot, make_shot, mirrored, time_reversed
 from verl_recipes.tiny_base.train import TrainingSettings, train_steps, train_tiny_base
+from verl_recipes.tiny_base.whole_shots import Frames, WholeShot
 
 SHORT = TrainingSettings(phases=(Phase(8, {Practice.STILLS: 1.0}),), warm_up=1)
 
@@ -207,12 +216,20 @@ def test_a_few_steps_reduce_the_loss(shots: list[Shot], small_batches: None) -> 
     assert loss() < 0.8 * before
 
 
+@pytest.fixture
+def film_shot(shots: list[Shot]) -> WholeShot:
+    """A shot that is labelled with the first term of every dimension."""
+    truths = {one.slug: ShotTruth(TruthStatus.LABELLED, one.terms[0].name) for one in DIMENSIONS}
+    still, clip = (one_of(shots, kind) for kind in MediaKind)
+    return WholeShot("film", truths, still.frames, Frames(clip.frames, clip.fps))
+
+
 @pytest.mark.parametrize("practice", list(Practice))
 def test_every_kind_of_exercise_has_target_tokens(
-    learner: Learner, shots: list[Shot], practice: Practice, small_batches: None
+    learner: Learner, shots: list[Shot], film_shot: WholeShot, practice: Practice, small_batches: None
 ) -> None:
     exercise_maker = learner.exercise_maker(shots, Random(0))
-    sampler = ExerciseSampler(shots, exercise_maker, learner.positions, Random(0))
+    sampler = ExerciseSampler(shots, exercise_maker, learner.positions, Random(0), [film_shot])
     exercises, media = sampler.step(practice, 3)
     assert len(exercises) == 4
     assert (media is None) == (practice is Practice.BINDING)
@@ -249,14 +266,32 @@ def test_a_trained_checkpoint_loads_in_plain_transformers_and_is_not_overwritten
     assert not torch.equal(first.lm_head.weight, second.lm_head.weight)
 
 
+def test_a_model_is_trained_to_label_films(training_shards: Path, tmp_path: Path, small_batches: None) -> None:
+    order = replace(SHORT, phases=(Phase(1, {Practice.BINDING: 1.0}),))
+    train_tiny_base([str(training_shards)], tmp_path / "base", training=order)
+    truths = {one.slug: ShotTruth(TruthStatus.LABELLED, one.terms[0].name) for one in DIMENSIONS}
+    truths[CAMERA_ANGLE.slug] = NOTHING
+    rows = [TruthRow(film, FILE, 0, 3, truths=truths) for film in ("one", "other")]
+    films = write_truth_films(tmp_path / "films", rows)
+    lines: list[str] = []
+    order = replace(SHORT, phases=(replace(LABELLING, steps=2),))
+    scores = train_tiny_base([str(training_shards)], tmp_path / "next", tmp_path / "base", order, lines.append, [films])
+    assert lines[0] == "shots of films: 1 to train on, 1 held out"
+    assert set(scores.labels) == {one.slug for one in DIMENSIONS}
+    assert set(scores.labels_on_none) == {CAMERA_ANGLE.slug} and str(scores) in lines[-1]
+    trained = make_learner(tmp_path / "next", seed=0)
+    assert NamingRule.of(trained.model.config) == NamingRule(10, NO_TERM, ends_labels=True)
+    assert len(trained.processor.tokenizer(f" {NO_TERM}")["input_ids"]) == 1
+
+
 def test_a_checkpoint_to_continue_from_keeps_its_own_tokenizer(tmp_path: Path) -> None:
     base = make_learner(None, seed=0)
-    base.processor.tokenizer.add_tokens(["Whip pan", " none"])
+    base.processor.tokenizer.add_tokens(["Whip pan", " slowly"])
     save_checkpoint(base.model, base.processor, tmp_path)
     next_one = make_learner(tmp_path, seed=1)
     vocabulary = base.processor.tokenizer.get_vocab()
     assert next_one.processor.tokenizer.get_vocab() == vocabulary
-    assert len(next_one.processor.tokenizer(" none")["input_ids"]) == 1
+    assert len(next_one.processor.tokenizer(" slowly")["input_ids"]) == 1
     assert next_one.patches == base.patches
 
 

@@ -30,6 +30,8 @@ app, command = one_command(
             "shotbench train tiny-base shards/studio shards/stills --out models/base",
             "shotbench train tiny-base shards/studio --out models/tiny \\",
             "    --start models/base --finish",
+            "shotbench train tiny-base shards/studio --out models/labeller \\",
+            "    --start models/tiny --films studio-films",
         ),
     ),
 )
@@ -60,18 +62,30 @@ def tiny_base(
         typer.Option(
             "--finish",
             help="Second step, for a model given by --start: train complete answers with reasoning, as "
-            "`shotbench train cot-sft` does, but without verl. Without this option, a base model for "
+            "`shotbench train cot-sft` does, but without verl. With neither --finish nor --films, a base model for "
             "the recipe tiny is trained",
         ),
     ] = False,
+    films: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--films",
+            metavar="FOLDER",
+            help="Last step, for a finished model given by --start: train the labels of shots for `shotbench label`, "
+            '"none" included, on films of `shotbench data studio --raw`; may be repeated. Every tenth film is held out',
+            show_default="none",
+        ),
+    ] = None,
 ) -> int:
     """Train the tiny base model (1.7 million parameters) on synthetic films; about half an hour on one CPU core."""
-    from verl_recipes.tiny_base.train import BASE, FINISH, format_accuracy, train_tiny_base
+    if films and (finish or start is None):
+        raise ValueError("--films needs a finished model, given by --start, and is a step of its own, without --finish")
+    from verl_recipes.tiny_base.train import BASE, FINISH, LABEL, train_tiny_base
 
     def report(line: str) -> None:
         if not is_quiet():
             print(line, file=sys.stderr)
 
-    found = train_tiny_base(shards, out, start, FINISH if finish else BASE, report)
-    print(f"{out}: {format_accuracy(found)} on held-out films")
+    settings = LABEL if films else FINISH if finish else BASE
+    print(f"{out}, on held-out films: {train_tiny_base(shards, out, start, settings, report, films or ())}")
     return 0

@@ -19,6 +19,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from lmms_eval_shotbench.labelling.vote import NO_TERM
 from lmms_eval_shotbench.prompts import CLOSING, PROMPT_STYLES, opening
 from lmms_eval_shotbench.qwen.tiny_qwen import (
     END,
@@ -97,7 +98,8 @@ def _added_tokens() -> list[str]:
     letters = [form.format(letter) for letter in LETTERS for form in ("\n{}.", " ({}).", "{}")]
     tags = ["<think>", "</think>", "<answer>", "</answer>", "system\n", "user\n", "assistant\n", "\n"]
     sentences = [text for one in DIMENSIONS for text in (one.question, opening(one.slug))]
-    return [*names, *joints, *letters, *tags, *sentences, *(style.system for style in PROMPT_STYLES)]
+    systems = [style.system for style in PROMPT_STYLES]
+    return [*names, *joints, *letters, *tags, *sentences, *systems, f" {NO_TERM}"]  # new ones last: ids are kept
 
 
 def _config(tokenizer: Any) -> Any:

@@ -3,7 +3,9 @@
 The kinds of exercises are explained in `exercises.py`. Binding is trained first and alone, because it was never learned
 when mixed with other exercises from the start. Then naming is trained, on stills and clips, with some binding
 exercises, half of them with a picture, so that binding is not forgotten. That is the base model. Supervised fine-tuning
-on complete answers comes next: by the recipe `cot_sft`, or by the phase `FINISHING` without verl.
+on complete answers comes next: by the recipe `cot_sft`, or by the phase `FINISHING` without verl. The last phase,
+`LABELLING`, trains naming on films of which every dimension of every shot is known, "none" included, and some complete
+answers, so that they are not forgotten.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-import torch
-
 from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.vocabulary import MediaKind
+from verl_recipes.tiny_base.cell_sampler import CellSampler
 from verl_recipes.tiny_base.exercises import Exercise, ExerciseMaker
-from verl_recipes.tiny_base.forward import Media, times_of
+from verl_recipes.tiny_base.forward import Media
+from verl_recipes.tiny_base.media_batches import media_of, require_one_size
 from verl_recipes.tiny_base.shots import Shot, mirrored, time_reversed
+from verl_recipes.tiny_base.whole_shots import WholeShot
 
 
 class Practice(StrEnum):
@@ -31,6 +34,8 @@ class Practice(StrEnum):
     CLIPS = "clips"
     REASONED_STILLS = "reasoned stills"
     REASONED_CLIPS = "reasoned clips"
+    FILM_STILLS = "stills of films"  # naming, any dimension of a shot, "none" included
+    FILM_CLIPS = "clips of films"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,17 @@ FINISHING = Phase(
     },
     pairs=7,
 )
+LABELLING = Phase(
+    4000,
+    {
+        Practice.FILM_STILLS: 0.34,
+        Practice.FILM_CLIPS: 0.26,
+        Practice.REASONED_STILLS: 0.17,
+        Practice.REASONED_CLIPS: 0.17,
+        Practice.BINDING: 0.06,
+    },
+    pairs=7,
+)
 BATCH = {  # exercises per step
     Practice.BINDING: 64,
     Practice.BINDING_SEEN: 32,
@@ -65,21 +81,29 @@ BATCH = {  # exercises per step
     Practice.CLIPS: 32,
     Practice.REASONED_STILLS: 48,
     Practice.REASONED_CLIPS: 32,
+    Practice.FILM_STILLS: 64,
+    Practice.FILM_CLIPS: 32,
 }
-
-
-class UnevenPictures(ValueError):
-    """Resized stills or clips have different sizes and cannot be stacked into one batch."""
 
 
 class ExerciseSampler:
     """Draws the exercises of each step."""
 
-    def __init__(self, shots: Sequence[Shot], exercise_maker: ExerciseMaker, rule: PositionRule, draw: Random) -> None:
-        if len(sizes := {tuple(shot.frames.shape[-2:]) for shot in shots}) > 1:
-            raise UnevenPictures(
-                f"pictures of one shape are required, such as 16:9; these are resized to {sorted(sizes)}"
-            )
+    def __init__(
+        self,
+        shots: Sequence[Shot],
+        exercise_maker: ExerciseMaker,
+        rule: PositionRule,
+        draw: Random,
+        film_shots: Sequence[WholeShot] = (),
+    ) -> None:
+        """Sort the shots; `film_shots` are those of the exercises of films.
+
+        Raises:
+            UnevenPictures: pictures of the shots have different sizes.
+        """
+        require_one_size(shot.frames for shot in shots)
+        self._cells = CellSampler(film_shots, exercise_maker, rule, draw)
         self._maker, self._rule, self._draw = exercise_maker, rule, draw
         self._items = [shot.item for shot in shots]
         self._by_dimension: dict[str, list[Shot]] = {}
@@ -98,6 +122,9 @@ class ExerciseSampler:
             return [self._maker.binding(self._maker.random_question(self._items)) for _ in range(size)], None
         if practice is Practice.BINDING_SEEN:
             return self._binding_with_media(size, pairs)
+        if practice in (Practice.FILM_STILLS, Practice.FILM_CLIPS):
+            kind = MediaKind.STILL if practice is Practice.FILM_STILLS else MediaKind.CLIP
+            return self._cells.step(kind, size, pairs)
         if practice in (Practice.STILLS, Practice.REASONED_STILLS):
             slugs = self._draw.choices(list(self._by_dimension), k=size)
             shots = [self._augmented(self._draw.choice(self._by_dimension[slug])) for slug in slugs]
@@ -130,29 +157,3 @@ class ExerciseSampler:
         if shot.item.media_kind is MediaKind.CLIP and self._draw.random() < 0.5:
             shot = time_reversed(shot) or shot
         return shot
-
-
-def media_of(shots: Sequence[Shot], rule: PositionRule, pairs: int = 0, draw: Random | None = None) -> Media:
-    """Stack the media of shots, which must be all stills or all clips.
-
-    Args:
-        shots: Shots whose frames have one size; clips must also have one length if all of their pairs are used.
-        rule: Position rule of the model, for the time positions.
-        pairs: Number of pairs of frames to draw from each clip; 0 for all.
-        draw: Random generator for the draw; None for all pairs.
-    """
-    if shots[0].item.media_kind is MediaKind.STILL:  # one frame, repeated
-        frames = torch.stack([shot.frames for shot in shots])[:, None].expand(-1, -1, 2, -1, -1, -1)
-        return Media(frames, torch.zeros((len(shots), 1), dtype=torch.long))
-    chosen, times = [], []
-    for shot in shots:
-        all_pairs, when = shot.frames.unflatten(0, (-1, 2)), times_of(len(shot.frames), shot.fps, rule)
-        indices = _drawn_indices(len(all_pairs), pairs, draw) if draw and pairs else list(range(len(all_pairs)))
-        chosen.append(all_pairs[indices])
-        times.append(when[indices])
-    return Media(torch.stack(chosen), torch.stack(times))
-
-
-def _drawn_indices(length: int, count: int, draw: Random) -> list[int]:
-    """`count` random indices in order; distinct, unless `length` is smaller."""
-    return sorted(draw.sample(range(length), count) if length >= count else draw.choices(range(length), k=count))

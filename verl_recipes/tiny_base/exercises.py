@@ -2,7 +2,7 @@
 
 - *Binding*: a question without a picture, and a thought that names one of the options; the target is its letter.
 - *Naming*: a picture and a question without options; the target is the term, at the rotary position that it has in an
-  answer with options.
+  answer with options. Of films whose truth is known, the target may also be "none", or that some terms are not named.
 - *Reasoning*: the evaluation's own prompt; the target is the complete answer, `plain_reasoning`.
 
 Prompts are those of `prompts.py` in the model's chat template. Options are drawn anew for each exercise from the labels
@@ -11,7 +11,7 @@ of the dimension, so that the model cannot memorize them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 from lmms_eval_shotbench.prompts import REASONING, opening, plain_reasoning, user_text
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.qwen.tiny_qwen import END
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, Dimension
 from verl_recipes.tiny_base.architecture import LETTERS, positions_of_options
 
 BEFORE = f"<|im_start|>system\n{REASONING.system}<|im_end|>\n<|im_start|>user\n<|vision_start|>"
 AFTER = "<|im_end|>\n<|im_start|>assistant\n"
 FEWER_OPTIONS = 0.15  # share of questions with two or three options
 OWN_OPTIONS = 0.4  # share of questions that keep the options of the shards, shuffled
+LABEL_END = "."  # follows a complete label in naming
 COMPOUND = 0.25  # share of compound labels among binding exercises on camera movement
 Labels = Mapping[str, Mapping[tuple[int, ...], Sequence[str]]]  # by dimension and shape (terms per step)
 
@@ -37,6 +38,7 @@ class Exercise(NamedTuple):
     answer: list[int]
     given: frozenset[int] = frozenset()  # indices of answer tokens that are given, not learned
     gap: int = 0  # rotary positions that are skipped before the prompt, in place of the omitted options
+    excluded: frozenset[int] = frozenset()  # tokens that must not follow the answer; empty if any may
 
 
 class ExerciseMaker:
@@ -54,6 +56,25 @@ class ExerciseMaker:
         prompt = self.ids(f"<|vision_end|>Question: {item.question}{AFTER}")
         answer = self.ids(f"<think>{opening(item.dimension)} {item.gold}")
         return Exercise(prompt, answer, gap=positions_of_options(self._option_count()))
+
+    def naming_of(self, dimension: Dimension, text: str = "", *, complete: bool = False) -> Exercise:
+        """Naming as labelling asks for it: always at the distance of `LETTERS` options.
+
+        Args:
+            dimension: What is asked about.
+            text: A term, a label or "none"; empty for the prompt and the beginning of the thought alone.
+            complete: The text is a complete label, and its end is learned too.
+        """
+        prompt = self.ids(f"<|vision_end|>Question: {dimension.question}{AFTER}")
+        target = f" {text}{LABEL_END if complete else ''}" if text else ""
+        answer = self.ids(f"<think>{opening(dimension.slug)}{target}")
+        return Exercise(prompt, answer, gap=positions_of_options(len(LETTERS)))
+
+    def ruling_out(self, dimension: Dimension, excluded: Collection[str]) -> Exercise:
+        """Naming of a shot of which only some terms are known to be wrong: none of them must be named."""
+        allowed = {self.ids(f" {term.name}")[0] for term in dimension.terms if term.name not in excluded}
+        tokens = frozenset(self.ids(f" {name}")[0] for name in excluded) - allowed
+        return self.naming_of(dimension)._replace(excluded=tokens)
 
     def reasoning(self, item: QAItem) -> Exercise:
         """Reasoning: the question with its options, and the complete answer."""

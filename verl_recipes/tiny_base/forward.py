@@ -7,7 +7,7 @@ matrix products, which take half the time of PyTorch's fused kernel in bfloat16 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -54,6 +54,8 @@ class FastModel:
     def loss(self, exercises: Sequence[Exercise], media: Media | None) -> torch.Tensor:
         """Sum of the cross-entropy over all target tokens, divided by the number of exercises; float32 scalar.
 
+        For an exercise with excluded tokens, -log(1 - p) is added, where p is their probability after the answer.
+
         Args:
             exercises: Exercises of the batch.
             media: One medium per exercise, or None for exercises without media.
@@ -67,7 +69,12 @@ class FastModel:
         predicting = hidden[:, start - 1 : -1]  # the state of a token predicts the next one
         learned = labels != IGNORED
         logits = self.model.lm_head(predicting[learned]).float()
-        return cross_entropy(logits, labels[learned], reduction="sum") / len(texts)
+        loss = cross_entropy(logits, labels[learned], reduction="sum")
+        if rows := [row for row, one in enumerate(exercises) if one.excluded]:
+            last = torch.tensor([start + len(texts[row]) - 1 for row in rows])
+            after = self.model.lm_head(hidden[torch.tensor(rows), last]).float()
+            loss = loss + exclusion_loss(after, [exercises[row].excluded for row in rows])
+        return loss / len(texts)
 
     def hidden(
         self,
@@ -133,6 +140,19 @@ class FastModel:
         row = torch.arange(rows)[None, None, :, None].expand(shape)
         column = torch.arange(columns).expand(shape)
         return torch.stack([time, row, column]).flatten(2) + len(self._before)
+
+
+def exclusion_loss(logits: torch.Tensor, excluded: Sequence[Collection[int]]) -> torch.Tensor:
+    """Sum over rows of -log(1 - p), where p is the total probability of the row's excluded tokens.
+
+    Args:
+        logits: Float (rows, vocabulary).
+        excluded: Ids of the excluded tokens of each row.
+    """
+    allowed = logits.clone()
+    for row, tokens in enumerate(excluded):
+        allowed[row, list(tokens)] = -torch.inf
+    return (logits.logsumexp(-1) - allowed.logsumexp(-1)).sum()
 
 
 def times_of(frames: int, fps: float, rule: PositionRule) -> torch.Tensor:

@@ -2,9 +2,10 @@
 
     shotbench train tiny-base SHARDS [SHARDS …] --out MODEL            # a base to fine-tune
     shotbench train tiny-base SHARDS --out MODEL --start BASE --finish # reasoned answers, without verl
+    shotbench train tiny-base SHARDS --out MODEL --start BASE --films FILMS   # labels of whole films, "none" included
 
 The training shots are the splits `sft` of all shards; the held-out films are the splits `dev` of the shards that have
-one. Test splits are not read. The curriculum is in `curriculum.py`.
+one. Test splits are not read. Every tenth film of a folder FILMS is held out. The curriculum is in `curriculum.py`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from typing import Any
 
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from verl_recipes.tiny_base.architecture import save_checkpoint
-from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, NAMING, ExerciseSampler, Phase, Practice
+from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, LABELLING, NAMING, ExerciseSampler, Phase, Practice
 from verl_recipes.tiny_base.forward import FastModel
-from verl_recipes.tiny_base.held_out import accuracy
-from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
+from verl_recipes.tiny_base.held_out import HeldOutScores, accuracy, label_scores
+from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner, teach_labelling
 from verl_recipes.tiny_base.shots import Shot, read_shots
+from verl_recipes.tiny_base.whole_shots import WholeShot, read_whole_shots, split_by_film
 
 logger = logging.getLogger(__name__)
 Check = Callable[[str], None]  # called with a progress line at each check
@@ -63,6 +65,7 @@ class TrainingSettings:
 
 
 BASE, FINISH = TrainingSettings(), TrainingSettings(phases=(FINISHING,), rate=8e-4, warm_up=20)
+LABEL = TrainingSettings(phases=(LABELLING,), rate=8e-4, warm_up=40)
 
 
 def train_tiny_base(
@@ -71,8 +74,9 @@ def train_tiny_base(
     start: Path | None = None,
     training: TrainingSettings = BASE,
     report: Callable[[str], None] = logger.info,
-) -> dict[str, float]:
-    """Train on shards and write a checkpoint; return the accuracy (0 to 1) by dimension on held-out films.
+    films: Sequence[Path] = (),
+) -> HeldOutScores:
+    """Train on shards and write a checkpoint; return its scores on held-out films.
 
     Args:
         shards: Shard folders or Hub ids.
@@ -80,9 +84,11 @@ def train_tiny_base(
         start: Checkpoint to continue from; None for random weights.
         training: Hyperparameters.
         report: Called with each progress line.
+        films: Folders of `shotbench data studio --raw`; the model learns to label their shots. Required by `LABEL`.
 
     Raises:
         DatasetNotFound: There are no such shards.
+        BadTruth: A folder of `films` has no table of truth, or one that does not fit.
         FileExistsError: `out` already contains a model.
     """
     import torch
@@ -91,23 +97,36 @@ def train_tiny_base(
         raise FileExistsError(f"{out} already contains a model; choose another --out")
     torch.manual_seed(training.seed)
     learner = make_learner(start, training.seed)
+    film_shots, held_out_films = _film_shots(films, learner)
+    if films:
+        report(f"shots of films: {len(film_shots)} to train on, {len(held_out_films)} held out")
+        teach_labelling(learner)
     shots = list(read_shots(shards, "sft", SHOWN, learner.patches))
     held_out = _held_out(shards, learner)
-    report(f"{len(shots)} questions to train on, {len(held_out)} held out")
+    report(f"questions: {len(shots)} to train on, {len(held_out)} held out")
     draw = Random(training.seed)
     exercise_maker = learner.exercise_maker(shots, draw)
     fast_model = learner.fast_model(exercise_maker)
-    found: dict[str, float] = {}
+    scores = HeldOutScores({})
 
     def check(progress: str) -> None:
+        nonlocal scores
         learner.model.eval()
-        found.update(accuracy(fast_model, exercise_maker, held_out, learner.positions))
+        answers = accuracy(fast_model, exercise_maker, held_out, learner.positions)
+        scores = HeldOutScores(answers, *label_scores(fast_model, exercise_maker, held_out_films, learner.positions))
         learner.model.train()
         save_checkpoint(learner.model, learner.processor, out)
-        report(f"{progress} | held-out {format_accuracy(found)}")
+        report(f"{progress} | held-out films: {scores}")
 
-    train_steps(fast_model, ExerciseSampler(shots, exercise_maker, learner.positions, draw), training, check)
-    return found
+    sampler = ExerciseSampler(shots, exercise_maker, learner.positions, draw, film_shots)
+    train_steps(fast_model, sampler, training, check)
+    return scores
+
+
+def _film_shots(folders: Sequence[Path], learner: Learner) -> tuple[list[WholeShot], list[WholeShot]]:
+    """Shots of films to train on, and held-out ones."""
+    parts = [split_by_film(list(read_whole_shots(folder, SHOWN, learner.patches))) for folder in folders]
+    return [shot for part, _ in parts for shot in part], [shot for _, part in parts for shot in part]
 
 
 def _held_out(shards: Sequence[str], learner: Learner) -> list[Shot]:
@@ -161,9 +180,3 @@ def _optimizer(model: Any, training: TrainingSettings) -> Any:
 
 def _format_losses(losses: Mapping[Practice, list[float]]) -> str:
     return ", ".join(f"{name} {sum(some[-40:]) / len(some[-40:]):.3f} ({len(some)})" for name, some in losses.items())
-
-
-def format_accuracy(found: Mapping[str, float]) -> str:
-    """One line of accuracies: the mean, then each dimension."""
-    mean = sum(found.values()) / len(found) if found else 0.0
-    return f"{mean:.3f} ({', '.join(f'{slug} {share:.2f}' for slug, share in found.items())})"
