@@ -22,12 +22,12 @@ from random import Random
 from statistics import median
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.labelling.page.page.page import write_page
 from machine import Figures, figure, machine, print_figure, print_json
 from report import chromium
 from stand_in_media import valid_medium
 
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
+from lmms_eval_shotbench.labelling.page.write_page import write_page
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind

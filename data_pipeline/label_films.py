@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.labelling.page.page.page import stored_scores, write_page
-
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_shots import CutShots
@@ -34,6 +32,7 @@ from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTempla
 from lmms_eval_shotbench.labelling.exports.captions import write_captions
 from lmms_eval_shotbench.labelling.exports.timelines import write_timelines
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
+from lmms_eval_shotbench.labelling.page.write_page import stored_scores, write_page
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import (
     TABLE,

@@ -7,7 +7,7 @@ from pathlib import Path
 from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTemplate
 from lmms_eval_shotbench.labelling.exports.captions import CAPTIONS, write_captions
 from lmms_eval_shotbench.labelling.exports.timelines import TIMELINES, write_timelines
-from lmms_eval_shotbench.labelling.page.page.page import PAGE, stored_scores, write_page
+from lmms_eval_shotbench.labelling.page.write_page import PAGE, stored_scores, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, write_sheet
 
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lmms_eval_shotbench.labelling.page.page.page import (
+
+from lmms_eval_shotbench.labelling.page.page_media import CLIPS, MOST_EMBEDDED
+from lmms_eval_shotbench.labelling.page.write_page import (
     PAGE,
     PAGE_BYTES,
     SCORES,
     page_data,
+    page_media,
     sheet_identity,
     stored_scores,
     write_page,
 )
-from lmms_eval_shotbench.labelling.page.page.page_media import CLIPS, MOST_EMBEDDED
-
-from lmms_eval_shotbench.labelling.page.page import page_media
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE
@@ -207,6 +207,6 @@ def test_the_page_of_300_shots_is_below_25_megabytes(tmp_path: Path, monkeypatch
     sheet = drawn_sheet(tmp_path, 30)
     for row in sheet.shots:
         (tmp_path / row.shot.clip).write_bytes(large_clip())
-    monkeypatch.setattr("lmms_eval_shotbench.labelling.page.page.page.PAGE_BYTES", PAGE_BYTES // 10)
+    monkeypatch.setattr("lmms_eval_shotbench.labelling.page.write_page.PAGE_BYTES", PAGE_BYTES // 10)
     write_page(tmp_path, sheet)
     assert (tmp_path / PAGE).stat().st_size <= PAGE_BYTES // 10

@@ -10,10 +10,10 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pytest
-from lmms_eval_shotbench.labelling.page.page.page import PAGE, write_page
 
 from lmms_eval_shotbench.labelling.corrections import read_corrections
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
+from lmms_eval_shotbench.labelling.page.write_page import PAGE, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE, slugs
 from tests.labelling.test_page import SCORED

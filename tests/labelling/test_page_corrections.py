@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lmms_eval_shotbench.labelling.page.page.page import sheet_identity, write_page
 
 from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
 from lmms_eval_shotbench.labelling.corrections import COLUMNS, corrections_csv, read_corrections
 from lmms_eval_shotbench.labelling.deciding.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
+from lmms_eval_shotbench.labelling.page.write_page import sheet_identity, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import TABLE, read_sheet
 from lmms_eval_shotbench.vocabulary import COMPOSITION, LIGHTING_TYPE, SHOT_SIZE, slugs
 from tests.labelling.test_page import SCORED

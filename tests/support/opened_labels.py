@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmms_eval_shotbench.labelling.page.page.page import PAGE
-
+from lmms_eval_shotbench.labelling.page.write_page import PAGE
 from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
 from tests.support.chromium import open_page

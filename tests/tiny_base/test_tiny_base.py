@@ -15,13 +15,9 @@ pytest.importorskip("transformers")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.grade import grade
-<<<<<<< HEAD
-from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
-=======
 from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
 from lmms_eval_shotbench.labelling.truth import NOTHING, ShotTruth, TruthRow, TruthStatus
 from lmms_eval_shotbench.labelling.vote import NO_TERM
->>>>>>> 23h
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.qa_item import QAItem

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.labelling.deciding.contradictions import rules
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
-from lmms_eval_shotbench.labelling.page.page.page_media import PageMedia, page_media
+from lmms_eval_shotbench.labelling.page.page_media import PageMedia, page_media
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
 from lmms_eval_shotbench.report.explorer import package_file, script_json
