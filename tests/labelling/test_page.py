@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from lmms_eval_shotbench.labelling.page import page_media
 from lmms_eval_shotbench.labelling.page.page_media import CLIPS, MOST_EMBEDDED
 from lmms_eval_shotbench.labelling.page.write_page import (
     PAGE,
     PAGE_BYTES,
     SCORES,
     page_data,
-    page_media,
     sheet_identity,
     stored_scores,
     write_page,
