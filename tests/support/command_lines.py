@@ -47,6 +47,7 @@ def documented_command_lines() -> Iterator[tuple[str, list[str]]]:
         for path in sorted(REPOSITORY.glob(pattern)):
             text = re.sub(r"\s*\\\n\s*", " ", path.read_text(encoding="utf-8"))  # continued lines
             text = re.sub(r"\$\((\w+)\)", r"\1", text)  # variables of make
+            text = re.sub(r"\$\(shotbench [\w-]+\)", PLACEHOLDER, text)  # a command within another
             for line in text.splitlines():
                 for part in re.split(r"(?=[\s(`]shotbench )", line):
                     if found := INVOCATION.search(part):
