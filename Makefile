@@ -23,7 +23,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	touch $(STAMP)
 
 # Render films that were not used for training and evaluate the tiny model of the package on them: direct answers, reasoning,
-# and reasoning with blank media, which shows how much of the score depends on seeing.
+# and reasoning with blank media, which shows how much of the score depends on seeing. Then label a film with cuts.
 demo: $(STAMP)
 	$(BIN)/shotbench data studio --out $(OUT)/shards --films 3 --seed 7 --splits test:1 --width 128
 	$(EVAL) --tasks shotbench --out $(OUT)/direct --model_args pretrained=$(TINY),device=cpu
@@ -31,6 +31,10 @@ demo: $(STAMP)
 	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/blank --model_args pretrained=$(TINY),device=cpu,blank=True
 	@echo "Above: direct answers, answers after a thought, and the latter without seeing. More in $(OUT)/reasoning."
 	$(BIN)/shotbench report $(OUT)/reasoning $(OUT)/direct $(OUT)/blank --out $(OUT)/report/report.html
+	$(BIN)/shotbench data studio --raw --out $(OUT)/film --films 1 --seed 7 --width 192
+	$(BIN)/shotbench label $(OUT)/film/films --out $(OUT)/labels --model shotvl --model_args pretrained=$(TINY),device=cpu
+	$(BIN)/shotbench label score $(OUT)/labels --truth $(OUT)/film/truth.csv
+	@echo "The labels of this film's shots beside the truth are above. Its shot list: $(OUT)/labels/labels.html"
 
 # Train at toy size with the recipes: CoT-SFT, then GRPO, with verl's own trainers on Ray; then merge and evaluate.
 train-tiny: $(STAMP)
