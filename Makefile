@@ -31,8 +31,8 @@ demo: $(STAMP)
 	$(EVAL) --tasks shotbench_reasoning --out $(OUT)/blank --model_args pretrained=$(TINY),device=cpu,blank=True
 	@echo "Above: direct answers, answers after a thought, and the latter without seeing. More in $(OUT)/reasoning."
 	$(BIN)/shotbench report $(OUT)/reasoning $(OUT)/direct $(OUT)/blank --out $(OUT)/report/report.html
-	$(BIN)/shotbench data studio --raw --out $(OUT)/film --films 1 --seed 7 --width 192
-	$(BIN)/shotbench label $(OUT)/film/films --out $(OUT)/labels --model shotvl --model_args pretrained=$(TINY),device=cpu
+	$(BIN)/shotbench data studio --raw --out $(OUT)/film --films 1 --seed 7 --width 256
+	$(BIN)/shotbench label $(OUT)/film/films/film-000.mp4 --out $(OUT)/labels --model shotvl --model_args pretrained=$(TINY),device=cpu
 	$(BIN)/shotbench label score $(OUT)/labels --truth $(OUT)/film/truth.csv
 	@echo "The labels of this film's shots beside the truth are above. Its shot list: $(OUT)/labels/labels.html"
 
