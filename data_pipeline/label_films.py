@@ -29,20 +29,10 @@ from lmms_eval_shotbench.labelling.deciding.calibration import Calibration
 from lmms_eval_shotbench.labelling.deciding.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.deciding.decide import decide
 from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTemplate
-from lmms_eval_shotbench.labelling.exports.captions import write_captions
-from lmms_eval_shotbench.labelling.exports.timelines import write_timelines
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
-from lmms_eval_shotbench.labelling.page.write_page import stored_scores, write_page
+from lmms_eval_shotbench.labelling.label_files import write_label_files
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
-from lmms_eval_shotbench.labelling.shot_sheet import (
-    TABLE,
-    BadSheet,
-    SheetRow,
-    ShotSheet,
-    read_sheet,
-    sheet_table,
-    write_sheet,
-)
+from lmms_eval_shotbench.labelling.shot_sheet import BadSheet, SheetRow, ShotSheet, read_sheet
 from lmms_eval_shotbench.labelling.vote import Vote
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.runs.formatting import first_few
@@ -119,22 +109,15 @@ def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms
         sheet = ShotSheet([film.facts for film in cut], rows, {**request.run, "models": models})
         overlaid = overlay(sheet, stored_corrections(request.out))
         labelled = LabelledFilms(overlaid.sheet, overlaid.lost)
-        write_labels(request, labelled.sheet)
+        write_label_files(
+            request.out,
+            labelled.sheet,
+            timelines=request.timelines,
+            captions=request.captions is not None,
+            page=request.page,
+            template=request.captions,
+        )
     return labelled
-
-
-def write_labels(request: LabelRequest, sheet: ShotSheet) -> None:
-    """Write the sheet and what is made of it; the page has stored scores only if the table is the scored one."""
-    out = request.out
-    table = out / TABLE
-    scores = stored_scores(out) if table.exists() and table.read_text(encoding="utf-8") == sheet_table(sheet) else None
-    if request.timelines:
-        write_timelines(out, sheet)
-    if request.captions:
-        write_captions(out, sheet, request.captions)
-    if request.page:
-        write_page(out, sheet, scores)
-    write_sheet(out, sheet)  # last, since `labels.json` marks complete labels
 
 
 def refuse_other_films(request: LabelRequest) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from data_pipeline.label_films import LabelledFilms
 
 SUBCOMMANDS = ("apply", "calibrate", "score")
-PAGE = "labels.html"
 
 MODEL, LABELS = "Model", "Labels"  # panels
 
@@ -254,11 +253,13 @@ def label(
     from lmms_eval_shotbench.labelling.apply_corrections import lost_text
     from lmms_eval_shotbench.labelling.asking.askers import AskedModel, make_askers
     from lmms_eval_shotbench.labelling.deciding.calibration import read_calibration
+    from lmms_eval_shotbench.labelling.deciding.decide import uncalibrated_slugs
     from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
     from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
+    from lmms_eval_shotbench.labelling.page.write_page import PAGE
     from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
-    named, passed_on = split_films(films)
+    named, passed_on = split_options(films)
     if not named:
         context.fail(f"no film before {passed_on[0]}; write films before the options of lmms-eval")
     if not (model or preset):
@@ -306,6 +307,12 @@ def label(
     for film in labelled.sheet.films:
         for defect in film.defects:
             print_error(f"{film.media}: {defect}")
+    votes = (vote for row in labelled.sheet.shots for vote in row.votes)
+    if calibrated and (slugs := uncalibrated_slugs(votes, calibrated)):
+        print_error(
+            f"{calibration} does not apply to {', '.join(slugs)}: it is of {', '.join(calibrated.sources)}, and asked "
+            f"were {', '.join(labelled.sheet.run['models'])}; confidence there is as the model gives it"
+        )
     for correction in labelled.lost:
         print_error(f"lost: {lost_text(correction)}")
     for shot in labelled.shots_without_votes:
@@ -315,7 +322,7 @@ def label(
     return int(bool(labelled.films_without_shots or labelled.shots_without_votes))
 
 
-def split_films(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The films, and the options of lmms-eval with their values: everything from the first unknown option on."""
     first = next((index for index, word in enumerate(words) if word.startswith("-")), len(words))
     return list(words[:first]), list(words[first:])

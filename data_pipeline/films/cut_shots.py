@@ -47,7 +47,7 @@ from lmms_eval_shotbench.runs.formatting import first_few
 
 OUTLINE_EVERY = 3  # of the frames that wait, as each is much like the next
 CHANGES_NAMED = 5  # of those that are no cuts
-MOST_DAMAGES = 8  # places of a film after which decoding is taken up again
+MOST_DAMAGES = 8  # of a film, after each of which decoding continues at the next keyframe
 
 
 class CutShots(NamedTuple):

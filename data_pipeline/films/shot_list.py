@@ -26,8 +26,8 @@ from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_facts import probed_facts
 from data_pipeline.films.film_probe import Film
 from data_pipeline.films.film_sources import FilmSource
+from lmms_eval_shotbench.labelling.exports.timeline_files import SUFFIXES as TIMELINE_SUFFIXES
 from lmms_eval_shotbench.labelling.exports.timeline_shots import read_shot_ranges
-from lmms_eval_shotbench.labelling.exports.timelines import FORMATS as TIMELINES
 
 SCENE = "Scene Number"  # first column of a scene list of PySceneDetect
 SCENES_FILE = re.compile(r"(.+)-Scenes", re.IGNORECASE)  # its name for the film of that name
@@ -55,7 +55,7 @@ def read_shot_list(path: Path, films: Sequence[FilmSource]) -> ListedShots:
         BadTimeline: the timeline cannot be used.
     """
     films = [film for film in films if not film.is_still]
-    if path.suffix.lower() in TIMELINES:
+    if path.suffix.lower() in TIMELINE_SUFFIXES:
         return _shots_of_timeline(path, films)
     return ListedShots(_shots_by_medium(path, _listed_rows(path), [film.media for film in films]), [])
 

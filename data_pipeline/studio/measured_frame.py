@@ -97,6 +97,7 @@ class MeasuredFrame:
 
     @property
     def is_indoors(self) -> bool:
+        """Whether the set is a room."""
         return self.stage.scenery.room != OPEN_AIR
 
     @cached_property

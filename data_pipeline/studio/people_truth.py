@@ -111,9 +111,9 @@ def composition(measured: MeasuredFrame) -> ShotTruth:
 def _weight(measured: MeasuredFrame) -> Terms:
     """Return the certain and the possible terms of weight, from the area of the figures on both sides."""
     columns = measured.columns
-    places = (np.arange(len(columns)) + 0.5) / len(columns) - 0.5  # of the columns, -0.5 left to 0.5 right
-    centre = float((columns * places).sum())
-    sides = float(columns[places < 0].sum()), float(columns[places >= 0].sum())
+    positions = (np.arange(len(columns)) + 0.5) / len(columns) - 0.5  # of the columns, -0.5 left to 0.5 right
+    centre = float((columns * positions).sum())
+    sides = float(columns[positions < 0].sum()), float(columns[positions >= 0].sum())
     lighter = min(sides) / max(sides)
     heavy = "Left heavy" if centre < 0 else "Right heavy"
     least, most = _people(measured)
@@ -124,7 +124,7 @@ def _weight(measured: MeasuredFrame) -> Terms:
         if abs(centre) <= 0.05:
             return {"Center"}, set()
         return set(), {heavy, "Balanced"} | ({"Center"} if abs(centre) < 0.1 else set())
-    middle = float(columns[np.abs(places) < 0.08].sum())
+    middle = float(columns[np.abs(positions) < 0.08].sum())
     if least == most == 2 and lighter >= 0.55 and middle <= 0.15:
         return {"Balanced"}, set()
     return set(), {"Balanced"} | ({"Center"} if middle > 0.15 else set()) | ({heavy} if lighter < 0.6 else set())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTemplate
-from lmms_eval_shotbench.labelling.exports.captions import CAPTIONS, write_captions
+from lmms_eval_shotbench.labelling.exports.captions import CAPTIONS, stored_template, write_captions
 from lmms_eval_shotbench.labelling.exports.timelines import TIMELINES, write_timelines
 from lmms_eval_shotbench.labelling.page.write_page import PAGE, stored_scores, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, write_sheet
@@ -27,7 +27,7 @@ def write_label_files(
         sheet: The labels.
         timelines: Whether to write the timelines of its films.
         captions: Whether to write the captions of its media.
-        page: Whether to write labels.html, with scores.json if the folder has one.
+        page: Whether to write labels.html, with scores.json if the folder has one of these labels.
         template: Wording of the captions (default: the packaged one).
     """
     if timelines:
@@ -35,16 +35,17 @@ def write_label_files(
     if captions:
         write_captions(folder, sheet, template)
     if page:
-        write_page(folder, sheet, stored_scores(folder))
+        write_page(folder, sheet, stored_scores(folder, sheet))
     write_sheet(folder, sheet)
 
 
 def write_label_files_again(folder: Path, sheet: ShotSheet) -> None:
-    """Write a sheet after a change, and those of the other files that the folder has."""
+    """Write a sheet after a change, and those of the other files that the folder has; captions keep their wording."""
     write_label_files(
         folder,
         sheet,
         timelines=(folder / TIMELINES).exists(),
         captions=(folder / CAPTIONS).exists(),
         page=(folder / PAGE).exists(),
+        template=stored_template(folder),
     )

@@ -11,6 +11,7 @@ LABELS/media/FILM/   key still and clip of every shot
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +22,12 @@ from typing import Any
 from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot, frame_rate_drift
+from lmms_eval_shotbench.labelling.timecode import HOURS
 from lmms_eval_shotbench.labelling.vote import Vote
 from lmms_eval_shotbench.vocabulary import slugs
 
 SCHEMA = 1
 FACTS, SHOTS, TABLE, MEDIA = "labels.json", "shots.jsonl", "shots.csv", "media"
-DAY = 24 * 3600  # seconds, after which timecode starts again
 TIME_COLUMNS = ("start", "end", "start_timecode", "end_timecode")
 TABLE_COLUMNS = (
     *("film_id", "media", "shot_id", *TIME_COLUMNS),
@@ -109,6 +110,11 @@ def _read_shots(path: Path, votes: bool) -> Iterator[SheetRow]:
                 raise BadSheet(f"{path}, line {number}: {error}; run `shotbench label` again") from None
 
 
+def labels_digest(sheet: ShotSheet) -> str:
+    """Hash of the rows of shots.csv in any order, which identifies the shots and labels that scores are of."""
+    return hashlib.sha256("\n".join(sorted(sheet_table(sheet).splitlines())).encode()).hexdigest()[:16]
+
+
 def sheet_table(sheet: ShotSheet) -> str:
     """The sheet as CSV, one row per shot, with the columns of `shotbench data films --table`."""
     films = {film.film_id: film for film in sheet.films}
@@ -132,7 +138,7 @@ def _has_timecode(film: FilmFacts, rows: Sequence[SheetRow]) -> bool:
     if rate is None or frame_rate_drift([one.shot for one in rows], rate) > 1 / (2 * rate):
         return False
     start = film.timecode_start
-    return (start == 0 or start > film.frames) and start + film.frames < DAY * round(rate)
+    return (start == 0 or start > film.frames) and start + film.frames < HOURS * 3600 * round(rate)
 
 
 def _table_row(one: SheetRow, media: str) -> dict[str, str]:

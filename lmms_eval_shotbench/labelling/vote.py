@@ -1,4 +1,4 @@
-"""A vote: what one question about one dimension of a shot told us, as probabilities of the dimension's terms."""
+"""A vote: the answer to one question about one dimension of a shot, as probabilities of the dimension's terms."""
 
 from __future__ import annotations
 

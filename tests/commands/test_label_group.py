@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.commands.label_run import split_films
+from data_pipeline.commands.label_run import split_options
 from lmms_eval_shotbench.cli import main
 from tests.commands.test_command_lines import context_of
 
@@ -41,7 +41,7 @@ def test_the_other_commands_keep_their_names(command: str) -> None:
 
 def test_films_end_where_the_options_of_lmms_eval_begin() -> None:
     films = context_of(["label", "a.mp4", "b", "--batch_size", "4", *REST, "--gen_kwargs=x=1"]).params["films"]
-    assert split_films(films) == (["a.mp4", "b"], ["--batch_size", "4", "--gen_kwargs=x=1"])
+    assert split_options(films) == (["a.mp4", "b"], ["--batch_size", "4", "--gen_kwargs=x=1"])
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ from data_pipeline.workers import Workers
 from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
 from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
 from lmms_eval_shotbench.labelling.label_cell import PERSON
+from lmms_eval_shotbench.labelling.scores.score import score_labels
 from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
+from lmms_eval_shotbench.labelling.truth import read_truth
 from tests.support import REPOSITORY
 from tests.support.drawn_votes import DIMENSIONS, DrawnVotes, label_folder
 from tests.support.made_films import MadeFilm, MadeShot
@@ -145,11 +147,17 @@ def test_a_cell_that_a_person_has_set_is_kept_when_another_model_labels_again(tm
 def test_scores_are_on_the_page_only_while_they_are_of_its_labels(tmp_path: Path) -> None:
     films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
     label_folder(films, labels)
-    (labels / "scores.json").write_text(json.dumps({"note": "scores of the first model"}))
-    table = (labels / "shots.csv").read_text()
-    label_folder(films, labels, DrawnVotes("other@2"))
-    assert (labels / "shots.csv").read_text() != table
-    assert "scores of the first model" not in (labels / "labels.html").read_text()
+    truth = read_truth(labels / "shots.csv")
+    (labels / "scores.json").write_text(json.dumps(score_labels(read_sheet(labels), truth)))
+
+    def is_scored(*askers: DrawnVotes) -> bool:
+        label_folder(films, labels, *askers)
+        return 'id="scores"' in (labels / "labels.html").read_text()
+
+    assert is_scored()
+    assert not is_scored(DrawnVotes("other@2"))
+    assert not is_scored(DrawnVotes("other@2"))  # the labels are those of the last run, but not the scored ones
+    assert is_scored()
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from lmms_eval_shotbench.labelling.asking.contest import Contest, chosen_option
 from lmms_eval_shotbench.labelling.asking.knock_out import KnockOut
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
-from lmms_eval_shotbench.vocabulary import LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE, Dimension
+from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_CONDITION, SHOT_SIZE, Dimension
 
 SHOT = FilmShot("film-0001", "film", 1, "media/film/0001.jpg")
 OPTIONS = ("Wide", "Medium", "Close Up", "Extreme Wide")
@@ -72,6 +72,12 @@ def test_a_vote_has_the_last_game_and_all_games_in_its_details() -> None:
     assert SHOT_SIZE.question in vote.question
     assert all(option in vote.question for option in vote.options)
     assert Vote.from_row(vote.to_row()).options == vote.options
+
+
+def test_a_vote_on_a_second_movement_states_the_first() -> None:
+    one = replace(contest(CAMERA_MOVEMENT, none="No other movement"), first="Push in")
+    vote = played(one, "Tilt up").vote("tiny@1", Way.LETTER)
+    assert vote is not None and vote.second and vote.details["first"] == "Push in"
 
 
 def test_more_contests_that_agree_make_more_certain_and_a_contest_alone_is_never_certain() -> None:

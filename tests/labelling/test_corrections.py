@@ -19,6 +19,7 @@ from lmms_eval_shotbench.labelling.corrections import (
     read_corrections,
     stored_corrections,
 )
+from lmms_eval_shotbench.labelling.exports.caption_template import BadCaptionTemplate, read_caption_template
 from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
 from lmms_eval_shotbench.labelling.label_files import write_label_files
 from lmms_eval_shotbench.labelling.shot_sheet import SHOTS, TABLE, ShotSheet, read_sheet
@@ -189,6 +190,20 @@ def test_applying_writes_all_files_that_are_there_and_all_corrections(tmp_path: 
     assert PERSON in (tmp_path / "timelines" / "harbour.otio").read_text(encoding="utf-8")
     assert not (tmp_path / "captions").exists()
     assert len(stored_corrections(tmp_path)) == 3
+
+
+def test_captions_keep_their_wording_when_corrections_are_applied(tmp_path: Path) -> None:
+    sheet = drawn_sheet(tmp_path, 2)
+    template = replace(read_caption_template(), sentence="my style, {shot}.")
+    write_label_files(tmp_path, sheet, timelines=False, page=False, template=template)
+    shot = sheet.shots[0].shot
+    correction = replace(CLOSE, shot_id=shot.shot_id, film_id="", label="Wide")
+    apply_corrections(tmp_path, saved(tmp_path, correction))
+    text = (tmp_path / "captions" / "clips" / f"{shot.shot_id}.txt").read_text(encoding="utf-8")
+    assert text.startswith("my style, a wide ")
+    (tmp_path / "captions" / "template.json").write_text("{}")
+    with pytest.raises(BadCaptionTemplate, match=r"template\.json: a template without 'style'; run"):
+        apply_corrections(tmp_path, saved(tmp_path, correction))
 
 
 def test_corrections_of_other_films_are_refused(tmp_path: Path, sheet: ShotSheet) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, CellCalibration, Logistic
-from lmms_eval_shotbench.labelling.deciding.decide import decide
+from lmms_eval_shotbench.labelling.deciding.decide import decide, uncalibrated_slugs
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.vocabulary import (
@@ -64,6 +64,14 @@ def test_below_the_threshold_the_best_guess_is_kept_and_stands_in_no_table() -> 
     assert (cell.status, cell.label, cell.table_label) == (Status.UNSURE, "Wide", "")
     unsure_none = decide(SHOT_SIZE, [vote(SHOT_SIZE, Wide=0.4, none=0.6)], min_confidence=0.7)
     assert (unsure_none.status, unsure_none.label) == (Status.UNSURE, "")
+
+
+def test_dimensions_without_a_calibration_of_a_model_and_way_that_was_asked_are_named() -> None:
+    votes = [vote(SHOT_SIZE, Wide=1.0), vote(CAMERA_ANGLE, Aerial=1.0)]
+    fitted = calibrated(SHOT_SIZE, CellCalibration(Logistic(0.0)))
+    assert uncalibrated_slugs(votes, fitted) == [CAMERA_ANGLE.slug]
+    assert uncalibrated_slugs([replace(votes[0], model="other@2")], fitted) == [SHOT_SIZE.slug]
+    assert uncalibrated_slugs([*votes[:1], replace(votes[0], model="other@2")], fitted) == []
 
 
 def test_light_gets_several_terms_of_different_facets() -> None:

@@ -1,4 +1,4 @@
-"""Naming: what a checkpoint's configuration states, terms that begin other terms, corrections, and views."""
+"""Naming: what a checkpoint's configuration states, terms that begin other terms, normalization, and views."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 from lmms_eval_shotbench.labelling.asking.naming import (
     BadConfig,
-    Correction,
     NamingRule,
+    Normalization,
     direct_extensions,
     longest_match,
 )
@@ -67,30 +67,30 @@ def test_no_probability_is_counted_twice(continuations: list[list[int]], draws: 
     assert sum(map(math.exp, deducted)) <= 1 + 1e-4
 
 
-# ---------------------------------------------------------------------------------------------------- corrections
+# -------------------------------------------------------------------------------------------------- normalization
 
 
-def test_without_correction_probabilities_are_those_of_the_terms() -> None:
+def test_without_normalization_probabilities_are_those_of_the_terms() -> None:
     shares = [0.5, 0.2, 0.05]
-    found = Correction().probabilities([math.log(one) for one in shares], [1, 3, 2])
+    found = Normalization().probabilities([math.log(one) for one in shares], [1, 3, 2])
     assert found == pytest.approx([one / 0.75 for one in shares])
 
 
 def test_length_divides_the_logarithm_by_the_number_of_tokens() -> None:
-    found = Correction(length_exponent=1.0).probabilities([-1.0, -4.0], [1, 4])
+    found = Normalization(length_exponent=1.0).probabilities([-1.0, -4.0], [1, 4])
     assert found == pytest.approx([0.5, 0.5])
 
 
 def test_the_prior_cancels_what_is_named_without_seeing() -> None:
     seen, grey = [-1.0, -2.0, -3.0], [-1.0, -2.0, -4.0]
     weights = [1.0, 1.0, math.e]
-    found = Correction(prior_weight=1.0).probabilities(seen, [1, 1, 1], grey)
+    found = Normalization(prior_weight=1.0).probabilities(seen, [1, 1, 1], grey)
     assert found == pytest.approx([one / sum(weights) for one in weights])
-    assert Correction().probabilities(seen, [1, 1, 1], grey) == Correction().probabilities(seen, [1, 1, 1])
+    assert Normalization().probabilities(seen, [1, 1, 1], grey) == Normalization().probabilities(seen, [1, 1, 1])
 
 
 def test_improbable_terms_do_not_underflow() -> None:
-    assert Correction().probabilities([-2000.0, -2001.0], [1, 1]) == pytest.approx([0.731059, 0.268941], abs=1e-5)
+    assert Normalization().probabilities([-2000.0, -2001.0], [1, 1]) == pytest.approx([0.731059, 0.268941], abs=1e-5)
 
 
 # ---------------------------------------------------------------------------------------------------------- views

@@ -23,7 +23,7 @@ from lmms_eval_shotbench.labelling.page.write_page import (
     write_page,
 )
 from lmms_eval_shotbench.labelling.shot import FilmFacts
-from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
+from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, labels_digest
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE
 from tests.support.label_sheets import drawn_cell, drawn_sheet
 from tests.support.parsed_page import Element, parsed
@@ -195,12 +195,22 @@ def test_scores_are_a_section_with_accuracy_confusion_and_calibration(tmp_path: 
     assert not re.search(r'id="scores"', write_page(tmp_path, sheet).read_text(encoding="utf-8"))
 
 
-def test_scores_in_the_folder_are_found_unless_they_are_broken(tmp_path: Path) -> None:
-    assert stored_scores(tmp_path) is None
-    (tmp_path / SCORES).write_text(json.dumps(SCORED))
-    assert stored_scores(tmp_path) == json.loads(json.dumps(SCORED))
-    (tmp_path / SCORES).write_text("{")
-    assert stored_scores(tmp_path) is None
+def test_scores_in_the_folder_are_found_unless_they_are_broken_or_of_other_labels(tmp_path: Path) -> None:
+    sheet, other = drawn_sheet(tmp_path, 2, media=False), drawn_sheet(tmp_path, 3, media=False)
+    assert stored_scores(tmp_path, sheet) is None
+    (tmp_path / SCORES).write_text(json.dumps(SCORED | {"labels_digest": labels_digest(sheet)}))
+    found = stored_scores(tmp_path, sheet)
+    assert found and found["dimensions"] == json.loads(json.dumps(SCORED["dimensions"]))
+    assert stored_scores(tmp_path, other) is None
+    for broken in ("{", json.dumps(SCORED), "[]"):
+        (tmp_path / SCORES).write_text(broken)
+        assert stored_scores(tmp_path, sheet) is None
+
+
+def test_a_page_without_clips_and_without_space_has_no_media_budget_to_divide(tmp_path: Path) -> None:
+    sheet = drawn_sheet(tmp_path, 2)
+    shots = [replace(row.shot, clip="") for row in sheet.shots]
+    assert all(still and not clip for still, clip in page_media.page_media(tmp_path, shots, -1).addresses.values())
 
 
 def test_the_page_of_300_shots_is_below_25_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("transformers")
 from PIL import Image, ImageOps
 
 from lmms_eval_shotbench.labelling.asking import term_probabilities
-from lmms_eval_shotbench.labelling.asking.naming import Correction
+from lmms_eval_shotbench.labelling.asking.naming import Normalization
 from lmms_eval_shotbench.labelling.asking.shot_views import VIEWS
 from lmms_eval_shotbench.labelling.asking.term_probabilities import ProbabilityAsker
 from lmms_eval_shotbench.labelling.asking.vote_store import STORED, VoteStore
@@ -135,7 +135,7 @@ def test_a_checkpoint_that_was_taught_to_name_nothing_is_asked_for_it(
     assert all(NO_TERM in vote.probabilities for vote in votes)
 
 
-def test_a_correction_asks_nothing_again_but_the_prior(
+def test_a_normalization_asks_nothing_again_but_the_prior(
     checkpoint: Checkpoint, labels: Path, uninterrupted: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[int] = []
@@ -143,7 +143,7 @@ def test_a_correction_asks_nothing_again_but_the_prior(
     monkeypatch.setattr(
         Checkpoint, "log_probabilities", lambda self, media, *rest: rows.append(len(media)) or plain(self, media, *rest)
     )
-    corrected = asked(checkpoint, labels, shots(), correction=Correction(1.0, 0.5))
+    corrected = asked(checkpoint, labels, shots(), normalization=Normalization(1.0, 0.5))
     assert rows == [1, 1], "a grey still and a grey clip"
     vote, before = corrected[0][1][0], uninterrupted[0][1][0]
     assert vote.probabilities != before.probabilities

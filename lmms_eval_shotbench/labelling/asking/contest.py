@@ -89,7 +89,7 @@ class Contest:
             options=tuple(last["options"]),
             response=last["response"],
             second=bool(self.first),
-            details={"question": self.question, "games": self.games},
+            details={"question": self.question, "games": self.games} | ({"first": self.first} if self.first else {}),
         )
 
 

@@ -159,12 +159,12 @@ def _extends(tokens: Sequence[int], beginning: Sequence[int]) -> bool:
 
 
 @dataclass(frozen=True)
-class Correction:
+class Normalization:
     """How log-probabilities become probabilities of terms.
 
-    The defaults, no correction, are best for the packaged model, whose terms are single tokens: it names 91 % of the
-    labels of stills of three unseen studio films (mean over dimensions), with the prior's full weight 79 %. Those of
-    another model are best chosen on a labelled film.
+    The defaults, which change nothing, are best for the packaged model, whose terms are single tokens: it names 91 % of
+    the labels of stills of three unseen studio films (mean over dimensions), with the prior's full weight 79 %. Those
+    of another model are best chosen on a labelled film.
     """
 
     length_exponent: float = 0.0  # divides by tokens**exponent. 0: the sum over tokens; 1: their mean

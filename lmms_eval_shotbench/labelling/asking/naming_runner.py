@@ -31,7 +31,7 @@ Ready = Mapping[str, "Future[dict[ShotView, Patches]]"]  # by digest
 
 
 @dataclass(frozen=True)
-class Plan:
+class NamingPlan:
     """Media of one kind, each in several views, in batches."""
 
     questions: NamingQuestions
@@ -85,7 +85,7 @@ class NamingRunner:
         }
         return {slug: response_key(where | {"asked": asked}) for slug, asked in questions.fingerprints.items()}
 
-    def plan(self, questions: NamingQuestions, folder: Path, paths: Sequence[str]) -> Plan:
+    def plan(self, questions: NamingQuestions, folder: Path, paths: Sequence[str]) -> NamingPlan:
         """Estimate prompt lengths from the headers of media, whose paths are relative to `folder`."""
         opened = self._threads.map(lambda path: self._shown.opened(questions.kind, folder / path), paths)
         media, tokens, failures = dict[str, StoredMedium](), dict[str, int](), dict[str, str]()
@@ -98,9 +98,9 @@ class NamingRunner:
         rows = [(medium, view) for medium in distinct.values() for view in self._shown.views[questions.kind]]
         text = len(questions.tree.trunk) - 1 + len(questions.tree.tokens)
         planned = [Planned(index, text + tokens[one.sha256], (one.sha256,)) for index, (one, _view) in enumerate(rows)]
-        return Plan(questions, media, rows, plan_batches(planned, self._batch_tokens, 0), failures)
+        return NamingPlan(questions, media, rows, plan_batches(planned, self._batch_tokens, 0), failures)
 
-    def run(self, plan: Plan, store: VoteStore) -> Iterator[int]:
+    def run(self, plan: NamingPlan, store: VoteStore) -> Iterator[int]:
         """Run what is not stored; yield numbers of tokens as they are finished, `plan.tokens` altogether."""
         keys = [self.keys(plan.questions, medium.sha256, view) for medium, view in plan.rows]
         is_stored = [all(key in store for key in of_row.values()) for of_row in keys]
@@ -125,7 +125,7 @@ class NamingRunner:
             store.keep({keys[one.slug]: one.values for one in self._log_probabilities(questions, [(0, grey)])})
         return {slug: store[key] for slug, key in keys.items()}
 
-    def _answers(self, plan: Plan, ready: Ready, batch: Sequence[Planned]) -> list[Found]:
+    def _answers(self, plan: NamingPlan, ready: Ready, batch: Sequence[Planned]) -> list[Found]:
         rows = []
         for one in batch:
             medium, view = plan.rows[one.chat_index]

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lmms_eval_shotbench.labelling.asking.naming import Correction, NamingQuestions, NamingRule, question_text
-from lmms_eval_shotbench.labelling.asking.naming_runner import NamingRunner, Plan
+from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule, Normalization, question_text
+from lmms_eval_shotbench.labelling.asking.naming_runner import NamingPlan, NamingRunner
 from lmms_eval_shotbench.labelling.asking.second_movement import (
     first_movement,
     second_movement,
@@ -47,7 +47,7 @@ class ProbabilityAsker:
         limits: MediaLimits,
         *,
         name: str,
-        correction: Correction | None = None,
+        normalization: Normalization | None = None,
         views: Mapping[MediaKind, Sequence[ShotView]] = VIEWS,
         batch_tokens: int | None = None,
         workers: int | None = None,
@@ -58,14 +58,14 @@ class ProbabilityAsker:
             checkpoint: Model and processor; the text model must attend by `sdpa`.
             limits: Size and frame rate of media.
             name: Name of the model, without its revision.
-            correction: For length and prior (default: none).
+            normalization: For length and prior (default: none).
             views: The views that each kind of medium is shown in, with one vote each.
             batch_tokens: Maximum of rows x longest prompt per batch (default: from free memory).
             workers: Number of threads that decode media (default: one per core, at most 16).
         """
         self.model = f"{name}@{checkpoint.revision[:12]}"
         self._processor, self._rule = checkpoint.processor, NamingRule.of(checkpoint.model.config)
-        self._correction, self._views = correction or Correction(), views
+        self._normalization, self._views = normalization or Normalization(), views
         self._runner = NamingRunner(
             checkpoint,
             ShownMedia(limits, checkpoint.patch_rule, views),
@@ -74,7 +74,7 @@ class ProbabilityAsker:
         )
 
     @classmethod
-    def from_model_args(cls, model_args: str, correction: Correction | None = None) -> ProbabilityAsker:
+    def from_model_args(cls, model_args: str, normalization: Normalization | None = None) -> ProbabilityAsker:
         """Load the checkpoint that `--model shotvl --model_args MODEL_ARGS` names.
 
         Raises:
@@ -86,7 +86,7 @@ class ProbabilityAsker:
             loaded.checkpoint,
             loaded.limits,
             name=loaded.name,
-            correction=correction,
+            normalization=normalization,
             batch_tokens=loaded.batch_tokens,
             workers=loaded.workers,
         )
@@ -102,7 +102,7 @@ class ProbabilityAsker:
         store = VoteStore(folder)
         asked = self._questions(dimensions)
         priors: Priors = {}
-        if self._correction.prior_weight:
+        if self._normalization.prior_weight:
             priors = {slug: one for some in asked for slug, one in self._runner.on_grey(some, store).items()}
         form = BAR if sys.stderr.isatty() else LINE
         with progress_bar(f"{self.model}: {len(shots):,} shots", len(shots), "shot", bar_format=form) as bar:
@@ -123,25 +123,26 @@ class ProbabilityAsker:
         return [NamingQuestions(self._processor, kind, some, self._rule) for kind, some in by_kind.items() if some]
 
     def _with_votes(
-        self, shot: FilmShot, plans: Sequence[Plan], store: VoteStore, priors: Priors
+        self, shot: FilmShot, plans: Sequence[NamingPlan], store: VoteStore, priors: Priors
     ) -> tuple[FilmShot, list[Vote]]:
         remarks, votes = [shot.remark] if shot.remark else [], list[Vote]()
         for plan in plans:
             for path in _media([shot], plan.questions.kind):
                 if failure := plan.failure(path):
-                    remarks.append(f"not asked about its {plan.questions.kind}: {failure}")
+                    remark = f"not asked about its {plan.questions.kind}: {failure}"
+                    remarks += [remark] if remark not in shot.remark else []  # another model may have made it
                 else:
                     votes += self._votes_by(plan, path, store, priors)
         return replace(shot, remark="; ".join(remarks)), votes
 
-    def _votes_by(self, plan: Plan, path: str, store: VoteStore, priors: Priors) -> Iterator[Vote]:
+    def _votes_by(self, plan: NamingPlan, path: str, store: VoteStore, priors: Priors) -> Iterator[Vote]:
         for view in self._views[plan.questions.kind]:
             keys = self._runner.keys(plan.questions, plan.media[path].sha256, view)
             for dimension in plan.questions.dimensions:
                 slug = dimension.slug
                 continuations, values = plan.questions.continuations[slug], store[keys[slug]]
                 lengths = list(map(len, continuations.values()))
-                probabilities = self._correction.probabilities(values, lengths, priors.get(slug))
+                probabilities = self._normalization.probabilities(values, lengths, priors.get(slug))
                 raw = dict(zip(continuations, (round(one, 4) for one in values), strict=True))
                 yield Vote(
                     slug,
@@ -151,7 +152,7 @@ class ProbabilityAsker:
                     view_name(view),
                     as_filmed(dict(zip(continuations, probabilities, strict=True)), dimension, view),
                     question=question_text(dimension),
-                    details=asdict(self._correction) | {"log_probabilities": as_filmed(raw, dimension, view)},
+                    details=asdict(self._normalization) | {"log_probabilities": as_filmed(raw, dimension, view)},
                 )
 
     def _add_second_movements(
@@ -171,7 +172,7 @@ class ProbabilityAsker:
                 if not plan.failure(shot.clip):
                     votes += self._second_votes(plan, shot.clip, store, first)
 
-    def _second_votes(self, plan: Plan, path: str, store: VoteStore, first: str) -> Iterator[Vote]:
+    def _second_votes(self, plan: NamingPlan, path: str, store: VoteStore, first: str) -> Iterator[Vote]:
         (dimension,) = plan.questions.dimensions
         labels = list(plan.questions.continuations[dimension.slug])
         for view in self._views[plan.questions.kind]:

@@ -1,8 +1,8 @@
 """Log-probabilities of terms stored while films are labelled, from which an interrupted run resumes.
 
 One JSON object per line, appended as batches finish. The key covers everything that determines them (medium, view,
-prompt, terms, weights, numerics), so that runs of other models or settings may share the file. Corrections are not part
-of it: they are applied to what is stored, and another correction asks nothing again.
+prompt, terms, weights, numerics), so that runs of other models or settings may share the file. `Normalization` is
+applied to what is stored, and no part of the key: another one asks nothing again.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
-from lmms_eval_shotbench.vocabulary import Dimension, Label, Term, UnknownDimension, UnknownTerm, dimension_named
+from lmms_eval_shotbench.vocabulary import Dimension, Term, UnknownDimension, UnknownTerm, dimension_named
 
 RULES = Path(__file__).with_name("contradictions.toml")
 DimensionTerm = tuple[Dimension, Term]
@@ -41,7 +41,7 @@ def contradictions_of(cells: Mapping[str, LabelCell]) -> dict[str, tuple[str, ..
     }
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)  # ordered, each sentence once
     for dimension, label in labels.items():
-        for one, other in _simultaneous(label):
+        for one, other in (pair for step in label.steps for pair in combinations(step, 2)):  # at the same time
             if reason := reason_against((dimension, one), (dimension, other)):
                 found[dimension.slug][f"{one} and {other}: {reason}"] = None
     for (here, label), (there, another) in combinations(labels.items(), 2):
@@ -50,10 +50,6 @@ def contradictions_of(cells: Mapping[str, LabelCell]) -> dict[str, tuple[str, ..
                 sentence = f"{one} ({here.paper_name.lower()}) and {other} ({there.paper_name.lower()}): {reason}"
                 found[here.slug][sentence] = found[there.slug][sentence] = None
     return {slug: tuple(sentences) for slug, sentences in found.items()}
-
-
-def _simultaneous(label: Label) -> list[tuple[Term, Term]]:
-    return [pair for step in label.steps for pair in combinations(step, 2)]
 
 
 def reason_against(one: DimensionTerm, other: DimensionTerm) -> str:

@@ -12,7 +12,7 @@ LABELLED. Without a calibration the probabilities are those of the votes, and "n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, CellCalibration
@@ -115,6 +115,14 @@ def counted_votes(dimension: Dimension, votes: Sequence[Vote], calibration: Cali
         preferred = calibration.best_way(dimension.slug, model) if calibration else None
         best[model] = next(way for way in (preferred, *PREFERRED_WAYS) if way in used)
     return [vote for vote in relevant if vote.way is best[vote.model]]
+
+
+def uncalibrated_slugs(votes: Iterable[Vote], calibration: Calibration) -> list[str]:
+    """Slugs of the dimensions that have votes, but no calibration of a model and way that they are by."""
+    sources: dict[str, set[str]] = {}
+    for vote in votes:
+        sources.setdefault(vote.dimension, set()).add(source_name(vote.model, vote.way))
+    return [slug for slug, names in sources.items() if not any(calibration.of(slug, name) for name in names)]
 
 
 def _calibrated(

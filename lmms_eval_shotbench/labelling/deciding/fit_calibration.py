@@ -1,7 +1,7 @@
 """Fit a calibration on labelled films whose truth is known, and measure it on films that it was not fitted on.
 
 Every figure of the report is of cross-validation over films: all of the fit, its choice of parameters included, is
-repeated without the films that it is measured on. With one film only, five stretches of it take the place of films,
+repeated without the films that it is measured on. With one film only, five stretches of it count as films,
 and the report says so: expect worse on other films. What is fitted is in `fit_cells.py`.
 """
 
@@ -31,7 +31,7 @@ class BadCalibrationData(ValueError):
     """There is nothing that a calibration could be fitted on."""
 
 
-class LabelledShot(NamedTuple):
+class KnownVotes(NamedTuple):
     """The votes on one dimension of a shot, and what is true."""
 
     film: str
@@ -66,7 +66,7 @@ def fit_calibration(shots: Sequence[MatchedShot], settings: CalibrationSettings)
     best_ways: dict[str, dict[str, Way]] = {}
     report: dict[str, dict[str, Any]] = {}
     for dimension in DIMENSIONS:
-        known = labelled_shots(shots, dimension)
+        known = known_votes(shots, dimension)
         if known:
             slug = dimension.slug
             cells[slug], report[slug], best_ways[slug] = _fit_dimension(dimension, known, settings)
@@ -78,21 +78,21 @@ def fit_calibration(shots: Sequence[MatchedShot], settings: CalibrationSettings)
     return Calibration(cells, best_ways, {"settings": asdict(settings), "dimensions": report})
 
 
-def labelled_shots(shots: Sequence[MatchedShot], dimension: Dimension) -> list[LabelledShot]:
+def known_votes(shots: Sequence[MatchedShot], dimension: Dimension) -> list[KnownVotes]:
     """The shots with votes on a dimension and a known truth, with films as groups, or stretches of a single film."""
     found = []
     for row, truth in shots:
         votes = [vote for vote in row.votes if vote.dimension == dimension.slug]
         known = truth.of(dimension)
         if known.status is not TruthStatus.UNCERTAIN and any(not vote.second for vote in votes):
-            found.append(LabelledShot(truth.film_id, votes, known))
+            found.append(KnownVotes(truth.film_id, votes, known))
     if len({one.film for one in found}) > 1:
         return found
-    return [one._replace(film=f"{one.film}{PART}{FOLDS * place // len(found) + 1}") for place, one in enumerate(found)]
+    return [one._replace(film=f"{one.film}{PART}{FOLDS * index // len(found) + 1}") for index, one in enumerate(found)]
 
 
 def _fit_dimension(
-    dimension: Dimension, shots: Sequence[LabelledShot], settings: CalibrationSettings
+    dimension: Dimension, shots: Sequence[KnownVotes], settings: CalibrationSettings
 ) -> tuple[dict[str, CellCalibration], dict[str, Any], dict[str, Way]]:
     """Calibrations and their report by source, and the best way of asking each model."""
     fitted: dict[str, CellCalibration] = {}
@@ -114,7 +114,7 @@ def _fit_dimension(
     return fitted, report, best
 
 
-def _pooled(dimension: Dimension, shots: Sequence[LabelledShot], votes: Sequence[Sequence[Vote]]) -> list[KnownCell]:
+def _pooled(dimension: Dimension, shots: Sequence[KnownVotes], votes: Sequence[Sequence[Vote]]) -> list[KnownCell]:
     """The shots with their votes pooled; those without a vote are left out."""
     return [
         KnownCell(shot.film, pool(dimension, chosen), shot.truth)

@@ -1,4 +1,4 @@
-"""Votes put together: one distribution over the terms of a dimension, and the features that tell how far to trust it.
+"""Votes put together: one distribution over the terms of a dimension, and features that predict its accuracy.
 
 Votes of one model and way are averaged over views and media; several models then count the same, however many votes
 each has. A vote on a second movement is pooled separately.
@@ -15,7 +15,7 @@ from statistics import fmean, pstdev
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.vocabulary import Dimension
 
-SMALLEST = 1e-4  # probabilities are kept this far from 0 and 1 in logarithms: beyond, they tell rounding apart
+SMALLEST = 1e-4  # probabilities are kept this far from 0 and 1 in logarithms: beyond, differences are rounding
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SecondVotes:
 
     first: str  # the movement beside which it was asked for; empty: the votes do not state it
     shares: Mapping[str, float]  # probability of each term, and of NO_TERM: there is no second movement
-    labels: Mapping[str, str]  # label of both movements, by the second one, if the votes tell their order
+    labels: Mapping[str, str]  # label of both movements, by the second one, if the votes state their order
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _mean(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def cell_features(pooled: PooledVotes, chosen: Sequence[str], joint: float) -> dict[str, float]:
-    """What tells whether the chosen terms are right, and whether the shot says anything about the dimension.
+    """Features that predict whether the chosen terms are right, and whether any term is true.
 
     Args:
         pooled: The votes.
@@ -129,7 +129,7 @@ def cell_features(pooled: PooledVotes, chosen: Sequence[str], joint: float) -> d
 
 
 def term_features(share: float, best: float, none: float, term: str) -> dict[str, float]:
-    """What tells whether one of several simultaneous terms is true.
+    """Features that predict whether one of several simultaneous terms is true.
 
     Args:
         share: Its probability.

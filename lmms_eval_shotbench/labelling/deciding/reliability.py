@@ -96,8 +96,8 @@ def equal_count_bins(cells: Sequence[JudgedCell]) -> list[ReliabilityBin]:
     """At most `BINS` bins with about the same number of cells; cells of the same confidence share a bin."""
     ordered = sorted(cell.confidence for cell in cells)
     first: dict[float, int] = {}
-    for place, confidence in enumerate(ordered):
-        first.setdefault(confidence, place)
+    for index, confidence in enumerate(ordered):
+        first.setdefault(confidence, index)
     return _bins(cells, lambda cell: BINS * first[cell.confidence] // len(cells))
 
 
@@ -110,7 +110,7 @@ def _bins(cells: Sequence[JudgedCell], number: Callable[[JudgedCell], int]) -> l
     grouped = defaultdict(list)
     for cell in cells:
         grouped[number(cell)].append(cell)
-    return [_bin(grouped[place]) for place in sorted(grouped)]
+    return [_bin(grouped[index]) for index in sorted(grouped)]
 
 
 def _bin(cells: Sequence[JudgedCell]) -> ReliabilityBin:

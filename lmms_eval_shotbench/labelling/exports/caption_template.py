@@ -74,6 +74,14 @@ def read_caption_template(path: Path | None = None) -> CaptionTemplate:
         raise BadCaptionTemplate(f"{path}: {error}") from None
 
 
+def parse_caption_template(row: Mapping[str, Any]) -> CaptionTemplate:
+    """Parse a complete template that was stored as JSON; raises `BadCaptionTemplate`."""
+    try:
+        return _template(row)
+    except KeyError as error:
+        raise BadCaptionTemplate(f"a template without {error}") from None
+
+
 def _template(table: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> CaptionTemplate:
     styles = list(CaptionStyle)
     if table["style"] not in styles:
@@ -96,8 +104,8 @@ def _check_text(key: str, text: Any, *, optional: bool) -> None:
             raise BadCaptionTemplate(f"{key} has the unknown field {{{name}}}; the fields are {', '.join(FIELDS)}")
     rest = FIELD.sub("", text)
     if found := re.search(r"[\[\]{}]", OPTIONAL.sub(r"\1", rest) if optional else rest):
-        place = "without its counterpart, or inside another" if optional else "where no text is optional"
-        raise BadCaptionTemplate(f"{key} has a {found[0]} {place}: {text!r}")
+        fault = "without its counterpart, or inside another" if optional else "where no text is optional"
+        raise BadCaptionTemplate(f"{key} has a {found[0]} {fault}: {text!r}")
 
 
 def _words(key: str, own: Any, defaults: Words) -> Words:

@@ -2,6 +2,7 @@
 
 LABELS/captions/clips/   SHOT.mp4, SHOT.txt and metadata.jsonl: a Hugging Face videofolder
 LABELS/captions/stills/  SHOT.jpg, SHOT.txt and metadata.jsonl: a Hugging Face imagefolder
+LABELS/captions/template.json  the wording, in which `shotbench label apply` writes them again
 
 `metadata.jsonl` has `file_name`, `text`, `film_id` and `shot_id`: split by film. finetrainers reads it, or the pairs;
 diffusion-pipe, musubi-tuner and sd-scripts read a folder of pairs (with `caption_extension = ".txt"`). Media are hard
@@ -14,11 +15,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from lmms_eval_shotbench.atomic_file import atomic_path
-from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTemplate, read_caption_template
+from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
+from lmms_eval_shotbench.labelling.exports.caption_template import (
+    BadCaptionTemplate,
+    CaptionTemplate,
+    parse_caption_template,
+    read_caption_template,
+)
 from lmms_eval_shotbench.labelling.exports.caption_text import caption
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -26,6 +33,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 CAPTIONS = "captions"  # folder
 FOLDERS = {MediaKind.CLIP: "clips", MediaKind.STILL: "stills"}
 METADATA = "metadata.jsonl"
+TEMPLATE = "template.json"
 
 
 class CaptionCounts(NamedTuple):
@@ -52,7 +60,23 @@ def write_captions(
         template: the wording (default: the packaged one).
     """
     template = template or read_caption_template()
+    write_atomic(folder / CAPTIONS / TEMPLATE, json.dumps(asdict(template), indent=1, ensure_ascii=False) + "\n")
     return {kind: _write_folder(folder, sheet, kind, template) for kind in FOLDERS}
+
+
+def stored_template(folder: Path) -> CaptionTemplate | None:
+    """Return the wording of the captions in a folder of labels; None if it has none.
+
+    Raises:
+        BadCaptionTemplate: the stored wording is broken.
+    """
+    path = folder / CAPTIONS / TEMPLATE
+    try:
+        return parse_caption_template(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise BadCaptionTemplate(f"{path}: {error}; run `shotbench label` again, or delete {CAPTIONS}/") from None
 
 
 def _write_folder(folder: Path, sheet: ShotSheet, kind: MediaKind, template: CaptionTemplate) -> CaptionCounts:

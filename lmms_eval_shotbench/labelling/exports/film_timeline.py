@@ -96,6 +96,11 @@ class FilmTimeline:
         return frame_timecode(self.start, self.rate, drop_frame=self.drop_frame)
 
 
+def printable(text: str) -> str:
+    """The text on one line, with "?" for characters that no encoding has or XML forbids."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def film_timeline(film: FilmFacts, rows: Sequence[SheetRow]) -> FilmTimeline | None:
     """Place the shots of a film; None for stills and films without shots, which have no timeline."""
     if film.frame_rate is None or not rows:
@@ -143,9 +148,9 @@ def _placed(rows: Sequence[SheetRow], ranges: Sequence[tuple[int, int]], notes: 
     overlapping = position = 0
     for row, (first, end) in zip(rows, ranges, strict=True):
         overlapping += first < position
-        place = max(first, position)
-        clips.append(TimelineClip(row, first, end, place))
-        position = place + end - first
+        position = max(first, position)
+        clips.append(TimelineClip(row, first, end, position))
+        position += end - first
     if overlapping:
         notes.append(f"Shots placed after the shot before, because they overlap the shot before: {overlapping}")
     return clips

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip, printable
 from lmms_eval_shotbench.labelling.timecode import frame_timecode, timecode_rate
 
 TITLE_LENGTH = 70  # characters
@@ -27,11 +27,11 @@ def edl(timeline: FilmTimeline) -> str:
         return frame_timecode((timeline.start + frame) * counted, rate, drop_frame=timeline.drop_frame)
 
     head = [
-        f"TITLE: {_line(timeline.film.film_id)[:TITLE_LENGTH]}",
+        f"TITLE: {printable(timeline.film.film_id)[:TITLE_LENGTH]}",
         f"FCM: {'DROP FRAME' if timeline.drop_frame else 'NON-DROP FRAME'}",
     ]
     events = [_event(number, clip, timeline.media, timecode) for number, clip in enumerate(timeline.clips, start=1)]
-    comments = [f"* COMMENT: {_line(note)}" for note in notes]  # after an event: readers refuse them before
+    comments = [f"* COMMENT: {printable(note)}" for note in notes]  # after an event: readers refuse them before
     return "\n".join([*head, "", events[0], *comments, *events[1:]]) + "\n"
 
 
@@ -41,14 +41,9 @@ def _event(number: int, clip: TimelineClip, media: Path, timecode: Callable[[int
     marker = clip.marker.replace(" · ", ", ").encode("ascii", "replace").decode()
     lines = [
         f"{number:03}  AX       V     C        {' '.join(map(timecode, times))}",
-        f"* FROM CLIP NAME: {_line(media.name)}",
-        f"* SOURCE FILE: {_line(str(media))}",
+        f"* FROM CLIP NAME: {printable(media.name)}",
+        f"* SOURCE FILE: {printable(str(media))}",
         f"* COMMENT: {clip.name}{': ' if clip.all_labels else ''}{clip.all_labels}",
         f"* LOC: {timecode(clip.position)} GREEN   {marker}",
     ]
     return "\n".join(lines)
-
-
-def _line(text: str) -> str:
-    """The text on one line, without characters that no file can be encoded with."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

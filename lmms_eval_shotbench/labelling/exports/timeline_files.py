@@ -116,18 +116,18 @@ def _fcpxml_timeline(root: Element, otio: Any) -> Any:
             continue
         if element.get("offset") is None and element.get("duration") is None:
             continue  # notes and other elements that are no clips
-        place = frame(element) if element.get("offset") else position
-        if place > position:
-            track.append(otio.schema.Gap(duration=otio.opentime.RationalTime(place - position, float(rate))))
+        offset = frame(element) if element.get("offset") else position
+        if offset > position:
+            track.append(otio.schema.Gap(duration=otio.opentime.RationalTime(offset - position, float(rate))))
         if transition is not None:
             length = time_range(transition).duration.value
-            before = max(place - frame(transition), 0)
+            before = max(offset - frame(transition), 0)
             offsets = (otio.opentime.RationalTime(value, float(rate)) for value in (before, max(length - before, 0)))
             track.append(otio.schema.Transition("", "SMPTE_Dissolve", *offsets))
             transition = None
         length = time_range(element)
         track.append(_fcpxml_item(element, length, assets, time_range, otio))
-        position = place + int(length.duration.value)
+        position = offset + int(length.duration.value)
     timeline = otio.schema.Timeline(next((one.get("name", "") for one in root.iter("project")), ""))
     timeline.global_start_time = otio.opentime.RationalTime(start, float(rate))
     timeline.tracks.append(track)

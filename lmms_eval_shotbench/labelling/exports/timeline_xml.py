@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from xml.etree import ElementTree
 
-from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip, printable
 from lmms_eval_shotbench.labelling.timecode import timecode_rate
 
 Element = ElementTree.Element
@@ -32,10 +32,10 @@ def fcpxml(timeline: FilmTimeline) -> str:
     _child(resources, "format", id="r1", frameDuration=f"{rate.denominator}/{rate.numerator}s", **size)
     if rate != timeline.rate:
         _child(resources, "format", id="r3", frameDuration=f"{timeline.rate.denominator}/{scale}s", **size)
-    name, start = _plain(timeline.media.name), time(timeline.start)
+    name, start = printable(timeline.media.name), time(timeline.start)
     asset = {"src": timeline.media.as_uri(), "start": start, "duration": time(timeline.frames), "hasVideo": "1"}
     _child(resources, "asset", id="r2", name=name, **asset, format=media_format)
-    project = _child(root, "project", name=_plain(timeline.film.film_id))
+    project = _child(root, "project", name=printable(timeline.film.film_id))
     sequence = _child(project, "sequence", format="r1", duration=time(timeline.end), tcStart=start, **form)
     spine = _child(sequence, "spine")
     position = 0
@@ -45,8 +45,8 @@ def fcpxml(timeline: FilmTimeline) -> str:
             gap = {"offset": time(timeline.start + position), "duration": time(clip.position - position)}
             _child(spine, "gap", name="Gap", **gap, start="0s")
         first = time(timeline.start + clip.first)
-        place = {"offset": time(timeline.start + clip.position), "start": first, "duration": time(length)}
-        made = _child(spine, "asset-clip", name=clip.name, ref="r2", **place, format=media_format, **form)
+        times = {"offset": time(timeline.start + clip.position), "start": first, "duration": time(length)}
+        made = _child(spine, "asset-clip", name=clip.name, ref="r2", **times, format=media_format, **form)
         _child(made, "marker", start=first, duration=time(1), value=clip.marker, note=clip.all_labels)
         position = clip.position + length
     return _text(root, "fcpxml", timeline)
@@ -56,7 +56,7 @@ def xmeml(timeline: FilmTimeline) -> str:
     """The timeline as the text of a Final Cut Pro 7 .xml file."""
     root = Element("xmeml", version="4")
     sequence = _child(root, "sequence", id="sequence-1")
-    _texts(sequence, name=_plain(timeline.film.film_id), duration=timeline.end)
+    _texts(sequence, name=printable(timeline.film.film_id), duration=timeline.end)
     _add_rate(sequence, timeline.rate)
     _add_timecode(sequence, timeline)
     video = _child(_child(sequence, "media"), "video")
@@ -76,7 +76,7 @@ def _add_item(track: Element, number: int, clip: TimelineClip, timeline: FilmTim
         _child(item, name).text = str(frame)
     file = _child(item, "file", id="file-1")
     if number == 1:  # later items refer to it by its id
-        _texts(file, name=_plain(timeline.media.name), pathurl=timeline.media.as_uri())
+        _texts(file, name=printable(timeline.media.name), pathurl=timeline.media.as_uri())
         _add_rate(file, timeline.rate)
         _texts(file, duration=timeline.frames)
         _add_timecode(file, timeline)
@@ -115,13 +115,8 @@ def _texts(parent: Element, **texts: object) -> None:
         _child(parent, tag).text = str(text)
 
 
-def _plain(text: str) -> str:
-    """The text without characters that XML does not allow."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _text(root: Element, doctype: str, timeline: FilmTimeline) -> str:
     ElementTree.indent(root, " ")
-    notes = "".join(f"<!-- {_plain(note).replace('--', '- -')} -->\n" for note in timeline.notes)
+    notes = "".join(f"<!-- {printable(note).replace('--', '- -')} -->\n" for note in timeline.notes)
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE {doctype}>\n{notes}{body}\n'

@@ -87,7 +87,7 @@ def _share(folder: Path, shots: Sequence[FilmShot], budget: int) -> int | None:
     """Return the bytes that each clip may take in the page; None if all fit as they are."""
     files = [folder / shot.clip for shot in shots if shot.clip]
     embedded = sum(file.stat().st_size * 4 // 3 + 64 for file in files if file.is_file())
-    return None if embedded <= budget else max(0, budget) // len(files)
+    return None if not files or embedded <= budget else max(0, budget) // len(files)
 
 
 def _clip_uri(folder: Path, share: int | None, shot: FilmShot) -> str:

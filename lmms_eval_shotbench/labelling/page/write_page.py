@@ -21,7 +21,7 @@ from lmms_eval_shotbench.labelling.deciding.contradictions import rules
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
 from lmms_eval_shotbench.labelling.page.page_media import PageMedia, page_media
 from lmms_eval_shotbench.labelling.shot import FilmFacts
-from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
+from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, labels_digest
 from lmms_eval_shotbench.report.explorer import package_file, script_json
 from lmms_eval_shotbench.report.page import content_policy
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, SHOT_SIZE, Dimension, MediaKind, dimension_named
@@ -45,13 +45,14 @@ def write_page(folder: Path, sheet: ShotSheet, scores: Scores | None = None) -> 
     return path
 
 
-def stored_scores(folder: Path) -> Scores | None:
-    """Return LABELS/scores.json, or None if there is none that can be read."""
+def stored_scores(folder: Path, sheet: ShotSheet) -> Scores | None:
+    """Return LABELS/scores.json; None if there is none that can be read, or it is of other labels."""
     try:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return scores if isinstance(scores, dict) else None
+    is_of_sheet = isinstance(scores, dict) and scores.get("labels_digest") == labels_digest(sheet)
+    return scores if is_of_sheet else None
 
 
 def page_html(sheet: ShotSheet, media: PageMedia, scores: Scores | None = None) -> str:

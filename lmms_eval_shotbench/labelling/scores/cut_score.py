@@ -1,4 +1,4 @@
-"""Detected cuts against true ones: precision, recall and F1, hard cuts and gradual transitions apart.
+"""Detected cuts against true ones: precision, recall and F1 of hard cuts; gradual transitions are counted separately.
 
 A hard cut is found if a shot begins or ends within `tolerance` frames of it. The default of 1 frame covers what tables
 differ in without being wrong: whether a cut is the last frame before or the first after it, and times rounded to
@@ -76,9 +76,9 @@ def _film_cuts(film: FilmFacts, rows: Sequence[SheetRow], truths: Sequence[Truth
     detected = _cuts(sorted(shots), length, near)
     hard = [cut for cut in detected if not _inside(cut, ranges)]
     pairs = _pairs(true, hard, near)
-    rest = set(range(len(hard))) - {place for _, place in pairs}
+    rest = set(range(len(hard))) - {index for _, index in pairs}
     looked_at = [(start - near, end + near) for start, end in spans]
-    false = sum(_inside(hard[place], looked_at) for place in rest)
+    false = sum(_inside(hard[index], looked_at) for index in rest)
     seen = sum(any(_inside(cut, [one]) for cut in detected) for one in ranges)
     return CutScore(len(true), len(pairs), false, len(ranges), seen)
 
@@ -93,8 +93,8 @@ def _cuts(spans: Sequence[tuple[float, float]], length: float, near: float) -> l
     starts = sorted({start for start, _ in spans})
     times = list(starts)
     for _, end in spans:
-        place = bisect_left(starts, end - near)
-        if place == len(starts) or starts[place] > end + near:
+        index = bisect_left(starts, end - near)
+        if index == len(starts) or starts[index] > end + near:
             times.append(end)
     return [time for time in sorted(times) if near < time < length - near]
 
@@ -105,11 +105,11 @@ def _inside(time: float, ranges: Iterable[tuple[float, float]]) -> bool:
 
 def _pairs(true: Sequence[float], detected: Sequence[float], near: float) -> list[tuple[int, int]]:
     """Pair times in order, each once; as many as possible, since both are sorted."""
-    pairs, place = list[tuple[int, int]](), 0
+    pairs, following = list[tuple[int, int]](), 0
     for index, time in enumerate(true):
-        while place < len(detected) and detected[place] < time - near:
-            place += 1
-        if place < len(detected) and detected[place] <= time + near:
-            pairs.append((index, place))
-            place += 1
+        while following < len(detected) and detected[following] < time - near:
+            following += 1
+        if following < len(detected) and detected[following] <= time + near:
+            pairs.append((index, following))
+            following += 1
     return pairs

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ def match_truth(sheet: ShotSheet, truths: Sequence[TruthRow]) -> TruthMatch:
         by_media[truth.media].append(truth)
     film_of = _same_films(sheet.films, {media: rows[0].film_id for media, rows in by_media.items()})
     if not film_of:
-        ours, theirs = ([film.media for film in sheet.films], list(by_media))
+        ours, theirs = [film.media for film in sheet.films], list(by_media)
         raise NoCommonFilms(
             f"the labels are of {first_few(ours)}, the truth table is of {first_few(theirs)}: no film is in both; its "
             "column media must have the paths or file names of the labelled films"
@@ -98,26 +99,24 @@ def _same_shots(
     film: FilmFacts, rows: Sequence[SheetRow], truths: Sequence[TruthRow]
 ) -> list[tuple[SheetRow, TruthRow]]:
     length = film_seconds(film, rows)
-    spans = sorted(((_times(row.shot.start_seconds, row.shot.end_seconds, length), row) for row in rows), key=_start)
+    spans = sorted(
+        ((_times(row.shot.start_seconds, row.shot.end_seconds, length), row) for row in rows), key=itemgetter(0)
+    )
     starts = [span[0] for span, _ in spans]
     ends = list(accumulate((span[1] for span, _ in spans), max))  # latest end so far: shots of a table may overlap
     overlaps = []
-    for place, truth in enumerate(truths):
+    for number, truth in enumerate(truths):
         wanted = _times(truth.start, truth.end, length)
         for index in range(bisect_right(ends, wanted[0]), bisect_left(starts, wanted[1])):
             if (overlap := _overlap(spans[index][0], wanted)) >= MIN_OVERLAP:
-                overlaps.append((-overlap, place, index))
+                overlaps.append((-overlap, number, index))
     used_truths, used_rows, pairs = set[int](), set[int](), []
-    for _, place, index in sorted(overlaps):
-        if place not in used_truths and index not in used_rows:
-            used_truths.add(place)
+    for _, number, index in sorted(overlaps):
+        if number not in used_truths and index not in used_rows:
+            used_truths.add(number)
             used_rows.add(index)
-            pairs.append((spans[index][1], truths[place]))
+            pairs.append((spans[index][1], truths[number]))
     return pairs
-
-
-def _start(timed: tuple[Times, SheetRow]) -> Times:
-    return timed[0]
 
 
 def film_seconds(film: FilmFacts, rows: Sequence[SheetRow]) -> float:

@@ -26,7 +26,7 @@ from lmms_eval_shotbench.labelling.deciding.reliability import JudgedCell, relia
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.scores.cut_score import TOLERANCE, score_cuts
 from lmms_eval_shotbench.labelling.scores.match_truth import MatchedShot, is_true, match_truth
-from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
+from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, labels_digest
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthRow, TruthStatus
 from lmms_eval_shotbench.labelling.vote import NO_TERM
 from lmms_eval_shotbench.scoring.metrics import clustered_mean
@@ -102,6 +102,7 @@ def score_labels(sheet: ShotSheet, truths: Sequence[TruthRow], tolerance: int = 
     return {
         "schema": SCHEMA,
         "kind": "scores of shot labels",
+        "labels_digest": labels_digest(sheet),
         "run": dict(sheet.run),
         "films": sorted({truth.film_id for _, _, rows in match.films for truth in rows}),
         "films_without_labels": list(match.other_films),
