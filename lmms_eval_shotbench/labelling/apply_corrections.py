@@ -20,10 +20,8 @@ from lmms_eval_shotbench.labelling.corrections import (
 from lmms_eval_shotbench.labelling.deciding.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
 from lmms_eval_shotbench.labelling.label_files import write_label_files_again
-from lmms_eval_shotbench.labelling.shot import FilmShot
+from lmms_eval_shotbench.labelling.shot import SAME_SHOT, FilmShot, overlap
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, read_sheet
-
-SAME_SHOT = 0.5  # minimum overlap, intersection over union, of a corrected range and a shot
 
 
 class Applied(NamedTuple):
@@ -121,18 +119,11 @@ class _ShotFinder:
         if same and one.film_id not in ("", same.film_id):
             same = None
         if one.film_id and one.start is not None and one.end is not None:
-            if same and _overlap(same, one.start, one.end) > SAME_SHOT:  # no other shot overlaps as much
+            corrected = (one.start, one.end)
+            if same and same.times and overlap(same.times, corrected) > SAME_SHOT:  # no other shot overlaps as much
                 return same
-            pairs = [(_overlap(shot, one.start, one.end), shot) for shot in self._of_film.get(one.film_id, ())]
-            overlap, nearest = max(pairs, key=lambda pair: pair[0], default=(0.0, None))
-            return nearest if overlap >= SAME_SHOT else None
+            shots = self._of_film.get(one.film_id, ())
+            pairs = [(overlap(shot.times, corrected), shot) for shot in shots if shot.times]
+            share, nearest = max(pairs, key=lambda pair: pair[0], default=(0.0, None))
+            return nearest if share >= SAME_SHOT else None
         return same
-
-
-def _overlap(shot: FilmShot, start: float, end: float) -> float:
-    """Intersection over union of a shot and a range, in time; 0 for a still."""
-    if shot.start_seconds is None or shot.end_seconds is None:
-        return 0.0
-    common = min(shot.end_seconds, end) - max(shot.start_seconds, start)
-    union = max(shot.end_seconds, end) - min(shot.start_seconds, start)
-    return max(0.0, common) / union if union > 0 else 1.0

@@ -19,6 +19,9 @@ from lmms_eval_shotbench.labelling.timecode import (
     timecode_number,
 )
 
+SAME_SHOT = 0.5  # minimum `overlap` of two ranges that are taken to be the same shot
+Times = tuple[float, float]  # start and end in seconds
+
 
 @dataclass(frozen=True, slots=True)
 class FilmShot:
@@ -36,9 +39,23 @@ class FilmShot:
     remark: str = ""  # why it has no still or no clip, or what was noticed about it
 
     @property
+    def times(self) -> Times | None:
+        """Start and end; None for a still file."""
+        return (
+            None if self.start_seconds is None or self.end_seconds is None else (self.start_seconds, self.end_seconds)
+        )
+
+    @property
     def seconds(self) -> float:
         """Duration; 0 for a still file."""
         return (self.end_seconds or 0.0) - (self.start_seconds or 0.0)
+
+
+def overlap(one: Times, other: Times) -> float:
+    """Intersection over union of two ranges, 0 to 1; 1 if both are the same moment."""
+    common = min(one[1], other[1]) - max(one[0], other[0])
+    union = max(one[1], other[1]) - min(one[0], other[0])
+    return max(0.0, common) / union if union > 0 else 1.0
 
 
 def frame_rate_drift(shots: Sequence[FilmShot], rate: Fraction) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, CellCalibration, Logistic
 from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
 from tests.support.made_films import MadeFilm
@@ -37,6 +38,18 @@ def test_a_film_is_labelled_and_a_broken_one_makes_the_status_1(
     assert "broken.mp4: cannot be decoded" in capsys.readouterr().err
     assert main(["label", "films/broken.mp4", *MODEL, "--out", "other"]) == 2
     assert "no film has a shot that can be labelled: broken.mp4" in capsys.readouterr().err
+
+
+def test_a_calibration_of_another_model_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    MadeFilm().write(tmp_path / "heat.mp4")
+    Calibration({"shot_size": {"other@1 by letter": CellCalibration(Logistic(0.0))}}).write(tmp_path / "fitted.json")
+    rest = ["--out", "labels", "--dimensions", "shot_size", "--no-page", "--no-timelines", "--no-captions"]
+    assert main(["label", "heat.mp4", *MODEL, *rest, "--calibration", "fitted.json"]) == 0
+    printed = capsys.readouterr().err
+    assert "fitted.json does not apply to shot_size: it is of other@1 by letter, and asked were tiny_shotvl@" in printed
 
 
 def test_listed_shots_are_labelled_in_place_of_detected_ones(

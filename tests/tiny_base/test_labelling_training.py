@@ -34,7 +34,7 @@ from verl_recipes.tiny_base.forward import exclusion_loss
 from verl_recipes.tiny_base.held_out import HeldOutScores, label_scores
 from verl_recipes.tiny_base.learner import Learner, make_learner, teach_labelling
 from verl_recipes.tiny_base.media_batches import UnevenPictures, media_of
-from verl_recipes.tiny_base.whole_shots import Frames, WholeShot
+from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot
 
 HEIGHT, WIDTH, LENGTH = 28, 56, 6
 LEFT = torch.zeros((1, 3, HEIGHT, WIDTH), dtype=torch.uint8).index_fill(
@@ -47,7 +47,7 @@ LABELLED = TruthStatus.LABELLED
 def shot(**truths: ShotTruth) -> WholeShot:
     """A shot whose left half is lit, and which becomes brighter; other dimensions are not known."""
     known = dict.fromkeys(slugs(), UNKNOWN) | truths
-    return WholeShot("film", known, LEFT.expand(3, -1, -1, -1), Frames(LEFT + BRIGHTER, 12.0))
+    return WholeShot("film", known, LEFT.expand(3, -1, -1, -1), ShotFrames(LEFT + BRIGHTER, 12.0))
 
 
 STILL = shot().key_frames(MediaKind.STILL)

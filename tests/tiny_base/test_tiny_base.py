@@ -36,7 +36,7 @@ from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
 from verl_recipes.tiny_base.media_batches import UnevenPictures, media_of
 from verl_recipes.tiny_base.shots import Shot, make_shot, mirrored, time_reversed
 from verl_recipes.tiny_base.train import TrainingSettings, train_steps, train_tiny_base
-from verl_recipes.tiny_base.whole_shots import Frames, WholeShot
+from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot
 
 SHORT = TrainingSettings(phases=(Phase(8, {Practice.STILLS: 1.0}),), warm_up=1)
 
@@ -217,7 +217,7 @@ def film_shot(shots: list[Shot]) -> WholeShot:
     """A shot that is labelled with the first term of every dimension."""
     truths = {one.slug: ShotTruth(TruthStatus.LABELLED, one.terms[0].name) for one in DIMENSIONS}
     still, clip = (one_of(shots, kind) for kind in MediaKind)
-    return WholeShot("film", truths, still.frames, Frames(clip.frames, clip.fps))
+    return WholeShot("film", truths, still.frames, ShotFrames(clip.frames, clip.fps))
 
 
 @pytest.mark.parametrize("practice", list(Practice))

@@ -26,7 +26,7 @@ from lmms_eval_shotbench.vocabulary import (
 )
 from tests.support.made_films import number_on
 from tests.support.truth_films import FILE, FILM, STILL_FILE, write_truth_films
-from verl_recipes.tiny_base.whole_shots import Frames, WholeShot, read_whole_shots, split_by_film, truth_in_view
+from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot, read_whole_shots, split_by_film, truth_in_view
 
 LARGE = MediaLimits(128 * 256, 160 * 256, clip_max=160 * 256)  # at this size the numbers on frames can be read
 PATCHES = PatchRule(14, 2, 2, (0.0,) * 3, (1.0,) * 3)
@@ -118,14 +118,14 @@ def test_possible_terms_are_mirrored_and_none_stays_none() -> None:
 
 def test_frames_are_mirrored_and_reversed() -> None:
     frames = torch.from_numpy(numpy.arange(2 * 3 * 2 * 4, dtype=numpy.uint8).reshape(2, 3, 2, 4))
-    shown = Frames(frames, 12.0)
+    shown = ShotFrames(frames, 12.0)
     assert torch.equal(shown.in_view(()).frames, frames)
     assert torch.equal(shown.in_view(MIRRORED).frames, frames.flip(3))
     assert torch.equal(shown.in_view(BOTH).frames, frames.flip(3).flip(0)) and shown.in_view(BOTH).fps == 12.0
 
 
 def test_in_labelling_the_key_still_and_all_frames_of_the_clip_are_shown() -> None:
-    clip = Frames(torch.ones(4, 3, 2, 2), 12.0)
+    clip = ShotFrames(torch.ones(4, 3, 2, 2), 12.0)
     shot = WholeShot("film", {}, torch.arange(3.0)[:, None, None, None].expand(3, 3, 2, 2), clip)
     assert shot.key_frames(MediaKind.STILL).frames.unique().tolist() == [0.0]
     assert shot.key_frames(MediaKind.CLIP) is clip

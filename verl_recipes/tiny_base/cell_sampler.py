@@ -21,7 +21,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label, MediaKi
 from verl_recipes.tiny_base.exercises import Exercise, ExerciseMaker
 from verl_recipes.tiny_base.forward import Media
 from verl_recipes.tiny_base.media_batches import media_of, require_one_size
-from verl_recipes.tiny_base.whole_shots import Frames, WholeShot, truth_in_view
+from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot, truth_in_view
 
 NONE_SHARE = 0.4  # maximum share of "none" among the certain exercises of a dimension
 UNCERTAIN_SHARE = 0.15  # share of uncertain exercises in a dimension that has some
@@ -57,7 +57,7 @@ class CellSampler:
         media = media_of([shown for _, shown in drawn], self._rule, pairs, self._draw)
         return [exercise for exercise, _ in drawn], media
 
-    def _exercise(self, dimension: Dimension) -> tuple[Exercise, Frames]:
+    def _exercise(self, dimension: Dimension) -> tuple[Exercise, ShotFrames]:
         uncertain = self._uncertain.get(dimension, [])
         if uncertain and self._draw.random() < UNCERTAIN_SHARE:
             shot = self._draw.choice(uncertain)
@@ -84,11 +84,11 @@ class CellSampler:
         assert seen is not None
         return view, seen
 
-    def _frames(self, shot: WholeShot, dimension: Dimension, view: ShotView) -> Frames:
+    def _frames(self, shot: WholeShot, dimension: Dimension, view: ShotView) -> ShotFrames:
         if dimension.media_kind is MediaKind.CLIP:
             return shot.key_frames(MediaKind.CLIP).in_view(view)
         number = self._draw.randrange(len(shot.stills))
-        return Frames(shot.stills[number : number + 1]).in_view(view)
+        return ShotFrames(shot.stills[number : number + 1]).in_view(view)
 
     def _reordered(self, label: Label) -> str:
         """The label with simultaneous terms in random order."""

@@ -25,7 +25,7 @@ from verl_recipes.tiny_base.exercises import ExerciseMaker
 from verl_recipes.tiny_base.forward import FastModel
 from verl_recipes.tiny_base.media_batches import media_of
 from verl_recipes.tiny_base.shots import Shot
-from verl_recipes.tiny_base.whole_shots import Frames, WholeShot
+from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot
 
 LONGEST = 6  # maximum number of tokens of a label and its letter
 BATCH_SIZE = 64
@@ -114,14 +114,14 @@ def _named(
     fast_model: FastModel,
     exercise_maker: ExerciseMaker,
     dimension: Dimension,
-    known: Sequence[tuple[Frames, ShotTruth]],
+    known: Sequence[tuple[ShotFrames, ShotTruth]],
     rule: PositionRule,
 ) -> list[tuple[str, ShotTruth]]:
     """The most probable name of each medium with its truth, in groups of one length."""
     names = [*(term.name for term in dimension.terms), NO_TERM]
     tokens = torch.tensor([exercise_maker.ids(f" {name}")[0] for name in names])
     exercise = exercise_maker.naming_of(dimension)
-    by_length: dict[int, list[tuple[Frames, ShotTruth]]] = defaultdict(list)
+    by_length: dict[int, list[tuple[ShotFrames, ShotTruth]]] = defaultdict(list)
     for shown, truth in known:
         by_length[len(shown.frames)].append((shown, truth))
     found: list[tuple[str, ShotTruth]] = []

@@ -32,16 +32,16 @@ BLACK = 24  # maximum brightness of a bar, of 255
 HELD_OUT = 10  # every n-th film is held out
 
 
-class Frames(NamedTuple):
+class ShotFrames(NamedTuple):
     """A still or clip; see `Footage`."""
 
     frames: torch.Tensor
     fps: float = 0.0
 
-    def in_view(self, view: ShotView) -> Frames:
+    def in_view(self, view: ShotView) -> ShotFrames:
         """The frames mirrored, in reverse order, or both."""
         axes = [axis for one, axis in ((View.MIRRORED, -1), (View.REVERSED, 0)) if one in view]
-        return Frames(self.frames.flip(axes), self.fps)
+        return ShotFrames(self.frames.flip(axes), self.fps)
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class WholeShot:
     film_id: str
     truths: Mapping[str, ShotTruth]  # by dimension slug
     stills: torch.Tensor  # uint8 (stills, 3, height, width); the key still first
-    clip: Frames | None = None  # None: the shot is a still file
+    clip: ShotFrames | None = None  # None: the shot is a still file
 
-    def key_frames(self, kind: MediaKind) -> Frames:
+    def key_frames(self, kind: MediaKind) -> ShotFrames:
         """What a model is shown in labelling: the key still or the clip."""
         if kind is MediaKind.STILL:
-            return Frames(self.stills[:1])
+            return ShotFrames(self.stills[:1])
         assert self.clip is not None, self.film_id
         return self.clip
 
@@ -122,7 +122,7 @@ def _shots_of_film(path: Path, rows: Sequence[TruthRow], shown: MediaLimits, rul
                 stills[number] = scaled_still(Image.fromarray(numpy.ascontiguousarray(picture)), *still_size)[0]
         for row, shot, some, at in zip(rows, shots, sampled, moments, strict=True):
             shown_frames = [frames[number] for number in (some if len(some) > 1 else some * 2)]  # in pairs
-            footage = Frames(torch.stack(shown_frames), len(some) / len(shot) * clip.frame_rate)
+            footage = ShotFrames(torch.stack(shown_frames), len(some) / len(shot) * clip.frame_rate)
             yield WholeShot(row.film_id, row.truths, torch.stack([stills[number] for number in at]), footage)
 
 

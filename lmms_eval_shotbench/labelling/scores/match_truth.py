@@ -16,14 +16,11 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from lmms_eval_shotbench.labelling.shot import FilmFacts
+from lmms_eval_shotbench.labelling.shot import SAME_SHOT, FilmFacts, Times, overlap
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, read_sheet
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthRow, TruthStatus, read_truth
 from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.vocabulary import Dimension
-
-MIN_OVERLAP = 0.5  # intersection over union of two shots in time
-Times = tuple[float, float]
 
 
 class NoCommonFilms(ValueError):
@@ -108,8 +105,8 @@ def _same_shots(
     for number, truth in enumerate(truths):
         wanted = _times(truth.start, truth.end, length)
         for index in range(bisect_right(ends, wanted[0]), bisect_left(starts, wanted[1])):
-            if (overlap := _overlap(spans[index][0], wanted)) >= MIN_OVERLAP:
-                overlaps.append((-overlap, number, index))
+            if (share := overlap(spans[index][0], wanted)) >= SAME_SHOT:
+                overlaps.append((-share, number, index))
     used_truths, used_rows, pairs = set[int](), set[int](), []
     for _, number, index in sorted(overlaps):
         if number not in used_truths and index not in used_rows:
@@ -127,13 +124,6 @@ def film_seconds(film: FilmFacts, rows: Sequence[SheetRow]) -> float:
 
 def _times(start: float | None, end: float | None, length: float) -> Times:
     return (0.0, length) if start is None or end is None else (start, end)
-
-
-def _overlap(one: Times, other: Times) -> float:
-    """Intersection over union of two ranges."""
-    shared = min(one[1], other[1]) - max(one[0], other[0])
-    covered = max(one[1], other[1]) - min(one[0], other[0])
-    return shared / covered if covered > 0 else 0.0
 
 
 def is_true(dimension: Dimension, truth: ShotTruth, label: str) -> bool:
