@@ -271,7 +271,7 @@ def label(
         opentimelineio()  # missing libraries are reported before any work
     given = {"detector": detector, "flash_frames": flash_frames}
     given = {name: value for name, value in given.items() if value is not None}
-    chosen = [dimension_named(name) for name in dimensions.split(",") if name.strip()]
+    chosen = list(dict.fromkeys(dimension_named(name) for name in dimensions.split(",") if name.strip()))
     try:
         sources = find_films([Path(one) for one in named], films_folder, skipped=out)
     except NoFilms as error:

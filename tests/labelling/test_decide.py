@@ -155,6 +155,12 @@ def test_the_first_calibrated_model_decides_where_the_models_have_no_joint_calib
     assert (cell.label, cell.confidence, cell.agreement) == ("Medium", 0.5, 0.5)
 
 
+def test_a_joint_calibration_applies_in_whatever_order_the_models_were_asked() -> None:
+    votes = [vote(SHOT_SIZE, Wide=1.0), replace(vote(SHOT_SIZE, Wide=0.8, Medium=0.2), model="big@2")]
+    fitted = calibrated(SHOT_SIZE, CellCalibration(Logistic(0.0)), "tiny@1 by probability + big@2 by probability")
+    assert [decide(SHOT_SIZE, asked, fitted).confidence for asked in (votes, votes[::-1])] == [0.5, 0.5]
+
+
 def test_a_calibration_of_another_model_changes_nothing() -> None:
     votes = [vote(SHOT_SIZE, Wide=0.7, Medium=0.3)]
     strange = calibrated(SHOT_SIZE, CellCalibration(Logistic(0.0)), "another@1 by letter")

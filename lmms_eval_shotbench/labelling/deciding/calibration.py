@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.atomic_file import write_atomic
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import SOURCE_SEPARATOR
 from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression
 from lmms_eval_shotbench.labelling.vote import Way
 from lmms_eval_shotbench.vocabulary import dimension_named
@@ -84,8 +85,12 @@ class Calibration:
     report: Mapping[str, Any] = field(default_factory=dict)  # what it was fitted on, and how good it is on other films
 
     def of(self, slug: str, source: str) -> CellCalibration | None:
-        """The calibration of a dimension and source, if there is one."""
-        return self.cells.get(slug, {}).get(source)
+        """The calibration of a dimension and source, if there is one; models count in any order."""
+        names = set(source.split(SOURCE_SEPARATOR))
+        return next(
+            (cell for name, cell in self.cells.get(slug, {}).items() if set(name.split(SOURCE_SEPARATOR)) == names),
+            None,
+        )
 
     @property
     def sources(self) -> list[str]:

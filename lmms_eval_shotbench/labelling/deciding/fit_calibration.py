@@ -17,7 +17,7 @@ from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, Cell
 from lmms_eval_shotbench.labelling.deciding.decide import Guess, best_guess, counted_votes
 from lmms_eval_shotbench.labelling.deciding.fit_cells import KnownCell, fit_cells
 from lmms_eval_shotbench.labelling.deciding.fit_logistic import FOLDS, group_folds
-from lmms_eval_shotbench.labelling.deciding.pooled_votes import pool, source_name
+from lmms_eval_shotbench.labelling.deciding.pooled_votes import SOURCE_SEPARATOR, pool, source_name
 from lmms_eval_shotbench.labelling.deciding.reliability import JudgedCell, reliability, threshold_for
 from lmms_eval_shotbench.labelling.scores.match_truth import MatchedShot, is_true
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthStatus
@@ -107,7 +107,7 @@ def _fit_dimension(
     if len(best) > 1:
         chosen = Calibration({}, {dimension.slug: best})
         votes = [counted_votes(dimension, shot.votes, chosen) for shot in shots]
-        together = " + ".join(source_name(model, way) for model, way in best.items())
+        together = SOURCE_SEPARATOR.join(source_name(model, way) for model, way in best.items())
         cells = [cell for cell in _pooled(dimension, shots, votes) if cell.pooled.source == together]
         if cells:  # shots with votes of all models
             fitted[together], report[together] = fit_source(dimension, cells, settings)

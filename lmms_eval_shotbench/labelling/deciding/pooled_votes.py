@@ -17,6 +17,8 @@ from lmms_eval_shotbench.vocabulary import Dimension
 
 SMALLEST = 1e-4  # probabilities are kept this far from 0 and 1 in logarithms: beyond, differences are rounding
 
+SOURCE_SEPARATOR = " + "  # between the names of sources that are pooled
+
 
 @dataclass(frozen=True)
 class SecondVotes:
@@ -31,7 +33,7 @@ class SecondVotes:
 class PooledVotes:
     """What the votes of one or several sources say about one dimension of a shot."""
 
-    source: str  # names of the models with the way each was asked, joined by " + "
+    source: str  # names of the models with the way each was asked, joined by `SOURCE_SEPARATOR`
     terms: Mapping[str, float]  # probability of every term, in the vocabulary's order, if one is true; they sum to 1
     none: float  # probability that no term is true, as voted; 0 if that could not be answered
     favourites: tuple[str, ...]  # of each vote, the term (or NO_TERM) with the highest probability
@@ -59,7 +61,7 @@ def pool(dimension: Dimension, votes: Sequence[Vote]) -> PooledVotes:
     shares = _mean_share(first)
     total = math.fsum(shares.get(term.name, 0.0) for term in dimension.terms)
     return PooledVotes(
-        " + ".join(dict.fromkeys(source_name(vote.model, vote.way) for vote in first)),
+        SOURCE_SEPARATOR.join(dict.fromkeys(source_name(vote.model, vote.way) for vote in first)),
         {
             term.name: shares.get(term.name, 0.0) / total if total > 0 else 1 / len(dimension.terms)
             for term in dimension.terms
