@@ -94,10 +94,18 @@ def read_sheet(folder: Path, *, votes: bool = True) -> ShotSheet:
         raise BadSheet(f"{folder} has no {FACTS}: no films were labelled there, or the run is unfinished") from None
     except ValueError as error:
         raise BadSheet(f"{folder / FACTS} is no JSON: {error}; run `shotbench label` again") from None
-    if facts.get("schema") != SCHEMA:
-        raise BadSheet(f"{folder / FACTS} has schema {facts.get('schema')}, expected {SCHEMA}; label the films again")
-    films = [FilmFacts.from_row(film) for film in facts["films"]]
-    return ShotSheet(films, list(_read_shots(folder / SHOTS, votes)), facts["run"])
+    schema = facts.get("schema") if isinstance(facts, dict) else None
+    if schema != SCHEMA:
+        raise BadSheet(f"{folder / FACTS} has schema {schema}, expected {SCHEMA}; label the films again")
+    try:
+        films, run = [FilmFacts.from_row(film) for film in facts["films"]], facts["run"]
+        return ShotSheet(films, list(_read_shots(folder / SHOTS, votes)), run)
+    except BadSheet:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadSheet(f"{folder / FACTS} is broken: {error!r}; run `shotbench label` again") from None
+    except FileNotFoundError:
+        raise BadSheet(f"{folder} has no {SHOTS}; run `shotbench label` again") from None
 
 
 def _read_shots(path: Path, votes: bool) -> Iterator[SheetRow]:

@@ -73,6 +73,12 @@ def test_a_folder_without_a_complete_sheet_is_named(tmp_path: Path) -> None:
     (tmp_path / SHOTS).write_text("{", encoding="utf-8")
     with pytest.raises(BadSheet, match="line 1"):
         read_sheet(tmp_path)
+    (tmp_path / SHOTS).unlink()
+    with pytest.raises(BadSheet, match=r"has no shots\.jsonl; run"):
+        read_sheet(tmp_path)
+    (tmp_path / FACTS).write_text('{"schema": 1, "films": [{}]}', encoding="utf-8")
+    with pytest.raises(BadSheet, match=r"labels\.json is broken: KeyError\('frame_rate'\); run"):
+        read_sheet(tmp_path)
     (tmp_path / FACTS).write_text('{"schema": 99}', encoding="utf-8")
     with pytest.raises(BadSheet, match="schema 99"):
         read_sheet(tmp_path)
