@@ -92,5 +92,6 @@ class OpenedPage:
         allowed = {"behavior": "allow", "downloadPath": str(downloads)}
         self.browser.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
         self.press("s")
-        assert self.becomes(lambda: (downloads / "corrections.csv").is_file())
-        return downloads / "corrections.csv"
+        file = downloads / "corrections.csv"
+        assert self.becomes(lambda: file.is_file() and file.stat().st_size > 0)  # the browser creates it empty
+        return file
