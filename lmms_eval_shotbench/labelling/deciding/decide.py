@@ -32,6 +32,7 @@ from lmms_eval_shotbench.vocabulary import SEVERAL_TERMS, Dimension, Label
 ADDED_TERM = 0.7  # probability from which a further term is named: a wrong one spoils a label that was right without it
 ADDED_SHARE = 0.5  # without a calibration: of light as a share of the first term's probability, of movement as it is
 ALTERNATIVES = 5
+NEVER = 1.1  # above every confidence
 PREFERRED_WAYS = (Way.PROBABILITY, Way.LETTER, Way.TERM)  # without a calibration
 
 
@@ -84,8 +85,8 @@ def decide(
         return LabelCell(Status.UNSURE)
     pooled, fitted = _calibrated(dimension, counted, calibration)
     guess = best_guess(dimension, pooled, fitted)
-    if min_confidence is None:
-        min_confidence = (fitted and fitted.min_confidence) or 0.0
+    if min_confidence is None:  # a calibration without a threshold found none that reaches its target
+        min_confidence = 0.0 if fitted is None else NEVER if fitted.min_confidence is None else fitted.min_confidence
     if guess.confidence < min_confidence or not guess.is_allowed(fitted.max_none if fitted else 1.0):
         status = Status.UNSURE
     else:
