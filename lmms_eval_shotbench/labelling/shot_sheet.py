@@ -89,12 +89,15 @@ def read_sheet(folder: Path, *, votes: bool = True) -> ShotSheet:
     """
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadSheet(f"{folder} has no {FACTS}: no films were labelled there, or the run is unfinished") from None
     except ValueError as error:
         raise BadSheet(f"{folder / FACTS} is no JSON: {error}; run `shotbench label` again") from None
-    if facts.get("schema") != SCHEMA:
-        raise BadSheet(f"{folder / FACTS} has schema {facts.get('schema')}, expected {SCHEMA}; label the films again")
+    schema = facts.get("schema") if isinstance(facts, dict) else None
+    if schema != SCHEMA:
+        raise BadSheet(f"{folder / FACTS} has schema {schema}, expected {SCHEMA}; label the films again")
+    if not (folder / SHOTS).is_file():
+        raise BadSheet(f"{folder} has no {SHOTS}; label the films again")
     films = [FilmFacts.from_row(film) for film in facts["films"]]
     return ShotSheet(films, list(_read_shots(folder / SHOTS, votes)), facts["run"])
 
