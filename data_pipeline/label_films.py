@@ -1,9 +1,9 @@
 """Label films with a model: films become shots with media, shots votes, votes the labels of a shot sheet.
 
-Owns the order of these steps and what is refused before them. Each resumes by itself: media are kept film by film
-(`films/label_media.py`), votes by what asks the model, and everything after them is computed again in seconds, so a run
-that was killed at any moment ends with the same files. The other direction, from a shot sheet to shards, is
-`shotbench data films --table LABELS/shots.csv`.
+Owns the order of these steps; what is refused before them is in `label_folder.py`. Each resumes by itself: media are
+kept film by film (`films/label_media.py`), votes by what asks the model, and everything after them is computed again in
+seconds, so a run that was killed at any moment ends with the same files. The other direction, from a shot sheet to
+shards, is `shotbench data films --table LABELS/shots.csv`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from data_pipeline.films.cut_shots import CutShots
 from data_pipeline.films.detectors import check_detector
 from data_pipeline.films.film_sources import FilmSource
 from data_pipeline.films.label_media import LabelUnit, cut_or_load, is_cut, worker_died
-from data_pipeline.shards.atomic_folder import WriteRefused
+from data_pipeline.label_folder import check_label_folder, remove_other_films
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.labelling.apply_corrections import overlay
@@ -32,10 +32,9 @@ from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTempla
 from lmms_eval_shotbench.labelling.label_cell import LabelCell
 from lmms_eval_shotbench.labelling.label_files import write_label_files
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
-from lmms_eval_shotbench.labelling.shot_sheet import BadSheet, SheetRow, ShotSheet, read_sheet
+from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
 from lmms_eval_shotbench.labelling.vote import Vote
 from lmms_eval_shotbench.progress import with_progress
-from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
 
 RAY_WORTH_BYTES = 50_000_000  # of films to cut; fewer are cut sooner than Ray has started
@@ -91,13 +90,14 @@ def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms
         askers: What asks the models; each gives votes on every shot.
 
     Raises:
-        WriteRefused: the folder has labels of other films, and `overwrite` is not set; or another process writes there.
+        WriteRefused: the folder has labels of other films, and `overwrite` is not set; or it has files that are no
+            labels, or another process writes there.
         NothingLabelled: no film could be cut.
     """
     check_detector(request.settings)
     with only_writer(request.out):
-        if not request.overwrite:
-            refuse_other_films(request)
+        film_ids = [film.film_id for film in request.films]
+        check_label_folder(request.out, film_ids, overwrite=request.overwrite)
         cut = cut_films_to_label(request)
         shots = [shot for film in cut for shot in film.shots]
         if not shots:
@@ -109,6 +109,7 @@ def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms
         sheet = ShotSheet([film.facts for film in cut], rows, {**request.run, "models": models})
         overlaid = overlay(sheet, stored_corrections(request.out))
         labelled = LabelledFilms(overlaid.sheet, overlaid.lost)
+        remove_other_films(request.out, film_ids)
         write_label_files(
             request.out,
             labelled.sheet,
@@ -118,20 +119,6 @@ def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms
             template=request.captions,
         )
     return labelled
-
-
-def refuse_other_films(request: LabelRequest) -> None:
-    """Raise `WriteRefused` if the folder has labels of films that would be lost."""
-    try:
-        stored = read_sheet(request.out, votes=False)
-    except BadSheet:
-        return
-    lost = {film.film_id for film in stored.films} - {film.film_id for film in request.films}
-    if lost:
-        raise WriteRefused(
-            f"{request.out} has labels of other films ({first_few(sorted(lost), 3)}); name these as well, choose "
-            "another --out, or replace their labels with --overwrite"
-        )
 
 
 def cut_films_to_label(request: LabelRequest) -> list[CutShots]:

@@ -148,6 +148,8 @@ def _message(error: Exception, invocation: Invocation) -> str:
         path = context.command_path if (context := getattr(error, "ctx", None)) else PROGRAM
         text = " ".join(error.format_message().split()).rstrip(".")
         return f"{text[:1].lower()}{text[1:]}; see {path} --help"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"  # without the number of the error
     return str(error)
 
 

@@ -84,7 +84,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"shards", "annotations"},
         {"checks", "studio"},
         {"questions", "films", "releases"},
-        {"build_dataset"},
+        {"build_dataset", "label_folder"},
         {"build_films", "label_films", "studio_set"},
         {"commands"},
         {"cli", "label_cli"},

@@ -260,6 +260,8 @@ def label(
     from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
     named, passed_on = split_options(films)
+    if file := next((word for word in passed_on if word.startswith("-") and Path(word).exists()), ""):
+        context.fail(f"{file} is an option; write ./{file} for the film of this name")
     if not named:
         context.fail(f"no film before {passed_on[0]}; write films before the options of lmms-eval")
     if not (model or preset):

@@ -49,7 +49,7 @@ def find_films(given: Sequence[Path], root: Path | None = None, skipped: Path | 
 
     Args:
         root: The films folder, to which `media` is relative; None: the deepest folder that has all of them.
-        skipped: A folder that is not searched, such as one that is written.
+        skipped: A folder that is not searched, such as one that is written; folders in it are, if they are given.
 
     Raises:
         NoFilms: a path does not exist, a folder has neither films nor stills, or a file is outside the root.
@@ -75,8 +75,13 @@ def _files_of(given: Path, skipped: Path | None) -> Iterator[Path]:
         return
     if not given.is_dir():
         raise NoFilms(f"there is no film, still or folder {given}")
-    files = (path for path in sorted(given.rglob("*")) if _is_wanted(path, given))
-    found = [path for path in files if skipped is None or not path.is_relative_to(_absolute(skipped))]
+    files = [path for path in sorted(given.rglob("*")) if _is_wanted(path, given)]
+    skipped = _absolute(skipped) if skipped else None
+    found = files
+    if skipped and skipped.is_relative_to(given):
+        found = [path for path in files if not path.is_relative_to(skipped)]
+    if files and not found:
+        raise NoFilms(f"all films of {given} are in {skipped}, where the labels would be written; choose another --out")
     if not found:
         raise NoFilms(f"{given} has no films and no stills; their names end in {', '.join(FILM_SUFFIXES[:5])}, …")
     yield from found

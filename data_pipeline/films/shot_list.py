@@ -23,7 +23,7 @@ from data_pipeline.annotations.time_notation import BadTime, TableTime, parse_ti
 from data_pipeline.defects import Flaw
 from data_pipeline.films.cut_plan import frame_request_of
 from data_pipeline.films.cut_settings import CutSettings
-from data_pipeline.films.film_facts import probed_facts
+from data_pipeline.films.film_facts import facts_in_timeline, frame_from_timeline, probed_film
 from data_pipeline.films.film_probe import Film
 from data_pipeline.films.film_sources import FilmSource
 from lmms_eval_shotbench.labelling.exports.timeline_files import SUFFIXES as TIMELINE_SUFFIXES
@@ -62,12 +62,16 @@ def read_shot_list(path: Path, films: Sequence[FilmSource]) -> ListedShots:
 
 def _shots_of_timeline(path: Path, films: Sequence[FilmSource]) -> ListedShots:
     media = {film.film_id: film.media for film in films}
-    found = read_shot_ranges(path, [probed_facts(film) for film in films])
+    probed = {source.film_id: film for source in films if (film := probed_film(source))}
+    facts = [facts_in_timeline(probed[source.film_id], source) for source in films if source.film_id in probed]
+    found = read_shot_ranges(path, facts)
     by_medium: dict[str, list[AnnotatedRange]] = {film.media: [] for film in films}
     for number, shot in enumerate(found.shots, start=1):
+        film = probed[shot.film_id]
+        first, end = (frame_from_timeline(film, frame) for frame in (shot.first_frame, shot.end_frame))
         times = {
-            TimeRole.START: (TableTime("first frame", str(shot.first_frame), frame=shot.first_frame),),
-            TimeRole.END: (TableTime("end frame", str(shot.end_frame), frame=shot.end_frame),),
+            TimeRole.START: (TableTime("first frame", str(first), frame=first),),
+            TimeRole.END: (TableTime("end frame", str(end), frame=end),),
         }
         row = AnnotatedRange(number, "", media[shot.film_id], times, {}, f"clip {shot.name or number}", "")
         by_medium[row.media].append(row)

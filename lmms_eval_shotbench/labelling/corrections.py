@@ -84,6 +84,8 @@ def read_corrections(path: Path, sheet: ShotSheet | None = None) -> list[Correct
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise BadCorrections(f"{path} does not exist; save it on the page of the labels with the key s") from None
+    except OSError as error:
+        raise BadCorrections(f"{path} cannot be read: {error.strerror}; name a file of corrections") from None
     except UnicodeDecodeError as error:
         raise BadCorrections(f"{path} is not UTF-8: {error.reason}; save the file as CSV in UTF-8") from None
     table = csv.DictReader(io.StringIO(text, newline=""))

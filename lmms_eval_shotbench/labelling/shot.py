@@ -78,6 +78,7 @@ class FilmFacts:
     width: int = 0  # as shown, in pixels
     height: int = 0
     start_timecode: str = ""  # of the first frame, where the file has one
+    start_seconds: float = 0.0  # when players show the first frame
     defects: tuple[str, ...] = ()  # what was noticed; with no shots, why there are none
 
     @property

@@ -90,7 +90,7 @@ def read_sheet(folder: Path, *, votes: bool = True) -> ShotSheet:
     """
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadSheet(f"{folder} has no {FACTS}: no films were labelled there, or the run is unfinished") from None
     except ValueError as error:
         raise BadSheet(f"{folder / FACTS} is no JSON: {error}; run `shotbench label` again") from None

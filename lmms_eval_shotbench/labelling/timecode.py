@@ -35,6 +35,11 @@ def editing_rate(rate: Fraction) -> Fraction | None:
     return nearest if abs(nearest - rate) <= rate * SAME_RATE else None
 
 
+def timeline_rate(rate: Fraction) -> Fraction:
+    """The exact frame rate of the timeline of a film: that which is meant or, if no rate is near, the nearest SMPTE."""
+    return editing_rate(rate) or min(SMPTE_RATES, key=lambda one: abs(one - rate))
+
+
 def timecode_rate(rate: Fraction) -> Fraction:
     """The frame rate at which editing systems count a film of an exact rate: the smallest multiple that they have.
 

@@ -137,20 +137,25 @@ def read_truth(path: Path) -> list[TruthRow]:
     """Read a truth table (CSV, comma-separated, UTF-8), in its order.
 
     Raises:
-        BadTruth: a column is missing, or a cell has an unknown term, status or time.
+        BadTruth: no such file, no such table, a column is missing, or a cell has an unknown term, status or time.
     """
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        table = csv.DictReader(lines)
-        missing = [name for name in ("film_id", "media") if name not in (table.fieldnames or ())]
-        if missing or not set(slugs()) & set(table.fieldnames or ()):
-            lacks = " and ".join(missing) or f"dimension ({', '.join(slugs())})"
-            raise BadTruth(f"{path} has no column {lacks}; it must be CSV, separated by commas, with a line of names")
-        rows = []
-        for cells in table:
-            try:
-                rows.append(TruthRow.from_cells({name: (text or "").strip() for name, text in cells.items() if name}))
-            except ValueError as error:
-                raise BadTruth(f"{path}, line {table.line_num}, {error}") from None
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadTruth(f"{path} cannot be read: {error.strerror}; name a truth table") from None
+    except UnicodeDecodeError as error:
+        raise BadTruth(f"{path} is not UTF-8: {error.reason}; save the truth table as CSV in UTF-8") from None
+    table = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in ("film_id", "media") if name not in (table.fieldnames or ())]
+    if missing or not set(slugs()) & set(table.fieldnames or ()):
+        lacks = " and ".join(missing) or f"dimension ({', '.join(slugs())})"
+        raise BadTruth(f"{path} has no column {lacks}; it must be CSV, separated by commas, with a line of names")
+    rows = []
+    for cells in table:
+        try:
+            rows.append(TruthRow.from_cells({name: (cell or "").strip() for name, cell in cells.items() if name}))
+        except ValueError as error:
+            raise BadTruth(f"{path}, line {table.line_num}, {error}") from None
     return rows
 
 

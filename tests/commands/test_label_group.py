@@ -8,6 +8,7 @@ import pytest
 
 from data_pipeline.commands.label_run import split_options
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, write_sheet
 from tests.commands.test_command_lines import context_of
 
 REST = ["--model", "shotvl", "--out", "labels"]
@@ -51,6 +52,9 @@ def test_films_end_where_the_options_of_lmms_eval_begin() -> None:
         (["--batch_size", "4", *REST], "no film before --batch_size"),
         (["a.mp4", *REST], "there is no film, still or folder "),
         (["scroe", *REST], "did you mean shotbench label score?"),
+        (["-a.mp4", *REST], "-a.mp4 is an option; write ./-a.mp4 for the film of this name"),
+        (["b.mp4", "-a.mp4", *REST], "-a.mp4 is an option; write ./-a.mp4 for the film of this name"),
+        (["./-a.mp4", *REST, "--config", "cutting.toml"], "cutting.toml: No such file or directory"),
         (["a.mp4", *REST, "--dimensions", "size"], "'size' is no dimension"),
         (["a.mp4", *REST, "--min-confidence", "2"], "less than or equal to 1"),
     ],
@@ -59,7 +63,26 @@ def test_a_command_line_that_cannot_be_run_is_refused_in_one_line(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "-a.mp4").touch()
     assert main(["label", *words]) == 2
     printed = capsys.readouterr().err
     assert message in printed and len(printed.splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["-a.mp4"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "a.mp4", *REST, "--calibration", "files"],
+        ["score", "files", "--truth", "files"],
+        ["apply", "files", "files"],
+    ],
+)
+def test_a_folder_in_place_of_a_file_is_refused_with_what_to_do(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").touch()
+    write_sheet(tmp_path / "files", ShotSheet([], []))
+    assert main(["label", *words]) == 2
+    assert "files cannot be read: Is a directory; " in capsys.readouterr().err

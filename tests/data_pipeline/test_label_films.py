@@ -22,6 +22,7 @@ from data_pipeline.label_films import LabelRequest, NothingLabelled, label_films
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
+from lmms_eval_shotbench.labelling.corrections import BadCorrections
 from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
 from lmms_eval_shotbench.labelling.label_cell import PERSON
 from lmms_eval_shotbench.labelling.scores.score import score_labels
@@ -95,6 +96,46 @@ def test_labels_of_other_films_are_not_lost_in_silence(tmp_path: Path) -> None:
         label_films(request, [DrawnVotes()])
     sheet = label_films(replace(request, overwrite=True), [DrawnVotes()]).sheet
     assert [film.film_id for film in sheet.films] == ["film-1"]
+    assert {path.name for path in (tmp_path / "labels" / "media").iterdir()} == {"film-1"}
+    assert {path.stem for path in (tmp_path / "labels" / "timelines").iterdir()} == {"film-1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["labels.json", "shots.csv", "media/film-0/reel.braw", "timelines/cut.otio", "captions/clips/own.txt"]
+)
+def test_files_that_are_no_labels_are_never_replaced(tmp_path: Path, name: str) -> None:
+    films, own = films_in(tmp_path / "films", 1), tmp_path / "project" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("{}")
+    with pytest.raises(WriteRefused, match=r"not written by this command; choose another --out"):
+        label_folder(films, tmp_path / "project", overwrite=True)
+    assert contents(tmp_path / "project") == {f"/{name}": b"{}"}
+
+
+def test_labels_may_be_written_among_other_files_and_written_again(tmp_path: Path) -> None:
+    films, own = films_in(tmp_path / "films", 1), tmp_path / "media" / "reel.braw"
+    own.parent.mkdir()
+    own.write_text("raw")
+    for _ in range(2):
+        label_folder(films, tmp_path)
+    assert own.read_text() == "raw"
+    (tmp_path / "labels.json").unlink()  # as after an interruption
+    label_folder(films, tmp_path)
+
+
+def test_corrections_that_cannot_be_read_are_refused_before_any_work(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    labels.mkdir()
+    (labels / "corrections.csv").write_text("shot,label\n")
+    with pytest.raises(BadCorrections, match="no column shot_id"):
+        label_folder(films, labels)
+    assert not (labels / "media").exists()
+
+
+def test_a_file_is_no_folder_of_labels(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("")
+    with pytest.raises(WriteRefused, match="is a file; name a folder with --out"):
+        label_folder(films_in(tmp_path / "films", 1), tmp_path / "labels")
 
 
 def test_without_any_shot_the_reasons_are_reported(tmp_path: Path) -> None:
@@ -126,6 +167,22 @@ def test_the_shots_of_a_sheet_and_of_its_timelines_can_be_labelled_again(tmp_pat
         listed = read_shot_list(path, find_films([films])).by_medium
         again = label_folder(films, tmp_path / path.suffix.removeprefix("."), listed=listed)
         assert [row.shot for row in again.sheet.shots] == [row.shot for row in first.sheet.shots]
+
+
+@pytest.mark.parametrize("late", [0.0, 2.0])
+def test_shots_of_a_film_of_varying_frame_rate_come_back_from_its_timelines(tmp_path: Path, late: float) -> None:
+    times = [number / 24 if number < 60 else (60 + (number - 60) * 2) / 24 for number in range(FILM.frames)]
+    films, labels = tmp_path / "films", tmp_path / "labels"
+    films.mkdir()
+    FILM.write(films / "phone.mp4", times=[time + late for time in times])
+    (tmp_path / "shots.csv").write_text("start_frame,end_frame\n20,60\n60,91\n91,120\n")
+    listed = read_shot_list(tmp_path / "shots.csv", find_films([films])).by_medium
+    first = label_folder(films, labels, listed=listed)
+    assert [(row.shot.first_frame, row.shot.end_frame) for row in first.sheet.shots] == [(20, 60), (60, 91), (91, 120)]
+    for suffix in (".otio", ".edl", ".fcpxml", ".xml"):
+        listed = read_shot_list(labels / "timelines" / f"phone{suffix}", find_films([films])).by_medium
+        again = label_folder(films, tmp_path / suffix.removeprefix("."), listed=listed)
+        assert [row.shot for row in again.sheet.shots] == [row.shot for row in first.sheet.shots], suffix
 
 
 CORRECTION = """shot_id,dimension,label,status,time

@@ -55,3 +55,10 @@ def test_what_cannot_be_found_is_named(tmp_path: Path) -> None:
         find_films([tmp_path / "missing.mp4"])
     with pytest.raises(NoFilms, match=r"has no films and no stills; their names end in \.mp4"):
         find_films([tmp_path / "empty"])
+
+
+def test_films_inside_the_folder_of_the_labels_are_found_if_they_are_given(tmp_path: Path) -> None:
+    touch(tmp_path, "films/a.mp4", "media/a/a-0001.mp4")
+    assert [one.media for one in find_films([tmp_path / "films"], skipped=tmp_path)] == ["a.mp4"]
+    with pytest.raises(NoFilms, match="where the labels would be written; choose another --out"):
+        find_films([tmp_path], skipped=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,15 @@ def test_another_rate_than_the_films_is_converted_and_stated(tmp_path: Path) -> 
     assert found.remarks == [
         "cut.otio runs at 50 frames per second, film.mp4 at 25: its shots are converted by time and may be a frame off"
     ]
+
+
+def test_the_last_frame_of_a_slower_timeline_may_end_after_the_film(tmp_path: Path) -> None:
+    film = replace(FILM, frame_rate=Fraction(60), frames=241)  # 96.4 frames of the timeline
+    path = saved(tmp_path / "cut.otio", [a_clip("film.mp4", 0, 48, rate=24), a_clip("film.mp4", 48, 49, rate=24)])
+    assert ranges(path, film) == [(0, 120), (120, 241)]
+    path = saved(tmp_path / "cut.otio", [a_clip("film.mp4", 0, 98, rate=24)])
+    with pytest.raises(BadTimeline, match="which has 241"):
+        ranges(path, film)
 
 
 def test_of_several_tracks_the_first_with_clips_counts(tmp_path: Path) -> None:

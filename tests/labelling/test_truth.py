@@ -84,3 +84,11 @@ def test_only_terms_that_are_neither_true_nor_possible_are_excluded() -> None:
 def test_a_table_that_cannot_be_read_names_line_and_column(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(BadTruth, match=message):
         read_truth(table(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"\x00\x00\x00\xff\xc9")
+    with pytest.raises(BadTruth, match=r"is not UTF-8: .*; save the truth table as CSV in UTF-8"):
+        read_truth(tmp_path / "film.mp4")
+    with pytest.raises(BadTruth, match="cannot be read: No such file"):
+        read_truth(tmp_path / "missing.csv")

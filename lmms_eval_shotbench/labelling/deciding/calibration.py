@@ -136,6 +136,8 @@ def read_calibration(path: Path) -> Calibration:
         )
     except FileNotFoundError:
         raise BadCalibration(f"{path} does not exist; {advice}") from None
+    except OSError as error:
+        raise BadCalibration(f"{path} cannot be read: {error.strerror}; {advice}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, BadCalibration):
             raise

@@ -16,12 +16,12 @@ from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot, frame_rate_drift
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow
 from lmms_eval_shotbench.labelling.timecode import (
-    SMPTE_RATES,
     BadTimecode,
     editing_rate,
     frame_timecode,
     has_drop_frame,
     timecode_number,
+    timeline_rate,
 )
 from lmms_eval_shotbench.vocabulary import CAMERA_ANGLE, CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE, Dimension
 
@@ -114,9 +114,9 @@ def film_timeline(film: FilmFacts, rows: Sequence[SheetRow]) -> FilmTimeline | N
         rate, frames = exact, film.frames
         ranges = [(one.shot.first_frame, one.shot.end_frame) for one in rows]
     else:
-        rate = exact or min(SMPTE_RATES, key=lambda one: abs(one - film_rate))
+        rate = timeline_rate(film_rate)
         frames = round(film.frames / film_rate * rate)
-        ranges = [_by_time(one.shot, rows[0].shot, film_rate, rate) for one in rows]
+        ranges = [_by_time(one.shot, film.start_seconds, rate) for one in rows]
         kind = "varies" if varies else f"is {float(film_rate):.6g} frames per second"
         notes.append(
             f"The frame rate of {film.media} {kind}: shots are placed by time at {float(rate):.6g} frames per second, "
@@ -127,9 +127,8 @@ def film_timeline(film: FilmFacts, rows: Sequence[SheetRow]) -> FilmTimeline | N
     return FilmTimeline(film, rate, frames, start, drop_frame, _placed(rows, ranges, notes), notes)
 
 
-def _by_time(shot: FilmShot, first: FilmShot, film_rate: Fraction, rate: Fraction) -> tuple[int, int]:
-    """The frames of a shot at another rate than the film's; at least one."""
-    offset = (first.start_seconds or 0.0) - float(first.first_frame / film_rate)
+def _by_time(shot: FilmShot, offset: float, rate: Fraction) -> tuple[int, int]:
+    """The frames of a shot at another rate than that of a film that begins at `offset` seconds; at least one."""
     start = max(round(((shot.start_seconds or 0.0) - offset) * rate), 0)
     return start, max(round(((shot.end_seconds or 0.0) - offset) * rate), start + 1)
 

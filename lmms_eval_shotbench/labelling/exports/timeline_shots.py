@@ -156,8 +156,10 @@ def _inside(
     for start in dict.fromkeys(starts):
         shots = []
         for cut, (first, end) in zip(cuts, ranges, strict=True):
-            frames = (round((frame - start) / cut.rate * film_rate) for frame in (first, end))
-            shots.append(TimelineShot(film.film_id, next(frames), next(frames), cut.name))
+            first, end = (round((frame - start) / cut.rate * film_rate) for frame in (first, end))
+            if cut.rate != film_rate and end - film.frames <= film_rate / cut.rate:
+                end = min(end, film.frames)  # the last frame of the timeline may last longer than the film
+            shots.append(TimelineShot(film.film_id, first, end, cut.name))
         if all(0 <= shot.first_frame < shot.end_frame <= film.frames for shot in shots):
             return sorted(shots)
         tried.append(shots)

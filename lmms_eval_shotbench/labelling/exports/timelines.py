@@ -55,6 +55,12 @@ def write_timelines(folder: Path, sheet: ShotSheet) -> list[Path]:
     return written
 
 
+def remove_timelines(folder: Path, film_id: str) -> None:
+    """Remove the timelines of a film that is not labelled any more, before those of the others are written."""
+    for suffix in FORMATS:
+        (folder / TIMELINES / f"{_stem(film_id, set())}{suffix}").unlink(missing_ok=True)
+
+
 def _stem(film_id: str, taken: set[str]) -> str:
     """A file name for a film, which differs from those taken also where case is ignored."""
     plain = re.sub(r"[^\w.-]+", "-", film_id).strip("-.")[:100] or "film"
