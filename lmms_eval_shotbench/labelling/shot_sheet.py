@@ -93,7 +93,7 @@ def read_sheet(folder: Path, *, votes: bool = True) -> ShotSheet:
     except (FileNotFoundError, NotADirectoryError):
         raise BadSheet(f"{folder} has no {FACTS}: no films were labelled there, or the run is unfinished") from None
     except ValueError as error:
-        raise BadSheet(f"{folder / FACTS} is no JSON: {error}; run `shotbench label` again") from None
+        raise BadSheet(f"{folder / FACTS} is no JSON: {error}; label the films again") from None
     schema = facts.get("schema") if isinstance(facts, dict) else None
     if schema != SCHEMA:
         raise BadSheet(f"{folder / FACTS} has schema {schema}, expected {SCHEMA}; label the films again")
@@ -103,9 +103,9 @@ def read_sheet(folder: Path, *, votes: bool = True) -> ShotSheet:
     except BadSheet:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise BadSheet(f"{folder / FACTS} is broken: {error!r}; run `shotbench label` again") from None
+        raise BadSheet(f"{folder / FACTS} is broken: {error!r}; label the films again") from None
     except FileNotFoundError:
-        raise BadSheet(f"{folder} has no {SHOTS}; run `shotbench label` again") from None
+        raise BadSheet(f"{folder} has no {SHOTS}; label the films again") from None
 
 
 def _read_shots(path: Path, votes: bool) -> Iterator[SheetRow]:
@@ -115,7 +115,7 @@ def _read_shots(path: Path, votes: bool) -> Iterator[SheetRow]:
                 row = json.loads(line)
                 yield SheetRow.from_row(row if votes else row | {"votes": []})
             except (ValueError, KeyError, TypeError) as error:
-                raise BadSheet(f"{path}, line {number}: {error}; run `shotbench label` again") from None
+                raise BadSheet(f"{path}, line {number}: {error}; label the films again") from None
 
 
 def labels_digest(sheet: ShotSheet) -> str:
