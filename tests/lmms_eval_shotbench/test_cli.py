@@ -22,14 +22,14 @@ import typer
 app = typer.Typer()
 
 @app.command()
-def label(shots: str = "none"):
-    "Label shots."
-    print("labelled", shots)
+def transcribe(shots: str = "none"):
+    "Transcribe shots."
+    print("transcribed", shots)
 """
 GROUP = """
 import typer
 
-app = typer.Typer(help="Label shots and films.")
+app = typer.Typer(help="Transcribe shots and films.")
 
 @app.command()
 def shots():
@@ -42,12 +42,12 @@ def films():
 
 
 def installed_package(folder: Path, module: str) -> dict[str, str]:
-    """Environment in which a package is installed that registers `label_shots:app`; `module` is its code."""
-    metadata = folder / "label_shots-1.dist-info"
+    """Environment in which a package is installed that registers `transcribe_shots:app`; `module` is its code."""
+    metadata = folder / "transcribe_shots-1.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: label-shots\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text("[shotbench.commands]\nlabel = label_shots:app\n")
-    (folder / "label_shots.py").write_text(module)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: transcribe-shots\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[shotbench.commands]\ntranscribe = transcribe_shots:app\n")
+    (folder / "transcribe_shots.py").write_text(module)
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(REPOSITORY)])}
 
 
@@ -58,25 +58,25 @@ def shotbench(environment: dict[str, str], *arguments: str) -> subprocess.Comple
 
 def test_another_package_adds_a_command(tmp_path: Path) -> None:
     environment = installed_package(tmp_path, COMMANDS)
-    finished = shotbench(environment, "label", "--shots", "all", "--debug")
-    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "labelled all\n", "")
+    finished = shotbench(environment, "transcribe", "--shots", "all", "--debug")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "transcribed all\n", "")
     listed = shotbench(environment, "--help").stdout
-    assert "label" in listed and "Label shots." in listed
+    assert "transcribe" in listed and "Transcribe shots." in listed
 
 
 def load_in_this_process(folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     installed_package(folder, module)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "label_shots", raising=False)
+    monkeypatch.delitem(sys.modules, "transcribe_shots", raising=False)
 
 
 def test_another_package_adds_a_group_whose_errors_are_reported_as_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load_in_this_process(tmp_path, GROUP, monkeypatch)
-    assert main(["label", "shots"]) == 2
+    assert main(["transcribe", "shots"]) == 2
     assert capsys.readouterr().err == "shotbench: no shots here\n"
-    assert main(["label", "films"]) == 3
+    assert main(["transcribe", "films"]) == 3
 
 
 @pytest.mark.parametrize("module", ["import absent_library", "raise ValueError('broken')", "app = print", "other = 1"])
@@ -86,11 +86,11 @@ def test_a_package_whose_commands_cannot_be_loaded_costs_only_these(
     load_in_this_process(tmp_path, module, monkeypatch)
     assert main(["score", "--help"]) == 0
     assert "Usage: shotbench score" in capsys.readouterr().out
-    for arguments, status in (["--help"], 0), (["label"], 2):
+    for arguments, status in (["--help"], 0), (["transcribe"], 2):
         assert main(arguments) == status
         printed = capsys.readouterr()
         assert ("refineshot" in printed.out) == (status == 0)
-        assert "the commands of 'label' (label_shots:app) cannot be loaded: " in printed.err
+        assert "the commands of 'transcribe' (transcribe_shots:app) cannot be loaded: " in printed.err
         assert len(printed.err.splitlines()) == 1
 
 

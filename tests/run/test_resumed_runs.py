@@ -121,8 +121,11 @@ def test_the_limit_on_checkpoints_holds_for_those_of_earlier_starts(extended: Ex
 
 
 def test_the_disk_estimate_is_the_peak_while_training_and_merging(extended: Extended) -> None:
-    for estimate, peak in zip(extended.estimates, extended.peaks, strict=True):
-        assert estimate.checkpoint * estimate.most == pytest.approx(peak, rel=0.04)
+    for estimate, peak, kept in zip(extended.estimates, extended.peaks, extended.kept, strict=True):
+        most = estimate.checkpoint * estimate.most
+        assert peak < 1.04 * most
+        if len(kept) == estimate.most:  # with a limit of 1 there are two for an instant that no sample may catch
+            assert peak == pytest.approx(most, rel=0.04)
     assert [estimate.most for estimate in extended.estimates] == [2, 2, 4]
     merge_run(extended.request.out)
     used = folder_bytes(extended.folder.checkpoints) + folder_bytes(extended.folder.model)
