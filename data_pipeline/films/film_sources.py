@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, plain_name
@@ -95,7 +95,8 @@ def _is_wanted(path: Path, folder: Path) -> bool:
 
 def _film_ids(media: Sequence[str]) -> list[str]:
     """One id per medium: its path without suffix, with a hash of the path if that is too long or not unique."""
-    names = [plain_name(PurePosixPath(one).with_suffix("").as_posix()) for one in media]
+    # Not `with_suffix`, which raises for a name such as ..mp4 from Python 3.13 on.
+    names = [plain_name(os.path.splitext(one)[0]) for one in media]  # noqa: PTH122
     counts = Counter(names)
     return [
         name if counts[name] == 1 and 0 < len(name) <= LONGEST_ID else f"{name[:LONGEST_ID]}-{_hash(one)}"
