@@ -9,6 +9,7 @@ dropped. Whether a time is inside the film is checked in `films/cut_plan.py`.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -169,9 +170,15 @@ def plain_name(text: str) -> str:
     return "-".join(filter(None, (name, suffix)))
 
 
+def plain_stem(path: str) -> str:
+    """Return the plain name of a path without its suffix."""
+    # Not `with_suffix`, which raises for a name such as ..mp4 from Python 3.13 on.
+    return plain_name(os.path.splitext(path)[0])  # noqa: PTH122
+
+
 def _made_id(film_id: str, media: str, time: TableTime | None) -> str:
     """Return a shot id made of film, medium and time as given; it does not depend on the row's position."""
-    film, medium = plain_name(film_id), plain_name(PurePosixPath(media).with_suffix("").as_posix())
+    film, medium = plain_name(film_id), plain_stem(media)
     name = film if film == medium else "-".join(filter(None, (film, medium)))
     if time is None:
         return name

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, plain_name
+from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, plain_stem
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 
 LONGEST_ID = 180  # letters; shot ids and file names, of at most 200, begin with it
@@ -95,8 +95,7 @@ def _is_wanted(path: Path, folder: Path) -> bool:
 
 def _film_ids(media: Sequence[str]) -> list[str]:
     """One id per medium: its path without suffix, with a hash of the path if that is too long or not unique."""
-    # Not `with_suffix`, which raises for a name such as ..mp4 from Python 3.13 on.
-    names = [plain_name(os.path.splitext(one)[0]) for one in media]  # noqa: PTH122
+    names = [plain_stem(one) for one in media]
     counts = Counter(names)
     return [
         name if counts[name] == 1 and 0 < len(name) <= LONGEST_ID else f"{name[:LONGEST_ID]}-{_hash(one)}"

@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from data_pipeline.annotations.annotation_table import AnnotatedRange, plain_name, read_annotations
+from data_pipeline.annotations.annotation_table import AnnotatedRange, plain_name, plain_stem, read_annotations
 from data_pipeline.annotations.columns import TableRefused
 from data_pipeline.annotations.row_times import TimeRole
 from data_pipeline.annotations.time_notation import TableTime
@@ -214,3 +214,11 @@ def test_a_missing_file_is_named_with_the_one_that_is_probably_meant(films: Path
     for written, meant in (("HEAT.MP4", "; is it heat.mp4?"), ("hcat.mp4", "; is it heat.mp4?"), ("ronin.mov", "")):
         _, (defect, *_others) = one_row(films, f"Heat,{written},1,2,,CU")
         assert defect.detail == f"column media: no such file in {films}{meant}"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("Reel 1/Heat.1995.mov", "reel-1-heat.1995"), ("..mp4", "mp4"), ("a.b/c", "a.b-c"), ("x/..mp4", "x-..mp4")],
+)
+def test_a_path_gives_the_same_name_on_every_python(path: str, name: str) -> None:
+    assert plain_stem(path) == name
