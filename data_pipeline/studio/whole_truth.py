@@ -21,8 +21,8 @@ lighting condition: Direction, angular size and power of the lights on the main 
 composition: The area of the figures on both sides of the frame. A side is certainly heavy only in sets without
     furniture. Symmetrical: set, camera and figures are mirrored. Short side: the only figure is off centre and looks
     towards the near edge. Without people: uncertain.
-camera movement: What a clip was staged for. A still that is held in a film is a static shot; a still file cannot
-    tell.
+camera movement: What a clip was staged for. A still that is held in a film is a static shot; of a still file
+    it is uncertain.
 
 Between the ranges in which the studio stages a term, the truth is uncertain. Still dimensions of clips hold at the
 middle frame, which is the key still, and at a quarter and three quarters of the clip; what changes is uncertain. A
