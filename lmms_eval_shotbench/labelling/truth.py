@@ -3,8 +3,9 @@
 The studio writes such a table for its films (`truth.csv`); people write theirs with the columns film_id, media, start,
 end and one for each dimension they annotated. Next to a dimension's column may stand SLUG_status (a `TruthStatus`) and
 SLUG_possible (terms that are possible but not certain, separated by commas). Without a status, a cell with a label is
-labelled, the word "none" means that the shot says nothing about the dimension, and an empty cell is not annotated. The
-table of a shot sheet that people have corrected can be read too; its unsure cells are uncertain.
+labelled, the word "none" means that the shot says nothing about the dimension, and an empty cell is not annotated. Of
+lighting, where several terms are true at once, a label without a status says nothing about terms that do not contradict
+it. The table of a shot sheet that people have corrected can be read too; its unsure cells are uncertain.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from lmms_eval_shotbench.labelling.deciding.contradictions import reason_against
 from lmms_eval_shotbench.labelling.label_cell import Status
 from lmms_eval_shotbench.labelling.vote import NO_TERM
-from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, UnknownTerm, slugs
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, SEVERAL_TERMS, Dimension, UnknownTerm, slugs
 
 SHOT_COLUMNS = ("film_id", "media", "start", "end", "shot_id")
 TRANSITION_COLUMNS = ("transition", "transition_start", "transition_end")
@@ -184,6 +186,7 @@ def _truth(cells: Mapping[str, str], dimension: Dimension) -> ShotTruth:
     text, status, possible = (cells.get(f"{slug}{part}", "") for part in ("", "_status", "_possible"))
     if text.casefold() == NO_TERM:
         text, status = "", status or TruthStatus.NONE
+    beside = dimension in SEVERAL_TERMS and not status and not possible  # other terms were not judged
     status = status or (TruthStatus.LABELLED if text else TruthStatus.UNCERTAIN)
     status = TruthStatus.UNCERTAIN if status == Status.UNSURE else status
     if status not in list(TruthStatus):
@@ -195,4 +198,11 @@ def _truth(cells: Mapping[str, str], dimension: Dimension) -> ShotTruth:
         others = dimension.parse(possible).terms - (label.terms if label else frozenset()) if possible else frozenset()
     except UnknownTerm as error:
         raise ValueError(f"column {slug}: {error}; or `{NO_TERM}` if it has none") from None
+    if label and beside:
+        against = [(dimension, term) for term in label.terms]
+        others = frozenset(
+            term
+            for term in dimension.terms
+            if term not in label.terms and not any(reason_against(one, (dimension, term)) for one in against)
+        )
     return ShotTruth(TruthStatus(status), str(label or ""), frozenset(term.name for term in others))

@@ -31,7 +31,7 @@ from lmms_eval_shotbench.labelling.deciding.fit_logistic import fit_logistic, gr
 from lmms_eval_shotbench.labelling.deciding.fit_term_regression import balancing_weights, fit_term_regression
 from lmms_eval_shotbench.labelling.deciding.pooled_votes import pool
 from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression
-from lmms_eval_shotbench.labelling.scores.match_truth import match_truth
+from lmms_eval_shotbench.labelling.scores.match_truth import is_true, match_truth
 from lmms_eval_shotbench.labelling.scores.score import score_labels
 from lmms_eval_shotbench.labelling.scores.score_text import calibration_text
 from lmms_eval_shotbench.labelling.shot_sheet import write_sheet
@@ -273,6 +273,25 @@ def test_a_term_regression_finds_that_two_terms_are_taken_for_each_other() -> No
     assert found.regression is not None
     assert [found.regression.applied(one).ranked[0] for one in pooled] == true
     assert [one.ranked[0] for one in found.held_out] == true
+
+
+@slow
+def test_a_rare_light_that_the_votes_favour_is_named_beside_the_frequent_one_that_is_true_too() -> None:
+    chance = random.Random(6)
+    cells = []
+    for number in range(240):
+        tungsten = number % 12 == 0
+        seen = chance.uniform(0.4, 0.8) if tungsten else chance.uniform(0.0, 0.02)
+        shares = {term.name: 0.001 for term in LIGHTING_TYPE.terms} | {"Tungsten": seen, "Artificial light": 1 - seen}
+        label = "Artificial light, Tungsten" if tungsten else chance.choice(("Artificial light", "Daylight"))
+        shares |= {"Daylight": 0.9, "Artificial light": 0.05} if label == "Daylight" else {}
+        truth = ShotTruth(TruthStatus.LABELLED, label)
+        cells.append(KnownCell(f"film {number % 6}", pool(LIGHTING_TYPE, [vote_of(LIGHTING_TYPE, shares)]), truth))
+    fitted_cells = fit_cells(LIGHTING_TYPE, cells, CalibrationSettings().balance)
+    guesses = [best_guess(LIGHTING_TYPE, cell.pooled, fitted_cells).label for cell in cells]
+    assert all(is_true(LIGHTING_TYPE, cell.truth, guess) for guess, cell in zip(guesses, cells, strict=True))
+    named = [("Tungsten" in guess, "Tungsten" in cell.truth.label) for guess, cell in zip(guesses, cells, strict=True)]
+    assert all(guess == truth for guess, truth in named)
 
 
 @slow
