@@ -183,6 +183,26 @@ def interrupted(arguments: list[str], started: Callable[[], bool], folder: Path)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
+@pytest.mark.parametrize(
+    "module", ["typer", "lmms_eval_shotbench.commands.groups", "lmms_eval_shotbench.commands.audit"]
+)
+def test_an_interruption_during_the_start_ends_with_one_line_and_status_130(module: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class InterruptImport:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, InterruptImport())\n"
+    )
+    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "audit", "questions.tsv"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "shotbench: interrupted; nothing was written\n"
+
+
 @pytest.mark.slow
 def test_an_interruption_states_in_one_line_what_is_kept_and_the_same_command_continues(tmp_path: Path) -> None:
     pytest.importorskip("numba")
