@@ -66,10 +66,11 @@ class LabelRequest:
 
 @dataclass(frozen=True)
 class LabelledFilms:
-    """The sheet that was written, and corrections whose shot does not exist any more."""
+    """The sheet that was written, and what of the folder is not part of it."""
 
     sheet: ShotSheet
-    lost: Sequence[Correction]
+    lost: Sequence[Correction]  # whose shot does not exist any more
+    removed: Sequence[str] = ()  # files and folders of an earlier run that this one was not to write
 
     @property
     def films_without_shots(self) -> list[FilmFacts]:
@@ -108,17 +109,16 @@ def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms
         models = list(dict.fromkeys(f"{asker.model} ({asker.way})" for asker in askers))
         sheet = ShotSheet([film.facts for film in cut], rows, {**request.run, "models": models})
         overlaid = overlay(sheet, stored_corrections(request.out))
-        labelled = LabelledFilms(overlaid.sheet, overlaid.lost)
         remove_other_films(request.out, film_ids)
-        write_label_files(
+        removed = write_label_files(
             request.out,
-            labelled.sheet,
+            overlaid.sheet,
             timelines=request.timelines,
             captions=request.captions is not None,
             page=request.page,
             template=request.captions,
         )
-    return labelled
+    return LabelledFilms(overlaid.sheet, overlaid.lost, removed)
 
 
 def cut_films_to_label(request: LabelRequest) -> list[CutShots]:

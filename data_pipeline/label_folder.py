@@ -53,10 +53,11 @@ def check_label_folder(folder: Path, film_ids: Collection[str], *, overwrite: bo
 
 def remove_other_films(folder: Path, film_ids: Collection[str]) -> None:
     """Remove media and timelines of films that an earlier run labelled and that are not among these."""
-    for film_id in _other_films(folder, film_ids):
+    if others := _other_films(folder, film_ids):
+        remove_timelines(folder, _labelled_films(folder))  # those of the others are written again
+    for film_id in others:
         if (folder / MEDIA / film_id / CUTTING).exists():
             shutil.rmtree(folder / MEDIA / film_id)
-        remove_timelines(folder, film_id)
 
 
 def _is_foreign(media: Path) -> bool:
@@ -77,8 +78,12 @@ def _has_labels(folder: Path) -> bool:
 
 def _other_films(folder: Path, film_ids: Collection[str]) -> list[str]:
     """Ids of the labelled films that are not among these, sorted."""
+    return sorted(set(_labelled_films(folder)) - set(film_ids))
+
+
+def _labelled_films(folder: Path) -> list[str]:
+    """Ids of the films of the sheet in a folder, in its order."""
     try:
-        stored = read_sheet(folder, votes=False)
+        return [film.film_id for film in read_sheet(folder, votes=False).films]
     except BadSheet:
         return []
-    return sorted({film.film_id for film in stored.films} - set(film_ids))

@@ -271,6 +271,8 @@ def label(
         )
     for correction in labelled.lost:
         print_error(f"lost: {lost_text(correction)}")
+    if labelled.removed:
+        print_error(f"removed, because they were of an earlier run: {', '.join(labelled.removed)}")
     for shot in labelled.shots_without_votes:
         print_error(f"{shot.shot_id}: not labelled{f': {shot.remark}' if shot.remark else ''}")
     print(summary_of(labelled))

@@ -100,6 +100,38 @@ def test_labels_of_other_films_are_not_lost_in_silence(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "labels" / "timelines").iterdir()} == {"film-1"}
 
 
+def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    label_folder(films, labels, captions=read_caption_template())
+    own = labels / "timelines" / "own cut.otio"
+    own.write_text("mine")
+    again = label_folder(films, labels, DrawnVotes("other@2"), page=False, timelines=False)
+    assert again.removed == ["timelines", "captions", "labels.html"]
+    assert {path.name for path in labels.iterdir()} & {"captions", "labels.html", "timelines"} == {"timelines"}
+    assert list(own.parent.iterdir()) == [own]
+    assert label_folder(films, labels, page=False, timelines=False).removed == []
+
+
+def test_a_film_that_became_unreadable_leaves_no_timeline(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films"), tmp_path / "labels"
+    label_folder(films, labels)
+    (films / "film 0.mp4").write_bytes(b"no film any more")
+    label_folder(films, labels)
+    assert {path.stem for path in (labels / "timelines").iterdir()} == {"film-1"}
+
+
+def test_timelines_of_films_with_long_names_are_removed_with_their_films(tmp_path: Path) -> None:
+    films, labels = tmp_path / "films", tmp_path / "labels"
+    films.mkdir()
+    for number in range(2):
+        FILM.write(films / f"{'long ' * 24}{number}.mp4", options={"crf": f"{18 + number}"})
+    label_folder(films, labels)
+    assert len(list((labels / "timelines").iterdir())) == 8
+    (films / f"{'long ' * 24}0.mp4").unlink()
+    label_folder(films, labels, overwrite=True)
+    assert len(list((labels / "timelines").iterdir())) == 4
+
+
 @pytest.mark.parametrize(
     "name", ["labels.json", "shots.csv", "media/film-0/reel.braw", "timelines/cut.otio", "captions/clips/own.txt"]
 )
