@@ -203,6 +203,27 @@ def test_an_interruption_during_the_start_ends_with_one_line_and_status_130(modu
     assert ended.stderr == "shotbench: interrupted; nothing was written\n"
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        "threading.Thread(target=lambda: (threading.main_thread().join(), kill(), time.sleep(60))).start()",
+        "atexit.register(kill)",
+        "sys.freed_last = type('FreedLast', (), {'__del__': lambda self, kill=kill: kill()})()",
+    ],
+)
+def test_an_interruption_while_the_program_ends_changes_nothing(late: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os, signal, sys, threading, time\n"
+        "kill = lambda kill=os.kill, own=os.getpid(), which=signal.SIGINT: kill(own, which)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"{late}\n"
+    )
+    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "--version"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"shotbench {__version__}\n", "")
+
+
 @pytest.mark.slow
 def test_an_interruption_states_in_one_line_what_is_kept_and_the_same_command_continues(tmp_path: Path) -> None:
     pytest.importorskip("numba")
