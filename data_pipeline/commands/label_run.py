@@ -191,7 +191,7 @@ def label(
     """Label films: find their shots, ask a model for the terms of every dimension, and write a shot list.
 
     Every option that is not listed here is passed on to lmms-eval, as by `shotbench eval`. The exit status is 1 if a
-    film or a shot could not be labelled, 2 if none could. The same command continues after an interruption.
+    film or a shot could not be cut or labelled, 2 if none could. The same command continues after an interruption.
     """
     from data_pipeline.commands.console import print_error
     from data_pipeline.films.cut_settings import CutSettings
@@ -237,9 +237,10 @@ def label(
     models = [AskedModel(model, model_args, preset or "", passed_on=passed_on)]
     if second_model:
         models.append(AskedModel(second_model, second_model_args, passed_on=passed_on))
-    rounds = {"repeats": repeats, "offer_none": offer_none, "second_movement": second_movement}
-    rounds = {name: value for name, value in rounds.items() if value}
-    askers = make_askers(models, ask, settings=RoundSettings(**rounds) if rounds else None, calibration=calibrated)
+    rounds = None
+    if repeats or offer_none or second_movement:
+        rounds = RoundSettings(repeats or RoundSettings.repeats, offer_none, second_movement)
+    askers = make_askers(models, ask, settings=rounds, calibration=calibrated)
     invocation = context.find_object(Invocation) or Invocation()
     labelled = label_films(
         LabelRequest(
@@ -269,6 +270,8 @@ def label(
             f"{calibration} does not apply to {', '.join(slugs)}: it is of {', '.join(calibrated.sources)}, and asked "
             f"were {', '.join(labelled.sheet.run['models'])}; confidence there is as the model gives it"
         )
+    for replaced in labelled.replaced:
+        print_error(str(replaced))
     for correction in labelled.lost:
         print_error(f"lost: {lost_text(correction)}")
     if labelled.removed:
@@ -277,7 +280,9 @@ def label(
         print_error(f"{shot.shot_id}: not labelled{f': {shot.remark}' if shot.remark else ''}")
     print(summary_of(labelled))
     print(f"written to {out}{f'; open {out / PAGE}' if page else ''}")
-    return int(bool(labelled.films_without_shots or labelled.shots_without_votes))
+    cut = Counter(row.shot.film_id for row in labelled.sheet.shots)
+    not_cut = not limit and any(len(listed.by_medium.get(one.media, ())) > cut[one.film_id] for one in sources)
+    return int(bool(not_cut or labelled.films_without_shots or labelled.shots_without_votes))
 
 
 def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from data_pipeline import label_films as label_films_module
 from data_pipeline.films.cut_settings import CutSettings
@@ -20,14 +23,17 @@ from data_pipeline.films.film_sources import find_films
 from data_pipeline.films.shot_list import read_shot_list
 from data_pipeline.label_films import LabelRequest, NothingLabelled, label_films
 from data_pipeline.shards.atomic_folder import WriteRefused
+from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
 from lmms_eval_shotbench.labelling.corrections import BadCorrections
 from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
 from lmms_eval_shotbench.labelling.label_cell import PERSON
 from lmms_eval_shotbench.labelling.scores.score import score_labels
+from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
 from lmms_eval_shotbench.labelling.truth import read_truth
+from lmms_eval_shotbench.labelling.vote import Vote
 from tests.support import REPOSITORY
 from tests.support.drawn_votes import DIMENSIONS, DrawnVotes, label_folder
 from tests.support.made_films import MadeFilm, MadeShot
@@ -176,6 +182,17 @@ def test_without_any_shot_the_reasons_are_reported(tmp_path: Path) -> None:
         label_folder(tmp_path, tmp_path / "labels")
 
 
+def test_a_still_that_is_stored_turned_is_labelled_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (tmp_path / "films").mkdir()
+    Image.fromarray(next(FILM.pictures())).save(tmp_path / "films" / "Bild für Ärzte.jpg", exif=exif)
+    sheet = label_folder(tmp_path / "films", tmp_path / "labels").sheet
+    (film,), (row,) = sheet.films, sheet.shots
+    assert (film.width, film.height, film.defects) == (144, 256, ("still stored upright: EXIF orientation 6",))
+    assert Image.open(tmp_path / "labels" / row.shot.still).size == (144, 256)
+
+
 def test_two_models_are_asked_about_the_same_shots(tmp_path: Path) -> None:
     films = films_in(tmp_path / "films", 1)
     sheet = label_folder(films, tmp_path / "labels", DrawnVotes(), DrawnVotes("other@2"), limit=2).sheet
@@ -231,6 +248,27 @@ def test_a_cell_that_a_person_has_set_is_kept_when_another_model_labels_again(tm
     cell = labelled.sheet.shots[1].cells["shot_size"]
     assert (cell.label, cell.source, labelled.lost) == ("Extreme Close Up", PERSON, [])
     assert "other@2" in labelled.sheet.shots[0].cells["shot_size"].source
+
+
+def test_a_film_that_was_replaced_by_another_is_named_if_a_person_had_set_cells(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    label_folder(films, labels)
+    (tmp_path / "corrections.csv").write_text(CORRECTION)
+    apply_corrections(labels, tmp_path / "corrections.csv")
+    assert label_folder(films, labels).replaced == []
+    FILM.write(films / "film 0.mp4", shots=(MadeShot(36, 5), MadeShot(40, 6)))
+    (replaced,) = label_folder(films, labels).replaced
+    assert str(replaced).startswith("film 0.mp4 has 76 frames, and had 120 when it was labelled before: the cells")
+    assert replaced.cells == 1
+
+
+def test_a_disk_that_is_full_while_a_model_is_asked_is_named(tmp_path: Path) -> None:
+    class FullDisk(DrawnVotes):
+        def votes(self, *_: Any) -> Iterator[tuple[FilmShot, list[Vote]]]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFull, match=r"labels .*are missing.*run the same command again to resume"):
+        label_folder(films_in(tmp_path / "films", 1), tmp_path / "labels", FullDisk())
 
 
 def test_scores_are_on_the_page_only_while_they_are_of_its_labels(tmp_path: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ import pytest
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.cli import main
 from tests.support import REPOSITORY
+from tests.support.interrupted_command import interrupted
 
 COMMANDS = """
 import typer
@@ -160,27 +158,6 @@ def test_help_piped_to_a_reader_that_stops_gives_no_traceback() -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     finished = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
     assert finished.stdout == "Usage: shotbench data films [OPTIONS] FILMS\n" and not finished.stderr
-
-
-def interrupted(arguments: list[str], started: Callable[[], bool], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, interrupt it as Ctrl-C does once it has started, and return how it ended."""
-    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where pytest itself runs in the background, SIGINT is ignored, and its children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while process.poll() is None and not started():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 @pytest.mark.parametrize(
