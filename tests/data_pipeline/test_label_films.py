@@ -18,6 +18,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from data_pipeline import label_films as label_films_module
+from data_pipeline.annotations.row_times import TimeRole
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_sources import find_films
 from data_pipeline.films.shot_list import read_shot_list
@@ -216,6 +217,25 @@ def test_the_shots_of_a_sheet_and_of_its_timelines_can_be_labelled_again(tmp_pat
         listed = read_shot_list(path, find_films([films])).by_medium
         again = label_folder(films, tmp_path / path.suffix.removeprefix("."), listed=listed)
         assert [row.shot for row in again.sheet.shots] == [row.shot for row in first.sheet.shots]
+
+
+def test_films_of_one_name_in_several_folders_find_their_shots_again_in_every_file(tmp_path: Path) -> None:
+    films, labels = tmp_path / "films", tmp_path / "labels"
+    for number, name in enumerate(("A001/C0001.mp4", "A002/C0001.mp4", "A002/c0001.mp4", "C0001.mp4", "C0001.mov")):
+        shots = (MadeShot(20 + number, 2 * number), MadeShot(30, 2 * number + 1))
+        FILM.write(films / name, shots=shots)
+    Image.fromarray(next(FILM.pictures())).save(films / "C0001.png")
+    sheet = label_folder(films, labels).sheet
+    of_films = [one for one in sheet.films if one.frame_rate]
+    expected = {one.media: [row.shot.first_frame for row in sheet.of_film(one.film_id)] for one in of_films}
+    assert len(expected) == 5 and all(len(starts) == 2 for starts in expected.values())
+    for one in of_films:
+        for suffix in (".otio", ".edl", ".fcpxml", ".xml"):
+            listed = read_shot_list(labels / "timelines" / f"{one.film_id}{suffix}", find_films([films])).by_medium
+            starts = {media: [row.times[TimeRole.START][0].frame for row in rows] for media, rows in listed.items()}
+            assert starts == {media: expected[media] if media == one.media else [] for media in expected}, suffix
+    listed = read_shot_list(labels / "shots.csv", find_films([films])).by_medium
+    assert {media: len(rows) for media, rows in listed.items()} == dict.fromkeys(expected, 2)
 
 
 @pytest.mark.parametrize("late", [0.0, 2.0])
