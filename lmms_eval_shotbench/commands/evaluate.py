@@ -199,8 +199,10 @@ def evaluate(
 ) -> int:
     """Ask a model the questions through lmms-eval, and score its responses by both protocols.
 
-    The model type replay returns stored responses, from --model_args responses=FILE. Every option that is not listed
-    here is passed on to lmms-eval unchanged (see lmms-eval --help), such as --batch_size, --gen_kwargs or --seed.
+    Every option that is not listed here is passed on to lmms-eval unchanged (see lmms-eval --help), such as
+    --batch_size, --gen_kwargs or --seed.
+
+    The model type replay returns stored responses, from --model_args responses=FILE.
     """
     from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
