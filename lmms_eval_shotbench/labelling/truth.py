@@ -139,7 +139,8 @@ def read_truth(path: Path) -> list[TruthRow]:
     """Read a truth table (CSV, comma-separated, UTF-8), in its order.
 
     Raises:
-        BadTruth: no such file, no such table, a column is missing, or a cell has an unknown term, status or time.
+        BadTruth: no such file, no such table, a column is missing, or a cell has an unknown term, status or time,
+            or a shot has two lines.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -153,11 +154,19 @@ def read_truth(path: Path) -> list[TruthRow]:
         lacks = " and ".join(missing) or f"dimension ({', '.join(slugs())})"
         raise BadTruth(f"{path} has no column {lacks}; it must be CSV, separated by commas, with a line of names")
     rows = []
+    lines: dict[tuple[str, float | None, float | None], int] = {}
     for cells in table:
         try:
-            rows.append(TruthRow.from_cells({name: (cell or "").strip() for name, cell in cells.items() if name}))
+            row = TruthRow.from_cells({name: (cell or "").strip() for name, cell in cells.items() if name})
         except ValueError as error:
             raise BadTruth(f"{path}, line {table.line_num}, {error}") from None
+        first = lines.setdefault((row.media, row.start, row.end), table.line_num)
+        if first != table.line_num:
+            raise BadTruth(
+                f"{path}, line {table.line_num}: the same shot of {row.media} as line {first}; write one line for each "
+                "shot, with all its dimensions"
+            )
+        rows.append(row)
     return rows
 
 

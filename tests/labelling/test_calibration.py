@@ -32,6 +32,7 @@ from lmms_eval_shotbench.labelling.deciding.fit_term_regression import balancing
 from lmms_eval_shotbench.labelling.deciding.pooled_votes import pool
 from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression
 from lmms_eval_shotbench.labelling.scores.match_truth import is_true, match_truth
+from lmms_eval_shotbench.labelling.scores.matched_folders import FilmTwice, read_matched_shots
 from lmms_eval_shotbench.labelling.scores.score import score_labels
 from lmms_eval_shotbench.labelling.scores.score_text import calibration_text
 from lmms_eval_shotbench.labelling.shot_sheet import write_sheet
@@ -234,6 +235,23 @@ def test_the_command_pools_several_folders(tmp_path: Path, capsys: pytest.Captur
     assert read_calibration(out).of(SHOT_SIZE.slug, SOURCE)
     with pytest.raises(ValueError, match="3 truth tables for 2 folders"):
         calibrate(folders, [*tables, tables[0]], out)
+
+
+@pytest.mark.parametrize("tables", [1, 2])
+def test_a_film_in_two_folders_counts_once_per_model(tmp_path: Path, tables: int) -> None:
+    truths = made_truths(2, 4, [SHOT_SIZE])
+    for name, rows in (("one", truths), ("two", [replace(row, film_id=f"x-{row.film_id}") for row in truths])):
+        (tmp_path / f"{name}.csv").write_text(truth_table(rows), encoding="utf-8")
+    given = [tmp_path / "one.csv", tmp_path / "two.csv"][:tables]
+    write_sheet(tmp_path / "first", made_sheet(truths))
+    write_sheet(tmp_path / "again", made_sheet(truths, seed=2))
+    with pytest.raises(FilmTwice, match=r"film-0.mp4 is in .*/first and in .*/again, both with votes of tiny@1"):
+        read_matched_shots([tmp_path / "first", tmp_path / "again"], given)
+    with pytest.raises(FilmTwice):
+        read_matched_shots([tmp_path / "first", tmp_path / "first"], given)
+    write_sheet(tmp_path / "other", made_sheet(truths, [VotingModel("other@2")]))
+    shots = read_matched_shots([tmp_path / "first", tmp_path / "other"], given)
+    assert len(shots) == 16 and len({one.truth.film_id for one in shots}) == 2
 
 
 def test_a_term_regression_without_weights_changes_nothing() -> None:

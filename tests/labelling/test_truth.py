@@ -66,6 +66,12 @@ def test_of_light_a_person_names_one_term_and_says_nothing_of_others_that_may_be
     assert read_truth(table(tmp_path, judged))[0].of(LIGHTING_TYPE).excludes(LIGHTING_TYPE, "Artificial light")
 
 
+def test_a_shot_has_one_line(tmp_path: Path) -> None:
+    text = "film_id,media,start,end,shot_size\nf,f.mov,0,2,CU\nf,f.mov,2,4,CU\nf,f.mov,0:00,2.0,Wide\n"
+    with pytest.raises(BadTruth, match=r"line 4: the same shot of f\.mov as line 2"):
+        read_truth(table(tmp_path, text))
+
+
 def test_the_table_of_a_shot_sheet_is_read_with_its_unsure_cells_uncertain(tmp_path: Path) -> None:
     cells = {"shot_size": LabelCell(Status.LABELLED, "Wide"), "camera_angle": LabelCell(Status.UNSURE, "Dutch angle")}
     film, shot = FilmFacts("f", "f.mov", "/f.mov"), FilmShot("f-1", "f", 1, start_seconds=0.0, end_seconds=2.0)
