@@ -237,6 +237,14 @@ def test_the_command_pools_several_folders(tmp_path: Path, capsys: pytest.Captur
         calibrate(folders, [*tables, tables[0]], out)
 
 
+def test_a_film_and_stills_of_it_in_one_folder_are_one_film(tmp_path: Path) -> None:
+    truths = [replace(row, film_id="film") for row in made_truths(3, 2, [SHOT_SIZE])]  # one film in three files
+    (tmp_path / "truth.csv").write_text(truth_table(truths), encoding="utf-8")
+    write_sheet(tmp_path / "labels", made_sheet(made_truths(3, 2, [SHOT_SIZE])))
+    shots = read_matched_shots([tmp_path / "labels"], [tmp_path / "truth.csv"])
+    assert len(shots) == 6 and {one.truth.film_id for one in shots} == {"film"}
+
+
 @pytest.mark.parametrize("tables", [1, 2])
 def test_a_film_in_two_folders_counts_once_per_model(tmp_path: Path, tables: int) -> None:
     truths = made_truths(2, 4, [SHOT_SIZE])
