@@ -73,8 +73,8 @@ def read_timeline(path: Path, films: Mapping[str, TimelineFilm] | None, rate: Fr
     for number, cut in enumerate(cuts, start=1):
         if cut.is_retimed:
             remarks.append(f"clip {cut.name} plays its media at another speed; its frames are taken as they are")
-        media = (cut.file, *cut.media) if cut.file else cut.media
-        found += _annotations(cut.name, number, _span_without_film(cut, rate), media, cut.texts)
+        names = (cut.file, *cut.media) if cut.file else cut.media
+        found += _annotations(cut.name, number, _span_without_film(cut, rate), names, cut.texts)
     return ToolFile(found, (), remarks)
 
 
