@@ -12,6 +12,8 @@ app = lazy_group(
         CommandEntry(name, summary, f"data_pipeline.commands.{name.replace('-', '_')}", panel)
         for panel, name, summary in (
             (MAKE, "films", "Make shards from your own films and an annotation table."),
+            (MAKE, "annotations", "Read annotations of ELAN, CVAT, Label Studio, VIA and timelines into a table."),
+            (MAKE, "shots", "Find the shots of films and write a table to fill, with pictures and timelines."),
             (MAKE, "studio", "Render synthetic films, as shards or as film files; nothing is downloaded."),
             (MAKE, "import-shotbench", "Convert the official ShotBench release to shards."),
             (MAKE, "import-shotqa", "Convert the ShotQA release to shards for training."),

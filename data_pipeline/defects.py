@@ -38,6 +38,7 @@ class DefectKind(StrEnum):
     NOT_ASKED = "words that nothing is asked about"
     OTHER_SOURCE = "label of another source"
     NO_LABEL = "shot without a label"
+    UNREAD_ANNOTATION = "annotation that is not read"
     UNREAD_COLUMN = "column that is not read"
     COMMENTED_ROW = "row that is commented out"
     TOO_FEW_DISTRACTORS = "too few distractors"

@@ -19,11 +19,11 @@ from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_shots import CutShots
 from data_pipeline.films.detectors import check_detector
 from data_pipeline.films.film_sources import FilmSource
-from data_pipeline.films.label_media import LabelUnit, cut_or_load, is_cut, worker_died
+from data_pipeline.films.label_media import LabelUnit, cut_units
 from data_pipeline.label_folder import check_label_folder, labelled_films, remove_other_films
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
-from data_pipeline.workers import Workers, map_units
+from data_pipeline.workers import Workers
 from lmms_eval_shotbench.labelling.apply_corrections import Overlaid, overlay
 from lmms_eval_shotbench.labelling.asking.asker import Asker
 from lmms_eval_shotbench.labelling.corrections import Correction, stored_corrections
@@ -36,10 +36,7 @@ from lmms_eval_shotbench.labelling.label_files import write_label_files
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
 from lmms_eval_shotbench.labelling.vote import Vote
-from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, MediaKind
-
-RAY_WORTH_BYTES = 50_000_000  # of films to cut; fewer are cut sooner than Ray has started
 
 
 class NothingLabelled(ValueError):
@@ -163,11 +160,7 @@ def cut_films_to_label(request: LabelRequest) -> list[CutShots]:
         )
         for source in request.films
     ]
-    waiting = [unit.source.path.stat().st_size for unit in units if not is_cut(unit)]
-    worth_it = len(waiting) > 1 and (sum(waiting) >= RAY_WORTH_BYTES or request.workers.address)
-    workers = request.workers if worth_it else Workers()
-    results = map_units(cut_or_load, units, workers, worker_died)
-    return list(with_progress(results, "films cut", len(units), "film") if len(units) > 1 else results)
+    return cut_units(units, request.workers)
 
 
 def votes_of(

@@ -85,7 +85,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"checks", "studio"},
         {"questions", "films", "releases"},
         {"build_dataset", "label_folder"},
-        {"build_films", "label_films", "studio_set"},
+        {"build_films", "label_films", "studio_set", "find_shots", "import_annotations"},
         {"commands"},
         {"cli", "label_cli"},
     ],

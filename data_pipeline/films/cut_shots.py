@@ -64,6 +64,8 @@ def cut_shots(
     settings: CutSettings,
     listed: Sequence[AnnotatedRange] | None = None,
     limit: int = 0,
+    *,
+    clips: bool = True,
 ) -> CutShots:
     """Cut the shots of a film into a folder; whatever cannot be decoded is recorded.
 
@@ -72,6 +74,7 @@ def cut_shots(
         media_path: POSIX path of that folder relative to the folder of the labels.
         listed: Times of the shots; None: the cuts are detected.
         limit: Maximum number of shots, from the beginning; 0: all.
+        clips: Whether shots get a clip, in addition to the key still.
     """
     facts = source.facts
     cutting: _ShotCutting | None = None
@@ -83,7 +86,7 @@ def cut_shots(
             flaws.append(flaw)
         else:
             guard.stage = "cutting its shots"
-            cutting = _ShotCutting(film, source.film_id, folder, media_path, settings, limit)
+            cutting = _ShotCutting(film, source.film_id, folder, media_path, settings, limit, clips)
             cutting.run(listed)
     shots, defects = (cutting.shots, cutting.defects) if cutting else ([], [])
     defects += [flaw.detail for flaw in flaws]
@@ -104,6 +107,7 @@ class _ShotCutting:
     media_path: str
     settings: CutSettings
     limit: int
+    clips: bool = True
     shots: list[FilmShot] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     _open: OpenShot | None = None
@@ -191,7 +195,7 @@ class _ShotCutting:
             self._close(cuts)
         if not self._open and (number in ends or not ends):
             stem = self.folder / self._shot_id()
-            self._open = OpenShot(self.film, number, self._crop(waiting), stem, self.settings)
+            self._open = OpenShot(self.film, number, self._crop(waiting), stem, self.settings, self.clips)
         if self._open:
             self._deinterlaced += deinterlaced
             self._open.add_frame(frame)
@@ -216,7 +220,10 @@ class _ShotCutting:
         start, end = self.film.time_of(first), self.film.time_of(last)
         number = len(self.shots) + 1
         remark = "; ".join((*shot.remarks, *remarks))
-        self.shots.append(FilmShot(self._shot_id(), self.film_id, number, still, clip, first, last, start, end, remark))
+        moment = None if shot.still_frame is None else self.film.time_of(shot.still_frame)
+        self.shots.append(
+            FilmShot(self._shot_id(), self.film_id, number, still, clip, first, last, start, end, remark, moment)
+        )
         if number == self.limit:
             raise _EnoughShots
 

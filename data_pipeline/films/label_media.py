@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ from data_pipeline.films.quality import check_still
 from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
 from data_pipeline.shards.full_disk import disk_full_reported
-from data_pipeline.workers import WORKER_DIED
+from data_pipeline.workers import WORKER_DIED, Workers, map_units
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import MEDIA
+from lmms_eval_shotbench.progress import with_progress
 
 CUTTING = "cutting.json"
 # Of `CutSettings`: models are shown at most 360 x 640 pixels of a clip, and media of an hour of film fit any disk.
 LABEL_DEFAULTS: Mapping[str, Any] = {"clip_longest_side": 640}
+RAY_WORTH_BYTES = 50_000_000  # of films to cut; fewer are cut sooner than Ray has started
 SHOT_VERSION = 1  # increment it when the same film gives other media; finished films are then cut again
 
 
@@ -40,7 +42,7 @@ class LabelUnit:
     """The unit of work: a film or still file.
 
     `listed` are the times of its shots, None if its cuts are to be detected; `limit` is the maximum number of shots, 0
-    for all.
+    for all; `clips` is whether shots get a clip.
     """
 
     source: FilmSource
@@ -48,6 +50,7 @@ class LabelUnit:
     settings: CutSettings
     listed: tuple[AnnotatedRange, ...] | None = None
     limit: int = 0
+    clips: bool = True
 
     @property
     def media_path(self) -> str:
@@ -63,6 +66,7 @@ class LabelUnit:
             "settings": asdict(self.settings),
             "listed": None if self.listed is None else [asdict(row) for row in self.listed],
             "limit": self.limit,
+            **({} if self.clips else {"clips": False}),
         }
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -88,6 +92,19 @@ def cut_or_load(unit: LabelUnit) -> CutShots:
             (draft.folder / CUTTING).write_text(json.dumps(stored) + "\n")
         return cut
     return _lost(unit, flaws[0].detail)
+
+
+def cut_units(units: Sequence[LabelUnit], workers: Workers) -> list[CutShots]:
+    """Cut the shots of all films, or load those that an earlier run has cut; in the order of the films.
+
+    Args:
+        units: The films; their folders are absolute paths, since workers may have another working directory.
+        workers: What is used if more than one film is waiting, and they are large enough to be worth its start.
+    """
+    waiting = [unit.source.path.stat().st_size for unit in units if not is_cut(unit)]
+    worth_it = len(waiting) > 1 and (sum(waiting) >= RAY_WORTH_BYTES or workers.address)
+    results = map_units(cut_or_load, units, workers if worth_it else Workers(), worker_died)
+    return list(with_progress(results, "films cut", len(units), "film") if len(units) > 1 else results)
 
 
 def is_cut(unit: LabelUnit) -> bool:
@@ -121,7 +138,7 @@ def _finished(unit: LabelUnit, fingerprint: str) -> CutShots | None:
 
 def _cut(unit: LabelUnit, folder: Path) -> CutShots:
     if not unit.source.is_still:
-        return cut_shots(unit.source, folder, unit.media_path, unit.settings, unit.listed, unit.limit)
+        return cut_shots(unit.source, folder, unit.media_path, unit.settings, unit.listed, unit.limit, clips=unit.clips)
     flaws: list[Flaw] = []
     with MediumGuard(flaws.append, "importing the still"):
         return _cut_still(unit, folder)

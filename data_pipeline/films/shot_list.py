@@ -7,19 +7,17 @@ is labelled; all other columns are ignored. A scene list has no `media`: its own
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from data_pipeline.annotations.annotation_files import BrokenLine, cell_text, read_raw_table, table_text
+from data_pipeline.annotations.annotation_files import BrokenLine, cell_text, read_raw_table
 from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, AnnotatedRange
 from data_pipeline.annotations.columns import TableRefused, time_column
 from data_pipeline.annotations.row_times import TimeColumn, TimeRole
 from data_pipeline.annotations.time_notation import BadTime, TableTime, parse_time
+from data_pipeline.annotations.tools.scene_list import Scene, film_of_scenes, read_scenes
 from data_pipeline.defects import Flaw
 from data_pipeline.films.cut_plan import frame_request_of
 from data_pipeline.films.cut_settings import CutSettings
@@ -28,9 +26,6 @@ from data_pipeline.films.film_probe import Film
 from data_pipeline.films.film_sources import FilmSource
 from lmms_eval_shotbench.labelling.exports.timeline_files import SUFFIXES as TIMELINE_SUFFIXES
 from lmms_eval_shotbench.labelling.exports.timeline_shots import read_shot_ranges
-
-SCENE = "Scene Number"  # first column of a scene list of PySceneDetect
-SCENES_FILE = re.compile(r"(.+)-Scenes", re.IGNORECASE)  # its name for the film of that name
 
 
 class FrameRanges(NamedTuple):
@@ -82,8 +77,8 @@ def _listed_rows(path: Path) -> list[AnnotatedRange]:
     """The rows of a table; `media` is empty where it names no film."""
     if not path.is_file():
         raise TableRefused(f"there is no table of shots {path}")
-    if path.suffix.lower() == ".csv" and (scenes := _scene_list(path)):
-        return scenes
+    if path.suffix.lower() == ".csv" and (scenes := read_scenes(path)):
+        return [_listed_scene(scene, film_of_scenes(path)) for scene in scenes]
     raw = read_raw_table(path)
     columns = [column for name in raw.names if (column := time_column(name))]
     if not {TimeRole.END, TimeRole.DURATION} & {column.role for column in columns}:
@@ -113,27 +108,12 @@ def _listed(
     return AnnotatedRange(line, "", media, times, {}, f"line {line}", "")
 
 
-def _scene_list(path: Path) -> list[AnnotatedRange]:
-    """The shots of a scene list of PySceneDetect, whose frames count from 1; none if it is another table."""
-    rows = list(csv.reader(io.StringIO(table_text(path))))
-    header = next((number for number, row in enumerate(rows[:2]) if row[:1] == [SCENE]), None)
-    if header is None:
-        return []
-    named = SCENES_FILE.fullmatch(path.stem)
-    listed = []
-    for line, cells in enumerate(rows[header + 1 :], start=header + 2):
-        row = dict(zip(rows[header], cells, strict=False))
-        try:
-            start, end = int(row["Start Frame"]) - 1, int(row["End Frame"])
-        except (KeyError, ValueError):
-            detail = "no scene with the columns Start Frame and End Frame of PySceneDetect"
-            raise TableRefused(f"{path} line {line}: {detail}") from None
-        times = {
-            TimeRole.START: (TableTime("Start Frame", row["Start Frame"], frame=start),),
-            TimeRole.END: (TableTime("End Frame", row["End Frame"], frame=end),),
-        }
-        listed.append(AnnotatedRange(line, "", named[1] if named else "", times, {}, f"line {line}", ""))
-    return listed
+def _listed_scene(scene: Scene, media: str) -> AnnotatedRange:
+    times = {
+        TimeRole.START: (TableTime("Start Frame", scene.cells["Start Frame"], frame=scene.first),),
+        TimeRole.END: (TableTime("End Frame", scene.cells["End Frame"], frame=scene.end),),
+    }
+    return AnnotatedRange(scene.line, "", media, times, {}, f"line {scene.line}", "")
 
 
 def _shots_by_medium(

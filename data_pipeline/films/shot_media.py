@@ -34,19 +34,24 @@ class OpenShot:
     Args:
         first: Frame number of its first frame.
         stem: Path of its media files without suffix.
+        clip: Whether it gets a clip.
     """
 
-    def __init__(self, film: Film, first: int, crop: Crop, stem: Path, settings: CutSettings) -> None:
+    def __init__(
+        self, film: Film, first: int, crop: Crop, stem: Path, settings: CutSettings, clip: bool = True
+    ) -> None:
         self.first, self.last = first, first  # frames first to last - 1 have been added
         self.still = self.clip = ""  # names of the files, after `finish`
+        self.still_frame: int | None = None  # number of the frame that the still shows, after `finish`
         self.remarks: list[str] = []
         self._film, self._crop, self._stem, self._settings = film, crop, stem, settings
         self._middle = MiddleFrames(film, first, settings.flash_frames)
         self._path = stem.with_name(f"{stem.name}.mp4")
         self._cutter: ClipCutter | None = None
         self._clip_frames = 0
-        with self._clip_guard():
-            self._cutter = ClipCutter(self._path, film, first, crop, settings)
+        if clip:
+            with self._clip_guard():
+                self._cutter = ClipCutter(self._path, film, first, crop, settings)
 
     def add_frame(self, frame: Any) -> None:
         """Take the next frame (`av.VideoFrame`)."""
@@ -76,12 +81,13 @@ class OpenShot:
         self.clip = self._path.name if self._path.exists() else ""
         with MediumGuard(lambda flaw: self.remarks.append(f"no still: {flaw.detail}"), "cutting it"):
             middle = middle_frame(self._film, removed, self.first, self.last)
-            frame = self._middle.frame(min(max(middle, self.first), self.last - 1))
+            number = min(max(middle, self.first), self.last - 1)
+            frame = self._middle.frame(number)
             crop = crop_of_still(self._film, frame, self._crop)
             picture = cut_still(self._film, frame, crop, self._settings)
             path = self._stem.with_name(self._stem.name + still_suffix(self._settings))
             path.write_bytes(encoded_still(picture, self._settings))
-            self.still = path.name
+            self.still, self.still_frame = path.name, number
             if flaw := check_still(picture, self._settings):
                 self.remarks.append(f"{flaw.kind}: {flaw.detail}")
 

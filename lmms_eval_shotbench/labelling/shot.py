@@ -37,6 +37,7 @@ class FilmShot:
     start_seconds: float | None = None
     end_seconds: float | None = None
     remark: str = ""  # why it has no still or no clip, or what was noticed about it
+    still_seconds: float | None = None  # when players show the key still
 
     @property
     def times(self) -> Times | None:

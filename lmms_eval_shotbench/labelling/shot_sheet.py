@@ -135,24 +135,36 @@ def labels_digest(sheet: ShotSheet) -> str:
 def sheet_table(sheet: ShotSheet) -> str:
     """The sheet as CSV, one row per shot, with the columns of `shotbench data films --table`."""
     films = {film.film_id: film for film in sheet.films}
-    with_timecode = {film.film_id for film in sheet.films if _has_timecode(film, sheet.of_film(film.film_id))}
+    times = {
+        shot_id: cells
+        for film in sheet.films
+        for shot_id, cells in time_cells(film, [one.shot for one in sheet.of_film(film.film_id)]).items()
+    }
     text = io.StringIO()
     writer = csv.DictWriter(text, TABLE_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for one in sheet.shots:
-        shot = one.shot
-        film = films[shot.film_id]
-        row = _table_row(one, film.media)
-        if shot.film_id in with_timecode:
-            row |= {"start_timecode": film.timecode(shot.first_frame), "end_timecode": film.timecode(shot.end_frame)}
-        writer.writerow(row)
+        writer.writerow(_table_row(one, films[one.shot.film_id].media) | times[one.shot.shot_id])
     return text.getvalue()
 
 
-def _has_timecode(film: FilmFacts, rows: Sequence[SheetRow]) -> bool:
+def time_cells(film: FilmFacts, shots: Sequence[FilmShot]) -> dict[str, dict[str, str]]:
+    """The cells of `TIME_COLUMNS` of the shots of a film, by shot id, as far as they have times."""
+    with_timecode = _has_timecode(film, shots)
+    cells: dict[str, dict[str, str]] = {}
+    for shot in shots:
+        row = cells[shot.shot_id] = {}
+        if shot.start_seconds is not None and shot.end_seconds is not None:
+            row |= {"start": f"{shot.start_seconds:.6f}", "end": f"{shot.end_seconds:.6f}"}
+        if with_timecode:
+            row |= {"start_timecode": film.timecode(shot.first_frame), "end_timecode": film.timecode(shot.end_frame)}
+    return cells
+
+
+def _has_timecode(film: FilmFacts, shots: Sequence[FilmShot]) -> bool:
     """Whether a timecode is one frame to every reader: at a constant rate, and not also counted from 00:00:00:00."""
     rate = film.frame_rate
-    if rate is None or frame_rate_drift([one.shot for one in rows], rate) > 1 / (2 * rate):
+    if rate is None or frame_rate_drift(shots, rate) > 1 / (2 * rate):
         return False
     start = film.timecode_start
     return (start == 0 or start > film.frames) and start + film.frames < HOURS * 3600 * round(rate)
@@ -161,8 +173,6 @@ def _has_timecode(film: FilmFacts, rows: Sequence[SheetRow]) -> bool:
 def _table_row(one: SheetRow, media: str) -> dict[str, str]:
     shot = one.shot
     row = {"film_id": shot.film_id, "media": media, "shot_id": shot.shot_id}
-    if shot.start_seconds is not None and shot.end_seconds is not None:
-        row |= {"start": f"{shot.start_seconds:.6f}", "end": f"{shot.end_seconds:.6f}"}
     for slug, cell in one.cells.items():
         row |= {
             slug: cell.table_label,

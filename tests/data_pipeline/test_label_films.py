@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
-from data_pipeline import label_films as label_films_module
 from data_pipeline.annotations.row_times import TimeRole
+from data_pipeline.films import label_media
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_sources import find_films
 from data_pipeline.films.shot_list import read_shot_list
@@ -333,7 +333,7 @@ def test_killed_ten_times_and_resumed_it_writes_the_same_files(tmp_path: Path) -
 
 @pytest.mark.ray
 def test_workers_cut_the_same_media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_films_module, "RAY_WORTH_BYTES", 0)
+    monkeypatch.setattr(label_media, "RAY_WORTH_BYTES", 0)
     films = films_in(tmp_path / "films")
     label_folder(films, tmp_path / "alone")
     label_folder(films, tmp_path / "ray", workers=Workers(2))

@@ -208,7 +208,7 @@ def test_fcpxml_of_final_cut_has_media_representations_clips_and_transitions(tmp
     )
     film = FilmFacts("film", "my film.mov", "/films/my film.mov", NTSC_24, 1000)
     found = read_shot_ranges(path, [film])
-    assert [shot[1:] for shot in found.shots] == [(0, 24, "a"), (100, 148, "b")]
+    assert [shot[1:4] for shot in found.shots] == [(0, 24, "a"), (100, 148, "b")]
     assert found.remarks[0] == "Transitions that are cut at their middle: 1"
 
 

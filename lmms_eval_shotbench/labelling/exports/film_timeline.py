@@ -7,7 +7,7 @@ timeline, and frames that belong to no shot are gaps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -45,8 +45,8 @@ class TimelineClip:
 
     @property
     def marker(self) -> str:
-        """Size, angle and movement, as far as they are labelled, such as "CU · Low angle · Push in"."""
-        return " · ".join(_short(dimension, text) for dimension, text in self._labels(MARKED)) or UNLABELLED
+        """The text of its marker."""
+        return marker_text(dict(self._labels(MARKED)))
 
     @property
     def all_labels(self) -> str:
@@ -58,6 +58,11 @@ class TimelineClip:
             cell = self.row.cells.get(dimension.slug, LabelCell(Status.NONE))
             if cell.table_label:
                 yield dimension, cell.table_label
+
+
+def marker_text(labels: Mapping[Dimension, str]) -> str:
+    """Size, angle and movement, as far as they are labelled, such as "CU · Low angle · Push in"."""
+    return " · ".join(_short(dimension, labels[dimension]) for dimension in MARKED if dimension in labels) or UNLABELLED
 
 
 def _short(dimension: Dimension, text: str) -> str:

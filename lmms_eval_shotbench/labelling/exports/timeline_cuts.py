@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ class TimelineCut:
     position: tuple[int, int]
     media_start: int | None  # timecode of the media's first frame, if the timeline has it
     is_retimed: bool
+    texts: tuple[str, ...] = ()  # of its markers and comments
 
     def start_later(self, frames: int) -> None:
         """Move its first frame."""
@@ -72,6 +74,7 @@ def timeline_cuts(path: Path, timeline: Any, remarks: list[str]) -> list[Timelin
             cuts.append(before)
         position += length
         shift = 0
+    _add_sequence_markers(timeline, cuts, rate, remarks)
     if transitions:
         remarks.append(f"Transitions that are cut at their middle: {transitions}")
     return [cut for cut in cuts if cut.position[0] < cut.position[1]]
@@ -98,13 +101,36 @@ def _cut(clip: Any, rate: Fraction, position: int, length: int) -> TimelineCut:
         isinstance(effect, opentimelineio().schema.TimeEffect) or effect.name == "Time Remap" for effect in clip.effects
     )
     source, shown = (first, first + length), (position, position + length)
-    return TimelineCut(clip.name, names, file, rate, source, shown, start, retimed)
+    return TimelineCut(clip.name, names, file, rate, source, shown, start, retimed, _texts(clip))
 
 
 def _source_file(clip: Any) -> str:
     """The file that a comment of an EDL names."""
     comments = map(str, clip.metadata.get("cmx_3600", {}).get("comments", []))
     return next((one.removeprefix(SOURCE_FILE).strip() for one in comments if one.startswith(SOURCE_FILE)), "")
+
+
+def _texts(clip: Any) -> tuple[str, ...]:
+    """The texts of a clip's markers and, in an EDL, its comments."""
+    texts = [text for marker in clip.markers for text in _marker_texts(marker)]
+    texts += [str(text) for text in clip.metadata.get("cmx_3600", {}).get("comments", ())]
+    return tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
+
+
+def _marker_texts(marker: Any) -> Iterator[str]:
+    yield from (marker.name, marker.comment, str(marker.metadata.get("fcp_xml", {}).get("comment") or ""))
+
+
+def _add_sequence_markers(timeline: Any, cuts: Sequence[TimelineCut], rate: Fraction, remarks: list[str]) -> None:
+    """Give each marker of the sequence to the clip at its position."""
+    for marker in timeline.tracks.markers:
+        frame = _frames(marker.marked_range.start_time, rate)
+        texts = tuple(text for text in _marker_texts(marker) if text)
+        shown = [cut for cut in cuts if cut.position[0] <= frame < cut.position[1]]
+        if not shown:
+            remarks.append(f"A marker of the sequence is at no clip, and is left out: {', '.join(texts)}")
+        for cut in shown:
+            cut.texts = tuple(dict.fromkeys((*cut.texts, *texts)))
 
 
 def _frames(time: Any, rate: Fraction) -> int:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from lmms_eval_shotbench.labelling.exports.safe_xml import parse_xml
 from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
 from lmms_eval_shotbench.labelling.timecode import has_drop_frame, timecode_rate
 
 SUFFIXES = (".otio", ".edl", ".fcpxml", ".xml")
 Element = ElementTree.Element
 _FRAMES = re.compile(r"(\d\d:\d\d:\d\d):(\d\d)")
+_LOCATOR = re.compile(r"(\d\d:\d\d:\d\d);(\d\d)")
 
 
 class BadTimeline(ValueError):
@@ -46,8 +48,9 @@ def load_timeline(path: Path, rate: Fraction) -> Any:
             rate = timecode_rate(rate)
             found = otio.adapters.read_from_string(_plain_edl(text, rate), "cmx_3600", rate=float(rate))
         elif "<fcpxml" in text:
-            found = _fcpxml_timeline(ElementTree.fromstring(text), otio)
+            found = _fcpxml_timeline(parse_xml(text), otio)
         else:
+            parse_xml(text)  # refuses what would harm the adapter
             found = otio.adapters.read_from_string(text, "fcp_xml")
     except OSError as error:
         raise BadTimeline(f"{path} cannot be opened: {error.strerror}") from None
@@ -72,8 +75,8 @@ def _decoded(content: bytes) -> str:
 def _plain_edl(text: str, rate: Fraction) -> str:
     """An EDL as the adapter expects it.
 
-    It refuses comments before the first event, and ignores the line `FCM: DROP FRAME`, after which timecodes are drop
-    frame even with a colon before the frames.
+    It refuses comments before the first event, ignores the line `FCM: DROP FRAME`, after which timecodes are drop frame
+    even with a colon before the frames, and reads no locator with a semicolon there.
     """
     lines: list[str] = []
     drop_frame = begun = False
@@ -83,6 +86,8 @@ def _plain_edl(text: str, rate: Fraction) -> str:
         if line[:1].isdigit():
             begun = True
             line = _FRAMES.sub(r"\1;\2", line) if drop_frame else line
+        elif line.startswith("* LOC:"):
+            line = _LOCATOR.sub(r"\1:\2", line)
         if begun or line.startswith(("TITLE:", "FCM", "SPLIT")):
             lines.append(line)
     return "\n".join(lines)
@@ -150,6 +155,10 @@ def _fcpxml_item(element: Element, shown: Any, assets: dict[str | None, Element]
             clip.source_range = otio.opentime.TimeRange(start, shown.duration)
     if element.find("timeMap") is not None:
         clip.effects.append(otio.schema.LinearTimeWarp())
+    for marker in element.iter():
+        if marker.tag in ("marker", "chapter-marker", "keyword"):
+            clip.markers.append(otio.schema.Marker(marker.get("value", ""), time_range(marker)))
+            clip.markers[-1].comment = marker.get("note", "")
     return clip
 
 

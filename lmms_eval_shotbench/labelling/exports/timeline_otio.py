@@ -15,7 +15,7 @@ class NoOpenTimelineIO(ImportError):
     """OpenTimelineIO or one of its adapters is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("timelines need OpenTimelineIO and its adapters: pip install 'lmms-eval-shotbench[label]'")
+        super().__init__("timelines need OpenTimelineIO and its adapters: pip install 'lmms-eval-shotbench[data]'")
 
 
 def opentimelineio() -> Any:

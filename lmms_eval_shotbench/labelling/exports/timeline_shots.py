@@ -29,6 +29,7 @@ class TimelineShot(NamedTuple):
     first_frame: int
     end_frame: int
     name: str
+    texts: tuple[str, ...] = ()  # of its markers and comments
 
 
 class TimelineShots(NamedTuple):
@@ -176,7 +177,7 @@ def _inside(
             first, end = (round((frame - start) / cut.rate * film_rate) for frame in (first, end))
             if cut.rate != film_rate and end - film.frames <= film_rate / cut.rate:
                 end = min(end, film.frames)  # the last frame of the timeline may last longer than the film
-            shots.append(TimelineShot(film.film_id, first, end, cut.name))
+            shots.append(TimelineShot(film.film_id, first, end, cut.name, cut.texts))
         if all(0 <= shot.first_frame < shot.end_frame <= film.frames for shot in shots):
             return sorted(shots)
         tried.append(shots)

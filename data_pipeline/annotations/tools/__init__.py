@@ -1,0 +1,1 @@
+"""Files of annotation tools and editing systems: one reader a format, all giving `ToolAnnotation`s."""
