@@ -268,7 +268,7 @@ def test_a_model_is_trained_to_label_films(training_shards: Path, tmp_path: Path
     train_tiny_base([str(training_shards)], tmp_path / "base", training=order)
     truths = {one.slug: ShotTruth(TruthStatus.LABELLED, one.terms[0].name) for one in DIMENSIONS}
     truths[CAMERA_ANGLE.slug] = NOTHING
-    rows = [TruthRow(film, FILE, 0, 3, truths=truths) for film in ("one", "other")]
+    rows = [TruthRow(film, FILE, start, start + 1.5, truths=truths) for film, start in (("one", 0), ("other", 1.5))]
     films = write_truth_films(tmp_path / "films", rows)
     lines: list[str] = []
     order = replace(SHORT, phases=(replace(LABELLING, steps=2),))
