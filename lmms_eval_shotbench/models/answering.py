@@ -23,10 +23,10 @@ from lmms_eval_shotbench.qwen.inputs import (
     Prompt,
     blanked,
     clip_patches,
-    clip_tokens,
+    grid_from_header,
     still_patches,
-    still_tokens,
 )
+from lmms_eval_shotbench.qwen.rope_positions import Grid
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -66,18 +66,18 @@ class ResponseGenerator:
         All chats must have the same generation settings.
         """
         media = {medium.key: medium for chat in chats for medium in chat.media}
-        sizes = dict(zip(media, self._threads.map(self._tokens_or_failure, media.values()), strict=True))
+        grids = dict(zip(media, self._threads.map(self._grid_or_failure, media.values()), strict=True))
         ids = self._token_ids(chats)
         prompts, failed = [], dict[int, Answer]()
         for index, chat in enumerate(chats):
             keys = tuple(medium.key for medium in chat.media)
             tokens = len(ids[index])
             for key in keys:
-                size = sizes[key]
-                if isinstance(size, Failure):
-                    failed[index] = size
+                grid = grids[key]
+                if isinstance(grid, Failure):
+                    failed[index] = grid
                 else:
-                    tokens += size
+                    tokens += self._checkpoint.architecture.medium_tokens(grid)
             if index not in failed:
                 prompts.append(Planned(index, tokens, keys))
         return Plan(chats[0].generation, ids, media, prompts, failed)
@@ -125,7 +125,7 @@ class ResponseGenerator:
         return [
             Response(
                 _truncate_at(text, settings.stop_strings),
-                prompt.tokens(checkpoint.position_rule.merge),
+                checkpoint.architecture.tokens(prompt),
                 len(row),
                 "length" if _is_cut(row, text, settings, checkpoint.end_tokens) else "stop",
             )
@@ -139,10 +139,9 @@ class ResponseGenerator:
         ]
         return processor.tokenizer(texts)["input_ids"]  # type: ignore[no-any-return]
 
-    def _tokens_or_failure(self, medium: StoredMedium) -> int | Failure:
-        tokens = still_tokens if medium.kind is MediaKind.STILL else clip_tokens
+    def _grid_or_failure(self, medium: StoredMedium) -> Grid | Failure:
         try:
-            return tokens(medium.read(), self._limits, self._checkpoint.patch_rule)
+            return grid_from_header(medium.kind, medium.read(), self._limits, self._checkpoint.patch_rule)
         except BrokenMedium as error:
             return Failure(str(error))
 

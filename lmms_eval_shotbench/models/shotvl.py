@@ -1,4 +1,4 @@
-"""`--model shotvl`: Qwen2.5-VL and ShotVL under ShotBench's protocol, in batches.
+"""`--model shotvl`: ShotVL, Qwen2.5-VL, Qwen3-VL and Qwen3.5 under ShotBench's protocol, in batches.
 
 Stills have the processor's own size, clips 12 frames a second of at most 360x640 pixels, the system text is the task's,
 decoding is greedy. This is the adapter to lmms-eval; `qwen/inputs.py` prepares the model's inputs, `batching.py` forms
@@ -29,7 +29,7 @@ from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, R
 
 
 class ShotVL(lmms):  # type: ignore[misc]
-    """A Qwen2.5-VL checkpoint, local or on the Hub, one copy on each rank."""
+    """A Qwen-VL checkpoint, local or on the Hub, one copy on each rank."""
 
     is_simple = False
     keeps_own_responses = True
@@ -54,10 +54,10 @@ class ShotVL(lmms):  # type: ignore[misc]
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
     ) -> None:
-        """Load the checkpoint and check the time positions of its clips.
+        """Load the checkpoint and check the positions of its clips.
 
         Args:
-            pretrained: folder or Hub id of a Qwen2.5-VL checkpoint.
+            pretrained: folder or Hub id of a checkpoint, see `qwen/architectures.py`.
             revision: revision of the Hub repository.
             device: torch device (default: a GPU per rank if available, else the CPU).
             dtype: torch dtype (default: bfloat16 on a GPU, float32 on a CPU).

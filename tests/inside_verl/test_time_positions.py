@@ -32,9 +32,10 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS, sampled_frames, sampled_rate
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.questions.shards import ShardFolder
-from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, position_rule
-from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, Prompt, clip_patches, pad_batch, still_patches
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
+from lmms_eval_shotbench.qwen.qwen2_5_vl import position_rule
 from lmms_eval_shotbench.qwen.rope_positions import Grid, time_positions
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.film_rows import Medium, film_lessons, film_prompts, film_rows, media_in_the_agent_loop, noisy_still
@@ -289,7 +290,7 @@ def full_positions(case: ConsistencyCase, ids: torch.Tensor, patches: Patches) -
     mark = case.checkpoint.placeholders[patches.kind]
     kept = [token for index, token in enumerate(ids.tolist()) if token != mark or ids[index - 1] != mark]
     prompt = Prompt(kept, [patches])
-    return pad_batch([prompt], case.checkpoint.placeholders, case.checkpoint.position_rule)["position_ids"][:, 0]
+    return case.checkpoint.padded([prompt])["position_ids"][:, 0]
 
 
 def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: ConsistencyCase) -> None:

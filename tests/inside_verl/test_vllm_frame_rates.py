@@ -60,7 +60,7 @@ def test_vllm_gives_a_clip_the_positions_of_the_evaluation(tiny_model: Path) -> 
     import torch
     from transformers import AutoConfig
 
-    from lmms_eval_shotbench.qwen.checkpoint import position_rule
+    from lmms_eval_shotbench.qwen.qwen2_5_vl import position_rule
     from lmms_eval_shotbench.qwen.rope_positions import Grid, prompt_positions
 
     rule = position_rule(AutoConfig.from_pretrained(tiny_model))

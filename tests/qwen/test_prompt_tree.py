@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 
 from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
-from lmms_eval_shotbench.qwen.inputs import CHANNELS, MediaLimits, Patches, Prompt, grey_medium, pad_batch, shown_as
+from lmms_eval_shotbench.qwen.inputs import CHANNELS, MediaLimits, Patches, Prompt, grey_medium, shown_as
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.qwen.prompt_tree import TRUNK, Branch, PromptTree
 from lmms_eval_shotbench.qwen.rope_positions import Grid
@@ -72,9 +72,7 @@ def test_they_equal_those_of_plain_forward_passes(
         for slug, prompt in asked.prompts.items():
             prompt_ids = checkpoint.processor.tokenizer(prompt)["input_ids"]
             for term in list(asked.continuations[slug].values())[::3]:
-                inputs = pad_batch(
-                    [Prompt([*prompt_ids, *term], [medium])], checkpoint.placeholders, checkpoint.position_rule
-                )
+                inputs = checkpoint.padded([Prompt([*prompt_ids, *term], [medium])])
                 last = int((inputs["input_ids"][0] == medium_token).nonzero().max())
                 inputs["position_ids"][..., last + 1 :] += gap
                 pixels = vision_inputs([medium], checkpoint.patch_rule, torch.device("cpu"), torch.float32)

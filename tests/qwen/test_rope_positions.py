@@ -14,13 +14,14 @@ pytest.importorskip("torchvision")
 
 from lmms_eval_shotbench.media.clip_file import exact_rate
 from lmms_eval_shotbench.media.clips import sampled_frames, sampled_rate
-from lmms_eval_shotbench.qwen.inputs import Patches, Prompt, pad_batch
+from lmms_eval_shotbench.qwen.inputs import Patches, Prompt
+from lmms_eval_shotbench.qwen.qwen2_5_vl import Qwen2_5VL
 from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, prompt_positions, time_positions
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 TEXT, STILL, CLIP = 7, 101, 102
 QWEN = PositionRule(frozenset((STILL, CLIP)), merge=2, tokens_per_second=2, frames_a_patch=2)
-PLACEHOLDERS = {MediaKind.STILL: STILL, MediaKind.CLIP: CLIP}
+PROMPTS = Qwen2_5VL({MediaKind.STILL: STILL, MediaKind.CLIP: CLIP}, QWEN)
 RATES = [Fraction(2), Fraction(8), Fraction(12), Fraction(24000, 1001)]
 
 
@@ -64,8 +65,8 @@ def test_a_clip_keeps_its_times_in_a_padded_batch_with_stills(fps: Fraction) -> 
         Prompt([TEXT, TEXT, STILL, TEXT], [shown(MediaKind.STILL, still)]),
         Prompt([TEXT] * 5),
     ]
-    batch = pad_batch(prompts, PLACEHOLDERS, QWEN)
-    unbatched = [pad_batch([prompt], PLACEHOLDERS, QWEN) for prompt in prompts]
+    batch = PROMPTS.padded(prompts)
+    unbatched = [PROMPTS.padded([prompt]) for prompt in prompts]
     for row, single in enumerate(unbatched):
         real = batch["attention_mask"][row].bool()
         assert torch.equal(batch["input_ids"][row, real], single["input_ids"][0])
@@ -93,7 +94,7 @@ def test_adjacent_media_are_distinguished() -> None:
 
 
 def test_padding_repeats_the_rows_first_token_so_that_penalties_do_not_depend_on_the_batch() -> None:
-    batch = pad_batch([Prompt([5, 6]), Prompt([8, 9, 10, 11])], PLACEHOLDERS, QWEN)
+    batch = PROMPTS.padded([Prompt([5, 6]), Prompt([8, 9, 10, 11])])
     assert batch["input_ids"].tolist() == [[5, 5, 5, 6], [8, 9, 10, 11]]
     assert batch["attention_mask"].tolist() == [[0, 0, 1, 1], [1, 1, 1, 1]]
 

@@ -91,7 +91,7 @@ def rope_index(
     """
     import torch
 
-    from lmms_eval_shotbench.qwen.checkpoint import position_rule
+    from lmms_eval_shotbench.qwen.qwen2_5_vl import position_rule
     from lmms_eval_shotbench.qwen.rope_positions import prompt_positions
 
     rule = position_rule(owner.config)
