@@ -21,14 +21,12 @@ class Architecture(ABC):
     """The layout of a checkpoint's prompts.
 
     Attributes:
-        vision_attention: Name of transformers' attention class in the vision tower.
         forks: Whether tokens after the same beginning can be run side by side, each attending to its own ancestors. A
             recurrent state goes through every token instead.
         placeholders: Token id of the placeholder of each kind of medium.
         rule: Rule of the rotary positions.
     """
 
-    vision_attention: ClassVar[str]
     forks: ClassVar[bool] = True
 
     def __init__(self, placeholders: dict[MediaKind, int], rule: PositionRule) -> None:

@@ -168,7 +168,6 @@ def load_checkpoint(
             f"{pretrained} is a {config.model_type}; shotvl runs {', '.join(ARCHITECTURES)} checkpoints. "
             "Run others by their name in lmms-eval, such as --model internvl_hf"
         )
-    architecture = ARCHITECTURES[config.model_type]
     attention = attn_implementation or best_attention(device)
     model = AutoModelForImageTextToText.from_pretrained(
         pretrained,
@@ -178,7 +177,7 @@ def load_checkpoint(
         device_map=device_map or {"": str(device)},
     )
     if attention == "sdpa":
-        attend_by_length(model, architecture.vision_attention)
+        attend_by_length(model)
         attend_in_place(model)
     processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
     _require_one_rule(processor, pretrained)
@@ -187,7 +186,7 @@ def load_checkpoint(
         processor,
         getattr(config, "_commit_hash", None) or folder_digest(Path(pretrained)),
         PatchRule.of(processor),
-        architecture.of(config, processor),
+        ARCHITECTURES[config.model_type].of(config, processor),
         0 if device.type == "cpu" else PREFILL_TOKENS,
     )
     check_positions(checkpoint)

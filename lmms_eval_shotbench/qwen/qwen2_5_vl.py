@@ -15,8 +15,6 @@ from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, tokens_o
 class Qwen2_5VL(Architecture):
     """Prompts of Qwen2.5-VL."""
 
-    vision_attention = "Qwen2_5_VLVisionAttention"
-
     @classmethod
     def of(cls, config: Any, processor: Any) -> Self:
         """Read the layout from a checkpoint's configuration."""

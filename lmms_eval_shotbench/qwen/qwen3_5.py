@@ -8,5 +8,4 @@ from lmms_eval_shotbench.qwen.qwen3_vl import Qwen3VL
 class Qwen3_5(Qwen3VL):
     """Prompts of Qwen3.5."""
 
-    vision_attention = "Qwen3_5VisionAttention"
     forks = False

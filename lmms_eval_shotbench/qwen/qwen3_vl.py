@@ -22,8 +22,6 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 class Qwen3VL(Architecture):
     """Prompts of Qwen3-VL. Not thread-safe, as transformers' tokenizers are not."""
 
-    vision_attention = "Qwen3VLVisionAttention"
-
     def __init__(
         self, placeholders: dict[MediaKind, int], rule: PositionRule, tokenizer: Any, start: int, end: int
     ) -> None:

@@ -14,14 +14,11 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+ATTENTION = "VisionAttention"  # end of the class's name in every architecture
 
-def attend_by_length(model: Any, attention: str) -> None:
-    """Use this attention in the vision tower of a loaded model; results are the same.
 
-    Args:
-        model: A Qwen-VL of transformers.
-        attention: Name of the class of the tower's attention.
-    """
+def attend_by_length(model: Any) -> None:
+    """Use this attention in the vision tower of a loaded Qwen-VL; results are the same."""
     windows = _WindowIndices()
 
     def forward(
@@ -30,7 +27,7 @@ def attend_by_length(model: Any, attention: str) -> None:
         return _attend(self, hidden_states, windows.by_length(cu_seqlens), *settings["position_embeddings"])
 
     for module in model.modules():
-        if type(module).__name__ == attention:
+        if type(module).__name__.endswith(ATTENTION):
             module.forward = MethodType(forward, module)
 
 

@@ -54,7 +54,10 @@ def _qwen3_processor(tokenizer: Any, template: str = QWEN_TEMPLATE) -> Any:
 
     return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(
-            patch_size=16, size={"shortest_edge": 65_536, "longest_edge": 16_777_216}
+            patch_size=16,
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+            size={"shortest_edge": 65_536, "longest_edge": 16_777_216},
         ),
         video_processor=Qwen3VLVideoProcessor(size={"shortest_edge": 4_096, "longest_edge": 25_165_824}),
         tokenizer=tokenizer,
