@@ -53,7 +53,7 @@ def exact_seconds(
 
     from lmms_eval_shotbench.media.clip_file import exact_rate
     from lmms_eval_shotbench.media.clips import sampled_rate
-    from lmms_eval_shotbench.qwen.checkpoint import position_rule
+    from lmms_eval_shotbench.qwen.qwen2_5_vl import position_rule
     from lmms_eval_shotbench.qwen.rope_positions import Grid
 
     rule, seconds = position_rule(config), []
