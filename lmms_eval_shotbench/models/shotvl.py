@@ -48,6 +48,7 @@ class ShotVL(lmms):  # type: ignore[misc]
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         blank: bool = False,
+        enable_thinking: bool | None = None,
         batch_tokens: int | None = None,
         workers: int | None = None,
         responses: str | None = None,
@@ -68,6 +69,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             min_pixels: minimum pixels of a still (default: the processor's limit).
             max_pixels: maximum pixels of a still (default: the processor's limit).
             blank: replace media by plain grey of the same size and length, to measure scores without visual input.
+            enable_thinking: argument of the chat templates that have it, as Qwen3.5's (default: the template's own).
             batch_tokens: maximum of rows x (longest prompt + new tokens) per batch (default: from free memory).
             workers: threads that decode and preprocess media ahead of the model.
             responses: folder for responses stored during the run; a run with the same settings reuses them.
@@ -87,11 +89,13 @@ class ShotVL(lmms):  # type: ignore[misc]
         )
         limits = media_limits(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
         self._limits = limits._replace(blank=bool(blank))
+        self._template = {} if enable_thinking is None else {"enable_thinking": bool(enable_thinking)}
         self._generator = ResponseGenerator(
             self._checkpoint,
             self._limits,
             int(batch_tokens or tokens_for_free_memory(self._checkpoint)),
             int(workers or spare_cores()),
+            self._template,
         )
         self._store = ResponseStore(responses_in_use(responses), self._rank)
 
@@ -122,6 +126,7 @@ class ShotVL(lmms):  # type: ignore[misc]
                 "shown": self._limits._asdict(),
                 "computed": self._checkpoint.numerics,
             }
+            | self._template
         )
 
     def _ask(self, chats: dict[str, Chat], distinct: int) -> dict[str, Answer]:

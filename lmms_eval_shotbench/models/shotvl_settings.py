@@ -18,7 +18,7 @@ PRETRAINED = "Vchitect/ShotVL-3B"
 LOADING = ("device", "revision", "dtype", "device_map", "attn_implementation")  # arguments of `load_checkpoint`
 WHOLE_NUMBERS = ("video_max_pixels", "min_pixels", "max_pixels", "batch_tokens", "workers")
 SHOWN = ("fps", "blank")
-WITHOUT_EFFECT = ("responses", "batch_size", "max_batch_size")  # here, where nothing is generated
+WITHOUT_EFFECT = ("responses", "batch_size", "max_batch_size", "enable_thinking")  # here, where nothing is generated
 
 
 class BadModelArgs(ValueError):
