@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -136,4 +135,3 @@ def test_a_thought_that_the_template_begins_is_part_of_the_response(
     assert not found[False].startswith("<think>")
     item = next(iter(shard_folder.items()))
     assert extract_strict(item, "<think>\nIt may be A.").letter is None
-    assert json.dumps(found)
