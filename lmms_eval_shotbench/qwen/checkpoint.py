@@ -98,11 +98,7 @@ class Checkpoint:
         Raises:
             UnsupportedCheckpoint: The architecture does not fork.
         """
-        if not self.architecture.forks:
-            raise UnsupportedCheckpoint(
-                f"a {self.model.config.model_type} gives no probabilities of terms: its linear attention keeps one "
-                "state for all tokens, so prompts with the same beginning are not run together; use --ask letter"
-            )
+        self.require_forks()
         prompts = [Prompt(tree.trunk, [medium]) for medium in media]
         after = len(tree.trunk) - 1 - next(i for i, id in enumerate(tree.trunk) if id in self.placeholders.values())
 
@@ -116,6 +112,14 @@ class Checkpoint:
         groups = (moved(self.padded(group)) | self._vision(group) for group in self._of_equal_length(prompts))
         with torch.inference_mode():
             return log_probabilities(self.model, prefill(self.model, batch, groups, ahead), tree)
+
+    def require_forks(self) -> None:
+        """Raise `UnsupportedCheckpoint` if `log_probabilities` is not possible."""
+        if not self.architecture.forks:
+            raise UnsupportedCheckpoint(
+                f"a {self.model.config.model_type} gives no probabilities of terms: its linear attention keeps one "
+                "state for all tokens, so prompts with the same beginning are not run together; use --ask letter"
+            )
 
     def _of_equal_length(self, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
         """Yield groups of adjacent prompts that need no padding, within the limit of tokens per prefill."""
