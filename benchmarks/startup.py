@@ -35,7 +35,7 @@ QUESTIONS = 4
 
 def commands_by_group() -> dict[str, int]:
     """Number of commands of the root and of each group of `shotbench`."""
-    from lmms_eval_shotbench.cli import root_command
+    from lmms_eval_shotbench.commands.root import root_command
 
     root = root_command()
     context = root.make_context("shotbench", ["x"], resilient_parsing=True)

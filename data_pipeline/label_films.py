@@ -8,10 +8,11 @@ shards, is `shotbench data films --table LABELS/shots.csv`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.films.cut_settings import CutSettings
@@ -19,10 +20,11 @@ from data_pipeline.films.cut_shots import CutShots
 from data_pipeline.films.detectors import check_detector
 from data_pipeline.films.film_sources import FilmSource
 from data_pipeline.films.label_media import LabelUnit, cut_or_load, is_cut, worker_died
-from data_pipeline.label_folder import check_label_folder, remove_other_films
+from data_pipeline.label_folder import check_label_folder, labelled_films, remove_other_films
 from data_pipeline.shards.folder_lock import only_writer
+from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.workers import Workers, map_units
-from lmms_eval_shotbench.labelling.apply_corrections import overlay
+from lmms_eval_shotbench.labelling.apply_corrections import Overlaid, overlay
 from lmms_eval_shotbench.labelling.asking.asker import Asker
 from lmms_eval_shotbench.labelling.corrections import Correction, stored_corrections
 from lmms_eval_shotbench.labelling.deciding.calibration import Calibration
@@ -64,12 +66,29 @@ class LabelRequest:
     run: Mapping[str, Any] = field(default_factory=dict)  # what `labels.json` says about the run
 
 
+class ReplacedFilm(NamedTuple):
+    """A film of another length than in an earlier run, with cells that a person had set there."""
+
+    film: FilmFacts
+    before: FilmFacts
+    cells: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.film.media} has {self.film.frames:,} frames, and had {self.before.frames:,} when it was labelled "
+            f"before: the cells that a person set then ({self.cells:,}) are where the times of their shots are now; if "
+            "it is another film, give it another name, or delete its lines from corrections.csv"
+        )
+
+
 @dataclass(frozen=True)
 class LabelledFilms:
-    """The sheet that was written, and corrections whose shot does not exist any more."""
+    """The sheet that was written, and what of the folder is not part of it."""
 
     sheet: ShotSheet
-    lost: Sequence[Correction]
+    lost: Sequence[Correction]  # whose shot does not exist any more
+    removed: Sequence[str] = ()  # files and folders of an earlier run that this one was not to write
+    replaced: Sequence[ReplacedFilm] = ()
 
     @property
     def films_without_shots(self) -> list[FilmFacts]:
@@ -90,12 +109,13 @@ def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms
         askers: What asks the models; each gives votes on every shot.
 
     Raises:
+        DiskFull: the disk is full; what is cut and asked is kept.
         WriteRefused: the folder has labels of other films, and `overwrite` is not set; or it has files that are no
             labels, or another process writes there.
         NothingLabelled: no film could be cut.
     """
     check_detector(request.settings)
-    with only_writer(request.out):
+    with only_writer(request.out), disk_full_reported(request.out):
         film_ids = [film.film_id for film in request.films]
         check_label_folder(request.out, film_ids, overwrite=request.overwrite)
         cut = cut_films_to_label(request)
@@ -108,17 +128,26 @@ def label_films(request: LabelRequest, askers: Sequence[Asker]) -> LabelledFilms
         models = list(dict.fromkeys(f"{asker.model} ({asker.way})" for asker in askers))
         sheet = ShotSheet([film.facts for film in cut], rows, {**request.run, "models": models})
         overlaid = overlay(sheet, stored_corrections(request.out))
-        labelled = LabelledFilms(overlaid.sheet, overlaid.lost)
+        replaced = list(_replaced_films(request.out, overlaid))
         remove_other_films(request.out, film_ids)
-        write_label_files(
+        removed = write_label_files(
             request.out,
-            labelled.sheet,
+            overlaid.sheet,
             timelines=request.timelines,
             captions=request.captions is not None,
             page=request.page,
             template=request.captions,
         )
-    return labelled
+    return LabelledFilms(overlaid.sheet, overlaid.lost, removed, replaced)
+
+
+def _replaced_films(folder: Path, overlaid: Overlaid) -> Iterator[ReplacedFilm]:
+    before = {film.film_id: film for film in labelled_films(folder)}
+    cells = Counter(one.film_id for one in overlaid.applied)
+    for film in overlaid.sheet.films:
+        earlier = before.get(film.film_id, film)
+        if cells[film.film_id] and (film.frames, film.frame_rate) != (earlier.frames, earlier.frame_rate):
+            yield ReplacedFilm(film, earlier, cells[film.film_id])
 
 
 def cut_films_to_label(request: LabelRequest) -> list[CutShots]:

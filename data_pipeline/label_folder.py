@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_pipeline.films.label_media import CUTTING
@@ -17,7 +17,8 @@ from lmms_eval_shotbench.labelling.corrections import stored_corrections
 from lmms_eval_shotbench.labelling.exports.captions import CAPTIONS
 from lmms_eval_shotbench.labelling.exports.timelines import TIMELINES, remove_timelines
 from lmms_eval_shotbench.labelling.page.write_page import PAGE
-from lmms_eval_shotbench.labelling.shot_sheet import FACTS, MEDIA, SHOTS, TABLE, BadSheet, read_sheet
+from lmms_eval_shotbench.labelling.shot import FilmFacts
+from lmms_eval_shotbench.labelling.shot_sheet import FACTS, MEDIA, SHOTS, TABLE, BadSheet, read_films
 from lmms_eval_shotbench.runs.formatting import first_few
 
 WRITTEN = (FACTS, SHOTS, TABLE, PAGE, CAPTIONS, TIMELINES)  # by every run, in addition to media
@@ -51,12 +52,23 @@ def check_label_folder(folder: Path, film_ids: Collection[str], *, overwrite: bo
         )
 
 
+def labelled_films(folder: Path) -> Sequence[FilmFacts]:
+    """The films of the sheet in a folder, in its order; none if it has no complete sheet."""
+    try:
+        return read_films(folder)
+    except BadSheet:
+        return []
+
+
 def remove_other_films(folder: Path, film_ids: Collection[str]) -> None:
     """Remove media and timelines of films that an earlier run labelled and that are not among these."""
-    for film_id in _other_films(folder, film_ids):
+    if others := _other_films(folder, film_ids):
+        remove_timelines(
+            folder, [film.film_id for film in labelled_films(folder)]
+        )  # those of the others are written again
+    for film_id in others:
         if (folder / MEDIA / film_id / CUTTING).exists():
             shutil.rmtree(folder / MEDIA / film_id)
-        remove_timelines(folder, film_id)
 
 
 def _is_foreign(media: Path) -> bool:
@@ -77,8 +89,4 @@ def _has_labels(folder: Path) -> bool:
 
 def _other_films(folder: Path, film_ids: Collection[str]) -> list[str]:
     """Ids of the labelled films that are not among these, sorted."""
-    try:
-        stored = read_sheet(folder, votes=False)
-    except BadSheet:
-        return []
-    return sorted({film.film_id for film in stored.films} - set(film_ids))
+    return sorted({film.film_id for film in labelled_films(folder)} - set(film_ids))

@@ -30,7 +30,7 @@ def command_paths() -> list[str]:
 
 
 def _root() -> Context:
-    from lmms_eval_shotbench.cli import root_command
+    from lmms_eval_shotbench.commands.root import root_command
 
     context: Context = root_command().make_context(PROGRAM, ["x"], resilient_parsing=True)
     return context

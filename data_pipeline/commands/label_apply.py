@@ -41,9 +41,12 @@ def apply(
     replaces a corrected cell. The exit status is 1 if corrections belong to no shot because the films are cut
     differently now; these are listed, and kept as well.
     """
+    from data_pipeline.shards.folder_lock import only_writer
+    from data_pipeline.shards.full_disk import disk_full_reported
     from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections, lost_text
 
-    applied = apply_corrections(labels, corrections)
+    with only_writer(labels), disk_full_reported(labels):
+        applied = apply_corrections(labels, corrections)
     print(f"{corrections}: corrections: {applied.read:,}; cells of {labels} set by a person: {applied.cells:,}")
     for one in applied.lost:
         print_error(f"lost: {lost_text(one)}")

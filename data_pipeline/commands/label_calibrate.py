@@ -87,7 +87,7 @@ def calibrate(
     labelled: the frequency of terms is learned, too. With few films, fewer parameters are fitted.
     """
     from lmms_eval_shotbench.labelling.deciding.fit_calibration import CalibrationSettings, fit_calibration
-    from lmms_eval_shotbench.labelling.scores.match_truth import read_matched_shots
+    from lmms_eval_shotbench.labelling.scores.matched_folders import read_matched_shots
     from lmms_eval_shotbench.labelling.scores.score_text import calibration_text
 
     calibration = fit_calibration(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from data_pipeline.commands.label_options import Ask, OfferNone, Repeats, SecondModel, SecondModelArgs, SecondMovement
 from data_pipeline.commands.options import (
     CORES,
     CUTTING,
@@ -22,13 +23,14 @@ from data_pipeline.commands.options import (
 )
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.commands.command import About, Invocation, one_command
+from lmms_eval_shotbench.commands.options import ModelArgs, ModelType, Preset
 
 if TYPE_CHECKING:
     from data_pipeline.label_films import LabelledFilms
 
 SUBCOMMANDS = ("apply", "calibrate", "score")
 
-MODEL, LABELS = "Model", "Labels"  # panels
+LABELS = "Labels"  # panel
 
 
 def labels_kept(params: Mapping[str, Any]) -> str:
@@ -72,67 +74,15 @@ def label(
         Path,
         typer.Option("--out", metavar="FOLDER", help="Folder for the labels and media", rich_help_panel=OUTPUT),
     ],
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="Model type as in `shotbench eval`: shotvl (ours), qwen2_5_vl, openai, vllm, …",
-            show_default="that of --preset, otherwise required",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
-    model_args: Annotated[
-        str,
-        typer.Option(
-            "--model_args",
-            metavar="KEY=VALUE,…",
-            help="Arguments of the model, such as pretrained=ID,device=cpu",
-            show_default="none",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help="Known model with its arguments, as listed by `shotbench presets`, or a YAML file of this form",
-            show_default="none",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    ask: Annotated[
-        str,
-        typer.Option(
-            "--ask",
-            metavar="WAYS",
-            help="Form of the questions: probability of each term without options; or rounds of four options, in "
-            "which the letter or the term named in the thought counts (letter, term). Several are separated by "
-            "commas. auto: probability if the model gives it, otherwise letter",
-            rich_help_panel=MODEL,
-        ),
-    ] = "auto",
-    second_model: Annotated[
-        str,
-        typer.Option(
-            "--second-model",
-            metavar="NAME",
-            help="Another model that is asked the same; a label's agreement counts the votes of both",
-            show_default="none",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
-    second_model_args: Annotated[
-        str,
-        typer.Option(
-            "--second-model_args",
-            metavar="KEY=VALUE,…",
-            help="Arguments of the second model",
-            show_default="none",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
+    model: ModelType = "",
+    model_args: ModelArgs = "",
+    preset: Preset = None,
+    ask: Ask = "auto",
+    second_model: SecondModel = "",
+    second_model_args: SecondModelArgs = "",
+    repeats: Repeats = None,
+    offer_none: OfferNone = False,
+    second_movement: SecondMovement = False,
     dimensions: Annotated[
         str,
         typer.Option(
@@ -241,7 +191,7 @@ def label(
     """Label films: find their shots, ask a model for the terms of every dimension, and write a shot list.
 
     Every option that is not listed here is passed on to lmms-eval, as by `shotbench eval`. The exit status is 1 if a
-    film or a shot could not be labelled, 2 if none could. The same command continues after an interruption.
+    film or a shot could not be cut or labelled, 2 if none could. The same command continues after an interruption.
     """
     from data_pipeline.commands.console import print_error
     from data_pipeline.films.cut_settings import CutSettings
@@ -252,6 +202,7 @@ def label(
     from data_pipeline.workers import Workers
     from lmms_eval_shotbench.labelling.apply_corrections import lost_text
     from lmms_eval_shotbench.labelling.asking.askers import AskedModel, make_askers
+    from lmms_eval_shotbench.labelling.asking.rounds import RoundSettings
     from lmms_eval_shotbench.labelling.deciding.calibration import read_calibration
     from lmms_eval_shotbench.labelling.deciding.decide import uncalibrated_slugs
     from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
@@ -286,6 +237,10 @@ def label(
     models = [AskedModel(model, model_args, preset or "", passed_on=passed_on)]
     if second_model:
         models.append(AskedModel(second_model, second_model_args, passed_on=passed_on))
+    rounds = None
+    if repeats or offer_none or second_movement:
+        rounds = RoundSettings(repeats or RoundSettings.repeats, offer_none, second_movement)
+    askers = make_askers(models, ask, settings=rounds, calibration=calibrated)
     invocation = context.find_object(Invocation) or Invocation()
     labelled = label_films(
         LabelRequest(
@@ -304,7 +259,7 @@ def label(
             overwrite=overwrite,
             run={"command": ["shotbench", *invocation.arguments], "version": __version__},
         ),
-        make_askers(models, ask, calibration=calibrated),
+        askers,
     )
     for film in labelled.sheet.films:
         for defect in film.defects:
@@ -315,13 +270,19 @@ def label(
             f"{calibration} does not apply to {', '.join(slugs)}: it is of {', '.join(calibrated.sources)}, and asked "
             f"were {', '.join(labelled.sheet.run['models'])}; confidence there is as the model gives it"
         )
+    for replaced in labelled.replaced:
+        print_error(str(replaced))
     for correction in labelled.lost:
         print_error(f"lost: {lost_text(correction)}")
+    if labelled.removed:
+        print_error(f"removed, because they were of an earlier run: {', '.join(labelled.removed)}")
     for shot in labelled.shots_without_votes:
         print_error(f"{shot.shot_id}: not labelled{f': {shot.remark}' if shot.remark else ''}")
     print(summary_of(labelled))
     print(f"written to {out}{f'; open {out / PAGE}' if page else ''}")
-    return int(bool(labelled.films_without_shots or labelled.shots_without_votes))
+    cut = Counter(row.shot.film_id for row in labelled.sheet.shots)
+    not_cut = not limit and any(len(listed.by_medium.get(one.media, ())) > cut[one.film_id] for one in sources)
+    return int(bool(not_cut or labelled.films_without_shots or labelled.shots_without_votes))
 
 
 def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:

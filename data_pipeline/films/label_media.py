@@ -141,5 +141,5 @@ def _cut_still(unit: LabelUnit, folder: Path) -> CutShots:
     remark = f"{flaw.kind}: {flaw.detail}" if flaw else ""
     shot = FilmShot(source.film_id, source.film_id, 1, f"{unit.media_path}/{source.film_id}{suffix}", remark=remark)
     width, height = prepared.picture.size
-    defects = tuple(warning.detail for warning in prepared.warnings)
+    defects = tuple(f"{warning.kind}: {warning.detail}" for warning in prepared.warnings)
     return CutShots(replace(source.facts, frames=1, width=width, height=height, defects=defects), [shot])

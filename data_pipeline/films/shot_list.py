@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data_pipeline.annotations.annotation_files import BrokenLine, cell_text, read_raw_table, table_text
-from data_pipeline.annotations.annotation_table import AnnotatedRange
+from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, AnnotatedRange
 from data_pipeline.annotations.columns import TableRefused, time_column
 from data_pipeline.annotations.row_times import TimeColumn, TimeRole
 from data_pipeline.annotations.time_notation import BadTime, TableTime, parse_time
@@ -89,7 +89,8 @@ def _listed_rows(path: Path) -> list[AnnotatedRange]:
     if not {TimeRole.END, TimeRole.DURATION} & {column.role for column in columns}:
         found = ", ".join(raw.names)
         raise TableRefused(f"{path} has no times of shots: columns start and end are read; it has {found}")
-    return [_listed(path, line, row, columns) for line, row in raw.rows]
+    listed = [_listed(path, line, row, columns) for line, row in raw.rows]
+    return [row for row in listed if row.times]
 
 
 def _listed(
@@ -105,9 +106,10 @@ def _listed(
                 times[column.role] = (*times.get(column.role, ()), parse_time(column.name, column.unit, text))
     except (BrokenLine, BadTime) as error:
         raise TableRefused(f"{path} line {line}: {error}") from None
-    if TimeRole.START not in times or not times.keys() & {TimeRole.END, TimeRole.DURATION}:
-        raise TableRefused(f"{path} line {line}: a shot has a start, and an end or a duration; write both or delete it")
     media = cells.get("media", "").replace("\\", "/")
+    is_still = not times and PurePosixPath(media).suffix.lower() in STILL_SUFFIXES  # labelled in any case
+    if not is_still and (TimeRole.START not in times or not times.keys() & {TimeRole.END, TimeRole.DURATION}):
+        raise TableRefused(f"{path} line {line}: a shot has a start, and an end or a duration; write both or delete it")
     return AnnotatedRange(line, "", media, times, {}, f"line {line}", "")
 
 
@@ -146,6 +148,8 @@ def _shots_by_medium(
     for row in listed:
         given = row.media.casefold()
         found = (by_name.get(given) or by_name.get(PurePosixPath(given).name, [])) if given else list(media)
+        if row.media in shots:  # and not a film of this name in another folder
+            found = [row.media]
         if len(found) != 1:
             named = f"{row.media!r} is none of the films" if given else "it does not name its film"
             many = f"{row.media!r} is the name of {' and '.join(found)}" if given and found else named

@@ -19,8 +19,9 @@ from lmms_eval_shotbench.file_lock import LockingUnsupported, open_locked
 @contextmanager
 def only_writer(out: Path) -> Iterator[None]:
     """Hold the lock of `out`; raises `WriteRefused` if another process holds it or the file system has no locks."""
-    created = [parent for parent in out.parents if not parent.exists()]  # nearest first
-    path = out.with_name(f".{out.name}.lock")
+    folder = Path(os.path.normpath(out.absolute()))  # `.` has no name
+    created = [parent for parent in folder.parents if not parent.exists()]  # nearest first
+    path = folder.with_name(f".{folder.name}.lock")
     try:
         handle = _locked(path, out)
         try:
@@ -46,15 +47,15 @@ def _locked(path: Path, out: Path) -> int:
         with suppress(OSError):  # the holder may have ended and removed the file in the meantime
             holder = path.read_text(errors="replace") or holder
         raise WriteRefused(
-            f"{holder} is writing to {out}; wait until it ends, stop it, or choose another --out"
+            f"{holder} is writing to {out}; wait until it ends, stop it, or choose another folder"
         ) from None
     except LockingUnsupported as error:
         path.unlink(missing_ok=True)
         raise WriteRefused(
             f"the file system of {out.parent} cannot lock files ({error.strerror}), so concurrent writers would "
-            "conflict; write to a local disk and copy the shards from there: shotbench data push SHARDS TARGET"
+            "conflict; write to a local disk and copy the result from there (shards: shotbench data push SHARDS TARGET)"
         ) from error
     except OSError as error:
         raise WriteRefused(
-            f"nothing can be written to {out.parent} ({error.strerror}); choose another --out"
+            f"nothing can be written to {path.parent} ({error.strerror}); choose another folder"
         ) from error

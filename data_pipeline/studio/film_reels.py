@@ -22,9 +22,9 @@ from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.encoding import Picture, encode_clip, encode_lossless, encode_still
 from data_pipeline.studio.films import LICENCE, FilmedShot, PlannedShot, film_plan, film_shot
+from data_pipeline.studio.frame_truth import write_frame_truth
 from data_pipeline.studio.held_stills import HELD, MIDDLE_FRAME, camera_of_held, held_still, size_with_margin
 from data_pipeline.studio.transitions import CUT, Join, draw_joins
-from data_pipeline.studio.truth import write_truth
 from data_pipeline.studio.whole_truth import whole_truth
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.labelling.truth import TruthRow
@@ -125,7 +125,7 @@ class _Reel:
             shot, pictures = _filmed(plan, join, following)
             bar = bar_rows(plan)
             if self.order.truth:
-                write_truth(self.order.out / TRUTH / f"{plan.film_id}" / f"{plan.shot_id}.npz", shot, bar)
+                write_frame_truth(self.order.out / TRUTH / f"{plan.film_id}" / f"{plan.shot_id}.npz", shot, bar)
             end = start + len(pictures) - join.beyond - following.beyond
             self.rows.append(self._row(shot, start, end, join))
             first = join.beyond + join.half

@@ -1,1 +1,1 @@
-"""The commands of `shotbench`, one module each: arguments and implementation. `cli.py` adds them to the parser."""
+"""The commands of `shotbench`, one module each: arguments and implementation. `root.py` lists them."""

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from lmms_eval_shotbench.commands.command import About, Invocation, one_command, print_message
-from lmms_eval_shotbench.commands.options import ReasoningTags
+from lmms_eval_shotbench.commands.options import MODEL, ModelArgs, ModelType, Preset, ReasoningTags
 from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_DATASET, DEFAULT_SPLIT, SPLIT_VARIABLE
 
-MODEL, QUESTIONS, SAMPLING, HARNESS = "Model", "Questions", "Sampling", "Options of lmms-eval"  # panels
+QUESTIONS, SAMPLING, HARNESS = "Questions", "Sampling", "Options of lmms-eval"  # panels
 
 
 def responses_kept(params: Mapping[str, Any]) -> str:
@@ -78,28 +78,8 @@ def evaluate(
             rich_help_panel="Output",
         ),
     ],
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="Model type as named by lmms-eval: shotvl (ours), qwen2_5_vl, openai, vllm, …; or replay, which "
-            "returns stored responses, with --model_args responses=FILE",
-            show_default="that of --preset, otherwise required",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            metavar="NAME",
-            help="Known model with its arguments, token limit and batch size, as listed by `shotbench presets`, or a "
-            "YAML file of this form. Values on the command line win, key by key for --model_args",
-            show_default="none",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    model: ModelType = "",
+    preset: Preset = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -151,18 +131,7 @@ def evaluate(
             rich_help_panel=QUESTIONS,
         ),
     ] = None,
-    model_args: Annotated[
-        str,
-        typer.Option(
-            "--model_args",
-            metavar="KEY=VALUE,…",
-            help="Arguments of the model, such as pretrained=ID,device=cpu. For clips, ShotBench's 12 frames per "
-            "second of at most 360x640 pixels are added; a frame rate, number of frames or smaller size given here "
-            "is kept",
-            show_default="none",
-            rich_help_panel=MODEL,
-        ),
-    ] = "",
+    model_args: ModelArgs = "",
     force_simple: Annotated[
         bool,
         typer.Option(
@@ -232,6 +201,8 @@ def evaluate(
 
     Every option that is not listed here is passed on to lmms-eval unchanged (see lmms-eval --help), such as
     --batch_size, --gen_kwargs or --seed.
+
+    The model type replay returns stored responses, from --model_args responses=FILE.
     """
     from lmms_eval_shotbench.environment import dataset_in_use, split_in_use
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags

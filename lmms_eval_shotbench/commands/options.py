@@ -18,7 +18,7 @@ RUN_HELP = (
     "folder written by `shotbench eval`, a JSON file written by `shotbench score --format json`, or two arguments "
     "QUESTIONS RESPONSES as for `shotbench score`"
 )
-JUDGE = "Judge"  # panel
+MODEL, JUDGE = "Model", "Judge"  # panels
 INPUT = "Input"
 OUTPUT = "Output"
 
@@ -33,6 +33,38 @@ def output_file(path: Path | None) -> Path | None:
     return path
 
 
+ModelType = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Model type as named by lmms-eval: shotvl (ours), qwen2_5_vl, openai, vllm, …",
+        show_default="that of --preset, otherwise required",
+        rich_help_panel=MODEL,
+    ),
+]
+ModelArgs = Annotated[
+    str,
+    typer.Option(
+        "--model_args",
+        metavar="KEY=VALUE,…",
+        help="Arguments of the model, such as pretrained=ID,device=cpu. For clips, ShotBench's 12 frames per second of "
+        "at most 360x640 pixels are added; a frame rate, number of frames or smaller size given here is kept",
+        show_default="none",
+        rich_help_panel=MODEL,
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Known model with its arguments, token limit and batch size, as listed by `shotbench presets`, or a YAML "
+        "file of this form. Values on the command line win, key by key for --model_args",
+        show_default="none",
+        rich_help_panel=MODEL,
+    ),
+]
 TestSplit = Annotated[str, typer.Option("--split", metavar="NAME", help="Split of the shards", rich_help_panel=INPUT)]
 RunSplit = Annotated[
     str | None,

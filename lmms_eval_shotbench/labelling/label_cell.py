@@ -26,7 +26,7 @@ class LabelCell:
     label: str = ""
     confidence: float | None = None  # probability, 0 to 1, that status and label are right; None: not known
     agreement: float | None = None  # share, 0 to 1, of stills, views and models whose own label is this one
-    source: str = ""  # PERSON, or the model with its revision and way of asking
+    source: str = ""  # PERSON, or the models that decided, with their revisions and ways of asking
     alternatives: tuple[tuple[str, float], ...] = ()  # other labels with confidence; of a person's: the model's
     contradictions: tuple[str, ...] = ()  # other cells of the shot that cannot be true with this one, as sentences
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lmms_eval_shotbench.labelling.exports.caption_template import CaptionTemplate
-from lmms_eval_shotbench.labelling.exports.captions import CAPTIONS, stored_template, write_captions
-from lmms_eval_shotbench.labelling.exports.timelines import TIMELINES, write_timelines
+from lmms_eval_shotbench.labelling.exports.captions import CAPTIONS, remove_captions, stored_template, write_captions
+from lmms_eval_shotbench.labelling.exports.timelines import TIMELINES, remove_timelines, write_timelines
 from lmms_eval_shotbench.labelling.page.write_page import PAGE, stored_scores, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, write_sheet
 
@@ -19,8 +19,10 @@ def write_label_files(
     captions: bool = True,
     page: bool = True,
     template: CaptionTemplate | None = None,
-) -> None:
+) -> list[str]:
     """Write a sheet and what is made of it; the sheet comes last, since `labels.json` marks a complete folder.
+
+    What is not written is removed: files of an earlier run would be of other labels.
 
     Args:
         folder: Folder of the labels, which has the media.
@@ -29,14 +31,26 @@ def write_label_files(
         captions: Whether to write the captions of its media.
         page: Whether to write labels.html, with scores.json if the folder has one of these labels.
         template: Wording of the captions (default: the packaged one).
+
+    Returns:
+        Names of what was removed.
     """
+    removed = []
     if timelines:
         write_timelines(folder, sheet)
+    elif remove_timelines(folder, [film.film_id for film in sheet.films]):
+        removed.append(TIMELINES)
     if captions:
         write_captions(folder, sheet, template)
+    elif remove_captions(folder):
+        removed.append(CAPTIONS)
     if page:
         write_page(folder, sheet, stored_scores(folder, sheet))
+    elif (folder / PAGE).exists():
+        (folder / PAGE).unlink()
+        removed.append(PAGE)
     write_sheet(folder, sheet)
+    return removed
 
 
 def write_label_files_again(folder: Path, sheet: ShotSheet) -> None:

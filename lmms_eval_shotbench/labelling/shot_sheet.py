@@ -88,6 +88,20 @@ def read_sheet(folder: Path, *, votes: bool = True) -> ShotSheet:
     Raises:
         BadSheet: there is none, it is of a newer version, or a line is broken.
     """
+    films, run = _read_facts(folder)
+    try:
+        return ShotSheet(films, list(_read_shots(folder / SHOTS, votes)), run)
+    except FileNotFoundError:
+        raise BadSheet(f"{folder} has no {SHOTS}; label the films again") from None
+
+
+def read_films(folder: Path) -> list[FilmFacts]:
+    """Read the films of a sheet alone; raises `BadSheet` like `read_sheet`."""
+    return _read_facts(folder)[0]
+
+
+def _read_facts(folder: Path) -> tuple[list[FilmFacts], Mapping[str, Any]]:
+    """The films, and how they were labelled."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -98,14 +112,9 @@ def read_sheet(folder: Path, *, votes: bool = True) -> ShotSheet:
     if schema != SCHEMA:
         raise BadSheet(f"{folder / FACTS} has schema {schema}, expected {SCHEMA}; label the films again")
     try:
-        films, run = [FilmFacts.from_row(film) for film in facts["films"]], facts["run"]
-        return ShotSheet(films, list(_read_shots(folder / SHOTS, votes)), run)
-    except BadSheet:
-        raise
+        return [FilmFacts.from_row(film) for film in facts["films"]], facts["run"]
     except (KeyError, TypeError, ValueError) as error:
         raise BadSheet(f"{folder / FACTS} is broken: {error!r}; label the films again") from None
-    except FileNotFoundError:
-        raise BadSheet(f"{folder} has no {SHOTS}; label the films again") from None
 
 
 def _read_shots(path: Path, votes: bool) -> Iterator[SheetRow]:

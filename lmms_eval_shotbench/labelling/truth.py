@@ -3,8 +3,9 @@
 The studio writes such a table for its films (`truth.csv`); people write theirs with the columns film_id, media, start,
 end and one for each dimension they annotated. Next to a dimension's column may stand SLUG_status (a `TruthStatus`) and
 SLUG_possible (terms that are possible but not certain, separated by commas). Without a status, a cell with a label is
-labelled, the word "none" means that the shot says nothing about the dimension, and an empty cell is not annotated. The
-table of a shot sheet that people have corrected can be read too; its unsure cells are uncertain.
+labelled, the word "none" means that the shot says nothing about the dimension, and an empty cell is not annotated. Of
+lighting, where several terms are true at once, a label without a status says nothing about terms that do not contradict
+it. The table of a shot sheet that people have corrected can be read too; its unsure cells are uncertain.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from lmms_eval_shotbench.labelling.deciding.contradictions import reason_against
 from lmms_eval_shotbench.labelling.label_cell import Status
 from lmms_eval_shotbench.labelling.vote import NO_TERM
-from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, UnknownTerm, slugs
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, SEVERAL_TERMS, Dimension, UnknownTerm, slugs
 
 SHOT_COLUMNS = ("film_id", "media", "start", "end", "shot_id")
 TRANSITION_COLUMNS = ("transition", "transition_start", "transition_end")
@@ -137,7 +139,8 @@ def read_truth(path: Path) -> list[TruthRow]:
     """Read a truth table (CSV, comma-separated, UTF-8), in its order.
 
     Raises:
-        BadTruth: no such file, no such table, a column is missing, or a cell has an unknown term, status or time.
+        BadTruth: no such file, no such table, a column is missing, or a cell has an unknown term, status or time,
+            or a shot has two lines.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -151,11 +154,19 @@ def read_truth(path: Path) -> list[TruthRow]:
         lacks = " and ".join(missing) or f"dimension ({', '.join(slugs())})"
         raise BadTruth(f"{path} has no column {lacks}; it must be CSV, separated by commas, with a line of names")
     rows = []
+    lines: dict[tuple[str, float | None, float | None], int] = {}
     for cells in table:
         try:
-            rows.append(TruthRow.from_cells({name: (cell or "").strip() for name, cell in cells.items() if name}))
+            row = TruthRow.from_cells({name: (cell or "").strip() for name, cell in cells.items() if name})
         except ValueError as error:
             raise BadTruth(f"{path}, line {table.line_num}, {error}") from None
+        first = lines.setdefault((row.media, row.start, row.end), table.line_num)
+        if first != table.line_num:
+            raise BadTruth(
+                f"{path}, line {table.line_num}: the same shot of {row.media} as line {first}; write one line for each "
+                "shot, with all its dimensions"
+            )
+        rows.append(row)
     return rows
 
 
@@ -184,6 +195,7 @@ def _truth(cells: Mapping[str, str], dimension: Dimension) -> ShotTruth:
     text, status, possible = (cells.get(f"{slug}{part}", "") for part in ("", "_status", "_possible"))
     if text.casefold() == NO_TERM:
         text, status = "", status or TruthStatus.NONE
+    beside = dimension in SEVERAL_TERMS and not status and not possible  # other terms were not judged
     status = status or (TruthStatus.LABELLED if text else TruthStatus.UNCERTAIN)
     status = TruthStatus.UNCERTAIN if status == Status.UNSURE else status
     if status not in list(TruthStatus):
@@ -195,4 +207,11 @@ def _truth(cells: Mapping[str, str], dimension: Dimension) -> ShotTruth:
         others = dimension.parse(possible).terms - (label.terms if label else frozenset()) if possible else frozenset()
     except UnknownTerm as error:
         raise ValueError(f"column {slug}: {error}; or `{NO_TERM}` if it has none") from None
+    if label and beside:
+        against = [(dimension, term) for term in label.terms]
+        others = frozenset(
+            term
+            for term in dimension.terms
+            if term not in label.terms and not any(reason_against(one, (dimension, term)) for one in against)
+        )
     return ShotTruth(TruthStatus(status), str(label or ""), frozenset(term.name for term in others))

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from lmms_eval_shotbench.cli import main, root_command
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.commands.command import Invocation, interruption_message
+from lmms_eval_shotbench.commands.root import root_command
 from tests.support import REPOSITORY
 from tests.support.command_lines import COMMAND_PATHS, documented_command_lines
 

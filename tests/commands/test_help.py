@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 import typer
 
-from lmms_eval_shotbench.cli import main, root_command
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.commands import options, score
+from lmms_eval_shotbench.commands.root import root_command
 from lmms_eval_shotbench.grading.grade import PROTOCOLS
 from lmms_eval_shotbench.prompts import PROMPT_STYLES
 from lmms_eval_shotbench.questions.variants import VARIANTS

@@ -55,6 +55,7 @@ def test_films_end_where_the_options_of_lmms_eval_begin() -> None:
         (["-a.mp4", *REST], "-a.mp4 is an option; write ./-a.mp4 for the film of this name"),
         (["b.mp4", "-a.mp4", *REST], "-a.mp4 is an option; write ./-a.mp4 for the film of this name"),
         (["./-a.mp4", *REST, "--config", "cutting.toml"], "cutting.toml: No such file or directory"),
+        (["./-a.mp4", *REST, "--offer-none"], "no model is asked in rounds; remove them, or add --ask letter"),
         (["a.mp4", *REST, "--dimensions", "size"], "'size' is no dimension"),
         (["a.mp4", *REST, "--min-confidence", "2"], "less than or equal to 1"),
     ],

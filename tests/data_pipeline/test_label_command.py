@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.labelling.deciding.calibration import Calibration, CellCalibration, Logistic
 from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
-from tests.support.made_films import MadeFilm
+from tests.support.interrupted_command import interrupted
+from tests.support.made_films import MadeFilm, MadeShot
 
 pytestmark = [pytest.mark.slow, pytest.mark.host]
 MODEL = ["--model", "shotvl", "--model_args", f"pretrained={TINY_SHOTVL},device=cpu", "--quiet"]
@@ -63,3 +65,29 @@ def test_listed_shots_are_labelled_in_place_of_detected_ones(
     shots = [row.shot for row in read_sheet(tmp_path / "labels").shots]
     assert [(shot.start_seconds, shot.end_seconds) for shot in shots] == [(0.5, 1), (2, 3)]
     assert not {"labels.html", "timelines", "captions"} & {path.name for path in (tmp_path / "labels").iterdir()}
+    (tmp_path / "shots.csv").write_text("media,start,end\nheat.mp4,0.5,1\nheat.mp4,80,81\n")
+    assert main(["label", "heat.mp4", *MODEL, *rest, "--shots", "shots.csv"]) == 1
+    assert "line 3 of the list: column start: 80 s, but the film lasts 5.000 s" in capsys.readouterr().err
+
+
+def test_interrupted_while_cutting_and_while_asking_it_resumes_to_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    MadeFilm(tuple(MadeShot(24, seed) for seed in range(8))).write(tmp_path / "heat.mp4")
+    command = ["label", "heat.mp4", *MODEL, "--out", "labels", "--dimensions", "shot_size"]
+    kept = "films that are cut and votes so far are kept in labels, and the same command continues from there"
+    for begun in ("media/.heat.partial/shards/*", "votes/*.jsonl"):
+        ended = interrupted(command, partial(any_file, tmp_path / "labels", begun), tmp_path)
+        assert (ended.returncode, ended.stdout) == (130, "")
+        assert ended.stderr.splitlines()[-1] == f"shotbench: interrupted; {kept}"
+    files = []
+    for name in ("resumed", "undisturbed"):
+        assert main(command) == 0
+        Path("labels").rename(name)
+        files.append({path.relative_to(name): path.read_bytes() for path in Path(name).rglob("*") if path.is_file()})
+    assert files[0] == files[1]
+
+
+def any_file(folder: Path, pattern: str) -> bool:
+    return any(folder.glob(pattern))

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from data_pipeline import label_films as label_films_module
+from data_pipeline.annotations.row_times import TimeRole
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_sources import find_films
 from data_pipeline.films.shot_list import read_shot_list
 from data_pipeline.label_films import LabelRequest, NothingLabelled, label_films
 from data_pipeline.shards.atomic_folder import WriteRefused
+from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
 from lmms_eval_shotbench.labelling.corrections import BadCorrections
 from lmms_eval_shotbench.labelling.exports.caption_template import read_caption_template
 from lmms_eval_shotbench.labelling.label_cell import PERSON
 from lmms_eval_shotbench.labelling.scores.score import score_labels
+from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
 from lmms_eval_shotbench.labelling.truth import read_truth
+from lmms_eval_shotbench.labelling.vote import Vote
 from tests.support import REPOSITORY
 from tests.support.drawn_votes import DIMENSIONS, DrawnVotes, label_folder
 from tests.support.made_films import MadeFilm, MadeShot
@@ -100,6 +107,38 @@ def test_labels_of_other_films_are_not_lost_in_silence(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "labels" / "timelines").iterdir()} == {"film-1"}
 
 
+def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    label_folder(films, labels, captions=read_caption_template())
+    own = labels / "timelines" / "own cut.otio"
+    own.write_text("mine")
+    again = label_folder(films, labels, DrawnVotes("other@2"), page=False, timelines=False)
+    assert again.removed == ["timelines", "captions", "labels.html"]
+    assert {path.name for path in labels.iterdir()} & {"captions", "labels.html", "timelines"} == {"timelines"}
+    assert list(own.parent.iterdir()) == [own]
+    assert label_folder(films, labels, page=False, timelines=False).removed == []
+
+
+def test_a_film_that_became_unreadable_leaves_no_timeline(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films"), tmp_path / "labels"
+    label_folder(films, labels)
+    (films / "film 0.mp4").write_bytes(b"no film any more")
+    label_folder(films, labels)
+    assert {path.stem for path in (labels / "timelines").iterdir()} == {"film-1"}
+
+
+def test_timelines_of_films_with_long_names_are_removed_with_their_films(tmp_path: Path) -> None:
+    films, labels = tmp_path / "films", tmp_path / "labels"
+    films.mkdir()
+    for number in range(2):
+        FILM.write(films / f"{'long ' * 24}{number}.mp4", options={"crf": f"{18 + number}"})
+    label_folder(films, labels)
+    assert len(list((labels / "timelines").iterdir())) == 8
+    (films / f"{'long ' * 24}0.mp4").unlink()
+    label_folder(films, labels, overwrite=True)
+    assert len(list((labels / "timelines").iterdir())) == 4
+
+
 @pytest.mark.parametrize(
     "name", ["labels.json", "shots.csv", "media/film-0/reel.braw", "timelines/cut.otio", "captions/clips/own.txt"]
 )
@@ -144,6 +183,17 @@ def test_without_any_shot_the_reasons_are_reported(tmp_path: Path) -> None:
         label_folder(tmp_path, tmp_path / "labels")
 
 
+def test_a_still_that_is_stored_turned_is_labelled_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (tmp_path / "films").mkdir()
+    Image.fromarray(next(FILM.pictures())).save(tmp_path / "films" / "Bild für Ärzte.jpg", exif=exif)
+    sheet = label_folder(tmp_path / "films", tmp_path / "labels").sheet
+    (film,), (row,) = sheet.films, sheet.shots
+    assert (film.width, film.height, film.defects) == (144, 256, ("still stored upright: EXIF orientation 6",))
+    assert Image.open(tmp_path / "labels" / row.shot.still).size == (144, 256)
+
+
 def test_two_models_are_asked_about_the_same_shots(tmp_path: Path) -> None:
     films = films_in(tmp_path / "films", 1)
     sheet = label_folder(films, tmp_path / "labels", DrawnVotes(), DrawnVotes("other@2"), limit=2).sheet
@@ -167,6 +217,25 @@ def test_the_shots_of_a_sheet_and_of_its_timelines_can_be_labelled_again(tmp_pat
         listed = read_shot_list(path, find_films([films])).by_medium
         again = label_folder(films, tmp_path / path.suffix.removeprefix("."), listed=listed)
         assert [row.shot for row in again.sheet.shots] == [row.shot for row in first.sheet.shots]
+
+
+def test_films_of_one_name_in_several_folders_find_their_shots_again_in_every_file(tmp_path: Path) -> None:
+    films, labels = tmp_path / "films", tmp_path / "labels"
+    for number, name in enumerate(("A001/C0001.mp4", "A002/C0001.mp4", "A002/c0001.mp4", "C0001.mp4", "C0001.mov")):
+        shots = (MadeShot(20 + number, 2 * number), MadeShot(30, 2 * number + 1))
+        FILM.write(films / name, shots=shots)
+    Image.fromarray(next(FILM.pictures())).save(films / "C0001.png")
+    sheet = label_folder(films, labels).sheet
+    of_films = [one for one in sheet.films if one.frame_rate]
+    expected = {one.media: [row.shot.first_frame for row in sheet.of_film(one.film_id)] for one in of_films}
+    assert len(expected) == 5 and all(len(starts) == 2 for starts in expected.values())
+    for one in of_films:
+        for suffix in (".otio", ".edl", ".fcpxml", ".xml"):
+            listed = read_shot_list(labels / "timelines" / f"{one.film_id}{suffix}", find_films([films])).by_medium
+            starts = {media: [row.times[TimeRole.START][0].frame for row in rows] for media, rows in listed.items()}
+            assert starts == {media: expected[media] if media == one.media else [] for media in expected}, suffix
+    listed = read_shot_list(labels / "shots.csv", find_films([films])).by_medium
+    assert {media: len(rows) for media, rows in listed.items()} == dict.fromkeys(expected, 2)
 
 
 @pytest.mark.parametrize("late", [0.0, 2.0])
@@ -199,6 +268,27 @@ def test_a_cell_that_a_person_has_set_is_kept_when_another_model_labels_again(tm
     cell = labelled.sheet.shots[1].cells["shot_size"]
     assert (cell.label, cell.source, labelled.lost) == ("Extreme Close Up", PERSON, [])
     assert "other@2" in labelled.sheet.shots[0].cells["shot_size"].source
+
+
+def test_a_film_that_was_replaced_by_another_is_named_if_a_person_had_set_cells(tmp_path: Path) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    label_folder(films, labels)
+    (tmp_path / "corrections.csv").write_text(CORRECTION)
+    apply_corrections(labels, tmp_path / "corrections.csv")
+    assert label_folder(films, labels).replaced == []
+    FILM.write(films / "film 0.mp4", shots=(MadeShot(36, 5), MadeShot(40, 6)))
+    (replaced,) = label_folder(films, labels).replaced
+    assert str(replaced).startswith("film 0.mp4 has 76 frames, and had 120 when it was labelled before: the cells")
+    assert replaced.cells == 1
+
+
+def test_a_disk_that_is_full_while_a_model_is_asked_is_named(tmp_path: Path) -> None:
+    class FullDisk(DrawnVotes):
+        def votes(self, *_: Any) -> Iterator[tuple[FilmShot, list[Vote]]]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFull, match=r"labels .*are missing.*run the same command again to resume"):
+        label_folder(films_in(tmp_path / "films", 1), tmp_path / "labels", FullDisk())
 
 
 def test_scores_are_on_the_page_only_while_they_are_of_its_labels(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from lmms_eval_shotbench.labelling.deciding.fit_logistic import fit_logistic, gr
 from lmms_eval_shotbench.labelling.deciding.fit_term_regression import balancing_weights, fit_term_regression
 from lmms_eval_shotbench.labelling.deciding.pooled_votes import pool
 from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression
-from lmms_eval_shotbench.labelling.scores.match_truth import match_truth
+from lmms_eval_shotbench.labelling.scores.match_truth import is_true, match_truth
+from lmms_eval_shotbench.labelling.scores.matched_folders import FilmTwice, read_matched_shots
 from lmms_eval_shotbench.labelling.scores.score import score_labels
 from lmms_eval_shotbench.labelling.scores.score_text import calibration_text
 from lmms_eval_shotbench.labelling.shot_sheet import write_sheet
@@ -236,6 +237,31 @@ def test_the_command_pools_several_folders(tmp_path: Path, capsys: pytest.Captur
         calibrate(folders, [*tables, tables[0]], out)
 
 
+def test_a_film_and_stills_of_it_in_one_folder_are_one_film(tmp_path: Path) -> None:
+    truths = [replace(row, film_id="film") for row in made_truths(3, 2, [SHOT_SIZE])]  # one film in three files
+    (tmp_path / "truth.csv").write_text(truth_table(truths), encoding="utf-8")
+    write_sheet(tmp_path / "labels", made_sheet(made_truths(3, 2, [SHOT_SIZE])))
+    shots = read_matched_shots([tmp_path / "labels"], [tmp_path / "truth.csv"])
+    assert len(shots) == 6 and {one.truth.film_id for one in shots} == {"film"}
+
+
+@pytest.mark.parametrize("tables", [1, 2])
+def test_a_film_in_two_folders_counts_once_per_model(tmp_path: Path, tables: int) -> None:
+    truths = made_truths(2, 4, [SHOT_SIZE])
+    for name, rows in (("one", truths), ("two", [replace(row, film_id=f"x-{row.film_id}") for row in truths])):
+        (tmp_path / f"{name}.csv").write_text(truth_table(rows), encoding="utf-8")
+    given = [tmp_path / "one.csv", tmp_path / "two.csv"][:tables]
+    write_sheet(tmp_path / "first", made_sheet(truths))
+    write_sheet(tmp_path / "again", made_sheet(truths, seed=2))
+    with pytest.raises(FilmTwice, match=r"film-0.mp4 is in .*/first and in .*/again, both with votes of tiny@1"):
+        read_matched_shots([tmp_path / "first", tmp_path / "again"], given)
+    with pytest.raises(FilmTwice):
+        read_matched_shots([tmp_path / "first", tmp_path / "first"], given)
+    write_sheet(tmp_path / "other", made_sheet(truths, [VotingModel("other@2")]))
+    shots = read_matched_shots([tmp_path / "first", tmp_path / "other"], given)
+    assert len(shots) == 16 and len({one.truth.film_id for one in shots}) == 2
+
+
 def test_a_term_regression_without_weights_changes_nothing() -> None:
     votes = VotingModel().votes(random.Random(0), CAMERA_ANGLE, frozenset(["Aerial"]))
     pooled = pool(CAMERA_ANGLE, votes)
@@ -273,6 +299,25 @@ def test_a_term_regression_finds_that_two_terms_are_taken_for_each_other() -> No
     assert found.regression is not None
     assert [found.regression.applied(one).ranked[0] for one in pooled] == true
     assert [one.ranked[0] for one in found.held_out] == true
+
+
+@slow
+def test_a_rare_light_that_the_votes_favour_is_named_beside_the_frequent_one_that_is_true_too() -> None:
+    chance = random.Random(6)
+    cells = []
+    for number in range(240):
+        tungsten = number % 12 == 0
+        seen = chance.uniform(0.4, 0.8) if tungsten else chance.uniform(0.0, 0.02)
+        shares = {term.name: 0.001 for term in LIGHTING_TYPE.terms} | {"Tungsten": seen, "Artificial light": 1 - seen}
+        label = "Artificial light, Tungsten" if tungsten else chance.choice(("Artificial light", "Daylight"))
+        shares |= {"Daylight": 0.9, "Artificial light": 0.05} if label == "Daylight" else {}
+        truth = ShotTruth(TruthStatus.LABELLED, label)
+        cells.append(KnownCell(f"film {number % 6}", pool(LIGHTING_TYPE, [vote_of(LIGHTING_TYPE, shares)]), truth))
+    fitted_cells = fit_cells(LIGHTING_TYPE, cells, CalibrationSettings().balance)
+    guesses = [best_guess(LIGHTING_TYPE, cell.pooled, fitted_cells).label for cell in cells]
+    assert all(is_true(LIGHTING_TYPE, cell.truth, guess) for guess, cell in zip(guesses, cells, strict=True))
+    named = [("Tungsten" in guess, "Tungsten" in cell.truth.label) for guess, cell in zip(guesses, cells, strict=True)]
+    assert all(guess == truth for guess, truth in named)
 
 
 @slow

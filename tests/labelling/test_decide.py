@@ -153,6 +153,7 @@ def test_the_first_calibrated_model_decides_where_the_models_have_no_joint_calib
     fitted = calibrated(SHOT_SIZE, CellCalibration(Logistic(0.0)), "big@2 by probability")
     cell = decide(SHOT_SIZE, [tiny, other], fitted)
     assert (cell.label, cell.confidence, cell.agreement) == ("Medium", 0.5, 0.5)
+    assert cell.source == "big@2 by probability"  # whose label and confidence it is; both count for the agreement
 
 
 def test_a_joint_calibration_applies_in_whatever_order_the_models_were_asked() -> None:

@@ -24,7 +24,8 @@ from lmms_eval_shotbench.labelling.page.write_page import (
 )
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet, labels_digest
-from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE
+from lmms_eval_shotbench.vocabulary import DIMENSIONS, SHOT_SIZE
+from tests.support.label_scores import SCORED
 from tests.support.label_sheets import drawn_cell, drawn_sheet
 from tests.support.parsed_page import Element, parsed
 from tests.support.rendered_clips import Rendering, render
@@ -158,25 +159,6 @@ def test_beyond_300_shots_media_are_files_beside_the_page(tmp_path: Path) -> Non
 
 
 # --- figures of a score
-
-
-def share(value: float) -> dict[str, float | int]:
-    return {"value": value, "low": value - 0.1, "high": value + 0.1, "stderr": 0.05, "n": 20}
-
-
-NAMES = ("accuracy", "term_accuracy", "whole_accuracy", "coverage", "kept_accuracy", "labels_on_none")
-BINS = [{"low": 0.5, "high": 0.7, "cells": 9, "confidence": 0.6, "accuracy": 0.55}]
-OF_MOVEMENT = {
-    "labelled_cells": 20, "none_cells": 4, "by_person": 0, **dict.fromkeys(NAMES, share(0.625)), "labels_on_none": None,
-    "confusion": {"Pan left": {"Pan left": 5, "unsure": 2}, "none": {"Zoom in": 1}},
-    "reliability": {"error_equal_count": 0.034, "certain_half": 0.91, "bins_equal_count": BINS},
-}  # fmt: skip
-SCORED = {
-    "shots": {"labels": 30, "truth": 28, "matched": 27},
-    "cuts": {"f1": 0.982, "true": 26, "found": 25, "false": 1},
-    "macro": dict.fromkeys(NAMES, share(0.7)),
-    "dimensions": {CAMERA_MOVEMENT.slug: OF_MOVEMENT},
-}
 
 
 def test_scores_are_a_section_with_accuracy_confusion_and_calibration(tmp_path: Path) -> None:

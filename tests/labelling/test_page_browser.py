@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,12 @@ from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
 from lmms_eval_shotbench.labelling.page.write_page import PAGE, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import ShotSheet
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, SHOT_SIZE, slugs
-from tests.labelling.test_page import SCORED
-from tests.support.chromium import asked_for, chromium, open_page, said, serious_faults, show_as
+from tests.support.chromium import asked_for, open_page, said, serious_faults, show_as
 from tests.support.label_sheets import drawn_cell, drawn_sheet
 from tests.support.opened_labels import FILMS, OpenedPage
 from tests.test_benchmarks import figures_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        browser.set_window_size(1440, 1000)
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Any, tmp_path: Path) -> OpenedPage:
-    write_page(tmp_path, drawn_sheet(tmp_path, 12, FILMS), SCORED)
-    return OpenedPage(browser, tmp_path)
 
 
 # --- what is shown

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections
-from lmms_eval_shotbench.labelling.corrections import COLUMNS, corrections_csv, read_corrections
+from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections, overlay
+from lmms_eval_shotbench.labelling.corrections import COLUMNS, corrections_csv, merge, read_corrections
 from lmms_eval_shotbench.labelling.deciding.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
 from lmms_eval_shotbench.labelling.page.write_page import sheet_identity, write_page
 from lmms_eval_shotbench.labelling.shot_sheet import TABLE, read_sheet
 from lmms_eval_shotbench.vocabulary import COMPOSITION, LIGHTING_TYPE, SHOT_SIZE, slugs
-from tests.labelling.test_page import SCORED
-from tests.support.chromium import chromium, said
+from tests.support.chromium import said
 from tests.support.label_sheets import MODEL, drawn_sheet
 from tests.support.opened_labels import FILMS, OpenedPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        browser.set_window_size(1440, 1000)
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Any, tmp_path: Path) -> OpenedPage:
-    write_page(tmp_path, drawn_sheet(tmp_path, 12, FILMS), SCORED)
-    return OpenedPage(browser, tmp_path)
 
 
 # --- correction by keyboard
@@ -171,11 +156,45 @@ def test_a_saved_file_is_loaded_again_and_a_later_edit_stays(page: OpenedPage, t
     page.press("4")
     page.browser.find_element("id", "labels-file").send_keys(str(kept))
     assert page.becomes(lambda: "taken over" in page.texts(".announced")[0])
-    assert ": 1. Left out" in page.texts(".announced")[0]
+    assert ": 1. Left out, 1: " in page.texts(".announced")[0]
     assert "line 4: Huge is no label here" in page.texts(".announced")[0]
     assert "Medium, corrected" in page.cell()
     page.press("ARROW_DOWN")
     assert "Medium Close Up, corrected" in page.cell()
+
+
+def test_a_file_of_other_cuts_is_matched_by_time_and_what_matches_nothing_is_named(
+    page: OpenedPage, tmp_path: Path
+) -> None:
+    """The sheet's shots last two seconds; the file numbers them otherwise, as after a cut was found before them."""
+    film, size = FILMS[0], SHOT_SIZE.slug
+
+    def line(shot_id: str, label: str, times: str, second: int, of: str = film) -> str:
+        return f"{shot_id},{size},{label},labelled,2026-11-30T10:00:{second:02}.000+00:00,{of},{times}\n"
+
+    lines = [
+        line("film-0-0003", "Close Up", "2.100000,4.200000", 1),  # shot 2
+        line("film-0-0004", "Wide", "6,8", 2),  # shot 4, with its own number
+        line("film-0-0099", "Medium", "1.9,4", 0),  # shot 2 as well, but earlier
+        line("film-0-0005", "Medium", "9,11", 3),  # a third of shots 5 and 6 each
+        line("film-0-0006", "Medium", "80,82", 4),
+        line("film-0-0007", "Medium", "12,14", 5, of="another"),
+    ]
+    (file := tmp_path / "other cuts.csv").write_text(",".join(COLUMNS) + "\n" + "".join(lines))
+    page.browser.find_element("id", "labels-file").send_keys(str(file))
+    assert page.becomes(lambda: "taken over" in page.texts(".announced")[0])
+    said_of_it = page.texts(".announced")[0]
+    assert "from other cuts.csv: 2. Found by their times in shots of other numbers: 2. Left out, 3: " in said_of_it
+    assert f"line 5: no shot of {film} is from 0:09.0 to 0:11.0" in said_of_it
+    assert "line 6: no shot of harbour" in said_of_it and "line 7: no shot of another" in said_of_it
+    made = read_corrections(page.saved(tmp_path / "downloads"), page.sheet)
+    assert [(one.shot_id, one.label, one.start) for one in made] == [
+        ("film-0-0002", "Close Up", 2.0),
+        ("film-0-0004", "Wide", 6.0),
+    ]
+    overlaid = overlay(page.sheet, read_corrections(file))
+    of_page, of_apply = ([(one.shot_id, one.label) for one in some] for some in (made, merge(overlaid.applied)))
+    assert of_page == of_apply and len(overlaid.lost) == 3
 
 
 def test_a_film_with_a_comma_and_quotes_survives_the_file(browser: Any, tmp_path: Path) -> None:

@@ -17,18 +17,21 @@ pytest.importorskip("lmms_eval")
 pytest.importorskip("openai")
 pytest.importorskip("torch")
 
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.harness import recorder
 from lmms_eval_shotbench.harness.eval_plan import EvaluationError
 from lmms_eval_shotbench.labelling.asking import ask_items
 from lmms_eval_shotbench.labelling.asking.askers import AskedModel, make_askers
 from lmms_eval_shotbench.labelling.asking.rounds import NO_OTHER_MOVEMENT, NONE_OF_THESE, RoundSettings
 from lmms_eval_shotbench.labelling.shot import FilmShot
+from lmms_eval_shotbench.labelling.shot_sheet import read_sheet
 from lmms_eval_shotbench.labelling.vote import NO_TERM, Vote, Way
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, PromptStyle
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, LENS_SIZE, LIGHTING_TYPE, SHOT_FRAMING, SHOT_SIZE, Dimension
 from tests.harness.test_lmms_eval import isolated_caches  # noqa: F401
 from tests.support import releases
+from tests.support.made_films import MadeFilm, MadeShot
 from tests.support.openai_server import ANSWER, Endpoint, Request, serve
 from tests.support.warm_runs import WARM
 
@@ -210,6 +213,20 @@ def test_none_of_these_is_offered_in_every_game_and_light_is_asked_for_by_facet(
     assert winner(size) == NO_TERM
     assert light.probabilities["Daylight"] == light.probabilities["Sunny"] > 0.3
     assert all(NONE_OF_THESE in offered(request) for request in endpoint.requests)
+
+
+def test_the_command_sets_number_and_kind_of_rounds(
+    tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    MadeFilm((MadeShot(30, 1),)).write(tmp_path / "film.mp4")
+    asked = ["--model", "openai", "--model_args", server(endpoint).model_args, "--dimensions", CAMERA_MOVEMENT.slug]
+    written = ["--out", "labels", "--no-page", "--no-timelines", "--no-captions", "--quiet"]
+    rounds = ["--repeats", "1", "--offer-none", "--second-movement"]
+    assert main(["label", "film.mp4", *asked, *written, *rounds]) == 0
+    (row,) = read_sheet(tmp_path / "labels").shots
+    assert [vote.second for vote in row.votes] == [False, True]
+    assert all({NONE_OF_THESE, NO_OTHER_MOVEMENT} & offered(request).keys() for request in endpoint.requests)
 
 
 def label(url: str, shots: Sequence[FilmShot], folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmms_eval_shotbench.labelling.label_cell import LabelCell, Status
+from lmms_eval_shotbench.labelling.scores.match_truth import is_true
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, sheet_table
 from lmms_eval_shotbench.labelling.truth import (
@@ -51,6 +52,24 @@ def test_a_table_by_a_person_needs_only_labels(tmp_path: Path) -> None:
     assert first.of(SHOT_SIZE) == ShotTruth(TruthStatus.LABELLED, "Close Up") and first.of(CAMERA_ANGLE) == NOTHING
     assert second.of(SHOT_SIZE) == second.of(LENS_SIZE) == UNKNOWN
     assert second.of(CAMERA_ANGLE).terms(CAMERA_ANGLE) == {"Low angle"}
+
+
+def test_of_light_a_person_names_one_term_and_says_nothing_of_others_that_may_be_true_too(tmp_path: Path) -> None:
+    text = "film_id,media,lighting_type,shot_size\nf,f.jpg,Tungsten,CU\n"
+    (row,) = read_truth(table(tmp_path, text))
+    light = row.of(LIGHTING_TYPE)
+    assert light.label == "Tungsten" and not light.excludes(LIGHTING_TYPE, "Artificial light")
+    assert light.excludes(LIGHTING_TYPE, "LED") and row.of(SHOT_SIZE).excludes(SHOT_SIZE, "Wide")
+    assert is_true(LIGHTING_TYPE, light, "Artificial light, Tungsten")
+    assert not is_true(LIGHTING_TYPE, light, "Artificial light") and not is_true(LIGHTING_TYPE, light, "Tungsten, LED")
+    judged = "film_id,media,lighting_type,lighting_type_status\nf,f.jpg,Tungsten,labelled\n"
+    assert read_truth(table(tmp_path, judged))[0].of(LIGHTING_TYPE).excludes(LIGHTING_TYPE, "Artificial light")
+
+
+def test_a_shot_has_one_line(tmp_path: Path) -> None:
+    text = "film_id,media,start,end,shot_size\nf,f.mov,0,2,CU\nf,f.mov,2,4,CU\nf,f.mov,0:00,2.0,Wide\n"
+    with pytest.raises(BadTruth, match=r"line 4: the same shot of f\.mov as line 2"):
+        read_truth(table(tmp_path, text))
 
 
 def test_the_table_of_a_shot_sheet_is_read_with_its_unsure_cells_uncertain(tmp_path: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ import pytest
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.cli import main
 from tests.support import REPOSITORY
+from tests.support.interrupted_command import interrupted
 
 COMMANDS = """
 import typer
@@ -162,25 +160,45 @@ def test_help_piped_to_a_reader_that_stops_gives_no_traceback() -> None:
     assert finished.stdout == "Usage: shotbench data films [OPTIONS] FILMS\n" and not finished.stderr
 
 
-def interrupted(arguments: list[str], started: Callable[[], bool], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder, interrupt it as Ctrl-C does once it has started, and return how it ended."""
-    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where pytest itself runs in the background, SIGINT is ignored, and its children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+@pytest.mark.parametrize(
+    "module", ["typer", "lmms_eval_shotbench.commands.groups", "lmms_eval_shotbench.commands.audit"]
+)
+def test_an_interruption_during_the_start_ends_with_one_line_and_status_130(module: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class InterruptImport:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, InterruptImport())\n"
     )
-    while process.poll() is None and not started():
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "audit", "questions.tsv"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "shotbench: interrupted; nothing was written\n"
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        "threading.Thread(target=lambda: (threading.main_thread().join(), kill(), time.sleep(60))).start()",
+        "atexit.register(kill)",
+        "sys.freed_last = type('FreedLast', (), {'__del__': lambda self, kill=kill: kill()})()",
+    ],
+)
+def test_an_interruption_while_the_program_ends_changes_nothing(late: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os, signal, sys, threading, time\n"
+        "kill = lambda kill=os.kill, own=os.getpid(), which=signal.SIGINT: kill(own, which)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"{late}\n"
+    )
+    command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "--version"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"shotbench {__version__}\n", "")
 
 
 @pytest.mark.slow

@@ -550,7 +550,7 @@ def test_a_broken_pipe_other_than_the_output_is_an_error(monkeypatch: pytest.Mon
 
     app = typer.Typer()
     app.command()(upload)
-    monkeypatch.setattr("lmms_eval_shotbench.cli.app", app)
+    monkeypatch.setattr("lmms_eval_shotbench.commands.root.app", app)
     with Path(os.devnull).open("w") as open_output, pytest.raises(BrokenPipeError):
         monkeypatch.setattr(sys, "stdout", open_output)
         main([])

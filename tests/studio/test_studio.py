@@ -16,13 +16,13 @@ pytestmark = pytest.mark.slow  # renders
 
 from data_pipeline.studio.camera import Camera, distance_for, looking_at
 from data_pipeline.studio.film_style import film_style
+from data_pipeline.studio.frame_truth import exact_flow
 from data_pipeline.studio.kernel import sources_digest
 from data_pipeline.studio.render import SET, SKY, Frame, render
 from data_pipeline.studio.solids import Assembly, Material
 from data_pipeline.studio.stage import Stage
 from data_pipeline.studio.stills import STILL_RECIPES, staged_still, still_terms
 from data_pipeline.studio.take import new_take
-from data_pipeline.studio.truth import exact_flow
 from lmms_eval_shotbench import vocabulary
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 from tests.support import REPOSITORY

@@ -16,9 +16,9 @@ cv2 = pytest.importorskip("cv2")
 
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.films import FilmedShot, film_plan, film_shot
+from data_pipeline.studio.frame_truth import flow_of
 from data_pipeline.studio.moves import TERMS
 from data_pipeline.studio.rig import eased
-from data_pipeline.studio.truth import flow_of
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.questions.variants import opposite
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind, View

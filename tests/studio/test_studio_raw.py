@@ -26,10 +26,10 @@ from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.studio.clips import FRAME_RATE
 from data_pipeline.studio.film_reels import LETTERBOXED, TABLE, TRUTH_TABLE, ReelOrder, ReelShot, make_reel, write_table
 from data_pipeline.studio.films import film_plan
+from data_pipeline.studio.frame_truth import BAR
 from data_pipeline.studio.held_stills import HELD, MIDDLE_FRAME, held_still
 from data_pipeline.studio.render import Frame
 from data_pipeline.studio.transitions import Join
-from data_pipeline.studio.truth import BAR
 from data_pipeline.studio_set import StudioSettings, shoot, studio_films
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main

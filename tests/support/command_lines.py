@@ -12,7 +12,7 @@ import typer
 import data_pipeline.cli
 import data_pipeline.label_cli
 import verl_recipes.cli
-from lmms_eval_shotbench import cli
+from lmms_eval_shotbench.commands import root
 from lmms_eval_shotbench.commands.groups import LazyGroup
 from tests.support import REPOSITORY
 
@@ -20,7 +20,7 @@ PACKAGES = ("lmms_eval_shotbench", "data_pipeline", "verl_recipes", "benchmarks"
 # Not every README: that of a data set made by `make demo` in this folder is no documentation.
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "Makefile", "docs/*.md", *(f"{name}/**/README.md" for name in PACKAGES))
 GROUPS = {
-    (): cli.app,
+    (): root.app,
     ("data",): data_pipeline.cli.app,
     ("label",): data_pipeline.label_cli.app,
     ("train",): verl_recipes.cli.app,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -289,6 +290,15 @@ def test_a_checkpoint_to_continue_from_keeps_its_own_tokenizer(tmp_path: Path) -
     assert next_one.processor.tokenizer.get_vocab() == vocabulary
     assert len(next_one.processor.tokenizer(" slowly")["input_ids"]) == 1
     assert next_one.patches == base.patches
+
+
+def test_a_continued_checkpoint_states_the_type_of_its_weights_for_every_part(tmp_path: Path) -> None:
+    first = make_learner(None, seed=0)
+    save_checkpoint(first.model, first.processor, tmp_path / "first")
+    continued = make_learner(tmp_path / "first", seed=1)
+    save_checkpoint(continued.model, continued.processor, tmp_path / "next")
+    config = json.loads((tmp_path / "next" / "config.json").read_text())
+    assert [part["dtype"] for part in (config, config["text_config"], config["vision_config"])] == ["bfloat16"] * 3
 
 
 def test_test_films_are_never_read(studio_shards: Path, tmp_path: Path) -> None:

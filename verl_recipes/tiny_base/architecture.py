@@ -79,7 +79,10 @@ def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(folder)
-    deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+    rounded = deepcopy(model).to(torch.bfloat16)
+    for name in rounded.config.sub_configs:  # transformers sets only the type of the whole
+        getattr(rounded.config, name).dtype = torch.bfloat16
+    rounded.save_pretrained(folder)
 
 
 def _merge_corpus() -> Iterator[str]:

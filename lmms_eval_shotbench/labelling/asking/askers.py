@@ -124,11 +124,12 @@ def make_askers(
         ask: Ways of asking, separated by commas; or "auto": of each dimension the way that the calibration found best
             for the model, otherwise by probability if the model gives any, and by letter if it only generates.
         style: Prompt style of questions with options.
-        settings: Number and kind of rounds.
+        settings: Number and kind of rounds (default: `RoundSettings()`).
         calibration: Used by "auto".
 
     Raises:
-        UnknownWay: There is no such way, or a model does not have it.
+        UnknownWay: There is no such way, a model does not have it, or there are settings but no model is asked in
+            rounds.
         BackendUnavailable: A model needs a library that is not installed.
         PresetError: A preset does not exist or does not fit.
         ValueError: lmms-eval has no such model.
@@ -144,6 +145,11 @@ def make_askers(
                 ProbabilityAskerLoadedLate(request) if by_probability else RoundsAsker(request, way, settings)
             )
             askers.append(asker if len(slugs) == len(DIMENSIONS) else PartialAsker(asker, slugs))
+    if settings and all(asker.way is Way.PROBABILITY for asker in askers):
+        raise UnknownWay(
+            f"--repeats, --offer-none and --second-movement are for rounds of options, and with --ask {ask} no model "
+            f"is asked in rounds; remove them, or add --ask {Way.LETTER}"
+        )
     return askers
 
 

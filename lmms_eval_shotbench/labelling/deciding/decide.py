@@ -100,7 +100,7 @@ def decide(
         guess.confidence,
         # No vote can agree with "none" where votes cannot name it.
         None if guess.is_none and not named else everyone.agreement([NO_TERM] if guess.is_none else guess.terms),
-        everyone.source,
+        pooled.source,
         alternatives[:ALTERNATIVES],
     )
 

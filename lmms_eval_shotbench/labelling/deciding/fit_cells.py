@@ -10,6 +10,7 @@ from lmms_eval_shotbench.labelling.deciding.decide import best_guess, second_can
 from lmms_eval_shotbench.labelling.deciding.fit_logistic import Features, fit_logistic
 from lmms_eval_shotbench.labelling.deciding.fit_term_regression import fit_term_regression
 from lmms_eval_shotbench.labelling.deciding.pooled_votes import PooledVotes, cell_features
+from lmms_eval_shotbench.labelling.deciding.term_regression import TermRegression
 from lmms_eval_shotbench.labelling.scores.match_truth import is_true
 from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthStatus
 from lmms_eval_shotbench.vocabulary import SEVERAL_TERMS, Dimension
@@ -28,10 +29,13 @@ class KnownCell(NamedTuple):
 
 def fit_cells(dimension: Dimension, cells: Sequence[KnownCell], balance: float) -> CellCalibration:
     """Fit the regressions of one source and dimension, without thresholds."""
-    true = [cell.truth.terms(dimension) for cell in cells]
-    terms = fit_term_regression([cell.pooled for cell in cells], true, [cell.film for cell in cells], balance)
-    # What follows is fitted on results for other films, which are as uncertain as those for new ones will be.
-    cells = [cell._replace(pooled=pooled) for cell, pooled in zip(cells, terms.held_out, strict=True)]
+    regression: TermRegression | None = None
+    if dimension not in SEVERAL_TERMS:  # of simultaneous terms it would leave only the most frequent
+        true = [cell.truth.terms(dimension) for cell in cells]
+        terms = fit_term_regression([cell.pooled for cell in cells], true, [cell.film for cell in cells], balance)
+        regression = terms.regression
+        # What follows is fitted on results for other films, which are as uncertain as those for new ones will be.
+        cells = [cell._replace(pooled=pooled) for cell, pooled in zip(cells, terms.held_out, strict=True)]
     term = _fit_term(dimension, cells)
     provisional = CellCalibration(right=Logistic(0.0), term=term)
     guesses = [best_guess(dimension, cell.pooled, provisional) for cell in cells]
@@ -46,7 +50,7 @@ def fit_cells(dimension: Dimension, cells: Sequence[KnownCell], balance: float) 
         [cells[n].film for n in labelled],
         ladder,
     )
-    return CellCalibration(right, none, terms.regression, term)
+    return CellCalibration(right, none, regression, term)
 
 
 def _fit_term(dimension: Dimension, cells: Sequence[KnownCell]) -> Logistic | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +63,20 @@ def write_captions(
     template = template or read_caption_template()
     write_atomic(folder / CAPTIONS / TEMPLATE, json.dumps(asdict(template), indent=1, ensure_ascii=False) + "\n")
     return {kind: _write_folder(folder, sheet, kind, template) for kind in FOLDERS}
+
+
+def remove_captions(folder: Path) -> bool:
+    """Remove the captions of an earlier run, and their folder if it is empty then; whether there were any."""
+    captions = folder / CAPTIONS
+    written = [captions / name for name in (TEMPLATE, *FOLDERS.values()) if (captions / name).exists()]
+    for path in written:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    with suppress(OSError):  # it is not there, or has other files
+        captions.rmdir()
+    return bool(written)
 
 
 def stored_template(folder: Path) -> CaptionTemplate | None:

@@ -12,6 +12,8 @@ from lmms_eval_shotbench.labelling.exports.timeline_files import BadTimeline
 from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
 from lmms_eval_shotbench.labelling.timecode import editing_rate
 
+SOURCE_FILE = "SOURCE FILE:"  # comment of an EDL
+
 
 @dataclass
 class TimelineCut:
@@ -19,6 +21,7 @@ class TimelineCut:
 
     name: str
     media: tuple[str, ...]  # names of its file, most certain first
+    file: str  # POSIX path of that file on the machine of the timeline; "" if it has none
     rate: Fraction
     source: tuple[int, int]
     position: tuple[int, int]
@@ -88,13 +91,20 @@ def _cut(clip: Any, rate: Fraction, position: int, length: int) -> TimelineCut:
     first = _frames(clip.trimmed_range().start_time, rate)
     media = clip.media_reference
     url = getattr(media, "target_url", None)
-    file = PurePosixPath(unquote(urlparse(url).path).replace("\\", "/")).name if url else ""
-    names = tuple(name for name in (file, media.name, clip.name) if name)
+    file = (unquote(urlparse(url).path) if url else _source_file(clip)).replace("\\", "/")
+    names = tuple(name for name in (PurePosixPath(file).name, media.name, clip.name) if name)
     start = _frames(media.available_range.start_time, rate) if media.available_range else None
     retimed = any(
         isinstance(effect, opentimelineio().schema.TimeEffect) or effect.name == "Time Remap" for effect in clip.effects
     )
-    return TimelineCut(clip.name, names, rate, (first, first + length), (position, position + length), start, retimed)
+    source, shown = (first, first + length), (position, position + length)
+    return TimelineCut(clip.name, names, file, rate, source, shown, start, retimed)
+
+
+def _source_file(clip: Any) -> str:
+    """The file that a comment of an EDL names."""
+    comments = map(str, clip.metadata.get("cmx_3600", {}).get("comments", []))
+    return next((one.removeprefix(SOURCE_FILE).strip() for one in comments if one.startswith(SOURCE_FILE)), "")
 
 
 def _frames(time: Any, rate: Fraction) -> int:

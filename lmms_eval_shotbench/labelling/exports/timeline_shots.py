@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lmms_eval_shotbench.labelling.exports.timeline_cuts import TimelineCut, timeline_cuts
@@ -63,7 +64,7 @@ def read_shot_ranges(path: Path, films: Sequence[FilmFacts]) -> TimelineShots:
     found: dict[str, list[TimelineCut]] = {}
     others: list[str] = []
     for cut in cuts:
-        film = next((names[name.casefold()] for name in cut.media if name.casefold() in names), None)
+        film = _film_of(cut, names)
         if film is None:
             others.append(cut.media[0] if cut.media else cut.name)
         else:
@@ -102,15 +103,31 @@ def _about_rates(path: Path, film: FilmFacts, rate: Fraction, ends: Sequence[int
     return [f"{path.name} runs at {rates}: its shots are converted by time and may be a frame off"]
 
 
-def _by_name(films: Sequence[FilmFacts]) -> Mapping[str, FilmFacts]:
-    """The films by file name, by file name without suffix and by film id; names that two films share are left out."""
-    names: dict[str, FilmFacts] = {}
-    shared: set[str] = set()
+def _by_name(films: Sequence[FilmFacts]) -> Mapping[str, Sequence[FilmFacts]]:
+    """The films by file name, by file name without suffix and by film id, in lower case."""
+    names: dict[str, list[FilmFacts]] = {}
     for film in films:
-        own = {Path(film.path).name.casefold(), Path(film.path).stem.casefold(), film.film_id.casefold()}
-        shared |= own & names.keys()
-        names |= dict.fromkeys(own, film)
-    return {name: film for name, film in names.items() if name not in shared}
+        for name in {Path(film.path).name.casefold(), Path(film.path).stem.casefold(), film.film_id.casefold()}:
+            names.setdefault(name, []).append(film)
+    return names
+
+
+def _film_of(cut: TimelineCut, names: Mapping[str, Sequence[FilmFacts]]) -> FilmFacts | None:
+    """The film of a clip; of several with one name, as on the cards of a camera, the one whose path ends most alike."""
+    for name in cut.media:
+        films = names.get(name.casefold(), ())
+        if len(films) > 1:
+            alike = [_common_tail(cut.file or name, film.path) for film in films]
+            films = [film for film, length in zip(films, alike, strict=True) if length == max(alike)]
+        if len(films) == 1:
+            return films[0]
+    return None
+
+
+def _common_tail(one: str, other: str) -> int:
+    """The number of last parts that two paths have in common."""
+    pairs = zip(reversed(PurePosixPath(one).parts), reversed(PurePosixPath(other).parts), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _by_source(path: Path, film: FilmFacts, cuts: Sequence[TimelineCut]) -> list[TimelineShot]:

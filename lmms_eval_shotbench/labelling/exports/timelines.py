@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lmms_eval_shotbench.atomic_file import write_atomic
@@ -38,27 +39,44 @@ logger = logging.getLogger(__name__)
 
 
 def write_timelines(folder: Path, sheet: ShotSheet) -> list[Path]:
-    """Write the timelines of every film of a sheet and return their paths; what is not exact in them is logged."""
+    """Write the timelines of every film of a sheet and return their paths; what is not exact in them is logged.
+
+    Those of an earlier run of films that have no shots now are removed.
+    """
     written: list[Path] = []
-    stems: set[str] = set()
-    for film in sheet.films:
+    for film, paths in zip(sheet.films, _paths(folder, [film.film_id for film in sheet.films]), strict=True):
         timeline = film_timeline(film, sheet.of_film(film.film_id))
         if timeline is None:
+            _remove(paths)
             continue
         for note in timeline.notes:
             logger.warning("%s", note)
-        stem = _stem(film.film_id, stems)
-        for suffix, text in FORMATS.items():
-            path = folder / TIMELINES / f"{stem}{suffix}"
-            write_atomic(path, text(timeline))
-            written.append(path)
+        for path in paths:
+            write_atomic(path, FORMATS[path.suffix](timeline))
+        written += paths
     return written
 
 
-def remove_timelines(folder: Path, film_id: str) -> None:
-    """Remove the timelines of a film that is not labelled any more, before those of the others are written."""
-    for suffix in FORMATS:
-        (folder / TIMELINES / f"{_stem(film_id, set())}{suffix}").unlink(missing_ok=True)
+def remove_timelines(folder: Path, film_ids: Sequence[str]) -> bool:
+    """Remove the timelines of all films of a sheet, and their folder if it is empty then; whether there were any."""
+    removed = _remove(path for paths in _paths(folder, film_ids) for path in paths)
+    with suppress(OSError):  # it is not there, or has other files
+        (folder / TIMELINES).rmdir()
+    return removed
+
+
+def _remove(paths: Iterable[Path]) -> bool:
+    there = [path for path in paths if path.exists()]
+    for path in there:
+        path.unlink()
+    return bool(there)
+
+
+def _paths(folder: Path, film_ids: Iterable[str]) -> list[list[Path]]:
+    """The files of each film of a sheet, whether they exist or not."""
+    taken: set[str] = set()
+    stems = [_stem(film_id, taken) for film_id in film_ids]
+    return [[folder / TIMELINES / f"{stem}{suffix}" for suffix in FORMATS] for stem in stems]
 
 
 def _stem(film_id: str, taken: set[str]) -> str:

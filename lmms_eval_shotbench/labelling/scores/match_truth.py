@@ -10,15 +10,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from operator import itemgetter
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from lmms_eval_shotbench.labelling.shot import SAME_SHOT, FilmFacts, Times, overlap
-from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet, read_sheet
-from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthRow, TruthStatus, read_truth
+from lmms_eval_shotbench.labelling.shot_sheet import SheetRow, ShotSheet
+from lmms_eval_shotbench.labelling.truth import ShotTruth, TruthRow, TruthStatus
 from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.vocabulary import Dimension
 
@@ -141,23 +141,3 @@ def is_true(dimension: Dimension, truth: ShotTruth, label: str) -> bool:
         return False
     whole = dimension.canonical(dimension.parse(truth.label))
     return not (given.terms == whole.terms and len(given.steps) > 1 and len(whole.steps) > 1) or given == whole
-
-
-def read_matched_shots(folders: Sequence[Path], tables: Sequence[Path]) -> list[MatchedShot]:
-    """Read and match several sheets, with their votes.
-
-    Args:
-        folders: Folders of labels.
-        tables: One truth table for all of them, or one for each. Ids of films are made unique per folder.
-
-    Raises:
-        ValueError: there is another number of tables.
-    """
-    if len(tables) not in (1, len(folders)):
-        raise ValueError(f"{len(tables)} truth tables for {len(folders)} folders of labels; give one, or one for each")
-    shots: list[MatchedShot] = []
-    for folder, table in zip(folders, [*tables] * (len(folders) // len(tables)), strict=True):
-        matched = match_truth(read_sheet(folder), read_truth(table)).shots
-        prefix = f"{folder}: " if len(folders) > 1 else ""
-        shots += [one._replace(truth=replace(one.truth, film_id=prefix + one.truth.film_id)) for one in matched]
-    return shots

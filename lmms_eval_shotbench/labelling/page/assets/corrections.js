@@ -1,5 +1,6 @@
 // Corrections: kept by the browser under the identity of the sheet, undone and redone, saved and loaded as CSV.
 const COLUMNS = ["shot_id", "dimension", "label", "status", "time", "film_id", "start", "end"];
+const SAME_SHOT = 0.5; // minimum overlap of two ranges that are taken to be the same shot
 const STORAGE = `shotbench-labels-${data.identity}`;
 const edits = new Map(); // "shot_id dimension" -> { status, label, time }
 let editedShots = new Set(); // their ids
@@ -140,16 +141,48 @@ function loadFile(text) {
   if (missing.length) throw new Error(`it has no column ${missing.join(", ")}`);
   const changes = new Map();
   const faults = [];
+  let moved = 0; // lines whose shot has another id now
   for (const [index, row] of rows.entries()) {
     const cells = Object.fromEntries(header.map((name, position) => [name, row[position] ?? ""]));
-    const key = `${cells.shot_id} ${cells.dimension}`;
-    const fault = faultOf(cells);
-    if (fault) faults.push(`line ${index + 2}: ${fault}`);
-    else if ((changes.get(key) ?? edits.get(key))?.time >= cells.time) continue;
-    else changes.set(key, { status: cells.status, label: cells.label, time: cells.time });
+    const shot = shotOf(cells);
+    const fault = shot ? faultOf({ ...cells, shot_id: shot.id }) : noShotText(cells);
+    if (fault) {
+      faults.push(`line ${index + 2}: ${fault}`);
+      continue;
+    }
+    if (shot.id !== cells.shot_id) moved += 1;
+    const key = `${shot.id} ${cells.dimension}`;
+    const earlier = changes.get(key) ?? edits.get(key);
+    if (earlier && Date.parse(earlier.time) >= Date.parse(cells.time)) continue;
+    changes.set(key, { status: cells.status, label: cells.label, time: cells.time });
   }
   if (changes.size) change([...changes]);
-  return { taken: changes.size, faults };
+  return { taken: changes.size, moved, faults };
+}
+
+// The shot that a line is about, as in apply_corrections.py: that of its film which overlaps its times by at least half
+// (intersection over union), wherever the film is cut now; without film or times, the one with its id.
+function shotOf(cells) {
+  const same = shotNamed.get(cells.shot_id);
+  const named = same && (!cells.film_id || cells.film_id === same.film) ? same : undefined;
+  if (!cells.film_id || !cells.start || !cells.end) return named;
+  const range = [Number(cells.start), Number(cells.end)];
+  if (named && overlap(named, range) > SAME_SHOT) return named;
+  const ofFilm = shots.filter((shot) => shot.film === cells.film_id && shot.start !== null);
+  const nearest = ofFilm.reduce((best, shot) => (!best || overlap(shot, range) > overlap(best, range) ? shot : best), null);
+  return nearest && overlap(nearest, range) >= SAME_SHOT ? nearest : undefined;
+}
+
+function overlap(shot, [start, end]) {
+  if (shot.start === null) return 0;
+  const common = Math.min(shot.end, end) - Math.max(shot.start, start);
+  const union = Math.max(shot.end, end) - Math.min(shot.start, start);
+  return union > 0 ? Math.max(0, common) / union : 1;
+}
+
+function noShotText(cells) {
+  if (!cells.film_id || !cells.start || !cells.end) return `there is no shot ${cells.shot_id}`;
+  return `no shot of ${cells.film_id} is from ${clock(Number(cells.start))} to ${clock(Number(cells.end))}`;
 }
 
 function faultOf(cells) {

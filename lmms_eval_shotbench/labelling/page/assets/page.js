@@ -40,9 +40,10 @@ async function load() {
   picker.value = "";
   if (!file) return;
   try {
-    const { taken, faults } = loadFile(await file.text());
-    const left = faults.length ? ` Left out: ${faults.slice(0, 5).join("; ")}${faults.length > 5 ? `; and ${faults.length - 5} more` : ""}.` : "";
-    announce(`Corrections taken over from ${visible(file.name)}: ${count(taken)}.${left}`);
+    const { taken, moved, faults } = loadFile(await file.text());
+    const byTime = moved ? ` Found by their times in shots of other numbers: ${count(moved)}.` : "";
+    const left = faults.length ? ` Left out, ${count(faults.length)}: ${faults.slice(0, 5).join("; ")}${faults.length > 5 ? `; and ${faults.length - 5} more` : ""}.` : "";
+    announce(`Corrections taken over from ${visible(file.name)}: ${count(taken)}.${byTime}${left}`);
   } catch (error) {
     announce(`${visible(file.name)} cannot be loaded: ${error.message}.`);
   }

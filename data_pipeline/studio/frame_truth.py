@@ -26,7 +26,7 @@ FAR = 1e6  # metres, assumed distance of the sky
 BAR = -2  # in `ids`, in addition to the values of `render.py`: a letterbox bar
 
 
-def write_truth(path: Path, shot: FilmedShot, bar: int = 0) -> None:
+def write_frame_truth(path: Path, shot: FilmedShot, bar: int = 0) -> None:
     """Write the ground truth of a shot's frames, padded by `bar` rows above and below."""
     arrays = {
         "ids": np.stack([frame.ids for frame in shot.frames]).astype(np.int8),
