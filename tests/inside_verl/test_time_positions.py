@@ -309,7 +309,7 @@ def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Co
         batch["input_ids"],
         image_grid_thw=torch.tensor([one.grid[:3] for one in stills]),
         video_grid_thw=torch.tensor([one.grid[:3] for one in clips]),
-        second_per_grid_ts=torch.tensor([seconds_per_grid(one.grid, checkpoint.position_rule) for one in clips]),
+        second_per_grid_ts=torch.tensor([seconds_per_grid(one.grid, checkpoint.architecture.rule) for one in clips]),
         attention_mask=batch["attention_mask"],
     )
     assert torch.equal(positions, batch["position_ids"])
