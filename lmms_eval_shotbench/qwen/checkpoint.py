@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,7 @@ def position_rule(config: Any) -> PositionRule:
     return PositionRule(tokens, vision.spatial_merge_size, vision.tokens_per_second, vision.temporal_patch_size)
 
 
-CHECKED_FPS = 12.0
+CHECKED_FPS = Fraction(12)
 CHECKED_PATCHES = 18  # 3 seconds at 12 frames a second
 
 
@@ -230,7 +231,7 @@ def check_time_positions(checkpoint: Checkpoint) -> None:
     found = seen[0][0, 0, -CHECKED_PATCHES:].cpu() if seen else None
     if found is None or not torch.equal(found, expected):
         raise UnsupportedCheckpoint(
-            f"transformers {transformers_version()} gives the frames of a {CHECKED_FPS:g}-fps clip the time positions "
+            f"transformers {transformers_version()} gives the frames of a {CHECKED_FPS}-fps clip the time positions "
             f"{found.tolist() if found is not None else 'unknown'} instead of {expected.tolist()}; "
             "camera movement would be lost; use a version this package was tested with (see constraints.txt)"
         )

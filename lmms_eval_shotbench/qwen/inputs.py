@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
@@ -109,7 +110,7 @@ class PatchRule:
             raise BrokenMedium(f"{width}x{height} pixels cannot be shown: {error}") from None
         return fitted
 
-    def grid(self, frames: int, height: int, width: int, fps: float = 0.0) -> Grid:
+    def grid(self, frames: int, height: int, width: int, fps: Fraction = Fraction(0)) -> Grid:
         """Return the patch grid of `frames` frames; `height` and `width` in pixels, as returned by `fitted`."""
         return Grid(-(-frames // self.frames), height // self.side, width // self.side, fps)
 
@@ -128,7 +129,7 @@ def clip_patches(encoded: bytes, limits: MediaLimits, rule: PatchRule, view: Vie
     with Clip(encoded) as clip:
         indices = clip.sampled(limits.fps)
         height, width = rule.fitted(clip.height, clip.width, limits.clip_min, limits.clip_max)
-        grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
+        grid = rule.grid(len(indices), height, width, clip.sampled_rate(indices))
         values = _uninitialised(grid.patches, CHANNELS * rule.frames * rule.side**2)
         rest = values
         for scaled in _apply_view((scaled_frames(one, height, width) for one in clip.read(indices)), view):
@@ -162,7 +163,7 @@ def grey_medium(kind: MediaKind, limits: MediaLimits, rule: PatchRule) -> Patche
     """Return a plain grey still of 16:9, or a plain grey clip of two seconds."""
     frames = 1 if kind is MediaKind.STILL else int(2 * limits.fps) // rule.frames * rule.frames or rule.frames
     least, most = (limits.still_min, limits.still_max) if frames == 1 else (limits.clip_min, limits.clip_max)
-    grid = rule.grid(frames, *rule.fitted(360, 640, least, most), limits.fps if frames > 1 else 0.0)
+    grid = rule.grid(frames, *rule.fitted(360, 640, least, most), Fraction(limits.fps if frames > 1 else 0))
     channels = CHANNELS * (1 if frames == 1 else rule.frames)
     return Patches(kind, torch.full((grid.patches, channels * rule.side**2), MID_GREY, dtype=torch.uint8), grid)
 

@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from types import MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from verl.utils import tensordict_utils
 from verl.utils.tokenizer import build_multimodal_processor_inputs, hf_processor
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS, sampled_frames
+from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS, sampled_frames, sampled_rate
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, position_rule
@@ -40,6 +41,7 @@ from tests.support.film_rows import Medium, film_lessons, film_prompts, film_row
 from tests.support.rendered_clips import Rendering, render
 from verl_recipes.inside_verl import patch_on_import as hooks
 from verl_recipes.inside_verl import time_positions as patched
+from verl_recipes.inside_verl.seconds_per_grid import exact_seconds, seconds_per_grid
 
 NEW_TOKENS = 12
 CLOSE = 1e-4
@@ -73,6 +75,7 @@ def patched_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_registered", set())
     monkeypatch.setattr(model, "get_rope_index", model.get_rope_index)
     monkeypatch.setattr(processor, "get_rope_index_kwargs", None, raising=False)
+    monkeypatch.setattr(processor, "__call__", processor.__call__)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     patched.install()
 
@@ -305,7 +308,7 @@ def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Co
         batch["input_ids"],
         image_grid_thw=torch.tensor([one.grid[:3] for one in stills]),
         video_grid_thw=torch.tensor([one.grid[:3] for one in clips]),
-        second_per_grid_ts=torch.tensor([2 / one.grid.fps for one in clips]),
+        second_per_grid_ts=torch.tensor([seconds_per_grid(one.grid, checkpoint.position_rule) for one in clips]),
         attention_mask=batch["attention_mask"],
     )
     assert torch.equal(positions, batch["position_ids"])
@@ -316,21 +319,49 @@ def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Co
 @pytest.mark.parametrize(
     "rate", [Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)], ids=str
 )
-def test_a_clip_of_any_length_keeps_its_times_through_the_processor(rule: Any, rate: Fraction) -> None:
-    for frames in range(4, int(20 * rate), 7):
-        count = len(sampled_frames(frames, float(rate)))
-        fps = count / frames * float(rate)
-        grid = Grid(-(-count // 2), 2, 2, fps)
-        seconds = float(torch.tensor(2 / fps))  # in float32
-        through_processor = time_positions(grid._replace(fps=2 / seconds), rule)
-        assert torch.equal(through_processor, time_positions(grid, rule)), frames
+def test_a_clip_of_any_length_keeps_its_times_through_the_formulas_of_verl_and_vllm(
+    config: Any, rate: Fraction
+) -> None:
+    rule = position_rule(config)
+    for frames, fps in product([*range(4, int(20 * rate), 37), 200_000], (2.0, 8.0, 12.0)):
+        indices = sampled_frames(frames, rate, fps)
+        grid = Grid(-(-len(indices) // 2), 2, 2, sampled_rate(len(indices), frames, rate))
+        metadata = {"fps": float(rate), "total_num_frames": frames, "frames_indices": indices}
+        (seconds,) = exact_seconds([grid[:3]], [metadata], config)
+        patches, expected = torch.arange(grid.time), time_positions(grid, rule)
+        assert torch.equal((patches * seconds * rule.tokens_per_second).long(), expected), (frames, fps)
+        assert torch.equal((patches * (seconds.item() * rule.tokens_per_second)).long(), expected), (frames, fps)
+        restored = grid._replace(fps=rule.frames_a_patch / Fraction(seconds.item()))
+        assert torch.equal(time_positions(restored, rule), expected), (frames, fps)
+
+
+def test_the_processor_returns_seconds_that_give_the_exact_times(
+    patched_positions: None, tiny_model_unconstrained: Path
+) -> None:
+    """198 frames at 30 a second, of which 12 are sampled: the sixth pair is exactly at time 11."""
+    processor = hf_processor(str(tiny_model_unconstrained))
+    rule = position_rule(processor.config)
+    indices = sampled_frames(198, Fraction(30), 2.0)
+    metadata = {"fps": 30.0, "total_num_frames": 198, "frames_indices": indices}
+    frames = torch.zeros(len(indices), 3, 56, 56, dtype=torch.uint8)
+    clip = {"text": ["<|vision_start|><|video_pad|><|vision_end|>"], "videos": [frames], "do_sample_frames": False}
+    own = processing_qwen2_5_vl.Qwen2_5_VLProcessor.__call__.__wrapped__
+    times = [
+        (torch.arange(6) * made["second_per_grid_ts"][0] * rule.tokens_per_second).long().tolist()
+        for made in (
+            call(processor, **clip, video_metadata=[metadata], return_tensors="pt")
+            for call in (type(processor).__call__, own)
+        )
+    ]
+    assert times[0] == [0, 2, 4, 6, 8, 11]
+    assert times[1] == [0, 2, 4, 6, 8, 10]  # else the wrapper is no longer needed
 
 
 @pytest.fixture
-def rule(tiny_model_unconstrained: Path) -> Any:
+def config(tiny_model_unconstrained: Path) -> Any:
     from transformers import AutoConfig
 
-    return position_rule(AutoConfig.from_pretrained(tiny_model_unconstrained))
+    return AutoConfig.from_pretrained(tiny_model_unconstrained)
 
 
 def test_a_clip_without_its_frame_rate_is_refused(consistency_case: ConsistencyCase) -> None:
