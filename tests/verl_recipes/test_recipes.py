@@ -59,7 +59,7 @@ def base_of(method: str) -> str:
 
 def test_each_method_has_the_recipes_of_the_paper_one_for_one_gpu_and_one_for_a_laptop() -> None:
     assert {method: recipes.recipe_names(method) for method in recipes.METHODS} == dict.fromkeys(
-        ("sft", "cot_sft", "grpo"), ("3b", "3b_lora", "7b", "tiny")
+        ("sft", "cot_sft", "grpo"), ("3b", "3b_lora", "7b", "tiny", "tiny_lora")
     )
 
 
@@ -203,7 +203,9 @@ def test_the_papers_reward_is_one_override() -> None:
 
 
 def test_an_unknown_method_or_recipe_raises_listing_the_known_ones() -> None:
-    with pytest.raises(recipes.UnknownRecipe, match="'72b' is not a recipe of grpo; use one of 3b, 3b_lora, 7b, tiny"):
+    with pytest.raises(
+        recipes.UnknownRecipe, match="'72b' is not a recipe of grpo; use one of 3b, 3b_lora, 7b, tiny, tiny_lora"
+    ):
         recipes.config_name("grpo", "72b")
     with pytest.raises(recipes.UnknownRecipe, match="'ppo' is not a training method; use one of sft, cot_sft, grpo"):
         recipes.recipe_names("ppo")
