@@ -339,23 +339,23 @@ def test_a_clip_of_any_length_keeps_its_times_through_the_formulas_of_verl_and_v
 def test_the_processor_returns_seconds_that_give_the_exact_times(
     patched_positions: None, tiny_model_unconstrained: Path
 ) -> None:
-    """198 frames at 30 a second, of which 12 are sampled: the sixth pair is exactly at time 11."""
+    """840 frames at 25 a second, of which 32 are sampled: pair 15 is exactly at time 63."""
     processor = hf_processor(str(tiny_model_unconstrained))
-    rule = position_rule(processor.config)
-    indices = sampled_frames(198, Fraction(30), 2.0)
-    metadata = {"fps": 30.0, "total_num_frames": 198, "frames_indices": indices}
-    frames = torch.zeros(len(indices), 3, 56, 56, dtype=torch.uint8)
-    clip = {"text": ["<|vision_start|><|video_pad|><|vision_end|>"], "videos": [frames], "do_sample_frames": False}
-    own = processing_qwen2_5_vl.Qwen2_5_VLProcessor.__call__.__wrapped__
-    times = [
-        (torch.arange(6) * made["second_per_grid_ts"][0] * rule.tokens_per_second).long().tolist()
-        for made in (
-            call(processor, **clip, video_metadata=[metadata], return_tensors="pt")
-            for call in (type(processor).__call__, own)
-        )
-    ]
-    assert times[0] == [0, 2, 4, 6, 8, 11]
-    assert times[1] == [0, 2, 4, 6, 8, 10]  # else the wrapper is no longer needed
+    tokens_per_second = position_rule(processor.config).tokens_per_second
+    metadata = {"fps": 25.0, "total_num_frames": 840, "frames_indices": sampled_frames(840, Fraction(25), 1.0)}
+    clip = {
+        "text": ["<|vision_start|><|video_pad|><|vision_end|>"],
+        "videos": [torch.zeros(32, 3, 56, 56, dtype=torch.uint8)],
+        "video_metadata": [metadata],
+        "do_sample_frames": False,
+        "return_tensors": "pt",
+    }
+    ours = type(processor).__call__
+    seconds = [call(processor, **clip)["second_per_grid_ts"][0] for call in (ours, ours.__wrapped__)]
+    assert [int(15 * one * tokens_per_second) for one in seconds] == [
+        63,
+        62,
+    ]  # both 63: the wrapper is no longer needed
 
 
 @pytest.fixture
