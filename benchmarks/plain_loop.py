@@ -72,6 +72,7 @@ class PlainLoop:
         """Text, time, row and column positions, int64 (4, 1, length); `generate` continues from the last ones."""
         import torch
 
+        from lmms_eval_shotbench.media.clip_file import exact_rate
         from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, prompt_positions
 
         config, vision = self._model.config, self._model.config.vision_config
@@ -80,7 +81,7 @@ class PlainLoop:
             media_tokens, vision.spatial_merge_size, vision.tokens_per_second, vision.temporal_patch_size
         )
         patches, height, width = inputs["video_grid_thw" if fps else "image_grid_thw"][0].tolist()
-        rows = prompt_positions(inputs["input_ids"][0], [Grid(patches, height, width, fps)], rule)
+        rows = prompt_positions(inputs["input_ids"][0], [Grid(patches, height, width, exact_rate(fps))], rule)
         return torch.cat([torch.arange(rows.shape[1])[None], rows])[:, None]
 
 

@@ -114,7 +114,7 @@ def _clip_pictures(encoded: bytes) -> tuple[list[str], str]:
     from lmms_eval_shotbench.media.clips import Clip
 
     with Clip(encoded) as clip:
-        seconds = clip.frames / clip.frame_rate
+        seconds = float(clip.frames / clip.frame_rate)
         frames = clip.sampled(min(CLIP_FPS, CLIP_FRAMES / seconds))
         batches = clip.read(frames)
         urls = [_picture_url(Image.fromarray(picture), CLIP_PIXELS) for batch in batches for picture in batch]

@@ -235,10 +235,10 @@ def decode_frames(path: Path, fps: float | None = None, limit: int | None = None
         frames = numpy.concatenate(list(clip.read(indices)))
         times = VideoMetadata(
             total_num_frames=clip.frames,
-            fps=clip.frame_rate,
+            fps=float(clip.frame_rate),
             width=clip.width,
             height=clip.height,
-            duration=clip.frames / clip.frame_rate,
+            duration=float(clip.frames / clip.frame_rate),
             frames_indices=indices,
         )
     return frames, times

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,12 +96,21 @@ def _description(container: Any) -> str:
         av.logging.set_level(level)
 
 
-def frame_rate(stream: Any) -> float:
-    """Frames per second of a clip's video stream."""
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
+def frame_rate(stream: Any) -> Fraction:
+    """Frames per second of a clip's video stream, such as 24000/1001; see `exact_rate`."""
+    rate = exact_rate(stream.average_rate or stream.guessed_rate or 0)
     if not rate:
         raise BrokenMedium("clip has no frame rate")
     return rate
+
+
+def exact_rate(rate: Fraction | float) -> Fraction:
+    """Restore the exact frame rate of a clip from its float, in which the libraries of training pass it on.
+
+    Rates are fractions with a denominator of at most a million. A float64 of up to 4,000 frames per second is closest
+    to the one that it was made from, so the result is the clip's `frame_rate` itself.
+    """
+    return Fraction(rate).limit_denominator(1_000_000)
 
 
 def list_frames(container: Any, stream: Any) -> ClipFrames:

@@ -12,6 +12,7 @@ some are missing, returns wrong frames after a seek in open GOPs, ignores reflec
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence, Set
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -34,7 +35,7 @@ RGB_COLORSPACE = 0  # AVCOL_SPC_RGB; PyAV uses the source's colorspace only if t
 SKIPPABLE_CODECS = ("h264",)  # codecs that reliably mark non-reference frames
 
 
-def sampled_frames(frames: int, frame_rate: float, fps: float = CLIP_FPS) -> list[int]:
+def sampled_frames(frames: int, frame_rate: Fraction | float, fps: float = CLIP_FPS) -> list[int]:
     """Indices of the sampled frames of a clip, ascending and evenly spaced from the first to the last frame.
 
     Their number is that of `smart_nframes` in qwen_vl_utils: frames / frame_rate * fps, limited to 4..768 and to the
@@ -46,17 +47,22 @@ def sampled_frames(frames: int, frame_rate: float, fps: float = CLIP_FPS) -> lis
         frame_rate: Frames per second of the clip.
         fps: Sampling rate in frames per second.
     """
-    requested = frames / frame_rate * fps
+    requested = frames / float(frame_rate) * fps  # in floats, as there
     count = int(min(max(requested, 4), 768, frames) // 2 * 2) or frames
     step = (frames - 1) / max(count - 1, 1)
     return [round(number * step) for number in range(count)]
+
+
+def sampled_rate(sampled: int, frames: int, frame_rate: Fraction) -> Fraction:
+    """Exact number of sampled frames per second of a clip of `frames` frames, of which `sampled` are shown."""
+    return sampled * frame_rate / frames
 
 
 class ClipHeader(NamedTuple):
     """Metadata from the container's header: fast to read, but the number of frames may be wrong."""
 
     frames: int  # estimated from the duration if the header does not give it
-    frame_rate: float  # frames per second
+    frame_rate: Fraction  # frames per second
     width: int  # as stored; width and height are exchanged on display if the clip is rotated by 90 degrees
     height: int
 
@@ -109,6 +115,10 @@ class Clip:
     def sampled(self, fps: float = CLIP_FPS) -> list[int]:
         """Indices of the frames that a model sees at `fps` frames per second."""
         return sampled_frames(self.frames, self.frame_rate, fps)
+
+    def sampled_rate(self, indices: Sequence[int]) -> Fraction:
+        """Exact number of sampled frames per second, where `indices` are all sampled frames."""
+        return sampled_rate(len(indices), self.frames, self.frame_rate)
 
     def read(self, indices: Sequence[int]) -> Iterator[numpy.ndarray]:
         """Decode frames in batches; closes the iterator of an earlier call.

@@ -14,7 +14,7 @@ import torch
 from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
-from lmms_eval_shotbench.models.chats import Chat, GenerationSettings
+from lmms_eval_shotbench.models.chats import BEGUN_THOUGHT, Chat, GenerationSettings
 from lmms_eval_shotbench.models.token_budget import TokenBudget, too_long
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import (
@@ -23,10 +23,10 @@ from lmms_eval_shotbench.qwen.inputs import (
     Prompt,
     blanked,
     clip_patches,
-    clip_tokens,
+    grid_from_header,
     still_patches,
-    still_tokens,
 )
+from lmms_eval_shotbench.qwen.rope_positions import Grid
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -38,6 +38,7 @@ class Plan(NamedTuple):
 
     settings: GenerationSettings
     ids: list[list[int]]  # token ids of each chat, with one placeholder per medium
+    openings: list[str]  # of each response, as far as the prompt contains it
     media: dict[str, StoredMedium]  # by key
     prompts: list[Planned]  # lengths and media of the chats that have not failed
     failed: dict[int, Answer]  # by index of the chat
@@ -46,7 +47,14 @@ class Plan(NamedTuple):
 class ResponseGenerator:
     """Generates responses to chats with a checkpoint. Not thread-safe."""
 
-    def __init__(self, checkpoint: Checkpoint, limits: MediaLimits, batch_tokens: int, workers: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        limits: MediaLimits,
+        batch_tokens: int,
+        workers: int,
+        template: Mapping[str, Any] | None = None,
+    ) -> None:
         """Start the threads that decode media.
 
         Args:
@@ -54,8 +62,9 @@ class ResponseGenerator:
             limits: Size and frame rate of media.
             batch_tokens: Maximum of rows x (longest prompt + new tokens) per batch.
             workers: Number of threads.
+            template: Additional arguments of the chat template.
         """
-        self._checkpoint = checkpoint
+        self._checkpoint, self._template = checkpoint, template or {}
         self._limits = limits
         self._threads = media_threads(workers)
         self._budget = TokenBudget(batch_tokens)
@@ -66,21 +75,23 @@ class ResponseGenerator:
         All chats must have the same generation settings.
         """
         media = {medium.key: medium for chat in chats for medium in chat.media}
-        sizes = dict(zip(media, self._threads.map(self._tokens_or_failure, media.values()), strict=True))
-        ids = self._token_ids(chats)
+        grids = dict(zip(media, self._threads.map(self._grid_or_failure, media.values()), strict=True))
+        texts = [self._rendered(chat) for chat in chats]
+        ids = self._checkpoint.processor.tokenizer(texts)["input_ids"]
+        openings = [BEGUN_THOUGHT if text.endswith(BEGUN_THOUGHT) else "" for text in texts]
         prompts, failed = [], dict[int, Answer]()
         for index, chat in enumerate(chats):
             keys = tuple(medium.key for medium in chat.media)
             tokens = len(ids[index])
             for key in keys:
-                size = sizes[key]
-                if isinstance(size, Failure):
-                    failed[index] = size
+                grid = grids[key]
+                if isinstance(grid, Failure):
+                    failed[index] = grid
                 else:
-                    tokens += size
+                    tokens += self._checkpoint.architecture.medium_tokens(grid)
             if index not in failed:
                 prompts.append(Planned(index, tokens, keys))
-        return Plan(chats[0].generation, ids, media, prompts, failed)
+        return Plan(chats[0].generation, ids, openings, media, prompts, failed)
 
     def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
         """Yield answers by index of the chat: first the plan's failures, then each batch, longest prompts first."""
@@ -111,7 +122,9 @@ class ResponseGenerator:
                 if plan.settings.sampling:
                     generators.append(Random(f"{plan.settings.sampling.seed} {one.media} {plan.ids[one.chat_index]}"))
         if prompts:
-            answers |= zip(indices, self._responses(prompts, plan.settings, generators), strict=True)
+            for index, response in zip(indices, self._responses(prompts, plan.settings, generators), strict=True):
+                # A thought that is cut must be known as one, or a letter in it would be read as the answer.
+                answers[index] = response._replace(text=plan.openings[index] + response.text)
         return answers
 
     def _responses(
@@ -125,24 +138,22 @@ class ResponseGenerator:
         return [
             Response(
                 _truncate_at(text, settings.stop_strings),
-                prompt.tokens(checkpoint.position_rule.merge),
+                checkpoint.architecture.tokens(prompt),
                 len(row),
                 "length" if _is_cut(row, text, settings, checkpoint.end_tokens) else "stop",
             )
             for text, prompt, row in zip(texts, prompts, rows, strict=True)
         ]
 
-    def _token_ids(self, chats: Sequence[Chat]) -> list[list[int]]:
-        processor = self._checkpoint.processor
-        texts = [
-            processor.apply_chat_template(chat.messages, tokenize=False, add_generation_prompt=True) for chat in chats
-        ]
-        return processor.tokenizer(texts)["input_ids"]  # type: ignore[no-any-return]
+    def _rendered(self, chat: Chat) -> str:
+        rendered: str = self._checkpoint.processor.apply_chat_template(
+            chat.messages, tokenize=False, add_generation_prompt=True, **self._template
+        )
+        return rendered
 
-    def _tokens_or_failure(self, medium: StoredMedium) -> int | Failure:
-        tokens = still_tokens if medium.kind is MediaKind.STILL else clip_tokens
+    def _grid_or_failure(self, medium: StoredMedium) -> Grid | Failure:
         try:
-            return tokens(medium.read(), self._limits, self._checkpoint.patch_rule)
+            return grid_from_header(medium.kind, medium.read(), self._limits, self._checkpoint.patch_rule)
         except BrokenMedium as error:
             return Failure(str(error))
 

@@ -17,6 +17,7 @@ from lmms_eval_shotbench.prompts import MAX_NEW_TOKENS
 from lmms_eval_shotbench.qwen.decoding import Sampling
 from lmms_eval_shotbench.vocabulary import MediaKind
 
+BEGUN_THOUGHT = "<think>\n"  # end of a prompt in which the chat template has opened the response
 KINDS = {"image": MediaKind.STILL, "video": MediaKind.CLIP}
 IGNORED_SETTINGS = {"do_sample", "use_cache"}  # sampling depends on the temperature only; the KV cache is always used
 

@@ -1,4 +1,4 @@
-"""`--model shotvl`: Qwen2.5-VL and ShotVL under ShotBench's protocol, in batches.
+"""`--model shotvl`: ShotVL, Qwen2.5-VL, Qwen3-VL and Qwen3.5 under ShotBench's protocol, in batches.
 
 Stills have the processor's own size, clips 12 frames a second of at most 360x640 pixels, the system text is the task's,
 decoding is greedy. This is the adapter to lmms-eval; `qwen/inputs.py` prepares the model's inputs, `batching.py` forms
@@ -29,7 +29,7 @@ from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, R
 
 
 class ShotVL(lmms):  # type: ignore[misc]
-    """A Qwen2.5-VL checkpoint, local or on the Hub, one copy on each rank."""
+    """A Qwen-VL checkpoint, local or on the Hub, one copy on each rank."""
 
     is_simple = False
     keeps_own_responses = True
@@ -48,16 +48,17 @@ class ShotVL(lmms):  # type: ignore[misc]
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         blank: bool = False,
+        enable_thinking: bool | None = None,
         batch_tokens: int | None = None,
         workers: int | None = None,
         responses: str | None = None,
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
     ) -> None:
-        """Load the checkpoint and check the time positions of its clips.
+        """Load the checkpoint and check the positions of its clips.
 
         Args:
-            pretrained: folder or Hub id of a Qwen2.5-VL checkpoint.
+            pretrained: folder or Hub id of a checkpoint, see `qwen/architectures.py`.
             revision: revision of the Hub repository.
             device: torch device (default: a GPU per rank if available, else the CPU).
             dtype: torch dtype (default: bfloat16 on a GPU, float32 on a CPU).
@@ -68,6 +69,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             min_pixels: minimum pixels of a still (default: the processor's limit).
             max_pixels: maximum pixels of a still (default: the processor's limit).
             blank: replace media by plain grey of the same size and length, to measure scores without visual input.
+            enable_thinking: argument of the chat templates that have it, as Qwen3.5's (default: the template's own).
             batch_tokens: maximum of rows x (longest prompt + new tokens) per batch (default: from free memory).
             workers: threads that decode and preprocess media ahead of the model.
             responses: folder for responses stored during the run; a run with the same settings reuses them.
@@ -87,11 +89,13 @@ class ShotVL(lmms):  # type: ignore[misc]
         )
         limits = media_limits(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
         self._limits = limits._replace(blank=bool(blank))
+        self._template = {} if enable_thinking is None else {"enable_thinking": bool(enable_thinking)}
         self._generator = ResponseGenerator(
             self._checkpoint,
             self._limits,
             int(batch_tokens or tokens_for_free_memory(self._checkpoint)),
             int(workers or spare_cores()),
+            self._template,
         )
         self._store = ResponseStore(responses_in_use(responses), self._rank)
 
@@ -122,6 +126,7 @@ class ShotVL(lmms):  # type: ignore[misc]
                 "shown": self._limits._asdict(),
                 "computed": self._checkpoint.numerics,
             }
+            | self._template
         )
 
     def _ask(self, chats: dict[str, Chat], distinct: int) -> dict[str, Answer]:

@@ -18,7 +18,7 @@ PRETRAINED = "Vchitect/ShotVL-3B"
 LOADING = ("device", "revision", "dtype", "device_map", "attn_implementation")  # arguments of `load_checkpoint`
 WHOLE_NUMBERS = ("video_max_pixels", "min_pixels", "max_pixels", "batch_tokens", "workers")
 SHOWN = ("fps", "blank")
-WITHOUT_EFFECT = ("responses", "batch_size", "max_batch_size")  # here, where nothing is generated
+WITHOUT_EFFECT = ("responses", "batch_size", "max_batch_size", "enable_thinking")  # here, where nothing is generated
 
 
 class BadModelArgs(ValueError):
@@ -36,11 +36,11 @@ class LoadedShotVL(NamedTuple):
 
 
 def load_shotvl(model_args: str, *, attn_implementation: str) -> LoadedShotVL:
-    """Load the checkpoint that `--model shotvl --model_args MODEL_ARGS` names, with this attention.
+    """Load the checkpoint that `--model shotvl --model_args MODEL_ARGS` names, to ask for probabilities.
 
     Raises:
         BadModelArgs: there is no such argument, or its value is invalid.
-        UnsupportedCheckpoint: `shotvl` cannot run the checkpoint.
+        UnsupportedCheckpoint: `shotvl` cannot run the checkpoint, or it gives no probabilities.
     """
     given = {name: value for name, value in parse_model_args(model_args).items() if name not in WITHOUT_EFFECT}
     if given.get("attn_implementation", attn_implementation) != attn_implementation:
@@ -58,6 +58,7 @@ def load_shotvl(model_args: str, *, attn_implementation: str) -> LoadedShotVL:
         attn_implementation=attn_implementation,
         device_map=given.get("device_map"),
     )
+    checkpoint.require_forks()
     most = numbers.get("video_max_pixels") or CLIP_MAX_PIXELS
     limits = media_limits(checkpoint, fps, most, numbers.get("min_pixels"), numbers.get("max_pixels"))
     return LoadedShotVL(

@@ -1,4 +1,4 @@
-"""Batched decoding with a Qwen2.5-VL, for the model `shotvl` and for the CPU rollout of training.
+"""Batched decoding with a Qwen-VL, for the model `shotvl` and for the CPU rollout of training.
 
     prefill   prompts, a group at a time, into one padded cache
     decode    one token per row at a time, until each row has ended; finished rows are removed from the batch
@@ -77,7 +77,7 @@ def prefill(model: Any, batch: Inputs, groups: Iterable[Inputs], ahead: torch.Te
     """Run the model on prompts, a group at a time.
 
     Args:
-        model: a Qwen2.5-VL of transformers.
+        model: a Qwen-VL of transformers.
         batch: input_ids and attention_mask of all prompts, padded on the left, on the model's device.
         groups: inputs of the model's forward for the same rows in order, with pixels; created lazily. Larger groups
             gain little, and a single prompt needs no mask, which halves the cost of its attention.
@@ -89,7 +89,7 @@ def prefill(model: Any, batch: Inputs, groups: Iterable[Inputs], ahead: torch.Te
 
     caches, logits = [], []
     for group in groups:
-        output = model(**group, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1)
+        output = model(**group, past_key_values=DynamicCache(config=model.config), use_cache=True, logits_to_keep=1)
         logits.append(output.logits[:, -1])
         caches.append(output.past_key_values)
         del group, output
@@ -145,8 +145,8 @@ def answer_batch(
 
     Args:
         model: see `prefill`.
-        batch: `pad_batch` of all prompts, on the model's device.
-        groups: see `prefill`: `pad_batch` and `vision_inputs` of a few rows.
+        batch: `Architecture.padded` of all prompts, on the model's device.
+        groups: see `prefill`: `Architecture.padded` and `vision_inputs` of a few rows.
         max_new_tokens: maximum number of new tokens per row.
         stops: a `StoppingCriteriaList`, in addition to the end-of-text token.
         sampling: sampling settings; without them decoding is greedy, even if the checkpoint's settings sample.

@@ -1,14 +1,16 @@
-"""Inputs of Qwen2.5-VL: pictures and frames at the protocol's size, cut into patches; prompts padded into batches.
+"""Pictures and frames at the protocol's size, cut into the patches of a Qwen-VL; prompts padded into batches.
 
 The sizes are those of qwen_vl_utils followed by the checkpoint's own processor, which the official script uses, and the
 vision tower's inputs are bit-identical to theirs. Patches are uint8 here, a quarter of the size of float32;
-`pixel_values.py` converts them to floats. Pictures are resized by `qwen/scaling/scale.py`.
+`pixel_values.py` converts them to floats. Pictures are resized by `qwen/scaling/scale.py`. How media stand in a prompt
+depends on the architecture (`architecture.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
@@ -23,7 +25,7 @@ from lmms_eval_shotbench.media.clips import (
     sampled_frames,
 )
 from lmms_eval_shotbench.media.stills import BrokenMedium, still_size
-from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, prompt_positions, tokens_of
+from lmms_eval_shotbench.qwen.rope_positions import Grid
 from lmms_eval_shotbench.qwen.scaling.scale import scaled_frames, scaled_still
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 
@@ -55,6 +57,7 @@ class Patches(NamedTuple):
     kind: MediaKind
     values: torch.Tensor  # uint8, (patches, channels * frames * side**2); frames: `PatchRule.frames`, but 1 for a still
     grid: Grid
+    seconds: tuple[float, ...] = ()  # of a clip, see `patch_seconds`
 
 
 class Prompt(NamedTuple):
@@ -63,28 +66,28 @@ class Prompt(NamedTuple):
     ids: Sequence[int]
     media: Sequence[Patches] = ()
 
-    def tokens(self, merge: int) -> int:
-        """Return the prompt's length in tokens after expansion of the placeholders; `merge` as in `PatchRule`."""
-        return len(self.ids) + sum(tokens_of(one.grid, merge) - 1 for one in self.media)
-
 
 @dataclass(frozen=True)
 class PatchRule:
-    """Patch size and normalisation of a checkpoint's processor."""
+    """Patch size, normalisation and limits of a checkpoint's processor."""
 
     side: int  # pixels per patch side
     merge: int  # patches per token side
     frames: int  # frames per patch
     mean: tuple[float, ...]  # per channel, in 0..255
     std: tuple[float, ...]  # per channel, in 0..255
+    clip_pixels: int | None = None  # maximum pixels of all frames of a clip together
 
     @classmethod
     def of(cls, processor: Any) -> PatchRule:
         """Read the rule from a processor."""
-        images = processor.image_processor
+        from transformers import Qwen3VLVideoProcessor
+
+        images, clips = processor.image_processor, processor.video_processor
         scale = 1.0 / images.rescale_factor
         mean, std = (tuple((torch.tensor(values) * scale).tolist()) for values in (images.image_mean, images.image_std))
-        return cls(images.patch_size, images.merge_size, images.temporal_patch_size, mean, std)
+        clip_pixels = clips.size["longest_edge"] if isinstance(clips, Qwen3VLVideoProcessor) else None
+        return cls(images.patch_size, images.merge_size, images.temporal_patch_size, mean, std, clip_pixels)
 
     def fitted(self, height: int, width: int, least: int, most: int) -> tuple[int, int]:
         """Return the (height, width) to resize a picture to, multiples of a token's side.
@@ -109,7 +112,21 @@ class PatchRule:
             raise BrokenMedium(f"{width}x{height} pixels cannot be shown: {error}") from None
         return fitted
 
-    def grid(self, frames: int, height: int, width: int, fps: float = 0.0) -> Grid:
+    def fitted_frames(self, frames: int, height: int, width: int, least: int, most: int) -> tuple[int, int]:
+        """Return the (height, width) to resize the frames of a clip to; see `fitted`.
+
+        Args:
+            frames: Number of frames that are shown; their pixels together are limited by some processors.
+            height: Height of the clip in pixels.
+            width: Width of the clip in pixels.
+            least: Minimum number of pixels per frame after resizing.
+            most: Maximum number of pixels per frame after resizing.
+        """
+        if self.clip_pixels:
+            most = min(most, self.clip_pixels // (self.frames * -(-frames // self.frames)))
+        return self.fitted(height, width, least, most)
+
+    def grid(self, frames: int, height: int, width: int, fps: Fraction = Fraction(0)) -> Grid:
         """Return the patch grid of `frames` frames; `height` and `width` in pixels, as returned by `fitted`."""
         return Grid(-(-frames // self.frames), height // self.side, width // self.side, fps)
 
@@ -127,8 +144,8 @@ def clip_patches(encoded: bytes, limits: MediaLimits, rule: PatchRule, view: Vie
     """Decode the sampled frames of a clip in chunks, resize them and cut them into patches; raises `BrokenMedium`."""
     with Clip(encoded) as clip:
         indices = clip.sampled(limits.fps)
-        height, width = rule.fitted(clip.height, clip.width, limits.clip_min, limits.clip_max)
-        grid = rule.grid(len(indices), height, width, len(indices) / clip.frames * clip.frame_rate)
+        height, width = rule.fitted_frames(len(indices), clip.height, clip.width, limits.clip_min, limits.clip_max)
+        grid = rule.grid(len(indices), height, width, clip.sampled_rate(indices))
         values = _uninitialised(grid.patches, CHANNELS * rule.frames * rule.side**2)
         rest = values
         for scaled in _apply_view((scaled_frames(one, height, width) for one in clip.read(indices)), view):
@@ -137,7 +154,22 @@ def clip_patches(encoded: bytes, limits: MediaLimits, rule: PatchRule, view: Vie
             part = grid._replace(time=len(scaled) // rule.frames)
             _cut(scaled, rest[: part.patches], rule, rule.frames)
             rest = rest[part.patches :]
-    return Patches(MediaKind.CLIP, values, grid)
+    return Patches(MediaKind.CLIP, values, grid, patch_seconds(indices, clip.frame_rate, rule.frames))
+
+
+def patch_seconds(indices: Sequence[int], frame_rate: Fraction, frames: int) -> tuple[float, ...]:
+    """Return the time of each temporal patch of a clip in seconds: the middle between its first and its last frame.
+
+    The sums are those of transformers' processors, in floats.
+
+    Args:
+        indices: Indices of the frames that are shown.
+        frame_rate: Frames per second of the clip.
+        frames: Frames per patch.
+    """
+    times = [index / float(frame_rate) for index in indices]
+    patches = (times[start : start + frames] for start in range(0, len(times), frames))
+    return tuple((some[0] + some[-1]) / 2 for some in patches)
 
 
 def _apply_view(frames: Iterable[torch.Tensor], view: View) -> Iterator[torch.Tensor]:
@@ -160,11 +192,17 @@ def shown_as(medium: Patches, views: Collection[View], rule: PatchRule) -> Patch
 
 def grey_medium(kind: MediaKind, limits: MediaLimits, rule: PatchRule) -> Patches:
     """Return a plain grey still of 16:9, or a plain grey clip of two seconds."""
-    frames = 1 if kind is MediaKind.STILL else int(2 * limits.fps) // rule.frames * rule.frames or rule.frames
-    least, most = (limits.still_min, limits.still_max) if frames == 1 else (limits.clip_min, limits.clip_max)
-    grid = rule.grid(frames, *rule.fitted(360, 640, least, most), limits.fps if frames > 1 else 0.0)
-    channels = CHANNELS * (1 if frames == 1 else rule.frames)
-    return Patches(kind, torch.full((grid.patches, channels * rule.side**2), MID_GREY, dtype=torch.uint8), grid)
+    size = 360, 640
+    if kind is MediaKind.STILL:
+        frames, seconds = 1, tuple[float, ...]()
+        grid = rule.grid(1, *rule.fitted(*size, limits.still_min, limits.still_max))
+    else:
+        frames = rule.frames
+        shown, fps = int(2 * limits.fps) // frames * frames or frames, Fraction(limits.fps)
+        grid = rule.grid(shown, *rule.fitted_frames(shown, *size, limits.clip_min, limits.clip_max), fps)
+        seconds = patch_seconds(range(shown), fps, frames)
+    values = torch.full((grid.patches, CHANNELS * frames * rule.side**2), MID_GREY, dtype=torch.uint8)
+    return Patches(kind, values, grid, seconds)
 
 
 def blanked(medium: Patches) -> Patches:
@@ -191,43 +229,30 @@ def _cut(pictures: torch.Tensor, patches: torch.Tensor, rule: PatchRule, frames:
     patches.numpy().reshape(in_order.shape)[:] = in_order
 
 
-def still_tokens(encoded: bytes, limits: MediaLimits, rule: PatchRule) -> int:
-    """Return the number of tokens of a still, from its header."""
-    width, height = still_size(encoded)
-    return tokens_of(rule.grid(1, *rule.fitted(height, width, limits.still_min, limits.still_max)), rule.merge)
-
-
-def clip_tokens(encoded: bytes, limits: MediaLimits, rule: PatchRule) -> int:
-    """Estimate the number of tokens of a clip from its header."""
+def grid_from_header(kind: MediaKind, encoded: bytes, limits: MediaLimits, rule: PatchRule) -> Grid:
+    """Return the patch grid of a medium from its header; that of a clip is an estimate."""
+    if kind is MediaKind.STILL:
+        width, height = still_size(encoded)
+        return rule.grid(1, *rule.fitted(height, width, limits.still_min, limits.still_max))
     header = clip_header(encoded)
     frames = len(sampled_frames(max(header.frames, 1), header.frame_rate, limits.fps))
-    size = rule.fitted(header.height, header.width, limits.clip_min, limits.clip_max)
-    return tokens_of(rule.grid(frames, *size), rule.merge)
+    size = rule.fitted_frames(frames, header.height, header.width, limits.clip_min, limits.clip_max)
+    return rule.grid(frames, *size, Fraction(limits.fps))
 
 
-def pad_batch(
-    prompts: Sequence[Prompt], placeholders: dict[MediaKind, int], rule: PositionRule
-) -> dict[str, torch.Tensor]:
-    """Expand the placeholders of prompts and pad them on the left to one batch.
+def left_padded(rows: Sequence[torch.Tensor], positions: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Pad prompts on the left to one batch.
 
     A row is padded with its own first token, not with the padding token: a repetition penalty includes masked tokens
     and would otherwise depend on the other prompts of the batch.
 
     Args:
-        prompts: One prompt per row.
-        placeholders: Token id of the placeholder of each kind of medium.
-        rule: Rule of the checkpoint's rotary positions.
+        rows: Token ids (length,) of each prompt.
+        positions: Rotary positions (3, length) of each.
 
     Returns:
         input_ids and attention_mask of shape (rows, length), position_ids of shape (3, rows, length), all int64.
     """
-    rows = [_expanded(prompt, placeholders, rule.merge) for prompt in prompts]
-    grids = ([medium.grid for medium in prompt.media] for prompt in prompts)
-    return left_padded(rows, [prompt_positions(row, of_row, rule) for row, of_row in zip(rows, grids, strict=True)])
-
-
-def left_padded(rows: Sequence[torch.Tensor], positions: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Pad token ids (length,) and positions (3, length) of prompts to one batch, as returned by `pad_batch`."""
     length = max(map(len, rows))
     ids = torch.stack([torch.cat([row[:1].expand(length - len(row)), row]) for row in rows])
     mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
@@ -235,11 +260,3 @@ def left_padded(rows: Sequence[torch.Tensor], positions: Sequence[torch.Tensor])
     for number, row in enumerate(rows):
         padded[:, number, length - len(row) :] = positions[number]
     return {"input_ids": ids, "attention_mask": mask, "position_ids": padded}
-
-
-def _expanded(prompt: Prompt, placeholders: dict[MediaKind, int], merge: int) -> torch.Tensor:
-    """Return the token ids with each placeholder repeated for every token of its medium."""
-    media = iter(prompt.media)
-    placeholder_ids = set(placeholders.values())
-    counts = [tokens_of(next(media).grid, merge) if token in placeholder_ids else 1 for token in prompt.ids]
-    return torch.tensor(prompt.ids).repeat_interleave(torch.tensor(counts))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -20,7 +20,7 @@ GROWTH = 64  # tokens of free capacity when a buffer is allocated
 
 
 def attend_in_place(model: Any) -> None:
-    """Register in-place attention for the text model of a loaded Qwen2.5-VL; results are the same."""
+    """Register in-place attention for the text model of a loaded Qwen-VL; results are the same."""
     AttentionInterface.register(IN_PLACE, sdpa_in_place)
     AttentionMaskInterface.register(IN_PLACE, sdpa_mask)
     model.config.get_text_config()._attn_implementation = IN_PLACE
@@ -87,11 +87,20 @@ def _append(buffer: torch.Tensor, states: torch.Tensor, known: int, new: torch.T
 
 def concatenate_caches(caches: list[Cache], length: int) -> Cache:
     """Concatenate caches along rows, padded on the left to `length` (masked); the given caches are emptied."""
-    layers = []
+    layers = list[Any]()
     while caches[0].layers:
         parts = [cache.layers.pop(0) for cache in caches]
+        if not isinstance(parts[0], CacheLayerMixin):
+            layers.append(_recurrent_layer(parts))
+            continue
         states = ([getattr(part, name) for part in parts] for name in ("keys", "values"))
         layer = GrowingLayer()
         layer.update(*(torch.cat([pad(one, (0, 0, length - one.shape[2], 0)) for one in some]) for some in states))
         layers.append(layer)
     return Cache(layers=layers)
+
+
+def _recurrent_layer(parts: list[Any]) -> Any:
+    from lmms_eval_shotbench.qwen.recurrent_state import RecurrentLayer  # not in every version of transformers
+
+    return RecurrentLayer.of(parts)

@@ -88,7 +88,7 @@ def log_probabilities(model: Any, rows: Prefilled, tree: PromptTree) -> torch.Te
     """Return the log-probability of each continuation, summed over its tokens.
 
     Args:
-        model: A Qwen2.5-VL of transformers whose text model attends by `sdpa`.
+        model: A Qwen-VL of transformers whose text model attends by `sdpa`, and whose `Architecture` forks.
         rows: The trunk with one medium per row; its cache is extended.
         tree: The prompts and their continuations.
 

@@ -3,7 +3,8 @@
 A token has three positions: time, row, column. Text increments all three. A still has a single time; in a clip the time
 of temporal patch t is floor(t * tokens_per_second * temporal_patch_size / fps), and the tokens after a medium start one
 above its highest position (Qwen2.5-VL technical report, arXiv 2502.13923, section 2.1.2, and the code of
-the release).
+the release). Times are computed in exact fractions: with a rounded frame rate, a time that is a whole number could
+become the number below it.
 
 The positions of transformers are wrong and therefore not used. Up to 5.10 the time step is truncated to an integer, so
 that above 2 frames a second all frames have the same time; in 5.5 they do at any rate. In all of 5.x so far, positions
@@ -13,18 +14,19 @@ after a clip ignore its duration, so that after a long clip the question shares 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import torch
 
 
 class Grid(NamedTuple):
-    """Patch grid of a medium (temporal, rows, columns) and its sampled frames per second (0 for a still)."""
+    """Patch grid of a medium (temporal, rows, columns) and its exact sampled frames per second (0 for a still)."""
 
     time: int
     height: int
     width: int
-    fps: float = 0.0
+    fps: Fraction = Fraction(0)
 
     @property
     def patches(self) -> int:
@@ -50,9 +52,8 @@ def time_positions(grid: Grid, rule: PositionRule) -> torch.Tensor:
     """Return the time position of each temporal patch relative to the first, int64 of shape (grid.time,)."""
     if not grid.fps:
         return torch.zeros(grid.time, dtype=torch.long)
-    # Multiply before dividing: 3 * 4 / 12 is 1, while 3 * (4 / 12) may be slightly less.
-    ticks = torch.arange(grid.time, dtype=torch.float64) * rule.tokens_per_second * rule.frames_a_patch
-    return (ticks / grid.fps).floor().long()
+    step = Fraction(rule.tokens_per_second) * rule.frames_a_patch / Fraction(grid.fps)
+    return torch.tensor([t * step.numerator // step.denominator for t in range(grid.time)], dtype=torch.long)
 
 
 def prompt_positions(ids: torch.Tensor, grids: Sequence[Grid], rule: PositionRule) -> torch.Tensor:

@@ -109,7 +109,7 @@ def assert_equal(found: dict[str, Any], patches: Patches, processor: Any) -> Non
     for name, values in expected.items():
         assert torch.equal(found[name], values), name
     if patches.kind is MediaKind.CLIP:
-        assert found["second_per_grid_ts"].tolist() == torch.tensor([2 / patches.grid.fps]).tolist()
+        assert found["second_per_grid_ts"].tolist() == torch.tensor([float(2 / patches.grid.fps)]).tolist()
 
 
 @every_medium

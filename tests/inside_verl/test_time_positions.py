@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from types import MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -28,18 +29,20 @@ from verl.utils import tensordict_utils
 from verl.utils.tokenizer import build_multimodal_processor_inputs, hf_processor
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS, sampled_frames
+from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS, sampled_frames, sampled_rate
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.questions.shards import ShardFolder
-from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint, position_rule
-from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, Prompt, clip_patches, pad_batch, still_patches
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
+from lmms_eval_shotbench.qwen.qwen2_5_vl import position_rule
 from lmms_eval_shotbench.qwen.rope_positions import Grid, time_positions
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.film_rows import Medium, film_lessons, film_prompts, film_rows, media_in_the_agent_loop, noisy_still
 from tests.support.rendered_clips import Rendering, render
 from verl_recipes.inside_verl import patch_on_import as hooks
 from verl_recipes.inside_verl import time_positions as patched
+from verl_recipes.inside_verl.seconds_per_grid import exact_seconds, seconds_per_grid
 
 NEW_TOKENS = 12
 CLOSE = 1e-4
@@ -73,6 +76,7 @@ def patched_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_registered", set())
     monkeypatch.setattr(model, "get_rope_index", model.get_rope_index)
     monkeypatch.setattr(processor, "get_rope_index_kwargs", None, raising=False)
+    monkeypatch.setattr(processor, "__call__", processor.__call__)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     patched.install()
 
@@ -286,7 +290,7 @@ def full_positions(case: ConsistencyCase, ids: torch.Tensor, patches: Patches) -
     mark = case.checkpoint.placeholders[patches.kind]
     kept = [token for index, token in enumerate(ids.tolist()) if token != mark or ids[index - 1] != mark]
     prompt = Prompt(kept, [patches])
-    return pad_batch([prompt], case.checkpoint.placeholders, case.checkpoint.position_rule)["position_ids"][:, 0]
+    return case.checkpoint.padded([prompt])["position_ids"][:, 0]
 
 
 def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: ConsistencyCase) -> None:
@@ -305,7 +309,7 @@ def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Co
         batch["input_ids"],
         image_grid_thw=torch.tensor([one.grid[:3] for one in stills]),
         video_grid_thw=torch.tensor([one.grid[:3] for one in clips]),
-        second_per_grid_ts=torch.tensor([2 / one.grid.fps for one in clips]),
+        second_per_grid_ts=torch.tensor([seconds_per_grid(one.grid, checkpoint.architecture.rule) for one in clips]),
         attention_mask=batch["attention_mask"],
     )
     assert torch.equal(positions, batch["position_ids"])
@@ -316,21 +320,49 @@ def test_a_padded_batch_has_the_positions_of_the_evaluation(consistency_case: Co
 @pytest.mark.parametrize(
     "rate", [Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60)], ids=str
 )
-def test_a_clip_of_any_length_keeps_its_times_through_the_processor(rule: Any, rate: Fraction) -> None:
-    for frames in range(4, int(20 * rate), 7):
-        count = len(sampled_frames(frames, float(rate)))
-        fps = count / frames * float(rate)
-        grid = Grid(-(-count // 2), 2, 2, fps)
-        seconds = float(torch.tensor(2 / fps))  # in float32
-        through_processor = time_positions(grid._replace(fps=2 / seconds), rule)
-        assert torch.equal(through_processor, time_positions(grid, rule)), frames
+def test_a_clip_of_any_length_keeps_its_times_through_the_formulas_of_verl_and_vllm(
+    config: Any, rate: Fraction
+) -> None:
+    rule = position_rule(config)
+    for frames, fps in product([*range(4, int(20 * rate), 37), 200_000], (2.0, 8.0, 12.0)):
+        indices = sampled_frames(frames, rate, fps)
+        grid = Grid(-(-len(indices) // 2), 2, 2, sampled_rate(len(indices), frames, rate))
+        metadata = {"fps": float(rate), "total_num_frames": frames, "frames_indices": indices}
+        (seconds,) = exact_seconds([grid[:3]], [metadata], config)
+        patches, expected = torch.arange(grid.time), time_positions(grid, rule)
+        assert torch.equal((patches * seconds * rule.tokens_per_second).long(), expected), (frames, fps)
+        assert torch.equal((patches * (seconds.item() * rule.tokens_per_second)).long(), expected), (frames, fps)
+        restored = grid._replace(fps=rule.frames_a_patch / Fraction(seconds.item()))
+        assert torch.equal(time_positions(restored, rule), expected), (frames, fps)
+
+
+def test_the_processor_returns_seconds_that_give_the_exact_times(
+    patched_positions: None, tiny_model_unconstrained: Path
+) -> None:
+    """840 frames at 25 a second, of which 32 are sampled: pair 15 is exactly at time 63."""
+    processor = hf_processor(str(tiny_model_unconstrained))
+    tokens_per_second = position_rule(processor.config).tokens_per_second
+    metadata = {"fps": 25.0, "total_num_frames": 840, "frames_indices": sampled_frames(840, Fraction(25), 1.0)}
+    clip = {
+        "text": ["<|vision_start|><|video_pad|><|vision_end|>"],
+        "videos": [torch.zeros(32, 3, 56, 56, dtype=torch.uint8)],
+        "video_metadata": [metadata],
+        "do_sample_frames": False,
+        "return_tensors": "pt",
+    }
+    ours = type(processor).__call__
+    seconds = [call(processor, **clip)["second_per_grid_ts"][0] for call in (ours, ours.__wrapped__)]
+    assert [int(15 * one * tokens_per_second) for one in seconds] == [
+        63,
+        62,
+    ]  # both 63: the wrapper is no longer needed
 
 
 @pytest.fixture
-def rule(tiny_model_unconstrained: Path) -> Any:
+def config(tiny_model_unconstrained: Path) -> Any:
     from transformers import AutoConfig
 
-    return position_rule(AutoConfig.from_pretrained(tiny_model_unconstrained))
+    return AutoConfig.from_pretrained(tiny_model_unconstrained)
 
 
 def test_a_clip_without_its_frame_rate_is_refused(consistency_case: ConsistencyCase) -> None:

@@ -223,7 +223,7 @@ def test_batches_are_halved_when_memory_runs_out(
 
     def short_of_memory(self: Checkpoint, prompts: Sequence[Prompt], *rest: Any) -> Any:
         sizes.append(len(prompts))
-        if len(prompts) > 3 or prompts[0].tokens(2) > 900:
+        if len(prompts) > 3 or self.architecture.tokens(prompts[0]) > 900:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
         return answer(self, prompts, *rest)
 
@@ -407,12 +407,12 @@ def test_a_model_that_ignores_our_time_positions_is_refused(
         times[0] = times[1]
         return forward(*given, position_ids=times, **rest)
 
-    checkpoint.check_time_positions(tiny_checkpoint)
+    checkpoint.check_positions(tiny_checkpoint)
     monkeypatch.setattr(tiny_checkpoint.model.model, "forward", forward_without_times)
     with pytest.raises(
         UnsupportedCheckpoint, match=r"time positions \[1, 1, 1, 1, .* instead of \[1, 1, 1, 2, 2, 2, 3"
     ):
-        checkpoint.check_time_positions(tiny_checkpoint)
+        checkpoint.check_positions(tiny_checkpoint)
 
 
 def test_dtype_and_attention_depend_on_the_device() -> None:

@@ -53,6 +53,11 @@ def size_3b() -> ModelSize:
 
 
 @pytest.fixture(scope="module")
+def size_3b_lora() -> ModelSize:
+    return model_size(qwen(QWEN_3B), recipes.compose("sft", "3b_lora").model)
+
+
+@pytest.fixture(scope="module")
 def size_7b() -> ModelSize:
     return model_size(qwen(QWEN_7B), PLAIN)
 
@@ -202,6 +207,41 @@ def test_offloading_frees_memory_for_the_rollout(size_7b: ModelSize) -> None:
     here, gone = (estimates.memory(config, "grpo", size_7b, 4096, 2000) for config in (grpo(), away))
     assert here.during_rollout - gone.during_rollout == 8_292_166_656 * 3 * FULL
     assert here.peak == gone.peak, "they come back for the update"
+
+
+@pytest.mark.parametrize(("method", "engine"), [("sft", "engine"), ("grpo", "actor_rollout_ref.actor.fsdp_config")])
+def test_the_lora_recipes_fit_on_a_gpu_of_24_gb_and_would_not_with_a_base_model_in_float32(
+    size_3b_lora: ModelSize, method: str, engine: str
+) -> None:
+    card, size = 25_250_000_000, size_3b_lora  # what CUDA reports of 24 GiB
+    for base, problems in (([], 0), ([f"{engine}.model_dtype=fp32"], 1)):
+        config = recipes.compose(method, "3b_lora", base)
+        memory = estimates.memory(config, method, size, 5120, 5000)
+        assert len(list(memory_and_disk.memory_problems(config, method, memory, card))) == problems
+        found, frozen = terms(memory), size.parameters - size.trained
+        assert found["weights"] == frozen * (FULL if base else HALF) + size.trained * FULL
+        assert (found["gradients"], found["Adam"]) == (size.trained * FULL, size.trained * 2 * FULL)
+
+
+def test_sending_adapters_needs_the_weights_of_trainer_and_rollout_together(size_3b_lora: ModelSize) -> None:
+    engine = "actor_rollout_ref.actor.fsdp_config"
+    config = recipes.compose("grpo", "3b_lora", [f"{engine}.model_dtype=fp32"])
+    size, frozen = size_3b_lora, size_3b_lora.parameters - size_3b_lora.trained
+    memory = estimates.memory(config, "grpo", size, 1, 0)
+    assert memory.while_sending == size.parameters * FULL + frozen * HALF + estimates.CONTEXT, "offloaded or not"
+    sending, *_ = memory_and_disk.memory_problems(config, "grpo", memory, 24 * GB)
+    assert "while adapters are sent, the trainer's and the rollout's weights take 25.01 GB" in sending.what
+    assert "model_dtype=bf16" in sending.next_step
+    streamed = recipes.compose("grpo", "3b_lora", [f"{engine}.offload_policy=true"])
+    assert estimates.memory(streamed, "grpo", size, 1, 0).while_sending == frozen * HALF + estimates.CONTEXT
+    assert not estimates.memory(grpo(), "grpo", size, 1, 0).sending, "verl sends other weights one by one"
+
+
+def test_a_checkpoint_of_adapters_in_float32_is_counted_by_type(size_3b_lora: ModelSize) -> None:
+    config, size = recipes.compose("sft", "3b_lora"), size_3b_lora
+    disk = checkpoint_space.disk(config, "sft", size, SavedSteps(100, 10), small_files=0)
+    weights = (size.parameters - size.trained) * HALF + size.trained * 3 * FULL
+    assert weights <= disk.checkpoint < weights + 10_000_000
 
 
 LIMIT = "trainer.max_actor_ckpt_to_keep"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,21 @@ transformers = pytest.importorskip("transformers")
 
 from lmms_eval_shotbench.labelling.asking.naming import NamingQuestions, NamingRule
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
-from lmms_eval_shotbench.qwen.inputs import CHANNELS, MediaLimits, Patches, Prompt, grey_medium, pad_batch, shown_as
+from lmms_eval_shotbench.qwen.inputs import CHANNELS, MediaLimits, Patches, Prompt, grey_medium, patch_seconds, shown_as
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.qwen.prompt_tree import TRUNK, Branch, PromptTree
 from lmms_eval_shotbench.qwen.rope_positions import Grid
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind, View
+from tests.support.tiny_families.trainable import make_trainable
 
 
-@pytest.fixture(scope="module", params=["terms of several tokens", "terms of one token"])
-def folder(request: pytest.FixtureRequest, tiny_model_unconstrained: Path) -> Path:
+@pytest.fixture(scope="module", params=["terms of several tokens", "terms of one token", "Qwen3-VL"])
+def folder(
+    request: pytest.FixtureRequest, tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    if request.param == "Qwen3-VL":
+        return make_trainable("qwen3_vl", tmp_path_factory.mktemp("qwen3_vl"))
     return tiny_model_unconstrained if "several" in request.param else TINY_SHOTVL
 
 
@@ -44,7 +50,8 @@ def random_medium(checkpoint: Checkpoint, kind: MediaKind, grid: Grid, seed: int
     rule = checkpoint.patch_rule
     width = CHANNELS * rule.side**2 * (rule.frames if kind is MediaKind.CLIP else 1)
     values = torch.randint(0, 256, (grid.patches, width), generator=torch.Generator().manual_seed(seed))
-    return Patches(kind, values.to(torch.uint8), grid)
+    seconds = patch_seconds(range(grid.time * rule.frames), grid.fps, rule.frames) if grid.fps else ()
+    return Patches(kind, values.to(torch.uint8), grid, seconds)
 
 
 def questions_on(checkpoint: Checkpoint, kind: MediaKind, rule: NamingRule | None = None) -> NamingQuestions:
@@ -54,7 +61,7 @@ def questions_on(checkpoint: Checkpoint, kind: MediaKind, rule: NamingRule | Non
 
 MEDIA = {
     MediaKind.STILL: [Grid(1, 4, 4), Grid(1, 4, 6), Grid(1, 4, 4), Grid(1, 6, 2)],
-    MediaKind.CLIP: [Grid(6, 4, 4, 12.0), Grid(2, 4, 4, 12.0), Grid(6, 4, 4, 8.0)],
+    MediaKind.CLIP: [Grid(6, 4, 4, Fraction(12)), Grid(2, 4, 4, Fraction(12)), Grid(6, 4, 4, Fraction(8))],
 }
 
 
@@ -72,9 +79,7 @@ def test_they_equal_those_of_plain_forward_passes(
         for slug, prompt in asked.prompts.items():
             prompt_ids = checkpoint.processor.tokenizer(prompt)["input_ids"]
             for term in list(asked.continuations[slug].values())[::3]:
-                inputs = pad_batch(
-                    [Prompt([*prompt_ids, *term], [medium])], checkpoint.placeholders, checkpoint.position_rule
-                )
+                inputs = checkpoint.padded([Prompt([*prompt_ids, *term], [medium])])
                 last = int((inputs["input_ids"][0] == medium_token).nonzero().max())
                 inputs["position_ids"][..., last + 1 :] += gap
                 pixels = vision_inputs([medium], checkpoint.patch_rule, torch.device("cpu"), torch.float32)
@@ -114,18 +119,23 @@ def test_a_view_moves_every_pixel_to_its_place(checkpoint: Checkpoint, views: tu
     from lmms_eval_shotbench.qwen.inputs import _cut
 
     rule = checkpoint.patch_rule
-    frames = torch.randint(0, 256, (6, CHANNELS, 56, 84), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    size = 4 * rule.side, 6 * rule.side
+    frames = torch.randint(0, 256, (6, CHANNELS, *size), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
     shown = frames.flip([axis for view, axis in ((View.REVERSED, 0), (View.MIRRORED, 3)) if view in views])
     cut = [torch.empty((3 * 4 * 6, CHANNELS * 2 * rule.side**2), dtype=torch.uint8) for _ in range(2)]
     for pictures, patches in zip((frames, shown), cut, strict=True):
         _cut(pictures, patches, rule, rule.frames)
-    assert torch.equal(shown_as(Patches(MediaKind.CLIP, cut[0], Grid(3, 4, 6, 12.0)), views, rule).values, cut[1])
+    assert torch.equal(
+        shown_as(Patches(MediaKind.CLIP, cut[0], Grid(3, 4, 6, Fraction(12))), views, rule).values, cut[1]
+    )
 
 
 def test_grey_media_have_the_size_of_a_16_9_medium(checkpoint: Checkpoint) -> None:
     limits = MediaLimits(3136, 7840, clip_max=7840)
     still, clip = (grey_medium(kind, limits, checkpoint.patch_rule) for kind in MediaKind)
-    assert still.grid == Grid(1, 4, 8)
-    assert clip.grid == Grid(12, 4, 8, 12.0)
+    # The processor of the tiny Qwen3-VL limits all frames of a clip to 98,304 pixels together.
+    of_still, of_clip = {14: ((4, 8), (4, 8)), 16: ((4, 6), (2, 4))}[checkpoint.patch_rule.side]
+    assert still.grid == Grid(1, *of_still)
+    assert clip.grid == Grid(12, *of_clip, Fraction(12))
     asked = NamingQuestions(checkpoint.processor, MediaKind.CLIP, [CAMERA_MOVEMENT], NamingRule())
     assert checkpoint.log_probabilities([clip], asked.tree).isfinite().all()

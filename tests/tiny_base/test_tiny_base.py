@@ -26,6 +26,7 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import Prompt, clip_patches, still_patches
 from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
+from lmms_eval_shotbench.qwen.qwen2_5_vl import Qwen2_5VL
 from lmms_eval_shotbench.vocabulary import CAMERA_ANGLE, CAMERA_MOVEMENT, DIMENSIONS, Dimension, MediaKind
 from tests.support.items import make_item
 from tests.support.truth_films import FILE, write_truth_films
@@ -130,7 +131,7 @@ def test_the_fast_model_computes_the_logits_of_the_evaluation(
         else still_patches(open_still(encoded), SHOWN, learner.patches)
     )
     model = learner.model.eval()
-    checkpoint = Checkpoint(model, learner.processor, "", learner.patches, learner.positions, learner.tokens)
+    checkpoint = Checkpoint(model, learner.processor, "", learner.patches, Qwen2_5VL(learner.tokens, learner.positions))
     padded = checkpoint.padded([Prompt([*exercise_maker.before, learner.tokens[kind], *text], [medium])])
     pixels = vision_inputs([medium], learner.patches, checkpoint.device, model.dtype)
     with torch.no_grad():

@@ -15,7 +15,7 @@ Recipe = Annotated[
         "--recipe",
         metavar="NAME",
         help="Configuration for a model size and machine: 3b (4 GPUs for SFT, 8 for GRPO), 7b (8 GPUs), 3b_lora (one "
-        "GPU) or tiny (CPU); the files are in verl_recipes/config",
+        "GPU), tiny or tiny_lora (CPU); the files are in verl_recipes/config",
         rich_help_panel=MODEL,
     ),
 ]

@@ -93,7 +93,7 @@ def read_clip(part: dict[str, Any], side: int) -> Frames:
         indices = clip.sampled(part["fps"])
         height, width = _rule(side).fitted(clip.height, clip.width, part["min_pixels"], part["max_pixels"])
         values = torch.cat([scaled_frames(frames, height, width) for frames in clip.read(indices)])
-        shown = {"fps": clip.frame_rate, "total_num_frames": clip.frames, "frames_indices": indices}
+        shown = {"fps": float(clip.frame_rate), "total_num_frames": clip.frames, "frames_indices": indices}
     return Frames(values, shown | {"video_backend": "pyav"})
 
 

@@ -8,19 +8,22 @@ A run computes the positions of a clip in several components. Their faults in tr
    have the same time position; and the positions of the text after a clip ignore its duration.
 2. For these components, verl does not pass the seconds per grid step to that function, which then uses 1.0, unless the
    processor has the hook `get_rope_index_kwargs`.
-3. vLLM's positions are correct, but it drops the frame rate (`vllm_frame_rates.py`).
-4. SFT and SGLang are correct if they receive the frame rate, which `film_dataset.py` passes.
+3. vLLM drops the frame rate, and rounds the seconds per grid step to the type of the model (`vllm_frame_rates.py`).
+4. SFT and SGLang receive the frame rate from `film_dataset.py`, but the seconds per grid step that transformers'
+   processor computes from it are rounded, which makes a few positions one too low (`seconds_per_grid.py`).
 
-`install` patches 1 to 3; the positions come from `lmms_eval_shotbench/qwen/rope_positions.py`. It must run before verl
-creates its processor. It imports no large library: modules that are not imported yet are patched on import.
+`install` patches all of these; the positions come from `lmms_eval_shotbench/qwen/rope_positions.py`. It must run before
+verl creates its processor. It imports no large library: modules that are not imported yet are patched on import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from verl_recipes.inside_verl.patch_on_import import when_imported
+from verl_recipes.inside_verl.seconds_per_grid import exact_processor_call
 from verl_recipes.inside_verl.vllm_frame_rates import VLLM_MODEL, keep_frame_rates
 
 if TYPE_CHECKING:
@@ -48,7 +51,9 @@ def _patch_model(module: Any) -> None:
 
 
 def _patch_processor(module: Any) -> None:
-    module.Qwen2_5_VLProcessor.get_rope_index_kwargs = _seconds_per_grid
+    processor = module.Qwen2_5_VLProcessor
+    processor.get_rope_index_kwargs = _seconds_per_grid
+    processor.__call__ = exact_processor_call(processor.__call__)
 
 
 def _seconds_per_grid(_processor: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +91,7 @@ def rope_index(
     """
     import torch
 
-    from lmms_eval_shotbench.qwen.checkpoint import position_rule
+    from lmms_eval_shotbench.qwen.qwen2_5_vl import position_rule
     from lmms_eval_shotbench.qwen.rope_positions import prompt_positions
 
     rule = position_rule(owner.config)
@@ -114,7 +119,7 @@ class _MediaGrids:
             )
         stills, clips, seconds = ([] if one is None else _as_list(one) for one in (stills, clips, seconds))
         pairs = zip(clips, seconds, strict=True)
-        timed = [Grid(*grid)._replace(fps=rule.frames_a_patch / step) for grid, step in pairs]
+        timed = [Grid(*grid)._replace(fps=rule.frames_a_patch / Fraction(step)) for grid, step in pairs]
         self._start: int = config.vision_start_token_id
         self._remaining: dict[int, Iterator[Grid]] = {
             config.image_token_id: iter([Grid(*grid) for grid in stills]),

@@ -2,8 +2,9 @@
 
 In bytes, for P parameters, T of them trained, and R ranks:
 
-    a checkpoint    P * w               w: 4 in fp32 (verl's default), 2 in bf16
-                    + T * 2w            two moments of Adam
+    a checkpoint    (P - T) * w + T * t
+                                        w: 4 in fp32 (verl's default), 2 in bf16; t: w, but 4 for adapters in FSDP2
+                    + T * 2t            two moments of Adam
                     + tensors * R * h   h: header of a tensor in a file of torch.save
                     + R * 16 kB         random states
                     + the model's files other than weights
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from verl_recipes.preflight.estimates import FULL, HALF, PRECISIONS, amount
+from verl_recipes.preflight.estimates import HALF, amount, weight_bytes
 from verl_recipes.preflight.model_size import ModelSize
 from verl_recipes.recipes import workers
 
@@ -72,12 +73,12 @@ def disk(config: DictConfig, method: str, size: ModelSize, steps: SavedSteps, sm
     """
     part = config.actor_rollout_ref.actor if method == "grpo" else config
     engine = part.fsdp_config if method == "grpo" else part.engine
-    weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
+    frozen, trained = weight_bytes(engine, config.actor_rollout_ref.model if method == "grpo" else config.model)
     merged = size.parameters * HALF
     ranks = workers(config)
     bytes_of = {
-        "model": size.parameters * weight,
-        "optimizer": size.trained * 2 * weight,
+        "model": (size.parameters - size.trained) * frozen + size.trained * trained,
+        "optimizer": size.trained * 2 * trained,
         "extra": RANK_STATE * ranks,
         "hf_model": merged,
     }

@@ -2,9 +2,10 @@
 
 In bytes, for P parameters, T of them trained, sharded over R ranks (FSDP):
 
-    weights      P * w / R            w: 4 in fp32 (verl's default), 2 in bf16
-    gradients    T * w / R
-    Adam         T * 2w / R           two moments
+    weights      ((P - T) * w + T * t) / R
+                                      w: 4 in fp32 (verl's default), 2 in bf16; t: w, but 4 for adapters in FSDP2
+    gradients    T * t / R
+    Adam         T * 2t / R           two moments
     gathered     2 * (root + 2 * largest layer) + 4 * largest layer
                                       root: parameters outside of layers, which stay gathered in bf16. Two layers are
                                       gathered at a time, as one is prefetched; the gradients of one are reduced in fp32
@@ -24,7 +25,8 @@ measures them. Tokens are those of the largest micro batch, divided by sequence 
 
 Training and generating alternate. If the rollout engine frees its memory while training (`free_cache_engine`), the
 larger phase counts; else its share is added to the peak of training. Offloaded tensors take no GPU memory in the phase
-in which they are offloaded. What vLLM or SGLang do with their share of the memory is not estimated.
+in which they are offloaded. What vLLM or SGLang do with their share of the memory is not estimated. With LoRA there is
+a third phase: to send adapters, verl loads all of the trainer's weights into GPU memory, next to those of the engine.
 
 `model_size.py` counts parameters, `checkpoint_space.py` estimates disk space, `memory_and_disk.py` compares the
 estimates with the machine.
@@ -32,6 +34,7 @@ estimates with the machine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,10 +70,11 @@ class EstimatePart:
 
 @dataclass(frozen=True)
 class Memory:
-    """GPU memory of one worker in its two phases, training and rollout."""
+    """GPU memory of one worker in its phases: training, rollout, and between them sending adapters to the rollout."""
 
     training: tuple[EstimatePart, ...]
     rollout: tuple[EstimatePart, ...]  # what the trainer keeps; the rollout engine's own share is not included
+    sending: tuple[EstimatePart, ...] = ()  # with the rollout engine's weights; empty if all weights are trained
 
     @property
     def peak(self) -> int:
@@ -81,6 +85,11 @@ class Memory:
     def during_rollout(self) -> int:
         """Bytes the trainer keeps while responses are generated."""
         return sum(term.bytes for term in self.rollout)
+
+    @property
+    def while_sending(self) -> int:
+        """Bytes that trainer and rollout engine need together while adapters are sent."""
+        return sum(term.bytes for term in self.sending)
 
 
 def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media: int) -> Memory:
@@ -97,17 +106,14 @@ def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media
     engine = actor.fsdp_config if method == "grpo" else actor.engine
     settings = config.actor_rollout_ref.model if method == "grpo" else config.model
     ranks = _ranks(config, engine)
-    weight = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
-    counts = {
-        "weights": (size.parameters, weight),
-        "gradients": (size.trained, weight),
-        "Adam": (size.trained, 2 * weight),
+    frozen, trained = weight_bytes(engine, settings)
+    by_type = {
+        "weights": ((size.parameters - size.trained, frozen), (size.trained, trained)),
+        "gradients": ((size.trained, trained),),
+        "Adam": ((size.trained, 2 * trained),),
     }
     weights, gradients, adam = (
-        EstimatePart(
-            name, 0 if engine.get("offload_policy") else count * each // ranks, f"{count:,} x {each} / {ranks}"
-        )
-        for name, (count, each) in counts.items()
+        _sharded(name, counts, ranks, offloaded=bool(engine.get("offload_policy"))) for name, counts in by_type.items()
     )
     tokens = micro_batch_tokens(config, method, longest)
     shown = tokens * media // max(longest, 1)
@@ -120,8 +126,33 @@ def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media
         _logits(size, tokens, bool(settings.get("use_fused_kernels", False))),
         EstimatePart("context", CONTEXT, "a guess"),
     )
-    kept = [weights] * (not engine.get("param_offload")) + [adam] * (not engine.get("optimizer_offload"))
-    return Memory(training, (*kept, training[-1]))
+    kept_adam = [adam] * (not engine.get("optimizer_offload"))
+    kept = [weights] * (not engine.get("param_offload")) + kept_adam
+    sending: tuple[EstimatePart, ...] = ()
+    if method == "grpo" and settings.get("lora_rank"):
+        rollout = config.actor_rollout_ref.rollout
+        count, parts = size.parameters - size.trained, int(rollout.tensor_model_parallel_size)
+        copy = EstimatePart("the rollout's weights", count * HALF // parts, f"{count:,} x {HALF} / {parts}")
+        sending = (weights, *kept_adam, copy, training[-1])
+    return Memory(training, (*kept, training[-1]), sending)
+
+
+def weight_bytes(engine: DictConfig, settings: DictConfig) -> tuple[int, int]:
+    """Bytes of a frozen and of a trained parameter, given verl's settings of the engine and of the model.
+
+    With LoRA and FSDP2 the adapters are in float32, whatever the type of the base model (`adapter_precision.py`).
+    """
+    frozen = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
+    adapters = settings.get("lora_rank") and engine.get("strategy") == "fsdp2"
+    return frozen, FULL if adapters else frozen
+
+
+def _sharded(name: str, counts: Sequence[tuple[int, int]], ranks: int, *, offloaded: bool) -> EstimatePart:
+    """A term of tensors that are sharded over all ranks, given pairs of a count and the bytes of each."""
+    counts = [(count, each) for count, each in counts if count] or counts[:1]
+    sum_of = " + ".join(f"{count:,} x {each}" for count, each in counts)
+    total = 0 if offloaded else sum(count * each for count, each in counts) // ranks
+    return EstimatePart(name, total, f"({sum_of}) / {ranks}" if len(counts) > 1 else f"{sum_of} / {ranks}")
 
 
 def _ranks(config: DictConfig, engine: DictConfig) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Shape(NamedTuple):
     width: int
     height: int
     frames: int = 1
-    frame_rate: float = 0.0
+    frame_rate: Fraction = Fraction(0)
 
 
 def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Problem], list[str]]:

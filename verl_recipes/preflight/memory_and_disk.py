@@ -37,6 +37,10 @@ def memory_notes(config: DictConfig, method: str, memory: estimates.Memory) -> I
         kept = " + ".join(map(str, memory.rollout))
         share = config.actor_rollout_ref.rollout.gpu_memory_utilization
         yield f"memory of a worker next to the rollout's {share:.0%}: {amount(memory.during_rollout)} = {kept}"
+    if memory.sending:
+        yield f"memory of a worker while it sends adapters: {amount(memory.while_sending)} = " + " + ".join(
+            map(str, memory.sending)
+        )
 
 
 def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, card: int) -> Iterator[Problem]:
@@ -49,6 +53,10 @@ def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, c
             both = f"{amount(share)} of the rollout and {amount(memory.during_rollout)} of the trainer"
             step = f"Lower actor_rollout_ref.rollout.gpu_memory_utilization. {LESS_MEMORY}"
             yield Problem(f"while responses are generated, {both} do not fit into {amount(card)}", "the card", step)
+        if memory.while_sending > card:
+            both = f"the trainer's and the rollout's weights take {amount(memory.while_sending)}"
+            step = f"Set actor_rollout_ref.actor.fsdp_config.model_dtype=bf16 for the frozen base model. {LESS_MEMORY}"
+            yield Problem(f"while adapters are sent, {both} of a card of {amount(card)}", "the card", step)
         share = 0 if rollout.free_cache_engine else share
     if memory.peak + share > card:
         largest = max(memory.training, key=lambda term: term.bytes)

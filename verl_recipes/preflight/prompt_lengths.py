@@ -114,7 +114,7 @@ class Ruler:
                 stills.append(_black(1, height, width)[0])
             else:
                 clips.append(_black(len(indices), height, width))
-                shown = {"fps": shape.frame_rate, "total_num_frames": shape.frames, "frames_indices": indices}
+                shown = {"fps": float(shape.frame_rate), "total_num_frames": shape.frames, "frames_indices": indices}
                 metadata.append(shown)
         media: dict[str, Any] = {"images": stills} if stills else {}
         if clips:

@@ -8,6 +8,7 @@ matrix products, which take half the time of PyTorch's fused kernel in bfloat16 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from fractions import Fraction
 from types import MethodType
 from typing import Any, NamedTuple
 
@@ -155,7 +156,7 @@ def exclusion_loss(logits: torch.Tensor, excluded: Sequence[Collection[int]]) ->
     return (logits.logsumexp(-1) - allowed.logsumexp(-1)).sum()
 
 
-def times_of(frames: int, fps: float, rule: PositionRule) -> torch.Tensor:
+def times_of(frames: int, fps: Fraction, rule: PositionRule) -> torch.Tensor:
     """Time position of each pair of frames, int64 (pairs,)."""
     return time_positions(Grid(-(-frames // rule.frames_a_patch), 0, 0, fps), rule)
 

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 from lmms_eval_shotbench.labelling.vote import NO_TERM
-from lmms_eval_shotbench.qwen.checkpoint import position_rule
 from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule
+from lmms_eval_shotbench.qwen.qwen2_5_vl import position_rule
 from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.qwen.tiny_qwen import PAD
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from random import Random
 from typing import Protocol
 
@@ -25,7 +26,7 @@ class Footage(Protocol):
         ...
 
     @property
-    def fps(self) -> float:
+    def fps(self) -> Fraction:
         """Frames per second."""
         ...
 

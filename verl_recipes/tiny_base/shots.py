@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 
@@ -27,7 +28,7 @@ class Shot:
 
     item: QAItem
     frames: torch.Tensor
-    fps: float = 0.0
+    fps: Fraction = Fraction(0)
 
 
 def read_shots(shards: Iterable[str], split: str, shown: MediaLimits, rule: PatchRule) -> Iterator[Shot]:
@@ -48,7 +49,7 @@ def make_shot(item: QAItem, encoded: bytes, shown: MediaLimits, rule: PatchRule)
         size = rule.fitted(clip.height, clip.width, shown.clip_min, shown.clip_max)
         indices = clip.sampled(shown.fps)
         frames = torch.cat([scaled_frames(frames, *size) for frames in clip.read(indices)])
-        return Shot(item, frames, len(indices) / clip.frames * clip.frame_rate)
+        return Shot(item, frames, clip.sampled_rate(indices))
 
 
 def mirrored(shot: Shot) -> Shot:

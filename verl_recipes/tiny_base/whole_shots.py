@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ import torch
 
 from lmms_eval_shotbench.labelling.asking.shot_views import ShotView, label_as_filmed, term_as_filmed
 from lmms_eval_shotbench.labelling.truth import BadTruth, ShotTruth, TruthRow, read_truth
-from lmms_eval_shotbench.media.clips import Clip, sampled_frames
+from lmms_eval_shotbench.media.clips import Clip, sampled_frames, sampled_rate
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule
 from lmms_eval_shotbench.qwen.scaling.scale import scaled_frames, scaled_still
@@ -36,7 +37,7 @@ class ShotFrames(NamedTuple):
     """A still or clip; see `Footage`."""
 
     frames: torch.Tensor
-    fps: float = 0.0
+    fps: Fraction = Fraction(0)
 
     def in_view(self, view: ShotView) -> ShotFrames:
         """The frames mirrored, in reverse order, or both."""
@@ -122,7 +123,7 @@ def _shots_of_film(path: Path, rows: Sequence[TruthRow], shown: MediaLimits, rul
                 stills[number] = scaled_still(Image.fromarray(numpy.ascontiguousarray(picture)), *still_size)[0]
         for row, shot, some, at in zip(rows, shots, sampled, moments, strict=True):
             shown_frames = [frames[number] for number in (some if len(some) > 1 else some * 2)]  # in pairs
-            footage = ShotFrames(torch.stack(shown_frames), len(some) / len(shot) * clip.frame_rate)
+            footage = ShotFrames(torch.stack(shown_frames), sampled_rate(len(some), len(shot), clip.frame_rate))
             yield WholeShot(row.film_id, row.truths, torch.stack([stills[number] for number in at]), footage)
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmms_eval_shotbench.labelling.vote import NO_TERM
+from lmms_eval_shotbench.models.chats import BEGUN_THOUGHT
 from lmms_eval_shotbench.prompts import REASONING, opening
 from lmms_eval_shotbench.qwen.prompt_tree import Branch, PromptTree
 from lmms_eval_shotbench.runs.response_store import response_key
@@ -112,7 +113,7 @@ class NamingQuestions:
             {"role": "user", "content": content},
         ]
         chat = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return f"{chat}<think>{opening(dimension.slug)}"
+        return f"{chat.removesuffix(BEGUN_THOUGHT)}<think>{opening(dimension.slug)}"
 
     def _terms(self, dimension: Dimension) -> list[str]:
         return [*(term.name for term in dimension.terms), *([NO_TERM] if self.rule.no_term else [])]

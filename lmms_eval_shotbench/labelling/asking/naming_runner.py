@@ -93,7 +93,8 @@ class NamingRunner:
             if isinstance(found, str):
                 failures[path] = found
             else:
-                media[path], tokens[found[0].sha256] = found
+                media[path], grid = found
+                tokens[media[path].sha256] = self._checkpoint.architecture.medium_tokens(grid)
         distinct = {medium.sha256: medium for medium in media.values()}
         rows = [(medium, view) for medium in distinct.values() for view in self._shown.views[questions.kind]]
         text = len(questions.tree.trunk) - 1 + len(questions.tree.tokens)

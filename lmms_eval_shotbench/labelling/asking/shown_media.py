@@ -16,11 +16,11 @@ from lmms_eval_shotbench.qwen.inputs import (
     PatchRule,
     blanked,
     clip_patches,
-    clip_tokens,
+    grid_from_header,
     shown_as,
     still_patches,
-    still_tokens,
 )
+from lmms_eval_shotbench.qwen.rope_positions import Grid
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 UNREADABLE = (BrokenMedium, OSError)
@@ -34,12 +34,11 @@ class ShownMedia:
     rule: PatchRule
     views: Mapping[MediaKind, Sequence[ShotView]]
 
-    def opened(self, kind: MediaKind, path: Path) -> tuple[StoredMedium, int] | str:
-        """Return a medium and its number of tokens, from its header, or why it cannot be read."""
-        count = still_tokens if kind is MediaKind.STILL else clip_tokens
+    def opened(self, kind: MediaKind, path: Path) -> tuple[StoredMedium, Grid] | str:
+        """Return a medium and its patch grid, from its header, or why it cannot be read."""
         try:
             medium = StoredMedium.of(kind, "", path.read_bytes)
-            return medium, count(medium.read(), self.limits, self.rule)
+            return medium, grid_from_header(kind, medium.read(), self.limits, self.rule)
         except UNREADABLE as error:
             return str(error)
 

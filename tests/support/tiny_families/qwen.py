@@ -17,7 +17,7 @@ ONE_SYSTEM_MESSAGE = (  # a check of Qwen3.5's released template
 )
 
 
-def _qwen_ids(tokenizer: Any) -> dict[str, int]:
+def qwen_ids(tokenizer: Any) -> dict[str, int]:
     names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
     names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
     return {name: tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
@@ -38,7 +38,7 @@ def qwen2_vl() -> tuple[Any, Any]:
         text_config=text_config(tokenizer, "qwen2_vl_text", rope_parameters=rope),
         vision_config={"depth": LAYERS, "embed_dim": WIDTH, "num_heads": HEADS, "hidden_size": WIDTH, "mlp_ratio": 2},
         tie_word_embeddings=False,
-        **_qwen_ids(tokenizer),
+        **qwen_ids(tokenizer),
     )
     processor = Qwen2VLProcessor(
         image_processor=Qwen2VLImageProcessor(**QWEN2_SIZE),
@@ -54,7 +54,10 @@ def _qwen3_processor(tokenizer: Any, template: str = QWEN_TEMPLATE) -> Any:
 
     return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(
-            patch_size=16, size={"shortest_edge": 65_536, "longest_edge": 16_777_216}
+            patch_size=16,
+            image_mean=[0.5] * 3,
+            image_std=[0.5] * 3,
+            size={"shortest_edge": 65_536, "longest_edge": 16_777_216},
         ),
         video_processor=Qwen3VLVideoProcessor(size={"shortest_edge": 4_096, "longest_edge": 25_165_824}),
         tokenizer=tokenizer,
@@ -87,7 +90,7 @@ def qwen3_vl(experts: bool = False) -> tuple[Any, Any]:
     text = text_config(tokenizer, kind, head_dim=8, rope_parameters=QWEN3_ROPE) | (EXPERTS if experts else {})
     vision = QWEN3_VISION | {"deepstack_visual_indexes": [0, 1]}
     config_class = Qwen3VLMoeConfig if experts else Qwen3VLConfig
-    config = config_class(text_config=text, vision_config=vision, tie_word_embeddings=False, **_qwen_ids(tokenizer))
+    config = config_class(text_config=text, vision_config=vision, tie_word_embeddings=False, **qwen_ids(tokenizer))
     model_class = Qwen3VLMoeForConditionalGeneration if experts else Qwen3VLForConditionalGeneration
     return model_class(config), _qwen3_processor(tokenizer)
 
@@ -109,6 +112,6 @@ def qwen3_5(experts: bool = False) -> tuple[Any, Any]:
         text_config(tokenizer, kind, head_dim=32, rope_parameters=QWEN3_ROPE | {"partial_rotary_factor": 0.25}) | linear
     )
     config_class = Qwen3_5MoeConfig if experts else Qwen3_5Config
-    config = config_class(text_config=text | more, vision_config=QWEN3_VISION, **_qwen_ids(tokenizer))
+    config = config_class(text_config=text | more, vision_config=QWEN3_VISION, **qwen_ids(tokenizer))
     model_class = Qwen3_5MoeForConditionalGeneration if experts else Qwen3_5ForConditionalGeneration
     return model_class(config), _qwen3_processor(tokenizer, ONE_SYSTEM_MESSAGE + QWEN_TEMPLATE)

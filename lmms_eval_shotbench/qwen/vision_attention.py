@@ -1,22 +1,24 @@
-"""Window attention of the vision tower, with all windows of one length in one call.
+"""Attention of the vision tower, with all windows of one length in one call.
 
-The tower of Qwen2.5-VL attends within windows of 8 x 8 patches. Without flash-attention, transformers calls the
-attention once per window, 450 times per layer for a clip of four seconds, and a GPU is limited by kernel launches.
+The tower of Qwen2.5-VL attends within windows of 8 x 8 patches, that of Qwen3-VL within pictures. Without
+flash-attention, transformers calls the attention once per window, for a clip of four seconds 450 times per layer in
+Qwen2.5-VL, and a GPU is limited by kernel launches.
 """
 
 from __future__ import annotations
 
+import sys
 from types import MethodType
 from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-ATTENTION = "Qwen2_5_VLVisionAttention"
+ATTENTION = "VisionAttention"  # end of the class's name in every architecture
 
 
 def attend_by_length(model: Any) -> None:
-    """Use this attention in the vision tower of a loaded model; results are the same."""
+    """Use this attention in the vision tower of a loaded Qwen-VL; results are the same."""
     windows = _WindowIndices()
 
     def forward(
@@ -25,7 +27,7 @@ def attend_by_length(model: Any) -> None:
         return _attend(self, hidden_states, windows.by_length(cu_seqlens), *settings["position_embeddings"])
 
     for module in model.modules():
-        if type(module).__name__ == ATTENTION:
+        if type(module).__name__.endswith(ATTENTION):
             module.forward = MethodType(forward, module)
 
 
@@ -33,11 +35,10 @@ def _attend(
     layer: Any, hidden_states: torch.Tensor, windows: list[torch.Tensor], cos: torch.Tensor, sin: torch.Tensor
 ) -> torch.Tensor:
     """Attend within windows: hidden_states (patches, width), patch indices `windows` (windows, length) by length."""
-    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
-
+    rotate = sys.modules[type(layer).__module__].apply_rotary_pos_emb_vision  # of its architecture
     patches = len(hidden_states)
     query, key, value = layer.qkv(hidden_states).view(patches, 3, layer.num_heads, -1).unbind(1)
-    query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
+    query, key = rotate(query, key, cos, sin)
     attended = torch.empty_like(value)
     for rows in windows:
         parts = (tensor[rows].transpose(1, 2) for tensor in (query, key, value))
