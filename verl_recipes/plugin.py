@@ -16,11 +16,11 @@ from verl_recipes.inside_verl import (
     divergence,
     engine_warnings,
     sft_positions,
-    time_positions,
     vision_tower,
-    vllm_clip_prompts,
 )
 from verl_recipes.inside_verl.patch_on_import import when_imported
+from verl_recipes.inside_verl.qwen2_5_vl import time_positions
+from verl_recipes.inside_verl.qwen3_vl import vllm_clip_prompts
 
 
 def _register_trainer(_: ModuleType) -> None:

@@ -20,7 +20,7 @@ from verl.utils.tokenizer import build_multimodal_processor_inputs, hf_processor
 from verl.workers.rollout.utils import qwen2_5_vl_dedup_image_tokens
 
 from tests.support.tiny_families.trainable import make_trainable
-from verl_recipes.inside_verl.vllm_clip_prompts import collapse_clips
+from verl_recipes.inside_verl.qwen3_vl.vllm_clip_prompts import collapse_clips
 
 RATES = (2.0, 8.0, 12.0, 23.976)
 FRAMES = 14
@@ -83,4 +83,4 @@ def test_vllm_has_the_tokens_and_positions_of_the_actor(model: Path) -> None:
         sent_by_verl.append((qwen2_5_vl_dedup_image_tokens(ids, processor), metadata))
     *found, unpatched = in_vllm(model, [*sent, sent_by_verl[0]])
     assert found == of_actor
-    assert unpatched[0] != of_actor[0][0], "verl's own prompt is now right: remove inside_verl/vllm_clip_prompts.py"
+    assert unpatched[0] != of_actor[0][0], "verl's own prompt is now right: remove vllm_clip_prompts.py"

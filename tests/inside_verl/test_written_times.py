@@ -27,7 +27,8 @@ from tests.support.film_rows import Medium, film_lessons, film_prompts, film_row
 from tests.support.rendered_clips import Rendering, render
 from tests.support.tiny_families.trainable import Trainable, make_trainable
 from verl_recipes.cpu.request_inputs import RequestInputs
-from verl_recipes.inside_verl import sft_positions, vllm_clip_prompts
+from verl_recipes.inside_verl import sft_positions
+from verl_recipes.inside_verl.qwen3_vl import vllm_clip_prompts
 from verl_recipes.training_rows import Purpose
 
 FILM, VIDEO = Fraction(24000, 1001), Fraction(25)
@@ -171,7 +172,7 @@ def test_the_frames_of_a_long_clip_are_smaller(architecture: Architecture) -> No
 
 def test_the_patches_of_verl_are_still_needed(architecture: Architecture) -> None:
     assert sft_positions.still_needed(architecture.processor), "remove inside_verl/sft_positions.py"
-    assert vllm_clip_prompts.still_needed(architecture.processor), "remove inside_verl/vllm_clip_prompts.py"
+    assert vllm_clip_prompts.still_needed(architecture.processor), "remove inside_verl/qwen3_vl/vllm_clip_prompts.py"
 
 
 def clip_metadata(frames: int, fps: float) -> tuple[None, dict[str, Any]]:

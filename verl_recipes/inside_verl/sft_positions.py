@@ -5,7 +5,7 @@ one as well, but their prompts write a clip as one picture per temporal patch, e
 first clip ends in an IndexError.
 
 verl binds the model's own `get_rope_index` to the processor. The agent loop of GRPO calls it there, and so does SFT
-with this patch: for Qwen2.5-VL that is the function of `time_positions.py`, for the others transformers' own.
+with this patch. For Qwen2.5-VL it is that of `qwen2_5_vl/time_positions.py`, for the others that of transformers.
 """
 
 from __future__ import annotations
