@@ -11,8 +11,16 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from verl_recipes.inside_verl import adapter_precision, divergence, engine_warnings, time_positions, vision_tower
+from verl_recipes.inside_verl import (
+    adapter_precision,
+    divergence,
+    engine_warnings,
+    sft_positions,
+    vision_tower,
+)
 from verl_recipes.inside_verl.patch_on_import import when_imported
+from verl_recipes.inside_verl.qwen2_5_vl import time_positions
+from verl_recipes.inside_verl.qwen3_vl import vllm_clip_prompts
 
 
 def _register_trainer(_: ModuleType) -> None:
@@ -23,7 +31,9 @@ def _register_trainer(_: ModuleType) -> None:
 
 engine_warnings.silence()
 time_positions.install()
+sft_positions.install()
 vision_tower.install()
+vllm_clip_prompts.install()
 when_imported(divergence.ENGINE_MODULE, divergence.guard_engine)
 when_imported(adapter_precision.MODULE, adapter_precision.apply)
 when_imported("verl.trainer.ppo.v1", _register_trainer)

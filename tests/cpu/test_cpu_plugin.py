@@ -31,7 +31,7 @@ from verl_recipes.cpu.hf_server import HFServer, RequestRefused, ServerSettings,
 from verl_recipes.cpu.request_inputs import MEDIA
 from verl_recipes.cpu.seeded_agent_loop import response_seed
 from verl_recipes.inside_verl import patch_on_import as hooks
-from verl_recipes.inside_verl import time_positions
+from verl_recipes.inside_verl.qwen2_5_vl import time_positions
 
 NEW_TOKENS = 12
 GREEDY = ResponseSettings(NEW_TOKENS, Sampling())

@@ -41,8 +41,8 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.film_rows import Medium, film_lessons, film_prompts, film_rows, media_in_the_agent_loop, noisy_still
 from tests.support.rendered_clips import Rendering, render
 from verl_recipes.inside_verl import patch_on_import as hooks
-from verl_recipes.inside_verl import time_positions as patched
-from verl_recipes.inside_verl.seconds_per_grid import exact_seconds, seconds_per_grid
+from verl_recipes.inside_verl.qwen2_5_vl import time_positions as patched
+from verl_recipes.inside_verl.qwen2_5_vl.seconds_per_grid import exact_seconds, seconds_per_grid
 
 NEW_TOKENS = 12
 CLOSE = 1e-4
@@ -377,7 +377,7 @@ def test_a_clip_without_its_frame_rate_is_refused(consistency_case: ConsistencyC
 def test_installing_imports_no_large_library_and_patches_later_imports() -> None:
     script = """
 import sys
-from verl_recipes.inside_verl import time_positions
+from verl_recipes.inside_verl.qwen2_5_vl import time_positions
 time_positions.install()
 time_positions.install()
 assert not {"torch", "transformers", "verl", "vllm"} & set(sys.modules), "too heavy"

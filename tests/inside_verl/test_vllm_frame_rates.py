@@ -37,7 +37,7 @@ from types import SimpleNamespace
 model, patched = sys.argv[1:]
 clips = json.load(sys.stdin)
 if patched == "patched":
-    from verl_recipes.inside_verl import time_positions
+    from verl_recipes.inside_verl.qwen2_5_vl import time_positions
     time_positions.install()
 import torch
 from vllm.config import ModelConfig

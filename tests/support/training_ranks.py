@@ -32,7 +32,8 @@ SECONDS = 300  # until a collective fails that not all ranks have joined
 PRELOADED = (
     "peft", "torch._dynamo", "verl.workers.engine_workers",
     "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", "transformers.models.qwen3_vl.modeling_qwen3_vl",
-    "verl.models.transformers.qwen2_vl", "verl.models.transformers.qwen3_vl",
+    "transformers.models.qwen3_5.modeling_qwen3_5",
+    "verl.models.transformers.qwen2_vl", "verl.models.transformers.qwen3_vl", "verl.models.transformers.qwen3_5",
 )  # fmt: skip
 GRIDS = {STILL: ((1, 4, 6), (1, 8, 4), (1, 4, 4)), CLIP: ((2, 4, 4), (3, 4, 8), (4, 6, 4))}
 

@@ -59,7 +59,7 @@ def base_of(method: str) -> str:
 
 def test_each_method_has_the_recipes_of_the_paper_one_for_one_gpu_and_one_for_a_laptop() -> None:
     assert {method: recipes.recipe_names(method) for method in recipes.METHODS} == dict.fromkeys(
-        ("sft", "cot_sft", "grpo"), ("3b", "3b_lora", "7b", "tiny", "tiny_lora")
+        ("sft", "cot_sft", "grpo"), ("3b", "3b_lora", "7b", "qwen3vl_4b", "qwen3vl_8b", "tiny", "tiny_lora")
     )
 
 
@@ -204,7 +204,8 @@ def test_the_papers_reward_is_one_override() -> None:
 
 def test_an_unknown_method_or_recipe_raises_listing_the_known_ones() -> None:
     with pytest.raises(
-        recipes.UnknownRecipe, match="'72b' is not a recipe of grpo; use one of 3b, 3b_lora, 7b, tiny, tiny_lora"
+        recipes.UnknownRecipe,
+        match="'72b' is not a recipe of grpo; use one of 3b, 3b_lora, 7b, qwen3vl_4b, qwen3vl_8b, tiny, tiny_lora",
     ):
         recipes.config_name("grpo", "72b")
     with pytest.raises(recipes.UnknownRecipe, match="'ppo' is not a training method; use one of sft, cot_sft, grpo"):
@@ -299,8 +300,8 @@ def test_a_file_opens_with_its_purpose_and_keeps_the_order_of_sections(file: Pat
 @pytest.mark.parametrize(
     "script",
     [
-        "run_grpo_qwen2_5_vl.sh",
-        "run_sft_qwen2_5_vl.sh",
+        "run_grpo.sh",
+        "run_sft.sh",
         *(f"examples/{name}" for name in ("start_ray.sh", "submit_ray_job.sh", "slurm_train.sbatch")),
     ],
 )
@@ -314,7 +315,7 @@ def test_a_script_is_valid_shell(script: str) -> None:
 
 @pytest.mark.timeout(600)  # verl is imported in a second process, possibly on a busy machine
 def test_a_script_starts_verl_with_the_composed_recipe(tmp_path: Path) -> None:
-    script = ROOT / "verl_recipes" / "run_grpo_qwen2_5_vl.sh"
+    script = ROOT / "verl_recipes" / "run_grpo.sh"
     settings = {"SIZE": "tiny", "ROWS": "/rows", "MODEL": "/model", "OUT": "/run", "PYTHON": sys.executable}
     ended = subprocess.run(
         ["bash", str(script), "actor_rollout_ref.rollout.n=4", "--cfg", "job"],

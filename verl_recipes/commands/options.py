@@ -14,8 +14,9 @@ Recipe = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME",
-        help="Configuration for a model size and machine: 3b (4 GPUs for SFT, 8 for GRPO), 7b (8 GPUs), 3b_lora (one "
-        "GPU), tiny or tiny_lora (CPU); the files are in verl_recipes/config",
+        help="Configuration for a model size and machine: 3b or qwen3vl_4b (4 GPUs for SFT, 8 for GRPO), 7b or "
+        "qwen3vl_8b (8 GPUs), 3b_lora (one GPU), tiny or tiny_lora (CPU); the "
+        "files are in verl_recipes/config",
         rich_help_panel=MODEL,
     ),
 ]

@@ -57,8 +57,10 @@ def with_limits(medium: dict[str, Any], kind: str, processor: Any) -> dict[str, 
     if kind == "image":
         size = processor.image_processor.size
         return {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]} | part
-    most = min(part.get("max_pixels", CLIP_MAX_PIXELS), processor.video_processor.size["longest_edge"])
-    return {"min_pixels": CLIP_MIN_PIXELS, "fps": CLIP_FPS} | part | {"max_pixels": most}
+    part = {"min_pixels": CLIP_MIN_PIXELS, "max_pixels": CLIP_MAX_PIXELS, "fps": CLIP_FPS} | part
+    if total := PatchRule.of(processor).clip_pixels:
+        return part | {"total_pixels": total}
+    return part | {"max_pixels": min(part["max_pixels"], processor.video_processor.size["longest_edge"])}
 
 
 def read_still(part: dict[str, Any], side: int) -> Image.Image:
@@ -82,7 +84,8 @@ def read_clip(part: dict[str, Any], side: int) -> Frames:
     """Decode the frames of a clip, sampled and resized as its chat part specifies.
 
     Args:
-        part: chat part with `video` (path), `fps`, `min_pixels` and `max_pixels`.
+        part: chat part with `video` (path), `fps`, `min_pixels` and `max_pixels`, and `total_pixels` if the pixels of
+            all frames together are limited.
         side: patch size in pixels.
 
     Raises:
@@ -91,14 +94,17 @@ def read_clip(part: dict[str, Any], side: int) -> Frames:
     path = Path(part["video"])
     with _naming_the_file(path), Clip(path) as clip:
         indices = clip.sampled(part["fps"])
-        height, width = _rule(side).fitted(clip.height, clip.width, part["min_pixels"], part["max_pixels"])
+        rule = _rule(side, part.get("total_pixels"))
+        height, width = rule.fitted_frames(
+            len(indices), clip.height, clip.width, part["min_pixels"], part["max_pixels"]
+        )
         values = torch.cat([scaled_frames(frames, height, width) for frames in clip.read(indices)])
         shown = {"fps": float(clip.frame_rate), "total_num_frames": clip.frames, "frames_indices": indices}
     return Frames(values, shown | {"video_backend": "pyav"})
 
 
-def _rule(side: int) -> PatchRule:
-    return PatchRule(side, MERGE, frames=2, mean=(), std=())
+def _rule(side: int, total_pixels: int | None = None) -> PatchRule:
+    return PatchRule(side, MERGE, frames=2, mean=(), std=(), clip_pixels=total_pixels)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ FSDP gathers the weights of the tower by collectives each time it runs, so all r
 0.9.1 runs it once for the stills of a micro-batch and once for its clips. With two or more workers, a rank with stills
 only and a rank with both then wait for different collectives: gloo aborts ("op.preamble.length <= op.nbytes"), NCCL
 hangs. With Qwen2.5-VL, a micro-batch without media ends in an AttributeError, since transformers 5 returns an object
-where verl expects a tensor. In GRPO verl itself adds rows without media, if responses are missing.
+where verl expects a tensor. In GRPO verl itself adds rows without media, if responses are missing. The patch is the
+same for all three architectures.
 
 Here the patches of all stills and clips are encoded in one call, and verl's own function gets the features of each kind
 from a stand-in for the tower. If there are no media, a blank picture is encoded. verl multiplies its features by zero
@@ -23,9 +24,33 @@ from verl_recipes.inside_verl.patch_on_import import unpatched, when_imported
 if TYPE_CHECKING:
     import torch
 
-MODULES = ("verl.models.transformers.qwen2_vl", "verl.models.transformers.qwen3_vl")
-FUNCTION = "_get_input_embeds"  # called by the forward of both modules, by this name
+MODULES = {  # by architecture
+    "qwen2_5_vl": "verl.models.transformers.qwen2_vl",
+    "qwen3_vl": "verl.models.transformers.qwen3_vl",
+    "qwen3_5": "verl.models.transformers.qwen3_5",
+}
+FUNCTION = "_get_input_embeds"  # called by the forward of these modules, by this name
 BLANK_GRID = (1, 4, 4)  # time, height and width in patches; four tokens
+
+
+class Features(NamedTuple):
+    """Features of the tokens of all stills or all clips, (tokens, width), in the form of transformers' output."""
+
+    pooler_output: torch.Tensor
+    deepstack_features: list[torch.Tensor]  # of intermediate layers, which Qwen3-VL adds to the language model
+
+
+class Blank(NamedTuple):
+    """One value per layer with features, which depends on all weights of the tower.
+
+    verl reads the values of Qwen2.5-VL by `mean`, and those of the others by `pooler_output`.
+    """
+
+    pooler_output: torch.Tensor
+
+    def mean(self) -> torch.Tensor:
+        """Mean of the values."""
+        return self.pooler_output.mean()
 
 
 class Media(NamedTuple):
@@ -37,7 +62,7 @@ class Media(NamedTuple):
 
 def install() -> None:
     """Patch verl's modules, now or when they are imported. Calling it again has no effect."""
-    for name in MODULES:
+    for name in MODULES.values():
         when_imported(name, apply)
 
 
@@ -75,7 +100,7 @@ def with_one_vision_pass(input_embeds: Callable[..., Any]) -> Callable[..., Any]
     return embed
 
 
-def encode(tower: Any, media: Sequence[Media]) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+def encode(tower: Any, media: Sequence[Media]) -> list[Features]:
     """Encode all media in one call.
 
     Args:
@@ -83,8 +108,7 @@ def encode(tower: Any, media: Sequence[Media]) -> list[tuple[torch.Tensor, list[
         media: The stills and the clips, at least one of them.
 
     Returns:
-        For each of `media`, the features of its tokens (tokens, width), and those of the intermediate layers that
-        Qwen3-VL adds to the language model (none for Qwen2.5-VL).
+        The features of each of `media`.
     """
     import torch
     from verl.utils.transformers_compat import unpack_visual_output
@@ -95,11 +119,11 @@ def encode(tower: Any, media: Sequence[Media]) -> list[tuple[torch.Tensor, list[
     last, intermediate = unpack_visual_output(tower(values, grid_thw=grids))
     tokens = [int(one.grids.prod(-1).sum()) // tower.spatial_merge_size**2 for one in media]
     layers = (layer.split(tokens) for layer in (last, *(intermediate or ())))
-    return [(features, more) for features, *more in zip(*layers, strict=True)]
+    return [Features(features, more) for features, *more in zip(*layers, strict=True)]
 
 
-def encode_blank(model: Any, device: torch.device) -> torch.Tensor:
-    """Encode a blank picture; the result, of one value per layer with features, depends on all weights of the tower."""
+def encode_blank(model: Any, device: torch.device) -> Blank:
+    """Encode a blank picture."""
     import torch
 
     vision = model.config.vision_config
@@ -107,7 +131,7 @@ def encode_blank(model: Any, device: torch.device) -> torch.Tensor:
     grid = torch.tensor([BLANK_GRID], device=device)
     blank = Media(torch.zeros((int(grid.prod()), values), device=device), grid)
     ((features, more),) = encode(model.visual, [blank])
-    return torch.stack([layer.mean() for layer in (features, *more)])
+    return Blank(torch.stack([layer.mean() for layer in (features, *more)]))
 
 
 def still_needed(name: str) -> bool:

@@ -1,12 +1,19 @@
-"""Configurations of the released Qwen-VL models, for estimates before a model was downloaded.
+"""The architectures that the recipes train, and the released models, for estimates before a model was downloaded.
 
-Only the numbers that determine parameter counts and parallelism, from each model's config.json; the rest are
-transformers' defaults. Tokenizer and processor are not known, so lengths of rows are not either.
+Of the released models only the numbers that determine parameter counts and parallelism are listed, from each model's
+config.json; the rest are transformers' defaults. Tokenizer and processor are not known, so lengths of rows are not
+either.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+ARCHITECTURES = {  # by model_type; the tests train each of them
+    "qwen2_5_vl": "Qwen2.5-VL",
+    "qwen3_vl": "Qwen3-VL (dense)",
+    "qwen3_5": "Qwen3.5 (dense)",
+}
 
 
 class KnownModel(NamedTuple):

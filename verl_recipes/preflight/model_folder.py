@@ -1,4 +1,4 @@
-"""Check the model: whether its folder is complete and whether it accepts images and videos.
+"""Check the model: whether the recipes train its architecture, whether its folder is complete, and its prompts.
 
 A Hub id is looked up in the local cache only; nothing is downloaded.
 """
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verl_recipes.preflight.known_models import known_config
+from verl_recipes.preflight.known_models import ARCHITECTURES, known_config
 from verl_recipes.preflight.problem import Problem
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-OTHER_MODEL = "Choose a Qwen2.5-VL or Qwen3-VL checkpoint with --model, or download this one again"
+OTHER_MODEL = "Choose a Qwen2.5-VL or Qwen3-VL Instruct checkpoint with --model, or download this one again"
 SMALL_FILES = (".json", ".jinja", ".txt")  # configuration, tokenizer, processor
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 
@@ -97,6 +97,9 @@ def _loaded(folder: Path) -> tuple[Model, list[Problem]]:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         return Model(), [Problem(f"its config.json cannot be read ({_first_line(error)})", str(folder), OTHER_MODEL)]
+    if config.model_type not in ARCHITECTURES:
+        what = f"the recipes train {', '.join(ARCHITECTURES.values())}, this is a {config.model_type}"
+        return Model(), [Problem(what, str(folder), OTHER_MODEL)]
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -107,19 +110,28 @@ def _loaded(folder: Path) -> tuple[Model, list[Problem]]:
 
 
 def _unfit(config: Any, processor: Any) -> Iterator[str]:
-    """What the model lacks for stills and clips."""
-    if getattr(config, "vision_config", None) is None:
-        yield f"a {config.model_type} has no vision tower"
+    """What the model lacks for stills and clips, and for the prompts of the evaluation."""
     for part in ("image_processor", "video_processor"):
         if getattr(processor, part, None) is None:
             yield f"its processor has no {part}"
             return
+    if not processor.chat_template:
+        yield "its processor has no chat template"
+    elif _opens_thought(processor):
+        yield "its chat template opens a thought before each response, and the prompts ask for one of their own"
     tokenizer = processor.tokenizer
     known = tokenizer.get_vocab()
     if unknown := [token for token in VISION_TOKENS if token not in known]:
         yield f"its tokenizer does not know {', '.join(unknown)}"
     elif len(tokenizer) > config.get_text_config().vocab_size:
         yield f"its tokenizer has {len(tokenizer):,} tokens, the model {config.get_text_config().vocab_size:,}"
+
+
+def _opens_thought(processor: Any) -> bool:
+    """Whether responses begin within a thought, as in Qwen's thinking models."""
+    question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    prompt: str = processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
+    return prompt.rstrip().endswith("<think>")
 
 
 def _weight_problems(folder: Path) -> Iterator[Problem]:

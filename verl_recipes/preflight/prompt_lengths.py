@@ -1,12 +1,12 @@
 """Count the tokens of rows, media included, without decoding any media.
 
     tokens of a row = tokens of its rendered text - one placeholder per medium + tokens of each medium
+                      + tokens of the times that the processor of Qwen3-VL writes into clips
     tokens of a medium = patches / merge²
     patches = frames / frames per patch * height / patch size * width / patch size
 
 Sizes and frames are computed by the same functions as in `inside_verl/film_dataset.py`. For the longest rows,
-`Ruler.measured` also runs the processor on black pictures of the same size. That is exact even for processors that
-insert text, such as the time stamps of Qwen3-VL.
+`Ruler.measured` also runs the processor on black pictures of the same size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmms_eval_shotbench.media.clips import sampled_frames
 from lmms_eval_shotbench.media.stills import BrokenMedium
@@ -33,6 +33,13 @@ Chat = tuple[tuple[str, str], ...]
 Shapes = Mapping[str, Shape]
 
 
+class MediumTokens(NamedTuple):
+    """Numbers of tokens of a medium in a prompt."""
+
+    placeholders: int  # replaced by the features of the vision tower
+    times: int = 0  # of the text that the processor adds to a clip
+
+
 @dataclass(frozen=True)
 class Ruler:
     """Counts the tokens of rows for a checkpoint, by its processor and chat template."""
@@ -40,7 +47,7 @@ class Ruler:
     processor: Any
     generation_prompt: bool  # True for GRPO, False for SFT, whose rows include the answer
     template: Mapping[str, Any] = field(default_factory=dict)  # additional arguments of the chat template
-    _known: dict[tuple[RowMedium, Shape], int] = field(default_factory=dict)
+    _known: dict[tuple[RowMedium, Shape], MediumTokens] = field(default_factory=dict)
 
     @cached_property
     def _rule(self) -> PatchRule:
@@ -51,11 +58,14 @@ class Ruler:
     def lengths(self, rows: Sequence[TrainingRow], shapes: Shapes) -> list[int]:
         """Number of tokens of each row, by the formula; all media must be in `shapes` and within the model's limits."""
         texts = self._text_lengths({row.chat for row in rows})
-        return [texts[row.chat] - len(row.media) + self.media_tokens(row, shapes) for row in rows]
+        return [texts[row.chat] - len(row.media) + sum(map(sum, self._media(row, shapes))) for row in rows]
 
     def media_tokens(self, row: TrainingRow, shapes: Shapes) -> int:
-        """Number of tokens of a row's media; raises `BrokenMedium` if one is outside of the model's limits."""
-        return sum(self._medium_tokens(medium, shapes[medium.path]) for medium in row.media)
+        """Number of placeholders of a row's media; raises `BrokenMedium` if one is outside of the model's limits."""
+        return sum(medium.placeholders for medium in self._media(row, shapes))
+
+    def _media(self, row: TrainingRow, shapes: Shapes) -> list[MediumTokens]:
+        return [self._medium_tokens(medium, shapes[medium.path]) for medium in row.media]
 
     def _text_lengths(self, chats: Iterable[Chat]) -> dict[Chat, int]:
         known, counts = list(chats), list[int]()
@@ -75,34 +85,47 @@ class Ruler:
         )
         return rendered
 
-    def _medium_tokens(self, medium: RowMedium, shape: Shape) -> int:
+    def _medium_tokens(self, medium: RowMedium, shape: Shape) -> MediumTokens:
+        from transformers import Qwen3VLProcessor
+
         key = medium._replace(path=""), shape
         if key not in self._known:
             indices, height, width = self._shown(medium, shape)
-            part = self.processor.image_processor if medium.kind is MediaKind.STILL else self.processor.video_processor
-            self._known[key] = self._patches(medium.kind, len(indices), height, width) // part.merge_size**2
+            placeholders = self._patches(medium.kind, len(indices), height, width) // self._rule.merge**2
+            timed = medium.kind is MediaKind.CLIP and isinstance(self.processor, Qwen3VLProcessor)
+            self._known[key] = MediumTokens(placeholders, self._time_tokens(indices, shape) if timed else 0)
         return self._known[key]
+
+    def _patches(self, kind: MediaKind, frames: int, height: int, width: int) -> int:
+        """Number of patches after the processor has resized pictures of this size to within its own limits."""
+        rule, clips = self._rule, self.processor.video_processor
+        if kind is MediaKind.STILL:
+            return int(self.processor.image_processor.get_number_of_image_patches(height, width, {}))
+        if rule.clip_pixels:
+            from transformers.models.qwen3_vl.video_processing_qwen3_vl import smart_resize
+
+            factors = {"temporal_factor": rule.frames, "factor": rule.side * rule.merge}
+            limits = {"min_pixels": clips.size["shortest_edge"], "max_pixels": rule.clip_pixels}
+            return rule.grid(frames, *smart_resize(frames, height, width, **factors, **limits)).patches
+        return rule.grid(frames, 0, 0).time * int(clips.get_num_of_video_patches(rule.frames, height, width, {}))
+
+    def _time_tokens(self, indices: list[int], shape: Shape) -> int:
+        """Number of tokens by which the times of a clip lengthen a prompt, with the marks around each picture."""
+        tokenizer, marks = self.processor.tokenizer, self.processor.vision_start_token + self.processor.vision_end_token
+        times = self.processor._calculate_timestamps(list(indices), float(shape.frame_rate), self._rule.frames)
+        written = "".join(f"<{time:.1f} seconds>{marks}" for time in times)
+        return len(tokenizer(written, add_special_tokens=False)["input_ids"]) - 2  # the template has one pair of marks
 
     def _shown(self, medium: RowMedium, shape: Shape) -> tuple[list[int], int, int]:
         """Indices of the frames a model sees, and their height and width in pixels; raises `BrokenMedium`."""
         from verl_recipes.inside_verl.film_dataset import with_limits
 
         part = with_limits(dict(medium.shown), MARKS[medium.kind].strip("<>"), self.processor)
-        height, width = self._rule.fitted(shape.height, shape.width, part["min_pixels"], part["max_pixels"])
+        limits = part["min_pixels"], part["max_pixels"]
         if medium.kind is MediaKind.STILL:
-            return [0], height, width
-        return sampled_frames(shape.frames, shape.frame_rate, part["fps"]), height, width
-
-    def _patches(self, kind: MediaKind, frames: int, height: int, width: int) -> int:
-        if kind is MediaKind.STILL:
-            return int(self.processor.image_processor.get_number_of_image_patches(height, width, {}))
-        clips = self.processor.video_processor
-        if "Qwen2VL" not in type(clips).__name__:  # others scale by the length of the clip and have no such method
-            patched = clips(videos=[_black(frames, height, width)], do_sample_frames=False)
-            return int(patched["video_grid_thw"][0].prod())
-        frames_per_patch = clips.temporal_patch_size
-        patches_per_grid = int(clips.get_num_of_video_patches(frames_per_patch, height, width, {}))
-        return patches_per_grid * int(-(-frames // frames_per_patch))
+            return [0], *self._rule.fitted(shape.height, shape.width, *limits)
+        indices = sampled_frames(shape.frames, shape.frame_rate, part["fps"])
+        return indices, *self._rule.fitted_frames(len(indices), shape.height, shape.width, *limits)
 
     def measured(self, row: TrainingRow, shapes: Shapes) -> int:
         """Number of tokens of a row, by running the processor on black pictures of the same size."""

@@ -83,7 +83,7 @@ def _qwen3_vl(tokenizer: Any) -> Any:
 def _qwen3_5(tokenizer: Any) -> Any:
     from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
-    linear = {"linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_num_key_heads": 2}
+    linear: dict[str, Any] = {"linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_num_key_heads": 2}
     linear |= {"linear_num_value_heads": 4, "layer_types": ["linear_attention", "full_attention"] * (LAYERS // 2)}
     rope = QWEN3_ROPE | {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.25}
     text = _text(tokenizer, head_dim=32, rope_parameters=rope, **linear)

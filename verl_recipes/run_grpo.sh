@@ -2,11 +2,11 @@
 # GRPO with verl's own entry point, for users who start verl by script. `shotbench train grpo` also writes the rows,
 # checks everything in advance and reports problems before a run occupies a GPU.
 #
-#   SIZE=7b ROWS=RUN/rows MODEL=SFT_MODEL OUT=RUN bash run_grpo_qwen2_5_vl.sh actor_rollout_ref.rollout.n=8
+#   SIZE=7b ROWS=RUN/rows MODEL=SFT_MODEL OUT=RUN bash run_grpo.sh actor_rollout_ref.rollout.n=8
 set -euo pipefail
 
 # ---- adjust ----
-SIZE=${SIZE:-3b}             # 3b, 7b, 3b_lora, tiny
+SIZE=${SIZE:-3b}             # 3b, 7b, 3b_lora, qwen3vl_4b, qwen3vl_8b, tiny
 ROWS=${ROWS:-rows}           # folder with grpo.parquet and dev.parquet; every node must see it under this path
 MODEL=${MODEL:-}             # model to start from (default: the recipe's)
 OUT=${OUT:-runs/grpo_$SIZE}  # on several nodes: a shared folder

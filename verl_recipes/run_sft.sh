@@ -2,12 +2,12 @@
 # SFT with verl's Ray trainer through our entry point, for users who start verl by script. `shotbench train sft` and
 # `cot-sft` also write the rows, check everything in advance and report problems before a run occupies a GPU.
 #
-#   METHOD=cot_sft SIZE=7b ROWS=RUN/rows OUT=RUN bash run_sft_qwen2_5_vl.sh optim.lr=5e-6
+#   METHOD=cot_sft SIZE=7b ROWS=RUN/rows OUT=RUN bash run_sft.sh optim.lr=5e-6
 set -euo pipefail
 
 # ---- adjust ----
 METHOD=${METHOD:-sft}            # sft (letters), cot_sft (chains of thought)
-SIZE=${SIZE:-3b}                 # 3b, 7b, 3b_lora, tiny
+SIZE=${SIZE:-3b}                 # 3b, 7b, 3b_lora, qwen3vl_4b, qwen3vl_8b, tiny
 ROWS=${ROWS:-rows}               # folder with sft.parquet and dev.parquet; every node must see it under this path
 MODEL=${MODEL:-}                 # model to start from (default: the recipe's)
 OUT=${OUT:-runs/${METHOD}_$SIZE} # on several nodes: a shared folder

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from verl_recipes.inside_verl.seconds_per_grid import exact_seconds
+from verl_recipes.inside_verl.qwen2_5_vl.seconds_per_grid import exact_seconds
 
 VLLM_MODEL = "vllm.model_executor.models.qwen2_5_vl"
 

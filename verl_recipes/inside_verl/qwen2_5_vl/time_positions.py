@@ -23,8 +23,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from verl_recipes.inside_verl.patch_on_import import when_imported
-from verl_recipes.inside_verl.seconds_per_grid import exact_processor_call
-from verl_recipes.inside_verl.vllm_frame_rates import VLLM_MODEL, keep_frame_rates
+from verl_recipes.inside_verl.qwen2_5_vl.seconds_per_grid import exact_processor_call
+from verl_recipes.inside_verl.qwen2_5_vl.vllm_frame_rates import VLLM_MODEL, keep_frame_rates
 
 if TYPE_CHECKING:
     import torch
