@@ -62,6 +62,10 @@ def preload() -> None:
     """Import what verl's processes need, and exempt it from garbage collection, which would copy shared pages."""
     for name in PRELOADED:
         importlib.import_module(name)
+    from transformers import AutoModelForImageTextToText
+
+    # To choose a model's class, each of verl's workers imports all configurations, one of which imports timm and wandb.
+    AutoModelForImageTextToText._model_mapping.keys()
     gc.freeze()
 
 
