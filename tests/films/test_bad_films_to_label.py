@@ -44,7 +44,11 @@ def cut_all(folder: Path) -> list[CutShots]:
 
 
 @pytest.mark.parametrize(
-    ("stages", "suffix", "shots"), [(FILM_STAGES, ".mp4", 3), (STILL_STAGES, ".png", 1)], ids=["films", "stills"]
+    ("stages", "suffix", "shots"),
+    [
+        pytest.param(FILM_STAGES, ".mp4", 3, id="films", marks=pytest.mark.slow),
+        pytest.param(STILL_STAGES, ".png", 1, id="stills"),
+    ],
 )
 def test_a_film_that_raises_at_any_stage_is_named_and_the_others_are_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: Sequence[str], suffix: str, shots: int

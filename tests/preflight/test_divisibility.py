@@ -6,6 +6,8 @@ import random
 import re
 from dataclasses import replace
 
+import pytest
+
 from verl_recipes.preflight.divisibility import FIELDS, Sizes, conflicts, suggestion
 
 SUGGESTED = re.compile(r"(\S+)=(\d+)")
@@ -35,6 +37,7 @@ def drawn(chance: random.Random) -> Sizes:
     )
 
 
+@pytest.mark.slow
 def test_following_the_suggestions_leaves_no_conflict() -> None:
     chance, followed = random.Random(22), 0
     for _ in range(150):
@@ -53,7 +56,7 @@ def test_following_the_suggestions_leaves_no_conflict() -> None:
 def _is_hopeless(sizes: Sizes) -> bool:
     """Whether no batch size fits, even without micro batches, or the number of GPUs must change."""
     plain = replace(sizes, micro=0, log_micro=0, mini=0, tensor_parallel=1, sequence_parallel=1)
-    return all(next(conflicts(replace(plain, batch=batch)), None) for batch in range(1, 300))
+    return all(list(conflicts(replace(plain, batch=batch))) for batch in range(1, 300))
 
 
 def test_the_nearest_value_that_fits_all_is_suggested() -> None:
