@@ -1,4 +1,4 @@
-# make demo | make train-tiny | make test-quick | make test | make test-repeat | make test-browser | make test-slurm | make check | make docs | make clean.
+# make demo | make train-tiny | make test-quick | make test | make test-repeat | make test-browser | make test-package | make test-slurm | make check | make docs | make clean.
 # Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
@@ -7,10 +7,14 @@ STAMP := $(VENV)/.installed
 OUT ?= demo
 # Ray starts workers at nice 15 by default: beside other work on the machine they would get no core.
 export RAY_worker_niceness = 0
+# Images often forbid Python to keep what it has compiled: then each test process compiles all tests and the package.
+unexport PYTHONDONTWRITEBYTECODE
+# Empty: what is installed is compiled when it is first imported; the tests of one tier import a small part of it.
+COMPILE ?= --compile-bytecode
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-quick test-repeat test-browser test-ray test-rest test-slurm check docs clean install
+.PHONY: demo train-tiny test test-quick test-repeat test-browser test-package test-ray test-rest test-slurm check docs clean install
 
 install: $(STAMP)
 
@@ -19,7 +23,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python found; install Python 3.11, 3.12 or 3.13 or say PYTHON=…"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/uv pip install --quiet $(COMPILE) --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
 	touch $(STAMP)
 
 # Render films that were not used for training and evaluate the tiny model of the package on them: direct answers, reasoning,
@@ -68,6 +72,10 @@ test-repeat: $(STAMP)
 # Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/labelling tests/docs
+
+# Builds the wheel and installs it in an empty environment of each Python found.
+test-package: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m package tests/package
 
 # The script for SLURM in jobs of a real SLURM on this host (Debian: slurmctld slurmd slurm-client munge); without it these
 # tests are skipped with a message.

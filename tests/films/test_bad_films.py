@@ -139,6 +139,7 @@ def cut_with(folder: Path, patch: pytest.MonkeyPatch, faults: Sequence[tuple[str
     return cut
 
 
+@pytest.mark.slow
 def test_a_film_that_raises_at_any_stage_costs_its_own_rows(
     folder: Path, undisturbed: set[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

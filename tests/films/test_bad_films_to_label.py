@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,12 +43,19 @@ def cut_all(folder: Path) -> list[CutShots]:
     return [cut_or_load(LabelUnit(source, folder / "labels", CutSettings())) for source in sources]
 
 
-@pytest.mark.parametrize("stage", [*FILM_STAGES, *STILL_STAGES])
+@pytest.mark.parametrize(
+    ("stages", "suffix", "shots"),
+    [
+        pytest.param(FILM_STAGES, ".mp4", 3, id="films", marks=pytest.mark.slow),
+        pytest.param(STILL_STAGES, ".png", 1, id="stills"),
+    ],
+)
 def test_a_film_that_raises_at_any_stage_is_named_and_the_others_are_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: Sequence[str], suffix: str, shots: int
 ) -> None:
-    suffix = ".png" if stage in STILL_STAGES else ".mp4"
-    for name in ("bad", "last"):
+    """A film for each stage, which raises at that stage, and one that does not."""
+    names = [f"bad{number:02}" for number in range(len(stages))]
+    for name in (*names, "last"):
         if suffix == ".png":
             Image.fromarray(next(MadeFilm().pictures())).save(tmp_path / f"{name}.png")
         else:
@@ -60,23 +68,28 @@ def test_a_film_that_raises_at_any_stage_is_named_and_the_others_are_cut(
         return fingerprint(unit)
 
     monkeypatch.setattr(LabelUnit, "fingerprint", observed)
-    fault = fault_named("OddError")
-    applies = (
-        (lambda unit: unit.source.film_id == "bad") if "fingerprint" in stage else lambda *_, **__: current == ["bad"]
-    )
-    raised = inject(monkeypatch, f"data_pipeline.films.{stage}", fault, applies)
-    bad, last = cut_all(tmp_path)
-    assert raised
-    assert "OddError: odd" in " ".join([*bad.facts.defects, *(shot.remark for shot in bad.shots)])
-    assert len(last.shots) == (1 if suffix == ".png" else 3) and not last.facts.defects
-    kept = {Path(path).name for shot in bad.shots for path in (shot.still, shot.clip) if path} | {CUTTING}
-    stored = {path.name for path in (tmp_path / "labels" / "media" / "bad").glob("*")}
-    assert stored in (kept, set())
+    raised = []
+    for name, stage in zip(names, stages, strict=True):
+        applies: Callable[..., bool] = (
+            (lambda unit, name=name: unit.source.film_id == name)
+            if "fingerprint" in stage
+            else (lambda *_, name=name, **__: current == [name])
+        )
+        raised.append(inject(monkeypatch, f"data_pipeline.films.{stage}", fault_named("OddError"), applies))
+    *bad, last = cut_all(tmp_path)
+    assert len(last.shots) == shots and not last.facts.defects
+    for name, stage, cut, faults in zip(names, stages, bad, raised, strict=True):
+        assert faults, stage
+        assert "OddError: odd" in " ".join([*cut.facts.defects, *(shot.remark for shot in cut.shots)]), stage
+        kept = {Path(path).name for shot in cut.shots for path in (shot.still, shot.clip) if path} | {CUTTING}
+        stored = {path.name for path in (tmp_path / "labels" / "media" / name).glob("*")}
+        assert stored in (kept, set()), stage
     assert not list(tmp_path.glob("labels/media/.*"))
     monkeypatch.undo()
-    again, same = cut_all(tmp_path)
+    *again, same = cut_all(tmp_path)
     assert same == last
-    assert again.shots == bad.shots or not bad.shots, "shots that were cut are not cut again"
+    for stage, before, after in zip(stages, bad, again, strict=True):
+        assert after.shots == before.shots or not before.shots, f"{stage}: shots that were cut are not cut again"
 
 
 def test_a_moved_film_keeps_its_media_and_gets_its_new_path(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_a_copy_under_another_id_is_in_the_split_of_its_film(copies: Path, capsy
         assert {"sft", "test"} == set().union(*splits.values())
 
 
+@pytest.mark.slow
 def test_trusted_ids_are_films_of_their_own(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = copies / "table.csv"
     table.write_text(table.read_text() + "reel,one.mp4,2.1,3.9,CU,Arc\n")

@@ -87,6 +87,7 @@ def test_client_errors_are_not_retried(endpoint: Endpoint, judge: Judge, status:
     assert len(endpoint.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hung", [HANGS, Act(b" " * 180_000, trickle=True)], ids=["hung", "trickle"])
 def test_requests_to_a_hung_server_time_out(endpoint: Endpoint, judge: Judge, hung: Act) -> None:
     endpoint.script[0] = [hung]

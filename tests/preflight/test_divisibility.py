@@ -6,6 +6,8 @@ import random
 import re
 from dataclasses import replace
 
+import pytest
+
 from verl_recipes.preflight.divisibility import FIELDS, Sizes, conflicts, suggestion
 
 SUGGESTED = re.compile(r"(\S+)=(\d+)")
@@ -35,6 +37,7 @@ def drawn(chance: random.Random) -> Sizes:
     )
 
 
+@pytest.mark.slow
 def test_following_the_suggestions_leaves_no_conflict() -> None:
     chance, followed = random.Random(22), 0
     for _ in range(150):

@@ -156,6 +156,7 @@ def test_an_outage_ends_the_run_and_earlier_replies_are_kept(
     assert len(asked_again) <= 24 + 1  # the server may record the last request of the first run late
 
 
+@pytest.mark.slow
 def test_a_slow_endpoint_is_given_up_after_the_timeout(vision_endpoint: Vision, tmp_path: Path) -> None:
     vision_endpoint.script = {0: [HANGS, right(0)]}
     assert write(vision_endpoint, small_shards(tmp_path / "in", 3), tmp_path / "out", timeout_seconds=2).written == 3

@@ -62,10 +62,10 @@ def test_a_run_whose_rollout_server_hangs_ends_in_time_and_resumes(
     command = ["grpo", "--recipe", "tiny", "--data", str(split_shards), "--model", str(tiny_model_unconstrained)]
     command += ["--out", str(run), "--attempts", "5", *GRPO, "trainer.total_epochs=1", "trainer.save_freq=1"]
     faults = environment(tmp_path, nan_updates=(1,), hanging=HANGING)
-    assert status([*command, "trainer.rollout_timeout_s=60"], faults) == 0
+    assert status([*command, "trainer.rollout_timeout_s=30"], faults) == 0
     printed = capfd.readouterr().err
-    assert "the trainer failed: no response was finished for 60 s: 4 prompts are running" in printed
-    assert "the trainer failed: sending the weights to the rollout servers took longer than 60 s" in printed
+    assert "the trainer failed: no response was finished for 30 s: 4 prompts are running" in printed
+    assert "the trainer failed: sending the weights to the rollout servers took longer than 30 s" in printed
     assert not [method for method in HANGING if (tmp_path / method).exists()], "both hung"
     assert complete_steps(RunFolder(run).checkpoints)[-1] == 4
     assert nonfinite_steps(run, 1)[0] == 1

@@ -148,8 +148,9 @@ def test_the_trainer_ends_when_the_first_process_is_terminated_or_killed(
 
 
 @pytest.mark.verl
-def test_neither_ray_nor_verl_is_imported_before_a_fork() -> None:
+def test_neither_ray_nor_verl_nor_wandb_is_imported_before_a_fork() -> None:
+    configurations = "transformers.models.gemma3n.configuration_gemma3n"  # the one that imports timm
     script = "import sys; from verl_recipes.run import warm_start; warm_start.preload()\n"
-    script += "print([name for name in ('ray', 'verl', 'transformers', 'torch') if name in sys.modules])"
+    script += f"print([name for name in ('ray', 'verl', 'wandb', 'torch', '{configurations}') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout == "['transformers', 'torch']\n", done.stderr
+    assert done.stdout == f"['torch', '{configurations}']\n", done.stderr

@@ -77,6 +77,7 @@ def test_a_real_model_is_worse_where_the_prior_is_wrong(real_data: Path, real_it
     assert short_side.value < 0.25 and short_side.n > 50
 
 
+@pytest.mark.slow
 def test_a_real_model_without_fine_tuning_follows_the_prior_too(real_data: Path, real_items: dict[int, QAItem]) -> None:
     numbers = prior_aware(real_run(real_data, real_items, "shotbench.qwen2.5-vl-3b.direct"))
     movement = numbers.prior_by_dimension[CAMERA_MOVEMENT.slug]

@@ -81,6 +81,7 @@ def test_accuracies_match_the_published_ones(setting_of: Any, model: str, name: 
         assert 100 * scores.by_dimension[slug].value == pytest.approx(expected, abs=0.1), slug
 
 
+@pytest.mark.slow
 def test_the_published_verdicts_give_the_published_scores(setting_of: Any, real_data: Path) -> None:
     direct = setting_of(SHOTVL, "direct")
     verdicts = [bool(row["reference_consistent"]) for row in stored_responses(real_data, f"refineshot.{SHOTVL}.direct")]

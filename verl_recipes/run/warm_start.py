@@ -62,7 +62,20 @@ def preload() -> None:
     """Import what verl's processes need, and exempt it from garbage collection, which would copy shared pages."""
     for name in PRELOADED:
         importlib.import_module(name)
+    _import_configurations()
     gc.freeze()
+
+
+def _import_configurations() -> None:
+    """Import the configurations of all models, as each of verl's workers does to choose a model's class.
+
+    One of them imports timm, which tries to import wandb, for 2 s. A process that logs to wandb imports it later.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    sys.modules["wandb"] = None  # type: ignore[assignment]  # importing it raises ImportError
+    AutoModelForImageTextToText._model_mapping.keys()
+    del sys.modules["wandb"]
 
 
 def run_trainer(arguments: Sequence[str]) -> int:
