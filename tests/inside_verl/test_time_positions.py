@@ -350,12 +350,10 @@ def test_the_processor_returns_seconds_that_give_the_exact_times(
         "do_sample_frames": False,
         "return_tensors": "pt",
     }
-    ours = type(processor).__call__
-    seconds = [call(processor, **clip)["second_per_grid_ts"][0] for call in (ours, ours.__wrapped__)]
-    assert [int(15 * one * tokens_per_second) for one in seconds] == [
-        63,
-        62,
-    ]  # both 63: the wrapper is no longer needed
+    theirs = hooks.unpatched(patched.QWEN_PROCESSOR).Qwen2_5_VLProcessor.__call__
+    calls = (type(processor).__call__, theirs)
+    found = [int(15 * call(processor, **clip)["second_per_grid_ts"][0] * tokens_per_second) for call in calls]
+    assert found == [63, 62]  # both 63: the wrapper is no longer needed
 
 
 @pytest.fixture
