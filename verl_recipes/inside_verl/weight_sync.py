@@ -1,8 +1,8 @@
 """Patch verl to end a run whose vLLM workers do not take new weights, with the reason.
 
 verl's trainer requests vLLM's workers to receive weights, sends these in buckets through a socket, and waits for an
-answer to each bucket. A worker that raised an error, or whose process died, never answers: the trainer would wait
-forever, although its request has failed. With this patch it looks at the request while it waits.
+answer to each bucket. A worker that raised an error, or whose process died, never connects or never answers. The
+trainer would wait forever, although its request has failed. With this patch it looks at the request while it waits.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def watch_answers(module: Any) -> None:
 
 
 class WatchedSocket:
-    """A ZMQ socket whose `recv` raises `WeightsNotTaken` if the request that is to answer has failed."""
+    """A ZMQ socket that raises `WeightsNotTaken` instead of waiting for a worker whose request has failed."""
 
     def __init__(self, socket: Any, request: Any) -> None:
         """Wrap a socket.
@@ -70,15 +70,27 @@ class WatchedSocket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
 
+    def send_pyobj(self, message: Any) -> None:
+        """Wait until a worker is connected, and send it a message."""
+        import zmq
+
+        self._wait(zmq.POLLOUT)
+        self._socket.send_pyobj(message)
+
     def recv(self) -> Any:
         """Wait for an answer, and return it."""
-        while not self._socket.poll(POLL_MS):
-            self._raise_if_failed()
+        import zmq
+
+        self._wait(zmq.POLLIN)
         return self._socket.recv()
 
     def close(self) -> None:
         """Close the socket without waiting for weights that nobody receives."""
         self._socket.close(linger=0)
+
+    def _wait(self, event: int) -> None:
+        while not self._socket.poll(POLL_MS, event):
+            self._raise_if_failed()
 
     def _raise_if_failed(self) -> None:
         import ray
