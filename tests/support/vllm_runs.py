@@ -28,11 +28,12 @@ SMALL = (  # overrides of a run whose steps take seconds
     "data.max_prompt_length=1600",
     "data.max_response_length=32",
     "actor_rollout_ref.rollout.n=4",
+    "actor_rollout_ref.rollout.temperature=2",  # else the trained model gives one answer, and there is nothing to learn
     "trainer.val_before_train=false",
     "trainer.test_freq=-1",
     "trainer.save_freq=1",
 )
-WARM = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_worker_niceness": "0"}
+VARIABLES = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_worker_niceness": "0"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class VllmRun:
         command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", "grpo", "--recipe", "tiny"]
         command += ["--data", str(self.shards), "--model", str(self.model), "--out", str(self.folder)]
         paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-        environment = {**os.environ, **WARM, "PYTHONPATH": paths, **self.variables, **variables, MARK: str(self.folder)}
+        environment = {**os.environ, **VARIABLES, "PYTHONPATH": paths, **self.variables, **variables, MARK: str(self.folder)}
         output = self.folder.with_suffix(".log")
         number = RunFolder(self.folder).next_attempt()
         with output.open("wb") as stream:
