@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,10 +18,10 @@ from typing import Any
 import psutil
 
 from tests.support import REPOSITORY
+from verl_recipes.run.checkpoints import complete_steps
 from verl_recipes.run.run_folder import RunFolder
 
 MARK = "SHOTBENCH_TEST_VLLM_RUN"  # environment variable of all processes of a run: its folder
-WORKER = "VLLM::Worker"  # title of the process that has the model
 ENGINE = ("grpo_on=cpu_vllm",)
 SMALL = (  # overrides of a run whose steps take seconds
     "data.train_batch_size=4",
@@ -56,34 +56,39 @@ class VllmRun:
     shards: Path
     model: Path
     overrides: tuple[str, ...] = (*ENGINE, *SMALL)
-    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def train(
         self,
         *more: str,
         variables: Mapping[str, str] = MappingProxyType({}),
-        kill: Callable[[VllmRun, psutil.Process], object] | None = None,
+        killed: bool = False,
     ) -> Ended:
         """Start the run or resume it, wait until all of its processes have ended, and return how the command ended.
 
         Args:
             more: Further Hydra overrides.
             variables: Environment variables.
-            kill: Called with the command's process once this start has finished a step.
+            killed: Whether the command is killed, once this start has finished a step and there is a checkpoint.
         """
         command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "train", "grpo", "--recipe", "tiny"]
         command += ["--data", str(self.shards), "--model", str(self.model), "--out", str(self.folder)]
         paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-        environment = {**os.environ, **VARIABLES, "PYTHONPATH": paths, **self.variables, **variables, MARK: str(self.folder)}
+        environment = {
+            **os.environ,
+            **VARIABLES,
+            "PYTHONPATH": paths,
+            **variables,
+            MARK: str(self.folder),
+        }
         output = self.folder.with_suffix(".log")
         number = RunFolder(self.folder).next_attempt()
         with output.open("wb") as stream:
             process = psutil.Popen(
                 [*command, *self.overrides, *more], env=environment, stdout=stream, stderr=subprocess.STDOUT
             )
-            while kill and process.poll() is None:
-                if self.steps(number):
-                    kill(self, process)
+            while killed and process.poll() is None:
+                if self.steps(number) and complete_steps(RunFolder(self.folder).checkpoints):
+                    process.send_signal(signal.SIGKILL)
                     break
                 time.sleep(0.1)
             status = process.wait()
@@ -97,25 +102,14 @@ class VllmRun:
         rows = [json.loads(line) for line in lines if line.endswith("\n")]
         return {row["step"]: row["data"] for row in rows if "training/global_step" in row["data"]}
 
-    def processes(self, title: str = "") -> list[psutil.Process]:
-        """Processes of the run that are alive, those whose title starts with `title`."""
+    def processes(self) -> list[psutil.Process]:
+        """Processes of the run that are alive."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.environ().get(MARK) == str(self.folder) and " ".join(process.cmdline()).startswith(title):
+                if process.environ().get(MARK) == str(self.folder):
                     found.append(process)
         return found
-
-
-def kill_worker(run: VllmRun, _command: psutil.Process) -> None:
-    """Kill the process of vLLM that has the model."""
-    (worker,) = run.processes(WORKER)
-    worker.send_signal(signal.SIGKILL)
-
-
-def kill_command(_run: VllmRun, command: psutil.Process) -> None:
-    """Kill `shotbench train` itself."""
-    command.send_signal(signal.SIGKILL)
 
 
 def check_agreement(run: VllmRun, largest: float) -> None:
