@@ -11,7 +11,14 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from verl_recipes.inside_verl import divergence, engine_warnings, time_positions, vision_tower, weight_sync
+from verl_recipes.inside_verl import (
+    divergence,
+    engine_warnings,
+    time_positions,
+    vision_tower,
+    vllm_orphans,
+    weight_sync,
+)
 from verl_recipes.inside_verl.patch_on_import import when_imported
 
 
@@ -26,6 +33,7 @@ time_positions.install()
 vision_tower.install()
 weight_sync.install()
 when_imported(divergence.ENGINE_MODULE, divergence.guard_engine)
+when_imported(vllm_orphans.MODULE, vllm_orphans.end_with_server)
 when_imported("verl.trainer.ppo.v1", _register_trainer)
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # parsed as verl does
     from verl_recipes import cpu
