@@ -1,7 +1,7 @@
 """Patch vLLM to end its engine if the rollout server that started it is killed.
 
-The engine is a process of its own that waits for requests of the server. When a run is killed, Ray kills the server, and
-the engine may wait forever: its workers keep the memory of the GPU, and the run cannot resume on it. verl ends the
+The engine is a process of its own that waits for requests of the server. When a run is killed, Ray kills the server,
+and the engine may wait forever: its workers keep the memory of the GPU, and the run cannot resume on it. verl ends the
 workers with the engine, by the same signal as here.
 """
 
