@@ -17,7 +17,7 @@ from tests.support.drawn_shots import draw
 from tests.support.small_shards import write_small_shards
 
 DIMENSIONS = ("shot_size", "lighting_type", "composition")
-TASKS = ",".join(f"shotbench_{slug}{style}" for slug in DIMENSIONS for style in ("", "_reasoning"))
+TASKS = ",".join(f"shotbench_{style}{slug}" for style in ("", "reasoning_") for slug in DIMENSIONS)
 VLLM = f"model={TINY_SHOTVL},dtype=float32,enforce_eager=True,kv_cache_memory_bytes=500000000"
 SHOTVL = f"pretrained={TINY_SHOTVL},device=cpu"
 
@@ -28,9 +28,7 @@ def responses(out: Path) -> dict[str, str]:
 
 
 def test_stills_get_the_responses_and_scores_of_shotvl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        "VLLM_ENABLE_V1_MULTIPROCESSING", "0"
-    )  # the engine in this process: it starts in half of the time
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # in this process, as a start of others takes long
     shards = write_small_shards(tmp_path / "shards", dict.fromkeys(DIMENSIONS, 8), draw)
     assert run_eval(tmp_path / "vllm", shards, "vllm", VLLM, TASKS) == 0
     assert run_eval(tmp_path / "shotvl", shards, "shotvl", SHOTVL, TASKS) == 0
