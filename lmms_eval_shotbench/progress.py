@@ -60,7 +60,9 @@ def library_bars_as_ours() -> AbstractContextManager[None]:
 
 def library_bars_hidden() -> AbstractContextManager[None]:
     """Hide tqdm bars of other libraries that begin within this context."""
-    return _library_bars(lambda settings: settings | {"disable": True})
+    return _library_bars(
+        lambda settings: settings | {"disable": False, "file": _Nowhere(), "mininterval": LINE_SECONDS}
+    )
 
 
 @contextmanager
@@ -87,6 +89,8 @@ def subprocess_environment() -> dict[str, str]:
 
 def _in_style(settings: dict[str, Any]) -> dict[str, Any]:
     """Return arguments of tqdm with those that depend on where stderr goes."""
+    if isinstance(settings.get("file"), _Nowhere):
+        return settings
     if _quiet or settings.get("disable"):
         return settings | {"disable": True}
     if sys.stderr.isatty():
@@ -95,6 +99,16 @@ def _in_style(settings: dict[str, Any]) -> dict[str, Any]:
     # Without a width tqdm prints numbers only, and ignores a format of ours that has no bar anyway.
     numbers_only = {"ncols": 0} if "{bar" in (settings.get("bar_format") or "{bar}") else {}
     return settings | rarely | numbers_only | {"file": _StampedLines(sys.stderr), "leave": True}
+
+
+class _Nowhere:
+    """A file for hidden bars: vLLM divides by the elapsed time of its bar, which is 0 if the bar is disabled."""
+
+    def write(self, text: str) -> None:
+        """Print nothing."""
+
+    def flush(self) -> None:
+        """Do nothing."""
 
 
 class _StampedLines:

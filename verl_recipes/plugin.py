@@ -17,6 +17,8 @@ from verl_recipes.inside_verl import (
     engine_warnings,
     sft_positions,
     vision_tower,
+    vllm_orphans,
+    weight_sync,
 )
 from verl_recipes.inside_verl.patch_on_import import when_imported
 from verl_recipes.inside_verl.qwen2_5_vl import time_positions
@@ -34,8 +36,10 @@ time_positions.install()
 sft_positions.install()
 vision_tower.install()
 vllm_clip_prompts.install()
+weight_sync.install()
 when_imported(divergence.ENGINE_MODULE, divergence.guard_engine)
 when_imported(adapter_precision.MODULE, adapter_precision.apply)
+when_imported(vllm_orphans.MODULE, vllm_orphans.end_with_server)
 when_imported("verl.trainer.ppo.v1", _register_trainer)
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # parsed as verl does
     from verl_recipes import cpu

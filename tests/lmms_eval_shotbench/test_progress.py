@@ -107,3 +107,21 @@ def test_a_subprocess_is_as_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert progress.subprocess_environment() == {}
     progress.set_quiet(True)
     assert progress.subprocess_environment() == {"TQDM_DISABLE": "1"}
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("file", [io.StringIO(), Terminal()], ids=["log", "terminal"])
+def test_hidden_bars_of_libraries_measure_time_and_print_nothing(
+    clock: Clock, file: io.StringIO, quiet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tqdm import tqdm
+
+    progress.set_quiet(quiet)
+    monkeypatch.setattr(sys, "stderr", file)
+    with progress.library_bars_as_ours(), progress.library_bars_hidden():
+        bar = tqdm(total=60, dynamic_ncols=True, postfix="vLLM's")
+        for _ in clock.work(60):
+            bar.update()
+        assert bar.format_dict["elapsed"] == 60
+        bar.close()
+    assert file.getvalue() == ""

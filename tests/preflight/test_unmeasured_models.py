@@ -122,6 +122,15 @@ def test_an_engine_that_is_not_installed_is_a_problem(make_run: Callable[[str], 
     assert [problem for problem in problems if "this engine's package veomni is not installed" in problem.what]
 
 
+def test_a_rollout_engine_that_is_not_installed_is_a_problem_where_the_run_is(make_run: Callable[[str], Run]) -> None:
+    run, engine = make_run("grpo"), "actor_rollout_ref.rollout.name=sglang"
+    (problem,) = run.problems(engine)
+    assert (problem.what, problem.where) == ("this engine's package sglang is not installed", engine)
+    (problem,) = run.problems("actor_rollout_ref.rollout.name=vlm")
+    assert problem.what == "verl has no such rollout engine"
+    assert run.problems(engine, nodes_are_here=False) == []
+
+
 @pytest.mark.parametrize(("key", "value"), [("temperature", 0), ("top_k", 1), ("top_p", 0)])
 def test_rollouts_that_are_all_the_same_are_refused(make_run: Callable[[str], Run], key: str, value: int) -> None:
     (problem,) = make_run("grpo").problems(f"actor_rollout_ref.rollout.{key}={value}")

@@ -13,6 +13,7 @@ The modules add what verl 0.9 lacks for that, in the order of a run:
     answers.py            batching of the requests
     request_inputs.py     pixel values and positions of a request, the same as in the actor's inputs
     generation.py         sampling of tokens, with their log-probabilities
+    vllm_linear.py        patch: vLLM's CPU build keeps the weights of linear layers, so that it can receive new ones
     seeded_agent_loop.py  the agent loop `seeded_single_turn`, which makes sampling reproducible
 
 The platform, the engine and the agent loop use verl's own extension points. Each patch documents the fault that it
@@ -26,11 +27,12 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from verl_recipes.cpu import equal_lengths, offload_policy, process_group, seeded_agent_loop
+from verl_recipes.cpu import equal_lengths, offload_policy, process_group, seeded_agent_loop, vllm_linear
 from verl_recipes.inside_verl.patch_on_import import when_imported
 
 ENGINE = "hf"
 PATCHES = (process_group, offload_policy, equal_lengths)
+VLLM_PATCHES = (vllm_linear,)  # of vLLM's CPU build, if it is installed
 
 
 def install() -> None:
@@ -38,7 +40,7 @@ def install() -> None:
     from verl_recipes.cpu import platform
 
     platform.register()
-    for patch in PATCHES:
+    for patch in (*PATCHES, *VLLM_PATCHES):
         when_imported(patch.MODULE, patch.apply)
     when_imported("verl.workers.rollout.base", _register_adapter)
     when_imported("verl.workers.rollout.replica", _register_replica)

@@ -107,6 +107,9 @@ class HostPlatform(PlatformBase):  # type: ignore[misc]  # verl has no types
     def is_ipc_supported(self) -> bool:
         return False
 
+    def rollout_env_vars(self) -> dict[str, str]:
+        return {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}  # else every engine takes the same cores for itself
+
     @contextmanager
     def nvtx_range(self, msg: str) -> Iterator[None]:
         yield

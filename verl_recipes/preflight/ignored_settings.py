@@ -1,4 +1,4 @@
-"""Settings that verl 0.9.1 accepts but does not act on, and training engines that are not installed."""
+"""Settings that verl 0.9.1 accepts but does not act on, and engines that are not installed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ ENGINES = {  # packages of verl's engines by `strategy`
     "torchtitan": "torchtitan",
     "automodel": "nemo_automodel",
 }
+ROLLOUT = "actor_rollout_ref.rollout.name"
+ROLLOUT_ENGINES = {  # packages of verl's rollout engines, and of the plugin's, and how to install them
+    "vllm": ("vllm", "uv pip install -c constraints.txt 'verl[vllm]'; without a GPU: make vllm"),
+    "sglang": ("sglang", "as verl's documentation says"),
+    "trtllm": ("tensorrt_llm", "as verl's documentation says"),
+    "hf": ("transformers", "uv pip install -c constraints.txt '.[train]'"),
+}
 
 
 def ignored_settings(config: DictConfig, method: str) -> Iterator[Problem]:
@@ -40,3 +47,16 @@ def ignored_settings(config: DictConfig, method: str) -> Iterator[Problem]:
     elif find_spec(ENGINES[strategy]) is None:
         what = f"this engine's package {ENGINES[strategy]} is not installed"
         yield Problem(what, f"{key}={strategy}", "Choose fsdp2, as the recipes do, or install it")
+
+
+def missing_rollout_engine(config: DictConfig) -> Iterator[Problem]:
+    """Yield a problem if verl has no such rollout engine, or if its package is not installed here."""
+    name = str(config.actor_rollout_ref.rollout.name)
+    if name not in ROLLOUT_ENGINES:
+        yield Problem("verl has no such rollout engine", f"{ROLLOUT}={name}", "Choose vllm, as the recipes for GPUs do")
+        return
+    package, install = ROLLOUT_ENGINES[name]
+    if find_spec(package) is None:
+        yield Problem(
+            f"this engine's package {package} is not installed", f"{ROLLOUT}={name}", f"Install it: {install}"
+        )

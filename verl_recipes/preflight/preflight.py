@@ -89,6 +89,8 @@ def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_a
         nodes_are_here = cluster.address(config) is None
     report.problems += loggers.logger_problems(config, nodes_are_here)
     report.problems += ignored_settings.ignored_settings(config, method)
+    if method == "grpo" and nodes_are_here:
+        report.problems += ignored_settings.missing_rollout_engine(config)
     rows, shapes = _check_rows(config, method, shards, report)
     model, problems, notes = model_folder.read_model(model_folder.model_settings(config, method))
     report.problems += problems
