@@ -30,7 +30,7 @@ SMALL_GRPO = [
     "data.max_response_length=32",
     "trainer.val_before_train=false",
 ]
-SMALL_GRPO += ["actor_rollout_ref.rollout.n=4", "trainer.save_freq=-1"]
+SMALL_GRPO += ["actor_rollout_ref.rollout.n=4", "trainer.save_freq=2"]
 
 
 @pytest.fixture(scope="module")

@@ -70,11 +70,17 @@ def _merge(shards: Path, target: Path) -> None:
 def _merge_adapter(model: Path) -> None:
     """Merge a LoRA adapter into the base weights; verl's merger only writes it next to them."""
     from peft import PeftModel
+    from safetensors import safe_open
     from transformers import AutoModelForImageTextToText
 
-    adapter_config = json.loads((model / ADAPTER / "adapter_config.json").read_text(encoding="utf-8"))
+    settings = model / ADAPTER / "adapter_config.json"
+    adapter_config = json.loads(settings.read_text(encoding="utf-8"))
     if not adapter_config.get("lora_alpha"):
         raise MergeFailed(f"{model}: the checkpoint does not record lora_alpha, so the scale of the adapter is unknown")
+    # verl's merger names them by their last part, which modules of the vision tower share.
+    with safe_open(model / ADAPTER / "adapter_model.safetensors", "pt") as weights:
+        names = {name.removeprefix("base_model.model.").partition(".lora_")[0] for name in weights.keys()}  # noqa: SIM118
+    settings.write_text(json.dumps(adapter_config | {"target_modules": sorted(names)}), encoding="utf-8")
     base = AutoModelForImageTextToText.from_pretrained(model, dtype="auto")
     PeftModel.from_pretrained(base, model / ADAPTER).merge_and_unload().save_pretrained(model)
     shutil.rmtree(model / ADAPTER)
