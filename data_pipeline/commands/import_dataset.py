@@ -21,7 +21,7 @@ from data_pipeline.commands.options import (
 )
 from lmms_eval_shotbench.commands.command import About, one_command
 
-SetName = Literal["types-of-film-shots"]
+SetName = Literal["types-of-film-shots", "camerabench"]
 
 app, command = one_command(
     "import-dataset",

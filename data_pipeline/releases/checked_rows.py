@@ -36,6 +36,7 @@ LEFT_OUT = frozenset(
         DefectKind.OTHER_ANNOTATOR,
         DefectKind.OPEN_ENDED,
         DefectKind.CONTRADICTORY_LABELS,
+        DefectKind.TOO_FEW_DISTRACTORS,
     }
 )
 MediumKey = tuple[MediaKind, Path, str]  # kind, store, name

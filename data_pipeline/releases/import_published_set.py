@@ -23,7 +23,7 @@ from data_pipeline.releases.checked_rows import (
     expected_bytes,
 )
 from data_pipeline.releases.media_folder import MediaFolder
-from data_pipeline.releases.published_sets import types_of_film_shots
+from data_pipeline.releases.published_sets import camerabench, types_of_film_shots
 from data_pipeline.releases.published_sets.class_table import PublishedSet, published_set
 from data_pipeline.releases.published_sets.set_rows import SetRows
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
@@ -39,6 +39,7 @@ SPLIT = "test"
 Reader = Callable[[Path, MediaFolder, SetRows], MediaSource]
 READERS: dict[str, Reader] = {
     "types-of-film-shots": types_of_film_shots.read,
+    "camerabench": camerabench.read,
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from data_pipeline.releases.import_published_set import import_published_set
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
-from tests.support.releases import still
+from tests.support.releases import clip, still
 
 SIZES = ["ambiguous", "closeUp", "detail", "extremeLongShot", "fullShot", "longShot", "mediumCloseUp", "mediumShot"]
 
@@ -54,3 +55,22 @@ def imported(name: str, source: Path, out: Path, **options: Any) -> tuple[Import
 def losses(defects: tuple[Defect, ...]) -> list[tuple[str, str]]:
     """Kind and detail of each defect that loses a row."""
     return [(str(defect.kind), defect.detail) for defect in defects if defect.loses_row]
+
+
+def json_lines(path: Path, rows: Sequence[object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def camera_row(number: int, *labels: str) -> dict[str, Any]:
+    """A row of CameraBench's test.jsonl."""
+    name = f"-2uIa-XMJC{number}.5.3"
+    gif = f"https://huggingface.co/datasets/syCen/CameraBench/resolve/main/videos_gif/{name}.gif"
+    return {"Video": gif, "labels": list(labels), "caption": "The camera moves.", "path": f"videos/{name}.mp4"}
+
+
+def write_clips(folder: Path, names: Iterable[str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / PurePosixPath(name).name).write_bytes(clip())
+    return folder

@@ -27,7 +27,7 @@ class SetClass:
     name: str  # as published
     group: str  # title of its group
     dimension: Dimension | None  # None: a group without a dimension
-    term: str = ""  # of the vocabulary; empty if none corresponds
+    term: str = ""  # label of the vocabulary, mostly one term; empty if none corresponds
     option: str = ""  # text as an answer option, for sets that publish labels only; empty: its name
     spellings: tuple[str, ...] = ()  # others that occur
     lossy: bool = False  # the term is wider, narrower or only similar
@@ -96,7 +96,7 @@ def _class(group: str, dimension: Dimension | None, entry: dict[str, Any]) -> Se
         try:
             if dimension is None:
                 raise UnknownTerm("its group has no dimension")
-            dimension.term(found.term)
+            dimension.parse(found.term)
         except UnknownTerm as error:
             raise BadClassTable(f"class {found.name!r} of {group}: {error}") from None
     return found
