@@ -21,7 +21,7 @@ from data_pipeline.commands.options import (
 )
 from lmms_eval_shotbench.commands.command import About, one_command
 
-SetName = Literal["types-of-film-shots", "camerabench"]
+SetName = Literal["types-of-film-shots", "camerabench", "cinetechbench", "acam-bench", "camreasoner"]
 
 app, command = one_command(
     "import-dataset",

@@ -23,23 +23,32 @@ from data_pipeline.releases.checked_rows import (
     expected_bytes,
 )
 from data_pipeline.releases.media_folder import MediaFolder
-from data_pipeline.releases.published_sets import camerabench, types_of_film_shots
+from data_pipeline.releases.published_sets import (
+    acam_bench,
+    camerabench,
+    camreasoner,
+    cinetechbench,
+    types_of_film_shots,
+)
 from data_pipeline.releases.published_sets.class_table import PublishedSet, published_set
 from data_pipeline.releases.published_sets.set_rows import SetRows
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
 from data_pipeline.releases.release_questions import write_report
 from data_pipeline.shards.atomic_folder import WriteRefused
+from data_pipeline.shards.composition import Counts
 from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About, read_defects
 from data_pipeline.shards.write_shards import finished_manifest, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, hub_snapshot
 
 FINGERPRINT_VERSION = 1  # increment when an import of the same files would write other rows
-SPLIT = "test"
 Reader = Callable[[Path, MediaFolder, SetRows], MediaSource]
 READERS: dict[str, Reader] = {
     "types-of-film-shots": types_of_film_shots.read,
     "camerabench": camerabench.read,
+    "cinetechbench": cinetechbench.read,
+    "acam-bench": acam_bench.read,
+    "camreasoner": camreasoner.read,
 }
 
 
@@ -113,7 +122,7 @@ def _run_import(
     fingerprint = _fingerprint(published, files)
     if not overwrite and (manifest := finished_manifest(out, fingerprint)):
         defects += read_defects(out)
-        outcome = ImportReport.of(out, sum(manifest["counts"][SPLIT].values()), defects, already_complete=True)
+        outcome = ImportReport.of(out, _row_count(manifest["counts"]), defects, already_complete=True)
         if outcome.rows_broken and not allow_missing:  # an earlier run allowed it
             raise RowsLost(outcome)
         return outcome
@@ -124,17 +133,21 @@ def _run_import(
         folders = " or ".join(map(str, files.folders))
         raise ImportRefused(f"none of the media is in {folders}: {published.media}")
     shards = write_shards(
-        checked_rows(media, rows.questions, SPLIT, defects, out, allow_missing=allow_missing, workers=workers),
+        checked_rows(media, rows.questions, rows.split, defects, out, allow_missing=allow_missing, workers=workers),
         out,
         _about(rows, fingerprint),
-        splits=[SPLIT],
+        splits=[rows.split],
         overwrite=overwrite,
         defects=defects,
         expected_bytes=expected_bytes(media, items),
     )
-    outcome = ImportReport.of(shards.folder, sum(shards.counts[SPLIT].values()), defects)
+    outcome = ImportReport.of(shards.folder, _row_count(shards.counts), defects)
     require_balance(rows.rows_read, outcome.rows_written, outcome.rows_lost)
     return outcome
+
+
+def _row_count(counts: Counts) -> int:
+    return sum(rows for by_dimension in counts.values() for rows in by_dimension.values())
 
 
 def _fingerprint(published: PublishedSet, files: MediaFolder) -> str:

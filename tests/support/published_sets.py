@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from string import ascii_uppercase
 from typing import Any
 
 import pyarrow as pa
@@ -40,10 +41,12 @@ def film_shot(number: int, label: int, annotator: str = "human") -> dict[str, An
     return {"image": {"bytes": still(number), "path": f"film {number}.jpg"}, "label": label, "annotator": annotator}
 
 
-def imported(name: str, source: Path, out: Path, **options: Any) -> tuple[ImportReport, list[QAItem]]:
+def imported(
+    name: str, source: Path, out: Path, split: str = "test", **options: Any
+) -> tuple[ImportReport, list[QAItem]]:
     """Import a set, check the account of its rows and that every right answer is graded as right."""
     done = import_published_set(name, str(source), out, **options)
-    items = list(ShardFolder(out).items())
+    items = list(ShardFolder(out, split).items())
     assert len(items) == done.rows_written == done.rows_read - sum(defect.loses_row for defect in done.defects)
     assert {item.source for item in items} == {name}
     for item in items:
@@ -74,3 +77,37 @@ def write_clips(folder: Path, names: Iterable[str]) -> Path:
     for name in names:
         (folder / PurePosixPath(name).name).write_bytes(clip())
     return folder
+
+
+def prompt(question: str, *options: str) -> str:
+    """A question with its options as lines, as in CineTechBench."""
+    lines = [f"{letter}. {text}" for letter, text in zip(ascii_uppercase, options, strict=False)]
+    return "\n".join([question, *lines, "Please answer with the letter only."])
+
+
+def cinetech_still(number: int, category: str, annotation: str, *options: str, answer: str = "A") -> dict[str, Any]:
+    """A row of CineTechBench's image_annotation.json; the first option is the annotation unless options are given."""
+    asked = prompt(f"What is the {category} of this picture?", *(options or (annotation, "Other", "None")))
+    name = f"{number:03d}-{category}-{number:03d}.jpg"
+    return {
+        "Image_name": name,
+        "URL": f"https://www.imdb.com/title/{number}",
+        "Category": category,
+        "Type": "A",
+        "Annotation": annotation,
+        "QA": {"Prompt": asked, "Answer": answer},
+    }
+
+
+def cinetech_clip(number: int, movement: str, start: str = "00:00:00", end: str = "00:00:03") -> dict[str, Any]:
+    """A row of CineTechBench's video_annotation.json."""
+    return {
+        "id": number,
+        "movie_id": number,
+        "video_name": f"clip {number}.mp4",
+        "start_frame": start,
+        "end_frame": end,
+        "type": movement,
+        "classification": "Single",
+        "QA": {"prompt": prompt("How does the camera move?", "Crane Shot", movement), "answer": "B"},
+    }

@@ -44,6 +44,7 @@ class SetRows:
         self.published = published
         self.questions: list[ReleaseQuestion] = []
         self.rows_read = 0
+        self.split = "test"  # of all questions; readers may change it
         self._defects = defects
         self._classes: list[tuple[str, str]] = []  # of the row being parsed: group and name
         self._asked: Counter[tuple[str, str]] = Counter()
