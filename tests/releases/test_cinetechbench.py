@@ -65,6 +65,7 @@ def test_questions_keep_their_words_and_classes_are_found_by_name(tmp_path: Path
     assert [item.gold for item in items[:3]] == ["Medium Long Shot", "Worm's Eye View", "Central"]
     assert [item.media_kind for item in items] == [MediaKind.STILL] * 5 + [MediaKind.CLIP] * 2
     assert len({item.dimension for item in items}) == 6
+    assert [item.film_id for item in (items[0], items[5])] == ["tt0000001", "movie 1"]
     card = (tmp_path / "out/README.md").read_text()
     assert "| Angle: Worm's Eye View | camera_angle | Low angle (approximate) | 1 | 0 |" in card
     assert "| Colors: Red |  | none | 0 | 1 |" in card

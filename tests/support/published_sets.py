@@ -91,7 +91,7 @@ def cinetech_still(number: int, category: str, annotation: str, *options: str, a
     name = f"{number:03d}-{category}-{number:03d}.jpg"
     return {
         "Image_name": name,
-        "URL": f"https://www.imdb.com/title/{number}",
+        "URL": f"https://www.imdb.com/title/tt{number:07d}/mediaviewer/rm1/",
         "Category": category,
         "Type": "A",
         "Annotation": annotation,

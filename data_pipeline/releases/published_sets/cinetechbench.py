@@ -34,6 +34,7 @@ IMAGES, VIDEOS = "image_annotation.json", "video_annotation.json"
 VIDEO_GROUP = "video"
 FIRST_INDEX = {IMAGES: 0, VIDEOS: 1_000_000}  # so that indices are unique across files
 MAX_SURPLUS_SECONDS = 1.0  # of a clip over its annotated part
+_IMDB_TITLE = re.compile(r"tt\d{7,}")
 _TIME = re.compile(r"(\d+):(\d+):(\d+)")  # minutes, seconds, frames
 
 
@@ -68,8 +69,8 @@ def _still_question(rows: SetRows, row: object, item_id: str, index: int) -> Set
         raise LeftOut(DefectKind.UNKNOWN_LABEL, f"category {category!r} is not in the table of classes")
     right = rows.mapped_class(group, text_named(item_id, fields, ("Annotation",)))
     path = path_in_release(text_named(item_id, fields, ("Image_name",)))
-    film = path.partition("-")[0]  # 001-Scale-001.jpg: film, category, number
-    return _question(rows, fields, item_id, index, _Asked(group, right, MediaKind.STILL, path, f"image-{film}"))
+    film = _IMDB_TITLE.search(str(fields.get("URL")))
+    return _question(rows, fields, item_id, index, _Asked(group, right, MediaKind.STILL, path, film[0] if film else ""))
 
 
 def _clip_question(media: MediaFolder, rows: SetRows, row: object, item_id: str, index: int) -> SetQuestion:
@@ -82,8 +83,8 @@ def _clip_question(media: MediaFolder, rows: SetRows, row: object, item_id: str,
     right = rows.mapped_class(group, text_named(item_id, {"type": movement}, ("type",)))
     path = path_in_release(text_named(item_id, fields, ("video_name",)))
     _require_cut(media, fields, item_id, path)
-    film = fields.get("movie_id") or path
-    return _question(rows, fields, item_id, index, _Asked(group, right, MediaKind.CLIP, path, f"video-{film}"))
+    film = f"movie {fields['movie_id']}" if fields.get("movie_id") is not None else ""
+    return _question(rows, fields, item_id, index, _Asked(group, right, MediaKind.CLIP, path, film))
 
 
 def _question(rows: SetRows, fields: Mapping[str, object], item_id: str, index: int, asked: _Asked) -> SetQuestion:
