@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -31,6 +31,8 @@ app, command = one_command(
         examples=(
             "shotbench data import-dataset types-of-film-shots \\",
             "    szymonrucinski/types-of-film-shots --out shards/film_shots",
+            "shotbench data import-dataset camerabench syCen/CameraBench \\",
+            "    --media Videos4CameraBench --out shards/camerabench",
         ),
     ),
 )
@@ -38,7 +40,9 @@ app, command = one_command(
 
 @command
 def import_release(
-    name: Annotated[SetName, typer.Argument(metavar="NAME", help="Name of the dataset")],
+    name: Annotated[
+        SetName, typer.Argument(metavar="NAME", help=f"Name of the dataset: {', '.join(get_args(SetName))}")
+    ],
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Folder with the files of the dataset as published, or their Hub id")
     ],
