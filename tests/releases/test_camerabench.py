@@ -102,3 +102,20 @@ def test_clips_are_read_from_zip_files_and_doubtful_names_are_refused(tmp_path: 
     (tmp_path / "set/videos.zip").unlink()
     with pytest.raises(ImportRefused, match=r"none of the media .* --media"):
         import_published_set(NAME, str(tmp_path / "set"), tmp_path / "again")
+
+
+def test_links_in_the_hub_cache_are_followed_and_links_out_of_a_folder_are_not(tmp_path: Path) -> None:
+    rows = [camera_row(number, "pan-left") for number in range(2)]
+    storage = tmp_path / "datasets--syCen--CameraBench"
+    source = storage / "snapshots/0123"
+    json_lines(storage / "blobs/0", rows)
+    write_clips(storage / "blobs", ["1"])
+    (source / "videos").mkdir(parents=True)
+    (source / "test.jsonl").symlink_to("../../blobs/0")
+    (source / rows[0]["path"]).symlink_to("../../../blobs/1")
+    (source / rows[1]["path"]).symlink_to(write_clips(tmp_path / "outside", ["secret.mp4"]) / "secret.mp4")
+    with pytest.raises(RowsLost) as refusal:
+        import_published_set(NAME, str(source), tmp_path / "out")
+    (defect,) = refusal.value.report.defects
+    assert (defect.kind, defect.line) == ("not a regular file", 2)
+    assert len(imported(NAME, source, tmp_path / "out", allow_missing=True)[1]) == 1
