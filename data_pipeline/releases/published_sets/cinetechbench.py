@@ -125,7 +125,7 @@ def _require_cut(media: MediaFolder, fields: Mapping[str, object], item_id: str,
     start, end = (
         int(time[1]) * 60 + int(time[2]) + int(time[3]) / header.frame_rate for time in times if time is not None
     )
-    length = header.frames / header.frame_rate
+    length = float(header.frames / header.frame_rate)  # the rate may be a fraction
     if length > end - start + MAX_SURPLUS_SECONDS:
         annotated = f"{fields['start_frame']} to {fields['end_frame']} (minutes, seconds, frames)"
         raise BadRow(item_id, "video_name", f"{path}, {length:.1f} s", f"only the part from {annotated}; cut it out")
