@@ -17,6 +17,7 @@ app = lazy_group(
             (MAKE, "studio", "Render synthetic films, as shards or as film files; nothing is downloaded."),
             (MAKE, "import-shotbench", "Convert the official ShotBench release to shards."),
             (MAKE, "import-shotqa", "Convert the ShotQA release to shards for training."),
+            (MAKE, "import-dataset", "Convert other published datasets to shards, such as CameraBench."),
             (CHECK, "audit", "Check shards before they are used: media, guessing, duplicates, splits."),
             (CHECK, "chains", "Ask a vision model for reasoning chains, for CoT-SFT."),
             (CHECK, "difficulty", "Select questions of medium difficulty for GRPO."),

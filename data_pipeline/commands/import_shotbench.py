@@ -8,11 +8,9 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.commands.console import print_error, print_losses, print_media_warnings
+from data_pipeline.commands.console import print_import, print_refused_import
 from data_pipeline.commands.options import EXECUTION, OUTPUT, SELECTION, SHARDS_KEPT, Overwrite, RayAddress, ShardsOut
 from lmms_eval_shotbench.commands.command import About, one_command
-
-LOST_ROWS_NAMED = 20
 
 app, command = one_command(
     "import-shotbench",
@@ -83,7 +81,8 @@ def import_release(
     ray_address: RayAddress = "",
 ) -> int:
     """Convert the official ShotBench release to shards."""
-    from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
+    from data_pipeline.releases.checked_rows import RowsLost
+    from data_pipeline.releases.import_shotbench import import_shotbench
     from data_pipeline.workers import Workers
     from lmms_eval_shotbench.vocabulary import dimension_named
 
@@ -92,19 +91,7 @@ def import_release(
     try:
         done = running(allow_missing=allow_missing, workers=Workers.reachable(workers, ray_address))
     except RowsLost as refusal:
-        lost = [defect for defect in refusal.report.defects if defect.loses_row]
-        for defect in lost[:LOST_ROWS_NAMED]:
-            print_error(str(defect))
-        if len(lost) > LOST_ROWS_NAMED:
-            print_error(f"... and {len(lost) - LOST_ROWS_NAMED:,} more; --report FILE lists them all")
-        print_error(
-            f"{refusal}. Repair the release, or leave these rows out with --allow-missing. Nothing was written."
-        )
+        print_refused_import(refusal)
         return 1
-    kept = sum(not defect.loses_row for defect in done.defects)
-    state = "was complete already" if done.already_complete else "is written"
-    print(f"{done.folder} {state}: {done.rows_written:,} of {done.rows_read:,} rows, {done.rows_lost:,} left out, "
-          f"{kept:,} warnings")  # fmt: skip
-    print_losses(done.defects)
-    print_media_warnings(done.defects)
+    print_import(done)
     return 0

@@ -79,7 +79,7 @@ class Release:
         """Hash the question file, and the name, size and modification time of all media files, with the choice."""
         parts: list[object] = [FINGERPRINT_VERSION, file_sha256(self.folder / QUESTIONS), *sorted(dimensions)]
         for store in (store for kind in MediaKind for store in self.stores(kind)):
-            for path in [store] if store.is_file() else _files_under(store):
+            for path in [store] if store.is_file() else files_under(store):
                 status = path.stat(follow_symlinks=path.exists())
                 parts.append([path.relative_to(self.folder).as_posix(), status.st_size, status.st_mtime_ns])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -130,10 +130,10 @@ class Release:
                 yield ReleaseFile(name, member.size, member.isreg(), detail, path, member)
 
     def _folder_files(self, store: Path) -> Iterator[ReleaseFile]:
-        root = _allowed_root(self.folder)
+        root = allowed_root(self.folder)
         if not Path(os.path.realpath(store)).is_relative_to(root):
             raise ImportRefused(f"{store} is a link out of the release; put the media themselves there, or their tar")
-        for path in _files_under(store):
+        for path in files_under(store):
             name = path.relative_to(self.folder).as_posix()
             inside = Path(os.path.realpath(path)).is_relative_to(root)  # Path.resolve raises on circular links
             detail = "a symbolic link out of the release, or to nowhere" if path.is_symlink() else "a device or pipe"
@@ -185,14 +185,14 @@ def _all_headers(tar: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
     return members
 
 
-def _files_under(folder: Path) -> Iterator[Path]:
+def files_under(folder: Path) -> Iterator[Path]:
     """Yield all files in a fixed order; linked folders are not followed."""
     for parent, folders, files in os.walk(folder):
         folders.sort()
         yield from (Path(parent, name) for name in sorted(files))
 
 
-def _allowed_root(folder: Path) -> Path:
+def allowed_root(folder: Path) -> Path:
     """Return the folder that links must stay in: the release or, in the Hub's cache, the repository with `blobs`."""
     storage = folder.parent.parent
     return storage if folder.parent.name == "snapshots" and (storage / "blobs").is_dir() else folder

@@ -68,7 +68,9 @@ def read_row(row: object, item_id: str, source_index: int) -> ReadRow:
         raise OpenEnded(f"item {item_id}: no options")
     kind, path = _medium(item_id, row)
     dimension = _dimension(item_id, question, options)
-    letter = _answer(item_id, row.get("solution"), assistant, options)
+    solution = row.get("solution")
+    given = solution if isinstance(solution, str) and solution.strip() else assistant
+    letter = answer_letter(item_id, "solution", given, options)
     worded = word_options(dimension, options, letter)
     item = QAItem(
         item_id=item_id,
@@ -123,16 +125,21 @@ def _plain_text(content: object) -> str:
 
 
 def _medium(item_id: str, row: Mapping[str, object]) -> tuple[MediaKind, str]:
-    """Return kind and path of the only medium; a path outside the release is reduced to its base name."""
+    """Return kind and path of the only medium."""
     named = []
     for column, kind in MEDIA_COLUMNS.items():
         cell = row.get(column)
         named += [(kind, path) for path in (cell if isinstance(cell, list) else [cell]) if path not in (None, "")]
     if len(named) != 1 or not isinstance(named[0][1], str):
         raise BadRow(item_id, "media", [path for _, path in named], "one path in images or videos")
-    kind, path = named[0][0], named[0][1].replace("\\", "/")
+    return named[0][0], path_in_release(named[0][1])
+
+
+def path_in_release(path: str) -> str:
+    """Return the path of a medium within its release; one outside of it is reduced to its base name."""
+    path = path.replace("\\", "/")
     outside = path.startswith("/") or ".." in path.split("/") or ":" in path.partition("/")[0]
-    return kind, PurePosixPath(path).name if outside else str(PurePosixPath(path))
+    return PurePosixPath(path).name if outside else str(PurePosixPath(path))
 
 
 def _dimension(item_id: str, question: str, options: Sequence[str]) -> Dimension:
@@ -145,9 +152,12 @@ def _dimension(item_id: str, question: str, options: Sequence[str]) -> Dimension
     return found
 
 
-def _answer(item_id: str, solution: object, assistant: str, options: Sequence[str]) -> str:
-    """Return the letter given, as letter or option text, in `solution` or else in the assistant's last message."""
-    given = solution if isinstance(solution, str) and solution.strip() else assistant
+def answer_letter(item_id: str, field: str, given: str, options: Sequence[str]) -> str:
+    """Return the letter of an answer given as letter or option text, in `<answer>` tags or not.
+
+    Raises:
+        BadRow: the answer is none of the options; `field` is where it was found.
+    """
     inside = _ANSWER.findall(given)
     answer = (inside[-1] if inside else given).strip()
     offered = ascii_uppercase[: len(options)]
@@ -157,5 +167,5 @@ def _answer(item_id: str, solution: object, assistant: str, options: Sequence[st
         lettered = _ANSWER_LETTER.fullmatch(answer)
         answer = texts[0] if len(texts) == 1 else lettered[1] if lettered and not texts else ""
     if not answer or answer.upper() not in offered:
-        raise BadRow(item_id, "solution", given, f"a letter from A to {offered[-1]}")
+        raise BadRow(item_id, field, given, f"a letter from A to {offered[-1]}, or the text of an option")
     return answer.upper()

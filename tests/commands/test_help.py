@@ -167,7 +167,7 @@ def test_a_completion_script_is_generated(shell: str) -> None:
     ("line", "expected"),
     [
         ("shotbench sc", {"score"}),
-        ("shotbench data import-", {"import-shotbench", "import-shotqa"}),
+        ("shotbench data import-", {"import-dataset", "import-shotbench", "import-shotqa"}),
         ("shotbench score --proto", {"--protocol"}),
         ("shotbench score --protocol ", {"strict", "official"}),
         ("shotbench train grpo --dry", {"--dry-run"}),

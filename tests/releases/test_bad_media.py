@@ -12,7 +12,8 @@ import pytest
 
 from data_pipeline.checks.check_media import CheckedMedium, check_medium
 from data_pipeline.releases import import_shotqa as importer
-from data_pipeline.releases.import_shotbench import ImportReport, import_shotbench
+from data_pipeline.releases.checked_rows import ImportReport
+from data_pipeline.releases.import_shotbench import import_shotbench
 from data_pipeline.releases.import_shotqa import ShotQAReport, import_shotqa
 from data_pipeline.releases.shotqa_questions import ShotQAChoices
 from data_pipeline.workers import WORKER_DIED, Workers
@@ -57,7 +58,7 @@ def from_archive(folder: Path, workers: Workers | None = None) -> ShotQAReport:
     ("target", "stage"),
     [
         ("data_pipeline.releases.release_media.Release.read", "reading it"),
-        ("data_pipeline.releases.import_shotbench.check_medium", "checking it"),
+        ("data_pipeline.releases.checked_rows.check_medium", "checking it"),
         ("data_pipeline.checks.check_media._check_still", "checking it"),
         ("data_pipeline.releases.check_on_workers.Verdict.of", "checking it"),
         ("data_pipeline.checks.check_media.opened_still", "checking it"),

@@ -73,7 +73,8 @@ def fake_hub(files: dict[str, bytes]) -> Iterator[str]:
 IMPORT_IN_CHILD = """
 import sys
 from pathlib import Path
-from data_pipeline.releases.import_shotbench import ImportRefused, import_shotbench
+from data_pipeline.releases.import_shotbench import import_shotbench
+from data_pipeline.releases.release_media import ImportRefused
 try:
     print(import_shotbench(sys.argv[1], Path(sys.argv[2])).rows_written)
 except ImportRefused as error:

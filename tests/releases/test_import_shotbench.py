@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_pipeline.defects import DefectKind
-from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
+from data_pipeline.releases.checked_rows import RowsLost
+from data_pipeline.releases.import_shotbench import import_shotbench
 from data_pipeline.releases.release_media import ImportRefused, Release, ReleaseFile
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from data_pipeline.defects import DefectKind
-from data_pipeline.releases import import_shotbench as import_step
+from data_pipeline.releases import checked_rows as import_step
 from data_pipeline.releases.import_shotbench import import_shotbench
 from data_pipeline.releases.import_shotqa import import_shotqa
 from data_pipeline.releases.shotqa_questions import ShotQAChoices

@@ -18,7 +18,8 @@ import numpy
 from PIL import Image
 
 from data_pipeline.defects import DefectKind
-from data_pipeline.releases.import_shotbench import RowsLost, import_shotbench
+from data_pipeline.releases.checked_rows import RowsLost
+from data_pipeline.releases.import_shotbench import import_shotbench
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
