@@ -90,6 +90,7 @@ test-slurm: $(STAMP)
 vllm: $(VLLM_STAMP)
 
 $(VLLM_STAMP): $(STAMP) constraints-vllm.txt
+	@command -v c++ >/dev/null || { echo "make: vLLM compiles C++ when it starts; install a compiler, e.g. g++"; exit 1; }
 	rm -rf $(VLLM)
 	$(BIN)/uv venv --quiet --python $(BIN)/python $(VLLM)
 	$(BIN)/uv pip install --quiet --python $(VLLM)/bin/python --no-deps --requirement constraints-vllm.txt
