@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from verl_recipes.inside_verl import adapter_precision, divergence, engine_warnings, time_positions, vision_tower
+from verl_recipes.inside_verl import bfloat16_weights, divergence, engine_warnings, time_positions, vision_tower
 from verl_recipes.inside_verl.patch_on_import import when_imported
 
 
@@ -25,7 +25,7 @@ engine_warnings.silence()
 time_positions.install()
 vision_tower.install()
 when_imported(divergence.ENGINE_MODULE, divergence.guard_engine)
-when_imported(adapter_precision.MODULE, adapter_precision.apply)
+when_imported(bfloat16_weights.MODULE, bfloat16_weights.apply)
 when_imported("verl.trainer.ppo.v1", _register_trainer)
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # parsed as verl does
     from verl_recipes import cpu
