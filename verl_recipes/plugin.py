@@ -12,7 +12,7 @@ import os
 from types import ModuleType
 
 from verl_recipes.inside_verl import (
-    adapter_precision,
+    bfloat16_weights,
     divergence,
     engine_warnings,
     sft_positions,
@@ -38,7 +38,7 @@ vision_tower.install()
 vllm_clip_prompts.install()
 weight_sync.install()
 when_imported(divergence.ENGINE_MODULE, divergence.guard_engine)
-when_imported(adapter_precision.MODULE, adapter_precision.apply)
+when_imported(bfloat16_weights.MODULE, bfloat16_weights.apply)
 when_imported(vllm_orphans.MODULE, vllm_orphans.end_with_server)
 when_imported("verl.trainer.ppo.v1", _register_trainer)
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # parsed as verl does

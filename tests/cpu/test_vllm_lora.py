@@ -32,4 +32,4 @@ def test_vllm_generates_with_the_adapters_of_each_step(shards: Path, tmp_path: P
     steps = run.steps(1)
     assert list(steps) == [1, 2, 3]
     assert any(steps[step]["actor/grad_norm"] > 0 for step in (1, 2)), "adapters changed before the last rollout"
-    check_agreement(run, 1e-3)
+    check_agreement(run, 1e-2)

@@ -140,7 +140,7 @@ def memory(config: DictConfig, method: str, size: ModelSize, longest: int, media
 def weight_bytes(engine: DictConfig, settings: DictConfig) -> tuple[int, int]:
     """Bytes of a frozen and of a trained parameter, given verl's settings of the engine and of the model.
 
-    With LoRA and FSDP2 the adapters are in float32, whatever the type of the base model (`adapter_precision.py`).
+    With LoRA and FSDP2 the adapters are in float32, whatever the type of the base model (`bfloat16_weights.py`).
     """
     frozen = PRECISIONS.get(str(engine.get("model_dtype") or "fp32"), FULL)
     adapters = settings.get("lora_rank") and engine.get("strategy") == "fsdp2"
