@@ -82,9 +82,9 @@ def test_unknown_models_and_presets_are_named_at_once() -> None:
 
 
 def test_a_preset_gives_the_model_and_its_arguments() -> None:
-    request = AskedModel(preset="qwen3-vl-4b").request(DIRECT)
-    assert (request.model, request.tasks) == ("qwen3_vl", "shotbench")
-    assert "Qwen3-VL-4B" in model_name(request)
+    request = AskedModel(preset="internvl3-8b").request(DIRECT)
+    assert (request.model, request.tasks) == ("internvl_hf", "shotbench")
+    assert "InternVL3-8B" in model_name(request)
 
 
 def test_a_checkpoint_is_named_by_its_folder_and_a_digest_of_its_files(tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ def test_the_report_of_cross_validation_predicts_other_films() -> None:
     truths = made_truths(20, 40, ASKED, seed=5)
     scores = score_labels(made_sheet(truths, calibration=fitted(), seed=6), truths)["dimensions"]
     for slug, sources in fitted().report["dimensions"].items():
-        assert sources[SOURCE]["accuracy"] == pytest.approx(scores[slug]["whole_accuracy"]["value"], abs=0.06)
+        # 320 cells of the report and 800 of other films: the difference has a standard error of 0.03.
+        assert sources[SOURCE]["accuracy"] == pytest.approx(scores[slug]["whole_accuracy"]["value"], abs=0.08)
         assert sources[SOURCE]["cells"] == 320
 
 
