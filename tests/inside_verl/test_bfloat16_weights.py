@@ -68,7 +68,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
 
 def test_weights_in_bfloat16_compute_what_the_same_weights_in_float32_do(computed: dict[str, Outcome]) -> None:
     expected, found = computed["float32"], computed["bfloat16"]
-    assert found.log_probs == pytest.approx(expected.log_probs, abs=1e-6)  # with rounded frequencies 1e-5 and more
+    assert found.log_probs == expected.log_probs  # rounded frequencies would change them at these positions by 1e-5
     assert found.losses == pytest.approx(expected.losses, rel=1e-3)  # verl rounds the adapters' initial values
 
 
