@@ -80,9 +80,10 @@ def weights(model: Path) -> dict[str, Any]:
 def test_the_rollout_generates_with_the_merged_weights_of_each_step(grpo_run: Path) -> None:
     logged = read_metrics(grpo_run)
     assert list(logged) == [1, 2]
-    for values in logged.values():
+    # From the second step on the rollout has merged weights, which verl sends in bfloat16.
+    for values, difference in zip(logged.values(), (1e-4, 2e-2), strict=True):
         assert values["actor/grad_norm"] > 0
-        assert values["training/rollout_probs_diff_mean"] < 1e-2  # verl sends merged weights in bfloat16
+        assert values["training/rollout_probs_diff_mean"] < difference
         assert values["training/rollout_actor_probs_pearson_corr"] > 0.99
 
 
