@@ -105,6 +105,7 @@ def _flags(recipe: DatasetRecipe) -> str:
     flags = f"--splits {shares} --seed {recipe.seed} --options {policy.options}"
     flags += f" --fewest-options {policy.fewest_options} --difficulty {policy.difficulty}"
     flags += f" --max-per-term {policy.max_per_term}" + ("" if policy.balance else " --unbalanced")
+    flags += " --reasoning" * policy.reasoning
     flags += "".join(f" --against {Path(name).name}" for name in recipe.against)
     flags += " --trust-ids" if recipe.trust_ids else ""
     return flags + (" --no-gate" if recipe.gate is None else f" --gate {100 * recipe.gate:g}")

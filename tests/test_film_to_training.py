@@ -12,6 +12,7 @@ import pytest
 
 from data_pipeline.workers import Workers, ray_running
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
 
@@ -46,6 +47,7 @@ def shards(raw_films: Path, ray_workers: str) -> Path:
     command = ["data", "films", str(raw_films / "films"), "--table", str(raw_films / "annotations.csv")]
     command += ["--out", str(out)]
     command += ["--splits", "sft:1,grpo:1,dev:1,test:1", "--config", str(settings), "--workers", ray_workers]
+    command += ["--reasoning"]
     assert main(command) == 0
     return out
 
@@ -60,6 +62,12 @@ def test_every_split_has_its_own_film_and_every_dimension_its_questions(shards: 
         assert {item.media_kind for item in items} == set(MediaKind)
     assert sorted(len(names) for names in films.values()) == [1, 1, 1, 1]
     assert len(set.union(*films.values())) == 4
+
+
+def test_every_question_has_a_sentence_of_reasoning_if_it_is_asked_for(shards: Path) -> None:
+    items = list(ShardFolder(shards, "sft").items())
+    assert [item.reasoning for item in items] == [plain_reasoning(item) for item in items]
+    assert "--reasoning" in (shards / "README.md").read_text()
 
 
 def test_card_audit_and_defects_say_what_became_of_the_films(shards: Path) -> None:

@@ -209,6 +209,15 @@ def make_films(
             rich_help_panel=SELECTION,
         ),
     ] = False,
+    reasoning: Annotated[
+        bool,
+        typer.Option(
+            "--reasoning",
+            help="Add a reasoning chain of one sentence, which names the label, to each question, for `shotbench train "
+            "cot-sft` without `shotbench data chains`",
+            rich_help_panel=SELECTION,
+        ),
+    ] = False,
     against: Against = None,
     gate: Gate = None,
     no_gate: Annotated[
@@ -281,6 +290,7 @@ def make_films(
             max_per_term=max_per_term,
             balance=not unbalanced,
             seed=seed,
+            reasoning=reasoning,
         ),
         seed=seed,
         gate=margin_of(gate, no_gate),

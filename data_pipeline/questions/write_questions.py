@@ -60,7 +60,7 @@ class QuestionPolicy:
     max_per_term: int = 0  # maximum number of questions per label (right answer), dimension and split; 0: no limit
     balance: bool = True  # drop shots that cannot be balanced; if False, option frequencies may reveal answers
     seed: int = 0
-    reasoning: bool = False  # add a minimal chain of thought; only for labels that are true by construction
+    reasoning: bool = False  # add a chain of thought of one sentence, which states the label and no reason for it
 
     def __post_init__(self) -> None:
         if not 2 <= self.fewest_options <= self.options:
