@@ -40,7 +40,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension
 SEED, TEST_SEED = 31, 9  # of the studio
 CUTTING = "least_side = 64\n"  # films of the studio are small
 QUESTIONS = ("--unbalanced", "--no-gate")  # all that a person has corrected: it is little
-TRAINING = ("trainer.total_epochs=4", "optim.lr=2e-4")
+TRAINING = ("trainer.total_epochs=3", "optim.lr=3e-5")
 Key = tuple[str, str, float | None, str]  # film, file, start, dimension
 
 
