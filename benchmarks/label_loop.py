@@ -40,7 +40,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension
 SEED, TEST_SEED = 31, 9  # of the studio
 CUTTING = "least_side = 64\n"  # films of the studio are small
 QUESTIONS = ("--unbalanced", "--no-gate")  # all that a person has corrected: it is little
-TRAINING = ("trainer.total_epochs=4", "optim.lr=2e-4")
+TRAINING = ("trainer.total_epochs=3", "optim.lr=3e-5")
 Key = tuple[str, str, float | None, str]  # film, file, start, dimension
 
 
@@ -196,7 +196,7 @@ def main() -> int:
     add("--shots", type=int, default=100, metavar="N", help="number of shots to correct (default: 100)")
     add("--width", type=int, default=192, metavar="PIXELS", help="width of the films (default: 192)")
     add("--model", type=Path, default=TINY_SHOTVL, metavar="FOLDER", help="start model (default: the packaged one)")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     loop = Loop(given.out, given.model, f"# start: model {folder_digest(given.model)[:12]}")
     training = given.training or TRAINING
     close_loop(loop, given.films, given.test_films, given.shots, given.width, training)
