@@ -196,7 +196,7 @@ def main() -> int:
     add("--shots", type=int, default=100, metavar="N", help="number of shots to correct (default: 100)")
     add("--width", type=int, default=192, metavar="PIXELS", help="width of the films (default: 192)")
     add("--model", type=Path, default=TINY_SHOTVL, metavar="FOLDER", help="start model (default: the packaged one)")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     loop = Loop(given.out, given.model, f"# start: model {folder_digest(given.model)[:12]}")
     training = given.training or TRAINING
     close_loop(loop, given.films, given.test_films, given.shots, given.width, training)
