@@ -81,8 +81,8 @@ def test_the_rollout_generates_with_the_merged_weights_of_each_step(grpo_run: Pa
     logged = read_metrics(grpo_run)
     assert list(logged) == [1, 2]
     assert logged[1]["training/rollout_probs_diff_max"] < 1e-4
-    # From the second step on, verl sends merged weights in bfloat16, whose rounding is as large as the first updates: in
-    # three runs the mean difference was 0.011 to 0.024, the correlation 0.93 to 0.995.
+    # From the second step on, verl sends merged weights in bfloat16, whose rounding is as large as the first updates:
+    # in three runs the mean difference was 0.011 to 0.024, the correlation 0.93 to 0.995.
     assert logged[2]["training/rollout_probs_diff_mean"] < 0.1
     assert logged[2]["training/rollout_actor_probs_pearson_corr"] > 0.7
     assert all(values["actor/grad_norm"] > 0 for values in logged.values())
