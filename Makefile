@@ -59,7 +59,7 @@ test: $(STAMP)
 	SHOTBENCH_TEST_RUN=$$run $(MAKE) --no-print-directory -j 2 test-ray test-rest
 
 test-ray: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme and not repeat" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat and not vllm"
@@ -70,7 +70,7 @@ test-quick: $(STAMP)
 
 # Tests that run another backend through code that a test of `make test` already runs: before a release.
 test-repeat: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m repeat tests/harness
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m repeat tests/harness tests/test_label_loop.py
 
 # Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)
