@@ -6,7 +6,7 @@ The comment before a block states how it is run here:
     <!-- test: hub -->        as it is; the names on the Hub are folders here: a small release, and the tiny model
     <!-- test: films -->      as it is; a folder of stills and their annotation table are there
     <!-- test: endpoint -->   against a server of this test in place of http://localhost:8000
-    <!-- test: dry-run -->    every command with --dry-run, as if this machine had eight GPUs
+    <!-- test: dry-run -->    every command with --dry-run, as if this machine had eight GPUs and vLLM
 
 Blocks are run in order, since later ones use the results of earlier ones.
 """
@@ -42,6 +42,8 @@ DRY = {  # what a dry run adds to a command
     "pip": "--dry-run --no-index --no-build-isolation",
     "shotbench": "--dry-run ++ray_kwargs.ray_init.num_gpus=8 ++ray_kwargs.ray_init.num_cpus=128",
 }
+
+GPU_PACKAGES = "gpu_packages"  # an empty vllm, which a machine with GPUs has; nothing in a dry run uses it
 
 
 class Block(NamedTuple):
@@ -81,6 +83,8 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     write_release(folder / "Vchitect" / "ShotBench")
     shutil.copytree(TINY_SHOTVL, folder / "Vchitect" / "ShotVL-3B")
     write_films(folder / "FILMS", folder / "annotations.csv")
+    (folder / GPU_PACKAGES / "vllm").mkdir(parents=True)
+    (folder / GPU_PACKAGES / "vllm" / "__init__.py").touch()
     for block in blocks():
         with commands_of(block) as commands:
             for command in commands:
@@ -97,7 +101,8 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
 def commands_of(block: Block) -> Iterator[list[str]]:
     """What is run for a block: the block itself, or its commands one by one as dry runs."""
     if block.kind == "dry-run":
-        yield [f"{command} {DRY[command.split()[0]]}" for command in block.commands()]
+        with_vllm = f'export PYTHONPATH="$PYTHONPATH:$PWD/{GPU_PACKAGES}"\n'
+        yield [f"{with_vllm}{command} {DRY[command.split()[0]]}" for command in block.commands()]
     elif block.kind == "endpoint":
         from tests.support.openai_server import Endpoint, serve
 
