@@ -22,7 +22,7 @@ SHOTS = 40
 
 def close_loop(out: Path, *settings: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "label_loop.py"), str(out)]
-    command += ["--films", "2", "--test-films", "1", "--width", "64", "--shots", str(SHOTS)]
+    command += ["--films", "2", "--test-films", "1", "--width", "128", "--shots", str(SHOTS)]
     return subprocess.run([*command, *settings], capture_output=True, text=True, check=False)
 
 
