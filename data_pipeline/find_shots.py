@@ -83,7 +83,7 @@ def find_shots(request: ShotRequest) -> list[CutShots]:
             reasons = "; ".join(f"{film.facts.media}: {', '.join(film.facts.defects)}" for film in cut)
             raise NoShots(f"no film has a shot: {reasons}")
         text = shot_table(cut)
-        if request.out.exists() and not request.overwrite and request.out.read_text(encoding="utf-8") != text:
+        if request.out.exists() and not request.overwrite and request.out.read_bytes() != text.encode():
             raise refusal
         write_atomic(folder / PAGE, shot_page(cut))
         if request.timelines:

@@ -28,6 +28,10 @@ from data_pipeline.labelled_shot import dimensions_for
 from data_pipeline.row_account import TableRow
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 
+FILM_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mxf", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob"),
+    *(".wmv", ".asf", ".flv", ".ogv", ".3gp", ".y4m"),
+)
 STILL_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"),
     *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),  # JPEG 2000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from data_pipeline.defects import FIRST_MEDIA, Defect, media_warnings_by_kind
@@ -36,7 +36,20 @@ def print_media_warnings(defects: Sequence[Defect]) -> None:
         print(f"warning: {kind}: {len(warned):,} ({first}), e.g. {warned[0].detail}")
 
 
-def print_refused_import(refusal: RowsLost) -> None:
+def report_import(run: Callable[[], ImportReport]) -> int:
+    """Run an import and print its result, or why it was refused; returns the exit status."""
+    from data_pipeline.releases.checked_rows import RowsLost
+
+    try:
+        done = run()
+    except RowsLost as refusal:
+        _print_refused_import(refusal)
+        return 1
+    _print_import(done)
+    return 0
+
+
+def _print_refused_import(refusal: RowsLost) -> None:
     """Print the rows because of which an import was refused, and what to do."""
     from data_pipeline.releases.checked_rows import is_broken
 
@@ -48,7 +61,7 @@ def print_refused_import(refusal: RowsLost) -> None:
     print_error(f"{refusal}. Repair the release, or leave these rows out with --allow-missing. Nothing was written.")
 
 
-def print_import(done: ImportReport) -> None:
+def _print_import(done: ImportReport) -> None:
     """Print the counts of a finished import, its losses by reason, and the warnings about media."""
     kept = sum(not defect.loses_row for defect in done.defects)
     state = "was complete already" if done.already_complete else "is written"

@@ -8,12 +8,12 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from data_pipeline.commands.console import print_import, print_refused_import
+from data_pipeline.commands.console import report_import
 from data_pipeline.commands.options import (
-    EXECUTION,
     OUTPUT,
     SELECTION,
     SHARDS_KEPT,
+    CheckWorkers,
     Overwrite,
     RayAddress,
     ReportFile,
@@ -69,15 +69,7 @@ def import_release(
     ] = False,
     report: ReportFile = None,
     overwrite: Overwrite = False,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            help="Number of Ray worker processes that check stills and clips; with 0, threads of this process do",
-            rich_help_panel=EXECUTION,
-        ),
-    ] = 0,
+    workers: CheckWorkers = 0,
     ray_address: RayAddress = "",
 ) -> int:
     """Convert a published dataset with labels of film language to shards, each with its own source and licence.
@@ -85,15 +77,8 @@ def import_release(
     Questions keep the option texts of the dataset. Rows about classes that correspond to no term of ShotBench are left
     out, by name, in the dataset card.
     """
-    from data_pipeline.releases.checked_rows import RowsLost
     from data_pipeline.releases.import_published_set import import_published_set
     from data_pipeline.workers import Workers
 
     running = partial(import_published_set, name, source, out, media=media or (), overwrite=overwrite, report=report)
-    try:
-        done = running(allow_missing=allow_missing, workers=Workers.reachable(workers, ray_address))
-    except RowsLost as refusal:
-        print_refused_import(refusal)
-        return 1
-    print_import(done)
-    return 0
+    return report_import(partial(running, allow_missing=allow_missing, workers=Workers.reachable(workers, ray_address)))

@@ -8,8 +8,16 @@ from typing import Annotated
 
 import typer
 
-from data_pipeline.commands.console import print_import, print_refused_import
-from data_pipeline.commands.options import EXECUTION, OUTPUT, SELECTION, SHARDS_KEPT, Overwrite, RayAddress, ShardsOut
+from data_pipeline.commands.console import report_import
+from data_pipeline.commands.options import (
+    OUTPUT,
+    SELECTION,
+    SHARDS_KEPT,
+    CheckWorkers,
+    Overwrite,
+    RayAddress,
+    ShardsOut,
+)
 from lmms_eval_shotbench.commands.command import About, one_command
 
 app, command = one_command(
@@ -69,29 +77,14 @@ def import_release(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            help="Number of Ray worker processes that check stills and clips; with 0, threads of this process do",
-            rich_help_panel=EXECUTION,
-        ),
-    ] = 0,
+    workers: CheckWorkers = 0,
     ray_address: RayAddress = "",
 ) -> int:
     """Convert the official ShotBench release to shards."""
-    from data_pipeline.releases.checked_rows import RowsLost
     from data_pipeline.releases.import_shotbench import import_shotbench
     from data_pipeline.workers import Workers
     from lmms_eval_shotbench.vocabulary import dimension_named
 
     slugs = [dimension_named(name).slug for name in dimensions or ()]
     running = partial(import_shotbench, release, out, dimensions=slugs, overwrite=overwrite, report=report)
-    try:
-        done = running(allow_missing=allow_missing, workers=Workers.reachable(workers, ray_address))
-    except RowsLost as refusal:
-        print_refused_import(refusal)
-        return 1
-    print_import(done)
-    return 0
+    return report_import(partial(running, allow_missing=allow_missing, workers=Workers.reachable(workers, ray_address)))

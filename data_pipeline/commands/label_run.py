@@ -19,6 +19,8 @@ from data_pipeline.commands.options import (
     Detector,
     FlashFrames,
     RayAddress,
+    ShotLimit,
+    Timelines,
     WorkersOption,
 )
 from lmms_eval_shotbench import __version__
@@ -139,25 +141,9 @@ def label(
             rich_help_panel=CUTTING,
         ),
     ] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help="Maximum number of shots of each film, from its beginning, for a trial; 0 for all",
-            rich_help_panel=CUTTING,
-        ),
-    ] = 0,
+    limit: ShotLimit = 0,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Write labels.html", rich_help_panel=OUTPUT)] = True,
-    timelines: Annotated[
-        bool,
-        typer.Option(
-            "--timelines/--no-timelines",
-            help="Write the shots as .otio, EDL, FCPXML and Final Cut 7 XML",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = True,
+    timelines: Timelines = True,
     captions: Annotated[
         bool,
         typer.Option(

@@ -92,6 +92,15 @@ WorkersOption = Annotated[
         rich_help_panel=EXECUTION,
     ),
 ]
+CheckWorkers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Number of Ray worker processes that check stills and clips; with 0, threads of this process do",
+        rich_help_panel=EXECUTION,
+    ),
+]
 RayAddress = Annotated[
     str,
     typer.Option(
@@ -100,6 +109,24 @@ RayAddress = Annotated[
         help="Address of a running Ray cluster to use, such as auto or ray://HOST:10001",
         show_default="none: Ray is started on this machine",
         rich_help_panel=EXECUTION,
+    ),
+]
+ShotLimit = Annotated[
+    int,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=0,
+        help="Maximum number of shots of each film, from its beginning, for a trial; 0 for all",
+        rich_help_panel=CUTTING,
+    ),
+]
+Timelines = Annotated[
+    bool,
+    typer.Option(
+        "--timelines/--no-timelines",
+        help="Write the shots as .otio, EDL, FCPXML and Final Cut 7 XML",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Splits = Annotated[

@@ -17,6 +17,8 @@ from data_pipeline.commands.options import (
     Detector,
     FlashFrames,
     RayAddress,
+    ShotLimit,
+    Timelines,
     WorkersOption,
 )
 from lmms_eval_shotbench.commands.command import About, one_command
@@ -73,24 +75,8 @@ def write_shots(
             rich_help_panel=CUTTING,
         ),
     ] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help="Maximum number of shots of each film, from its beginning, for a trial; 0 for all",
-            rich_help_panel=CUTTING,
-        ),
-    ] = 0,
-    timelines: Annotated[
-        bool,
-        typer.Option(
-            "--timelines/--no-timelines",
-            help="Write the shots as .otio, EDL, FCPXML and Final Cut 7 XML",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = True,
+    limit: ShotLimit = 0,
+    timelines: Timelines = True,
     overwrite: Annotated[
         bool,
         typer.Option(

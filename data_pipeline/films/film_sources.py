@@ -12,14 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, plain_stem
+from data_pipeline.annotations.annotation_table import FILM_SUFFIXES, STILL_SUFFIXES, plain_stem
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 
 LONGEST_ID = 180  # letters; shot ids and file names, of at most 200, begin with it
-FILM_SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mxf", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".vob"),
-    *(".wmv", ".asf", ".flv", ".ogv", ".3gp", ".y4m"),
-)
 
 
 class NoFilms(ValueError):

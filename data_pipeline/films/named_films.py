@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, AnnotatedRange
+from data_pipeline.annotations.annotation_table import FILM_SUFFIXES, STILL_SUFFIXES, AnnotatedRange
 from data_pipeline.annotations.row_times import TimeRole
 from data_pipeline.annotations.time_notation import TableTime
 from data_pipeline.annotations.tools.timeline import TimelineFilm
@@ -18,7 +18,7 @@ from data_pipeline.films.cut_plan import frame_request_of
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_facts import facts_in_timeline, facts_of, frame_from_timeline, probed_film
 from data_pipeline.films.film_probe import Film
-from data_pipeline.films.film_sources import FILM_SUFFIXES, FilmSource
+from data_pipeline.films.film_sources import FilmSource
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.runs.formatting import first_few
 

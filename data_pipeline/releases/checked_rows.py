@@ -20,7 +20,9 @@ from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.releases.check_on_workers import Verdict, check_one, worker_died
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
 from data_pipeline.releases.release_questions import ReleaseQuestion, defect_of
-from data_pipeline.shards.write_shards import PendingRow
+from data_pipeline.shards.composition import Counts
+from data_pipeline.shards.dataset_card import read_defects
+from data_pipeline.shards.write_shards import PendingRow, finished_manifest
 from data_pipeline.workers import Workers, WorkItem, map_stream
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import QAItem
@@ -107,6 +109,26 @@ def check_output_paths(folders: Sequence[Path], out: Path, report: Path | None) 
                 raise ImportRefused(f"{name} {path} is inside the release {folder} or contains it; choose another path")
     if report and (report.is_dir() or not report.parent.is_dir()):
         raise ImportRefused(f"--report {report} cannot be written; give a file in an existing folder")
+
+
+def finished_import(out: Path, fingerprint: str, defects: list[Defect], *, allow_missing: bool) -> ImportReport | None:
+    """Return the report on shards in `out` that an earlier import of the same files wrote; None if there are none.
+
+    Their defects are added to `defects`. Raises `RowsLost` if that import left out broken rows, and this one may not.
+    """
+    manifest = finished_manifest(out, fingerprint)
+    if not manifest:
+        return None
+    defects += read_defects(out)
+    done = ImportReport.of(out, row_count(manifest["counts"]), defects, already_complete=True)
+    if done.rows_broken and not allow_missing:
+        raise RowsLost(done)
+    return done
+
+
+def row_count(counts: Counts) -> int:
+    """Return the number of rows of all splits."""
+    return sum(rows for by_dimension in counts.values() for rows in by_dimension.values())
 
 
 def expected_bytes(source: MediaSource, items: Sequence[QAItem]) -> int:

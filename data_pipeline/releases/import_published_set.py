@@ -21,6 +21,8 @@ from data_pipeline.releases.checked_rows import (
     check_output_paths,
     checked_rows,
     expected_bytes,
+    finished_import,
+    row_count,
 )
 from data_pipeline.releases.media_folder import MediaFolder
 from data_pipeline.releases.published_sets import (
@@ -35,9 +37,8 @@ from data_pipeline.releases.published_sets.set_rows import SetRows
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
 from data_pipeline.releases.release_questions import write_report
 from data_pipeline.shards.atomic_folder import WriteRefused
-from data_pipeline.shards.composition import Counts
-from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About, read_defects
-from data_pipeline.shards.write_shards import finished_manifest, write_shards
+from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
+from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, hub_snapshot
 
@@ -120,12 +121,8 @@ def _run_import(
     overwrite: bool,
 ) -> ImportReport:
     fingerprint = _fingerprint(published, files)
-    if not overwrite and (manifest := finished_manifest(out, fingerprint)):
-        defects += read_defects(out)
-        outcome = ImportReport.of(out, _row_count(manifest["counts"]), defects, already_complete=True)
-        if outcome.rows_broken and not allow_missing:  # an earlier run allowed it
-            raise RowsLost(outcome)
-        return outcome
+    if not overwrite and (done := finished_import(out, fingerprint, defects, allow_missing=allow_missing)):
+        return done
     rows = SetRows(published, defects)
     media = READERS[published.source](files.folders[0], files, rows)
     items = [question.item for question in rows.questions]
@@ -141,13 +138,9 @@ def _run_import(
         defects=defects,
         expected_bytes=expected_bytes(media, items),
     )
-    outcome = ImportReport.of(shards.folder, _row_count(shards.counts), defects)
+    outcome = ImportReport.of(shards.folder, row_count(shards.counts), defects)
     require_balance(rows.rows_read, outcome.rows_written, outcome.rows_lost)
     return outcome
-
-
-def _row_count(counts: Counts) -> int:
-    return sum(rows for by_dimension in counts.values() for rows in by_dimension.values())
 
 
 def _fingerprint(published: PublishedSet, files: MediaFolder) -> str:

@@ -25,12 +25,13 @@ from data_pipeline.releases.checked_rows import (
     check_output_paths,
     checked_rows,
     expected_bytes,
+    finished_import,
+    row_count,
 )
 from data_pipeline.releases.release_media import QUESTIONS, Release, find_release
 from data_pipeline.releases.release_questions import about_release, read_release, write_report
 from data_pipeline.shards.atomic_folder import WriteRefused
-from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.write_shards import finished_manifest, write_shards
+from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import slugs
 
@@ -85,12 +86,8 @@ def import_shotbench(
 
 def _run_import(source: Release, out: Path, defects: list[Defect], choices: Choices, overwrite: bool) -> ImportReport:
     fingerprint, out = source.fingerprint(choices.dimensions), out.expanduser()
-    if not overwrite and (manifest := finished_manifest(out, fingerprint)):
-        defects += read_defects(out)
-        outcome = ImportReport.of(out, sum(manifest["counts"][SPLIT].values()), defects, already_complete=True)
-        if outcome.rows_broken and not choices.allow_missing:  # an earlier run allowed it
-            raise RowsLost(outcome)
-        return outcome
+    if not overwrite and (done := finished_import(out, fingerprint, defects, allow_missing=choices.allow_missing)):
+        return done
     questions, rows_read = read_release(source.folder / QUESTIONS, defects, choices.dimensions)
     kinds = sorted({question.item.media_kind for question in questions})
     if not choices.allow_missing or not any(source.stores(kind) for kind in kinds):
@@ -116,6 +113,6 @@ def _run_import(source: Release, out: Path, defects: list[Defect], choices: Choi
         defects=defects,
         expected_bytes=expected_bytes(source, [question.item for question in questions]),
     )
-    outcome = ImportReport.of(shards.folder, sum(shards.counts[SPLIT].values()), defects)
+    outcome = ImportReport.of(shards.folder, row_count(shards.counts), defects)
     require_balance(rows_read, outcome.rows_written, outcome.rows_lost)
     return outcome

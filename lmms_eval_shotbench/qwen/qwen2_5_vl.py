@@ -1,4 +1,4 @@
-"""Qwen2.5-VL: a clip is one run of tokens, and its rotary positions tell the times of its frames."""
+"""Qwen2.5-VL: a clip is one run of tokens, and its rotary positions encode the times of its frames."""
 
 from __future__ import annotations
 

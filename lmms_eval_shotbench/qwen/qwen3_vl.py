@@ -60,7 +60,7 @@ class Qwen3VL(Architecture):
                 if ids[-1:] != [self._start] or list(prompt.ids[index + 1 : index + 2]) != [self._end]:
                     raise ValueError(
                         f"the placeholder of a clip (token {token}) must be between the tokens {self._start} and "
-                        f"{self._end}; mend the checkpoint's chat template"
+                        f"{self._end}; correct the checkpoint's chat template"
                     )
                 ids = self._with_clip(ids[:-1], next(media))
             else:
@@ -79,14 +79,14 @@ class Qwen3VL(Architecture):
         if not grid.fps:
             return tokens_of(grid, self.rule.merge)
         seconds = patch_seconds(range(grid.time * self.rule.frames_a_patch), grid.fps, self.rule.frames_a_patch)
-        times = sum(len(self._ids_of(_in_words(one))) for one in seconds)
+        times = sum(len(self._ids_of(time_in_words(one))) for one in seconds)
         return tokens_of(grid, self.rule.merge) + times + 2 * (grid.time - 1)
 
     def _with_clip(self, before: list[int], clip: Patches) -> list[int]:
         """Return the token ids before a clip and those of the clip, without the one that ends its last picture."""
         patches = tokens_of(clip.grid, self.rule.merge) // clip.grid.time
         picture = [self._start] + [self.placeholders[MediaKind.CLIP]] * patches
-        first, *others = map(_in_words, clip.seconds)
+        first, *others = map(time_in_words, clip.seconds)
         ids = self._continued(before, first) + picture
         for words in others:
             ids += [self._end, *self._ids_of(words), *picture]
@@ -106,5 +106,6 @@ class Qwen3VL(Architecture):
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[no-any-return]
 
 
-def _in_words(seconds: float) -> str:
+def time_in_words(seconds: float) -> str:
+    """Return the time of a temporal patch as the processor writes it into a prompt."""
     return f"<{seconds:.1f} seconds>"

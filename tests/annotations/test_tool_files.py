@@ -219,6 +219,13 @@ def test_choices_of_label_studio_are_about_their_region_or_all_of_the_film(tmp_p
     ]
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.wmv", "a.mts", "b.jpeg", "b.webp", "B.TIFF"])
+def test_the_medium_of_label_studio_is_the_text_with_the_suffix_of_a_film_or_still(tmp_path: Path, name: str) -> None:
+    task = studio_task(region("r", ["Wide"], (1, 24))) | {"data": {"shown": f"/data/upload/1/{name}", "scene": "3"}}
+    (found,) = read(tmp_path / "a.json", json.dumps([task]), Fraction(24)).annotations
+    assert found.media == (f"/data/upload/1/{name}",)
+
+
 def test_json_min_of_label_studio_says_the_same(tmp_path: Path) -> None:
     task = {
         "video": "/data/a.mp4",

@@ -69,6 +69,11 @@ def test_the_filled_table_is_read_and_not_replaced_without_being_asked(
     assert main(COMMAND) == 2
     assert "a person may have filled it" in capsys.readouterr().err
     assert rows_of(team / "shots.csv") == rows
+    in_latin_1 = (team / "shots.csv").read_text().replace("long shot", "Totale, f\xfcr sp\xe4ter").encode("latin-1")
+    (team / "shots.csv").write_bytes(in_latin_1)
+    assert main(COMMAND) == 2
+    assert "a person may have filled it" in capsys.readouterr().err
+    assert (team / "shots.csv").read_bytes() == in_latin_1
     assert main([*COMMAND, "--overwrite"]) == 0
     assert (team / "shots.csv").read_text() == empty
 

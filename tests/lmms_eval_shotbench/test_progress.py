@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from lmms_eval_shotbench import progress
+from lmms_eval_shotbench.progress import library_bars_as_ours, library_bars_hidden
 
 LINE = re.compile(r"\d\d:\d\d:\d\d render: +\d+% \d+/\d+ \[\d\d:\d\d<[\d:?]+, .*film(/s)?\]")
 
@@ -87,7 +88,7 @@ def test_bars_of_libraries_are_shown_as_ours(clock: Clock, monkeypatch: pytest.M
 
     file = io.StringIO()
     monkeypatch.setattr(sys, "stderr", file)
-    with progress.library_bars_as_ours():
+    with library_bars_as_ours():
         for bar in (tqdm, automatic):
             for _ in bar(clock.work(30), total=30, desc="render", unit="film"):
                 pass
@@ -118,7 +119,7 @@ def test_hidden_bars_of_libraries_measure_time_and_print_nothing(
 
     progress.set_quiet(quiet)
     monkeypatch.setattr(sys, "stderr", file)
-    with progress.library_bars_as_ours(), progress.library_bars_hidden():
+    with library_bars_as_ours(), library_bars_hidden():
         bar = tqdm(total=60, dynamic_ncols=True, postfix="vLLM's")
         for _ in clock.work(60):
             bar.update()

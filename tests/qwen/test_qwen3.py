@@ -276,7 +276,7 @@ def test_a_recurrent_state_gives_no_probabilities_of_terms_and_says_so(tmp_path:
 
 def test_a_clip_outside_of_its_tokens_is_refused(qwen3_vl: Checkpoint) -> None:
     clip = grey_medium(MediaKind.CLIP, SMALL, qwen3_vl.patch_rule)
-    with pytest.raises(ValueError, match="mend the checkpoint's chat template"):
+    with pytest.raises(ValueError, match="correct the checkpoint's chat template"):
         qwen3_vl.padded([Prompt([5, qwen3_vl.placeholders[MediaKind.CLIP], 6], [clip])])
 
 

@@ -111,9 +111,11 @@ class Ruler:
 
     def _time_tokens(self, indices: list[int], shape: Shape) -> int:
         """Number of tokens by which the times of a clip lengthen a prompt, with the marks around each picture."""
+        from lmms_eval_shotbench.qwen.qwen3_vl import time_in_words
+
         tokenizer, marks = self.processor.tokenizer, self.processor.vision_start_token + self.processor.vision_end_token
         times = self.processor._calculate_timestamps(list(indices), float(shape.frame_rate), self._rule.frames)
-        written = "".join(f"<{time:.1f} seconds>{marks}" for time in times)
+        written = "".join(f"{time_in_words(time)}{marks}" for time in times)
         return len(tokenizer(written, add_special_tokens=False)["input_ids"]) - 2  # the template has one pair of marks
 
     def _shown(self, medium: RowMedium, shape: Shape) -> tuple[list[int], int, int]:

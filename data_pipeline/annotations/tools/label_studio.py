@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from data_pipeline.annotations.annotation_table import FILM_SUFFIXES, STILL_SUFFIXES
 from data_pipeline.annotations.tools.tool_annotation import (
     BadAnnotations,
     Span,
@@ -24,22 +25,7 @@ from data_pipeline.annotations.tools.tool_annotation import (
 ABOUT_TASK = frozenset(
     ["id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement", "inner_id", "meta"]
 )
-MEDIA = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mxf",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".ogv",
-    ".m2ts",
-    ".jpg",
-    ".png",
-)
+MEDIA = (*FILM_SUFFIXES, *STILL_SUFFIXES)
 Object = Mapping[str, Any]
 
 

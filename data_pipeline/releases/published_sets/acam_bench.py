@@ -23,7 +23,6 @@ from data_pipeline.releases.published_sets.json_fields import (
 from data_pipeline.releases.published_sets.set_rows import SetQuestion, SetRows
 from data_pipeline.releases.release_media import ImportRefused
 from data_pipeline.releases.shotqa_rows import answer_letter, path_in_release
-from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind, normal_form
 
 QUESTION = ("question", "Question", "problem", "prompt")
@@ -59,20 +58,9 @@ def _question(rows: SetRows, row: object, item_id: str, index: int) -> SetQuesti
     fields = row_fields(item_id, row)
     question, options = _asked(item_id, fields)
     answer = answer_letter(item_id, "answer", text_named(item_id, fields, ANSWER), options)
-    (group,) = rows.published.groups
-    assert group.dimension is not None, "the only group of the table has one"
-    item = QAItem(
-        item_id=item_id,
-        dimension=group.dimension.slug,
-        question=question,
-        options=options,
-        answer=answer,
-        media_kind=MediaKind.CLIP,
-        media_path=path_in_release(text_named(item_id, fields, MEDIUM)),
-        source=rows.published.source,
-        source_index=index,
-        licence=rows.published.licence,
-    )
+    path = path_in_release(text_named(item_id, fields, MEDIUM))
+    group, dimension = rows.published.only_group
+    item = rows.item(item_id, index, dimension, question, options, answer, MediaKind.CLIP, path)
     classes = fields.get(CLASS) or [item.gold]
     for name in classes if isinstance(classes, list) else [classes]:
         rows.mapped_class(group, str(name))

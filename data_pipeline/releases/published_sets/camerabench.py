@@ -9,23 +9,23 @@ movements that they were not sure of: opposites of labelled movements, and a sta
     one movement              that movement; its opposite, if it has one; Static shot
     several, some opposable   all of them; the same with one or both of two opposable movements exchanged
 
-Static shots have the options that a movement would have, so that the options do not tell which of them is right.
+Static shots have the options that a movement would have, so that the options do not reveal which of them is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from random import Random
 from string import ascii_uppercase
 
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.media_folder import MediaFolder
 from data_pipeline.releases.published_sets.json_fields import json_file, numbered_rows, row_fields, text_named
-from data_pipeline.releases.published_sets.set_rows import LeftOut, SetQuestion, SetRows
+from data_pipeline.releases.published_sets.set_rows import LeftOut, SetQuestion, SetRows, video_id
 from data_pipeline.releases.shotqa_rows import path_in_release
-from lmms_eval_shotbench.qa_item import BadRow, QAItem
+from lmms_eval_shotbench.qa_item import BadRow
 from lmms_eval_shotbench.questions.variants import opposite
 from lmms_eval_shotbench.vocabulary import Dimension, Label, MediaKind, Term, View
 
@@ -47,9 +47,7 @@ def _question(rows: SetRows, row: object, item_id: str, index: int) -> SetQuesti
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise BadRow(item_id, "labels", labels, "a list of texts")
     path = path_in_release(text_named(item_id, fields, ("path",)))
-    (group,) = rows.published.groups
-    dimension = group.dimension
-    assert dimension is not None, "the only group of the table has one"
+    group, dimension = rows.published.only_group
     found = {label: rows.class_of(group, label) for label in labels}
     unknown = [Flaw(DefectKind.UNKNOWN_LABEL, f"{label!r}") for label, one in found.items() if one is None]
     named = [one for one in found.values() if one and one.term]
@@ -63,18 +61,9 @@ def _question(rows: SetRows, row: object, item_id: str, index: int) -> SetQuesti
     options = _options(dimension, terms, movements, draw)
     right = options[0]
     draw.shuffle(options)
-    item = QAItem(
-        item_id=item_id,
-        dimension=dimension.slug,
-        question=dimension.question,
-        options=tuple(options),
-        answer=ascii_uppercase[options.index(right)],
-        media_kind=MediaKind.CLIP,
-        media_path=path,
-        source=rows.published.source,
-        source_index=index,
-        licence=rows.published.licence,
-        film_id=PurePosixPath(path).name.split(".")[0],  # clips of one video share what is before the first dot
+    answer = ascii_uppercase[options.index(right)]
+    item = rows.item(
+        item_id, index, dimension, dimension.question, options, answer, MediaKind.CLIP, path, video_id(path)
     )
     return SetQuestion(item, tuple(unknown))
 

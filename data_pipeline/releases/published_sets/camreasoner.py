@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from data_pipeline.defects import DefectKind
 from data_pipeline.releases.media_folder import MediaFolder
@@ -21,10 +21,9 @@ from data_pipeline.releases.published_sets.json_fields import (
     row_fields,
     text_named,
 )
-from data_pipeline.releases.published_sets.set_rows import LeftOut, SetQuestion, SetRows
+from data_pipeline.releases.published_sets.set_rows import LeftOut, SetQuestion, SetRows, video_id
 from data_pipeline.releases.release_media import ImportRefused
 from data_pipeline.releases.shotqa_rows import answer_letter, path_in_release
-from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind, normal_form
 
 SPLIT_OF_FILE = {"camerabench_binary.json": "test", "camerabench_rl.json": "grpo"}
@@ -52,23 +51,13 @@ def _question(rows: SetRows, row: object, item_id: str, index: int) -> SetQuesti
     for name, ours in (("problem_type", MULTIPLE_CHOICE), ("data_type", VIDEO)):
         if normal_form(str(fields.get(name, ours))) != ours:
             raise LeftOut(DefectKind.OPEN_ENDED, f"{name} {fields[name]!r}, not {ours!r}")
-    (group,) = rows.published.groups
+    group, dimension = rows.published.only_group
     numbered = _NUMBERED.fullmatch(str(fields.get("problem_id")))
     rows.class_of(group, numbered[1] if numbered and group.find(numbered[1]) else NOT_NAMED)
     options = options_from(item_id, "options", field_named(item_id, fields, ("options",)))
     path = path_in_release(text_named(item_id, fields, ("videos", "path")))
-    assert group.dimension is not None, "the only group of the table has one"
-    item = QAItem(
-        item_id=item_id,
-        dimension=group.dimension.slug,
-        question=text_named(item_id, fields, ("problem",)),
-        options=options,
-        answer=answer_letter(item_id, "answer", text_named(item_id, fields, ("answer", "solution")), options),
-        media_kind=MediaKind.CLIP,
-        media_path=path,
-        source=rows.published.source,
-        source_index=index,
-        licence=rows.published.licence,
-        film_id=PurePosixPath(path).name.split(".")[0],  # clips of one video share what is before the first dot
+    question = text_named(item_id, fields, ("problem",))
+    answer = answer_letter(item_id, "answer", text_named(item_id, fields, ("answer", "solution")), options)
+    return SetQuestion(
+        rows.item(item_id, index, dimension, question, options, answer, MediaKind.CLIP, path, video_id(path))
     )
-    return SetQuestion(item)

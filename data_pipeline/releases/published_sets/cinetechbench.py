@@ -27,7 +27,7 @@ from data_pipeline.releases.published_sets.set_rows import LeftOut, SetQuestion,
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
 from data_pipeline.releases.shotqa_rows import answer_letter, path_in_release
 from lmms_eval_shotbench.media.clips import clip_header
-from lmms_eval_shotbench.qa_item import BadRow, QAItem
+from lmms_eval_shotbench.qa_item import BadRow
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 IMAGES, VIDEOS = "image_annotation.json", "video_annotation.json"
@@ -92,18 +92,8 @@ def _question(rows: SetRows, fields: Mapping[str, object], item_id: str, index: 
     question, options = question_and_options(item_id, "QA", text_named(item_id, published, ("Prompt", "prompt")))
     answer = answer_letter(item_id, "QA", text_named(item_id, published, ("Answer", "answer")), options)
     assert asked.group.dimension is not None, "its class has a term"
-    item = QAItem(
-        item_id=item_id,
-        dimension=asked.group.dimension.slug,
-        question=question,
-        options=options,
-        answer=answer,
-        media_kind=asked.kind,
-        media_path=asked.path,
-        source=rows.published.source,
-        source_index=index,
-        licence=rows.published.licence,
-        film_id=asked.film_id,
+    item = rows.item(
+        item_id, index, asked.group.dimension, question, options, answer, asked.kind, asked.path, asked.film_id
     )
     answered = asked.group.find(item.gold)
     contradiction = f"the answer is {item.gold!r}, the annotation {asked.right.name!r}"
@@ -125,7 +115,7 @@ def _require_cut(media: MediaFolder, fields: Mapping[str, object], item_id: str,
     start, end = (
         int(time[1]) * 60 + int(time[2]) + int(time[3]) / header.frame_rate for time in times if time is not None
     )
-    length = float(header.frames / header.frame_rate)  # the rate may be a fraction
+    length = float(header.frames / header.frame_rate)
     if length > end - start + MAX_SURPLUS_SECONDS:
         annotated = f"{fields['start_frame']} to {fields['end_frame']} (minutes, seconds, frames)"
         raise BadRow(item_id, "video_name", f"{path}, {length:.1f} s", f"only the part from {annotated}; cut it out")

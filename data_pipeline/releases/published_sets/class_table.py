@@ -67,6 +67,13 @@ class PublishedSet:
     tags: tuple[str, ...]
     groups: tuple[ClassGroup, ...]
 
+    @property
+    def only_group(self) -> tuple[ClassGroup, Dimension]:
+        """The group and dimension of a set whose table has a single one."""
+        (group,) = self.groups
+        assert group.dimension is not None, f"the only group of {self.source} has no dimension"
+        return group, group.dimension
+
     def group(self, name: str) -> ClassGroup | None:
         """Return the group of this name, ignoring case and punctuation, or None if the table does not list it."""
         asked = normal_form(name)

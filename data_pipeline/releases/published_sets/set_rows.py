@@ -7,19 +7,26 @@ reader of its set.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.published_sets.class_table import ClassGroup, PublishedSet, SetClass
 from data_pipeline.releases.release_questions import ReleaseQuestion, defect_of
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.vocabulary import Dimension, MediaKind
 
 CLASSES = (
     "Each class of the set and the ShotBench term that corresponds to it, with the number of questions about it and of "
     "rows left out. A question keeps the option texts of the set."
 )
 CLASS_TABLE_HEAD = ("| class | dimension | term | questions | left out |", "|---|---|---|---|---|")
+
+
+def video_id(path: str) -> str:
+    """Return the id of the video that a clip is cut from: clips of one share what is before the first dot."""
+    return PurePosixPath(path).name.split(".")[0]
 
 
 class LeftOut(Exception):
@@ -75,6 +82,33 @@ class SetRows:
             for warning in question.warnings:
                 self._defects.append(defect_of(warning, line, item_id, where, loses_row=False))
         counts.update(self._classes)
+
+    def item(
+        self,
+        item_id: str,
+        index: int,
+        dimension: Dimension,
+        question: str,
+        options: Sequence[str],
+        answer: str,
+        kind: MediaKind,
+        path: str,
+        film_id: str = "",
+    ) -> QAItem:
+        """Return a question of the set, which has its source and licence; raises `ValueError` as `QAItem` does."""
+        return QAItem(
+            item_id=item_id,
+            dimension=dimension.slug,
+            question=question,
+            options=tuple(options),
+            answer=answer,
+            media_kind=kind,
+            media_path=path,
+            source=self.published.source,
+            source_index=index,
+            licence=self.published.licence,
+            film_id=film_id,
+        )
 
     def class_of(self, group: ClassGroup, name: str) -> SetClass | None:
         """Find a class of the row being parsed and count it; None if the table does not list it."""

@@ -18,7 +18,7 @@ from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.releases.media_folder import MediaFolder
 from data_pipeline.releases.published_sets.set_rows import LeftOut, SetQuestion, SetRows
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
-from lmms_eval_shotbench.qa_item import BadRow, QAItem
+from lmms_eval_shotbench.qa_item import BadRow
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 HUMAN = "human"
@@ -54,24 +54,12 @@ def _question(rows: SetRows, row: dict[str, Any], item_id: str, index: int, path
         raise LeftOut(DefectKind.OTHER_ANNOTATOR, f"labelled by {annotator!r}")
     if not isinstance(row["label"], str):
         raise BadRow(item_id, "label", row["label"], "the name of a class")
-    (group,) = rows.published.groups
+    group, dimension = rows.published.only_group
     right = rows.mapped_class(group, row["label"])
     options = [one.option for one in group.classes if one.term]
     Random(item_id).shuffle(options)
-    assert group.dimension is not None, "the only group of the table has one"
-    item = QAItem(
-        item_id=item_id,
-        dimension=group.dimension.slug,
-        question=group.dimension.question,
-        options=tuple(options),
-        answer=ascii_uppercase[options.index(right.option)],
-        media_kind=MediaKind.STILL,
-        media_path=path,
-        source=rows.published.source,
-        source_index=index,
-        licence=rows.published.licence,
-    )
-    return SetQuestion(item)
+    answer = ascii_uppercase[options.index(right.option)]
+    return SetQuestion(rows.item(item_id, index, dimension, dimension.question, options, answer, MediaKind.STILL, path))
 
 
 class ParquetStills:

@@ -40,7 +40,7 @@ def read_matched_shots(folders: Sequence[Path], tables: Sequence[Path]) -> list[
     for folder, table in zip(folders, [*tables] * (len(folders) // len(tables)), strict=True):
         match = match_truth(read_sheet(folder), read_truth(table))
         name_of: dict[str, str] = {}  # by the film's id in this folder
-        here: dict[tuple[str, str], Path] = {}  # a film's name is that of its stills, too
+        here: set[tuple[str, str]] = set()  # a film's name is that of its stills, too
         for film, rows, truths in match.films:
             keys = list(_identities(film, truths, table))
             new = f"{folder}: {truths[0].film_id}" if len(folders) > 1 else truths[0].film_id
@@ -53,8 +53,8 @@ def read_matched_shots(folders: Sequence[Path], tables: Sequence[Path]) -> list[
                         f"{film.media} is in {other} and in {folder}, both with votes of {model}, and would count "
                         "twice; name only one of these folders, or label each film in one of them"
                     )
-            here |= {(name, model): folder for model in _models(rows)}
-        folder_of |= here
+            here |= {(name, model) for model in _models(rows)}
+        folder_of |= dict.fromkeys(here, folder)
         shots += [one._replace(truth=replace(one.truth, film_id=name_of[one.row.shot.film_id])) for one in match.shots]
     return shots
 

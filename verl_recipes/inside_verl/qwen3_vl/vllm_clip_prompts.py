@@ -80,9 +80,11 @@ def collapse_clips(ids: Sequence[int], clips: Sequence[tuple[Any, Mapping[str, A
 
 def _time_tokens(metadata: Mapping[str, Any], processor: Any) -> list[list[int]]:
     """Tokens of the time of each temporal patch, as vLLM writes them."""
+    from lmms_eval_shotbench.qwen.qwen3_vl import time_in_words
+
     frames = processor.video_processor.temporal_patch_size
     times = processor._calculate_timestamps(list(metadata["frames_indices"]), metadata["fps"], frames)
-    return [processor.tokenizer.encode(f"<{time:.1f} seconds>", add_special_tokens=False) for time in times]
+    return [processor.tokenizer.encode(time_in_words(time), add_special_tokens=False) for time in times]
 
 
 def still_needed(processor: Any) -> bool:
