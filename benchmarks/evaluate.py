@@ -124,7 +124,8 @@ class ShotVLSide:
 
     def forward_passes(self, begin: Callable[..., None], end: Callable[..., None]) -> None:
         """Call `begin` before and `end` after each forward pass."""
-        model = self._model._checkpoint.model
+        engine: Any = self._model._engine
+        model = engine._checkpoint.model
         model.register_forward_pre_hook(begin)
         model.register_forward_hook(end)
 
@@ -139,7 +140,7 @@ class ShotVLSide:
 
 def run_bound(setting: Setting) -> Bound:
     """Answer from prepared media and time only the forward passes."""
-    from lmms_eval_shotbench.models import answering
+    from lmms_eval_shotbench.models.planning import Planner
 
     side, prepare_one, spent, started = ShotVLSide(setting), _ours(setting), [0.0], [0.0]
     with ThreadPoolExecutor(setting.workers) as threads:
@@ -155,7 +156,7 @@ def run_bound(setting: Setting) -> Bound:
         spent[0] += time.perf_counter() - started[0]
 
     side.forward_passes(begin, end)
-    with patch.object(answering.ResponseGenerator, "_patches", lambda _self, medium: ready[medium.sha256]):
+    with patch.object(Planner, "patches", lambda _self, medium: ready[medium.sha256]):
         _warm_up(setting, side.answers)
         spent[0] = 0.0
         found = side.answers(setting.items, setting.new_tokens)

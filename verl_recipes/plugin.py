@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
+from lmms_eval_shotbench.models import vllm_orphans
 from verl_recipes.inside_verl import (
     bfloat16_weights,
     divergence,
     engine_warnings,
     sft_positions,
     vision_tower,
-    vllm_orphans,
     weight_sync,
 )
 from verl_recipes.inside_verl.patch_on_import import when_imported
@@ -39,7 +39,7 @@ vllm_clip_prompts.install()
 weight_sync.install()
 when_imported(divergence.ENGINE_MODULE, divergence.guard_engine)
 when_imported(bfloat16_weights.MODULE, bfloat16_weights.apply)
-when_imported(vllm_orphans.MODULE, vllm_orphans.end_with_server)
+when_imported(vllm_orphans.MODULE, vllm_orphans.end_with_parent)
 when_imported("verl.trainer.ppo.v1", _register_trainer)
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":  # parsed as verl does
     from verl_recipes import cpu

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from typing import Generic, NamedTuple, TypeVar
 
 Prepared = TypeVar("Prepared")
@@ -25,18 +25,22 @@ class Planned(NamedTuple):
     media: tuple[str, ...] = ()
 
 
+def longest_first(prompts: Sequence[Planned]) -> list[Planned]:
+    """Return prompts with the longest first; of similar length, those that share a medium are adjacent."""
+    first_seen: dict[tuple[str, ...], int] = {}
+    for prompt in prompts:
+        first_seen.setdefault(prompt.media, prompt.chat_index)
+    return sorted(prompts, key=lambda p: (-(p.tokens // LENGTH_STEP), first_seen[p.media], p.chat_index))
+
+
 def plan_batches(prompts: Sequence[Planned], budget: int, new_tokens: int) -> list[list[Planned]]:
     """Form batches, longest prompts first, within a budget of rows x (longest prompt + new tokens).
 
     A prompt over the budget is a batch of one. Prompts that share a medium are adjacent.
     """
-    first_seen: dict[tuple[str, ...], int] = {}
-    for prompt in prompts:
-        first_seen.setdefault(prompt.media, prompt.chat_index)
-    ordered = sorted(prompts, key=lambda p: (-(p.tokens // LENGTH_STEP), first_seen[p.media], p.chat_index))
     batches: list[list[Planned]] = []
     longest = 0
-    for prompt in ordered:
+    for prompt in longest_first(prompts):
         grown = max(longest, prompt.tokens)
         if batches and (len(batches[-1]) + 1) * (grown + new_tokens) <= budget:
             batches[-1].append(prompt)
@@ -63,7 +67,7 @@ class Lookahead(Generic[Prepared]):
         self._tokens_ahead = tokens_ahead
 
     def run(self, batches: Sequence[list[Planned]]) -> Iterator[tuple[list[Planned], dict[str, Future[Prepared]]]]:
-        """Yield each batch with the completed or failed futures of its media, by key."""
+        """Yield each batch with the futures of its media, by key, which need not be done."""
         uses = Counter(key for batch in batches for prompt in batch for key in set(prompt.media))
         ready: dict[str, Future[Prepared]] = {}
         waiting = deque(prompt for batch in batches for prompt in batch)
@@ -78,7 +82,6 @@ class Lookahead(Generic[Prepared]):
                         if key not in ready:
                             ready[key] = self._threads.submit(self._prepare, key)
                 media = {key: ready[key] for prompt in batch for key in prompt.media}
-                wait(media.values())
                 yield batch, media
                 ahead -= sum(prompt.tokens for prompt in batch)
                 uses.subtract(key for prompt in batch for key in set(prompt.media))

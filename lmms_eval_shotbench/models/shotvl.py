@@ -1,14 +1,15 @@
 """`--model shotvl`: ShotVL, Qwen2.5-VL, Qwen3-VL and Qwen3.5 under ShotBench's protocol, in batches.
 
 Stills have the processor's own size, clips 12 frames a second of at most 360x640 pixels, the system text is the task's,
-decoding is greedy. This is the adapter to lmms-eval; `qwen/inputs.py` prepares the model's inputs, `batching.py` forms
-batches, `answering.py` generates the answers.
+decoding is greedy. This is the adapter to lmms-eval; `qwen/inputs.py` prepares the model's inputs, `planning.py` orders
+the prompts, and an engine generates the answers: transformers, vLLM, or a server.
 """
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
+from typing import Any
 
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
@@ -19,12 +20,12 @@ from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.harness.token_counts import CountsAndReason
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.media.stored_medium import media_undecoded
-from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings, read_chat
+from lmms_eval_shotbench.models.engines import EngineSettings, open_engine
+from lmms_eval_shotbench.models.planning import Planner
 from lmms_eval_shotbench.models.progress import Progress
 from lmms_eval_shotbench.models.shotvl_settings import PRETRAINED, media_limits, rank_device, spare_cores
-from lmms_eval_shotbench.models.token_budget import tokens_for_free_memory
-from lmms_eval_shotbench.qwen.checkpoint import load_checkpoint
+from lmms_eval_shotbench.qwen.input_rules import InputRules
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, ResponseStore, response_key
 
 
@@ -52,8 +53,10 @@ class ShotVL(lmms):  # type: ignore[misc]
         batch_tokens: int | None = None,
         workers: int | None = None,
         responses: str | None = None,
+        engine: str = "auto",
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
+        **engine_arguments: Any,
     ) -> None:
         """Load the checkpoint and check the positions of its clips.
 
@@ -74,29 +77,33 @@ class ShotVL(lmms):  # type: ignore[misc]
             workers: threads that decode and preprocess media ahead of the model.
             responses: folder for responses stored during the run; a run with the same settings reuses them.
             batch_size: ignored, because batches are formed by tokens; lmms-eval always passes one.
+            engine: `transformers`, `vllm`, or `auto`: vLLM if it is installed and there is a GPU, unless an argument or
+                several ranks ask for transformers.
             max_batch_size: ignored.
+            engine_arguments: further arguments of the engine, such as vLLM's tensor_parallel_size.
+
+        Raises:
+            EngineUnavailable: the engine cannot be used here, or not with these arguments.
+            UnsupportedCheckpoint: `shotvl` cannot run the checkpoint.
         """
         super().__init__()
         self.device = rank_device(device)
         self._rank, self._world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        self._checkpoint = load_checkpoint(
+        template = {} if enable_thinking is None else {"enable_thinking": bool(enable_thinking)}
+
+        def planner(rules: InputRules) -> Planner:
+            limits = media_limits(rules, fps, video_max_pixels, min_pixels, max_pixels)._replace(blank=bool(blank))
+            return Planner(rules, limits, int(workers or spare_cores()), template)
+
+        settings = EngineSettings(
             pretrained,
-            device=self.device,
-            revision=revision,
-            dtype=dtype,
-            attn_implementation=attn_implementation,
-            device_map=device_map,
+            revision,
+            self.device,
+            dtype,
+            {"attn_implementation": attn_implementation, "device_map": device_map, "batch_tokens": batch_tokens},
+            engine_arguments,
         )
-        limits = media_limits(self._checkpoint, fps, video_max_pixels, min_pixels, max_pixels)
-        self._limits = limits._replace(blank=bool(blank))
-        self._template = {} if enable_thinking is None else {"enable_thinking": bool(enable_thinking)}
-        self._generator = ResponseGenerator(
-            self._checkpoint,
-            self._limits,
-            int(batch_tokens or tokens_for_free_memory(self._checkpoint)),
-            int(workers or spare_cores()),
-            self._template,
-        )
+        self._engine, self._planner = open_engine(engine, settings, planner)
         self._store = ResponseStore(responses_in_use(responses), self._rank)
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
@@ -122,11 +129,11 @@ class ShotVL(lmms):  # type: ignore[misc]
         return response_key(
             chat.settings()
             | {
-                "revision": self._checkpoint.revision,
-                "shown": self._limits._asdict(),
-                "computed": self._checkpoint.numerics,
+                "revision": self._planner.rules.revision,
+                "shown": self._planner.limits._asdict(),
+                "computed": self._engine.numerics,
             }
-            | self._template
+            | self._planner.template
         )
 
     def _ask(self, chats: dict[str, Chat], distinct: int) -> dict[str, Answer]:
@@ -134,13 +141,13 @@ class ShotVL(lmms):  # type: ignore[misc]
         groups: dict[GenerationSettings, list[str]] = defaultdict(list)
         for key, chat in chats.items():
             groups[chat.generation].append(key)
-        plans = [(keys, self._generator.plan([chats[key] for key in keys])) for keys in groups.values()]
+        plans = [(keys, self._planner.plan([chats[key] for key in keys])) for keys in groups.values()]
         weights = {keys[one.chat_index]: one.tokens for keys, plan in plans for one in plan.prompts}
         answers: dict[str, Answer] = {}
         name = f"shotvl, rank 0 of {self.world_size}" if self.world_size > 1 else "shotvl"
         with Progress(name, weights, distinct - len(chats), distinct, shown=self.rank == 0) as progress:
             for keys, plan in plans:
-                for batch in self._generator.answers(plan):
+                for batch in self._engine.answers(plan):
                     found = {keys[index]: answer for index, answer in batch.items()}
                     self._store.keep({key: one for key, one in found.items() if isinstance(one, Response)})
                     answers |= found

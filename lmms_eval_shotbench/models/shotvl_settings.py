@@ -12,6 +12,7 @@ import torch
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.input_rules import InputRules
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
 
 PRETRAINED = "Vchitect/ShotVL-3B"
@@ -43,6 +44,8 @@ def load_shotvl(model_args: str, *, attn_implementation: str) -> LoadedShotVL:
         UnsupportedCheckpoint: `shotvl` cannot run the checkpoint, or it gives no probabilities.
     """
     given = {name: value for name, value in parse_model_args(model_args).items() if name not in WITHOUT_EFFECT}
+    if given.pop("engine", "transformers") not in ("auto", "transformers"):
+        raise BadModelArgs("only engine=transformers gives the probabilities of terms; or ask otherwise, see --ask")
     if given.get("attn_implementation", attn_implementation) != attn_implementation:
         raise BadModelArgs(
             f"attn_implementation={given['attn_implementation']} does not give probabilities of terms; "
@@ -91,10 +94,10 @@ def rank_device(given: str | None) -> torch.device:
 
 
 def media_limits(
-    checkpoint: Checkpoint, fps: float, video_max_pixels: int, min_pixels: int | None, max_pixels: int | None
+    rules: InputRules, fps: float, video_max_pixels: int, min_pixels: int | None, max_pixels: int | None
 ) -> MediaLimits:
     """Return the limits of stills and frames, in pixels; those not given are the processor's."""
-    stills, clips = (part.size for part in (checkpoint.processor.image_processor, checkpoint.processor.video_processor))
+    stills, clips = (part.size for part in (rules.processor.image_processor, rules.processor.video_processor))
     return MediaLimits(
         int(min_pixels or stills["shortest_edge"]),
         int(max_pixels or stills["longest_edge"]),

@@ -23,11 +23,13 @@ class Architecture(ABC):
     Attributes:
         forks: Whether tokens after the same beginning can be run side by side, each attending to its own ancestors. A
             recurrent state goes through every token instead.
+        clip_is_pictures: Whether a clip is a row of pictures, each between the tokens that begin and end one.
         placeholders: Token id of the placeholder of each kind of medium.
         rule: Rule of the rotary positions.
     """
 
     forks: ClassVar[bool] = True
+    clip_is_pictures: ClassVar[bool] = False
 
     def __init__(self, placeholders: dict[MediaKind, int], rule: PositionRule) -> None:
         self.placeholders, self.rule = placeholders, rule

@@ -1,25 +1,25 @@
-"""Load a Qwen-VL checkpoint, identify its revision, and verify the rotary positions of clips."""
+"""Load a Qwen-VL checkpoint with transformers, and verify the rotary positions of clips."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
-from lmms_eval_shotbench.qwen.architecture import Architecture
-from lmms_eval_shotbench.qwen.architectures import ARCHITECTURES
 from lmms_eval_shotbench.qwen.decoding import answer_batch, prefill
-from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Prompt, patch_seconds
+from lmms_eval_shotbench.qwen.input_rules import (
+    PROBE_FPS,
+    InputRules,
+    UnsupportedCheckpoint,
+    read_input_rules,
+    transformers_version,
+)
+from lmms_eval_shotbench.qwen.inputs import Patches, Prompt
 from lmms_eval_shotbench.qwen.pixel_values import PixelBuffer, vision_inputs
 from lmms_eval_shotbench.qwen.prompt_tree import PromptTree, log_probabilities
-from lmms_eval_shotbench.qwen.revision import folder_digest
-from lmms_eval_shotbench.qwen.rope_positions import Grid
 from lmms_eval_shotbench.qwen.vision_attention import attend_by_length
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -27,19 +27,11 @@ PREFILL_TOKENS = 16_384  # per prefill on a GPU, where a single short prompt is 
 CPU_PREFILL_TOKENS = 4_096  # per prefill of prompts of one length, which need no mask, on a CPU
 
 
-class UnsupportedCheckpoint(ValueError):
-    """A checkpoint that `shotvl` cannot run; the message states which it can."""
-
-
 @dataclass(frozen=True)
-class Checkpoint:
-    """A loaded model with its processor and input rules."""
+class Checkpoint(InputRules):
+    """A loaded model with its input rules."""
 
     model: Any
-    processor: Any
-    revision: str  # of the weights: the Hub's commit, or a digest of the folder
-    patch_rule: PatchRule
-    architecture: Architecture
     prefill_tokens: int = 0  # maximum tokens per prefill of several prompts; 0: one prompt at a time
     pixel_buffer: PixelBuffer = field(default_factory=PixelBuffer)
 
@@ -47,17 +39,6 @@ class Checkpoint:
     def device(self) -> torch.device:
         """Device of the model."""
         return torch.device(self.model.device)
-
-    @property
-    def placeholders(self) -> dict[MediaKind, int]:
-        """Token id of the placeholder of each kind of medium."""
-        return self.architecture.placeholders
-
-    @property
-    def end_tokens(self) -> frozenset[int]:
-        """Token ids that end a response, from the checkpoint's generation settings."""
-        ends = self.model.generation_config.eos_token_id
-        return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
     @property
     def bytes_a_token(self) -> int:
@@ -162,16 +143,11 @@ def load_checkpoint(
     Raises:
         UnsupportedCheckpoint: Another model type, or clips would get wrong positions.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
 
     from lmms_eval_shotbench.qwen.kv_cache import attend_in_place
 
-    config = AutoConfig.from_pretrained(pretrained, revision=revision)
-    if config.model_type not in ARCHITECTURES:
-        raise UnsupportedCheckpoint(
-            f"{pretrained} is a {config.model_type}; shotvl runs {', '.join(ARCHITECTURES)} checkpoints. "
-            "Run others by their name in lmms-eval, such as --model internvl_hf"
-        )
+    rules = read_input_rules(pretrained, revision)
     attention = attn_implementation or best_attention(device)
     model = AutoModelForImageTextToText.from_pretrained(
         pretrained,
@@ -183,30 +159,13 @@ def load_checkpoint(
     if attention == "sdpa":
         attend_by_length(model)
         attend_in_place(model)
-    processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
-    _require_one_rule(processor, pretrained)
     checkpoint = Checkpoint(
-        model.eval(),
-        processor,
-        getattr(config, "_commit_hash", None) or folder_digest(Path(pretrained)),
-        PatchRule.of(processor),
-        ARCHITECTURES[config.model_type].of(config, processor),
-        0 if device.type == "cpu" else PREFILL_TOKENS,
+        **vars(rules) | {"config": model.config, "generation_config": model.generation_config},
+        model=model.eval(),
+        prefill_tokens=0 if device.type == "cpu" else PREFILL_TOKENS,
     )
     check_positions(checkpoint)
     return checkpoint
-
-
-def _require_one_rule(processor: Any, pretrained: str) -> None:
-    """Raise `UnsupportedCheckpoint` if stills and clips are cut into patches or normalised differently."""
-    stills, clips = processor.image_processor, processor.video_processor
-    for name in ("patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std"):
-        of_stills, of_clips = getattr(stills, name), getattr(clips, name)
-        if numpy.any(numpy.asarray(of_stills) != numpy.asarray(of_clips)):
-            raise UnsupportedCheckpoint(
-                f"{pretrained}: its processor has {name} {of_stills} for stills and {of_clips} for clips; shotvl needs "
-                "one for both (preprocessor_config.json and video_preprocessor_config.json, or processor_config.json)"
-            )
 
 
 def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -226,23 +185,14 @@ def best_attention(device: torch.device) -> str:
     return "flash_attention_2" if device.type == "cuda" and is_flash_attn_2_available() else "sdpa"
 
 
-CHECKED_FPS = Fraction(12)
-CHECKED_PATCHES = 18  # 3 seconds at 12 frames a second
-
-
 def check_positions(checkpoint: Checkpoint) -> None:
     """Run a small clip, padded in a batch with text, and compare the positions that reach the rotary embedding.
 
     Raises:
         UnsupportedCheckpoint: They are not those of the checkpoint's architecture.
     """
-    architecture, rule = checkpoint.architecture, checkpoint.patch_rule
-    grid = Grid(CHECKED_PATCHES, rule.merge, rule.merge, CHECKED_FPS)
-    values = torch.zeros((grid.patches, len(rule.mean) * rule.frames * rule.side**2), dtype=torch.uint8)
-    seconds = patch_seconds(range(CHECKED_PATCHES * rule.frames), CHECKED_FPS, rule.frames)
-    config, clip_token = checkpoint.model.config, architecture.placeholders[MediaKind.CLIP]
-    ids = [config.vision_start_token_id, clip_token, config.vision_end_token_id]
-    shown = Prompt(ids, [Patches(MediaKind.CLIP, values, grid, seconds)])
+    architecture, shown = checkpoint.architecture, checkpoint.probe(MediaKind.CLIP)
+    clip_token = checkpoint.placeholders[MediaKind.CLIP]
     longer = Prompt([0] * (architecture.tokens(shown) + 5))
     seen: list[torch.Tensor] = []
     hook = _rotary_embedding(checkpoint.model).register_forward_pre_hook(
@@ -257,7 +207,7 @@ def check_positions(checkpoint: Checkpoint) -> None:
     found = seen[0][:, 0, -len(of_clip) :].cpu() if seen else None
     if found is None or not torch.equal(found, expected):
         raise UnsupportedCheckpoint(
-            f"transformers {transformers_version()} gives the frames of a {CHECKED_FPS}-fps clip the time positions "
+            f"transformers {transformers_version()} gives the frames of a {PROBE_FPS}-fps clip the time positions "
             f"{found[0, of_clip].tolist() if found is not None else 'unknown'} instead of "
             f"{expected[0, of_clip].tolist()}; camera movement would be lost; use a version this package was tested "
             "with (see constraints.txt)"
@@ -267,10 +217,3 @@ def check_positions(checkpoint: Checkpoint) -> None:
 def _rotary_embedding(model: Any) -> torch.nn.Module:
     """Return the text model's rotary embedding; the vision tower's has another name."""
     return next(module for name, module in model.named_modules() if name.endswith("language_model.rotary_emb"))
-
-
-def transformers_version() -> str:
-    """Return the installed version of transformers."""
-    from importlib.metadata import version
-
-    return version("transformers")

@@ -22,6 +22,8 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 class Qwen3VL(Architecture):
     """Prompts of Qwen3-VL. Not thread-safe, as transformers' tokenizers are not."""
 
+    clip_is_pictures = True
+
     def __init__(
         self, placeholders: dict[MediaKind, int], rule: PositionRule, tokenizer: Any, start: int, end: int
     ) -> None:

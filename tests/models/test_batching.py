@@ -100,7 +100,8 @@ def test_pending_media_are_cancelled_when_the_caller_stops_early(thread_pool: Th
             stopped.wait()
 
     run = Lookahead(prepare, thread_pool, 50).run([[Planned(index, 1, (str(index),))] for index in range(100)])
-    next(run)
+    _batch, media = next(run)
+    media["0"].result()
     run.close()
     stopped.set()
     thread_pool.shutdown()

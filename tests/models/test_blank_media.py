@@ -14,14 +14,13 @@ pytest.importorskip("lmms_eval")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.chats import read_chat
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import load_checkpoint
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
-from lmms_eval_shotbench.runs.response_store import Answer
 from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.support.engine_answers import transformers_answers
 
 SMALL = MediaLimits(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000)
 NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
@@ -46,14 +45,9 @@ def test_blanked_media_give_identical_answers_and_keep_their_size(
         for item in items
     ]
 
-    def answers_with(limits: MediaLimits) -> list[Answer]:
-        generator = ResponseGenerator(checkpoint, limits, batch_tokens=4096, workers=1)
-        found: dict[int, Answer] = {}
-        for batch in generator.answers(generator.plan(chats)):
-            found |= batch
-        return [found[index] for index in range(len(chats))]
-
-    original, blanked = answers_with(SMALL), answers_with(SMALL._replace(blank=True))
+    original, blanked = (
+        transformers_answers(checkpoint, limits, chats) for limits in (SMALL, SMALL._replace(blank=True))
+    )
     assert len({answer.text for answer in original}) > 1  # type: ignore[union-attr]
     lengths = {answer.input_tokens for answer in blanked}  # type: ignore[union-attr]
     assert [answer.input_tokens for answer in original] == [answer.input_tokens for answer in blanked]  # type: ignore[union-attr]

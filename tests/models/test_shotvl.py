@@ -25,18 +25,19 @@ from PIL import Image
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.models import answering
-from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.chats import Chat, UnsupportedRequest, generation_settings, read_chat
+from lmms_eval_shotbench.models.media_threads import media_threads
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen import checkpoint
-from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, UnsupportedCheckpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.input_rules import UnsupportedCheckpoint
 from lmms_eval_shotbench.qwen.inputs import MediaLimits, Prompt
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.support.engine_answers import transformers_answers
 
 SMALL = MediaLimits(still_min=3136, still_max=30_000, clip_min=784, clip_max=8_000, fps=12.0)
 NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
@@ -65,12 +66,7 @@ def chat_on(item: QAItem, read: Any, style: PromptStyle = prompts.REASONING, **g
 
 
 def answered(loaded: Checkpoint, chats: Sequence[Chat], batch_tokens: int) -> list[Answer]:
-    generator = ResponseGenerator(loaded, SMALL, batch_tokens, workers=2)
-    found: dict[int, Answer] = {}
-    for batch in generator.answers(generator.plan(chats)):
-        assert not found.keys() & batch.keys()
-        found |= batch
-    return [found[index] for index in range(len(chats))]
+    return transformers_answers(loaded, SMALL, chats, batch_tokens, workers=2)
 
 
 def mixed(shards: ShardFolder, each: int) -> list[QAItem]:
@@ -168,7 +164,7 @@ def test_media_threads_use_one_core_each_and_the_model_keeps_its_own() -> None:
     previous = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        threads = answering.media_threads(3)
+        threads = media_threads(3)
         assert torch.get_num_threads() == 2
         assert {future.result() for future in [threads.submit(torch.get_num_threads) for _ in range(9)]} == {1}
         threads.shutdown()

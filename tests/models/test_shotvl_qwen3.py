@@ -16,7 +16,6 @@ pytest.importorskip("lmms_eval")
 
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.strict import extract_strict
-from lmms_eval_shotbench.models.answering import ResponseGenerator
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
@@ -31,6 +30,7 @@ from tests.models.test_shotvl import (  # noqa: F401
     shard_folder,
     stills_and_words,
 )
+from tests.support.engine_answers import transformers_answers
 from tests.support.tiny_families.trainable import Trainable, make_trainable
 
 SHOWN = SMALL._replace(still_min=4096, clip_min=4096)
@@ -76,14 +76,9 @@ def test_blanked_media_have_the_tokens_of_the_original_and_one_answer(
         if item.media_kind is items[0].media_kind
     ]
 
-    def answers_with(blank: bool) -> list[Response]:
-        generator = ResponseGenerator(checkpoint, SHOWN._replace(blank=blank), batch_tokens=4096, workers=1)
-        found: dict[int, Any] = {}
-        for batch in generator.answers(generator.plan(same_question)):
-            found |= batch
-        return [found[index] for index in range(len(same_question))]
-
-    seen, unseen = answers_with(blank=False), answers_with(blank=True)
+    seen, unseen = (
+        transformers_answers(checkpoint, SHOWN._replace(blank=blank), same_question) for blank in (False, True)
+    )
     assert [one.input_tokens for one in seen] == [one.input_tokens for one in unseen]
     assert len({one.text for one in unseen}) <= len({one.input_tokens for one in unseen})
 

@@ -24,8 +24,9 @@ vision = pytest.importorskip("qwen_vl_utils")
 
 from lmms_eval_shotbench.media.clips import Clip, sampled_frames
 from lmms_eval_shotbench.media.stills import open_still
-from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, UnsupportedCheckpoint, load_checkpoint
+from lmms_eval_shotbench.qwen.checkpoint import Checkpoint, load_checkpoint
 from lmms_eval_shotbench.qwen.decoding import decode, prefill
+from lmms_eval_shotbench.qwen.input_rules import UnsupportedCheckpoint
 from lmms_eval_shotbench.qwen.inputs import (
     MediaLimits,
     Patches,

@@ -19,8 +19,8 @@ from lmms_eval_shotbench.labelling.asking.shot_views import AS_FILMED, ShotView,
 from lmms_eval_shotbench.labelling.asking.shown_media import UNREADABLE, ShownMedia
 from lmms_eval_shotbench.labelling.asking.vote_store import VoteStore
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.models.answering import media_threads
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
+from lmms_eval_shotbench.models.media_threads import media_threads
 from lmms_eval_shotbench.models.token_budget import TokenBudget, too_long
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import Patches, grey_medium

@@ -1,8 +1,8 @@
-"""Patch vLLM to end its engine if the rollout server that started it is killed.
+"""Patch vLLM to end its engine if the process that started it is killed.
 
-The engine is a process of its own that waits for requests of the server. When a run is killed, Ray kills the server,
-and the engine may wait forever: its workers keep the memory of the GPU, and the run cannot resume on it. verl ends the
-workers with the engine, by the same signal as here.
+The engine is a process of its own that waits for requests. When an evaluation, or the rollout server of a training run,
+is killed, it may wait forever: its workers keep the memory of the GPU, and nothing can resume on it. vLLM ends the
+workers with the engine.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ MODULE = "vllm.v1.engine.core"
 PR_SET_PDEATHSIG = 1
 
 
-def end_with_server(module: Any) -> None:
-    """Patch vLLM's module `MODULE`, in the process of the server."""
-    run_engine_core.__wrapped__ = module.EngineCoreProc.run_engine_core  # type: ignore[attr-defined]
-    module.EngineCoreProc.run_engine_core = staticmethod(run_engine_core)
+def end_with_parent(module: Any) -> None:
+    """Patch vLLM's module `MODULE` in the process that starts an engine. Calling it again has no effect."""
+    original = module.EngineCoreProc.run_engine_core
+    if original is not run_engine_core:
+        run_engine_core.__wrapped__ = original  # type: ignore[attr-defined]
+        module.EngineCoreProc.run_engine_core = staticmethod(run_engine_core)
 
 
 def run_engine_core(*arguments: Any, **named: Any) -> None:

@@ -1,0 +1,148 @@
+"""Answer chats with vLLM in this process: continuous batching, with the inputs that transformers would be given.
+
+Media are decoded in threads. vLLM gets a request as soon as its media are ready, so new requests join a batch while
+others are still generating. What a request holds in memory are its pixel values, as floats, so the number of tokens in
+the engine is limited.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from lmms_eval_shotbench.models.batching import Lookahead, Planned, longest_first
+from lmms_eval_shotbench.models.chats import GenerationSettings
+from lmms_eval_shotbench.models.engine import truncate_at
+from lmms_eval_shotbench.models.planning import Plan, Planner
+from lmms_eval_shotbench.models.vllm_inputs import engine_input, processed_item
+from lmms_eval_shotbench.models.vllm_sampling import sampling_parameters
+from lmms_eval_shotbench.models.vllm_start import Limits, VllmArguments, start_vllm
+from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, Prompt
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
+
+if TYPE_CHECKING:
+    from vllm import LLM, RequestOutput, SamplingParams
+    from vllm.multimodal.inputs import MultiModalKwargsItem
+
+MEMORY_SHARE = 4  # of the free memory, for pixel values of requests that are prepared, wait or run
+MAX_MEMORY = 32 * 2**30  # bytes
+MIN_TOKENS = 1024
+
+
+class PreparedMedium(NamedTuple):
+    """A medium without pixel values, and as vLLM takes it."""
+
+    patches: Patches
+    item: MultiModalKwargsItem
+
+
+PreparedMedia = Mapping[str, "Future[PreparedMedium]"]  # by key of the medium
+
+
+class VllmEngine:
+    """Generates responses with vLLM, which starts with the first plan; implements `Engine`."""
+
+    def __init__(self, arguments: VllmArguments, planner: Planner) -> None:
+        """Check that vLLM and its arguments can be used.
+
+        Args:
+            arguments: Checkpoint and arguments of vLLM.
+            planner: Planner with the checkpoint's input rules.
+
+        Raises:
+            EngineUnavailable: vLLM cannot be imported or has no such argument, or the checkpoint's generation settings
+                have no counterpart in vLLM.
+        """
+        arguments.check()
+        sampling_parameters(planner.rules, GenerationSettings(), "")
+        self._arguments, self._planner = arguments, planner
+        self._llm: LLM | None = None
+
+    @property
+    def numerics(self) -> list[Any]:
+        """Versions, dtype, and arguments of vLLM."""
+        return self._arguments.numerics()
+
+    def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
+        """Yield answers as they come; see `Engine.answers`.
+
+        Raises:
+            EngineFailed: vLLM did not start, ended, or does not get the inputs of the protocol.
+        """
+        yield plan.failed
+        if not plan.prompts:
+            return
+        if self._llm is None:
+            self._llm = start_vllm(self._arguments, self._planner.rules, Limits.of(plan))
+        most = self._tokens_in_memory()
+        prepared = Lookahead(lambda key: self._prepared(plan, key), self._planner.threads, most // 2)
+        upcoming = prepared.run([[prompt] for prompt in longest_first(plan.prompts)])
+        running: dict[str, Planned] = {}
+        following = next(upcoming, None)
+        while following or running:
+            while following and _may_add(*following, running, most // 2):
+                (prompt,), media = following
+                if failure := self._add(prompt, plan, media):
+                    yield {prompt.chat_index: failure}
+                else:
+                    running[str(prompt.chat_index)] = prompt
+                following = next(upcoming, None)
+            if running:
+                finished = [output for output in self._llm.llm_engine.step() if output.finished]
+                if finished:
+                    yield {running.pop(one.request_id).chat_index: self._response(one, plan) for one in finished}
+
+    def _prepared(self, plan: Plan, key: str) -> PreparedMedium:
+        """Decode a medium, in a thread; raises `BrokenMedium`."""
+        patches = self._planner.patches(plan.media[key])
+        item = processed_item(patches, self._planner.rules, self._arguments.dtype)
+        return PreparedMedium(patches._replace(values=torch.empty(0)), item)
+
+    def _add(self, prompt: Planned, plan: Plan, media: PreparedMedia) -> Failure | None:
+        """Give vLLM a request, whose media are waited for; returns why it cannot be answered."""
+        ready = [media[key] for key in prompt.media]
+        if reasons := [str(error) for one in ready if (error := one.exception()) is not None]:
+            return Failure(reasons[0])
+        patches, items = [one.result().patches for one in ready], [one.result().item for one in ready]
+        keys = [f"{key} {self._planner.limits}" for key in prompt.media]
+        rules = self._planner.rules
+        given = engine_input(Prompt(plan.ids[prompt.chat_index], patches), keys, items, rules)
+        assert self._llm is not None
+        try:
+            self._llm.llm_engine.add_request(str(prompt.chat_index), given, self._sampling(prompt, plan))
+        except ValueError as error:  # longer than the model's context or than the cache of the vision tower
+            return Failure(f"vLLM refuses the prompt: {error}")
+        return None
+
+    def _sampling(self, prompt: Planned, plan: Plan) -> SamplingParams:
+        seed = plan.seed(prompt) if plan.settings.sampling else ""
+        return sampling_parameters(self._planner.rules, plan.settings, seed)
+
+    def _response(self, output: RequestOutput, plan: Plan) -> Response:
+        (generated,) = output.outputs
+        text = self._planner.rules.processor.tokenizer.decode(
+            generated.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return Response(
+            plan.openings[int(output.request_id)] + truncate_at(text, plan.settings.stop_strings),
+            len(output.prompt_token_ids),
+            len(generated.token_ids),
+            generated.finish_reason,
+        )
+
+    def _tokens_in_memory(self) -> int:
+        """Return the number of tokens whose pixel values may be in memory at once."""
+        rule = self._planner.rules.patch_rule
+        bytes_a_token = rule.merge**2 * CHANNELS * rule.frames * rule.side**2 * self._arguments.dtype.itemsize
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return max(MIN_TOKENS, min(free // MEMORY_SHARE, MAX_MEMORY) // int(bytes_a_token))
+
+
+def _may_add(batch: list[Planned], media: PreparedMedia, running: Mapping[str, Planned], most: int) -> bool:
+    """Whether a request is added now; the first one is, although its media may have to be waited for."""
+    tokens = sum(prompt.tokens for prompt in (*batch, *running.values()))
+    return not running or (tokens <= most and all(future.done() for future in media.values()))

@@ -1,0 +1,104 @@
+"""What the files of a Qwen-VL checkpoint say about its inputs; its weights are not loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from lmms_eval_shotbench.qwen.architecture import Architecture
+from lmms_eval_shotbench.qwen.architectures import ARCHITECTURES
+from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Prompt, patch_seconds
+from lmms_eval_shotbench.qwen.revision import folder_digest
+from lmms_eval_shotbench.qwen.rope_positions import Grid
+from lmms_eval_shotbench.vocabulary import MediaKind
+
+PROBE_FPS = Fraction(12)
+PROBE_PATCHES = 18  # 3 seconds at 12 frames a second
+
+
+class UnsupportedCheckpoint(ValueError):
+    """A checkpoint that `shotvl` cannot run; the message states which it can."""
+
+
+@dataclass(frozen=True)
+class InputRules:
+    """How chats become inputs of a checkpoint, and what ends its responses."""
+
+    config: Any
+    processor: Any
+    generation_config: Any
+    revision: str  # of the weights: the Hub's commit, or a digest of the folder
+    patch_rule: PatchRule
+    architecture: Architecture
+
+    @property
+    def placeholders(self) -> dict[MediaKind, int]:
+        """Token id of the placeholder of each kind of medium."""
+        return self.architecture.placeholders
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Token ids that end a response, from the checkpoint's generation settings."""
+        ends = self.generation_config.eos_token_id
+        return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+
+    def probe(self, kind: MediaKind) -> Prompt:
+        """Return a prompt with a small black still or clip, to check what reaches the model."""
+        rule, config = self.patch_rule, self.config
+        is_clip = kind is MediaKind.CLIP
+        times, frames = (PROBE_PATCHES, rule.frames) if is_clip else (1, 1)
+        grid = Grid(times, rule.merge, rule.merge, PROBE_FPS if is_clip else Fraction(0))
+        values = torch.zeros((grid.patches, len(rule.mean) * frames * rule.side**2), dtype=torch.uint8)
+        seconds = patch_seconds(range(times * frames), PROBE_FPS, frames) if is_clip else ()
+        ids = [config.vision_start_token_id, self.placeholders[kind], config.vision_end_token_id]
+        return Prompt(ids, [Patches(kind, values, grid, seconds)])
+
+
+def read_input_rules(pretrained: str, revision: str | None = None) -> InputRules:
+    """Read configuration and processor from a folder or the Hub; raises `UnsupportedCheckpoint`."""
+    from transformers import AutoConfig, AutoProcessor, GenerationConfig
+
+    config = AutoConfig.from_pretrained(pretrained, revision=revision)
+    if config.model_type not in ARCHITECTURES:
+        raise UnsupportedCheckpoint(
+            f"{pretrained} is a {config.model_type}; shotvl runs {', '.join(ARCHITECTURES)} checkpoints. "
+            "Run others by their name in lmms-eval, such as --model internvl_hf"
+        )
+    processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
+    _require_one_rule(processor, pretrained)
+    try:
+        generation = GenerationConfig.from_pretrained(pretrained, revision=revision)
+    except OSError:  # there is no such file
+        generation = GenerationConfig.from_model_config(config)
+    return InputRules(
+        config,
+        processor,
+        generation,
+        getattr(config, "_commit_hash", None) or folder_digest(Path(pretrained)),
+        PatchRule.of(processor),
+        ARCHITECTURES[config.model_type].of(config, processor),
+    )
+
+
+def _require_one_rule(processor: Any, pretrained: str) -> None:
+    """Raise `UnsupportedCheckpoint` if stills and clips are cut into patches or normalised differently."""
+    stills, clips = processor.image_processor, processor.video_processor
+    for name in ("patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std"):
+        of_stills, of_clips = getattr(stills, name), getattr(clips, name)
+        if numpy.any(numpy.asarray(of_stills) != numpy.asarray(of_clips)):
+            raise UnsupportedCheckpoint(
+                f"{pretrained}: its processor has {name} {of_stills} for stills and {of_clips} for clips; shotvl needs "
+                "one for both (preprocessor_config.json and video_preprocessor_config.json, or processor_config.json)"
+            )
+
+
+def transformers_version() -> str:
+    """Return the installed version of transformers."""
+    from importlib.metadata import version
+
+    return version("transformers")
