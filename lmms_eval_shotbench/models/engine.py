@@ -25,6 +25,10 @@ class Engine(Protocol):
         """What determines rounding, such as dtype and versions; part of the key of a stored response."""
         ...
 
+    def start(self, plans: Sequence[Plan]) -> None:
+        """Start for all plans that will follow, unless started; raises `EngineFailed`."""
+        ...
+
     def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
         """Yield answers by index of the chat as they come: first the plan's failures, longest prompts before others.
 

@@ -143,6 +143,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             groups[chat.generation].append(key)
         plans = [(keys, self._planner.plan([chats[key] for key in keys])) for keys in groups.values()]
         weights = {keys[one.chat_index]: one.tokens for keys, plan in plans for one in plan.prompts}
+        self._engine.start([plan for _keys, plan in plans])
         answers: dict[str, Answer] = {}
         name = f"shotvl, rank 0 of {self.world_size}" if self.world_size > 1 else "shotvl"
         with Progress(name, weights, distinct - len(chats), distinct, shown=self.rank == 0) as progress:

@@ -39,6 +39,9 @@ class TransformersEngine:
         """Device, dtype, attention and versions."""
         return self._checkpoint.numerics
 
+    def start(self, plans: Sequence[Plan]) -> None:
+        """Do nothing: the checkpoint is loaded."""
+
     def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
         """Yield answers by index of the chat: first the plan's failures, then each batch, longest prompts first."""
         yield plan.failed

@@ -8,7 +8,7 @@ the engine is limited.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +16,7 @@ import torch
 
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, longest_first
 from lmms_eval_shotbench.models.chats import GenerationSettings
-from lmms_eval_shotbench.models.engine import truncate_at
+from lmms_eval_shotbench.models.engine import EngineFailed, truncate_at
 from lmms_eval_shotbench.models.planning import Plan, Planner
 from lmms_eval_shotbench.models.vllm_inputs import engine_input, processed_item
 from lmms_eval_shotbench.models.vllm_sampling import sampling_parameters
@@ -44,7 +44,11 @@ PreparedMedia = Mapping[str, "Future[PreparedMedium]"]  # by key of the medium
 
 
 class VllmEngine:
-    """Generates responses with vLLM, which starts with the first plan; implements `Engine`."""
+    """Generates responses with vLLM; implements `Engine`.
+
+    Attributes:
+        llm: vLLM, once it is started.
+    """
 
     def __init__(self, arguments: VllmArguments, planner: Planner) -> None:
         """Check that vLLM and its arguments can be used.
@@ -60,12 +64,17 @@ class VllmEngine:
         arguments.check()
         sampling_parameters(planner.rules, GenerationSettings(), "")
         self._arguments, self._planner = arguments, planner
-        self._llm: LLM | None = None
+        self.llm: LLM | None = None
 
     @property
     def numerics(self) -> list[Any]:
         """Versions, dtype, and arguments of vLLM."""
         return self._arguments.numerics()
+
+    def start(self, plans: Sequence[Plan]) -> None:
+        """Start vLLM for the longest prompt of these plans, unless it is started; see `Engine.start`."""
+        if self.llm is None and any(plan.prompts for plan in plans):
+            self.llm = start_vllm(self._arguments, self._planner.rules, Limits.of(plans))
 
     def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
         """Yield answers as they come; see `Engine.answers`.
@@ -76,8 +85,8 @@ class VllmEngine:
         yield plan.failed
         if not plan.prompts:
             return
-        if self._llm is None:
-            self._llm = start_vllm(self._arguments, self._planner.rules, Limits.of(plan))
+        self.start([plan])
+        assert self.llm is not None
         most = self._tokens_in_memory()
         prepared = Lookahead(lambda key: self._prepared(plan, key), self._planner.threads, most // 2)
         upcoming = prepared.run([[prompt] for prompt in longest_first(plan.prompts)])
@@ -91,10 +100,8 @@ class VllmEngine:
                 else:
                     running[str(prompt.chat_index)] = prompt
                 following = next(upcoming, None)
-            if running:
-                finished = [output for output in self._llm.llm_engine.step() if output.finished]
-                if finished:
-                    yield {running.pop(one.request_id).chat_index: self._response(one, plan) for one in finished}
+            if running and (finished := self._step()):
+                yield {running.pop(one.request_id).chat_index: self._response(one, plan) for one in finished}
 
     def _prepared(self, plan: Plan, key: str) -> PreparedMedium:
         """Decode a medium, in a thread; raises `BrokenMedium`."""
@@ -111,12 +118,25 @@ class VllmEngine:
         keys = [f"{key} {self._planner.limits}" for key in prompt.media]
         rules = self._planner.rules
         given = engine_input(Prompt(plan.ids[prompt.chat_index], patches), keys, items, rules)
-        assert self._llm is not None
+        sampling = self._sampling(prompt, plan)
+        assert self.llm is not None
         try:
-            self._llm.llm_engine.add_request(str(prompt.chat_index), given, self._sampling(prompt, plan))
+            self.llm.llm_engine.add_request(str(prompt.chat_index), given, sampling)
         except ValueError as error:  # longer than the model's context or than the cache of the vision tower
             return Failure(f"vLLM refuses the prompt: {error}")
         return None
+
+    def _step(self) -> list[RequestOutput]:
+        """Let vLLM compute a step for all requests; returns those that are finished. Raises `EngineFailed`."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        assert self.llm is not None
+        try:
+            return [output for output in self.llm.llm_engine.step() if output.finished]
+        except EngineDeadError as error:
+            raise EngineFailed(
+                f"vLLM's engine ended: {error}; see its messages above. The same command continues"
+            ) from None
 
     def _sampling(self, prompt: Planned, plan: Plan) -> SamplingParams:
         seed = plan.seed(prompt) if plan.settings.sampling else ""

@@ -20,6 +20,7 @@ UNSUPPORTED = (  # settings that transformers applies and vLLM does not have
     "exponential_decay_length_penalty",
     "sequence_bias",
 )
+MAX_TEMPERATURE = 2
 
 
 def sampling_parameters(rules: InputRules, settings: GenerationSettings, seed: str) -> SamplingParams:
@@ -47,6 +48,11 @@ def sampling_parameters(rules: InputRules, settings: GenerationSettings, seed: s
     if unsupported:
         raise EngineUnavailable(
             f"the checkpoint's generation_config.json has {', '.join(unsupported)}, which vLLM does not apply; "
+            "use engine=transformers"
+        )
+    if sampling and sampling.temperature > MAX_TEMPERATURE:
+        raise EngineUnavailable(
+            f"temperature={sampling.temperature:g}: vLLM samples at temperatures up to {MAX_TEMPERATURE}; "
             "use engine=transformers"
         )
     suppressed = set(own.suppress_tokens or ())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from unittest.mock import patch
 
 import torch
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 WITHOUT = "use engine=transformers to run without vLLM"
 OURS = {  # set here, because responses depend on them
     "model", "revision", "dtype", "limit_mm_per_prompt", "mm_processor_cache_gb", "generation_config",
-    "worker_extension_cls", "tokenizer", "hf_overrides", "video_pruning_rate",
+    "worker_extension_cls", "tokenizer", "hf_overrides", "data_parallel_size", "video_pruning_rate",
 }  # fmt: skip
 # Arguments of memory and speed, which do not change a response
 MEMORY = {"gpu_memory_utilization", "kv_cache_memory_bytes", "max_model_len", "max_num_seqs", "max_num_batched_tokens"}
@@ -40,11 +41,11 @@ class Limits(NamedTuple):
     clips: int
 
     @classmethod
-    def of(cls, plan: Plan) -> Self:
-        """Return the limits of a plan; the length of a clip is an estimate, so 1/16 is added."""
-        counts = [Counter(medium.kind for medium in chat.media) for chat in plan.chats]
+    def of(cls, plans: Sequence[Plan]) -> Self:
+        """Return the limits of plans; the length of a clip is an estimate, so 1/16 is added."""
+        counts = [Counter(medium.kind for medium in chat.media) for plan in plans for chat in plan.chats]
         stills, clips = (max(1, *(count[kind] for count in counts)) for kind in (MediaKind.STILL, MediaKind.CLIP))
-        return cls(max(prompt.tokens for prompt in plan.prompts) * 17 // 16, stills, clips)
+        return cls(max(prompt.tokens for plan in plans for prompt in plan.prompts) * 17 // 16, stills, clips)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,11 @@ class VllmArguments:
             raise _broken(error) from None
         known = {field.name for field in dataclasses.fields(EngineArgs)} - OURS
         if unknown := sorted(set(self.further) - known):
+            if "data_parallel_size" in unknown:
+                raise EngineUnavailable(
+                    "data_parallel_size: start a process for each replica, "
+                    "such as accelerate launch --num_processes 8; each has its own GPUs"
+                )
             reason = "set by shotvl itself" if set(unknown) <= OURS else "no arguments of shotvl or of vLLM"
             raise EngineUnavailable(f"{', '.join(unknown)}: {reason}")
 
@@ -118,12 +124,37 @@ def start_vllm(arguments: VllmArguments, rules: InputRules, limits: Limits) -> L
     from lmms_eval_shotbench.models.vllm_orphans import end_with_parent
 
     end_with_parent(vllm.v1.engine.core)
+    given = arguments.sized(limits)
     try:
-        llm = LLM(**arguments.sized(limits))
+        with patch.dict(os.environ, _environment(arguments.device, int(given.get("tensor_parallel_size", 1)))):
+            llm = LLM(**given)
     except Exception as error:  # of any type: memory, the architecture, a worker that died
         raise EngineFailed(f"vLLM did not start: {error}; see its messages above, or {WITHOUT}") from error
     check_inputs(llm, rules, arguments.dtype)
     return llm
+
+
+def _environment(device: torch.device, gpus: int) -> dict[str, str]:
+    """Return the environment of an engine under several ranks, each of which has an engine on GPUs of its own.
+
+    The engine must be another process, since this one belongs to the process group of all ranks.
+
+    Raises:
+        EngineFailed: There are not enough GPUs on this node.
+    """
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", 1)))
+    if ranks == 1:
+        return {}
+    alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    if device.type != "cuda":
+        return alone
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
+    if len(visible) < ranks * gpus:
+        raise EngineFailed(
+            f"{ranks} ranks with tensor_parallel_size={gpus} need {ranks * gpus} GPUs, not {len(visible)}"
+        )
+    first = int(os.environ.get("LOCAL_RANK", 0)) * gpus
+    return alone | {"CUDA_VISIBLE_DEVICES": ",".join(visible[first : first + gpus])}
 
 
 def check_inputs(llm: LLM, rules: InputRules, dtype: torch.dtype) -> None:
