@@ -3,7 +3,8 @@
     python benchmarks/kill_eval.py --kills 10
 
 `qwen3_vl` and `qwen2_5_vl` are random tiny checkpoints, `openai` and `async_openai` ask a server on this machine four
-requests at a time, and `vllm` is lmms-eval's, with a stand-in of vLLM's engine. Every kill is a SIGKILL of the process,
+requests at a time, `vllm` is lmms-eval's with a stand-in of vLLM's engine, and `shotvl` has engine=vllm, which is run
+only if it is named and vLLM is installed. Every kill is a SIGKILL of the process,
 after a random number of newly stored responses. The exit status is 1 if an item was asked twice that was not in flight
 at a kill, or if samples.jsonl differs from that of the undisturbed run.
 """
@@ -23,7 +24,7 @@ from machine import machine
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from tests.support.killed_evaluations import BACKENDS, Outcome, all_dimensions, killed_run, trial
+from tests.support.killed_evaluations import BACKENDS, ON_VLLM, Outcome, all_dimensions, killed_run, trial
 
 COLUMNS = ("backend", "kills", "items", "asked", "asked twice", "in flight at the kills", "samples equal", "wall s")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "1"}
@@ -40,7 +41,7 @@ def row(backend: str, outcome: Outcome, seconds: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    parser.add_argument("--backends", nargs="+", choices=(*BACKENDS, ON_VLLM), default=BACKENDS)
     parser.add_argument("--kills", type=int, default=10, help="of each backend (default: 10)")
     parser.add_argument("--each", type=int, default=8, help="questions of each dimension (default: 8)")
     parser.add_argument("--batch_size", type=int, default=1, help="of the backends in this process (default: 1)")

@@ -1,4 +1,5 @@
-"""lmms-eval's `vllm` with vLLM's CPU build: on stills it gives the responses and the scores of `shotvl`."""
+"""lmms-eval's `vllm` with vLLM's CPU build: on stills it gives the responses and the scores of `shotvl`, on
+either engine."""
 
 from __future__ import annotations
 
@@ -33,8 +34,11 @@ def test_stills_get_the_responses_and_scores_of_shotvl(tmp_path: Path, monkeypat
     assert run_eval(tmp_path / "vllm", shards, "vllm", VLLM, TASKS) == 0
     assert run_eval(tmp_path / "shotvl", shards, "shotvl", SHOTVL, TASKS) == 0
     assert run_eval(tmp_path / "blank", shards, "shotvl", f"{SHOTVL},blank=True", TASKS) == 0
-    ours, theirs, blank = (responses(tmp_path / name) for name in ("shotvl", "vllm", "blank"))
+    on_vllm = f"{SHOTVL},engine=vllm,enforce_eager=True,kv_cache_memory_bytes=500000000"
+    assert run_eval(tmp_path / "engine", shards, "shotvl", on_vllm, TASKS) == 0
+    ours, theirs, engine, blank = (responses(tmp_path / name) for name in ("shotvl", "vllm", "engine", "blank"))
     assert theirs == ours
+    assert engine == ours
     assert blank != ours, "the responses do not depend on the stills"
     vllm, shotvl = (read_scores(tmp_path / name) for name in ("vllm", "shotvl"))
     assert vllm["items"] == shotvl["items"] and vllm["accuracy"] == shotvl["accuracy"]

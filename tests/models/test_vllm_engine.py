@@ -134,7 +134,9 @@ def test_greedy_responses_are_those_of_transformers(opened: Opened, items: list[
     found, wanted = opened.answers(chats), transformers_answers(opened, chats, SMALL)
     assert len({answer.text for answer in wanted}) > 2
     differing = [index for index, (ours, theirs) in enumerate(zip(found, wanted, strict=True)) if ours != theirs]
-    assert not differing if opened.dtype == "float32" else len(differing) <= 2, differing
+    # The random Qwen3-VL often has several tokens of equal logits in bfloat16.
+    most = 0 if opened.dtype == "float32" else 2 if opened.folder == TINY_SHOTVL else 6
+    assert len(differing) <= most, differing
 
 
 @pytest.mark.parametrize("opened", [("qwen2_5_vl", "float32")], indirect=True, ids="-".join)

@@ -34,12 +34,14 @@ from tests.support.warm_runs import Kill, warm
 IN_PROCESS = ("qwen3_vl", "qwen2_5_vl", "vllm")  # vllm: a stand-in of its LLM
 SERVED = ("openai", "async_openai")
 BACKENDS = (*IN_PROCESS, *SERVED)
+ON_VLLM = "shotvl"  # on vLLM itself
 CONCURRENT = 4
 SETTINGS = {
     "openai": f"num_concurrent={CONCURRENT}",
     "async_openai": f"num_cpus={CONCURRENT}",
     "vllm": "model=m",
 }
+VLLM = "enforce_eager=True,kv_cache_memory_bytes=200000000,max_num_seqs=4"
 NUMBER = re.compile(r"\(Number (\d+)\.\)")
 PAUSE = 0.03  # seconds that a stand-in takes for each request, so that there is something to kill
 
@@ -100,6 +102,10 @@ def trial(backend: str, folder: Path, numbers: Mapping[str, int], batch_size: in
             arguments = f"model=m,base_url={endpoint.url},api_key=none,max_retries=1,{SETTINGS[backend]}"
             yield Trial(backend, folder, data, arguments, more, endpoint)
         return
+    if backend == ON_VLLM:
+        arguments = f"pretrained={tiny_model('qwen2_5_vl', folder)},device=cpu,engine=vllm,{VLLM}"
+        yield Trial(backend, folder, data, arguments, more, kill=partial(count_requests, folder / "asked"))
+        return
     arguments = SETTINGS.get(backend) or f"pretrained={tiny_model(backend, folder)},device=cpu,device_map=cpu"
     yield Trial(backend, folder, data, arguments, more, kill=partial(count_questions, backend, folder / "asked"))
 
@@ -138,6 +144,23 @@ def count_questions(backend: str, path: Path) -> None:
         return generate(self, requests)
 
     model_class.generate_until = counted
+
+
+def count_requests(path: Path) -> None:
+    """Write down each question that this process gives vLLM."""
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    add = LLMEngine.add_request
+
+    def counted(self: Any, request_id: str, prompt: Any, *rest: Any, **named: Any) -> Any:
+        text = self.get_tokenizer().decode(prompt["prompt_token_ids"])
+        if numbers := NUMBER.findall(text):  # not in the check at the start
+            with path.open("a") as stream:
+                stream.write(f"{numbers[-1]}\n")
+            time.sleep(PAUSE)
+        return add(self, request_id, prompt, *rest, **named)
+
+    LLMEngine.add_request = counted
 
 
 def _arguments(requests: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
