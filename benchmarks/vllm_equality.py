@@ -22,6 +22,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,7 +137,9 @@ class Side:
         for index, prompt in enumerate(given):
             (theirs,) = self.checkpoint.answer([prompt], self.new_tokens)
             if tokens[index] != theirs:
-                yield margin(self.checkpoint, prompt, os.path.commonprefix([tokens[index], theirs]))
+                pairs = zip(tokens[index], theirs, strict=False)
+                same = [ours for ours, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+                yield margin(self.checkpoint, prompt, same)
 
     def _chat(self, item: QAItem, style: Any) -> Chat:
         medium = StoredMedium.of(item.media_kind, "", partial(self.shards.media, item.item_id))
