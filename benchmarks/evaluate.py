@@ -1,25 +1,29 @@
-"""Measure `--model shotvl` against a plain loop on the same checkpoint and items, and against a lower bound.
+"""Measure `--model shotvl` on its engines against a plain loop on the same checkpoint and items.
 
     python benchmarks/evaluate.py [--shards DIR] [--stills 200] [--clips 40] [--new-tokens 80] [--json]
 
-Everything is measured in one run on the CPU in float32, each side in its own process:
+All sides run one after the other, each in its own process, in float32 on a CPU or in bfloat16 on a GPU if there is one:
 
-  plain   `plain_loop.py`: one item at a time, as ShotBench's reference script does
-  shotvl  `generate_until` of our model: planning, media in threads, batches
-  bound   the same batches with all media prepared in advance; only forward passes are timed
-  media   no model: our decoding and preprocessing, and raw decoding only of the same media in as many threads (PIL
-          for stills, which decord does not open; decord for all frames of clips, from bytes or paths, whichever is
-          faster)
+  plain loop       `plain_loop.py`: one item at a time, as ShotBench's reference script does
+  transformers     `generate_until` of our model: planning, media in threads, batches
+  a core for media the same, but the model has one core less, which the media have for themselves (CPU)
+  vLLM             the same model with engine=vllm, if vLLM is installed: run it in that environment
+  lmms-eval        its `qwen2_5_vl` with `--batch` items at once; in bfloat16, so its responses may differ
+  bound            the batches of transformers with all media prepared in advance; only forward passes are timed
+  media            no model: our decoding and preprocessing, and raw decoding only of the same media in as many threads
+                   (PIL for stills, which decord does not open; decord for all frames of clips, from bytes or paths,
+                   whichever is faster)
 
-Times are from the first item to the last response; imports, loading and a warm-up of two items are not timed. All
-responses must be equal, or the exit status is 1; one question about several media shows that responses depend on the
-medium. The inputs of both sides are in `evaluate_setting.py`.
+Times are from the first item to the last response; imports, loading and a warm-up of two items are not timed. The table
+has the wall time of the main thread by step, and the processor time of the threads that prepare media. vLLM's steps
+include its scheduling. Responses of the first three sides and of vLLM must be equal on a CPU, or the exit status is 1;
+one question about several media shows that responses depend on the medium. The inputs are in `evaluate_setting.py`, the
+sides in `evaluate_sides.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import time
@@ -34,32 +38,33 @@ from statistics import median
 from typing import Any, NamedTuple, ParamSpec
 from unittest.mock import patch
 
-import psutil
 from evaluate_setting import MAX_PIXELS, MIN_PIXELS, Setting, Value, prepare
+from evaluate_sides import (
+    DECODING,
+    FORWARD,
+    SCALING,
+    WAITING,
+    Answers,
+    Clock,
+    Run,
+    ShotVLSide,
+    forward_passes_timed,
+    run_lmms_eval,
+    run_plain,
+    run_shotvl,
+    vllm_installed,
+)
 from machine import Figures, figure, machine, print_figure, print_json
-from plain_loop import STYLE, PlainLoop, decode_clip, decode_still
+from plain_loop import decode_clip, decode_still
 
-from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.media.clips import CLIP_MAX_PIXELS
-from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.qa_item import QAItem
-from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 ROUNDS = 3  # of each decoder, alternating
 SAME_QUESTION = {MediaKind.STILL: 8, MediaKind.CLIP: 4}  # number of media for the same question
+COLUMNS = ("side", "wall s", "items/s", FORWARD, WAITING, DECODING, SCALING, "rest", "in threads: decoding", "scaling")
+MOST_WAITING = 5.0  # percent of the wall time, our aim if media have a core to spare
 Given = ParamSpec("Given")
-Answers = dict[str, str]  # by item
-
-
-class Run(NamedTuple):
-    """Measurements of one side."""
-
-    answers: Answers
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-    loaded_mb: float  # memory before the first item
 
 
 class Bound(NamedTuple):
@@ -76,91 +81,24 @@ def in_new_process(function: Callable[Given, Value], *args: Given.args, **kwargs
         return process.submit(function, *args, **kwargs).result()
 
 
-def run_plain(setting: Setting) -> Run:
-    """Run the plain loop."""
-    return _timed(setting, PlainLoop(setting.checkpoint, setting.files, (MIN_PIXELS, setting.max_pixels)).answers)
-
-
-def run_shotvl(setting: Setting) -> Run:
-    """Run the model as lmms-eval calls it."""
-    return _timed(setting, ShotVLSide(setting).answers)
-
-
-def _timed(setting: Setting, answers: Callable[[Sequence[QAItem], int], Answers]) -> Run:
-    loaded = psutil.Process().memory_info().rss / 1e6
-    _warm_up(setting, answers)
-    begin, cpu = time.perf_counter(), time.process_time()
-    found = answers(setting.items, setting.new_tokens)
-    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
-    return Run(found, seconds, cpu_seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, loaded)
-
-
-def _warm_up(setting: Setting, answers: Callable[[Sequence[QAItem], int], Answers]) -> None:
-    """Answer one still and one clip, with another number of tokens so that no cached response is used."""
-    answers([setting.of_kind(kind)[0] for kind in MediaKind], setting.new_tokens + 1)
-
-
-class ShotVLSide:
-    """`--model shotvl` with requests as lmms-eval creates them."""
-
-    def __init__(self, setting: Setting) -> None:
-        from lmms_eval_shotbench.models.shotvl import ShotVL
-
-        self._folder = ShardFolder(setting.shards)
-        self._model = ShotVL(str(setting.checkpoint), device="cpu", workers=setting.workers)
-
-    def answers(self, items: Sequence[QAItem], new_tokens: int) -> Answers:
-        """Responses to all items in one call, by item id."""
-        from lmms_eval.api.instance import Instance
-
-        self._model.task_dict = {"shotbench": {"test": items}}
-        requests = []
-        for number in range(len(items)):
-            arguments = ("", self._messages, {"max_new_tokens": new_tokens}, number, "shotbench", "test")
-            about = {"task": "shotbench", "doc_id": number, "repeats": 1}
-            requests.append(Instance("generate_until", arguments, number, about))
-        results = self._model.generate_until(requests)
-        return {item.item_id: result.text for item, result in zip(items, results, strict=True)}
-
-    def forward_passes(self, begin: Callable[..., None], end: Callable[..., None]) -> None:
-        """Call `begin` before and `end` after each forward pass."""
-        engine: Any = self._model._engine
-        model = engine._checkpoint.model
-        model.register_forward_pre_hook(begin)
-        model.register_forward_hook(end)
-
-    def stored(self, item: QAItem) -> StoredMedium:
-        """The medium of an item as tasks pass it."""
-        return StoredMedium.of(item.media_kind, item.media_sha256, lambda: self._folder.media(item.item_id))
-
-    def _messages(self, item: QAItem) -> list[dict[str, Any]]:
-        kind = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}[item.media_kind]
-        return prompts.messages(item, STYLE, [{"type": kind, "url": self.stored(item)}])
-
-
 def run_bound(setting: Setting) -> Bound:
     """Answer from prepared media and time only the forward passes."""
     from lmms_eval_shotbench.models.planning import Planner
 
-    side, prepare_one, spent, started = ShotVLSide(setting), _ours(setting), [0.0], [0.0]
+    side, prepare_one, clock = ShotVLSide(setting, "transformers"), _ours(setting), Clock()
     with ThreadPoolExecutor(setting.workers) as threads:
         prepared = threads.map(
             lambda item: prepare_one(item.media_kind, setting.files[item.item_id].read_bytes()), setting.items
         )
         ready = dict(zip((side.stored(item).sha256 for item in setting.items), prepared, strict=True))
-
-    def begin(*_: Any) -> None:
-        started[0] = time.perf_counter()
-
-    def end(*_: Any) -> None:
-        spent[0] += time.perf_counter() - started[0]
-
-    side.forward_passes(begin, end)
-    with patch.object(Planner, "patches", lambda _self, medium: ready[medium.sha256]):
-        _warm_up(setting, side.answers)
-        spent[0] = 0.0
+    with (
+        patch.object(Planner, "patches", lambda _self, medium: ready[medium.sha256]),
+        forward_passes_timed(side.model._engine, clock),
+    ):
+        side.answers([setting.of_kind(kind)[0] for kind in MediaKind], setting.new_tokens + 1)
+        clock.steps.clear()
         found = side.answers(setting.items, setting.new_tokens)
-        seconds = spent[0]
+        seconds = clock.steps[FORWARD]
         first, some = (
             setting.items[0],
             [item for kind, n in SAME_QUESTION.items() for item in setting.of_kind(kind)[:n]],
@@ -213,32 +151,65 @@ def _each(decode: Callable[[Any], Any], media: Sequence[Any], workers: int) -> f
     return (time.perf_counter() - begin) / len(media)
 
 
-def compare(setting: Setting) -> tuple[Figures, str]:
+def compare(setting: Setting, batch: int) -> tuple[Figures, str]:
     """Run all sides and print the figures; the second value names the first response that differs, if any."""
-    plain, ours, bound = (
-        in_new_process(run_plain, setting),
-        in_new_process(run_shotvl, setting),
-        in_new_process(run_bound, setting),
-    )
-    count, answers = len(setting.items), plain.answers
-    equal = sum(answers[key] == text for key, text in ours.answers.items())
-    print(f"answers: {equal} of {count} equal, {len(set(answers.values()))} of them distinct")
-    print(f"one question about {len(bound.same_question)} media: {len(set(bound.same_question.values()))} answers")
-    rows = {
-        "wall": (ours.seconds, plain.seconds, f"items/s {count / ours.seconds:.2f} and {count / plain.seconds:.2f}"),
-        "wall_cpu": (ours.cpu_seconds, plain.cpu_seconds, "processor time"),
-        "peak_memory": (ours.peak_mb, plain.peak_mb, f"MB; loaded {ours.loaded_mb:,.0f} and {plain.loaded_mb:,.0f}"),
-        "bound": (ours.seconds, bound.seconds, f"forward passes: {100 * bound.seconds / ours.seconds:.0f} % of wall"),
-    }
-    figures = {name: figure(*costs) for name, (*costs, _) in rows.items()}
-    for name, (_, _, remark) in rows.items():
-        print_figure(name, figures[name], remark)
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
+    sides = {"plain loop": _side("plain loop", run_plain, setting)}
+    sides["transformers"] = _side("transformers", run_shotvl, setting, "transformers")
+    if setting.device == "cpu":
+        sides["a core for media"] = _side("a core for media", run_shotvl, setting, "transformers", True)
+    if vllm_installed():
+        sides["vLLM"] = _side("vLLM", run_shotvl, setting, "vllm")
+    else:
+        print("| vLLM | is not installed |", flush=True)
+    lmms_eval = _side(f"lmms-eval, {batch} at once", run_lmms_eval, setting, batch)
+    bound = in_new_process(run_bound, setting)
+    plain = sides["plain loop"]
+    for name, side in {**sides, "lmms-eval": lmms_eval}.items():
+        equal = sum(plain.answers[key] == text for key, text in side.answers.items())
+        print(f"{name}: {equal} of {len(setting.items)} responses are those of the plain loop")
+    distinct, media = len(set(bound.same_question.values())), len(bound.same_question)
+    print(f"{len(set(plain.answers.values()))} distinct responses; one question about {media} media: {distinct}")
+    figures = _figures(sides, lmms_eval, bound)
     for kind, seconds in in_new_process(run_media, setting).items():
         ours_s, *raw = seconds.values()
         name = f"{kind.value}_decode"
         figures[name] = values = figure(ours_s, min(raw))
         print_figure(name, values, f"s a medium; {1 / ours_s:,.1f} a second, {100 * values['ratio']:.0f} % of raw")
-    return figures, _first_difference(answers, {"shotvl": ours.answers, "bound": bound.answers})
+    compared = {name: side.answers for name, side in sides.items()} if setting.device == "cpu" else {}
+    return figures, _first_difference(plain.answers, compared | {"bound": bound.answers})
+
+
+def _side(name: str, run: Callable[..., Run], *arguments: Any) -> Run:
+    """Run a side in a process of its own and print its line of the table."""
+    side = in_new_process(run, *arguments)
+    steps = [side.steps.get(one, 0.0) for one in (FORWARD, WAITING, DECODING, SCALING)]
+    cells = [side.seconds, len(side.answers) / side.seconds, *steps, side.seconds - sum(steps)]
+    cells += [side.in_threads.get(one, 0.0) for one in (DECODING, SCALING)]
+    print(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |", flush=True)
+    return side
+
+
+def _figures(sides: dict[str, Run], lmms_eval: Run, bound: Bound) -> Figures:
+    plain, ours = sides["plain loop"], sides["transformers"]
+    rows = {
+        "wall_transformers": (ours.seconds, plain.seconds, "the plain loop"),
+        "wall_lmms_eval": (ours.seconds, lmms_eval.seconds, "lmms-eval's qwen2_5_vl"),
+        "cpu_transformers": (ours.cpu_seconds, plain.cpu_seconds, "processor time"),
+        "peak_memory": (ours.peak_mb, plain.peak_mb, f"MB; loaded {ours.loaded_mb:,.0f} and {plain.loaded_mb:,.0f}"),
+        "bound": (ours.seconds, bound.seconds, f"forward passes: {100 * bound.seconds / ours.seconds:.0f} % of wall"),
+        "model_waits": (100 * ours.waits, 100 * plain.waits, "% of wall"),
+    }
+    if spare := sides.get("a core for media"):
+        rows["model_waits_spare_core"] = (100 * spare.waits, MOST_WAITING, "% of wall; theirs is the aim")
+    if on_vllm := sides.get("vLLM"):
+        rows["wall_vllm"] = (on_vllm.seconds, plain.seconds, "the plain loop")
+        rows["model_waits_vllm"] = (100 * on_vllm.waits, 100 * ours.waits, "% of wall; theirs is transformers")
+        rows["peak_memory_vllm"] = (on_vllm.peak_mb, ours.peak_mb, "MB; theirs is transformers")
+    figures = {name: figure(max(mine, 1e-9), theirs) for name, (mine, theirs, _) in rows.items()}
+    for name, (_, _, remark) in rows.items():
+        print_figure(name, figures[name], remark)
+    return figures
 
 
 def _first_difference(expected: Answers, sides: dict[str, Answers]) -> str:
@@ -247,6 +218,13 @@ def _first_difference(expected: Answers, sides: dict[str, Answers]) -> str:
             if answers[key] != text:
                 return f"{key}: plain loop {text!r}, {name} {answers[key]!r}"
     return ""
+
+
+def has_gpu() -> bool:
+    """Whether torch finds a GPU."""
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -258,16 +236,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # ShotVL-3B's public responses with reasoning have 348 characters on average.
     parser.add_argument("--new-tokens", type=int, default=80, help="of an answer (default: 80)")
     parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS, help="of a still (default: as released)")
+    parser.add_argument("--batch", type=int, default=8, help="items at once in lmms-eval's model (default: 8)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
     args = parser.parse_args(arguments)
     counts = {MediaKind.STILL: max(args.stills, 1), MediaKind.CLIP: max(args.clips, 1)}
     with tempfile.TemporaryDirectory(prefix="evaluate-benchmark-") as folder:
         setting = in_new_process(prepare, Path(folder), args.shards, counts, args.new_tokens, args.max_pixels)
+        setting = setting._replace(device="cuda" if in_new_process(has_gpu) else "cpu")
         about = f"{len(setting.items)} items, up to {args.new_tokens} new tokens, {setting.workers} threads for media"
-        print(f"{machine()}\n{about}; seconds from the first item to the last answer; theirs is the plain loop")
-        figures, difference = compare(setting)
+        print(f"{machine()}\non {setting.device}; {about}; seconds from the first item to the last response")
+        figures, difference = compare(setting, args.batch)
     if difference:
-        print(f"ANSWERS DIFFER. {difference}")
+        print(f"RESPONSES DIFFER. {difference}")
     if args.json:
         print_json(figures)
     return 1 if difference else 0

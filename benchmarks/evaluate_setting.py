@@ -38,6 +38,7 @@ class Setting(NamedTuple):
     new_tokens: int
     workers: int
     max_pixels: int  # of a still, and of a frame if the protocol's limit is higher
+    device: str = "cpu"
 
     def of_kind(self, kind: MediaKind) -> list[QAItem]:
         """Items on stills, or on clips."""
@@ -67,8 +68,16 @@ def stand_in_shards(work: Path, counts: dict[MediaKind, int], media: MediaSettin
     questions, release, shards = work / "questions.tsv", work / "release", work / "shards"
     questions.write_text("".join([head, *chosen]), encoding="utf-8")
     make_release(questions, release, media, show=False)
-    shotbench = str(Path(sys.executable).with_name("shotbench"))
-    command = [shotbench, "data", "import-shotbench", str(release), "--out", str(shards)]
+    command = [
+        sys.executable,
+        "-m",
+        "lmms_eval_shotbench.cli",
+        "data",
+        "import-shotbench",
+        str(release),
+        "--out",
+        str(shards),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return shards
 
@@ -91,6 +100,13 @@ def _make_checkpoint(folder: Path, max_pixels: int) -> None:
     settings = json.loads(path.read_text())
     for part in ("image_processor", "video_processor"):
         settings[part]["size"] = {"shortest_edge": MIN_PIXELS, "longest_edge": max_pixels}
+    path.write_text(json.dumps(settings))
+    path = folder / "config.json"
+    settings = json.loads(path.read_text())
+    text = settings["text_config"]  # half as many heads of twice the size, since vLLM on a CPU has none of 16
+    for name in ("num_attention_heads", "num_key_value_heads"):
+        text[name] //= 2
+    text["rope_parameters"]["mrope_section"] = [2 * pairs for pairs in text["rope_parameters"]["mrope_section"]]
     path.write_text(json.dumps(settings))
     weights = load_file(folder / "model.safetensors")
     sharper = {name: SHARPER * values for name, values in weights.items() if "q_proj" in name or "k_proj" in name}

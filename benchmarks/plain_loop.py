@@ -25,9 +25,11 @@ os.environ["FORCE_QWENVL_VIDEO_READER"] = "decord"  # read by qwen_vl_utils on i
 
 
 class PlainLoop:
-    """A checkpoint on the CPU in float32, and the media files by item id."""
+    """A checkpoint, in float32 on a CPU and bfloat16 on a GPU, and the media files by item id."""
 
-    def __init__(self, checkpoint: Path, files: Mapping[str, Path], pixels: tuple[int, int]) -> None:
+    def __init__(
+        self, checkpoint: Path, files: Mapping[str, Path], pixels: tuple[int, int], device: str = "cpu"
+    ) -> None:
         """`pixels`: minimum and maximum of a still."""
         import decord  # noqa: F401  (a later import would be timed)
         import qwen_vl_utils
@@ -36,7 +38,8 @@ class PlainLoop:
 
         self._fetch = qwen_vl_utils.process_vision_info
         self._processor = AutoProcessor.from_pretrained(checkpoint)
-        self._model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
+        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        self._model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=dtype).to(device).eval()
         self._files = files
         self._min_pixels, self._max_pixels = pixels
 
@@ -54,8 +57,9 @@ class PlainLoop:
         inputs = self._processor(
             text=[text], images=images, videos=videos, padding=True, return_tensors="pt", **settings
         )
+        positions = self._positions(inputs, *fps).to(self._model.device)
         generated = self._model.generate(
-            **inputs, position_ids=self._positions(inputs, *fps), max_new_tokens=new_tokens, do_sample=False
+            **inputs.to(self._model.device), position_ids=positions, max_new_tokens=new_tokens, do_sample=False
         )
         response = generated[:, inputs["input_ids"].shape[1] :]
         decoded = self._processor.batch_decode(response, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS
 from tests.support.openai_server import Endpoint, Request, serve
 from tests.support.small_shards import write_small_shards
@@ -103,7 +104,7 @@ def trial(backend: str, folder: Path, numbers: Mapping[str, int], batch_size: in
             yield Trial(backend, folder, data, arguments, more, endpoint)
         return
     if backend == ON_VLLM:
-        arguments = f"pretrained={tiny_model('qwen2_5_vl', folder)},device=cpu,engine=vllm,{VLLM}"
+        arguments = f"pretrained={TINY_SHOTVL},device=cpu,engine=vllm,{VLLM}"
         yield Trial(backend, folder, data, arguments, more, kill=partial(count_requests, folder / "asked"))
         return
     arguments = SETTINGS.get(backend) or f"pretrained={tiny_model(backend, folder)},device=cpu,device_map=cpu"
