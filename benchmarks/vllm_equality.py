@@ -53,7 +53,7 @@ CPU = torch.device("cpu")
 RATES = (2.0, 8.0, 12.0, 23.976)
 TIE = 1e-4  # difference of log-probabilities, in float32
 ARGUMENTS = {"enforce_eager": True, "kv_cache_memory_bytes": 500_000_000, "max_num_seqs": 32}
-COLUMNS = ("model", "dtype", "media", "requests", "pixels", "positions", "responses", "differences at the forks")
+COLUMNS = ("model", "dtype", "media", "requests", "pixels", "positions", "responses", "difference at the forks")
 NAMES = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
 
 
@@ -69,7 +69,7 @@ class Compared(NamedTuple):
 
     def row(self, *names: str) -> str:
         """Format one line of the table."""
-        forks = ", ".join(f"{one:.4f}" for one in self.forks) or "–"
+        forks = f"up to {max(self.forks):.4f}" if self.forks else "–"
         counts = (self.requests, f"{self.pixels} of {self.media}", self.positions, self.responses, forks)
         return f"| {' | '.join(map(str, (*names, *counts)))} |"
 
