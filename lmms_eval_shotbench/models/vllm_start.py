@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from unittest.mock import patch
 
@@ -30,6 +32,8 @@ OURS = {  # set here, because responses depend on them
 }  # fmt: skip
 # Arguments of memory and speed, which do not change a response
 MEMORY = {"gpu_memory_utilization", "kv_cache_memory_bytes", "max_model_len", "max_num_seqs", "max_num_batched_tokens"}
+# Environment variables of a process group, of torchrun and accelerate; with them, vLLM would wait for other ranks
+OF_RANKS = re.compile(r"(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)$|MASTER_(ADDR|PORT)$|TORCHELASTIC_|ROLE_NAME$")
 TOKENS_A_STEP = {"cpu": 4096, "cuda": 8192}  # least that vLLM has by default
 
 
@@ -126,7 +130,7 @@ def start_vllm(arguments: VllmArguments, rules: InputRules, limits: Limits) -> L
     end_with_parent(vllm.v1.engine.core)
     given = arguments.sized(limits)
     try:
-        with patch.dict(os.environ, _environment(arguments.device, int(given.get("tensor_parallel_size", 1)))):
+        with _own_gpus(arguments.device, int(given.get("tensor_parallel_size", 1))):
             llm = LLM(**given)
     except Exception as error:  # of any type: memory, the architecture, a worker that died
         raise EngineFailed(f"vLLM did not start: {error}; see its messages above, or {WITHOUT}") from error
@@ -134,26 +138,40 @@ def start_vllm(arguments: VllmArguments, rules: InputRules, limits: Limits) -> L
     return llm
 
 
-def _environment(device: torch.device, gpus: int) -> dict[str, str]:
-    """Return the environment of an engine under several ranks, each of which has an engine on GPUs of its own.
+@contextmanager
+def _own_gpus(device: torch.device, gpus: int) -> Iterator[None]:
+    """Start an engine under several ranks, each on GPUs of its own."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    with patch.dict(os.environ, rank_environment(os.environ, device, gpus), clear=True):
+        yield
+
+
+def rank_environment(given: Mapping[str, str], device: torch.device, gpus: int) -> dict[str, str]:
+    """Return the environment of one rank's engine, which knows of no other rank.
 
     The engine must be another process, since this one belongs to the process group of all ranks.
+
+    Args:
+        given: Environment of the rank.
+        device: Device of the model.
+        gpus: Number of GPUs of an engine.
 
     Raises:
         EngineFailed: There are not enough GPUs on this node.
     """
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", 1)))
-    if ranks == 1:
-        return {}
-    alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    alone = {name: value for name, value in given.items() if not OF_RANKS.match(name)}
+    alone["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
     if device.type != "cuda":
         return alone
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
+    ranks = int(given.get("LOCAL_WORLD_SIZE", given["WORLD_SIZE"]))
+    visible = given.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
     if len(visible) < ranks * gpus:
         raise EngineFailed(
             f"{ranks} ranks with tensor_parallel_size={gpus} need {ranks * gpus} GPUs, not {len(visible)}"
         )
-    first = int(os.environ.get("LOCAL_RANK", 0)) * gpus
+    first = int(given.get("LOCAL_RANK", 0)) * gpus
     return alone | {"CUDA_VISIBLE_DEVICES": ",".join(visible[first : first + gpus])}
 
 

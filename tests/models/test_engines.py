@@ -14,12 +14,13 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from lmms_eval_shotbench.models.engine import EngineUnavailable
+from lmms_eval_shotbench.models.engine import EngineFailed, EngineUnavailable
 from lmms_eval_shotbench.models.engines import EngineSettings, open_engine
 from lmms_eval_shotbench.models.planning import Planner
 from lmms_eval_shotbench.models.shotvl_settings import BadModelArgs, load_shotvl, media_limits
 from lmms_eval_shotbench.models.transformers_engine import TransformersEngine
 from lmms_eval_shotbench.models.vllm_inputs import seconds_per_grid
+from lmms_eval_shotbench.models.vllm_start import rank_environment
 from lmms_eval_shotbench.qwen.input_rules import InputRules
 from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
 
@@ -85,6 +86,30 @@ def test_a_broken_vllm_is_named_with_its_error(
     with pytest.raises(EngineUnavailable, match=f"vLLM cannot be imported: {reason}.*use engine=transformers"):
         opened("vllm", tiny_model)
     sys.modules.pop("vllm", None)
+
+
+RANK_2_OF_4 = {
+    "RANK": "2",
+    "LOCAL_RANK": "2",
+    "WORLD_SIZE": "4",
+    "LOCAL_WORLD_SIZE": "4",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "29500",
+    "TORCHELASTIC_USE_AGENT_STORE": "True",
+    "CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7",
+    "HF_HOME": "/models",
+}
+
+
+@pytest.mark.parametrize(("gpus", "visible"), [(1, "2"), (2, "4,5")])
+def test_each_rank_starts_an_engine_on_its_own_gpus_that_waits_for_no_other(gpus: int, visible: str) -> None:
+    found = rank_environment(RANK_2_OF_4, torch.device("cuda", 2), gpus)
+    assert found == {"HF_HOME": "/models", "CUDA_VISIBLE_DEVICES": visible, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+
+
+def test_more_ranks_than_gpus_are_refused() -> None:
+    with pytest.raises(EngineFailed, match="4 ranks with tensor_parallel_size=4 need 16 GPUs, not 8"):
+        rank_environment(RANK_2_OF_4, torch.device("cuda", 2), 4)
 
 
 def test_probabilities_of_terms_need_transformers(tiny_model: Path) -> None:
