@@ -15,17 +15,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from lmms_eval_shotbench.runs.run_time import WALL
+
 Stored = TypeVar("Stored")
 logger = logging.getLogger(__name__)
 
 
 class Response(NamedTuple):
-    """A response, the lengths of prompt and response in tokens, and why its generation ended."""
+    """A response, the lengths of prompt and response in tokens, why its generation ended, and how long it took."""
 
     text: str
     input_tokens: int | None = None  # None: not reported
     output_tokens: int | None = None
     finish_reason: str = ""  # "stop", "length" at the limit of new tokens, or another word of a server; "" if unknown
+    seconds: float | None = None  # share of the model's time, defined in `run_time.py`; None: unknown
+    wall_seconds: float | None = None  # share of the run's wall time; set when the response is stored
+
+    def repeated(self) -> Response:
+        """Return this response to an identical request, which was not sent and took no tokens and no time."""
+        return self._replace(input_tokens=0, output_tokens=0, seconds=0.0, wall_seconds=0.0)
 
 
 class Failure(NamedTuple):
@@ -60,11 +68,20 @@ class ResponseStore:
         """Return the response stored under this key, if any."""
         return self._responses.get(key)
 
-    def keep(self, responses: Mapping[str, Response]) -> None:
-        """Store a batch of responses; they are on disk (fsync) when this returns."""
-        self._responses.update(responses)
+    def keep(self, responses: Mapping[str, Response]) -> dict[str, Response]:
+        """Store a batch of responses; they are on disk (fsync) when this returns.
+
+        Returns:
+            The responses as stored, with their shares of the run's wall time.
+        """
+        if not responses:
+            return {}
+        share = round(WALL.share(len(responses)), 6)
+        stored = {key: one._replace(wall_seconds=share) for key, one in responses.items()}
+        self._responses.update(stored)
         if self._file is not None:
-            append_lines(self._file, (json.dumps({"key": key, **one._asdict()}) for key, one in responses.items()))
+            append_lines(self._file, (json.dumps({"key": key, **one._asdict()}) for key, one in stored.items()))
+        return stored
 
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
