@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from lmms_eval_shotbench.commands.command import About, Invocation, one_command, print_message
-from lmms_eval_shotbench.commands.options import MODEL, ModelArgs, ModelType, Preset, ReasoningTags
+from lmms_eval_shotbench.commands.options import (
+    MODEL,
+    Currency,
+    ModelArgs,
+    ModelType,
+    Preset,
+    PriceIn,
+    PriceOut,
+    ReasoningTags,
+    prices_of,
+)
 from lmms_eval_shotbench.environment import DATA_VARIABLE, DEFAULT_DATASET, DEFAULT_SPLIT, SPLIT_VARIABLE
 
 QUESTIONS, SAMPLING, HARNESS = "Questions", "Sampling", "Options of lmms-eval"  # panels
@@ -195,6 +205,9 @@ def evaluate(
         ),
     ] = None,
     reasoning_tags: ReasoningTags = "",
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    currency: Currency = None,
     log_samples: Annotated[bool, typer.Option("--log_samples", help="Always on", hidden=True)] = False,
 ) -> int:
     """Ask a model the questions through lmms-eval, and score its responses by both protocols.
@@ -239,6 +252,7 @@ def evaluate(
         seed=first_seed(context.args) if temperature is not None else 0,
         limited=bool(subset),
         responses=use_cache,
+        prices=prices_of(price_in, price_out, currency),
         passed_on=[*context.args, *subset, *checked, *tags],
         command=["shotbench", *invocation.arguments],
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lmms_eval_shotbench.atomic_file import NotWritable, require_writable
+
+if TYPE_CHECKING:
+    from lmms_eval_shotbench.runs.cost import Prices
 
 # The same values as `PROTOCOLS` and the `FORMATS` of each command, which are not imported to print help.
 Protocol = Literal["strict", "official"]
@@ -20,7 +24,7 @@ RUN_HELP = (
 )
 MODEL, JUDGE = "Model", "Judge"  # panels
 INPUT = "Input"
-OUTPUT = "Output"
+OUTPUT, COST = "Output", "Cost"
 
 
 def output_file(path: Path | None) -> Path | None:
@@ -31,6 +35,27 @@ def output_file(path: Path | None) -> Path | None:
         except NotWritable as error:
             raise typer.BadParameter(str(error)) from None
     return path
+
+
+def prices_of(price_in: float | None, price_out: float | None, currency: str | None) -> Prices | None:
+    """Return the prices given by `--price-in` and `--price-out`, None without them.
+
+    Raises:
+        ValueError: One of them is missing, or both are but a currency is given.
+    """
+    from lmms_eval_shotbench.runs.cost import Prices
+
+    if price_in is None and price_out is None and currency is None:
+        return None
+    if price_in is None or price_out is None:
+        raise ValueError("give both --price-in and --price-out; 0 for tokens that cost nothing")
+    return Prices(price_in, price_out, currency or "USD")
+
+
+def _price(value: float | None) -> float | None:
+    if value is not None and not 0 <= value < math.inf:
+        raise typer.BadParameter(f"{value} is not a price; give 0 or more")
+    return value
 
 
 ModelType = Annotated[
@@ -180,4 +205,30 @@ Published = Annotated[
         show_default="--published if all of ShotBench was asked",
         rich_help_panel="Content",
     ),
+]
+PriceIn = Annotated[
+    float | None,
+    typer.Option(
+        "--price-in",
+        metavar="PRICE",
+        help="Price of a million input tokens, media included, for the cost of the responses; with --price-out",
+        show_default="no cost in money",
+        callback=_price,
+        rich_help_panel=COST,
+    ),
+]
+PriceOut = Annotated[
+    float | None,
+    typer.Option(
+        "--price-out",
+        metavar="PRICE",
+        help="Price of a million output tokens",
+        show_default="no cost in money",
+        callback=_price,
+        rich_help_panel=COST,
+    ),
+]
+Currency = Annotated[
+    str | None,
+    typer.Option("--currency", metavar="NAME", help="Currency of the prices", show_default="USD", rich_help_panel=COST),
 ]

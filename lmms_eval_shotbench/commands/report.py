@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from lmms_eval_shotbench.commands.command import About, one_command
-from lmms_eval_shotbench.commands.options import OUTPUT, Published, ReasoningTags, RunData, Runs, RunSplit
+from lmms_eval_shotbench.commands.options import (
+    OUTPUT,
+    Currency,
+    PriceIn,
+    PriceOut,
+    Published,
+    ReasoningTags,
+    RunData,
+    Runs,
+    RunSplit,
+    prices_of,
+)
 
 app, command = one_command(
     "report",
@@ -47,6 +58,9 @@ def report(
     split: RunSplit = None,
     published: Published = None,
     reasoning_tags: ReasoningTags = "",
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    currency: Currency = None,
     training: Annotated[
         list[Path] | None,
         typer.Option(
@@ -75,13 +89,14 @@ def report(
     The folder of a training run can be given as a RUN, too: its curves and the responses that it kept are shown.
 
     Runs of variants (shotbench_mirrored and the like) are shown next to the run to which they belong. Scores are by
-    strict grading, with the accuracy by the official protocol where it is available.
+    strict grading, with the accuracy by the official protocol where it is available. Prices are those of all runs;
+    without them, those recorded in each run are used.
     """
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.report.assemble import read_report
     from lmms_eval_shotbench.report.write import write_report
 
-    tags = parse_reasoning_tags(reasoning_tags)
-    write_report(read_report(runs, data, split, training or (), published, tags), out, thumbnails_mb)
+    tags, prices = parse_reasoning_tags(reasoning_tags), prices_of(price_in, price_out, currency)
+    write_report(read_report(runs, data, split, training or (), published, tags, prices), out, thumbnails_mb)
     print(f"report: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return 0

@@ -15,13 +15,17 @@ from lmms_eval_shotbench.commands.options import (
     OUTPUT,
     QUESTIONS_HELP,
     AllowMissing,
+    Currency,
     JudgeCache,
     JudgeModel,
     JudgeUrl,
     OutFile,
+    PriceIn,
+    PriceOut,
     ProtocolOption,
     ReasoningTags,
     TestSplit,
+    prices_of,
 )
 from lmms_eval_shotbench.commands.output import warn_unanswered, write_or_print
 
@@ -127,6 +131,9 @@ def score(
             rich_help_panel=EXTRACTOR,
         ),
     ] = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    currency: Currency = None,
 ) -> int:
     """Score stored responses, without a model.
 
@@ -140,6 +147,7 @@ def score(
     from lmms_eval_shotbench.runs.score_formats import FORMATS
     from lmms_eval_shotbench.runs.stored_runs import recorded_tags
 
+    prices = prices_of(price_in, price_out, currency)
     judge = judge_of(judge_url, judge_model, judge_cache)
     extractor = judge_of(extractor_url, extractor_model, extractor_cache, "extractor")
     if judge and protocol != "official":
@@ -164,7 +172,7 @@ def score(
         if extractor:
             reports.append(_extracted(extractor, items, sample.responses, with_built_in(added)))
             samples[number] = sample._replace(extracted=reports[-1].letters)
-    scored = score_samples(items, samples, protocol, tags=with_built_in(added), run=run)
+    scored = score_samples(items, samples, protocol, tags=with_built_in(added), run=run, prices=prices)
     write_or_print(FORMATS[format](scored), out)
     for warning in scored.warnings:
         print_message(warning)

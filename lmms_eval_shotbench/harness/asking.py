@@ -21,14 +21,24 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
-from lmms_eval_shotbench.harness.replies import answer_of, errors_noted, failure, replies_checked, reply_noted
+from lmms_eval_shotbench.harness.generations import generations_noted, generations_of
+from lmms_eval_shotbench.harness.replies import (
+    answer_of,
+    errors_noted,
+    failure,
+    note_generations,
+    replies_checked,
+    reply_noted,
+)
 from lmms_eval_shotbench.runs.response_store import Answer
+from lmms_eval_shotbench.runs.run_time import SharedTime
 
 Generate = Callable[[list[Any]], Sequence[Any]]  # `generate_until` of a model
 Keep = Callable[[Mapping[Any, Answer]], None]  # called with answers, by name of the request, as they come
 Batch = Mapping[Any, Any]  # requests by name
 # Models that can be asked once only: one ends its server afterwards, the other submits a job that takes hours
 ASKED_ONCE = {"lmms_eval.models.simple.srt_api", "lmms_eval.models.simple.batch_gpt4"}
+MODEL_TIME = SharedTime()  # of the model in this process
 
 
 def keeps_own_responses(model: Any) -> bool:
@@ -56,7 +66,12 @@ def ask(model: Any, generate: Generate, batches: Sequence[Batch], keep: Keep) ->
     """
     requests = {name: request for batch in batches for name, request in batch.items()}
     threaded = hasattr(model, "num_concurrent")
-    with errors_noted(), replies_checked(model), _thread_pools(model, _ThisThread if threaded else _CancelledPool):
+    with (
+        errors_noted(),
+        replies_checked(model),
+        generations_noted(model, note_generations),
+        _thread_pools(model, _ThisThread if threaded else _CancelledPool),
+    ):
         if keeps_own_responses(model) or type(model).__module__ in ASKED_ONCE:
             keep(_answers(model, generate, requests))
         elif hasattr(model, "maybe_forward_with_tool"):
@@ -76,13 +91,15 @@ def _answers(model: Any, generate: Generate, batch: Batch) -> dict[Any, Answer]:
     requests = list(batch.values())
     seeded = _seed(requests[0])
     asked = list(map(_without_seed, requests)) if seeded and not _takes_seed(model) else requests
-    with reply_noted(requests[0] if len(requests) == 1 else None) as reply:
+    with reply_noted(requests[0] if len(requests) == 1 else None) as reply, MODEL_TIME.measured(len(batch)) as share:
         outputs = generate(asked)
     if len(outputs) != len(requests):
         raise RuntimeError(f"{len(requests)} requests got {len(outputs)} responses")
     return {
-        name: answer_of(model, output, request, len(batch) > 1, reply)
-        for (name, request), output in zip(batch.items(), outputs, strict=True)
+        name: answer_of(output, request, reply, share.seconds, generation, padded=len(batch) > 1)
+        for (name, request), output, generation in zip(
+            batch.items(), outputs, generations_of(reply.get("generations", ()), len(batch)), strict=True
+        )
     }
 
 
@@ -112,8 +129,9 @@ def _ask_in_threads(model: Any, generate: Generate, requests: Batch, keep: Keep)
             name, request = item
             with reply_noted(request) as reply:
                 try:
-                    (output,) = generate([request])
-                    answered.put((name, answer_of(model, output, request, False, reply)))
+                    with MODEL_TIME.measured() as share:
+                        (output,) = generate([request])
+                    answered.put((name, answer_of(output, request, reply, share.seconds)))
                 except Exception as error:
                     answered.put((name, failure(error)))
 
@@ -156,6 +174,7 @@ def _ask_concurrently(model: Any, generate: Generate, requests: Batch, keep: Kee
     names, forward = list(requests), model.maybe_forward_with_tool
     kept: set[Any] = set()
     attempts = dict.fromkeys(range(len(names)), 0)
+    seconds = dict.fromkeys(range(len(names)), 0.0)
     coroutines: set[asyncio.Task[Any] | None] = set()
     errors: list[Exception] = []  # of `keep`
 
@@ -172,12 +191,15 @@ def _ask_concurrently(model: Any, generate: Generate, requests: Batch, keep: Kee
         attempts[index] += 1
         with reply_noted(request) as reply:
             try:
-                text, position, counts = await forward(request, index)
+                with MODEL_TIME.measured() as share:
+                    text, position, counts = await forward(request, index)
             except Exception as error:
                 if attempts[index] >= model.max_retries:
                     keep_or_stop(names[index], failure(error))
                 raise
-        keep_or_stop(names[index], answer_of(model, (text, counts), request, False, reply))
+            finally:
+                seconds[index] += share.seconds
+        keep_or_stop(names[index], answer_of((text, counts), request, reply, seconds[index]))
         return text, position, counts
 
     with patch.object(model, "maybe_forward_with_tool", observed), _interrupted_at_once(), _ended_silently(coroutines):
@@ -186,7 +208,7 @@ def _ask_concurrently(model: Any, generate: Generate, requests: Batch, keep: Kee
         except _Stop:
             raise errors[0] from None
     unkept = {name: output for name, output in zip(names, outputs, strict=True) if name not in kept}
-    keep({name: answer_of(model, output, requests[name], False) for name, output in unkept.items()})
+    keep({name: answer_of(output, requests[name]) for name, output in unkept.items()})
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from lmms_eval_shotbench.harness.backends import cannot_show, clip_settings, fin
 from lmms_eval_shotbench.harness.passed_on import max_new_tokens
 from lmms_eval_shotbench.harness.task_files import Task, all_tasks
 from lmms_eval_shotbench.model_args import format_model_args, parse_model_args
+from lmms_eval_shotbench.runs.cost import Prices
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 OUR_SETTINGS = {"tasks", "model", "model_args", "force_simple", "limit", "offset", "output_path", "log_samples"}
@@ -48,6 +49,7 @@ class EvalRequest:
     seed: int = 0  # of the first sample; each further sample has the next one
     responses: Path | None = None  # folder for responses stored during the run; by default in `out`
     limited: bool = False  # --limit or --offset was given: not every question is asked
+    prices: Prices | None = None  # of tokens, for the cost
     passed_on: Sequence[str] = ()
     command: Sequence[str] = ()  # as typed, for the run record; empty when called from Python
     preset: str = ""  # name of the preset that model, arguments and limits are from

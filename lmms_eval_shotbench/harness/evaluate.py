@@ -51,8 +51,10 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import QuestionSet, open_questions
 from lmms_eval_shotbench.questions.variants import variant_in_use
 from lmms_eval_shotbench.qwen.revision import revision_in_use
+from lmms_eval_shotbench.runs.cost import AMOUNTS, Prices
 from lmms_eval_shotbench.runs.response_counts import NOT_MEASURED
 from lmms_eval_shotbench.runs.responses import SAMPLES, StoredResponse, StoredSamples
+from lmms_eval_shotbench.runs.run_time import WALL
 from lmms_eval_shotbench.runs.score import SCORES_FILES, ScoredRun, samples_of, score_samples
 from lmms_eval_shotbench.runs.score_formats import FORMATS, scores_table
 
@@ -82,6 +84,7 @@ def run_evaluation(request: EvalRequest) -> Evaluation:
         DatasetNotFound, BadRow: The questions cannot be read.
         EvaluationError: The requested tasks cannot be run together.
     """
+    WALL.restart()
     questions = open_questions(request.data, request.split)
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in questions.items})
     if not ours:
@@ -103,6 +106,7 @@ def ask_questions(request: EvalRequest, questions: QuestionSet) -> dict[int, Sto
         EvaluationError: The tasks cannot be run together, or lmms-eval failed.
         ValueError: There is no such model.
     """
+    WALL.restart()
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in questions.items})
     with _in_use(request, questions):
         (responses,), error = _run_passes(request, plan_passes(request, ours, others), ours, others, questions.items)
@@ -135,7 +139,7 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
         if request.limited:
             asked = [item for item in asked if any(item.source_index in sample for sample in responses)]
         run = describe_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
-        _score_and_write(evaluation, request.out, asked, responses, run)
+        _score_and_write(evaluation, request.out, asked, responses, run, request.prices)
     return evaluation
 
 
@@ -236,16 +240,17 @@ def _samples(items: Iterable[QAItem], responses: StoredSamples) -> str:
 
 
 def _sample(item: QAItem, stored: StoredResponse) -> dict[str, Any]:
-    """Return one line of samples.jsonl; thought, stop reason and token count are absent if there is none."""
+    """Return one line of samples.jsonl; thought, stop reason, tokens and times are absent if they are unknown."""
     asked = {"index": item.source_index, "item_id": item.item_id, "dimension": item.dimension}
     if stored.unanswered:
         return asked | {"unanswered": stored.unanswered}
     optional = {
-        "thought": grade(item, stored.text, tags=tags_in_use()).thought,
-        "finish_reason": stored.finish_reason,
-        "output_tokens": stored.output_tokens,
+        "thought": grade(item, stored.text, tags=tags_in_use()).thought or None,
+        "finish_reason": stored.finish_reason or None,
+        **{name: getattr(stored, name) for name in AMOUNTS},
+        "tokens_counted": stored.tokens_counted or None,
     }
-    return asked | {"response": stored.text} | {name: value for name, value in optional.items() if value}
+    return asked | {"response": stored.text} | {name: value for name, value in optional.items() if value is not None}
 
 
 def _score_and_write(
@@ -254,13 +259,14 @@ def _score_and_write(
     items: Sequence[QAItem],
     responses: StoredSamples,
     run: dict[str, Any],
+    prices: Prices | None,
 ) -> None:
     if not items:
         evaluation.errors.append("no question was asked; is --limit 0 or --offset past the end?")
         return
     absent = dict.fromkeys((item.source_index for item in items), StoredResponse.absent(NOT_ASKED))
     responses = [absent | sample for sample in responses]
-    score = partial(score_samples, items, samples_of(items, responses), tags=tags_in_use(), run=run)
+    score = partial(score_samples, items, samples_of(items, responses), tags=tags_in_use(), run=run, prices=prices)
     evaluation.strict, evaluation.official = score("strict"), score("official")
     evaluation.warnings = [*evaluation.warnings, *evaluation.strict.warnings]
     files = {SAMPLES: _samples(items, responses)}

@@ -141,7 +141,7 @@ class Recorder:
             def keep(found: Mapping[str, Answer]) -> None:
                 nonlocal failures
                 if responses := {key: answer for key, answer in found.items() if isinstance(answer, Response)}:
-                    store.keep(responses)
+                    found = {**found, **store.keep(responses)}
                 self._share(same, found)
                 bar.update(len(found))
                 for answer in found.values():
@@ -155,8 +155,11 @@ class Recorder:
             ask(model, generate, pending, keep)
 
     def _share(self, same: Mapping[str, Sequence[Asked]], answers: Mapping[str, Answer]) -> None:
+        """Record each answer, which costs only the first of those who asked for the same."""
         for key, answer in answers.items():
-            self.answers |= dict.fromkeys(same[key], answer)
+            first, *others = same[key]
+            self.answers |= {first: answer}
+            self.answers |= dict.fromkeys(others, answer.repeated() if isinstance(answer, Response) else answer)
 
     def _sampled(self, model: Any, request: Any, sample: int) -> Any:
         """Return the request of one sample."""
@@ -202,18 +205,14 @@ def _first_asked(request: Any) -> Asked:
 def _stored(answer: Answer) -> StoredResponse:
     if isinstance(answer, Failure):
         return StoredResponse.absent(answer.reason)
-    return StoredResponse(answer.text, answer.finish_reason, answer.output_tokens)
+    return StoredResponse.of(answer)
 
 
 def _result(answer: Answer) -> Any:
     """Return the answer in the form that lmms-eval expects of a model."""
-    from lmms_eval.api.instance import GenerationResult
+    from lmms_eval_shotbench.harness.token_counts import result_of
 
-    from lmms_eval_shotbench.harness.token_counts import CountsAndReason
-
-    stored = _stored(answer)
-    tokens = (answer.input_tokens, answer.output_tokens) if isinstance(answer, Response) else (None, None)
-    return GenerationResult(stored.text, CountsAndReason(*tokens, stored.finish_reason))
+    return result_of(answer if isinstance(answer, Response) else Response(_stored(answer).text))
 
 
 @contextmanager

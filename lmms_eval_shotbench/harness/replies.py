@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from unittest.mock import patch
 
+from lmms_eval_shotbench.harness.generations import Generation
 from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.runs.lmms_eval_samples import stored_response
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
@@ -44,17 +45,28 @@ def describe_error(error: BaseException) -> str:
     return text if isinstance(error, BrokenMedium) else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-def answer_of(model: Any, output: Any, request: Any, padded: bool, reply: dict[str, Any] | None = None) -> Answer:
+def answer_of(
+    output: Any,
+    request: Any,
+    reply: Mapping[str, Any] | None = None,
+    seconds: float | None = None,
+    generation: Generation | None = None,
+    *,
+    padded: bool = False,
+) -> Answer:
     """Return the answer in an output of `generate_until`.
 
     Args:
-        model: The model.
         output: Text, text with token counts, or None.
         request: The request, whose generation settings have the token limit.
-        padded: Whether the output may have been padded to the length of others, so that its token count says nothing.
         reply: What was noted during the request.
+        seconds: Model time of the request; a model of ours states its own instead.
+        generation: What was noted of its generation, used where the output lacks token counts.
+        padded: Whether the output may have been padded to the length of others, so that its token count says nothing.
     """
     from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
+
+    from lmms_eval_shotbench.harness.token_counts import LoggedCounts
 
     if output is None or (isinstance(output, GenerationResult) and output.text is None):
         return Failure("the model returned no text")
@@ -65,6 +77,8 @@ def answer_of(model: Any, output: Any, request: Any, padded: bool, reply: dict[s
         return Failure(" ".join(found[1].split()) or "the request failed")
     if text == BUDGET_FAILURE:
         return Failure("the token budget (--max_tokens) was used up")
+    if isinstance(counts, LoggedCounts):
+        return counts.response
     said = reply or {}
     if found := BLOCKED.match(text):
         if "MAX_TOKENS" not in found[1]:
@@ -73,10 +87,26 @@ def answer_of(model: Any, output: Any, request: Any, padded: bool, reply: dict[s
     elif not text.strip() and "error" in said:
         return Failure(said["error"])
     logged = counts.to_dict() if counts is not None else {}
+    if generation is not None and generation.finish_reason:
+        logged["finish_reason"] = generation.finish_reason
     sample = {"resps": [[text]], "token_counts": [logged], "arguments": request.args}
     stored = stored_response(sample, padded)
     reason = stored.finish_reason if stored.cut_at_limit else said.get("finish_reason") or stored.finish_reason
-    return Response(text, logged.get("input_tokens"), stored.output_tokens, reason)
+    response = Response(text, stored.input_tokens, stored.output_tokens, reason, seconds and round(seconds, 6))
+    if generation is None or stored.input_tokens:
+        return response
+    return response._replace(
+        input_tokens=generation.input_tokens,
+        output_tokens=generation.output_tokens,
+        tokens_counted=generation.counted,
+    )
+
+
+def note_generations(generations: Sequence[Generation]) -> None:
+    """Note what the model generated during a request, or during a batch of them."""
+    noted = _reply.get()
+    if noted is not None:
+        noted.setdefault("generations", []).extend(generations)
 
 
 @contextmanager

@@ -1,18 +1,32 @@
-"""Token counts with a stop reason, which lmms-eval logs with a response but has no field for."""
+"""What is known about the generation of a response, for lmms-eval, which logs it but has no field for most of it."""
 
 from __future__ import annotations
 
-from lmms_eval.api.instance import TokenCounts
+from typing import Any
+
+from lmms_eval.api.instance import GenerationResult, TokenCounts
+
+from lmms_eval_shotbench.runs.response_store import Response
+
+LOGGED = ("finish_reason", "seconds", "wall_seconds", "tokens_counted")
 
 
-class CountsAndReason(TokenCounts):  # type: ignore[misc]
-    """Lengths of prompt and response in tokens, and why generation ended ("length", "stop"; "" if unknown)."""
+class LoggedCounts(TokenCounts):  # type: ignore[misc]
+    """Token counts of a response, with its stop reason and its times."""
 
-    def __init__(self, input_tokens: int | None, output_tokens: int | None, finish_reason: str) -> None:
-        super().__init__(input_tokens, output_tokens)
-        self.finish_reason = finish_reason
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.input_tokens, response.output_tokens)
+        self.response = response
 
-    def to_dict(self) -> dict[str, int | str]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the entries that lmms-eval logs (`token_counts` of a sample)."""
-        counts: dict[str, int | str] = super().to_dict()
-        return counts | ({"finish_reason": self.finish_reason} if self.finish_reason else {})
+        further = {name: getattr(self.response, name) for name in LOGGED}
+        counts: dict[str, Any] = super().to_dict()
+        return counts | {
+            name: value for name, value in further.items() if value not in ("", None) and value is not False
+        }
+
+
+def result_of(response: Response) -> GenerationResult:
+    """Return a response in the form that lmms-eval expects of a model."""
+    return GenerationResult(response.text, LoggedCounts(response))

@@ -13,7 +13,8 @@ from typing import Any
 from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 
-from lmms_eval_shotbench.harness.token_counts import CountsAndReason
+from lmms_eval_shotbench.harness.token_counts import result_of
+from lmms_eval_shotbench.runs.response_store import Response
 from lmms_eval_shotbench.runs.responses import NOT_STORED, StoredResponse, read_samples
 
 
@@ -30,10 +31,10 @@ class Replay(lmms):  # type: ignore[misc]
         self.device = device  # the harness gathers counts of several ranks on this device
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
-        """Return the stored response of each request's question, with its stop reason."""
+        """Return the stored response of each request's question, with what is stored about its generation."""
         absent = StoredResponse(NOT_STORED)
         stored = (self._responses.get(self._question_index(request), absent) for request in requests)
-        return [GenerationResult(one.text, CountsAndReason(None, None, one.finish_reason)) for one in stored]
+        return [result_of(Response(**{name: getattr(one, name) for name in Response._fields})) for one in stored]
 
     def _question_index(self, request: Instance) -> int:
         _context, _settings, _visual, doc_id, task, split = request.args

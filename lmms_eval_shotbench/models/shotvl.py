@@ -17,7 +17,7 @@ from loguru import logger  # the logger of lmms-eval
 
 from lmms_eval_shotbench.environment import responses_in_use
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
-from lmms_eval_shotbench.harness.token_counts import CountsAndReason
+from lmms_eval_shotbench.harness.token_counts import result_of
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.media.stored_medium import media_undecoded
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings, read_chat
@@ -116,7 +116,8 @@ class ShotVL(lmms):  # type: ignore[misc]
         if answers:
             logger.info(f"{len(answers)} of {len(distinct)} responses are stored from an earlier run")
         answers |= self._ask(pending, len(distinct))
-        return [_result(answers[key]) for key in keys]
+        first_of = {key: number for number, key in reversed(list(enumerate(keys)))}
+        return [_result(answers[key], repeated=first_of[key] != number) for number, key in enumerate(keys)]
 
     def _chat(self, request: Instance) -> Chat:
         _context, doc_to_messages, generation, doc_id, task, split = request.args
@@ -150,7 +151,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             for keys, plan in plans:
                 for batch in self._engine.answers(plan):
                     found = {keys[index]: answer for index, answer in batch.items()}
-                    self._store.keep({key: one for key, one in found.items() if isinstance(one, Response)})
+                    found |= self._store.keep({key: one for key, one in found.items() if isinstance(one, Response)})
                     answers |= found
                     progress.add(found)
         return answers
@@ -164,9 +165,13 @@ class ShotVL(lmms):  # type: ignore[misc]
         raise NotImplementedError("shotvl answers one round only")
 
 
-def _result(answer: Answer) -> GenerationResult:
-    """Convert an answer; a failure becomes the text that graders recognise as a failed request."""
+def _result(answer: Answer, repeated: bool) -> GenerationResult:
+    """Convert an answer; a failure becomes the text that graders recognise as a failed request.
+
+    Args:
+        answer: The answer.
+        repeated: Whether an earlier request asked for the same, so that this one took no time.
+    """
     if isinstance(answer, Failure):
         return GenerationResult(f"{REQUEST_FAILED}: {answer.reason}]", TokenCounts())
-    counts = CountsAndReason(answer.input_tokens, answer.output_tokens, answer.finish_reason)
-    return GenerationResult(answer.text, counts)
+    return result_of(answer.repeated() if repeated else answer)

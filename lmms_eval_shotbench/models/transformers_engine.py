@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from random import Random
+from time import perf_counter
 from typing import Any
 
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
@@ -82,9 +83,11 @@ class TransformersEngine:
         self, prompts: list[Prompt], settings: GenerationSettings, generators: list[Random]
     ) -> list[Response]:
         checkpoint, tokenizer = self._checkpoint, self._checkpoint.processor.tokenizer
+        started = perf_counter()
         rows = checkpoint.answer(
             prompts, settings.max_new_tokens, _stop_criteria(tokenizer, settings), settings.sampling, generators
         )
+        seconds = round((perf_counter() - started) / len(prompts), 6)
         texts = tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [
             Response(
@@ -92,6 +95,7 @@ class TransformersEngine:
                 checkpoint.architecture.tokens(prompt),
                 len(row),
                 "length" if _is_cut(row, text, settings, checkpoint.end_tokens) else "stop",
+                seconds,
             )
             for text, prompt, row in zip(texts, prompts, rows, strict=True)
         ]

@@ -23,6 +23,7 @@ from lmms_eval_shotbench.models.vllm_sampling import sampling_parameters
 from lmms_eval_shotbench.models.vllm_start import Limits, VllmArguments, start_vllm
 from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, Prompt
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
+from lmms_eval_shotbench.runs.run_time import SharedTime
 
 if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
@@ -91,6 +92,7 @@ class VllmEngine:
         prepared = Lookahead(lambda key: self._prepared(plan, key), self._planner.threads, most // 2)
         upcoming = prepared.run([[prompt] for prompt in longest_first(plan.prompts)])
         running: dict[str, Planned] = {}
+        time, marks = SharedTime(), dict[str, float]()
         following = next(upcoming, None)
         while following or running:
             while following and _may_add(*following, running, most // 2):
@@ -99,9 +101,15 @@ class VllmEngine:
                     yield {prompt.chat_index: failure}
                 else:
                     running[str(prompt.chat_index)] = prompt
+                    marks[str(prompt.chat_index)] = time.start()
                 following = next(upcoming, None)
             if running and (finished := self._step()):
-                yield {running.pop(one.request_id).chat_index: self._response(one, plan) for one in finished}
+                yield {
+                    running.pop(one.request_id).chat_index: self._response(
+                        one, plan, time.end(marks.pop(one.request_id))
+                    )
+                    for one in finished
+                }
 
     def _prepared(self, plan: Plan, key: str) -> PreparedMedium:
         """Decode a medium, in a thread; raises `BrokenMedium`."""
@@ -142,7 +150,7 @@ class VllmEngine:
         seed = plan.seed(prompt) if plan.settings.sampling else ""
         return sampling_parameters(self._planner.rules, plan.settings, seed)
 
-    def _response(self, output: RequestOutput, plan: Plan) -> Response:
+    def _response(self, output: RequestOutput, plan: Plan, seconds: float) -> Response:
         (generated,) = output.outputs
         text = self._planner.rules.processor.tokenizer.decode(
             generated.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -152,6 +160,7 @@ class VllmEngine:
             len(output.prompt_token_ids),
             len(generated.token_ids),
             generated.finish_reason,
+            round(seconds, 6),
         )
 
     def _tokens_in_memory(self) -> int:

@@ -13,6 +13,7 @@ from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, with_u
 from lmms_eval_shotbench.report.published import asks_all_of_shotbench
 from lmms_eval_shotbench.report.training import TrainingCurves, is_training_run, read_training
 from lmms_eval_shotbench.runs.compare import Comparison, NotComparable, compare_runs
+from lmms_eval_shotbench.runs.cost import Prices
 from lmms_eval_shotbench.runs.robust import scores_of_variants
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.runs.stored_runs import sides
@@ -54,14 +55,15 @@ def read_report(
     training: Sequence[Path] = (),
     published: bool | None = None,
     tags: ReasoningTags = (),
+    prices: Prices | None = None,
 ) -> ReportData:
     """Read runs, training runs, or pairs of QUESTIONS RESPONSES, into a report; raises like their readers.
 
-    `tags` are further tags of thoughts, for responses that are graded here.
+    `tags` are further tags of thoughts, for responses that are graded here; `prices` replace those of the runs.
     """
     trained = [Path(name) for name in arguments if is_training_run(Path(name))]
     others = [name for name in arguments if Path(name) not in trained]
-    runs = [read_report_run(side.path, side.questions or data, split, tags) for side in sides(others)]
+    runs = [read_report_run(side.path, side.questions or data, split, tags, prices) for side in sides(others)]
     return assemble(runs, [read_training(run) for run in dict.fromkeys([*trained, *training])], published)
 
 

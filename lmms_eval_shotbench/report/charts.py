@@ -14,6 +14,7 @@ from lmms_eval_shotbench.vocabulary import dimension_named
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LOG_FROM = 10  # ratio of costs above which their axis is logarithmic
 Curve = Sequence[Sequence[float]]  # step and value
 
 
@@ -96,6 +97,59 @@ def lengths(numbers: Mapping[str, Any]) -> str:
     return svg_element("lengths", _alt("Line chart of response lengths", numbers), (7, 3.4), draw) if runs else ""
 
 
+def cost(numbers: Mapping[str, Any]) -> str:
+    """Chart of accuracy against the cost of a response, one point per run; "" if no run has a cost.
+
+    The cost is money if every run with a cost has it, in one currency; otherwise seconds; otherwise output tokens.
+    """
+    costs = [run["strict"].get("cost") or {} for run in numbers["runs"]]
+    name, label, factor = _cost_axis([one for one in costs if one])
+    found = [
+        (run, style, factor * one[name]["mean"])
+        for (run, style), one in zip(_with_style(numbers["runs"]), costs, strict=True)
+        if one and (one.get(name) or {}).get("known") and run["strict"]["accuracy"]["micro"]
+    ]
+
+    def draw(axes: Axes) -> None:
+        from matplotlib.ticker import LogLocator
+
+        for run, style, value in found:
+            accuracy = run["strict"]["accuracy"]["micro"]
+            axes.errorbar(
+                [value],
+                [100 * accuracy["value"]],
+                yerr=_whiskers([accuracy]),
+                capsize=3,
+                **_line(style) | {"markersize": 9},
+                label=one_line(run["name"], 40),
+            )
+        values = [value for _, _, value in found]
+        if min(values) > 0 and max(values) > LOG_FROM * min(values):
+            axes.set_xscale("log", subs=())
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # by default, formulas
+        else:
+            axes.set_xlim(left=0, right=1.15 * max(values) or 1)
+        axes.set_xlabel(label)
+        axes.set_ylabel("accuracy over items, %")
+        axes.grid()
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+
+    description = _alt(f"Chart of accuracy over items, in percent, against {label}", numbers)
+    return svg_element("cost", description, (7, 4), draw) if found else ""
+
+
+def _cost_axis(costs: Sequence[Mapping[str, Any]]) -> tuple[str, str, float]:
+    """Return the name of the amount in `cost` that these runs are compared by, its label, and a factor."""
+    money = [one.get("money") or {} for one in costs]
+    currencies = {one["prices"]["currency"] if one.get("known") else None for one in money}
+    if len(currencies) == 1 and None not in currencies:
+        return "money", f"{one_line(str(currencies.pop()), 20)} for 1,000 responses", 1000.0
+    if any(one["seconds"]["known"] for one in costs):
+        return "seconds", "seconds of the model for a response", 1.0
+    return "output_tokens", "output tokens of a response", 1.0
+
+
 def training(one: Mapping[str, Any], index: int) -> str:
     """Line charts of one training run: reward, format, losses, and accuracy by dimension, if logged; "" if none."""
     names = [name for name in ("reward", "format", "loss", "validation_loss") if name in one]
@@ -154,4 +208,10 @@ def all_charts(numbers: Mapping[str, Any]) -> dict[str, str]:
     curves = {f"training_{index}": training(one, index) for index, one in enumerate(numbers["training"])}
     if not numbers["runs"]:
         return curves
-    return {"radar": radar(numbers), "bars": bars(numbers), "lengths": lengths(numbers), **curves}
+    return {
+        "radar": radar(numbers),
+        "bars": bars(numbers),
+        "lengths": lengths(numbers),
+        "cost": cost(numbers),
+        **curves,
+    }

@@ -16,6 +16,7 @@ from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.questions.variants import variant_named_in
+from lmms_eval_shotbench.runs.cost import Prices, cost_json, with_prices
 from lmms_eval_shotbench.runs.responses import SAMPLES, StoredSamples, read_several_samples
 from lmms_eval_shotbench.runs.robust import variant_of
 from lmms_eval_shotbench.runs.score import fingerprint, samples_of, score_samples
@@ -57,12 +58,16 @@ class ReportRun:
 
 
 def read_report_run(
-    path: Path, data: str | None = None, split: str | None = None, tags: ReasoningTags = ()
+    path: Path,
+    data: str | None = None,
+    split: str | None = None,
+    tags: ReasoningTags = (),
+    prices: Prices | None = None,
 ) -> ReportRun:
     """Read a run: a folder of `shotbench eval`, a file of `shotbench score --format json`, or responses to `data`.
 
     Without `data`, the questions named in the run's record are used if they exist locally. `tags` are tags of thoughts
-    in addition to those of the run's record, for responses that are graded here.
+    in addition to those of the run's record, for responses that are graded here. `prices` replace those of the scores.
 
     Raises:
         BadRun: Scores are invalid or of an earlier version, or the run's questions are not those of `data`.
@@ -73,7 +78,7 @@ def read_report_run(
             raise BadRun(
                 f"{path}: neither a folder with scores nor a .json file; give responses as QUESTIONS RESPONSES"
             )
-        return _grade_responses(path, data, split or "test", tags)
+        return _grade_responses(path, data, split or "test", tags, prices)
     scores, file = load_scores(path)
     run = run_of_scores(str(path), scores, file)
     items, name = _questions(run, data, split)
@@ -81,7 +86,7 @@ def read_report_run(
     stored = read_several_samples(samples) if samples.is_file() else []
     tags = with_built_in(tags_of_record(run.how) + tags)
     official = _official(path, items, stored, tags)
-    scores = _with_all_numbers(scores, file, items, stored, tags)
+    scores = _with_cost(_with_all_numbers(scores, file, items, stored, tags), stored, prices)
     return ReportRun(_display_name(path), run, scores, official, _texts(stored), items, name, _split(run, split))
 
 
@@ -105,6 +110,12 @@ def _with_all_numbers(
     )
 
 
+def _with_cost(scores: dict[str, Any], stored: StoredSamples, prices: Prices | None) -> dict[str, Any]:
+    """Return the scores with what is known about the cost, of responses of an earlier version from those."""
+    cost = scores.get("cost") or cost_json(response for sample in stored for response in sample.values())
+    return scores | ({"cost": with_prices(cost, prices) if prices else cost} if cost else {})
+
+
 def _graded(
     items: Sequence[QAItem],
     stored: StoredSamples,
@@ -120,12 +131,12 @@ def _texts(stored: StoredSamples) -> list[dict[int, str]]:
     return [{index: response.text for index, response in sample.items()} for sample in stored]
 
 
-def _grade_responses(path: Path, data: str, split: str, tags: ReasoningTags) -> ReportRun:
+def _grade_responses(path: Path, data: str, split: str, tags: ReasoningTags, prices: Prices | None = None) -> ReportRun:
     """Grade a file of responses; a question without a response is excluded, as in `score_pair`."""
     items, stored = answered_questions(data, path, split)
     tags = with_built_in(recorded_tags(path) + tags)
     scores, official = _graded(items, stored, "strict", tags), _graded(items, stored, "official", tags)
-    run = run_of_scores(str(path), scores, path)
+    run, scores = run_of_scores(str(path), scores, path), _with_cost(scores, stored, prices)
     return ReportRun(_display_name(path), run, scores, official, _texts(stored), items, data, split)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lmms_eval_shotbench.report.rows import asked_dimensions, ranked
+from lmms_eval_shotbench.runs.cost import cost_line
 from lmms_eval_shotbench.vocabulary import dimension_named
 
+COST_WIDTH = 13  # of a column of the leaderboard
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]()#+!|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
 
@@ -47,6 +49,7 @@ def _run_summary(run: Mapping[str, Any]) -> str:
     how, strict = run["strict"]["run"] or {}, run["strict"]
     facts = [f"{strict['n']:,} items", f"{100 * strict['answered_rate']:.2f} % decided"]
     facts += _samples(strict["samples"]) if "samples" in strict else []
+    facts += [line] if (line := cost_line(strict.get("cost"))) else []
     facts += [f"{name} {how[key]}" for name, key in _RECORD_FIELDS if how.get(key)]
     return one_line(", ".join(facts), 500).translate(_SPECIAL)
 
@@ -80,17 +83,50 @@ def leaderboard_table(numbers: Mapping[str, Any]) -> str:
     """Format the runs ranked among the published rows, for a terminal; names are sanitised (`gather.one_line`)."""
     slugs = asked_dimensions(numbers)
     head = "".join(f"{dimension_named(slug).abbreviation:>7}" for slug in slugs)
-    lines = [f"{'':40}{head}{'avg':>8}{'micro':>8}"]
-    lines += [_published(numbers, index, slugs) if kind == "published" else _own_run(numbers["runs"][index], slugs)
-              for kind, index in ranked(numbers)]  # fmt: skip
+    costs = _cost_columns(numbers["runs"])
+    lines = [f"{'':40}{head}{'avg':>8}{'micro':>8}{''.join(f'{title:>{COST_WIDTH}}' for title in costs)}"]
+    for kind, index in ranked(numbers):
+        if kind == "published":
+            lines.append(_published(numbers, index, slugs))
+        else:
+            cells = "".join(f"{column[index]:>{COST_WIDTH}}" for column in costs.values())
+            lines.append(_own_run(numbers["runs"][index], slugs) + cells)
     first = numbers["runs"][0]["name"]
     legend = ["", "* your runs: strict grading, avg is the mean over dimensions"]
+    legend += ["tokens, seconds of the model and cost are means of a response"] if costs else []
     if numbers["published"]:
         legend += [
             f"+ significantly above, - below {first} (two proportions, Holm over dimensions, 5 %)",
             "published figures as printed; their averages are over dimensions, ShotVL's over items",
         ]
     return "\n".join(lines + legend)
+
+
+def _cost_columns(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the columns of costs by title, without those that are unknown for all runs."""
+    costs = [run["strict"].get("cost") or {} for run in runs]
+    amounts = (
+        ("tokens in", "input_tokens"),
+        ("tokens out", "output_tokens"),
+        ("seconds", "seconds"),
+        ("cost", "money"),
+    )
+    columns = {}
+    for title, name in amounts:
+        found = [one.get(name) or {} for one in costs]
+        if any(one.get("known") for one in found):
+            form = ",.0f" if name.endswith("tokens") else ".3g"
+            columns[title] = [
+                f"{one['mean']:{form}}{' ' + _currency(one) if name == 'money' else ''}" if one.get("known") else "–"
+                for one in found
+            ]
+    return columns
+
+
+def _currency(money: Mapping[str, Any]) -> str:
+    from lmms_eval_shotbench.report.gather import one_line
+
+    return one_line(str(money["prices"]["currency"]), 4)
 
 
 def _own_run(run: Mapping[str, Any], slugs: Sequence[str]) -> str:

@@ -166,18 +166,24 @@ def stored_response(sample: Mapping[str, Any], batched: bool, limit: int | None 
     """
     text = _first(sample["resps"] if "resps" in sample else sample["filtered_resps"])
     counts = _first(sample.get("token_counts")) or {}
-    reason, tokens = counts.get("finish_reason") or "", counts.get("output_tokens")
-    own = counts["input_tokens"] > 0 if counts.get("input_tokens") is not None else not batched
+    reason, tokens, prompt = counts.get("finish_reason") or "", counts.get("output_tokens"), counts.get("input_tokens")
+    by_us = "seconds" in counts  # logged by `shotbench eval` or a model of ours, which log no doubtful counts
+    own = by_us or (prompt > 0 if prompt is not None else not batched)
     for one in sample.get("arguments", ()):
         if isinstance(one, dict) and "max_new_tokens" in one:
             limit = one["max_new_tokens"]
             break
-    if not reason and tokens and limit and own:
+    if not reason and tokens and limit and own and not by_us:
         reason = "length" if tokens >= int(limit) else "stop"
-    own_tokens = tokens if own else None
+    known = {
+        "finish_reason": reason,
+        "input_tokens": prompt if own else None,
+        "output_tokens": tokens if own else None,
+        **{name: counts[name] for name in ("seconds", "wall_seconds", "tokens_counted") if name in counts},
+    }
     if text in (None, NULL_TEXT):
-        return StoredResponse.absent(NULL, reason, own_tokens)
-    return StoredResponse.of_text(str(text), reason, own_tokens)
+        return StoredResponse.absent(NULL, **known)
+    return StoredResponse.of_text(str(text), **known)
 
 
 def _first(nested: Any) -> Any:

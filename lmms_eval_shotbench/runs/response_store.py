@@ -30,6 +30,7 @@ class Response(NamedTuple):
     finish_reason: str = ""  # "stop", "length" at the limit of new tokens, or another word of a server; "" if unknown
     seconds: float | None = None  # share of the model's time, defined in `run_time.py`; None: unknown
     wall_seconds: float | None = None  # share of the run's wall time; set when the response is stored
+    tokens_counted: bool = False  # whether the tokens were counted by the harness, not reported by the backend
 
     def repeated(self) -> Response:
         """Return this response to an identical request, which was not sent and took no tokens and no time."""

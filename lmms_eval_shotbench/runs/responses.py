@@ -4,7 +4,8 @@ A row is one response. It has
 
 - the question's `index`, and the text in `response` (ours, written by `shotbench eval`) or `prediction` (the reference
   script's), or a text under one of `OTHER_NAMES`;
-- optionally `finish_reason`, `output_tokens` and, of several responses to a question, the number of the `sample`;
+- optionally `finish_reason`, `input_tokens`, `output_tokens`, `tokens_counted`, `seconds`, `wall_seconds` and, of
+  several responses to a question, the number of the `sample`;
 - or, instead of a text, the reason why there is none in `unanswered`.
 
 Null and NaN are no response; an empty cell is an empty response, and the words None or nan in a text are what the model
@@ -17,6 +18,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.qa_item import QAItem
@@ -149,17 +151,25 @@ def _integer(where: str, row: Row, column: str) -> int:
 
 def _response(where: str, row: Row) -> StoredResponse:
     """Return the response of a row; one that is recorded as unanswered, null or NaN is no text."""
-    tokens = row.get("output_tokens")
-    reported = str(row.get("finish_reason") or ""), tokens if isinstance(tokens, int) else None
+    reported: dict[str, Any] = {"finish_reason": str(row.get("finish_reason") or "")}
+    for name in ("input_tokens", "output_tokens", "seconds", "wall_seconds"):
+        reported[name] = _amount(row.get(name), whole=name.endswith("tokens"))
+    reported["tokens_counted"] = row.get("tokens_counted") is True
     if row.get("unanswered"):
-        return StoredResponse.absent(str(row["unanswered"]), *reported)
+        return StoredResponse.absent(str(row["unanswered"]), **reported)
     value = row[_response_name(where, row)]
     if value is None or (isinstance(value, float) and math.isnan(value)):
         word = "null" if value is None else "NaN"
-        return StoredResponse.absent(f"{word} is stored instead of a response", *reported)
+        return StoredResponse.absent(f"{word} is stored instead of a response", **reported)
     if isinstance(value, (list, dict)):
         raise BadResponses(f"{where}: the response is a JSON {type(value).__name__}, expected a text")
-    return StoredResponse.of_text(str(value), *reported)
+    return StoredResponse.of_text(str(value), **reported)
+
+
+def _amount(value: Any, whole: bool) -> Any:
+    """Return a number of tokens or seconds; None if it is absent or no such number."""
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < math.inf else None
 
 
 def _response_name(where: str, row: Row) -> str:

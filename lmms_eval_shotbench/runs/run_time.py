@@ -18,7 +18,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class Share:
+    """The seconds of each of some requests, known when they are answered."""
+
+    seconds: float = 0.0
 
 
 class SharedTime:
@@ -45,6 +54,15 @@ class SharedTime:
             self._advance()
             self._open -= requests
             return self._advanced - mark
+
+    @contextmanager
+    def measured(self, requests: int = 1) -> Iterator[Share]:
+        """Keep requests open during the block; their seconds are set at its end."""
+        share, mark = Share(), self.start(requests)
+        try:
+            yield share
+        finally:
+            share.seconds = self.end(mark, requests)
 
     def _advance(self) -> None:
         now = self._clock()

@@ -17,6 +17,7 @@ from lmms_eval_shotbench.grading.reasoning_tags import REASONING_TAGS, Reasoning
 from lmms_eval_shotbench.grading.rules import NO_RESPONSE
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.variants import variant_named_in
+from lmms_eval_shotbench.runs.cost import Prices, cost_json
 from lmms_eval_shotbench.runs.fault_warnings import fault_warnings
 from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.runs.response_counts import (
@@ -25,7 +26,7 @@ from lmms_eval_shotbench.runs.response_counts import (
     not_measured_text,
     too_many_refusals,
 )
-from lmms_eval_shotbench.runs.responses import NOT_STORED, StoredSamples, cut_at_limit
+from lmms_eval_shotbench.runs.responses import NOT_STORED, StoredResponse, StoredSamples, cut_at_limit
 from lmms_eval_shotbench.scoring.metrics import Graded, Scores, score
 from lmms_eval_shotbench.scoring.prior_aware import PriorAware, prior_aware
 from lmms_eval_shotbench.scoring.several_samples import SampleScores, sample_scores
@@ -44,6 +45,7 @@ class ScoredRun:
     counts: ResponseCounts
     run: dict[str, Any] = field(default_factory=dict)  # provenance of the responses
     warnings: Sequence[str] = ()  # results that may mislead
+    cost: dict[str, Any] | None = None  # `cost` of scores.json; None if nothing is known
     measured: bool = True  # False for a blind run with too many refusals, whose accuracy says nothing about the model
 
     @cached_property
@@ -101,6 +103,7 @@ class Sample(NamedTuple):
     judged: Mapping[int, str] = {}  # letters that the official rules left undecided (see `grading/judge.py`)
     extracted: Mapping[int, str] = {}  # the same for strict grading (see `grading/extractor.py`)
     cut_at_limit: Mapping[int, bool] = {}  # whether the response was cut at the token limit; absent if unknown
+    stored: Mapping[int, StoredResponse] = {}  # the responses with their tokens and times
 
 
 def samples_of(items: Sequence[QAItem], stored: StoredSamples) -> list[Sample]:
@@ -109,6 +112,7 @@ def samples_of(items: Sequence[QAItem], stored: StoredSamples) -> list[Sample]:
         Sample(
             [one[item.source_index].text if item.source_index in one else NOT_STORED for item in items],
             cut_at_limit=cut_at_limit(one),
+            stored={item.source_index: one[item.source_index] for item in items if item.source_index in one},
         )
         for one in stored
     ]
@@ -121,6 +125,7 @@ def score_samples(
     *,
     tags: ReasoningTags = REASONING_TAGS,
     run: Mapping[str, Any] | None = None,
+    prices: Prices | None = None,
 ) -> ScoredRun:
     """Grade one or several responses to each item and compute all scores.
 
@@ -130,6 +135,7 @@ def score_samples(
         protocol: Grading protocol.
         tags: Pairs of tags around thoughts, for strict grading.
         run: Provenance of the responses.
+        prices: Prices of tokens, for the cost.
     """
     graded: list[Graded] = []
     strict: list[Graded] = []
@@ -151,7 +157,8 @@ def score_samples(
     measured = not (blind and too_many_refusals(counts.refused, counts.n))
     warnings = [] if measured else [not_measured_text(counts.refused, counts.n)]
     warnings += fault_warnings(graded, counts, next(iter(failures), ""), blind)
-    return ScoredRun(protocol, graded, score(graded), counts, dict(run or {}), warnings, measured)
+    cost = cost_json((one for sample in samples for one in sample.stored.values()), prices)
+    return ScoredRun(protocol, graded, score(graded), counts, dict(run or {}), warnings, cost, measured)
 
 
 def _is_blind(item: QAItem) -> bool:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterable
 
+from lmms_eval_shotbench.runs.cost import cost_line
 from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.runs.response_counts import NOT_MEASURED, count_remarks
 from lmms_eval_shotbench.runs.score import ScoredRun, first_indices
@@ -63,6 +64,7 @@ def _remarks(scored: ScoredRun) -> list[str]:
             )
         remarks += prior_remarks(scored.prior_aware)
     remarks += count_remarks(scored.graded, scored.counts)
+    remarks += [line] if (line := cost_line(scored.cost)) else []
     if extracted := scored.extracted:
         correct = sum(entry.grade.correct for entry in extracted)
         remarks.append(f"letters assigned by the extractor: {len(extracted)}, of which {correct} right")

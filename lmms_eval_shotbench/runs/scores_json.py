@@ -43,6 +43,7 @@ def scores_json(scored: ScoredRun) -> dict[str, Any]:
         },
         "compound": compound,
         **prior_aware_json(scored.prior_aware),
+        **({"cost": scored.cost} if scored.cost else {}),
         "run": _run_json(scored),
         **({"samples": _samples_json(scored)} if scored.k > 1 else {}),
         "items": _items_json(scored),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED, has_response
+from lmms_eval_shotbench.runs.response_store import Response
 
 SAMPLES = "samples.jsonl"  # in the folder of a run of `shotbench eval`; without scores beside it, the run is incomplete
 
@@ -25,16 +26,25 @@ class StoredResponse(NamedTuple):
     finish_reason: str = ""  # "length", "stop" or another word of the backend; "" if unknown
     output_tokens: int | None = None
     unanswered: str = ""  # why there is no response; "" if there is one
+    input_tokens: int | None = None
+    seconds: float | None = None  # model time, and the next wall time, as defined in `run_time.py`
+    wall_seconds: float | None = None
+    tokens_counted: bool = False  # whether the tokens were counted by the harness, not reported by the backend
 
     @classmethod
-    def absent(cls, reason: str, finish_reason: str = "", output_tokens: int | None = None) -> StoredResponse:
-        """Return what is stored for an item without any response, for this reason."""
-        return cls(f"{REQUEST_FAILED}: {reason}]", finish_reason, output_tokens, reason)
+    def of(cls, response: Response) -> StoredResponse:
+        """Return a response of a run as it is scored."""
+        return cls(**response._asdict())
 
     @classmethod
-    def of_text(cls, text: str, finish_reason: str = "", output_tokens: int | None = None) -> StoredResponse:
+    def absent(cls, reason: str, **known: Any) -> StoredResponse:
+        """Return what is stored for an item without any response, for this reason, with other fields that are known."""
+        return cls(f"{REQUEST_FAILED}: {reason}]", unanswered=reason, **known)
+
+    @classmethod
+    def of_text(cls, text: str, **known: Any) -> StoredResponse:
         """Return a stored text; one that lmms-eval stores for a failed request is the reason of an unanswered item."""
-        return cls(text, finish_reason, output_tokens, "" if has_response(text) else text)
+        return cls(text, unanswered="" if has_response(text) else text, **known)
 
     @property
     def cut_at_limit(self) -> bool | None:

@@ -30,6 +30,7 @@ from tests.support.openai_server import ANSWER, NULL, Endpoint, serve
 from tests.support.ports import free_port
 from tests.support.releases import still
 from tests.support.small_shards import small_still, write_small_shards
+from tests.support.timeless import timeless
 from tests.support.warm_runs import WARM
 
 TASK = "t"
@@ -69,7 +70,7 @@ def answers(model: Model, count: int, folder: Path | None = None, batch_size: in
         recorder.attach(model).generate_until([request(number) for number in range(count)])
     finally:
         model.generate_until = type(model).generate_until.__get__(model)  # type: ignore[method-assign]
-    return {one.doc_id: answer for one, answer in recorder.answers.items()}
+    return {one.doc_id: timeless(answer) for one, answer in recorder.answers.items()}
 
 
 def say_all_but(failing: Mapping[int, Exception]) -> Callable[[list[int]], list[str]]:
@@ -179,7 +180,7 @@ def test_samples_differ_by_the_generators_of_this_process_and_a_model_of_transfo
         ]
         recorder = Recorder({}, None, {TASK}, Sampling(2, 0.6), batch_size="2")
         recorder.attach(model).generate_until(asked)
-        return list(recorder.answers.values()), model
+        return list(map(timeless, recorder.answers.values())), model
 
     found, model = draw()
     assert model.asked == [[0, 1], [2, 3], [0, 1], [2, 3]]  # equal settings share a batch

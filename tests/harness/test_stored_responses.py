@@ -44,9 +44,18 @@ def sample(counts: dict[str, Any] | None, limit: int | None = LIMIT, text: objec
         ({"output_tokens": 4}, False, StoredResponse("B", "length", 4)),
         ({"output_tokens": 3}, False, StoredResponse("B", "stop", 3)),
         ({"output_tokens": 4}, True, StoredResponse("B")),  # padded to the longest response of the batch
-        ({"input_tokens": 9, "output_tokens": 4}, True, StoredResponse("B", "length", 4)),
+        ({"input_tokens": 9, "output_tokens": 4}, True, StoredResponse("B", "length", 4, input_tokens=9)),
         ({"input_tokens": 0, "output_tokens": 1}, False, StoredResponse("B")),  # no usage: a number of words
-        ({"input_tokens": 9, "output_tokens": 4, "finish_reason": "stop"}, False, StoredResponse("B", "stop", 4)),
+        (
+            {"input_tokens": 9, "output_tokens": 4, "finish_reason": "stop"},
+            False,
+            StoredResponse("B", "stop", 4, input_tokens=9),
+        ),
+        (  # an identical question was asked before; logged by this package
+            {"input_tokens": 0, "output_tokens": 0, "finish_reason": "stop", "seconds": 0.0},
+            False,
+            StoredResponse("B", "stop", 0, input_tokens=0, seconds=0.0),
+        ),
         ({"finish_reason": "length"}, False, StoredResponse("B", "length")),
         ({}, False, StoredResponse("B")),
         (None, False, StoredResponse("B")),

@@ -42,3 +42,6 @@ def test_stills_get_the_responses_and_scores_of_shotvl(tmp_path: Path, monkeypat
     assert blank != ours, "the responses do not depend on the stills"
     vllm, shotvl = (read_scores(tmp_path / name) for name in ("vllm", "shotvl"))
     assert vllm["items"] == shotvl["items"] and vllm["accuracy"] == shotvl["accuracy"]
+    for name in ("input_tokens", "output_tokens"):
+        assert vllm["cost"][name] == shotvl["cost"][name], "as vLLM reports them"
+    assert vllm["cost"]["seconds"]["known"] == vllm["cost"]["responses"] and not vllm["cost"]["tokens_counted"]

@@ -34,6 +34,7 @@ from lmms_eval_shotbench.questions.shards import MEDIA_COLUMNS
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.harness.test_lmms_eval import isolated_caches, lmms_eval, read_scores  # noqa: F401
 from tests.support.ports import free_port
+from tests.support.timeless import timeless_samples
 from tests.support.warm_runs import Kill, warm
 
 # With --cpu, accelerate starts a single process for any --num_processes.
@@ -71,7 +72,7 @@ class UninterruptedRun:
 
     def __init__(self, out: Path, finished: subprocess.CompletedProcess[str]) -> None:
         self.out, self.finished = out, finished
-        self.samples = (out / "samples.jsonl").read_bytes()
+        self.samples = timeless_samples(out)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +262,7 @@ def test_a_run_killed_ten_times_ends_like_an_uninterrupted_one(
     assert exit_status(eval_arguments(out), log, between_results) == -signal.SIGKILL, log.read_text()[-3000:]
     assert (out / "samples.jsonl").exists() and not (out / "scores.json").exists()
     assert exit_status(eval_arguments(out), log) == 0
-    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert timeless_samples(out) == uninterrupted_run.samples
     assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out)), "each distinct question was asked and stored once"
     assert read_scores(out)["items"] == read_scores(uninterrupted_run.out)["items"]
 
@@ -279,7 +280,7 @@ def test_responses_of_other_settings_are_not_reused(
         fresh = tmp_path / f"fresh-{number}"
         for out in (used, fresh):
             assert exit_status(eval_arguments(out, "--limit", "2", **settings), log) == 0, log.read_text()[-3000:]
-        assert (used / "samples.jsonl").read_bytes() == (fresh / "samples.jsonl").read_bytes()
+        assert timeless_samples(used) == timeless_samples(fresh)
         assert len(kept(used)) == ITEMS + 16 * (number + 1)
         responses.append(samples(fresh))
     assert all(len(set(texts)) == 3 for texts in zip(*(texts.values() for texts in responses), strict=True))
@@ -319,12 +320,15 @@ def test_processes_share_the_questions_without_missing_or_duplicating_one(
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     assert set(by(eval_arguments(out), processes, log)) == {0}, log.read_text()[-3000:]
-    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert timeless_samples(out) == uninterrupted_run.samples
     assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out))
     parts = [len(path.read_bytes().splitlines()) for path in (out / "responses").iterdir()]
     assert len(parts) == processes and min(parts) > ITEMS // processes // 2
     assert len(list(tmp_path.rglob("scores.json"))) == 1
     assert read_scores(out)["items"] == read_scores(uninterrupted_run.out)["items"]
+    cost = read_scores(out)["cost"]
+    assert cost["seconds"]["known"] == cost["wall_seconds"]["known"] == ITEMS
+    assert cost["seconds"]["total"] <= processes * cost["wall_seconds"]["total"], "of the ranks: a sum, and their mean"
 
 
 def test_one_process_resumes_a_run_of_two_killed_processes(
@@ -336,7 +340,7 @@ def test_one_process_resumes_a_run_of_two_killed_processes(
     before = kept(out)
     assert len(before) < ITEMS and not (out / "scores.json").exists()
     assert exit_status(eval_arguments(out), log) == 0
-    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert timeless_samples(out) == uninterrupted_run.samples
     assert sorted(kept(out)) == sorted(kept(uninterrupted_run.out)), "nothing was asked again"
 
 
@@ -368,7 +372,7 @@ def test_broken_media_fail_only_their_items_until_they_are_repaired(
 
     shutil.copy(studio_shards / "data" / shard.name, shard)
     assert exit_status(on_these, log) == 0
-    assert (out / "samples.jsonl").read_bytes() == uninterrupted_run.samples
+    assert timeless_samples(out) == uninterrupted_run.samples
     assert kept(out)[:-2] == before and sorted(kept(out)) == sorted(kept(uninterrupted_run.out))
 
 

@@ -74,13 +74,16 @@ def test_the_token_limit_is_that_of_the_results_next_to_the_samples(tmp_path: Pa
     lines = [line(index, "A", token_counts=[one]) for index, one in enumerate(counts)]
     path = write_samples(tmp_path, "shotbench_shot_size", *lines, line(3, "A", token_counts=None))
     unknown = StoredResponse("A")
-    known = [StoredResponse("A", "length", 8), StoredResponse("A", "stop", 7)]
+    known = [StoredResponse("A", "length", 8, input_tokens=9), StoredResponse("A", "stop", 7, input_tokens=9)]
     assert list(read_samples(path).values()) == [
         *(one._replace(finish_reason="") for one in known),
         unknown,
         unknown,
     ]
-    for batch_size, without_input in ((4, unknown), (1, known[0])):  # padded responses have no count of their own
+    for batch_size, without_input in (
+        (4, unknown),
+        (1, known[0]._replace(input_tokens=None)),
+    ):  # padded responses have no count of their own
         folder = tmp_path / str(batch_size)
         write_samples(folder, "shotbench_shot_size", *lines)
         write_results(folder, "shotbench_shot_size", 8, batch_size=batch_size)

@@ -94,6 +94,7 @@ class Endpoint:
 
     answer: str | Callable[[Request], str] | None = "B"
     completion_tokens: int = 1
+    reports_usage: bool = True
     message: dict[str, Any] = field(default_factory=dict)  # further fields of the message, such as reasoning_content
     script: list[int] | Callable[[Request], int] = field(default_factory=lambda: [ANSWER])
     delay: float = 0.0  # seconds before each answer
@@ -117,7 +118,8 @@ class Endpoint:
         tokens = self.completion_tokens
         usage = {"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": 10 + tokens}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+        reported = {"usage": usage} if self.reports_usage else {}
+        return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], **reported}
 
 
 def _reply(endpoint: Endpoint, request: Request, act: int) -> bytes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lmms_eval_shotbench.grading.grade import PROTOCOLS
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.variants import variant_named
-from lmms_eval_shotbench.runs.score import SCORES_FILES, score_responses
+from lmms_eval_shotbench.runs.cost import Prices
+from lmms_eval_shotbench.runs.score import SCORES_FILES, samples_of, score_samples
 from lmms_eval_shotbench.runs.scores_json import scores_json
+from lmms_eval_shotbench.runs.stored_response import StoredResponse
 
 HEADER = "index\ttype\tpath\tquestion\toptions\tanswer\tcategory\n"
 SIZES = ("Wide", "Medium", "Close Up", "Medium Wide")
@@ -38,18 +41,25 @@ def write_run(
     says: Callable[[QAItem], str],
     data: Path,
     variant: str = "",
+    known: Mapping[str, Any] | None = None,
+    prices: Prices | None = None,
     **how: object,
 ) -> Path:
-    """A run's folder: somebody who says `says(item)` to each of the questions, or to those of a variant."""
+    """A run's folder: somebody who says `says(item)` to each of the questions, or to those of a variant.
+
+    `known` is stored with each response: its tokens and times.
+    """
+    known = known or {}
     asked = variant_named(variant).of(items) if variant else list(items)
     responses = [says(item) for item in asked]
     run = {"model": "made", "prompt_style": "direct", "data": str(data), "split": "test", "variant": variant} | how
     folder.mkdir(parents=True)
     rows = zip(asked, responses, strict=True)
-    lines = [json.dumps({"index": item.source_index, "response": response}) + "\n" for item, response in rows]
+    lines = [json.dumps({"index": item.source_index, "response": response} | known) + "\n" for item, response in rows]
     (folder / "samples.jsonl").write_text("".join(lines), encoding="utf-8")
+    stored = {item.source_index: StoredResponse(text, **known) for item, text in zip(asked, responses, strict=True)}
     for protocol in PROTOCOLS:
-        scores = scores_json(score_responses(asked, responses, protocol, run=run))
+        scores = scores_json(score_samples(asked, samples_of(asked, [stored]), protocol, run=run, prices=prices))
         (folder / SCORES_FILES[protocol]).write_text(json.dumps(scores), encoding="utf-8")
     return folder
 

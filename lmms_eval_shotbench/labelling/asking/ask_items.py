@@ -47,7 +47,7 @@ def ask_items(items: Sequence[QAItem], request: EvalRequest, folder: Path) -> li
         keys |= _keys(pending, request)  # with the revision of a checkpoint that was downloaded only now
         store.keep(
             {
-                keys[index]: Response(one.text, None, one.output_tokens, one.finish_reason)
+                keys[index]: Response(one.text, one.input_tokens, one.output_tokens, one.finish_reason, one.seconds)
                 for index, one in asked.items()
                 if not one.unanswered
             }
@@ -57,7 +57,7 @@ def ask_items(items: Sequence[QAItem], request: EvalRequest, folder: Path) -> li
 
 def _stored(kept: Response | None, asked: StoredResponse | None) -> StoredResponse:
     if kept is not None:
-        return StoredResponse(kept.text, kept.finish_reason, kept.output_tokens)
+        return StoredResponse.of(kept)
     return asked or StoredResponse.absent("it was not asked")
 
 
