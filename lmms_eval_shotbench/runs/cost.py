@@ -83,7 +83,7 @@ def cost_line(cost: Mapping[str, Any] | None) -> str:
 
 def money_text(money: Mapping[str, Any]) -> str:
     """Format a sum of money with its currency."""
-    return f"{money['prices']['currency']} {money['total']:,.{2 if money['total'] >= 1 else 4}f}"
+    return f"{money['prices']['currency']} {money['total']:{',.2f' if money['total'] >= 1 else '.3g'}}"
 
 
 def clock(seconds: float) -> str:

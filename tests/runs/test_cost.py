@@ -57,7 +57,7 @@ def test_money_is_the_price_of_all_tokens_or_unknown() -> None:
     assert money["total"] == pytest.approx((4000 * 2 + 40 * 50) / 1e6) and money["known"] == 3
     assert money["prices"] == {"input": 2.0, "output": 50.0, "currency": "EUR"}
     assert with_prices(cost(*KNOWN, FREE), prices)["money"] == money, "prices may be given afterwards"
-    assert "EUR 0.0100" in cost_line(cost(*KNOWN, FREE, prices=prices))
+    assert "EUR 0.01" in cost_line(cost(*KNOWN, FREE, prices=prices))
     for responses in ([*KNOWN, response(None, 5)], [response(seconds=1.0)], [response()]):
         found = cost(*responses, prices=prices)
         assert found["money"] | {"prices": None} == {"total": None, "mean": None, "known": 0, "prices": None}
