@@ -104,11 +104,10 @@ class VllmEngine:
                     marks[str(prompt.chat_index)] = time.start()
                 following = next(upcoming, None)
             if running and (finished := self._step()):
+                answers = {running.pop(one.request_id).chat_index: self._response(one, plan) for one in finished}
                 yield {
-                    running.pop(one.request_id).chat_index: self._response(
-                        one, plan, time.end(marks.pop(one.request_id))
-                    )
-                    for one in finished
+                    index: response._replace(seconds=round(time.end(marks.pop(str(index))), 6))
+                    for index, response in answers.items()
                 }
 
     def _prepared(self, plan: Plan, key: str) -> PreparedMedium:
@@ -150,7 +149,7 @@ class VllmEngine:
         seed = plan.seed(prompt) if plan.settings.sampling else ""
         return sampling_parameters(self._planner.rules, plan.settings, seed)
 
-    def _response(self, output: RequestOutput, plan: Plan, seconds: float) -> Response:
+    def _response(self, output: RequestOutput, plan: Plan) -> Response:
         (generated,) = output.outputs
         text = self._planner.rules.processor.tokenizer.decode(
             generated.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -160,7 +159,6 @@ class VllmEngine:
             len(output.prompt_token_ids),
             len(generated.token_ids),
             generated.finish_reason,
-            round(seconds, 6),
         )
 
     def _tokens_in_memory(self) -> int:

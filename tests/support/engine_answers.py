@@ -1,4 +1,4 @@
-"""Answers of an engine to chats, in the order of the chats."""
+"""Answers of an engine to chats, in the order of the chats, without the time that they took."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lmms_eval_shotbench.models.transformers_engine import TransformersEngine
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.inputs import MediaLimits
 from lmms_eval_shotbench.runs.response_store import Answer
+from tests.support.timeless import timeless
 
 
 def engine_answers(engine: Engine, planner: Planner, chats: Sequence[Chat]) -> list[Answer]:
@@ -18,7 +19,7 @@ def engine_answers(engine: Engine, planner: Planner, chats: Sequence[Chat]) -> l
     for some in engine.answers(planner.plan(chats)):
         assert not found.keys() & some.keys()
         found |= some
-    return [found[index] for index in range(len(chats))]
+    return [timeless(found[index]) for index in range(len(chats))]
 
 
 def transformers_answers(
