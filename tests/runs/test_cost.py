@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.runs.cost import Prices, clock, cost_json, cost_line, with_prices
+from lmms_eval_shotbench.runs.scores_schema import scores_schema
 from lmms_eval_shotbench.runs.stored_response import StoredResponse
+from tests.runs.test_scores_schema import closed
 from tests.support.report_runs import write_questions
 
 
@@ -63,6 +66,17 @@ def test_money_is_the_price_of_all_tokens_or_unknown() -> None:
         assert found["money"] | {"prices": None} == {"total": None, "mean": None, "known": 0, "prices": None}
         assert "price unknown" in cost_line(found)
     assert cost(*KNOWN, prices=Prices(0, 0))["money"]["total"] == 0
+
+
+def test_the_schema_describes_a_cost_and_refuses_money_without_its_prices() -> None:
+    schema = scores_schema()
+    part = {"$ref": "#/$defs/numbers/properties/cost", "$defs": schema["$defs"]}
+    valid, described = Draft202012Validator(part), Draft202012Validator(closed(part))
+    for found in (cost(*KNOWN), cost(response(None, 5)), cost(*KNOWN, FREE, prices=Prices(1, 2))):
+        assert described.is_valid(found)
+    assert not described.is_valid(found | {"new": 1}) and valid.is_valid(found | {"new": 1})
+    del found["money"]["prices"]
+    assert not valid.is_valid(found)
 
 
 def test_times_are_formatted_for_people() -> None:
