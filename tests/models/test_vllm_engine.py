@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import pytest
@@ -209,3 +210,14 @@ class TestRequests:
         assert [one.input_tokens for one in seen] == [one.input_tokens for one in blank]
         assert len({one.text for one in blank}) <= len({one.input_tokens for one in blank})
         assert blank == transformers_answers(opened, chats, SMALL._replace(blank=True))
+
+    def test_the_time_of_the_engine_is_divided_among_the_responses(
+        self, opened: Opened, items: list[QAItem], shards: ShardFolder
+    ) -> None:
+        engine, planner = opened.with_limits(SMALL)
+        plan, started = planner.plan(chats_on(items, shards)), perf_counter()
+        found = [answer for some in engine.answers(plan) for answer in some.values()]
+        elapsed = perf_counter() - started
+        seconds = [one.seconds for one in found if isinstance(one, Response) and one.seconds]
+        assert len(seconds) == len(items)
+        assert sum(seconds) <= elapsed
