@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lmms_eval_shotbench.runs import response_store
 from lmms_eval_shotbench.runs.response_store import Response, ResponseStore, response_key
 
 RESPONSE = Response("<think>Wide.</think><answer>B</answer>", 1400, 9)
@@ -57,6 +58,21 @@ def test_any_text_is_restored_unchanged(tmp_path: Path) -> None:
     ResponseStore(tmp_path).keep({str(n): Response(text, 1, 2) for n, text in enumerate(texts)})
     store = ResponseStore(tmp_path)
     assert [store.get(str(n)) for n in range(len(texts))] == [Response(text, 1, 2) for text in texts]
+
+
+def test_responses_in_quick_succession_are_written_at_once_and_wait_for_the_disk_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr("os.fsync", waits.append)
+    for seconds, expected in ((3600.0, 1), (0.0, 3)):
+        monkeypatch.setattr(response_store, "SYNC_SECONDS", seconds)
+        waits.clear()
+        store = ResponseStore(tmp_path, rank=expected)
+        for number in range(3):
+            store.keep({f"{seconds} {number}": RESPONSE})
+            assert ResponseStore(tmp_path).get(f"{seconds} {number}") == RESPONSE  # read from the file
+        assert len(waits) == expected
 
 
 def test_lines_of_another_format_are_ignored(tmp_path: Path) -> None:
