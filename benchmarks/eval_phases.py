@@ -25,7 +25,7 @@ STARTED = "SHOTBENCH_BENCHMARK_STARTED"  # variable with the parent's time of st
 PYTHON, REST = "start of Python", "rest, and exit"
 OUR_IMPORTS, THEIR_IMPORTS = "imports of this package", "imports of lmms-eval and libraries"
 OURS = ("lmms_eval_shotbench", "data_pipeline", "verl_recipes")
-PHASES = {  # names of functions by module and phase
+PHASES: dict[str, dict[str, tuple[str, ...]]] = {  # names of functions by module and phase
     "lmms_eval_shotbench.questions.question_files": {"reading questions": ("open_questions", "questions_parquet")},
     "lmms_eval_shotbench.harness.recorder": {"answering, storing responses": ("Recorder._generate",)},
     "lmms_eval_shotbench.runs.score": {"scoring": ("score_samples",)},
@@ -94,8 +94,9 @@ class TimedImports:
         """Return the spec found by the other finders, with a timed loader."""
         finders = (finder for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in finders)), None)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            execute = spec.loader.exec_module
+        loader: Any = spec.loader if spec else None
+        if hasattr(loader, "exec_module"):
+            execute = loader.exec_module
             phase = OUR_IMPORTS if name.partition(".")[0] in OURS else THEIR_IMPORTS
 
             def timed(module: ModuleType) -> None:
@@ -103,7 +104,7 @@ class TimedImports:
                     execute(module)
                 self._wrap_functions(module)
 
-            spec.loader.exec_module = timed  # type: ignore[method-assign]
+            loader.exec_module = timed
         return spec
 
     def _wrap_functions(self, module: ModuleType) -> None:

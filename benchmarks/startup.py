@@ -127,19 +127,24 @@ def evaluation(folder: Path, repeat: int) -> tuple[Figures, Phases]:
     questions = str(real_data() / "shotbench" / "test.tsv")
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "eval_phases.py"), "eval", "--model", "dummy"]
     command += ["--tasks", "shotbench", "--data", questions, "--out"]
-    rounds: list[tuple[Phases, list[float], list[float]]] = []
+    rounds: list[Phases] = []
+    costs: tuple[list[list[float]], list[list[float]]] = ([], [])  # ours and theirs, (wall, processor) of each round
     for number in range(repeat + 1):
         printed, ours = _cost([*command, str(folder / f"out{number}")])
         phases: Phases = json.loads(printed.splitlines()[-1])
         for clock in (0, 1):
             phases[REST][clock] += ours[clock] - sum(times[clock] for times in phases.values())
-        rounds.append((phases, ours, _cost(IMPORT_ONLY)[1]))
-    medians = [[median(one[side][clock] for one in rounds[1:]) for clock in (0, 1)] for side in (1, 2)]
-    names = ("eval_s", "eval_cpu_s")
-    figures = {name: figure(ours, theirs) for name, ours, theirs in zip(names, *medians, strict=True)}
-    return figures, {
-        name: [median(one[0][name][clock] for one in rounds[1:]) for clock in (0, 1)] for name in rounds[0][0]
-    }
+        rounds.append(phases)
+        costs[0].append(ours)
+        costs[1].append(_cost(IMPORT_ONLY)[1])
+    medians = map(_medians, costs)
+    figures = {name: figure(*both) for name, *both in zip(("eval_s", "eval_cpu_s"), *medians, strict=True)}
+    return figures, {name: _medians([phases[name] for phases in rounds]) for name in rounds[0]}
+
+
+def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Median of each column, without the first round, which compiles the imports."""
+    return list(map(median, zip(*rounds[1:], strict=True)))
 
 
 def _cost(command: Sequence[str]) -> tuple[str, list[float]]:

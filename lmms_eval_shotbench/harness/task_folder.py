@@ -1,9 +1,10 @@
-"""Folder of all task files, written outside the package: the include path of lmms-eval and lm-eval.
+"""Folder of the task files, written outside the package: the include path of lmms-eval and lm-eval.
 
 The package contains the hand-written templates and a few tasks as examples; `task_files` and `lm_eval_task_files`
 generate the rest. All of them are written to `tasks/<key>/` below $SHOTBENCH_CACHE, or below the system's temporary
 folder where the cache is not writable. The key is a hash of the content, so versions and edits never share a folder.
-Every process that requests the folder, or in which lmms-eval loads our models, writes the missing files.
+Every process that requests the folder, or in which lmms-eval loads our models, writes the missing files. An evaluation
+has a folder with the groups that it runs, since lmms-eval reads every file it finds.
 
     python -m lmms_eval_shotbench.harness.task_folder
 

@@ -66,8 +66,8 @@ class ResponseStore:
     def keep(self, responses: Mapping[str, Response]) -> None:
         """Store a batch of responses.
 
-        When this returns they survive the end of the process; if the machine fails, those of the last SYNC_SECONDS may
-        be lost.
+        When this returns they survive the end of the process, however it ends. If the machine fails, those may be lost
+        that came within SYNC_SECONDS of the last wait for the disk (fsync).
         """
         self._responses.update(responses)
         if self._file is not None:
