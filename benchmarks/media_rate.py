@@ -2,8 +2,9 @@
 
     python benchmarks/media_rate.py [--stills 8] [--clips 3] [--seconds 5] [--repeat 3] [--threads 1 2] [--json]
 
-Ours is all that `shotvl` does with a medium before the GPU: read it from a shard, decode, resize, cut into patches, at
-the limits of the released checkpoints (stills up to 12,845,056 pixels; clips 12 frames a second of at most 230,400).
+Ours is all that `shotvl` with engine=vllm does with a medium on the CPU: read it from a shard, decode, resize, cut into
+patches and normalise them to bfloat16 (which the other engine does on the GPU), at the limits of the released
+checkpoints (stills up to 12,845,056 pixels; clips 12 frames a second of at most 230,400 pixels each).
 Theirs is decoding alone of the same bytes: stills by Pillow, all frames of clips by decord. Media are drawn: stills of
 720p, 1080p and 4K as JPEG, clips of 360p, 720p and 1080p, 24 frames a second, H.264.
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import torch
 from evaluate_setting import MAX_PIXELS, MIN_PIXELS, stand_in_shards
 from gpu_arithmetic import MODELS, cores_needed, gpu_seconds
 from machine import Figures, figure, machine, print_figure, print_json
@@ -32,9 +34,10 @@ from plain_loop import decode_clip, decode_still
 from stand_in_release import MediaSettings
 
 from lmms_eval_shotbench.media.stills import open_still
-from lmms_eval_shotbench.models.answering import media_threads
+from lmms_eval_shotbench.models.media_threads import media_threads
 from lmms_eval_shotbench.questions.shards import ShardFolder
-from lmms_eval_shotbench.qwen.inputs import MediaLimits, Patches, PatchRule, clip_patches, still_patches
+from lmms_eval_shotbench.qwen.inputs import MediaLimits, PatchRule, clip_patches, still_patches
+from lmms_eval_shotbench.qwen.pixel_values import vision_inputs
 from lmms_eval_shotbench.qwen.rope_positions import Grid, tokens_of
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -43,7 +46,7 @@ SIZES = (  # of stills and clips of one shard folder
     ((1920, 1080), (1280, 720)),
     ((3840, 2160), (1920, 1080)),
 )
-RULE = PatchRule(14, 2, 2, (122.8, 116.7, 104.1), (68.5, 66.6, 70.3))  # of Qwen2.5-VL; mean and std are not used here
+RULE = PatchRule(14, 2, 2, (122.8, 116.7, 104.1), (68.5, 66.6, 70.3))  # of Qwen2.5-VL
 LIMITS = MediaLimits(MIN_PIXELS, MAX_PIXELS)
 GPUS = (1, 8)
 Prepare = Callable[[str], object]
@@ -64,12 +67,13 @@ class Case(NamedTuple):
     folder: ShardFolder
     ids: list[str]
 
-    def ours(self, item_id: str) -> Patches:
-        """All that `shotvl` does with a medium before the GPU."""
+    def ours(self, item_id: str) -> Grid:
+        """All that is done with a medium before the GPU; returns its patch grid."""
         encoded = self.folder.media(item_id)
-        if self.kind is MediaKind.CLIP:
-            return clip_patches(encoded, LIMITS, RULE)
-        return still_patches(open_still(encoded), LIMITS, RULE)
+        clip = self.kind is MediaKind.CLIP
+        medium = clip_patches(encoded, LIMITS, RULE) if clip else still_patches(open_still(encoded), LIMITS, RULE)
+        vision_inputs([medium], RULE, torch.device("cpu"), torch.bfloat16)
+        return medium.grid
 
     def raw(self, item_id: str) -> None:
         """Decoding alone."""
@@ -142,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 figures |= {f"{label}, cpu_ms": figure(ours.cpu, raw.cpu), f"{label}, ms": figure(ours.wall, raw.wall)}
                 rate = f"{1000 / ours.cpu:.1f} a second and core, {1000 / ours.wall:.1f} a second"
                 print_figure(label, figures[f"{label}, cpu_ms"], rate)
-                cores.setdefault(case.name, (ours.cpu / 1000, case.ours(case.ids[0]).grid))
+                cores.setdefault(case.name, (ours.cpu / 1000, case.ours(case.ids[0])))
     print_cores(cores)
     if args.json:
         print_json(figures)
