@@ -13,8 +13,8 @@ classes. Fix: the device is the default; the class is added.
 `gemma4`: `return_tensors` does not reach the tokenizer, and token ids remain lists. Fix: they are converted.
 `qwen3_vl`, `qwen3_5`: their own system message is put before that of the task; the template of Qwen3.5 refuses two.
 Fix: the task's is kept.
-Models with chat roles: encoded frames are cached by the memory address of the picture, which is reused once it is freed;
-of 360 frames of a clip, a request contained 168, 176 and 228 distinct ones in three runs. Fix: no cache.
+Models with chat roles: encoded frames are cached by the memory address of the picture, which is reused once it is
+freed; of 360 frames of a clip, a request contained 168, 176 and 228 distinct ones in three runs. Fix: no cache.
 Many models: an exception in `generate`, or at a medium, is logged and the response is empty or given without the
 medium. Fix: it is raised.
 
