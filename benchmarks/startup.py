@@ -1,10 +1,14 @@
 """Measure how long the command line takes to start, against a bare Typer app and against an earlier version.
 
-    python benchmarks/startup.py [--before FOLDER] [--repeat N] [--json]
+    python benchmarks/startup.py [--before FOLDER] [--repeat N] [--eval N] [--json]
 
 *help*: `shotbench --help` against a Typer app of as many commands and groups, each a function with one argument and one
 option. *score*: `shotbench score` of four questions; with --before, against the same command of the checkout in that
 folder (`git worktree add FOLDER COMMIT`), otherwise against the import of Typer in a Python that does nothing else.
+
+*eval* (with --eval): `shotbench eval --model dummy` of all real questions, from the start of the process to its exit,
+against `import lmms_eval.evaluator`, by wall and by processor time, with a table by phase (`eval_phases.py`). The limit
+we set ourselves is that import and 3 seconds.
 
 Both sides of *help* print to a terminal, where both use Rich. Times are wall times, medians of --repeat rounds in which
 both sides alternate; both run once in advance, so that neither compiles its imports.
@@ -16,6 +20,7 @@ import argparse
 import json
 import os
 import pty
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,11 +31,16 @@ from pathlib import Path
 from statistics import median
 
 import typer
+from eval_phases import REST, STARTED
+from grading import real_data
 from machine import Figures, bytecode_in, figure, machine, print_figure, print_json
 
 REPOSITORY = Path(__file__).parents[1]
 SHOTBENCH = (sys.executable, "-m", "lmms_eval_shotbench.cli")
 QUESTIONS = 4
+EVALUATION_LIMIT = 3.0  # seconds of an evaluation beyond the import of lmms-eval
+IMPORT_ONLY = (sys.executable, "-c", "import lmms_eval.evaluator")
+Phases = dict[str, list[float]]  # wall and processor time
 
 
 def commands_by_group() -> dict[str, int]:
@@ -112,11 +122,58 @@ def alternate(ours: tuple[Sequence[str], Path], theirs: tuple[Sequence[str], Pat
     return figure(median(times[0]), median(times[1]))
 
 
+def evaluation(folder: Path, repeat: int) -> tuple[Figures, Phases]:
+    """Figures of *eval*, and the median times of each phase; both sides run once in advance."""
+    questions = str(real_data() / "shotbench" / "test.tsv")
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "eval_phases.py"), "eval", "--model", "dummy"]
+    command += ["--tasks", "shotbench", "--data", questions, "--out"]
+    rounds: list[Phases] = []
+    costs: tuple[list[list[float]], list[list[float]]] = ([], [])  # ours and theirs, (wall, processor) of each round
+    for number in range(repeat + 1):
+        printed, ours = _cost([*command, str(folder / f"out{number}")])
+        phases: Phases = json.loads(printed.splitlines()[-1])
+        for clock in (0, 1):
+            phases[REST][clock] += ours[clock] - sum(times[clock] for times in phases.values())
+        rounds.append(phases)
+        costs[0].append(ours)
+        costs[1].append(_cost(IMPORT_ONLY)[1])
+    medians = map(_medians, costs)
+    figures = {name: figure(*both) for name, *both in zip(("eval_s", "eval_cpu_s"), *medians, strict=True)}
+    return figures, {name: _medians([phases[name] for phases in rounds]) for name in rounds[0]}
+
+
+def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Median of each column, without the first round, which compiles the imports."""
+    return list(map(median, zip(*rounds[1:], strict=True)))
+
+
+def _cost(command: Sequence[str]) -> tuple[str, list[float]]:
+    """Output, wall time and processor time of a command that must succeed."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), STARTED: str(time.time())}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    seconds, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout, [seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime]
+
+
+def print_evaluation(figures: Figures, phases: Phases) -> None:
+    """Print the figures of *eval* and the table by phase."""
+    for label, values in figures.items():
+        more = values["ours"] - values["theirs"]
+        print_figure(label, values, f"{more:+.2f} s, limit {EVALUATION_LIMIT:+.0f} s")
+    print(f"{'phase of the evaluation':34} {'wall, s':>10} {'processor, s':>13}")
+    for name, (wall, processor) in phases.items():
+        print(f"{name:34} {wall:10.2f} {processor:13.2f}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--before", type=Path, help="checkout of the earlier version")
     parser.add_argument("--repeat", type=int, default=20, help="rounds (default: 20)")
+    parser.add_argument("--eval", type=int, default=0, metavar="N", help="rounds of the evaluation (default: none)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on the last line")
     args = parser.parse_args(arguments)
     print(machine())
@@ -138,6 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             figures[label] = alternate((ours, REPOSITORY), (theirs, checkout), args.repeat)
             more = figures[label]["ours"] - figures[label]["theirs"]
             print_figure(label, figures[label], f"{1000 * more:+.0f} ms")
+        if args.eval:
+            os.environ |= {"SHOTBENCH_CACHE": str(folder / "cache"), "HF_DATASETS_CACHE": str(folder / "datasets")}
+            os.environ["HF_HUB_OFFLINE"] = "1"
+            measured, phases = evaluation(folder, args.eval)
+            print_evaluation(measured, phases)
+            figures |= measured
     if args.json:
         print_json(figures)
     return 0

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lmms_eval_shotbench.harness.lmms_eval import prepare_harness
+from lmms_eval_shotbench.harness.lmms_eval import collection_paused, prepare_harness
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -109,7 +109,8 @@ def find_model_class(model: str, force_simple: bool) -> type:
     from lmms_eval.models import get_model
 
     try:
-        found: type = get_model(model, force_simple)
+        with collection_paused():
+            found: type = get_model(model, force_simple)
     except ModuleNotFoundError as error:
         raise _not_installed(model, str(error.name)) from None
     except ImportError as error:

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 from unittest.mock import patch
 
 from lmms_eval_shotbench.harness.recorder import Recorder, RunStopped
+from lmms_eval_shotbench.harness.task_files import groups_of
 from lmms_eval_shotbench.harness.task_folder import tasks_path
 from lmms_eval_shotbench.harness.upstream_fixes import upstream_fixes
 from lmms_eval_shotbench.media.clips import CLIP_FPS
@@ -71,7 +72,8 @@ def run_harness(arguments: Sequence[str], recorder: Recorder, *, index_all_tasks
         SystemExit: lmms-eval or a task exited (an invalid flag, a missing dataset).
     """
     prepare_harness()
-    import lmms_eval.__main__ as command
+    with collection_paused():
+        import lmms_eval.__main__ as command
 
     outcome = HarnessOutcome()
     evaluate_once, run_tasks = command.cli_evaluate_single, command.evaluator.simple_evaluate
@@ -96,39 +98,22 @@ def run_harness(arguments: Sequence[str], recorder: Recorder, *, index_all_tasks
         outcome.finished = results is not None
         return results
 
+    groups = () if index_all_tasks else groups_of(recorder.tasks)
     with (
+        _imports_set_aside(),
         _blocked_imports(() if index_all_tasks else UNUSED_METRICS),
-        _frame_cache_off(),
         upstream_fixes(),
         library_bars_as_ours(),
         patch.object(command, "cli_evaluate_single", note_error),
         patch.object(command.evaluator, "simple_evaluate", run_noted),
         patch.object(command.evaluator, "evaluate", evaluate_recorded),
-        patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, index_all_tasks)),
+        patch.object(command, "TaskManager", _task_manager_with_ours(command.TaskManager, groups, index_all_tasks)),
         patch.object(sys, "argv", ["lmms-eval", *arguments]),
     ):
         with suppress(_Left):
             command.cli_evaluate()
-    _free_model()
+        _free_model()
     return outcome
-
-
-@contextmanager
-def _frame_cache_off() -> Iterator[None]:
-    """Disable lmms-eval's cache of encoded frames, which can return an earlier frame instead of the current one.
-
-    Its keys are memory addresses of pictures, which are reused once a picture is freed. Of 360 frames of a clip, a
-    request contained 168, 176 and 228 distinct ones in three runs.
-    """
-    from lmms_eval.protocol import ChatMessages
-
-    encode = ChatMessages.encode_image
-
-    def encode_uncached(self: Any, image: Any, cache: Any = None, *settings: Any) -> str:
-        return str(encode(self, image, None, *settings))
-
-    with patch.object(ChatMessages, "encode_image", encode_uncached):
-        yield
 
 
 @contextmanager
@@ -144,14 +129,38 @@ def _blocked_imports(names: Sequence[str]) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _task_manager_with_ours(task_manager: Callable[..., Any], index_all_tasks: bool) -> Callable[..., Any]:
-    ours = str(tasks_path())
+def _task_manager_with_ours(
+    task_manager: Callable[..., Any], groups: Collection[str], index_all_tasks: bool
+) -> Callable[..., Any]:
+    ours = str(tasks_path(groups))
 
     def build(verbosity: str, include_path: str | None = None, **rest: Any) -> Any:
         paths = [ours, *([include_path] if include_path else [])]
         return task_manager(verbosity, include_path=paths, include_defaults=index_all_tasks, **rest)
 
     return build
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pause the garbage collector while libraries are imported: it would visit their objects again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _imports_set_aside() -> Iterator[None]:
+    """Keep the garbage collector, which lmms-eval calls several times, from objects that are older than the run."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _free_model() -> None:

@@ -5,7 +5,7 @@ The shared settings are in the hand-written `tasks/shotbench/_template` and, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -40,6 +40,11 @@ def group_name(style: PromptStyle, variant: str = "") -> str:
     """Return the name of the group over all dimensions, for a prompt style and the original questions or a variant."""
     base = {"": "shotbench", "refined": "refineshot"}.get(variant, f"shotbench_{variant}")
     return base if style is DIRECT else f"{base}_{style.name}"
+
+
+def groups_of(names: Collection[str]) -> set[str]:
+    """Return the names of the groups to which tasks of these names belong."""
+    return {task.group for task in all_tasks() if task.name in names}
 
 
 def all_tasks() -> list[Task]:

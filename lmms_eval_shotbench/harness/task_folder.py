@@ -1,9 +1,10 @@
-"""Folder of all task files, written outside the package: the include path of lmms-eval and lm-eval.
+"""Folder of the task files, written outside the package: the include path of lmms-eval and lm-eval.
 
 The package contains the hand-written templates and a few tasks as examples; `task_files` and `lm_eval_task_files`
 generate the rest. All of them are written to `tasks/<key>/` below $SHOTBENCH_CACHE, or below the system's temporary
 folder where the cache is not writable. The key is a hash of the content, so versions and edits never share a folder.
-Every process that requests the folder, or in which lmms-eval loads our models, writes the missing files.
+Every process that requests the folder, or in which lmms-eval loads our models, writes the missing files. An evaluation
+has a folder with the groups that it runs, since lmms-eval reads every file it finds.
 
     python -m lmms_eval_shotbench.harness.task_folder
 
@@ -20,7 +21,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -41,9 +42,13 @@ SECONDS_UNUSED = 30 * 24 * 3600  # age since the last use after which a folder w
 log = logging.getLogger(__name__)
 
 
-def tasks_path() -> Path:
-    """Return the include path for lmms-eval, with all its files written."""
-    return task_folder() / LMMS_EVAL
+def tasks_path(groups: Collection[str] = ()) -> Path:
+    """Return an include path for lmms-eval, with its files written.
+
+    Args:
+        groups: Names of the groups it contains, of which lmms-eval then reads the files only; by default all.
+    """
+    return task_folder(groups) / LMMS_EVAL
 
 
 def lm_eval_tasks_path() -> Path:
@@ -51,13 +56,16 @@ def lm_eval_tasks_path() -> Path:
     return task_folder() / LM_EVAL
 
 
-def task_folder() -> Path:
-    """Return the folder of all task files after writing those that are missing.
+def task_folder(groups: Collection[str] = ()) -> Path:
+    """Return a folder of task files after writing those that are missing.
+
+    Args:
+        groups: Names of the lmms-eval groups it contains; by default all, and the tasks of lm-eval.
 
     Raises:
         RuntimeError: Neither the cache nor the system's temporary folder is writable.
     """
-    files = all_files()
+    files = files_of(groups) if groups else all_files()
     reasons = []
     for root in (_cache, _temporary):
         try:
@@ -76,6 +84,16 @@ def all_files() -> dict[str, str]:
     for subfolder, (source, generate) in SOURCES.items():
         files |= {f"{subfolder}/{path}": text for path, text in (generate() | package_files(source)).items()}
     return files
+
+
+def files_of(groups: Collection[str]) -> dict[str, str]:
+    """Return those of `all_files` that lmms-eval needs for these groups: without other groups of ours and lm-eval's."""
+    others = {name for task in task_files.all_tasks() if task.group not in groups for name in (task.group, task.name)}
+    return {
+        path: text
+        for path, text in all_files().items()
+        if path.startswith(f"{LMMS_EVAL}/") and Path(path).stem not in others
+    }
 
 
 def package_files(source: Path) -> dict[str, str]:

@@ -13,6 +13,8 @@ classes. Fix: the device is the default; the class is added.
 `gemma4`: `return_tensors` does not reach the tokenizer, and token ids remain lists. Fix: they are converted.
 `qwen3_vl`, `qwen3_5`: their own system message is put before that of the task; the template of Qwen3.5 refuses two.
 Fix: the task's is kept.
+Models with chat roles: encoded frames are cached by the memory address of the picture, which is reused once it is
+freed; of 360 frames of a clip, a request contained 168, 176 and 228 distinct ones in three runs. Fix: no cache.
 Many models: an exception in `generate`, or at a medium, is logged and the response is empty or given without the
 medium. Fix: it is raised.
 
@@ -32,6 +34,7 @@ from unittest.mock import patch
 
 from lmms_eval_shotbench.media.clips import Clip
 
+FIXED = "shotbench_fixed"  # attribute of a fixed function, which is looked up again for a second model
 SWALLOWED = ("in generating", "Failed to process visual")  # in messages logged in place of an exception
 
 
@@ -72,6 +75,10 @@ def _fix(model_class: type, patches: ExitStack) -> None:
         module = sys.modules[name]
         if hasattr(module, "eval_logger") and not isinstance(module.eval_logger, _RaisingLogger):
             patches.enter_context(patch.object(module, "eval_logger", _RaisingLogger(module.eval_logger)))
+    # Imported by the models that send messages only; with it come torchvision and torch's compiler, a second.
+    if (protocol := sys.modules.get("lmms_eval.protocol")) and not hasattr(protocol.ChatMessages.encode_image, FIXED):
+        fixed = _without_cache(protocol.ChatMessages.encode_image)
+        patches.enter_context(patch.object(protocol.ChatMessages, "encode_image", fixed))
     if use := PROCESSORS.get(model_class.__module__.removeprefix("lmms_eval.models.")):
         fixed = _with_decoded_media(vars(model_class)["generate_until"], use)
         patches.enter_context(patch.object(model_class, "generate_until", fixed))
@@ -87,6 +94,15 @@ def _fix(model_class: type, patches: ExitStack) -> None:
         patches.enter_context(patch.object(module, "read_video", _with_named_frames(module.read_video)))
     if model_class.__module__.endswith(".llava_hf"):
         _fix_llava_hf(model_class, patches)
+
+
+def _without_cache(encode_image: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(encode_image)
+    def fixed(self: Any, image: Any, cache: Any = None, *settings: Any) -> str:
+        return str(encode_image(self, image, None, *settings))
+
+    setattr(fixed, FIXED, True)
+    return fixed
 
 
 def _fix_llava_hf(model_class: type, patches: ExitStack) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +20,7 @@ from lmms_eval_shotbench.runs.run_time import WALL
 
 Stored = TypeVar("Stored")
 logger = logging.getLogger(__name__)
+SYNC_SECONDS = 1.0  # minimum time between two waits for the disk, which take longer than a fast model
 
 
 class Response(NamedTuple):
@@ -64,13 +66,17 @@ class ResponseStore:
             for path in sorted(folder.glob("rank-*.jsonl")):
                 self._responses.update(stored_rows(path, lambda row: Response(**row)))
             self._file = folder / f"rank-{rank}.jsonl"
+        self._synced = float("-inf")  # monotonic time
 
     def get(self, key: str) -> Response | None:
         """Return the response stored under this key, if any."""
         return self._responses.get(key)
 
     def keep(self, responses: Mapping[str, Response]) -> dict[str, Response]:
-        """Store a batch of responses; they are on disk (fsync) when this returns.
+        """Store a batch of responses.
+
+        When this returns they survive the end of the process, however it ends. If the machine fails, those may be lost
+        that came within SYNC_SECONDS of the last wait for the disk (fsync).
 
         Returns:
             The responses as stored, with their shares of the run's wall time.
@@ -81,18 +87,29 @@ class ResponseStore:
         stored = {key: one._replace(wall_seconds=share) for key, one in responses.items()}
         self._responses.update(stored)
         if self._file is not None:
-            append_lines(self._file, (json.dumps({"key": key, **one._asdict()}) for key, one in stored.items()))
+            lines = (json.dumps({"key": key, **one._asdict()}) for key, one in stored.items())
+            sync = time.monotonic() - self._synced >= SYNC_SECONDS
+            append_lines(self._file, lines, sync=sync)
+            if sync:
+                self._synced = time.monotonic()
         return stored
 
 
-def append_lines(path: Path, lines: Iterable[str]) -> None:
-    """Append lines to a file, which may end within a line; they are on disk (fsync) when this returns."""
+def append_lines(path: Path, lines: Iterable[str], *, sync: bool = True) -> None:
+    """Append lines to a file, which may end within a line.
+
+    Args:
+        path: The file; it is created if it does not exist.
+        lines: Lines without their line break.
+        sync: Whether to wait until they are on disk (fsync), so that they survive a failure of the machine.
+    """
     with path.open("ab+") as stream:
         if stream.tell() and not _ends_in_newline(path):
             stream.write(b"\n")  # the last run was interrupted within a line
         stream.write("".join(f"{line}\n" for line in lines).encode())
         stream.flush()
-        os.fsync(stream.fileno())  # a batch takes seconds, this takes milliseconds
+        if sync:
+            os.fsync(stream.fileno())
 
 
 def _ends_in_newline(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.environment import CACHE_VARIABLE
-from lmms_eval_shotbench.harness import task_folder
+from lmms_eval_shotbench.harness import task_files, task_folder
 from tests.support import REPOSITORY
 
 PRINT_PATH = "from lmms_eval_shotbench.cli import main; main(['tasks-path'])"
@@ -101,6 +102,18 @@ def test_the_include_paths_are_computed_on_access(cache: Path) -> None:
     folder = task_folder.task_folder()
     assert folder.parents[1] == cache  # although it was set after the modules were imported
     assert (folder / "lmms_eval", folder / "lm_eval") == (TASKS_PATH, FOLDER)
+
+
+def test_a_folder_of_one_group_has_all_that_its_tasks_include_and_no_other_group(cache: Path) -> None:
+    groups = {"shotbench_circular_reasoning"}
+    files = stored(task_folder.task_folder(groups))
+    tasks = [task for task in task_files.all_tasks() if task.group in groups]
+    names = {*groups, *(task.name for task in tasks)}
+    assert tasks and {Path(path).stem for path in files if path.endswith(".yaml")} == names
+    assert files.items() <= task_folder.all_files().items()
+    for path, text in files.items():
+        for include in re.findall("^include: (.+)$", text, re.MULTILINE):
+            assert os.path.normpath(Path(path).parent / include) in files
 
 
 def test_missing_or_changed_files_are_restored(cache: Path) -> None:

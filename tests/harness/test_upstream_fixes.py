@@ -161,3 +161,27 @@ def test_nothing_is_changed_outside_an_evaluation() -> None:
     with upstream_fixes():
         assert all(vars(model_class(name))["generate_until"] is not before[name]["generate_until"] for name in names)
     assert {name: dict(vars(model_class(name))) for name in names} == before
+
+
+def test_a_frame_is_sent_although_an_earlier_one_had_its_address_and_the_fix_ends_with_the_run() -> None:
+    prepare_harness()
+    import lmms_eval.protocol
+
+    messages = lmms_eval.protocol.ChatMessages(messages=[])
+    cached = lmms_eval.protocol.ChatMessages.encode_image
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    with upstream_fixes():
+        assert [model_class("openai"), model_class("async_openai")]  # the second finds it fixed
+        cache: dict[Any, str] = {id(frames[1]): messages.encode_image(frames[0])}
+        assert messages.encode_image(frames[1], cache) == messages.encode_image(frames[1]) != cache[id(frames[1])]
+    assert lmms_eval.protocol.ChatMessages.encode_image is cached
+
+
+def test_every_model_of_lmms_eval_that_sends_messages_imports_them_with_its_module() -> None:
+    """Otherwise its frames would be cached: the fix is applied when its class is found."""
+    import lmms_eval
+
+    (folder,) = lmms_eval.__path__
+    texts = [path.read_text(encoding="utf-8") for path in (Path(folder) / "models").rglob("*.py")]
+    imports = [line for text in texts for line in text.splitlines() if "lmms_eval.protocol" in line]
+    assert len(imports) > 10 and not [line for line in imports if line[:1].isspace()]

@@ -223,7 +223,7 @@ def within_a_line() -> None:
 
     append = response_store.append_lines
 
-    def append_half(path: Path, lines: Iterable[str]) -> None:
+    def append_half(path: Path, lines: Iterable[str], **_: bool) -> None:
         for line in lines:  # may be empty
             append(path, [])
             with path.open("ab") as stream:

@@ -67,6 +67,21 @@ def test_any_text_is_restored_unchanged(tmp_path: Path) -> None:
     assert [kept(store, str(n)) for n in range(len(texts))] == [Response(text, 1, 2) for text in texts]
 
 
+def test_responses_in_quick_succession_are_written_at_once_and_wait_for_the_disk_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr("os.fsync", waits.append)
+    for seconds, expected in ((3600.0, 1), (0.0, 3)):
+        monkeypatch.setattr(response_store, "SYNC_SECONDS", seconds)
+        waits.clear()
+        store = ResponseStore(tmp_path, rank=expected)
+        for number in range(3):
+            store.keep({f"{seconds} {number}": RESPONSE})
+            assert ResponseStore(tmp_path).get(f"{seconds} {number}") == RESPONSE  # read from the file
+        assert len(waits) == expected
+
+
 def test_lines_of_another_format_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "rank-0.jsonl").write_text(json.dumps({"key": "k", "reply": "B"}) + "\n[1]\n\n")
     assert ResponseStore(tmp_path).get("k") is None
