@@ -78,7 +78,7 @@ def test_responses_in_quick_succession_are_written_at_once_and_wait_for_the_disk
         store = ResponseStore(tmp_path, rank=expected)
         for number in range(3):
             store.keep({f"{seconds} {number}": RESPONSE})
-            assert ResponseStore(tmp_path).get(f"{seconds} {number}") == RESPONSE  # read from the file
+            assert kept(ResponseStore(tmp_path), f"{seconds} {number}") == RESPONSE  # read from the file
         assert len(waits) == expected
 
 
