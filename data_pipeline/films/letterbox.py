@@ -67,6 +67,12 @@ class Outline(NamedTuple):
         ]
         return all((part <= BLACK).all() for part in beyond)
 
+    @property
+    def reaches_all_edges(self) -> bool:
+        """Whether the picture is lit at all four edges; then merging others into this outline changes no crop."""
+        ends = (lines.brightest[end] > BLACK for lines in (self.rows, self.columns) for end in (0, -1))
+        return all(map(bool, ends))
+
     def picture(self) -> Crop | None:
         """The crop between the bars, or None if there are none or detection is uncertain."""
         top, bottom = _between_bars(self.rows, 1.0)
@@ -81,8 +87,10 @@ def outline(picture: numpy.ndarray) -> Outline:
     """Return the outline of one luma picture: uint8 [height, width], from 0 (black) to 255 (white)."""
     import numpy
 
-    lit = picture > BLACK
-    lines = [Lines(picture.max(axis=axis), (ALL_LIT * lit.mean(axis=axis)).astype(numpy.uint8)) for axis in (1, 0)]
+    lit, lines = picture > BLACK, []
+    for axis in (1, 0):
+        share = numpy.count_nonzero(lit, axis=axis) / picture.shape[axis]
+        lines.append(Lines(picture.max(axis=axis), (ALL_LIT * share).astype(numpy.uint8)))
     return Outline(1, *lines)
 
 
@@ -98,6 +106,17 @@ def merge_outlines(outlines: Iterable[Outline]) -> Outline | None:
         pairs = ((merged.rows, one.rows), (merged.columns, one.columns))
         lines = [Lines(*(numpy.maximum(a, b) for a, b in zip(*pair, strict=True))) for pair in pairs]
         merged = Outline(merged.frames + one.frames, *lines)
+    return merged
+
+
+def outline_of_beginning(frames: Iterable[Any]) -> Outline | None:
+    """Merged outline of the first frames of a shot (`av.VideoFrame`), as far as they matter for its crop."""
+    merged: Outline | None = None
+    for frame in frames:
+        own = outline(luma(frame))
+        merged = merge_outlines([merged, own]) if merged else own
+        if own.reaches_all_edges:
+            break
     return merged
 
 

@@ -21,7 +21,7 @@ FILM_STAGES = [
     "label_media.cut_shots",
     "cut_shots.probe_film",
     "cut_shots.facts_of",
-    "cut_shots.outline_of_film",
+    "cut_shots.outline_of_keyframes",
     "cut_shots.choose_crop",
     "detect_shots.ShotDetector.process_frame",
     "detect_shots.ShotDetector.settled_cuts",
