@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,12 +121,14 @@ def encode(film: Path) -> None:
     scaler = VideoReformatter()
     clip: Any = None
     track: Any = None
+    shown = 0  # number of frames of the clip so far
     firsts = {first for first, _ in json.loads(film.with_name(SHOTS).read_text())}
     with tempfile.TemporaryDirectory() as folder:
         for number, frame in enumerate(decoded(film)):
             width = min(CLIP_SIDE, frame.width)
             height = round(frame.height * width / frame.width / 2) * 2
             if number in firsts:
+                shown = 0
                 if clip:
                     clip.mux(track.encode())
                     clip.close()
@@ -133,7 +136,8 @@ def encode(film: Path) -> None:
                 track = clip.add_stream("libx264", rate=RATE, options=options)
                 track.width, track.height, track.pix_fmt = width, height, "yuv420p"
             scaled = scaler.reformat(frame, width, height, "yuv420p", interpolation="LANCZOS")
-            scaled.pts = None
+            scaled.pts, scaled.time_base = shown, Fraction(1, RATE)
+            shown += 1
             clip.mux(track.encode(scaled))
         if clip:
             clip.mux(track.encode())

@@ -86,11 +86,12 @@ class FilmUnit:
 
 
 class CutFilm(NamedTuple):
-    """Result for one film: shots, defects, and hashes of frames spread over it."""
+    """Result for one film: shots, defects, hashes of frames spread over it, and the number of frames decoded now."""
 
     shots: list[LabelledShot]
     defects: list[Defect]
     frames: list[str]
+    decoded: int = 0
 
 
 def cut_films(
@@ -132,7 +133,7 @@ def cut_films(
     line = next(lines, None)
     with only_writer(work / FILMS), frame_progress("films", [unit.counted for unit in units]) as progress:
         for unit, result in zip(units, map_units(cut_film, units, workers, worker_died), strict=True):
-            progress.finished()
+            progress.finished(result.decoded)
             defects.extend(result.defects)
             if frames is not None:
                 frames[unit.film_id] = result.frames
@@ -204,7 +205,7 @@ def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
         if path.name not in kept:
             path.unlink()
     defects = sorted(cutting.defects, key=lambda defect: defect.line)
-    return CutFilm(cutting.shots, defects, thinned(cutting.frames))
+    return CutFilm(cutting.shots, defects, thinned(cutting.frames), cutting.count.frames)
 
 
 def rows_by_medium(rows: Sequence[AnnotatedRange]) -> dict[str, list[AnnotatedRange]]:

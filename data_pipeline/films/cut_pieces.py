@@ -156,26 +156,31 @@ class OpenClip:
         self._crop, self._settings = crop, cutting.settings
         self._path = cutting.path(piece.row, MediaKind.CLIP, ".mp4")
         self._measure = ClipMeasure()
-        self._middles: dict[int, Image] = {}
+        self._middles: dict[int, Image] | None = None  # by number, for models
+        if cutting.settings.aesthetic_model or cutting.settings.nsfw_model:
+            self._middles = {}
         self._cutter = ClipCutter(self._path, film, piece.first, crop, cutting.settings)
 
     def add_frame(self, number: int, frame: Any) -> None:
         """Encode and measure the next frame."""
         shown = self._cutter.add_frame(number, frame)
-        settings = self._settings
-        self._measure.add_frame(shown, settings)
+        self._measure.add_frame(shown, self._settings)
         latest = (self.piece.first + self.piece.last) // 2
-        if (settings.aesthetic_model or settings.nsfw_model) and latest - settings.trim_frames <= number <= latest:
+        if self._middles is not None and latest - self._settings.trim_frames <= number <= latest:
             self._middles[number] = shown.to_image()
 
     def finish(self, last: int) -> CutMedium:
-        """Complete the file after frame `last` - 1, which is at most `trim_frames` before the end, and check it."""
+        """Complete the file after frame `last` - 1, and check it.
+
+        Raises:
+            KeyError: models check its middle, and the end is more than `trim_frames` before that of the piece.
+        """
         self._cutter.close()
         piece, settings = self.piece._replace(last=last, shot=(self.piece.first, last)), self._settings
         movement = CAMERA_MOVEMENT.parse(piece.row.labels[CAMERA_MOVEMENT.slug])
         flaw = self._measure.judge(movement, settings)
-        if flaw is None and (middle := self._middles.get((piece.first + last) // 2)):
-            flaw = check_picture(middle, settings)
+        if flaw is None and self._middles is not None:
+            flaw = check_picture(self._middles[(piece.first + last) // 2], settings)
         return CutMedium(piece, self._crop, self._path, flaw)
 
     def discard(self) -> None:

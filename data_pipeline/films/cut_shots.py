@@ -50,10 +50,11 @@ MOST_DAMAGES = 8  # of a film, after each of which decoding continues at the nex
 
 
 class CutShots(NamedTuple):
-    """The shots of a film or still file, whose media have been written, and what is known about it."""
+    """The shots of a film or still file, whose media are written, what is known of it, and frames decoded for that."""
 
     facts: FilmFacts
     shots: list[FilmShot]
+    decoded: int = 0
 
 
 def cut_shots(
@@ -92,7 +93,8 @@ def cut_shots(
             cutting.run(listed)
     shots, defects = (cutting.shots, cutting.defects) if cutting else ([], [])
     defects += [flaw.detail for flaw in flaws]
-    return CutShots(replace(facts, defects=(*facts.defects, *defects)), shots)
+    decoded = cutting.count.frames if cutting else 0
+    return CutShots(replace(facts, defects=(*facts.defects, *defects)), shots, decoded)
 
 
 class _EnoughShots(Exception):

@@ -5,6 +5,9 @@ bounds of its pieces are known up to a trim at their end; their crop follows fro
 film, of the frames so far, and of the first frames of the row. `cut_film.py` decides about bounds and crop when all is
 known: a piece that was foreseen otherwise, or not at all, is cut in a second decode of its frames, so that media do not
 depend on what was foreseen. At most `KEPT_BYTES` of frames are kept for stills.
+
+The shot around a single time is encoded from its first frame on if that time is at most `SOON_SECONDS` later, and given
+up if a cut comes first.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from data_pipeline.films.shot_frames import CutFinder, WaitingFrame, read_shot_f
 from data_pipeline.medium_guard import MediumGuard
 from lmms_eval_shotbench.vocabulary import MediaKind
 
+SOON_SECONDS = 10.0
 OUTLINE_EVERY = 3  # of the first frames of a row, as each is much like the next
 
 
@@ -41,6 +45,12 @@ class _OpenRow:
     stills: range  # numbers of the frames of which one is the still
     clip: OpenClip | None = None
     deinterlaced: bool = False
+
+    def is_divided_at(self, number: int, trim_frames: int) -> bool:
+        """Whether a cut before this frame ends it where no piece of the row can end."""
+        if self.request.last is None and self.request.needs_cuts:
+            return self.request.first >= number
+        return self.last - number > trim_frames
 
     def discard_clip(self) -> None:
         """Give up its clip."""
@@ -65,10 +75,11 @@ class ForeseenPieces:
         self, film: Film, requests: Sequence[FrameRequest], film_outline: Outline | None, cutting: Cutting
     ) -> None:
         self._film, self._cutting, self._settings = film, cutting, cutting.settings
-        self._requests = [request for request in requests if request.last is not None or not request.needs_cuts]
+        self._requests = requests
         self._film_outline = film_outline
         self._merged = 0  # number of outlines of scanned frames that are merged into it
         self._starts: dict[int, list[FrameRequest]] = {}  # rows that are yet to begin, by frame number
+        self._moments: list[FrameRequest] = []  # rows of a single time that ask for the shot around it
         self._open: list[_OpenRow] = []
         self._kept: dict[int, ProgressiveFrame] = {}  # for stills, by number
         self._media: dict[tuple[int, MediaKind], CutMedium] = {}  # by line
@@ -89,14 +100,20 @@ class ForeseenPieces:
             observe: Called with the number of every decoded frame and the frame as stored.
         """
         finder = CutFinder(self._film, self._settings, scanned[0], needed[0], self._settings.trim_frames, observe)
-        self._starts = {}
+        self._starts, self._moments = {}, []
         for request in self._requests:
-            if needed[0] <= request.first < needed[1]:
+            if request.last is None and request.needs_cuts:
+                self._moments.append(request)
+            elif needed[0] <= request.first < needed[1]:
                 self._starts.setdefault(request.first, []).append(request)
         try:
             for waiting in read_shot_frames(self._film, finder, *scanned, self._cutting.count.decoded):
                 if needed[0] <= waiting.frame.number < needed[1]:
                     self._end_rows(waiting.frame.number, waiting.is_cut, finder)
+                    if waiting.is_cut or waiting.frame.number == 0:
+                        self._starts.setdefault(waiting.frame.number, []).extend(
+                            self._next_moment(waiting.frame.number)
+                        )
                     self._begin_rows(waiting, finder, outlines)
                     self._add_frame(waiting.frame)
             self._end_rows(needed[1], False, finder)
@@ -111,25 +128,35 @@ class ForeseenPieces:
         medium = self._media.get((piece.row.line, piece.kind))
         return medium if medium and (medium.piece, medium.crop) == (piece, crop) else None
 
+    def _next_moment(self, number: int) -> list[FrameRequest]:
+        """The rows of a single time whose shot may begin at a frame: those of the next time, if it comes soon."""
+        first = min((request.first for request in self._moments if request.first >= number), default=self._film.frames)
+        if first == self._film.frames or self._film.time_of(first) - self._film.time_of(number) > SOON_SECONDS:
+            return []
+        return [request for request in self._moments if request.first == first]
+
     def _begin_rows(self, waiting: WaitingFrame, finder: CutFinder, outlines: Mapping[int, Outline]) -> None:
         number, trim = waiting.frame.number, self._settings.trim_frames
         for request in self._starts.pop(number, ()):
-            last = number + 1 if request.last is None else request.last
-            cut = next((cut for cut in range(number + 1, number + 1 + trim) if finder.is_cut(cut)), last)
-            if number == request.first and cut < last:
-                self._starts.setdefault(cut, []).append(request)  # it is trimmed at its beginning
-                continue
-            ends = range(max(last - trim, number + 1), last + 1) if request.needs_cuts else (last,)
+            if request.last is not None:
+                last = request.last
+                cut = next((cut for cut in range(number + 1, number + 1 + trim) if finder.is_cut(cut)), last)
+                if number == request.first and cut < last:
+                    self._starts.setdefault(cut, []).append(request)  # it is trimmed at its beginning
+                    continue
+                ends, margin = range(max(last - trim, number + 1), last + 1), self._settings.flash_frames
+            else:
+                last = self._film.frames if request.needs_cuts else number + 1
+                ends, margin = range(last, last + 1), 0
             pieces = [piece for end in ends for piece in _pieces(request, number, end, (), self._film, self._cutting)]
             stills = [piece.first for piece in pieces if piece.kind is MediaKind.STILL]
-            margin = self._settings.flash_frames if request.needs_cuts else 0
             candidates = range(max(min(stills) - margin, number), max(stills) + 1) if stills else range(0)
             row = _OpenRow(request, number, last, self._crop(request, last, waiting, outlines), candidates)
-            clips = (piece for piece in pieces if piece.kind is MediaKind.CLIP and piece.last == last)
-            for clip in clips:
-                with row.guard:
-                    if not flaw_of_bounds(self._film, clip, row.crop, self._settings):
-                        row.clip = OpenClip(self._film, clip, row.crop, self._cutting)
+            for piece in pieces:
+                if piece.kind is MediaKind.CLIP and piece.last == last:
+                    with row.guard:
+                        if not flaw_of_bounds(self._film, piece, row.crop, self._settings):
+                            row.clip = OpenClip(self._film, piece, row.crop, self._cutting)
             self._open.append(row)
 
     def _crop(self, request: FrameRequest, last: int, waiting: WaitingFrame, outlines: Mapping[int, Outline]) -> Crop:
@@ -165,7 +192,7 @@ class ForeseenPieces:
             return
         for row in ended:
             self._open.remove(row)
-            if row.last - number > self._settings.trim_frames:
+            if row.is_divided_at(number, self._settings.trim_frames):
                 row.discard_clip()
                 continue
             for piece in _pieces(row.request, row.first, number, finder.removed, self._film, self._cutting):

@@ -72,11 +72,13 @@ class FrameProgress:
         self._counts: dict[int, tuple[int, int]] = {}  # decoded and planned frames, by the index of the film
         self._finished = 0
 
-    def finished(self) -> None:
-        """Count the next film as finished; the films finish in order."""
-        index = self._finished
-        decoded = self._counts[index][1] if index in self._counts else 0  # unknown: it was short, or cut before
-        self._counts[index] = (decoded, decoded)
+    def finished(self, decoded: int) -> None:
+        """Count the next film as finished; the films finish in order.
+
+        Args:
+            decoded: Number of frames that were decoded of it; 0 if it was cut in an earlier run.
+        """
+        self._counts[self._finished] = (decoded, decoded)
         self._finished += 1
 
     def read(self) -> None:

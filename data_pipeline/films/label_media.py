@@ -113,7 +113,7 @@ def cut_units(units: Sequence[LabelUnit], workers: Workers) -> list[CutShots]:
     cut = []
     with frame_progress("films cut", [unit.counted for unit in units]) as progress:
         for result in map_units(cut_or_load, units, workers if worth_it else Workers(), worker_died):
-            progress.finished()
+            progress.finished(result.decoded)
             cut.append(result)
     return cut
 
