@@ -108,12 +108,11 @@ class ForeseenPieces:
                 self._starts.setdefault(request.first, []).append(request)
         try:
             for waiting in read_shot_frames(self._film, finder, *scanned, self._cutting.count.decoded):
-                if needed[0] <= waiting.frame.number < needed[1]:
-                    self._end_rows(waiting.frame.number, waiting.is_cut, finder)
-                    if waiting.is_cut or waiting.frame.number == 0:
-                        self._starts.setdefault(waiting.frame.number, []).extend(
-                            self._next_moment(waiting.frame.number)
-                        )
+                number = waiting.frame.number
+                if needed[0] <= number < needed[1]:
+                    self._end_rows(number, waiting.is_cut, finder)
+                    if waiting.is_cut or number == 0:
+                        self._starts.setdefault(number, []).extend(self._next_moment(number))
                     self._begin_rows(waiting, finder, outlines)
                     self._add_frame(waiting.frame)
             self._end_rows(needed[1], False, finder)
