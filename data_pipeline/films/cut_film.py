@@ -1,26 +1,30 @@
 """Cut the annotated stills and clips out of one film file.
 
-Owns the order: probe, scan for cuts and black bars, cut, check quality. A film is decoded at most twice, sequentially:
-once, downscaled, over the ranges in which cuts must be known; once over the ranges that are cut, where each frame is
-passed to every still and clip that contains it and then released. A broken medium loses only its own rows. The plan is
-in `cut_plan.py`, encoding in `cut_media.py`, quality checks in `quality.py` and `picture_plugins.py`.
+Owns the order: probe, scan for cuts and black bars, cut, check quality. A film is decoded once, sequentially, over the
+ranges in which cuts must be known: its stills and clips are cut in the same pass (`foreseen_pieces.py`). What that pass
+cannot foresee is cut in a second decode of its frames only: the shot around a single time, a row whose crop other
+shots decide, and everything if the detector depends on the complete film. A broken medium loses only its own rows. The
+plan is in `cut_plan.py`, encoding in `cut_media.py`, quality checks in `quality.py` and `picture_plugins.py`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.films.cut_pieces import cut_run
+from data_pipeline.films.cut_pieces import CutMedium, cut_run
 from data_pipeline.films.cut_plan import FrameRequest, Piece, frame_request_of, merge_ranges, pieces_of, ranges_to_scan
 from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.detect_shots import FoundCuts, ShotDetector, detector_margins
 from data_pipeline.films.film_frames import film_frame_hashes
 from data_pipeline.films.film_probe import Film, probe_film, read_frames
+from data_pipeline.films.foreseen_pieces import ForeseenPieces
 from data_pipeline.films.letterbox import Crop, Outline, choose_crop, luma, merge_outlines, outline
 from data_pipeline.films.no_cuts import NoCut
 from data_pipeline.films.tone_map import mapped_colours, refused_range
@@ -48,13 +52,30 @@ def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) 
             if row.line not in lost:
                 cutting.lose(row, flaw)
         return
-    for row in {piece.row.line: piece.row for piece, _ in pieces}.values():
+    for row in {piece.row.line: piece.row for piece, _, _ in pieces}.values():
         for warning in film_warnings(film):
             cutting.warn(row, warning)
     if pieces:
         cutting.frames += film_frame_hashes(film)
-    for first, last in merge_ranges([(piece.first, piece.last) for piece, _ in pieces], NOT_WORTH_A_SEEK):
-        cut_run(film, [(piece, crop) for piece, crop in pieces if first <= piece.first < last], (first, last), cutting)
+    _cut_pieces(film, pieces, cutting)
+
+
+def _cut_pieces(film: Film, pieces: Sequence[ScannedPiece], cutting: Cutting) -> None:
+    """Record the pieces that were cut while the film was scanned, and cut the others."""
+    deinterlaced: dict[int, AnnotatedRange] = {}  # by line
+    for piece, _, medium in pieces:
+        if medium:
+            deinterlaced |= {piece.row.line: piece.row} if medium.deinterlaced else {}
+            with MediumGuard(partial(cutting.lose, piece.row), f"storing the {piece.kind}"):
+                medium.record(film, cutting)
+    rest = [(piece, crop) for piece, crop, medium in pieces if not medium]
+    runs = merge_ranges([(piece.first, piece.last) for piece, _ in rest], NOT_WORTH_A_SEEK)
+    cutting.count.plan(sum(last - first for first, last in runs))
+    for first, last in runs:
+        own = [(piece, crop) for piece, crop in rest if first <= piece.first < last]
+        cut_run(film, own, (first, last), cutting, deinterlaced)
+    for row in deinterlaced.values():
+        cutting.warn(row, Flaw(DefectKind.DEINTERLACED, "frames of two fields; the second field was interpolated"))
 
 
 def judge_colours(film: Film, settings: CutSettings) -> Flaw | None:
@@ -82,8 +103,16 @@ def film_warnings(film: Film) -> list[Flaw]:
     return warnings
 
 
-def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Iterator[tuple[Piece, Crop]]:
-    """The pieces to cut, each with its crop; rows outside the film or across a cut are recorded as defects."""
+class ScannedPiece(NamedTuple):
+    """A piece to cut and its crop, known after the scan, and its medium if it was cut in that pass."""
+
+    piece: Piece
+    crop: Crop
+    medium: CutMedium | None
+
+
+def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Iterator[ScannedPiece]:
+    """The pieces of all rows; rows outside the film or across a cut are recorded as defects."""
     settings = cutting.settings
     requests: list[FrameRequest] = []
     for row in rows:
@@ -92,10 +121,15 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
             cutting.lose(row, request)
         else:
             requests.append(request)
-    cuts, removed, outlines = scan_ranges(film, ranges_to_scan(requests, film, settings), settings)
+    ranges = ranges_to_scan(requests, film, settings)
+    cutting.count.plan(sum(last - first for first, last in ranges))
+    film_outline = outline_of_keyframes(film) if settings.crop_bars and requests else None
+    foreseen = ForeseenPieces(film, requests, film_outline, cutting) if detector_margins(settings) else None
+    cuts, removed, outlines = scan_ranges(film, ranges, settings, foreseen)
     for change in removed:
         cutting.note(rows[0].media, Flaw(DefectKind.NO_CUT, describe_change(change, film)))
-    film_outline = outline_of_film(film, outlines) if settings.crop_bars and requests else None
+    if film_outline:
+        film_outline = merge_outlines([film_outline, *outlines.values()])
     for request in requests:
         pieces = pieces_of(request, cuts, removed, film, settings)
         if isinstance(pieces, Flaw):
@@ -103,7 +137,8 @@ def _pieces(film: Film, rows: Sequence[AnnotatedRange], cutting: Cutting) -> Ite
             continue
         for piece in pieces:
             shot_outline = merge_outlines(outlines[number] for number in range(*piece.shot) if number in outlines)
-            yield piece, choose_crop(shot_outline, film_outline, film.width, film.height)
+            crop = choose_crop(shot_outline, film_outline, film.width, film.height)
+            yield ScannedPiece(piece, crop, foreseen.take(piece, crop) if foreseen else None)
 
 
 def describe_change(change: NoCut, film: Film) -> str:
@@ -114,30 +149,47 @@ def describe_change(change: NoCut, film: Film) -> str:
 
 
 def scan_ranges(
-    film: Film, ranges: Sequence[tuple[int, int]], settings: CutSettings
+    film: Film, ranges: Sequence[tuple[int, int]], settings: CutSettings, foreseen: ForeseenPieces | None = None
 ) -> tuple[list[int], list[NoCut], dict[int, Outline]]:
-    """Scan frame ranges for cuts (frame numbers), changes that are none, and black bars (outlines by frame number)."""
+    """Scan frame ranges for cuts (frame numbers), changes that are none, and black bars (outlines by frame number).
+
+    Args:
+        foreseen: Cuts pieces in the same pass; the detector must have margins.
+    """
     cuts: list[int] = []
     removed: list[NoCut] = []
     outlines: dict[int, Outline] = {}
+
+    def observe(number: int, frame: Any) -> None:
+        if settings.crop_bars and number % OUTLINE_EVERY == 0:
+            outlines[number] = outline(luma(frame))
+
     before, after = detector_margins(settings) or (0, 0)
     for first, last in ranges:
         margin, found = before, FoundCuts([], [], False)
         while not found.settled:
-            detector = ShotDetector(film, settings, first)
-            for number, frame in read_frames(film, max(first - margin, 0), min(last + after, film.frames)):
-                detector.process_frame(number, frame)
-                if settings.crop_bars and number % OUTLINE_EVERY == 0:
-                    outlines[number] = outline(luma(frame))
-            found = detector.finish()
+            scanned = (max(first - margin, 0), min(last + after, film.frames))
+            if foreseen and margin == before:
+                found = foreseen.scan((first, last), scanned, outlines, observe)
+            else:
+                found = _scan(film, scanned, ShotDetector(film, settings, first), observe)
             margin *= MARGIN_GROWTH
         cuts += [cut for cut in found.cuts if cut < last]
         removed += [change for change in found.removed if change.first < last]
     return cuts, removed, outlines
 
 
-def outline_of_film(film: Film, outlines: Mapping[int, Outline]) -> Outline | None:
-    """Merged outline of these frames, by number, and of keyframes spread over the film; None if it has neither.
+def _scan(
+    film: Film, scanned: tuple[int, int], detector: ShotDetector, observe: Callable[[int, Any], object]
+) -> FoundCuts:
+    for number, frame in read_frames(film, *scanned):
+        detector.process_frame(number, frame)
+        observe(number, frame)
+    return detector.finish()
+
+
+def outline_of_keyframes(film: Film) -> Outline | None:
+    """Merged outline of keyframes spread over the film; None if it has none.
 
     Raises:
         BrokenFilm: a keyframe cannot be decoded.
@@ -145,4 +197,4 @@ def outline_of_film(film: Film, outlines: Mapping[int, Outline]) -> Outline | No
     numbers = [max(bisect_right(film.times, key) - 1, 0) for key in film.keyframes]
     step = -(-len(numbers) // OUTLINES_OF_FILM)
     frames = (frame for number in numbers[::step] for _, frame in read_frames(film, number, number + 1))
-    return merge_outlines([*outlines.values(), *(outline(luma(frame)) for frame in frames)])
+    return merge_outlines(outline(luma(frame)) for frame in frames)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_still_file import cut_still_file
 from data_pipeline.films.detectors import check_detector
 from data_pipeline.films.film_frames import thinned
+from data_pipeline.films.frame_progress import CountedFilm, FrameCount, frame_progress
 from data_pipeline.films.media_ids import check_one_id_per_medium
 from data_pipeline.films.picture_plugins import check_plugins
 from data_pipeline.labelled_shot import LabelledShot
@@ -40,7 +42,6 @@ from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.workers import WORKER_DIED, Workers, map_units
-from lmms_eval_shotbench.progress import progress_bar
 
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
@@ -65,6 +66,13 @@ class FilmUnit:
         suffix = "" if name == self.film_id else "-" + hashlib.sha256(self.film_id.encode()).hexdigest()[:8]
         return f"{FILMS}/{name}{suffix}"
 
+    @property
+    def counted(self) -> CountedFilm:
+        """Its film files, and the file with the number of frames decoded so far."""
+        out = self.work / self.folder
+        media = dict.fromkeys(row.media for row in self.rows if not row.is_still_file)
+        return CountedFilm(out.with_name(f".{out.name}.frames"), [self.films / one for one in media])
+
     def fingerprint(self) -> str:
         """Hash of everything its folder depends on; a replaced film differs in size or modification time."""
         files = {row.media: (self.films / row.media).stat() for row in self.rows}
@@ -78,11 +86,12 @@ class FilmUnit:
 
 
 class CutFilm(NamedTuple):
-    """Result for one film: shots, defects, and hashes of frames spread over it."""
+    """Result for one film: shots, defects, hashes of frames spread over it, and the number of frames decoded now."""
 
     shots: list[LabelledShot]
     defects: list[Defect]
     frames: list[str]
+    decoded: int = 0
 
 
 def cut_films(
@@ -122,9 +131,9 @@ def cut_films(
     done: dict[int, list[LabelledShot]] = {}
     lines = iter([row.line for row in rows])
     line = next(lines, None)
-    with progress_bar("films", len(units), "film") as progress, only_writer(work / FILMS):
+    with only_writer(work / FILMS), frame_progress("films", [unit.counted for unit in units]) as progress:
         for unit, result in zip(units, map_units(cut_film, units, workers, worker_died), strict=True):
-            progress.update()
+            progress.finished(result.decoded)
             defects.extend(result.defects)
             if frames is not None:
                 frames[unit.film_id] = result.frames
@@ -181,21 +190,22 @@ def units_of(rows: Sequence[AnnotatedRange], films: Path, work: Path, settings: 
 
 def _cut_media(unit: FilmUnit, folder: Path) -> CutFilm:
     """Cut all files of a film, one after the other, into a folder."""
-    cutting = Cutting(folder, unit.folder, unit.settings)
-    for media, rows in rows_by_medium(unit.rows).items():
-        if rows[0].is_still_file:
-            for row in rows:
-                with MediumGuard(partial(cutting.lose, row), "importing the still"):
-                    cut_still_file(unit.films / media, row, cutting)
-        else:
-            cut_film_file(unit.films / media, rows, cutting)
+    cutting = Cutting(folder, unit.folder, unit.settings, FrameCount(unit.counted.count_file))
+    with closing(cutting.count):
+        for media, rows in rows_by_medium(unit.rows).items():
+            if rows[0].is_still_file:
+                for row in rows:
+                    with MediumGuard(partial(cutting.lose, row), "importing the still"):
+                        cut_still_file(unit.films / media, row, cutting)
+            else:
+                cut_film_file(unit.films / media, rows, cutting)
     drop_duplicate_shots(cutting)
     kept = {Path(shot.media_path).name for shot in cutting.shots}
     for path in folder.iterdir():
         if path.name not in kept:
             path.unlink()
     defects = sorted(cutting.defects, key=lambda defect: defect.line)
-    return CutFilm(cutting.shots, defects, thinned(cutting.frames))
+    return CutFilm(cutting.shots, defects, thinned(cutting.frames), cutting.count.frames)
 
 
 def rows_by_medium(rows: Sequence[AnnotatedRange]) -> dict[str, list[AnnotatedRange]]:

@@ -2,20 +2,23 @@
 
 Owns the distribution of frames: each is passed to every still and clip that contains it and then released. Media that
 fail `quality.py` or `picture_plugins.py`, or raise anything, are recorded as defects. Which pieces there are is in
-`cut_plan.py`, their encoding in `cut_media.py`.
+`cut_plan.py`, their encoding in `cut_media.py`. Most pieces are cut before, while the film is scanned
+(`foreseen_pieces.py`).
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_media import ClipCutter, cut_still, encoded_still, shown_size, still_suffix
 from data_pipeline.films.cut_plan import Piece
 from data_pipeline.films.cut_result import Cutting
+from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.deinterlace import read_progressive_frames
 from data_pipeline.films.film_probe import Film
 from data_pipeline.films.letterbox import Crop, luma, outline
@@ -25,14 +28,46 @@ from data_pipeline.medium_guard import MediumGuard
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, MediaKind
 
 if TYPE_CHECKING:
+    import numpy
     from PIL.Image import Image
 
 
-def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], cutting: Cutting) -> None:
-    """Decode a frame range once and pass each frame to all pieces that contain it."""
+class CutMedium(NamedTuple):
+    """A still or clip that is cut and checked, and not yet recorded."""
+
+    piece: Piece
+    crop: Crop
+    path: Path = Path()  # of its file, which exists unless it has a flaw
+    flaw: Flaw | None = None  # why it is dropped
+    thumbnail: numpy.ndarray | None = None  # of a still
+    deinterlaced: bool = False
+
+    def record(self, film: Film, cutting: Cutting) -> None:
+        """Record it as a shot, or why it is dropped."""
+        piece = self.piece
+        if self.flaw:
+            cutting.lose(piece.row, self.flaw)
+            return
+        end = film.time_of(piece.last) if piece.kind is MediaKind.CLIP else None
+        cutting.keep(piece.row, piece.kind, self.path, film.time_of(piece.first), end)
+        if self.thumbnail is not None:
+            cutting.thumbnails[cutting.shots[-1].shot_id] = self.thumbnail
+
+
+def cut_run(
+    film: Film,
+    pieces: list[tuple[Piece, Crop]],
+    run: tuple[int, int],
+    cutting: Cutting,
+    deinterlaced: dict[int, AnnotatedRange],
+) -> None:
+    """Decode a frame range once and pass each frame to all pieces that contain it.
+
+    Args:
+        deinterlaced: Receives the rows, by line, of which a frame was deinterlaced.
+    """
     waiting = sorted(pieces, key=lambda entry: entry[0].first, reverse=True)
-    open_clips: list[_OpenClip] = []
-    deinterlaced: dict[int, AnnotatedRange] = {}  # by line
+    open_clips: list[OpenClip] = []
 
     def lose_unfinished(flaw: Flaw) -> None:
         for piece in [*(clip.piece for clip in open_clips), *(piece for piece, _ in waiting)]:
@@ -41,6 +76,7 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
     try:
         with MediumGuard(lose_unfinished, "decoding the film", DefectKind.UNREADABLE_FILM):
             for number, frame, is_deinterlaced in read_progressive_frames(film, *run):
+                cutting.count.decoded()
                 if is_deinterlaced:
                     deinterlaced |= {clip.piece.row.line: clip.piece.row for clip in open_clips}
                 while waiting and waiting[-1][0].first == number:
@@ -49,23 +85,23 @@ def cut_run(film: Film, pieces: list[tuple[Piece, Crop]], run: tuple[int, int], 
                         deinterlaced[piece.row.line] = piece.row
                     with _guard(piece, cutting, "cutting"):
                         if piece.kind is MediaKind.STILL:
-                            _cut_still(film, frame, piece, crop, cutting)
-                        elif clip := _OpenClip.open(film, piece, crop, cutting):
-                            open_clips.append(clip)
+                            cut_still_piece(film, frame, piece, crop, cutting).record(film, cutting)
+                        elif flaw := flaw_of_bounds(film, piece, crop, cutting.settings):
+                            cutting.lose(piece.row, flaw)
+                        else:
+                            open_clips.append(OpenClip(film, piece, crop, cutting))
                 for clip in list(open_clips):
                     with _guard(clip.piece, cutting, "encoding") as guard:
                         clip.add_frame(number, frame)
                         if clip.piece.last > number + 1:
                             continue
                         guard.stage = "checking the clip"
-                        clip.finish()
+                        clip.finish(number + 1).record(film, cutting)
                     open_clips.remove(clip)
                     clip.discard()
     finally:
         for clip in open_clips:
             clip.discard()
-    for row in deinterlaced.values():
-        cutting.warn(row, Flaw(DefectKind.DEINTERLACED, "frames of two fields; the second field was interpolated"))
 
 
 def _guard(piece: Piece, cutting: Cutting, stage: str) -> MediumGuard:
@@ -87,11 +123,17 @@ def keep_still(
     cutting.thumbnails[cutting.shots[-1].shot_id] = small
 
 
-def _cut_still(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> None:
+def cut_still_piece(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> CutMedium:
+    """Cut a still out of its frame (`av.VideoFrame`), check it, and write its file if it passes."""
     settings = cutting.settings
+    path = cutting.path(piece.row, MediaKind.STILL, still_suffix(settings))
     picture = cut_still(film, frame, crop_of_still(film, frame, crop), settings)
     encoded = encoded_still(picture, settings)
-    keep_still(picture, piece.row, film.time_of(piece.first), encoded, still_suffix(settings), cutting)
+    if flaw := check_still(picture, settings) or check_picture(picture, settings):
+        return CutMedium(piece, crop, path, flaw)
+    small = thumbnail(picture)
+    path.write_bytes(encoded)
+    return CutMedium(piece, crop, path, None, small)
 
 
 def crop_of_still(film: Film, frame: Any, crop: Crop) -> Crop:
@@ -99,49 +141,47 @@ def crop_of_still(film: Film, frame: Any, crop: Crop) -> Crop:
     return crop if outline(luma(frame)).is_black_outside(crop) else Crop.full_frame(film.width, film.height)
 
 
-class _OpenClip:
+def flaw_of_bounds(film: Film, clip: Piece, crop: Crop, settings: CutSettings) -> Flaw | None:
+    """Why a clip of these frames and this size is dropped, or None."""
+    seconds = film.time_of(clip.last) - film.time_of(clip.first)
+    size = shown_size(film, crop, settings.clip_longest_side)
+    return check_length(seconds, clip.last - clip.first, settings) or check_picture_size(*size, settings)
+
+
+class OpenClip:
     """A clip that is being encoded and measured frame by frame."""
 
     def __init__(self, film: Film, piece: Piece, crop: Crop, cutting: Cutting) -> None:
         self.piece = piece
-        self._film, self._cutting = film, cutting
+        self._crop, self._settings = crop, cutting.settings
         self._path = cutting.path(piece.row, MediaKind.CLIP, ".mp4")
         self._measure = ClipMeasure()
-        self._middle: Image | None = None
+        self._middles: dict[int, Image] | None = None  # by number, for models
+        if cutting.settings.aesthetic_model or cutting.settings.nsfw_model:
+            self._middles = {}
         self._cutter = ClipCutter(self._path, film, piece.first, crop, cutting.settings)
-
-    @classmethod
-    def open(cls, film: Film, piece: Piece, crop: Crop, cutting: Cutting) -> _OpenClip | None:
-        """Open a clip, or record why it is dropped and return None."""
-        settings = cutting.settings
-        seconds = film.time_of(piece.last) - film.time_of(piece.first)
-        size = shown_size(film, crop, settings.clip_longest_side)
-        if flaw := check_length(seconds, piece.last - piece.first, settings) or check_picture_size(*size, settings):
-            cutting.lose(piece.row, flaw)
-            return None
-        return cls(film, piece, crop, cutting)
 
     def add_frame(self, number: int, frame: Any) -> None:
         """Encode and measure the next frame."""
         shown = self._cutter.add_frame(number, frame)
-        self._measure.add_frame(shown, self._cutting.settings)
-        settings = self._cutting.settings
-        if number == (self.piece.first + self.piece.last) // 2 and (settings.aesthetic_model or settings.nsfw_model):
-            self._middle = shown.to_image()
+        self._measure.add_frame(shown, self._settings)
+        latest = (self.piece.first + self.piece.last) // 2
+        if self._middles is not None and latest - self._settings.trim_frames <= number <= latest:
+            self._middles[number] = shown.to_image()
 
-    def finish(self) -> None:
-        """Complete the file, and keep it if it passes the quality checks."""
+    def finish(self, last: int) -> CutMedium:
+        """Complete the file after frame `last` - 1, and check it.
+
+        Raises:
+            KeyError: models check its middle, and the end is more than `trim_frames` before that of the piece.
+        """
         self._cutter.close()
-        row, settings = self.piece.row, self._cutting.settings
-        movement = CAMERA_MOVEMENT.parse(row.labels[CAMERA_MOVEMENT.slug])
+        piece, settings = self.piece._replace(last=last, shot=(self.piece.first, last)), self._settings
+        movement = CAMERA_MOVEMENT.parse(piece.row.labels[CAMERA_MOVEMENT.slug])
         flaw = self._measure.judge(movement, settings)
-        if flaw is None and self._middle is not None:
-            flaw = check_picture(self._middle, settings)
-        if flaw:
-            self._cutting.lose(row, flaw)
-            return
-        start, end = self._film.time_of(self.piece.first), self._film.time_of(self.piece.last)
-        self._cutting.keep(row, MediaKind.CLIP, self._path, start, end)
+        if flaw is None and self._middles is not None:
+            flaw = check_picture(self._middles[(piece.first + last) // 2], settings)
+        return CutMedium(piece, self._crop, self._path, flaw)
 
     def discard(self) -> None:
         """Close the file if it is unfinished; like all files without a shot, it is removed at the end."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.frame_progress import FrameCount
 from data_pipeline.films.quality import thumbnail_distance
 from data_pipeline.labelled_shot import LabelledShot
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -31,6 +32,7 @@ class Cutting:
     folder: Path  # of the media files
     media_path: str  # of this folder, relative to the work folder
     settings: CutSettings
+    count: FrameCount = field(default_factory=FrameCount)  # of frames that are decoded
     shots: list[LabelledShot] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
     frames: list[str] = field(default_factory=list)  # perceptual hashes of frames spread over the film's files

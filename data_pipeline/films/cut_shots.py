@@ -20,7 +20,7 @@ from data_pipeline.films.cut_film import (
     NOT_WORTH_A_SEEK,
     describe_change,
     judge_colours,
-    outline_of_film,
+    outline_of_keyframes,
 )
 from data_pipeline.films.cut_plan import merge_ranges
 from data_pipeline.films.cut_settings import CutSettings
@@ -28,11 +28,11 @@ from data_pipeline.films.detect_shots import detector_margins
 from data_pipeline.films.film_facts import facts_of
 from data_pipeline.films.film_probe import BrokenFilm, Film, probe_film
 from data_pipeline.films.film_sources import FilmSource
-from data_pipeline.films.letterbox import Crop, Outline, choose_crop, luma, merge_outlines, outline
+from data_pipeline.films.frame_progress import FrameCount
+from data_pipeline.films.letterbox import Crop, Outline, choose_crop, outline_of_beginning
 from data_pipeline.films.no_cuts import NoCut
 from data_pipeline.films.shot_frames import (
     CutFinder,
-    Decoded,
     KnownCuts,
     WaitingFrame,
     cuts_of_film,
@@ -42,7 +42,6 @@ from data_pipeline.films.shot_list import frame_ranges
 from data_pipeline.films.shot_media import OpenShot
 from data_pipeline.medium_guard import MediumGuard
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
-from lmms_eval_shotbench.progress import progress_bar
 from lmms_eval_shotbench.runs.formatting import first_few
 
 OUTLINE_EVERY = 3  # of the frames that wait, as each is much like the next
@@ -51,10 +50,11 @@ MOST_DAMAGES = 8  # of a film, after each of which decoding continues at the nex
 
 
 class CutShots(NamedTuple):
-    """The shots of a film or still file, whose media have been written, and what is known about it."""
+    """The shots of a film or still file, whose media are written, what is known of it, and frames decoded for that."""
 
     facts: FilmFacts
     shots: list[FilmShot]
+    decoded: int = 0
 
 
 def cut_shots(
@@ -66,6 +66,7 @@ def cut_shots(
     limit: int = 0,
     *,
     clips: bool = True,
+    count: FrameCount | None = None,
 ) -> CutShots:
     """Cut the shots of a film into a folder; whatever cannot be decoded is recorded.
 
@@ -75,6 +76,7 @@ def cut_shots(
         listed: Times of the shots; None: the cuts are detected.
         limit: Maximum number of shots, from the beginning; 0: all.
         clips: Whether shots get a clip, in addition to the key still.
+        count: Counts the frames that are decoded.
     """
     facts = source.facts
     cutting: _ShotCutting | None = None
@@ -87,10 +89,12 @@ def cut_shots(
         else:
             guard.stage = "cutting its shots"
             cutting = _ShotCutting(film, source.film_id, folder, media_path, settings, limit, clips)
+            cutting.count = count or cutting.count
             cutting.run(listed)
     shots, defects = (cutting.shots, cutting.defects) if cutting else ([], [])
     defects += [flaw.detail for flaw in flaws]
-    return CutShots(replace(facts, defects=(*facts.defects, *defects)), shots)
+    decoded = cutting.count.frames if cutting else 0
+    return CutShots(replace(facts, defects=(*facts.defects, *defects)), shots, decoded)
 
 
 class _EnoughShots(Exception):
@@ -108,6 +112,7 @@ class _ShotCutting:
     settings: CutSettings
     limit: int
     clips: bool = True
+    count: FrameCount = field(default_factory=FrameCount)
     shots: list[FilmShot] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
     _open: OpenShot | None = None
@@ -126,18 +131,18 @@ class _ShotCutting:
             ends = dict(found.ranges)
             runs = merge_ranges(found.ranges, NOT_WORTH_A_SEEK)
         twice = listed is None and detector_margins(settings) is None
-        with progress_bar(self.film_id, sum(last - first for first, last in runs) * (1 + twice), "frame") as bar:
-            self._outline = self._outline_of_film() if settings.crop_bars else None
-            known = cuts_of_film(film, settings, bar.update) if twice else None
-            known = KnownCuts(list(ends)) if listed is not None else known
-            try:
-                for first, last in runs:
-                    self._cut_run(first, last, known, ends, bar.update)
-            except _EnoughShots:
-                self.defects.append(f"only its first {self.limit} shots were cut, as requested")
-            finally:
-                if self._open:
-                    self._open.discard()
+        self.count.plan(sum(last - first for first, last in runs) * (1 + twice))
+        self._outline = self._outline_of_film() if settings.crop_bars else None
+        known = cuts_of_film(film, settings, self.count.decoded) if twice else None
+        known = KnownCuts(list(ends)) if listed is not None else known
+        try:
+            for first, last in runs:
+                self._cut_run(first, last, known, ends)
+        except _EnoughShots:
+            self.defects.append(f"only its first {self.limit} shots were cut, as requested")
+        finally:
+            if self._open:
+                self._open.discard()
         self._note(ends, is_detected=listed is None)
 
     def _note(self, ends: Mapping[int, int], is_detected: bool) -> None:
@@ -154,20 +159,18 @@ class _ShotCutting:
 
     def _outline_of_film(self) -> Outline | None:
         try:
-            return outline_of_film(self.film, {})
+            return outline_of_keyframes(self.film)
         except BrokenFilm:  # reported when its frames are reached
             return None
 
-    def _cut_run(
-        self, first: int, last: int, known: KnownCuts | None, ends: Mapping[int, int], decoded: Decoded
-    ) -> None:
+    def _cut_run(self, first: int, last: int, known: KnownCuts | None, ends: Mapping[int, int]) -> None:
         """Cut the shots of a frame range; after damage, continue at the next keyframe."""
         damages = 0
         self._position = first
         while self._position < last:
             cuts = known or CutFinder(self.film, self.settings, self._position)
             try:
-                for waiting in read_shot_frames(self.film, cuts, self._position, last, decoded):
+                for waiting in read_shot_frames(self.film, cuts, self._position, last, self.count.decoded):
                     self._add_frame(waiting, cuts, ends)
                 self._removed.update(cuts.removed)
             except BrokenFilm as error:
@@ -206,7 +209,7 @@ class _ShotCutting:
         if not self.settings.crop_bars:
             return Crop.full_frame(film.width, film.height)
         frames = [waiting.frame, *waiting.following][::OUTLINE_EVERY]
-        own = merge_outlines(outline(luma(frame.frame)) for frame in frames)
+        own = outline_of_beginning(frame.frame for frame in frames)
         return choose_crop(own, self._outline, film.width, film.height)
 
     def _close(self, cuts: CutFinder | KnownCuts, *remarks: str) -> None:

@@ -101,6 +101,8 @@ class ShotDetector:
         """
         newest = self._last if self._finished else self._last - 1 - _reach(self._settings)
         ready = list(takewhile(lambda candidate: candidate.cut <= newest, self._candidates[self._settled :]))
+        if not ready:
+            return []
         self._settled += len(ready)
         kept = [candidate for candidate in ready if candidate.cut not in self._filter.removed]
         cuts = self._spaced(kept, self._first if self._last_cut is None else self._last_cut)

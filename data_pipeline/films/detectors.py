@@ -11,6 +11,7 @@ TransNetV2 is in `transnetv2.py`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from data_pipeline.films.cut_settings import CutSettings
@@ -25,14 +26,14 @@ def make_detector(settings: CutSettings) -> Any:
 
     match settings.detector:
         case "adaptive":
-            return detectors.AdaptiveDetector(
+            return _fast(detectors.AdaptiveDetector)(
                 adaptive_threshold=settings.cut_ratio,
                 min_content_val=settings.cut_change,
                 window_width=WINDOW,
                 min_scene_len=0,
             )
         case "content":
-            return detectors.ContentDetector(threshold=settings.content_change, min_scene_len=0)
+            return _fast(detectors.ContentDetector)(threshold=settings.content_change, min_scene_len=0)
         case "threshold":
             return detectors.ThresholdDetector(
                 threshold=settings.fade_level, fade_bias=2 * settings.fade_position - 1, min_scene_len=0
@@ -45,6 +46,26 @@ def make_detector(settings: CutSettings) -> Any:
             from data_pipeline.films.transnetv2 import TransNetV2Detector
 
             return TransNetV2Detector(settings.transition_probability)
+
+
+@lru_cache(maxsize=2)
+def _fast(detector: Any) -> Any:
+    """The class of a detector that compares hue, saturation and luma, with a faster computation of the same score."""
+    import cv2
+
+    class FastDetector(detector):  # type: ignore[misc]
+        """The mean of the three mean differences between a frame and the one before."""
+
+        _hsv: Any = None  # of the frame before
+
+        def _calculate_frame_score(self, _: Any, frame: Any) -> float:
+            before, self._hsv = self._hsv, cv2.cvtColor(frame, cv2.COLOR_BGR2HSV)
+            if before is None:
+                return 0.0
+            sums = cv2.sumElems(cv2.absdiff(self._hsv, before))[:3]
+            return float(sum(total / (frame.shape[0] * frame.shape[1]) for total in sums) / 3)
+
+    return FastDetector
 
 
 def check_detector(settings: CutSettings) -> None:

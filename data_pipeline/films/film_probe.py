@@ -143,6 +143,16 @@ def probe_film(path: Path) -> Film:
         )
 
 
+def frames_in_header(path: Path) -> int:
+    """Number of frames of a film by its header or, if that has none, by duration and rate; 0 if it is no film."""
+    try:
+        with _open_film(path) as (container, stream):
+            seconds = Fraction(container.duration or 0, MICROSECONDS)
+            return int(stream.frames or seconds * Fraction(stream.average_rate or 0))
+    except (BrokenFilm, OSError):
+        return 0
+
+
 def _offset(container: Any, first: Fraction) -> Fraction:
     """Seconds from the start of the container to the first frame, whose time is given.
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_shots import CutShots, cut_shots
 from data_pipeline.films.cut_still_file import displayed, prepared_still, still_bytes
 from data_pipeline.films.film_sources import FilmSource
+from data_pipeline.films.frame_progress import CountedFilm, FrameCount, frame_progress
 from data_pipeline.films.quality import check_still
 from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
@@ -28,7 +30,6 @@ from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.workers import WORKER_DIED, Workers, map_units
 from lmms_eval_shotbench.labelling.shot import FilmFacts, FilmShot
 from lmms_eval_shotbench.labelling.shot_sheet import MEDIA
-from lmms_eval_shotbench.progress import with_progress
 
 CUTTING = "cutting.json"
 # Of `CutSettings`: models are shown at most 360 x 640 pixels of a clip, and media of an hour of film fit any disk.
@@ -56,6 +57,12 @@ class LabelUnit:
     def media_path(self) -> str:
         """Folder of the media, relative to that of the labels."""
         return f"{MEDIA}/{self.source.film_id}"
+
+    @property
+    def counted(self) -> CountedFilm:
+        """Its file, and the file with the number of frames decoded so far."""
+        count = self.out / MEDIA / f".{self.source.film_id}.frames"
+        return CountedFilm(count, () if self.source.is_still else (self.source.path,))
 
     def fingerprint(self) -> str:
         """Hash of everything its folder depends on; a replaced file differs in size or modification time."""
@@ -103,8 +110,12 @@ def cut_units(units: Sequence[LabelUnit], workers: Workers) -> list[CutShots]:
     """
     waiting = [unit.source.path.stat().st_size for unit in units if not is_cut(unit)]
     worth_it = len(waiting) > 1 and (sum(waiting) >= RAY_WORTH_BYTES or workers.address)
-    results = map_units(cut_or_load, units, workers if worth_it else Workers(), worker_died)
-    return list(with_progress(results, "films cut", len(units), "film") if len(units) > 1 else results)
+    cut = []
+    with frame_progress("films cut", [unit.counted for unit in units]) as progress:
+        for result in map_units(cut_or_load, units, workers if worth_it else Workers(), worker_died):
+            progress.finished(result.decoded)
+            cut.append(result)
+    return cut
 
 
 def is_cut(unit: LabelUnit) -> bool:
@@ -138,7 +149,17 @@ def _finished(unit: LabelUnit, fingerprint: str) -> CutShots | None:
 
 def _cut(unit: LabelUnit, folder: Path) -> CutShots:
     if not unit.source.is_still:
-        return cut_shots(unit.source, folder, unit.media_path, unit.settings, unit.listed, unit.limit, clips=unit.clips)
+        with closing(FrameCount(unit.counted.count_file)) as count:
+            return cut_shots(
+                unit.source,
+                folder,
+                unit.media_path,
+                unit.settings,
+                unit.listed,
+                unit.limit,
+                clips=unit.clips,
+                count=count,
+            )
     flaws: list[Flaw] = []
     with MediumGuard(flaws.append, "importing the still"):
         return _cut_still(unit, folder)

@@ -67,6 +67,12 @@ class Outline(NamedTuple):
         ]
         return all((part <= BLACK).all() for part in beyond)
 
+    @property
+    def reaches_all_edges(self) -> bool:
+        """Whether the picture is lit at all four edges; then merging others into this outline changes no crop."""
+        ends = (lines.brightest[end] > BLACK for lines in (self.rows, self.columns) for end in (0, -1))
+        return all(map(bool, ends))
+
     def picture(self) -> Crop | None:
         """The crop between the bars, or None if there are none or detection is uncertain."""
         top, bottom = _between_bars(self.rows, 1.0)
@@ -81,8 +87,10 @@ def outline(picture: numpy.ndarray) -> Outline:
     """Return the outline of one luma picture: uint8 [height, width], from 0 (black) to 255 (white)."""
     import numpy
 
-    lit = picture > BLACK
-    lines = [Lines(picture.max(axis=axis), (ALL_LIT * lit.mean(axis=axis)).astype(numpy.uint8)) for axis in (1, 0)]
+    lit, lines = picture > BLACK, []
+    for axis in (1, 0):
+        share = numpy.count_nonzero(lit, axis=axis) / picture.shape[axis]
+        lines.append(Lines(picture.max(axis=axis), (ALL_LIT * share).astype(numpy.uint8)))
     return Outline(1, *lines)
 
 
@@ -101,6 +109,17 @@ def merge_outlines(outlines: Iterable[Outline]) -> Outline | None:
     return merged
 
 
+def outline_of_beginning(frames: Iterable[Any]) -> Outline | None:
+    """Merged outline of the first frames of a shot (`av.VideoFrame`), as far as they matter for its crop."""
+    merged: Outline | None = None
+    for frame in frames:
+        own = outline(luma(frame))
+        merged = merge_outlines([merged, own]) if merged else own
+        if own.reaches_all_edges:
+            break
+    return merged
+
+
 def choose_crop(shot: Outline | None, film: Outline | None, width: int, height: int) -> Crop:
     """Return the crop of a shot: the film's crop if the shot is black outside it, else the full frame.
 
@@ -115,14 +134,20 @@ def choose_crop(shot: Outline | None, film: Outline | None, width: int, height: 
     return crop
 
 
-def luma(frame: Any, longest_side: int = 0) -> numpy.ndarray:
+def luma(frame: Any, longest_side: int = 0, scaler: Any = None) -> numpy.ndarray:
     """Return the full-range luma of an `av.VideoFrame`: uint8 [height, width], from 0 (black) to 255 (white).
 
-    A frame whose longer side exceeds `longest_side` pixels is scaled down; 0 keeps the size.
+    Args:
+        longest_side: A frame whose longer side exceeds this number of pixels is scaled down; 0 keeps the size.
+        scaler: An `av.video.reformatter.VideoReformatter` that is used for all frames of one size, which is faster.
     """
     scale = min(1.0, longest_side / max(frame.width, frame.height)) if longest_side else 1.0
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
-    small = frame.reformat(width, height, "gray", src_color_range=frame.color_range, interpolation="AREA")
+    settings = {"src_color_range": frame.color_range, "interpolation": "AREA"}
+    if scaler:
+        small = scaler.reformat(frame, width, height, "gray", **settings)
+    else:
+        small = frame.reformat(width, height, "gray", **settings)
     picture: numpy.ndarray = small.to_ndarray()
     return picture
 

@@ -43,6 +43,9 @@ class ClipMeasure:
     """Measures the frames of a clip in order and checks the clip at the end."""
 
     def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._small_scaler, self._large_scaler = VideoReformatter(), VideoReformatter()
         self._first: numpy.ndarray | None = None
         self._previous: numpy.ndarray | None = None
         self._frames = self._repeats = 0
@@ -50,13 +53,13 @@ class ClipMeasure:
 
     def add_frame(self, frame: Any, settings: CutSettings) -> None:
         """Measure the next frame (`av.VideoFrame`)."""
-        small: numpy.ndarray = luma(frame, MOTION_SIDE).astype("float32")
+        small: numpy.ndarray = luma(frame, MOTION_SIDE, self._small_scaler).astype("float32")
         if self._first is None or self._previous is None:
             self._first = self._previous = small
         self._change = max(self._change, _difference(small, self._first))
         self._repeats += self._frames > 0 and _difference(small, self._previous) < settings.frozen_change
         if self._frames % SHARPNESS_EVERY == 0:
-            large = luma(frame, SHARPNESS_SIDE)
+            large = luma(frame, SHARPNESS_SIDE, self._large_scaler)
             self._brightness = max(self._brightness, brightness(large))
             self._sharpness = max(self._sharpness, sharpness(large))
         self._previous = small

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.deinterlace import ProgressiveFrame, read_progressive_frames
-from data_pipeline.films.detect_shots import ShotDetector, detector_margins
+from data_pipeline.films.detect_shots import FoundCuts, ShotDetector, detector_margins
 from data_pipeline.films.film_probe import BrokenFilm, Film, read_frames
 from data_pipeline.films.no_cuts import NoCut
 
@@ -32,13 +32,29 @@ class WaitingFrame(NamedTuple):
 
 
 class CutFinder:
-    """Finds the cuts of a film while it is decoded from frame `first` on."""
+    """Finds the cuts of a film while it is decoded from frame `first` on.
 
-    def __init__(self, film: Film, settings: CutSettings, first: int) -> None:
-        self._detector, self._first, self._next = ShotDetector(film, settings), first, first
+    Args:
+        needed: Number of the first frame whose cuts are in `found`.
+        known_ahead: Number of frames after a frame whose cuts are certain with it.
+        observe: Called with each frame that is taken, as stored.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        settings: CutSettings,
+        first: int,
+        needed: int = 0,
+        known_ahead: int = 0,
+        observe: Callable[[int, Any], object] = lambda number, frame: None,
+    ) -> None:
+        self._detector, self._first, self._next = ShotDetector(film, settings, needed), first, first
+        self._observe = observe
         self._cuts: set[int] = set()
         margins = detector_margins(settings)
-        self.ahead = max(FEWEST_AHEAD, margins.after if margins else 0)
+        self.ahead = max(FEWEST_AHEAD, known_ahead + (margins.after if margins else 0))
+        self.found = FoundCuts([], [], True)  # after `finish`
 
     @property
     def removed(self) -> list[NoCut]:
@@ -49,13 +65,14 @@ class CutFinder:
         """Take a decoded frame (`av.VideoFrame`) as stored; a frame that was taken before is ignored."""
         if number == self._next:
             self._next += 1
+            self._observe(number, frame)
             self._detector.process_frame(number, frame)
             self._cuts.update(self._detector.settled_cuts())
 
     def finish(self) -> None:
         """Settle the last frames."""
         if self._next > self._first:
-            self._detector.finish()
+            self.found = self._detector.finish()
             self._cuts.update(self._detector.settled_cuts())
 
     def is_cut(self, number: int) -> bool:

@@ -6,18 +6,18 @@ from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
 
-from data_pipeline.films import film_probe, shot_media
+from data_pipeline.films import shot_media
 from data_pipeline.films.cut_film import scan_ranges
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_probe import probe_film, read_frames
 from data_pipeline.films.middle_frames import MiddleFrames
 from tests.films.test_odd_media import sound
 from tests.films.test_shot_detection import MIXED
+from tests.support.decoded_frames import count_decoded
 from tests.support.made_films import MadeFilm, MadeShot
 from tests.support.shot_cuts import ShotsOf
 
@@ -26,17 +26,7 @@ FILM = MadeFilm()
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """Counts how often each frame is decoded in order (frames that are sampled for black bars not included)."""
-    counts: Counter[int] = Counter()
-    frames_from = film_probe._frames_from
-
-    def counted(*arguments: Any) -> Any:
-        for number, frame in frames_from(*arguments):
-            counts[number] += 1
-            yield number, frame
-
-    monkeypatch.setattr(film_probe, "_frames_from", counted)
-    return counts
+    return count_decoded(monkeypatch)
 
 
 def test_every_shot_has_a_still_of_its_middle_and_a_clip_of_all_its_frames(tmp_path: Path) -> None:

@@ -32,6 +32,29 @@ step._cut_media = cut_and_die
 list(step.cut_films(Path("table.csv"), Path(), Path("work"), step.CutSettings(), step.Workers(), []))
 """
 
+DIE_IN_THE_MIDDLE = """
+import os, signal
+from pathlib import Path
+from data_pipeline.films.cut_media import ClipCutter
+add_frame, frames_left = ClipCutter.add_frame, [60]
+def add_or_die(cutter, number, frame):
+    frames_left[0] -= 1
+    if not frames_left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return add_frame(cutter, number, frame)
+ClipCutter.add_frame = add_or_die
+"""
+CUT_BY_TABLE = """
+from data_pipeline.films import cut_films as step
+list(step.cut_films(Path("table.csv"), Path(), Path("work"), step.CutSettings(), step.Workers(), []))
+"""
+CUT_TO_LABEL = """
+from data_pipeline.films import label_media as step
+from data_pipeline.films.film_sources import FilmSource
+unit = step.LabelUnit(FilmSource("heat", "heat.mp4", Path("heat.mp4")), Path("work"), step.CutSettings())
+assert len(step.cut_units([unit], step.Workers())[0].shots) == 3
+"""
+
 
 def test_shots_come_in_the_order_of_the_table_and_finished_films_are_not_cut_again(tmp_path: Path) -> None:
     for quality, name in enumerate(("heat", "alien"), 18):
@@ -70,6 +93,25 @@ def test_a_killed_run_resumes_with_the_same_result(tmp_path: Path) -> None:
     assert contents(tmp_path / "work") != expected
     Cut(tmp_path, rows)
     assert contents(tmp_path / "work") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", [CUT_BY_TABLE, CUT_TO_LABEL], ids=["table", "label"])
+def test_a_film_that_is_killed_in_the_middle_is_cut_to_the_same_bytes(tmp_path: Path, cut: str) -> None:
+    FILM.write(tmp_path / "heat.mp4")
+    Cut(tmp_path, [row(0, 1.5, "CU", "Arc"), row(1.5, 3.5, "CU", "Arc")])  # writes the table
+    (tmp_path / "work").rename(tmp_path / "by the test")
+
+    def run(code: str) -> int:
+        command, environment = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(REPOSITORY)}
+        return subprocess.run(command, cwd=tmp_path, env=environment).returncode
+
+    assert run(DIE_IN_THE_MIDDLE.replace("[60]", "[-1]") + cut) == 0
+    (tmp_path / "work").rename(tmp_path / "undisturbed")
+    assert run(DIE_IN_THE_MIDDLE + cut) == -signal.SIGKILL
+    assert len(list(tmp_path.glob("work/*/.*/**/*.mp4"))) == 2, "a complete clip and a part of one, in the draft"
+    assert run("from pathlib import Path" + cut) == 0
+    assert contents(tmp_path / "work") == contents(tmp_path / "undisturbed")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

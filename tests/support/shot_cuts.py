@@ -26,7 +26,8 @@ class ShotsOf:
         self.folder = film.with_name("media")
         self.folder.mkdir()
         source = FilmSource("heat", film.name, film)
-        self.facts, self.shots = cut_shots(source, self.folder, "media", CutSettings(**settings), listed, limit)
+        cut = cut_shots(source, self.folder, "media", CutSettings(**settings), listed, limit)
+        self.facts, self.shots = cut.facts, cut.shots
         self._labels = film.parent
 
     @property
