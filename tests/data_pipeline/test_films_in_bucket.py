@@ -1,0 +1,114 @@
+"""Films in an S3 bucket become shards in it, on one machine and on a cluster that loses a node."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from data_pipeline.films.film_archive import SUFFIX
+from lmms_eval_shotbench.cli import main
+from tests.support.annotated_table import write_films
+from tests.support.bucket import BUCKET, contents, running_bucket, upload
+
+pytestmark = [pytest.mark.s3, pytest.mark.slow]
+FILMS = 8
+NODES, ONE_CPU = 4, {"num_cpus": 1, "object_store_memory": 100_000_000}
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A bucket with the folder `films` and `table.csv`."""
+    folder = tmp_path_factory.mktemp("bucket")
+    write_films(folder, FILMS)
+    with pytest.MonkeyPatch.context() as patch, running_bucket(folder / "server.log") as variables:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        upload(folder / "films", BUCKET / "films")
+        (BUCKET / "table.csv").upload(folder / "table.csv")
+        yield
+
+
+def arguments(out: str, *more: str) -> list[str]:
+    paths = [f"{BUCKET}/films", "--table", f"{BUCKET}/table.csv", "--out", f"{BUCKET}/{out}"]
+    return ["data", "films", *paths, "--splits", "dev:1,test:1", "--unbalanced", "--no-gate", *more]
+
+
+@pytest.fixture(scope="module")
+def reference(bucket: None) -> dict[str, bytes]:
+    """The files of the shards that one process writes."""
+    assert main(arguments("reference", "--workers", "0")) == 0
+    return contents(BUCKET / "reference")
+
+
+def test_one_process_leaves_only_complete_shards(
+    reference: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {"README.md", "manifest.json", "data/test-00000-of-00001.parquet"} < reference.keys()
+    assert {path.name for path in BUCKET.iterdir()} == {"films", "table.csv", "reference"}
+    assert main(arguments("reference", "--workers", "0")) == 0
+    assert "complete already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--table", "s3://films/none.csv"], "there is no s3://films/none.csv"),
+        (["--out", "s3://nowhere/shards"], "there is no such bucket"),
+        (["--out", "s3://films/films/shards"], "inside the films folder"),
+        (["--out", "s3://films"], "give an address with a path"),
+    ],
+)
+def test_wrong_addresses_are_refused_in_one_line(
+    bucket: None, capsys: pytest.CaptureFixture[str], wrong: list[str], message: str
+) -> None:
+    assert main(arguments("wrong", "--workers", "0", *wrong)) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("shotbench:")]
+    assert message in line
+    assert not (BUCKET / "wrong").exists()
+
+
+@pytest.mark.ray
+def test_a_cluster_that_loses_a_node_writes_the_same_bytes(
+    reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")  # by default a dead node is noticed after half a minute
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args=ONE_CPU)
+    try:
+        nodes = [cluster.add_node(**ONE_CPU) for _ in range(NODES - 1)]
+        on_cluster = ["--workers", str(NODES), "--ray-address", cluster.address]
+        command = [sys.executable, "-m", "lmms_eval_shotbench.cli", *arguments("shards", *on_cluster)]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        busy = None
+        while busy is None and run.poll() is None:  # wait for a film that is finished and a node with one that is not
+            time.sleep(0.05)
+            if len(finished_films()) > 0:
+                busy = next(filter(is_cutting, nodes), None)
+        assert busy is not None, run.communicate()[0]
+        before = finished_films()
+        cluster.remove_node(busy, allow_graceful=False)
+        output, _ = run.communicate(timeout=300)
+        assert run.returncode == 0, output
+        assert len(before) < FILMS
+    finally:
+        cluster.shutdown()
+    assert contents(BUCKET / "shards") == reference
+    assert {path.name for path in BUCKET.iterdir()} == {"films", "table.csv", "reference", "shards"}
+
+
+def finished_films() -> list[str]:
+    return [name for name in (BUCKET / ".shards.work").files() if name.endswith(SUFFIX)]
+
+
+def is_cutting(node: object) -> bool:
+    """Whether a worker of a node runs a task."""
+    (raylet,) = node.all_processes["raylet"]  # type: ignore[attr-defined]
+    children = psutil.Process(raylet.process.pid).children(recursive=True)
+    titles = [" ".join(child.cmdline()) for child in children]
+    return any(title.startswith("ray::") and "IDLE" not in title for title in titles)
