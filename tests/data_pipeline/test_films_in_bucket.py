@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from data_pipeline.films.film_archive import SUFFIX
@@ -17,7 +16,7 @@ from tests.support.bucket import BUCKET, contents, running_bucket, upload
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 FILMS = 8
-NODES, ONE_CPU = 4, {"num_cpus": 1, "object_store_memory": 100_000_000}
+NODES = 4
 
 
 @pytest.fixture(scope="module")
@@ -77,38 +76,24 @@ def test_a_cluster_that_loses_a_node_writes_the_same_bytes(
     reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_health_check_period_ms", "500")  # by default a dead node is noticed after half a minute
-    from ray.cluster_utils import Cluster
+    from tests.support.ray_cluster import is_busy, running_cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args=ONE_CPU)
-    try:
-        nodes = [cluster.add_node(**ONE_CPU) for _ in range(NODES - 1)]
+    with running_cluster(NODES) as (cluster, nodes):
         on_cluster = ["--workers", str(NODES), "--ray-address", cluster.address]
         command = [sys.executable, "-m", "lmms_eval_shotbench.cli", *arguments("shards", *on_cluster)]
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        busy = None
-        while busy is None and run.poll() is None:  # wait for a film that is finished and a node with one that is not
+        killed = None
+        while killed is None and run.poll() is None:  # wait for a finished film, and a node that is cutting one
             time.sleep(0.05)
-            if len(finished_films()) > 0:
-                busy = next(filter(is_cutting, nodes), None)
-        assert busy is not None, run.communicate()[0]
-        before = finished_films()
-        cluster.remove_node(busy, allow_graceful=False)
-        output, _ = run.communicate(timeout=300)
-        assert run.returncode == 0, output
-        assert len(before) < FILMS
-    finally:
-        cluster.shutdown()
+            if finished := finished_films():
+                killed = next(filter(is_busy, nodes), None)
+        assert killed is not None and len(finished) < FILMS, run.communicate()[0]
+        cluster.remove_node(killed, allow_graceful=False)
+        output, _ = run.communicate(timeout=400)
+    assert run.returncode == 0, output
     assert contents(BUCKET / "shards") == reference
     assert {path.name for path in BUCKET.iterdir()} == {"films", "table.csv", "reference", "shards"}
 
 
 def finished_films() -> list[str]:
     return [name for name in (BUCKET / ".shards.work").files() if name.endswith(SUFFIX)]
-
-
-def is_cutting(node: object) -> bool:
-    """Whether a worker of a node runs a task."""
-    (raylet,) = node.all_processes["raylet"]  # type: ignore[attr-defined]
-    children = psutil.Process(raylet.process.pid).children(recursive=True)
-    titles = [" ".join(child.cmdline()) for child in children]
-    return any(title.startswith("ray::") and "IDLE" not in title for title in titles)
