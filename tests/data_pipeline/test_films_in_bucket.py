@@ -6,13 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from data_pipeline.films import cut_film
 from data_pipeline.films.film_archive import SUFFIX
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.remote_path import _block
 from tests.support.annotated_table import write_films
-from tests.support.bucket import BUCKET, contents, running_bucket, upload
+from tests.support.bucket import BUCKET, CREDENTIALS, contents, forget_clients, running_bucket, upload
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 FILMS = 8
@@ -24,9 +28,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A bucket with the folder `films` and `table.csv`."""
     folder = tmp_path_factory.mktemp("bucket")
     write_films(folder, FILMS)
-    with pytest.MonkeyPatch.context() as patch, running_bucket(folder / "server.log") as variables:
-        for name, value in variables.items():
-            patch.setenv(name, value)
+    with running_bucket(folder / "server.log"):
         upload(folder / "films", BUCKET / "films")
         (BUCKET / "table.csv").upload(folder / "table.csv")
         yield
@@ -69,6 +71,56 @@ def test_wrong_addresses_are_refused_in_one_line(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("shotbench:")]
     assert message in line
     assert not (BUCKET / "wrong").exists()
+
+
+def test_shards_in_the_bucket_are_read_like_a_folder(
+    reference: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOTBENCH_CACHE", str(tmp_path / "cache"))
+    assert main(["data", "audit", f"{BUCKET}/reference", "--workers", "0", "--no-gate"]) == 0
+    assert main(["data", "export-webdataset", f"{BUCKET}/reference", "--out", f"{BUCKET}/tars"]) == 0
+    assert {"index.json", "test-000000.tar"} <= (BUCKET / "tars").files().keys()
+    (BUCKET / "tars").remove_tree()
+
+
+def test_without_credentials_the_run_ends_in_one_line(
+    bucket: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/none")
+    forget_clients()
+    try:
+        assert main(arguments("wrong", "--workers", "0")) == 2
+    finally:
+        forget_clients()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Unable to locate credentials; set AWS_ACCESS_KEY_ID" in line
+
+
+def test_if_the_server_goes_away_the_run_ends_and_no_film_counts_as_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_films(tmp_path, 1)
+    scan = cut_film.scan_ranges
+    try:
+        with running_bucket(tmp_path / "server.log") as server:
+            upload(tmp_path / "films", BUCKET / "films")
+            (BUCKET / "table.csv").upload(tmp_path / "table.csv")
+
+            def scan_alone(*given: Any) -> Any:
+                server.kill()
+                _block.cache_clear()
+                return scan(*given)
+
+            monkeypatch.setattr(cut_film, "scan_ranges", scan_alone)
+            assert main(arguments("shards", "--workers", "0")) == 2
+    finally:
+        forget_clients()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("shotbench:")]
+    assert "s3://films/films/film-0.mp4 cannot be read: Could not connect" in line
+    assert line.endswith("once it is reachable, run the same command again to resume")
 
 
 @pytest.mark.ray

@@ -1,15 +1,17 @@
-"""A local S3 server with one bucket, in a process of its own, and the environment by which libraries find it."""
+"""A local S3 server with one bucket, in a process of its own."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import fsspec
+import pytest
 
 from lmms_eval_shotbench.remote_path import RemotePath
 from tests.support.ports import free_port
@@ -19,8 +21,8 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret",
 
 
 @contextmanager
-def running_bucket(log: Path) -> Iterator[Mapping[str, str]]:
-    """Run the server; yields the variables of its address and of credentials."""
+def running_bucket(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server, with the variables of its address and of credentials set."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
@@ -32,10 +34,19 @@ def running_bucket(log: Path) -> Iterator[Mapping[str, str]]:
                 assert server.poll() is None, log.read_text()
                 time.sleep(0.1)
             urllib.request.urlopen(urllib.request.Request(f"{address}/{BUCKET.name}", method="PUT")).close()
-            yield CREDENTIALS | {"AWS_ENDPOINT_URL": address}
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": address}).items():
+                    patch.setenv(name, value)
+                forget_clients()
+                yield server
         finally:
             server.kill()
             server.wait()
+
+
+def forget_clients() -> None:
+    """Let this process connect anew, with the variables as they are."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def _answers(address: str) -> bool:
@@ -56,8 +67,3 @@ def upload(folder: Path, target: RemotePath) -> None:
 def contents(folder: RemotePath) -> dict[str, bytes]:
     """The content of all files below a folder."""
     return {name: (folder / name).read_bytes() for name in folder.files()}
-
-
-def use(variables: Mapping[str, str]) -> None:
-    """Set environment variables for this process and those that it starts."""
-    os.environ.update(variables)
