@@ -2,10 +2,9 @@
 
     python benchmarks/scale.py [--films 10000] [--shots 10000000] [--cores 64] [--nodes 10] [--measure]
 
-The rates are processor time, which the load of a machine changes little. Those below were measured on 30 November 2026 by
-`--measure` on one core of an AMD EPYC, at 720p; with `--measure` they are measured again on a film of half a minute, the
-search for near-duplicates on random hashes, and the table is that of this machine. Everything else is an assumption,
-listed with the result. `docs/scale.md` explains the table.
+The rates are processor time, which depends little on the load of a machine. Those in `Rates` were measured on one core
+of an AMD EPYC on 30 November 2026; `--measure` measures most of them again, on a film of half a minute at 720p and on
+random hashes. Everything in `Plan` is an assumption, printed with the result. `docs/scale.md` explains the table.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ WRITTEN_ROWS, WRITTEN_BYTES = 1_000, 300_000
 
 @dataclass(frozen=True)
 class Rates:
-    """Processor seconds and bytes, as measured on one core."""
+    """Processor seconds of one core and bytes, as measured."""
 
-    cut_shot: float = 7.0  # processor seconds per shot: decoding, cuts, a still and a clip, quality, hashes
-    still_bytes: float = 400e3
-    clip_bytes: float = 2e6
-    write_gigabyte: float = 2.0  # processor seconds, checksum included
+    cut_shot: float = 3.6  # processor seconds per shot: decoding, cuts, a still and a clip, quality, hashes
+    still_bytes: float = 280e3
+    clip_bytes: float = 3.7e6  # with grain
+    write_gigabyte: float = 3.0  # processor seconds, checksum included
     question: float = 0.45e-3  # processor seconds per question: writing, balancing, audit
-    driver_shot: float = 5.7e3  # bytes of the driver's memory
-    pairs_per_second: float = 3.7e8  # of hashes, in the search for near-duplicates
+    driver_shot: float = 5.7e3  # bytes of the driver's memory per still or clip; not measured by `--measure`
+    pairs_per_second: float = 3.5e8  # of hashes, in the search for near-duplicates
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,9 @@ def table(plan: Plan, rates: Rates) -> list[tuple[str, str]]:
         ("cutting, core hours", f"{cutting:,.0f}"),
         (f"cutting, hours on {plan.nodes} nodes of {plan.cores} cores", f"{cutting_hours:,.1f}"),
         ("questions, balance and audit by the driver, hours", f"{questions * rates.question / 3600:,.1f}"),
-        ("near-duplicates by the driver, hours", f"{pairs / rates.pairs_per_second / 3600:,.0f}"),
+        ("near-duplicates by the driver, hours", f"{pairs / rates.pairs_per_second / 3600:,.1f}"),
         ("the same in ten batches of films, hours each", f"{pairs / 100 / rates.pairs_per_second / 3600:,.1f}"),
-        ("writing and sending shards, hours", f"{writer:,.0f}"),
+        ("writing and sending shards, hours", f"{writer:,.1f}"),
         ("memory of the driver, GB", f"{plan.shots * 2 * rates.driver_shot / 1e9:,.0f}"),
         ("read from the object store, TB", f"{read / 1e3:,.0f}"),
         ("media in the work folder, TB", f"{media / 1e12:,.1f}"),
@@ -120,9 +119,9 @@ def measure(folder: Path) -> Rates:
     cut = list[tuple[MediaKind, int]]()
 
     def cut_all() -> None:
-        arguments = (folder / "table.csv", folder / "films", folder / "work", CutSettings(), Workers(), [])
-        for shot in cut_films(*arguments):
-            cut.append((shot.media_kind, (folder / "work" / shot.media_path).stat().st_size))
+        work = folder / "work"
+        for shot in cut_films(folder / "table.csv", folder / "films", work, CutSettings(), Workers(), []):
+            cut.append((shot.media_kind, (work / shot.media_path).stat().st_size))
 
     seconds = processor_seconds(cut_all)
     sizes = {kind: [size for other, size in cut if other is kind] for kind in MediaKind}
