@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.environment import DATA_VARIABLE, cache_folder
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
 from lmms_eval_shotbench.remote_path import Location, RemotePath, location
 from lmms_eval_shotbench.vocabulary import MediaKind
@@ -82,7 +83,7 @@ def _copy_from(address: RemotePath) -> Path:
     except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
         raise DatasetNotFound(f"{address} holds no complete shards: {error}") from None
     folder = cache_folder("shards") / hashlib.sha256(manifest).hexdigest()[:16]
-    for name in sorted(files):
+    for name in with_progress(sorted(files), "copy", len(files), "file"):
         if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
             raise DatasetNotFound(f"{address / MANIFEST} lists {name!r}, which is not in the folder; write them again")
         path = folder / name
