@@ -16,7 +16,8 @@ app, command = one_command(
         kept="tars in {out} are incomplete, and the same command writes them again",
         examples=(
             "shotbench data export-webdataset shards/mine --out tars/mine",
-            "shotbench data export-webdataset s3://bucket/shards --out s3://bucket/tars --tar-megabytes 500",
+            "shotbench data export-webdataset s3://bucket/shards --out s3://bucket/tars \\",
+            "    --tar-megabytes 500",
         ),
         samples={
             "Reading them with the package webdataset": ('webdataset.WebDataset("tars/mine/sft-{000000..000012}.tar")',)

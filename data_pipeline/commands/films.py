@@ -59,8 +59,8 @@ app, command = one_command(
             "    --splits test:1",
             "shotbench data films my_films/ --table labels/mine/shots.csv \\",
             "    --only-source person --out shards/corrected",
-            "shotbench data films s3://bucket/films --table s3://bucket/table.csv --out s3://bucket/shards \\",
-            "    --ray-address auto --workers 64",
+            "shotbench data films s3://bucket/films --table s3://bucket/table.csv \\",
+            "    --out s3://bucket/shards --ray-address auto --workers 64",
         ),
         samples={
             "Smallest annotation table": (
