@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from data_pipeline.films import cut_films
@@ -13,6 +12,7 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.remote_path import RemotePath, StorageFailed
 from tests.support.annotated_table import write_films
 from tests.support.bucket import contents, upload
+from tests.support.memory_storage import empty_memory
 
 pytestmark = pytest.mark.slow
 ROOT = RemotePath("memory://bucket")
@@ -24,8 +24,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     write_films(tmp_path, 2)
     upload(tmp_path, ROOT)
     yield tmp_path
-    fsspec.filesystem("memory").store.clear()
-    fsspec.filesystem("memory").pseudo_dirs[:] = [""]
+    empty_memory()
 
 
 def run(root: Path | RemotePath) -> int:

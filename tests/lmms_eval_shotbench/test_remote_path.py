@@ -12,6 +12,7 @@ import pytest
 
 from lmms_eval_shotbench import remote_path
 from lmms_eval_shotbench.remote_path import RemotePath, StorageFailed, location
+from tests.support.memory_storage import empty_memory
 
 CONTENT = random.Random(0).randbytes(1000)
 
@@ -21,8 +22,7 @@ def folder() -> Iterator[RemotePath]:
     """A folder in memory that is empty before and after the test."""
     remote_path._block.cache_clear()
     yield RemotePath("memory://bucket/films")
-    fsspec.filesystem("memory").store.clear()
-    fsspec.filesystem("memory").pseudo_dirs[:] = [""]
+    empty_memory()
 
 
 def test_addresses_are_remote_and_everything_else_is_local() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from data_pipeline.shards.atomic_folder import WriteRefused
@@ -18,6 +17,7 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.remote_path import RemotePath
+from tests.support.memory_storage import empty_memory
 from tests.support.shard_rows import ABOUT, checksums, rows
 
 TAR_BYTES = 20_000
@@ -85,7 +85,7 @@ def test_tars_at_an_address_are_those_of_a_folder(shards: Path, tmp_path: Path) 
             path.name: path.read_bytes() for path in (tmp_path / "tars").iterdir()
         }
     finally:
-        fsspec.filesystem("memory").store.clear()
+        empty_memory()
 
 
 @pytest.mark.s3

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from data_pipeline.shards import split_writer
@@ -16,6 +15,7 @@ from data_pipeline.shards.push_to_url import require_free_target
 from data_pipeline.shards.write_shards import PendingRow, read_ahead, write_shards
 from lmms_eval_shotbench.questions.shards import MANIFEST, DatasetNotFound, ShardFolder, locate_shards
 from lmms_eval_shotbench.remote_path import RemotePath, StorageFailed
+from tests.support.memory_storage import empty_memory
 from tests.support.shard_rows import ABOUT, failing, picture, rows
 
 SPLITS = ["dev", "test"]
@@ -27,8 +27,7 @@ def out(monkeypatch: pytest.MonkeyPatch) -> Iterator[RemotePath]:
     monkeypatch.setattr(split_writer, "ROW_GROUP_ROWS", 4)
     monkeypatch.setattr(split_writer, "FILE_BYTES", 500)
     yield RemotePath("memory://bucket/shards")
-    fsspec.filesystem("memory").store.clear()
-    fsspec.filesystem("memory").pseudo_dirs[:] = [""]
+    empty_memory()
 
 
 def written(out: RemotePath) -> dict[str, bytes]:
