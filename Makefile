@@ -1,5 +1,5 @@
 # make demo | make train-tiny | make test-quick | make test | make test-repeat | make test-browser | make test-package |
-# make test-slurm | make vllm | make test-vllm | make check | make docs | make clean.
+# make test-slurm | make vllm | make test-vllm | make test-s3 | make check | make docs | make clean.
 # Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
+S3 := .venv-s3
+S3_STAMP := $(S3)/.installed
 OUT ?= demo
 # Ray starts workers at nice 15 by default: beside other work on the machine they would get no core.
 export RAY_worker_niceness = 0
@@ -17,7 +19,7 @@ COMPILE ?= --compile-bytecode
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-quick test-repeat test-browser test-package test-ray test-rest test-slurm test-vllm vllm check docs clean install
+.PHONY: demo train-tiny test test-quick test-repeat test-browser test-package test-ray test-rest test-slurm test-vllm vllm test-s3 check docs clean install
 
 install: $(STAMP)
 
@@ -59,10 +61,10 @@ test: $(STAMP)
 	SHOTBENCH_TEST_RUN=$$run $(MAKE) --no-print-directory -j 2 test-ray test-rest
 
 test-ray: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme and not repeat" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme and not repeat and not s3" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat and not vllm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat and not vllm and not s3"
 
 # The default tier, in under 90 seconds on two cores: no host framework, no training, no film longer than a few shots.
 test-quick: $(STAMP)
@@ -107,6 +109,20 @@ $(VLLM_STAMP): $(STAMP) constraints-vllm.txt
 # lmms-eval's vllm and GRPO with verl's vLLM rollout, on a CPU.
 test-vllm: $(VLLM_STAMP)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(VLLM)/bin/python -m pytest -m vllm $$(grep -rl --include='test_*.py' 'mark\.vllm' tests)
+
+# A local S3 server, s3fs and webdataset in an environment of their own that also sees the packages of .venv.
+$(S3_STAMP): $(STAMP) constraints-s3.txt
+	rm -rf $(S3)
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(S3)
+	$(BIN)/uv pip install --quiet --python $(S3)/bin/python --no-deps --requirement constraints-s3.txt
+	packages='import sysconfig; print(sysconfig.get_path("purelib"))' && \
+	ours=$$($(BIN)/python -c "$$packages") && theirs=$$($(S3)/bin/python -c "$$packages") && \
+	echo "import site; site.addsitedir('$$ours')" >"$$theirs/project.pth"
+	touch $@
+
+# Films and shards in a bucket of that server, on one machine and on a Ray cluster of four nodes that loses one.
+test-s3: $(S3_STAMP)
+	OMP_NUM_THREADS=1 $(S3)/bin/python -m pytest -m s3 $$(grep -rl --include='test_*.py' 'mark\.s3' tests)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

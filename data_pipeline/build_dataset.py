@@ -25,16 +25,19 @@ from data_pipeline.checks.duplicates import drop_duplicates
 from data_pipeline.checks.media_hashes import HashedItem, hash_shots
 from data_pipeline.checks.same_films import same_films
 from data_pipeline.defects import Defect, DefectKind
+from data_pipeline.films.film_archive import READ_AT_ONCE, FilmArchives
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from data_pipeline.row_account import ROWS, RowAccount, WrittenQuestion, rows_csv
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.manifest import check_target
+from data_pipeline.shards.push_to_url import require_free_target
 from data_pipeline.shards.write_shards import PendingRow, WrittenShards, finished_manifest, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256, locate_shards
+from lmms_eval_shotbench.remote_path import Location, resolved
 
 BUILD_VERSION = 2  # raise it when the same shots and recipe give other shards
 AUDIT = "audit.json"
@@ -71,8 +74,8 @@ class DatasetRecipe:
 
 def build_dataset(
     shots: Iterable[LabelledShot],
-    media: Path,
-    out: Path,
+    media: Path | FilmArchives,
+    out: Location,
     about: About,
     recipe: DatasetRecipe,
     defects: list[Defect],
@@ -86,7 +89,7 @@ def build_dataset(
 
     Args:
         shots: Not consumed if the shards are already complete.
-        media: Folder that the shots' `media_path` is relative to.
+        media: Folder that the shots' `media_path` is relative to, or archives, whose shots have been hashed.
         about: Its fingerprint must cover everything that determines the shots and their media; the recipe is added.
         frames: Perceptual hashes of frames spread over each film, by film id, complete once `shots` is exhausted.
         account: Receives the questions; the shots must be of its rows. Without it, no `rows.csv` is written.
@@ -99,11 +102,13 @@ def build_dataset(
     """
     check_shares(recipe.shares)
     about = replace(about, fingerprint=_fingerprint(about, recipe))
-    out = out.expanduser()
+    out = resolved(out)
     if not overwrite and (finished := finished_manifest(out, about.fingerprint)):
         return WrittenShards(out, finished["counts"], already_complete=True)
-    check_target(out, overwrite)  # fail before the expensive stages
-    shots = _decodable(hash_shots(_with_unique_ids(shots), media, workers), defects)
+    # Fail before the expensive stages.
+    check_target(out, overwrite) if isinstance(out, Path) else require_free_target(out, overwrite)
+    listed = _with_unique_ids(shots)
+    shots = _decodable(hash_shots(listed, media, workers) if isinstance(media, Path) else listed, defects)
     rows, report = _audited_questions(shots, frames or {}, recipe, defects, workers)
     if report.failures:
         raise AuditFailed(report)
@@ -131,7 +136,8 @@ def build_dataset(
         overwrite=overwrite,
         defects=defects,
         extra=extra,
-        expected_bytes=sum(_bytes_of(media / row.item.media_path) for row in rows),
+        expected_bytes=sum(_bytes_of(media, row.item) for row in rows),
+        read_at_once=1 if isinstance(media, Path) else READ_AT_ONCE,
     )
 
 
@@ -159,15 +165,17 @@ def _audited_questions(
     return rows, audit(rows, benchmark, recipe.gate)
 
 
-def _bytes_of(medium: Path) -> int:
+def _bytes_of(media: Path | FilmArchives, item: QAItem) -> int:
+    if isinstance(media, FilmArchives):
+        return media.size(item.media_path)
     try:
-        return medium.stat().st_size
+        return (media / item.media_path).stat().st_size
     except OSError:
         return 0  # reported when it is written
 
 
-def _medium_bytes(media: Path, item: QAItem) -> bytes:
-    return (media / item.media_path).read_bytes()
+def _medium_bytes(media: Path | FilmArchives, item: QAItem) -> bytes:
+    return media.read(item.media_path) if isinstance(media, FilmArchives) else (media / item.media_path).read_bytes()
 
 
 def _with_audit(about: About, report: AuditReport, recipe: DatasetRecipe) -> About:

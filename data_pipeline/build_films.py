@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,19 +18,21 @@ from data_pipeline.build_dataset import DatasetRecipe, build_dataset
 from data_pipeline.defects import Defect
 from data_pipeline.films.cut_films import CUTTING_VERSION, cut_films
 from data_pipeline.films.cut_settings import CutSettings
+from data_pipeline.films.film_archive import FilmArchives
 from data_pipeline.row_account import RowAccount, stored_rows
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import About, read_defects
 from data_pipeline.shards.write_shards import WrittenShards
 from data_pipeline.workers import Workers
+from lmms_eval_shotbench.remote_path import Location, RemotePath, remove_tree, resolved
 
 LICENCE = "other"  # Hub identifier; the owner of the films can name another
 
 
 def build_films(
-    films: Path,
-    table: Path,
-    out: Path,
+    films: Location,
+    table: Location,
+    out: Location,
     settings: CutSettings,
     recipe: DatasetRecipe,
     defects: list[Defect],
@@ -56,28 +56,31 @@ def build_films(
         AuditFailed: the questions did not pass the audit; the work folder is kept.
         WriteRefused: `out` is in use, or is inside the films folder.
     """
-    out = Path(os.path.realpath(out.expanduser()))
+    out = resolved(out)
+    films = films.listed() if isinstance(films, RemotePath) else films
     if films.resolve() in (out, *out.parents):
         raise WriteRefused(f"--out {out} is inside the films folder {films} and would change it; choose another --out")
     work = out.with_name(f".{out.name}.work")
     frames: dict[str, list[str]] = {}
     account = account or RowAccount()
-    cutting = partial(cut_films, table, films, work, settings, workers, defects, options)
+    media = work if isinstance(work, Path) else FilmArchives(work)
+    archives = media if isinstance(media, FilmArchives) else None
+    cutting = partial(cut_films, table, films, work, settings, workers, defects, options, archives=archives)
     shots = cutting(frames=frames, listed=account.rows, trust_ids=recipe.trust_ids)
     about = about_films(films, table, settings, recipe, licence, options)
-    building = partial(build_dataset, shots, work, out, about, recipe, defects, workers)
+    building = partial(build_dataset, shots, media, out, about, recipe, defects, workers)
     done = building(frames=frames, account=account, overwrite=overwrite)
     account.stored = stored_rows(done.folder)
     if done.already_complete:
         defects += read_defects(done.folder)
     if not keep_work:
-        shutil.rmtree(work, ignore_errors=True)
+        remove_tree(work)
     return done
 
 
 def about_films(
-    films: Path,
-    table: Path,
+    films: Location,
+    table: Location,
     settings: CutSettings,
     recipe: DatasetRecipe,
     licence: str,
@@ -125,8 +128,10 @@ def _thresholds(settings: CutSettings) -> str:
     return f"Non-default thresholds: {', '.join(changed)}" if changed else "All thresholds were the defaults"
 
 
-def _files(folder: Path) -> list[tuple[str, int, int]]:
+def _files(folder: Location) -> list[tuple[str, int, int]]:
     """Relative path, size and modification time of every file below a folder; a replaced film differs in these."""
+    if isinstance(folder, RemotePath):
+        return [(name, *status) for name, status in folder.files().items()]
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():

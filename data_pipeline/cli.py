@@ -21,6 +21,7 @@ app = lazy_group(
             (CHECK, "audit", "Check shards before they are used: media, guessing, duplicates, splits."),
             (CHECK, "chains", "Ask a vision model for reasoning chains, for CoT-SFT."),
             (CHECK, "difficulty", "Select questions of medium difficulty for GRPO."),
+            (CHECK, "export-webdataset", "Write shards as WebDataset tars, for training loops that stream."),
             (CHECK, "push", "Copy shards to the Hub, a folder or a URL."),
         )
     ],

@@ -1,7 +1,8 @@
 """One bad film, clip or still costs its own rows only: whatever it raises becomes a flaw with the stage and the cause.
 
-Owns the guard of all stages, and which exceptions end the run all the same: those of the run as a whole (`RunEnds`), a
-full disk, and everything that is no `Exception`, such as Ctrl-C. A worker that dies is handled in `workers.py`.
+Owns the guard of all stages, and which exceptions end the run all the same: those of the run as a whole (`RunEnds`), of
+remote storage, a full disk, and everything that is no `Exception`, such as Ctrl-C. A worker that dies is handled in
+`workers.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Self
 
 from data_pipeline.defects import DefectKind, Flaw
 from lmms_eval_shotbench.media.broken_medium import BrokenMedium, TooLarge, WithoutFrames, cause_of
+from lmms_eval_shotbench.remote_path import StorageFailed
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -41,7 +43,7 @@ class MediumGuard:
 
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> bool:
         disk_is_full = isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS
-        if not isinstance(error, Exception) or isinstance(error, RunEnds) or disk_is_full:
+        if not isinstance(error, Exception) or isinstance(error, (RunEnds, StorageFailed)) or disk_is_full:
             return False
         self._lose(flaw_of(error, self.stage, self._kind))
         return True

@@ -13,10 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind
+from lmms_eval_shotbench.remote_path import Location
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 ROWS = "rows.csv"  # in the shard folder
@@ -150,7 +150,7 @@ def count_outcomes(rows: str) -> Counter[str]:
     return Counter(row["outcome"] for row in csv.DictReader(io.StringIO(rows)))
 
 
-def stored_rows(folder: Path) -> str:
+def stored_rows(folder: Location) -> str:
     """The content of `rows.csv` in a shard folder; empty if it has none."""
     path = folder / ROWS
     return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from lmms_eval_shotbench.remote_path import StorageFailed
+
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 Kept = TypeVar("Kept")
@@ -103,6 +105,8 @@ def _map_on_ray(
     def apply(row: dict[str, Any]) -> dict[str, Any]:
         try:  # pickled, since Arrow would turn tuples into lists
             return {"id": row["id"], "result": pickle.dumps(work(units[row["id"]])), "error": ""}
+        except StorageFailed as error:
+            return {"id": row["id"], "result": b"", "error": str(error)}
         except Exception:
             return {"id": row["id"], "result": b"", "error": traceback.format_exc()}
 

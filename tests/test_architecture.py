@@ -66,7 +66,7 @@ FORMER_NAMES = {
 # from floors below its own and from itself, never from a neighbour or from above.
 FLOORS: dict[str, list[set[str]]] = {
     CORE: [
-        {"vocabulary", "environment", "atomic_file", "file_lock", "model_args", "progress"},
+        {"vocabulary", "environment", "atomic_file", "file_lock", "model_args", "progress", "remote_path"},
         {"qa_item"},
         {"prompts", "questions", "media"},
         {"grading"},

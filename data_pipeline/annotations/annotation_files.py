@@ -15,11 +15,11 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.annotations.columns import Columns, TableRefused, columns_of
 from data_pipeline.annotations.plain_text import trimmed
+from lmms_eval_shotbench.remote_path import Location
 
 COMMENT = "#"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)  # written for Excel
@@ -49,7 +49,7 @@ class RawTable(NamedTuple):
     commented_rows: Sequence[int] = ()
 
 
-def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
+def read_table(path: Location, ignored: Sequence[str] = ()) -> Table:
     """Read every row that is not empty; cells are stripped, columns have their canonical names.
 
     Args:
@@ -72,7 +72,7 @@ def read_table(path: Path, ignored: Sequence[str] = ()) -> Table:
     return Table(columns, raw.header_line, rows, raw.commented_rows)
 
 
-def read_raw_table(path: Path) -> RawTable:
+def read_raw_table(path: Location) -> RawTable:
     """Parse a table, whatever its columns are.
 
     Raises:
@@ -122,7 +122,7 @@ class _Lines:
             yield line
 
 
-def _read_csv(table: Path) -> RawTable:
+def _read_csv(table: Location) -> RawTable:
     lines = _Lines(io.StringIO(table_text(table), newline=""))
     source = iter(lines)
     first = next(source, "")
@@ -159,7 +159,7 @@ def _records(reader: Iterator[list[str]], lines: _Lines) -> Iterator[tuple[int, 
         lines.begin_record()
 
 
-def _named(table: Path, header: Sequence[str]) -> list[str]:
+def _named(table: Location, header: Sequence[str]) -> list[str]:
     """The names of the columns; one without a name is called by its position."""
     names = [trimmed(name) or f"column {number}" for number, name in enumerate(header, start=1)]
     if repeated := [name for name in names if names.count(name) > 1]:
@@ -167,7 +167,7 @@ def _named(table: Path, header: Sequence[str]) -> list[str]:
     return names
 
 
-def _read_json(table: Path) -> RawTable:
+def _read_json(table: Location) -> RawTable:
     rows: list[tuple[int, Mapping[str, object] | BrokenLine]] = []
     for line, text in enumerate(table_text(table).split("\n"), start=1):
         if text.strip() and not text.startswith(COMMENT):
@@ -184,18 +184,19 @@ def _json_object(text: str) -> dict[str, object] | BrokenLine:
     return row if isinstance(row, dict) else BrokenLine(f"a JSON {type(row).__name__}, not an object")
 
 
-def _read_parquet(table: Path) -> RawTable:
+def _read_parquet(table: Location) -> RawTable:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(table)
+        with table.open("rb") as file:
+            rows = pyarrow.parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise TableRefused(f"{table} is not a readable parquet file: {error}") from error
     return RawTable(_named(table, rows.column_names), 0, list(enumerate(rows.to_pylist(), start=1)))
 
 
-def table_text(table: Path) -> str:
+def table_text(table: Location) -> str:
     """The text of a CSV or JSON lines file; raises `TableRefused` if it is neither UTF-8 nor marked UTF-16."""
     encoded = table.read_bytes()
     encoding = next(name for mark, name in BYTE_ORDER_MARKS.items() if encoded.startswith(mark))

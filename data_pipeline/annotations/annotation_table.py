@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
 from data_pipeline.annotations.annotation_files import BrokenLine, read_table
@@ -26,6 +26,7 @@ from data_pipeline.annotations.time_notation import BadTime, TableTime
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import dimensions_for
 from data_pipeline.row_account import TableRow
+from lmms_eval_shotbench.remote_path import Location
 from lmms_eval_shotbench.vocabulary import MediaKind, slugs
 
 FILM_SUFFIXES = (
@@ -79,8 +80,8 @@ class AnnotatedRange:
 
 
 def read_annotations(
-    table: Path,
-    films: Path,
+    table: Location,
+    films: Location,
     defects: list[Defect],
     options: TableOptions = PLAIN,
     listed: list[TableRow] | None = None,

@@ -8,7 +8,6 @@ names are in `column_names.py`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.annotations.aliases import find_dimension
@@ -25,6 +24,7 @@ from data_pipeline.annotations.column_names import (
 from data_pipeline.annotations.lookalikes import complaint
 from data_pipeline.annotations.row_times import TimeColumn
 from data_pipeline.annotations.time_notation import Unit
+from lmms_eval_shotbench.remote_path import Location
 from lmms_eval_shotbench.vocabulary import slugs
 
 
@@ -40,7 +40,7 @@ class Columns(NamedTuple):
     unread: Sequence[str]
 
 
-def columns_of(table: Path, cells: Mapping[str, Sequence[str]], ignored: Collection[str]) -> Columns:
+def columns_of(table: Location, cells: Mapping[str, Sequence[str]], ignored: Collection[str]) -> Columns:
     """Decide how each column is read.
 
     Args:
@@ -82,7 +82,7 @@ def columns_of(table: Path, cells: Mapping[str, Sequence[str]], ignored: Collect
     return Columns(keys, times, unread)
 
 
-def _ignored_columns(table: Path, names: Sequence[str], ignored: Iterable[str]) -> set[str]:
+def _ignored_columns(table: Location, names: Sequence[str], ignored: Iterable[str]) -> set[str]:
     by_words = {tuple(words_of(name)): name for name in names}
     found = set()
     for name in (part for given in ignored for part in ([given] if given in names else given.split(","))):

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from data_pipeline.annotations.aliases import Aliases
 from data_pipeline.annotations.column_names import PROVENANCE
@@ -15,6 +15,7 @@ from data_pipeline.annotations.row_times import TimeColumn, TimeRole
 from data_pipeline.annotations.time_notation import BadTime, TableTime, parse_time
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import label_text
+from lmms_eval_shotbench.remote_path import Location
 from lmms_eval_shotbench.vocabulary import dimension_named, slugs
 
 LONGEST_NAME = 200  # maximum bytes of a film or shot id; file systems allow 255 for a file name
@@ -29,7 +30,7 @@ class Row:
 
     line: int
     cells: Mapping[str, str]
-    films: Path
+    films: Location
     aliases: Aliases
     only_sources: tuple[str, ...] = ()  # of labels; empty: any
     provenance: dict[str, str] = field(default_factory=dict)
@@ -75,24 +76,24 @@ def media_of(row: Row) -> str:
         row.add_defect("media", "leads out of the films folder; give a path relative to it")
     else:
         try:
-            if not (row.films / media).is_file():
-                row.add_defect("media", _missing(row.films / media, row.films), DefectKind.MISSING_MEDIUM)
+            if not (row.films / str(media)).is_file():
+                row.add_defect("media", _missing(media, row.films), DefectKind.MISSING_MEDIUM)
         except (OSError, ValueError) as error:  # the name is too long or contains a null byte
             row.add_defect("media", f"no name of a file: {error}")
     return str(media)
 
 
-def _missing(path: Path, films: Path) -> str:
+def _missing(media: PurePosixPath, films: Location) -> str:
     """What is missing, and the file in its folder that has the most similar name."""
-    by_case = _files_by_case(path.parent)
-    name = path.name.casefold()
+    by_case = _files_by_case((films / str(media)).parent)
+    name = media.name.casefold()
     nearest = [name] if name in by_case else difflib.get_close_matches(name, by_case, 1, SIMILAR)
-    hint = f"; is it {(path.parent / by_case[nearest[0]]).relative_to(films).as_posix()}?" if nearest else ""
+    hint = f"; is it {media.with_name(by_case[nearest[0]])}?" if nearest else ""
     return f"no such file in {films}{hint}"
 
 
 @lru_cache(maxsize=16)
-def _files_by_case(folder: Path) -> dict[str, str]:
+def _files_by_case(folder: Location) -> dict[str, str]:
     """The names of the files in a folder by their lower case; none if there are too many to compare."""
     names = [file.name for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
     return {name.casefold(): name for name in names} if len(names) <= COMPARED_FILES else {}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from data_pipeline.annotations.annotation_files import COMMENT, Table
 from data_pipeline.annotations.label_cells import UnknownWord
 from data_pipeline.defects import Defect, DefectKind
+from lmms_eval_shotbench.remote_path import Location
 
 TABLE_NOTES = (DefectKind.UNREAD_COLUMN, DefectKind.COMMENTED_ROW, DefectKind.UNKNOWN_TERM)
 
 
-def table_notes(parsed: Table, table: Path) -> Iterator[Defect]:
+def table_notes(parsed: Table, table: Location) -> Iterator[Defect]:
     """The columns that are not read and the comment lines that look like rows."""
     for name in parsed.columns.unread:
         yield _note(DefectKind.UNREAD_COLUMN, parsed.header_line, table, repr(name))
@@ -22,12 +22,12 @@ def table_notes(parsed: Table, table: Path) -> Iterator[Defect]:
         yield _note(DefectKind.COMMENTED_ROW, line, table, detail)
 
 
-def tally(unknown: Iterable[UnknownWord], table: Path) -> Iterator[Defect]:
+def tally(unknown: Iterable[UnknownWord], table: Location) -> Iterator[Defect]:
     """One note for each unknown term of a dimension, the most frequent first, with the terms nearest to it."""
     words = [(word.dimension.slug, word.word.casefold(), ", ".join(word.nearest)) for word in unknown]
     for (slug, word, nearest), count in Counter(words).most_common():
         yield _note(DefectKind.UNKNOWN_TERM, 0, table, f"{word!r} in {slug}: {count:,}; the nearest: {nearest}")
 
 
-def _note(kind: DefectKind, line: int, table: Path, detail: str) -> Defect:
+def _note(kind: DefectKind, line: int, table: Location, detail: str) -> Defect:
     return Defect(kind, line, "", table.name, detail, loses_row=False)

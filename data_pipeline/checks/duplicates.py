@@ -37,7 +37,7 @@ BITS = HASH_SIDE**2
 GRID = 8  # side of the colour grid
 SMALL = 64  # side in pixels of the thumbnail from which both parts are computed
 FRAME_BYTES = BITS // 8 + GRID * GRID * 3
-ROWS_AT_ONCE = 128  # hashes compared with all others in one NumPy call: 62 MB for 61,000 pictures
+COMPARED_AT_ONCE = 8_000_000  # pairs whose bits are compared in one NumPy call: 80 MB, whatever their number
 PAIRS_AT_ONCE = 20_000  # pairs whose colours are compared in one NumPy call: 50 MB
 
 MAX_HAMMING_BITS = 10  # of 64: maximum Hamming distance
@@ -113,9 +113,10 @@ def _near_of_length(
 
     bits, colours = _unpacked([hashes[index] for index in left])
     other_bits, other_colours = (bits, colours) if within else _unpacked([others[index] for index in right])
-    for start in range(0, len(left), ROWS_AT_ONCE):
+    rows_at_once = max(1, COMPARED_AT_ONCE // max(1, len(right)))
+    for start in range(0, len(left), rows_at_once):
         first = start if within else 0  # pairs with earlier rows have been compared
-        rows = bits[start : start + ROWS_AT_ONCE, None, 0]
+        rows = bits[start : start + rows_at_once, None, 0]
         one, other = numpy.nonzero(numpy.bitwise_count(rows ^ other_bits[None, first:, 0]) <= MAX_HAMMING_BITS)
         one, other = one + start, other + first
         if within:

@@ -36,9 +36,11 @@ from lmms_eval_shotbench.commands.command import NOTHING_KEPT, About, one_comman
 
 def films_kept(params: Mapping[str, Any]) -> str:
     """What an interrupted command leaves behind."""
-    out: Path | None = params["out"]
-    if out is None:
+    from lmms_eval_shotbench.remote_path import location
+
+    if params["out"] is None:
         return NOTHING_KEPT
+    out = location(params["out"])
     work = out.with_name(f".{out.name}.work")
     return f"the films that are cut are kept in {work}, and the same command continues with the others"
 
@@ -57,6 +59,8 @@ app, command = one_command(
             "    --splits test:1",
             "shotbench data films my_films/ --table labels/mine/shots.csv \\",
             "    --only-source person --out shards/corrected",
+            "shotbench data films s3://bucket/films --table s3://bucket/table.csv \\",
+            "    --out s3://bucket/shards --ray-address auto --workers 64",
         ),
         samples={
             "Smallest annotation table": (
@@ -73,25 +77,29 @@ app, command = one_command(
 @command
 def make_films(
     films: Annotated[
-        Path,
-        typer.Argument(metavar="FILMS", help="Folder with the films, trailers, clips and stills that the table lists"),
+        str,
+        typer.Argument(
+            metavar="FILMS",
+            help="Folder with the films, trailers, clips and stills that the table lists, also in an object store: "
+            "s3://BUCKET/FOLDER",
+        ),
     ],
     table: Annotated[
-        Path,
+        str,
         typer.Option(
             "--table",
             metavar="FILE",
-            help="Annotation table: CSV, JSON lines or Parquet, one row per shot; all columns are described in "
-            "docs/own_film.md",
+            help="Annotation table: CSV, JSON lines or Parquet, one row per shot, also in an object store; all columns "
+            "are described in docs/own_film.md",
             rich_help_panel=CUTTING,
         ),
     ],
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="Shard folder to write",
+            help="Shard folder to write, also in an object store",
             show_default="required without --check",
             rich_help_panel=OUTPUT,
         ),
@@ -278,7 +286,9 @@ def make_films(
     from data_pipeline.row_account import RowAccount
     from data_pipeline.shards.full_disk import write_output
     from data_pipeline.workers import Workers
+    from lmms_eval_shotbench.remote_path import location
 
+    films_folder, table_file = location(films), location(table)
     if max_per_term < 0:
         raise ValueError(f"--max-per-term is {max_per_term}; use a number from 1 up, or 0 for no limit")
     recipe = DatasetRecipe(
@@ -308,11 +318,11 @@ def make_films(
     try:
         if out is None or check:
             account.only_checked = True
-            checking = partial(check_films, table, films, settings, on_workers, defects, reading)
+            checking = partial(check_films, table_file, films_folder, settings, on_workers, defects, reading)
             checked = checking(listed=account.rows, trust_ids=trust_ids)
             print(f"{table}: rows: {checked.rows:,}; can be cut: {checked.usable:,}; cannot: {checked.lost:,}")
             return int(checked.faulty > 0)
-        building = partial(build_films, films, table, out, settings, recipe, defects, on_workers)
+        building = partial(build_films, films_folder, table_file, location(out), settings, recipe, defects, on_workers)
         done = building(options=reading, account=account, licence=licence, overwrite=overwrite, keep_work=keep_work)
     except AuditFailed as failed:
         account.unfinished = "the audit failed"
@@ -321,12 +331,12 @@ def make_films(
         print_error("The audit failed; nothing was written. More films, --max-per-term or another --gate may help.")
         return 1
     finally:
-        print_defects(table, defects, each=check)
+        print_defects(table_file, defects, each=check)
         if report:
             write_output(report, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))
         if rows_file and (content := account.to_csv(defects)):
             write_output(rows_file, content)
-    print_outcomes(table, account.stored)
+    print_outcomes(table_file, account.stored)
     questions = {split: sum(by_dimension.values()) for split, by_dimension in done.counts.items()}
     state = "was complete already" if done.already_complete else "is written"
     by_split = ", ".join(f"{split} {count:,}" for split, count in questions.items())

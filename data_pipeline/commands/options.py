@@ -9,15 +9,26 @@ from typing import Annotated, Literal
 import typer
 
 from lmms_eval_shotbench.commands.options import output_file
+from lmms_eval_shotbench.remote_path import ADDRESS
 
 CUTTING, SELECTION, QUALITY, OUTPUT, EXECUTION = "Cutting", "Questions", "Checks", "Output", "Execution"  # panels
 CORES = os.cpu_count() or 1
 SHARDS_KEPT = "shard files that are complete are kept beside {out}, and the same command continues with the others"
 
 
+def local_folder(name: str) -> Path:
+    """Return a path; refuse an address such as s3://bucket, of which a `Path` would make a local folder `s3:`."""
+    if ADDRESS in name:
+        raise typer.BadParameter(
+            f"{name} is an address, and this command writes to a local folder; send the folder there afterwards: "
+            f"shotbench data push FOLDER {name}"
+        )
+    return Path(name)
+
+
 ShardsOut = Annotated[
     Path,
-    typer.Option("--out", metavar="FOLDER", help="Shard folder to write", rich_help_panel=OUTPUT),
+    typer.Option("--out", metavar="FOLDER", help="Shard folder to write", parser=local_folder, rich_help_panel=OUTPUT),
 ]
 Overwrite = Annotated[
     bool,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from data_pipeline.commands.console import print_error
 from data_pipeline.defects import Defect, DefectKind
+from lmms_eval_shotbench.remote_path import Location
 
 
-def print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
+def print_defects(table: Location, defects: Sequence[Defect], each: bool) -> None:
     """Print the number of defects by reason, or each of them, and every note on the table.
 
     They are printed also if no shards, and so no `defects.jsonl`, were written.
@@ -36,7 +36,7 @@ def print_defects(table: Path, defects: Sequence[Defect], each: bool) -> None:
             print_error(f"{note.path}{f' line {note.line}' if note.line else ''}: {note.kind}: {note.detail}")
 
 
-def print_outcomes(table: Path, rows: str) -> None:
+def print_outcomes(table: Location, rows: str) -> None:
     """Print how many rows have which outcome, by the content of a `rows.csv`; nothing if it is empty."""
     from data_pipeline.row_account import ROWS, Outcome, count_outcomes
 
@@ -47,6 +47,6 @@ def print_outcomes(table: Path, rows: str) -> None:
         print(f"{table}: rows: {counts.total():,}; {numbers}. Each is listed in {ROWS} with its reasons")
 
 
-def _shown(table: Path, defect: Defect) -> str:
+def _shown(table: Location, defect: Defect) -> str:
     where = [f"{table.name} line {defect.line}" if defect.line else "", defect.path, defect.index]
     return f"{', '.join(filter(None, where))}: {defect.detail}"

@@ -24,6 +24,7 @@ from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.row_account import TableRow
 from data_pipeline.workers import Workers, map_units
 from lmms_eval_shotbench.progress import progress_bar
+from lmms_eval_shotbench.remote_path import Location, RemotePath
 
 # Rows that their table or the request leaves out.
 ON_PURPOSE = (DefectKind.NO_LABEL, DefectKind.OTHER_SOURCE)
@@ -43,8 +44,8 @@ class CheckedTable(NamedTuple):
 
 
 def check_films(
-    table: Path,
-    films: Path,
+    table: Location,
+    films: Location,
     settings: CutSettings,
     workers: Workers,
     defects: list[Defect],
@@ -65,6 +66,7 @@ def check_films(
     """
     if not films.is_dir():
         raise FileNotFoundError(f"the films folder {films} does not exist")
+    films = films.listed() if isinstance(films, RemotePath) else films
     rows = read_annotations(table, films, defects, options, listed)
     units = units_of(rows, films.resolve(), Path(), settings)
     with progress_bar("films", len(units), "film") as progress:
@@ -102,14 +104,14 @@ class CheckedRows(NamedTuple):
     warnings: Sequence[Flaw] = ()
 
 
-def _checked_still(path: Path, rows: Sequence[AnnotatedRange], settings: CutSettings) -> CheckedRows:
+def _checked_still(path: Location, rows: Sequence[AnnotatedRange], settings: CutSettings) -> CheckedRows:
     prepared = prepared_still(path, settings)
     if isinstance(prepared, Flaw):
         return CheckedRows([prepared] * len(rows))
     return CheckedRows([None] * len(rows), prepared.warnings)
 
 
-def _checked_film(path: Path, rows: Sequence[AnnotatedRange], settings: CutSettings) -> CheckedRows:
+def _checked_film(path: Location, rows: Sequence[AnnotatedRange], settings: CutSettings) -> CheckedRows:
     film = probe_film(path)
     flaws = [judge_colours(film, settings) or _row_flaw(row, film, settings) for row in rows]
     return CheckedRows(flaws, film_warnings(film))

@@ -12,7 +12,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
@@ -30,6 +29,7 @@ from data_pipeline.films.no_cuts import NoCut
 from data_pipeline.films.tone_map import mapped_colours, refused_range
 from data_pipeline.high_dynamic_range import TAKEN_AS_STANDARD
 from data_pipeline.medium_guard import MediumGuard
+from lmms_eval_shotbench.remote_path import Location
 
 OUTLINE_EVERY = 12  # frames; bars do not change within half a second
 OUTLINES_OF_FILM = 24  # evenly spaced keyframes from which the bars of the film are estimated
@@ -37,7 +37,7 @@ MARGIN_GROWTH = 4  # factor by which the margin before a range grows until cuts 
 NOT_WORTH_A_SEEK = 48  # frames; a shorter gap between two pieces is decoded rather than seeked over
 
 
-def cut_film_file(path: Path, rows: Sequence[AnnotatedRange], cutting: Cutting) -> None:
+def cut_film_file(path: Location, rows: Sequence[AnnotatedRange], cutting: Cutting) -> None:
     """Cut the rows of one film file; shots and defects are added to `cutting`."""
     flaws: list[Flaw | None] = []
     with MediumGuard(flaws.append, "reading the film", DefectKind.UNREADABLE_FILM) as guard:

@@ -2,7 +2,8 @@
 
 Owns the loop over films and its resumption. The unit of work is a film with all its rows: it yields a folder
 `films/NAME` below the work folder, with media, `shots.jsonl` and `defects.jsonl`, written atomically. A folder whose
-fingerprint (files, rows, settings) still matches is not cut again, so an interrupted run resumes. Shots come in the
+fingerprint (files, rows, settings) still matches is not cut again, so an interrupted run resumes. In a remote work
+folder it is one object, see `film_archive.py`, which concurrent runs may overwrite with the same. Shots come in the
 order of the table. One film file is cut in `cut_film.py`; the table is parsed in `annotations/annotation_table.py`.
 """
 
@@ -11,8 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +34,7 @@ from data_pipeline.films.cut_result import Cutting, drop_duplicate_shots
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_still_file import cut_still_file
 from data_pipeline.films.detectors import check_detector
+from data_pipeline.films.film_archive import SUFFIX, FilmArchives, StoredMedium, stored_media, write_archive
 from data_pipeline.films.film_frames import thinned
 from data_pipeline.films.frame_progress import CountedFilm, FrameCount, frame_progress
 from data_pipeline.films.media_ids import check_one_id_per_medium
@@ -42,10 +46,12 @@ from data_pipeline.shards.atomic_folder import atomic_folder, restore_replaced
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.workers import WORKER_DIED, Workers, map_units
+from lmms_eval_shotbench.remote_path import Location, RemotePath
 
 FILMS = "films"  # folder below the work folder
 FINGERPRINT, SHOTS, DEFECTS = "fingerprint.txt", "shots.jsonl", "defects.jsonl"
 FRAMES = "frames.json"
+RECORDS = (SHOTS, DEFECTS, FRAMES, FINGERPRINT)
 CUTTING_VERSION = 5  # increment it when the same rows give different media; finished films are then cut again
 
 
@@ -55,8 +61,8 @@ class FilmUnit:
 
     film_id: str
     rows: tuple[AnnotatedRange, ...]
-    films: Path
-    work: Path
+    films: Location
+    work: Location
     settings: CutSettings
 
     @property
@@ -68,10 +74,11 @@ class FilmUnit:
 
     @property
     def counted(self) -> CountedFilm:
-        """Its film files, and the file with the number of frames decoded so far."""
+        """Its film files, and the file with the number of frames decoded so far; in remote storage there is none."""
         out = self.work / self.folder
         media = dict.fromkeys(row.media for row in self.rows if not row.is_still_file)
-        return CountedFilm(out.with_name(f".{out.name}.frames"), [self.films / one for one in media])
+        count_file = out.with_name(f".{out.name}.frames") if isinstance(out, Path) else None
+        return CountedFilm(count_file, [self.films / one for one in media])
 
     def fingerprint(self) -> str:
         """Hash of everything its folder depends on; a replaced film differs in size or modification time."""
@@ -92,12 +99,13 @@ class CutFilm(NamedTuple):
     defects: list[Defect]
     frames: list[str]
     decoded: int = 0
+    stored: Mapping[str, StoredMedium] | None = None  # where its media are, if they are in an archive
 
 
 def cut_films(
-    table: Path,
-    films: Path,
-    work: Path,
+    table: Location,
+    films: Location,
+    work: Location,
     settings: CutSettings,
     workers: Workers,
     defects: list[Defect],
@@ -106,6 +114,7 @@ def cut_films(
     frames: dict[str, list[str]] | None = None,
     listed: list[TableRow] | None = None,
     trust_ids: bool = False,
+    archives: FilmArchives | None = None,
 ) -> Iterator[LabelledShot]:
     """Cut all shots of an annotation table; `media_path` is relative to `work`.
 
@@ -113,6 +122,7 @@ def cut_films(
         frames: Receives the perceptual hashes of frames spread over each film, by film id.
         listed: Receives all rows of the table.
         trust_ids: Accept a file that is listed under several film ids.
+        archives: Receives where the media are, if `work` is remote.
 
     Raises:
         TableRefused: the table cannot be used at all, or a file has several film ids.
@@ -131,18 +141,25 @@ def cut_films(
     done: dict[int, list[LabelledShot]] = {}
     lines = iter([row.line for row in rows])
     line = next(lines, None)
-    with only_writer(work / FILMS), frame_progress("films", [unit.counted for unit in units]) as progress:
+    with _only_writer(work), frame_progress("films", [unit.counted for unit in units]) as progress:
         for unit, result in zip(units, map_units(cut_film, units, workers, worker_died), strict=True):
             progress.finished(result.decoded)
             defects.extend(result.defects)
             if frames is not None:
                 frames[unit.film_id] = result.frames
+            if archives is not None and result.stored:
+                archives.add(unit.folder, result.stored)
             done |= {row.line: [] for row in unit.rows}
             for shot in result.shots:
                 done[shot.line].append(shot)
             while line in done:
                 yield from done.pop(line)
                 line = next(lines, None)
+
+
+def _only_writer(work: Location) -> AbstractContextManager[None]:
+    """The lock of a work folder; remote storage has none."""
+    return only_writer(work / FILMS) if isinstance(work, Path) else nullcontext()
 
 
 def cut_film(unit: FilmUnit) -> CutFilm:
@@ -165,22 +182,42 @@ def worker_died(unit: FilmUnit) -> CutFilm:
 
 
 def _cut_or_load(unit: FilmUnit) -> CutFilm:
-    out, fingerprint = unit.work / unit.folder, unit.fingerprint()
+    fingerprint = unit.fingerprint()
+    if isinstance(unit.work, RemotePath):
+        return _cut_or_load_archive(unit, unit.work / f"{unit.folder}{SUFFIX}", fingerprint)
+    out = unit.work / unit.folder
     if finished := _finished(out, fingerprint):
         return finished
     out.parent.mkdir(parents=True, exist_ok=True)
     restore_replaced(out)
     with disk_full_reported(out), atomic_folder(out, overwrite=True) as draft:
         folder = _emptied(draft.folder)
-        cut = _cut_media(unit, folder)
-        (folder / SHOTS).write_text(_json_lines(shot.to_row() for shot in cut.shots))
-        (folder / DEFECTS).write_text(_json_lines(defect.to_row() for defect in cut.defects))
-        (folder / FRAMES).write_text(json.dumps(cut.frames))
-        (folder / FINGERPRINT).write_text(fingerprint)
+        return _cut_recorded(unit, folder, fingerprint)
+
+
+def _cut_or_load_archive(unit: FilmUnit, target: RemotePath, fingerprint: str) -> CutFilm:
+    try:
+        with target.open("rb") as file, zipfile.ZipFile(file) as archive:
+            if finished := _finished(zipfile.Path(archive), fingerprint):
+                return finished._replace(stored=stored_media(archive, RECORDS))
+    except (FileNotFoundError, zipfile.BadZipFile):
+        pass
+    with tempfile.TemporaryDirectory(prefix="shotbench-cut-") as name, disk_full_reported(Path(name)):
+        cut = _cut_recorded(unit, Path(name), fingerprint)
+        return cut._replace(stored=write_archive(Path(name), target, RECORDS))
+
+
+def _cut_recorded(unit: FilmUnit, folder: Path, fingerprint: str) -> CutFilm:
+    """Cut a film into a folder, with the records by which `_finished` recognizes and loads it."""
+    cut = _cut_media(unit, folder)
+    (folder / SHOTS).write_text(_json_lines(shot.to_row() for shot in cut.shots))
+    (folder / DEFECTS).write_text(_json_lines(defect.to_row() for defect in cut.defects))
+    (folder / FRAMES).write_text(json.dumps(cut.frames))
+    (folder / FINGERPRINT).write_text(fingerprint)
     return cut
 
 
-def units_of(rows: Sequence[AnnotatedRange], films: Path, work: Path, settings: CutSettings) -> list[FilmUnit]:
+def units_of(rows: Sequence[AnnotatedRange], films: Location, work: Location, settings: CutSettings) -> list[FilmUnit]:
     """One unit per film, in the order in which films appear in the table."""
     by_film: dict[str, list[AnnotatedRange]] = {}
     for row in rows:
@@ -216,7 +253,7 @@ def rows_by_medium(rows: Sequence[AnnotatedRange]) -> dict[str, list[AnnotatedRa
     return by_file
 
 
-def _finished(out: Path, fingerprint: str) -> CutFilm | None:
+def _finished(out: Path | zipfile.Path, fingerprint: str) -> CutFilm | None:
     """The result stored at `out`, or None if it is missing or has another fingerprint."""
     try:
         if (out / FINGERPRINT).read_text() != fingerprint:

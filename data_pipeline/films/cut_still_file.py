@@ -6,7 +6,6 @@ very large; a JPEG or PNG that needs none of this keeps its bytes. Stills cut fr
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
@@ -20,6 +19,7 @@ from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.letterbox import Crop, outline
 from data_pipeline.films.still_picture import standard_still
 from lmms_eval_shotbench.media.stills import opened_still
+from lmms_eval_shotbench.remote_path import Location
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class PreparedStill(NamedTuple):
     warnings: tuple[Flaw, ...]
 
 
-def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
+def cut_still_file(path: Location, row: AnnotatedRange, cutting: Cutting) -> None:
     """Import an image file as a still."""
     prepared = prepared_still(path, cutting.settings)
     if isinstance(prepared, Flaw):
@@ -48,14 +48,14 @@ def cut_still_file(path: Path, row: AnnotatedRange, cutting: Cutting) -> None:
     keep_still(picture, row, None, *still_bytes(path, prepared, picture, cutting.settings), cutting)
 
 
-def still_bytes(path: Path, prepared: PreparedStill, picture: Image, settings: CutSettings) -> tuple[bytes, str]:
+def still_bytes(path: Location, prepared: PreparedStill, picture: Image, settings: CutSettings) -> tuple[bytes, str]:
     """The bytes of a still and their suffix: those of the file if they show the picture, else encoded ones."""
     if prepared.suffix and picture.size == prepared.picture.size:
         return path.read_bytes(), prepared.suffix
     return encoded_still(picture, settings), still_suffix(settings)
 
 
-def prepared_still(path: Path, settings: CutSettings) -> PreparedStill | Flaw:
+def prepared_still(path: Location, settings: CutSettings) -> PreparedStill | Flaw:
     """Check an image file and decode its picture; a `Flaw` if it cannot be used."""
     if flaw := check_file_size(path.stat().st_size):
         return flaw

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from data_pipeline.high_dynamic_range import Colours
@@ -31,6 +30,7 @@ from lmms_eval_shotbench.media.clip_file import (
 from lmms_eval_shotbench.media.hidden_frames import shows_nothing
 from lmms_eval_shotbench.media.orientation import Orientation, display_orientation
 from lmms_eval_shotbench.media.stills import MAX_PICTURE_PIXELS
+from lmms_eval_shotbench.remote_path import Location
 
 FILM_FORMATS = f"{CLIP_FORMATS},mxf,asf"  # demuxers that read a single file and open no URLs
 HALF_A_MILLISECOND = 0.00051  # tables and Matroska round times to milliseconds
@@ -47,7 +47,7 @@ class BrokenFilm(BrokenMedium):
 class Film:
     """One film; frame n is shown at `times[n]` and the last one ends at `end`, in ticks of `tick` seconds."""
 
-    path: Path
+    path: Location
     width: int  # pixels as stored, before it is turned upright
     height: int
     orientation: Orientation
@@ -106,7 +106,7 @@ class Film:
         return max(bisect_right(range(self.frames), seconds + HALF_A_MILLISECOND, key=self.time_of) - 1, 0)
 
 
-def probe_film(path: Path) -> Film:
+def probe_film(path: Location) -> Film:
     """Read all packets of a film and decode its first frame.
 
     Raises:
@@ -143,7 +143,7 @@ def probe_film(path: Path) -> Film:
         )
 
 
-def frames_in_header(path: Path) -> int:
+def frames_in_header(path: Location) -> int:
     """Number of frames of a film by its header or, if that has none, by duration and rate; 0 if it is no film."""
     try:
         with _open_film(path) as (container, stream):
@@ -262,7 +262,7 @@ def _frames_from(film: Film, keyframe: int | None, number: int, last: int) -> It
 
 
 @contextmanager
-def _open_film(path: Path) -> Iterator[tuple[Any, Any]]:
+def _open_film(path: Location) -> Iterator[tuple[Any, Any]]:
     """Open the container and its video stream; decoding is single-threaded, since films are cut in parallel."""
     import av
 

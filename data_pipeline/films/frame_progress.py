@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_pipeline.films.film_probe import frames_in_header
 from lmms_eval_shotbench.progress import progress_bar
+from lmms_eval_shotbench.remote_path import Location
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -57,10 +58,10 @@ class FrameCount:
 
 
 class CountedFilm(NamedTuple):
-    """A unit of work as the bar sees it: the file of its count, and its media."""
+    """A unit of work as the bar sees it: the file of its count, if it has one, and its media."""
 
-    count_file: Path
-    media: Sequence[Path]
+    count_file: Path | None
+    media: Sequence[Location]
 
 
 class FrameProgress:
@@ -84,9 +85,10 @@ class FrameProgress:
     def read(self) -> None:
         """Read the counts of the films that are being decoded, and headers for a while."""
         for index in range(self._finished, min(self._finished + WINDOW, len(self._films))):
-            with suppress(OSError, ValueError):
-                decoded, planned = self._films[index].count_file.read_text().split()
-                self._counts[index] = (int(decoded), int(planned))
+            if file := self._films[index].count_file:
+                with suppress(OSError, ValueError):
+                    decoded, planned = file.read_text().split()
+                    self._counts[index] = (int(decoded), int(planned))
         until = time.monotonic() + READ_SECONDS
         while len(self._expected) < len(self._films) and time.monotonic() < until:
             self._expected.append(sum(map(frames_in_header, self._films[len(self._expected)].media)))

@@ -8,11 +8,11 @@ equal. Ids that differ only in spelling and films that look alike are in `checks
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from data_pipeline.annotations.annotation_table import AnnotatedRange
 from data_pipeline.annotations.columns import TableRefused
 from lmms_eval_shotbench.questions.shards import file_sha256
+from lmms_eval_shotbench.remote_path import Location
 
 BEGINNING = 1 << 16  # bytes; enough to distinguish nearly all media of one size
 FILES_NAMED = 5
@@ -20,7 +20,7 @@ FILES_NAMED = 5
 Lines = dict[str, int]  # film id -> first line with it
 
 
-def check_one_id_per_medium(rows: Iterable[AnnotatedRange], films: Path) -> None:
+def check_one_id_per_medium(rows: Iterable[AnnotatedRange], films: Location) -> None:
     """Raise `TableRefused` if a file, or another file with the same bytes, is listed under several film ids."""
     lines: dict[str, Lines] = {}  # by medium
     for row in rows:
@@ -36,7 +36,7 @@ def check_one_id_per_medium(rows: Iterable[AnnotatedRange], films: Path) -> None
     )
 
 
-def _under_several_ids(lines: Mapping[str, Lines], films: Path) -> Iterator[tuple[str, ...]]:
+def _under_several_ids(lines: Mapping[str, Lines], films: Location) -> Iterator[tuple[str, ...]]:
     """Media with equal content whose rows have several film ids."""
     equal: list[tuple[str, ...]] = [tuple(lines)]
     for key in (_size, _beginning, _sha256):
@@ -46,7 +46,7 @@ def _under_several_ids(lines: Mapping[str, Lines], films: Path) -> Iterator[tupl
     yield from ((media,) for media, ids in lines.items() if len(ids) > 1 and media not in found)
 
 
-def _parts(media: Sequence[str], films: Path, key: Callable[[Path], object]) -> list[tuple[str, ...]]:
+def _parts(media: Sequence[str], films: Location, key: Callable[[Location], object]) -> list[tuple[str, ...]]:
     """The media grouped by a key; those without one, and those that share it with no other, are left out."""
     groups: dict[object, tuple[str, ...]] = {}
     for name in media:
@@ -59,16 +59,16 @@ def _parts(media: Sequence[str], films: Path, key: Callable[[Path], object]) -> 
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _size(path: Path) -> int:
+def _size(path: Location) -> int:
     return path.stat().st_size
 
 
-def _beginning(path: Path) -> bytes:
+def _beginning(path: Location) -> bytes:
     with path.open("rb") as file:
         return file.read(BEGINNING)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Location) -> str:
     return file_sha256(path)
 
 

@@ -29,6 +29,7 @@ from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.remote_path import Location
 
 SPLIT = "cot_sft"
 
@@ -41,7 +42,7 @@ class ChainsRefused(ValueError):
 class ChainReport:
     """Summary of a run."""
 
-    folder: Path
+    folder: Location
     items: int
     written: int
     asked: int  # replies received in this run; the others were cached

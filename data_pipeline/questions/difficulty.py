@@ -24,6 +24,7 @@ from data_pipeline.questions.source_split import SourceSplit
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.remote_path import Location
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
 SPLIT = "grpo"
@@ -59,7 +60,7 @@ class DifficultySettings:
 class DifficultyReport(NamedTuple):
     """The selected items, and the pass rates they were selected by."""
 
-    folder: Path
+    folder: Location
     items: Sequence[QAItem]
     rates: Mapping[int, PassRate]
     chosen: Mapping[str, Chosen]  # by item id

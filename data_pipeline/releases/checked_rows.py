@@ -26,6 +26,7 @@ from data_pipeline.shards.write_shards import PendingRow, finished_manifest
 from data_pipeline.workers import Workers, WorkItem, map_stream
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.remote_path import Location
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 READ_AHEAD_BYTES = 64_000_000  # media being checked; a single larger medium is still read
@@ -47,7 +48,7 @@ MediumKey = tuple[MediaKind, Path, str]  # kind, store, name
 class ImportReport(NamedTuple):
     """Result of an import."""
 
-    folder: Path
+    folder: Location
     rows_read: int
     rows_written: int
     rows_lost: int
@@ -55,7 +56,7 @@ class ImportReport(NamedTuple):
     already_complete: bool
 
     @classmethod
-    def of(cls, out: Path, written: int, defects: Sequence[Defect], already_complete: bool = False) -> ImportReport:
+    def of(cls, out: Location, written: int, defects: Sequence[Defect], already_complete: bool = False) -> ImportReport:
         """Return the report on an import that wrote this many rows."""
         lost = sum(defect.loses_row for defect in defects)
         return cls(out, written + lost, written, lost, tuple(defects), already_complete)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.shards.composition import Composition, Counts
+from data_pipeline.shards.finished_files import FinishedFile
 from lmms_eval_shotbench.environment import DATA_VARIABLE
 from lmms_eval_shotbench.questions.shards import MANIFEST, shard_features
+from lmms_eval_shotbench.remote_path import Location
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
 DEFECTS_ON_CARD = 20
@@ -65,7 +67,7 @@ def write_defects(folder: Path, defects: Sequence[Defect]) -> None:
         (folder / DEFECTS).write_text("".join(lines), encoding="utf-8")
 
 
-def read_defects(folder: Path) -> list[Defect]:
+def read_defects(folder: Location) -> list[Defect]:
     """Read the list of defects of a finished shard folder."""
     if not (folder / DEFECTS).is_file():
         return []
@@ -73,7 +75,9 @@ def read_defects(folder: Path) -> list[Defect]:
     return [Defect(**{**row, "kind": DefectKind(row["kind"])}) for row in rows]
 
 
-def write_card(folder: Path, composition: Composition, about: About, defects: Sequence[Defect]) -> None:
+def write_card(
+    folder: Path, composition: Composition, about: About, defects: Sequence[Defect], data: Collection[FinishedFile]
+) -> None:
     """Write the card: a YAML header for the Hub and `datasets`, then sections for readers."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
@@ -91,7 +95,7 @@ def write_card(folder: Path, composition: Composition, about: About, defects: Se
                 "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in counts],
             }
         ],
-        dataset_info=_dataset_info(folder, counts),
+        dataset_info=_dataset_info(data, counts),
     )
     sections = {
         "What it is": about.what,
@@ -109,10 +113,10 @@ def write_card(folder: Path, composition: Composition, about: About, defects: Se
     (folder / CARD).write_text(str(card), encoding="utf-8")
 
 
-def _dataset_info(folder: Path, counts: Counts) -> dict[str, Any]:
+def _dataset_info(data: Collection[FinishedFile], counts: Counts) -> dict[str, Any]:
     import datasets
 
-    size = {split: sum(path.stat().st_size for path in (folder / "data").glob(f"{split}-*")) for split in counts}
+    size = {split: sum(file.bytes for file in data if file.split == split) for split in counts}
     rows = {split: sum(by_dimension.values()) for split, by_dimension in counts.items()}
     info = datasets.DatasetInfo(
         features=shard_features(),

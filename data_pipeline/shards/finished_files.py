@@ -1,7 +1,8 @@
 """The journal of an unfinished shard folder: which of its files are finished, so that an interrupted run can resume.
 
 Owns the format of the journal, the finishing of a file (fsync, checksum, journal line; in a separate thread while the
-next file is written), and the cleanup after an interrupted run. The content of the files is in `split_writer.py`.
+next file is written), and the cleanup after an interrupted run. Drafts in remote storage are in `remote_draft.py`, the
+content of the files in `split_writer.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from data_pipeline.shards.atomic_folder import Draft, make_durable
 from lmms_eval_shotbench.atomic_file import write_atomic
@@ -42,23 +45,15 @@ class FinishedFile:
         return f"{self.split}-{self.number:05d}.parquet"
 
 
-class FinishedFiles:
-    """The finished files of a draft; new ones are added with `finish`. A context manager."""
+class ShardFiles(ABC):
+    """The finished files of a shard folder that is being written; new ones are added with `finish`."""
 
-    def __init__(self, draft: Draft, key: Mapping[str, Any]) -> None:
-        """Keep the files that an earlier run with the same key finished; remove everything else from the draft."""
-        self._draft, self._folder = draft, draft.folder / DATA
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._undo_final_names()
-        self.files = self._intact(_read_journal(draft.journal, key))
-        draft.worth_keeping = bool(self.files)
-        self._remove_all_but({file.name for file in self.files})
-        lines = [key, *map(asdict, self.files)]
-        write_atomic(draft.journal, "".join(json.dumps(line) + "\n" for line in lines))
+    def __init__(self, files: Sequence[FinishedFile]) -> None:
+        self.files = list(files)
         self._thread = ThreadPoolExecutor(1, "finish-shards")
         self._pending: Future[None] | None = None
 
-    def __enter__(self) -> FinishedFiles:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,9 +75,33 @@ class FinishedFiles:
         self._pending = None
 
     def give_final_names(self) -> dict[str, FinishedFile]:
-        """Rename all files to NAME-of-TOTAL.parquet; returns them by their final name."""
+        """Name all files NAME-of-TOTAL.parquet; returns them by their final name."""
         self.wait()
-        named = {f"{f.split}-{f.number:05d}-of-{len(self.of(f.split)):05d}.parquet": f for f in self.files}
+        totals = Counter(file.split for file in self.files)
+        return {f"{f.split}-{f.number:05d}-of-{totals[f.split]:05d}.parquet": f for f in self.files}
+
+    @abstractmethod
+    def _finish(self, file: FinishedFile) -> None:
+        """Make a closed file and its journal entry permanent, and add it to `files`."""
+
+
+class FinishedFiles(ShardFiles):
+    """The finished files of a draft on a local disk. A context manager."""
+
+    def __init__(self, draft: Draft, key: Mapping[str, Any]) -> None:
+        """Keep the files that an earlier run with the same key finished; remove everything else from the draft."""
+        self._draft, self._folder = draft, draft.folder / DATA
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._undo_final_names()
+        journal = draft.journal.read_text(encoding="utf-8", errors="replace") if draft.journal.is_file() else ""
+        super().__init__(intact(journal_files(journal, key), self._size))
+        draft.worth_keeping = bool(self.files)
+        self._remove_all_but({file.name for file in self.files})
+        write_atomic(draft.journal, journal_text(key, self.files))
+
+    def give_final_names(self) -> dict[str, FinishedFile]:
+        """Rename all files to NAME-of-TOTAL.parquet; returns them by their final name."""
+        named = super().give_final_names()
         for name, file in named.items():
             (self._folder / file.name).rename(self._folder / name)
         make_durable(self._folder)
@@ -100,21 +119,15 @@ class FinishedFiles:
         self.files.append(finished)
         self._draft.worth_keeping = True
 
+    def _size(self, file: FinishedFile) -> int | None:
+        path = self._folder / file.name
+        return path.stat().st_size if path.is_file() else None
+
     def _undo_final_names(self) -> None:
         """Undo `give_final_names` of a run that was killed between its renames."""
         for path in self._folder.iterdir():
             if found := _FINAL_NAME.fullmatch(path.name):
                 path.rename(path.with_name(f"{found['start']}.parquet"))
-
-    def _intact(self, files: Sequence[FinishedFile]) -> list[FinishedFile]:
-        """The files of each split before the first that is missing or has the wrong size."""
-        intact: list[FinishedFile] = []
-        for file in files:
-            path = self._folder / file.name
-            follows = file.number == sum(other.split == file.split for other in intact)
-            if follows and path.is_file() and path.stat().st_size == file.bytes:
-                intact.append(file)
-        return intact
 
     def _remove_all_but(self, names: set[str]) -> None:
         for path in [*self._draft.root.iterdir(), *self._draft.folder.iterdir(), *self._folder.iterdir()]:
@@ -125,13 +138,18 @@ class FinishedFiles:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _read_journal(path: Path, key: Mapping[str, Any]) -> list[FinishedFile]:
-    """The files of the journal if its key matches, else none; a truncated last line is ignored."""
+def journal_text(key: Mapping[str, Any], files: Sequence[FinishedFile]) -> str:
+    """The content of a journal."""
+    return "".join(json.dumps(line) + "\n" for line in [key, *map(asdict, files)])
+
+
+def journal_files(journal: str, key: Mapping[str, Any]) -> list[FinishedFile]:
+    """The files of a journal if its key matches, else none; a truncated last line is ignored."""
     try:
-        first, *lines = path.read_text(encoding="utf-8").splitlines()
+        first, *lines = journal.splitlines()
         if json.loads(first) != json.loads(json.dumps(key)):
             return []
-    except (OSError, ValueError):
+    except ValueError:
         return []
     files = []
     for line in lines:
@@ -140,6 +158,21 @@ def _read_journal(path: Path, key: Mapping[str, Any]) -> list[FinishedFile]:
         except (ValueError, TypeError):
             break
     return files
+
+
+def intact(files: Sequence[FinishedFile], size: Callable[[FinishedFile], int | None]) -> list[FinishedFile]:
+    """The files of each split before the first that is missing or has the wrong size.
+
+    Args:
+        size: Returns the size of a file in the draft, or None if it is missing.
+    """
+    found: list[FinishedFile] = []
+    counts: Counter[str] = Counter()
+    for file in files:
+        if file.number == counts[file.split] and size(file) == file.bytes:
+            found.append(file)
+            counts[file.split] += 1
+    return found
 
 
 def file_blake3(path: Path) -> str:

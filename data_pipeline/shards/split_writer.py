@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 
 from data_pipeline.shards.atomic_folder import WriteRefused
-from data_pipeline.shards.finished_files import FinishedFile, FinishedFiles
+from data_pipeline.shards.finished_files import FinishedFile, ShardFiles
 from data_pipeline.shards.shard_file import ShardFile, ShardRow
 from lmms_eval_shotbench.qa_item import QAItem
 
@@ -23,7 +23,7 @@ FILE_BYTES = 400_000_000  # of media; a size that the Hub previews and resumes w
 class SplitWriter:
     """Writes one split."""
 
-    def __init__(self, folder: Path, split: str, finished: FinishedFiles) -> None:
+    def __init__(self, folder: Path, split: str, finished: ShardFiles) -> None:
         self._folder, self._split, self._finished = folder, split, finished
         self._to_skip, self._number = finished.of(split), 0
         self._file: ShardFile | None = None
@@ -61,7 +61,9 @@ class SplitWriter:
     def close(self) -> None:
         """Write the remaining rows; a split without rows still gets a file, so that it can be read as empty."""
         if self._number < len(self._to_skip):
-            raise WriteRefused(self._other_rows())
+            if self._file_rows or self._to_skip[self._number].rows:
+                raise WriteRefused(self._other_rows())
+            return  # the file of a split without rows is finished
         if self._rows:
             self._write_group()
         elif not self._number and self._file is None:

@@ -17,11 +17,14 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmms_eval_shotbench.environment import DATA_VARIABLE
+from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
+from lmms_eval_shotbench.environment import DATA_VARIABLE, cache_folder
+from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
+from lmms_eval_shotbench.remote_path import Location, RemotePath, location
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 if TYPE_CHECKING:
@@ -50,8 +53,14 @@ def shard_features() -> datasets.Features:
 
 
 def locate_shards(name: str) -> Path:
-    """Resolve a folder or Hub id to a local, complete shard folder; raise `DatasetNotFound` with the next step."""
-    folder = Path(name).expanduser()
+    """Resolve a folder, an address or a Hub id to a local, complete shard folder.
+
+    Raises:
+        DatasetNotFound: there are no shards, or none that this version reads; the message has the next step.
+        StorageFailed: the address cannot be read.
+    """
+    place = location(name)
+    folder = _copy_from(place) if isinstance(place, RemotePath) else place.expanduser()
     if not folder.is_dir():
         folder = _download_shards(name)
     if not (folder / MANIFEST).is_file() or not list((folder / "data").glob("*.parquet")):
@@ -60,6 +69,28 @@ def locate_shards(name: str) -> Path:
             f"once: shotbench data import-shotbench {name} --out SHARDS"
         )
     _require_our_format(folder)
+    return folder
+
+
+def _copy_from(address: RemotePath) -> Path:
+    """Copy shards to the cache, or find the copy; files that an interrupted run copied are kept.
+
+    Media are read in any order and many times, for which object stores are too slow.
+    """
+    try:
+        manifest = (address / MANIFEST).read_bytes()
+        files = {name: int(file["bytes"]) for name, file in json.loads(manifest)["files"].items()}
+    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+        raise DatasetNotFound(f"{address} holds no complete shards: {error}") from None
+    folder = cache_folder("shards") / hashlib.sha256(manifest).hexdigest()[:16]
+    for name in with_progress(sorted(files), "copy", len(files), "file"):
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+            raise DatasetNotFound(f"{address / MANIFEST} lists {name!r}, which is not in the folder; write them again")
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != files[name]:
+            with atomic_path(path) as draft:
+                (address / name).download(draft)
+    write_atomic(folder / MANIFEST, manifest)
     return folder
 
 
@@ -158,7 +189,7 @@ class ShardFolder:
         return self._row_groups[key]
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Location) -> str:
     """SHA-256 of a file as a hex string, read in chunks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

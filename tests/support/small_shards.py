@@ -39,4 +39,5 @@ def write_small_shards(
         item = QAItem(f"q-{index}", slug, question, options, "ABCD"[index % 4], kind, path)
         item = replace(item, source="small", source_index=index, film_id=f"tt{index}")
         rows.append(PendingRow.of("test", item, encoded_clip if on_clip else encoded_still(index)))
-    return write_shards(rows, folder, ABOUT, splits=["test"]).folder
+    write_shards(rows, folder, ABOUT, splits=["test"])
+    return folder
