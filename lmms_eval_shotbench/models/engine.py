@@ -25,6 +25,11 @@ class Engine(Protocol):
         """What determines rounding, such as dtype and versions; part of the key of a stored response."""
         ...
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a record of the run contains: the engine, and whether time positions of clips were checked."""
+        ...
+
     def start(self, plans: Sequence[Plan]) -> None:
         """Start for all plans that will follow, unless started; raises `EngineFailed`."""
         ...

@@ -44,7 +44,8 @@ def open_engine(
         return _open_vllm(settings, planner_of)
     if settings.further:
         raise EngineUnavailable(
-            f"shotvl on transformers has no argument {', '.join(settings.further)}; arguments of vLLM need engine=vllm, those of a server engine=server"
+            f"shotvl on transformers has no argument {', '.join(settings.further)}; arguments of vLLM need "
+            "engine=vllm, those of a server engine=server"
         )
     return _open_transformers(settings, planner_of)
 

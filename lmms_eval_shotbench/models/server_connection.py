@@ -91,9 +91,9 @@ class Connection:
                 "correct base_url"
             ) from None
         if arguments.model not in models:
+            served = ", ".join(models) or "none"
             raise EngineUnavailable(
-                f"the server at {arguments.base_url} has no model {arguments.model}; it has {', '.join(models) or 'none'}: "
-                "name it by model="
+                f"the server at {arguments.base_url} has no model {arguments.model}, but {served}; name it by model="
             )
         self.model, self.kind = arguments.model, models[arguments.model]
         self.version = self._version()
@@ -109,23 +109,28 @@ class Connection:
             EngineFailed: The server is gone.
         """
         fields = {name: value for name, value in request.items() if name != "messages"}
-        for attempt in range(1, ATTEMPTS + 1):
-            failed = self._completed(messages=request["messages"], model=self.model, extra_body=fields)
-            if isinstance(failed, Completion):
-                return failed
-            last = attempt == ATTEMPTS or not failed.retryable
-            if last or self._stopped.wait(pause_seconds(attempt, failed.retry_after)):
-                break
-        if failed.retryable and not self._stopped.is_set():
-            try:
-                self._models()
-            except RequestFailed as error:
-                raise EngineFailed(f"the server at {self._arguments.base_url} no longer answers: {error}") from None
-        raise RequestFailed(failed.error)
+        attempt = 0
+        while isinstance(
+            found := self._completed(messages=request["messages"], model=self.model, extra_body=fields), ChatReply
+        ):
+            attempt += 1
+            pause = pause_seconds(attempt, found.retry_after)
+            if not found.retryable or attempt == ATTEMPTS or self._stopped.wait(pause):
+                raise self._failed(found)
+        return found
 
     def stop(self) -> None:
         """End the retries of all threads."""
         self._stopped.set()
+
+    def _failed(self, reply: ChatReply) -> RequestFailed | EngineFailed:
+        """Return the exception for a request that failed: whether the server answers at all is found out."""
+        if reply.retryable and not self._stopped.is_set():
+            try:
+                self._models()
+            except RequestFailed as error:
+                return EngineFailed(f"the server at {self._arguments.base_url} no longer answers: {error}")
+        return RequestFailed(reply.error)
 
     def _completed(self, **request: Any) -> Completion | ChatReply:
         body = request_completion(self._client, max_bytes=BODY_BYTES, **request)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from lmms_eval_shotbench.media.stills import BrokenMedium
@@ -18,13 +19,7 @@ from lmms_eval_shotbench.models.engine import EngineFailed, truncate_at
 from lmms_eval_shotbench.models.planning import Plan, Planner
 from lmms_eval_shotbench.models.server_connection import Completion, Connection, RequestFailed, ServerArguments
 from lmms_eval_shotbench.models.server_media import EncodedMedium, encoded_medium
-from lmms_eval_shotbench.models.server_requests import (
-    NOT_CHECKED,
-    VLLM,
-    chat_request,
-    check_prompts,
-    prompt_difference,
-)
+from lmms_eval_shotbench.models.server_requests import VLLM, chat_request, check_prompts, prompt_difference
 from lmms_eval_shotbench.models.vllm_sampling import sampling_fields
 from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, Prompt
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
@@ -34,6 +29,7 @@ Result = TypeVar("Result")
 COPIES = 4  # of a medium in memory, in sizes of its pixels: patches, pictures, their encoding, the request
 MEMORY_SHARE, MAX_MEMORY = 4, 8 * 2**30  # of the free memory; bytes
 MIN_TOKENS = 1024
+NO_CLIP = "no clip was asked"
 MOST_FAILURES = 50  # in a row, after which the run stops
 WAIT_SECONDS = 1.0  # at most, because a Ctrl-C just before a wait is noticed after it only
 
@@ -49,7 +45,7 @@ class ServerEngine:
     """Generates responses with a server; implements `Engine`."""
 
     def __init__(self, arguments: ServerArguments, planner: Planner) -> None:
-        """Connect to the server, and check what it makes of a still and of a clip.
+        """Connect to the server.
 
         Args:
             arguments: Address, model, and limits of requests.
@@ -60,15 +56,9 @@ class ServerEngine:
                 settings.
         """
         sampling_fields(planner.rules, GenerationSettings(), "")
-        self._planner, self._most = planner, arguments.concurrency
+        self._planner, self._concurrency = planner, arguments.concurrency
         self._connection = Connection(arguments)
-        self._refused: dict[MediaKind, EngineFailed] = {}
-        self._times = NOT_CHECKED
-        for kind in MediaKind:
-            try:
-                self._times = check_prompts(self._connection, planner, kind)
-            except EngineFailed as error:
-                self._refused[kind] = error  # a reason to stop only once such a medium is to be shown
+        self._checked: dict[MediaKind, str] = {}  # whether time positions were checked
 
     @property
     def numerics(self) -> list[Any]:
@@ -84,8 +74,14 @@ class ServerEngine:
             "engine": "server",
             "server": f"{connection.kind or 'unknown'} {connection.version}".strip(),
             "model": connection.model,
-            "time_positions": self._times,
+            "time_positions": self._checked.get(MediaKind.CLIP, NO_CLIP),
         }
+
+    def start(self, plans: Sequence[Plan]) -> None:
+        """Check what the server makes of each kind of medium in these plans, once; see `Engine.start`."""
+        kinds = {plan.media[key].kind for plan in plans for prompt in plan.prompts for key in prompt.media}
+        for kind in kinds - self._checked.keys():
+            self._checked[kind] = check_prompts(self._connection, self._planner, kind)
 
     def answers(self, plan: Plan) -> Iterator[dict[int, Answer]]:
         """Yield answers as they come; see `Engine.answers`.
@@ -94,8 +90,7 @@ class ServerEngine:
             EngineFailed: The server is gone, fails again and again, or does not show the media of the protocol.
         """
         yield plan.failed
-        for kind in {plan.media[key].kind for prompt in plan.prompts for key in prompt.media} & self._refused.keys():
-            raise self._refused[kind]
+        self.start([plan])
         failures = 0
         try:
             for prompt, future in self._sent(plan):
@@ -116,9 +111,9 @@ class ServerEngine:
         lookahead = Lookahead(lambda key: self._encoded(plan, key), self._planner.threads, most // 2)
         running: dict[Future[Sent], Planned] = {}
         for (prompt,), media in lookahead.run([[one] for one in longest_first(plan.prompts)]):
-            while running and (len(running) >= self._most or _tokens(running) + prompt.tokens > most // 2):
+            while running and (len(running) >= self._concurrency or _tokens(running) + prompt.tokens > most // 2):
                 yield from _finished(running)
-            running[_in_thread(lambda one=prompt, some=media: self._send(one, plan, some))] = prompt
+            running[_in_thread(partial(self._send, prompt, plan, media))] = prompt
         while running:
             yield from _finished(running)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -56,18 +55,25 @@ def encoded_medium(medium: Patches, rules: InputRules, for_vllm: bool) -> Encode
 def clip_request(clip: Patches, rules: InputRules) -> dict[str, Any]:
     """Return the fields of a request to vLLM that give the times of a clip's frames."""
     frames = rules.patch_rule.frames
+    of_processor: dict[str, Any] = {}
     if rules.architecture.rule.tokens_per_second:
-        # vLLM drops the times of the medium for Qwen2.5-VL, and passes these on to the processor.
-        fps = frames / seconds_for_server(clip.grid, rules.architecture.rule)
-        times = {"fps": fps, "frames_indices": list(range(clip.grid.time * frames))}
-        of_processor = {"video_metadata": [times | {"total_num_frames": clip.grid.time * frames}]}
+        # vLLM drops the times of the medium for Qwen2.5-VL; these are passed on to the processor of transformers.
+        fps, indices = (
+            frames / seconds_for_server(clip.grid, rules.architecture.rule),
+            list(range(clip.grid.time * frames)),
+        )
+        of_processor = {"video_metadata": [{"fps": fps, "frames_indices": indices, "total_num_frames": len(indices)}]}
     else:
         # Only the tenths of the middle of each temporal patch matter: both of its frames get them.
         tenths = [round(round(one, 1) * TENTHS) for one in clip.seconds]
-        times = {"fps": float(TENTHS), "frames_indices": [one for one in tenths for _ in range(frames)]}
-        of_processor = {}
-    total = max(times["frames_indices"][-1] + 1, clip.grid.time * frames)
-    loading = times | {"num_frames": -1, "total_num_frames": total, "do_sample_frames": False}
+        fps, indices = float(TENTHS), [one for one in tenths for _ in range(frames)]
+    loading = {
+        "num_frames": -1,  # all
+        "fps": fps,
+        "frames_indices": indices,
+        "total_num_frames": max(indices[-1] + 1, len(indices)),
+        "do_sample_frames": False,
+    }
     return {"media_io_kwargs": {"video": loading}, "mm_processor_kwargs": UNPROCESSED | of_processor}
 
 
@@ -108,8 +114,8 @@ def encoded_picture(pixels: numpy.ndarray) -> tuple[str, bytes]:
     return "image/webp", stream.getvalue()
 
 
-def encoded_video(pictures: Sequence[numpy.ndarray], fps: Fraction) -> bytes:
-    """Encode pictures as an MP4 file with H.264 in RGB, without loss."""
+def encoded_video(pictures: numpy.ndarray, fps: Fraction) -> bytes:
+    """Encode pictures (frames, height, width, channels) as an MP4 file with H.264 in RGB, without loss."""
     import av
 
     stream = io.BytesIO()
