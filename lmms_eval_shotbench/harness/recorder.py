@@ -30,7 +30,7 @@ MOST_FAILURES = 50  # in a row, after which the run stops: the model or its serv
 
 
 class RunStopped(RuntimeError):
-    """A run that was stopped because request after request failed."""
+    """A run that was stopped; the message states why, and the user needs no traceback."""
 
 
 class Asked(NamedTuple):
