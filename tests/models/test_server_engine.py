@@ -22,6 +22,7 @@ torch = pytest.importorskip("torch")
 from PIL import Image
 
 from lmms_eval_shotbench.grading import chat_endpoint
+from lmms_eval_shotbench.media.clips import sampled_frames, sampled_rate
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models import server_connection
 from lmms_eval_shotbench.models.chats import Chat, read_chat
@@ -39,6 +40,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind, View
 from tests.support import openai_server, qwen_server, releases
 from tests.support.engine_answers import engine_answers
 from tests.support.openai_server import ANSWER, HALF, HANG, HANG_UP, HTML, NO_CHOICES, NULL, Request
+from tests.support.ports import refusing_port
 from tests.support.qwen_server import MODEL, QwenEndpoint
 from tests.support.tiny_families.trainable import make_trainable
 
@@ -141,19 +143,24 @@ def test_a_request_has_the_checkpoints_penalty_and_the_tasks_settings(
     assert greedy["model"] == MODEL
 
 
-def test_times_of_a_clip_give_the_right_positions_in_float32_and_where_possible_in_bfloat16() -> None:
+@pytest.mark.parametrize("frame_rate", [Fraction(24), Fraction(24000, 1001), Fraction(25), Fraction(30)])
+def test_times_of_a_clip_give_the_right_positions_also_rounded_to_bfloat16(frame_rate: Fraction) -> None:
     rule = PositionRule(frozenset(), 2, 2, 2)
-    right = dict.fromkeys((torch.float32, torch.bfloat16), 0)
-    rates = (Fraction(12), Fraction(24000, 1001) / 2, Fraction(25, 2), Fraction(8), Fraction(2))
-    grids = [Grid(length, 2, 2, rate) for rate in rates for length in range(1, 385, 3)]
-    for grid in grids:
+    for frames in range(2, int(64 * frame_rate), 29):  # up to 768 at 12 frames a second
+        shown = len(sampled_frames(frames, frame_rate))
+        grid = Grid(-(-shown // 2), 2, 2, sampled_rate(shown, frames, frame_rate))
         fps = 2 / seconds_for_server(grid, rule)  # what is sent; the processor computes the seconds from it
-        for dtype in right:
+        for dtype in (torch.float32, torch.bfloat16):
             seconds = torch.tensor(2 / fps).to(dtype).item()
             positions = [int(t * (seconds * rule.tokens_per_second)) for t in range(grid.time)]
-            right[dtype] += positions == time_positions(grid, rule).tolist()
-    assert right[torch.float32] == len(grids)
-    assert right[torch.bfloat16] > len(grids) / 2
+            assert positions == time_positions(grid, rule).tolist()
+
+
+def test_where_bfloat16_has_no_right_seconds_those_that_are_sent_are_right_in_float32() -> None:
+    rule, grid = PositionRule(frozenset(), 2, 2, 2), Grid(384, 2, 2, Fraction(768, 7213))
+    seconds = torch.tensor(2 / (2 / seconds_for_server(grid, rule)))
+    assert [int(t * (seconds.item() * 2)) for t in range(grid.time)] == time_positions(grid, rule).tolist()
+    assert seconds.to(torch.bfloat16) != seconds
 
 
 @pytest.mark.parametrize("rate", [Fraction(12), Fraction(24000, 1001) / 2, Fraction(1152000, 97097), Fraction(2)])
@@ -361,10 +368,8 @@ def test_a_thought_that_a_server_keeps_for_itself_is_a_failure(served: Callable[
 
 
 def test_a_server_that_is_down_is_one_line() -> None:
-    with pytest.raises(
-        EngineUnavailable, match=r"the server at http://127.0.0.1:9/v1 does not answer: connection failed"
-    ):
-        opened("http://127.0.0.1:9/v1")
+    with refusing_port() as port, pytest.raises(EngineUnavailable, match="does not answer: connection failed"):
+        opened(f"http://127.0.0.1:{port}/v1")
 
 
 def test_a_model_that_is_not_served_is_refused_with_what_is(served: Callable[..., QwenEndpoint]) -> None:

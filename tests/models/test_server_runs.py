@@ -22,6 +22,7 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.harness.test_lmms_eval import isolated_caches, read_scores  # noqa: F401
 from tests.support import openai_server
 from tests.support.openai_server import ANSWER, Request
+from tests.support.ports import refusing_port
 from tests.support.qwen_server import MODEL, QwenEndpoint
 from tests.support.small_shards import write_small_shards
 from tests.support.warm_runs import warm
@@ -92,9 +93,10 @@ def test_a_server_that_ends_loses_nothing_and_the_same_command_asks_the_rest(
 
 @pytest.mark.usefixtures("isolated_caches")
 def test_a_server_that_is_down_is_one_line_and_nothing_is_written(shards: Path, tmp_path: Path) -> None:
-    status, printed = run(shards, tmp_path / "out", "http://127.0.0.1:9/v1")
+    with refusing_port() as port:
+        status, printed = run(shards, tmp_path / "out", f"http://127.0.0.1:{port}/v1")
     assert status == 1
-    (line,) = (line for line in printed.splitlines() if "127.0.0.1:9" in line)
+    (line,) = (line for line in printed.splitlines() if str(port) in line)
     assert "does not answer: connection failed" in line
     assert "Traceback" not in printed
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
