@@ -96,11 +96,12 @@ class ServerEngine:
             for prompt, future in self._sent(plan):
                 answer = self._answer(prompt, plan, future)
                 yield {prompt.chat_index: answer}
-                is_failure = isinstance(answer, Failure) and not isinstance(future.exception(), BrokenMedium)
-                failures = failures + 1 if is_failure else 0
-                if failures >= MOST_FAILURES:
-                    assert isinstance(answer, Failure)
-                    raise EngineFailed(f"{failures} requests in a row failed, the last: {answer.reason}")
+                if isinstance(answer, Response):
+                    failures = 0
+                elif not answer.broken_medium:
+                    failures += 1
+                    if failures >= MOST_FAILURES:
+                        raise EngineFailed(f"{failures} requests in a row failed, the last: {answer.reason}")
         except BaseException:
             self._connection.stop()
             raise
@@ -138,7 +139,7 @@ class ServerEngine:
         try:
             completion, media = future.result()
         except (BrokenMedium, RequestFailed) as error:
-            return Failure(str(error))
+            return Failure(str(error), broken_medium=isinstance(error, BrokenMedium))
         expected = self._planner.rules.architecture.expanded(Prompt(plan.ids[prompt.chat_index], media))
         if difference := prompt_difference(completion, expected):
             return Failure(difference)
@@ -167,9 +168,9 @@ def _tokens(running: Mapping[Future[Sent], Planned]) -> int:
 
 
 def _finished(running: dict[Future[Sent], Planned]) -> Iterator[tuple[Planned, Future[Sent]]]:
-    """Wait for requests, and remove and yield those that are done."""
+    """Wait for requests, and remove and yield those that are done: first responses, as an error may end the run."""
     done, _ = wait(running, WAIT_SECONDS, FIRST_COMPLETED)
-    for future in done:
+    for future in sorted(done, key=lambda one: one.exception() is not None):
         yield running.pop(future), future
 
 
