@@ -63,36 +63,56 @@ def request_reply(
     tokens: int = REPLY_TOKENS,
     characters: int = REPLY_CHARACTERS,
 ) -> ChatReply:
-    """Send one request. The body is read in chunks to enforce the limits on time and size.
+    """Send one prompt, see `request_completion`.
 
     Args:
         prompt: The user message: a text, or a list of parts in OpenAI's format.
         tokens: Maximum number of tokens of the reply.
         characters: Maximum length of the reply; the rest is dropped.
     """
+    messages = [{"role": "user", "content": prompt}]
+    body = request_completion(client, messages=messages, model=model, temperature=0, max_tokens=tokens)
+    return body if isinstance(body, ChatReply) else _read_completion(body, client, tokens, characters)
+
+
+def request_completion(client: Any, *, max_bytes: int = BODY_BYTES, **request: Any) -> bytes | ChatReply:
+    """Send one request and return the body of the response, or the `ChatReply` of a failed request.
+
+    The body is read in chunks to enforce the limits on time and size.
+
+    Args:
+        client: As returned by `open_client`.
+        max_bytes: Maximum size of the body.
+        request: Arguments of `client.chat.completions.create`.
+    """
     import openai
 
     deadline, body = time.monotonic() + client.timeout, b""
     timed_out = ChatReply(None, f"no reply within {client.timeout:g} s")
-    messages = [{"role": "user", "content": prompt}]
-    create = client.chat.completions.with_streaming_response.create
     try:
-        with create(messages=messages, model=model, temperature=0, max_tokens=tokens) as response:
+        with client.chat.completions.with_streaming_response.create(**request) as response:
             for chunk in response.iter_bytes():
                 body += chunk
-                if len(body) > BODY_BYTES:
-                    return ChatReply(None, f"a reply of more than {BODY_BYTES} bytes")
+                if len(body) > max_bytes:
+                    return ChatReply(None, f"a reply of more than {max_bytes} bytes")
                 if time.monotonic() > deadline:
                     return timed_out
     except openai.APITimeoutError:
         return timed_out
-    except openai.APIStatusError as error:
+    except (openai.OpenAIError, *transport_errors()) as error:
+        return failed_request(error, client)
+    return body
+
+
+def failed_request(error: Exception, client: Any) -> ChatReply:
+    """Return the reply for an exception of `openai` or its transport."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
         retryable = error.status_code in (408, 409, 429) or error.status_code >= 500
-        message = f"HTTP {error.status_code}: {_excerpt(error.response.text, client)}"
+        message = f"HTTP {error.status_code}: {excerpt(error.response.text, client)}"
         return ChatReply(None, message, retryable, error.response.headers.get("retry-after", ""))
-    except (openai.OpenAIError, *_transport_errors()) as error:
-        return ChatReply(None, f"connection failed: {_excerpt(str(error.__cause__ or error), client)}")
-    return _read_completion(body, client, tokens, characters)
+    return ChatReply(None, f"connection failed: {excerpt(str(error.__cause__ or error), client)}")
 
 
 def pause_seconds(attempt: int, retry_after: str, longest: float | None = None) -> float:
@@ -113,19 +133,19 @@ def _read_completion(body: bytes, client: Any, tokens: int, characters: int) -> 
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return ChatReply(None, f"no chat completion: {_excerpt(body.decode('utf-8', 'replace'), client)}")
+        return ChatReply(None, f"no chat completion: {excerpt(body.decode('utf-8', 'replace'), client)}")
     if not isinstance(content, str) or not content.strip():
         return ChatReply(None, f"a completion without text in {tokens} tokens (does this model think first?)")
     return ChatReply(encodable(content[:characters]))
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
+def transport_errors() -> tuple[type[Exception], ...]:
     """Exceptions from reading a body: openai 3 uses httpx2, older versions httpx, and neither error is wrapped."""
     loaded = (sys.modules.get(name) for name in ("httpx2", "httpx"))
     return tuple(module.HTTPError for module in loaded if module)
 
 
-def _excerpt(text: str, client: Any) -> str:
+def excerpt(text: str, client: Any) -> str:
     """The beginning of an external text on one line, with the API key redacted."""
     words = " ".join(text.replace(client.api_key, "***").split())
     return words if len(words) <= 160 else f"{words[:157]}..."

@@ -109,7 +109,7 @@ def ask_questions(request: EvalRequest, questions: QuestionSet) -> dict[int, Sto
     WALL.restart()
     ours, others = resolve_tasks(request.tasks, {item.dimension for item in questions.items})
     with _in_use(request, questions):
-        (responses,), error = _run_passes(request, plan_passes(request, ours, others), ours, others, questions.items)
+        (responses,), error, _ = _run_passes(request, plan_passes(request, ours, others), ours, others, questions.items)
     if error:
         raise EvaluationError(f"{error}; {_kept(request, questions.items, [responses])}")
     return responses
@@ -129,7 +129,7 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
     items, left_out = _select_questions(ours, questions.items)
     passes = plan_passes(request, ours, others)
     evaluation = Evaluation(warnings=_warnings(request, passes))
-    responses, error = _run_passes(request, passes, ours, others, items)
+    responses, error, engines = _run_passes(request, passes, ours, others, items)
     evaluation.errors += [error] if error else []
     if is_main_process():
         asked = [item for item in items if item.dimension in {task.dimension.slug for task in ours}]
@@ -138,24 +138,27 @@ def _evaluate(request: EvalRequest, questions: QuestionSet, ours: Sequence[Task]
             return evaluation
         if request.limited:
             asked = [item for item in asked if any(item.source_index in sample for sample in responses)]
-        run = describe_run(request, questions.path, passes, ours, left_out) | {"warnings": evaluation.warnings}
+        run = describe_run(request, questions.path, passes, ours, left_out)
+        run |= {**({"engines": engines} if engines else {}), "warnings": evaluation.warnings}
         _score_and_write(evaluation, request.out, asked, responses, run, request.prices)
     return evaluation
 
 
 def _run_passes(
     request: EvalRequest, passes: Sequence[Pass], ours: Sequence[Task], others: Sequence[str], items: Sequence[QAItem]
-) -> tuple[StoredSamples, str]:
-    """Run passes until one fails; returns all responses and the error, "" if there is none."""
+) -> tuple[StoredSamples, str, dict[str, Any]]:
+    """Run passes until one fails; returns all responses, the error ("" if there is none), and engines by pass."""
     responses: StoredSamples = [{} for _ in range(request.samples)]
+    engines: dict[str, Any] = {}
     for one in passes:
         recorder = _recorder(request, one, ours)
         outcome = _run_pass(request, one, recorder, bool(others))
         for sample, found in zip(responses, responses_in(recorder, ours, items), strict=True):
             sample |= found
         if outcome.error or (is_main_process() and not outcome.finished):
-            return responses, f"the {one.name} pass failed: {outcome.error or 'it returned no results'}"
-    return responses, ""
+            return responses, f"the {one.name} pass failed: {outcome.error or 'it returned no results'}", engines
+        engines |= {one.name: dict(recorder.engine)} if recorder.engine else {}
+    return responses, "", engines
 
 
 def _select_questions(ours: Sequence[Task], originals: Sequence[QAItem]) -> tuple[list[QAItem], list[QAItem]]:

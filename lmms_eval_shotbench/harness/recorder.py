@@ -30,7 +30,7 @@ MOST_FAILURES = 50  # in a row, after which the run stops: the model or its serv
 
 
 class RunStopped(RuntimeError):
-    """A run that was stopped because request after request failed."""
+    """A run that was stopped; the message states why, and the user needs no traceback."""
 
 
 class Asked(NamedTuple):
@@ -78,6 +78,7 @@ class Recorder:
     timeout: float | None = None  # of a request in seconds; lmms-eval's `openai` ignores its own argument
     batch_size: str = "1"  # as given to lmms-eval
     answers: dict[Asked, Answer] = field(default_factory=dict)
+    engine: Mapping[str, Any] = field(default_factory=dict)  # `provenance` of a model that has it
 
     def attach(self, model: Any) -> Any:
         """Record the model's responses from now on; returns the model."""
@@ -100,6 +101,7 @@ class Recorder:
         except Exception:
             self._gather()
             raise
+        self.engine = getattr(model, "provenance", {})
         self._gather()
         return [
             _result(self.answers[_first_asked(request)]) if request.args[4] in self.tasks else next(others)

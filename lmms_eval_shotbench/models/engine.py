@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from lmms_eval_shotbench.harness.recorder import RunStopped
 from lmms_eval_shotbench.models.planning import Plan
 from lmms_eval_shotbench.runs.response_store import Answer
 
 
-class EngineUnavailable(ValueError):
+class EngineUnavailable(RunStopped, ValueError):
     """An engine that cannot be used here, or not with these arguments; the message states what to change."""
 
 
-class EngineFailed(RuntimeError):
+class EngineFailed(RunStopped):
     """An engine that did not start or ended; responses so far are stored."""
 
 
@@ -23,6 +24,11 @@ class Engine(Protocol):
     @property
     def numerics(self) -> Sequence[Any]:
         """What determines rounding, such as dtype and versions; part of the key of a stored response."""
+        ...
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a record of the run contains: the engine, and whether time positions of clips were checked."""
         ...
 
     def start(self, plans: Sequence[Plan]) -> None:

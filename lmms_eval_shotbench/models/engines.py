@@ -13,7 +13,7 @@ from lmms_eval_shotbench.models.engine import Engine, EngineUnavailable
 from lmms_eval_shotbench.models.planning import Planner
 from lmms_eval_shotbench.qwen.input_rules import InputRules, read_input_rules
 
-ENGINES = ("auto", "transformers", "vllm")
+ENGINES = ("auto", "transformers", "vllm", "server")
 
 
 class EngineSettings(NamedTuple):
@@ -38,11 +38,14 @@ def open_engine(
     """
     if name not in ENGINES:
         raise EngineUnavailable(f"engine={name}: choose one of {', '.join(ENGINES)}")
+    if name == "server":
+        return _open_server(settings, planner_of)
     if _uses_vllm(name, settings):
         return _open_vllm(settings, planner_of)
     if settings.further:
         raise EngineUnavailable(
-            f"shotvl on transformers has no argument {', '.join(settings.further)}; arguments of vLLM need engine=vllm"
+            f"shotvl on transformers has no argument {', '.join(settings.further)}; arguments of vLLM need "
+            "engine=vllm, those of a server engine=server"
         )
     return _open_transformers(settings, planner_of)
 
@@ -66,6 +69,18 @@ def _open_vllm(settings: EngineSettings, planner_of: Callable[[InputRules], Plan
     arguments = VllmArguments(settings.pretrained, settings.revision, settings.device, dtype, settings.further)
     planner = planner_of(read_input_rules(settings.pretrained, settings.revision))
     return VllmEngine(arguments, planner), planner
+
+
+def _open_server(settings: EngineSettings, planner_of: Callable[[InputRules], Planner]) -> tuple[Engine, Planner]:
+    from lmms_eval_shotbench.models.server_connection import ServerArguments
+    from lmms_eval_shotbench.models.server_engine import ServerEngine
+
+    others = {**settings.of_transformers, "dtype": settings.dtype != "auto"}
+    if given := [one for one, value in others.items() if value]:
+        raise EngineUnavailable(f"{', '.join(given)}: an argument of the server, not of engine=server")
+    arguments = ServerArguments.of(settings.pretrained, settings.further)
+    planner = planner_of(read_input_rules(settings.pretrained, settings.revision))
+    return ServerEngine(arguments, planner), planner
 
 
 def _open_transformers(settings: EngineSettings, planner_of: Callable[[InputRules], Planner]) -> tuple[Engine, Planner]:

@@ -69,7 +69,7 @@ class Planner:
         """
         media = {medium.key: medium for chat in chats for medium in chat.media}
         grids = dict(zip(media, self.threads.map(self._grid_or_failure, media.values()), strict=True))
-        texts = [self._rendered(chat) for chat in chats]
+        texts = [self.rendered(chat) for chat in chats]
         ids = self.rules.processor.tokenizer(texts)["input_ids"]
         openings = [BEGUN_THOUGHT if text.endswith(BEGUN_THOUGHT) else "" for text in texts]
         prompts, failed = [], dict[int, Answer]()
@@ -95,7 +95,8 @@ class Planner:
             patches = still_patches(open_still(medium.read(), medium.view), self.limits, rule)
         return blanked(patches) if self.limits.blank else patches
 
-    def _rendered(self, chat: Chat) -> str:
+    def rendered(self, chat: Chat) -> str:
+        """Return the text of a chat, with one placeholder per medium."""
         rendered: str = self.rules.processor.apply_chat_template(
             chat.messages, tokenize=False, add_generation_prompt=True, **self.template
         )

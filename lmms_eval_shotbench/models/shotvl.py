@@ -77,10 +77,11 @@ class ShotVL(lmms):  # type: ignore[misc]
             workers: threads that decode and preprocess media ahead of the model.
             responses: folder for responses stored during the run; a run with the same settings reuses them.
             batch_size: ignored, because batches are formed by tokens; lmms-eval always passes one.
-            engine: `transformers`, `vllm`, or `auto`: vLLM if it is installed and there is a GPU, unless an argument or
-                several ranks ask for transformers.
+            engine: `transformers`, `vllm`, `server`, or `auto`: vLLM if it is installed and there is a GPU, unless an
+                argument or several ranks ask for transformers.
             max_batch_size: ignored.
-            engine_arguments: further arguments of the engine, such as vLLM's tensor_parallel_size.
+            engine_arguments: further arguments of the engine, such as vLLM's tensor_parallel_size, or base_url, model,
+                concurrency and timeout of a server.
 
         Raises:
             EngineUnavailable: the engine cannot be used here, or not with these arguments.
@@ -105,6 +106,11 @@ class ShotVL(lmms):  # type: ignore[misc]
         )
         self._engine, self._planner = open_engine(engine, settings, planner)
         self._store = ResponseStore(responses_in_use(responses), self._rank)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a record of the run contains of the engine."""
+        return self._engine.provenance
 
     def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
         """Answer chat requests, each distinct one once, and only those without a stored response."""

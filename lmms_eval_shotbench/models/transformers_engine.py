@@ -40,6 +40,11 @@ class TransformersEngine:
         """Device, dtype, attention and versions."""
         return self._checkpoint.numerics
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Name of the engine; time positions are checked when it starts."""
+        return {"engine": "transformers", "time_positions": "checked"}
+
     def start(self, plans: Sequence[Plan]) -> None:
         """Do nothing: the checkpoint is loaded."""
 

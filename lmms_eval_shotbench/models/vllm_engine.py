@@ -72,6 +72,11 @@ class VllmEngine:
         """Versions, dtype, and arguments of vLLM."""
         return self._arguments.numerics()
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Name of the engine; time positions are checked when it starts."""
+        return {"engine": "vllm", "time_positions": "checked"}
+
     def start(self, plans: Sequence[Plan]) -> None:
         """Start vLLM for the longest prompt of these plans, unless it is started; see `Engine.start`."""
         if self.llm is None and any(plan.prompts for plan in plans):

@@ -52,10 +52,19 @@ def seconds_per_grid(grid: Grid, rule: PositionRule) -> float:
     vLLM multiplies floats and truncates: floor(t * (seconds * tokens_per_second)). The exact seconds, as a float, may
     be just too small. Those returned are in the middle of all that give the right positions.
     """
-    wanted = time_positions(grid, rule).tolist()
+    least, most = seconds_bounds(grid, rule)
+    return float((least + most) / 2)
+
+
+def seconds_bounds(grid: Grid, rule: PositionRule) -> tuple[Fraction, Fraction]:
+    """Return the least seconds between temporal patches that give the right positions, and the least that exceed them.
+
+    A position is floor(t * seconds * tokens_per_second).
+    """
+    wanted, a_second = time_positions(grid, rule).tolist(), Fraction(rule.tokens_per_second)
     least = max((Fraction(position, t) for t, position in enumerate(wanted) if t), default=Fraction(1))
     most = min((Fraction(position + 1, t) for t, position in enumerate(wanted) if t), default=Fraction(1))
-    return float((least + most) / 2 / Fraction(rule.tokens_per_second))
+    return least / a_second, most / a_second
 
 
 def engine_input(

@@ -99,6 +99,7 @@ class Endpoint:
     script: list[int] | Callable[[Request], int] = field(default_factory=lambda: [ANSWER])
     delay: float = 0.0  # seconds before each answer
     requests: list[Request] = field(default_factory=list)
+    listed: dict[str, Any] = field(default_factory=dict)  # what is got, by path
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -138,6 +139,15 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            found = endpoint.listed.get(self.path)
+            encoded = json.dumps(found).encode()
+            self.send_response(404 if found is None else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(encoded)))
+            self.end_headers()
+            self.wfile.write(encoded)
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
