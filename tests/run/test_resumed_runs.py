@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,6 +41,7 @@ EXTENDED = {
         "trainer.rollout_timeout_s=30",
     ),
 }  # fmt: skip
+LOGGED = {"cot_sft": [9, 10], "grpo": [6]}  # steps; GRPO's trainer hung after it had saved step 5, before it logged it
 CHECKPOINTS = {"cot_sft": [6, 8, 10], "grpo": [6]}  # at the end; those of SFT were saved every second step
 
 
@@ -50,7 +51,6 @@ class Extended:
 
     request: TrainingRequest
     before: list[int]  # steps of the finished run
-    attempts: int  # of the finished run
     peak: int  # of the checkpoints, in bytes
     estimate: Disk
     output: str
@@ -60,9 +60,9 @@ class Extended:
         return RunFolder(self.request.out)
 
     @property
-    def steps(self) -> list[int]:
-        """Steps of the last attempt."""
-        return list(attempt(self.request.out, self.folder.next_attempt() - 1))
+    def last_attempt(self) -> dict[int, dict[str, Any]]:
+        """Metrics of the last attempt, by step."""
+        return attempt(self.request.out, self.folder.next_attempt() - 1)
 
 
 def extend(
@@ -75,13 +75,12 @@ def extend(
     request = replace(order, out=folder / "run", data=str(folder / "moved"), overrides=overrides)
     disk = prepare(request).report.disk
     assert disk
-    before, number = list(read_metrics(run)), RunFolder(run).next_attempt() - 1
     with sampled_peak(RunFolder(request.out).checkpoints) as peak, pytest.MonkeyPatch.context() as patch:
         for name, value in faults.items():
             patch.setenv(name, value)
         status, output = trained(request, attempts)
     assert status == 0, output
-    return Extended(request, before, number, peak.bytes, disk, output)
+    return Extended(request, list(read_metrics(run)), peak.bytes, disk, output)
 
 
 def trained(request: TrainingRequest, attempts: int = 1) -> tuple[int, str]:
@@ -117,9 +116,8 @@ def extended(request: pytest.FixtureRequest) -> Extended:
 
 
 def test_a_finished_run_that_is_asked_for_more_steps_goes_on(extended: Extended) -> None:
-    following = [extended.before[-1] + 1, extended.before[-1] + 2]
-    assert list(read_metrics(extended.request.out)) == [*extended.before, *following]
-    assert extended.steps and set(extended.steps) <= set(following)
+    assert list(extended.last_attempt) == LOGGED[extended.request.method]
+    assert list(read_metrics(extended.request.out)) == [*extended.before, *LOGGED[extended.request.method]]
 
 
 def test_the_limit_on_checkpoints_holds_for_those_of_earlier_starts(extended: Extended) -> None:
@@ -159,13 +157,12 @@ def test_a_finished_run_is_not_trained_again(extended: Extended) -> None:
 
 def test_a_run_whose_rollout_server_hangs_ends_in_time_and_resumes(extended_grpo: Extended) -> None:
     printed = extended_grpo.output
-    assert extended_grpo.folder.next_attempt() - 1 == extended_grpo.attempts + 3
     assert "the trainer failed: no response was finished for 30 s: " in printed and "prompts are running" in printed
     assert "the trainer failed: sending the weights to the rollout servers took longer than 30 s" in printed
     assert "engine is not available" not in printed
 
 
 def test_a_step_whose_gradient_is_not_finite_is_reported_and_the_run_goes_on(extended_grpo: Extended) -> None:
-    (first, *_) = attempt(extended_grpo.request.out, extended_grpo.attempts + 3).values()
-    assert first["train/nonfinite_steps"] == 1
-    assert "the gradient norm is nan" in extended_grpo.output
+    assert extended_grpo.last_attempt[6]["train/nonfinite_steps"] == 1
+    for step in (5, 6):  # the first update of each trainer that makes one
+        assert f"step {step}: the gradient norm is nan, the update was skipped" in extended_grpo.output
