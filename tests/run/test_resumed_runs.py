@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.timeout(3000)]
 EXTENDED = {
     "cot_sft": (
         "trainer.total_epochs=3", "trainer.total_training_steps=10", "trainer.max_ckpt_to_keep=null",
-        "data.micro_batch_size_per_gpu=8", "model.enable_gradient_checkpointing=true",
+        "data.micro_batch_size_per_gpu=2", "model.enable_gradient_checkpointing=true",
         "optim.lr=1e-3",  # the recipe's value
     ),
     "grpo": (
