@@ -78,9 +78,9 @@ test-repeat: $(STAMP)
 test-browser: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/labelling tests/docs
 
-# Builds the wheel and installs it in an empty environment of each Python found.
+# Builds the wheel and installs it in an empty environment of each Python found; installs other releases of transformers.
 test-package: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m package tests/package
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m package tests/package tests/qwen
 
 # The script for SLURM in jobs of a real SLURM on this host (Debian: slurmctld slurmd slurm-client munge); without it these
 # tests are skipped with a message.

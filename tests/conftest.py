@@ -7,12 +7,14 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from data_pipeline.workers import Workers, ray_running
 from lmms_eval_shotbench.qa_item import QAItem
 from tests.support import REPOSITORY
 from tests.support.real_data import REAL_DATA_VARIABLE, release_rows
@@ -48,10 +50,29 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the studio set are slow: it takes a minute to render."""
+    """Tests that need the studio set are slow: it takes a minute to render. Those with `two_workers` come first."""
     for item in items:
         if "studio_shards" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: "two_workers" not in getattr(item, "fixturenames", ()))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Ray ends after the last test with `two_workers`: an idle instance takes a few percent of a core."""
+    ray = sys.modules.get("ray")
+    if ray and ray.is_initialized() and "two_workers" not in getattr(item, "fixturenames", ()):
+        ray.shutdown()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Exempt what the tests of a module imported and keep from garbage collection, too."""
+    try:
+        return (yield)
+    finally:
+        if nextitem and nextitem.path != item.path:
+            gc.collect()
+            gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,6 +130,14 @@ def studio_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     # It takes a minute to render, and in a fresh clone half of one more to compile the renderer.
     return made_once("studio", make, tmp_path_factory) / "shards"
+
+
+@pytest.fixture(scope="session")
+def two_workers() -> Iterator[Workers]:
+    """Two Ray workers, on one instance for all tests with this fixture; a start takes ten CPU-seconds."""
+    pytest.importorskip("ray")
+    with ray_running(Workers(2)):
+        yield Workers(2)
 
 
 @pytest.fixture(scope="session")

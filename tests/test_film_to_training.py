@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_pipeline.workers import Workers, ray_running
+from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.questions.shards import ShardFolder
@@ -18,35 +17,28 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(900)]
 SPLITS = ("sft", "grpo", "dev", "test")
-SIZE = "128"  # pixels across: most of the time goes into pixels, and 320, the studio's usual, would show no more
+SIZE = "64"  # pixels across: most of the time goes into pixels, and 320, the studio's usual, would show no more
 
 
 @pytest.fixture(scope="module")
-def ray_workers() -> Iterator[str]:
-    """Two Ray workers for all that follows."""
-    with ray_running(Workers(2)):
-        yield "2"
-
-
-@pytest.fixture(scope="module")
-def raw_films(tmp_path_factory: pytest.TempPathFactory, ray_workers: str) -> Path:
+def raw_films(tmp_path_factory: pytest.TempPathFactory, two_workers: Workers) -> Path:
     """Four films as mp4 with their annotation table: one for each split."""
     folder = tmp_path_factory.mktemp("raw") / "studio"
     command = ["data", "studio", "--raw", "--films", "4", "--width", SIZE, "--out", str(folder)]
-    command += ["--workers", ray_workers]
+    command += ["--workers", str(two_workers.count)]
     assert main(command) == 0
     assert len(list((folder / "films").glob("*.mp4"))) == 4
     return folder
 
 
 @pytest.fixture(scope="module")
-def shards(raw_films: Path, ray_workers: str) -> Path:
+def shards(raw_films: Path, two_workers: Workers) -> Path:
     """From films to shards by one command."""
     out, settings = raw_films.parent / "shards", raw_films.parent / "small.toml"
-    settings.write_text("least_side = 64\n")  # of such small films
+    settings.write_text("least_side = 32\n")  # of such small films
     command = ["data", "films", str(raw_films / "films"), "--table", str(raw_films / "annotations.csv")]
     command += ["--out", str(out)]
-    command += ["--splits", "sft:1,grpo:1,dev:1,test:1", "--config", str(settings), "--workers", ray_workers]
+    command += ["--splits", "sft:1,grpo:1,dev:1,test:1", "--config", str(settings), "--workers", str(two_workers.count)]
     command += ["--reasoning"]
     assert main(command) == 0
     return out
@@ -84,7 +76,7 @@ def test_datasets_loads_all_splits_with_their_pictures(shards: Path) -> None:
     loaded = datasets.load_dataset(str(shards), cache_dir=str(shards.parent / "cache"))
     assert set(loaded) == set(SPLITS)
     stills = loaded["dev"].filter(lambda kind: kind == str(MediaKind.STILL), input_columns="media_kind")
-    assert stills[0]["image"].size[0] > 100
+    assert stills[0]["image"].size[0] >= 64
 
 
 def test_lmms_eval_evaluates_the_test_split(shards: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,7 @@ from lmms_eval_shotbench.progress import library_bars_as_ours
 FIRST_CORRECT_TRANSFORMERS = (5, 11)
 # Metrics of two other benchmarks, which import nltk and sklearn; lmms-eval tries them for every standard error.
 UNUSED_METRICS = ("lmms_eval.tasks.amber_g.utils", "lmms_eval.tasks.coco_cap_chair.utils")
+_indexes: dict[str, Any] = {}  # of our tasks, by folder, which is named by a hash of its content
 
 
 def __getattr__(name: str) -> Path:
@@ -129,14 +131,20 @@ def _blocked_imports(names: Sequence[str]) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _task_manager_with_ours(
-    task_manager: Callable[..., Any], groups: Collection[str], index_all_tasks: bool
-) -> Callable[..., Any]:
-    ours = str(tasks_path(groups))
+def _task_manager_with_ours(task_manager: Any, groups: Collection[str], index_all_tasks: bool) -> Callable[..., Any]:
+    ours, index_folder = str(tasks_path(groups)), task_manager._get_task_and_group
+
+    def index_ours_once(self: Any, folder: str) -> Any:
+        if folder != ours:
+            return index_folder(self, folder)
+        if folder not in _indexes:
+            _indexes[folder] = index_folder(self, folder)
+        return deepcopy(_indexes[folder])
 
     def build(verbosity: str, include_path: str | None = None, **rest: Any) -> Any:
         paths = [ours, *([include_path] if include_path else [])]
-        return task_manager(verbosity, include_path=paths, include_defaults=index_all_tasks, **rest)
+        with patch.object(task_manager, "_get_task_and_group", index_ours_once):
+            return task_manager(verbosity, include_path=paths, include_defaults=index_all_tasks, **rest)
 
     return build
 

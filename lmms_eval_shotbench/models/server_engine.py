@@ -23,6 +23,7 @@ from lmms_eval_shotbench.models.server_requests import VLLM, chat_request, check
 from lmms_eval_shotbench.models.vllm_sampling import sampling_fields
 from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, Prompt
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
+from lmms_eval_shotbench.runs.run_time import SharedTime
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 Result = TypeVar("Result")
@@ -93,8 +94,10 @@ class ServerEngine:
         self.start([plan])
         failures = 0
         try:
-            for prompt, future in self._sent(plan):
+            for prompt, future, seconds in self._sent(plan):
                 answer = self._answer(prompt, plan, future)
+                if isinstance(answer, Response):
+                    answer = answer._replace(seconds=seconds)
                 yield {prompt.chat_index: answer}
                 if isinstance(answer, Response):
                     failures = 0
@@ -106,17 +109,24 @@ class ServerEngine:
             self._connection.stop()
             raise
 
-    def _sent(self, plan: Plan) -> Iterator[tuple[Planned, Future[Sent]]]:
-        """Send all requests, longest prompts first; yield each with its future once that is done."""
+    def _sent(self, plan: Plan) -> Iterator[tuple[Planned, Future[Sent], float]]:
+        """Send all requests, longest prompts first; yield each with its future, once that is done, and its time."""
         most = self._tokens_in_memory()
         lookahead = Lookahead(lambda key: self._encoded(plan, key), self._planner.threads, most // 2)
         running: dict[Future[Sent], Planned] = {}
+        time, marks = SharedTime(), dict[int, float]()
+
+        def finished() -> Iterator[tuple[Planned, Future[Sent], float]]:
+            for prompt, future in _finished(running):
+                yield prompt, future, round(time.end(marks.pop(prompt.chat_index)), 6)
+
         for (prompt,), media in lookahead.run([[one] for one in longest_first(plan.prompts)]):
             while running and (len(running) >= self._concurrency or _tokens(running) + prompt.tokens > most // 2):
-                yield from _finished(running)
+                yield from finished()
+            marks[prompt.chat_index] = time.start()
             running[_in_thread(partial(self._send, prompt, plan, media))] = prompt
         while running:
-            yield from _finished(running)
+            yield from finished()
 
     def _encoded(self, plan: Plan, key: str) -> EncodedMedium:
         """Decode, scale and encode a medium, in a thread; raises `BrokenMedium`."""

@@ -133,9 +133,11 @@ def test_a_benchmark_is_every_medium_of_its_shards_once(
 
 @pytest.mark.verl
 @pytest.mark.ray
-def test_workers_compute_the_same_hashes_as_this_process(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_compute_the_same_hashes_as_this_process(
+    shards: Path, two_workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(media_hashes, "FEW_UNITS", 0)
-    assert hash_shards(shards, Workers(2)) == hash_shards(shards, HERE)
+    assert hash_shards(shards, two_workers) == hash_shards(shards, HERE)
 
 
 def test_where_the_audit_fails_nothing_is_written(drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path) -> None:

@@ -332,9 +332,9 @@ def test_killed_ten_times_and_resumed_it_writes_the_same_files(tmp_path: Path) -
 
 
 @pytest.mark.ray
-def test_workers_cut_the_same_media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_cut_the_same_media(tmp_path: Path, two_workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_media, "RAY_WORTH_BYTES", 0)
     films = films_in(tmp_path / "films")
     label_folder(films, tmp_path / "alone")
-    label_folder(films, tmp_path / "ray", workers=Workers(2))
+    label_folder(films, tmp_path / "ray", workers=two_workers)
     assert contents(tmp_path / "ray" / "media") == contents(tmp_path / "alone" / "media")

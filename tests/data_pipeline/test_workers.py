@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from data_pipeline.workers import Workers, WorkItem, map_stream, map_units, one_by_one, ray_running
+from data_pipeline.workers import Workers, WorkItem, map_stream, map_units, one_by_one
 from tests.support.ports import refusing_port
 
 
@@ -70,13 +69,6 @@ def test_an_address_without_a_listener_is_refused_and_other_forms_are_left_to_ra
 def test_a_negative_number_of_workers_is_refused() -> None:
     with pytest.raises(ValueError, match="number of workers is -3"):
         Workers(-3)
-
-
-@pytest.fixture(scope="module")
-def two_workers() -> Iterator[Workers]:
-    pytest.importorskip("ray")
-    with ray_running(Workers(2)):
-        yield Workers(2)
 
 
 @pytest.mark.verl

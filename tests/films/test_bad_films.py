@@ -225,14 +225,13 @@ def test_checking_a_table_names_the_rows_of_a_film_that_raises_and_checks_all_ot
 @pytest.mark.verl
 @pytest.mark.ray
 def test_on_ray_a_film_that_kills_its_worker_and_one_that_raises_cost_their_own_rows(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, two_workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray")
     copy_as_another(folder / "first.mp4", folder / "killer.mp4")
     (folder / "bad.mp4").write_bytes(b"no film")
     rows = [*ROWS, row(2.0, size="CU", film_id="killer", media="killer.mp4", shot_id="k")]
     monkeypatch.setattr(films_module, "cut_film", cut_or_die)
-    cut = Cut(folder, rows, Workers(2))
+    cut = Cut(folder, rows, two_workers)
     assert {shot.film_id for shot in cut.shots} == {"first", "last"} and len(cut.shots) == 8
     assert {(defect.line, defect.path) for defect in cut.defects} == {
         (5, "bad.mp4"), (6, "bad.mp4"), (7, "bad.mp4"), (11, "killer.mp4"),

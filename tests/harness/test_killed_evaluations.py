@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -99,13 +97,13 @@ def test_ctrl_c_while_a_server_hangs_ends_the_command_with_one_line_and_it_conti
     with trial(backend, tmp_path, NUMBERS) as one:
         assert one.endpoint
         one.endpoint.script = hang_after(3)
-        command = [sys.executable, "-m", "lmms_eval_shotbench.cli", *one.command(out)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            wait_for(lambda: process.poll() is not None or len(stored_keys(out)) == 3)
-            process.send_signal(signal.SIGINT)
-            printed, _ = process.communicate()
+        process = one.start(out)
+        wait_for(lambda: process.exitcode is not None or len(stored_keys(out)) == 3)
+        assert process.pid
+        os.kill(process.pid, signal.SIGINT)
+        process.join()
         one.endpoint.script = [ANSWER]
-        check_interruption(one, out, process.returncode, printed)
+        check_interruption(one, out, process.exitcode, one.log.read_text())
 
 
 @pytest.mark.parametrize(

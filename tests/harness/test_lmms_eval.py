@@ -23,6 +23,7 @@ from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from tests.support.real_data import stored_responses
+from tests.support.warm_runs import warm_ranks
 
 RESPONSES = "shotbench.shotvl-3b.reasoning"
 TINY = "device=cpu,device_map=cpu,min_pixels=3136"
@@ -227,16 +228,35 @@ def test_a_model_without_a_frame_rate_argument_gets_resampled_clips(studio_shard
     assert all(decord.VideoReader(str(copy)).get_avg_fps() == 12 for copy in copies)
 
 
+def test_our_tasks_are_indexed_once_in_a_process(
+    studio_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lmms_eval import utils
+
+    load, indexed = utils.load_yaml_config, []
+
+    def recorded(yaml_path: Any = None, *rest: Any, mode: str = "full", **named: Any) -> Any:
+        if mode == "simple":
+            indexed.append(yaml_path)
+        return load(yaml_path, *rest, mode=mode, **named)
+
+    monkeypatch.setattr(utils, "load_yaml_config", recorded)
+    counts = []
+    for number, task in enumerate(("shotbench_shot_size", "shotbench_shot_size", "shotbench_reasoning_shot_size")):
+        out = tmp_path / str(number)
+        assert run_eval(out, studio_shards, "dummy", "response=B", task, "--limit", "1") == 0
+        assert read_scores(out)["n"] == 1
+        counts.append(len(indexed))
+    assert counts[0] == counts[1] == counts[2]
+
+
 def test_two_processes_share_the_questions_and_ask_each_once(
     studio_shards: Path, questions: list[QAItem], tmp_path: Path
 ) -> None:
     responses = stored(tmp_path / "r.jsonl", {item.source_index: item.answer for item in questions})
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    arguments = ["--tasks", "shotbench", "--data", str(studio_shards), "--model", "replay"]
-    arguments += ["--out", str(tmp_path / "run")]
-    command = [*launcher, "-m", "lmms_eval_shotbench.cli", "eval", *arguments, "--model_args", f"responses={responses}"]
-    finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    arguments = ["eval", "--tasks", "shotbench", "--data", str(studio_shards), "--model", "replay"]
+    arguments += ["--model_args", f"responses={responses}", "--out", str(tmp_path / "run")]
+    assert warm_ranks(arguments, 2, tmp_path / "log") == [0, 0], (tmp_path / "log").read_text()[-3000:]
     scores = read_scores(tmp_path / "run")
     assert (scores["correct"], scores["n"]) == (len(questions), len(questions))
 

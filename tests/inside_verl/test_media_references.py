@@ -112,12 +112,7 @@ def test_inputs_of_a_prompt_whose_responses_all_failed_are_freed_at_its_end() ->
 
 
 @pytest.mark.ray
-def test_a_worker_that_is_gone_is_named_with_what_to_do(tmp_path: Any) -> None:
-    import ray
-
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
-    try:
-        with pytest.raises(media_references.InputsUnavailable, match=r"prompt 7 .*agent_loop_worker_0.*resume the run"):
-            media_references.fetch("agent_loop_worker_0", "7")
-    finally:
-        ray.shutdown()
+@pytest.mark.usefixtures("two_workers")  # a running Ray
+def test_a_worker_that_is_gone_is_named_with_what_to_do() -> None:
+    with pytest.raises(media_references.InputsUnavailable, match=r"prompt 7 .*agent_loop_worker_0.*resume the run"):
+        media_references.fetch("agent_loop_worker_0", "7")

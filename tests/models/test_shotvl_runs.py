@@ -35,12 +35,10 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.harness.test_lmms_eval import isolated_caches, lmms_eval, read_scores  # noqa: F401
 from tests.support.ports import free_port
 from tests.support.timeless import timeless_samples
-from tests.support.warm_runs import Kill, warm
+from tests.support.warm_runs import WITHOUT_GPU, Kill, warm, warm_ranks
 
 # With --cpu, accelerate starts a single process for any --num_processes.
 LAUNCHER = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--mixed_precision=no")
-# lmms-eval assigns each process a GPU if any is visible, but there may be fewer GPUs than processes.
-WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 ITEMS = 68  # in the smallest studio set; not divisible by the numbers of processes below in every task
 NEW_TOKENS = 24
 
@@ -299,18 +297,7 @@ def launched(arguments: list[str], processes: int, log: Path) -> list[int | None
     return [finished.returncode]
 
 
-def forked(arguments: list[str], processes: int, log: Path, kill: Kill | None = None) -> list[int | None]:
-    """Run warm processes in the environment the launcher would set; return their exit statuses."""
-    of_all = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **WITHOUT_GPU}
-    of_all |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
-    each = (dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes))
-    started = [warm(arguments, log, of_all | own, kill) for own in each]
-    for process in started:
-        process.join()
-    return [process.exitcode for process in started]
-
-
-@pytest.mark.parametrize(("processes", "by"), [(2, launched), (3, forked)])
+@pytest.mark.parametrize(("processes", "by"), [(2, launched), (3, warm_ranks)])
 def test_processes_share_the_questions_without_missing_or_duplicating_one(
     eval_arguments: Callable[..., list[str]],
     uninterrupted_run: UninterruptedRun,
@@ -335,7 +322,7 @@ def test_one_process_resumes_a_run_of_two_killed_processes(
     eval_arguments: Callable[..., list[str]], uninterrupted_run: UninterruptedRun, tmp_path: Path
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
-    statuses = forked(eval_arguments(out), 2, log, partial(after_responses, 10, ranks=2))
+    statuses = warm_ranks(eval_arguments(out), 2, log, partial(after_responses, 10, ranks=2))
     assert statuses == [-signal.SIGKILL] * 2, log.read_text()[-3000:]
     before = kept(out)
     assert len(before) < ITEMS and not (out / "scores.json").exists()

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.package, pytest.mark.timeout(600)]
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 

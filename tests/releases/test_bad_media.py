@@ -104,10 +104,9 @@ def killing(kind: MediaKind, encoded: bytes) -> CheckedMedium:
 @pytest.mark.verl
 @pytest.mark.ray
 def test_on_ray_a_medium_that_kills_its_worker_loses_only_its_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, two_workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray")
     monkeypatch.setitem(importer.JUDGES, "check", killing)
-    done = from_archive(tmp_path, Workers(2))
+    done = from_archive(tmp_path, two_workers)
     assert sum(done.rows_written.values()) == 4
     assert [defect.detail for defect in done.defects] == [WORKER_DIED] * 2

@@ -129,7 +129,7 @@ def test_a_truncated_line_is_removed_before_others_are_added(tmp_path: Path) -> 
 @pytest.mark.ray
 @pytest.mark.timeout(600)  # Ray starts slowly on a busy machine
 def test_a_killed_ray_worker_loses_and_repeats_nothing(
-    shotqa_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shotqa_release: Path, tmp_path: Path, two_workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_on_workers, "BATCH_MEDIA", 8)
     media: list[bytes] = []
@@ -151,6 +151,6 @@ def test_a_killed_ray_worker_loses_and_repeats_nothing(
         return check_medium(kind, encoded)
 
     monkeypatch.setitem(step.JUDGES, "check", check_or_die_once)
-    import_shotqa(str(shotqa_release), tmp_path / "ray", ShotQAChoices(dev_share=0.2), workers=Workers(2))
+    import_shotqa(str(shotqa_release), tmp_path / "ray", ShotQAChoices(dev_share=0.2), workers=two_workers)
     assert int(died.read_text()) != os.getpid()
     assert checksums(tmp_path / "ray") == checksums(tmp_path / "no ray")

@@ -88,18 +88,18 @@ def test_a_row_of_no_dimension_is_lost_whatever_dimensions_are_imported(tmp_path
     assert [(defect.kind, defect.index) for defect in done.defects] == [(DefectKind.BAD_ROW, "9")]
 
 
-@pytest.mark.parametrize("count", [0, pytest.param(2, marks=pytest.mark.ray)])
-def test_workers_give_the_shards_that_threads_give(tmp_path: Path, count: int) -> None:
+@pytest.mark.ray
+def test_workers_give_the_shards_that_threads_give(tmp_path: Path, two_workers: Workers) -> None:
     rows, media = good()
     media |= {"image/turned.jpg": rotated(6), "image/broken.jpg": still(7)[:200]}
     paths = ["image/turned.jpg", "image/broken.jpg", "image/turned.jpg", "image/A 1.jpg", "image/missing.jpg"]
     release = tars(tmp_path / "release", [*rows, *(line(n, path) for n, path in enumerate(paths, 20))], media)
-    done = import_shotbench(str(release), tmp_path / "out", allow_missing=True, workers=Workers(count))
-    kinds = Counter(defect.kind for defect in done.defects if defect.loses_row)
-    assert kinds == {DefectKind.UNDECODABLE_MEDIUM: 1, DefectKind.MISSING_MEDIUM: 1}
-    assert (done.rows_read, done.rows_written) == (9, 7)
-    import_shotbench(str(release), tmp_path / "again", allow_missing=True)
-    assert checksums(tmp_path / "again") == checksums(tmp_path / "out")
+    for out, workers in (("processes", two_workers), ("threads", Workers())):
+        done = import_shotbench(str(release), tmp_path / out, allow_missing=True, workers=workers)
+        kinds = Counter(defect.kind for defect in done.defects if defect.loses_row)
+        assert kinds == {DefectKind.UNDECODABLE_MEDIUM: 1, DefectKind.MISSING_MEDIUM: 1}
+        assert (done.rows_read, done.rows_written) == (9, 7)
+    assert checksums(tmp_path / "threads") == checksums(tmp_path / "processes")
 
 
 @pytest.mark.slow

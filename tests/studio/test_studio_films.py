@@ -206,10 +206,12 @@ def test_finished_shots_are_not_rendered_again_after_a_kill(tmp_path: Path, monk
 @pytest.mark.verl
 @pytest.mark.ray
 @pytest.mark.timeout(900)  # each worker may have to compile the renderer first
-def test_the_result_does_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_does_not_depend_on_the_number_of_workers(
+    tmp_path: Path, two_workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = film_plan(0, 0, width=64)[EVERY_16TH]
     monkeypatch.setattr("data_pipeline.studio.films.film_plan", lambda *_: plan)
-    shots = [list(shoot(SMALL, tmp_path / str(count), Workers(count))) for count in (0, 2)]
+    shots = [list(shoot(SMALL, tmp_path / str(workers.count), workers)) for workers in (Workers(0), two_workers)]
     assert shots[0] == shots[1] and len(shots[0]) == len(plan)
 
 

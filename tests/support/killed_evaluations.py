@@ -241,7 +241,7 @@ def killed_run(one: Trial, kills: int, draw: random.Random) -> Outcome:
 
 def _kill(process: BaseProcess, out: Path, stored: int, draw: random.Random) -> None:
     while process.exitcode is None and len(stored_keys(out)) < stored:
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(draw.uniform(0, PAUSE))
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)

@@ -13,6 +13,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.support.ports import free_port
+
+# lmms-eval assigns each process a GPU if any is visible, but there may be fewer GPUs than processes.
+WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 Kill = Callable[[], object]  # picklable; called first, and may arrange when the process kills itself
 WARM = multiprocessing.get_context("forkserver")
 WARM.set_forkserver_preload(
@@ -22,6 +26,7 @@ WARM.set_forkserver_preload(
         "lmms_eval_shotbench.models.shotvl",
         "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
         "transformers.models.qwen2_5_vl.processing_qwen2_5_vl",
+        "tests.support.frozen_imports",
     ]
 )
 
@@ -32,10 +37,21 @@ def warm(
     environment: Mapping[str, str] = MappingProxyType({}),
     kill: Kill | None = None,
 ) -> BaseProcess:
-    """Start a command whose output is appended to `log`."""
-    process = WARM.Process(target=_command, args=(list(arguments), log, dict(environment), kill))
+    """Start a command in this process's environment and the given one; its output is appended to `log`."""
+    process = WARM.Process(target=_command, args=(list(arguments), log, os.environ | dict(environment), kill))
     process.start()
     return process
+
+
+def warm_ranks(arguments: Sequence[str], processes: int, log: Path, kill: Kill | None = None) -> list[int | None]:
+    """Run a command in several processes, in the environment that a launcher sets; return their exit statuses."""
+    of_all = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **WITHOUT_GPU}
+    of_all |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(processes))
+    each = (dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(processes))
+    started = [warm(arguments, log, of_all | own, kill) for own in each]
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]
 
 
 def _command(arguments: list[str], log: Path, environment: dict[str, str], kill: Kill | None) -> None:
