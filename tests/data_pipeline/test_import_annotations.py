@@ -227,12 +227,13 @@ def test_every_annotation_that_is_not_in_the_table_has_a_reason(team: Path, tmp_
 
 
 @pytest.mark.slow
-def test_the_table_becomes_shards_whose_media_are_the_annotated_frames(
-    team: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", NAMES)
+def test_the_files_of_every_tool_become_shards_whose_media_are_the_annotated_frames(
+    team: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    films = str(team / "films")
-    assert main(["data", "annotations", str(team / "cvat.xml"), "--films", films, "--out", "table.csv"]) == 0
+    films, rate = str(team / "films"), ["--fps", "24000/1001"] if name == "studio.json" else []
+    assert main(["data", "annotations", str(team / name), "--films", films, "--out", "table.csv", *rate]) == 0
     command = ["data", "films", films, "--table", "table.csv", "--out", "shards", "--workers", "0"]
     assert main([*command, "--splits", "test:1", "--unbalanced", "--no-gate"]) == 0
     rows = pyarrow.parquet.read_table(next(Path("shards").rglob("*.parquet")).parent).to_pylist()
