@@ -72,7 +72,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         _wait_until_healthy(server, f"http://{address}/health", log)
         yield Served(family, checkpoint, f"http://{address}/v1")
     finally:
-        server.send_signal(signal.SIGINT)
+        server.terminate()
         server.wait()
 
 

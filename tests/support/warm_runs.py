@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
@@ -56,6 +57,8 @@ def warm_ranks(arguments: Sequence[str], processes: int, log: Path, kill: Kill |
 
 def _command(arguments: list[str], log: Path, environment: dict[str, str], kill: Kill | None) -> None:
     os.environ.update(environment)
+    # Where pytest itself runs in the background, SIGINT is ignored, and its children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if kill:
         kill()
     with log.open("ab") as stream:
