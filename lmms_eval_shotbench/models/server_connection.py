@@ -24,6 +24,7 @@ from lmms_eval_shotbench.models.engine import EngineFailed, EngineUnavailable
 ATTEMPTS = 4  # of a request
 BODY_BYTES = 1 << 26  # of a completion, which contains the token ids of the prompt
 CHECK_SECONDS = 20.0  # to answer a question about the server itself
+UNFINISHED = ("abort", "error")  # finish reasons of a response that the server gave up
 VERSION_PATHS = ("version", "get_server_info")  # of vLLM and of SGLang
 
 
@@ -179,9 +180,11 @@ def read_completion(reply: Any) -> Completion:
 
     Raises:
         LookupError, TypeError, AttributeError: It is no chat completion.
-        RequestFailed: It has no text.
+        RequestFailed: It has no text, or a part of it.
     """
     choice, usage = reply["choices"][0], reply.get("usage") or {}
+    if choice.get("finish_reason") in UNFINISHED:
+        raise RequestFailed(f"the server gave up the response (finish_reason {choice['finish_reason']})")
     message, token_ids = choice["message"], choice.get("token_ids")
     text = message.get("content")
     if token_ids is None:
