@@ -12,7 +12,8 @@ from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.push_result import PushRefused
 from data_pipeline.shards.push_to_url import require_free_target
-from data_pipeline.shards.write_shards import PendingRow, read_ahead, write_shards
+from data_pipeline.shards.row_writer import PendingRow, read_ahead
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.questions.shards import MANIFEST, DatasetNotFound, ShardFolder, locate_shards
 from lmms_eval_shotbench.remote_path import RemotePath, StorageFailed
 from tests.support.memory_storage import empty_memory
