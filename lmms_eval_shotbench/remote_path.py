@@ -29,7 +29,7 @@ NEXT_STEPS = {
 
 
 class StorageFailed(RuntimeError):
-    """Remote storage cannot be read or written; the message says why and what to do next."""
+    """Remote storage cannot be read or written; the message states why and what to do next."""
 
 
 def location(name: str) -> Location:

@@ -171,7 +171,7 @@ class Connection:
             return self._client.get(url, cast_to=object, options={"timeout": CHECK_SECONDS})
         except (openai.OpenAIError, *transport_errors()) as error:
             raise RequestFailed(failed_request(error, self._client).error) from None
-        except ValueError:  # no JSON, although the server says so
+        except ValueError:  # no JSON, although its content type is
             raise RequestFailed(f"{url} is no JSON") from None
 
 
