@@ -83,7 +83,7 @@ def check_prompts(connection: Connection, planner: Planner, kind: MediaKind) -> 
     """Send a medium and compare the prompt that the server makes of it with ours.
 
     Returns:
-        Whether time positions were checked; that of a still has none, which is CHECKED.
+        Whether time positions were checked; CHECKED for a still, which has none.
 
     Raises:
         EngineFailed: They differ, the server ignores the times of frames, or it refuses the medium.

@@ -1,8 +1,8 @@
 """Answer chats with vLLM in this process: continuous batching, with the inputs that transformers would be given.
 
 Media are decoded in threads. vLLM gets a request as soon as its media are ready, so new requests join a batch while
-others are still generating. What a request holds in memory are its pixel values, as floats, so the number of tokens in
-the engine is limited.
+others are still generating. A request keeps its pixel values in memory, as floats, so the number of tokens in the
+engine is limited.
 """
 
 from __future__ import annotations

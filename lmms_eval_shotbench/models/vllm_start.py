@@ -38,7 +38,7 @@ TOKENS_A_STEP = {"cpu": 4096, "cuda": 8192}  # least that vLLM has by default
 
 
 class Limits(NamedTuple):
-    """What vLLM is sized by: tokens of the longest prompt, and media of each kind in one prompt."""
+    """Sizes that vLLM must accept: tokens of the longest prompt, and media of each kind in one prompt."""
 
     tokens: int
     stills: int

@@ -93,6 +93,11 @@ def _copy_from(address: RemotePath) -> Path:
             for name in with_progress(missing, "copy", len(missing), "file"):
                 with atomic_path(folder / name) as draft:
                     (address / name).download(draft)
+                    if not _has_size(draft, files[name]):
+                        raise DatasetNotFound(
+                            f"{address / name} has {draft.stat().st_size} bytes instead of {files[name]}: the shards "
+                            "were replaced or are damaged; run the same command again, or write them again"
+                        )
         write_atomic(folder / MANIFEST, manifest)
     return folder
 

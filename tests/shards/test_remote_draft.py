@@ -138,6 +138,20 @@ def test_shards_at_an_address_are_copied_to_the_cache_once(
         locate_shards("memory://bucket/nothing")
 
 
+def test_a_shard_file_of_another_size_than_listed_is_refused(
+    out: RemotePath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOTBENCH_CACHE", str(tmp_path))
+    write_shards(rows(3), out, ABOUT, splits=["test"])
+    (file,) = (out / "data").iterdir()
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(DatasetNotFound, match=f"{len(content) - 1} bytes instead of {len(content)}"):
+        locate_shards(str(out))
+    file.write_bytes(content)
+    assert len(list(ShardFolder(locate_shards(str(out))).items())) == 3
+
+
 def test_media_that_are_read_ahead_come_in_order_and_bounded() -> None:
     taken = list[int]()
 
