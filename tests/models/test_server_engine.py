@@ -433,3 +433,9 @@ def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
 def test_the_key_of_a_response_has_the_server_and_not_its_address(served: Callable[..., QwenEndpoint]) -> None:
     here, there = (opened(served())[0].numerics for _ in range(2))
     assert json.dumps(here) == json.dumps(there) == json.dumps(["server", "vllm", "0.24.0", MODEL])
+
+
+def test_a_version_that_is_not_reported_at_once_does_not_change_the_key(served: Callable[..., QwenEndpoint]) -> None:
+    endpoint, replies = served(), iter([503, {"version": "0.24.0"}])
+    endpoint.listed["/version"] = lambda: next(replies)
+    assert opened(endpoint)[0].numerics == ["server", "vllm", "0.24.0", MODEL]
