@@ -78,6 +78,7 @@ def write_shards(
     Raises:
         NothingLeft: there are no rows. Nothing is left behind.
         WriteRefused: `out` holds something else, or another process writes there. Nothing is left behind.
+        PushRefused: a remote `out` holds something else, or other shards without `overwrite`.
         DiskFull: not enough disk space. Shards at `out` are untouched; the next call with the same fingerprint resumes.
     """
     out, splits = resolved(out), in_card_order(splits)

@@ -97,6 +97,23 @@ def test_a_run_that_fails_while_it_names_its_files_leaves_no_shards_and_resumes(
     assert written(out) == local(tmp_path / "shards", rows(20))
 
 
+def test_a_target_that_is_changed_during_a_run_costs_no_finished_file(out: RemotePath, tmp_path: Path) -> None:
+    def source() -> Iterator[PendingRow]:
+        yield from rows(20)
+        (out / "diary.txt").write_bytes(b"dear")
+
+    with pytest.raises(PushRefused, match=r"diary\.txt"):
+        write_shards(source(), out, ABOUT, splits=SPLITS, extra={"audit.json": "{}"})
+    (out / "diary.txt").unlink()
+
+    def unreadable() -> bytes:
+        raise AssertionError("it is in a finished file")
+
+    again = [row._replace(read=unreadable) for row in rows(20)]
+    write_shards(again, out, ABOUT, splits=SPLITS, extra={"audit.json": "{}"})
+    assert written(out) == local(tmp_path / "shards", rows(20))
+
+
 def test_other_shards_are_replaced_only_on_request_and_anything_else_never(out: RemotePath) -> None:
     write_shards(rows(20), out, replace(ABOUT, fingerprint="print-2"), splits=["test"])
     before = written(out)
