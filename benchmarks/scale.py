@@ -51,7 +51,7 @@ class Plan:
     questions: float = 4.0  # per shot, of which `clip_questions` are about the clip
     clip_questions: float = 1.0
     film_gigabytes: float = 4.0  # of a film as stored
-    reads: float = 3.0  # how often a film is read: its packets, for cuts, for the pieces
+    reads: float = 2.0  # how often a film is read: its packets for an index, and in the one decode
     efficiency: float = 0.8  # share of the cores' time that is work, since films differ in length
     upload_bytes: float = 300e6  # per second, of the one writer
     core_hour: float = 0.04  # dollars
@@ -134,7 +134,8 @@ def measure(folder: Path) -> Rates:
 def _writing(folder: Path) -> float:
     """Processor seconds to write a gigabyte of shards."""
     from data_pipeline.shards.dataset_card import About
-    from data_pipeline.shards.write_shards import PendingRow, write_shards
+    from data_pipeline.shards.row_writer import PendingRow
+    from data_pipeline.shards.write_shards import write_shards
     from lmms_eval_shotbench.qa_item import QAItem
     from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind
 

@@ -33,7 +33,8 @@ from data_pipeline.row_account import ROWS, RowAccount, WrittenQuestion, rows_cs
 from data_pipeline.shards.dataset_card import About
 from data_pipeline.shards.manifest import check_target
 from data_pipeline.shards.push_to_url import require_free_target
-from data_pipeline.shards.write_shards import PendingRow, WrittenShards, finished_manifest, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import WrittenShards, finished_manifest, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256, locate_shards

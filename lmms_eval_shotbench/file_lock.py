@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+WAIT_SECONDS = 0.2  # between two attempts to get a lock
 
 
 class LockingUnsupported(OSError):
@@ -45,3 +49,23 @@ def open_locked(path: Path, flags: int = 0) -> int:
             os.close(handle)
             raise LockingUnsupported(error.errno, error.strerror) from error
         os.close(handle)
+
+
+@contextmanager
+def held_lock(path: Path) -> Iterator[None]:
+    """Hold a lock while the block runs, after waiting for a process that holds it.
+
+    Where the file system does not support locks, the block runs without one.
+    """
+    handle = None
+    with suppress(LockingUnsupported):
+        while handle is None:
+            try:
+                handle = open_locked(path)
+            except BlockingIOError:
+                time.sleep(WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)

@@ -1,8 +1,8 @@
 """Files and folders in object stores and other storage that fsspec knows, such as s3://bucket/films.
 
-Owns the parsing of addresses; `RemotePath`, which has the part of `pathlib`'s interface that is used of both; range
-reads, of which a few blocks are cached in a process and shared by all who read; and the errors of storage. Objects are
-written as a whole: in an object store they appear under their names only when they are complete.
+Owns the parsing of addresses; `RemotePath`, which implements as much of `pathlib`'s interface as this project uses;
+range reads, of which a process caches a few blocks for all its readers; and the errors of storage. Writes are atomic:
+in an object store a file appears under its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NEXT_STEPS = {
 
 
 class StorageFailed(RuntimeError):
-    """Remote storage cannot be read or written; the message says why and what to do next."""
+    """Remote storage cannot be read or written; the message states why and what to do next."""
 
 
 def location(name: str) -> Location:

@@ -108,21 +108,6 @@ def _guard(piece: Piece, cutting: Cutting, stage: str) -> MediumGuard:
     return MediumGuard(partial(cutting.lose, piece.row), f"{stage} the {piece.kind}", DefectKind.UNREADABLE_FILM)
 
 
-def keep_still(
-    picture: Image, row: AnnotatedRange, start: float | None, encoded: bytes, suffix: str, cutting: Cutting
-) -> None:
-    """Check a still and write its file."""
-    flaw = check_still(picture, cutting.settings) or check_picture(picture, cutting.settings)
-    if flaw:
-        cutting.lose(row, flaw)
-        return
-    small = thumbnail(picture)
-    path = cutting.path(row, MediaKind.STILL, suffix)
-    path.write_bytes(encoded)
-    cutting.keep(row, MediaKind.STILL, path, start, None)
-    cutting.thumbnails[cutting.shots[-1].shot_id] = small
-
-
 def cut_still_piece(film: Film, frame: Any, piece: Piece, crop: Crop, cutting: Cutting) -> CutMedium:
     """Cut a still out of its frame (`av.VideoFrame`), check it, and write its file if it passes."""
     settings = cutting.settings

@@ -13,10 +13,11 @@ from data_pipeline.checks.check_media import check_file_size, check_medium
 from data_pipeline.checks.media_warnings import exif_orientation, turned
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_media import encoded_still, still_suffix
-from data_pipeline.films.cut_pieces import keep_still
 from data_pipeline.films.cut_result import Cutting
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.letterbox import Crop, outline
+from data_pipeline.films.picture_plugins import check_picture
+from data_pipeline.films.quality import check_still, thumbnail
 from data_pipeline.films.still_picture import standard_still
 from lmms_eval_shotbench.media.stills import opened_still
 from lmms_eval_shotbench.remote_path import Location
@@ -45,7 +46,14 @@ def cut_still_file(path: Location, row: AnnotatedRange, cutting: Cutting) -> Non
     for warning in prepared.warnings:
         cutting.warn(row, warning)
     picture = displayed(prepared.picture, cutting.settings)
-    keep_still(picture, row, None, *still_bytes(path, prepared, picture, cutting.settings), cutting)
+    encoded, suffix = still_bytes(path, prepared, picture, cutting.settings)
+    if flaw := check_still(picture, cutting.settings) or check_picture(picture, cutting.settings):
+        cutting.lose(row, flaw)
+        return
+    small, still = thumbnail(picture), cutting.path(row, MediaKind.STILL, suffix)
+    still.write_bytes(encoded)
+    cutting.keep(row, MediaKind.STILL, still, None, None)
+    cutting.thumbnails[cutting.shots[-1].shot_id] = small
 
 
 def still_bytes(path: Location, prepared: PreparedStill, picture: Image, settings: CutSettings) -> tuple[bytes, str]:

@@ -65,7 +65,7 @@ class _OpenRow:
 
 
 class ForeseenPieces:
-    """Cuts pieces of one film while it is scanned; `take` returns those that were foreseen rightly.
+    """Cuts pieces of one film while it is scanned; `take` returns those whose bounds and crop are right.
 
     Args:
         film_outline: Merged outline of keyframes spread over the film; None: bars are not cropped.

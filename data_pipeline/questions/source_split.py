@@ -14,7 +14,8 @@ from pathlib import Path
 
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import CARD
-from data_pipeline.shards.write_shards import PendingRow, finished_manifest
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import finished_manifest
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder, file_sha256, locate_shards
 

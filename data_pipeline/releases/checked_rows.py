@@ -22,7 +22,8 @@ from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
 from data_pipeline.releases.release_questions import ReleaseQuestion, defect_of
 from data_pipeline.shards.composition import Counts
 from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.write_shards import PendingRow, finished_manifest
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import finished_manifest
 from data_pipeline.workers import Workers, WorkItem, map_stream
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import QAItem

@@ -33,7 +33,8 @@ from data_pipeline.releases.wanted_media import RequiredMedium, UnusedFiles, Wan
 from data_pipeline.shards.atomic_folder import bytes_in_draft
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import byte_count, free_bytes
-from data_pipeline.shards.write_shards import NothingLeft, PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import NothingLeft, write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.progress import progress_bar
 

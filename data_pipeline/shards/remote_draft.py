@@ -25,7 +25,8 @@ from data_pipeline.shards.finished_files import (
     journal_text,
 )
 from data_pipeline.shards.manifest import ListedFile, listed_files
-from data_pipeline.shards.push_to_url import publish
+from data_pipeline.shards.push_result import PushRefused
+from data_pipeline.shards.push_to_url import publish, require_free_target
 from lmms_eval_shotbench.questions.shards import MANIFEST
 from lmms_eval_shotbench.remote_path import RemotePath, StorageFailed
 
@@ -81,8 +82,13 @@ class RemoteFiles(ShardFiles):
 def remote_draft(out: RemotePath, overwrite: bool, key: Mapping[str, Any]) -> Iterator[tuple[Path, RemoteFiles]]:
     """Yield a local folder to write shards in, and the finished files of `out`; on success they are completed there.
 
-    If the work fails, the draft is kept, unless the error is a `ValueError`, as in `atomic_folder.py`.
+    If the work fails, the draft is kept, unless the error is a `ValueError`, as in `atomic_folder.py`. It is also kept
+    if `out` was changed in the meantime, so that only the last step is repeated.
+
+    Raises:
+        PushRefused: `out` holds something else, or other shards without `overwrite`.
     """
+    require_free_target(out, overwrite)
     draft = out.with_name(f".{out.name}.partial")
     with tempfile.TemporaryDirectory(prefix="shotbench-shards-") as name:
         folder = Path(name)
@@ -92,6 +98,8 @@ def remote_draft(out: RemotePath, overwrite: bool, key: Mapping[str, Any]) -> It
                 yield folder, files
                 manifest = (folder / MANIFEST).read_bytes()
                 publish(manifest, listed_files(manifest), out, overwrite, files.send, COPIED_AT_ONCE)
+        except PushRefused:
+            raise
         except ValueError:
             draft.remove_tree()
             raise

@@ -2,8 +2,8 @@
 
 lmms-eval passes on the usage that a server reports. Its `vllm` drops what vLLM reports, and most of its models of
 transformers leave out the prompt, in which media are most of the tokens. Both are noted here where they are known:
-vLLM's own counts, and the lengths of what `generate` of transformers was given and returned, for a request that is
-asked by itself; of a batch, lmms-eval does not tell which row is whose.
+vLLM's own counts, and the lengths of what `generate` of transformers was given and returned for an unbatched request.
+lmms-eval does not report which row of a batch belongs to which request.
 """
 
 from __future__ import annotations

@@ -167,10 +167,10 @@ class Recorder:
         """Return the request of one sample."""
         if self.sampling.temperature is None:
             return request
-        place = 1 if model.is_simple else 2
+        position = 1 if model.is_simple else 2
         arguments = list(request.args)
         question = "" if keeps_own_responses(model) else f"{arguments[4]} {arguments[3]}"  # `shotvl` mixes it in itself
-        arguments[place] = self.sampling.settings(arguments[place], sample, question)
+        arguments[position] = self.sampling.settings(arguments[position], sample, question)
         sampled = copy.copy(request)
         sampled.arguments = tuple(arguments)
         return sampled

@@ -62,7 +62,7 @@ def answer_of(
         reply: What was noted during the request.
         seconds: Model time of the request; a model of ours states its own instead.
         generation: What was noted of its generation, used where the output lacks token counts.
-        padded: Whether the output may have been padded to the length of others, so that its token count says nothing.
+        padded: Whether the output may have been padded to the length of others, so that its token count is wrong.
     """
     from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
 

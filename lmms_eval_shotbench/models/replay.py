@@ -14,7 +14,6 @@ from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 
 from lmms_eval_shotbench.harness.token_counts import result_of
-from lmms_eval_shotbench.runs.response_store import Response
 from lmms_eval_shotbench.runs.responses import NOT_STORED, StoredResponse, read_samples
 
 
@@ -34,7 +33,7 @@ class Replay(lmms):  # type: ignore[misc]
         """Return the stored response of each request's question, with what is stored about its generation."""
         absent = StoredResponse(NOT_STORED)
         stored = (self._responses.get(self._question_index(request), absent) for request in requests)
-        return [result_of(Response(**{name: getattr(one, name) for name in Response._fields})) for one in stored]
+        return [result_of(one.response()) for one in stored]
 
     def _question_index(self, request: Instance) -> int:
         _context, _settings, _visual, doc_id, task, split = request.args

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from lmms_eval_shotbench.grading.chat_endpoint import (
@@ -21,9 +22,11 @@ from lmms_eval_shotbench.grading.chat_endpoint import (
 )
 from lmms_eval_shotbench.models.engine import EngineFailed, EngineUnavailable
 
+Result = TypeVar("Result")
 ATTEMPTS = 4  # of a request
 BODY_BYTES = 1 << 26  # of a completion, which contains the token ids of the prompt
 CHECK_SECONDS = 20.0  # to answer a question about the server itself
+UNFINISHED = ("abort", "error")  # finish reasons of a response that the server gave up
 VERSION_PATHS = ("version", "get_server_info")  # of vLLM and of SGLang
 
 
@@ -109,19 +112,25 @@ class Connection:
             EngineFailed: The server is gone.
         """
         fields = {name: value for name, value in request.items() if name != "messages"}
-        attempt = 0
-        while isinstance(
-            found := self._completed(messages=request["messages"], model=self.model, extra_body=fields), ChatReply
-        ):
-            attempt += 1
-            pause = pause_seconds(attempt, found.retry_after)
-            if not found.retryable or attempt == ATTEMPTS or self._stopped.wait(pause):
-                raise self._failed(found)
+        asking = partial(self._completed, messages=request["messages"], model=self.model, extra_body=fields)
+        found = self._retried(asking)
+        if isinstance(found, ChatReply):
+            raise self._failed(found)
         return found
 
     def stop(self) -> None:
         """End the retries of all threads."""
         self._stopped.set()
+
+    def _retried(self, request: Callable[[], Result | ChatReply]) -> Result | ChatReply:
+        """Return the result of a request, repeated after errors that may pass, or the reply of the last failure."""
+        attempt = 0
+        while isinstance(found := request(), ChatReply):
+            attempt += 1
+            pause = pause_seconds(attempt, found.retry_after)
+            if not found.retryable or attempt == ATTEMPTS or self._stopped.wait(pause):
+                break
+        return found
 
     def _failed(self, reply: ChatReply) -> RequestFailed | EngineFailed:
         """Return the exception for a request that failed: whether the server answers at all is found out."""
@@ -147,31 +156,35 @@ class Connection:
     def _models(self) -> dict[str, str]:
         """Return the owners of the models, which are names of server software, by name of the model."""
         listed = self._get(self._arguments.base_url.rstrip("/") + "/models")
+        if isinstance(listed, ChatReply):
+            raise RequestFailed(listed.error)
         try:
             return {str(one["id"]): str(one.get("owned_by") or "") for one in listed["data"]}
         except (LookupError, TypeError, AttributeError):
             raise RequestFailed(f"its list of models is not one: {excerpt(str(listed), self._client)}") from None
 
     def _version(self) -> str:
-        """Return the version of the server, or "" if it does not report one."""
+        """Return the version of the server, or "" if it does not report one.
+
+        Keys of responses contain it, so a fault that passes must not hide it.
+        """
         url = urlsplit(self._arguments.base_url)
         root = url.path.rstrip("/").removesuffix("/v1")
         for path in VERSION_PATHS:
-            try:
-                return str(self._get(urlunsplit(url._replace(path=f"{root}/{path}")))["version"])
-            except (RequestFailed, LookupError, TypeError):
-                continue
+            found = self._retried(partial(self._get, urlunsplit(url._replace(path=f"{root}/{path}"))))
+            if isinstance(found, dict) and "version" in found:
+                return str(found["version"])
         return ""
 
-    def _get(self, url: str) -> Any:
+    def _get(self, url: str) -> Any | ChatReply:
         import openai
 
         try:
             return self._client.get(url, cast_to=object, options={"timeout": CHECK_SECONDS})
         except (openai.OpenAIError, *transport_errors()) as error:
-            raise RequestFailed(failed_request(error, self._client).error) from None
-        except ValueError:  # no JSON, although the server says so
-            raise RequestFailed(f"{url} is no JSON") from None
+            return failed_request(error, self._client)
+        except ValueError:  # no JSON, although its content type is
+            return ChatReply(None, f"{url} is no JSON", retryable=False)
 
 
 def read_completion(reply: Any) -> Completion:
@@ -179,9 +192,11 @@ def read_completion(reply: Any) -> Completion:
 
     Raises:
         LookupError, TypeError, AttributeError: It is no chat completion.
-        RequestFailed: It has no text.
+        RequestFailed: It has no text, or a part of it.
     """
     choice, usage = reply["choices"][0], reply.get("usage") or {}
+    if choice.get("finish_reason") in UNFINISHED:
+        raise RequestFailed(f"the server gave up the response (finish_reason {choice['finish_reason']})")
     message, token_ids = choice["message"], choice.get("token_ids")
     text = message.get("content")
     if token_ids is None:

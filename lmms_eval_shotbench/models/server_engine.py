@@ -1,44 +1,44 @@
 """Answer chats with an OpenAI-compatible server: many requests at once, with media encoded ahead of them.
 
-The server batches. What a request holds in memory is its encoded media, so the number of tokens in flight is limited.
+The server forms batches. A request keeps its encoded media in memory, so the number of tokens in flight is limited.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from lmms_eval_shotbench.harness.recorder import MOST_FAILURES
 from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, longest_first
 from lmms_eval_shotbench.models.chats import GenerationSettings
 from lmms_eval_shotbench.models.engine import EngineFailed, truncate_at
+from lmms_eval_shotbench.models.host_memory import tokens_in_host_memory
 from lmms_eval_shotbench.models.planning import Plan, Planner
 from lmms_eval_shotbench.models.server_connection import Completion, Connection, RequestFailed, ServerArguments
 from lmms_eval_shotbench.models.server_media import EncodedMedium, encoded_medium
 from lmms_eval_shotbench.models.server_requests import VLLM, chat_request, check_prompts, prompt_difference
 from lmms_eval_shotbench.models.vllm_sampling import sampling_fields
-from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, Prompt
+from lmms_eval_shotbench.qwen.inputs import Patches, Prompt
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.runs.run_time import SharedTime
 from lmms_eval_shotbench.vocabulary import MediaKind
 
 Result = TypeVar("Result")
-COPIES = 4  # of a medium in memory, in sizes of its pixels: patches, pictures, their encoding, the request
-MEMORY_SHARE, MAX_MEMORY = 4, 8 * 2**30  # of the free memory; bytes
-MIN_TOKENS = 1024
+COPIES = 4  # of a medium in memory, each of a byte per value: patches, pictures, their encoding, the request
+MAX_MEMORY = 8 * 2**30  # bytes, of media that are encoded ahead, wait or are being sent
 NO_CLIP = "no clip was asked"
-MOST_FAILURES = 50  # in a row, after which the run stops
 WAIT_SECONDS = 1.0  # at most, because a Ctrl-C just before a wait is noticed after it only
 
 
 class Sent(NamedTuple):
-    """What became of a request, and the media that it was sent with."""
+    """The completion of a request, its share of the server's time, and the media that it was sent with."""
 
     completion: Completion
+    seconds: float  # as defined in `run_time.py`
     media: list[Patches]  # without pixel values
 
 
@@ -58,7 +58,7 @@ class ServerEngine:
         """
         sampling_fields(planner.rules, GenerationSettings(), "")
         self._planner, self._concurrency = planner, arguments.concurrency
-        self._connection = Connection(arguments)
+        self._connection, self._time = Connection(arguments), SharedTime()
         self._checked: dict[MediaKind, str] = {}  # whether time positions were checked
 
     @property
@@ -94,10 +94,8 @@ class ServerEngine:
         self.start([plan])
         failures = 0
         try:
-            for prompt, future, seconds in self._sent(plan):
+            for prompt, future in self._sent(plan):
                 answer = self._answer(prompt, plan, future)
-                if isinstance(answer, Response):
-                    answer = answer._replace(seconds=seconds)
                 yield {prompt.chat_index: answer}
                 if isinstance(answer, Response):
                     failures = 0
@@ -109,24 +107,17 @@ class ServerEngine:
             self._connection.stop()
             raise
 
-    def _sent(self, plan: Plan) -> Iterator[tuple[Planned, Future[Sent], float]]:
-        """Send all requests, longest prompts first; yield each with its future, once that is done, and its time."""
-        most = self._tokens_in_memory()
+    def _sent(self, plan: Plan) -> Iterator[tuple[Planned, Future[Sent]]]:
+        """Send all requests, longest prompts first; yield each with its future, once that is done."""
+        most = tokens_in_host_memory(self._planner.rules.patch_rule, COPIES, MAX_MEMORY)
         lookahead = Lookahead(lambda key: self._encoded(plan, key), self._planner.threads, most // 2)
         running: dict[Future[Sent], Planned] = {}
-        time, marks = SharedTime(), dict[int, float]()
-
-        def finished() -> Iterator[tuple[Planned, Future[Sent], float]]:
-            for prompt, future in _finished(running):
-                yield prompt, future, round(time.end(marks.pop(prompt.chat_index)), 6)
-
         for (prompt,), media in lookahead.run([[one] for one in longest_first(plan.prompts)]):
             while running and (len(running) >= self._concurrency or _tokens(running) + prompt.tokens > most // 2):
-                yield from finished()
-            marks[prompt.chat_index] = time.start()
+                yield from _finished(running)
             running[_in_thread(partial(self._send, prompt, plan, media))] = prompt
         while running:
-            yield from finished()
+            yield from _finished(running)
 
     def _encoded(self, plan: Plan, key: str) -> EncodedMedium:
         """Decode, scale and encode a medium, in a thread; raises `BrokenMedium`."""
@@ -142,12 +133,14 @@ class ServerEngine:
         seed = plan.seed(prompt) if plan.settings.sampling else ""
         chat, rules = plan.chats[prompt.chat_index], self._planner.rules
         request = chat_request(chat, encoded, rules, self._planner.template, seed)
-        return Sent(self._connection.complete(request), [one.patches for one in encoded])
+        with self._time.measured() as share:  # without the wait for media
+            completion = self._connection.complete(request)
+        return Sent(completion, round(share.seconds, 6), [one.patches for one in encoded])
 
     def _answer(self, prompt: Planned, plan: Plan, future: Future[Sent]) -> Answer:
         """Return the answer of a request that is done; raises `EngineFailed`."""
         try:
-            completion, media = future.result()
+            completion, seconds, media = future.result()
         except (BrokenMedium, RequestFailed) as error:
             return Failure(str(error), broken_medium=isinstance(error, BrokenMedium))
         expected = self._planner.rules.architecture.expanded(Prompt(plan.ids[prompt.chat_index], media))
@@ -163,14 +156,8 @@ class ServerEngine:
             len(expected),
             completion.output_tokens,
             completion.finish_reason,
+            seconds,
         )
-
-    def _tokens_in_memory(self) -> int:
-        """Return the number of tokens whose media may be in memory at once."""
-        rule = self._planner.rules.patch_rule
-        bytes_a_token = COPIES * rule.merge**2 * CHANNELS * rule.frames * rule.side**2
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return max(MIN_TOKENS, min(free // MEMORY_SHARE, MAX_MEMORY) // bytes_a_token)
 
 
 def _tokens(running: Mapping[Future[Sent], Planned]) -> int:

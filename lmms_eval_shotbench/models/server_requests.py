@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from lmms_eval_shotbench.models.chats import Chat, GenerationSettings
+from lmms_eval_shotbench.models.chats import KINDS, Chat, GenerationSettings
 from lmms_eval_shotbench.models.engine import EngineFailed
 from lmms_eval_shotbench.models.planning import Planner
 from lmms_eval_shotbench.models.server_connection import Completion, Connection, RequestFailed
@@ -27,7 +27,7 @@ CHECKED, IN_EFFECT, NOT_CHECKED = "checked", "in effect, not checked one by one"
 SLOWER = 8  # times, the clip at another frame rate
 LOG_PROBABILITIES = 5  # tokens
 NOISE = 10  # times the difference between equal requests
-PARTS = {MediaKind.STILL: "image", MediaKind.CLIP: "video"}
+PARTS = {kind: part for part, kind in KINDS.items()}  # types of parts of messages
 
 
 def chat_request(
@@ -83,7 +83,7 @@ def check_prompts(connection: Connection, planner: Planner, kind: MediaKind) -> 
     """Send a medium and compare the prompt that the server makes of it with ours.
 
     Returns:
-        Whether time positions were checked; that of a still has none, which is CHECKED.
+        Whether time positions were checked; CHECKED for a still, which has none.
 
     Raises:
         EngineFailed: They differ, the server ignores the times of frames, or it refuses the medium.

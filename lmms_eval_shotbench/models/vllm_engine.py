@@ -1,13 +1,12 @@
 """Answer chats with vLLM in this process: continuous batching, with the inputs that transformers would be given.
 
 Media are decoded in threads. vLLM gets a request as soon as its media are ready, so new requests join a batch while
-others are still generating. What a request holds in memory are its pixel values, as floats, so the number of tokens in
-the engine is limited.
+others are still generating. A request keeps its pixel values in memory, as floats, so the number of tokens in the
+engine is limited.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,12 +15,13 @@ import torch
 
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, longest_first
 from lmms_eval_shotbench.models.chats import GenerationSettings
-from lmms_eval_shotbench.models.engine import EngineFailed, truncate_at
+from lmms_eval_shotbench.models.engine import truncate_at
+from lmms_eval_shotbench.models.host_memory import tokens_in_host_memory
 from lmms_eval_shotbench.models.planning import Plan, Planner
 from lmms_eval_shotbench.models.vllm_inputs import engine_input, processed_item
 from lmms_eval_shotbench.models.vllm_sampling import sampling_parameters
-from lmms_eval_shotbench.models.vllm_start import Limits, VllmArguments, start_vllm
-from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, Prompt
+from lmms_eval_shotbench.models.vllm_start import Limits, VllmArguments, engine_death_reported, start_vllm
+from lmms_eval_shotbench.qwen.inputs import Patches, Prompt
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 from lmms_eval_shotbench.runs.run_time import SharedTime
 
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from vllm import LLM, RequestOutput, SamplingParams
     from vllm.multimodal.inputs import MultiModalKwargsItem
 
-MEMORY_SHARE = 4  # of the free memory, for pixel values of requests that are prepared, wait or run
-MAX_MEMORY = 32 * 2**30  # bytes
-MIN_TOKENS = 1024
+MAX_MEMORY = 32 * 2**30  # bytes, for pixel values of requests that are prepared, wait or run
 
 
 class PreparedMedium(NamedTuple):
@@ -93,7 +91,7 @@ class VllmEngine:
             return
         self.start([plan])
         assert self.llm is not None
-        most = self._tokens_in_memory()
+        most = tokens_in_host_memory(self._planner.rules.patch_rule, self._arguments.dtype.itemsize, MAX_MEMORY)
         prepared = Lookahead(lambda key: self._prepared(plan, key), self._planner.threads, most // 2)
         upcoming = prepared.run([[prompt] for prompt in longest_first(plan.prompts)])
         running: dict[str, Planned] = {}
@@ -122,7 +120,7 @@ class VllmEngine:
         return PreparedMedium(patches._replace(values=torch.empty(0)), item)
 
     def _add(self, prompt: Planned, plan: Plan, media: PreparedMedia) -> Failure | None:
-        """Give vLLM a request, whose media are waited for; returns why it cannot be answered."""
+        """Give vLLM a request, once its media are ready; returns why it cannot be answered. Raises `EngineFailed`."""
         ready = [media[key] for key in prompt.media]
         if reasons := [str(error) for one in ready if (error := one.exception()) is not None]:
             return Failure(reasons[0])
@@ -133,22 +131,17 @@ class VllmEngine:
         sampling = self._sampling(prompt, plan)
         assert self.llm is not None
         try:
-            self.llm.llm_engine.add_request(str(prompt.chat_index), given, sampling)
+            with engine_death_reported():
+                self.llm.llm_engine.add_request(str(prompt.chat_index), given, sampling)
         except ValueError as error:  # longer than the model's context or than the cache of the vision tower
             return Failure(f"vLLM refuses the prompt: {error}")
         return None
 
     def _step(self) -> list[RequestOutput]:
         """Let vLLM compute a step for all requests; returns those that are finished. Raises `EngineFailed`."""
-        from vllm.v1.engine.exceptions import EngineDeadError
-
         assert self.llm is not None
-        try:
+        with engine_death_reported():
             return [output for output in self.llm.llm_engine.step() if output.finished]
-        except EngineDeadError as error:
-            raise EngineFailed(
-                f"vLLM's engine ended: {error}; see its messages above. The same command continues"
-            ) from None
 
     def _sampling(self, prompt: Planned, plan: Plan) -> SamplingParams:
         seed = plan.seed(prompt) if plan.settings.sampling else ""
@@ -165,13 +158,6 @@ class VllmEngine:
             len(generated.token_ids),
             generated.finish_reason,
         )
-
-    def _tokens_in_memory(self) -> int:
-        """Return the number of tokens whose pixel values may be in memory at once."""
-        rule = self._planner.rules.patch_rule
-        bytes_a_token = rule.merge**2 * CHANNELS * rule.frames * rule.side**2 * self._arguments.dtype.itemsize
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return max(MIN_TOKENS, min(free // MEMORY_SHARE, MAX_MEMORY) // int(bytes_a_token))
 
 
 def _may_add(batch: list[Planned], media: PreparedMedia, running: Mapping[str, Planned], most: int) -> bool:

@@ -38,7 +38,7 @@ TOKENS_A_STEP = {"cpu": 4096, "cuda": 8192}  # least that vLLM has by default
 
 
 class Limits(NamedTuple):
-    """What vLLM is sized by: tokens of the longest prompt, and media of each kind in one prompt."""
+    """Sizes that vLLM must accept: tokens of the longest prompt, and media of each kind in one prompt."""
 
     tokens: int
     stills: int
@@ -197,12 +197,26 @@ def check_inputs(llm: LLM, rules: InputRules, dtype: torch.dtype) -> None:
 
 
 def answer_one(llm: LLM, inputs: Any) -> None:
-    """Generate one token."""
+    """Generate one token; raises `EngineFailed`."""
     from vllm import SamplingParams
 
-    llm.llm_engine.add_request("probe", inputs, SamplingParams(temperature=0, max_tokens=1, detokenize=False))
-    while llm.llm_engine.has_unfinished_requests():
-        llm.llm_engine.step()
+    with engine_death_reported():
+        llm.llm_engine.add_request("probe", inputs, SamplingParams(temperature=0, max_tokens=1, detokenize=False))
+        while llm.llm_engine.has_unfinished_requests():
+            llm.llm_engine.step()
+
+
+@contextmanager
+def engine_death_reported() -> Iterator[None]:
+    """Raise `EngineFailed` if the engine's process turns out to have ended."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        yield
+    except EngineDeadError as error:
+        raise EngineFailed(
+            f"vLLM's engine ended: {error}; see its messages above. The same command continues"
+        ) from None
 
 
 def expected_inputs(prompt: Prompt, rules: InputRules, dtype: torch.dtype) -> dict[str, list[Any]]:

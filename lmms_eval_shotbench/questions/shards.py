@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.environment import DATA_VARIABLE, cache_folder
+from lmms_eval_shotbench.file_lock import held_lock
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
 from lmms_eval_shotbench.remote_path import Location, RemotePath, location
@@ -59,8 +60,8 @@ def locate_shards(name: str) -> Path:
         DatasetNotFound: there are no shards, or none that this version reads; the message has the next step.
         StorageFailed: the address cannot be read.
     """
-    place = location(name)
-    folder = _copy_from(place) if isinstance(place, RemotePath) else place.expanduser()
+    given = location(name)
+    folder = _copy_from(given) if isinstance(given, RemotePath) else given.expanduser()
     if not folder.is_dir():
         folder = _download_shards(name)
     if not (folder / MANIFEST).is_file() or not list((folder / "data").glob("*.parquet")):
@@ -75,7 +76,8 @@ def locate_shards(name: str) -> Path:
 def _copy_from(address: RemotePath) -> Path:
     """Copy shards to the cache, or find the copy; files that an interrupted run copied are kept.
 
-    Media are read in any order and many times, for which object stores are too slow.
+    Media are read in any order and many times, for which object stores are too slow. Of several processes, such as the
+    ranks of a node, one copies and the others wait.
     """
     try:
         manifest = (address / MANIFEST).read_bytes()
@@ -83,15 +85,25 @@ def _copy_from(address: RemotePath) -> Path:
     except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
         raise DatasetNotFound(f"{address} holds no complete shards: {error}") from None
     folder = cache_folder("shards") / hashlib.sha256(manifest).hexdigest()[:16]
-    for name in with_progress(sorted(files), "copy", len(files), "file"):
+    for name in files:
         if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
             raise DatasetNotFound(f"{address / MANIFEST} lists {name!r}, which is not in the folder; write them again")
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != files[name]:
-            with atomic_path(path) as draft:
-                (address / name).download(draft)
-    write_atomic(folder / MANIFEST, manifest)
+    with held_lock(folder.with_name(f".{folder.name}.lock")):
+        if missing := [name for name, size in sorted(files.items()) if not _has_size(folder / name, size)]:
+            for name in with_progress(missing, "copy", len(missing), "file"):
+                with atomic_path(folder / name) as draft:
+                    (address / name).download(draft)
+                    if not _has_size(draft, files[name]):
+                        raise DatasetNotFound(
+                            f"{address / name} has {draft.stat().st_size} bytes instead of {files[name]}: the shards "
+                            "were replaced or are damaged; run the same command again, or write them again"
+                        )
+        write_atomic(folder / MANIFEST, manifest)
     return folder
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
 
 
 def _require_our_format(folder: Path) -> None:

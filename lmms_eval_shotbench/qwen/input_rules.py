@@ -1,4 +1,4 @@
-"""What the files of a Qwen-VL checkpoint say about its inputs; its weights are not loaded."""
+"""Input rules of a Qwen-VL checkpoint, read from its configuration files; its weights are not loaded."""
 
 from __future__ import annotations
 

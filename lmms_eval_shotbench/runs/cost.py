@@ -65,7 +65,7 @@ def cost_line(cost: Mapping[str, Any] | None) -> str:
         return ""
     parts = []
     if cost["input_tokens"]["known"] or cost["output_tokens"]["known"]:
-        counted = " (counted)" if cost["tokens_counted"] else ""
+        counted = " (counted)" if cost.get("tokens_counted") else ""
         tokens = " in and ".join(_mean(cost[name], ",.0f") for name in ("input_tokens", "output_tokens"))
         parts.append(f"{tokens} out tokens a response{counted}{_of(cost, 'input_tokens', 'output_tokens')}")
     else:
@@ -73,9 +73,9 @@ def cost_line(cost: Mapping[str, Any] | None) -> str:
     if cost["seconds"]["known"]:
         total, mean = clock(cost["seconds"]["total"]), _mean(cost["seconds"], ".3g")
         parts.append(f"{mean} s a response, {total} of the model{_of(cost, 'seconds')}")
-    if cost["wall_seconds"]["known"] and cost["responses_per_second"]:
-        rate, total = f"{cost['responses_per_second']:.3g} responses a second", clock(cost["wall_seconds"]["total"])
-        parts.append(f"{rate}, {total} wall time{_of(cost, 'wall_seconds')}")
+    if rate := cost.get("responses_per_second"):
+        total = clock(cost["wall_seconds"]["total"])
+        parts.append(f"{rate:.3g} responses a second, {total} wall time{_of(cost, 'wall_seconds')}")
     if money := cost.get("money"):
         parts.append(f"{money_text(money)}{_of(cost, 'money')}" if money["known"] else "price unknown, as tokens are")
     return f"cost: {'; '.join(parts)}"

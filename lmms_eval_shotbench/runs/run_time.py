@@ -8,9 +8,9 @@ busy, whatever the number of requests at once; the shares of failed requests bel
 media ahead in threads, which is not model time; the models of lmms-eval decode within it.
 
 `wall_seconds` is the time from the start of the run, or from the last stored responses, until these were stored,
-divided equally among them; on several ranks, this is also divided by their number. The sum over the responses of a run
-is its wall time up to its last response, loading and media included: over all the runs that were interrupted, and
-without those that only found it stored. Of several ranks it is their mean.
+divided equally among them; on several ranks, this is also divided by their number. The sum over all responses is the
+wall time up to the last of them, loading and media included, of the run and of the interrupted runs that it resumed; a
+run that only reads stored responses adds nothing. With several ranks it is the mean of the ranks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Share:
-    """The seconds of each of some requests, known when they are answered."""
+    """Seconds of each request of a group, set when all of them are answered."""
 
     seconds: float = 0.0
 

@@ -46,6 +46,10 @@ class StoredResponse(NamedTuple):
         """Return a stored text; one that lmms-eval stores for a failed request is the reason of an unanswered item."""
         return cls(text, unanswered="" if has_response(text) else text, **known)
 
+    def response(self) -> Response:
+        """Return it as a response of a run, the inverse of `of`; the reason why there is none is lost."""
+        return Response(**{name: getattr(self, name) for name in Response._fields})
+
     @property
     def cut_at_limit(self) -> bool | None:
         """Whether the response was cut at the token limit; None if unknown."""

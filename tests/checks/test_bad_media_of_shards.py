@@ -18,7 +18,8 @@ from data_pipeline.questions.chains import write_chains
 from data_pipeline.shards.dataset_card import read_defects
 from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.shards.push import push
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind

@@ -16,7 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 from data_pipeline.checks.audit import audit_shards
 from data_pipeline.checks.check_media import check_header, check_medium, check_stored
 from data_pipeline.defects import DefectKind
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.vocabulary import MediaKind

@@ -52,7 +52,7 @@ STILL_STAGES = [
     "data_pipeline.films.cut_still_file.opened_still",
     "data_pipeline.films.cut_still_file.standard_still",
     "data_pipeline.films.cut_still_file.outline",
-    "data_pipeline.films.cut_pieces.check_still",
+    "data_pipeline.films.cut_still_file.check_still",
     "data_pipeline.checks.duplicates.picture_hash",
 ]
 

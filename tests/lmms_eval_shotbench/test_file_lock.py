@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lmms_eval_shotbench.file_lock import LockingUnsupported, open_locked
+from lmms_eval_shotbench import file_lock
+from lmms_eval_shotbench.file_lock import LockingUnsupported, held_lock, open_locked
 from tests.support import REPOSITORY
 
 HOLD = (
@@ -42,6 +43,17 @@ def test_a_lock_is_released_when_its_process_is_killed(tmp_path: Path) -> None:
     os.close(open_locked(path))
 
 
+def test_a_lock_that_is_held_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, handles = tmp_path / ".lock", list[int]()
+    handles.append(open_locked(path))
+    monkeypatch.setattr(file_lock.time, "sleep", lambda _: os.close(handles.pop()))
+    with held_lock(path):
+        assert not handles
+        with pytest.raises(BlockingIOError):
+            open_locked(path)
+    os.close(open_locked(path))
+
+
 def test_locking_keeps_the_content_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "replies.jsonl"
     path.write_text("first\n")
@@ -63,3 +75,5 @@ def test_unsupported_locks_and_files_that_cannot_be_opened_raise_different_error
     monkeypatch.setattr(fcntl, "flock", refuse)  # a file system without locks cannot be mounted in a test
     with pytest.raises(LockingUnsupported, match="No locks available"):
         open_locked(tmp_path / ".lock")
+    with held_lock(tmp_path / ".lock"):
+        pass

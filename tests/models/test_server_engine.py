@@ -24,7 +24,7 @@ from PIL import Image
 from lmms_eval_shotbench.grading import chat_endpoint
 from lmms_eval_shotbench.media.clips import sampled_frames, sampled_rate
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.models import server_connection
+from lmms_eval_shotbench.models import server_connection, server_engine
 from lmms_eval_shotbench.models.chats import Chat, read_chat
 from lmms_eval_shotbench.models.engine import EngineFailed, EngineUnavailable
 from lmms_eval_shotbench.models.engines import EngineSettings, open_engine
@@ -36,6 +36,7 @@ from lmms_eval_shotbench.qwen.inputs import MediaLimits, grey_medium
 from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
+from lmms_eval_shotbench.runs.run_time import SharedTime
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 from tests.support import openai_server, qwen_server, releases
 from tests.support.engine_answers import engine_answers
@@ -354,6 +355,43 @@ def test_text_is_decoded_from_token_ids_because_servers_split_off_thoughts(
         assert responses(engine_answers(engine, planner, [chat(1)])) == ["<think>x</think><answer>C</answer>"]
 
 
+def test_a_response_that_the_server_gave_up_is_requested_again(
+    served: Callable[..., QwenEndpoint], rules: InputRules
+) -> None:
+    class GivesUpOnce(QwenEndpoint):
+        def completion(self, request: Request) -> dict[str, Any]:
+            completion = super().completion(request)
+            if len(self.questions) == 1:
+                completion["choices"][0]["finish_reason"] = "abort"
+            return completion
+
+    with openai_server.serve(GivesUpOnce(rules=rules)) as endpoint:
+        engine, planner = opened(endpoint)
+        (answer,) = engine_answers(engine, planner, [chat(1)])
+    assert isinstance(answer, Response) and answer.finish_reason == "stop"
+    assert len(endpoint.questions) == 2
+
+
+def test_the_time_of_a_response_is_that_of_its_request_without_that_of_its_media(
+    served: Callable[..., QwenEndpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, patches = [0.0], Planner.patches
+
+    def slow_patches(self: Planner, medium: StoredMedium) -> Any:
+        now[0] += 100
+        return patches(self, medium)
+
+    def slow_answer(request: Request) -> str:
+        now[0] += 2 if qwen_server.is_question(request) else 0
+        return "B"
+
+    monkeypatch.setattr(server_engine, "SharedTime", lambda: SharedTime(lambda: now[0]))
+    monkeypatch.setattr(Planner, "patches", slow_patches)
+    engine, planner = opened(served(answer=slow_answer))
+    answers = [answer for some in engine.answers(planner.plan([chat(1)])) for answer in some.values()]
+    assert [answer.seconds for answer in answers] == [2]
+
+
 def test_a_thought_that_a_server_keeps_for_itself_is_a_failure(served: Callable[..., QwenEndpoint]) -> None:
     endpoint = served()
     engine, planner = opened(endpoint)
@@ -395,3 +433,9 @@ def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
 def test_the_key_of_a_response_has_the_server_and_not_its_address(served: Callable[..., QwenEndpoint]) -> None:
     here, there = (opened(served())[0].numerics for _ in range(2))
     assert json.dumps(here) == json.dumps(there) == json.dumps(["server", "vllm", "0.24.0", MODEL])
+
+
+def test_a_version_that_is_not_reported_at_once_does_not_change_the_key(served: Callable[..., QwenEndpoint]) -> None:
+    endpoint, replies = served(), iter([503, {"version": "0.24.0"}])
+    endpoint.listed["/version"] = lambda: next(replies)
+    assert opened(endpoint)[0].numerics == ["server", "vllm", "0.24.0", MODEL]

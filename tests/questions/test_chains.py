@@ -14,7 +14,8 @@ from data_pipeline.questions.chains import ChainReport, ChainsRefused, default_c
 from data_pipeline.questions.knowledge import knowledge_of
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.grading.grade import grade
 from lmms_eval_shotbench.questions.shards import ShardFolder

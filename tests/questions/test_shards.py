@@ -17,7 +17,8 @@ import pytest
 pytest.importorskip("datasets")
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.environment import dataset_in_use
 from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import questions_about_files, questions_parquet, read_questions

@@ -50,6 +50,12 @@ def test_an_amount_that_is_unknown_for_some_is_of_the_others_and_says_so() -> No
     assert line.count("(of 2 of 3 responses)") == 3 and "2,000 in and 15 out tokens a response" in line
 
 
+def test_a_line_needs_no_amount_that_is_optional_in_scores_json() -> None:
+    found = cost(*KNOWN)
+    del found["tokens_counted"], found["responses_per_second"]
+    assert cost_line(found) == "cost: 2,000 in and 20 out tokens a response; 1 s a response, 2 s of the model"
+
+
 def test_nothing_is_stated_about_responses_of_which_nothing_is_known() -> None:
     assert cost_json([response(), FAILED]) is None and cost_line(None) == ""
 

@@ -15,7 +15,8 @@ import pytest
 
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.folder_lock import only_writer
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
 from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, rows

@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.support.shard_rows import ABOUT, row, rows
 

@@ -12,7 +12,8 @@ from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.push_result import PushRefused
 from data_pipeline.shards.push_to_url import require_free_target
-from data_pipeline.shards.write_shards import PendingRow, read_ahead, write_shards
+from data_pipeline.shards.row_writer import PendingRow, read_ahead
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.questions.shards import MANIFEST, DatasetNotFound, ShardFolder, locate_shards
 from lmms_eval_shotbench.remote_path import RemotePath, StorageFailed
 from tests.support.memory_storage import empty_memory
@@ -96,6 +97,23 @@ def test_a_run_that_fails_while_it_names_its_files_leaves_no_shards_and_resumes(
     assert written(out) == local(tmp_path / "shards", rows(20))
 
 
+def test_a_target_that_is_changed_during_a_run_costs_no_finished_file(out: RemotePath, tmp_path: Path) -> None:
+    def source() -> Iterator[PendingRow]:
+        yield from rows(20)
+        (out / "diary.txt").write_bytes(b"dear")
+
+    with pytest.raises(PushRefused, match=r"diary\.txt"):
+        write_shards(source(), out, ABOUT, splits=SPLITS, extra={"audit.json": "{}"})
+    (out / "diary.txt").unlink()
+
+    def unreadable() -> bytes:
+        raise AssertionError("it is in a finished file")
+
+    again = [row._replace(read=unreadable) for row in rows(20)]
+    write_shards(again, out, ABOUT, splits=SPLITS, extra={"audit.json": "{}"})
+    assert written(out) == local(tmp_path / "shards", rows(20))
+
+
 def test_other_shards_are_replaced_only_on_request_and_anything_else_never(out: RemotePath) -> None:
     write_shards(rows(20), out, replace(ABOUT, fingerprint="print-2"), splits=["test"])
     before = written(out)
@@ -135,6 +153,20 @@ def test_shards_at_an_address_are_copied_to_the_cache_once(
     assert len(list(ShardFolder(locate_shards(str(out))).items())) == 3
     with pytest.raises(DatasetNotFound, match="there is no memory://bucket/nothing"):
         locate_shards("memory://bucket/nothing")
+
+
+def test_a_shard_file_of_another_size_than_listed_is_refused(
+    out: RemotePath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOTBENCH_CACHE", str(tmp_path))
+    write_shards(rows(3), out, ABOUT, splits=["test"])
+    (file,) = (out / "data").iterdir()
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(DatasetNotFound, match=f"{len(content) - 1} bytes instead of {len(content)}"):
+        locate_shards(str(out))
+    file.write_bytes(content)
+    assert len(list(ShardFolder(locate_shards(str(out))).items())) == 3
 
 
 def test_media_that_are_read_ahead_come_in_order_and_bounded() -> None:

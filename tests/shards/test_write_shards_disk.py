@@ -26,7 +26,8 @@ from pathlib import Path
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.full_disk import DiskFull
 from data_pipeline.shards.atomic_folder import bytes_in_draft
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from tests.support.shard_rows import ABOUT, checksums, row
 split_writer.FILE_BYTES, split_writer.ROW_GROUP_BYTES = 600_000, 100_000
 disk = Path(sys.argv[1])
@@ -105,7 +106,8 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from data_pipeline.shards.full_disk import DiskFull
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from tests.support.shard_rows import ABOUT, row
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 try:

@@ -16,7 +16,8 @@ import pytest
 from data_pipeline.shards import atomic_folder, finished_files, split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
 from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, checksums, row

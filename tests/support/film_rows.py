@@ -12,7 +12,8 @@ import numpy
 from PIL import Image
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
 from verl_recipes.training_rows import Purpose, write_training_rows

@@ -99,7 +99,7 @@ class Endpoint:
     script: list[int] | Callable[[Request], int] = field(default_factory=lambda: [ANSWER])
     delay: float = 0.0  # seconds before each answer
     requests: list[Request] = field(default_factory=list)
-    listed: dict[str, Any] = field(default_factory=dict)  # what is got, by path
+    listed: dict[str, Any] = field(default_factory=dict)  # what is got, or a status, by path; or a function for it
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -141,9 +141,10 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            found = endpoint.listed.get(self.path)
+            found = endpoint.listed.get(self.path, 404)
+            found = found() if callable(found) else found
             encoded = json.dumps(found).encode()
-            self.send_response(404 if found is None else 200)
+            self.send_response(found if isinstance(found, int) else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(encoded)))
             self.end_headers()

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
 from tests.support.releases import clip, still

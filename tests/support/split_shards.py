@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_pipeline.shards.dataset_card import About
-from data_pipeline.shards.write_shards import PendingRow, write_shards
+from data_pipeline.shards.row_writer import PendingRow
+from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.questions.shards import ShardFolder
 

@@ -119,7 +119,8 @@ def test_training_on_films_of_the_test_split_is_refused(
 ) -> None:
     from dataclasses import replace
 
-    from data_pipeline.shards.write_shards import PendingRow, write_shards
+    from data_pipeline.shards.row_writer import PendingRow
+    from data_pipeline.shards.write_shards import write_shards
     from lmms_eval_shotbench.questions.shards import ShardFolder
     from tests.support.split_shards import ABOUT
 

@@ -45,13 +45,7 @@ def ask_items(items: Sequence[QAItem], request: EvalRequest, folder: Path) -> li
     if pending:
         asked = _ask(pending, request, folder)
         keys |= _keys(pending, request)  # with the revision of a checkpoint that was downloaded only now
-        store.keep(
-            {
-                keys[index]: Response(one.text, one.input_tokens, one.output_tokens, one.finish_reason, one.seconds)
-                for index, one in asked.items()
-                if not one.unanswered
-            }
-        )
+        store.keep({keys[index]: one.response() for index, one in asked.items() if not one.unanswered})
     return [_stored(store.get(keys[item.source_index]), asked.get(item.source_index)) for item in items]
 
 
