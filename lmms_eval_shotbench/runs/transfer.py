@@ -6,10 +6,11 @@ The statistics are in `scoring/transfer.py`; which runs belong to one model and 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.compare import NotComparable, paired_answers
 from lmms_eval_shotbench.runs.evaluated_sets import EvaluatedSet, SetRun
@@ -135,10 +136,23 @@ def transfer(runs: Sequence[SetRun], common: bool = False) -> Transfer:
     for name, of_models in on_set.items():
         if missing := [model for model in models if model not in of_models]:
             remarks.append(f"{name}: no run of {', '.join(missing)}")
+    remarks += _argument_remarks(runs)
     answers = _Answers(on_set, asked, one_sided, models)
     pairs = [answers.pair(reference, other, common, remarks) for other in sets[1:]]
     protocol = runs[0].run.protocol
     return Transfer(protocol, reference, sets, asked, one_sided, models, pairs, list(dict.fromkeys(remarks)))
+
+
+def _argument_remarks(runs: Sequence[SetRun]) -> Iterator[str]:
+    """Yield a remark for each model whose runs had different arguments, such as another size of pictures."""
+    recorded: defaultdict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)  # by model and pass
+    for one in (one for one in runs if not one.variant):
+        for name, each in (one.run.how.get("passes") or {}).items():
+            recorded[one.model, name].append(parse_model_args(each.get("model_args") or ""))
+    for (model, _), found in recorded.items():
+        names = sorted({name for arguments in found for name in arguments})
+        if different := [name for name in names if len({arguments.get(name) for arguments in found}) > 1]:
+            yield f"the runs of {model} differ in their model arguments: {', '.join(different)}"
 
 
 def _models_on_sets(runs: Sequence[SetRun], remarks: list[str]) -> dict[str, dict[str, ModelOnSet]]:

@@ -18,6 +18,8 @@ from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.variants import original_id
+from lmms_eval_shotbench.runs.transfer import LeadOnBoth
+from lmms_eval_shotbench.scoring.transfer import Contrast, Lead, difference_of_leads
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.report_runs import write_run
 from tests.support.small_shards import ABOUT
@@ -75,7 +77,7 @@ class Runs:
         asked = {item.item_id for item in items}
         items = [item for item in read_questions(data) if item.item_id in asked]
         run = self.folder / f"{name}.{model}{variant}"
-        passes = {"stills": {"model_args": f"pretrained=org/{model},device=cpu"}}
+        passes = {"stills": {"model_args": f"pretrained=org/{model},blank={model == 'c' and name == 'stills'}"}}
         write_run(run, items, says, data, variant, model="shotvl", passes=passes)
         self.written.append(str(run))
 
@@ -183,6 +185,38 @@ def test_a_one_sided_set_is_scored_by_balanced_accuracy(runs: Runs, capsys: pyte
     assert scores["sees"]["accuracy"]["value"] == pytest.approx((9 / 12 + 66 / 88) / 2)
     (lead,) = result["pairs"][0]["macro"]["leads"]
     assert lead["reference"]["accuracy"]["value"] == pytest.approx(0.5 - (9 / 12 + 66 / 88) / 2)
+    # "says-no" gains 22 of 88 items whose answer is no, and loses 9 of 12 whose answer is yes.
+    classes = [plain_lead([1] * 22 + [0] * 66), plain_lead([-1] * 9 + [0] * 3)]
+    independent = sum(stderr**2 * freedom / (freedom + 1) for _, stderr, freedom in classes) / 4
+    assert lead["reference"]["accuracy"]["stderr"] == pytest.approx(sqrt(independent * 104 / 103))
+    centre = (lead["reference"]["accuracy"]["low"] + lead["reference"]["accuracy"]["high"]) / 2
+    assert centre == pytest.approx(fmean(mean for mean, _, _ in classes))
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "verdict"),
+    [
+        ((1, 1), (9, 1), "no lead"),
+        ((9, 1), (8, 1), "survives"),
+        ((9, 1), (4, 1), "smaller"),
+        ((9, 1), (0, 1), "lost"),
+        ((9, 1), (-4, 1), "reversed"),
+        ((9, 4), (5, 4), "undecided"),
+        ((-9, 1), (-8, 1), "survives"),
+        ((-9, 1), (0, 1), "lost"),
+    ],
+)
+def test_what_became_of_a_lead_follows_from_the_intervals(
+    reference: tuple[float, float], other: tuple[float, float], verdict: str
+) -> None:
+    def lead(value: float, stderr: float) -> Lead:
+        half = 1.96 * stderr
+        contrast = Contrast(value / 100, (value - half) / 100, (value + half) / 100, stderr / 100, 1e6)
+        return Lead(1000, contrast, contrast)
+
+    one, two = lead(*reference), lead(*other)
+    difference = difference_of_leads(one.above_chance, two.above_chance)
+    assert LeadOnBoth("a", "b", one, two, difference, difference).verdict == verdict
 
 
 def test_intervals_are_clustered_by_film(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
@@ -278,6 +312,13 @@ def test_runs_that_cannot_be_compared_are_refused(
     (tmp_path / "data" / "stills").rename(tmp_path / "moved")
     assert "give them with --data" in refused(capsys, runs.written[:-1], "--common")
     found(capsys, runs.written[:-1], "--common", "--data", str(tmp_path / "moved"))
+
+
+def test_other_arguments_of_one_model_are_remarked_upon(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("shotbench", "stills"):
+        for model in ("b", "c"):
+            runs.add(questions(name, 8), name, model, lambda item: item.answer)
+    assert found(capsys, runs.written)["remarks"] == ["the runs of c differ in their model arguments: blank"]
 
 
 def test_media_that_are_in_both_sets_are_counted(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
