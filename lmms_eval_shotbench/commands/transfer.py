@@ -23,8 +23,8 @@ app, command = one_command(
     About(
         examples=(
             "shotbench transfer results/a results/b results/a-stills results/b-stills",
-            "shotbench transfer results/a results/a-blind results/a-stills results/b results/b-stills --format json",
-            "shotbench transfer results/a B=test.tsv b.jsonl results/a-stills B=shards/stills b2.jsonl",
+            "shotbench transfer results/a results/a-blind results/a-stills --format json",
+            "shotbench transfer A=results/a A=stills.tsv a.jsonl results/b results/b2",
         )
     ),
 )

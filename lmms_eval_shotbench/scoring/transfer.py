@@ -9,7 +9,8 @@ Sets have other dimensions, numbers of options and shares of correct answers, so
 - **Balanced**: in a one-sided dimension of a set, accuracy and chance are means over classes, the texts of the correct
   options, so that a model that always gives the most frequent answer is at chance. A dimension is one-sided if that
   model is more than a third above chance: right on more than 67 % of questions of two options, or 50 % of four.
-- **Lead**: mean difference of two models' answers to the same questions, with the interval of `paired.py`.
+- **Lead**: mean difference of two models' answers to the same questions, with the interval of `paired.py`; the items
+  that it adds are not counted as clusters in the degrees of freedom, since films may be few.
 - **Difference of leads**: of two sets, which are assumed to be independent: the variances add up, and the degrees of
   freedom of Student's t are Welch's (Welch 1947).
 
@@ -125,10 +126,11 @@ def lead(answers: Sequence[AnsweredByTwo], one_sided: Collection[str]) -> Lead:
     for one, stratum in zip(answers, strata, strict=True):
         groups[stratum].append(Pair(one.item.dimension, _cluster(one.item), a=one.b, b=one.a))  # `change` is A - B
     value = math.fsum(weights[name] * fmean(pair.change for pair in group) for name, group in groups.items())
-    centre, stderr, clusters = adjusted_mean(list(groups.values()), list(weights.values()))
-    accuracy = _contrast(value, centre, stderr, clusters - 1)
+    centre, stderr, _ = adjusted_mean(list(groups.values()), list(weights.values()))
+    freedom = max(1, len(set(map(_cluster, items))) - 1)  # without the added items: films may be few
+    accuracy = _contrast(value, centre, stderr, freedom)
     span = 1 - _chance(items, strata, weights)
-    scaled = _contrast(value / span, centre / span, stderr / span, clusters - 1)
+    scaled = _contrast(value / span, centre / span, stderr / span, freedom)
     return Lead(len(answers), accuracy, scaled)
 
 

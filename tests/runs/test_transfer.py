@@ -107,7 +107,7 @@ def plain_lead(differences: Sequence[int]) -> tuple[float, float, int]:
     """Centre, standard error and degrees of freedom of a lead over independent items, with one gained and one lost."""
     values = [*differences, 1, -1]
     mean, n = fmean(values), len(values)
-    return mean, sqrt(sum((value - mean) ** 2 for value in values) / (n * (n - 1))), n - 1
+    return mean, sqrt(sum((value - mean) ** 2 for value in values) / (n * (n - 1))), len(differences) - 1
 
 
 def test_a_lead_of_12_7_points_that_becomes_minus_0_6_is_13_3_points_smaller(
@@ -187,7 +187,7 @@ def test_a_one_sided_set_is_scored_by_balanced_accuracy(runs: Runs, capsys: pyte
     assert lead["reference"]["accuracy"]["value"] == pytest.approx(0.5 - (9 / 12 + 66 / 88) / 2)
     # "says-no" gains 22 of 88 items whose answer is no, and loses 9 of 12 whose answer is yes.
     classes = [plain_lead([1] * 22 + [0] * 66), plain_lead([-1] * 9 + [0] * 3)]
-    independent = sum(stderr**2 * freedom / (freedom + 1) for _, stderr, freedom in classes) / 4
+    independent = sum(stderr**2 * (freedom + 2) / (freedom + 3) for _, stderr, freedom in classes) / 4
     assert lead["reference"]["accuracy"]["stderr"] == pytest.approx(sqrt(independent * 104 / 103))
     centre = (lead["reference"]["accuracy"]["low"] + lead["reference"]["accuracy"]["high"]) / 2
     assert centre == pytest.approx(fmean(mean for mean, _, _ in classes))
