@@ -113,15 +113,19 @@ def _media_view(run: StoredRun) -> str:
 def _paired(a: StoredRun, b: StoredRun) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], LeftOut]:
     first, second = a.by_index, b.by_index
     both = [(item, second[item.index]) for item in a.items if item.index in second]
-    answered = [pair for pair in both if is_same_question(*pair)]
+    answered = [pair for pair in both if _is_same_question(*pair)]
     otherwise = {one.index for one, _ in both} - {one.index for one, _ in answered}
     return answered, LeftOut(sorted(first.keys() - second), sorted(second.keys() - first), sorted(otherwise))
 
 
-def is_same_question(one: AnsweredItem, other: AnsweredItem) -> bool:
-    """Whether question and medium agree; a checksum is not compared with a path, as a `test.tsv` has paths only."""
-    same_kind_of_name = ("." in one.medium) == ("." in other.medium)
-    return one.asked == other.asked and (one.medium == other.medium or not same_kind_of_name)
+def _is_same_question(one: AnsweredItem, other: AnsweredItem) -> bool:
+    """Whether question and medium agree."""
+    return one.asked == other.asked and is_same_medium(one.medium, other.medium)
+
+
+def is_same_medium(one: str, other: str) -> bool:
+    """Whether two media agree; a checksum is not compared with a path, as a `test.tsv` has paths only."""
+    return one == other or ("." in one) != ("." in other)
 
 
 def _remarks(

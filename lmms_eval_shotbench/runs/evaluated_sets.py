@@ -24,9 +24,10 @@ from lmms_eval_shotbench.qa_item import BadRow, QAItem
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from lmms_eval_shotbench.questions.variants import original_id, variant_named_in
+from lmms_eval_shotbench.runs.compare import is_same_medium
 from lmms_eval_shotbench.runs.score import fingerprint
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from lmms_eval_shotbench.runs.stored_runs import StoredRun, sides
+from lmms_eval_shotbench.runs.stored_runs import AnsweredItem, StoredRun, sides
 
 CHECKPOINT_ARGUMENTS = ("pretrained", "model_version", "model", "model_name")  # of lmms-eval's models
 NAMED = re.compile(r"(?P<name>[^=/\\]+)=(?P<run>.+)", re.DOTALL)
@@ -57,7 +58,7 @@ class Questions(NamedTuple):
 
     data: str
     items: list[QAItem]
-    asked: dict[str, str]  # fingerprint by item id
+    asked: dict[str, tuple[str, str]]  # fingerprint and medium by item id
 
 
 def read_set_runs(
@@ -130,7 +131,7 @@ class _QuestionReader:
                     raise BadRun(f"{run.name}: its questions cannot be read; give them with --data ({error})") from None
                 problems.append(str(error))
                 continue
-            if all(_is_asked(one.item_id, one.asked, questions) for one in run.items):
+            if all(_is_asked(one, questions) for one in run.items):
                 return questions
             problems.append(f"{place} has others")
         raise BadRun(f"{run.name}: its questions were not found; give them with --data ({'; '.join(problems)})")
@@ -138,14 +139,16 @@ class _QuestionReader:
     def _questions(self, data: str, split: str) -> Questions:
         if (data, split) not in self._read:
             items = read_questions(data, split)
-            self._read[data, split] = Questions(data, items, {item.item_id: fingerprint(item) for item in items})
+            asked = {item.item_id: (fingerprint(item), item.medium) for item in items}
+            self._read[data, split] = Questions(data, items, asked)
         return self._read[data, split]
 
 
-def _is_asked(item_id: str, asked: str, questions: Questions) -> bool:
+def _is_asked(one: AnsweredItem, questions: Questions) -> bool:
     """Whether a run's question is among these; of a variant's, whether its original is."""
-    found = questions.asked.get(original_id(item_id))
-    return found is not None and (variant_named_in(item_id) is not None or found == asked)
+    asked, medium = questions.asked.get(original_id(one.item_id), ("", ""))
+    same_question = one.asked == asked or variant_named_in(one.item_id) is not None
+    return bool(asked) and same_question and is_same_medium(one.medium, medium)
 
 
 def _parts(run: StoredRun, questions: Questions, sets: list[EvaluatedSet]) -> Iterator[SetRun]:
@@ -178,11 +181,7 @@ def _are_same_set(one: Sequence[QAItem], other: Sequence[QAItem]) -> bool:
         return True
     known = {item.item_id: item for item in one}
     pairs = [(known[item.item_id], item) for item in other if item.item_id in known]
-    same = sum(
-        fingerprint(a) == fingerprint(b)
-        and (a.medium == b.medium or bool(a.media_sha256) != bool(b.media_sha256))  # a TSV has paths only
-        for a, b in pairs
-    )
+    same = sum(fingerprint(a) == fingerprint(b) and is_same_medium(a.medium, b.medium) for a, b in pairs)
     return 2 * same >= min(len(one), len(other))
 
 

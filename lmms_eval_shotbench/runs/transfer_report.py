@@ -14,7 +14,6 @@ from lmms_eval_shotbench.scoring.transfer import Contrast, TransferScore
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 SCHEMA = 1  # of the JSON; incremented when a field changes its meaning
-LONGEST_NAME = 22  # characters of a model or set in the table
 LEAD_WIDTH = 30  # of a lead with its interval
 
 
@@ -107,22 +106,29 @@ def _pair_lines(found: Transfer, pair: SetPair) -> Iterator[str]:
 
 
 def _score_lines(rows: Mapping[str, TransferRow]) -> Iterator[str]:
-    columns_of = [columns for row in rows.values() for of in row.scores.values() for columns in of.values()]
-    variants = sorted({name for columns in columns_of for name in columns.robust})
+    cells = [
+        (name, model, columns)
+        for row in rows.values()
+        for name, of_models in row.scores.items()
+        for model, columns in of_models.items()
+    ]
+    variants = sorted({variant for _, _, columns in cells for variant in columns.robust})
+    width = max(len(name) for name, _, _ in cells) + 2
+    model_width = max(len(model) for _, model, _ in cells) + 2
     yield (
-        f"{'':{2 + 2 * LONGEST_NAME}}{'items':>7}{'accuracy':>10}{'95 % interval':>16}{'chance':>8}"
+        f"{'':{2 + width + model_width}}{'items':>7}{'accuracy':>10}{'95 % interval':>16}{'chance':>8}"
         f"{'above chance':>14}{'blind':>8}" + "".join(f"{name:>10}" for name in variants)
     )
     for title, row in rows.items():
         yield title
         for name, of_models in row.scores.items():
             for model, columns in of_models.items():
-                yield f"  {_fit(name)}{_fit(model)}{_score_cells(columns, variants)}"
+                yield f"  {name:{width}}{model:{model_width}}{_score_cells(columns, variants)}"
 
 
 def _lead_lines(reference: str, other: str, last: LeadOnBoth, rows: Mapping[str, TransferRow]) -> Iterator[str]:
     yield f"lead of {last.a} over {last.b}, in percentage points, with 95 % intervals"
-    yield f"{'':24}" + "".join(f"{_cut(name):>{LEAD_WIDTH}}" for name in (reference, other, "difference"))
+    yield f"{'':24}" + "".join(f"{name:>{LEAD_WIDTH}}" for name in (reference, other, "difference"))
     for title, row in rows.items():
         for one in (one for one in row.leads if one.b == last.b):
             yield _lead_line(title, one.reference.accuracy, one.other.accuracy, one.accuracy)
@@ -170,14 +176,6 @@ def _ends(contrast: Contrast) -> str:
 
 def _percent(score: TransferScore | None) -> str:
     return f"{100 * score.accuracy.value:.2f}" if score else "–"
-
-
-def _cut(name: str) -> str:
-    return name if len(name) < LONGEST_NAME else f"{name[: LONGEST_NAME - 2]}…"
-
-
-def _fit(name: str) -> str:
-    return f"{_cut(name):{LONGEST_NAME}}"
 
 
 FORMATS: dict[str, Callable[[Transfer], str]] = {

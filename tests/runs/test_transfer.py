@@ -264,6 +264,8 @@ def test_two_folders_of_one_source_are_two_sets_and_a_part_of_a_folder_is_the_sa
     assert list(result["sets"]) == ["studio day", "studio night"]
     assert set(result["pairs"][0]["macro"]["scores"]["studio day"]) == {"a", "b"}
     assert result["remarks"] == ["studio night: no run of b"]
+    data = [part for name in ("night", "day") for part in ("--data", str(runs.folder / "data" / name))]
+    assert set(found(capsys, runs.written, *data)["sets"]) == {"studio day", "studio night"}
 
 
 def test_a_folder_with_two_sources_is_two_sets(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
