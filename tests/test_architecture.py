@@ -55,6 +55,8 @@ STANDARD_LIBRARY_ONLY = (
     "scoring.letter_balance",
     "scoring.paired",
     "scoring.several_samples",
+    "scoring.agreement",
+    "scoring.transfer",
     "scoring.refineshot",
 )
 # Modules that only forward to where their content has moved; nothing of ours may import them.

@@ -42,6 +42,7 @@ COMMANDS = [
         (EVALUATE, "refineshot", "refineshot", "Compute RefineShot's scores of stored responses."),
         (RESULTS, "compare", "compare", "Compare two runs on the same questions."),
         (RESULTS, "robust", "robust", "Measure whether a model is still right when the questions are changed."),
+        (RESULTS, "transfer", "transfer", "Compare models across sets: does a lead on ShotBench survive elsewhere?"),
         (RESULTS, "report", "report", "Write one HTML page about one or more runs."),
         (RESULTS, "leaderboard", "leaderboard", "Print runs with their ranks among the published models."),
         (RESULTS, "audit", "audit", "Check a set of questions: guessing, spread of the answers, faulty options."),

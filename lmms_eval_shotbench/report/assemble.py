@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
@@ -14,9 +14,11 @@ from lmms_eval_shotbench.report.published import asks_all_of_shotbench
 from lmms_eval_shotbench.report.training import TrainingCurves, is_training_run, read_training
 from lmms_eval_shotbench.runs.compare import Comparison, NotComparable, compare_runs
 from lmms_eval_shotbench.runs.cost import Prices
+from lmms_eval_shotbench.runs.evaluated_sets import read_set_runs
 from lmms_eval_shotbench.runs.robust import scores_of_variants
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.runs.stored_runs import sides
+from lmms_eval_shotbench.runs.transfer import Transfer, transfer
 from lmms_eval_shotbench.scoring.robustness import VariantScores
 
 
@@ -46,6 +48,7 @@ class ReportData:
     compared: Sequence[Compared]  # every other run with the first
     training: Sequence[TrainingCurves]
     published: bool  # whether to include the published rows
+    transfer: Transfer | None = None  # if the runs are on several sets
 
 
 def read_report(
@@ -64,7 +67,19 @@ def read_report(
     trained = [Path(name) for name in arguments if is_training_run(Path(name))]
     others = [name for name in arguments if Path(name) not in trained]
     runs = [read_report_run(side.path, side.questions or data, split, tags, prices) for side in sides(others)]
-    return assemble(runs, [read_training(run) for run in dict.fromkeys([*trained, *training])], published)
+    report = assemble(runs, [read_training(run) for run in dict.fromkeys([*trained, *training])], published)
+    same_questions = all(one.found for one in report.compared)
+    if same_questions or not all(run.items for run in runs):  # questions that are not here would be downloaded
+        return report
+    return replace(report, transfer=_transfer(others, data, split, tags))
+
+
+def _transfer(arguments: Sequence[str], data: str | None, split: str | None, tags: ReasoningTags) -> Transfer | None:
+    """Return the comparison across sets; None if there is one set, or runs cannot be assigned to models and sets."""
+    try:
+        return transfer(read_set_runs(arguments, [data] if data else [], split, tags=tags), common=True)
+    except (BadRun, NotComparable):
+        return None
 
 
 def assemble(

@@ -18,6 +18,7 @@ from lmms_eval_shotbench.report.published import SHOTBENCH_ITEMS, differences_fr
 from lmms_eval_shotbench.report.training import TrainingCurves
 from lmms_eval_shotbench.runs.compare import comparison_json
 from lmms_eval_shotbench.runs.robust import robust_json
+from lmms_eval_shotbench.runs.transfer_report import transfer_json
 
 SCHEMA = 2  # incremented when a field changes its meaning
 MATRIX_LABELS = 12  # rows of a confusion matrix; rarer labels are merged
@@ -37,6 +38,7 @@ def report_numbers(data: ReportData) -> dict[str, Any]:
             for one in data.compared
             if not one.found
         ],
+        "transfer": transfer_json(data.transfer) if data.transfer else None,
         "published": [asdict(row) for row in published_rows()] if data.published else [],
         "published_items": SHOTBENCH_ITEMS,
         "training": [_training(one) for one in data.training],

@@ -86,6 +86,7 @@ def _environment() -> Environment:
         rows.comparison_rows,
         rows.prior_rows,
         rows.variant_rows,
+        rows.transfer_rows,
         rows.training_rows,
         rows.step_rows,
         rows.how_rows,

@@ -66,6 +66,12 @@ def variant_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     yield MICRO, ("overall",)
 
 
+def transfer_rows(pair: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
+    """Yield the rows of one pair of sets (docs/transfer.md)."""
+    yield from _dimensions(pair["by_dimension"])
+    yield MACRO, ("macro",)
+
+
 def training_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath, str]]:
     """Yield the rows of one training run's curves, with the format of their values."""
     for name in ("reward", "loss", "validation_loss"):

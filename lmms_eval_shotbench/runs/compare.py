@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from lmms_eval_shotbench.questions.variants import variant_named_in
 from lmms_eval_shotbench.runs.formatting import first_few, p_text
 from lmms_eval_shotbench.runs.stored_runs import AnsweredItem, StoredRun
+from lmms_eval_shotbench.scoring.agreement import Agreement, Letters, agreement
 from lmms_eval_shotbench.scoring.paired import LEVEL, Difference, Differences, Pair, difference, differences
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, View
 
@@ -50,6 +51,7 @@ class Comparison:
     b: StoredRun
     found: Differences
     decided: Difference | None  # over items that both decided; None if these are all items, or none
+    agreement: Agreement
     gained: list[int]  # indices of items that only B answered correctly, or in a larger share of its samples
     lost: list[int]  # the same for A
     left_out: LeftOut
@@ -67,12 +69,7 @@ def compare_runs(a: StoredRun, b: StoredRun, common: bool = False) -> Comparison
     Raises:
         NotComparable: The runs differ in protocol, media or questions, or share no question.
     """
-    _require_same("grading protocol", a.protocol, b.protocol)
-    _require_same("view of the media", _media_view(a), _media_view(b))
-    answered, left_out = _paired(a, b)
-    if not answered or (any(left_out) and not common):
-        hint = f"--common compares the {len(answered)} they share" if answered else "they share none"
-        raise NotComparable(f"the two runs have different questions: {left_out}; {hint}")
+    answered, left_out = paired_answers(a, b, common)
     pairs = [Pair(one.dimension, one.medium, one.share, other.share) for one, other in answered]
     decided = [pair for pair, (one, other) in zip(pairs, answered, strict=True) if one.decided and other.decided]
     return Comparison(
@@ -80,11 +77,25 @@ def compare_runs(a: StoredRun, b: StoredRun, common: bool = False) -> Comparison
         b=b,
         found=differences(pairs),
         decided=difference(decided) if 0 < len(decided) < len(pairs) else None,
+        agreement=agreement([Letters(one.medium, one.answer, one.letter, other.letter) for one, other in answered]),
         gained=[one.index for one, other in answered if other.share > one.share],
         lost=[one.index for one, other in answered if one.share > other.share],
         left_out=left_out,
         remarks=_remarks(a, b, answered, left_out),
     )
+
+
+def paired_answers(
+    a: StoredRun, b: StoredRun, common: bool = False
+) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], LeftOut]:
+    """Pair the answers of two runs to the same questions; raises `NotComparable` like `compare_runs`."""
+    _require_same("grading protocol", a.protocol, b.protocol)
+    _require_same("view of the media", _media_view(a), _media_view(b))
+    answered, left_out = _paired(a, b)
+    if not answered or (any(left_out) and not common):
+        hint = f"--common compares the {len(answered)} they share" if answered else "they share none"
+        raise NotComparable(f"the two runs have different questions: {left_out}; {hint}")
+    return answered, left_out
 
 
 def _require_same(what: str, a: str, b: str) -> None:
@@ -108,9 +119,13 @@ def _paired(a: StoredRun, b: StoredRun) -> tuple[list[tuple[AnsweredItem, Answer
 
 
 def _is_same_question(one: AnsweredItem, other: AnsweredItem) -> bool:
-    """Whether question and medium agree; a checksum is not compared with a path, as a `test.tsv` has paths only."""
-    same_kind_of_name = ("." in one.medium) == ("." in other.medium)
-    return one.asked == other.asked and (one.medium == other.medium or not same_kind_of_name)
+    """Whether question and medium agree."""
+    return one.asked == other.asked and is_same_medium(one.medium, other.medium)
+
+
+def is_same_medium(one: str, other: str) -> bool:
+    """Whether two media agree; a checksum is not compared with a path, as a `test.tsv` has paths only."""
+    return one == other or ("." in one) != ("." in other)
 
 
 def _remarks(
@@ -159,6 +174,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "macro": {name: value for name, value in asdict(found.macro).items() if name != "p"},  # a test over items
         "decided_by_both": asdict(one.decided) if one.decided else None,
         "by_dimension": dimensions,
+        "agreement": asdict(one.agreement),
         "items": {"gained": one.gained, "lost": one.lost},
         "left_out": one.left_out._asdict(),
         "remarks": one.remarks,
@@ -174,7 +190,7 @@ def comparison_table(comparison: Comparison, with_items: bool = False) -> str:
     ]
     rows += ["", _row("over items (micro)", found.overall, p_text(found.overall.p))]
     rows += [_row("  decided by both", one.decided, p_text(one.decided.p))] if one.decided else []
-    rows += [_row("over dimensions (macro)", found.macro), "", _verdict(one), *one.remarks]
+    rows += [_row("over dimensions (macro)", found.macro), "", *_agreement_rows(one), "", _verdict(one), *one.remarks]
     if with_items:
         for name, indices in (("gained", one.gained), ("lost", one.lost)):
             rows += ["", fill(f"{name} ({len(indices)}): {', '.join(map(str, indices))}", 118)]
@@ -193,6 +209,20 @@ def _row(name: str, one: Difference, p: str = "", p_holm: str = "") -> str:
         f"{name:24}{one.n:>6}{100 * one.a:>8.2f}{100 * one.b:>8.2f}{100 * one.difference:>+8.2f}{interval:>19}"
         f"{p:>8}{p_holm:>10}{one.gained:>8}{one.lost:>6}{100 * one.detectable:>12.1f}"
     )
+
+
+def _agreement_rows(comparison: Comparison) -> list[str]:
+    """Format how often the two runs give the same letter, and which of them is right if they do and if they do not."""
+    one = comparison.agreement
+    share, right = one.share.value, one.right
+    same = f"right {100 * right.value:.2f} % ({100 * right.low:.1f} – {100 * right.high:.1f})" if right else ""
+    counts = {"only A right": one.only_a, "only B right": one.only_b, "neither": one.neither}
+    differ = ", ".join(f"{name} {n} ({100 * n / one.differ:.1f} %)" for name, n in counts.items()) if one.differ else ""
+    return [
+        f"{'same letter':24}{one.same:>6}{100 * share:>8.2f} %   {same}".rstrip(),
+        f"{'other letter, undecided':24}{one.differ:>6}{100 * (1 - share):>8.2f} %   {differ}".rstrip()
+        + (f"; exact McNemar p {p_text(one.p)}" if one.differ else ""),
+    ]
 
 
 def _verdict(one: Comparison) -> str:

@@ -62,7 +62,7 @@ def scores_of_variants(
     names = [variant_of(run).name for run in variants]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadRun(f"{original.name}: {', '.join(twice)} is given twice; give one run of each variant")
-    letters = _letters(original, originals)
+    letters = letters_of(original, originals)
     return [_scores(originals, letters, run, original) for run in variants]
 
 
@@ -94,7 +94,7 @@ def variant_of(run: StoredRun) -> Variant:
     return variant_named(named.pop())
 
 
-def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
+def letters_of(run: StoredRun, items: Sequence[QAItem]) -> Letters:
     """Return letters by index; raises `BadRun` if the run has other questions than `items`."""
     known = {item.source_index: fingerprint(item) for item in items}
     unknown = [one.index for one in run.items if known.get(one.index) != one.asked]
@@ -107,11 +107,38 @@ def _letters(run: StoredRun, items: Sequence[QAItem]) -> Letters:
 
 
 def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, original: StoredRun) -> VariantScores:
-    variant = variant_of(run)
     if run.protocol != original.protocol:
         raise BadRun(f"{run.name} is graded by protocol {run.protocol}, the original by {original.protocol}")
+    variant = variant_of(run)
+    asked, missing = variant_answers(originals, letters, run, variant)
+    refused_too_often = not variant.shows_media and too_many_refusals(run.refused, run.responses)
+    remarks = [not_measured_text(run.refused, run.responses)] if refused_too_often else []
+    return replace(
+        variant_scores(variant, asked, measured=not refused_too_often),
+        left_out=[item.source_index for item in variant.left_out(originals)],
+        remarks=remarks + _remarks(original, run, missing),
+    )
+
+
+def variant_answers(
+    originals: Sequence[QAItem], letters: Letters, run: StoredRun, variant: Variant
+) -> tuple[list[VariantAnswers], int]:
+    """Pair the answers to original questions with those of a variant's run.
+
+    Args:
+        originals: Original questions, all of those that the variant's run was derived from.
+        letters: Answers to the original questions by index.
+        run: Run on the variant.
+        variant: Variant of the run (`variant_of`).
+
+    Returns:
+        The questions of which both runs have all versions, and the number of those that only `letters` has.
+
+    Raises:
+        BadRun: The run has questions that are not derived from the originals.
+    """
     questions = variant.of(originals)
-    changed_letters = _letters(run, questions)
+    changed_letters = letters_of(run, questions)
     derived: defaultdict[str, list[QAItem]] = defaultdict(list)
     for item in questions:
         derived[original_id(item.item_id)].append(item)
@@ -125,13 +152,7 @@ def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, origi
         )
         for item in complete
     ]
-    refused_too_often = not variant.shows_media and too_many_refusals(run.refused, run.responses)
-    remarks = [not_measured_text(run.refused, run.responses)] if refused_too_often else []
-    return replace(
-        variant_scores(variant, asked, measured=not refused_too_often),
-        left_out=[item.source_index for item in variant.left_out(originals)],
-        remarks=remarks + _remarks(original, run, len(known) - len(complete)),
-    )
+    return asked, len(known) - len(complete)
 
 
 def _remarks(original: StoredRun, run: StoredRun, missing: int) -> list[str]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -115,18 +115,25 @@ def mean_over_dimensions(items: Sequence[QAItem], shares: Sequence[float]) -> Es
     return clustered_mean(shares, [item.medium for item in items], [item.dimension for item in items])
 
 
-def clustered_mean(shares: Sequence[float], clusters: Sequence[str], strata: Sequence[str] | None = None) -> Estimate:
-    """Mean of shares (0..1), or the unweighted mean of the means of strata, with a cluster-robust interval.
+def clustered_mean(
+    shares: Sequence[float],
+    clusters: Sequence[str],
+    strata: Sequence[str] | None = None,
+    stratum_weights: Mapping[str, float] | None = None,
+) -> Estimate:
+    """Mean of shares (0..1), or the mean of the means of strata, with a cluster-robust interval.
 
     Args:
         shares: At least one.
         clusters: What each share belongs to; shares of one cluster are not independent.
-        strata: Parts that count the same, such as dimensions; residuals are relative to the mean of their part.
+        strata: Parts of the shares, such as dimensions; residuals are relative to the mean of their part.
+        stratum_weights: Weight of each part, with a sum of 1; by default all parts count the same.
     """
     strata = strata or [""] * len(shares)
     sizes = Counter(strata)
     stratum_mean = _means(strata, shares)
-    weights = [1 / (len(sizes) * sizes[stratum]) for stratum in strata]
+    stratum_weights = stratum_weights or dict.fromkeys(sizes, 1 / len(sizes))
+    weights = [stratum_weights[stratum] / sizes[stratum] for stratum in strata]
     value = math.fsum(weight * share for weight, share in zip(weights, shares, strict=True))
     sums: defaultdict[str, float] = defaultdict(float)
     for cluster, weight, share, stratum in zip(clusters, weights, shares, strata, strict=True):

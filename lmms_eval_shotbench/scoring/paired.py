@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import fmean
+from typing import NamedTuple
 
 from lmms_eval_shotbench.scoring.metrics import Z95
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
@@ -107,7 +108,7 @@ def _difference(groups: Sequence[Sequence[Pair]]) -> Difference:
         (_variance(p, [pair.a for pair in group]) + _variance(q, [pair.b for pair in group])) / len(group)
         for (p, q), group in zip(shares, groups, strict=True)
     ]
-    centre, stderr, clusters = _adjusted(groups)
+    centre, stderr, clusters = adjusted_mean(groups)
     half = student95(clusters - 1) * stderr
     changes = [pair.change for group in groups for pair in group]
     return Difference(
@@ -131,24 +132,38 @@ def _variance(mean: float, shares: Sequence[bool | Fraction]) -> float:
     return mean * (1 - mean) - fmean(share * (1 - share) for share in shares)
 
 
-def _adjusted(groups: Sequence[Sequence[Pair]]) -> tuple[float, float, int]:
-    """Mean of the groups' means, its clustered standard error, number of clusters; with two items added per group."""
+class AdjustedMean(NamedTuple):
+    """Mean difference with two items added to each group; the centre of its interval."""
+
+    value: float
+    stderr: float  # clustered by medium
+    clusters: int  # including the added items
+
+
+def adjusted_mean(groups: Sequence[Sequence[Pair]], weights: Sequence[float] | None = None) -> AdjustedMean:
+    """Mean of the groups' mean differences, with one item gained and one lost added to each group.
+
+    Args:
+        groups: Items by group, at least one in each.
+        weights: Weight of each group, with a sum of 1; by default all groups count the same.
+    """
+    weights = weights or [1 / len(groups)] * len(groups)
     means, added = [], []
     sums: defaultdict[str, float] = defaultdict(float)
-    for group in groups:
+    for group, weight in zip(groups, weights, strict=True):
         size = len(group) + 2  # plus one gained and one lost
         mean = float(sum(pair.change for pair in group) / size)
         for pair in group:
-            sums[pair.medium] += (float(pair.change) - mean) / (size * len(groups))
-        added += [(change - mean) / (size * len(groups)) for change in (1, -1)]
-        means.append(mean)
+            sums[pair.medium] += (float(pair.change) - mean) * weight / size
+        added += [(change - mean) * weight / size for change in (1, -1)]
+        means.append(weight * mean)
     residuals = [*sums.values(), *added]
     clusters = len(residuals)
     variance = clusters / (clusters - 1) * math.fsum(residual**2 for residual in residuals)
-    return fmean(means), math.sqrt(variance), clusters
+    return AdjustedMean(math.fsum(means), math.sqrt(variance), clusters)
 
 
-def student95(freedom: int) -> float:
+def student95(freedom: float) -> float:
     """0.975 quantile of Student's t distribution."""
     from scipy.special import stdtrit
 

@@ -114,7 +114,7 @@ def variant_scores(variant: Variant, asked: Sequence[VariantAnswers], measured: 
 def _robustness(variant: Variant, asked: Sequence[VariantAnswers], measured: bool) -> Robustness:
     changed = [Graded(one.item, _grade(letter == to.answer)) for one in asked for to, letter in one.changed]
     comparable = [one for one in asked if variant.shows_media and one.comparable]
-    robust = _robust_questions(variant, asked)
+    robust = robust_questions(variant, asked)
     return Robustness(
         len(asked),
         _share(asked, lambda one: one.right),
@@ -125,7 +125,7 @@ def _robustness(variant: Variant, asked: Sequence[VariantAnswers], measured: boo
     )
 
 
-def _robust_questions(variant: Variant, asked: Sequence[VariantAnswers]) -> Sequence[VariantAnswers]:
+def robust_questions(variant: Variant, asked: Sequence[VariantAnswers]) -> Sequence[VariantAnswers]:
     """Questions over which robust accuracy is computed."""
     if not variant.shows_media:
         return []

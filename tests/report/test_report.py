@@ -554,3 +554,21 @@ def test_a_broken_pipe_other_than_the_output_is_an_error(monkeypatch: pytest.Mon
     with Path(os.devnull).open("w") as open_output, pytest.raises(BrokenPipeError):
         monkeypatch.setattr(sys, "stdout", open_output)
         main([])
+
+
+def test_runs_on_several_sets_are_compared_across_them(tmp_path: Path) -> None:
+    runs = []
+    for name, options in (("first", SIZES), ("second", SIZES[::-1])):
+        items = read_questions(write_questions(tmp_path / f"{name}.tsv", options, 24))
+        for model, says in (("sees", always_right), ("guesses", always_b)):
+            runs.append(write_run(tmp_path / name / model, items, says, tmp_path / f"{name}.tsv", model=model))
+    written = report(tmp_path / "report", *runs)
+    (pair,) = written.numbers["transfer"]["pairs"]
+    (lead,) = pair["macro"]["leads"]
+    assert (lead["a"], lead["b"], lead["verdict"]) == ("sees", "guesses", "survives")
+    figures = list(written.page.by_id("transfer").all("data"))
+    pointers = {one.attributes["data-pointer"] for one in figures}
+    assert "/transfer/pairs/0/macro/leads/0/above_chance/value" in pointers
+    for one in figures:
+        value = at(written.numbers, one.attributes["data-pointer"])
+        assert one.text == WRITTEN[one.attributes["data-form"]](value), one.attributes

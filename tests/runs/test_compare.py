@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,19 @@ def test_a_run_does_not_differ_from_itself(real_data: Path, capsys: pytest.Captu
         assert (one["difference"], one["p"], one["gained"], one["lost"]) == (0.0, 1.0, 0, 0)
         assert one["low"] < 0 < one["high"]
     assert result["items"] == {"gained": [], "lost": []}
+
+
+def test_the_table_shows_who_is_right_where_the_runs_agree_and_where_they_do_not(
+    questions: Path, responses_a: Path, responses_b: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = compared(capsys, questions, responses_a, responses_b)  # answers ABCDA; A: ABCAB, B: AACDA
+    counts = {name: result["agreement"][name] for name in ("n", "same", "differ", "only_a", "only_b", "neither")}
+    assert counts == {"n": 5, "same": 2, "differ": 3, "only_a": 1, "only_b": 2, "neither": 0}
+    assert result["agreement"]["right"]["value"] == 1 and result["agreement"]["p"] == result["overall"]["p"]
+    assert main(["compare", *map(str, (questions, responses_a, responses_b))]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"same letter +2 +40\.00 % +right 100\.00 %", printed)
+    assert "only A right 1 (33.3 %), only B right 2 (66.7 %), neither 0 (0.0 %)" in printed
 
 
 def test_everything_is_b_minus_a(
