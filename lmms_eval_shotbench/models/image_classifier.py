@@ -168,7 +168,7 @@ class ImageClassifier(lmms):  # type: ignore[misc]
 
     def _answers(self, questions: Mapping[str, Question]) -> Iterator[dict[str, Answer]]:
         """Yield the answers by key: first those that need no medium, then batch by batch; a medium is seen once."""
-        yield {key: Response(undecided_text(one.undecided)) for key, one in questions.items() if one.undecided}
+        yield {key: _response(undecided_text(one.undecided)) for key, one in questions.items() if one.undecided}
         media: dict[str, StoredMedium] = {}
         asking: defaultdict[str, list[str]] = defaultdict(list)  # keys of the questions about a medium
         for key, question in questions.items():
@@ -189,12 +189,8 @@ class ImageClassifier(lmms):  # type: ignore[misc]
         ready: Mapping[str, Future[Inputs]],
     ) -> dict[str, Answer]:
         """Answer the questions about these media; those about a broken one fail."""
-        errors = {name: error for name, future in ready.items() if (error := future.exception()) is not None}
-        answers: dict[str, Answer] = {}
-        for name, error in errors.items():
-            if not isinstance(error, Exception):
-                raise error
-            answers |= dict.fromkeys(asking[name], failure(error))
+        errors = {name: error for name, future in ready.items() if isinstance(error := future.exception(), Exception)}
+        answers: dict[str, Answer] = {key: failure(error) for name, error in errors.items() for key in asking[name]}
         decoded = [name for name in ready if name not in errors]
         if not decoded:
             return answers
@@ -203,9 +199,7 @@ class ImageClassifier(lmms):  # type: ignore[misc]
         seconds = round((perf_counter() - started) / sum(len(asking[name]) for name in decoded), 6)
         for name, row in zip(decoded, rows, strict=True):
             for key in asking[name]:
-                answers[key] = Response(
-                    response_text(questions[key].options, row), finish_reason="stop", seconds=seconds
-                )
+                answers[key] = _response(response_text(questions[key].options, row), seconds)
         return answers
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
@@ -215,3 +209,8 @@ class ImageClassifier(lmms):  # type: ignore[misc]
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not supported: ShotBench has one round."""
         raise NotImplementedError("image_classifier answers one round only")
+
+
+def _response(text: str, seconds: float = 0.0) -> Response:
+    """Return a response that took no tokens."""
+    return Response(text, 0, 0, "stop", seconds)

@@ -203,7 +203,7 @@ def test_a_run_answers_what_its_classes_can_and_resumes_where_it_ended(
 
     monkeypatch.setattr(Classifier, "probabilities", counted)
     assert run_eval(out, shards, "image_classifier", model_args, "shotbench", "--batch_size", "4") == 1
-    assert [size for size in batches if size > 1] == [4, 3, 2], "one of the second batch is broken"
+    assert [size for size in batches if size > 1] == [3, 4, 2], "a still of the first batch is broken"
     first = samples(out)
     answered = [row for index, row in first.items() if index < 10 and index != 3]
     assert all("<answer>" in row["response"] and "Close Up 0." in row["thought"] for row in answered)
