@@ -2,8 +2,8 @@
 
     python benchmarks/train_classifier.py SHARDS --dimension shot_size --out FOLDER [--epochs 40] [--width 160]
 
-A ResNet of transformers with 0.7 million parameters is trained from scratch on the correct options of the split `sft`,
-in minutes on one core with a few hundred stills. FOLDER gets the checkpoint and `labels.toml`. Then:
+A ResNet of transformers with half a million parameters is trained from scratch on the correct options of the split
+`sft`, with a few hundred stills in a minute of one core. FOLDER gets the checkpoint and `labels.toml`. Then:
 
     shotbench eval --data SHARDS --tasks shotbench_shot_size --out RUN \
         --model image_classifier --model_args pretrained=FOLDER,labels=FOLDER/labels.toml

@@ -32,6 +32,11 @@ class Options(NamedTuple):
         """Why no probabilities can decide the question; "" if they can."""
         return "" if any(self.classes) else "no class of the classifier stands for an option"
 
+    @property
+    def distinguished(self) -> bool:
+        """Whether every option has a class, and no two have the same."""
+        return all(self.classes) and len(set(self.classes)) == len(self.classes)
+
 
 def options_of(item: QAItem, labels: LabelMap) -> Options:
     """Return the options of a question with the classes that stand for them."""

@@ -54,23 +54,26 @@ class LabelMap:
         return [name for name in self.classes if name not in mentioned]
 
 
-def read_label_map(path: Path, classes: Sequence[str]) -> LabelMap:
+def read_label_map(path: Path, classes: Sequence[str] | None = None) -> LabelMap:
     """Read the file of labels of a checkpoint.
 
     Args:
         path: The file, TOML as in the docstring of this module.
-        classes: Names of the checkpoint's classes, by index.
+        classes: Names of the checkpoint's classes, by index; without them, all names in the file are classes.
 
     Raises:
         BadLabelMap: The file is missing or not of this form, or it names a dimension or term that ShotBench does not
             have, or a class that the checkpoint does not have or has twice.
     """
     if not path.is_file():
-        raise BadLabelMap(f"labels={path} does not exist. To begin with, all classes:\n\n{label_map_skeleton(classes)}")
+        start = f". To begin with, all classes:\n\n{label_map_skeleton(classes)}" if classes else ""
+        raise BadLabelMap(f"the file of labels {path} does not exist{start}")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # tomllib's error is a ValueError
-        raise BadLabelMap(f"labels={path} cannot be read: {error}") from None
+        raise BadLabelMap(f"the file of labels {path} cannot be read: {error}") from None
+    if classes is None:
+        classes = list(dict.fromkeys(name for table in tables.values() if isinstance(table, dict) for name in table))
     terms: dict[str, dict[str, tuple[str, ...]]] = {}
     defects = []
     for slug, table in tables.items():
@@ -88,7 +91,7 @@ def read_label_map(path: Path, classes: Sequence[str]) -> LabelMap:
     if not defects and not any(named for table in terms.values() for named in table.values()):
         defects = ["no class stands for any term"]
     if defects:
-        raise BadLabelMap(f"labels={path}: {'; '.join(defects)}")
+        raise BadLabelMap(f"the file of labels {path}: {'; '.join(defects)}")
     return LabelMap(classes, terms)
 
 

@@ -94,6 +94,23 @@ def test_questions_without_an_option_of_a_class_are_undecided_with_the_reason(
     assert answered(item, labels) is None
 
 
+@pytest.mark.parametrize(
+    ("options", "distinguished"),
+    [
+        (("Extreme Close Up", "Close Up", "Medium", "Wide"), True),
+        (("Close Up", "Medium Close Up", "Medium", "Wide"), False),
+        (("Close Up", "yes"), False),
+    ],
+)
+def test_only_questions_with_a_class_of_its_own_for_each_option_are_distinguished(
+    tmp_path: Path, options: tuple[str, ...], distinguished: bool
+) -> None:
+    labels = label_map(tmp_path, FIVE_SIZES, CLASSES)
+    assert options_of(make_item(options, "A"), labels).distinguished is distinguished
+    without_checkpoint = read_label_map(tmp_path / "labels.toml")
+    assert options_of(make_item(options, "A"), without_checkpoint).distinguished is distinguished
+
+
 def test_a_class_may_be_left_out_on_purpose_and_is_listed_otherwise(tmp_path: Path) -> None:
     labels = label_map(tmp_path, '[shot_size]\nCS = "Close Up"\nFS = []', CLASSES)
     assert labels.unmapped == ["ECS", "MS", "LS"]
@@ -137,6 +154,7 @@ def test_a_missing_file_of_labels_is_answered_by_one_to_complete(tmp_path: Path)
     classes = ["close_up", "WS", "title card"]
     with pytest.raises(BadLabelMap) as error:
         read_label_map(tmp_path / "labels.toml", classes)
+    assert "labels.toml does not exist" in str(error.value)
     skeleton = str(error.value).partition("\n\n")[2]
     assert skeleton == '[shot_size]\n"close_up" = "Close Up"\n"WS" = "Wide"\n"title card" = []\n'
     assert label_map(tmp_path, skeleton, classes).unmapped == []
