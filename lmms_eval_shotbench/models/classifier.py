@@ -6,7 +6,7 @@ trained on, spread evenly from the first to the last frame of a clip, or a still
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lmms_eval_shotbench.harness.recorder import RunStopped
-from lmms_eval_shotbench.media.clips import Clip
+from lmms_eval_shotbench.media.clips import FRAMES_PER_BATCH, Clip
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.qwen.revision import folder_digest
@@ -47,13 +47,17 @@ class Classifier:
         return [str(self.model.config.id2label[index]) for index in range(self.model.config.num_labels)]
 
     def inputs(self, medium: StoredMedium) -> Inputs:
-        """Decode a medium and preprocess it; raises `BrokenMedium`."""
+        """Decode a medium and preprocess it, a few frames at a time; raises `BrokenMedium`."""
+        parts = [self._processed(frames) for frames in _frames_shown(medium, self.frames or 1)]
         if self.frames is None:
-            return self._processed(_pictures(medium, 1)[0])
-        return self._processed(_pictures(medium, self.frames))
+            return parts[0]
+        joined = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
+        if medium.view is View.REVERSED:
+            return {name: frames.flip(1) for name, frames in joined.items()}
+        return joined
 
-    def _processed(self, shown: Image | list[Image]) -> Inputs:
-        return dict(self.processor(shown, return_tensors="pt"))
+    def _processed(self, frames: list[Image]) -> Inputs:
+        return dict(self.processor(frames[0] if self.frames is None else frames, return_tensors="pt"))
 
     def probabilities(self, batch: Sequence[Inputs]) -> list[list[float]]:
         """Return the probability of each class for each medium; a batch that does not fit in memory is halved."""
@@ -78,19 +82,23 @@ class Classifier:
         return rows
 
 
-def _pictures(medium: StoredMedium, count: int) -> list[Image]:
-    """Decode `count` frames of a clip, or a still repeated that often; raises `BrokenMedium`."""
+def _frames_shown(medium: StoredMedium, count: int) -> Iterator[list[Image]]:
+    """Decode `count` frames of a clip in the order of the file, or a still repeated that often, a few at a time.
+
+    One frame is that in the middle. Raises `BrokenMedium`.
+    """
     from PIL import Image, ImageOps
 
     if medium.kind is MediaKind.STILL:
-        return [open_still(medium.read(), medium.view)] * count
+        still = open_still(medium.read(), medium.view)
+        yield from ([still] * min(FRAMES_PER_BATCH, count - start) for start in range(0, count, FRAMES_PER_BATCH))
+        return
     with Clip(medium.read()) as clip:
         step = (clip.frames - 1) / max(count - 1, 1)
         indices = [round(number * step) for number in range(count)] if count > 1 else [(clip.frames - 1) // 2]
-        frames = [Image.fromarray(frame) for batch in clip.read(indices) for frame in batch]
-    if medium.view is View.MIRRORED:
-        return [ImageOps.mirror(frame) for frame in frames]
-    return frames[::-1] if medium.view is View.REVERSED else frames
+        for batch in clip.read(indices):
+            frames = [Image.fromarray(frame) for frame in batch]
+            yield [ImageOps.mirror(frame) for frame in frames] if medium.view is View.MIRRORED else frames
 
 
 def load_classifier(
@@ -137,7 +145,7 @@ def load_classifier(
         raise UnsupportedClassifier(f"frames={frames}: pretrained={pretrained} is an image classifier; it sees one")
     grey = Image.new("RGB", (320, 180), "grey")
     try:
-        classifier.probabilities([classifier._processed(grey if not is_video else [grey] * (classifier.frames or 1))])
+        classifier.probabilities([classifier._processed([grey] * (classifier.frames or 1))])
     except Exception as error:  # of any type: the checkpoint's own code fails
         seen = f" with frames={classifier.frames}" if is_video else ""
         raise UnsupportedClassifier(f"pretrained={pretrained} cannot classify a grey picture{seen}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,20 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 pytest.importorskip("lmms_eval")
 torch = pytest.importorskip("torch")
 import transformers
+from PIL import Image
 
 from lmms_eval_shotbench.media.clips import Clip
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
 from lmms_eval_shotbench.models.classifier import UnsupportedClassifier, load_classifier
 from lmms_eval_shotbench.vocabulary import MediaKind, View
 from tests.harness.test_lmms_eval import isolated_caches, read_scores, run_eval  # noqa: F401
+from tests.support import REPOSITORY
 from tests.support.releases import clip, still
 from tests.support.small_shards import small_still, write_small_shards
 
 CPU = torch.device("cpu")
 SIZE = 16  # width and height of a picture as the tiny classifiers see it, in pixels
-FRAMES = 4
+FRAMES = 6  # of a clip; more than are decoded at once
 CLASSES = ("ECS", "CS", "MCS", "MS", "other")
 LABELS = '[shot_size]\nECS = "Extreme Close Up"\nCS = "Close Up"\nMCS = "Medium Close Up"\nMS = "Medium"\nother = []\n'
 ENCODER = {
@@ -89,6 +92,10 @@ def test_a_video_classifier_sees_its_own_number_of_frames_from_first_to_last(
     forwards = classifier.inputs(stored(encoded, MediaKind.CLIP))
     (values,) = [tensor for tensor in forwards.values() if tensor.is_floating_point()]
     assert values.shape == (1, FRAMES, 3, SIZE, SIZE)
+    with Clip(encoded) as opened:
+        frames = [Image.fromarray(frame) for batch in opened.read([0, 2, 4, 5, 7, 9]) for frame in batch]
+    (expected,) = classifier.processor(frames, return_tensors="pt").values()
+    assert torch.equal(values, expected)
     (reversed_values,) = classifier.inputs(stored(encoded, MediaKind.CLIP, View.REVERSED)).values()
     assert torch.equal(reversed_values, values.flip(1))
     short = classifier.inputs(stored(clip(2), MediaKind.CLIP))
@@ -99,8 +106,6 @@ def test_a_video_classifier_sees_its_own_number_of_frames_from_first_to_last(
 
 
 def test_an_image_classifier_sees_the_middle_frame_of_a_clip(tmp_path: Path) -> None:
-    from PIL import Image
-
     classifier = loaded(image_classifier(tmp_path))
     encoded = clip(9)
     with Clip(encoded) as opened:
@@ -114,8 +119,6 @@ def test_an_image_classifier_sees_the_middle_frame_of_a_clip(tmp_path: Path) -> 
 
 
 def test_a_processor_that_keeps_the_aspect_ratio_gives_the_same_probabilities_in_a_batch(tmp_path: Path) -> None:
-    from PIL import Image
-
     config = transformers.ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], id2label=dict(enumerate("ab"))
     )
@@ -152,8 +155,8 @@ def test_checkpoints_that_cannot_classify_are_refused_with_the_reason(tmp_path: 
         loaded(image, frames=8)
     with pytest.raises(UnsupportedClassifier, match="dtype=int8: use one of float32"):
         load_classifier(str(image), None, CPU, "int8", None)
-    with pytest.raises(UnsupportedClassifier, match="cannot classify a grey picture with frames=6"):
-        loaded(videomae(tmp_path / "video"), frames=6)
+    with pytest.raises(UnsupportedClassifier, match="cannot classify a grey picture with frames=8"):
+        loaded(videomae(tmp_path / "video"), frames=8)
     with pytest.raises(UnsupportedClassifier, match="cannot be loaded as a classifier"):
         loaded(tmp_path / "nothing")
     backbone = image_classifier(tmp_path / "backbone")
@@ -248,3 +251,16 @@ def test_a_missing_file_of_labels_stops_the_run_with_one_to_complete(
     printed = capfd.readouterr()
     assert "[shot_size]" in printed.out + printed.err
     assert "Traceback" not in printed.out + printed.err
+
+
+def test_a_classifier_trained_by_the_documented_command_is_run_with_its_file_of_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = write_small_shards(tmp_path / "shards", {"shot_size": 8})
+    folder, script = tmp_path / "classifier", REPOSITORY / "benchmarks" / "train_classifier.py"
+    options = f"{small} --dimension shot_size --split test --epochs 1 --width 32 --out {folder}"
+    monkeypatch.setattr("sys.argv", [str(script), *options.split()])
+    runpy.run_path(str(script), run_name="__main__")
+    trained = f"pretrained={folder},labels={folder / 'labels.toml'},device=cpu"
+    assert run_eval(tmp_path / "out", small, "image_classifier", trained, "shotbench_shot_size") == 0
+    assert not any("has no class" in row["thought"] for row in samples(tmp_path / "out").values())
