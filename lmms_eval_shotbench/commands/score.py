@@ -49,6 +49,8 @@ app, command = one_command(
             "shotbench score test.tsv lmms_eval_output",
             "shotbench score test.tsv mirrored.jsonl --variant mirrored",
             "shotbench score test.tsv seed0.jsonl seed1.jsonl seed2.jsonl",
+            "shotbench score shards/shotbench results/shotvl-3b/samples.jsonl \\",
+            "    --classes classifier/labels.toml --format json --out five_sizes.json",
             "shotbench score test.tsv predictions.xlsx --protocol official \\",
             "    --judge-url http://localhost:8000/v1 --judge-model NAME",
             "shotbench score test.tsv responses.jsonl \\",
@@ -90,6 +92,17 @@ def score(
             metavar="FILE",
             help="Published test.tsv of RefineShot, for --variant refined",
             show_default="the refined questions are rebuilt from the original ones",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            "--classes",
+            metavar="FILE",
+            help="File of labels of a classifier (--model image_classifier): score only the questions whose options "
+            "its classes distinguish, so that it and other models are compared on these",
+            show_default="all questions",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -155,10 +168,14 @@ def score(
     if extractor and protocol != "strict":
         raise ValueError("an extractor needs --protocol strict; official grading has a judge (--judge-url)")
     items, run = _questions(questions, split, _variant(variant, responses), refined)
+    asked = items
+    if classes:
+        items = _distinguished(asked, classes)
+        run |= {"classes": str(classes)}
     samples = []
     for path in responses:
         stored = read_several_samples(path)
-        check_indices(items, {index for sample in stored for index in sample}, path)
+        check_indices(asked, {index for sample in stored for index in sample}, path)
         samples += samples_of(items, stored)
     recorded = [pair for path in responses for pair in recorded_tags(path)]
     added = tuple(dict.fromkeys((*recorded, *parse_reasoning_tags(reasoning_tags))))
@@ -198,6 +215,22 @@ def _extracted(
     report = extract_undecided(extractor, items, texts, tags)
     print_judge_report(report)
     return report
+
+
+def _distinguished(items: list[QAItem], file: Path) -> list[QAItem]:
+    """The questions whose options the classes of a file of labels distinguish; the number of others is printed."""
+    from lmms_eval_shotbench.models.classifier_answers import options_of
+    from lmms_eval_shotbench.models.label_map import read_label_map
+
+    labels = read_label_map(file)
+    kept = [item for item in items if options_of(item, labels).distinguished]
+    if not kept:
+        raise ValueError(f"--classes {file}: its classes distinguish the options of none of {len(items):,} questions")
+    print_message(
+        f"{len(items) - len(kept):,} of {len(items):,} questions are left out: an option has no class in {file}, or "
+        "two options have the same"
+    )
+    return kept
 
 
 def _variant(given: VariantName | None, responses: Sequence[Path]) -> str:

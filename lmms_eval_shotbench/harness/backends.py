@@ -27,6 +27,9 @@ SEPARATE_PICTURES = "frames of a clip are sent as separate pictures, not as one 
 ROUNDED = "frame sides of a clip are rounded to multiples of 28: 640x360 is sent as 644x364"
 NO_FRAME_RATE = "{model} does not accept a frame rate; it chooses how many frames of a clip it samples"
 LIMITED = "{model} shows at most {count} frames of a clip (32 unless given), spread evenly over it"
+CLASSIFIER_FRAMES = (
+    "{model} shows an image classifier the middle frame of a clip, a video classifier its own number of frames"
+)
 UNCHECKED = "whether {model} applies {rate} and {size} was never checked; check how many frames of a clip it samples"
 
 
@@ -46,7 +49,7 @@ class Backend:
     package: str = ""  # to be installed in addition to lmms-eval
     video_url: str = ""  # switch that sends clips to the server as files
     clips: Mapping[str, str] = field(default_factory=dict)  # arguments without which a clip is not opened
-    uses_media: bool = True
+    copies: bool = True  # of clips at the protocol's rate and size, where these cannot be set
     remarks: tuple[str, ...] = ()  # deviations from the protocol that no argument changes
 
 
@@ -78,7 +81,8 @@ CHECKED = {  # by module name, relative to lmms_eval.models
     "simple.internvl3": Backend(count="num_frame", clips={"modality": "video"}, remarks=(NO_FRAME_RATE,)),
     "simple.internvl3_5": Backend(count="num_frame", clips={"modality": "video"}, remarks=(NO_FRAME_RATE,)),
     "simple.xcomposer2d5": Backend(clips={"modality": "video"}, remarks=(NO_FRAME_RATE,)),
-    "lmms_eval_shotbench.models.replay": Backend(uses_media=False),
+    "lmms_eval_shotbench.models.image_classifier": Backend(copies=False, remarks=(CLASSIFIER_FRAMES,)),
+    "lmms_eval_shotbench.models.replay": Backend(copies=False),
 }
 CANNOT_SHOW = {  # what a model class does with a medium it cannot open, by its module and the kind of the medium
     ("simple.vila", MediaKind.STILL): "lmms-eval shows it black frames in place of a still",
@@ -147,7 +151,7 @@ def clip_settings(model: str, model_class: type, given: Mapping[str, str]) -> Cl
     remarks = [] if sends_file else [text.format(model=model, **vars(backend)) for text in backend.remarks]
     return ClipSettings(
         {name: value for name, value in arguments.items() if given.get(name) != value},
-        resample=backend.uses_media and not (backend.rate and backend.size),
+        resample=backend.copies and not (backend.rate and backend.size),
         remarks=remarks + _protocol_deviations(backend, given),
     )
 

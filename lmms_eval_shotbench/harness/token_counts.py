@@ -6,7 +6,8 @@ from typing import Any
 
 from lmms_eval.api.instance import GenerationResult, TokenCounts
 
-from lmms_eval_shotbench.runs.response_store import Response
+from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
+from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
 
 LOGGED = ("finish_reason", "seconds", "wall_seconds", "tokens_counted")
 
@@ -30,3 +31,15 @@ class LoggedCounts(TokenCounts):  # type: ignore[misc]
 def result_of(response: Response) -> GenerationResult:
     """Return a response in the form that lmms-eval expects of a model."""
     return GenerationResult(response.text, LoggedCounts(response))
+
+
+def result_of_answer(answer: Answer, repeated: bool) -> GenerationResult:
+    """Return an answer in that form; a failure becomes the text that graders recognise as a failed request.
+
+    Args:
+        answer: The answer.
+        repeated: Whether an earlier request asked for the same, so that this one took no time.
+    """
+    if isinstance(answer, Failure):
+        return GenerationResult(f"{REQUEST_FAILED}: {answer.reason}]", TokenCounts())
+    return result_of(answer.repeated() if repeated else answer)

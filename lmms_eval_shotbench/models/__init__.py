@@ -25,5 +25,8 @@ def manifests() -> list[ModelManifest]:
         logging.getLogger(__name__).warning("ShotBench tasks are not available: %s", error)
     return [
         ModelManifest("shotvl", chat_class_path="lmms_eval_shotbench.models.shotvl.ShotVL"),
+        ModelManifest(
+            "image_classifier", simple_class_path="lmms_eval_shotbench.models.image_classifier.ImageClassifier"
+        ),
         ModelManifest("replay", simple_class_path="lmms_eval_shotbench.models.replay.Replay"),
     ]

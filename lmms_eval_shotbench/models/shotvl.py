@@ -11,13 +11,12 @@ import os
 from collections import defaultdict
 from typing import Any
 
-from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
+from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 from loguru import logger  # the logger of lmms-eval
 
 from lmms_eval_shotbench.environment import responses_in_use
-from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
-from lmms_eval_shotbench.harness.token_counts import result_of
+from lmms_eval_shotbench.harness.token_counts import result_of_answer
 from lmms_eval_shotbench.media.clips import CLIP_FPS, CLIP_MAX_PIXELS
 from lmms_eval_shotbench.media.stored_medium import media_undecoded
 from lmms_eval_shotbench.models.chats import Chat, GenerationSettings, read_chat
@@ -26,7 +25,7 @@ from lmms_eval_shotbench.models.planning import Planner
 from lmms_eval_shotbench.models.progress import Progress
 from lmms_eval_shotbench.models.shotvl_settings import PRETRAINED, media_limits, rank_device, spare_cores
 from lmms_eval_shotbench.qwen.input_rules import InputRules
-from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response, ResponseStore, response_key
+from lmms_eval_shotbench.runs.response_store import Answer, Response, ResponseStore, response_key
 
 
 class ShotVL(lmms):  # type: ignore[misc]
@@ -123,7 +122,7 @@ class ShotVL(lmms):  # type: ignore[misc]
             logger.info(f"{len(answers)} of {len(distinct)} responses are stored from an earlier run")
         answers |= self._ask(pending, len(distinct))
         first_of = {key: number for number, key in reversed(list(enumerate(keys)))}
-        return [_result(answers[key], repeated=first_of[key] != number) for number, key in enumerate(keys)]
+        return [result_of_answer(answers[key], repeated=first_of[key] != number) for number, key in enumerate(keys)]
 
     def _chat(self, request: Instance) -> Chat:
         _context, doc_to_messages, generation, doc_id, task, split = request.args
@@ -169,15 +168,3 @@ class ShotVL(lmms):  # type: ignore[misc]
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Not supported: ShotBench has one round."""
         raise NotImplementedError("shotvl answers one round only")
-
-
-def _result(answer: Answer, repeated: bool) -> GenerationResult:
-    """Convert an answer; a failure becomes the text that graders recognise as a failed request.
-
-    Args:
-        answer: The answer.
-        repeated: Whether an earlier request asked for the same, so that this one took no time.
-    """
-    if isinstance(answer, Failure):
-        return GenerationResult(f"{REQUEST_FAILED}: {answer.reason}]", TokenCounts())
-    return result_of(answer.repeated() if repeated else answer)

@@ -316,3 +316,26 @@ def test_scoring_imports_no_numerical_library(questions: Path, tmp_path: Path) -
     finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     assert not {"scipy", "numpy", "pandas", "torch"} & set(finished.stdout.split())
+
+
+def test_only_questions_that_the_classes_of_a_classifier_distinguish_are_scored(
+    questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    responses = write_responses(tmp_path / "responses.jsonl", {1: "A", 2: "B", 3: "A", 4: "D", 5: "C", 6: "C"})
+    options = '"{""A"": ""Medium Close Up"", ""B"": ""Medium"", ""C"": ""Close Up""}"'
+    with questions.open("a", encoding="utf-8") as rows:
+        rows.write(f'5\t"[""image""]"\t[\'image/5.jpg\']\tWhat?\t{options}\tC\tshot size\n')
+        rows.write(f'6\t"[""image""]"\t[\'image/6.jpg\']\tWhat?\t{options.replace("Close Up", "Wide")}\tC\tlens size\n')
+    labels = tmp_path / "labels.toml"
+    labels.write_text(
+        '[shot_size]\nCS = ["Close Up", "MCU"]\nMS = "Medium"\nFS = "Medium Wide"\nLS = ["Wide", "Extreme Wide"]\n',
+        encoding="utf-8",
+    )
+    scores = scored(capsys, questions, responses, "--classes", labels)
+    assert [item["index"] for item in scores["items"]] == [1, 2, 3, 4]
+    assert (scores["correct"], scores["run"]["classes"]) == (3, str(labels))
+    assert main(["score", str(questions), str(responses), "--classes", str(labels)]) == 0
+    assert "2 of 6 questions are left out" in capsys.readouterr().err
+    labels.write_text('[lens_size]\nlong = "Long Lens"\n', encoding="utf-8")
+    assert main(["score", str(questions), str(responses), "--classes", str(labels)]) != 0
+    assert "none of 6 questions" in capsys.readouterr().err
