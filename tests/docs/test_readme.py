@@ -6,7 +6,7 @@ The comment before a block states how it is run here:
     <!-- test: hub -->        as it is; the names on the Hub are folders here: a small release, and the tiny model
     <!-- test: films -->      as it is; a folder of stills and their annotation table are there
     <!-- test: endpoint -->   against a server of this test in place of http://localhost:8000
-    <!-- test: dry-run -->    every command with --dry-run, as if this machine had eight GPUs and vLLM
+    <!-- test: dry-run -->    every command with --dry-run, as if this machine had eight GPUs, vLLM and a large disk
 
 Blocks are run in order, since later ones use the results of earlier ones.
 """
@@ -44,6 +44,7 @@ DRY = {  # what a dry run adds to a command
 }
 
 GPU_PACKAGES = "gpu_packages"  # an empty vllm, which a machine with GPUs has; nothing in a dry run uses it
+LARGE_DISK = "import shutil\nshutil.disk_usage = lambda path: shutil._ntuple_diskusage(2**41, 0, 2**41)\n"  # at start
 
 
 class Block(NamedTuple):
@@ -85,6 +86,7 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
     write_films(folder / "FILMS", folder / "annotations.csv")
     (folder / GPU_PACKAGES / "vllm").mkdir(parents=True)
     (folder / GPU_PACKAGES / "vllm" / "__init__.py").touch()
+    (folder / GPU_PACKAGES / "sitecustomize.py").write_text(LARGE_DISK)
     for block in blocks():
         with commands_of(block) as commands:
             for command in commands:
@@ -101,8 +103,8 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
 def commands_of(block: Block) -> Iterator[list[str]]:
     """What is run for a block: the block itself, or its commands one by one as dry runs."""
     if block.kind == "dry-run":
-        with_vllm = f'export PYTHONPATH="$PYTHONPATH:$PWD/{GPU_PACKAGES}"\n'
-        yield [f"{with_vllm}{command} {DRY[command.split()[0]]}" for command in block.commands()]
+        with_packages = f'export PYTHONPATH="$PYTHONPATH:$PWD/{GPU_PACKAGES}"\n'
+        yield [f"{with_packages}{command} {DRY[command.split()[0]]}" for command in block.commands()]
     elif block.kind == "endpoint":
         from tests.support.openai_server import Endpoint, serve
 
