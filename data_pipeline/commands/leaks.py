@@ -25,8 +25,9 @@ app, command = one_command(
         extra="data",
         several=("--against",),
         examples=(
-            "shotbench data leaks shards/acam --against shards/shotbench shards/camerabench",
-            "shotbench data leaks shards/acam --against shards/shotbench --out shards/acam_new",
+            "shotbench data leaks shards/acam \\",
+            "    --against shards/shotbench shards/camerabench",
+            "shotbench data leaks shards/acam --against shards/shotbench --out shards/new",
         ),
     ),
 )
