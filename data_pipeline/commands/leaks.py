@@ -79,7 +79,7 @@ def leaks(
     The counts become a section of the dataset card of SHARDS, all pairs the file leaks.json. Exits with status 1 if any
     are found and not left out by --out.
     """
-    from data_pipeline.leaks.check_leaks import check_leaks, is_local, write_without_leaks
+    from data_pipeline.leaks.check_leaks import check_leaks, is_writable, write_without_leaks
     from data_pipeline.shards.full_disk import write_output
     from data_pipeline.workers import Workers
 
@@ -93,7 +93,9 @@ def leaks(
         destination = f"{out} is written: {kept:,} of {found.questions:,} questions"
     else:
         found = check_leaks(shards, against, pool)
-        destination = f"The report is in {shards}" if is_local(shards) else f"{shards} is no local folder: not changed"
+        destination = f"The report is in {shards}: README.md has the counts, leaks.json all pairs"
+        if not is_writable(shards):
+            destination = f"{shards} is no folder that can be written to, so its card is not changed; see --report"
     if report:
         write_output(report, found.to_json())
     print(f"{found.to_markdown()}\n\n{destination}")

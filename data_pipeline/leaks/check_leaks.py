@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,7 +31,7 @@ AUDIT = "audit.json"
 
 
 def check_leaks(shards: str, against: Sequence[str], workers: Workers) -> LeakReport:
-    """Search other sets for the media of shards, and write the report into the shards if they are a local folder.
+    """Search other sets for the media of shards, and write the report into the shards if they are a writable folder.
 
     Raises:
         DatasetNotFound: there are no such shards.
@@ -39,7 +40,7 @@ def check_leaks(shards: str, against: Sequence[str], workers: Workers) -> LeakRe
     """
     folder, _ = _folders(shards, against)
     _, report = _checked(shards, against, workers)
-    if is_local(shards):
+    if is_writable(shards):
         write_report(folder, report)
     return report
 
@@ -78,16 +79,17 @@ def write_without_leaks(
     return written, report
 
 
-def is_local(shards: str) -> bool:
-    """Whether shards are a folder that may be written to, not a copy of shards at an address or on the Hub."""
-    return (Path(shards).expanduser() / MANIFEST).is_file()
+def is_writable(shards: str) -> bool:
+    """Whether shards are a local folder that may be written to, not a copy of shards at an address or on the Hub."""
+    folder = Path(shards).expanduser()
+    return (folder / MANIFEST).is_file() and os.access(folder, os.W_OK)
 
 
 def write_report(folder: Path, report: LeakReport) -> None:
     """Write a report into the shard folder that was checked, in place of an earlier one."""
     with only_writer(folder):
         card = (folder / CARD).read_text(encoding="utf-8")
-        files = {LEAKS: report.to_json(), CARD: with_section(card, SECTION, report.to_markdown())}
+        files = {LEAKS: report.to_json(), CARD: with_section(card, SECTION, report.card_section())}
         if (folder / AUDIT).is_file():
             audit = json.loads((folder / AUDIT).read_text(encoding="utf-8"))
             files[AUDIT] = json.dumps(audit | {"leaks": report.summary()}, indent=1) + "\n"
@@ -134,5 +136,5 @@ def _about(folder: Path, report: LeakReport, fingerprint: str) -> About:
         source,
         fingerprint=fingerprint,
         how_made=f"{source.how_made}\n\n{left_out}",
-        sections={**source.sections, SECTION: report.to_markdown()},
+        sections={**source.sections, SECTION: report.card_section()},
     )

@@ -97,7 +97,7 @@ class LeakReport:
         }
 
     def to_markdown(self) -> str:
-        """The section of the dataset card."""
+        """The counts as a table, and the first pairs of each compared set."""
         leaked = len(self.reasons())
         lines = [
             f"{leaked:,} of {self.questions:,} questions, on {self.leaked_media:,} of {self.media:,} media, are on "
@@ -114,7 +114,11 @@ class LeakReport:
                 lines.append(f"| {_cell(other.name)} | {other.media:,} | {match} | {numbers} |")
         for other in self.compared:
             lines += _first_pairs(other)
-        return "\n".join([*lines, "", f"All pairs are in `{LEAKS}`."])
+        return "\n".join(lines)
+
+    def card_section(self) -> str:
+        """The section of the dataset card."""
+        return f"{self.to_markdown()}\n\nAll pairs are in `{LEAKS}`."
 
 
 def compare(ours: MediaSet, other: MediaSet) -> ComparedSet:

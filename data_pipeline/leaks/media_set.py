@@ -27,8 +27,8 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FRAMES_PER_SECOND = 4.0  # a frame of a clip cut from another one is at most an eighth of a second from a hashed one
-MAX_FRAMES = 64  # per clip, 25 KB of hashes; frames of clips longer than 16 seconds are further apart
+FRAMES_PER_SECOND = 8.0  # so that any frame of a clip is at most a sixteenth of a second from a hashed one
+MAX_FRAMES = 128  # per clip, 50 KB of hashes; frames of clips longer than 16 seconds are further apart
 LONGEST_SIDE = 320  # pixels of the pictures that are searched for bars and hashed; larger ones are scaled down
 
 

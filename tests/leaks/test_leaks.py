@@ -25,6 +25,7 @@ from data_pipeline.shards.manifest import verified_files
 from data_pipeline.shards.push import push
 from data_pipeline.shards.write_shards import PendingRow, write_shards
 from data_pipeline.workers import Workers
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.questions.shards import MANIFEST, ShardFolder
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support.drawn_shots import draw
@@ -263,3 +264,17 @@ def test_a_set_is_not_compared_with_itself_and_never_replaced_by_its_rest(tmp_pa
             write_without_leaks(str(ours), [str(other)], out, ALONE)
     with pytest.raises(WriteRefused, match="no question is left"):
         write_without_leaks(str(other), [str(ours)], tmp_path / "out", ALONE)
+
+
+def test_the_command_fails_on_leaks_unless_they_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, other = shards(tmp_path / "ours", [0, 1, 2]), shards(tmp_path / "other", [1])
+    clean, out, file = shards(tmp_path / "clean", [7]), tmp_path / "out", tmp_path / "pairs.json"
+    command = ["data", "leaks", str(ours), "--workers", "0", "--against"]
+    assert main([*command, str(other), "--out", str(out)]) == 0
+    assert "| same bytes | 1 | 2 |" in (printed := capsys.readouterr().out) and "4 of 6 questions" in printed
+    assert main([*command, str(other), "--out", str(out)]) == 0 and "complete already" in capsys.readouterr().out
+    assert main([*command, str(clean), str(other), "--report", str(file)]) == 1
+    assert [row["name"] for row in json.loads(file.read_text())["compared"]] == [str(clean), str(other)]
+    assert main([*command, str(clean)]) == 0 and "| none | 0 | 0 |" in capsys.readouterr().out
