@@ -1,8 +1,8 @@
 """Perceptual hashes of the media of a set: of stills, and of frames so close to each other that a clip cut from another
 clip shows some of them.
 
-Owns the choice of frames and their preparation: black bars are removed, and frames that show next to nothing are left
-out. The hash is defined in `checks/duplicates.py`, the search in `find_leaks.py`.
+Owns the choice of frames and their preparation: pictures with black edges are also hashed without these, and frames
+that show next to nothing are left out. The hash is defined in `checks/duplicates.py`, the search in `find_leaks.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from data_pipeline.checks.duplicates import frame_hash, is_featureless
 from data_pipeline.checks.media_hashes import StoredMedium, map_media
 from data_pipeline.defects import DefectKind, Flaw
-from data_pipeline.films.letterbox import merge_outlines, outline
 from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.workers import WORKER_DIED, Workers
 from lmms_eval_shotbench.media.clips import Clip
@@ -29,7 +28,10 @@ if TYPE_CHECKING:
 
 FRAMES_PER_SECOND = 8.0  # so that any frame of a clip is at most a sixteenth of a second from a hashed one
 MAX_FRAMES = 128  # per clip, 50 KB of hashes; frames of clips longer than 16 seconds are further apart
-LONGEST_SIDE = 320  # pixels of the pictures that are searched for bars and hashed; larger ones are scaled down
+BLACK = 24  # luma of 255; black edges stay below it after compression
+LIT = 0.03  # minimum share of the pixels of a row or column that are not black, for it to be no edge
+SMALLEST = 0.4  # of width and height: smaller parts, such as a lit window at night, are not compared on their own
+LONGEST_SIDE = 320  # pixels of the pictures that are searched for black edges and hashed; larger ones are scaled down
 
 
 class Probe(NamedTuple):
@@ -84,13 +86,15 @@ def hash_frames(kind: MediaKind, encoded: bytes) -> FrameHashes:
         pictures, chosen = [_reduced(open_still(encoded))], [0]
     else:
         pictures, chosen = _clip_pictures(encoded)
-    pictures = _without_bars(pictures)
-    hashes = [frame_hash(picture).hex() for picture in pictures]
-    mirrored = [frame_hash(ImageOps.mirror(pictures[index])).hex() for index in chosen]
-    probes = [Probe(_with_features([hashes[index] for index in chosen]), mirrored=False)]
-    probes.append(Probe(_with_features(mirrored), mirrored=True))
+    frames, probes = list[str](), list[Probe]()
+    for view in _views(pictures):
+        hashes = [frame_hash(picture).hex() for picture in view]
+        mirrored = [frame_hash(ImageOps.mirror(view[index])).hex() for index in chosen]
+        frames += hashes
+        probes.append(Probe(_with_features([hashes[index] for index in chosen]), mirrored=False))
+        probes.append(Probe(_with_features(mirrored), mirrored=True))
     found = tuple(probe for probe in probes if probe.hashes)
-    return FrameHashes(hashlib.sha256(encoded).hexdigest(), _with_features(hashes), found)
+    return FrameHashes(hashlib.sha256(encoded).hexdigest(), _with_features(frames), found)
 
 
 def _clip_pictures(encoded: bytes) -> tuple[list[Image], list[int]]:
@@ -114,16 +118,23 @@ def _reduced(picture: Image) -> Image:
     return picture.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
 
 
-def _without_bars(pictures: Sequence[Image]) -> list[Image]:
-    """Return the pictures without the black bars that all of them have."""
+def _views(pictures: Sequence[Image]) -> Iterator[Sequence[Image]]:
+    """Yield the pictures as they are and, if all of them have black edges, without these.
+
+    A copy in black bars then has a view that looks like one of the original, even of a picture with dark edges.
+    """
     import numpy
 
-    merged = merge_outlines(outline(numpy.asarray(picture.convert("L"))) for picture in pictures)
-    inside = merged.picture() if merged else None
-    if inside is None:
-        return list(pictures)
-    left, top, width, height = inside
-    return [picture.crop((left, top, left + width, top + height)) for picture in pictures]
+    yield pictures
+    lit = [numpy.asarray(picture.convert("L")) > BLACK for picture in pictures]
+    rows = numpy.flatnonzero(numpy.max([one.mean(1) for one in lit], 0) > LIT)
+    columns = numpy.flatnonzero(numpy.max([one.mean(0) for one in lit], 0) > LIT)
+    if not (len(rows) and len(columns)):
+        return
+    width, height = pictures[0].size
+    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    if box != (0, 0, width, height) and min((box[2] - box[0]) / width, (box[3] - box[1]) / height) > SMALLEST:
+        yield [picture.crop(box) for picture in pictures]
 
 
 def _with_features(hashes: Sequence[str]) -> tuple[str, ...]:
