@@ -6,7 +6,8 @@ frames must each look like a frame of the other. If this holds in both direction
 one, one of them is cut from the other. Found are copies
 that are re-encoded, scaled, mirrored, or in black bars, and clips cut from other clips. Not found are copies that are
 cropped by more than a few percent, tilted, recoloured or played at another speed. Different takes from the same camera
-position match as well if the figures hardly moved.
+position match as well if the figures hardly moved. File names count if they look like ids, and if most of the media
+that share them look alike: sets may also number their files in the same way.
 
 Measured on 500 synthetic stills: of copies at two thirds of the size, 99 % match their original, in black bars 97 %,
 mirrored 99 %; of 124,750 pairs of different stills, 4 match. Of 42 synthetic clips of 3 seconds with moving cameras,
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -60,18 +61,14 @@ class Leak(NamedTuple):
 def find_leaks(ours: MediaSet, others: MediaSet) -> list[Leak]:
     """Return our media that are in the other set, one leak for each, in the order of our media."""
     best: dict[int, Leak] = {}
-    for leak in _all_matches(ours.media, others.media):
-        known = best.get(leak.medium)
-        if known is None or CERTAINTY[leak.match] < CERTAINTY[known.match]:
-            best[leak.medium] = leak
+    for search in (_by_bytes, _by_pictures, _by_film_and_time):
+        for leak in search(ours.media, others.media):
+            known = best.get(leak.medium)
+            if known is None or CERTAINTY[leak.match] < CERTAINTY[known.match]:
+                best[leak.medium] = leak
+    for leak in _by_file_name(ours.media, others.media, best.keys()):
+        best.setdefault(leak.medium, leak)
     return [best[index] for index in sorted(best)]
-
-
-def _all_matches(ours: Sequence[SetMedium], others: Sequence[SetMedium]) -> Iterator[Leak]:
-    yield from _by_bytes(ours, others)
-    yield from _by_pictures(ours, others)
-    yield from _by_film_and_time(ours, others)
-    yield from _by_file_name(ours, others)
 
 
 def _by_bytes(ours: Sequence[SetMedium], others: Sequence[SetMedium]) -> Iterator[Leak]:
@@ -131,12 +128,21 @@ def _by_film_and_time(ours: Sequence[SetMedium], others: Sequence[SetMedium]) ->
                     yield Leak(index, Match.FILM_AND_TIME, other)
 
 
-def _by_file_name(ours: Sequence[SetMedium], others: Sequence[SetMedium]) -> Iterator[Leak]:
+def _by_file_name(ours: Sequence[SetMedium], others: Sequence[SetMedium], found: Collection[int]) -> list[Leak]:
+    """Return the media with the same file names, unless most of those whose pictures are known look different.
+
+    Args:
+        found: Indices of our media that were found in another way.
+    """
     known = {name: other for other, medium in enumerate(others) for name in _names(medium)}
-    for index, medium in enumerate(ours):
-        for name in _names(medium):
-            if name in known:
-                yield Leak(index, Match.FILE_NAME, known[name])
+    named = [
+        Leak(index, Match.FILE_NAME, known[name])
+        for index, medium in enumerate(ours)
+        for name in _names(medium)
+        if name in known
+    ]
+    seen = [leak.medium for leak in named if ours[leak.medium].hashes.probes and others[leak.other].hashes.probes]
+    return named if 2 * sum(index in found for index in seen) >= len(seen) else []
 
 
 def _names(medium: SetMedium) -> set[str]:

@@ -187,6 +187,15 @@ def test_ids_in_file_names_are_compared_and_numbered_names_are_not(one: str, oth
     assert matches(named(one), named(other)) == expected
 
 
+def test_file_names_count_if_most_media_that_share_them_look_alike() -> None:
+    names = [f"film-001-close_up-{letter}.jpg" for letter in "abc"]
+    ours = media_set("ours", {name: draw(number, SIZE) for number, name in enumerate(names)})
+    same = media_set("same", {name: draw(number if number < 2 else 9, SIZE) for number, name in enumerate(names)})
+    other = media_set("other", {name: draw(number + 20, SIZE) for number, name in enumerate(names)})
+    assert [kind for kind, _ in matches(ours, same).values()] == [Match.SAME_BYTES, Match.SAME_BYTES, Match.FILE_NAME]
+    assert matches(ours, other) == {}
+
+
 def test_film_and_time_are_compared() -> None:
     ours = named("a.mp4", film_id="Alien", start_seconds=10.0, end_seconds=12.0)
     assert matches(ours, named("b.mp4", film_id="alien", start_seconds=11.0)) == {
