@@ -19,6 +19,7 @@ app = lazy_group(
             (MAKE, "import-shotqa", "Convert the ShotQA release to shards for training."),
             (MAKE, "import-dataset", "Convert other published datasets to shards, such as CameraBench."),
             (CHECK, "audit", "Check shards before they are used: media, guessing, duplicates, splits."),
+            (CHECK, "leaks", "Find stills and clips of shards in other shards, also altered or cut from a clip."),
             (CHECK, "chains", "Ask a vision model for reasoning chains, for CoT-SFT."),
             (CHECK, "difficulty", "Select questions of medium difficulty for GRPO."),
             (CHECK, "export-webdataset", "Write shards as WebDataset tars, for training loops that stream."),

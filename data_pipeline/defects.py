@@ -62,6 +62,7 @@ class DefectKind(StrEnum):
     SIMILAR_FILM_IDS = "film ids of similar spelling"
     LOOK_ALIKE_FILMS = "films that look alike"
     IN_THE_BENCHMARK = "in the benchmark"
+    IN_ANOTHER_SET = "in another set"
     SURPLUS = "surplus to the balance"
 
     CHAIN_FAILED = "no reasoning chain"

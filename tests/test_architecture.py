@@ -86,7 +86,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"shards", "annotations"},
         {"checks", "studio"},
         {"questions", "films", "releases"},
-        {"build_dataset", "label_folder"},
+        {"build_dataset", "label_folder", "leaks"},
         {"build_films", "label_films", "studio_set", "find_shots", "import_annotations"},
         {"commands"},
         {"cli", "label_cli"},

@@ -83,7 +83,7 @@ def _matches(ours: Sequence[_Medium], benchmark: Sequence[BenchmarkMedium]) -> l
     matches = []
     for index, one in enumerate(ours):
         for item in by_film.get(one.film_id.casefold(), []) if one.film_id else []:
-            if _is_nearby((one.start, one.end), (item.start_seconds, item.end_seconds)):
+            if times_are_near((one.start, one.end), (item.start_seconds, item.end_seconds)):
                 matches.append(BenchmarkMatch(index, item.item_id, "is of the same film and time as"))
     pairs = near_pairs([one.media_hash for one in ours], [medium.media_hash for medium in benchmark])
     matches += [BenchmarkMatch(index, benchmark[other].item.item_id, "looks like") for index, other in pairs]
@@ -91,7 +91,7 @@ def _matches(ours: Sequence[_Medium], benchmark: Sequence[BenchmarkMedium]) -> l
     return matches + [BenchmarkMatch(index, item_id, "has the bytes of") for index, item_id in same]
 
 
-def _is_nearby(one: tuple[float | None, float | None], other: tuple[float | None, float | None]) -> bool:
+def times_are_near(one: tuple[float | None, float | None], other: tuple[float | None, float | None]) -> bool:
     """Whether two (start, end) ranges in seconds overlap or nearly do; False if a start is unknown."""
     if one[0] is None or other[0] is None:
         return False

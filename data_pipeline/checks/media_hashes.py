@@ -5,7 +5,7 @@ Owns the units of work. The hash and its distance are defined in `duplicates.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 MEDIA_PER_UNIT = 32
 FEW_UNITS = 8  # so few are hashed in the calling process, since workers would take longer to start
 Entry = TypeVar("Entry")
+Result = TypeVar("Result")
 
 
 class _File(NamedTuple):
@@ -34,11 +35,17 @@ class _File(NamedTuple):
     name: str
 
 
-class _Row(NamedTuple):
+class StoredMedium(NamedTuple):
+    """A medium in a shard folder."""
+
     folder: Path
     split: str
     kind: MediaKind
-    item_id: str
+    item_id: str  # of a question about it
+
+    def encoded(self) -> bytes:
+        """Read the bytes of the still or clip."""
+        return _cached_shard_folder(self.folder, self.split).media(self.item_id)
 
 
 class _Hashed(NamedTuple):
@@ -70,22 +77,37 @@ def hash_shots(shots: Sequence[LabelledShot], folder: Path, workers: Workers) ->
 
 def hash_shards(folder: Path, workers: Workers) -> list[HashedItem]:
     """All questions of all splits of a shard folder; each medium is hashed once."""
+    return [HashedItem(split, item, *hashed) for split, item, hashed in map_media(folder, _hash_rows, _lost, workers)]
+
+
+def map_media(
+    folder: Path,
+    work: Callable[[list[StoredMedium]], list[Result]],
+    died: Callable[[StoredMedium], Result],
+    workers: Workers,
+) -> list[tuple[str, QAItem, Result]]:
+    """Return all questions of all splits of a shard folder, each with its split and the result about its medium.
+
+    Args:
+        work: Work on a list of media, each of which occurs once in the folder; returns one result for each.
+        died: Returns the result of a medium on which every worker died.
+    """
     rows = [(split, item) for split in shard_splits(folder) for item in ShardFolder(folder, split).items()]
     first = {(item.media_kind, item.medium): (split, item.item_id) for split, item in reversed(rows)}
-    wanted = {medium: _Row(folder, split, medium[0], item_id) for medium, (split, item_id) in first.items()}
+    wanted = {medium: StoredMedium(folder, split, medium[0], item_id) for medium, (split, item_id) in first.items()}
     units = [
         unit
         for split in shard_splits(folder)
         for unit in _units_of_work([row for row in wanted.values() if row.split == split])
     ]
     needed = _needed(workers, units)
-    results = map_units(_hash_rows, units, needed, one_by_one(_hash_rows, needed, _lost))
-    hashes = {
-        row: hashed
+    results = map_units(work, units, needed, one_by_one(work, needed, died))
+    of_medium = {
+        row: result
         for unit, values in zip(units, results, strict=True)
-        for row, hashed in zip(unit, values, strict=True)
+        for row, result in zip(unit, values, strict=True)
     }
-    return [HashedItem(split, item, *hashes[wanted[item.media_kind, item.medium]]) for split, item in rows]
+    return [(split, item, of_medium[wanted[item.media_kind, item.medium]]) for split, item in rows]
 
 
 def shard_splits(folder: Path) -> list[str]:
@@ -108,15 +130,15 @@ def _hash_file(file: _File) -> _Hashed:
     return _Hashed("", (), flaws[0])
 
 
-def _hash_rows(unit: Sequence[_Row]) -> list[_Hashed]:
+def _hash_rows(unit: Sequence[StoredMedium]) -> list[_Hashed]:
     return [_hash_row(row) for row in unit]
 
 
-def _hash_row(row: _Row) -> _Hashed:
+def _hash_row(row: StoredMedium) -> _Hashed:
     flaws: list[Flaw] = []
     media_hash, warnings = "", tuple[Flaw, ...]()
     with MediumGuard(flaws.append, "reading it") as guard:
-        encoded = _cached_shard_folder(row.folder, row.split).media(row.item_id)
+        encoded = row.encoded()
         guard.stage = "hashing it"
         media_hash = picture_hash(row.kind, encoded)
         guard.stage = "checking it"

@@ -50,9 +50,7 @@ class SourceSplit:
         Args:
             fingerprint_prefix: Prefix of the derived dataset's fingerprint.
         """
-        target, source = Path(os.path.realpath(out.expanduser())), Path(os.path.realpath(self.folder))
-        if target == source or target in source.parents or source in target.parents:
-            raise WriteRefused(f"--out {out} is inside the source {self.folder} or contains it; choose another folder")
+        target = require_apart(out, self.folder)
         if (
             target.is_dir()
             and any(target.iterdir())
@@ -60,6 +58,14 @@ class SourceSplit:
             and not _has_fingerprint_prefix(target, fingerprint_prefix)
         ):
             raise WriteRefused(f"{out} is in use; choose another --out, or replace shards there with --overwrite")
+
+
+def require_apart(out: Path, source: Path) -> Path:
+    """Return the real path of an output folder; raises `WriteRefused` if it is inside the source or contains it."""
+    target, folder = Path(os.path.realpath(out.expanduser())), Path(os.path.realpath(source))
+    if target == folder or target in folder.parents or folder in target.parents:
+        raise WriteRefused(f"--out {out} is inside the source {source} or contains it; choose another folder")
+    return target
 
 
 def _has_fingerprint_prefix(folder: Path, fingerprint_prefix: str) -> bool:

@@ -1,6 +1,7 @@
 """The dataset card `README.md` of a shard folder, and `defects.jsonl`, the list of defects of its source.
 
-Owns the names and content of both files, and `About`, the text that a caller adds. The card's YAML header is read by
+Owns the names and content of both files, also how a card is read back and gets another section, and `About`, the text
+that a caller adds. The card's YAML header is read by
 the Hub and `datasets`. Counts and the audit section are in `composition.py`, writing the folder in `write_shards.py`,
 the defect record in `defects.py`.
 """
@@ -8,6 +9,7 @@ the defect record in `defects.py`.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,13 @@ from lmms_eval_shotbench.remote_path import Location
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
 DEFECTS_ON_CARD = 20
+ABOUT_SECTIONS = {  # titles of the sections with texts of `About`, by its field
+    "what": "What it is",
+    "provenance": "Where it comes from",
+    "how_made": "How it was made",
+    "known_limits": "Known limits",
+}
+COMPUTED_SECTIONS = ("Questions by dimension", "What they give away", "Defects", "How to load it")
 STORED_UPRIGHT = "except that a still with an EXIF orientation is stored upright, as PNG with the same pixels"
 LOADING = f"""
 ```python
@@ -97,20 +106,50 @@ def write_card(
         ],
         dataset_info=_dataset_info(data, counts),
     )
+    dimensions, guessed, defect_list, loading = COMPUTED_SECTIONS
     sections = {
-        "What it is": about.what,
-        "Questions by dimension": f"{composition.dimension_table()}\n\n{TERMS.format(composition.term_table())}",
-        "What they give away": composition.audit_markdown,
+        ABOUT_SECTIONS["what"]: about.what,
+        dimensions: f"{composition.dimension_table()}\n\n{TERMS.format(composition.term_table())}",
+        guessed: composition.audit_markdown,
         **about.sections,
-        "Defects": _defects(defects),
-        "Where it comes from": about.provenance,
-        "How it was made": about.how_made,
-        "Known limits": about.known_limits,
-        "How to load it": LOADING,
+        defect_list: _defects(defects),
+        ABOUT_SECTIONS["provenance"]: about.provenance,
+        ABOUT_SECTIONS["how_made"]: about.how_made,
+        ABOUT_SECTIONS["known_limits"]: about.known_limits,
+        loading: LOADING,
     }
     body = "".join(f"\n## {title}\n\n{text.strip()}\n" for title, text in sections.items() if text.strip())
     card = DatasetCard(f"---\n{header.to_yaml()}\n---\n\n# {about.title}\n{body}")
     (folder / CARD).write_text(str(card), encoding="utf-8")
+
+
+def read_about(folder: Path) -> About:
+    """Read what `write_card` was given from the card of a finished shard folder; its fingerprint is not in it."""
+    from huggingface_hub import DatasetCard
+
+    data = DatasetCard.load(folder / CARD).data.to_dict()
+    _, sections = _parts((folder / CARD).read_text(encoding="utf-8"))
+    texts = {name: sections.pop(title, "").strip() for name, title in ABOUT_SECTIONS.items()}
+    own = {title: text.strip() for title, text in sections.items() if title not in COMPUTED_SECTIONS}
+    title, licence = str(data.get("pretty_name") or folder.name), str(data.get("license") or "other")
+    return About(title, "", licence=licence, tags=tuple(data.get("tags") or ()), sections=own, **texts)
+
+
+def with_section(card: str, title: str, text: str) -> str:
+    """Return the content of a card with a section added before its defects, or replaced."""
+    head, sections = _parts(card)
+    if title not in sections:
+        before = list(sections).index(COMPUTED_SECTIONS[2]) if COMPUTED_SECTIONS[2] in sections else len(sections)
+        entries = list(sections.items())
+        sections = dict([*entries[:before], (title, ""), *entries[before:]])
+    sections[title] = f"\n{text.strip()}\n\n"
+    return head + "".join(f"## {name}\n{content}" for name, content in sections.items()).rstrip() + "\n"
+
+
+def _parts(card: str) -> tuple[str, dict[str, str]]:
+    """Return what precedes the first section of a card, and the text of each section by title."""
+    head, *rest = re.split(r"(?m)^## (.+)\n", card)
+    return head, dict(zip(rest[::2], rest[1::2], strict=True))
 
 
 def _dataset_info(data: Collection[FinishedFile], counts: Counts) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from data_pipeline.shards.atomic_folder import WriteRefused, make_durable
 from data_pipeline.shards.composition import Counts
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
 from data_pipeline.shards.finished_files import DATA, FinishedFile, file_blake3
+from data_pipeline.shards.full_disk import write_output
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, MANIFEST, locate_shards
 
@@ -52,6 +53,19 @@ def write_manifest(
         "files": dict(sorted(files.items())),
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    make_durable(folder / MANIFEST)
+    make_durable(folder)
+
+
+def replace_files(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write small files into a finished shard folder, each atomically, and then the manifest that lists them."""
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+    for name, content in contents.items():
+        write_output(folder / name, content)
+        make_durable(folder / name)
+        manifest["files"][name] = {"bytes": len(content.encode()), "blake3": file_blake3(folder / name)}
+    manifest["files"] = dict(sorted(manifest["files"].items()))
+    write_output(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     make_durable(folder / MANIFEST)
     make_durable(folder)
 

@@ -1,0 +1,1 @@
+"""Media that a set shares with other sets: the search, its report, and shards without them."""
