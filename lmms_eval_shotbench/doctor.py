@@ -31,6 +31,7 @@ ENABLES = {  # by extra
     "report": "write HTML reports: shotbench report",
     "label": "label the shots of films with a model: shotbench label",
     "transnetv2": "detect cuts of your own films by TransNetV2: shotbench data films --detector transnetv2",
+    "s3": "read films from and write shards to s3:// addresses: shotbench data films",
     "spreadsheets": "read predictions of the official script from spreadsheets (.xlsx)",
     "test": "run the tests",
     "browser": "run the tests of the report in Chromium",

@@ -198,15 +198,16 @@ def after_responses(count: int, ranks: int = 1) -> None:
 
     keep, new = ResponseStore.keep, 0
 
-    def keep_and_kill(self: Any, responses: Mapping[str, Any]) -> None:
+    def keep_and_kill(self: Any, responses: Mapping[str, Any]) -> Any:
         nonlocal new
-        keep(self, responses)
+        stored = keep(self, responses)
         new += len(responses)
         if new >= count:
             folder = self._file.parent
             while not all(lines_in(folder / f"rank-{rank}.jsonl") >= count for rank in range(ranks)):
                 time.sleep(0.01)
             kill_process()
+        return stored
 
     ResponseStore.keep = keep_and_kill
 

@@ -131,7 +131,15 @@ def test_the_fast_model_computes_the_logits_of_the_evaluation(
         else still_patches(open_still(encoded), SHOWN, learner.patches)
     )
     model = learner.model.eval()
-    checkpoint = Checkpoint(model, learner.processor, "", learner.patches, Qwen2_5VL(learner.tokens, learner.positions))
+    checkpoint = Checkpoint(
+        config=model.config,
+        processor=learner.processor,
+        generation_config=model.generation_config,
+        revision="",
+        patch_rule=learner.patches,
+        architecture=Qwen2_5VL(learner.tokens, learner.positions),
+        model=model,
+    )
     padded = checkpoint.padded([Prompt([*exercise_maker.before, learner.tokens[kind], *text], [medium])])
     pixels = vision_inputs([medium], learner.patches, checkpoint.device, model.dtype)
     with torch.no_grad():
