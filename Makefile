@@ -1,5 +1,5 @@
-# make demo | make train-tiny | make test-quick | make test | make test-repeat | make test-browser | make test-package |
-# make test-slurm | make vllm | make test-vllm | make test-s3 | make check | make docs | make clean.
+# make demo | make train-tiny | make test-quick | make test-pythons | make test | make test-repeat | make test-browser |
+# make test-package | make test-slurm | make vllm | make test-vllm | make test-s3 | make check | make docs | make clean.
 # Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
@@ -19,7 +19,7 @@ COMPILE ?= --compile-bytecode
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-quick test-repeat test-browser test-package test-ray test-rest test-slurm test-vllm vllm test-s3 check docs clean install
+.PHONY: demo train-tiny test test-quick test-pythons test-repeat test-browser test-package test-ray test-rest test-slurm test-vllm vllm test-s3 check docs clean install
 
 install: $(STAMP)
 
@@ -69,6 +69,16 @@ test-rest: $(STAMP)
 # The default tier, in under 90 seconds on two cores: no host framework, no training, no film longer than a few shots.
 test-quick: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# The default tier on every other Python that is found; each needs 7 GB until it is done.
+test-pythons: $(STAMP)
+	mine=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
+	$(BIN)/python -m tests.support.interpreters | while read -r version python; do \
+		if [ "$$version" != "$$mine" ]; then \
+			$(MAKE) --no-print-directory test-quick PYTHON="$$python" VENV=".venv-$$version" COMPILE= </dev/null || exit; \
+			rm -rf ".venv-$$version"; \
+		fi; \
+	done
 
 # Tests that run another backend through code that a test of `make test` already runs: before a release.
 test-repeat: $(STAMP)
