@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lmms_eval_shotbench.qwen.inputs import CHANNELS, PatchRule
 
-MEMINFO = Path("/proc/meminfo")
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # bytes, or "max"
 MEMORY_SHARE = 4  # divisor of the available memory
 MIN_TOKENS = 1024
@@ -29,7 +28,8 @@ def tokens_in_host_memory(rule: PatchRule, bytes_a_value: int, most_bytes: int) 
 
 def available_memory() -> int:
     """Return the memory in bytes that can be allocated without swapping, at most the limit of the container."""
-    rows = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-    available = int(rows["MemAvailable"].split()[0]) * 1024
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
     limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.is_file() else ""
     return min(available, int(limit)) if limit.isdigit() else available

@@ -34,7 +34,7 @@ OURS = {  # set here, because responses depend on them
 MEMORY = {"gpu_memory_utilization", "kv_cache_memory_bytes", "max_model_len", "max_num_seqs", "max_num_batched_tokens"}
 # Environment variables of a process group, of torchrun and accelerate; with them, vLLM would wait for other ranks
 OF_RANKS = re.compile(r"(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)$|MASTER_(ADDR|PORT)$|TORCHELASTIC_|ROLE_NAME$")
-TOKENS_A_STEP = {"cpu": 4096, "cuda": 8192}  # least that vLLM has by default
+TOKENS_A_STEP, CPU_TOKENS_A_STEP = 8192, 4096  # least that vLLM has by default
 
 
 class Limits(NamedTuple):
@@ -102,7 +102,8 @@ class VllmArguments:
 
     def sized(self, limits: Limits) -> dict[str, Any]:
         """Return all arguments, so that each medium of a plan fits into the cache of the vision tower."""
-        more = {"max_num_batched_tokens": limits.tokens} if limits.tokens > TOKENS_A_STEP[self.device.type] else {}
+        by_default = CPU_TOKENS_A_STEP if self.device.type == "cpu" else TOKENS_A_STEP
+        more = {"max_num_batched_tokens": limits.tokens} if limits.tokens > by_default else {}
         return {
             "model": self.pretrained,
             "revision": self.revision,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,8 +21,7 @@ BYTES_A_TOKEN = 2 * 2 * 3 * 2 * 14 * 14
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with 64 GiB available; returns the file with the limit of its container, which is not there."""
-    (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemFree: 1 kB\nMemAvailable: {64 * 2**20} kB\n")
-    monkeypatch.setattr(host_memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(free=1024, available=64 * GIB))
     monkeypatch.setattr(host_memory, "CONTAINER_LIMIT", tmp_path / "memory.max")
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     return tmp_path / "memory.max"

@@ -45,7 +45,7 @@ def running_bucket(log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def forget_clients() -> None:
-    """Let this process connect anew, with the variables as they are."""
+    """Let this process connect again, with the variables as they are."""
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
