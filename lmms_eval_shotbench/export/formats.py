@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lmms_eval_shotbench.export.deviations import require_result
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.hub_results import hub_results
+from lmms_eval_shotbench.export.model_card import model_card
 
 Files = Mapping[str, str | bytes]
 
@@ -27,6 +28,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "hub": Format(hub_results, in_model_repository=True),
+    "model-card": Format(model_card, in_model_repository=True),
 }
 
 
