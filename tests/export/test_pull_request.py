@@ -23,9 +23,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelRepository]:
     repository = ModelRepository(NAME, {"README.md": CARD.encode()})
     with model_server(repository) as endpoint:
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        )
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
