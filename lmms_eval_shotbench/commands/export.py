@@ -64,8 +64,8 @@ def export(
         ExportFormat,
         typer.Option(
             "--format",
-            help="Format: hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section and "
-            "metadata of README.md",
+            help="Format. hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section "
+            "and metadata of README.md",
             rich_help_panel=OUTPUT,
         ),
     ],
