@@ -13,7 +13,8 @@ from lmms_eval_shotbench.commands.command import About, one_command
 from lmms_eval_shotbench.commands.options import INPUT, OUTPUT, ReasoningTags, RunData, RunSplit, StoredProtocol
 
 # The same values as `FORMATS`, which are not imported to print help.
-ExportFormat = Literal["hub", "model-card"]
+ExportFormat = Literal["hub", "model-card", "every-eval-ever", "inspect"]
+Relationship = Literal["first_party", "third_party", "collaborative", "other"]
 STATED = "Stated by you"  # panel
 
 app, command = one_command(
@@ -24,6 +25,10 @@ app, command = one_command(
             "shotbench export results/shotvl-3b --format hub",
             "shotbench export results/shotvl-3b --format model-card --card README.md",
             "shotbench export results/ours --format hub --push our-lab/our-model",
+            "shotbench export results/shotvl-3b --format every-eval-ever \\",
+            "    --organization 'Our lab' --relationship third_party \\",
+            "    --out results/every_eval_ever",
+            "shotbench export results/shotvl-3b --format inspect --out results/logs",
         ),
     ),
 )
@@ -65,7 +70,8 @@ def export(
         typer.Option(
             "--format",
             help="Format. hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section "
-            "and metadata of README.md",
+            "and metadata of README.md; every-eval-ever: results and samples for that data set; inspect: a log for "
+            "Inspect",
             rich_help_panel=OUTPUT,
         ),
     ],
@@ -188,6 +194,25 @@ def export(
             rich_help_panel=STATED,
         ),
     ] = "",
+    relationship: Annotated[
+        Relationship | None,
+        typer.Option(
+            "--relationship",
+            help="Relationship of that organisation to the model, for every-eval-ever: first_party if the model is "
+            "its own",
+            show_default="none",
+            rich_help_panel=STATED,
+        ),
+    ] = None,
+    weights: Annotated[
+        Literal["open", "closed"] | None,
+        typer.Option(
+            "--weights",
+            help="Whether anybody can obtain the model's weights, for every-eval-ever",
+            show_default="unknown",
+            rich_help_panel=STATED,
+        ),
+    ] = None,
     reasoning_tags: ReasoningTags = "",
 ) -> int:
     """Write the results of a run in a format of others.
@@ -208,6 +233,8 @@ def export(
         source_url=source_url,
         source_name=source_name,
         organization=organization,
+        relationship=relationship or "",
+        weights=weights or "",
         allow_deviations=allow_deviations,
     )
     tags = parse_reasoning_tags(reasoning_tags)
