@@ -104,7 +104,7 @@ def _still_url(encoded: bytes) -> str:
     with Image.open(io.BytesIO(encoded)) as header:
         mime_type = SENT_UNCHANGED.get(header.format or "")
     if mime_type and picture.width * picture.height <= STILL_PIXELS:
-        return _data_url(mime_type, encoded)
+        return data_url(mime_type, encoded)
     return _picture_url(picture, STILL_PIXELS)
 
 
@@ -127,8 +127,9 @@ def _picture_url(picture: Image, max_pixels: int) -> str:
         picture = picture.resize((max(1, int(picture.width * scale)), max(1, int(picture.height * scale))))
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=JPEG_QUALITY)
-    return _data_url("image/jpeg", stream.getvalue())
+    return data_url("image/jpeg", stream.getvalue())
 
 
-def _data_url(mime_type: str, encoded: bytes) -> str:
+def data_url(mime_type: str, encoded: bytes) -> str:
+    """Return an encoded picture as a data URL."""
     return f"data:{mime_type};base64,{base64.b64encode(encoded).decode()}"
