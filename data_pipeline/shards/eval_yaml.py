@@ -88,12 +88,11 @@ def check_eval_yaml(text: str, configs: Mapping[str, Collection[str]]) -> None:
         where = f"tasks[{number}]"
         _require(isinstance(task, dict), where, task, "a mapping")
         task_id = task.get("id")
-        _require(
-            isinstance(task_id, str) and task_id and task_id not in ids, f"{where}.id", task_id, "an id of its own"
-        )
+        own = isinstance(task_id, str) and task_id and task_id not in ids
+        _require(own, f"{where}.id", task_id, "a text that no other task has")
         ids.add(task_id)
         config, split = task.get("config", "default"), task.get("split", "test")
-        _require(config in configs, f"{where}.config", config, f"a config of the card ({', '.join(configs)})")
+        _require(config in list(configs), f"{where}.config", config, f"a config of the card ({', '.join(configs)})")
         _require(split in configs[config], f"{where}.split", split, f"a split of {config}")
         if framework == INSPECT_FRAMEWORK:
             _check_inspect_task(task, where)
@@ -106,7 +105,7 @@ def _check_inspect_task(task: Mapping[str, Any], where: str) -> None:
     for key, names in (("solvers", SOLVERS), ("scorers", SCORERS)):
         entries = task.get(key)
         valid = isinstance(entries, list) and entries and all(isinstance(one, dict) for one in entries)
-        valid = valid and all(one.get("name") in names for one in entries)
+        valid = valid and all(str(one.get("name")) in names for one in entries)
         _require(valid, f"{where}.{key}", entries, f"a list of names of {', '.join(sorted(names))}")
 
 

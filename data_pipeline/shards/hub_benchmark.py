@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipeline.questions.chain_prompts import SENT_UNCHANGED, data_url
-from data_pipeline.shards.dataset_card import BENCHMARK_SECTION, CARD, with_configs, with_section
+from data_pipeline.shards.dataset_card import BENCHMARK_SECTION, CARD, read_about, with_configs, with_section
 from data_pipeline.shards.eval_yaml import EVAL_YAML, INSPECT, eval_yaml
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported
@@ -80,9 +80,8 @@ def add_benchmark(shards: Path) -> Benchmark:
         done = Benchmark({slug: len(of) for slug, of in stills.items()}, sum(map(len, clips.values())))
         card = with_configs((shards / CARD).read_text(encoding="utf-8"), _configs(list(stills)), INSPECT)
         card = with_section(card, BENCHMARK_SECTION, _section(done, list(clips)))
-        title = card.split("\n# ", 1)[1].splitlines()[0]
-        tasks = [STILLS, *stills]
-        replace_files(shards, {EVAL_YAML: eval_yaml(title, _comment(done, list(clips)), tasks), CARD: card}, added)
+        content = eval_yaml(read_about(shards).title, _comment(done, list(clips)), [STILLS, *stills])
+        replace_files(shards, {EVAL_YAML: content, CARD: card}, added)
     return done
 
 
