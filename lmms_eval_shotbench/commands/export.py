@@ -13,7 +13,8 @@ from lmms_eval_shotbench.commands.command import About, one_command
 from lmms_eval_shotbench.commands.options import INPUT, OUTPUT, ReasoningTags, RunData, RunSplit, StoredProtocol
 
 # The same values as `FORMATS`, which are not imported to print help.
-ExportFormat = Literal["hub"]
+ExportFormat = Literal["hub", "every-eval-ever", "inspect"]
+Relationship = Literal["first_party", "third_party", "collaborative", "other"]
 STATED = "Stated by you"  # panel
 
 app, command = one_command(
@@ -46,7 +47,11 @@ def export(
     ],
     format: Annotated[
         ExportFormat,
-        typer.Option("--format", help="Format: hub (.eval_results/*.yaml of the model's repository)"),
+        typer.Option(
+            "--format",
+            help="Format: hub (.eval_results/*.yaml of the model's repository), every-eval-ever (results and samples "
+            "for that data set), inspect (a log of Inspect)",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -142,6 +147,24 @@ def export(
             rich_help_panel=STATED,
         ),
     ] = "",
+    relationship: Annotated[
+        Relationship | None,
+        typer.Option(
+            "--relationship",
+            help="Of that organisation to the model, for every-eval-ever: first_party if the model is its own",
+            show_default="none",
+            rich_help_panel=STATED,
+        ),
+    ] = None,
+    weights: Annotated[
+        Literal["open", "closed"] | None,
+        typer.Option(
+            "--weights",
+            help="Whether anybody can obtain the model's weights, for every-eval-ever",
+            show_default="unknown",
+            rich_help_panel=STATED,
+        ),
+    ] = None,
     reasoning_tags: ReasoningTags = "",
 ) -> int:
     """Write the results of a run in a format of others.
@@ -152,6 +175,7 @@ def export(
     from lmms_eval_shotbench.export.exported_run import ExportRequest, read_exported_run
     from lmms_eval_shotbench.export.formats import exported_files
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
+    from lmms_eval_shotbench.runs.scores_schema import BadRun
 
     request = ExportRequest(
         model=model,
@@ -162,6 +186,8 @@ def export(
         source_url=source_url,
         source_name=source_name,
         organization=organization,
+        relationship=relationship or "",
+        weights=weights or "",
         allow_deviations=allow_deviations,
     )
     found = read_exported_run(run, request, data, split, parse_reasoning_tags(reasoning_tags))
@@ -170,7 +196,8 @@ def export(
         for name, content in files.items():
             write_atomic(out / name, content)
             print(f"{format}: {out / name}")
+    elif len(files) == 1 and isinstance(content := next(iter(files.values())), str):
+        print(content)
     else:
-        (content,) = files.values()
-        print(content if isinstance(content, str) else "")
+        raise BadRun(f"{format} is not a single file of text; give a folder for its files with --out")
     return 0

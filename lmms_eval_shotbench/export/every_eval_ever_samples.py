@@ -31,8 +31,10 @@ def sample_rows(run: ExportedRun, ids: ResultIds) -> Iterator[dict[str, Any]]:
             for task in (question.item.dimension, OVERALL):
                 if (protocol, task) in ids:
                     name, result_id = ids[protocol, task]
-                    yield {"evaluation_name": name, "evaluation_result_id": result_id} | shared | _graded(
-                        question, protocol, answer
+                    yield (
+                        {"evaluation_name": name, "evaluation_result_id": result_id}
+                        | shared
+                        | _graded(question, protocol, answer)
                     )
 
 

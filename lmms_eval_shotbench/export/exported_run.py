@@ -43,6 +43,8 @@ class ExportRequest:
     source_url: str = ""  # where the evaluation can be looked up
     source_name: str = ""
     organization: str = ""  # who evaluated
+    relationship: str = ""  # of the evaluator to the model: first_party, third_party, collaborative or other
+    weights: str = ""  # whether anybody can obtain the model's weights: open or closed
     card: str = ""  # content of the model card to update
     allow_deviations: bool = False  # whether to export what is not a result of the complete benchmark
 

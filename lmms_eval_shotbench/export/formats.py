@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lmms_eval_shotbench.export.deviations import require_result
+from lmms_eval_shotbench.export.every_eval_ever import every_eval_ever
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.hub_results import hub_results
+from lmms_eval_shotbench.export.inspect_log import inspect_log
 
 Files = Mapping[str, str | bytes]
 
@@ -27,6 +29,8 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "hub": Format(hub_results, in_model_repository=True),
+    "every-eval-ever": Format(every_eval_ever),
+    "inspect": Format(inspect_log, publishes=False),
 }
 
 

@@ -80,13 +80,18 @@ def graded_questions(run: ExportedRun) -> Iterator[GradedQuestion]:
     rows = {protocol: _rows(run.scores(protocol)) for protocol in PROTOCOLS}
     for item in run.items:
         index = item.source_index
-        responses = tuple(sample.get(index) or _MISSING for sample in run.samples)
+        responses = tuple(_as_unicode(sample.get(index) or _MISSING) for sample in run.samples)
         thoughts = tuple("" if one.unanswered else split_response(one.text, tags).thought for one in responses)
         answers = {protocol: _answer(found[index]) for protocol, found in rows.items() if found}
         yield GradedQuestion(item, responses, thoughts, answers)
 
 
 _MISSING = StoredResponse.absent("no response is stored")
+
+
+def _as_unicode(response: StoredResponse) -> StoredResponse:
+    """Replace lone surrogates, the halves of cut characters: the readers of the formats refuse them."""
+    return response._replace(text=response.text.encode(errors="replace").decode())
 
 
 def require_samples(run: ExportedRun) -> None:
@@ -114,7 +119,7 @@ def run_digest(run: ExportedRun) -> str:
     Ids in the exported files are derived from them, so that exporting a run again replaces its files.
     """
     digest = hashlib.sha256()
-    settings = [run.model, run.dataset, run.run.variant, run.prompt_style, run.date, run.revision]
+    settings = [run.model, run.revision, run.prompt_style, run.date]
     digest.update(json.dumps(settings).encode())
     for item in run.run.stored.items:
         texts = [sample[item.index].text if item.index in sample else None for sample in run.samples]

@@ -1,4 +1,4 @@
-"""An Inspect log (https://inspect.aisi.org.uk): one `.eval` file for `inspect view`, `inspect score` and its data frames.
+"""An Inspect log (https://inspect.aisi.org.uk): one `.eval` file for `inspect view`, `inspect score` and data frames.
 
 The file is written to the log format, version 2, without the package `inspect_ai`: a zip of JSON files, of which the
 viewer reads a sample when it is opened, so that also runs with many samples open at once. `inspect_ai` releases several
@@ -22,13 +22,15 @@ from typing import Any
 
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.export.deviations import deviations, remarks
-from lmms_eval_shotbench.export.exported_run import OVERALL, ExportedRun
+from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.graded_questions import evaluated_at, require_samples, run_digest
 from lmms_eval_shotbench.export.inspect_samples import inspect_samples, summary
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.prompts import prompt_style
+from lmms_eval_shotbench.runs.scores_schema import BadRun
 
 LOG_VERSION = 2
+REDUCER = "mean"  # of the epochs of a sample
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # time of the zip's members: the same run gives the same bytes
 Json = dict[str, Any]
 
@@ -57,12 +59,12 @@ def inspect_log(run: ExportedRun) -> dict[str, bytes]:
 
 def _add(archive: zipfile.ZipFile, name: str, value: object) -> None:
     member = zipfile.ZipInfo(name, LONG_AGO)
-    archive.writestr(member, json.dumps(value, ensure_ascii=False), zipfile.ZIP_DEFLATED)
+    archive.writestr(member, json.dumps(value), zipfile.ZIP_DEFLATED)
 
 
 def inspect_header(run: ExportedRun) -> Json:
     """Return the log without its samples."""
-    protocols = [protocol for protocol in PROTOCOLS if run.results(protocol)]
+    protocols = [protocol for protocol in PROTOCOLS if run.scores(protocol)]
     k, n = run.run.stored.samples, len(run.run.stored.items)
     created = evaluated_at(run).isoformat()
     return {
@@ -80,8 +82,9 @@ def inspect_header(run: ExportedRun) -> Json:
 
 
 def _spec(run: ExportedRun, created: str, protocols: list[Protocol]) -> Json:
-    digest = run_digest(run)
-    name = "_".join(filter(None, (run.dataset_name.lower(), run.run.variant)))
+    digest, k = run_digest(run), run.run.stored.samples
+    dataset = _dataset(run)
+    name = "_".join(filter(None, (dataset.rstrip("/").rpartition("/")[2].lower(), run.run.variant)))
     facts = {
         "command": run.command,
         "revision": run.revision,
@@ -102,19 +105,27 @@ def _spec(run: ExportedRun, created: str, protocols: list[Protocol]) -> Json:
         "task": re.sub(r"[^\w-]", "-", name).replace("_", "-"),
         "task_display_name": name,
         "dataset": {
-            "name": run.dataset,
-            "location": f"https://huggingface.co/datasets/{run.dataset}",
+            "name": dataset,
+            "location": run.run.data,
             "samples": len(run.items),
             "sample_ids": [item.item_id for item in run.items],
             "shuffled": False,
         },
         "model": run.model,
         "model_generate_config": _generation(run),
-        "config": {"epochs": run.run.stored.samples, "epochs_reducer": ["mean"], "log_images": False},
+        "config": {"epochs": k, **({"epochs_reducer": [REDUCER]} if k > 1 else {}), "log_images": False},
         "packages": dict(run.versions) or {"lmms-eval-shotbench": __version__},
         "metadata": {key: value for key, value in facts.items() if value},
         "scorers": [{"name": protocol, "options": {}, "metrics": METRICS, "metadata": {}} for protocol in protocols],
     }
+
+
+def _dataset(run: ExportedRun) -> str:
+    """Return the Hub id of the questions, otherwise where they were read."""
+    try:
+        return run.dataset
+    except BadRun:
+        return run.run.data
 
 
 def _metric(name: str, **options: object) -> Json:
@@ -141,7 +152,7 @@ def _score(run: ExportedRun, protocol: Protocol) -> Json:
     return {
         "name": protocol,
         "scorer": protocol,
-        "reducer": "mean" if run.run.stored.samples > 1 else None,
+        "reducer": REDUCER if run.run.stored.samples > 1 else None,
         "scored_samples": len(run.items),
         "unscored_samples": 0,
         "params": {},
@@ -151,14 +162,14 @@ def _score(run: ExportedRun, protocol: Protocol) -> Json:
 
 def _metrics(run: ExportedRun, protocol: Protocol) -> Iterator[tuple[str, Json]]:
     """Yield the metrics by the names that Inspect gives them."""
-    scores = run.scores(protocol) or {}
-    estimates = scores["accuracy"]
-    yield "accuracy", _value(estimates["micro"])
-    yield "stderr", {"value": estimates["micro"]["stderr"], "params": CLUSTER}
-    grouped = {one.task: estimates["by_dimension"][one.task] for one in run.results(protocol) if one.task != OVERALL}
-    for slug, estimate in (grouped | {MACRO: estimates["macro"]}).items():
+    accuracy = (run.scores(protocol) or {})["accuracy"]
+    if accuracy["micro"] is None:
+        raise BadRun(f"{run.run.stored.name}: too many refusals to measure anything; there is nothing to export")
+    yield "accuracy", _value(accuracy["micro"])
+    yield "stderr", {"value": accuracy["micro"]["stderr"], "params": CLUSTER}
+    for slug, estimate in (accuracy["by_dimension"] | {MACRO: accuracy["macro"]}).items():
         yield slug, _value(estimate) | {"group": "grouped"}
-    for slug, estimate in grouped.items():
+    for slug, estimate in accuracy["by_dimension"].items():
         yield f"{slug}_stderr", {"value": estimate["stderr"], "group": "grouped"}
 
 
