@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.grading.added_tags import with_built_in
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
-from lmms_eval_shotbench.grading.strict import split_response
+from lmms_eval_shotbench.grading.thoughts import split_thought
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.responses import StoredResponse
 from lmms_eval_shotbench.runs.score import EXTRACTOR, JUDGE
@@ -45,7 +45,7 @@ class GradedQuestion(NamedTuple):
 
     item: QAItem
     responses: tuple[StoredResponse, ...]
-    thoughts: tuple[str, ...]  # what strict grading took for a thought, of each response; "" without one
+    thoughts: tuple[str, ...]  # of each response, by its tags; "" without one
     answers: Mapping[Protocol, Answer]
 
     @property
@@ -81,7 +81,7 @@ def graded_questions(run: ExportedRun) -> Iterator[GradedQuestion]:
     for item in run.items:
         index = item.source_index
         responses = tuple(_as_unicode(sample.get(index) or _MISSING) for sample in run.samples)
-        thoughts = tuple("" if one.unanswered else split_response(one.text, tags).thought for one in responses)
+        thoughts = tuple("" if one.unanswered else split_thought(one.text, tags).thought for one in responses)
         answers = {protocol: _answer(found[index]) for protocol, found in rows.items() if found}
         yield GradedQuestion(item, responses, thoughts, answers)
 

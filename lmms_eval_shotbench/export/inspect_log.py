@@ -106,7 +106,7 @@ def _spec(run: ExportedRun, created: str, protocols: list[Protocol]) -> Json:
         "task_display_name": name,
         "dataset": {
             "name": dataset,
-            "location": run.run.data,
+            "location": dataset,
             "samples": len(run.items),
             "sample_ids": [item.item_id for item in run.items],
             "shuffled": False,
