@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.commands.command import About, one_command
 from lmms_eval_shotbench.commands.options import INPUT, OUTPUT, ReasoningTags, RunData, RunSplit, StoredProtocol
 
 # The same values as `FORMATS`, which are not imported to print help.
-ExportFormat = Literal["hub", "every-eval-ever", "inspect"]
+ExportFormat = Literal["hub", "model-card", "every-eval-ever", "inspect"]
 Relationship = Literal["first_party", "third_party", "collaborative", "other"]
 STATED = "Stated by you"  # panel
 
 app, command = one_command(
     "export",
     About(
-        extra="report",
-        examples=("shotbench export results/shotvl-3b --format hub --model Vchitect/ShotVL-3B --out model-repository",),
+        extra="export",
+        examples=(
+            "shotbench export results/shotvl-3b --format hub",
+            "shotbench export results/shotvl-3b --format model-card --card README.md",
+            "shotbench export results/ours --format hub --push our-lab/our-model",
+        ),
     ),
 )
 
 
-def _date(text: str | None) -> str | None:
-    if text is not None:
+def _date(text: str) -> str:
+    if text:
         try:
             datetime.fromisoformat(text)
         except ValueError:
             raise typer.BadParameter(f"{text} is no date; give one such as 2026-11-30") from None
+    return text
+
+
+def _address(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s<>]+", text):
+        raise typer.BadParameter(f"{text} is no address; give one such as https://example.org/results")
+    return text
+
+
+def _hub_id(text: str) -> str:
+    if text and not re.fullmatch(r"[\w.-]+/[\w.-]+", text):
+        raise typer.BadParameter(f"{text} is no id of the Hub; give ORG/NAME")
     return text
 
 
@@ -49,8 +65,9 @@ def export(
         ExportFormat,
         typer.Option(
             "--format",
-            help="Format: hub (.eval_results/*.yaml of the model's repository), every-eval-ever (results and samples "
-            "for that data set), inspect (a log of Inspect)",
+            help="hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section and "
+            "metadata of README.md; every-eval-ever: results and samples for that data set; inspect: a log of Inspect",
+            rich_help_panel=OUTPUT,
         ),
     ],
     out: Annotated[
@@ -64,6 +81,29 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            "--card",
+            metavar="FILE",
+            help="Model card to update, for --format model-card: the section of these results and their entries in the "
+            "metadata; all else stays as it is",
+            show_default="a new card",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    push: Annotated[
+        str,
+        typer.Option(
+            "--push",
+            metavar="ORG/MODEL",
+            help="Open a pull request with the files at this model on the Hub, unless it has them or the same one is "
+            "open; needs a token (`hf auth login`)",
+            show_default="nothing is sent",
+            callback=_hub_id,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "",
     data: RunData = None,
     split: RunSplit = None,
     protocol: StoredProtocol = "strict",
@@ -82,7 +122,7 @@ def export(
             "--model",
             metavar="ORG/MODEL",
             help="Name of the model, as on the Hub",
-            show_default="the recorded checkpoint, if it is no local folder",
+            show_default="that of --push, otherwise the recorded checkpoint if it is no local folder",
             rich_help_panel=STATED,
         ),
     ] = "",
@@ -91,6 +131,7 @@ def export(
         typer.Option(
             "--dataset",
             metavar="ORG/NAME",
+            callback=_hub_id,
             help="Id of the benchmark on the Hub",
             show_default="Vchitect/ShotBench for its questions, otherwise required",
             rich_help_panel=STATED,
@@ -107,7 +148,7 @@ def export(
         ),
     ] = "",
     date: Annotated[
-        str | None,
+        str,
         typer.Option(
             "--date",
             metavar="DATE",
@@ -116,12 +157,13 @@ def export(
             callback=_date,
             rich_help_panel=STATED,
         ),
-    ] = None,
+    ] = "",
     source_url: Annotated[
         str,
         typer.Option(
             "--source-url",
             metavar="URL",
+            callback=_address,
             help="Where the evaluation can be looked up",
             show_default="none",
             rich_help_panel=STATED,
@@ -172,17 +214,16 @@ def export(
     Only results of the complete benchmark are exported, unless --allow-deviations is given. What a run does not record
     is stated by options; nothing is guessed.
     """
-    from lmms_eval_shotbench.export.exported_run import ExportRequest, read_exported_run
-    from lmms_eval_shotbench.export.formats import exported_files
+    from lmms_eval_shotbench.export.destination import Destination, export_run
+    from lmms_eval_shotbench.export.exported_run import ExportRequest
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
-    from lmms_eval_shotbench.runs.scores_schema import BadRun
 
     request = ExportRequest(
         model=model,
         dataset=dataset,
         dataset_revision=dataset_revision,
         protocol=protocol,
-        date=date or "",
+        date=date,
         source_url=source_url,
         source_name=source_name,
         organization=organization,
@@ -190,14 +231,6 @@ def export(
         weights=weights or "",
         allow_deviations=allow_deviations,
     )
-    found = read_exported_run(run, request, data, split, parse_reasoning_tags(reasoning_tags))
-    files = exported_files(found, format)
-    if out:
-        for name, content in files.items():
-            write_atomic(out / name, content)
-            print(f"{format}: {out / name}")
-    elif len(files) == 1 and isinstance(content := next(iter(files.values())), str):
-        print(content)
-    else:
-        raise BadRun(f"{format} is not a single file of text; give a folder for its files with --out")
+    tags = parse_reasoning_tags(reasoning_tags)
+    print(export_run(run, format, request, Destination(out, card, push), data, split, tags).rstrip("\n"))
     return 0

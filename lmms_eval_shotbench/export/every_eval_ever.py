@@ -47,9 +47,9 @@ def every_eval_ever(run: ExportedRun) -> dict[str, str]:
             "total_rows": len(lines),
         }
     }
-    return {
-        f"{path}.json": json.dumps(results, indent=2, ensure_ascii=False) + "\n",
+    return {  # in the order of writing: results without their samples would be invalid
         f"{path}_samples.jsonl": samples,
+        f"{path}.json": json.dumps(results, indent=2, ensure_ascii=False) + "\n",
     }
 
 

@@ -120,6 +120,11 @@ class ExportedRun:
         return results
 
     @property
+    def key(self) -> str:
+        """What distinguishes results of one model: the benchmark, the prompt style if known, and the variant if any."""
+        return ", ".join(filter(None, (self.dataset, self.prompt_style, self.run.variant)))
+
+    @property
     def dimensions_left_out(self) -> list[Dimension]:
         """Dimensions of the complete set that were not asked, as far as the set is available."""
         asked = {item.dimension for item in self.run.stored.items}
@@ -127,19 +132,25 @@ class ExportedRun:
 
     @property
     def checkpoint(self) -> str:
-        """Recorded checkpoint: a Hub id, a local folder, or the name of a model behind an API; "" without a record."""
+        """Recorded checkpoint: a Hub id, a local folder, or the name of a model behind an API; "" if unknown."""
         return recorded_checkpoint(self.how)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the checkpoint is a local folder."""
+        return self.revision.startswith("folder ") or (
+            bool(self.checkpoint) and Path(self.checkpoint).expanduser().exists()
+        )
 
     @property
     def model(self) -> str:
         """Name of the model as given, otherwise the recorded checkpoint if it is no local folder."""
         if self.request.model:
             return self.request.model
-        recorded = self.checkpoint
-        if not recorded or self.revision.startswith("folder ") or Path(recorded).expanduser().exists():
-            known = f"only the folder {recorded}" if recorded else "no model"
+        if not self.checkpoint or self.is_local:
+            known = f"only the folder {self.checkpoint}" if self.checkpoint else "no checkpoint"
             raise BadRun(f"{self.run.stored.name}: the run records {known}; give the model's name as --model ORG/MODEL")
-        return recorded
+        return self.checkpoint
 
     @property
     def revision(self) -> str:
@@ -190,8 +201,9 @@ class ExportedRun:
 
     @property
     def command(self) -> str:
-        """The recorded command, otherwise one reconstructed from the record; "" without a record."""
-        return command(self.how)
+        """The recorded or reconstructed command, with the given name of a local checkpoint; "" without a record."""
+        text = command(self.how)
+        return text.replace(self.checkpoint, self.request.model) if self.is_local and self.request.model else text
 
     @property
     def date(self) -> str:

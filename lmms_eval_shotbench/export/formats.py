@@ -14,6 +14,7 @@ from lmms_eval_shotbench.export.every_eval_ever import every_eval_ever
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.hub_results import hub_results
 from lmms_eval_shotbench.export.inspect_log import inspect_log
+from lmms_eval_shotbench.export.model_card import model_card
 
 Files = Mapping[str, str | bytes]
 
@@ -31,6 +32,7 @@ FORMATS: dict[str, Format] = {
     "hub": Format(hub_results, in_model_repository=True),
     "every-eval-ever": Format(every_eval_ever),
     "inspect": Format(inspect_log, publishes=False),
+    "model-card": Format(model_card, in_model_repository=True),
 }
 
 

@@ -31,7 +31,8 @@ def hub_results(run: ExportedRun) -> dict[str, str]:
     text: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True, width=1000)
     if parse_eval_result_entries(yaml.safe_load(text)) != entries:
         raise RuntimeError("the entries read back differ from those written; please report this")
-    return {f"{FOLDER}/{run.dataset_name.lower()}.yaml": text}
+    name = "-".join(filter(None, (run.dataset_name.lower(), run.run.variant)))
+    return {f"{FOLDER}/{name}.yaml": text}
 
 
 def hub_entries(run: ExportedRun) -> list[EvalResultEntry]:
@@ -43,6 +44,8 @@ def hub_entries(run: ExportedRun) -> list[EvalResultEntry]:
         raise BadRun(
             f"{run.run.stored.name}: has no scores of the {run.request.protocol} protocol; give its questions as --data"
         )
+    if (run.request.source_name or run.request.organization) and not run.request.source_url:
+        raise BadRun("--source-name and --organization belong to a source in this format; give it as --source-url")
     shared = _shared_notes(run)
     return [
         EvalResultEntry(

@@ -196,10 +196,9 @@ def _name_apart(sets: Sequence[EvaluatedSet]) -> None:
 
 
 def recorded_checkpoint(how: Mapping[str, Any]) -> str:
-    """Return the checkpoint of a run's record, otherwise its model type; "" without a record."""
+    """Return the checkpoint among the model arguments of a run's record; "" if there is none."""
     arguments = [parse_model_args(one.get("model_args") or "") for one in (how.get("passes") or {}).values()]
-    checkpoints = [each[name] for each in arguments for name in CHECKPOINT_ARGUMENTS if name in each]
-    return str((checkpoints or [how.get("model") or ""])[0])
+    return next((each[name] for each in arguments for name in CHECKPOINT_ARGUMENTS if name in each), "")
 
 
 def _recorded_model(run: StoredRun) -> str:
@@ -208,7 +207,7 @@ def _recorded_model(run: StoredRun) -> str:
         path = Path(run.name)
         stem = re.sub(r"(\.(jsonl?|gz|csv|tsv|txt|xlsx))+$", "", path.name)
         return path.absolute().parent.name if stem in ("scores", "scores.official", "samples") else stem
-    return "\t".join([recorded_checkpoint(run.how), str(run.how.get("prompt_style") or "")])
+    return "\t".join([recorded_checkpoint(run.how) or str(run.how["model"]), str(run.how.get("prompt_style") or "")])
 
 
 def _shown_models(models: Sequence[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from lmms_eval_shotbench.export.every_eval_ever import every_eval_ever
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from tests.support.exported_runs import recorded_run, sampled_run
+from tests.support.format_runs import recorded_run, sampled_run
 
 SCHEMAS = Path(__file__).parent / "schemas" / "every_eval_ever"  # of every-eval-ever 0.3.0
 RUNS: dict[str, Callable[..., ExportedRun]] = {"recorded": recorded_run, "sampled": sampled_run}
@@ -35,7 +35,7 @@ class Exported(NamedTuple):
 
 def exported(run: ExportedRun) -> Exported:
     """Export a run and parse the files."""
-    (path, results), (samples_path, samples) = every_eval_ever(run).items()
+    (samples_path, samples), (path, results) = every_eval_ever(run).items()
     assert samples_path == path.replace(".json", "_samples.jsonl")
     return Exported(path, json.loads(results), list(map(json.loads, samples.splitlines())), samples)
 

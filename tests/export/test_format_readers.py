@@ -18,7 +18,7 @@ from lmms_eval_shotbench.export.exported_run import ExportedRun, read_exported_r
 from lmms_eval_shotbench.export.inspect_log import inspect_log
 from lmms_eval_shotbench.grading.grade import PROTOCOLS
 from tests.support import REPOSITORY
-from tests.support.exported_runs import STATED, recorded_run, sampled_run, write_files
+from tests.support.format_runs import STATED, recorded_run, sampled_run, write_files
 
 pytestmark = pytest.mark.formats
 
@@ -59,7 +59,7 @@ def test_the_validator_of_every_eval_ever_accepts_the_files(run: ExportedRun, tm
 
 
 def test_the_validator_reports_files_that_were_changed(tmp_path: Path) -> None:
-    results, samples = write_files(tmp_path, every_eval_ever(recorded_run(tmp_path)))
+    samples, results = write_files(tmp_path, every_eval_ever(recorded_run(tmp_path)))
     samples.write_text("".join(samples.read_text(encoding="utf-8").splitlines(keepends=True)[1:]), encoding="utf-8")
     assert started("every_eval_ever", "validate", results, samples).returncode == 1
 

@@ -21,7 +21,7 @@ from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.inspect_log import inspect_log
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from tests.support.exported_runs import recorded_run, sampled_run
+from tests.support.format_runs import recorded_run, sampled_run
 
 RUNS: dict[str, Callable[..., ExportedRun]] = {"recorded": recorded_run, "sampled": sampled_run}
 
