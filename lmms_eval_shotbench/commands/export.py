@@ -25,6 +25,9 @@ app, command = one_command(
             "shotbench export results/shotvl-3b --format hub",
             "shotbench export results/shotvl-3b --format model-card --card README.md",
             "shotbench export results/ours --format hub --push our-lab/our-model",
+            "shotbench export results/shotvl-3b --format every-eval-ever \\",
+            "    --organization 'Our lab' --relationship third_party --out results/every_eval_ever",
+            "shotbench export results/shotvl-3b --format inspect --out results/logs",
         ),
     ),
 )

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft7Validator
 
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.export.every_eval_ever import every_eval_ever
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
@@ -200,3 +201,22 @@ def test_a_run_without_its_responses_is_refused(tmp_path: Path) -> None:
     without = replace(run, run=replace(run.run, samples=[]))
     with pytest.raises(BadRun, match="no responses"):
         every_eval_ever(without)
+
+
+def test_the_command_writes_both_files_again_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded_run(tmp_path)
+    stated = ["--date", "2026-11-30", "--organization", "Example Lab", "--relationship", "first_party"]
+    options = ["--format", "every-eval-ever", "--dataset", "Example/Shots", *stated, "--out", str(tmp_path / "out")]
+    for _ in range(2):
+        assert main(["export", str(tmp_path / "run"), *options]) == 0
+        samples, results = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())[::-1]
+        assert capsys.readouterr().out == f"{samples}: written\n{results}: written\n"
+    assert json.loads(results.read_text(encoding="utf-8"))["model_info"]["id"] == "Example/Looker-1B"
+
+
+def test_the_command_asks_for_who_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded_run(tmp_path)
+    options = ["--format", "every-eval-ever", "--dataset", "Example/Shots", "--date", "2026-11-30"]
+    assert main(["export", str(tmp_path / "run"), *options, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--organization" in line and not (tmp_path / "out").exists()

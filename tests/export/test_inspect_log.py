@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.inspect_log import inspect_log
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
@@ -136,3 +137,12 @@ def test_a_variant_is_another_task_with_a_note(tmp_path: Path) -> None:
 def test_a_date_is_required(tmp_path: Path, date: str) -> None:
     with pytest.raises(BadRun, match="--date"):
         inspect_log(recorded_run(tmp_path, date=date))
+
+
+def test_the_command_writes_a_log_of_any_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded_run(tmp_path, variant="mirrored")
+    asked = ["export", str(tmp_path / "run"), "--format", "inspect", "--date", "2026-11-30"]
+    assert main([*asked, "--out", str(tmp_path / "logs")]) == 0
+    (log,) = (tmp_path / "logs").iterdir()
+    assert capsys.readouterr().out == f"{log}: written\n" and zipfile.is_zipfile(log)
+    assert main(asked) == 2 and "--out FOLDER" in capsys.readouterr().err
