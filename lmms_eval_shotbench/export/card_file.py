@@ -73,7 +73,7 @@ def _with_results(metadata: str, results: Sequence[EvalResult], model_name: str)
     ours = eval_results_to_model_index(model_name, list(results))[0]["results"]
     model, *others = index or [{"name": model_name, "results": []}]
     model = model | {"results": [*_without(model["results"], results), *ours]}
-    block = yaml.safe_dump({INDEX: [model, *others]}, sort_keys=False, allow_unicode=True, width=1000).strip()
+    block: str = yaml.safe_dump({INDEX: [model, *others]}, sort_keys=False, allow_unicode=True, width=1000).strip()
     for name, value in root.value if root else ():
         if name.value == INDEX:
             start, end = name.start_mark.index, value.end_mark.index

@@ -96,7 +96,7 @@ def _push(
 
     run = read_exported_run(arguments, replace(request, model=request.model or name), data, split, tags)
     exported_files(run, format)  # before the Hub is asked anything: the run may have to be refused
-    repository = open_repository(name)
+    repository = open_repository(name, with_card=format == MODEL_CARD)
     files = exported_files(replace(run, request=replace(run.request, card=repository.card)), format)
     found = propose(repository, files, f"Results on {run.dataset_name} ({format})")
     if not found.url:

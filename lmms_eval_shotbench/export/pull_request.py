@@ -28,7 +28,7 @@ class Repository(NamedTuple):
 
     name: str
     commit: str
-    card: str  # content of its card; "" if there is none
+    card: str  # content of its card; "" if there is none or it was not asked for
 
 
 class PullRequest(NamedTuple):
@@ -38,17 +38,19 @@ class PullRequest(NamedTuple):
     existed: bool = False
 
 
-def open_repository(name: str) -> Repository:
-    """Read the head and the card of a repository; raises `PushRefused`."""
-    from huggingface_hub.errors import EntryNotFoundError
+def open_repository(name: str, with_card: bool) -> Repository:
+    """Read the head and, if asked for, the card of a repository; raises `PushRefused`."""
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
     with _refused(name) as api, TemporaryDirectory() as folder:
         commit = str(api.model_info(name).sha)
+        if not with_card:
+            return Repository(name, commit, "")
         try:
             # Into a folder of its own: without a network, an old card in the cache would be returned
             file = api.hf_hub_download(name, CARD, revision=commit, local_dir=folder)
             return Repository(name, commit, Path(file).read_bytes().decode())
-        except EntryNotFoundError:
+        except RemoteEntryNotFoundError:  # not `EntryNotFoundError`, which is raised without a network, too
             return Repository(name, commit, "")
 
 

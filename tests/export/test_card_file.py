@@ -16,13 +16,12 @@ CARDS = {
     "none": "",
     "without metadata": "# A model\n\nIt sees.\n",
     "without a line break at the end": "# A model",
-    "empty metadata": "---\n---\n# A model\n",
     "metadata": "---\nlicense: mit  # as agreed\ntags: [film,   shots]\n---\n# A model\n",
     "other results at the end": f"---\nlicense: mit\n{OTHER}---\n# A model\n",
     "other results in the middle": f"---\ntags: ['film']\n{OTHER}\n# of the data\ndatasets:\n- a/b\n---\nText\n",
-    "unusual text": "---\nlicense: mit\n---\n\n\n<details>\n---\n```yaml\nmodel-index: x\n```\n</details> \U0001f3ac  \n\n",
+    "unusual text": "---\nlicense: mit\n---\n\n\n<b>\n---\n```yaml\nmodel-index: x\n```\n</b> \U0001f3ac  \n\n",
 }
-CARDS |= {f"{name}, Windows": card.replace("\n", "\r\n") for name, card in CARDS.items() if card}
+CARDS |= {f"{name}, Windows": card.replace("\n", "\r\n") for name, card in CARDS.items() if "a" in card}
 
 
 def result(value: float, name: str = "Shot Size") -> EvalResult:
@@ -72,9 +71,8 @@ def test_comments_and_spelling_of_other_metadata_stay() -> None:
 
 
 def test_results_of_another_prompt_have_their_own_section_and_entries() -> None:
-    both = updated(
-        updated("# A model\n"), result(70.0, "Shot Size, reasoning"), key="film/shots, reasoning", section="## R"
-    )
+    reasoning = result(70.0, "Shot Size, reasoning")
+    both = updated(updated("# A model\n"), reasoning, key="film/shots, reasoning", section="## R")
     assert [one.metric_value for one in ModelCard(both).data.eval_results] == [50.0, 70.0]
     assert both.count("<!-- shotbench export") == 2
 

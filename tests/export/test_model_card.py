@@ -62,9 +62,7 @@ def test_texts_of_others_cannot_change_the_markdown(tmp_path: Path) -> None:
     text, _, code = section.partition("Evaluated with")
     assert "<img" not in text
     assert "\n# title" not in section
-    assert code.splitlines()[2].startswith("````") and code.splitlines()[-1] == code.splitlines()[2].removesuffix(
-        "bash"
-    )
+    assert [code.splitlines()[line] for line in (2, -1)] == ["````bash", "````"]
 
 
 def test_a_run_without_questions_of_a_dimension_has_no_averages(tmp_path: Path) -> None:

@@ -23,9 +23,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelRepository]:
     repository = ModelRepository(NAME, {"README.md": CARD.encode()})
     with model_server(repository) as endpoint:
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        address = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
@@ -61,6 +60,14 @@ def test_a_model_without_a_card_gets_one(hub: ModelRepository, tmp_path: Path) -
     hub.files.clear()
     assert push(make_run(tmp_path), "model-card") == 0
     assert ModelCard(hub.pull_requests[0]["files"]["README.md"].decode()).data.eval_results
+
+
+def test_a_card_that_cannot_be_read_is_not_replaced(
+    hub: ModelRepository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.unreadable = True
+    assert "--push our-lab/our-model: " in refused(make_run(tmp_path), capsys, "model-card")
+    assert hub.pull_requests == []
 
 
 @pytest.mark.parametrize("format", ["hub", "model-card"])

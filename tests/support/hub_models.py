@@ -24,6 +24,7 @@ class ModelRepository:
     files: dict[str, bytes] = field(default_factory=dict)  # of main
     pull_requests: list[dict[str, Any]] = field(default_factory=list)  # title, status, parent, files
     refused_with: int = 0  # status of the answer to a commit; 0: it is accepted
+    unreadable: bool = False  # whether files are refused to everybody
     invalid_card: str = ""  # what is wrong with the metadata of any card
     requests: list[str] = field(default_factory=list)  # method and path
 
@@ -87,6 +88,8 @@ def model_server(repository: ModelRepository) -> Iterator[str]:
             errors = [{"message": repository.invalid_card}] if repository.invalid_card else []
             return (400 if errors else 200), {"errors": errors, "warnings": []}, {}
         if path.startswith(files):
+            if repository.unreadable:
+                return 403, {}, {}
             content = repository.files.get(path.removeprefix(files))
             if content is None:
                 return 404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}
