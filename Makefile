@@ -1,5 +1,6 @@
 # make demo | make train-tiny | make test-quick | make test-pythons | make test | make test-repeat | make test-browser |
-# make test-package | make test-slurm | make vllm | make test-vllm | make test-s3 | make check | make docs | make clean.
+# make test-package | make test-slurm | make vllm | make test-vllm | make test-s3 | make test-formats | make check |
+# make docs | make clean.
 # Each installs its requirements in .venv, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
@@ -9,6 +10,8 @@ VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
 S3 := .venv-s3
 S3_STAMP := $(S3)/.installed
+FORMATS := .venv-formats
+FORMATS_STAMP := $(FORMATS)/.installed
 OUT ?= demo
 # Ray starts workers at nice 15 by default: beside other work on the machine they would get no core.
 export RAY_worker_niceness = 0
@@ -19,7 +22,7 @@ COMPILE ?= --compile-bytecode
 TINY = $$($(BIN)/shotbench tiny-model)
 EVAL = $(BIN)/shotbench eval --data $(OUT)/shards --model shotvl --verbosity WARNING
 
-.PHONY: demo train-tiny test test-quick test-pythons test-repeat test-browser test-package test-ray test-rest test-slurm test-vllm vllm test-s3 check docs clean install
+.PHONY: demo train-tiny test test-quick test-pythons test-repeat test-browser test-package test-ray test-rest test-slurm test-vllm vllm test-s3 test-formats check docs clean install
 
 install: $(STAMP)
 
@@ -64,7 +67,7 @@ test-ray: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray and not readme and not repeat and not s3" $$(grep -rl --include='test_*.py' 'mark\.ray' tests)
 
 test-rest: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat and not vllm and not s3"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat and not vllm and not s3 and not formats"
 
 # The default tier, in under 90 seconds on two cores: no host framework, no training, no film longer than a few shots.
 test-quick: $(STAMP)
@@ -133,6 +136,19 @@ $(S3_STAMP): $(STAMP) constraints-s3.txt
 # Films and shards in a bucket of that server, on one machine and on a Ray cluster of four nodes that loses one.
 test-s3: $(S3_STAMP)
 	OMP_NUM_THREADS=1 $(S3)/bin/python -m pytest -m s3 $$(grep -rl --include='test_*.py' 'mark\.s3' tests)
+
+# The readers of exported runs and of shards on the Hub, in an environment of their own: Every Eval Ever does not run on Python 3.11.
+$(FORMATS_STAMP): $(STAMP) constraints-formats.txt
+	rm -rf $(FORMATS)
+	python=$$($(BIN)/python -m tests.support.interpreters | sed -n '/^3\.11 /d; s/^[^ ]* //p' | head -n 1) && \
+	test -n "$$python" || { echo "make: no Python 3.12 or 3.13 found; install one of them"; exit 1; } && \
+	$(BIN)/uv venv --quiet --python "$$python" $(FORMATS)
+	$(BIN)/uv pip install --quiet --python $(FORMATS)/bin/python --no-deps --requirement constraints-formats.txt
+	touch $@
+
+# Exported runs, eval.yaml and croissant.json as the validators and readers of their formats see them.
+test-formats: $(FORMATS_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m formats $$(grep -rl --include='test_*.py' 'mark\.formats' tests)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ ENABLES = {  # by extra
     "lm-eval": "evaluate language models on the questions without media, through lm-eval",
     "train": "train models with verl: shotbench train",
     "report": "write HTML reports: shotbench report",
+    "export": "write results for the Hub, model cards and other formats: shotbench export",
     "label": "label the shots of films with a model: shotbench label",
     "transnetv2": "detect cuts of your own films by TransNetV2: shotbench data films --detector transnetv2",
     "s3": "read films from and write shards to s3:// addresses: shotbench data films",

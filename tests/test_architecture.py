@@ -75,7 +75,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"scoring", "qwen"},
         {"runs"},
         {"harness", "report", "doctor"},
-        {"models", "lm_eval_tasks"},
+        {"models", "lm_eval_tasks", "export"},
         {"labelling"},
         {"commands"},
         {"cli", *FORMER_NAMES[CORE]},

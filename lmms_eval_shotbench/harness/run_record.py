@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ SECRET = re.compile(r"((?<![a-z])(?:[a-z_]*_)?(?:api_?key|token|secret|password)
 def describe_run(
     request: EvalRequest, data: Path, passes: Sequence[Pass], ours: Sequence[Task], left_out: Sequence[QAItem]
 ) -> dict[str, Any]:
-    """Return command, model, revision, arguments, variant, tags, data checksum and versions, without secrets."""
+    """Return date, command, model, revision, arguments, variant, tags, data checksum and versions, without secrets."""
     return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": without_secrets(shlex.join(request.command)),
         "preset": request.preset or None,
         "model": request.model,

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class ReportRun:
     stored: StoredRun  # graded strictly
     scores: Mapping[str, Any]  # scores.json, strict (docs/scores.md)
     official: Mapping[str, Any] | None  # the same under the official protocol
-    responses: Sequence[Mapping[int, str]]  # of each sample by question index, as stored; empty if none were stored
+    samples: StoredSamples  # the responses as stored; empty if none were stored
     items: Sequence[QAItem] = ()  # its questions, in the order of `stored.items`
     data: str = ""  # source of the questions: a shard folder, Hub id or test.tsv
     split: str = "test"
@@ -55,6 +56,11 @@ class ReportRun:
         """Name of the variant; "" for the original questions."""
         variant = variant_named_in(self.stored.items[0].item_id)
         return variant.name if variant else ""
+
+    @cached_property
+    def responses(self) -> Sequence[Mapping[int, str]]:
+        """Texts of the responses of each sample, by question index."""
+        return [{index: response.text for index, response in sample.items()} for sample in self.samples]
 
 
 def read_report_run(
@@ -87,7 +93,7 @@ def read_report_run(
     tags = with_built_in(tags_of_record(run.how) + tags)
     official = _official(path, items, stored, tags)
     scores = _with_cost(_with_all_numbers(scores, file, items, stored, tags), stored, prices)
-    return ReportRun(_display_name(path), run, scores, official, _texts(stored), items, name, _split(run, split))
+    return ReportRun(_display_name(path), run, scores, official, stored, items, name, _split(run, split))
 
 
 def _with_all_numbers(
@@ -127,17 +133,13 @@ def _graded(
     return scores_json(score_samples(items, samples_of(items, stored), protocol, tags=tags, run=run))
 
 
-def _texts(stored: StoredSamples) -> list[dict[int, str]]:
-    return [{index: response.text for index, response in sample.items()} for sample in stored]
-
-
 def _grade_responses(path: Path, data: str, split: str, tags: ReasoningTags, prices: Prices | None = None) -> ReportRun:
     """Grade a file of responses; a question without a response is excluded, as in `score_pair`."""
     items, stored = answered_questions(data, path, split)
     tags = with_built_in(recorded_tags(path) + tags)
     scores, official = _graded(items, stored, "strict", tags), _graded(items, stored, "official", tags)
     run, scores = run_of_scores(str(path), scores, path), _with_cost(scores, stored, prices)
-    return ReportRun(_display_name(path), run, scores, official, _texts(stored), items, data, split)
+    return ReportRun(_display_name(path), run, scores, official, stored, items, data, split)
 
 
 def _official(

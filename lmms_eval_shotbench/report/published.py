@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.stored_runs import StoredRun
 from lmms_eval_shotbench.scoring.paired import LEVEL, holm
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
@@ -59,15 +60,24 @@ def published_averages(model: str) -> str:
 
 
 def asks_all_of_shotbench(run: StoredRun) -> bool:
-    """Whether the run has the items of a release of ShotBench, judged by ids, dimensions and gaps between indices.
+    """Whether the run has the items of a release of ShotBench."""
+    return _is_release({item.index: item.dimension for item in run.items}, [item.item_id for item in run.items])
+
+
+def are_all_of_shotbench(items: Sequence[QAItem]) -> bool:
+    """Whether the questions are those of a release of ShotBench."""
+    return _is_release({item.source_index: item.dimension for item in items}, [item.item_id for item in items])
+
+
+def _is_release(dimensions: Mapping[int, str], ids: Iterable[str]) -> bool:
+    """Whether these are the questions of a release, judged by ids, dimensions and gaps between indices.
 
     The exact number is not compared, as releases differ in it. They are sorted by dimension, so that the first part of
     one lacks dimensions.
     """
-    fewest = max(FEWEST_ITEMS, COMPLETE * max((item.index for item in run.items), default=0))
-    complete = len(run.items) >= fewest
-    every_dimension = {item.dimension for item in run.items} == set(slugs())
-    return complete and every_dimension and all(item.item_id.startswith("shotbench-") for item in run.items)
+    fewest = max(FEWEST_ITEMS, COMPLETE * max(dimensions, default=0))
+    complete = len(dimensions) >= fewest and set(dimensions.values()) == set(slugs())
+    return complete and all(item_id.startswith("shotbench-") for item_id in ids)
 
 
 def differences_from(row: PublishedRow, accuracy: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.grading.grade import Protocol
 from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
@@ -195,15 +195,19 @@ def _name_apart(sets: Sequence[EvaluatedSet]) -> None:
         one.name += f" ({number})" if names.count(one.name) > 1 else ""
 
 
+def recorded_checkpoint(how: Mapping[str, Any]) -> str:
+    """Return the checkpoint among the model arguments of a run's record; "" if there is none."""
+    arguments = [parse_model_args(one.get("model_args") or "") for one in (how.get("passes") or {}).values()]
+    return next((each[name] for each in arguments for name in CHECKPOINT_ARGUMENTS if name in each), "")
+
+
 def _recorded_model(run: StoredRun) -> str:
     """Return the checkpoint and prompt style of a run's record, separated by a tab; without one, the file's name."""
     if not run.how.get("model"):
         path = Path(run.name)
         stem = re.sub(r"(\.(jsonl?|gz|csv|tsv|txt|xlsx))+$", "", path.name)
         return path.absolute().parent.name if stem in ("scores", "scores.official", "samples") else stem
-    arguments = [parse_model_args(one.get("model_args") or "") for one in (run.how.get("passes") or {}).values()]
-    checkpoints = [each[name] for each in arguments for name in CHECKPOINT_ARGUMENTS if name in each]
-    return "\t".join([str((checkpoints or [run.how["model"]])[0]), str(run.how.get("prompt_style") or "")])
+    return "\t".join([recorded_checkpoint(run.how) or str(run.how["model"]), str(run.how.get("prompt_style") or "")])
 
 
 def _shown_models(models: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Croissant metadata of shards: files with their checksums, and columns as they are; readers are in test_hub_formats.py."""
+"""Croissant metadata of shards: files with their checksums, and columns as they are (read in test_hub_formats.py)."""
 
 from __future__ import annotations
 

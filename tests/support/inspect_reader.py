@@ -1,0 +1,52 @@
+"""What Inspect reads in a log, as JSON: `python inspect_reader.py LOG` in the environment of `make test-formats`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from inspect_ai.log import (
+    EvalLog,
+    list_eval_logs,
+    read_eval_log,
+    read_eval_log_sample,
+    read_eval_log_sample_summaries,
+    recompute_metrics,
+)
+
+
+def metrics(log: EvalLog) -> dict[str, dict[str, float]]:
+    """Metrics by scorer."""
+    return {score.name: {key: one.value for key, one in score.metrics.items()} for score in log.results.scores}
+
+
+def contents(path: str) -> dict[str, Any]:
+    """The metrics as stored and as Inspect computes them from the samples, and the samples."""
+    log = read_eval_log(path)
+    first = read_eval_log_sample(path, id=log.samples[0].id, epoch=log.samples[0].epoch)
+    found = {
+        "status": log.status,
+        "model": log.eval.model,
+        "listed": [one.name for one in list_eval_logs(path.rpartition("/")[0])],
+        "stored": metrics(log),
+        "summaries": len(read_eval_log_sample_summaries(path)),
+        "read_alone": first.model_dump(mode="json") == log.samples[0].model_dump(mode="json"),
+        "samples": [
+            {
+                "id": one.id,
+                "epoch": one.epoch,
+                "target": one.target,
+                "choices": one.choices,
+                "completion": one.output.completion,
+                "answers": {name: score.answer for name, score in one.scores.items()},
+            }
+            for one in log.samples
+        ],
+    }
+    recompute_metrics(log)
+    return found | {"recomputed": metrics(log)}
+
+
+if __name__ == "__main__":
+    json.dump(contents(sys.argv[1]), sys.stdout)
