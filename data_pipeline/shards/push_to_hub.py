@@ -32,12 +32,13 @@ def push_to_hub(
     shards: Path, files: Sequence[ListedFile], name: str, *, private: bool, must_be_private: bool, revision: str
 ) -> PushResult:
     """Create the repository if it does not exist, and commit the listed files and the manifest to it."""
+    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         return _push(HfApi(), shards, files, name, private, must_be_private, revision or "main")
-    except (HfHubHTTPError, HFValidationError, OSError, RuntimeError) as error:
+    except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError, RuntimeError) as error:
         reasons = [error, error.__cause__] if error.__cause__ else [error]
         reason = " ".join((str(one).strip() or type(one).__name__).splitlines()[0] for one in reasons)
         raise PushRefused(

@@ -17,6 +17,7 @@ from data_pipeline.shards.push_result import PushRefused
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from tests.support.hub_uploads import Repository, upload_server
+from tests.support.ports import refusing_port
 from tests.support.shard_rows import ABOUT, checksums, row, rows
 
 NAME = "film/shots"
@@ -116,3 +117,10 @@ def test_a_benchmark_is_sent_with_its_files_and_deleted_with_them(
     write_shards(rows(3), tmp_path / "other", replace(ABOUT, fingerprint="print-2"), splits=["test"])
     push(tmp_path / "other", NAME)
     assert hub.branches["main"] == contents(tmp_path / "other")
+
+
+def test_a_hub_that_cannot_be_reached_is_named(hub: Repository, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing_port() as port:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        with pytest.raises(PushRefused, match=r"the Hub did not accept film/shots: .*Check the name and the network"):
+            push(shards, NAME)

@@ -33,7 +33,7 @@ def main(task: str) -> None:
         }
         for log in logs
     }
-    sys.stdout.write(json.dumps({"tasks": tasks, "shown": shown}))
+    json.dump({"tasks": tasks, "shown": shown}, sys.stdout)
 
 
 if __name__ == "__main__":
