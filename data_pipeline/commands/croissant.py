@@ -26,10 +26,12 @@ app, command = one_command(
 def add_croissant_file(
     shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="Local shard folder")],
     url: Annotated[
-        str, typer.Option("--url", metavar="URL", help="Address at which the dataset is published (default: none)")
+        str,
+        typer.Option("--url", metavar="URL", help="Address at which the dataset is published", show_default="none"),
     ] = "",
     cite_as: Annotated[
-        str, typer.Option("--cite-as", metavar="TEXT", help="Citation of the dataset, BibTeX or text (default: none)")
+        str,
+        typer.Option("--cite-as", metavar="TEXT", help="Citation of the dataset, BibTeX or text", show_default="none"),
     ] = "",
 ) -> int:
     """Add croissant.json to a shard folder: its metadata in Croissant, for readers outside the Hub.

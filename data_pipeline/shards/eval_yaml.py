@@ -79,9 +79,10 @@ def check_eval_yaml(text: str, configs: Mapping[str, Collection[str]]) -> None:
         raise BadEvalYaml(f"{EVAL_YAML} is not a mapping with name, description, evaluation_framework and tasks")
     for key in ("name", "description"):
         _require(isinstance(content.get(key), str) and content[key].strip(), key, content.get(key), "a text")
-    framework, tasks = content.get("evaluation_framework"), content.get("tasks")
+    framework = content.get("evaluation_framework")
     known = isinstance(framework, str) and framework in FRAMEWORKS
     _require(known, "evaluation_framework", framework, f"one of {', '.join(sorted(FRAMEWORKS))}")
+    tasks: Any = content.get("tasks")
     _require(isinstance(tasks, list) and tasks, "tasks", tasks, "a list of tasks")
     ids: set[str] = set()
     for number, task in enumerate(tasks):
@@ -103,7 +104,7 @@ def _check_inspect_task(task: Mapping[str, Any], where: str) -> None:
     named = isinstance(fields, dict) and {"input", "target"} <= fields.keys() <= FIELDS.keys()
     _require(named, f"{where}.field_spec", fields, "input, target and optionally choices and input_image")
     for key, names in (("solvers", SOLVERS), ("scorers", SCORERS)):
-        entries = task.get(key)
+        entries: Any = task.get(key)
         valid = isinstance(entries, list) and entries and all(isinstance(one, dict) for one in entries)
         valid = valid and all(str(one.get("name")) in names for one in entries)
         _require(valid, f"{where}.{key}", entries, f"a list of names of {', '.join(sorted(names))}")

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_pipeline.questions.chain_prompts import SENT_UNCHANGED, data_url
 from data_pipeline.shards.dataset_card import BENCHMARK_SECTION, CARD, read_about, with_configs, with_section
 from data_pipeline.shards.eval_yaml import EVAL_YAML, INSPECT, eval_yaml
 from data_pipeline.shards.folder_lock import only_writer
@@ -23,6 +22,7 @@ from data_pipeline.shards.full_disk import disk_full_reported
 from data_pipeline.shards.manifest import replace_files, verified_files
 from data_pipeline.shards.split_writer import ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from lmms_eval_shotbench.atomic_file import atomic_path
+from lmms_eval_shotbench.media.data_urls import WEB_FORMATS, data_url
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, ShardFolder
@@ -139,7 +139,7 @@ def still_data_url(encoded: bytes) -> str:
     from lmms_eval_shotbench.media.stills import open_still, opened_still
 
     with opened_still(encoded) as picture:
-        mime_type = SENT_UNCHANGED.get(picture.format or "")
+        mime_type = WEB_FORMATS.get(picture.format or "")
     if mime_type:
         return data_url(mime_type, encoded)
     stream = io.BytesIO()
