@@ -21,6 +21,7 @@ from lmms_eval_shotbench.questions.shards import shard_features
 if TYPE_CHECKING:
     import datasets
 
+BATCH_ROWS = 8  # read at once, since they may be large clips
 PAGE_ROWS = 100  # MAX_NUM_ROWS_PER_PAGE in libs/libcommon/src/libcommon/constants.py
 READ_BYTES = 300_000_000  # ROWS_INDEX_MAX_ARROW_DATA_IN_MEMORY in libs/libcommon/src/libcommon/config.py
 STILL_FORMATS = ("JPEG", "PNG")  # in the order that the viewer tries
@@ -108,7 +109,7 @@ def _check_row_groups(path: Path, metadata: Any) -> None:
 def _first_rows(files: Sequence[Any]) -> Iterator[dict[str, Any]]:
     left = PAGE_ROWS
     for file in files:
-        for batch in file.iter_batches(batch_size=PAGE_ROWS):
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
             rows = batch.slice(0, left).to_pylist()
             yield from rows
             left -= len(rows)
@@ -131,19 +132,20 @@ def _check_cells(where: str, row: Mapping[str, Any], features: datasets.Features
 
 
 def _check_still(where: str, encoded: bytes) -> None:
-    from PIL import Image, UnidentifiedImageError
+    from lmms_eval_shotbench.media.stills import BrokenMedium, opened_still
 
     try:
-        picture = Image.open(io.BytesIO(encoded))
-    except (UnidentifiedImageError, TypeError, Image.DecompressionBombError) as error:
-        raise NotViewable(f"{where} cannot be opened as a still ({error})") from None
-    for form in STILL_FORMATS:
-        try:
-            picture.save(io.BytesIO(), form)
-        except OSError as error:
-            reason = error
-        else:
-            return
+        with opened_still(encoded) as picture:
+            picture.load()
+            for form in STILL_FORMATS:
+                try:
+                    picture.save(io.BytesIO(), form)
+                except OSError as error:  # of a mode that the format does not have
+                    reason = error
+                else:
+                    return
+    except BrokenMedium as error:
+        raise NotViewable(f"{where} cannot be opened: {error}") from None
     raise NotViewable(f"{where} can be shown neither as JPEG nor as PNG ({reason}); convert the still")
 
 

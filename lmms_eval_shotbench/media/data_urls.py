@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import base64
 
-WEB_FORMATS = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WEBP": "image/webp",
-}  # that every endpoint reads, by Pillow's name
+# Formats that every endpoint reads: media type by Pillow's name.
+WEB_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 
 
 def data_url(media_type: str, encoded: bytes) -> str:

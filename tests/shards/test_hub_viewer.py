@@ -59,9 +59,11 @@ def test_stills_of_common_formats_can_be_shown(mode: str, form: str, tmp_path: P
     ("medium", "path", "kind", "message"),
     [
         (b"no still", "a.png", MediaKind.STILL, r"row 0 of the split 'test' of 'default': a.png cannot be opened"),
+        (still("RGB", "PNG")[:45], "a.png", MediaKind.STILL, r"a.png cannot be opened: still"),
         (still("F", "TIFF"), "a.tif", MediaKind.STILL, r"a.tif can be shown neither as JPEG nor as PNG"),
         (b"clip", "clips/a", MediaKind.CLIP, r"row 0 .* the clip 'clips/a' has no suffix"),
     ],
+    ids=["no still", "truncated still", "still of floats", "clip without suffix"],
 )
 def test_a_medium_that_cannot_be_shown_is_named(
     medium: bytes, path: str, kind: MediaKind, message: str, tmp_path: Path
