@@ -68,8 +68,9 @@ def export(
         ExportFormat,
         typer.Option(
             "--format",
-            help="hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section and "
-            "metadata of README.md; every-eval-ever: results and samples for that data set; inspect: a log of Inspect",
+            help="Format. hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section "
+            "and metadata of README.md; every-eval-ever: results and samples for that data set; inspect: a log for "
+            "Inspect",
             rich_help_panel=OUTPUT,
         ),
     ],
@@ -101,7 +102,7 @@ def export(
             "--push",
             metavar="ORG/MODEL",
             help="Open a pull request with the files at this model on the Hub, unless it has them or the same one is "
-            "open; needs a token (`hf auth login`)",
+            "open; requires a token (`hf auth login`)",
             show_default="nothing is sent",
             callback=_hub_id,
             rich_help_panel=OUTPUT,

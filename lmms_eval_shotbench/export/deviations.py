@@ -11,6 +11,7 @@ from collections import Counter
 
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.grading.grade import Protocol
+from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.report.published import are_all_of_shotbench, asks_all_of_shotbench
 from lmms_eval_shotbench.runs.score import JUDGE
 from lmms_eval_shotbench.runs.scores_schema import BadRun
@@ -30,6 +31,7 @@ def require_result(run: ExportedRun) -> None:
 def deviations(run: ExportedRun) -> list[str]:
     """Return what keeps the scores from being a result of the benchmark, one phrase each."""
     found = [f"variant {run.run.variant} of the questions"] if run.run.variant else []
+    found += ["grey in place of every picture (blank=True)"] if _is_blank(run) else []
     found += _missing_questions(run)
     if unanswered := len(run.run.stored.unanswered):
         found.append(f"{unanswered:,} of {len(run.run.stored.items):,} questions have no response")
@@ -48,6 +50,14 @@ def remarks(run: ExportedRun, protocol: Protocol) -> list[str]:
     if (generation := run.generation) and (generation.samples > 1 or generation.temperature > 0):
         found.append(f"mean over {stored.samples} samples at temperature {generation.temperature:g}")
     return found + [str(warning) for warning in run.how.get("warnings") or ()]
+
+
+def _is_blank(run: ExportedRun) -> bool:
+    """Whether `shotvl` replaced all media by grey."""
+    passes = (run.how.get("passes") or {}).values()
+    return any(
+        parse_model_args(one.get("model_args") or "").get("blank", "").lower() in ("true", "1") for one in passes
+    )
 
 
 def _missing_questions(run: ExportedRun) -> list[str]:

@@ -44,8 +44,8 @@ def hub_entries(run: ExportedRun) -> list[EvalResultEntry]:
         raise BadRun(
             f"{run.run.stored.name}: has no scores of the {run.request.protocol} protocol; give its questions as --data"
         )
-    if (run.request.source_name or run.request.organization) and not run.request.source_url:
-        raise BadRun("--source-name and --organization belong to a source in this format; give it as --source-url")
+    if run.request.source_name and not run.request.source_url:
+        raise BadRun("--source-name belongs to an address in this format; give it as --source-url")
     shared = _shared_notes(run)
     return [
         EvalResultEntry(
@@ -56,7 +56,6 @@ def hub_entries(run: ExportedRun) -> list[EvalResultEntry]:
             date=run.date or None,
             source_url=run.request.source_url or None,
             source_name=run.request.source_name or None,
-            source_org=run.request.organization or None,
             notes=f"{_interval(one)}; {shared}",
         )
         for one in results
@@ -72,4 +71,5 @@ def _shared_notes(run: ExportedRun) -> str:
     facts += [f"prompt {run.prompt_style}"] if run.prompt_style else []
     facts += [*deviations(run), *remarks(run, run.request.protocol)]
     facts += [f"{name} {run.versions[name]}" for name in VERSIONS if name in run.versions]
+    facts += [f"evaluated by {run.request.organization}"] if run.request.organization else []
     return one_line("; ".join(facts), 2000)

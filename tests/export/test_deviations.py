@@ -12,7 +12,7 @@ from lmms_eval_shotbench.export.deviations import deviations, remarks
 from lmms_eval_shotbench.export.formats import FORMATS, exported_files
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from tests.support.exported_runs import UNANSWERED, exported, half_right, make_run
+from tests.support.exported_runs import CHECKPOINT, UNANSWERED, exported, half_right, make_run
 from tests.support.report_runs import always_right, write_run
 
 PUBLISHING = [name for name, one in FORMATS.items() if one.publishes]
@@ -31,6 +31,7 @@ def without_questions(folder: Path) -> Path:
 DEVIATING: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a variant": (lambda folder: make_run(folder, variant="blind"), "variant blind"),
     "a part": (lambda folder: make_run(folder, slice(0, 6)), "4 of 8 questions of Shot Size"),
+    "grey pictures": (lambda folder: make_run(folder, checkpoint=f"{CHECKPOINT},blank=True"), "grey in place of every"),
     "unanswered": (lambda folder: make_run(folder, says=some_unanswered), "1 of 12 questions have no response"),
     "an unknown set": (without_questions, "asks all questions is unknown"),
 }

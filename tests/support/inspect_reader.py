@@ -1,4 +1,4 @@
-"""What Inspect reads in logs, as JSON by name: `python inspect_reader.py FOLDER` with the Python of `make test-formats`."""
+"""What Inspect reads in the logs of a folder, as JSON: `python inspect_reader.py FOLDER`, see `make test-formats`."""
 
 from __future__ import annotations
 
