@@ -197,7 +197,8 @@ def export(
         Relationship | None,
         typer.Option(
             "--relationship",
-            help="Of that organisation to the model, for every-eval-ever: first_party if the model is its own",
+            help="Relationship of that organisation to the model, for every-eval-ever: first_party if the model is "
+            "its own",
             show_default="none",
             rich_help_panel=STATED,
         ),
