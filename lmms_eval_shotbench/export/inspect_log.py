@@ -1,10 +1,9 @@
 """An Inspect log (https://inspect.aisi.org.uk): one `.eval` file for `inspect view`, `inspect score` and data frames.
 
 The file is written to the log format, version 2, without the package `inspect_ai`: a zip of JSON files, of which the
-viewer reads a sample when it is opened, so that also runs with many samples open at once. `inspect_ai` releases several
-times a week and requires other versions of common packages than evaluations do, while the format has stayed readable
-across releases; what a release adds is optional. This module writes the header and the zip, `inspect_samples.py` the
-samples.
+viewer reads a sample when it is opened, so logs of many samples open at once. The package could not be an extra: it
+requires an fsspec older than that of `constraints.txt`. The format has stayed readable across its releases, whose
+additions are optional. This module writes the header and the zip, `inspect_samples.py` the samples.
 
 Each protocol is a scorer. Its metrics are those that Inspect computes from the samples (accuracy, the standard error
 clustered by medium, both for each dimension, and the mean over dimensions), so recomputing them gives the same numbers;
