@@ -42,13 +42,15 @@ def remarks(run: ExportedRun, protocol: Protocol) -> list[str]:
     """Return what belongs to the scores of a protocol, one phrase each."""
     scores, stored = run.scores(protocol) or {}, run.run.stored
     counts = scores.get("response_counts") or {}
-    found = [f"{counts['refused']:,} refusals count as wrong"] if counts.get("refused") else []
+    found = [f"refusals, which count as wrong: {counts['refused']:,}"] if counts.get("refused") else []
     if judged := sum(row.get("how") == JUDGE for row in scores.get("items", ())):
-        found.append(f"{judged:,} letters are assigned by a judge")
+        found.append(f"letters assigned by a judge: {judged:,}")
     if extracted := (scores.get("extracted") or {}).get("letters"):
-        found.append(f"{extracted:,} letters are assigned by an extractor")
-    if (generation := run.generation) and (generation.samples > 1 or generation.temperature > 0):
-        found.append(f"mean over {stored.samples} samples at temperature {generation.temperature:g}")
+        found.append(f"letters assigned by an extractor: {extracted:,}")
+    if stored.samples > 1:
+        found.append(f"mean over {stored.samples} samples of each answer")
+    if (generation := run.generation) and generation.temperature > 0:
+        found.append(f"sampled at temperature {generation.temperature:g}")
     return found + [str(warning) for warning in run.how.get("warnings") or ()]
 
 
@@ -62,10 +64,9 @@ def _is_blank(run: ExportedRun) -> bool:
 
 def _missing_questions(run: ExportedRun) -> list[str]:
     """Return the dimensions of which only a part was asked; those that were not asked at all have no figure."""
-    name = run.run.stored.name
     if not run.set_items:
         known = not run.run.variant and run.is_shotbench and asks_all_of_shotbench(run.run.stored)
-        return [] if known else [f"whether {name} asks all questions is unknown (give them as --data)"]
+        return [] if known else ["it is unknown whether all questions were asked (--data gives them)"]
     if not run.request.dataset and run.is_shotbench and not run.run.variant and not are_all_of_shotbench(run.set_items):
         return ["the questions are only a part of ShotBench"]
     asked = Counter(item.dimension for item in run.run.stored.items)

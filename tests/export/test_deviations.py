@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from lmms_eval_shotbench.export.deviations import deviations, remarks
+from lmms_eval_shotbench.export.exported_run import ExportRequest, read_exported_run
 from lmms_eval_shotbench.export.formats import FORMATS, exported_files
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from tests.support.exported_runs import CHECKPOINT, UNANSWERED, exported, half_right, make_run
+from tests.support.exported_runs import CHECKPOINT, DATASET, UNANSWERED, exported, half_right, make_run
 from tests.support.report_runs import always_right, write_run
 
 PUBLISHING = [name for name, one in FORMATS.items() if one.publishes]
@@ -35,7 +36,7 @@ DEVIATING: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a part": (lambda folder: make_run(folder, slice(0, 6)), "4 of 8 questions of Shot Size"),
     "grey pictures": (lambda folder: make_run(folder, checkpoint=f"{CHECKPOINT},blank=True"), "grey in place of every"),
     "unanswered": (lambda folder: make_run(folder, says=some_unanswered), "1 of 12 questions have no response"),
-    "an unknown set": (without_questions, "asks all questions is unknown"),
+    "an unknown set": (without_questions, "unknown whether all questions were asked"),
 }
 
 
@@ -78,8 +79,8 @@ def test_refusals_samples_and_warnings_are_remarked(tmp_path: Path) -> None:
 
     run = make_run(tmp_path, says=says, temperature=0.7, warnings=["clips were shown at 2 frames a second"])
     assert remarks(exported(run), "strict") == [
-        "2 refusals count as wrong",
-        "mean over 1 samples at temperature 0.7",
+        "refusals, which count as wrong: 2",
+        "sampled at temperature 0.7",
         "clips were shown at 2 frames a second",
     ]
 
@@ -92,4 +93,15 @@ def test_letters_assigned_by_a_language_model_are_remarked(tmp_path: Path) -> No
         scores["extracted"] = {"letters": 3, "correct": 1}
         file.write_text(json.dumps(scores))
     found = remarks(exported(run), "official")
-    assert found == ["1 letters are assigned by a judge", "3 letters are assigned by an extractor"]
+    assert found == ["letters assigned by a judge: 1", "letters assigned by an extractor: 3"]
+
+
+def test_several_samples_are_remarked(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    lines = (run / "samples.jsonl").read_text().splitlines()
+    rows = [json.loads(line) | {"sample": number} for line in lines for number in (1, 2)]
+    responses = tmp_path / "two.jsonl"
+    responses.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stated = ExportRequest(model="our/model", dataset=DATASET)
+    found = read_exported_run([str(tmp_path / "test.tsv"), str(responses)], stated)
+    assert remarks(found, "strict") == ["mean over 2 samples of each answer"]

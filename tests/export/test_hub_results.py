@@ -49,7 +49,7 @@ def test_an_entry_has_what_is_stated_and_nothing_else(tmp_path: Path) -> None:
 
 def test_notes_have_prompt_and_versions(tmp_path: Path) -> None:
     (note, *_) = {str(one.notes).partition("strict grading")[2] for one in entries(make_run(tmp_path))}
-    assert note == ", no judge; prompt direct; lmms-eval 0.7.3"
+    assert note == "; prompt direct; lmms-eval 0.7.3"
 
 
 def test_the_file_is_named_after_the_benchmark_and_the_variant(tmp_path: Path) -> None:
