@@ -143,7 +143,7 @@ $(FORMATS_STAMP): $(STAMP) constraints-formats.txt
 	python=$$($(BIN)/python -m tests.support.interpreters | sed -n '/^3\.11 /d; s/^[^ ]* //p' | head -n 1) && \
 	test -n "$$python" || { echo "make: no Python 3.12 or 3.13 found; install one of them"; exit 1; } && \
 	$(BIN)/uv venv --quiet --python "$$python" $(FORMATS)
-	$(BIN)/uv pip install --quiet --python $(FORMATS)/bin/python --no-deps --requirement constraints-formats.txt
+	$(BIN)/uv pip install --quiet $(COMPILE) --python $(FORMATS)/bin/python --no-deps --requirement constraints-formats.txt
 	touch $@
 
 # Exported runs, eval.yaml and croissant.json as the validators and readers of their formats see them.

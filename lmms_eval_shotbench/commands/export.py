@@ -26,7 +26,8 @@ app, command = one_command(
             "shotbench export results/shotvl-3b --format model-card --card README.md",
             "shotbench export results/ours --format hub --push our-lab/our-model",
             "shotbench export results/shotvl-3b --format every-eval-ever \\",
-            "    --organization 'Our lab' --relationship third_party --out results/every_eval_ever",
+            "    --organization 'Our lab' --relationship third_party \\",
+            "    --out results/every_eval_ever",
             "shotbench export results/shotvl-3b --format inspect --out results/logs",
         ),
     ),
@@ -68,8 +69,9 @@ def export(
         ExportFormat,
         typer.Option(
             "--format",
-            help="hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section and "
-            "metadata of README.md; every-eval-ever: results and samples for that data set; inspect: a log of Inspect",
+            help="Format. hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section "
+            "and metadata of README.md; every-eval-ever: results and samples for that data set; inspect: a log for "
+            "Inspect",
             rich_help_panel=OUTPUT,
         ),
     ],
@@ -101,7 +103,7 @@ def export(
             "--push",
             metavar="ORG/MODEL",
             help="Open a pull request with the files at this model on the Hub, unless it has them or the same one is "
-            "open; needs a token (`hf auth login`)",
+            "open; requires a token (`hf auth login`)",
             show_default="nothing is sent",
             callback=_hub_id,
             rich_help_panel=OUTPUT,
@@ -196,7 +198,8 @@ def export(
         Relationship | None,
         typer.Option(
             "--relationship",
-            help="Of that organisation to the model, for every-eval-ever: first_party if the model is its own",
+            help="Relationship of that organisation to the model, for every-eval-ever: first_party if the model is "
+            "its own",
             show_default="none",
             rich_help_panel=STATED,
         ),

@@ -11,6 +11,7 @@ from collections import Counter
 
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.grading.grade import Protocol
+from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.report.published import are_all_of_shotbench, asks_all_of_shotbench
 from lmms_eval_shotbench.runs.score import JUDGE
 from lmms_eval_shotbench.runs.scores_schema import BadRun
@@ -30,6 +31,7 @@ def require_result(run: ExportedRun) -> None:
 def deviations(run: ExportedRun) -> list[str]:
     """Return what keeps the scores from being a result of the benchmark, one phrase each."""
     found = [f"variant {run.run.variant} of the questions"] if run.run.variant else []
+    found += ["grey in place of every picture (blank=True)"] if _is_blank(run) else []
     found += _missing_questions(run)
     if unanswered := len(run.run.stored.unanswered):
         found.append(f"{unanswered:,} of {len(run.run.stored.items):,} questions have no response")
@@ -40,22 +42,31 @@ def remarks(run: ExportedRun, protocol: Protocol) -> list[str]:
     """Return what belongs to the scores of a protocol, one phrase each."""
     scores, stored = run.scores(protocol) or {}, run.run.stored
     counts = scores.get("response_counts") or {}
-    found = [f"{counts['refused']:,} refusals count as wrong"] if counts.get("refused") else []
+    found = [f"refusals, which count as wrong: {counts['refused']:,}"] if counts.get("refused") else []
     if judged := sum(row.get("how") == JUDGE for row in scores.get("items", ())):
-        found.append(f"{judged:,} letters are assigned by a judge")
+        found.append(f"letters assigned by a judge: {judged:,}")
     if extracted := (scores.get("extracted") or {}).get("letters"):
-        found.append(f"{extracted:,} letters are assigned by an extractor")
-    if (generation := run.generation) and (generation.samples > 1 or generation.temperature > 0):
-        found.append(f"mean over {stored.samples} samples at temperature {generation.temperature:g}")
+        found.append(f"letters assigned by an extractor: {extracted:,}")
+    if stored.samples > 1:
+        found.append(f"mean over {stored.samples} samples of each answer")
+    if (generation := run.generation) and generation.temperature > 0:
+        found.append(f"sampled at temperature {generation.temperature:g}")
     return found + [str(warning) for warning in run.how.get("warnings") or ()]
+
+
+def _is_blank(run: ExportedRun) -> bool:
+    """Whether `shotvl` replaced all media by grey."""
+    passes = (run.how.get("passes") or {}).values()
+    return any(
+        parse_model_args(one.get("model_args") or "").get("blank", "").lower() in ("true", "1") for one in passes
+    )
 
 
 def _missing_questions(run: ExportedRun) -> list[str]:
     """Return the dimensions of which only a part was asked; those that were not asked at all have no figure."""
-    name = run.run.stored.name
     if not run.set_items:
         known = not run.run.variant and run.is_shotbench and asks_all_of_shotbench(run.run.stored)
-        return [] if known else [f"whether {name} asks all questions is unknown (give them as --data)"]
+        return [] if known else ["it is unknown whether all questions were asked (--data gives them)"]
     if not run.request.dataset and run.is_shotbench and not run.run.variant and not are_all_of_shotbench(run.set_items):
         return ["the questions are only a part of ShotBench"]
     asked = Counter(item.dimension for item in run.run.stored.items)

@@ -25,8 +25,13 @@ DECIMALS = 4  # of a percentage
 def hub_results(run: ExportedRun) -> dict[str, str]:
     """Return the file for the model's repository; named after the benchmark, so that new results replace old ones."""
     import yaml
-    from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
 
+    try:
+        from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
+    except ModuleNotFoundError:
+        raise
+    except ImportError:
+        raise BadRun("huggingface_hub is older than 1.4: pip install 'lmms-eval-shotbench[export]'") from None
     entries = hub_entries(run)
     text: str = yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True, width=1000)
     if parse_eval_result_entries(yaml.safe_load(text)) != entries:
@@ -44,8 +49,8 @@ def hub_entries(run: ExportedRun) -> list[EvalResultEntry]:
         raise BadRun(
             f"{run.run.stored.name}: has no scores of the {run.request.protocol} protocol; give its questions as --data"
         )
-    if (run.request.source_name or run.request.organization) and not run.request.source_url:
-        raise BadRun("--source-name and --organization belong to a source in this format; give it as --source-url")
+    if run.request.source_name and not run.request.source_url:
+        raise BadRun("--source-name belongs to an address in this format; give it as --source-url")
     shared = _shared_notes(run)
     return [
         EvalResultEntry(
@@ -56,7 +61,6 @@ def hub_entries(run: ExportedRun) -> list[EvalResultEntry]:
             date=run.date or None,
             source_url=run.request.source_url or None,
             source_name=run.request.source_name or None,
-            source_org=run.request.organization or None,
             notes=f"{_interval(one)}; {shared}",
         )
         for one in results
@@ -68,8 +72,9 @@ def _interval(one: Result) -> str:
 
 
 def _shared_notes(run: ExportedRun) -> str:
-    facts = [f"{run.request.protocol} grading, no judge"]
+    facts = [f"{run.request.protocol} grading"]
     facts += [f"prompt {run.prompt_style}"] if run.prompt_style else []
     facts += [*deviations(run), *remarks(run, run.request.protocol)]
     facts += [f"{name} {run.versions[name]}" for name in VERSIONS if name in run.versions]
+    facts += [f"evaluated by {run.request.organization}"] if run.request.organization else []
     return one_line("; ".join(facts), 2000)

@@ -1,10 +1,9 @@
 """An Inspect log (https://inspect.aisi.org.uk): one `.eval` file for `inspect view`, `inspect score` and data frames.
 
 The file is written to the log format, version 2, without the package `inspect_ai`: a zip of JSON files, of which the
-viewer reads a sample when it is opened, so that also runs with many samples open at once. `inspect_ai` releases several
-times a week and requires other versions of common packages than evaluations do, while the format has stayed readable
-across releases; what a release adds is optional. This module writes the header and the zip, `inspect_samples.py` the
-samples.
+viewer reads a sample when it is opened, so logs of many samples open at once. The package could not be an extra: it
+requires an fsspec older than that of `constraints.txt`. The format has stayed readable across its releases, whose
+additions are optional. This module writes the header and the zip, `inspect_samples.py` the samples.
 
 Each protocol is a scorer. Its metrics are those that Inspect computes from the samples (accuracy, the standard error
 clustered by medium, both for each dimension, and the mean over dimensions), so recomputing them gives the same numbers;
@@ -18,6 +17,7 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from lmms_eval_shotbench import __version__
@@ -66,18 +66,28 @@ def inspect_header(run: ExportedRun) -> Json:
     """Return the log without its samples."""
     protocols = [protocol for protocol in PROTOCOLS if run.scores(protocol)]
     k, n = run.run.stored.samples, len(run.run.stored.items)
-    created = evaluated_at(run).isoformat()
+    written, cost = evaluated_at(run), run.run.scores.get("cost") or {}
+    started = written - timedelta(seconds=cost.get("wall_seconds", {}).get("total") or 0)
+    spec = _spec(run, written.isoformat(), protocols)
     return {
         "version": LOG_VERSION,
         "status": "success",
-        "eval": _spec(run, created, protocols),
+        "eval": spec,
         "plan": _plan(run),
         "results": {
             "total_samples": k * n,
             "completed_samples": k * n,
             "scores": [_score(run, protocol) for protocol in protocols],
         },
-        "stats": {"started_at": created, "completed_at": created, "model_usage": _usage(run)},
+        "stats": {
+            "started_at": started.isoformat(),
+            "completed_at": written.isoformat(),
+            "model_usage": _usage(cost, run.model),
+            "role_usage": {},
+        },
+        "invalidated": False,
+        "tags": [],
+        "metadata": spec["metadata"],
     }
 
 
@@ -104,6 +114,8 @@ def _spec(run: ExportedRun, created: str, protocols: list[Protocol]) -> Json:
         "created": created,
         "task": re.sub(r"[^\w-]", "-", name).replace("_", "-"),
         "task_display_name": name,
+        "task_version": 0,
+        "task_args": {},
         "dataset": {
             "name": dataset,
             "location": dataset,
@@ -112,6 +124,7 @@ def _spec(run: ExportedRun, created: str, protocols: list[Protocol]) -> Json:
             "shuffled": False,
         },
         "model": run.model,
+        "model_args": {},
         "model_generate_config": _generation(run),
         "config": {"epochs": k, **({"epochs_reducer": [REDUCER]} if k > 1 else {}), "log_images": False},
         "packages": dict(run.versions) or {"lmms-eval-shotbench": __version__},
@@ -148,11 +161,11 @@ METRICS = [
 
 
 def _score(run: ExportedRun, protocol: Protocol) -> Json:
-    metrics = {key: {"name": key} | metric for key, metric in _metrics(run, protocol)}
+    metrics = {key: {"name": key, "params": {}} | metric for key, metric in _metrics(run, protocol)}
     return {
         "name": protocol,
         "scorer": protocol,
-        "reducer": REDUCER if run.run.stored.samples > 1 else None,
+        **({"reducer": REDUCER} if run.run.stored.samples > 1 else {}),
         "scored_samples": len(run.items),
         "unscored_samples": 0,
         "params": {},
@@ -193,10 +206,9 @@ def _plan(run: ExportedRun) -> Json:
     return {"name": "plan", "steps": steps, "config": _generation(run)}
 
 
-def _usage(run: ExportedRun) -> Json:
+def _usage(cost: Mapping[str, Any], model: str) -> Json:
     """Return the tokens of all responses whose number is known."""
-    cost = run.run.scores.get("cost") or {}
-    tokens = [(cost.get(name) or {}).get("total") for name in ("input_tokens", "output_tokens")]
-    if None in tokens or not cost:
+    given, made = ((cost.get(name) or {}).get("total") for name in ("input_tokens", "output_tokens"))
+    if given is None or made is None:
         return {}
-    return {run.model: {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)}}
+    return {model: {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}}

@@ -47,6 +47,8 @@ def _sample(question: GradedQuestion, epoch: int, system: str, spec: Mapping[str
         "metadata": question.metadata,
         "store": {},
         "events": [],
+        "attachments": {},
+        "role_usage": {},
         "model_usage": {spec["model"]: output["usage"]} if "usage" in output else {},
         "uuid": hashlib.sha256(identity.encode()).hexdigest()[:22],
         **({"total_time": response.seconds} if response.seconds is not None else {}),
@@ -55,7 +57,7 @@ def _sample(question: GradedQuestion, epoch: int, system: str, spec: Mapping[str
 
 def _output(response: StoredResponse, model: str) -> Json:
     if response.unanswered:
-        return {"model": model, "choices": [], "error": response.unanswered}
+        return {"model": model, "choices": [], "completion": "", "error": response.unanswered}
     reason = "max_tokens" if response.cut_at_limit else response.finish_reason
     message = {"role": "assistant", "content": response.text, "source": "generate", "model": model}
     found: Json = {
@@ -79,10 +81,16 @@ def _score(answer: Answer, epoch: int, correct: str) -> Json:
     letter = answer.letters[epoch - 1]
     value = CORRECT if letter == correct else INCORRECT if letter else NO_ANSWER
     rule = answer.rule if len(answer.letters) == 1 else ""  # of several samples, only the rule of one is stored
-    return {"value": value, "answer": letter, "explanation": rule or None, "history": []}
+    return {
+        "value": value,
+        **({"answer": letter} if letter else {}),
+        **({"explanation": rule} if rule else {}),
+        "history": [],
+    }
 
 
 def summary(sample: Json) -> Json:
     """Return what the viewer lists of a sample before it is opened."""
-    names = ("id", "epoch", "input", "choices", "target", "metadata", "scores", "model_usage", "uuid")
-    return {name: sample[name] for name in names} | {"completed": True, "message_count": len(sample["messages"])}
+    names = ("id", "epoch", "input", "choices", "target", "metadata", "scores", "model_usage", "total_time", "uuid")
+    found = {name: sample[name] for name in names if name in sample}
+    return found | {"completed": True, "message_count": len(sample["messages"])}

@@ -87,7 +87,7 @@ def _table(run: ExportedRun) -> Iterator[str]:
 
 
 def _facts(run: ExportedRun) -> Iterator[str]:
-    yield "Without a judge: an undecided response counts as wrong. Intervals are clustered by picture or clip."
+    yield "An undecided response counts as wrong. Intervals are clustered by picture or clip."
     yield ""
     if found := deviations(run):
         yield f"- **Not a result of the complete benchmark:** {_escaped('; '.join(found))}"

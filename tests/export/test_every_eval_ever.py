@@ -196,10 +196,13 @@ def test_what_must_be_stated_is_asked_for(tmp_path: Path, field: str, value: str
         every_eval_ever(recorded_run(tmp_path, **{field: value}))
 
 
-def test_a_run_without_its_responses_is_refused(tmp_path: Path) -> None:
+def test_a_run_without_its_responses_or_questions_is_refused(tmp_path: Path) -> None:
     run = recorded_run(tmp_path)
     without = replace(run, run=replace(run.run, samples=[]))
     with pytest.raises(BadRun, match="no responses"):
+        every_eval_ever(without)
+    without = replace(run, run=replace(run.run, items=[]))
+    with pytest.raises(BadRun, match="--data"):
         every_eval_ever(without)
 
 

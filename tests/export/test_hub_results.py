@@ -37,18 +37,19 @@ def test_an_entry_has_what_is_stated_and_nothing_else(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     plain = entries(run)[0]
     assert plain.dataset_id == DATASET
-    assert {plain.dataset_revision, plain.date, plain.source_url, plain.source_name, plain.source_org} == {None}
-    stated = {"date": "2026-11-30", "source_url": "https://example.org", "source_name": "Logs", "organization": "lab"}
-    full = entries(run, dataset_revision="a" * 40, **stated)[0]
-    assert (full.date, full.source_url, full.source_name, full.source_org) == tuple(stated.values())
+    assert {plain.dataset_revision, plain.date, plain.source_url, plain.source_name} == {None}
+    stated = {"date": "2026-11-30", "source_url": "https://example.org", "source_name": "Logs"}
+    full = entries(run, dataset_revision="a" * 40, organization="Our lab", **stated)[0]
+    assert (full.date, full.source_url, full.source_name) == tuple(stated.values())
     assert full.dataset_revision == "a" * 40
+    assert str(full.notes).endswith("; evaluated by Our lab")
     (text,) = hub_results(exported(run, **stated)).values()
     assert "date: '2026-11-30'" in text
 
 
 def test_notes_have_prompt_and_versions(tmp_path: Path) -> None:
     (note, *_) = {str(one.notes).partition("strict grading")[2] for one in entries(make_run(tmp_path))}
-    assert note == ", no judge; prompt direct; lmms-eval 0.7.3"
+    assert note == "; prompt direct; lmms-eval 0.7.3"
 
 
 def test_the_file_is_named_after_the_benchmark_and_the_variant(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""What Inspect reads in a log, as JSON: `python inspect_reader.py LOG` in the environment of `make test-formats`."""
+"""What Inspect reads in the logs of a folder, as JSON: `python inspect_reader.py FOLDER`, see `make test-formats`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from inspect_ai.log import (
@@ -28,7 +29,6 @@ def contents(path: str) -> dict[str, Any]:
     found = {
         "status": log.status,
         "model": log.eval.model,
-        "listed": [one.name for one in list_eval_logs(path.rpartition("/")[0])],
         "stored": metrics(log),
         "summaries": len(read_eval_log_sample_summaries(path)),
         "read_alone": first.model_dump(mode="json") == log.samples[0].model_dump(mode="json"),
@@ -49,4 +49,5 @@ def contents(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(contents(sys.argv[1]), sys.stdout)
+    paths = [Path(log.name.removeprefix("file://")) for log in list_eval_logs(sys.argv[1])]
+    json.dump({path.name: contents(str(path)) for path in paths}, sys.stdout)
