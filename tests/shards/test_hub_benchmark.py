@@ -44,6 +44,7 @@ def load(shards: Path, config: str | None, cache: Path) -> list[dict[str, Any]]:
     return [dict(question) for question in questions.select_columns(["item_id", "answer", "options"])]
 
 
+@pytest.mark.slow
 def test_every_task_is_a_config_with_the_stills_of_its_dimension(shards: Path, tmp_path: Path) -> None:
     done = add_benchmark(shards)
     assert (done.questions, done.left_out) == ({"shot_size": 3, "camera_angle": 2}, 2)
@@ -74,6 +75,7 @@ def test_what_is_left_out_is_stated_in_the_file_and_on_the_card(shards: Path) ->
     assert "Left out are 2 questions about clips (camera_movement)" in (shards / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_benchmark_belongs_to_the_shards_and_is_the_same_when_it_is_added_again(
     shards: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,11 +75,13 @@ def test_a_medium_that_cannot_be_shown_is_named(
         check_viewable(tmp_path / "shards")
 
 
-def test_media_behind_the_first_page_are_not_read(tmp_path: Path) -> None:
-    broken = replace(row(hub_viewer.PAGE_ROWS).item, media_path="a.png")
-    page = [row(number) for number in range(hub_viewer.PAGE_ROWS)]
-    write_shards([*page, PendingRow.of("test", broken, b"no still")], tmp_path / "out", ABOUT, splits=["test"])
-    check_viewable(tmp_path / "out")
+@pytest.mark.parametrize("page", [4, 5])
+def test_media_behind_the_first_page_are_not_read(page: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_viewer, "PAGE_ROWS", page)
+    broken = PendingRow.of("test", row(4).item, b"no still")
+    write_shards([*map(row, range(4)), broken], tmp_path / "shards", ABOUT, splits=["test"])
+    with pytest.raises(NotViewable, match="row 4") if page == 5 else nullcontext():
+        check_viewable(tmp_path / "shards")
 
 
 def rewritten(change: Callable[[pyarrow.Table], pyarrow.Table]) -> Change:
