@@ -137,7 +137,7 @@ $(S3_STAMP): $(STAMP) constraints-s3.txt
 test-s3: $(S3_STAMP)
 	OMP_NUM_THREADS=1 $(S3)/bin/python -m pytest -m s3 $$(grep -rl --include='test_*.py' 'mark\.s3' tests)
 
-# The readers of exported runs, in an environment of their own: Every Eval Ever does not run on Python 3.11.
+# The readers of exported runs and of shards on the Hub, in an environment of their own: Every Eval Ever does not run on Python 3.11.
 $(FORMATS_STAMP): $(STAMP) constraints-formats.txt
 	rm -rf $(FORMATS)
 	python=$$($(BIN)/python -m tests.support.interpreters | sed -n '/^3\.11 /d; s/^[^ ]* //p' | head -n 1) && \
@@ -146,9 +146,9 @@ $(FORMATS_STAMP): $(STAMP) constraints-formats.txt
 	$(BIN)/uv pip install --quiet $(COMPILE) --python $(FORMATS)/bin/python --no-deps --requirement constraints-formats.txt
 	touch $@
 
-# Exported runs as the validators and readers of their formats see them.
+# Exported runs, eval.yaml and croissant.json as the validators and readers of their formats see them.
 test-formats: $(FORMATS_STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m formats tests/export
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m formats $$(grep -rl --include='test_*.py' 'mark\.formats' tests)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -23,6 +23,8 @@ app = lazy_group(
             (CHECK, "chains", "Ask a vision model for reasoning chains, for CoT-SFT."),
             (CHECK, "difficulty", "Select questions of medium difficulty for GRPO."),
             (CHECK, "export-webdataset", "Write shards as WebDataset tars, for training loops that stream."),
+            (CHECK, "benchmark", "Add what makes shards a benchmark on the Hub: eval.yaml, for Inspect."),
+            (CHECK, "croissant", "Add metadata in Croissant, for shards outside the Hub."),
             (CHECK, "push", "Copy shards to the Hub, a folder or a URL."),
         )
     ],

@@ -59,6 +59,14 @@ def push_shards(
             "the Hub they are always replaced, and stay in the history",
         ),
     ] = False,
+    ignore_viewer: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-viewer",
+            help="Send shards that the Hub's dataset viewer cannot show; without this option the command refuses to",
+            rich_help_panel=HUB,
+        ),
+    ] = False,
     i_have_the_rights: Annotated[
         bool,
         typer.Option(
@@ -83,6 +91,7 @@ def push_shards(
         revision=revision,
         overwrite=overwrite,
         have_the_rights=i_have_the_rights,
+        ignore_viewer=ignore_viewer,
     )
     print(
         f"{done.target}: {done.sent_files} files sent ({byte_count(done.sent_bytes)}), {done.skipped_files} were there"

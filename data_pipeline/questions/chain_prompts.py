@@ -7,13 +7,13 @@ replies checked in `chain_checks.py`.
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.questions.chain_checks import FEWEST_WORDS, MAX_WORDS
 from data_pipeline.questions.knowledge import knowledge_of
+from lmms_eval_shotbench.media.data_urls import WEB_FORMATS, data_url
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind, Term, dimension_named
 
@@ -28,7 +28,6 @@ CLIP_PIXELS = 360 * 640  # per frame, as in the official protocol
 JPEG_QUALITY = 90
 # Everything that determines the images an endpoint receives; part of the cache key of a reply.
 SETTINGS = (STILL_PIXELS, CLIP_FPS, CLIP_FRAMES, CLIP_PIXELS, JPEG_QUALITY)
-SENT_UNCHANGED = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}  # formats that every endpoint reads
 
 PROMPT = """You are a cinematographer who teaches others to read film. {shown} Write down the thoughts by which a \
 careful student, who sees nothing but this, arrives at the answer to the question below.
@@ -102,9 +101,9 @@ def _still_url(encoded: bytes) -> str:
 
     picture = open_still(encoded)
     with Image.open(io.BytesIO(encoded)) as header:
-        mime_type = SENT_UNCHANGED.get(header.format or "")
+        mime_type = WEB_FORMATS.get(header.format or "")
     if mime_type and picture.width * picture.height <= STILL_PIXELS:
-        return _data_url(mime_type, encoded)
+        return data_url(mime_type, encoded)
     return _picture_url(picture, STILL_PIXELS)
 
 
@@ -127,8 +126,4 @@ def _picture_url(picture: Image, max_pixels: int) -> str:
         picture = picture.resize((max(1, int(picture.width * scale)), max(1, int(picture.height * scale))))
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=JPEG_QUALITY)
-    return _data_url("image/jpeg", stream.getvalue())
-
-
-def _data_url(mime_type: str, encoded: bytes) -> str:
-    return f"data:{mime_type};base64,{base64.b64encode(encoded).decode()}"
+    return data_url("image/jpeg", stream.getvalue())

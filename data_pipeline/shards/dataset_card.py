@@ -31,6 +31,7 @@ ABOUT_SECTIONS = {  # titles of the sections with texts of `About`, by its field
     "how_made": "How it was made",
     "known_limits": "Known limits",
 }
+BENCHMARK_SECTION = "Evaluate with Inspect"  # see `hub_benchmark.py`
 COMPUTED_SECTIONS = ("Questions by dimension", "What they give away", "Defects", "How to load it")
 STORED_UPRIGHT = "except that a still with an EXIF orientation is stored upright, as PNG with the same pixels"
 LOADING = f"""
@@ -130,7 +131,8 @@ def read_about(folder: Path) -> About:
     data = DatasetCard.load(folder / CARD).data.to_dict()
     _, sections = _parts((folder / CARD).read_text(encoding="utf-8"))
     texts = {name: sections.pop(title, "").strip() for name, title in ABOUT_SECTIONS.items()}
-    own = {title: text.strip() for title, text in sections.items() if title not in COMPUTED_SECTIONS}
+    computed = (*COMPUTED_SECTIONS, BENCHMARK_SECTION)
+    own = {title: text.strip() for title, text in sections.items() if title not in computed}
     title, licence = str(data.get("pretty_name") or folder.name), str(data.get("license") or "other")
     return About(title, "", licence=licence, tags=tuple(data.get("tags") or ()), sections=own, **texts)
 
@@ -144,6 +146,20 @@ def with_section(card: str, title: str, text: str) -> str:
         sections = dict([*entries[:before], (title, ""), *entries[before:]])
     sections[title] = f"\n{text.strip()}\n\n"
     return head + "".join(f"## {name}\n{content}" for name, content in sections.items()).rstrip() + "\n"
+
+
+def with_configs(card: str, configs: Sequence[Mapping[str, Any]], folder: str) -> str:
+    """Return the content of a card that also declares these configs, in place of those whose files are in `folder`."""
+    from huggingface_hub import DatasetCard
+
+    parsed = DatasetCard(card)
+    kept = [
+        config
+        for config in parsed.data.configs or []
+        if not all(file["path"].startswith(f"{folder}/") for file in config["data_files"])
+    ]
+    parsed.data.configs = [*kept, *configs]
+    return str(parsed)
 
 
 def _parts(card: str) -> tuple[str, dict[str, str]]:

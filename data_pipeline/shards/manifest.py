@@ -7,7 +7,7 @@ manifest is incomplete, see `lmms_eval_shotbench/questions/shards.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,9 +57,18 @@ def write_manifest(
     make_durable(folder)
 
 
-def replace_files(folder: Path, contents: Mapping[str, str]) -> None:
-    """Write small files into a finished shard folder, each atomically, and then the manifest that lists them."""
+def replace_files(folder: Path, contents: Mapping[str, str], added: Iterable[str] = ()) -> None:
+    """Write small files into a finished shard folder, each atomically, and then the manifest that lists them.
+
+    Args:
+        contents: Contents by file name.
+        added: Names of files that were written into the folder already, and are to be listed as well.
+    """
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+    for name in added:
+        make_durable(folder / name)
+        size = (folder / name).stat().st_size
+        manifest["files"][name] = {"bytes": size, "blake3": file_blake3(folder / name)}
     for name, content in contents.items():
         write_output(folder / name, content)
         make_durable(folder / name)

@@ -4,7 +4,8 @@ Owns the parsing of TARGET and the rule on licences: questions are pushed to a p
 that permit redistribution and modification (`OPEN`), unless the caller confirms having the rights. Folders, URLs and
 private repositories are not restricted.
 
-Nothing is sent before every file is verified against the manifest. Atomicity at each kind of target is implemented in
+Nothing is sent before every file is verified against the manifest, and nothing to the Hub that its dataset viewer
+cannot show (`hub_viewer.py`), unless the caller accepts that. Atomicity at each kind of target is implemented in
 `push_to_folder.py`, `push_to_url.py` and `push_to_hub.py`.
 """
 
@@ -42,6 +43,7 @@ def push(
     revision: str = "",
     overwrite: bool = False,
     have_the_rights: bool = False,
+    ignore_viewer: bool = False,
 ) -> PushResult:
     """Push the folder `shards` to `target`; files already there are not sent again.
 
@@ -51,6 +53,7 @@ def push(
         revision: On the Hub, the branch to commit to.
         overwrite: Replace other shards at `target`. On the Hub the older ones stay in the history.
         have_the_rights: Confirms the right to publish, where a licence alone does not give it.
+        ignore_viewer: Send shards to the Hub that its dataset viewer cannot show.
 
     Raises:
         PushRefused: the target is in use, ambiguous or unreachable, or the licence forbids it.
@@ -76,6 +79,8 @@ def push(
             f"{shards} holds material under {', '.join(closed)}, which does not permit redistributing derived works. "
             "Push with --private, to a folder, or with --i-have-the-rights if you have them"
         )
+    if not ignore_viewer:
+        _require_viewable(shards)
     return push_to_hub(shards, files, name, private=private, must_be_private=bool(closed), revision=revision)
 
 
@@ -90,6 +95,15 @@ def parse_target(target: str) -> tuple[TargetKind, str]:
         if not named_as_folder:
             return TargetKind.HUB, match["id"]
     return (TargetKind.URL, target) if "://" in target else (TargetKind.FOLDER, target)
+
+
+def _require_viewable(shards: Path) -> None:
+    from data_pipeline.shards.hub_viewer import NotViewable, check_viewable
+
+    try:
+        check_viewable(shards)
+    except NotViewable as error:
+        raise PushRefused(f"the Hub's viewer cannot show {shards}: {error}. --ignore-viewer sends it anyway") from None
 
 
 def closed_licences(shards: Path) -> list[str]:

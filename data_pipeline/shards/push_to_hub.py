@@ -1,8 +1,9 @@
 """Push a shard folder to a dataset repository on the Hub in one commit: readers see the old shards or the new ones.
 
 The Hub stores large files by checksum, so files sent by an interrupted push are not sent again. Afterwards, sizes and
-checksums are verified on the Hub. Data files of older shards are deleted in the same commit; additional files that only
-the older shards had (e.g. an audit) are kept, as are all files that are not part of shards.
+checksums are verified on the Hub. Data files of older shards and the files that describe them are deleted in the same
+commit; additional files that only the older shards had (e.g. an audit) are kept, as are all files that are not part of
+shards.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_pipeline.shards.croissant import CROISSANT
 from data_pipeline.shards.dataset_card import CARD, DEFECTS
+from data_pipeline.shards.eval_yaml import EVAL_YAML, INSPECT
 from data_pipeline.shards.finished_files import DATA, file_blake3
 from data_pipeline.shards.manifest import ListedFile
 from data_pipeline.shards.push_result import PushRefused, PushResult
@@ -22,19 +25,20 @@ from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-REPLACED = [f"{DATA}/*", MANIFEST, CARD, DEFECTS]
+REPLACED = [f"{DATA}/*", f"{INSPECT}/*", MANIFEST, CARD, DEFECTS, EVAL_YAML, CROISSANT]
 
 
 def push_to_hub(
     shards: Path, files: Sequence[ListedFile], name: str, *, private: bool, must_be_private: bool, revision: str
 ) -> PushResult:
     """Create the repository if it does not exist, and commit the listed files and the manifest to it."""
+    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         return _push(HfApi(), shards, files, name, private, must_be_private, revision or "main")
-    except (HfHubHTTPError, HFValidationError, OSError, RuntimeError) as error:
+    except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError, RuntimeError) as error:
         reasons = [error, error.__cause__] if error.__cause__ else [error]
         reason = " ".join((str(one).strip() or type(one).__name__).splitlines()[0] for one in reasons)
         raise PushRefused(

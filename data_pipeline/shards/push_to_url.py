@@ -124,7 +124,8 @@ def _state_of(target: RemotePath) -> _TargetState:
 def _require_replaceable(target: RemotePath, new: _TargetState, old: _TargetState, overwrite: bool) -> None:
     """Raise `PushRefused` if the target holds anything but shards, or other shards without `overwrite`."""
     names = {path.name for path in target.iterdir()} | {f"{DATA}/{path.name}" for path in (target / DATA).iterdir()}
-    if foreign := sorted(names - old.files - {MANIFEST, MARKER, DATA}):
+    folders = {name.partition("/")[0] for name in old.files}
+    if foreign := sorted(names - old.files - folders - {MANIFEST, MARKER, DATA}):
         raise PushRefused(f"{target} holds {foreign[0]!r}, which is not part of shards; choose another target")
     if old.sha256 not in ("", new.sha256) and not overwrite:
         raise PushRefused(f"{target} holds other shards, or a part of them; choose another target or --overwrite")

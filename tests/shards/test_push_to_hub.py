@@ -10,11 +10,15 @@ import pytest
 from huggingface_hub import constants
 
 from data_pipeline.shards import split_writer
+from data_pipeline.shards.croissant import add_croissant
+from data_pipeline.shards.hub_benchmark import add_benchmark
 from data_pipeline.shards.push import push
 from data_pipeline.shards.push_result import PushRefused
+from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from tests.support.hub_uploads import Repository, upload_server
-from tests.support.shard_rows import ABOUT, checksums, rows
+from tests.support.ports import refusing_port
+from tests.support.shard_rows import ABOUT, checksums, row, rows
 
 NAME = "film/shots"
 
@@ -90,3 +94,33 @@ def test_closed_licences_go_to_private_repositories_only(hub: Repository, tmp_pa
     assert hub.branches["main"] == {}
     push(tmp_path / "shards", NAME, have_the_rights=True)
     assert hub.branches["main"] == contents(tmp_path / "shards")
+
+
+def test_shards_that_the_viewer_cannot_show_are_sent_only_if_that_is_accepted(hub: Repository, tmp_path: Path) -> None:
+    broken = PendingRow.of("test", row(0).item, b"no still")
+    write_shards([broken], tmp_path / "shards", ABOUT, splits=["test"])
+    with pytest.raises(PushRefused, match=r"viewer cannot show .*image/0.png cannot be opened.*--ignore-viewer"):
+        push(tmp_path / "shards", NAME)
+    assert hub.private is None  # no repository was made
+    push(tmp_path / "shards", NAME, ignore_viewer=True)
+    assert hub.branches["main"] == contents(tmp_path / "shards")
+
+
+def test_a_benchmark_is_sent_with_its_files_and_deleted_with_them(
+    hub: Repository, shards: Path, tmp_path: Path
+) -> None:
+    add_benchmark(shards)
+    add_croissant(shards)
+    push(shards, NAME)
+    assert {"eval.yaml", "croissant.json", "inspect/shot_size.parquet"} < hub.branches["main"].keys()
+    assert hub.branches["main"] == contents(shards)
+    write_shards(rows(3), tmp_path / "other", replace(ABOUT, fingerprint="print-2"), splits=["test"])
+    push(tmp_path / "other", NAME)
+    assert hub.branches["main"] == contents(tmp_path / "other")
+
+
+def test_a_hub_that_cannot_be_reached_is_named(hub: Repository, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with refusing_port() as port:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        with pytest.raises(PushRefused, match=r"the Hub did not accept film/shots: .*Check the name and the network"):
+            push(shards, NAME)
