@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.runs.responses import SAMPLES
@@ -46,6 +47,7 @@ def write_run(out: Path, files: Mapping[str, str], complete: bool) -> Path:
         folder = out / INCOMPLETE
     else:
         folder = out
+        files = _dated_as_before(out, files)
         _keep_previous(out, files)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -55,9 +57,29 @@ def write_run(out: Path, files: Mapping[str, str], complete: bool) -> Path:
     return folder
 
 
+def _dated_as_before(out: Path, files: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the files; with the date of the present run, if it is the same run again."""
+    present = _present(out)
+    same = present.keys() == files.keys() and all(_undated(present[name]) == _undated(files[name]) for name in files)
+    return present if same else files
+
+
+def _undated(text: str) -> Any:
+    """Return scores without the date of their run; another file as it is."""
+    try:
+        scores = json.loads(text)
+        return {**scores, "run": {**scores["run"], "date": None}}
+    except (ValueError, TypeError, KeyError):
+        return text
+
+
+def _present(out: Path) -> dict[str, str]:
+    return {name: (out / name).read_text(encoding="utf-8") for name in FILES if (out / name).is_file()}
+
+
 def _keep_previous(out: Path, files: Mapping[str, str]) -> None:
     """Copy the present run to the next number of `OUT/previous`, unless it is the same run again."""
-    present = {name: (out / name).read_text(encoding="utf-8") for name in FILES if (out / name).is_file()}
+    present = _present(out)
     if not present or all(files.get(name) == text for name, text in present.items()):
         return
     previous = out / PREVIOUS

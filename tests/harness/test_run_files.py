@@ -88,3 +88,18 @@ def test_a_full_disk_while_a_run_is_kept_leaves_the_present_one(
     assert contents(tmp_path) == files("first")
     write_run(tmp_path, files("second"), complete=True)
     assert contents(tmp_path / "previous" / "001") == files("first")
+
+
+def test_a_run_that_is_written_again_keeps_its_date(tmp_path: Path) -> None:
+    def dated(date: str, micro: float) -> dict[str, str]:
+        samples, strict, official = FILES
+        scores = json.dumps({"run": {"date": date}, "micro": micro, "unanswered": []})
+        return {samples: "samples\n", strict: scores, official: scores}
+
+    write_run(tmp_path, dated("2026-11-01", 0.5), complete=True)
+    write_run(tmp_path, dated("2026-11-30", 0.5), complete=True)
+    assert contents(tmp_path) == dated("2026-11-01", 0.5)
+    assert not (tmp_path / "previous").exists()
+    write_run(tmp_path, dated("2026-11-30", 0.25), complete=True)
+    assert contents(tmp_path) == dated("2026-11-30", 0.25)
+    assert contents(tmp_path / "previous" / "001") == dated("2026-11-01", 0.5)
