@@ -72,7 +72,7 @@ def import_release(
             "--report",
             metavar="FILE",
             help="JSON lines file for every broken row and every remark",
-            show_default="none",
+            show_default="not written",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
