@@ -53,7 +53,9 @@ def leaks(
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="Shard folder to write without the questions on media that were found; SHARDS are then not changed",
+            help="Shard folder to write without the questions on media that were found; SHARDS are then not changed. "
+            "audit.json and rows.csv are about all questions, so they are not copied; audit the rest by "
+            "`shotbench data audit`",
             parser=local_folder,
             show_default="the report is written into SHARDS",
             rich_help_panel=OUTPUT,

@@ -31,6 +31,7 @@ ABOUT_SECTIONS = {  # titles of the sections with texts of `About`, by its field
     "how_made": "How it was made",
     "known_limits": "Known limits",
 }
+AUDIT_SECTION = "Audit"
 COMPUTED_SECTIONS = ("Questions by dimension", "What they give away", "Defects", "How to load it")
 STORED_UPRIGHT = "except that a still with an EXIF orientation is stored upright, as PNG with the same pixels"
 LOADING = f"""
