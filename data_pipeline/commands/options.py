@@ -45,7 +45,8 @@ Against = Annotated[
         "--against",
         metavar="SHARDS",
         help="Shard folder or Hub id of a benchmark, none of whose stills and clips may be among the media; may be "
-        "given several times",
+        "given several times. Only `shotbench data leaks` finds copies that are mirrored, in black bars or cut from a "
+        "clip",
         show_default="no comparison",
         rich_help_panel=QUALITY,
     ),
