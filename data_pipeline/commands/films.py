@@ -110,7 +110,7 @@ def make_films(
         typer.Option(
             "--check",
             help="Read the table and the films and report what is wrong with them, without cutting; the exit status "
-            "is 1 if a row is faulty",
+            "is 1 if a row is faulty; rows that are not labelled yet are only counted",
             rich_help_panel=CUTTING,
         ),
     ] = False,
