@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import torch
 
+from lmms_eval_shotbench.error_text import first_line
 from lmms_eval_shotbench.qwen.architecture import Architecture
 from lmms_eval_shotbench.qwen.architectures import ARCHITECTURES
 from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Prompt, patch_seconds
@@ -104,7 +105,7 @@ def _generation_config(pretrained: str, revision: str | None, config: Any) -> An
 def _has_file(pretrained: str, name: str, revision: str | None) -> bool:
     """Whether a checkpoint has a file, downloaded to the cache; raises `OSError` if that cannot be found out."""
     from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
     if Path(pretrained).is_dir():
         return (Path(pretrained) / name).is_file()
@@ -114,9 +115,8 @@ def _has_file(pretrained: str, name: str, revision: str | None) -> bool:
         hf_hub_download(pretrained, name, revision=revision)
     except RemoteEntryNotFoundError:
         return False
-    except (OSError, HfHubHTTPError) as error:
-        cause = error.__cause__ or error
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    except OSError as error:
+        reason = first_line(error.__cause__ or error)
         raise OSError(
             f"{pretrained}: its {name} cannot be downloaded and is not in the cache ({reason}); repeat the command "
             "when the Hub can be reached, or give the folder of a complete download as pretrained=FOLDER"
