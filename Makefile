@@ -91,7 +91,8 @@ test-repeat: $(STAMP)
 test-browser: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/labelling tests/docs
 
-# Builds the wheel and installs it in an empty environment of each Python found; installs other releases of transformers.
+# Builds the wheel and installs it in an empty environment of each Python found; installs other releases of
+# transformers, and a small language model.
 test-package: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m package tests/package tests/qwen
 

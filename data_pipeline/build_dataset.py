@@ -30,7 +30,7 @@ from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
 from data_pipeline.questions.write_questions import QuestionPolicy, ask
 from data_pipeline.row_account import ROWS, RowAccount, WrittenQuestion, rows_csv
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import AUDIT_SECTION, About
 from data_pipeline.shards.manifest import check_target
 from data_pipeline.shards.push_to_url import require_free_target
 from data_pipeline.shards.row_writer import PendingRow
@@ -185,7 +185,7 @@ def _with_audit(about: About, report: AuditReport, recipe: DatasetRecipe) -> Abo
         about,
         how_made=f"{about.how_made.strip()}\n{HOW_MADE}{together}",
         known_limits=f"{about.known_limits.strip()}\n{KNOWN_LIMITS}",
-        sections={**about.sections, "Audit": report.checks_markdown()},
+        sections={**about.sections, AUDIT_SECTION: report.checks_markdown()},
     )
 
 

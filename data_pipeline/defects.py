@@ -41,6 +41,7 @@ class DefectKind(StrEnum):
     OTHER_ANNOTATOR = "label that is not by a person"
     CONTRADICTORY_LABELS = "labels that exclude each other"
     NO_LABEL = "shot without a label"
+    NOT_LABELLED = "not labelled yet"
     UNREAD_ANNOTATION = "annotation that is not read"
     UNREAD_COLUMN = "column that is not read"
     COMMENTED_ROW = "row that is commented out"

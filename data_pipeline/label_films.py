@@ -64,17 +64,20 @@ class LabelRequest:
 
 
 class ReplacedFilm(NamedTuple):
-    """A film of another length than in an earlier run, with cells that a person had set there."""
+    """A film of another content than in an earlier run, with cells that a person had set there."""
 
     film: FilmFacts
     before: FilmFacts
     cells: int
 
     def __str__(self) -> str:
+        changed = "is not the file that it was"
+        if self.film.frames != self.before.frames:
+            changed = f"has {self.film.frames:,} frames, and had {self.before.frames:,}"
         return (
-            f"{self.film.media} has {self.film.frames:,} frames, and had {self.before.frames:,} when it was labelled "
-            f"before: the cells that a person set then ({self.cells:,}) are where the times of their shots are now; if "
-            "it is another film, give it another name, or delete its lines from corrections.csv"
+            f"{self.film.media} {changed} when it was labelled before: the cells that a person set then "
+            f"({self.cells:,}) are where the times of their shots are now; if it is another film, give it another "
+            "name, or delete its lines from corrections.csv"
         )
 
 
@@ -143,7 +146,10 @@ def _replaced_films(folder: Path, overlaid: Overlaid) -> Iterator[ReplacedFilm]:
     cells = Counter(one.film_id for one in overlaid.applied)
     for film in overlaid.sheet.films:
         earlier = before.get(film.film_id, film)
-        if cells[film.film_id] and (film.frames, film.frame_rate) != (earlier.frames, earlier.frame_rate):
+        same = (film.frames, film.frame_rate) == (earlier.frames, earlier.frame_rate)
+        if film.content and earlier.content:  # sheets of earlier versions have none
+            same = film.content == earlier.content
+        if cells[film.film_id] and not same:
             yield ReplacedFilm(film, earlier, cells[film.film_id])
 
 

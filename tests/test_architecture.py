@@ -23,6 +23,7 @@ STANDARD_LIBRARY_ONLY = (
     "vocabulary",
     "environment",
     "atomic_file",
+    "error_text",
     "file_lock",
     "model_args",
     "qa_item",
@@ -68,7 +69,16 @@ FORMER_NAMES = {
 # from floors below its own and from itself, never from a neighbour or from above.
 FLOORS: dict[str, list[set[str]]] = {
     CORE: [
-        {"vocabulary", "environment", "atomic_file", "file_lock", "model_args", "progress", "remote_path"},
+        {
+            "vocabulary",
+            "environment",
+            "atomic_file",
+            "error_text",
+            "file_lock",
+            "model_args",
+            "progress",
+            "remote_path",
+        },
         {"qa_item"},
         {"prompts", "questions", "media"},
         {"grading"},

@@ -142,6 +142,8 @@ def labels_of(row: Row) -> dict[str, str]:
         row.add_defect("", "all its words are kept, so that there is nothing to ask", DefectKind.NOT_ASKED)
     elif not labels and any(row.cells.get(f"{slug}_status") for slug in slugs()) and not row.unknown:
         row.add_defect("", "no dimension is labelled; correct it on the page of its labels", DefectKind.NO_LABEL)
+    elif not any(row.cells.get(slug) for slug in slugs()):
+        row.add_defect("", "its columns of labels are empty", DefectKind.NOT_LABELLED)
     elif not labels:
         row.add_defect("", "no label that can be used; a row needs at least one")
     return labels

@@ -30,6 +30,7 @@ from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.scoring.letter_balance import letter_balance
 from lmms_eval_shotbench.vocabulary import dimension_named
 
+OTHER_COPIES = "only `shotbench data leaks` finds copies that are mirrored, in black bars or cut from a clip"
 NAMED = 5  # item ids listed in a failure message; the JSON lists all
 
 
@@ -94,7 +95,9 @@ class AuditReport:
         gate = "no gate"
         if self.margin is not None:
             gate = f"fails if more than {100 * self.margin:g} points above chance, at 95 % confidence"
-        benchmark = f"{len(self.in_benchmark):,} of {self.benchmark:,}" if self.benchmark else "not compared with any"
+        benchmark = "not compared with any"
+        if self.benchmark:
+            benchmark = f"{len(self.in_benchmark):,} of {self.benchmark:,}; {OTHER_COPIES}"
         return "\n".join(
             [
                 f"* Option frequencies alone: {gate}; below chance is expected: with exactly balanced answers, each "

@@ -71,7 +71,7 @@ def read_annotations(
             metavar="FOLDER",
             help="Films that the annotations are of: a folder, or one film. Their frames give the times; without "
             "them, the table has the times as the tools write them",
-            show_default="none",
+            show_default="times are as the tools write them",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -82,7 +82,7 @@ def read_annotations(
             metavar="RATE",
             help="Frames per second, such as 24, 23.976 or 24000/1001, at which a format counts that does not state "
             "it: Label Studio's labelling configuration and, without --films, CVAT and EDL",
-            show_default="none; it is never guessed",
+            show_default="required where a format does not state it",
             rich_help_panel=READING,
         ),
     ] = "",
@@ -102,7 +102,7 @@ def read_annotations(
             "--map-template",
             metavar="FILE",
             help="File to write for --map, with everything that names no term, to be filled",
-            show_default="none",
+            show_default="not written",
             callback=output_file,
             rich_help_panel=OUTPUT,
         ),

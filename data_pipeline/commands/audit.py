@@ -47,7 +47,7 @@ def audit(
             "--report",
             metavar="FILE",
             help="JSON file for all figures of the audit",
-            show_default="none",
+            show_default="not written",
             callback=output_file,
             rich_help_panel=OUTPUT,
         ),

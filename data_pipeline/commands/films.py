@@ -110,7 +110,7 @@ def make_films(
         typer.Option(
             "--check",
             help="Read the table and the films and report what is wrong with them, without cutting; the exit status "
-            "is 1 if a row is faulty",
+            "is 1 if a row is faulty; rows that are not labelled yet are only counted",
             rich_help_panel=CUTTING,
         ),
     ] = False,
@@ -121,7 +121,7 @@ def make_films(
             metavar="NAME",
             help="Columns of the table that are not read, though they look like times, paths or labels, or have the "
             "name of a column that would be read; several names may follow",
-            show_default="none",
+            show_default="every column is read",
             rich_help_panel=CUTTING,
         ),
     ] = None,
@@ -132,7 +132,7 @@ def make_films(
             metavar="FILE",
             help="File of your own words for terms, one per line: WORDS = DIMENSION: TERM, or WORDS = keep for words "
             "about which nothing is asked; see docs/own_film.md",
-            show_default="none",
+            show_default="only the built-in spellings",
             rich_help_panel=CUTTING,
         ),
     ] = None,
@@ -254,7 +254,7 @@ def make_films(
             help="CSV file to write with one line per row of the table: its outcome, the number of questions about it, "
             "and why it has no more. The shard folder holds the same file as rows.csv; this one is written also if "
             "no shards are, and with --check",
-            show_default="none",
+            show_default="not written",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

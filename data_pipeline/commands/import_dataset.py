@@ -54,7 +54,7 @@ def import_release(
             metavar="FOLDER",
             help="Folder with stills or clips that are not in SOURCE, unpacked or in zip files; may be given several "
             "times",
-            show_default="none",
+            show_default="only the media in SOURCE",
             rich_help_panel=SELECTION,
         ),
     ] = None,

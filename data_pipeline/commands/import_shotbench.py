@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from data_pipeline.commands.options import (
     CheckWorkers,
     Overwrite,
     RayAddress,
+    ReportFile,
     ShardsOut,
 )
 from lmms_eval_shotbench.commands.command import About, one_command
@@ -66,16 +66,7 @@ def import_release(
             rich_help_panel=SELECTION,
         ),
     ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            metavar="FILE",
-            help="JSON lines file for every broken row and every remark",
-            show_default="none",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    report: ReportFile = None,
     overwrite: Overwrite = False,
     workers: CheckWorkers = 0,
     ray_address: RayAddress = "",

@@ -27,7 +27,7 @@ SecondModel = Annotated[
         "--second-model",
         metavar="NAME",
         help="Another model that is asked the same; a label's agreement counts the votes of both",
-        show_default="none",
+        show_default="one model is asked",
         rich_help_panel=MODEL,
     ),
 ]
@@ -37,7 +37,7 @@ SecondModelArgs = Annotated[
         "--second-model_args",
         metavar="KEY=VALUE,…",
         help="Arguments of the second model",
-        show_default="none",
+        show_default="no arguments",
         rich_help_panel=MODEL,
     ),
 ]

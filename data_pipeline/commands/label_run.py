@@ -101,7 +101,7 @@ def label(
             "--calibration",
             metavar="FILE",
             help="Calibration of the model's confidence, written by `shotbench label calibrate`",
-            show_default="none",
+            show_default="confidence is not calibrated",
             rich_help_panel=LABELS,
         ),
     ] = None,

@@ -53,9 +53,11 @@ def leaks(
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="Shard folder to write without the questions on media that were found; SHARDS are then not changed",
+            help="Shard folder to write without the questions on media that were found; SHARDS are then not changed. "
+            "audit.json and rows.csv are about all questions, so they are not copied; audit the rest by "
+            "`shotbench data audit`",
             parser=local_folder,
-            show_default="none: the report is written into SHARDS",
+            show_default="the report is written into SHARDS",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -65,7 +67,7 @@ def leaks(
             "--report",
             metavar="FILE",
             help="JSON file for all counts and pairs",
-            show_default="none",
+            show_default="not written",
             callback=output_file,
             rich_help_panel=OUTPUT,
         ),

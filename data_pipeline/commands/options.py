@@ -45,8 +45,9 @@ Against = Annotated[
         "--against",
         metavar="SHARDS",
         help="Shard folder or Hub id of a benchmark, none of whose stills and clips may be among the media; may be "
-        "given several times",
-        show_default="none",
+        "given several times. Only `shotbench data leaks` finds copies that are mirrored, in black bars or cut from a "
+        "clip",
+        show_default="no comparison",
         rich_help_panel=QUALITY,
     ),
 ]
@@ -118,7 +119,7 @@ RayAddress = Annotated[
         "--ray-address",
         metavar="ADDRESS",
         help="Address of a running Ray cluster to use, such as auto or ray://HOST:10001",
-        show_default="none: Ray is started on this machine",
+        show_default="Ray is started on this machine",
         rich_help_panel=EXECUTION,
     ),
 ]
@@ -158,7 +159,7 @@ ReportFile = Annotated[
         "--report",
         metavar="FILE",
         help="JSON lines file for every dropped row and every remark",
-        show_default="none",
+        show_default="not written",
         callback=output_file,
         rich_help_panel=OUTPUT,
     ),

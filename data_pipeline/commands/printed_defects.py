@@ -17,7 +17,8 @@ def print_defects(table: Location, defects: Sequence[Defect], each: bool) -> Non
     """
     from data_pipeline.annotations.table_notes import TABLE_NOTES
 
-    of_rows = [defect for defect in defects if defect.kind not in (*TABLE_NOTES, DefectKind.NO_CUT)]
+    apart = (*TABLE_NOTES, DefectKind.NO_CUT, DefectKind.NOT_LABELLED)
+    of_rows = [defect for defect in defects if defect.kind not in apart]
     for (kind, lost), count in Counter((defect.kind, defect.loses_row) for defect in of_rows).most_common():
         first, *others = (defect for defect in of_rows if (defect.kind, defect.loses_row) == (kind, lost))
         print_error(
@@ -25,6 +26,8 @@ def print_defects(table: Location, defects: Sequence[Defect], each: bool) -> Non
         )
         for other in others if each else ():
             print_error(f"  {_shown(table, other)}")
+    if unfilled := sum(defect.loses_row and defect.kind is DefectKind.NOT_LABELLED for defect in defects):
+        print_error(f"{unfilled:,} left out: {DefectKind.NOT_LABELLED}")
     no_cuts: dict[str, list[str]] = {}
     for defect in defects:
         if defect.kind is DefectKind.NO_CUT:

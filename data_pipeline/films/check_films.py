@@ -27,7 +27,7 @@ from lmms_eval_shotbench.progress import progress_bar
 from lmms_eval_shotbench.remote_path import Location, RemotePath
 
 # Rows that their table or the request leaves out.
-ON_PURPOSE = (DefectKind.NO_LABEL, DefectKind.OTHER_SOURCE)
+ON_PURPOSE = (DefectKind.NO_LABEL, DefectKind.NOT_LABELLED, DefectKind.OTHER_SOURCE)
 
 
 class CheckedTable(NamedTuple):

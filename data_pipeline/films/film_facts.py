@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from math import ceil
 
@@ -12,6 +13,20 @@ from data_pipeline.films.film_sources import FilmSource
 from data_pipeline.films.letterbox import Crop
 from lmms_eval_shotbench.labelling.shot import FilmFacts
 from lmms_eval_shotbench.labelling.timecode import editing_rate, timeline_rate
+from lmms_eval_shotbench.remote_path import Location
+
+DIGESTED_BYTES = 1 << 20  # at the start and at the end of a file: its headers, its index and its first and last frames
+
+
+def content_digest(path: Location) -> str:
+    """Return a digest of a file's size and its first and last MiB, by which another file of its name is noticed."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(f"{size} ".encode())
+    with path.open("rb") as file:
+        digest.update(file.read(DIGESTED_BYTES))
+        file.seek(max(file.tell(), size - DIGESTED_BYTES))
+        digest.update(file.read(DIGESTED_BYTES))
+    return digest.hexdigest()[:32]
 
 
 def probed_film(source: FilmSource) -> Film | None:

@@ -21,6 +21,7 @@ from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_shots import CutShots, cut_shots
 from data_pipeline.films.cut_still_file import displayed, prepared_still, still_bytes
+from data_pipeline.films.film_facts import content_digest
 from data_pipeline.films.film_sources import FilmSource
 from data_pipeline.films.frame_progress import CountedFilm, FrameCount, frame_progress
 from data_pipeline.films.quality import check_still
@@ -91,6 +92,7 @@ def cut_or_load(unit: LabelUnit) -> CutShots:
             shutil.rmtree(draft.folder)  # of an interrupted run: a film is cut again from its start
             draft.folder.mkdir()
             cut = _cut(unit, draft.folder)
+            cut = cut._replace(facts=replace(cut.facts, content=content_digest(unit.source.path)))
             stored = {
                 "fingerprint": fingerprint if cut.shots else "",  # without shots, the next run tries again
                 "facts": cut.facts.to_row(),
@@ -144,6 +146,8 @@ def _finished(unit: LabelUnit, fingerprint: str) -> CutShots | None:
     if stored["fingerprint"] != fingerprint:
         return None
     facts = replace(FilmFacts.from_row(stored["facts"]), path=str(unit.source.path))
+    if not facts.content:  # an earlier version cut the film
+        facts = replace(facts, content=content_digest(unit.source.path))
     return CutShots(facts, [FilmShot(**row) for row in stored["shots"]])
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.medium_guard import RunEnds
+from lmms_eval_shotbench.error_text import first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +96,7 @@ def _head_layers(head: str, width: int, device: Any) -> list[tuple[Any, Any]]:
         names.sort(key=lambda name: [int(part) for part in name.split(".") if part.isdecimal()])
         layers = [(state[f"{name}weight"].float(), state[f"{name}bias"].float()) for name in names]
     except Exception as error:  # pickle, zipfile and torch raise no closed set of errors
-        raise PluginUnusable(f"aesthetic_head {head} cannot be loaded: {_first_line(error)}") from error
+        raise PluginUnusable(f"aesthetic_head {head} cannot be loaded: {first_line(error)}") from error
     sizes = [width, *(weight.shape[0] for weight, _ in layers)]
     if not layers or sizes[-1] != 1 or any(w.shape[1] != size for (w, _), size in zip(layers, sizes, strict=False)):
         raise PluginUnusable(f"aesthetic_head {head} does not fit: it must lead from {width} features to one score")
@@ -124,11 +125,7 @@ def _loaded(kind: str, model: str) -> tuple[Any, Any]:
         processor = transformers.AutoImageProcessor.from_pretrained(model)
         network, report = getattr(transformers, kind).from_pretrained(model, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise PluginUnusable(f"{model} cannot be loaded as {kind}: {_first_line(error)}") from error
+        raise PluginUnusable(f"{model} cannot be loaded as {kind}: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):  # Transformers would initialize them randomly
         raise PluginUnusable(f"{model} is no {kind}: it lacks {len(missing)} weights, e.g. {missing[0]}")
     return network.eval().to("cuda" if torch.cuda.is_available() else "cpu"), processor
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

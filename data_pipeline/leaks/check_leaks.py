@@ -19,7 +19,7 @@ from data_pipeline.defects import Defect, DefectKind, require_balance
 from data_pipeline.leaks.leak_report import LEAKS, SECTION, LeakReport, compare
 from data_pipeline.leaks.media_set import MediaSet, read_media_set
 from data_pipeline.questions.source_split import require_apart
-from data_pipeline.shards.dataset_card import CARD, About, read_about, read_defects, with_section
+from data_pipeline.shards.dataset_card import AUDIT_SECTION, CARD, About, read_about, read_defects, with_section
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.manifest import check_target, replace_files, verify_data
 from data_pipeline.shards.row_writer import PendingRow
@@ -50,6 +50,8 @@ def write_without_leaks(
     shards: str, against: Sequence[str], out: Path, workers: Workers, overwrite: bool = False
 ) -> tuple[WrittenShards, LeakReport | None]:
     """Write the questions of shards whose media are in no other set; each of the others becomes a defect.
+
+    `audit.json` and `rows.csv` of the shards are about all their questions, so they are not part of what is written.
 
     Returns:
         The shards written, and the report, which is None if they were complete already.
@@ -130,12 +132,14 @@ def _rows_without(ours: MediaSet, reasons: Mapping[str, str]) -> Iterator[Pendin
 
 
 def _about(folder: Path, report: LeakReport, fingerprint: str) -> About:
+    """The card text of the rest; without the section of an audit, which is of all questions."""
     source = read_about(folder)
+    sections = {title: text for title, text in source.sections.items() if title != AUDIT_SECTION}
     names = ", ".join(one.name for one in report.compared)
     left_out = f"`shotbench data leaks` left out {len(report.reasons()):,} questions on media that are in {names}."
     return replace(
         source,
         fingerprint=fingerprint,
         how_made=f"{source.how_made}\n\n{left_out}",
-        sections={**source.sections, SECTION: report.card_section()},
+        sections={**sections, SECTION: report.card_section()},
     )

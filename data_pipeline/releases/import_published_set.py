@@ -17,7 +17,6 @@ from data_pipeline.releases.checked_rows import (
     IN_PROCESS,
     ImportReport,
     MediaSource,
-    RowsLost,
     check_output_paths,
     checked_rows,
     expected_bytes,
@@ -36,7 +35,6 @@ from data_pipeline.releases.published_sets.class_table import PublishedSet, publ
 from data_pipeline.releases.published_sets.set_rows import SetRows
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
 from data_pipeline.releases.release_questions import write_report
-from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
 from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
@@ -87,14 +85,10 @@ def import_published_set(
     files, defects = MediaFolder(folders), list[Defect]()
     try:
         files.scan()
-        outcome = _run_import(published, files, out.expanduser(), defects, allow_missing, workers, overwrite)
-    except (RowsLost, WriteRefused):
-        write_report(report, defects)
-        raise
+        return _run_import(published, files, out.expanduser(), defects, allow_missing, workers, overwrite)
     finally:
         files.close()
-    write_report(report, defects)
-    return outcome
+        write_report(report, defects)
 
 
 def _located(source: str, published: PublishedSet) -> Path:

@@ -21,7 +21,6 @@ from data_pipeline.defects import Defect, require_balance
 from data_pipeline.releases.checked_rows import (
     IN_PROCESS,
     ImportReport,
-    RowsLost,
     check_output_paths,
     checked_rows,
     expected_bytes,
@@ -30,7 +29,6 @@ from data_pipeline.releases.checked_rows import (
 )
 from data_pipeline.releases.release_media import QUESTIONS, Release, find_release
 from data_pipeline.releases.release_questions import about_release, read_release, write_report
-from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import slugs
@@ -74,14 +72,10 @@ def import_shotbench(
     check_output_paths([source.folder], out, report)
     defects: list[Defect] = []
     try:
-        outcome = _run_import(source, out, defects, choices, overwrite)
-    except (RowsLost, WriteRefused):
-        write_report(report, defects)
-        raise
+        return _run_import(source, out, defects, choices, overwrite)
     finally:
         source.close()
-    write_report(report, defects)
-    return outcome
+        write_report(report, defects)
 
 
 def _run_import(source: Release, out: Path, defects: list[Defect], choices: Choices, overwrite: bool) -> ImportReport:

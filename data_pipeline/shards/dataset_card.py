@@ -32,6 +32,7 @@ ABOUT_SECTIONS = {  # titles of the sections with texts of `About`, by its field
     "known_limits": "Known limits",
 }
 BENCHMARK_SECTION = "Evaluate with Inspect"  # see `hub_benchmark.py`
+AUDIT_SECTION = "Audit"
 COMPUTED_SECTIONS = ("Questions by dimension", "What they give away", "Defects", "How to load it")
 STORED_UPRIGHT = "except that a still with an EXIF orientation is stored upright, as PNG with the same pixels"
 LOADING = f"""

@@ -20,6 +20,7 @@ from data_pipeline.shards.eval_yaml import EVAL_YAML, INSPECT
 from data_pipeline.shards.finished_files import DATA, file_blake3
 from data_pipeline.shards.manifest import ListedFile
 from data_pipeline.shards.push_result import PushRefused, PushResult
+from lmms_eval_shotbench.error_text import first_line
 from lmms_eval_shotbench.questions.shards import MANIFEST, file_sha256
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def push_to_hub(
         return _push(HfApi(), shards, files, name, private, must_be_private, revision or "main")
     except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError, RuntimeError) as error:
         reasons = [error, error.__cause__] if error.__cause__ else [error]
-        reason = " ".join((str(one).strip() or type(one).__name__).splitlines()[0] for one in reasons)
+        reason = " ".join(map(first_line, reasons))
         raise PushRefused(
             f"the Hub did not accept {name}: {reason}. Check the name and the network, and log in with "
             "`hf auth login`; files already sent are not sent again"

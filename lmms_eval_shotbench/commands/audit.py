@@ -53,7 +53,7 @@ def audit(
             metavar="RUN",
             help="Run of a model on the tasks shotbench_blind, whose accuracy is shown in addition: folder written by "
             "`shotbench eval`, or JSON file written by `shotbench score --format json`",
-            show_default="none",
+            show_default="not shown",
             rich_help_panel=INPUT,
         ),
     ] = None,

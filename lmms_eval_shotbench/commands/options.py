@@ -75,7 +75,7 @@ ModelArgs = Annotated[
         metavar="KEY=VALUE,…",
         help="Arguments of the model, such as pretrained=ID,device=cpu. For clips, ShotBench's 12 frames per second of "
         "at most 360x640 pixels are added; a frame rate, number of frames or smaller size given here is kept",
-        show_default="none",
+        show_default="those of --preset, if it is given",
         rich_help_panel=MODEL,
     ),
 ]
@@ -86,7 +86,7 @@ Preset = Annotated[
         metavar="NAME",
         help="Known model with its arguments, token limit and batch size, as listed by `shotbench presets`, or a YAML "
         "file of this form. Values on the command line win, key by key for --model_args",
-        show_default="none",
+        show_default="no preset",
         rich_help_panel=MODEL,
     ),
 ]
@@ -176,7 +176,7 @@ ReasoningTags = Annotated[
         metavar="PAIRS",
         help="Tags that enclose a model's thought, which strict grading ignores, in addition to <think> and the other "
         'built-in ones; a JSON list such as \'[["<plan>", "</plan>"]]\'',
-        show_default="none",
+        show_default="only the built-in ones",
         rich_help_panel="Grading",
     ),
 ]

@@ -34,7 +34,7 @@ def _responses(option: str, style: str) -> typer.models.OptionInfo:
         option,
         metavar="FILE",
         help=f"Responses in the prompt style {style}; a file as for `shotbench score`, such as samples.jsonl of a run",
-        show_default="none",
+        show_default="this style is not scored",
         rich_help_panel=RESPONSES,
     )
 

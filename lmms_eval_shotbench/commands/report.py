@@ -68,7 +68,7 @@ def report(
             metavar="FOLDER",
             help="Folder of a training run, whose training curves and kept responses are added to the page; may be "
             "given several times",
-            show_default="none",
+            show_default="no training curves",
             rich_help_panel="Content",
         ),
     ] = None,

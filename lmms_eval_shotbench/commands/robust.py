@@ -39,7 +39,7 @@ def robust(
             metavar="VARIANT",
             help="Runs of the same model on variants of the questions, one of each variant: of the tasks "
             "shotbench_blind, shotbench_circular, shotbench_mirrored, shotbench_reversed or refineshot",
-            show_default="none",
+            show_default="ORIGINAL, if it is circular",
         ),
     ] = None,
     data: RunData = None,

@@ -81,7 +81,7 @@ def score(
             help="Variant that was asked instead of QUESTIONS: blind (without pictures), circular (once for each "
             "rotation of the options), mirrored (left and right exchanged), reversed (clips backwards) or refined "
             "(RefineShot's questions)",
-            show_default="that of the tasks, for lmms-eval's samples; otherwise none",
+            show_default="that of the tasks, for lmms-eval's samples; otherwise no variant",
             rich_help_panel=INPUT,
         ),
     ] = None,

@@ -34,7 +34,7 @@ def tiny_model(
             "--out",
             metavar="FOLDER",
             help="Checkpoint folder to write; required with --random, and only valid with it",
-            show_default="none",
+            show_default="the folder of the trained model is printed",
         ),
     ] = None,
 ) -> int:

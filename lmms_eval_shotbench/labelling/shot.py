@@ -81,6 +81,7 @@ class FilmFacts:
     start_timecode: str = ""  # of the first frame, where the file has one
     start_seconds: float = 0.0  # when players show the first frame
     defects: tuple[str, ...] = ()  # what was noticed; with no shots, why there are none
+    content: str = ""  # digest that tells the file from others; "" in sheets that an earlier version wrote
 
     @property
     def timecode_start(self) -> int:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmms_eval_shotbench.atomic_file import atomic_path, write_atomic
 from lmms_eval_shotbench.environment import DATA_VARIABLE, cache_folder
+from lmms_eval_shotbench.error_text import first_line
 from lmms_eval_shotbench.file_lock import held_lock
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import COLUMNS, QAItem
@@ -138,8 +139,7 @@ def hub_snapshot(name: str, patterns: list[str]) -> Path:
     try:
         return Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DatasetNotFound(f"it is no local folder, and the Hub reports: {reason}") from None
+        raise DatasetNotFound(f"it is no local folder, and the Hub reports: {first_line(error)}") from None
 
 
 class _MediaLocation(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import torch
 
+from lmms_eval_shotbench.error_text import first_line
 from lmms_eval_shotbench.qwen.architecture import Architecture
 from lmms_eval_shotbench.qwen.architectures import ARCHITECTURES
 from lmms_eval_shotbench.qwen.inputs import Patches, PatchRule, Prompt, patch_seconds
@@ -60,8 +61,13 @@ class InputRules:
 
 
 def read_input_rules(pretrained: str, revision: str | None = None) -> InputRules:
-    """Read configuration and processor from a folder or the Hub; raises `UnsupportedCheckpoint`."""
-    from transformers import AutoConfig, AutoProcessor, GenerationConfig
+    """Read configuration and processor from a folder or the Hub.
+
+    Raises:
+        UnsupportedCheckpoint: `shotvl` cannot run the checkpoint.
+        OSError: A file of the checkpoint cannot be read or downloaded.
+    """
+    from transformers import AutoConfig, AutoProcessor
 
     config = AutoConfig.from_pretrained(pretrained, revision=revision)
     if config.model_type not in ARCHITECTURES:
@@ -71,18 +77,51 @@ def read_input_rules(pretrained: str, revision: str | None = None) -> InputRules
         )
     processor = AutoProcessor.from_pretrained(pretrained, revision=revision)
     _require_one_rule(processor, pretrained)
-    try:
-        generation = GenerationConfig.from_pretrained(pretrained, revision=revision)
-    except OSError:  # there is no such file
-        generation = GenerationConfig.from_model_config(config)
     return InputRules(
         config,
         processor,
-        generation,
+        _generation_config(pretrained, revision, config),
         getattr(config, "_commit_hash", None) or folder_digest(Path(pretrained)),
         PatchRule.of(processor),
         ARCHITECTURES[config.model_type].of(config, processor),
     )
+
+
+def _generation_config(pretrained: str, revision: str | None, config: Any) -> Any:
+    """Return the checkpoint's generation settings; without a file of them, those that its configuration implies.
+
+    transformers reports a file that could not be downloaded like one that the checkpoint does not have. It would then
+    decode with other settings than the checkpoint's, such as another end of a response.
+    """
+    from transformers import GenerationConfig
+    from transformers.utils import GENERATION_CONFIG_NAME
+
+    revision = getattr(config, "_commit_hash", None) or revision
+    if not _has_file(pretrained, GENERATION_CONFIG_NAME, revision):
+        return GenerationConfig.from_model_config(config)
+    return GenerationConfig.from_pretrained(pretrained, revision=revision)
+
+
+def _has_file(pretrained: str, name: str, revision: str | None) -> bool:
+    """Whether a checkpoint has a file, downloaded to the cache; raises `OSError` if that cannot be found out."""
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    if Path(pretrained).is_dir():
+        return (Path(pretrained) / name).is_file()
+    if try_to_load_from_cache(pretrained, name, revision=revision) is _CACHED_NO_EXIST:
+        return False
+    try:
+        hf_hub_download(pretrained, name, revision=revision)
+    except RemoteEntryNotFoundError:
+        return False
+    except OSError as error:
+        reason = first_line(error.__cause__ or error)
+        raise OSError(
+            f"{pretrained}: its {name} cannot be downloaded and is not in the cache ({reason}); repeat the command "
+            "when the Hub can be reached, or give the folder of a complete download as pretrained=FOLDER"
+        ) from error
+    return True
 
 
 def _require_one_rule(processor: Any, pretrained: str) -> None:

@@ -107,6 +107,9 @@ def test_pictures_of_the_benchmark_fail() -> None:
     assert report.in_benchmark == [(items[0].item_id, "theirs")]
     assert "theirs" in report.failures[0]
     assert report.benchmark == 1
+    assert (
+        "* Questions on media of a benchmark: 1 of 1; only `shotbench data leaks` finds copies" in report.to_markdown()
+    )
 
 
 def test_an_answer_that_the_grader_cannot_distinguish_from_another_fails() -> None:
@@ -131,4 +134,4 @@ def test_the_report_is_json_and_a_table() -> None:
     assert row["questions"] == report.questions
     assert row["blind"][0]["chance"] == 0.25
     assert "| Shot Size |" in report.to_markdown()
-    assert "not compared with any" in report.to_markdown()
+    assert "not compared with any" in report.to_markdown() and "data leaks" not in report.to_markdown()

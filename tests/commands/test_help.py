@@ -34,6 +34,7 @@ DIALECT = re.compile(
     r"needs?|how|company|reading|goes on|go on|so often|what came of it|kept apart)\b",
     re.IGNORECASE,
 )
+NO_VALUE = ("", "none", "null", "nothing", "not set", "not given", "unset")
 PATHS = [(), *GROUPS, *COMMAND_PATHS]
 
 
@@ -97,6 +98,15 @@ def test_optional_values_show_a_default(path: tuple[str, ...]) -> None:
             and param.opts[0] not in ("--judge-model", "--extractor-model")
         ):
             assert "[default: " in shown[1], param.opts[0]
+
+
+@pytest.mark.parametrize("path", COMMAND_PATHS, ids=" ".join)
+def test_a_default_that_is_no_value_says_what_happens_instead(path: tuple[str, ...]) -> None:
+    context = context_of(path)
+    for param in context.command.get_params(context):
+        help_text = (param.get_help_record(context) or ("", ""))[1]
+        default = re.search(r"\[default: ([^];:]*)", help_text)
+        assert not default or default[1].lower() not in NO_VALUE, (param.opts[0], default[1])
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)

@@ -282,6 +282,29 @@ def test_a_film_that_was_replaced_by_another_is_named_if_a_person_had_set_cells(
     assert replaced.cells == 1
 
 
+@pytest.mark.parametrize("with_digest", [True, False], ids=["now", "sheet of an earlier version"])
+def test_another_film_of_the_same_length_is_noticed_and_an_untouched_one_is_not(
+    with_digest: bool, tmp_path: Path
+) -> None:
+    films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
+    label_folder(films, labels)
+    (tmp_path / "corrections.csv").write_text(CORRECTION)
+    apply_corrections(labels, tmp_path / "corrections.csv")
+    if not with_digest:
+        for path in (labels / "labels.json", labels / "media" / "film-0" / "cutting.json"):
+            stored = json.loads(path.read_text())
+            for facts in stored.get("films", [stored.get("facts")]):
+                del facts["content"]
+            path.write_text(json.dumps(stored))
+        assert not read_sheet(labels).films[0].content
+    os.utime(films / "film 0.mp4", (1, 1))  # copied without its time
+    assert label_folder(films, labels).replaced == []
+    replace(FILM, shots=tuple(replace(shot, seed=shot.seed + 9) for shot in FILM.shots)).write(films / "film 0.mp4")
+    (replaced,) = label_folder(films, labels).replaced
+    assert (replaced.film.frames, replaced.film.frame_rate) == (replaced.before.frames, replaced.before.frame_rate)
+    assert str(replaced).startswith("film 0.mp4 is not the file that it was when it was labelled before: the cells")
+
+
 def test_a_disk_that_is_full_while_a_model_is_asked_is_named(tmp_path: Path) -> None:
     class FullDisk(DrawnVotes):
         def votes(self, *_: Any) -> Iterator[tuple[FilmShot, list[Vote]]]:

@@ -104,6 +104,25 @@ def test_the_command_reports_every_row_and_says_by_its_status_whether_all_are_us
     assert "rows: 3; can be cut: 3; cannot: 0" in capsys.readouterr().out
 
 
+def test_rows_that_nobody_has_labelled_yet_are_counted_and_no_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    header, row = "film_id,media,start,end,shot_size,camera_movement", "heat,heat.mp4,{0},{0}.9,{1},"
+    filled = [row.format(1, "WS"), *(row.format(second, "") for second in (2, 3, 4))]
+    Path("table.csv").write_text("\n".join([header, *filled]))
+    command = ["data", "films", "FILMS", "--table", "table.csv", "--check", "--workers", "0"]
+    assert main([*command, "--report", "found.jsonl"]) == 0
+    printed = capsys.readouterr()
+    assert "rows: 4; can be cut: 1; cannot: 3" in printed.out
+    assert printed.err.count("not labelled yet") == 1 and "3 left out: not labelled yet\n" in printed.err
+    assert len(Path("found.jsonl").read_text().splitlines()) == 3
+    Path("table.csv").write_text("\n".join([header, *filled, row.format(9, "")]))  # outside the film
+    assert main(command) == 0
+    Path("table.csv").write_text("\n".join([header, *filled, row.format("soon", "")]))
+    assert main(command) == 1 and "bad row" in capsys.readouterr().err
+
+
 def test_the_command_reads_own_words_and_passes_over_columns(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -215,7 +215,9 @@ def shards(folder: Path, numbers: Sequence[int], **extra: str) -> Path:
             item = replace(given, media_path=f"image/{number}.jpg", film_id="", start_seconds=None)
             rows.append(PendingRow.of("dev" if place % 2 else "test", item, medium))
     earlier = [Defect(DefectKind.BAD_ROW, 9, "t-99", "image/99.jpg", "no options", loses_row=True)]
-    about = replace(ABOUT, fingerprint=str(numbers), sections={"Classes": "Some."}, known_limits="Few.")
+    about = replace(
+        ABOUT, fingerprint=str(numbers), sections={"Classes": "Some.", "Audit": "All is well."}, known_limits="Few."
+    )
     write_shards(rows, folder, about, splits=["dev", "test"], defects=earlier, extra=extra)
     return folder
 
@@ -248,7 +250,8 @@ def test_the_report_is_in_the_shards_and_its_rows_add_up(tmp_path: Path) -> None
 
 
 def test_shards_without_leaks_account_for_every_question(tmp_path: Path) -> None:
-    ours, other = shards(tmp_path / "ours", [0, 1, 2, 3]), shards(tmp_path / "other", [1, 50])
+    of_all = {"audit.json": '{"questions": 8}', "rows.csv": "line,outcome\n"}
+    ours, other = shards(tmp_path / "ours", [0, 1, 2, 3], **of_all), shards(tmp_path / "other", [1, 50])
     out, before = tmp_path / "out", (ours / MANIFEST).read_bytes()
     written, report = write_without_leaks(str(ours), [str(other)], out, ALONE)
     assert report and report.summary()["leaked_questions"] == 2 and (ours / MANIFEST).read_bytes() == before
@@ -260,6 +263,8 @@ def test_shards_without_leaks_account_for_every_question(tmp_path: Path) -> None
     card = (out / CARD).read_text()
     assert "## Classes\n\nSome." in card and "Few." in card and "By hand.\n\n`shotbench data leaks` left out 2" in card
     assert card.index(SECTION) < card.index("## Defects")
+    assert "## Audit" in (ours / CARD).read_text() and "## Audit" not in card  # it is of all questions
+    assert not any((out / name).exists() for name in of_all)
     again, nothing = write_without_leaks(str(ours), [str(other)], out, ALONE)
     assert again.already_complete and again.counts == written.counts and nothing is None
 

@@ -30,6 +30,7 @@ from lmms_eval_shotbench.qwen.rope_positions import Grid, tokens_of
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
 from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
+from tests.support.separate_packages import install_into
 
 LAST_WRONG_STEP = "5.10.4"
 RELEASES = ("5.5.0", LAST_WRONG_STEP, "5.23.0")  # the minimum in setup.cfg, and the newest at the time of writing
@@ -61,18 +62,8 @@ def release_findings(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]
 
 
 def install(release: str, folder: Path) -> None:
-    """Install a release with its dependencies into a folder; skip (in CI: fail) if no registry is reachable."""
-    by_uv = ["uv", "pip", "install", "--python", sys.executable]
-    by_pip = ["pip", "install", "--disable-pip-version-check", "--retries=1"]
-    reason = ""
-    for installer in (by_uv, by_pip):
-        command = [sys.executable, "-m", *installer, "--quiet", "--target", str(folder), f"transformers=={release}"]
-        finished = subprocess.run(command, capture_output=True, text=True)
-        if finished.returncode == 0:
-            break
-        reason += finished.stderr[-1000:]
-    else:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"transformers {release} cannot be installed: {reason}")
+    """Install a release with its dependencies into a folder, without those that are shared."""
+    install_into(folder, f"transformers=={release}")
     for path in folder.iterdir():
         if path.name.lower().startswith(SHARED):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -54,7 +54,7 @@ def tiny_base(
             "--start",
             metavar="FOLDER",
             help="Checkpoint folder to continue from",
-            show_default="none: random weights",
+            show_default="random weights",
         ),
     ] = None,
     finish: Annotated[
@@ -73,7 +73,7 @@ def tiny_base(
             metavar="FOLDER",
             help="Last step, for a finished model given by --start: train the labels of shots for `shotbench label`, "
             '"none" included, on films of `shotbench data studio --raw`; may be repeated. Every tenth film is held out',
-            show_default="none",
+            show_default="labels are not trained",
         ),
     ] = None,
 ) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmms_eval_shotbench.error_text import first_line
 from verl_recipes.preflight.known_models import ARCHITECTURES, known_config
 from verl_recipes.preflight.problem import Problem
 
@@ -96,14 +97,14 @@ def _loaded(folder: Path) -> tuple[Model, list[Problem]]:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        return Model(), [Problem(f"its config.json cannot be read ({_first_line(error)})", str(folder), OTHER_MODEL)]
+        return Model(), [Problem(f"its config.json cannot be read ({first_line(error)})", str(folder), OTHER_MODEL)]
     if config.model_type not in ARCHITECTURES:
         what = f"the recipes train {', '.join(ARCHITECTURES.values())}, this is a {config.model_type}"
         return Model(), [Problem(what, str(folder), OTHER_MODEL)]
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"its processor or tokenizer cannot be loaded ({_first_line(error)})"
+        what = f"its processor or tokenizer cannot be loaded ({first_line(error)})"
         return Model(config), [Problem(what, str(folder), OTHER_MODEL)]
     problems = [Problem(what, str(folder), OTHER_MODEL) for what in _unfit(config, processor)]
     return Model(config, None if problems else processor), problems
@@ -164,7 +165,3 @@ def safetensors_size(path: Path) -> int:
             header = {}
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     return 8 + length + max(ends) if ends else 0
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

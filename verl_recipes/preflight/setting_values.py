@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from lmms_eval_shotbench.error_text import first_line
 from verl_recipes.preflight.problem import Problem
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _section_problems(
             value = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         except OmegaConfBaseException as error:
             if not node._is_missing():
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 yield Problem(f"it cannot be resolved ({reason})", key, "Name a key that exists, or give a value")
             continue
         follows = node._is_interpolation() and OmegaConf.is_interpolation(recipe, name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from lmms_eval_shotbench.error_text import first_line
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.preflight.problem import Problem
 from verl_recipes.training_rows import MARKS
@@ -92,7 +93,7 @@ def _file_problems(file: str, columns: Columns) -> Iterator[Problem]:
     try:
         schema, count = parquet.read_schema(path), parquet.ParquetFile(path).metadata.num_rows
     except (pyarrow.ArrowException, OSError) as error:
-        yield Problem(f"it cannot be read as parquet ({str(error).splitlines()[0]})", file, f"{WRITE_ROWS} again")
+        yield Problem(f"it cannot be read as parquet ({first_line(error)})", file, f"{WRITE_ROWS} again")
         return
     if not count:
         yield Problem("it has no rows", file, f"{WRITE_ROWS} of a split that has questions")
