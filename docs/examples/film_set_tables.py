@@ -70,7 +70,7 @@ def styled_shots(labels: Path, of_films: bool, lost: Counter[str]) -> Iterator[t
             lost["of a trailer" if of_films else "of a film"] += 1
             continue
         film, shot = path[-2], path[-1].zfill(4)
-        named = {column: str((found.get(name) or {}).get("label") or "") for column, name in STYLES.items()}
+        named = {column: named_label(found, name) for column, name in STYLES.items()}
         row = {"film_id": film, "shot_id": f"{film}-{shot}"} | named
         if seen.setdefault((film, shot), row) is not row:
             if seen[film, shot] != row:
@@ -80,6 +80,14 @@ def styled_shots(labels: Path, of_films: bool, lost: Counter[str]) -> Iterator[t
             lost[UNLABELLED] += 1
         else:
             yield film, shot, row
+
+
+def named_label(found: Mapping[str, Any], name: str) -> str:
+    """Return the label of a shot in words; "" if it has none."""
+    style = found.get(name, {})
+    if not isinstance(style, dict) or not isinstance(style.get("label", ""), str):
+        raise BadLabels(f"{name} is {json.dumps(style)}, no object with a label in words")
+    return style.get("label", "")
 
 
 def shots_below(
@@ -99,15 +107,20 @@ def shot_ranges(file: Path) -> list[tuple[int, int]]:
     """Read first and last frame from each line; a shot lasts to the first frame of the next."""
     if not file.exists():
         return []
-    lines = [[int(word) for word in line.split()[:2]] for line in file.read_text(encoding="utf-8").splitlines()]
-    return list(pairwise([start for start, _ in lines] + [end for _, end in lines[-1:]]))
+    lines = [line.split()[:2] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not all(len(words) == 2 and "".join(words).isdigit() for words in lines):
+        raise BadLabels(f"a line of {file.name} does not begin with two frame numbers")
+    return list(pairwise([int(start) for start, _ in lines] + [int(end) for _, end in lines[-1:]]))
 
 
 def ave(labels: Path, media: Media, lost: Counter[str]) -> Iterator[Row]:
     """Yield a row for each shot of a scene; every value is a list of one, times are seconds of the scene."""
     for scene, shots in read_json(labels).items():
+        if not isinstance(shots, dict) or not all(isinstance(values, dict) for values in shots.values()):
+            raise BadLabels(f"{scene} is no object of shots with their values")
         for shot, values in shots.items():
-            cells = {name: ", ".join(map(str, value)) for name, value in values.items()}
+            listed = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+            cells = {name: ", ".join(map(str, value)) for name, value in listed.items()}
             found = {column: cells.get(name, "") for column, name in AVE.items()}
             if not any(found.values()):
                 lost[UNLABELLED] += 1
@@ -183,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = list(readers[given.set](lost))
         if not rows:
             raise BadLabels(f"no row: {', '.join(f'{count} {reason}' for reason, count in lost.items())}")
-    except (ValueError, AttributeError, TypeError, OSError) as error:  # of labels in another form
+    except (ValueError, OSError) as error:
         print(f"{given.labels}: {error}", file=sys.stderr)
         return 2
     text = io.StringIO()

@@ -271,12 +271,14 @@ def test_the_column_of_scales_is_found_whatever_its_name(text: str) -> None:
     [
         ("movieshots", [1], "no JSON object"),
         ("movieshots", {"tt1": {"0001": "CS"}}, "tt1/0001 is no object"),
-        ("movieshots", {"tt1": {"0001": {"scale": "CS"}}}, ""),
+        ("movieshots", {"tt1": {"0001": {"scale": "CS"}}}, 'scale is "CS", no object'),
+        ("movieshots", {"tt1": {"0001": {"scale": {"label": 3}}}}, "no object with a label in words"),
+        ("movienet", {"movie": {"tt1": {"0001": styled("CS")}}}, "a line of tt1.txt does not begin"),
         ("movieshots", {split: {"tt1": {"0001": styled(split)}} for split in ("CS", "MS")}, "different labels"),
         ("movieshots", {"full": {"movie": STYLED}}, "no row: 11 of a film"),
         ("movienet", STYLED, "no row: 11 of a trailer"),
-        ("ave", {"scene": ["a"]}, ""),
-        ("ave", {"scene": {"a": {"start-time": 1.0}}}, ""),
+        ("ave", {"scene": ["a"]}, "scene is no object of shots"),
+        ("ave", {"scene": {"a": {"start-time": 1.0}}}, "no row: 1 without a label"),
         ("cinescale", {"a.csv": "second,code\n0,3\n1,3\n"}, "a.csv has no column of CU, ECU"),
         ("cinescale", {}, "no .csv files"),
     ],
@@ -290,6 +292,8 @@ def test_labels_in_another_form_are_refused_in_one_line(
             Path("labels", file).write_text(text)
     else:
         Path("labels").write_text(json.dumps(labels))
+    Path("shots").mkdir()
+    Path("shots", "tt1.txt").write_text("0 35 9\n\n36\n")
     assert make_table([name, "labels", "--shots", "shots", "--out", "table.csv"]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("labels: ") and reason in printed and len(printed.splitlines()) == 1
