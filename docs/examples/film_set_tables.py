@@ -87,7 +87,7 @@ def named_label(found: Mapping[str, Any], name: str) -> str:
     style = found.get(name, {})
     if not isinstance(style, dict) or not isinstance(style.get("label", ""), str):
         raise BadLabels(f"{name} is {json.dumps(style)}, no object with a label in words")
-    return style.get("label", "")
+    return str(style.get("label", ""))
 
 
 def shots_below(
