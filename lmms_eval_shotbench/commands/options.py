@@ -206,6 +206,17 @@ Published = Annotated[
         rich_help_panel="Content",
     ),
 ]
+ThirdParty = Annotated[
+    Path | None,
+    typer.Option(
+        "--third-party",
+        metavar="FILE",
+        help="CSV table of further accuracies measured by others, each with a public address and a date, shown apart "
+        "from published models (docs/report.md)",
+        show_default="those of this package on the questions that were asked",
+        rich_help_panel="Content",
+    ),
+]
 PriceIn = Annotated[
     float | None,
     typer.Option(

@@ -19,6 +19,7 @@ from lmms_eval_shotbench.commands.options import (
     RunData,
     Runs,
     RunSplit,
+    ThirdParty,
     prices_of,
 )
 
@@ -57,6 +58,7 @@ def report(
     data: RunData = None,
     split: RunSplit = None,
     published: Published = None,
+    third_party: ThirdParty = None,
     reasoning_tags: ReasoningTags = "",
     price_in: PriceIn = None,
     price_out: PriceOut = None,
@@ -94,9 +96,12 @@ def report(
     """
     from lmms_eval_shotbench.grading.added_tags import parse_reasoning_tags
     from lmms_eval_shotbench.report.assemble import read_report
+    from lmms_eval_shotbench.report.third_party import read_rows
     from lmms_eval_shotbench.report.write import write_report
 
     tags, prices = parse_reasoning_tags(reasoning_tags), prices_of(price_in, price_out, currency)
-    write_report(read_report(runs, data, split, training or (), published, tags, prices), out, thumbnails_mb)
+    others = read_rows(third_party) if third_party else []
+    found = read_report(runs, data, split, training or (), published, tags, prices, others)
+    write_report(found, out, thumbnails_mb)
     print(f"report: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return 0

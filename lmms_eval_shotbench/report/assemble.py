@@ -11,6 +11,7 @@ from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run, with_unique_names
 from lmms_eval_shotbench.report.published import asks_all_of_shotbench
+from lmms_eval_shotbench.report.third_party import ThirdPartyRow, rows_beside
 from lmms_eval_shotbench.report.training import TrainingCurves, is_training_run, read_training
 from lmms_eval_shotbench.runs.compare import Comparison, NotComparable, compare_runs
 from lmms_eval_shotbench.runs.cost import Prices
@@ -48,6 +49,7 @@ class ReportData:
     compared: Sequence[Compared]  # every other run with the first
     training: Sequence[TrainingCurves]
     published: bool  # whether to include the published rows
+    third_party: Sequence[ThirdPartyRow] = ()  # measured by others
     transfer: Transfer | None = None  # if the runs are on several sets
 
 
@@ -59,15 +61,18 @@ def read_report(
     published: bool | None = None,
     tags: ReasoningTags = (),
     prices: Prices | None = None,
+    third_party: Sequence[ThirdPartyRow] = (),
 ) -> ReportData:
     """Read runs, training runs, or pairs of QUESTIONS RESPONSES, into a report; raises like their readers.
 
-    `tags` are further tags of thoughts, for responses that are graded here; `prices` replace those of the runs.
+    `tags` are further tags of thoughts, for responses that are graded here; `prices` replace those of the runs;
+    `third_party` are further rows measured by others.
     """
     trained = [Path(name) for name in arguments if is_training_run(Path(name))]
     others = [name for name in arguments if Path(name) not in trained]
     runs = [read_report_run(side.path, side.questions or data, split, tags, prices) for side in sides(others)]
-    report = assemble(runs, [read_training(run) for run in dict.fromkeys([*trained, *training])], published)
+    curves = [read_training(run) for run in dict.fromkeys([*trained, *training])]
+    report = assemble(runs, curves, published, third_party)
     same_questions = all(one.found for one in report.compared)
     if same_questions or not all(run.items for run in runs):  # questions that are not here would be downloaded
         return report
@@ -83,9 +88,15 @@ def _transfer(arguments: Sequence[str], data: str | None, split: str | None, tag
 
 
 def assemble(
-    runs: Sequence[ReportRun], training: Sequence[TrainingCurves] = (), published: bool | None = None
+    runs: Sequence[ReportRun],
+    training: Sequence[TrainingCurves] = (),
+    published: bool | None = None,
+    third_party: Sequence[ThirdPartyRow] = (),
 ) -> ReportData:
     """Group and compare runs; by default, published rows are included if all of ShotBench was asked.
+
+    Rows measured by others are `third_party` and, unless `published` is False, those of this package that `rows_beside`
+    returns.
 
     Raises:
         BadRun: There is no run on the original questions, or a variant's run has no unique main run.
@@ -99,10 +110,16 @@ def assemble(
     for run in runs:
         if run.variant:
             variants_of[_main_index(run, mains)].append(run)
-    if published is None:
-        published = all(asks_all_of_shotbench(run.stored) for run in mains)
+    asked_all = all(asks_all_of_shotbench(run.stored) for run in mains)
+    beside = [] if published is False else rows_beside([run.stored for run in runs], published or asked_all)
     main_runs = [MainRun(run, _scores(run, own)) for run, own in zip(mains, variants_of, strict=True)]
-    return ReportData(main_runs, [_compared(mains, b) for b in range(1, len(mains))], training, published)
+    return ReportData(
+        main_runs,
+        [_compared(mains, b) for b in range(1, len(mains))],
+        training,
+        asked_all if published is None else published,
+        [*beside, *third_party],
+    )
 
 
 def _main_index(variant: ReportRun, mains: Sequence[ReportRun]) -> int:

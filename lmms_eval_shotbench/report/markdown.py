@@ -1,15 +1,14 @@
-"""Text tables: Markdown for a model card, and the leaderboard for a terminal."""
+"""Markdown of a report, for a model card."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lmms_eval_shotbench.report.rows import asked_dimensions, ranked
+from lmms_eval_shotbench.report.rows import asked_dimensions
 from lmms_eval_shotbench.runs.cost import cost_line
 from lmms_eval_shotbench.vocabulary import dimension_named
 
-COST_WIDTH = 13  # of a column of the leaderboard
 # Escapes what Markdown and HTML would interpret, for `str.translate`
 SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]()#+!|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
@@ -79,78 +78,3 @@ _RECORD_FIELDS = (
     ("prompt", "prompt_style"),
     ("data sha256", "data_sha256"),
 )
-
-
-def leaderboard_table(numbers: Mapping[str, Any]) -> str:
-    """Format the runs ranked among the published rows, for a terminal; names are sanitised (`gather.one_line`)."""
-    slugs = asked_dimensions(numbers)
-    head = "".join(f"{dimension_named(slug).abbreviation:>7}" for slug in slugs)
-    costs = _cost_columns(numbers["runs"])
-    lines = [f"{'':40}{head}{'avg':>8}{'micro':>8}{''.join(f'{title:>{COST_WIDTH}}' for title in costs)}"]
-    for kind, index in ranked(numbers):
-        if kind == "published":
-            lines.append(_published(numbers, index, slugs))
-        else:
-            cells = "".join(f"{column[index]:>{COST_WIDTH}}" for column in costs.values())
-            lines.append(_own_run(numbers["runs"][index], slugs) + cells)
-    first = numbers["runs"][0]["name"]
-    legend = ["", "* your runs: strict grading, avg is the mean over dimensions"]
-    legend += ["tokens, seconds of the model and cost are means of a response"] if costs else []
-    if numbers["published"]:
-        legend += [
-            f"+ significantly above, - below {first} (two proportions, Holm over dimensions, 5 %)",
-            "published figures as printed; their averages are over dimensions, ShotVL's over items",
-        ]
-    return "\n".join(lines + legend)
-
-
-def _cost_columns(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return the columns of costs by title, without those that are unknown for all runs."""
-    costs = [run["strict"].get("cost") or {} for run in runs]
-    amounts = (
-        ("tokens in", "input_tokens"),
-        ("tokens out", "output_tokens"),
-        ("seconds", "seconds"),
-        ("cost", "money"),
-    )
-    columns = {}
-    for title, name in amounts:
-        found = [one.get(name) or {} for one in costs]
-        if any(one.get("known") for one in found):
-            form = ",.0f" if name.endswith("tokens") else ".3g"
-            columns[title] = [
-                f"{one['mean']:{form}}{' ' + _currency(one) if name == 'money' else ''}" if one.get("known") else "–"
-                for one in found
-            ]
-    return columns
-
-
-def _currency(money: Mapping[str, Any]) -> str:
-    from lmms_eval_shotbench.report.gather import one_line
-
-    return one_line(str(money["prices"]["currency"]), 4)
-
-
-def _own_run(run: Mapping[str, Any], slugs: Sequence[str]) -> str:
-    accuracy = run["strict"]["accuracy"]
-    shares = [accuracy["by_dimension"].get(slug) for slug in slugs]
-    figures = "".join(f"{100 * share['value']:>6.1f} " if share else f"{'–':>6} " for share in shares)
-    averages = f"{100 * accuracy['macro']['value']:>8.1f}{100 * accuracy['micro']['value']:>8.1f}"
-    return f"{_fit('* ' + run['name'])}{figures}{averages}"
-
-
-def _published(numbers: Mapping[str, Any], index: int, slugs: Sequence[str]) -> str:
-    row, against = numbers["published"][index], numbers["runs"][0]["published"][index]["by_dimension"]
-    figures = "".join(f"{row['by_dimension'][slug]:>6.1f}{_marker(against.get(slug))}" for slug in slugs)
-    note = "" if row["kind"] != "shotvl" else f"  {row['source']}"
-    return f"{_fit('  ' + row['model'])}{figures}{row['average']:>8.1f}{note and ' ' * 8 + note}"
-
-
-def _marker(found: Mapping[str, Any] | None) -> str:
-    if not found or not found["differs"]:
-        return " "
-    return "-" if found["difference"] > 0 else "+"
-
-
-def _fit(name: str, width: int = 40) -> str:
-    return f"{name if len(name) < width else name[: width - 2] + '…':{width}}"

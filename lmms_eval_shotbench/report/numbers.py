@@ -41,6 +41,7 @@ def report_numbers(data: ReportData) -> dict[str, Any]:
         "transfer": transfer_json(data.transfer) if data.transfer else None,
         "published": [asdict(row) for row in published_rows()] if data.published else [],
         "published_items": SHOTBENCH_ITEMS,
+        "third_party": [asdict(row) for row in data.third_party],
         "training": [_training(one) for one in data.training],
     }
 

@@ -95,6 +95,7 @@ def _environment() -> Environment:
     ):
         environment.globals[table.__name__] = table
     environment.globals["ranked"], environment.globals["command"] = rows.ranked, rows.command
+    environment.globals["third_party_dimensions"] = rows.third_party_dimensions
     environment.globals["abbreviation"] = lambda slug: dimension_named(slug).abbreviation
     environment.filters["shown"] = lambda value, most=2000: one_line(str(value), most)
     return environment

@@ -23,6 +23,12 @@ def asked_dimensions(numbers: Mapping[str, Any]) -> list[str]:
     return [dimension.slug for dimension in DIMENSIONS if dimension.slug in asked]
 
 
+def third_party_dimensions(numbers: Mapping[str, Any]) -> list[str]:
+    """Return the slugs of the dimensions of which a third-party row has a figure, in the paper's order."""
+    known = {slug for row in numbers["third_party"] for slug in row["by_dimension"]}
+    return [dimension.slug for dimension in DIMENSIONS if dimension.slug in known]
+
+
 def ranked(numbers: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return ("published" or "runs", index), best average first: as printed for published rows, macro for runs."""
     rows = [("published", index, row["average"]) for index, row in enumerate(numbers["published"])]

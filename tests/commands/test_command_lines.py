@@ -55,8 +55,9 @@ def test_a_command_line_gives_the_same_values_as_before(
     context = context_of(row["arguments"])
     values, passed_on, before = context.params, context.args, row["values"]
     assert before.keys() <= values.keys()
-    added = {name: value for name, value in values.items() if name not in before and name != "workers"}
-    assert all(not value for value in added.values()), added  # options added since are not set
+    defaults = {param.name: param.default for param in context.command.params}
+    added = {name: value for name, value in values.items() if name not in before}
+    assert all(not value or value == defaults[name] for name, value in added.items()), added
     for name, value in before.items():
         several = [value]  # an argument that now takes several files
         assert plain(values[name]) in (value, several) or (value == [] and values[name] in (None, ())), name
