@@ -27,11 +27,13 @@ def add_croissant_file(
     shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="Local shard folder")],
     url: Annotated[
         str,
-        typer.Option("--url", metavar="URL", help="Address at which the dataset is published", show_default="none"),
+        typer.Option("--url", metavar="URL", help="Address at which the dataset is published", show_default="left out"),
     ] = "",
     cite_as: Annotated[
         str,
-        typer.Option("--cite-as", metavar="TEXT", help="Citation of the dataset, BibTeX or text", show_default="none"),
+        typer.Option(
+            "--cite-as", metavar="TEXT", help="Citation of the dataset, BibTeX or text", show_default="left out"
+        ),
     ] = "",
 ) -> int:
     """Add croissant.json to a shard folder: its metadata in Croissant, for readers outside the Hub.
