@@ -141,6 +141,18 @@ def two_workers() -> Iterator[Workers]:
 
 
 @pytest.fixture(scope="session")
+def shared_preload() -> Iterator[tuple[str, ...]]:
+    """The first process of each training run on a local Ray is forked from one that has imported torch for all of them."""
+    pytest.importorskip("verl")
+    from tests.support import shared_preload
+    from verl_recipes.run import prepare
+
+    with shared_preload.shared_preload() as command, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "WARM_START", command)
+        yield command
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2.5-VL that generates option letters only."""
     from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen

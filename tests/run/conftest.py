@@ -62,7 +62,12 @@ def marked_processes() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sft_run(ablation_plan: AblationPlan, marked_processes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sft_run(
+    ablation_plan: AblationPlan,
+    marked_processes: None,
+    shared_preload: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """A CoT-SFT run whose trainer was killed after its third step, then stopped by a signal, each time resumed."""
     from tests.support.killed_training import HELD_VARIABLE, TRAINER_VARIABLE
 
