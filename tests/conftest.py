@@ -142,7 +142,7 @@ def two_workers() -> Iterator[Workers]:
 
 @pytest.fixture(scope="session")
 def shared_preload() -> Iterator[tuple[str, ...]]:
-    """The first process of each training run on a local Ray is forked from one that has imported torch for all of them."""
+    """Training runs on a local Ray are forked from one process that has imported torch; yields the command for it."""
     pytest.importorskip("verl")
     from tests.support import shared_preload
     from verl_recipes.run import prepare

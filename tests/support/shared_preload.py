@@ -1,9 +1,9 @@
 """Training runs whose processes are forked from one that has imported torch for all tests.
 
 Each run by a tiny recipe would import it again, in `verl_recipes/run/warm_start.py`, for 14 s of processor time. A
-process of that module is started once, with `serve` in place of a trainer, and `request` takes the place of its command:
-it requests a process as Ray's workers do, waits until that has ended, and ends with its exit status. The requested process
-executes `run_trainer`, like the one that it replaces.
+process of that module is started once, with `serve` in place of a trainer, and `request` takes the place of its
+command: it requests a process as Ray's workers do, waits until that has ended, and ends with its exit status. The
+requested process executes `run_trainer`, like the one that it replaces.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def shared_preload() -> Iterator[tuple[str, ...]]:
 
 def serve() -> None:
     """Print where processes can be requested; end when the tests have ended."""
-    print(os.environ[forked_worker.SOCKET_VARIABLE], flush=True)
+    sys.stdout.write(f"{os.environ[forked_worker.SOCKET_VARIABLE]}\n")
+    sys.stdout.flush()
     sys.stdin.read()
 
 

@@ -48,7 +48,7 @@ def merge_run(run: Path, out: Path | None = None, step: int | None = None) -> Pa
             return target
     draft = target.with_name(f".{target.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
-    _merge(engine_folder(step_folder(folder.checkpoints, step)), draft)
+    merge_shards(engine_folder(step_folder(folder.checkpoints, step)), draft)
     if (draft / ADAPTER).is_dir():
         _merge_adapter(draft)
     write_atomic(draft / MERGED, json.dumps(source))
@@ -57,7 +57,12 @@ def merge_run(run: Path, out: Path | None = None, step: int | None = None) -> Pa
     return target
 
 
-def _merge(shards: Path, target: Path) -> None:
+def merge_shards(shards: Path, target: Path) -> None:
+    """Merge the weights of all workers in `shards`, a folder that verl wrote, into a model folder.
+
+    Raises:
+        MergeFailed: verl's merger failed.
+    """
     arguments = ["merge", "--backend", "fsdp", "--local_dir", str(shards), "--target_dir", str(target)]
     # Merging needs no accelerator and must not occupy one that a training run uses.
     status, output = run_preloaded(_run_merger, arguments, {**os.environ, "CUDA_VISIBLE_DEVICES": ""})

@@ -1,7 +1,7 @@
 """Run a function in a process forked from one that has imported torch, transformers and lmms-eval.
 
-These imports take ten seconds of processor time; the processes that merge and evaluate a run share them. The processes of
-a training run do likewise, see `warm_start.py`.
+These imports take ten seconds of processor time; the processes that merge and evaluate a run share them. The
+processes of a training run do likewise, see `warm_start.py`.
 """
 
 from __future__ import annotations
