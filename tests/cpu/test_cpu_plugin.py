@@ -22,6 +22,7 @@ from PIL import Image
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl, processing_qwen2_5_vl
 
 from lmms_eval_shotbench.qwen.decoding import Sampling
+from tests.support.warm_runs import execute
 from verl_recipes.cpu import PATCHES, equal_lengths
 from verl_recipes.cpu.answers import RolloutRequest, Unanswered
 from verl_recipes.cpu.generation import ResponseSettings, SampledResponse, choose
@@ -67,11 +68,6 @@ print(get_device_name(), torch.distributed.get_backend(), CPUOffloadPolicy(pin_m
       get_rollout_class("hf").__name__, get_rollout_replica_class("hf").__name__,
       "seeded_single_turn" in _agent_loop_registry, maybe_fix_3d_position_ids.__module__)
 """
-
-
-def execute(code: list[str]) -> None:
-    """Execute source code."""
-    exec("\n".join(code), {})
 
 
 def test_the_plugin_installs_the_cpu_path_and_imports_nothing_it_does_not_need() -> None:

@@ -47,6 +47,11 @@ def warm_ranks(arguments: Sequence[str], processes: int, log: Path, kill: Kill |
     return [process.exitcode for process in started]
 
 
+def execute(code: Sequence[str]) -> None:
+    """Execute lines of source code: a task of `run_preloaded` that imports nothing itself."""
+    exec("\n".join(code), {})
+
+
 def _command(arguments: list[str], log: Path, environment: dict[str, str], kill: Kill | None) -> None:
     os.environ.update(environment)
     # Where pytest itself runs in the background, SIGINT is ignored, and its children would inherit that.
