@@ -142,13 +142,11 @@ def two_workers() -> Iterator[Workers]:
 
 @pytest.fixture(scope="session")
 def shared_preload() -> Iterator[tuple[str, ...]]:
-    """Training runs on a local Ray are forked from one process that has imported torch; yields the command for it."""
+    """What replaces `warm_start.WARM_START`: trainers are forked from one process that has imported torch for all."""
     pytest.importorskip("verl")
-    from tests.support import shared_preload
-    from verl_recipes.run import prepare
+    from tests.support.shared_preload import shared_preload
 
-    with shared_preload.shared_preload() as command, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "WARM_START", command)
+    with shared_preload() as command:
         yield command
 
 

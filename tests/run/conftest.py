@@ -61,11 +61,21 @@ def marked_processes() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def forked_trainers(shared_preload: tuple[str, ...]) -> Iterator[None]:
+    """Runs of these tests start in a fork; a session would include tests of other folders, of the command as it is."""
+    from verl_recipes.run import prepare
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "WARM_START", shared_preload)
+        yield
+
+
+@pytest.fixture(scope="package")
 def sft_run(
     ablation_plan: AblationPlan,
     marked_processes: None,
-    shared_preload: tuple[str, ...],
+    forked_trainers: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A CoT-SFT run whose trainer was killed after its third step, then stopped by a signal, each time resumed."""
@@ -82,7 +92,7 @@ def sft_run(
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def grpo_run(ablation_plan: AblationPlan, sft_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """GRPO of the SFT model, whose rollout server was killed after the second step, resumed by the same command."""
     from tests.support.killed_training import SERVER_VARIABLE
