@@ -174,7 +174,7 @@ def unshared_run(
     overrides = {
         "actor_rollout_ref.rollout.agent.agent_loop_manager_class": "null",
         f"{runtime}.py_executable": json.dumps(PY_EXECUTABLE),
-        f"{runtime}.env_vars.{SOCKET_VARIABLE}": f"${{oc.env:{SOCKET_VARIABLE}}}",
+        f"{runtime}.env_vars.{SOCKET_VARIABLE}": json.dumps(shared_preload[-1]),  # may be digits only
     }
     folder = tmp_path_factory.mktemp("unshared")
     return run_grpo(folder, cluster, rows, tiny_model_unconstrained, overrides, shared_preload)
