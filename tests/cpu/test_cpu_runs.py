@@ -14,10 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import psutil
@@ -32,10 +31,8 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
 from tests.support.ports import free_port
 from tests.support.split_shards import write_split_shards
-from verl_recipes.run.forked_worker import SOCKET_VARIABLE
 from verl_recipes.run.merge import merge_shards
 from verl_recipes.run.run_folder import read_metrics
-from verl_recipes.run.warm_start import PY_EXECUTABLE
 from verl_recipes.training_rows import write_training_rows
 
 STEPS, PROMPTS, RESPONSES = 2, 4, 3
@@ -163,30 +160,15 @@ def grpo_run(
 
 @pytest.fixture(scope="module")
 def unshared_run(
-    rows: Path,
-    cluster: dict[str, str],
-    tiny_model_unconstrained: Path,
-    shared_preload: tuple[str, ...],
-    tmp_path_factory: pytest.TempPathFactory,
+    rows: Path, cluster: dict[str, str], tiny_model_unconstrained: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
-    """The same run with verl's own agent loop manager, and with forked processes, which do not import torch again."""
-    runtime = "++ray_kwargs.ray_init.runtime_env"
-    overrides = {
-        "actor_rollout_ref.rollout.agent.agent_loop_manager_class": "null",
-        f"{runtime}.py_executable": json.dumps(PY_EXECUTABLE),
-        f"{runtime}.env_vars.{SOCKET_VARIABLE}": json.dumps(shared_preload[-1]),  # may be digits only
-    }
-    folder = tmp_path_factory.mktemp("unshared")
-    return run_grpo(folder, cluster, rows, tiny_model_unconstrained, overrides, shared_preload)
+    """The same run with verl's own agent loop manager."""
+    override = {"actor_rollout_ref.rollout.agent.agent_loop_manager_class": "null"}
+    return run_grpo(tmp_path_factory.mktemp("unshared"), cluster, rows, tiny_model_unconstrained, override)
 
 
 def run_grpo(
-    folder: Path,
-    cluster: dict[str, str],
-    rows: Path,
-    model: Path,
-    other: Mapping[str, object] = MappingProxyType({}),
-    python: Sequence[str] = (sys.executable, "-m"),
+    folder: Path, cluster: dict[str, str], rows: Path, model: Path, other: dict[str, object] | None = None
 ) -> Run:
     (folder / "reward.py").write_text(REWARD)
     (folder / "counted.py").write_text(COUNTED)
@@ -204,9 +186,9 @@ def run_grpo(
         "trainer.validation_data_dir": folder / "validation",
         "++ray_kwargs.ray_init.runtime_env.env_vars.VERL_FILE_LOGGER_PATH": folder / "metrics.jsonl",
         "++ray_kwargs.ray_init.runtime_env.env_vars.SHOTBENCH_TEST_DECODED": folder / "decoded.txt",
-        **other,
+        **(other or {}),
     }  # fmt: skip
-    command = [*python, "verl.trainer.main_ppo", "--config-dir", REPOSITORY / "verl_recipes" / "config"]
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", REPOSITORY / "verl_recipes" / "config"]
     command += ["--config-name", "grpo_tiny", *(f"{key}={value}" for key, value in overrides.items())]
     log = completed(command, cluster, folder)
     lines = (folder / "metrics.jsonl").read_text().splitlines()
