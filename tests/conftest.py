@@ -141,16 +141,6 @@ def two_workers() -> Iterator[Workers]:
 
 
 @pytest.fixture(scope="session")
-def shared_preload() -> Iterator[tuple[str, ...]]:
-    """What replaces `warm_start.WARM_START`: trainers are forked from one process that has imported torch for all."""
-    pytest.importorskip("verl")
-    from tests.support.shared_preload import shared_preload
-
-    with shared_preload() as command:
-        yield command
-
-
-@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2.5-VL that generates option letters only."""
     from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen

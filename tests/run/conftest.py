@@ -61,6 +61,16 @@ def marked_processes() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def shared_preload() -> Iterator[tuple[str, ...]]:
+    """What replaces `warm_start.WARM_START`: trainers are forked from one process that has imported torch for all."""
+    pytest.importorskip("verl")
+    from tests.support.shared_preload import shared_preload
+
+    with shared_preload() as command:
+        yield command
+
+
 @pytest.fixture(scope="package")
 def forked_trainers(shared_preload: tuple[str, ...]) -> Iterator[None]:
     """Runs of these tests start in a fork; a session would include tests of other folders, of the command as it is."""
