@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from PIL import Image
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl, processing_qwen2_5_vl
 
 from lmms_eval_shotbench.qwen.decoding import Sampling
+from tests.support.warm_runs import execute
 from verl_recipes.cpu import PATCHES, equal_lengths
 from verl_recipes.cpu.answers import RolloutRequest, Unanswered
 from verl_recipes.cpu.generation import ResponseSettings, SampledResponse, choose
@@ -32,6 +31,7 @@ from verl_recipes.cpu.request_inputs import MEDIA
 from verl_recipes.cpu.seeded_agent_loop import response_seed
 from verl_recipes.inside_verl import patch_on_import as hooks
 from verl_recipes.inside_verl.qwen2_5_vl import time_positions
+from verl_recipes.run.preloaded_process import run_preloaded
 
 NEW_TOKENS = 12
 GREEDY = ResponseSettings(NEW_TOKENS, Sampling())
@@ -72,11 +72,9 @@ print(get_device_name(), torch.distributed.get_backend(), CPUOffloadPolicy(pin_m
 
 def test_the_plugin_installs_the_cpu_path_and_imports_nothing_it_does_not_need() -> None:
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    found = subprocess.run(
-        [sys.executable, "-c", PROBE], env=os.environ | ENVIRONMENT | address, capture_output=True, text=True
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
-    printed = found.stdout.splitlines()[-1].split()
+    status, output = run_preloaded(execute, [PROBE], os.environ | ENVIRONMENT | address)
+    assert status == 0, output[-2000:]
+    printed = output.splitlines()[-1].split()
     assert printed == ["cpu", "cpu:gloo", "False", "HFAdapter", "HFReplica", "True", "verl_recipes.cpu.equal_lengths"]
 
 

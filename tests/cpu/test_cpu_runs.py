@@ -31,6 +31,7 @@ from lmms_eval_shotbench.vocabulary import MediaKind
 from tests.support import REPOSITORY
 from tests.support.ports import free_port
 from tests.support.split_shards import write_split_shards
+from verl_recipes.run.merge import merge_shards
 from verl_recipes.run.run_folder import read_metrics
 from verl_recipes.training_rows import write_training_rows
 
@@ -264,10 +265,7 @@ def test_the_checkpoint_of_two_workers_is_merged_into_a_model_that_generates(grp
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     actor = grpo_run.folder / "checkpoints" / f"global_step_{STEPS}" / "actor"
-    merge = ["-m", "verl.model_merger", "merge", "--backend", "fsdp", "--local_dir", actor, "--target_dir", tmp_path]
-    environment = os.environ | ENVIRONMENT
-    done = subprocess.run([sys.executable, *map(str, merge)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    merge_shards(actor, tmp_path)
     model, processor = AutoModelForImageTextToText.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)
     inputs = processor.tokenizer("Which letter?", return_tensors="pt")
     assert model.generate(**inputs, max_new_tokens=3, min_new_tokens=3).shape[1] == inputs["input_ids"].shape[1] + 3

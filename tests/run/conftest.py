@@ -62,7 +62,32 @@ def marked_processes() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sft_run(ablation_plan: AblationPlan, marked_processes: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_preload() -> Iterator[tuple[str, ...]]:
+    """What replaces `warm_start.WARM_START`: trainers are forked from one process that has imported torch for all."""
+    pytest.importorskip("verl")
+    from tests.support.shared_preload import shared_preload
+
+    with shared_preload() as command:
+        yield command
+
+
+@pytest.fixture(scope="package")
+def forked_trainers(shared_preload: tuple[str, ...]) -> Iterator[None]:
+    """Runs of these tests start in a fork; a session would include tests of other folders, of the command as it is."""
+    from verl_recipes.run import prepare
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "WARM_START", shared_preload)
+        yield
+
+
+@pytest.fixture(scope="package")
+def sft_run(
+    ablation_plan: AblationPlan,
+    marked_processes: None,
+    forked_trainers: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """A CoT-SFT run whose trainer was killed after its third step, then stopped by a signal, each time resumed."""
     from tests.support.killed_training import HELD_VARIABLE, TRAINER_VARIABLE
 
@@ -77,7 +102,7 @@ def sft_run(ablation_plan: AblationPlan, marked_processes: None, tmp_path_factor
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def grpo_run(ablation_plan: AblationPlan, sft_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """GRPO of the SFT model, whose rollout server was killed after the second step, resumed by the same command."""
     from tests.support.killed_training import SERVER_VARIABLE

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.host, pytest.mark.timeout(1500)]
+pytestmark += [pytest.mark.usefixtures("forked_trainers")]
 pytest.importorskip("verl")
 pytest.importorskip("ray")
 

@@ -10,8 +10,10 @@ import pytest
 
 from lmms_eval_shotbench.cli import main
 from tests.support.failing_training import environment
+from verl_recipes.run import prepare
 from verl_recipes.run.checkpoints import complete_steps
 from verl_recipes.run.run_folder import RunFolder
+from verl_recipes.run.warm_start import WARM_START
 
 pytestmark = [pytest.mark.verl, pytest.mark.ray, pytest.mark.timeout(1500)]
 SFT = ["data.train_batch_size=8", "data.micro_batch_size_per_gpu=8", "data.max_length=1600", "trainer.test_freq=-1"]
@@ -31,8 +33,13 @@ def nonfinite_steps(run: Path, attempt: int) -> list[float]:
 
 
 def test_a_diverging_run_ends_with_the_reason_and_saves_nothing_after(
-    split_shards: Path, tiny_model_unconstrained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    split_shards: Path,
+    tiny_model_unconstrained: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(prepare, "WARM_START", WARM_START)  # as a user's run starts; others here may start in a fork
     run = tmp_path / "run"
     command = ["sft", "--recipe", "tiny", "--data", str(split_shards), "--model", str(tiny_model_unconstrained)]
     command += ["--out", str(run), *SFT, "trainer.total_epochs=3", "trainer.save_freq=2"]

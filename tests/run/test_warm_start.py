@@ -148,9 +148,13 @@ def test_the_trainer_ends_when_the_first_process_is_terminated_or_killed(
 
 
 @pytest.mark.verl
-def test_neither_ray_nor_verl_nor_wandb_is_imported_before_a_fork() -> None:
+@pytest.mark.ray  # shares the process from which runs on Ray are forked
+def test_neither_ray_nor_verl_nor_wandb_is_imported_before_a_fork(
+    shared_preload: tuple[str, ...], tmp_path: Path
+) -> None:
     configurations = "transformers.models.gemma3n.configuration_gemma3n"  # the one that imports timm
-    script = "import sys; from verl_recipes.run import warm_start; warm_start.preload()\n"
-    script += f"print([name for name in ('ray', 'verl', 'wandb', 'torch', '{configurations}') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    names = ("ray", "verl", "wandb", "torch", configurations)
+    (tmp_path / "trainer.py").write_text(f"import sys\nprint([name for name in {names} if name in sys.modules])\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*shared_preload, "trainer"], env=environment, capture_output=True, text=True)
     assert done.stdout == f"['torch', '{configurations}']\n", done.stderr

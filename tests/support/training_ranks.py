@@ -1,4 +1,4 @@
-"""Losses and gradients of verl's FSDP2 engine on several workers without Ray: `python -m tests.support.training_ranks`.
+"""Losses and gradients of verl's FSDP2 engine on several workers without Ray.
 
 One process imports verl, with the plugin; for each plan it forks the workers, which train and evaluate on the rows that
 the plan gives each of them. A plan of one worker has the rows of all.
@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 import random
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +18,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from tests.support import REPOSITORY
 from tests.support.ports import free_port
+from verl_recipes.run.preloaded_process import run_preloaded
 
 ENVIRONMENT = {
     "VERL_USE_EXTERNAL_MODULES": "verl_recipes.plugin", "VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda",
-    "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY),
+    "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
 }  # fmt: skip
 STILL, CLIP, TEXT = "still", "clip", "text"
 MICRO_BATCH = 2  # rows
@@ -66,17 +65,15 @@ def outcomes(model: Path, plans: Mapping[str, Plan], folder: Path) -> dict[str, 
         folder: Folder for the outcomes.
     """
     named = {name: plan._asdict() for name, plan in plans.items()}
-    command = [sys.executable, "-m", __name__, str(model), json.dumps(named), str(folder)]
-    done = subprocess.run(
-        command, env=os.environ | ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(done.stdout)
+    status, output = run_preloaded(_run, [str(model), json.dumps(named), str(folder)], os.environ | ENVIRONMENT)
+    if status:
+        raise RuntimeError(output)
     return {name: Outcome(**json.loads((folder / f"{name}.json").read_text())) for name in plans}
 
 
-def main(model: str, plans: str, folder: str) -> None:
+def _run(arguments: list[str]) -> None:
     """Run each plan; exit as soon as a worker of one failed."""
+    model, plans, folder = arguments
     for module in PRELOADED:  # once, before the workers are forked
         importlib.import_module(module)
 
@@ -203,7 +200,3 @@ def _batch(rows: Sequence[dict[str, Any]]) -> Any:
     }  # fmt: skip
     data = SFTTensorCollator(DatasetPadMode.NO_PADDING)(list(rows))
     return tensordict_utils.get_tensordict(data, settings)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -15,21 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.support.ports import free_port
+from verl_recipes.run.preloaded_process import PRELOADED
 
 # lmms-eval assigns each process a GPU if any is visible, but there may be fewer GPUs than processes.
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 Kill = Callable[[], object]  # picklable; called first, and may arrange when the process kills itself
 WARM = multiprocessing.get_context("forkserver")
-WARM.set_forkserver_preload(
-    [
-        "lmms_eval.__main__",
-        "lmms_eval_shotbench.harness.evaluate",
-        "lmms_eval_shotbench.models.shotvl",
-        "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
-        "transformers.models.qwen2_5_vl.processing_qwen2_5_vl",
-        "tests.support.frozen_imports",
-    ]
-)
+WARM.set_forkserver_preload([*PRELOADED, "tests.support.frozen_imports"])
 
 
 def warm(
@@ -53,6 +45,11 @@ def warm_ranks(arguments: Sequence[str], processes: int, log: Path, kill: Kill |
     for process in started:
         process.join()
     return [process.exitcode for process in started]
+
+
+def execute(code: Sequence[str]) -> None:
+    """Execute lines of source code: a task of `run_preloaded` that imports nothing itself."""
+    exec("\n".join(code), {})
 
 
 def _command(arguments: list[str], log: Path, environment: dict[str, str], kill: Kill | None) -> None:

@@ -10,13 +10,15 @@ import pytest
 
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.qwen.tiny_qwen import make_tiny_qwen
+from tests.support.saved_checkpoints import save
 from tests.support.split_shards import write_split_shards
 from verl_recipes import recipes
 from verl_recipes.preflight import preflight
 from verl_recipes.run import evaluate_run
 from verl_recipes.run import prepare as preparation
+from verl_recipes.run.merge import MergeFailed, merge_run
 from verl_recipes.run.prepare import TINY_BASE, prepare
-from verl_recipes.run.run_folder import TrainingRequest
+from verl_recipes.run.run_folder import RunFolder, TrainingRequest
 
 pytestmark = pytest.mark.verl
 pytest.importorskip("verl")
@@ -175,3 +177,11 @@ def test_the_message_of_a_failed_evaluation_is_its_own(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(evaluate_run.EvaluationFailed, match=r"ended with status 2:\n(.*\n)*.*no-such-shards"):
         evaluate_run.evaluate_model("no-such-model", "./no-such-shards", Path("eval"), ("shotbench",))
+
+
+def test_the_message_of_a_failed_merge_is_verls_and_no_model_is_left(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    save(run.checkpoints, 3)  # of no model
+    with pytest.raises(MergeFailed, match=r"verl's merger failed on .*actor:\n(.*\n)*.*Error"):
+        merge_run(run.path)
+    assert not run.model.exists()

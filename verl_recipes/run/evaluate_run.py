@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,9 @@ from lmms_eval_shotbench.model_args import format_model_args
 from lmms_eval_shotbench.questions.question_files import locate_questions
 from lmms_eval_shotbench.qwen.revision import revision_in_use
 from lmms_eval_shotbench.runs.score import SCORES_FILES
+from verl_recipes.run.preloaded_process import run_preloaded
 
 TASKS = ("shotbench", "shotbench_reasoning")  # direct and reasoning style; training in one changes both scores
-PRELOADED = (
-    "lmms_eval.__main__",
-    "lmms_eval_shotbench.harness.evaluate",
-    "lmms_eval_shotbench.models.shotvl",
-    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
-    "transformers.models.qwen2_5_vl.processing_qwen2_5_vl",
-)
 
 
 class EvaluationFailed(RuntimeError):
@@ -88,26 +80,14 @@ def _is_current(path: Path, command: Sequence[str], model: Path | str, data: str
 
 
 def _run_command(command: list[str]) -> None:
-    """Run `shotbench COMMAND` in a process forked from one that has imported lmms-eval, which takes seven seconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    with tempfile.NamedTemporaryFile("r+", errors="replace") as output:
-        process = context.Process(target=_command_process, args=(command, dict(os.environ), Path.cwd(), output.name))
-        process.start()
-        process.join()
-        if process.exitcode:
-            last = "\n".join(output.read().strip().splitlines()[-8:])
-            raise EvaluationFailed(f"shotbench {shlex.join(command)} ended with status {process.exitcode}:\n{last}")
+    """Run `shotbench COMMAND` in a process of its own."""
+    status, output = run_preloaded(_exit_with_command, command, os.environ)
+    if status:
+        last = "\n".join(output.strip().splitlines()[-8:])
+        raise EvaluationFailed(f"shotbench {shlex.join(command)} ended with status {status}:\n{last}")
 
 
-def _command_process(command: list[str], environment: dict[str, str], folder: Path, output: str) -> None:
-    """Exit with the status of `shotbench COMMAND`, run with this environment and folder; both streams go to a file."""
+def _exit_with_command(command: list[str]) -> None:
     from lmms_eval_shotbench.cli import main
 
-    with Path(output).open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
     sys.exit(main(command))

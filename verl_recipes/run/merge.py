@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from lmms_eval_shotbench.atomic_file import write_atomic
 from verl_recipes.inside_verl.checkpoint_rotation import step_folder
 from verl_recipes.run.checkpoints import chosen_step, engine_folder
+from verl_recipes.run.preloaded_process import run_preloaded
 from verl_recipes.run.run_folder import RunFolder
 
 MERGED = "merged_from.json"  # written last: a model folder with it is complete
@@ -47,7 +48,7 @@ def merge_run(run: Path, out: Path | None = None, step: int | None = None) -> Pa
             return target
     draft = target.with_name(f".{target.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
-    _merge(engine_folder(step_folder(folder.checkpoints, step)), draft)
+    merge_shards(engine_folder(step_folder(folder.checkpoints, step)), draft)
     if (draft / ADAPTER).is_dir():
         _merge_adapter(draft)
     write_atomic(draft / MERGED, json.dumps(source))
@@ -56,15 +57,23 @@ def merge_run(run: Path, out: Path | None = None, step: int | None = None) -> Pa
     return target
 
 
-def _merge(shards: Path, target: Path) -> None:
-    command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
-    command += ["--local_dir", str(shards), "--target_dir", str(target)]
+def merge_shards(shards: Path, target: Path) -> None:
+    """Merge the weights of all workers in `shards`, a folder that verl wrote, into a model folder.
+
+    Raises:
+        MergeFailed: verl's merger failed.
+    """
+    arguments = ["merge", "--backend", "fsdp", "--local_dir", str(shards), "--target_dir", str(target)]
     # Merging needs no accelerator and must not occupy one that a training run uses.
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode or not list(target.glob("*.safetensors")):
-        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+    status, output = run_preloaded(_run_merger, arguments, {**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    if status or not list(target.glob("*.safetensors")):
+        last = "\n".join(output.strip().splitlines()[-8:])
         raise MergeFailed(f"verl's merger failed on {shards}:\n{last}")
+
+
+def _run_merger(arguments: list[str]) -> None:
+    sys.argv[1:] = arguments
+    runpy.run_module("verl.model_merger", run_name="__main__", alter_sys=True)
 
 
 def _merge_adapter(model: Path) -> None:

@@ -20,7 +20,7 @@ from verl_recipes.run import checkpoints
 from verl_recipes.run.changed_settings import Change
 from verl_recipes.run.checksums import data_checksum, model_checksum
 from verl_recipes.run.run_folder import Record, RunFolder, TrainingRequest, is_run
-from verl_recipes.run.warm_start import PY_EXECUTABLE
+from verl_recipes.run.warm_start import PY_EXECUTABLE, WARM_START
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -107,7 +107,7 @@ def prepare(order: TrainingRequest) -> Prepared:
     name = recipes.config_name(order.method, order.recipe)
     command = [sys.executable, "-m"]
     if config.trainer.device == "cpu" and OmegaConf.select(config, "ray_kwargs.ray_init.address") == "local":
-        command.append("verl_recipes.run.warm_start")
+        command = list(WARM_START)
         overrides.append(f"++{WORKER_KEY}={json.dumps(PY_EXECUTABLE)}")
         OmegaConf.update(config, WORKER_KEY, PY_EXECUTABLE, force_add=True)
     command += [entry, "--config-dir", str(recipes.CONFIG_FOLDER), "--config-name", name, *overrides]

@@ -35,6 +35,7 @@ from typing import NoReturn
 from verl_recipes.run.forked_worker import SOCKET_VARIABLE
 
 PY_EXECUTABLE = shlex.join([sys.executable, "-I", "-S", str(Path(__file__).with_name("forked_worker.py"))])
+WARM_START = (sys.executable, "-m", "verl_recipes.run.warm_start")  # followed by a module and its arguments
 PRELOADED = (  # imported by verl's processes, directly or through transformers
     "accelerate",
     "datasets",
