@@ -10,8 +10,8 @@ Stand-ins are made (see `stand_in_sets.py`), and for each set, in a process of i
 - `shotbench eval` with the packaged tiny model on at most 500 questions, as many of each dimension.
 
 It fails unless rows in are rows out and rows dropped, the faults of the stand-in are dropped with their reasons, and
-exactly the shared clips are found. Scores are meaningless, so accuracy is near chance. Memory is the kernel's peak of the
-process (VmHWM), so this runs on Linux only. The whole takes an hour of two cores and 4 GB of disk.
+exactly the shared clips are found. Scores are meaningless, so accuracy is near chance. Memory is the kernel's peak of
+the process (VmHWM), so this runs on Linux only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from machine import Figures, machine, print_json
 from stand_in_sets import Maker, StandIn
@@ -115,7 +115,7 @@ def import_set(one: StandIn, shards: Path, work: Path) -> dict[str, float]:
     print(f"{one.name:20} {total:56} {cost}")
     print("".join(f"{'':20} {count:9,} {kind}\n" for kind, count in drops.most_common()), end="", flush=True)
     sizes = {"shards_mb": _megabytes(shards), "release_mb": sum(map(_megabytes, {one.folder, *one.media}))}
-    print(f"{'':20} {sizes['release_mb']:9,.0f} MB of the release are {sizes['shards_mb']:,.0f} MB of shards", flush=True)
+    print(f"{'':20} {sizes['release_mb']:9,.0f} MB of release, {sizes['shards_mb']:,.0f} MB of shards", flush=True)
     return {"rows_in": one.rows, "rows_out": loaded.rows, "dropped": drops.total(), **_figures(cost), **sizes}
 
 
@@ -176,8 +176,11 @@ def evaluate(one: StandIn, questions: int, work: Path) -> dict[str, float]:
     scores = json.loads((out / "scores.json").read_text())
     accuracy, corrected = scores["accuracy"]["micro"], scores["chance_corrected"]["micro"]["value"]
     chance = (accuracy["value"] - corrected) / (1 - corrected)
-    print(f"{one.name:20} {scores['n']} questions on {len(dimensions)} dimensions, {100 * accuracy['value']:.1f} % right "
-          f"({100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}), chance {100 * chance:.1f}   {cost}", flush=True)  # fmt: skip
+    share, low, high, guessed = (
+        f"{100 * value:.1f}" for value in (*map(accuracy.get, ("value", "low", "high")), chance)
+    )
+    result = f"{scores['n']} of {len(dimensions)} dimensions, {share} % right ({low} to {high}), chance {guessed}"
+    print(f"{one.name:20} {result:56} {cost}", flush=True)
     return {"questions": scores["n"], "accuracy": accuracy["value"], "chance": chance, **_figures(cost)}
 
 
@@ -207,7 +210,8 @@ def measure(args: argparse.Namespace, work: Path) -> Figures:
 def _made(args: argparse.Namespace, work: Path) -> Iterator[StandIn]:
     begin = time.perf_counter()
     made = list(Maker(work / "releases", args.share).all())
-    print(f"stand-ins are made in {time.perf_counter() - begin:,.0f} s: {_megabytes(work / 'releases'):,.0f} MB", flush=True)
+    seconds, size = time.perf_counter() - begin, _megabytes(work / "releases")
+    print(f"stand-ins of {size:,.0f} MB are made in {seconds:,.0f} s", flush=True)
     yield from (one for one in made if not args.only or one.name in args.only)
 
 

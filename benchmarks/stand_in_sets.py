@@ -2,11 +2,12 @@
 
     python benchmarks/stand_in_sets.py --out DIR [--share 0.01]
 
-Owns the files and the faults in them. 300 small stills and clips are drawn; every file is one of them with a unique mark
-(`stand_in_media.py`), and no two sets show the same one, except that ACaM-Bench has clips of CameraBench and
-CineTechBench. What the sets do not publish, or could not be verified, is guessed: the classes of ACaM-Bench, the number
-of CineTechBench's stills, the rows of CamReasoner's training file. The stills of types-of-film-shots that models
-labelled are in the split test, which has people's only as published: the import has to read more than it will.
+Owns the files and the faults in them; the rows are in `stand_in_set_rows.py`. 300 small stills and clips are drawn.
+Every file is one of them with a unique mark (`stand_in_media.py`), and no two sets show the same one, except that
+ACaM-Bench has clips of CameraBench and CineTechBench, and CamReasoner those of CameraBench. Numbers that are not
+published are guessed: CineTechBench's stills, ACaM-Bench's clips of CineTechBench, and the clips of CamReasoner's
+training file. All stills of types-of-film-shots that models labelled are in the split test, unlike published, so that
+the import reads more rows than it will have to.
 """
 
 from __future__ import annotations
@@ -21,11 +22,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from stand_in_camera_clips import Row, camerabench_rows, camreasoner_rows, has_one_movement, training_rows
 from stand_in_media import marked
 from stand_in_release import Drawing, MediaSettings, draw
+from stand_in_set_rows import (
+    ACAM_CLASSES,
+    Row,
+    acam_binary_row,
+    acam_choice_row,
+    camerabench_rows,
+    camreasoner_rows,
+    cinetech_clip_row,
+    cinetech_still_row,
+    has_one_movement,
+    training_rows,
+)
 
 from data_pipeline.defects import DefectKind
 from data_pipeline.releases.published_sets.class_table import published_set
@@ -40,10 +52,6 @@ CINETECH_ROWS = 620  # stills; "more than 600"
 REAL, SYNTHETIC, BINARY = 1_464, 1_179, 1_510  # questions of ACaM-Bench
 OF_CAMERABENCH, OF_CINETECHBENCH, OF_SHOTBENCH = 454, 120, 318  # clips of ACaM-Bench that it does not redistribute
 TRAINING_FILES = 1_000
-ACAM_CLASSES = [
-    *("Dolly_in", "Dolly_out", "Truck_left", "Truck_right", "Pedestal_up", "Pedestal_down", "Pan_left", "Pan_right"),
-    *("Tilt_up", "Tilt_down", "Roll_cw", "Roll_ccw", "Zoom_in", "Zoom_out", "Static", "Tracking", "Arc"),
-]
 PAGE = b"<!DOCTYPE html><html><body>Sign in to continue</body></html>\n"
 
 
@@ -93,7 +101,8 @@ class Maker:
         (folder / "stills").mkdir()
         with parquet.ParquetWriter(folder / "data/test-00000-of-00001.parquet", schema) as table:
             for first in range(0, rows, 100):  # as `datasets` writes images
-                group = [self._film_shot(folder, number, people, rng) for number in range(first, min(first + 100, rows))]
+                numbers = range(first, min(first + 100, rows))
+                group = [self._film_shot(folder, number, people, rng) for number in numbers]
                 table.write_table(pyarrow.Table.from_pylist(group, schema))
         drops = Counter({DefectKind.OTHER_ANNOTATOR: rows - human, DefectKind.UNMAPPED_CLASS: ambiguous})
         return StandIn("types-of-film-shots", "types-of-film-shots", folder, (), rows, _counts(drops))
@@ -129,8 +138,8 @@ class Maker:
         groups = {group.title: group.classes for group in published_set("cinetechbench").groups}
         movements = [one.name for one in groups.pop("video")]
         named = itertools.cycle((title, one) for title, classes in groups.items() for one in classes)
-        stills = self._part([_cinetech_still(number, *next(named), groups) for number in range(CINETECH_ROWS)])
-        clips = self._part([_cinetech_clip(number, movements) for number in range(120)])
+        stills = self._part([cinetech_still_row(number, *next(named), groups) for number in range(CINETECH_ROWS)])
+        clips = self._part([cinetech_clip_row(number, movements) for number in range(120)])
         asked = [number for number, row in enumerate(stills) if row["Category"] == "Scale"]
         faulty = self._faulty({DefectKind.MISSING_MEDIUM: 10, DefectKind.UNDECODABLE_MEDIUM: 8}, asked)
         for number, row in enumerate(stills):
@@ -159,9 +168,9 @@ class Maker:
             self._write(folder / name, ACAM_CLIPS[40:], number)
         clips = [*shared, *missing, *real]
         rng.shuffle(clips)
-        _json(folder / "real.json", [_choice(clip, rng, as_list=True) for clip in clips])
-        _json(folder / "syn.json", [_choice(clip, rng, as_list=False) for clip in generated])
-        binary = [_yes_no(rng.choice(generated), number, rng) for number in range(self._scaled(BINARY))]
+        _json(folder / "real.json", [acam_choice_row(clip, rng, as_list=True) for clip in clips])
+        _json(folder / "syn.json", [acam_choice_row(clip, rng, as_list=False) for clip in generated])
+        binary = [acam_binary_row(rng.choice(generated), number, rng) for number in range(self._scaled(BINARY))]
         _json(folder / "binary.json", binary)
         rows = len(clips) + len(generated) + len(binary)
         faults = dict.fromkeys(range(len(missing)), DefectKind.MISSING_MEDIUM)
@@ -179,7 +188,7 @@ class Maker:
         rows = self._part(list(training_rows(names, random.Random(6))))
         _zip(folder / "videos.zip", TRAINING_CLIPS, [f"videos/{name}" for name in names[10:]], cut=10)
         absent, broken = ({f"video/{name}" for name in some} for some in (names[:10], names[10:20]))
-        faulty = {number: DefectKind.OPEN_ENDED for number in range(0, len(rows), 1000)}
+        faulty = dict.fromkeys(range(0, len(rows), 1000), DefectKind.OPEN_ENDED)
         for number, row in enumerate(rows):
             if number in faulty:
                 row["problem_type"] = "open-ended"
@@ -254,63 +263,6 @@ def _json(path: Path, rows: Sequence[Row]) -> None:
 def _json_lines(path: Path, rows: Sequence[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def _prompt(question: str, options: Sequence[str]) -> str:
-    lines = [f"{letter}. {text}" for letter, text in zip("ABCDEFG", options, strict=False)]
-    return "\n".join([question, *lines, "Please answer with the letter only."])
-
-
-def _options(right: str, names: Sequence[str], rng: random.Random) -> tuple[list[str], str]:
-    """Four options in random order, and the letter of the right one."""
-    options = [right, *rng.sample([name for name in names if name != right], min(3, len(names) - 1))]
-    rng.shuffle(options)
-    return options, "ABCD"[options.index(right)]
-
-
-def _cinetech_still(number: int, category: str, right: Any, groups: dict[str, Any]) -> Row:
-    options, letter = _options(right.name, [one.name for one in groups[category]], random.Random(number))
-    dirty = number % 5 == 0  # as in one of the released files
-    return {
-        "Image_name": f"{number % 90:03d}-{category}-{number:03d}.jpg",
-        "URL": f"https://www.imdb.com/title/tt{number % 90:07d}/mediaviewer/rm{number}/",
-        "Category": "Compostion" if dirty and category == "Composition" else category,
-        "Type": letter,
-        "Annotation": right.spellings[-1] if dirty and right.spellings else right.name,
-        "QA": {"Prompt": _prompt(f"What is the {category.lower()} of this picture?", options), "Answer": letter},
-    }
-
-
-def _cinetech_clip(number: int, movements: Sequence[str]) -> Row:
-    right = movements[number % len(movements)]
-    options, letter = _options(right, movements, random.Random(number))
-    several = number >= 105
-    return {
-        "id": number,
-        "movie_id": number % 60,
-        "video_name": f"movie{number:03d}clip.mp4",
-        "start_frame": "00:01:00",
-        "end_frame": "00:03:00",
-        "type": f"{right} + Crane Shot" if several else right,
-        "classification": "Combinational" if several else "Single",
-        "QA": {"prompt": _prompt("How does the camera move?", options), "answer": letter},
-    }
-
-
-def _choice(clip: str, rng: random.Random, as_list: bool) -> Row:
-    """A multiple-choice question of ACaM-Bench, whose field names are not known."""
-    right = rng.choice(ACAM_CLASSES)
-    options, letter = _options(right, ACAM_CLASSES, rng)
-    form = options if as_list else dict(zip("ABCD", options, strict=True))
-    asked = {"video": clip, "camera_motion": [right], "question": "Which camera motion does the video show?"}
-    return asked | {"options": form, "answer": letter}
-
-
-def _yes_no(clip: str, number: int, rng: random.Random) -> Row:
-    name = rng.choice(ACAM_CLASSES)
-    question = f"Does the camera perform {name.replace('_', ' ').lower()}?"
-    asked = {"image": clip, "camera_motion": [name], "question": question, "label": ("Yes", "No")[number % 2]}
-    return asked | {"source": "Veo_3.1_fast_preview"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,14 +1,17 @@
-"""Rows of CameraBench and CamReasoner in the layout of their files, with the published numbers of labels and answers.
+"""Rows of published sets in the layout of their files, with the published numbers of labels and answers.
 
-Owns the dealing of labels to clips. The movements are random, and the clips show nothing of them: scores on them are
-meaningless. The files are written in `stand_in_sets.py`.
+Owns the dealing of labels to clips, and the spellings. Labels are random and the media show nothing of them, so scores
+are meaningless. Of ACaM-Bench's 17 classes only "Tracking" is known, and neither are the names of its fields nor the
+rows of CamReasoner's training file. The files are written in `stand_in_sets.py`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from data_pipeline.releases.published_sets.class_table import SetClass
 
 # Labels of CameraBench's test.jsonl with their numbers of clips. Each clip has one of each of the first three.
 STEADINESS = {"static": 97, "no-shaking": 422, "minimal-shaking": 299, "unsteady": 197, "very-unsteady": 56}
@@ -29,6 +32,11 @@ YES_NO = {
 }
 BINARY_CLIPS = 969
 TRAINING_ROWS = 38_000
+SINGLE_CLIPS = 105  # of CineTechBench's 120, those with one movement
+ACAM_CLASSES = [
+    *("Dolly_in", "Dolly_out", "Truck_left", "Truck_right", "Pedestal_up", "Pedestal_down", "Pan_left", "Pan_right"),
+    *("Tilt_up", "Tilt_down", "Roll_cw", "Roll_ccw", "Zoom_in", "Zoom_out", "Static", "Tracking", "Arc"),
+]
 Row = dict[str, Any]
 
 
@@ -73,6 +81,73 @@ def training_rows(clips: Sequence[str], rng: random.Random) -> Iterator[Row]:
         name = rng.choice(list(YES_NO))
         row = _camreasoner_row(f"{name}_{number}" if number % 10 else f"x{number}", name, rng.choice("AAAAAAAB"))
         yield row | {"videos": [f"video/{rng.choice(clips)}"]}
+
+
+def cinetech_still_row(number: int, category: str, right: SetClass, classes: Mapping[str, Sequence[SetClass]]) -> Row:
+    """A row of image_annotation.json about a class, a fifth of them in the other spelling of that file."""
+    options, letter = _options(right.name, [one.name for one in classes[category]], random.Random(number))
+    misspelt = number % 5 == 0
+    return {
+        "Image_name": f"{number % 90:03d}-{category}-{number:03d}.jpg",
+        "URL": f"https://www.imdb.com/title/tt{number % 90:07d}/mediaviewer/rm{number}/",
+        "Category": "Compostion" if misspelt and category == "Composition" else category,
+        "Type": letter,
+        "Annotation": right.spellings[-1] if misspelt and right.spellings else right.name,
+        "QA": {"Prompt": _prompt(f"What is the {category.lower()} of this picture?", options), "Answer": letter},
+    }
+
+
+def cinetech_clip_row(number: int, movements: Sequence[str]) -> Row:
+    """A row of video_annotation.json; the last 15 are of two movements."""
+    right, single = movements[number % len(movements)], number < SINGLE_CLIPS
+    options, letter = _options(right, movements, random.Random(number))
+    return {
+        "id": number,
+        "movie_id": number % 60,
+        "video_name": f"movie{number:03d}clip.mp4",
+        "start_frame": "00:01:00",
+        "end_frame": "00:03:00",
+        "type": right if single else f"{right} + Crane Shot",
+        "classification": "Single" if single else "Combinational",
+        "QA": {"prompt": _prompt("How does the camera move?", options), "answer": letter},
+    }
+
+
+def acam_choice_row(clip: str, rng: random.Random, as_list: bool) -> Row:
+    """A multiple-choice question of ACaM-Bench, with its options as a list or by letter."""
+    right = rng.choice(ACAM_CLASSES)
+    options, letter = _options(right, ACAM_CLASSES, rng)
+    return {
+        "video": clip,
+        "camera_motion": [right],
+        "question": "Which camera motion does the video show?",
+        "options": options if as_list else dict(zip("ABCD", options, strict=True)),
+        "answer": letter,
+    }
+
+
+def acam_binary_row(clip: str, number: int, rng: random.Random) -> Row:
+    """A question of ACaM-Bench with the answer Yes or No, by turns."""
+    name = rng.choice(ACAM_CLASSES)
+    return {
+        "image": clip,
+        "camera_motion": [name],
+        "question": f"Does the camera perform {name.replace('_', ' ').lower()}?",
+        "label": ("Yes", "No")[number % 2],
+        "source": "Veo_3.1_fast_preview",
+    }
+
+
+def _options(right: str, names: Sequence[str], rng: random.Random) -> tuple[list[str], str]:
+    """Four options in random order, and the letter of the right one."""
+    options = [right, *rng.sample([name for name in names if name != right], 3)]
+    rng.shuffle(options)
+    return options, "ABCD"[options.index(right)]
+
+
+def _prompt(question: str, options: Sequence[str]) -> str:
+    lines = [f"{letter}. {text}" for letter, text in zip("ABCD", options, strict=True)]
+    return "\n".join([question, *lines, "Please answer with the letter only."])
 
 
 def _camreasoner_row(problem_id: str, name: str, letter: str) -> Row:
