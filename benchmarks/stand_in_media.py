@@ -41,12 +41,18 @@ def valid_medium(kind: MediaKind, number: int, settings: MediaSettings = SMALL_M
     """A valid medium with unique bytes, padded after its content to at least `least_bytes`."""
     mark = f"stand-in {number}".encode()
     if kind is MediaKind.STILL:
-        encoded = _drawn(kind, number % STILLS, settings)
-        marked = encoded[:2] + b"\xff\xfe" + struct.pack(">H", len(mark) + 2) + mark + encoded[2:]  # a JPEG comment
-        return marked + random.Random(number).randbytes(max(0, least_bytes - len(marked)))
+        still = marked(kind, _drawn(kind, number % STILLS, settings), mark)
+        return still + random.Random(number).randbytes(max(0, least_bytes - len(still)))
     encoded = _drawn(kind, number % CLIPS, settings)
     mark += random.Random(number).randbytes(max(0, least_bytes - len(encoded) - len(mark)))
-    return encoded + struct.pack(">I", len(mark) + 8) + b"free" + mark  # an empty MP4 box
+    return marked(kind, encoded, mark)
+
+
+def marked(kind: MediaKind, encoded: bytes, mark: bytes) -> bytes:
+    """The same picture in other bytes: with a JPEG comment, or with an MP4 box that decoders ignore."""
+    if kind is MediaKind.STILL:
+        return encoded[:2] + b"\xff\xfe" + struct.pack(">H", len(mark) + 2) + mark + encoded[2:]
+    return encoded + struct.pack(">I", len(mark) + 8) + b"free" + mark
 
 
 def odd_medium(number: int) -> bytes:

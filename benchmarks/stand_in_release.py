@@ -48,6 +48,7 @@ class MediaSettings(NamedTuple):
     clip_seconds: tuple[float, float] = (2.0, 8.0)
     clip_size: tuple[int, int] = (640, 360)
     clip_preset: str = "ultrafast"  # of x264; slower presets also take longer to decode
+    bases: int = BASES  # so many media look different even to a perceptual hash
 
 
 def make_release(
@@ -72,7 +73,7 @@ def draw(settings: MediaSettings, drawing: Drawing) -> bytes:
     if drawing.kind is MediaKind.CLIP:
         return _draw_clip(drawing, settings)
     suffix = Path(drawing.path).suffix.lower()
-    picture, stream = _picture(drawing, settings.still_size), io.BytesIO()
+    picture, stream = _picture(drawing, settings.still_size, settings.bases), io.BytesIO()
     if suffix == ".png":
         picture.save(stream, "PNG", compress_level=1)
     else:
@@ -99,13 +100,13 @@ def _pack(media: Iterable[tuple[Drawing, bytes]], out: Path) -> None:
 
 
 @lru_cache(maxsize=2)  # one size of stills, one of clips
-def _bases(size: tuple[int, int]) -> list[Any]:
+def _bases(size: tuple[int, int], count: int) -> list[Any]:
     """Gradients with film grain, as uint8 arrays (height, width, 3)."""
     import numpy
     from PIL import Image
 
     noise, bases = numpy.random.default_rng(0), []
-    for _ in range(BASES):
+    for _ in range(count):
         coarse = Image.fromarray(noise.integers(0, 256, (6, 10, 3), dtype="uint8"))
         soft = numpy.asarray(coarse.resize(size, Image.Resampling.BICUBIC), dtype="float32")
         grain = noise.normal(0, GRAIN, (size[1], size[0], 1))
@@ -113,14 +114,14 @@ def _bases(size: tuple[int, int]) -> list[Any]:
     return bases
 
 
-def _picture(drawing: Drawing, size: tuple[int, int]) -> Any:
+def _picture(drawing: Drawing, size: tuple[int, int], bases: int) -> Any:
     """A unique picture: a base, shifted at random, with number and name written on it."""
     import numpy
     from PIL import Image, ImageDraw
 
     rng = random.Random(drawing.number)
     shift = (rng.randrange(size[1]), rng.randrange(size[0]))
-    picture = Image.fromarray(numpy.roll(_bases(size)[drawing.number % BASES], shift, axis=(0, 1)))
+    picture = Image.fromarray(numpy.roll(_bases(size, bases)[drawing.number % bases], shift, axis=(0, 1)))
     ImageDraw.Draw(picture).text((8, 8), f"{drawing.number} {drawing.path}", fill=(255, 255, 255))
     return picture
 
@@ -131,7 +132,8 @@ def _draw_clip(drawing: Drawing, settings: MediaSettings) -> bytes:
     import numpy
 
     seconds = random.Random(drawing.number).uniform(*settings.clip_seconds)
-    picture, stream = numpy.asarray(_picture(drawing, settings.clip_size)), io.BytesIO()
+    picture = numpy.asarray(_picture(drawing, settings.clip_size, settings.bases))
+    stream = io.BytesIO()
     with av.open(stream, "w", format="mp4") as clip:
         track = clip.add_stream("libx264", rate=CLIP_FPS, options={"preset": settings.clip_preset} | CLIP_QUALITY)
         track.width, track.height, track.pix_fmt = *settings.clip_size, "yuv420p"

@@ -44,6 +44,20 @@ def test_benchmark_says_both_sides_of_every_figure(name: str, limit: str, expect
         assert all(value > 0 for value in values.values())
 
 
+@pytest.mark.slow
+def test_published_sets_are_imported_with_every_row_accounted_for_and_shared_clips_found() -> None:
+    """It fails by itself if rows do not add up, or if other clips than the shared ones are found."""
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "published_sets.py"), "--share", "0.01", "--json"]
+    command += ["--questions", "0", "--only", "camerabench", "acam-bench"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    figures = json.loads(run.stdout.splitlines()[-1])
+    assert set(figures) == {"camerabench, import", "acam-bench, import", "acam-bench, leaks"}
+    for name in ("camerabench, import", "acam-bench, import"):
+        assert figures[name]["rows_in"] == figures[name]["rows_out"] + figures[name]["dropped"]
+        assert figures[name]["dropped"] > 0
+
+
 @pytest.mark.verl
 @pytest.mark.ray
 def test_sharing_media_costs_less_and_gives_the_same_rows_through_a_real_queue() -> None:
