@@ -25,6 +25,7 @@ METRICS: dict[Protocol, tuple[str, str, str]] = {  # id, name and description
         "The same by the answer extraction of ShotBench's own script, without its judge and its random guess",
     ),
 }
+CLUSTERED = "analytic, clustered by medium"
 IN_PROCESS = ("transformers", "vllm")  # engines that this package runs itself
 
 
@@ -139,7 +140,7 @@ def _result(run: ExportedRun, protocol: Protocol, one: Result, name: str, result
             "score": one.value,
             "details": dict(_details(run, protocol, one)),
             "uncertainty": {
-                "standard_error": {"value": one.stderr, "method": "analytic, clustered by medium"},
+                **({"standard_error": {"value": one.stderr, "method": CLUSTERED}} if one.stderr is not None else {}),
                 "confidence_interval": {
                     "lower": one.low,
                     "upper": one.high,
@@ -158,7 +159,9 @@ def _details(run: ExportedRun, protocol: Protocol, one: Result) -> Iterator[tupl
     yield "dimension", one.name
     if one.task == OVERALL:
         macro = (run.scores(protocol) or {})["accuracy"]["macro"]
-        yield from ((f"macro_{name}", repr(macro[name])) for name in ("value", "low", "high", "stderr"))
+        yield from (
+            (f"macro_{name}", repr(macro[name])) for name in ("value", "low", "high", "stderr") if name in macro
+        )
     if notes := [*deviations(run), *remarks(run, protocol)]:
         yield "notes", "; ".join(notes)
 

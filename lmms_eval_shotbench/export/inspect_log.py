@@ -179,16 +179,18 @@ def _metrics(run: ExportedRun, protocol: Protocol) -> Iterator[tuple[str, Json]]
     if accuracy["micro"] is None:
         raise BadRun(f"{run.run.stored.name}: too many refusals to measure anything; there is nothing to export")
     yield "accuracy", _value(accuracy["micro"])
-    yield "stderr", {"value": accuracy["micro"]["stderr"], "params": CLUSTER}
+    if "stderr" in accuracy["micro"]:  # not in scores of earlier versions
+        yield "stderr", {"value": accuracy["micro"]["stderr"], "params": CLUSTER}
     for slug, estimate in (accuracy["by_dimension"] | {MACRO: accuracy["macro"]}).items():
         yield slug, _value(estimate) | {"group": "grouped"}
     for slug, estimate in accuracy["by_dimension"].items():
-        yield f"{slug}_stderr", {"value": estimate["stderr"], "group": "grouped"}
+        if "stderr" in estimate:
+            yield f"{slug}_stderr", {"value": estimate["stderr"], "group": "grouped"}
 
 
 def _value(estimate: Mapping[str, Any]) -> Json:
-    interval = {"low": estimate["low"], "high": estimate["high"], "level": 0.95}
-    return {"value": estimate["value"], "metadata": interval | {"stderr": estimate["stderr"], "n": estimate["n"]}}
+    known = {name: estimate[name] for name in ("low", "high", "stderr", "n") if name in estimate}
+    return {"value": estimate["value"], "metadata": known | {"level": 0.95}}
 
 
 def _generation(run: ExportedRun) -> Json:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from lmms_eval_shotbench.error_text import first_line
 from lmms_eval_shotbench.export.model_card import CARD
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _refused(name: str) -> Iterator[HfApi]:
     except RepositoryNotFoundError as error:
         raise PushRefused(f"--push {name}: the Hub has no such model, or your token does not see it") from error
     except HFValidationError as error:
-        raise PushRefused(f"--push {name}: {_first_line(error)}; give ORG/MODEL") from error
+        raise PushRefused(f"--push {name}: {first_line(error)}; give ORG/MODEL") from error
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
         advice = (
@@ -108,13 +109,9 @@ def _refused(name: str) -> Iterator[HfApi]:
             if status in (401, 403)
             else ("nothing was proposed; try again later")
         )
-        raise PushRefused(f"--push {name}: {_first_line(error)}; {advice}") from error
+        raise PushRefused(f"--push {name}: {first_line(error)}; {advice}") from error
     except (httpx.HTTPError, OSError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise PushRefused(f"--push {name}: the Hub cannot be reached ({reason}); check the network") from error
     except ValueError as error:  # of metadata that the Hub refuses
         raise PushRefused(f"--push {name}: {' '.join(str(error).split())}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

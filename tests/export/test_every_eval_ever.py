@@ -19,7 +19,7 @@ from lmms_eval_shotbench.export.every_eval_ever import every_eval_ever
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from tests.support.format_runs import recorded_run, sampled_run
+from tests.support.format_runs import recorded_run, sampled_run, without_standard_errors
 
 SCHEMAS = Path(__file__).parent / "schemas" / "every_eval_ever"  # of every-eval-ever 0.3.0
 RUNS: dict[str, Callable[..., ExportedRun]] = {"recorded": recorded_run, "sampled": sampled_run}
@@ -55,6 +55,12 @@ def test_both_files_match_the_published_schemas(run: ExportedRun) -> None:
     assert not list(schema("eval").iter_errors(found.results))
     of_rows = schema("instance_level_eval")
     assert not [error for row in found.rows for error in of_rows.iter_errors(row)]
+
+
+def test_scores_of_earlier_versions_have_no_standard_error_and_are_valid(run: ExportedRun) -> None:
+    found = exported(without_standard_errors(run))
+    assert "standard_error" not in json.dumps(found.results)
+    assert not list(schema("eval").iter_errors(found.results))
 
 
 def results_of(found: Exported, protocol: Protocol) -> dict[str, dict[str, Any]]:

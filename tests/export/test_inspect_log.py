@@ -22,7 +22,7 @@ from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.inspect_log import inspect_log
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.runs.scores_schema import BadRun
-from tests.support.format_runs import recorded_run, sampled_run
+from tests.support.format_runs import recorded_run, sampled_run, without_standard_errors
 
 RUNS: dict[str, Callable[..., ExportedRun]] = {"recorded": recorded_run, "sampled": sampled_run}
 
@@ -56,6 +56,12 @@ def test_the_metrics_are_those_of_scores_json(run: ExportedRun, protocol: Protoc
         }
     assert metrics["stderr"]["value"] == accuracy["micro"]["stderr"]
     assert all(metrics[f"{slug}_stderr"]["value"] == slugs[slug]["stderr"] for slug in slugs)
+
+
+def test_scores_of_earlier_versions_have_no_metric_of_standard_errors(run: ExportedRun) -> None:
+    slugs = run.run.scores["accuracy"]["by_dimension"].keys()
+    for score in members(without_standard_errors(run))["header.json"]["results"]["scores"]:
+        assert score["metrics"].keys() == {"accuracy", "macro", *slugs}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

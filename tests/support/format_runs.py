@@ -67,6 +67,17 @@ def sampled_run(folder: Path, k: int = 3, **stated: Any) -> ExportedRun:
     return read_exported_run([str(questions), str(responses)], replace(STATED, **stated))
 
 
+def without_standard_errors(run: ExportedRun) -> ExportedRun:
+    """The run with scores as earlier versions wrote them."""
+
+    def older(scores: Any) -> Any:
+        if isinstance(scores, dict):
+            return {name: older(value) for name, value in scores.items() if name != "stderr"}
+        return scores
+
+    return replace(run, run=replace(run.run, scores=older(run.run.scores), official=older(run.run.official)))
+
+
 def write_files(folder: Path, files: dict[str, str] | dict[str, bytes]) -> list[Path]:
     """Write the files of a format; returns their paths."""
     paths = []
