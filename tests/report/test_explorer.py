@@ -68,7 +68,7 @@ def test_the_prior_is_that_of_the_scores(report_runs: list[ReportRun]) -> None:
 
 
 def test_items_of_scores_without_data_have_no_question_or_response(report_runs: list[ReportRun]) -> None:
-    bare = replace(report_runs[0], items=(), responses=(), data="")
+    bare = replace(report_runs[0], items=(), samples=(), data="")
     record = explorer_records([bare])[0]
     assert (record.question, list(record.options), record.prior) == ("", [], None)
     assert record.answers[0] == RunAnswer(record.answer, True, None, 0)
