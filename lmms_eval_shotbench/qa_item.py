@@ -28,8 +28,14 @@ from lmms_eval_shotbench.vocabulary import (
     dimension_named,
 )
 
+SHOTBENCH = "shotbench"  # `source` of the questions of the official release
 RELEASE_COLUMNS = ("index", "type", "path", "question", "options", "answer", "category")
 RELEASE_MEDIA_TYPES = {"image": MediaKind.STILL, "video": MediaKind.CLIP}
+
+
+def is_of_source(item_id: str, source: str) -> bool:
+    """Whether the id is of a question of this `source`."""
+    return item_id.startswith(f"{source}-")
 
 
 class BadRow(ValueError):
@@ -121,7 +127,7 @@ class QAItem:
         return cls(**{name: row[name] for name in COLUMNS} | {"options": tuple(row["options"]), "media_kind": kind})
 
     @classmethod
-    def from_release_row(cls, row: Mapping[str, str], source: str = "shotbench", licence: str = "") -> QAItem:
+    def from_release_row(cls, row: Mapping[str, str], source: str = SHOTBENCH, licence: str = "") -> QAItem:
         """Parse a row of the release's `test.tsv`; raise `BadRow` naming the invalid field."""
         index = str(row.get("index"))
         if None in row:  # `csv` stores cells beyond the last column under None

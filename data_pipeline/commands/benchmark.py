@@ -23,10 +23,11 @@ app, command = one_command(
 def add_benchmark_files(
     shards: Annotated[Path, typer.Argument(metavar="SHARDS", help="Local shard folder with a split test")],
 ) -> int:
-    """Add to a shard folder what makes it a benchmark on the Hub: eval.yaml with tasks of Inspect, and their stills.
+    """Add to a shard folder what makes it a benchmark on the Hub: eval.yaml and the stills of its tasks.
 
-    Questions about clips are not declared, since eval.yaml cannot show a video. The stills of the test split are
-    stored a second time, as Inspect reads them.
+    The tasks are those of Inspect, an evaluation framework (inspect.aisi.org.uk). Questions about clips are not
+    declared, since eval.yaml cannot show a video. The stills of the test split are stored a second time, as Inspect
+    reads them.
     """
     from data_pipeline.shards.hub_benchmark import add_benchmark
 

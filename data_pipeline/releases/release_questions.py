@@ -23,7 +23,7 @@ from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import UnknownDimension, UnknownTerm, dimension_named, normal_form
 
-SOURCE, LICENCE = "shotbench", "apache-2.0"
+LICENCE = "apache-2.0"
 
 
 class ReleaseQuestion(NamedTuple):
@@ -126,7 +126,7 @@ def _item(row: dict[str, str]) -> QAItem:
     """Parse a row; raises `BadRow` if it is invalid, e.g. has too few cells, which makes the missing ones empty."""
     if any("\n" in text for text in row.values() if text):
         raise BadRow(row["index"], "line", row, "one line (an unclosed quotation mark swallows the lines after it)")
-    item = QAItem.from_release_row(row, SOURCE, LICENCE)
+    item = QAItem.from_release_row(row, licence=LICENCE)
     "".join((item.question, *item.options, item.media_path)).encode()  # raises for a lone surrogate
     return item
 

@@ -24,17 +24,19 @@ from pathlib import Path
 from typing import Any
 
 from lmms_eval_shotbench.atomic_file import write_atomic
+from lmms_eval_shotbench.vocabulary import CAMERA_ANGLE, CAMERA_MOVEMENT, SHOT_FRAMING, SHOT_SIZE
 
 Row = dict[str, Any]
 Media = Mapping[str, str]  # file name by name without ending
-STYLES = {"shot_size": "scale", "camera_movement": "movement"}  # of MovieShots, by column
+STYLES = {SHOT_SIZE.slug: "scale", CAMERA_MOVEMENT.slug: "movement"}  # of MovieShots, by column
 AVE = {
-    "shot_size": "shot-size",
-    "camera_angle": "shot-angle",
-    "shot_framing": "shot-type",
-    "camera_movement": "shot-motion",
+    SHOT_SIZE.slug: "shot-size",
+    CAMERA_ANGLE.slug: "shot-angle",
+    SHOT_FRAMING.slug: "shot-type",
+    CAMERA_MOVEMENT.slug: "shot-motion",
 }
 SCALES = frozenset(["ECU", "CU", "MCU", "MS", "MLS", "LS", "ELS", "FS", "IS"])  # of CineScale
+INSERT = {SHOT_FRAMING.slug: SHOT_FRAMING.term("Insert").name}
 SHORTEST_RUN = 3  # seconds of one label; the label of the middle one is then that of its neighbours, too
 UNLABELLED = "without a label"
 
@@ -143,7 +145,7 @@ def cinescale(labels: Path, media: Media, lost: Counter[str]) -> Iterator[Row]:
             else:
                 lost["in a run of which another second is a row"] += seconds - 1
                 row = {"film_id": file.stem, "media": medium(media, file.stem), "shot_id": f"{file.stem}-{second:05d}"}
-                label = {"shot_framing": "Insert"} if scale == "IS" else {"shot_size": scale}
+                label = INSERT if scale == "IS" else {SHOT_SIZE.slug: scale}
                 yield row | {"still": second + seconds / 2} | label
             second += seconds
 

@@ -1,4 +1,4 @@
-"""`shotbench export`: the results of a run in a format of others."""
+"""`shotbench export`: the results of a run for the Hub, a model card, Every Eval Ever or Inspect."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def export(
             "--format",
             help="Format. hub: .eval_results/*.yaml, which the Hub shows on the model's page; model-card: a section "
             "and metadata of README.md; every-eval-ever: results and samples for that data set; inspect: a log for "
-            "Inspect",
+            "Inspect (inspect.aisi.org.uk)",
             rich_help_panel=OUTPUT,
         ),
     ],
@@ -190,7 +190,7 @@ def export(
             "--organization",
             metavar="NAME",
             help="Organisation that evaluated",
-            show_default="left out; every-eval-ever requires it",
+            show_default="left out; required for every-eval-ever",
             rich_help_panel=STATED,
         ),
     ] = "",
@@ -200,7 +200,7 @@ def export(
             "--relationship",
             help="Relationship of that organisation to the model, for every-eval-ever: first_party if the model is "
             "its own",
-            show_default="every-eval-ever requires it",
+            show_default="required for every-eval-ever",
             rich_help_panel=STATED,
         ),
     ] = None,
@@ -215,7 +215,7 @@ def export(
     ] = None,
     reasoning_tags: ReasoningTags = "",
 ) -> int:
-    """Write the results of a run in a format of others.
+    """Write the results of a run for the Hub, a model card, Every Eval Ever or Inspect.
 
     Only results of the complete benchmark are exported, unless --allow-deviations is given. What a run does not record
     is stated by options; nothing is guessed.

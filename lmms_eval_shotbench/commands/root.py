@@ -45,7 +45,7 @@ COMMANDS = [
         (RESULTS, "transfer", "transfer", "Compare models across sets: does a lead on ShotBench survive elsewhere?"),
         (RESULTS, "report", "report", "Write one HTML page about one or more runs."),
         (RESULTS, "leaderboard", "leaderboard", "Print runs with their ranks among the published models."),
-        (RESULTS, "export", "export", "Write the results of a run in a format of others: the Hub, model cards."),
+        (RESULTS, "export", "export", "Write the results of a run for the Hub, model cards or Inspect."),
         (RESULTS, "audit", "audit", "Check a set of questions: guessing, spread of the answers, faulty options."),
         (TOOLS, "doctor", "doctor", "Check the installation and this machine."),
         (TOOLS, "tasks-path", "tasks_path", "Print the folder of our tasks for lmms-eval and lm-eval."),

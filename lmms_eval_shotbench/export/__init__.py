@@ -1,1 +1,1 @@
-"""Results of a run in the formats of others: one module a format, listed in `formats.py`."""
+"""Results of a run for the Hub, model cards, Every Eval Ever and Inspect: the formats are listed in `formats.py`."""

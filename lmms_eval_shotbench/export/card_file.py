@@ -1,7 +1,7 @@
 """Update of a model card: one section of its text and the entries of one benchmark in its `model-index`.
 
-Everything else stays as it is, character by character, comments of the metadata included: `huggingface_hub` would write
-all metadata anew. It builds the entries, and reads the updated card back.
+Everything else stays as it is, character by character, comments of the metadata included: `huggingface_hub` would
+rewrite all metadata. It builds the entries, and reads the updated card back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What keeps the scores of a run from being a result of the benchmark, and what their readers must know besides.
+"""What keeps the scores of a run from being a result of the benchmark, and what else their readers must know.
 
 Deviations (a variant, a part of the questions, questions without a response) are refused by the formats that publish
 results, unless they are allowed; then they are stated in the notes. Remarks (refusals, letters assigned by a language

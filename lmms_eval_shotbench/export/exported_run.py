@@ -16,7 +16,7 @@ from lmms_eval_shotbench.grading.grade import Protocol
 from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.harness.passed_on import GENERATION, max_new_tokens, value_of
 from lmms_eval_shotbench.model_args import parse_model_args
-from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.qa_item import SHOTBENCH, QAItem, is_of_source
 from lmms_eval_shotbench.questions.question_files import read_questions
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
 from lmms_eval_shotbench.report.rows import command
@@ -28,7 +28,6 @@ from lmms_eval_shotbench.runs.stored_runs import sides
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, dimension_named
 
 OVERALL = "shotbench"  # task id of all questions; those of the dimensions are their slugs
-SHOTBENCH_SOURCE = "shotbench"  # `QAItem.source` of the official release
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class ExportedRun:
     @property
     def is_shotbench(self) -> bool:
         """Whether the questions are those of the official release, as far as their ids say."""
-        return all(item.item_id.startswith(f"{SHOTBENCH_SOURCE}-") for item in self.run.stored.items)
+        return all(is_of_source(item.item_id, SHOTBENCH) for item in self.run.stored.items)
 
     @property
     def dataset(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
+from lmms_eval_shotbench.media.data_urls import data_url
 from lmms_eval_shotbench.models.vllm_inputs import seconds_bounds
 from lmms_eval_shotbench.qwen.input_rules import InputRules
 from lmms_eval_shotbench.qwen.inputs import CHANNELS, Patches, PatchRule
@@ -42,10 +43,10 @@ def encoded_medium(medium: Patches, rules: InputRules, for_vllm: bool) -> Encode
     bare = medium._replace(values=torch.empty(0))
     if medium.kind is MediaKind.STILL:
         (picture,) = pictures
-        part = {"type": "image_url", "image_url": {"url": _data_url(*encoded_picture(picture))}}
+        part = {"type": "image_url", "image_url": {"url": data_url(*encoded_picture(picture))}}
         return EncodedMedium(bare, part, {"mm_processor_kwargs": dict(UNPROCESSED)} if for_vllm else {})
     if not for_vllm:
-        url = _data_url("video/mp4", encoded_video(pictures, medium.grid.fps))
+        url = data_url("video/mp4", encoded_video(pictures, medium.grid.fps))
         return EncodedMedium(bare, {"type": "video_url", "video_url": {"url": url}}, {})
     frames = ",".join(base64.b64encode(encoded_picture(one)[1]).decode() for one in pictures)
     url = f"data:video/jpeg;base64,{frames}"
@@ -128,7 +129,3 @@ def encoded_video(pictures: numpy.ndarray, fps: Fraction) -> bytes:
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode())
     return stream.getvalue()
-
-
-def _data_url(media_type: str, encoded: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(encoded).decode()}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lmms_eval_shotbench.atomic_file import atomic_path
-from lmms_eval_shotbench.qa_item import COLUMNS, RELEASE_COLUMNS, BadRow, QAItem
+from lmms_eval_shotbench.qa_item import COLUMNS, RELEASE_COLUMNS, SHOTBENCH, BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import (
     DatasetNotFound,
     ShardFolder,
@@ -103,7 +103,7 @@ def read_questions(name: str | Path, split: str = "test") -> list[QAItem]:
     return open_questions(name, split).items
 
 
-def read_tsv(path: Path, source: str = "shotbench", licence: str = "") -> Iterator[QAItem]:
+def read_tsv(path: Path, source: str = SHOTBENCH, licence: str = "") -> Iterator[QAItem]:
     """Yield the questions of a release's TSV.
 
     Raises:

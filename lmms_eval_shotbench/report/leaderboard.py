@@ -11,9 +11,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lmms_eval_shotbench.qa_item import SHOTBENCH
 from lmms_eval_shotbench.report.markdown import SPECIAL
 from lmms_eval_shotbench.report.rows import asked_dimensions, ranked, third_party_dimensions
-from lmms_eval_shotbench.report.third_party import SHOTBENCH
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 
 COST_WIDTH = 13  # of a column of costs

@@ -17,7 +17,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.qa_item import SHOTBENCH, QAItem, is_of_source
 from lmms_eval_shotbench.runs.stored_runs import StoredRun
 from lmms_eval_shotbench.scoring.paired import LEVEL, holm
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
@@ -77,7 +77,7 @@ def _is_release(dimensions: Mapping[int, str], ids: Iterable[str]) -> bool:
     """
     fewest = max(FEWEST_ITEMS, COMPLETE * max(dimensions, default=0))
     complete = len(dimensions) >= fewest and set(dimensions.values()) == set(slugs())
-    return complete and all(item_id.startswith("shotbench-") for item_id in ids)
+    return complete and all(is_of_source(item_id, SHOTBENCH) for item_id in ids)
 
 
 def differences_from(row: PublishedRow, accuracy: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -18,12 +18,13 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lmms_eval_shotbench.qa_item import SHOTBENCH, is_of_source
 from lmms_eval_shotbench.questions.variants import variant_named_in
 from lmms_eval_shotbench.report.published import COMPLETE
 from lmms_eval_shotbench.runs.stored_runs import AnsweredItem, StoredRun
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
 
-SHOTBENCH, REFINESHOT = "shotbench", "refineshot"  # names of test sets; others are the `source` of imported questions
+REFINESHOT = "refineshot"  # name of a test set; those of others are the `source` of their questions
 TEXTS = ("model", "test_set", "protocol", "measured_by")  # columns that must not be empty
 FIGURES = (*(dimension.abbreviation for dimension in DIMENSIONS), "overall")
 COLUMNS = ("model", "test_set", "questions", "options", *FIGURES, "protocol", "measured_by", "address", "date")
@@ -182,5 +183,5 @@ def _is_asked(row: ThirdPartyRow, run: StoredRun) -> bool:
 def _is_of_set(item: AnsweredItem, test_set: str) -> bool:
     variant = variant_named_in(item.item_id)
     if variant and variant.name == "refined" and test_set == REFINESHOT:
-        return item.item_id.startswith(f"{SHOTBENCH}-")
-    return not variant and item.item_id.startswith(f"{test_set}-")
+        return is_of_source(item.item_id, SHOTBENCH)
+    return not variant and is_of_source(item.item_id, test_set)

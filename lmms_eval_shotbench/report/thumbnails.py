@@ -6,7 +6,6 @@ allows; a medium that cannot be decoded, or exceeds its share at every size, has
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 from bisect import bisect_left
@@ -16,6 +15,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lmms_eval_shotbench.media.clips import Clip
+from lmms_eval_shotbench.media.data_urls import data_url
 from lmms_eval_shotbench.media.stills import BrokenMedium, open_still
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.questions.question_files import locate_questions
@@ -127,4 +127,4 @@ def _strip(pictures: Sequence[Image], side: int) -> Image:
 def _data_uri(pictures: Sequence[Image], side: int, quality: int) -> str:
     encoded = io.BytesIO()
     _strip(pictures, side).save(encoded, "WEBP", quality=quality)
-    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    return data_url("image/webp", encoded.getvalue())

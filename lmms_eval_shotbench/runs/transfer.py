@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from lmms_eval_shotbench.model_args import parse_model_args
-from lmms_eval_shotbench.qa_item import QAItem
+from lmms_eval_shotbench.qa_item import SHOTBENCH, QAItem
 from lmms_eval_shotbench.runs.compare import NotComparable, paired_answers
 from lmms_eval_shotbench.runs.evaluated_sets import EvaluatedSet, SetRun
 from lmms_eval_shotbench.runs.response_counts import not_measured_text, too_many_refusals
@@ -32,7 +32,7 @@ from lmms_eval_shotbench.scoring.transfer import (
 )
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-MAIN_SOURCE = "shotbench"  # the reference, if it is among the sets; otherwise the set of the first run
+MAIN_SOURCE = SHOTBENCH  # the reference, if it is among the sets; otherwise the set of the first run
 MACRO = "macro"  # key of the row over all common dimensions
 # Of a lead that is significant on the reference. Survives: significant on the other set; smaller: also significantly
 # smaller there; lost: significantly smaller, and not significant there; undecided: neither.

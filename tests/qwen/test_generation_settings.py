@@ -10,10 +10,9 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ pytest.importorskip("transformers")
 from lmms_eval_shotbench.qwen.input_rules import read_input_rules
 from lmms_eval_shotbench.qwen.tiny_qwen import TINY_SHOTVL
 from tests.support import REPOSITORY
+from tests.support.http_server import served
 
 SETTINGS = "generation_config.json"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -74,13 +74,8 @@ def hub_of(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served(Hub) as endpoint:
+        yield endpoint
 
 
 def read_from_hub(endpoint: str, cache: Path, *names: str, offline: bool = False) -> dict[str, str]:

@@ -6,11 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from data_pipeline.releases.import_shotbench import import_shotbench
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from tests.support import REPOSITORY
+from tests.support.http_server import served
 from tests.support.releases import folders, good, tars
 
 
@@ -61,13 +61,8 @@ def fake_hub(files: dict[str, bytes]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served(Hub) as endpoint:
+        yield endpoint
 
 
 IMPORT_IN_CHILD = """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.support.http_server import served
 
 COMMIT = "c" * 40  # head of main
 
@@ -114,14 +115,8 @@ def model_server(repository: ModelRepository) -> Iterator[str]:
         known = {"oid": blob_id(repository.files[path])} if path in repository.files else {}
         return {"path": path, "uploadMode": "regular", "shouldIgnore": False, **known}
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with served(Hub) as endpoint:
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def blob_id(content: bytes) -> str:

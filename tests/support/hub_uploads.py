@@ -8,8 +8,10 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.http_server import served
 
 
 class Repository:
@@ -125,11 +127,5 @@ def upload_server(repository: Repository) -> Iterator[str]:
             return requested
         return requested | {"actions": {"upload": {"href": f"{endpoint}/large/{requested['oid']}"}}}
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with served(Hub) as endpoint:
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -7,7 +7,6 @@ that writing the page again takes no time.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import os
@@ -21,6 +20,7 @@ from lmms_eval_shotbench.atomic_file import write_atomic
 from lmms_eval_shotbench.labelling.shot import FilmShot
 from lmms_eval_shotbench.media.broken_medium import BrokenMedium, failures_as_broken
 from lmms_eval_shotbench.media.clip_file import open_clip
+from lmms_eval_shotbench.media.data_urls import data_url
 from lmms_eval_shotbench.media.stills import open_still
 from lmms_eval_shotbench.progress import with_progress
 
@@ -76,11 +76,7 @@ def _still_uri(folder: Path, shot: FilmShot) -> str:
     picture.thumbnail((SIDE, SIDE), reducing_gap=2.0)
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG", quality=QUALITY, optimize=True)
-    return _data_uri("image/jpeg", encoded.getvalue())
-
-
-def _data_uri(kind: str, encoded: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(encoded).decode()}"
+    return data_url("image/jpeg", encoded.getvalue())
 
 
 def _share(folder: Path, shots: Sequence[FilmShot], budget: int) -> int | None:
@@ -97,7 +93,7 @@ def _clip_uri(folder: Path, share: int | None, shot: FilmShot) -> str:
     try:
         stored = (folder / shot.clip).read_bytes()
         for size in (None, *CLIP_SIZES):
-            uri = _data_uri("video/mp4", _smaller_clip(folder, stored, size) if size else stored)
+            uri = data_url("video/mp4", _smaller_clip(folder, stored, size) if size else stored)
             if share is None or len(uri) <= share:
                 return uri
     except (BrokenMedium, OSError):
