@@ -13,6 +13,8 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +59,8 @@ def config_name(method: str, recipe: str) -> str:
 def compose(method: str, recipe: str, overrides: Sequence[str] = ()) -> DictConfig:
     """Compose a recipe on top of the installed verl's configuration, with Hydra as verl itself does.
 
+    Hydra takes most of a second, so a process composes the same settings once; every call returns a copy of its own.
+
     Args:
         method: One of `METHODS`.
         recipe: Name of the recipe, such as `3b`.
@@ -67,19 +71,25 @@ def compose(method: str, recipe: str, overrides: Sequence[str] = ()) -> DictConf
         BadOverride: an override cannot be parsed or its key does not exist.
         WrongVerl: see `check_verl`.
     """
-    from hydra import compose as compose_by_hydra
     from hydra.errors import HydraException
 
     name = config_name(method, recipe)
     check_verl()
-    search_path = [_verl_search_path()]
+    for override in overrides:
+        _check_override(override)
+    search_path = _verl_search_path()
+    try:
+        return deepcopy(_composed(name, (search_path, *overrides)))
+    except HydraException as error:
+        raise BadOverride(_explained(error, list(_keys(_composed(name, (search_path,)))))) from error
+
+
+@lru_cache(maxsize=32)
+def _composed(name: str, overrides: tuple[str, ...]) -> DictConfig:
+    from hydra import compose as compose_by_hydra
+
     with _separate_hydra():
-        for override in overrides:
-            _check_override(override)
-        try:
-            return compose_by_hydra(name, [*search_path, *overrides])
-        except HydraException as error:
-            raise BadOverride(_explained(error, list(_keys(compose_by_hydra(name, search_path))))) from error
+        return compose_by_hydra(name, list(overrides))
 
 
 def workers(config: DictConfig) -> int:

@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lmms_eval_shotbench.grading import chat_endpoint
 from lmms_eval_shotbench.grading.judge import Judge, JudgeReport, judge_undecided
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import MediaKind
+from tests.support.http_server import served
 
 pytest.importorskip("openai")  # imported here once: it takes longer than the timeouts of some tests
 
@@ -134,15 +135,10 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     monkeypatch.setattr(chat_endpoint, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(chat_endpoint, "LONGEST_PAUSE", 0.3)
     endpoint = Endpoint()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(endpoint))
-    endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield endpoint
-    endpoint.closing.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(handler(endpoint)) as address:
+        endpoint.url = f"{address}/v1"
+        yield endpoint
+        endpoint.closing.set()
 
 
 @pytest.fixture

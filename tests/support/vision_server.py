@@ -9,11 +9,9 @@ from __future__ import annotations
 import io
 import re
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from lmms_eval_shotbench.grading import chat_endpoint
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
 from tests.support import judge_server, releases
+from tests.support.http_server import served
 from tests.support.judge_server import Act, says
 from tests.support.openai_server import Request
 
@@ -77,15 +76,10 @@ def vision_endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vision]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr(chat_endpoint, "FIRST_PAUSE", 0.001)
     endpoint = Vision()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), judge_server.handler(endpoint))
-    endpoint.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield endpoint
-    endpoint.closing.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(judge_server.handler(endpoint)) as address:
+        endpoint.url = f"{address}/v1"
+        yield endpoint
+        endpoint.closing.set()
 
 
 def still(number: int, size: tuple[int, int] = (64, 36), form: str = "PNG") -> bytes:

@@ -227,10 +227,18 @@ def test_a_wrong_override_raises_with_similar_keys(override: str, message: str) 
         recipes.compose("grpo", "tiny", ["data.seed=1", override])
 
 
+def test_what_one_caller_changes_no_other_caller_gets() -> None:
+    first = recipes.compose("sft", "tiny")
+    first.data.train_batch_size = 4711
+
+    assert recipes.compose("sft", "tiny") != first
+    assert recipes.compose("sft", "tiny") == recipes.compose("sft", "tiny", [])
+
+
 def test_composing_leaves_hydra_as_the_caller_had_it(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("is: mine")
     with initialize_config_dir(str(tmp_path), version_base=None):
-        recipes.compose("sft", "tiny", ())
+        recipes.compose("sft", "tiny", ["trainer.seed=4711"])  # which no other test composes
         with pytest.raises(recipes.BadOverride):
             recipes.compose("sft", "tiny", ["nonsense=1"])
         assert compose_by_hydra("mine") == {"is": "mine"}
