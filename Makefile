@@ -83,9 +83,9 @@ test-pythons: $(STAMP)
 		fi; \
 	done
 
-# Tests that run another backend through code that a test of `make test` already runs: before a release.
+# Tests that run code that a test of `make test` already runs, with another backend or in a benchmark: before a release.
 test-repeat: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m repeat tests/harness tests/test_label_loop.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m repeat tests/harness tests/test_label_loop.py tests/test_benchmarks.py
 
 # Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)

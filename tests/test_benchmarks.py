@@ -60,6 +60,7 @@ def test_published_sets_are_imported_with_every_row_accounted_for_and_shared_cli
 
 @pytest.mark.verl
 @pytest.mark.ray
+@pytest.mark.repeat  # tests/cpu/test_cpu_runs.py runs the same with a trainer
 def test_sharing_media_costs_less_and_gives_the_same_rows_through_a_real_queue() -> None:
     """It fails by itself if rows differ or if media are held after the rows were removed."""
     pytest.importorskip("verl")
