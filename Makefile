@@ -85,16 +85,16 @@ test-pythons: $(STAMP)
 
 # Tests that run code that a test of `make test` already runs, with another backend or in a benchmark: before a release.
 test-repeat: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m repeat tests/harness tests/test_label_loop.py tests/test_benchmarks.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m repeat $$(grep -rl --include='test_*.py' 'mark\.repeat' tests)
 
 # Opens the report and the site in Chromium; without a browser these tests are skipped with a message.
 test-browser: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/report tests/labelling tests/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser $$(grep -rl --include='test_*.py' 'mark\.browser' tests)
 
 # Builds the wheel and installs it in an empty environment of each Python found; installs other releases of
 # transformers, and a small language model.
 test-package: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m package tests/package tests/qwen
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m package $$(grep -rl --include='test_*.py' 'mark\.package' tests)
 
 # The script for SLURM in jobs of a real SLURM on this host (Debian: slurmctld slurmd slurm-client munge); without it these
 # tests are skipped with a message.

@@ -17,8 +17,6 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
-from lmms_eval_shotbench.error_text import first_line
-
 BLOCK_BYTES = 8_000_000  # of one range read; smaller ones wait longer for the network than they transfer
 BLOCKS_CACHED = 12  # in a process; the index of a film may lie at its end
 ADDRESS = "://"
@@ -266,7 +264,7 @@ class RemotePath:
             raise StorageFailed(f"{self}: {error}{extra}") from error
         except Exception as error:
             kind = type(error).__name__
-            reason = first_line(error).rstrip(".")
+            reason = (str(error).strip() or kind).splitlines()[0].rstrip(".")
             step = NEXT_STEPS.get(kind, "once it is reachable, run the same command again to resume")
             raise StorageFailed(f"{self} cannot be {'written' if writing else 'read'}: {reason}; {step}") from error
 

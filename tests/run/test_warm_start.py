@@ -19,12 +19,22 @@ from verl_recipes.run.warm_start import PY_EXECUTABLE
 WITHOUT_PRELOADING = (
     "import sys; from verl_recipes.run.warm_start import run_trainer; sys.exit(run_trainer(sys.argv[1:]))"
 )
+# The first process goes on only after the trainer has begun, as on a busy machine.
+SLOW_FORK = """
+import os, time
+fork = os.fork
+def slow_fork():
+    if process := fork():
+        time.sleep(0.5)
+    return process
+os.fork = slow_fork
+"""
 
 
-def started(folder: Path, trainer: str, *arguments: str) -> subprocess.Popen[str]:
+def started(folder: Path, trainer: str, *arguments: str, before: str = "") -> subprocess.Popen[str]:
     """Start a trainer, a module with this text, from a process that has imported nothing in advance."""
     (folder / "trainer.py").write_text(textwrap.dedent(trainer))
-    command = [sys.executable, "-c", WITHOUT_PRELOADING, "trainer", *arguments]
+    command = [sys.executable, "-c", before + WITHOUT_PRELOADING, "trainer", *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -145,6 +155,11 @@ def test_the_trainer_ends_when_the_first_process_is_terminated_or_killed(
     assert first.wait() in (128 + signal.SIGTERM, -signal.SIGKILL)
     psutil.wait_procs([trainer])
     assert not trainer.is_running()
+
+
+def test_a_signal_to_the_first_process_reaches_a_trainer_that_has_just_begun(tmp_path: Path) -> None:
+    signalling = "import os, time\nos.kill(os.getppid(), 15)\ntime.sleep(600)\n"
+    assert started(tmp_path, signalling, before=SLOW_FORK).wait(60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.verl

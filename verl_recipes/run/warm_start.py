@@ -89,8 +89,10 @@ def run_trainer(arguments: Sequence[str]) -> int:
         os.environ[SOCKET_VARIABLE] = listener.getsockname().decode().lstrip("\0")
         listener.listen(64)
         listener.settimeout(REAP_SECONDS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it can be passed on
         trainer = _fork(lambda: _run_module(list(arguments)), listener)
         signal.signal(signal.SIGTERM, lambda *_: os.kill(trainer, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the trainer as well
         while True:
             with suppress(TimeoutError):
@@ -142,6 +144,7 @@ def _fork(task: Callable[[], None], listener: socket.socket) -> int:
     if process := os.fork():
         return process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGINT, signal.default_int_handler)
     listener.close()
     _exit_after(task)
