@@ -29,6 +29,18 @@ def slow_fork():
     return process
 os.fork = slow_fork
 """
+# The new process begins only after the first one was killed.
+KILLING_FORK = """
+import os, time
+fork = os.fork
+def killing_fork():
+    process = fork()
+    if not process:
+        os.kill(os.getppid(), 9)
+        time.sleep(0.5)
+    return process
+os.fork = killing_fork
+"""
 
 
 def started(folder: Path, trainer: str, *arguments: str, before: str = "") -> subprocess.Popen[str]:
@@ -160,6 +172,12 @@ def test_the_trainer_ends_when_the_first_process_is_terminated_or_killed(
 def test_a_signal_to_the_first_process_reaches_a_trainer_that_has_just_begun(tmp_path: Path) -> None:
     signalling = "import os, time\nos.kill(os.getppid(), 15)\ntime.sleep(600)\n"
     assert started(tmp_path, signalling, before=SLOW_FORK).wait(60) == 128 + signal.SIGTERM
+
+
+def test_a_trainer_whose_first_process_is_killed_before_it_begins_does_not_begin(tmp_path: Path) -> None:
+    first = started(tmp_path, "print('began')", before=KILLING_FORK)
+    output, _ = first.communicate(timeout=60)  # of both processes
+    assert (first.returncode, output) == (-signal.SIGKILL, "")
 
 
 @pytest.mark.verl

@@ -84,13 +84,14 @@ def run_trainer(arguments: Sequence[str]) -> int:
 
     Ray's workers end with their node, as usual.
     """
+    first = os.getpid()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("")  # to a free abstract address, which ends with this process
         os.environ[SOCKET_VARIABLE] = listener.getsockname().decode().lstrip("\0")
         listener.listen(64)
         listener.settimeout(REAP_SECONDS)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it can be passed on
-        trainer = _fork(lambda: _run_module(list(arguments)), listener)
+        trainer = _fork(lambda: _run_module(list(arguments), first), listener)
         signal.signal(signal.SIGTERM, lambda *_: os.kill(trainer, signal.SIGTERM))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the trainer as well
@@ -119,8 +120,10 @@ def _answer(connection: socket.socket, listener: socket.socket) -> None:
         os.close(stream)
 
 
-def _run_module(arguments: list[str]) -> None:
+def _run_module(arguments: list[str], parent: int) -> None:
     terminate_with_parent()
+    if os.getppid() != parent:  # it died before
+        return
     sys.argv = arguments
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
