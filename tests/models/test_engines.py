@@ -120,6 +120,7 @@ def test_probabilities_of_terms_need_transformers(tiny_model: Path) -> None:
 RATES = [Fraction(1), Fraction(2), Fraction(8), Fraction(12), Fraction(24000, 1001), Fraction(24), Fraction(30)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens_per_second", [2, 4, 25])
 def test_the_seconds_between_patches_give_vllm_the_exact_time_positions(tokens_per_second: int) -> None:
     """vLLM truncates a product of floats, for which exact seconds, as a float, are too small for some lengths."""
