@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
+import numpy
+
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.detectors import CONTEXT, make_detector
 from data_pipeline.films.film_probe import Film
@@ -66,7 +68,9 @@ class ShotDetector:
         if not self._last:
             self._first = number
         self._last = number + 1
-        picture: Any = self._converter.reformat(frame, format="bgr24").to_ndarray()
+        plane = self._converter.reformat(frame, format="bgr24").planes[0]
+        shape, strides = (frame.height, frame.width, 3), (plane.line_size, 3, 1)
+        picture: Any = numpy.ndarray(shape, numpy.uint8, plane, strides=strides)  # not copied, as most are only scaled
         scale = max(frame.width, frame.height) / SCAN_SIDE
         if scale > 1:
             size = max(1, round(frame.width / scale)), max(1, round(frame.height / scale))
