@@ -10,9 +10,10 @@ The film is generated (`stand_in_film.py`): 24 frames per second, H.264, 750 sho
   `shotbench data films`.
 
 Theirs is PyAV alone: `decode` decodes the film once, and `encode` also scales and encodes the same clips at the same
-settings. The goals are 60 % of the speed of `decode` without clips, a ratio of 0.6, and 80 % of `encode` with clips. On
-a tenth of the film, `label` is compared with `scenedetect detect-adaptive split-video`, which needs ffmpeg on the PATH
-or in the package imageio-ffmpeg; it writes clips of the full size, at its own settings, and no stills.
+settings, to the same pictures. The goals are 60 % of the speed of `decode` without clips, a ratio of 0.6, and 80 % of
+`encode` with clips. On a tenth of the film, `label` is compared with `scenedetect detect-adaptive split-video`, which
+needs ffmpeg on the PATH or in the package imageio-ffmpeg; it writes clips of the full size, at its own settings, and no
+stills.
 
 Every step runs in a process of its own, on the same cores, with one thread for decoding and one for encoding, as films
 are cut in parallel; ffmpeg uses as many as it likes. Times are user and system time, which do not depend on what else
@@ -38,6 +39,7 @@ from machine import Figures, figure, machine, print_figure, print_json
 from stand_in_film import RATE, make_film
 
 CLIP_SIDE = 640  # pixels, of all clips
+TICK = Fraction(1, RATE)  # time base of PyAV's clips
 SHOTS = "shots.json"  # half-open frame ranges, written by `label`
 
 
@@ -111,23 +113,29 @@ def decode(film: Path) -> None:
 
 
 def encode(film: Path) -> None:
-    """Decode the film once, and scale and encode the clips of its shots."""
+    """Decode the film once, and scale and encode the clips of its shots: the same pictures as in ours."""
     import av
-    from av.video.reformatter import VideoReformatter
+    import av.filter
 
     from data_pipeline.films.cut_settings import CutSettings
+    from data_pipeline.films.tone_map import SCALING
 
     settings = CutSettings()
     options = {"preset": settings.clip_preset, "crf": f"{settings.clip_crf}", "bf": "0", "threads": "1"}
-    scaler = VideoReformatter()
     clip: Any = None
     track: Any = None
+    scaler: Any = None
     shown = 0  # number of frames of the clip so far
     firsts = {first for first, _ in json.loads(film.with_name(SHOTS).read_text())}
     with tempfile.TemporaryDirectory() as folder:
         for number, frame in enumerate(decoded(film)):
             width = min(CLIP_SIDE, frame.width)
             height = round(frame.height * width / frame.width / 2) * 2
+            if not scaler:
+                scaler = av.filter.Graph()
+                steps = [scaler.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=TICK)]
+                steps += [scaler.add("scale", f"{width}:{height}:flags={SCALING}"), scaler.add("format", "yuv420p")]
+                scaler.link_nodes(*steps, scaler.add("buffersink")).configure()
             if number in firsts:
                 shown = 0
                 if clip:
@@ -136,8 +144,9 @@ def encode(film: Path) -> None:
                 clip = av.open(f"{folder}/{number}.mp4", "w", options={"movflags": "+faststart"})
                 track = clip.add_stream("libx264", rate=RATE, options=options)
                 track.width, track.height, track.pix_fmt = width, height, "yuv420p"
-            scaled = scaler.reformat(frame, width, height, "yuv420p", interpolation="LANCZOS")
-            scaled.pts, scaled.time_base = shown, Fraction(1, RATE)
+            scaler.vpush(frame)
+            scaled = scaler.vpull()
+            scaled.pts, scaled.time_base = shown, TICK
             shown += 1
             clip.mux(track.encode(scaled))
         if clip:
