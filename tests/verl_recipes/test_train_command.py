@@ -61,7 +61,7 @@ def test_a_configuration_is_composed_once(split_shards: Path, tmp_path: Path, mo
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(preparation, "PY_EXECUTABLE", "'/folder with spaces/python' -I forked_worker.py")
     prepared = prepare(TrainingRequest("grpo", "tiny", str(split_shards), tmp_path / "run", overrides=tuple(SMALL)))
-    assert len([overrides for overrides in composed if set(SMALL) < set(overrides)]) == 1  # besides the recipe
+    assert len([overrides for overrides in composed if set(SMALL) < set(overrides)]) == 1  # the other one is the recipe
     # The recipe names no model, so ours is added; verl composes the same configuration from the command.
     assert prepared.config.actor_rollout_ref.model.path == str(TINY_BASE)
     overrides = [part for part in prepared.command if "=" in part]
