@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from data_pipeline.workers import Workers, ray_running
+from lmms_eval_shotbench.progress import set_quiet
 from lmms_eval_shotbench.qa_item import QAItem
 from tests.support import REPOSITORY
 from tests.support.real_data import REAL_DATA_VARIABLE, release_rows
@@ -58,7 +59,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Ray ends after the last test with `two_workers`: an idle instance takes a few percent of a core."""
+    """A test that parses `--quiet` hides no progress of others; Ray ends after the last test with `two_workers`.
+
+    An idle instance of Ray takes a few percent of a core.
+    """
+    set_quiet(False)
     ray = sys.modules.get("ray")
     if ray and ray.is_initialized() and "two_workers" not in getattr(item, "fixturenames", ()):
         ray.shutdown()

@@ -191,6 +191,7 @@ def test_the_core_needs_the_standard_library_only() -> None:
     assert not strangers
 
 
+@pytest.mark.slow
 def test_the_help_of_all_commands_imports_nothing_heavy() -> None:
     code = f"for path in {COMMAND_PATHS}: main([*path, '--help'])"
     code = f"import sys; from lmms_eval_shotbench.cli import main\n{code}\nprint(*sys.modules)"

@@ -104,7 +104,6 @@ def run(arguments: Sequence[str]) -> int:
         KeyboardInterrupt: it was interrupted before a command ran.
     """
     invocation = Invocation(list(arguments))
-    set_quiet(False)
     root = root_command()
     if os.environ.get(COMPLETION_VARIABLE):  # a shell asks for completions
         root.main(prog_name=PROGRAM)
@@ -121,6 +120,8 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         print_message(_message(error, invocation))
         return getattr(error, "exit_status", 2)
+    finally:
+        set_quiet(False)  # `--quiet` is for one command, and a process may run several
 
 
 def root_command() -> AnyCommand:

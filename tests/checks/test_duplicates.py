@@ -87,6 +87,7 @@ def test_a_broken_picture_raises() -> None:
         still_hash(draw(1)[:200])
 
 
+@pytest.mark.slow
 def test_a_clip_matches_its_altered_copies_by_three_of_its_frames(tmp_path: Path) -> None:
     film = MadeFilm((MadeShot(24, seed=1, numbered=False),), size=(768, 432))
 

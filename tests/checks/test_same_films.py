@@ -56,6 +56,7 @@ def shot(film_id: str, number: int, media_hash: str) -> LabelledShot:
     )
 
 
+@pytest.mark.slow
 def test_a_third_of_the_pictures_of_the_shorter_film_makes_films_look_alike() -> None:
     one = [picture(seed) for seed in range(6)]
     others = {

@@ -128,6 +128,7 @@ def test_help_in_a_terminal_is_framed_and_fits_80_columns(path: tuple[str, ...])
     assert all(len(line.rstrip()) <= 80 for line in plain.splitlines())
 
 
+@pytest.mark.slow
 def test_no_color_gives_plain_help_in_a_terminal() -> None:
     printed = help_in_a_terminal("score", NO_COLOR="1").replace("\r\n", "\n")
     assert printed == printed_help("score")

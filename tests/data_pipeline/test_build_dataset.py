@@ -98,6 +98,7 @@ def test_the_same_call_finds_the_shards_and_reads_no_shot(shards: Path) -> None:
     assert done.already_complete
 
 
+@pytest.mark.slow
 def test_two_builds_give_the_same_bytes(
     shards: Path, drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_two_builds_give_the_same_bytes(
     assert (tmp_path / "again" / "manifest.json").read_text() == (shards / "manifest.json").read_text()
 
 
+@pytest.mark.slow
 def test_media_of_another_data_set_are_excluded(
     shards: Path, drawn_shots: tuple[Path, list[LabelledShot]], tmp_path: Path
 ) -> None:
@@ -154,6 +156,7 @@ def test_a_duplicate_id_is_refused(drawn_shots: tuple[Path, list[LabelledShot]],
         build_dataset([drawn_shots[1][0]] * 2, drawn_shots[0], tmp_path / "out", ABOUT, DatasetRecipe(), [], HERE)
 
 
+@pytest.mark.slow
 def test_the_command_audits_finished_shards(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "report.json"
     assert main(["data", "audit", str(shards), "--workers", "0", "--report", str(report)]) == 0

@@ -63,6 +63,7 @@ def test_a_second_call_reports_the_same_defects(film_folder: Path, capsys: pytes
     assert [line for line in outputs[0][0].splitlines() if "surplus" in line] == outputs[1][0].splitlines() != []
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_source(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(COMMAND) == 0
     assert main([*COMMAND, "--seed", "1"]) == 2
@@ -126,6 +127,7 @@ def test_a_target_in_use_is_refused_before_a_film_is_cut(film_folder: Path, caps
     assert sorted(path.name for path in film_folder.parent.iterdir()) == ["FILMS", "shards", "table.csv"]
 
 
+@pytest.mark.slow
 def test_how_the_table_is_read_is_part_of_the_source_and_on_the_card(film_folder: Path) -> None:
     Path("words.txt").write_text("boot shot = shot size: ECU\n")
     lines = Path("table.csv").read_text().splitlines()

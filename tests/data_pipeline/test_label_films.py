@@ -53,6 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for path in files if "/." not in (name := f"/{path.relative_to(folder)}")}
 
 
+@pytest.mark.slow
 def test_every_shot_of_every_film_and_still_is_in_the_sheet(tmp_path: Path) -> None:
     films = films_in(tmp_path / "films")
     Image.fromarray(next(FILM.pictures())).save(films / "still.png")
@@ -83,6 +84,7 @@ def test_the_same_command_cuts_and_asks_nothing_again(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+@pytest.mark.slow
 def test_a_film_that_was_replaced_is_cut_again_and_the_others_are_not(tmp_path: Path) -> None:
     films = films_in(tmp_path / "films")
     label_folder(films, tmp_path / "labels")
@@ -210,6 +212,7 @@ def test_a_still_is_labelled_whatever_the_list_of_shots(tmp_path: Path) -> None:
     assert [(row.shot.film_id, row.shot.seconds) for row in sheet.shots] == [("film-0", 1), ("still", 0)]
 
 
+@pytest.mark.slow
 def test_the_shots_of_a_sheet_and_of_its_timelines_can_be_labelled_again(tmp_path: Path) -> None:
     films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
     first = label_folder(films, labels)
@@ -219,6 +222,7 @@ def test_the_shots_of_a_sheet_and_of_its_timelines_can_be_labelled_again(tmp_pat
         assert [row.shot for row in again.sheet.shots] == [row.shot for row in first.sheet.shots]
 
 
+@pytest.mark.slow
 def test_films_of_one_name_in_several_folders_find_their_shots_again_in_every_file(tmp_path: Path) -> None:
     films, labels = tmp_path / "films", tmp_path / "labels"
     for number, name in enumerate(("A001/C0001.mp4", "A002/C0001.mp4", "A002/c0001.mp4", "C0001.mp4", "C0001.mov")):
@@ -238,6 +242,7 @@ def test_films_of_one_name_in_several_folders_find_their_shots_again_in_every_fi
     assert {media: len(rows) for media, rows in listed.items()} == dict.fromkeys(expected, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [0.0, 2.0])
 def test_shots_of_a_film_of_varying_frame_rate_come_back_from_its_timelines(tmp_path: Path, late: float) -> None:
     times = [number / 24 if number < 60 else (60 + (number - 60) * 2) / 24 for number in range(FILM.frames)]
@@ -282,6 +287,7 @@ def test_a_film_that_was_replaced_by_another_is_named_if_a_person_had_set_cells(
     assert replaced.cells == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_digest", [True, False], ids=["now", "sheet of an earlier version"])
 def test_another_film_of_the_same_length_is_noticed_and_an_untouched_one_is_not(
     with_digest: bool, tmp_path: Path

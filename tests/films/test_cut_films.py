@@ -123,6 +123,7 @@ def test_duplicate_times_and_shots_are_dropped(tmp_path: Path) -> None:
     assert cut.losses == [(DefectKind.DUPLICATE_PICTURE, 3), (DefectKind.DUPLICATE_PICTURE, 5)]
 
 
+@pytest.mark.slow
 def test_high_dynamic_range_is_mapped_with_a_warning_or_refused(tmp_path: Path) -> None:
     context = {"color_primaries": 9, "color_trc": 16, "colorspace": 9}
     FILM.write(tmp_path / "heat.mp4", codec="libx265", pixels="yuv420p10le", context=context)

@@ -62,6 +62,7 @@ def test_media_and_defects_are_those_of_a_second_decode(
     assert contents(tmp_path / "work") == foreseen
 
 
+@pytest.mark.slow
 def test_frames_kept_for_stills_are_bounded_whatever_the_number_of_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def cuts_of_pyscenedetect(film: Film, detector: str, distance: int) -> list[int]
 QUICK = ("an odd size", "variable rate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS]
 )
@@ -200,6 +201,7 @@ def test_a_flash_just_before_a_cut_does_not_hide_it(tmp_path: Path) -> None:
     assert detected(probed).cuts == [30]
 
 
+@pytest.mark.slow
 def test_noise_of_colour_in_the_black_beginning_of_a_film_is_no_cut(tmp_path: Path) -> None:
     film = Flashed(shots=(MadeShot(60, 1),), replaced=dict.fromkeys(range(30), NOISY_BLACK) | {10: BLACK, 11: BLACK})
     probed = probe_film(film.write(tmp_path / "film.mp4", options={"crf": "1"}, pixels="yuv444p"))

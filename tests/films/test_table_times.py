@@ -30,6 +30,7 @@ def code(number: int, rate: Fraction, drop: str = ":") -> str:
     return f"00:00:{seconds:02}{drop}{frames:02}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate", [Fraction(25), CINEMA, NTSC, Fraction(60000, 1001)], ids=["25", "23.98", "29.97", "59.94"]
 )

@@ -93,6 +93,7 @@ def test_scores_that_cannot_be_read_do_not_keep_responses_from_being_scored_agai
     assert score(capsys, *run)["answered_rate"] == 1.0
 
 
+@pytest.mark.slow
 def test_compare_and_report_grade_pairs_with_added_tags(
     run: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

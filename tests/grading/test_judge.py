@@ -241,6 +241,7 @@ def test_an_impossible_cache_path_is_reported(judge: Judge, tmp_path: Path) -> N
             ask(replace(judge, cache=path))
 
 
+@pytest.mark.slow
 def test_threads_share_one_cache(endpoint: Endpoint, judge: Judge) -> None:
     with ThreadPoolExecutor(4) as pool:
         reports = [future.result() for future in [pool.submit(ask, judge, 40) for _ in range(4)]]

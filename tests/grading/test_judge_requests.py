@@ -126,6 +126,7 @@ def test_a_dead_endpoint_is_given_up_after_twenty_items(endpoint: Endpoint, judg
     assert len(endpoint.requests) == 40
 
 
+@pytest.mark.slow
 def test_a_second_run_resumes_after_an_endpoint_failed_midway(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.otherwise = error(400)
     endpoint.script = {index: [says("A")] for index in range(30)}

@@ -125,6 +125,7 @@ def test_missing_or_changed_files_are_restored(cache: Path) -> None:
     assert stored(folder) == task_folder.all_files()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", [CACHE_VARIABLE, "HOME"])
 def test_without_a_writable_home_all_processes_share_a_temporary_folder(
     variable: str, no_cache: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,6 +163,7 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_trusted(
     check_refused()
 
 
+@pytest.mark.slow
 def test_a_read_only_installation_works_and_an_edit_of_it_gets_another_key(cache: Path, tmp_path: Path) -> None:
     installed = tmp_path / "site" / "lmms_eval_shotbench"
     shutil.copytree(REPOSITORY / "lmms_eval_shotbench", installed, ignore=shutil.ignore_patterns("__pycache__"))
@@ -183,6 +185,7 @@ def test_a_read_only_installation_works_and_an_edit_of_it_gets_another_key(cache
         folder.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_a_second_node_creates_its_own_folder(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = printed_path(**{CACHE_VARIABLE: str(tmp_path / "first")})
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "second"))

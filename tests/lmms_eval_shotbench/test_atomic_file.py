@@ -85,6 +85,7 @@ def test_a_writer_that_is_killed_while_writing_leaves_the_old_content(tmp_path: 
     assert target.read_text() == "new"
 
 
+@pytest.mark.slow
 def test_concurrent_writers_of_one_file_always_leave_a_complete_file(tmp_path: Path) -> None:
     target = tmp_path / "shared.bin"
     code = (

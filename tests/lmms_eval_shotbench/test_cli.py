@@ -11,6 +11,7 @@ import pytest
 
 from lmms_eval_shotbench import __version__
 from lmms_eval_shotbench.cli import main
+from lmms_eval_shotbench.progress import is_quiet
 from tests.support import REPOSITORY
 from tests.support.interrupted_command import interrupted
 
@@ -142,6 +143,14 @@ def test_debug_shows_the_traceback_of_an_error(position: int, capsys: pytest.Cap
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_progress_is_hidden_for_one_command(position: int) -> None:
+    arguments = ["score", "absent.tsv", "responses.jsonl"]
+    arguments.insert(position, "--quiet")
+    assert main(arguments) == 2
+    assert not is_quiet()  # what the process does next shows its progress
+
+
 @pytest.mark.parametrize("group", [[], ["data"], ["train"]], ids=" ".join)
 def test_a_group_without_a_command_prints_its_help(group: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(group) == 2
@@ -183,7 +192,9 @@ def test_an_interruption_during_the_start_ends_with_one_line_and_status_130(modu
 @pytest.mark.parametrize(
     "late",
     [
-        "threading.Thread(target=lambda: (threading.main_thread().join(), kill(), time.sleep(60))).start()",
+        # The main thread has begun to wait for this one: before, nothing ends its wait.
+        "threading.Thread(target=lambda: (threading.main_thread().join(), time.sleep(0.5), kill(), time.sleep(60)))"
+        ".start()",
         "atexit.register(kill)",
         "sys.freed_last = type('FreedLast', (), {'__del__': lambda self, kill=kill: kill()})()",
     ],
@@ -191,13 +202,14 @@ def test_an_interruption_during_the_start_ends_with_one_line_and_status_130(modu
 def test_an_interruption_while_the_program_ends_changes_nothing(late: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, os, signal, sys, threading, time\n"
-        "kill = lambda kill=os.kill, own=os.getpid(), which=signal.SIGINT: kill(own, which)\n"
+        # To the main thread, as from a terminal: a signal that another thread happens to get does not end a wait.
+        "kill = lambda kill=signal.pthread_kill, main=threading.get_ident(), which=signal.SIGINT: kill(main, which)\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"{late}\n"
     )
     command = [sys.executable, "-m", "lmms_eval_shotbench.cli", "--version"]
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"shotbench {__version__}\n", "")
 
 

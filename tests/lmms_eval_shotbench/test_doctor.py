@@ -49,6 +49,7 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return run
 
 
+@pytest.mark.slow
 def test_the_facts_of_this_machine_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--skip-imports"]) in (0, 1)  # the machine may have a problem
     printed = capsys.readouterr().out
@@ -100,6 +101,7 @@ def test_a_python_that_is_not_supported_is_a_problem(tmp_path: Path, examined: E
     assert ended.status == 1 and "is not supported; use one that satisfies >=4" in ended.printed
 
 
+@pytest.mark.slow
 def test_it_works_with_the_base_requirements_only(tmp_path: Path) -> None:
     """Everything but them is made impossible to import, and missing for `importlib.metadata`."""
     base = {one.name for one in doctor.extras()[0].required}

@@ -44,12 +44,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-@pytest.fixture(autouse=True)
-def not_quiet() -> Iterator[None]:
-    yield
-    progress.set_quiet(False)
-
-
 def shown_for(units: int, clock: Clock, file: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "stderr", file)
     assert list(progress.with_progress(clock.work(units), "render", units, "film")) == list(range(units))

@@ -81,6 +81,7 @@ def test_the_error_for_a_missing_split_names_it(shards: Path) -> None:
         ShardFolder(shards, "train")
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_resolved_through_the_local_cache(shards: Path, tmp_path: Path) -> None:
     repository = tmp_path / "hf" / "hub" / "datasets--film--shots"
     commit = "0123456789abcdef0123456789abcdef01234567"

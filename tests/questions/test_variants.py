@@ -106,6 +106,7 @@ def test_the_opposite_of_an_opposite_label_is_the_label_itself(label: str, view:
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(labels(), min_size=2, max_size=5, unique=True), st.data(), st.sampled_from(VIEWS))
 def test_a_question_transformed_twice_is_itself(options: list[str], data: st.DataObject, view: View) -> None:
     item = move(*options, answer=data.draw(st.sampled_from("ABCDE"[: len(options)])))
@@ -176,6 +177,7 @@ def test_the_id_of_an_original_question_names_no_variant() -> None:
         variant_named("upside down")
 
 
+@pytest.mark.slow
 def test_twenty_real_questions_are_ambiguous_reversed_and_none_mirrored(
     real_items: dict[int, QAItem],
 ) -> None:

@@ -87,6 +87,7 @@ def test_folders_in_questions_are_ignored_for_a_flat_archive(tmp_path: Path) -> 
     assert (done.rows_written["grpo"], done.defects) == (3, [])
 
 
+@pytest.mark.slow
 def test_every_kind_of_broken_medium_loses_only_its_rows(tmp_path: Path) -> None:
     from stand_in_media import BREAKAGES
     from stand_in_shotqa import make_shotqa

@@ -322,6 +322,7 @@ HOSTILE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_external_text_is_shown_as_text_and_not_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     questions = write_questions(tmp_path / "test.tsv", (HOSTILE[0], HOSTILE[2], HOSTILE[5], SIZES[2]))
     items = read_questions(questions)
@@ -386,12 +387,14 @@ def test_the_page_is_accessible_to_screen_readers(name: str, request: pytest.Fix
     assert {"header", "nav", "main", "footer"} <= {one.tag for one in page.all()}
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items, always_b, questions)
     first, second = (report(tmp_path / name, run) for name in ("first", "second"))
     assert (first.html, first.numbers, first.card) == (second.html, second.numbers, second.card)
 
 
+@pytest.mark.slow
 def test_a_run_s_own_scores_are_never_overwritten(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -415,6 +418,7 @@ def test_scores_of_an_earlier_version_are_regraded_or_refused(
     assert "earlier version" in refused(capsys, "report", run, "--out", tmp_path / "r.html")
 
 
+@pytest.mark.slow
 def test_an_unwritable_page_is_one_line(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -535,6 +539,7 @@ def test_the_leaderboard_needs_neither_jinja2_nor_matplotlib(
     assert "lmms-eval-shotbench[report]" in printed and not (tmp_path / "page").exists()
 
 
+@pytest.mark.slow
 def test_a_closed_output_pipe_gives_no_traceback(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items, always_b, questions)
     reading, writing = os.pipe()
@@ -557,6 +562,7 @@ def test_a_broken_pipe_other_than_the_output_is_an_error(monkeypatch: pytest.Mon
         main([])
 
 
+@pytest.mark.slow
 def test_runs_on_several_sets_are_compared_across_them(tmp_path: Path) -> None:
     runs = []
     for name, options in (("first", SIZES), ("second", SIZES[::-1])):

@@ -56,6 +56,7 @@ def axis(found: Report) -> str:
     return str(description)
 
 
+@pytest.mark.slow
 def test_the_page_has_the_costs_that_are_known_and_a_chart_of_them(runs: dict[str, Path], tmp_path: Path) -> None:
     found = report(tmp_path / "all", *runs.values())
     paid, timed, old = costs(found)
@@ -74,6 +75,7 @@ def test_without_any_cost_there_is_no_section(runs: dict[str, Path], tmp_path: P
     assert "Cost" not in [one.text for one in found.page.all("h2")] and 'href="#cost"' not in found.html
 
 
+@pytest.mark.slow
 def test_prices_of_the_report_replace_those_of_the_runs(runs: dict[str, Path], questions: Path, tmp_path: Path) -> None:
     assert axis(report(tmp_path / "recorded", runs["paid"])) == "EUR for 1,000 responses"
     found = report(tmp_path / "given", runs["paid"], "--price-in", 1, "--price-out", 0)
@@ -84,6 +86,7 @@ def test_prices_of_the_report_replace_those_of_the_runs(runs: dict[str, Path], q
     assert costs(pair) == costs(found), "responses that are graded here have the same cost"
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_has_the_cost_of_its_stored_responses(
     items: list[QAItem], questions: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def test_a_training_run_needs_no_scores_for_a_report(run: Path, tmp_path: Path) 
     assert all(page.by_id(name) for name in linked)
 
 
+@pytest.mark.slow
 def test_a_training_run_is_shown_beside_runs_that_were_scored(run: Path, tmp_path: Path) -> None:
     questions = write_questions(tmp_path / "test.tsv")
     scored = write_run(tmp_path / "b", read_questions(questions), always_b, questions)
@@ -149,6 +150,7 @@ def test_evenly_spaced_values_include_the_ends(count: int) -> None:
     assert (chosen[0], chosen[-1], len(chosen)) == (0, count - 1, min(count, 5)) and sorted(set(chosen)) == chosen
 
 
+@pytest.mark.slow
 def test_long_responses_are_cut_to_the_size_of_the_page(run: Path, tmp_path: Path) -> None:
     several = [replace(COMPLETION, item_id=str(number), response="x" * 15_000) for number in range(400)]
     write_completions(run, "rollouts", 1, several)

@@ -76,6 +76,7 @@ def test_a_row_is_reported_in_the_style_with_the_higher_score(tmp_path: Path) ->
     assert table[1]["by_dimension"]["lens_size"]["value"] == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 def test_table_and_curves_are_written(tmp_path: Path) -> None:
     trials = [trial(ROWS[0], None, 0.25, 0.25, tmp_path / "baseline")]
     for seed in (1, 2, 3):

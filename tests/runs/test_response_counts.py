@@ -272,6 +272,7 @@ def test_refusals_in_a_run_with_pictures_leave_the_accuracy(
     assert found["accuracy"]["micro"]["value"] == 0.0 and "null" not in json.dumps(found["accuracy"])
 
 
+@pytest.mark.slow
 def test_robust_and_the_report_show_an_unmeasured_blind_run_as_such(
     questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

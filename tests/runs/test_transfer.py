@@ -110,6 +110,7 @@ def plain_lead(differences: Sequence[int]) -> tuple[float, float, int]:
     return mean, sqrt(sum((value - mean) ** 2 for value in values) / (n * (n - 1))), len(differences) - 1
 
 
+@pytest.mark.slow
 def test_a_lead_of_12_7_points_that_becomes_minus_0_6_is_13_3_points_smaller(
     runs: Runs, capsys: pytest.CaptureFixture[str]
 ) -> None:

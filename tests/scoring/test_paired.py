@@ -176,6 +176,7 @@ def flipped(changes: Sequence[Fraction]) -> float:
     return sum(one >= abs(sum(steps)) for one in sums) / len(sums)
 
 
+@pytest.mark.slow
 @given(st.lists(st.fractions(-1, 1, max_denominator=6), max_size=9))
 def test_p_of_several_samples_is_the_share_of_all_sign_patterns(changes: list[Fraction]) -> None:
     assert sign_flip(changes) == pytest.approx(flipped(changes), abs=1e-9)

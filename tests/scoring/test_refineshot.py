@@ -95,6 +95,7 @@ def test_the_published_verdicts_give_the_published_scores(setting_of: Any, real_
         )
 
 
+@pytest.mark.slow
 def test_rules_approximate_the_published_frs_of_shotvl(setting_of: Any, real_data: Path) -> None:
     checks = setting_of(SHOTVL, "direct").checks
     judged = [bool(row["reference_consistent"]) for row in stored_responses(real_data, f"refineshot.{SHOTVL}.direct")]

@@ -151,6 +151,7 @@ def test_samples_of_one_question_are_not_independent_questions() -> None:
         assert mean(graded(eight)).stderr > 2.5 * mean(graded(independent)).stderr
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_whatever_the_number_of_samples() -> None:
     """Questions differ in difficulty, so more samples narrow the interval only to that of the questions drawn."""
     draw, covered, runs, k = random.Random(3), 0, 400, 8
@@ -166,6 +167,7 @@ def test_intervals_cover_the_truth_whatever_the_number_of_samples() -> None:
     assert 0.92 <= covered / runs <= 0.98
 
 
+@pytest.mark.slow
 @given(answers())
 def test_the_option_prior_is_that_of_the_questions_each_counted_once(
     answered: list[tuple[QAItem, list[str | None]]],

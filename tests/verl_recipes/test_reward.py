@@ -115,6 +115,7 @@ def test_the_reward_of_real_responses_agrees_with_the_evaluation(
         assert earned["score"] == 0.5 * read.well_formed + 1.0 * (read.well_formed and read.correct)
 
 
+@pytest.mark.slow
 def test_the_correct_answer_of_every_real_question_gets_the_full_reward(real_items: dict[int, QAItem]) -> None:
     for item in real_items.values():
         check_row(row_of(item))
