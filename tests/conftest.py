@@ -23,9 +23,9 @@ from tests.support.run_cache import made_once
 
 # Their asserts should show values, too.
 pytest.register_assert_rewrite("tests.support.releases", "tests.support.judge_server")
-# An example may take as long as it takes: the machine may be busy.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# The same examples in each run, and each may take as long as it takes: the machine may be busy.
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repeatable")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

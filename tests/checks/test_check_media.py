@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_pipeline.checks.check_media import CheckedMedium, check_medium
@@ -87,7 +87,7 @@ SAMPLES = {"JPEG": still(1), "PNG": still(1, "PNG"), "WEBP": still(1, "WEBP"), "
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.data())
 def test_no_broken_medium_raises(sample: str, data: st.DataObject) -> None:
     encoded = bytearray(SAMPLES[sample])

@@ -242,7 +242,7 @@ PIECES = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join), st.lists(PIECES, max_size=40).map(" ".join)))
 def test_grading_never_raises_and_gives_only_letters_of_options(response: str) -> None:
     for protocol in PROTOCOLS:

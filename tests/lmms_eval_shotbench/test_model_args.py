@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_eval_shotbench.model_args import format_model_args, parse_model_args, split_model_args
@@ -34,7 +34,6 @@ def test_arguments_are_appended_to_those_given() -> None:
 
 
 @pytest.mark.host
-@settings(deadline=None)  # the first example imports lmms-eval
 @given(st.lists(st.text(alphabet="ab=,'\"{}[]\\ 1")))
 def test_lmms_eval_parses_the_same_arguments(values: list[str]) -> None:
     from lmms_eval.utils import handle_arg_string, simple_parse_args_string

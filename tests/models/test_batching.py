@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_eval_shotbench.models.batching import Lookahead, Planned, plan_batches
@@ -20,7 +20,6 @@ def thread_pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=200), st.integers(1, 20_000), st.integers(1, 1024))
 def test_every_prompt_is_in_one_batch_and_no_batch_is_over_the_budget(
     lengths: list[int], budget: int, new_tokens: int

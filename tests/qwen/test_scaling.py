@@ -61,7 +61,7 @@ def test_pictures_are_scaled_as_by_the_libraries_and_frames_without_them(size: S
     assert scale.compiled_sums_agree(*size, *scaled)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(some.tuples(*[some.integers(4, 160)] * 2), some.tuples(*[some.integers(1, 12)] * 2))
 def test_any_size_is_scaled_as_by_the_libraries(size: Size, tokens: Size) -> None:
     assert_scaled(size, (28 * tokens[0], 28 * tokens[1]))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_eval_shotbench.grading.grade import grade
@@ -38,7 +38,6 @@ def test_there_are_at_least_40_attacks_with_unique_names() -> None:
     assert len(names) == len(set(names)) >= 40
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(TEXTS)
 def test_any_text_gets_one_of_the_allowed_rewards_under_the_same_keys(response: str) -> None:
     earned = reward_by_verl(SIZES, response)
@@ -49,7 +48,6 @@ def test_any_text_gets_one_of_the_allowed_rewards_under_the_same_keys(response: 
     assert (earned["score"] == 1.5) == bool(earned["acc"] and earned["format"])
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(TEXTS)
 def test_no_text_is_correct_for_two_letters(response: str) -> None:
     """So hedging cannot be worth more than naming one letter."""
