@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from lmms_eval_shotbench.export.exported_run import ExportedRun
+from lmms_eval_shotbench.export.local_paths import without_folders
 from lmms_eval_shotbench.grading.grade import Protocol
 from lmms_eval_shotbench.model_args import parse_model_args
 from lmms_eval_shotbench.report.published import are_all_of_shotbench, asks_all_of_shotbench
@@ -51,7 +52,7 @@ def remarks(run: ExportedRun, protocol: Protocol) -> list[str]:
         found.append(f"mean over {stored.samples} samples of each answer")
     if (generation := run.generation) and generation.temperature > 0:
         found.append(f"sampled at temperature {generation.temperature:g}")
-    return found + [str(warning) for warning in run.how.get("warnings") or ()]
+    return found + [without_folders(str(warning)) for warning in run.how.get("warnings") or ()]
 
 
 def _is_blank(run: ExportedRun) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.environment import DEFAULT_DATASET
+from lmms_eval_shotbench.export.local_paths import without_folders
 from lmms_eval_shotbench.grading.grade import Protocol
 from lmms_eval_shotbench.grading.reasoning_tags import ReasoningTags
 from lmms_eval_shotbench.harness.passed_on import GENERATION, max_new_tokens, value_of
@@ -200,9 +201,14 @@ class ExportedRun:
 
     @property
     def command(self) -> str:
-        """The recorded or reconstructed command, with the given name of a local checkpoint; "" without a record."""
+        """The recorded or reconstructed command; "" without a record.
+
+        A local checkpoint has its given name, other files and folders have no path.
+        """
         text = command(self.how)
-        return text.replace(self.checkpoint, self.request.model) if self.is_local and self.request.model else text
+        if self.is_local and self.request.model:
+            text = text.replace(self.checkpoint, self.request.model)
+        return without_folders(text)
 
     @property
     def date(self) -> str:

@@ -25,6 +25,7 @@ from lmms_eval_shotbench.export.deviations import deviations, remarks
 from lmms_eval_shotbench.export.exported_run import ExportedRun
 from lmms_eval_shotbench.export.graded_questions import evaluated_at, require_samples, run_digest
 from lmms_eval_shotbench.export.inspect_samples import inspect_samples, summary
+from lmms_eval_shotbench.export.local_paths import without_folders
 from lmms_eval_shotbench.grading.grade import PROTOCOLS, Protocol
 from lmms_eval_shotbench.prompts import prompt_style
 from lmms_eval_shotbench.runs.scores_schema import BadRun
@@ -98,7 +99,7 @@ def _spec(run: ExportedRun, created: str, protocols: list[Protocol]) -> Json:
     facts = {
         "command": run.command,
         "revision": run.revision,
-        "checkpoint": run.checkpoint,
+        "checkpoint": without_folders(run.checkpoint),
         "prompt_style": run.prompt_style,
         "variant": run.run.variant,
         "data_sha256": run.data_sha256,

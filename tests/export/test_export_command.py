@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,27 @@ def test_a_card_is_updated_in_place_and_not_replaced(tmp_path: Path, capsys: pyt
     assert f"--card {card} instead of --out updates it" in capsys.readouterr().err
     assert export(run, "--card", card, format="model-card") == 0
     assert card.read_text() == f"{new}\nMore.\n"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_folder_of_the_machine_that_evaluated_is_exported(tmp_path: Path, format: str) -> None:
+    command = "shotbench eval --data /home/anna/shards --out ~/runs/x --model_args pretrained=/home/anna/grpo/merged"
+    warnings = ["3 clips are shorter than in /home/anna/shards/clips.parquet"]
+    how = {"checkpoint": "/home/anna/grpo/merged", "revision": "folder 0123456789abcdef", "warnings": warnings}
+    run, out = make_run(tmp_path, command=command, date="2026-11-30T12:00:00+00:00", **how), tmp_path / "exported"
+    stated = ["--model", "our/model", "--organization", "Our lab", "--relationship", "first_party"]
+    assert export(run, "--out", out, *stated, format=format) == 0
+    written = b"".join(content for file in out.rglob("*") if file.is_file() for content in contents(file))
+    assert b"our/model" in written or format == "hub"
+    assert b"/home" not in written and b"anna" not in written and str(tmp_path).encode() not in written
+
+
+def contents(file: Path) -> list[bytes]:
+    """The content of a file, or of those in an archive."""
+    if not zipfile.is_zipfile(file):
+        return [file.read_bytes()]
+    with zipfile.ZipFile(file) as archive:
+        return [archive.read(name) for name in archive.namelist()]
 
 
 @pytest.mark.parametrize(

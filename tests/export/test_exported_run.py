@@ -53,7 +53,7 @@ def test_the_given_name_replaces_a_local_checkpoint_in_the_command(tmp_path: Pat
     command = "shotbench eval --model shotvl --model_args pretrained=/home/me/merged"
     run = make_run(tmp_path, checkpoint="/home/me/merged", revision="folder 0123", command=command)
     assert exported(run, model="our/model").command == "shotbench eval --model shotvl --model_args pretrained=our/model"
-    assert exported(run).command == command
+    assert exported(run).command == "shotbench eval --model shotvl --model_args pretrained=merged"
 
 
 def test_the_benchmark_is_shotbench_for_its_questions_and_must_be_named_for_others(tmp_path: Path) -> None:
