@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-# The folders of an absolute path that begins a word, a quoted text, or a value after `=`, `,` or `:`, if a name follows;
-# the slashes of an address or of ORG/MODEL follow other characters.
+# The folders of an absolute path that begins a word, a quoted text, or a value after `=`, `,` or `:`, if a name
+# follows; the slashes of an address or of ORG/MODEL follow other characters.
 FOLDERS = re.compile(r"""(?<![^\s=,:;'"`(\[{])(?:file://|~[\w.-]*)?/(?:[^\s=,:;'"`()\[\]{}/]+/)*(?=[\w.-])""")
 
 

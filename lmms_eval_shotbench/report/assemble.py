@@ -102,7 +102,7 @@ def assemble(
         BadRun: There is no run on the original questions, or a variant's run has no unique main run.
     """
     if training and not runs:
-        return ReportData([], [], training, published=False)
+        return ReportData([], [], training, published=False, third_party=third_party)
     mains = with_unique_names([run for run in runs if not run.variant])
     if not mains:
         raise BadRun(f"{runs[0].stored.name} is a run of a variant; also give the run on the original questions")

@@ -25,6 +25,7 @@ from lmms_eval_shotbench.report.third_party import (
 )
 from lmms_eval_shotbench.runs.stored_runs import AnsweredItem, StoredRun
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, slugs
+from tests.support.kept_completions import write_grpo_run
 from tests.support.parsed_page import parsed
 from tests.support.report_runs import always_b, write_questions, write_run
 
@@ -222,6 +223,14 @@ def test_the_report_has_them_in_a_section_of_their_own(made_run: Path, own_rows:
     assert [source.text for source in page.by_id("third-party").all("li")] == [f"Some Lab: {GOOD['address']}"]
     numbers = json.loads((out.parent / "scores.json").read_text(encoding="utf-8"))
     assert not numbers["published"] and [row["measured_by"] for row in numbers["third_party"]] == ["Some Lab"] * 2
+
+
+def test_a_report_on_training_runs_alone_has_them_too(own_rows: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    out, run = tmp_path / "report.html", write_grpo_run(tmp_path / "grpo")
+    assert main(["report", str(run), "--third-party", str(own_rows), "--out", str(out)]) == 0
+    assert len(list(parsed(out.read_text(encoding="utf-8")).by_id("third-party").all("tr"))) == 3
 
 
 def test_a_bad_file_is_refused_before_anything_is_written(
