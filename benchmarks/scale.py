@@ -133,7 +133,7 @@ def measure(folder: Path) -> Rates:
 
 def _writing(folder: Path) -> float:
     """Processor seconds to write a gigabyte of shards."""
-    from data_pipeline.shards.dataset_card import About
+    from data_pipeline.shards.dataset_card import CardText
     from data_pipeline.shards.row_writer import PendingRow
     from data_pipeline.shards.write_shards import write_shards
     from lmms_eval_shotbench.qa_item import QAItem
@@ -148,7 +148,7 @@ def _writing(folder: Path) -> float:
         return PendingRow.of("test", item, medium)
 
     rows = [row(number) for number in range(WRITTEN_ROWS)]
-    about = About("Scale", "scale", "Drawn.", "Nowhere.", "By a benchmark.", "other")
+    about = CardText("Scale", "scale", "Drawn.", "Nowhere.", "By a benchmark.", "other")
     seconds = processor_seconds(lambda: write_shards(rows, folder / "shards", about, splits=["test"]))
     return seconds / (WRITTEN_ROWS * WRITTEN_BYTES / 1e9)
 

@@ -28,9 +28,9 @@ from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.films.film_archive import READ_AT_ONCE, FilmArchives
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES, SPLITS, check_shares, split_films
-from data_pipeline.questions.write_questions import QuestionPolicy, ask
+from data_pipeline.questions.write_questions import QuestionPolicy, questions_of_shots
 from data_pipeline.row_account import ROWS, RowAccount, WrittenQuestion, rows_csv
-from data_pipeline.shards.dataset_card import AUDIT_SECTION, About
+from data_pipeline.shards.dataset_card import AUDIT_SECTION, CardText
 from data_pipeline.shards.manifest import check_target
 from data_pipeline.shards.push_to_url import require_free_target
 from data_pipeline.shards.row_writer import PendingRow
@@ -77,7 +77,7 @@ def build_dataset(
     shots: Iterable[LabelledShot],
     media: Path | FilmArchives,
     out: Location,
-    about: About,
+    about: CardText,
     recipe: DatasetRecipe,
     defects: list[Defect],
     workers: Workers,
@@ -161,7 +161,7 @@ def _audited_questions(
     rows: list[HashedItem] = []
     for split in recipe.splits:
         split_shots = [shot for shot in shots if split_of[shot.film_id] == split]
-        items = ask(split_shots, recipe.questions, defects, first_index=len(rows))
+        items = questions_of_shots(split_shots, recipe.questions, defects, first_index=len(rows))
         rows += [HashedItem(split, item, hashes[item.media_path]) for item in items]
     return rows, audit(rows, benchmark, recipe.gate)
 
@@ -179,7 +179,7 @@ def _medium_bytes(media: Path | FilmArchives, item: QAItem) -> bytes:
     return media.read(item.media_path) if isinstance(media, FilmArchives) else (media / item.media_path).read_bytes()
 
 
-def _with_audit(about: About, report: AuditReport, recipe: DatasetRecipe) -> About:
+def _with_audit(about: CardText, report: AuditReport, recipe: DatasetRecipe) -> CardText:
     together = "" if recipe.trust_ids else TOGETHER
     return replace(
         about,
@@ -205,7 +205,7 @@ def _decodable(shots: Sequence[LabelledShot], defects: list[Defect]) -> list[Lab
     return [shot for shot in shots if shot.perceptual_hash]
 
 
-def _fingerprint(about: About, recipe: DatasetRecipe) -> str:
+def _fingerprint(about: CardText, recipe: DatasetRecipe) -> str:
     excluded = sorted(file_sha256(locate_shards(name) / MANIFEST) for name in recipe.against)
     settings = asdict(recipe) | {"shares": sorted(recipe.shares.items()), "against": excluded}
     inputs = [BUILD_VERSION, about.fingerprint, settings]

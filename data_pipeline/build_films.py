@@ -19,9 +19,9 @@ from data_pipeline.defects import Defect
 from data_pipeline.films.cut_films import CUTTING_VERSION, cut_films
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.film_archive import FilmArchives
-from data_pipeline.row_account import RowAccount, stored_rows
+from data_pipeline.row_account import RowAccount, read_rows_file
 from data_pipeline.shards.atomic_folder import WriteRefused
-from data_pipeline.shards.dataset_card import About, read_defects
+from data_pipeline.shards.dataset_card import CardText, read_defects
 from data_pipeline.shards.write_shards import WrittenShards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.remote_path import Location, RemotePath, remove_tree, resolved
@@ -70,7 +70,7 @@ def build_films(
     about = about_films(films, table, settings, recipe, licence, options)
     building = partial(build_dataset, shots, media, out, about, recipe, defects, workers)
     done = building(frames=frames, account=account, overwrite=overwrite)
-    account.stored = stored_rows(done.folder)
+    account.stored = read_rows_file(done.folder)
     if done.already_complete:
         defects += read_defects(done.folder)
     if not keep_work:
@@ -85,12 +85,12 @@ def about_films(
     recipe: DatasetRecipe,
     licence: str,
     options: TableOptions = PLAIN,
-) -> About:
+) -> CardText:
     """Card text and source fingerprint of such a data set; raises `FileNotFoundError` if there is no table."""
     given = {name: value for name, value in asdict(options).items() if value or name != "only_sources"}  # newer option
     read = [hashlib.sha256(table.read_bytes()).hexdigest(), given]
     inputs = [CUTTING_VERSION, asdict(settings), read, _files(films)]
-    return About(
+    return CardText(
         title=f"Questions on {films.resolve().name}",
         fingerprint=hashlib.sha256(json.dumps(inputs).encode()).hexdigest(),
         what="Stills and clips cut out of films, each with one question on its film language per labelled dimension.",

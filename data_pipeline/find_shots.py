@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_pipeline.annotations.written_table import table_text
+from data_pipeline.annotations.written_table import table_as_csv
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_shots import CutShots
 from data_pipeline.films.detectors import check_detector
@@ -54,7 +54,7 @@ class ShotRequest:
     overwrite: bool = False
 
 
-def shots_folder(table: Path) -> Path:
+def found_shots_folder(table: Path) -> Path:
     """The folder of everything but the table."""
     return table.with_name(f"{table.stem}_shots")
 
@@ -68,7 +68,7 @@ def find_shots(request: ShotRequest) -> list[CutShots]:
         NoShots: no film could be cut.
     """
     check_detector(request.settings)
-    folder = shots_folder(request.out).absolute()  # workers may have another working directory
+    folder = found_shots_folder(request.out).absolute()  # workers may have another working directory
     refusal = WriteRefused(
         f"{request.out} is there already, and a person may have filled it; choose another --out, or replace it with "
         "--overwrite"
@@ -102,4 +102,4 @@ def shot_table(cut: Sequence[CutShots]) -> str:
             named = {"film_id": shot.film_id, "media": film.facts.media, "shot_id": shot.shot_id}
             still = "" if shot.still_seconds is None else f"{shot.still_seconds:.6f}"
             rows.append(named | times[shot.shot_id] | {"still": still})
-    return table_text(rows)
+    return table_as_csv(rows)

@@ -12,12 +12,19 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from data_pipeline.annotations.annotation_rows import Clock, Extent, Placed, Row, extent_of, merge_annotations
+from data_pipeline.annotations.annotation_rows import (
+    AnnotationRow,
+    Extent,
+    Placed,
+    TimeUnit,
+    extent_of,
+    merge_annotations,
+)
 from data_pipeline.annotations.annotation_table import plain_stem
 from data_pipeline.annotations.label_map import NO_MAP, LabelMap
 from data_pipeline.annotations.tools.read_tool_file import read_tool_file
 from data_pipeline.annotations.tools.tool_annotation import BadAnnotations, Span, ToolAnnotation
-from data_pipeline.annotations.written_table import table_text
+from data_pipeline.annotations.written_table import table_as_csv
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.films.film_sources import FilmSource
 from data_pipeline.films.named_films import NamedFilms, file_name, frames_of_span
@@ -40,11 +47,11 @@ class ImportedAnnotations:
     @property
     def table(self) -> str:
         """The table as CSV."""
-        return table_text(self.rows)
+        return table_as_csv(self.rows)
 
 
 @dataclass
-class _Medium:
+class _AnnotatedMedium:
     """A film or still with its annotations; `source` is None if its file is not known."""
 
     film_id: str
@@ -71,7 +78,7 @@ def import_annotations(
     Raises:
         BadAnnotations: a file cannot be used, needs a frame rate, or there is no annotation at all.
     """
-    importing = _Import(label_map, NamedFilms(films) if films is not None else None, rate)
+    importing = _FilesRead(label_map, NamedFilms(films) if films is not None else None, rate)
     for path in files:
         importing.read(path)
     done = importing.finished()
@@ -86,12 +93,12 @@ def import_annotations(
     return done
 
 
-class _Import:
+class _FilesRead:
     """The files read so far."""
 
     def __init__(self, label_map: LabelMap, films: NamedFilms | None, rate: Fraction | None) -> None:
         self._map, self._films, self._rate = label_map, films, rate
-        self._media: dict[str, _Medium] = {}
+        self._media: dict[str, _AnnotatedMedium] = {}
         self._done = ImportedAnnotations()
 
     def read(self, path: Path) -> None:
@@ -147,19 +154,19 @@ class _Import:
             return
         medium.placed.append(Placed(annotation, path.name, meaning, extent))
 
-    def _medium(self, names: Sequence[str]) -> _Medium | str:
+    def _medium(self, names: Sequence[str]) -> _AnnotatedMedium | str:
         """The medium of an annotation, or why it has none."""
         if self._films is None:
             if not names:
                 return "it does not name its film; give --films with that film"
             name = file_name(names[0])
-            return self._media.setdefault(name, _Medium(plain_stem(name), name))
+            return self._media.setdefault(name, _AnnotatedMedium(plain_stem(name), name))
         source = self._films.find(names)
         if isinstance(source, str):
             return source
-        return self._media.setdefault(source.media, _Medium(source.film_id, source.media, source))
+        return self._media.setdefault(source.media, _AnnotatedMedium(source.film_id, source.media, source))
 
-    def _extent(self, path: Path, span: Span | None, medium: _Medium) -> Extent | Flaw:
+    def _extent(self, path: Path, span: Span | None, medium: _AnnotatedMedium) -> Extent | Flaw:
         """The range of an annotation: in frames, if the film is known."""
         if medium.source is None or self._films is None:
             if span and span.frames and not (span.seconds or self._rate):
@@ -178,9 +185,9 @@ class _Import:
         frames = frames_of_span(span, film, medium.media)
         if isinstance(frames, Flaw):
             return frames
-        return Extent(Clock.FRAMES, Fraction(frames[0]), None if frames[1] is None else Fraction(frames[1]))
+        return Extent(TimeUnit.FRAMES, Fraction(frames[0]), None if frames[1] is None else Fraction(frames[1]))
 
-    def _rows(self, medium: _Medium, rows: Sequence[Row]) -> list[dict[str, str]]:
+    def _rows(self, medium: _AnnotatedMedium, rows: Sequence[AnnotationRow]) -> list[dict[str, str]]:
         """The cells of the rows of a medium."""
         ids = [f"{medium.film_id}-{number:04}" for number in range(1, len(rows) + 1)]
         times = self._film_times(medium, dict(zip(ids, rows, strict=True)))
@@ -191,7 +198,7 @@ class _Import:
             cells.append(named | written | row.labels)
         return cells
 
-    def _film_times(self, medium: _Medium, rows: dict[str, Row]) -> dict[str, dict[str, str]] | None:
+    def _film_times(self, medium: _AnnotatedMedium, rows: dict[str, AnnotationRow]) -> dict[str, dict[str, str]] | None:
         """The times of rows by shot id, in seconds and timecode of their film; None if it is not known."""
         if medium.source is None or self._films is None:
             return None
@@ -199,7 +206,7 @@ class _Import:
         shots = []
         cells: dict[str, dict[str, str]] = {shot_id: {} for shot_id in rows}
         for shot_id, row in rows.items():
-            if film is None or row.extent.clock is Clock.NONE:
+            if film is None or row.extent.clock is TimeUnit.NONE:
                 continue
             first, end = int(row.extent.start), row.extent.end
             if end is None:

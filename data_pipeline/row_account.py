@@ -150,7 +150,7 @@ def count_outcomes(rows: str) -> Counter[str]:
     return Counter(row["outcome"] for row in csv.DictReader(io.StringIO(rows)))
 
 
-def stored_rows(folder: Location) -> str:
+def read_rows_file(folder: Location) -> str:
     """The content of `rows.csv` in a shard folder; empty if it has none."""
     path = folder / ROWS
     return path.read_text(encoding="utf-8") if path.is_file() else ""

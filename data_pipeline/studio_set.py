@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.split_by_film import DEFAULT_SHARES
 from data_pipeline.shards.atomic_folder import WriteRefused
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import DiskFull, disk_full_reported
 from data_pipeline.workers import Workers, map_units
@@ -209,10 +209,10 @@ def _run_or_disk_full(work: Callable[[Unit], Result], unit: Unit) -> Result | Di
         return error
 
 
-def _studio_card(settings: StudioSettings) -> About:
+def _studio_card(settings: StudioSettings) -> CardText:
     shares = ",".join(f"{split}:{share:g}" for split, share in settings.shares.items())
     flags = _flags(settings)
-    return About(
+    return CardText(
         title="Studio films",
         fingerprint=f"studio-{STUDIO_VERSION}-{flags}-{settings.width}-{shares}" + "-reasoning" * settings.reasoning,
         what="Synthetic stills and clips, each with questions about its film language.",

@@ -167,14 +167,14 @@ def steps_exchanged(text: str) -> str:
     return f"{text[:start]}{blanks}{joined}{text[end:]}"
 
 
-def _terms(facet: str, *names: str | tuple[str, ...]) -> tuple[Term, ...]:
+def _facet_terms(facet: str, *names: str | tuple[str, ...]) -> tuple[Term, ...]:
     """Create the terms of one facet; a tuple is a name followed by its aliases."""
     return tuple(Term(name, facet) if isinstance(name, str) else Term(name[0], facet, name[1:]) for name in names)
 
 
 SHOT_SIZE = Dimension(
     "shot_size", "shot size", "Shot Size", "SS", MediaKind.STILL,
-    _terms(
+    _facet_terms(
         "size",
         ("Extreme Close Up", "ECU", "Extreme Closeup"),
         ("Close Up", "CU", "Closeup"),
@@ -187,19 +187,19 @@ SHOT_SIZE = Dimension(
 )  # fmt: skip
 SHOT_FRAMING = Dimension(
     "shot_framing", "shot framing", "Shot Framing", "SF", MediaKind.STILL,
-    _terms("subject count", "Single", ("2 shot", "Two shot"), ("3 shot", "Three shot"), ("Group shot", "Group"))
-    + _terms("detail", "Insert")
-    + _terms("environment", "Establishing shot")
-    + _terms("perspective", ("Over the shoulder", "OTS")),
+    _facet_terms("subject count", "Single", ("2 shot", "Two shot"), ("3 shot", "Three shot"), ("Group shot", "Group"))
+    + _facet_terms("detail", "Insert")
+    + _facet_terms("environment", "Establishing shot")
+    + _facet_terms("perspective", ("Over the shoulder", "OTS")),
 )  # fmt: skip
 CAMERA_ANGLE = Dimension(
     "camera_angle", "camera angle", "Camera Angle", "CA", MediaKind.STILL,
-    _terms("height", "Aerial", "Overhead", "High angle", "Low angle")
-    + _terms("roll", ("Dutch angle", "Dutch", "Canted angle")),
+    _facet_terms("height", "Aerial", "Overhead", "High angle", "Low angle")
+    + _facet_terms("roll", ("Dutch angle", "Dutch", "Canted angle")),
 )  # fmt: skip
 LENS_SIZE = Dimension(
     "lens_size", "lens size", "Lens Size", "LS", MediaKind.STILL,
-    _terms(
+    _facet_terms(
         "focal length",
         ("Ultra Wide / Fisheye", "Ultra Wide", "Fisheye"),
         ("Wide", "Wide Lens"),
@@ -209,47 +209,47 @@ LENS_SIZE = Dimension(
 )  # fmt: skip
 LIGHTING_TYPE = Dimension(
     "lighting_type", "lighting type", "Lighting Type", "LT", MediaKind.STILL,
-    _terms("light source", "Daylight", "Artificial light", "Mixed light", "Firelight", "Moonlight")
-    + _terms("visible source", "Practical light")
-    + _terms("weather", "Overcast", "Sunny")
-    + _terms("lamp", "Fluorescent", "HMI", "Tungsten", "LED"),
+    _facet_terms("light source", "Daylight", "Artificial light", "Mixed light", "Firelight", "Moonlight")
+    + _facet_terms("visible source", "Practical light")
+    + _facet_terms("weather", "Overcast", "Sunny")
+    + _facet_terms("lamp", "Fluorescent", "HMI", "Tungsten", "LED"),
 )  # fmt: skip
 LIGHTING_CONDITION = Dimension(
     "lighting_condition", "lighting", "Lighting Condition", "LC", MediaKind.STILL,
-    _terms("direction", "Side light", "Backlight", "Underlight", "Top light")
-    + _terms("contrast", "High contrast", "Low contrast")
-    + _terms("quality", "Hard light", "Soft light")
-    + _terms("technique", "Edge light")
-    + _terms("effect", "Silhouette"),
+    _facet_terms("direction", "Side light", "Backlight", "Underlight", "Top light")
+    + _facet_terms("contrast", "High contrast", "Low contrast")
+    + _facet_terms("quality", "Hard light", "Soft light")
+    + _facet_terms("technique", "Edge light")
+    + _facet_terms("effect", "Silhouette"),
 )  # fmt: skip
 COMPOSITION = Dimension(
     "composition", "composition", "Shot Composition", "SC", MediaKind.STILL,
-    _terms("weight", "Center", "Balanced", "Left heavy", "Right heavy")
-    + _terms("symmetry", "Symmetrical")
-    + _terms("looking room", "Short side"),
+    _facet_terms("weight", "Center", "Balanced", "Left heavy", "Right heavy")
+    + _facet_terms("symmetry", "Symmetrical")
+    + _facet_terms("looking room", "Short side"),
 )  # fmt: skip
 CAMERA_MOVEMENT = Dimension(
     "camera_movement", "camera movement", "Camera Movement", "CM", MediaKind.CLIP,
-    _terms("depth", ("Push in", "Dolly in"), ("Pull out", "Dolly out"))
-    + _terms("height", "Boom up", "Boom down")
-    + _terms(
+    _facet_terms("depth", ("Push in", "Dolly in"), ("Pull out", "Dolly out"))
+    + _facet_terms("height", "Boom up", "Boom down")
+    + _facet_terms(
         "lateral",
         ("Move to the left", "Move to left", "Trucking left", "Truck left"),
         ("Move to the right", "Move to right", "Trucking right", "Truck right"),
     )
-    + _terms("yaw", "Pan left", "Pan right")
-    + _terms("pitch", "Tilt up", "Tilt down")
-    + _terms("roll", ("Camera roll", "Roll"))
-    + _terms("focal length", "Zoom in", "Zoom out", "Dolly zoom")
-    + _terms("orbit", "Arc")
-    + _terms("subject", ("Tracking", "Tracking shot"))
-    + _terms(
+    + _facet_terms("yaw", "Pan left", "Pan right")
+    + _facet_terms("pitch", "Tilt up", "Tilt down")
+    + _facet_terms("roll", ("Camera roll", "Roll"))
+    + _facet_terms("focal length", "Zoom in", "Zoom out", "Dolly zoom")
+    + _facet_terms("orbit", "Arc")
+    + _facet_terms("subject", ("Tracking", "Tracking shot"))
+    + _facet_terms(
         "focus",
         "Rack focus",
         ("Rack focus to foreground", "the focus changes from background to foreground"),
         ("Rack focus to background", "the focus changes from foreground to background"),
     )
-    + _terms("rest", ("Static shot", "Static")),
+    + _facet_terms("rest", ("Static shot", "Static")),
 )  # fmt: skip
 
 DIMENSIONS: tuple[Dimension, ...] = (

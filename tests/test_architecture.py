@@ -19,6 +19,15 @@ from tests.support.command_lines import COMMAND_PATHS
 
 CORE = "lmms_eval_shotbench"
 PACKAGES = (CORE, "data_pipeline", "verl_recipes")
+FUNCTIONS_OF_SEVERAL_MODULES = {
+    "main",  # of programs
+    "process_results",  # called by lmms-eval and by lm-eval
+    "task_files",  # of lmms-eval and of lm-eval
+    "read",  # of published sets
+    "register",  # with verl
+    "worker_died",  # results of different units of work
+    *("install", "apply", "still_needed"),  # of patches
+}
 STANDARD_LIBRARY_ONLY = (
     "vocabulary",
     "environment",
@@ -199,6 +208,18 @@ def test_the_help_of_all_commands_imports_nothing_heavy() -> None:
     printed = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     heavy = {"torch", "transformers", "datasets", "numpy", "pandas", "pyarrow", "PIL", "av", "ray", "verl", "lmms_eval"}
     assert not heavy & set(printed.stdout.splitlines()[-1].split())
+
+
+def test_a_class_or_public_function_has_a_name_of_its_own() -> None:
+    """Commands are named as on the command line, and modules of one kind have functions of one name."""
+    defined: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_function = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+            if isinstance(node, ast.ClassDef) or (is_function and ".commands." not in module):
+                defined.setdefault(node.name, []).append(module)
+    shared = {name: modules for name, modules in defined.items() if len(modules) > 1}
+    assert shared.keys() == FUNCTIONS_OF_SEVERAL_MODULES, shared
 
 
 def test_dimensions_are_named_in_the_vocabulary_alone() -> None:

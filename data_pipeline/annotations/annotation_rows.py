@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import accumulate, combinations, pairwise
 from typing import NamedTuple
 
-from data_pipeline.annotations.label_map import Meaning
+from data_pipeline.annotations.label_map import AnnotationMeaning
 from data_pipeline.annotations.tools.tool_annotation import Span, ToolAnnotation
 from data_pipeline.labelled_shot import label_text
 from lmms_eval_shotbench.runs.formatting import first_few
@@ -27,7 +27,7 @@ HALF = Fraction(1, 2)
 FEW = 4  # labels named in a message
 
 
-class Clock(StrEnum):
+class TimeUnit(StrEnum):
     """What the ends of an extent count."""
 
     FRAMES = "frames"
@@ -39,7 +39,7 @@ class Clock(StrEnum):
 class Extent(NamedTuple):
     """A half-open range of a medium, in frames if its film is known; `end` is None for a moment."""
 
-    clock: Clock
+    clock: TimeUnit
     start: Fraction = Fraction(0)
     end: Fraction | None = None
     written: tuple[str, str] = ("", "")  # timecode, which is not counted without a film
@@ -56,12 +56,12 @@ class Extent(NamedTuple):
 def extent_of(span: Span | None) -> Extent:
     """The extent of a range in a film that is not known."""
     if span is None:
-        return Extent(Clock.NONE)
+        return Extent(TimeUnit.NONE)
     if span.frames:
-        return Extent(Clock.FRAMES, Fraction(span.frames[0]), Fraction(span.frames[1]))
+        return Extent(TimeUnit.FRAMES, Fraction(span.frames[0]), Fraction(span.frames[1]))
     if span.seconds:
-        return Extent(Clock.SECONDS, *span.seconds)
-    return Extent(Clock.TIMECODE, written=span.timecode or ("", ""))
+        return Extent(TimeUnit.SECONDS, *span.seconds)
+    return Extent(TimeUnit.TIMECODE, written=span.timecode or ("", ""))
 
 
 class Placed(NamedTuple):
@@ -69,7 +69,7 @@ class Placed(NamedTuple):
 
     annotation: ToolAnnotation
     file: str  # name of its file
-    meaning: Meaning
+    meaning: AnnotationMeaning
     extent: Extent
 
     @property
@@ -86,7 +86,7 @@ class Lost(NamedTuple):
 
 
 @dataclass
-class Row:
+class AnnotationRow:
     """A range with its labels by dimension slug; `span` is its range as the tool writes it."""
 
     extent: Extent
@@ -98,19 +98,19 @@ class Row:
 class Merged(NamedTuple):
     """The rows of a medium in the order of time, the labels that are in none, and the indices of what is in rows."""
 
-    rows: list[Row]
+    rows: list[AnnotationRow]
     lost: list[Lost]
     used: set[int]
 
 
 def merge_annotations(placed: Sequence[Placed]) -> Merged:
     """Merge the annotations of one medium, which have labels or are shots."""
-    rows: dict[Extent, Row] = {}
-    clocks = {one.extent.clock for one in placed if one.meaning.is_shot} - {Clock.NONE}
+    rows: dict[Extent, AnnotationRow] = {}
+    clocks = {one.extent.clock for one in placed if one.meaning.is_shot} - {TimeUnit.NONE}
     lost: list[Lost] = []
     for one in placed:
-        if one.meaning.is_shot or not clocks or one.extent.clock is Clock.NONE:
-            rows.setdefault(one.extent, Row(one.extent, one.annotation.span))
+        if one.meaning.is_shot or not clocks or one.extent.clock is TimeUnit.NONE:
+            rows.setdefault(one.extent, AnnotationRow(one.extent, one.annotation.span))
     shots = _Shots(rows.values())
     for one in placed:
         own = [rows[one.extent]] if one.extent in rows else shots.of(one.extent)
@@ -128,21 +128,21 @@ def merge_annotations(placed: Sequence[Placed]) -> Merged:
     return Merged(found, lost, {index for index, one in enumerate(placed) if id(one) in in_rows})
 
 
-def _is_used(one: Placed, row: Row) -> bool:
+def _is_used(one: Placed, row: AnnotationRow) -> bool:
     return any(dimension.slug in row.labels for dimension, _ in one.meaning.labels)
 
 
 class _Shots:
     """The rows that are ranges, found by time."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[AnnotationRow]) -> None:
         self._rows = sorted((row for row in rows if row.extent.end is not None), key=lambda row: row.extent[:3])
         self._keys = [(row.extent.clock, row.extent.start) for row in self._rows]
         # The latest end so far, by which bisection also works where shots overlap.
         ends = ((row.extent.clock, row.extent.end or Fraction(0)) for row in self._rows)
         self._ends = list(accumulate(ends, max))
 
-    def of(self, extent: Extent) -> list[Row]:
+    def of(self, extent: Extent) -> list[AnnotationRow]:
         """The shots of which an extent covers half or more, otherwise the one that it overlaps most."""
         last = bisect_right(self._keys, (extent.clock, extent.start if extent.end is None else extent.end))
         near = self._rows[bisect_right(self._ends, (extent.clock, extent.start)) : last]
@@ -152,7 +152,7 @@ class _Shots:
         return covered or ([most[1]] if most and most[0] > 0 else [])
 
 
-def _join_labels(row: Row, lost: list[Lost]) -> None:
+def _join_labels(row: AnnotationRow, lost: list[Lost]) -> None:
     """Set the labels of a row by its annotations."""
     given: dict[Dimension, list[tuple[Placed, Label]]] = {}
     for one in row.placed:

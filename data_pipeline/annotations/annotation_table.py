@@ -19,9 +19,9 @@ from data_pipeline.annotations.aliases import NO_ALIASES, Aliases
 from data_pipeline.annotations.annotation_files import BrokenLine, read_table
 from data_pipeline.annotations.columns import TableRefused
 from data_pipeline.annotations.label_cells import UnknownWord
-from data_pipeline.annotations.row_cells import LONGEST_NAME, Row, film_id_of, labels_of, media_of, times_of
+from data_pipeline.annotations.row_cells import LONGEST_NAME, RowCells, film_id_of, labels_of, medium_path, times_of
 from data_pipeline.annotations.row_times import SecondsClock, TimeColumn, TimeRole, is_in_seconds, shot_times
-from data_pipeline.annotations.table_notes import table_notes, tally
+from data_pipeline.annotations.table_notes import table_notes, unknown_term_notes
 from data_pipeline.annotations.time_notation import BadTime, TableTime
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import dimensions_for
@@ -108,7 +108,7 @@ def read_annotations(
             defects.append(Defect(DefectKind.BAD_ROW, line, "", "", str(cells), loses_row=True))
             all_rows.append(TableRow(line, "", "", "", 0))
             continue
-        row = Row(line, cells, films, options.aliases, options.only_sources)
+        row = RowCells(line, cells, films, options.aliases, options.only_sources)
         annotated = _annotated(row, parsed.columns.times, lines_of_ids)
         defects += row.defects()
         unknown += row.unknown
@@ -116,18 +116,20 @@ def read_annotations(
         if annotated:
             lines_of_ids[annotated.shot_id] = line
             valid.append(annotated)
-    defects += [*table_notes(parsed, table), *tally(unknown, table)]
+    defects += [*table_notes(parsed, table), *unknown_term_notes(unknown, table)]
     return valid
 
 
-def _as_written(row: Row, annotated: AnnotatedRange | None) -> TableRow:
+def _as_written(row: RowCells, annotated: AnnotatedRange | None) -> TableRow:
     film_id, media, shot_id = (row.cells.get(name, "") for name in ("film_id", "media", "shot_id"))
     labels = sum(bool(row.cells.get(slug)) for slug in slugs())
     return TableRow(row.line, film_id, media, annotated.shot_id if annotated else shot_id, labels)
 
 
-def _annotated(row: Row, time_columns: Sequence[TimeColumn], lines_of_ids: Mapping[str, int]) -> AnnotatedRange | None:
-    film_id, media = film_id_of(row), media_of(row)
+def _annotated(
+    row: RowCells, time_columns: Sequence[TimeColumn], lines_of_ids: Mapping[str, int]
+) -> AnnotatedRange | None:
+    film_id, media = film_id_of(row), medium_path(row)
     times = times_of(row, time_columns)
     labels = labels_of(row)
     if row.fatal:
@@ -146,7 +148,7 @@ def _annotated(row: Row, time_columns: Sequence[TimeColumn], lines_of_ids: Mappi
     return None if row.fatal else annotated
 
 
-def _check_cells_together(row: Row, annotated: AnnotatedRange) -> None:
+def _check_cells_together(row: RowCells, annotated: AnnotatedRange) -> None:
     """Check that times, medium and labels are consistent with each other."""
     times = annotated.times
     if annotated.is_still_file and times:

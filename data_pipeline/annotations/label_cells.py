@@ -78,13 +78,13 @@ def parse_label(dimension: Dimension, text: str, aliases: Aliases) -> CellLabel:
 def _label(dimension: Dimension, text: str, aliases: Aliases, kept: list[str]) -> Label | None:
     body = _OPENING.sub("", text.strip().rstrip("."))
     if _find(dimension, body, aliases) is not None:  # an alias may hold the sign of a next step
-        steps = [tuple(_terms(dimension, body, aliases, kept))]
+        steps = [tuple(_step_terms(dimension, body, aliases, kept))]
     else:
-        steps = [tuple(_terms(dimension, step, aliases, kept)) for step in _NEXT_STEP.split(body)]
+        steps = [tuple(_step_terms(dimension, step, aliases, kept)) for step in _NEXT_STEP.split(body)]
     return Label(tuple(steps)) if all(steps) else None
 
 
-def _terms(dimension: Dimension, step: str, aliases: Aliases, kept: list[str]) -> Iterator[Term]:
+def _step_terms(dimension: Dimension, step: str, aliases: Aliases, kept: list[str]) -> Iterator[Term]:
     """The simultaneous terms of a step; words that are kept are added to `kept`.
 
     The longest parts count, since a term or an alias may hold a joiner: "Ultra Wide / Fisheye".

@@ -48,7 +48,7 @@ class BadMap(ValueError):
     """The file of `--map` cannot be used; the message names the entry and what to write instead."""
 
 
-class Meaning(NamedTuple):
+class AnnotationMeaning(NamedTuple):
     """What an annotation says: labels by dimension, or why none; `is_meant` if the map leaves it out."""
 
     labels: tuple[tuple[Dimension, Label], ...] = ()
@@ -68,43 +68,43 @@ class LabelMap:
     shots: frozenset[str] = frozenset()  # names whose ranges are the shots
     values: Mapping[tuple[str, str], Meanings] = field(default_factory=dict)
 
-    def meaning(self, annotation: ToolAnnotation) -> Meaning:
+    def meaning(self, annotation: ToolAnnotation) -> AnnotationMeaning:
         """What an annotation says."""
         name = _key(annotation.name)
         if self.names.get(name) == SKIP:
-            return Meaning(reason="the map skips its name", is_meant=True)
+            return AnnotationMeaning(reason="the map skips its name", is_meant=True)
         is_shot = annotation.is_shot or name in self.shots
         if annotation.is_shot or (is_shot and name not in self.names):
-            return Meaning(is_meant=True, is_shot=True)
+            return AnnotationMeaning(is_meant=True, is_shot=True)
         return self._said(name, annotation)._replace(is_shot=is_shot)
 
-    def _said(self, name: str, annotation: ToolAnnotation) -> Meaning:
+    def _said(self, name: str, annotation: ToolAnnotation) -> AnnotationMeaning:
         role, value = self.names.get(name, ""), _key(annotation.value)
         named = find_dimension(role or annotation.name) if role != ANY and name else None
         given = self.values.get((name, value), self.values.get((EVERY, value)))
         if given == ():
-            return Meaning(reason="the map skips its value", is_meant=True)
+            return AnnotationMeaning(reason="the map skips its value", is_meant=True)
         if given is not None:
-            return Meaning(tuple(_meant(named, text) for text in given))
+            return AnnotationMeaning(tuple(_meant(named, text) for text in given))
         if not value:
-            return Meaning(reason="it has no text")
+            return AnnotationMeaning(reason="it has no text")
         return _of_dimension(named, annotation.value) if named else _exact_terms(annotation.value)
 
 
 NO_MAP = LabelMap()
 
 
-def _of_dimension(dimension: Dimension, text: str) -> Meaning:
+def _of_dimension(dimension: Dimension, text: str) -> AnnotationMeaning:
     try:
         label, _ = parse_label(dimension, text, NO_ALIASES)
     except UnknownWord as error:
-        return Meaning(reason=f"no term of {dimension.slug}; the nearest are {', '.join(error.nearest)}")
+        return AnnotationMeaning(reason=f"no term of {dimension.slug}; the nearest are {', '.join(error.nearest)}")
     if label is None or label.repeated_terms:
-        return Meaning(reason=f"a term of {dimension.slug} twice")
-    return Meaning(((dimension, label),))
+        return AnnotationMeaning(reason=f"a term of {dimension.slug} twice")
+    return AnnotationMeaning(((dimension, label),))
 
 
-def _exact_terms(text: str) -> Meaning:
+def _exact_terms(text: str) -> AnnotationMeaning:
     """The labels in a text whose parts, separated by `·`, `;`, `|` or commas, are all exactly terms."""
     labels: list[tuple[Dimension, Label]] = []
     for part in _PARTS.split(text.strip()):
@@ -112,12 +112,12 @@ def _exact_terms(text: str) -> Meaning:
         for piece in pieces:
             found = _dimensions_of(piece)
             if not found:
-                return Meaning(reason="exactly a term of no dimension")
+                return AnnotationMeaning(reason="exactly a term of no dimension")
             if len(found) > 1:
                 both = " and ".join(dimension.slug for dimension, _ in found)
-                return Meaning(reason=f"{piece!r} is a term of {both}: map its name to one of them")
+                return AnnotationMeaning(reason=f"{piece!r} is a term of {both}: map its name to one of them")
             labels += found
-    return Meaning(tuple(labels))
+    return AnnotationMeaning(tuple(labels))
 
 
 def _dimensions_of(text: str) -> list[tuple[Dimension, Label]]:
@@ -174,7 +174,7 @@ def read_map(path: Path) -> LabelMap:
         for value, given in entries.items():
             if given not in ("", []):
                 where = f"{path}: [values.{name!r}] {value!r}"
-                values[_key(name), _key(value)] = tuple(_checked(given, dimension, where))
+                values[_key(name), _key(value)] = tuple(_checked_meanings(given, dimension, where))
     return LabelMap(names, frozenset(shots), values)
 
 
@@ -186,7 +186,7 @@ def _role(role: Any, where: str) -> str:
     raise BadMap(f"{where} is {role!r}; write any, shots, skip, or a dimension: {', '.join(slugs())}")
 
 
-def _checked(given: Any, dimension: Dimension | None, where: str) -> Iterator[str]:
+def _checked_meanings(given: Any, dimension: Dimension | None, where: str) -> Iterator[str]:
     """The meanings of a value, each of which names a term; none for "skip"."""
     if given == SKIP:
         return

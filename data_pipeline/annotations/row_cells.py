@@ -25,7 +25,7 @@ KEPT = "kept"  # provenance after the name of a dimension: words of the cell tha
 
 
 @dataclass
-class Row:
+class RowCells:
     """A row being validated: its cells and the defects found so far."""
 
     line: int
@@ -57,7 +57,7 @@ class Row:
         return [replace(defect, loses_row=index == self.cause) for index, defect in enumerate(self.found)]
 
 
-def film_id_of(row: Row) -> str:
+def film_id_of(row: RowCells) -> str:
     """The film of a row."""
     film_id = row.cells.get("film_id", "")
     if not film_id:
@@ -67,7 +67,7 @@ def film_id_of(row: Row) -> str:
     return film_id
 
 
-def media_of(row: Row) -> str:
+def medium_path(row: RowCells) -> str:
     """The path of the medium, relative to the films folder."""
     media = PurePosixPath(row.cells.get("media", "").replace("\\", "/"))
     if media == PurePosixPath():
@@ -99,7 +99,7 @@ def _files_by_case(folder: Location) -> dict[str, str]:
     return {name.casefold(): name for name in names} if len(names) <= COMPARED_FILES else {}
 
 
-def times_of(row: Row, columns: Sequence[TimeColumn]) -> dict[TimeRole, tuple[TableTime, ...]]:
+def times_of(row: RowCells, columns: Sequence[TimeColumn]) -> dict[TimeRole, tuple[TableTime, ...]]:
     """All forms of the times of a row, by what they give."""
     times: dict[TimeRole, tuple[TableTime, ...]] = {}
     for column in columns:
@@ -111,7 +111,7 @@ def times_of(row: Row, columns: Sequence[TimeColumn]) -> dict[TimeRole, tuple[Ta
     return times
 
 
-def labels_of(row: Row) -> dict[str, str]:
+def labels_of(row: RowCells) -> dict[str, str]:
     """The labels of a row in canonical spelling, by dimension; their provenance and unknown terms are added to it."""
     labels = {}
     for slug in slugs():

@@ -86,15 +86,15 @@ class SecondsClock:
         return start + (duration.seconds or 0.0)
 
 
-Times = Mapping[TimeRole, tuple[TableTime, ...]]
+TimesByRole = Mapping[TimeRole, tuple[TableTime, ...]]
 
 
-def is_in_seconds(times: Times) -> bool:
+def is_in_seconds(times: TimesByRole) -> bool:
     """Whether the times of a row are all given in seconds, so that no film is needed to compare them."""
     return all(time.seconds is not None for forms in times.values() for time in forms)
 
 
-def shot_times(times: Times, clock: Clock) -> ShotTimes:
+def shot_times(times: TimesByRole, clock: Clock) -> ShotTimes:
     """The times of a row in seconds. Of several forms of one time, seconds count first, then timecode, then frames.
 
     Raises:

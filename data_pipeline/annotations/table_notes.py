@@ -22,7 +22,7 @@ def table_notes(parsed: Table, table: Location) -> Iterator[Defect]:
         yield _note(DefectKind.COMMENTED_ROW, line, table, detail)
 
 
-def tally(unknown: Iterable[UnknownWord], table: Location) -> Iterator[Defect]:
+def unknown_term_notes(unknown: Iterable[UnknownWord], table: Location) -> Iterator[Defect]:
     """One note for each unknown term of a dimension, the most frequent first, with the terms nearest to it."""
     words = [(word.dimension.slug, word.word.casefold(), ", ".join(word.nearest)) for word in unknown]
     for (slug, word, nearest), count in Counter(words).most_common():

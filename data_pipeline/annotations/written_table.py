@@ -13,7 +13,7 @@ ALWAYS = ("film_id", "media", "shot_id", "start", "end")
 OPTIONAL = ("start_frame", "end_frame", *TIME_COLUMNS[2:], "still")  # columns that are left out if they have no cell
 
 
-def table_text(rows: Sequence[Mapping[str, str]]) -> str:
+def table_as_csv(rows: Sequence[Mapping[str, str]]) -> str:
     """The table as CSV; a cell that a row lacks is empty."""
     used = [name for name in OPTIONAL if any(row.get(name) for row in rows)]
     text = io.StringIO()

@@ -163,7 +163,7 @@ def audit(
         margin=margin,
         blind=audit_blind(by_split),
         letters=_letters(items),
-        terms=_terms(items),
+        terms=_term_counts(items),
         undecodable=list(causes),
         unusable=sum(row.flaw is not None for row in rows),
         causes=causes,
@@ -246,7 +246,7 @@ def _letters(items: Iterable[QAItem]) -> dict[str, dict[str, int]]:
     return {slug: letter_balance(by_dimension[slug]).counts for slug in sorted(by_dimension)}
 
 
-def _terms(items: Sequence[QAItem]) -> dict[str, dict[str, tuple[int, int]]]:
+def _term_counts(items: Sequence[QAItem]) -> dict[str, dict[str, tuple[int, int]]]:
     right = Counter((item.dimension, item.gold) for item in items)
     offered = Counter((item.dimension, option) for item in items for option in item.options)
     by_dimension: defaultdict[str, dict[str, tuple[int, int]]] = defaultdict(dict)

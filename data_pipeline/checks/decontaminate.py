@@ -37,7 +37,7 @@ class BenchmarkMatch(NamedTuple):
     reason: str
 
 
-class _Medium(NamedTuple):
+class _HashedMedium(NamedTuple):
     sha256: str
     media_hash: str
     film_id: str
@@ -56,7 +56,7 @@ def drop_benchmark(
     shots: Sequence[LabelledShot], benchmark: Sequence[BenchmarkMedium], defects: list[Defect]
 ) -> list[LabelledShot]:
     """Drop the shots whose media match the benchmark; each becomes a defect."""
-    ours = [_Medium(s.media_sha256, s.perceptual_hash, s.film_id, s.start_seconds, s.end_seconds) for s in shots]
+    ours = [_HashedMedium(s.media_sha256, s.perceptual_hash, s.film_id, s.start_seconds, s.end_seconds) for s in shots]
     matches = {match.position: match for match in _matches(ours, benchmark)}
     for index, match in sorted(matches.items()):
         defects.append(shots[index].loss(DefectKind.IN_THE_BENCHMARK, f"{match.reason} {match.item_id}"))
@@ -68,13 +68,13 @@ def questions_in_benchmark(
 ) -> list[BenchmarkMatch]:
     """The questions whose medium matches the benchmark, one match for each."""
     ours = [
-        _Medium(item.media_sha256, media_hash, item.film_id, item.start_seconds, item.end_seconds)
+        _HashedMedium(item.media_sha256, media_hash, item.film_id, item.start_seconds, item.end_seconds)
         for item, media_hash in zip(items, media_hashes, strict=True)
     ]
     return list({match.position: match for match in _matches(ours, benchmark)}.values())
 
 
-def _matches(ours: Sequence[_Medium], benchmark: Sequence[BenchmarkMedium]) -> list[BenchmarkMatch]:
+def _matches(ours: Sequence[_HashedMedium], benchmark: Sequence[BenchmarkMedium]) -> list[BenchmarkMatch]:
     """Matches by film and time, by hash and by checksum; a medium may have several."""
     checksums = {medium.item.media_sha256: medium.item.item_id for medium in benchmark if medium.item.media_sha256}
     by_film: defaultdict[str, list[QAItem]] = defaultdict(list)

@@ -35,7 +35,7 @@ class _File(NamedTuple):
     name: str
 
 
-class StoredMedium(NamedTuple):
+class ShardMedium(NamedTuple):
     """A medium in a shard folder."""
 
     folder: Path
@@ -82,8 +82,8 @@ def hash_shards(folder: Path, workers: Workers) -> list[HashedItem]:
 
 def map_media(
     folder: Path,
-    work: Callable[[list[StoredMedium]], list[Result]],
-    died: Callable[[StoredMedium], Result],
+    work: Callable[[list[ShardMedium]], list[Result]],
+    died: Callable[[ShardMedium], Result],
     workers: Workers,
 ) -> list[tuple[str, QAItem, Result]]:
     """Return all questions of all splits of a shard folder, each with its split and the result about its medium.
@@ -94,7 +94,7 @@ def map_media(
     """
     rows = [(split, item) for split in shard_splits(folder) for item in ShardFolder(folder, split).items()]
     first = {(item.media_kind, item.medium): (split, item.item_id) for split, item in reversed(rows)}
-    wanted = {medium: StoredMedium(folder, split, medium[0], item_id) for medium, (split, item_id) in first.items()}
+    wanted = {medium: ShardMedium(folder, split, medium[0], item_id) for medium, (split, item_id) in first.items()}
     units = [
         unit
         for split in shard_splits(folder)
@@ -130,11 +130,11 @@ def _hash_file(file: _File) -> _Hashed:
     return _Hashed("", (), flaws[0])
 
 
-def _hash_rows(unit: Sequence[StoredMedium]) -> list[_Hashed]:
+def _hash_rows(unit: Sequence[ShardMedium]) -> list[_Hashed]:
     return [_hash_row(row) for row in unit]
 
 
-def _hash_row(row: StoredMedium) -> _Hashed:
+def _hash_row(row: ShardMedium) -> _Hashed:
     flaws: list[Flaw] = []
     media_hash, warnings = "", tuple[Flaw, ...]()
     with MediumGuard(flaws.append, "reading it") as guard:

@@ -63,7 +63,7 @@ def same_films(shots: Sequence[LabelledShot], frames: Mapping[str, Sequence[str]
     return found
 
 
-def spelling_key(film_id: str) -> str:
+def film_id_key(film_id: str) -> str:
     """An id without case, blanks, punctuation, accents and a trailing year; equal for spellings of one name."""
     decomposed = unicodedata.normalize("NFKD", film_id).casefold().translate(_UNACCENTED)
     plain = "".join(letter for letter in decomposed if unicodedata.combining(letter) < ACCENTS)
@@ -99,7 +99,7 @@ def similar_ids(film_ids: Iterable[str]) -> Iterator[SameFilm]:
     """Yield the ids that differ only in spelling, one entry for all spellings of a name."""
     spellings: dict[str, list[str]] = {}
     for film_id in dict.fromkeys(film_ids):
-        spellings.setdefault(spelling_key(film_id), []).append(film_id)
+        spellings.setdefault(film_id_key(film_id), []).append(film_id)
     for same in spellings.values():
         if len(same) > 1:
             detail = "differ only in case, blanks, punctuation, accents or a year"

@@ -45,7 +45,7 @@ app, command = one_command(
 
 
 @command
-def read_annotations(
+def convert_annotations(
     files: Annotated[
         list[Path],
         typer.Argument(

@@ -81,7 +81,7 @@ def push_shards(
 
     Files that are there already are not sent again.
     """
-    from data_pipeline.shards.full_disk import byte_count
+    from data_pipeline.shards.full_disk import readable_bytes
     from data_pipeline.shards.push import push
 
     done = push(
@@ -94,6 +94,7 @@ def push_shards(
         ignore_viewer=ignore_viewer,
     )
     print(
-        f"{done.target}: {done.sent_files} files sent ({byte_count(done.sent_bytes)}), {done.skipped_files} were there"
+        f"{done.target}: {done.sent_files} files sent ({readable_bytes(done.sent_bytes)}), "
+        f"{done.skipped_files} were there"
     )
     return 0

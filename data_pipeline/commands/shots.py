@@ -94,7 +94,7 @@ def write_shots(
     """
     from data_pipeline.films.cut_settings import CutSettings
     from data_pipeline.films.film_sources import find_films
-    from data_pipeline.find_shots import PAGE, SHOT_DEFAULTS, ShotRequest, find_shots, shots_folder
+    from data_pipeline.find_shots import PAGE, SHOT_DEFAULTS, ShotRequest, find_shots, found_shots_folder
     from data_pipeline.workers import Workers
     from lmms_eval_shotbench.labelling.exports.timeline_otio import opentimelineio
 
@@ -107,7 +107,7 @@ def write_shots(
     if films_folder is None and len(films) == 1 and films[0].is_dir():
         films_folder = films[0]
     request = ShotRequest(
-        find_films(films, films_folder, skipped=shots_folder(out)),
+        find_films(films, films_folder, skipped=found_shots_folder(out)),
         out,
         settings,
         limit,
@@ -121,5 +121,5 @@ def write_shots(
             print_error(f"{film.facts.media}: {defect}")
     with_shots = sum(bool(film.shots) for film in cut)
     print(f"films: {with_shots:,} of {len(cut):,}; shots: {sum(len(film.shots) for film in cut):,}")
-    print(f"{out} is written; the key frames are on {shots_folder(out) / PAGE}")
+    print(f"{out} is written; the key frames are on {found_shots_folder(out) / PAGE}")
     return int(any(not film.shots for film in cut))

@@ -192,11 +192,11 @@ def studio(
 
 def _write_sheets(folder: Path, seed: int) -> int:
     """Write contact sheets for visual inspection: stills of every term, and frames of every camera movement."""
-    from data_pipeline.studio.contact_sheet import write_sheet
+    from data_pipeline.studio.contact_sheet import write_contact_sheet
     from data_pipeline.studio.filmstrips import write_filmstrips
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_sheet(folder / "studio_stills.jpg", seed)
+    write_contact_sheet(folder / "studio_stills.jpg", seed)
     write_filmstrips(folder / "studio_moves.jpg", seed)
     print(f"{folder}: studio_stills.jpg, studio_moves.jpg")
     return 0

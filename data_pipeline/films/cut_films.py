@@ -34,7 +34,7 @@ from data_pipeline.films.cut_result import Cutting, drop_duplicate_shots
 from data_pipeline.films.cut_settings import CutSettings
 from data_pipeline.films.cut_still_file import cut_still_file
 from data_pipeline.films.detectors import check_detector
-from data_pipeline.films.film_archive import SUFFIX, FilmArchives, StoredMedium, stored_media, write_archive
+from data_pipeline.films.film_archive import SUFFIX, ArchiveEntry, FilmArchives, archive_entries, write_archive
 from data_pipeline.films.film_frames import thinned
 from data_pipeline.films.frame_progress import CountedFilm, FrameCount, frame_progress
 from data_pipeline.films.media_ids import check_one_id_per_medium
@@ -99,7 +99,7 @@ class CutFilm(NamedTuple):
     defects: list[Defect]
     frames: list[str]
     decoded: int = 0
-    stored: Mapping[str, StoredMedium] | None = None  # where its media are, if they are in an archive
+    stored: Mapping[str, ArchiveEntry] | None = None  # where its media are, if they are in an archive
 
 
 def cut_films(
@@ -199,7 +199,7 @@ def _cut_or_load_archive(unit: FilmUnit, target: RemotePath, fingerprint: str) -
     try:
         with target.open("rb") as file, zipfile.ZipFile(file) as archive:
             if finished := _finished(zipfile.Path(archive), fingerprint):
-                return finished._replace(stored=stored_media(archive, RECORDS))
+                return finished._replace(stored=archive_entries(archive, RECORDS))
     except (FileNotFoundError, zipfile.BadZipFile):
         pass
     with tempfile.TemporaryDirectory(prefix="shotbench-cut-") as name, disk_full_reported(Path(name)):

@@ -20,7 +20,7 @@ HEADER_BYTES = 30  # of a member, before its name; members of less than 2 GiB ha
 READ_AT_ONCE = 32  # media; range reads wait for the network far longer than they transfer
 
 
-class StoredMedium(NamedTuple):
+class ArchiveEntry(NamedTuple):
     """Where a medium is in its archive."""
 
     start: int  # byte offset
@@ -28,7 +28,7 @@ class StoredMedium(NamedTuple):
     crc32: int
 
 
-def write_archive(folder: Path, target: RemotePath, records: Sequence[str]) -> dict[str, StoredMedium]:
+def write_archive(folder: Path, target: RemotePath, records: Sequence[str]) -> dict[str, ArchiveEntry]:
     """Store the files of a folder at `target`; returns where each medium is, by its name.
 
     Args:
@@ -39,15 +39,15 @@ def write_archive(folder: Path, target: RemotePath, records: Sequence[str]) -> d
     with zipfile.ZipFile(path, "w") as archive:
         for name in [*media, *records]:
             archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes())
-        stored = stored_media(archive, records)
+        stored = archive_entries(archive, records)
     target.upload(path)
     return stored
 
 
-def stored_media(archive: zipfile.ZipFile, records: Sequence[str]) -> dict[str, StoredMedium]:
+def archive_entries(archive: zipfile.ZipFile, records: Sequence[str]) -> dict[str, ArchiveEntry]:
     """Where the media of an archive are, by name."""
     return {
-        member.filename: StoredMedium(
+        member.filename: ArchiveEntry(
             member.header_offset + HEADER_BYTES + len(member.filename.encode()), member.file_size, member.CRC
         )
         for member in archive.infolist()
@@ -60,9 +60,9 @@ class FilmArchives:
 
     def __init__(self, work: RemotePath) -> None:
         self._work = work
-        self._stored: dict[str, StoredMedium] = {}
+        self._stored: dict[str, ArchiveEntry] = {}
 
-    def add(self, folder: str, stored: Mapping[str, StoredMedium]) -> None:
+    def add(self, folder: str, stored: Mapping[str, ArchiveEntry]) -> None:
         """Add the media of the film whose archive is FOLDER.zip."""
         self._stored |= {f"{folder}/{name}": medium for name, medium in stored.items()}
 

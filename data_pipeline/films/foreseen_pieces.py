@@ -24,7 +24,7 @@ from data_pipeline.films.deinterlace import ProgressiveFrame
 from data_pipeline.films.detect_shots import FoundCuts
 from data_pipeline.films.film_probe import Film
 from data_pipeline.films.letterbox import Crop, Outline, choose_crop, merge_outlines, outline_of_beginning
-from data_pipeline.films.middle_frames import KEPT_BYTES, byte_count
+from data_pipeline.films.middle_frames import KEPT_BYTES, frame_bytes
 from data_pipeline.films.no_cuts import NoCut
 from data_pipeline.films.shot_frames import CutFinder, WaitingFrame, read_shot_frames
 from data_pipeline.medium_guard import MediumGuard
@@ -180,7 +180,7 @@ class ForeseenPieces:
                 with row.guard:
                     row.clip.add_frame(frame.number, frame.frame)
         if any(frame.number in row.stills for row in self._open):
-            sizes = (byte_count(kept.frame) for kept in (*self._kept.values(), frame))
+            sizes = (frame_bytes(kept.frame) for kept in (*self._kept.values(), frame))
             if sum(sizes) <= KEPT_BYTES:
                 self._kept[frame.number] = frame
 

@@ -17,12 +17,12 @@ from lmms_eval_shotbench.remote_path import Location
 BEGINNING = 1 << 16  # bytes; enough to distinguish nearly all media of one size
 FILES_NAMED = 5
 
-Lines = dict[str, int]  # film id -> first line with it
+FirstLines = dict[str, int]  # film id -> first line with it
 
 
 def check_one_id_per_medium(rows: Iterable[AnnotatedRange], films: Location) -> None:
     """Raise `TableRefused` if a file, or another file with the same bytes, is listed under several film ids."""
-    lines: dict[str, Lines] = {}  # by medium
+    lines: dict[str, FirstLines] = {}  # by medium
     for row in rows:
         lines.setdefault(row.media, {}).setdefault(row.film_id, row.line)
     repeated = list(_under_several_ids(lines, films))
@@ -36,7 +36,7 @@ def check_one_id_per_medium(rows: Iterable[AnnotatedRange], films: Location) -> 
     )
 
 
-def _under_several_ids(lines: Mapping[str, Lines], films: Location) -> Iterator[tuple[str, ...]]:
+def _under_several_ids(lines: Mapping[str, FirstLines], films: Location) -> Iterator[tuple[str, ...]]:
     """Media with equal content whose rows have several film ids."""
     equal: list[tuple[str, ...]] = [tuple(lines)]
     for key in (_size, _beginning, _sha256):
@@ -72,16 +72,16 @@ def _sha256(path: Location) -> str:
     return file_sha256(path)
 
 
-def _ids(media: Iterable[str], lines: Mapping[str, Lines]) -> Lines:
+def _ids(media: Iterable[str], lines: Mapping[str, FirstLines]) -> FirstLines:
     """All film ids of some media with their first lines, in the order of the table."""
-    found: Lines = {}
+    found: FirstLines = {}
     for name in media:
         for film_id, line in lines[name].items():
             found[film_id] = min(line, found.get(film_id, line))
     return dict(sorted(found.items(), key=lambda entry: entry[1]))
 
 
-def _described(media: Sequence[str], lines: Mapping[str, Lines]) -> str:
+def _described(media: Sequence[str], lines: Mapping[str, FirstLines]) -> str:
     ids = ", ".join(f"{film_id!r} (line {line})" for film_id, line in _ids(media, lines).items())
     files = media[0] + (f" (the same file as {', '.join(media[1:])})" if media[1:] else "")
     return f"{files} under {ids}"

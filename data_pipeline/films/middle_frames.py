@@ -30,12 +30,12 @@ class MiddleFrames:
 
     def add_frame(self, number: int, frame: Any) -> None:
         """Take the next frame of the shot (`av.VideoFrame`)."""
-        size = byte_count(frame)
+        size = frame_bytes(frame)
         if size > self._free:
             film = self._film
             middle = film.frame_at((film.time_of(self._first) + film.time_of(number + 1)) / 2)
             for old in [kept for kept in self._frames if kept < middle - self._margin]:
-                self._free += byte_count(self._frames.pop(old))
+                self._free += frame_bytes(self._frames.pop(old))
         if size <= self._free:
             self._free -= size
             self._frames[number] = frame
@@ -47,6 +47,6 @@ class MiddleFrames:
         return self._frames[number]
 
 
-def byte_count(frame: Any) -> int:
+def frame_bytes(frame: Any) -> int:
     """Size in memory of an `av.VideoFrame`, in bytes."""
     return sum(plane.buffer_size for plane in frame.planes)

@@ -117,7 +117,7 @@ class NoCutFilter:
         if len(self._differences) > 100 * LATE:
             self._differences.clear()
         if (one, other) not in self._differences:
-            self._differences[one, other] = difference(self._pictures[one], self._pictures[other])
+            self._differences[one, other] = picture_difference(self._pictures[one], self._pictures[other])
         return self._differences[one, other]
 
     def _end_of_blank_at(self, cut: int) -> NoCut | None:
@@ -144,7 +144,7 @@ def reach_of_filter(settings: CutSettings) -> int:
     return 2 * settings.flash_frames
 
 
-def difference(one: numpy.ndarray, other: numpy.ndarray) -> float:
+def picture_difference(one: numpy.ndarray, other: numpy.ndarray) -> float:
     """Mean difference of two pictures (0 to 255) at the best of a few shifts, without the pixels that differ most."""
     import cv2
     import numpy

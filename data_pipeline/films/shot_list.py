@@ -17,7 +17,7 @@ from data_pipeline.annotations.annotation_table import STILL_SUFFIXES, Annotated
 from data_pipeline.annotations.columns import TableRefused, time_column
 from data_pipeline.annotations.row_times import TimeColumn, TimeRole
 from data_pipeline.annotations.time_notation import BadTime, TableTime, parse_time
-from data_pipeline.annotations.tools.scene_list import Scene, film_of_scenes, read_scenes
+from data_pipeline.annotations.tools.scene_list import ListedScene, film_of_scenes, read_scenes
 from data_pipeline.defects import Flaw
 from data_pipeline.films.cut_plan import frame_request_of
 from data_pipeline.films.cut_settings import CutSettings
@@ -108,7 +108,7 @@ def _listed(
     return AnnotatedRange(line, "", media, times, {}, f"line {line}", "")
 
 
-def _listed_scene(scene: Scene, media: str) -> AnnotatedRange:
+def _listed_scene(scene: ListedScene, media: str) -> AnnotatedRange:
     times = {
         TimeRole.START: (TableTime("Start Frame", scene.cells["Start Frame"], frame=scene.first),),
         TimeRole.END: (TableTime("End Frame", scene.cells["End Frame"], frame=scene.end),),

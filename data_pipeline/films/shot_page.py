@@ -31,8 +31,8 @@ def shot_page(cut: Sequence[CutShots]) -> str:
 def _film(film: CutShots) -> Iterator[str]:
     facts = film.facts
     rate = f", {float(facts.frame_rate):.6g} frames per second" if facts.frame_rate else ""
-    yield f"<h1>{_text(facts.media)}</h1>"
-    yield f"<p>{len(film.shots):,} shots{rate}{''.join(f'<br>{_text(one)}' for one in facts.defects)}</p>"
+    yield f"<h1>{_page_text(facts.media)}</h1>"
+    yield f"<p>{len(film.shots):,} shots{rate}{''.join(f'<br>{_page_text(one)}' for one in facts.defects)}</p>"
     yield "<main>"
     yield from (_figure(shot, facts) for shot in film.shots)
     yield "</main>"
@@ -43,10 +43,10 @@ def _figure(shot: FilmShot, facts: FilmFacts) -> str:
     if timecode := facts.timecode(shot.first_frame):
         lines.append(f"{timecode} to {facts.timecode(shot.end_frame)}")
     lines += [shot.remark] if shot.remark else []
-    small = "".join(f"<small>{_text(line)}</small>" for line in lines)
-    picture = f'<img loading="lazy" src="{quote(shot.still)}" alt="Key frame of {_text(shot.shot_id)}">'
-    return f"<figure>{picture if shot.still else ''}<figcaption>{_text(shot.shot_id)}{small}</figcaption></figure>"
+    small = "".join(f"<small>{_page_text(line)}</small>" for line in lines)
+    picture = f'<img loading="lazy" src="{quote(shot.still)}" alt="Key frame of {_page_text(shot.shot_id)}">'
+    return f"<figure>{picture if shot.still else ''}<figcaption>{_page_text(shot.shot_id)}{small}</figcaption></figure>"
 
 
-def _text(text: str) -> str:
+def _page_text(text: str) -> str:
     return escape(text.encode(errors="replace").decode())

@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from data_pipeline.defects import Defect, DefectKind, require_balance
-from data_pipeline.leaks.leak_report import LEAKS, SECTION, LeakReport, compare
+from data_pipeline.leaks.leak_report import LEAKS, SECTION, LeakReport, search_set
 from data_pipeline.leaks.media_set import MediaSet, read_media_set
 from data_pipeline.questions.source_split import require_apart
-from data_pipeline.shards.dataset_card import AUDIT_SECTION, CARD, About, read_about, read_defects, with_section
+from data_pipeline.shards.dataset_card import AUDIT_SECTION, CARD, CardText, read_about, read_defects, with_section
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.manifest import check_target, replace_files, verify_data
 from data_pipeline.shards.row_writer import PendingRow
@@ -40,9 +40,9 @@ def check_leaks(shards: str, against: Sequence[str], workers: Workers) -> LeakRe
         ValueError: the set would be compared with itself.
     """
     folder, _ = _folders(shards, against)
-    _, report = _checked(shards, against, workers)
+    _, report = _checked_set(shards, against, workers)
     if is_writable(shards):
-        write_report(folder, report)
+        write_leak_report(folder, report)
     return report
 
 
@@ -65,7 +65,7 @@ def write_without_leaks(
     if not overwrite and (finished := finished_manifest(out, fingerprint)):
         return WrittenShards(out, finished["counts"], already_complete=True), None
     check_target(out, overwrite)
-    ours, report = _checked(shards, against, workers)
+    ours, report = _checked_set(shards, against, workers)
     earlier, reasons = read_defects(folder), report.reasons()
     defects = [*earlier, *_defects(ours, reasons)]
     written = write_shards(
@@ -88,7 +88,7 @@ def is_writable(shards: str) -> bool:
     return (folder / MANIFEST).is_file() and os.access(folder, os.W_OK)
 
 
-def write_report(folder: Path, report: LeakReport) -> None:
+def write_leak_report(folder: Path, report: LeakReport) -> None:
     """Write a report into the shard folder that was checked, in place of an earlier one."""
     with only_writer(folder):
         card = (folder / CARD).read_text(encoding="utf-8")
@@ -106,11 +106,11 @@ def _folders(shards: str, against: Sequence[str]) -> tuple[Path, list[Path]]:
     return folder, others
 
 
-def _checked(shards: str, against: Sequence[str], workers: Workers) -> tuple[MediaSet, LeakReport]:
+def _checked_set(shards: str, against: Sequence[str], workers: Workers) -> tuple[MediaSet, LeakReport]:
     for folder in (locate_shards(name) for name in (shards, *against)):
         verify_data(folder)
     ours = read_media_set(shards, workers)
-    return ours, LeakReport.of(ours, [compare(ours, read_media_set(name, workers)) for name in against])
+    return ours, LeakReport.of(ours, [search_set(ours, read_media_set(name, workers)) for name in against])
 
 
 def _fingerprint(folder: Path, others: Sequence[Path]) -> str:
@@ -131,7 +131,7 @@ def _rows_without(ours: MediaSet, reasons: Mapping[str, str]) -> Iterator[Pendin
             yield PendingRow(split, item, partial(splits[split].media, item.item_id))
 
 
-def _about(folder: Path, report: LeakReport, fingerprint: str) -> About:
+def _about(folder: Path, report: LeakReport, fingerprint: str) -> CardText:
     """The card text of the rest; without the section of an audit, which is of all questions."""
     source = read_about(folder)
     sections = {title: text for title, text in source.sections.items() if title != AUDIT_SECTION}

@@ -134,18 +134,18 @@ def _by_file_name(ours: Sequence[SetMedium], others: Sequence[SetMedium], found:
     Args:
         found: Indices of our media that were found in another way.
     """
-    known = {name: other for other, medium in enumerate(others) for name in _names(medium)}
+    known = {name: other for other, medium in enumerate(others) for name in _telling_names(medium)}
     named = [
         Leak(index, Match.FILE_NAME, known[name])
         for index, medium in enumerate(ours)
-        for name in _names(medium)
+        for name in _telling_names(medium)
         if name in known
     ]
     seen = [leak.medium for leak in named if ours[leak.medium].hashes.probes and others[leak.other].hashes.probes]
     return named if 2 * sum(index in found for index in seen) >= len(seen) else []
 
 
-def _names(medium: SetMedium) -> set[str]:
+def _telling_names(medium: SetMedium) -> set[str]:
     """The file names of a medium without suffix, as far as they are unlikely to be those of other media."""
     names = {PurePosixPath(item.media_path).stem.casefold() for item in medium.items}
     return {name for name in names if _is_distinctive(name)}

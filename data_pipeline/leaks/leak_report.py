@@ -121,7 +121,7 @@ class LeakReport:
         return f"{self.to_markdown()}\n\nAll pairs are in `{LEAKS}`."
 
 
-def compare(ours: MediaSet, other: MediaSet) -> ComparedSet:
+def search_set(ours: MediaSet, other: MediaSet) -> ComparedSet:
     """Search one other set for the media of ours."""
     leaked = tuple(_leaked(ours, other, leak) for leak in find_leaks(ours, other))
     return ComparedSet(other.name, other.sha256, len(other.media), _not_comparable(other), leaked)

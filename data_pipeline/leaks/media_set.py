@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_pipeline.checks.duplicates import frame_hash, is_featureless
-from data_pipeline.checks.media_hashes import StoredMedium, map_media
+from data_pipeline.checks.media_hashes import ShardMedium, map_media
 from data_pipeline.defects import DefectKind, Flaw
 from data_pipeline.medium_guard import MediumGuard
 from data_pipeline.workers import WORKER_DIED, Workers
@@ -142,11 +142,11 @@ def _with_features(hashes: Sequence[str]) -> tuple[str, ...]:
     return tuple(one for one in dict.fromkeys(hashes) if not is_featureless(one))
 
 
-def _hash_media(media: Sequence[StoredMedium]) -> list[FrameHashes]:
+def _hash_media(media: Sequence[ShardMedium]) -> list[FrameHashes]:
     return list(_hashed(media))
 
 
-def _hashed(media: Sequence[StoredMedium]) -> Iterator[FrameHashes]:
+def _hashed(media: Sequence[ShardMedium]) -> Iterator[FrameHashes]:
     for medium in media:
         flaws: list[Flaw] = []
         hashes = FrameHashes()
@@ -158,5 +158,5 @@ def _hashed(media: Sequence[StoredMedium]) -> Iterator[FrameHashes]:
         yield hashes._replace(flaw=flaws[0]) if flaws else hashes
 
 
-def _lost(medium: StoredMedium) -> FrameHashes:
+def _lost(medium: ShardMedium) -> FrameHashes:
     return FrameHashes(flaw=Flaw(DefectKind.UNDECODABLE_MEDIUM, WORKER_DIED))

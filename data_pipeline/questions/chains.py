@@ -25,7 +25,7 @@ from data_pipeline.questions.chain_prompts import CLIP_SHOWN, PROMPT_VERSION, SE
 from data_pipeline.questions.chain_requests import ChainRequest, Endpoint, receive_replies
 from data_pipeline.questions.reply_cache import ReplyCache
 from data_pipeline.questions.source_split import SourceSplit
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.progress import with_progress
 from lmms_eval_shotbench.qa_item import QAItem
@@ -179,8 +179,8 @@ def _summary(defects: Sequence[Defect]) -> str:
     return ", ".join(f"{kind}: {count}" for kind, count in counts.items()) + f"; the first: {defects[0].detail}"
 
 
-def _chains_card(source: SourceSplit, endpoint: Endpoint, asked: int, fingerprint: str) -> About:
-    return About(
+def _chains_card(source: SourceSplit, endpoint: Endpoint, asked: int, fingerprint: str) -> CardText:
+    return CardText(
         title=f"{source.title}, with reasoning chains",
         fingerprint=fingerprint,
         what="Questions about the film language of a shot, each with a reasoning chain in the column `reasoning`: "

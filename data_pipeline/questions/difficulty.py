@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind
-from data_pipeline.questions.sampled_responses import PassRate, Tally, tally
+from data_pipeline.questions.sampled_responses import PassRate, Tally, count_correct
 from data_pipeline.questions.source_split import SourceSplit
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.remote_path import Location
@@ -80,8 +80,8 @@ def write_difficulty(
     """
     source = SourceSplit(shards, split)
     source.check_output(out, overwrite=True, fingerprint_prefix="")
-    counted = tally(source, runs)
-    chosen = choose(source.items, counted.rates, settings)
+    counted = count_correct(source, runs)
+    chosen = choose_items(source.items, counted.rates, settings)
     defects = [defect for item in source.items if (defect := _defect(item, counted.rates, chosen, settings))]
     if Chosen.MIDDLE not in chosen.values():
         kinds = Counter(defect.kind for defect in defects)
@@ -102,7 +102,9 @@ def write_difficulty(
     return DifficultyReport(written.folder, source.items, counted.rates, chosen, drops, written.already_complete)
 
 
-def choose(items: Sequence[QAItem], rates: Mapping[int, PassRate], settings: DifficultySettings) -> dict[str, Chosen]:
+def choose_items(
+    items: Sequence[QAItem], rates: Mapping[int, PassRate], settings: DifficultySettings
+) -> dict[str, Chosen]:
     """Select items and return the reason by item id: first the uniform share, then items of middle difficulty.
 
     If there are too few items of middle difficulty for `size`, fewer items are selected in total, so that the uniform
@@ -169,11 +171,11 @@ def _rate_lines(items: Iterable[QAItem], rates: Mapping[int, PassRate], chosen: 
 
 def _difficulty_card(
     source: SourceSplit, counted: Tally, chosen: Mapping[str, Chosen], settings: DifficultySettings
-) -> About:
+) -> CardText:
     parts = [VERSION, source.sha256, source.split, sorted(run.sha256 for run in counted.runs), astuple(settings)]
     kinds = Counter(chosen.values())
     model = ", ".join(f"{name} `{value}`" for name, value in counted.settings.items() if value and name != "questions")
-    return About(
+    return CardText(
         title=f"{source.title}, of middle difficulty",
         fingerprint=f"difficulty-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}",
         what="Questions about the film language of a shot that a model answers correctly only sometimes, "

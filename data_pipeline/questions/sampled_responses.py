@@ -55,7 +55,7 @@ class Tally(NamedTuple):
     settings: Mapping[str, str]
 
 
-def tally(source: SourceSplit, paths: Sequence[Path]) -> Tally:
+def count_correct(source: SourceSplit, paths: Sequence[Path]) -> Tally:
     """Count the correct responses of the runs to each question of `source`.
 
     Blank responses and failed requests are not counted as samples.

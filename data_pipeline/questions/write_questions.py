@@ -2,7 +2,7 @@
 
 Owns the order of the steps, the position of the right option and the creation of `QAItem`s. `distractors.py` decides
 which labels are wrong for a shot, `balance.py` which of them share a question, so that option frequencies do not reveal
-the answer. `ask` is called once per split.
+the answer. `questions_of_shots` is called once per split.
 
 Random choices depend on the seed, the dimension and the ids of the shots. Reordering the shots reorders the questions
 and changes nothing else.
@@ -73,7 +73,7 @@ class _Question(NamedTuple):
     wrong: list[str]
 
 
-def ask(
+def questions_of_shots(
     shots: Sequence[LabelledShot], policy: QuestionPolicy, defects: list[Defect], first_index: int = 0
 ) -> list[QAItem]:
     """Return one question per label of these shots; labels for which there is none are appended to `defects`.

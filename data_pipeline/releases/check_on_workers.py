@@ -29,7 +29,7 @@ BATCH_MEDIA = 64
 BATCH_BYTES = 8_000_000  # a batch is complete when it reaches this size
 BATCHES_A_WORKER = 2  # one in progress, one queued
 BATCHES_AHEAD = 3  # prefetched from the archive, so that workers stay busy during short disk stalls
-Judge = Callable[[MediaKind, bytes], CheckedMedium]
+CheckMedium = Callable[[MediaKind, bytes], CheckedMedium]
 Item = TypeVar("Item")
 
 
@@ -138,7 +138,7 @@ def _flaw(entry: list[str]) -> Flaw:
 
 
 def check_media_on_workers(
-    media: Iterable[ArchivedMedium], judge: Judge, workers: Workers, journal: NoJournal
+    media: Iterable[ArchivedMedium], judge: CheckMedium, workers: Workers, journal: NoJournal
 ) -> Iterator[tuple[ArchivedMedium, Verdict]]:
     """Yield each medium with its verdict, in order; a few batches are read ahead."""
     max_bytes = BATCH_BYTES * BATCHES_A_WORKER * max(workers.count, 2)
@@ -152,12 +152,12 @@ def check_media_on_workers(
         yield from results
 
 
-def check_batch(judge: Judge, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
+def check_batch(judge: CheckMedium, batch: list[tuple[MediaKind, bytes]]) -> list[Verdict]:
     """Check one batch of (kind, encoded bytes); called on the workers."""
     return [check_one(judge, kind, encoded) for kind, encoded in batch]
 
 
-def check_one(judge: Judge, kind: MediaKind, encoded: bytes) -> Verdict:
+def check_one(judge: CheckMedium, kind: MediaKind, encoded: bytes) -> Verdict:
     """Check one medium, whatever `judge` raises on it."""
     flaws: list[Flaw] = []
     with MediumGuard(flaws.append, "checking it"):

@@ -34,8 +34,8 @@ from data_pipeline.releases.published_sets import (
 from data_pipeline.releases.published_sets.class_table import PublishedSet, published_set
 from data_pipeline.releases.published_sets.set_rows import SetRows
 from data_pipeline.releases.release_media import ImportRefused, ReleaseFile
-from data_pipeline.releases.release_questions import write_report
-from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
+from data_pipeline.releases.release_questions import write_defect_report
+from data_pipeline.shards.dataset_card import STORED_UPRIGHT, CardText
 from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.questions.shards import DatasetNotFound, hub_snapshot
@@ -88,7 +88,7 @@ def import_published_set(
         return _run_import(published, files, out.expanduser(), defects, allow_missing, workers, overwrite)
     finally:
         files.close()
-        write_report(report, defects)
+        write_defect_report(report, defects)
 
 
 def _located(source: str, published: PublishedSet) -> Path:
@@ -142,9 +142,9 @@ def _fingerprint(published: PublishedSet, files: MediaFolder) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _about(rows: SetRows, fingerprint: str) -> About:
+def _about(rows: SetRows, fingerprint: str) -> CardText:
     published = rows.published
-    return About(
+    return CardText(
         title=published.title,
         fingerprint=fingerprint,
         what=published.what,

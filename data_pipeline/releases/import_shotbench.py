@@ -28,7 +28,7 @@ from data_pipeline.releases.checked_rows import (
     row_count,
 )
 from data_pipeline.releases.release_media import QUESTIONS, Release, find_release
-from data_pipeline.releases.release_questions import about_release, read_release, write_report
+from data_pipeline.releases.release_questions import about_release, read_release, write_defect_report
 from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.vocabulary import slugs
@@ -75,7 +75,7 @@ def import_shotbench(
         return _run_import(source, out, defects, choices, overwrite)
     finally:
         source.close()
-        write_report(report, defects)
+        write_defect_report(report, defects)
 
 
 def _run_import(source: Release, out: Path, defects: list[Defect], choices: Choices, overwrite: bool) -> ImportReport:

@@ -25,14 +25,14 @@ from data_pipeline.checks.check_media import check_medium
 from data_pipeline.defects import Defect, DefectKind, Flaw, require_balance
 from data_pipeline.releases.check_on_workers import NoJournal, VerdictJournal, check_media_on_workers
 from data_pipeline.releases.release_media import ImportRefused, trust_medium
-from data_pipeline.releases.release_questions import defect_of, write_report
+from data_pipeline.releases.release_questions import defect_of, write_defect_report
 from data_pipeline.releases.shotqa_archive import ArchiveDamaged, stream_media
 from data_pipeline.releases.shotqa_files import FINGERPRINT_VERSION, ShotQARelease, find_shotqa
-from data_pipeline.releases.shotqa_questions import SPLITS, Questions, ShotQAChoices, about_shotqa, read_shotqa
+from data_pipeline.releases.shotqa_questions import SPLITS, ShotQAChoices, ShotQAQuestions, about_shotqa, read_shotqa
 from data_pipeline.releases.wanted_media import RequiredMedium, UnusedFiles, WantedMedia
 from data_pipeline.shards.atomic_folder import bytes_in_draft
 from data_pipeline.shards.dataset_card import read_defects
-from data_pipeline.shards.full_disk import byte_count, free_bytes
+from data_pipeline.shards.full_disk import free_bytes, readable_bytes
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import NothingLeft, write_shards
 from data_pipeline.workers import Workers
@@ -83,7 +83,7 @@ def import_shotqa(
         outcome = _run_import(source, out, choices, workers, defects, overwrite)
         return outcome
     finally:
-        write_report(report, outcome.defects if outcome else defects)
+        write_defect_report(report, outcome.defects if outcome else defects)
 
 
 def _run_import(
@@ -110,7 +110,7 @@ class _Import(NamedTuple):
     """Inputs and state of one import."""
 
     source: ShotQARelease
-    questions: Questions
+    questions: ShotQAQuestions
     choices: ShotQAChoices
     out: Path
     workers: Workers
@@ -167,7 +167,7 @@ def _warn_if_disk_too_small(job: _Import) -> None:
         logger.warning(
             "%s has %s, nearly all of which goes into the shards, but only %s are free at %s. If the disk fills up, "
             "free space and run the same command again: finished files are kept",
-            *(job.source.archive, byte_count(size), byte_count(available), job.out),
+            *(job.source.archive, readable_bytes(size), readable_bytes(available), job.out),
         )
 
 
@@ -194,7 +194,7 @@ def _record_archive_defects(
         job.defects.append(defect_of(unused, 0, "", job.source.archive.name, loses_row=False))
 
 
-def _count_drops(questions: Questions, written: int, defects: list[Defect]) -> Counter[str]:
+def _count_drops(questions: ShotQAQuestions, written: int, defects: list[Defect]) -> Counter[str]:
     """Rows that are not in the shards, by reason; raises `RuntimeError` if the counts do not add up."""
     drops = Counter(str(defect.kind) for defect in defects if defect.loses_row)
     if questions.open_ended:

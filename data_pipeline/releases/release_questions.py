@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.release_media import QUESTIONS, ImportRefused
-from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
+from data_pipeline.shards.dataset_card import STORED_UPRIGHT, CardText
 from data_pipeline.shards.full_disk import write_output
 from lmms_eval_shotbench.qa_item import RELEASE_COLUMNS, BadRow, QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
@@ -70,11 +70,11 @@ def read_release(path: Path, defects: list[Defect], dimensions: Collection[str] 
     return ReleaseQuestions(list(questions.values()), rows_read)
 
 
-def about_release(folder: Path, fingerprint: str, dimensions: Sequence[str] = ()) -> About:
+def about_release(folder: Path, fingerprint: str, dimensions: Sequence[str] = ()) -> CardText:
     """Return the dataset card's description of these questions."""
     checksum = file_sha256(folder / QUESTIONS)
     only = f" Only the questions about {', '.join(dimensions)} were imported." if dimensions else ""
-    return About(
+    return CardText(
         title="ShotBench",
         fingerprint=fingerprint,
         what="Multiple-choice questions by experts about the language of film: shot size, framing, camera angle, lens, "
@@ -88,7 +88,7 @@ def about_release(folder: Path, fingerprint: str, dimensions: Sequence[str] = ()
     )
 
 
-def write_report(path: Path | None, defects: Iterable[Defect]) -> None:
+def write_defect_report(path: Path | None, defects: Iterable[Defect]) -> None:
     """Write all defects to a file of JSON lines; without a path, nothing is written. Raises `DiskFull`."""
     if path is not None:
         write_output(path, "".join(json.dumps(defect.to_row()) + "\n" for defect in defects))

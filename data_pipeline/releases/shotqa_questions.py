@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from data_pipeline.checks.same_films import spelling_key
+from data_pipeline.checks.same_films import film_id_key
 from data_pipeline.defects import Defect, DefectKind, Flaw
 from data_pipeline.releases.json_stream import json_entries
 from data_pipeline.releases.release_questions import defect_of
@@ -36,7 +36,7 @@ from data_pipeline.releases.shotqa_files import (
 )
 from data_pipeline.releases.shotqa_rows import LICENCE, SOURCE, OpenEnded, read_row
 from data_pipeline.releases.shotqa_tags import disagreements
-from data_pipeline.shards.dataset_card import STORED_UPRIGHT, About
+from data_pipeline.shards.dataset_card import STORED_UPRIGHT, CardText
 from lmms_eval_shotbench.qa_item import QAItem
 
 SPLITS = ("sft", "grpo", "dev")
@@ -63,7 +63,7 @@ class ShotQAQuestion(NamedTuple):
     item: QAItem
 
 
-class Questions(NamedTuple):
+class ShotQAQuestions(NamedTuple):
     """All valid questions, and the numbers of rows read and of open-ended rows."""
 
     good: list[ShotQAQuestion]
@@ -71,7 +71,7 @@ class Questions(NamedTuple):
     open_ended: int
 
 
-def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[Defect]) -> Questions:
+def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[Defect]) -> ShotQAQuestions:
     """Return all valid questions; lost rows and doubtful options are added to `defects`.
 
     Raises:
@@ -90,14 +90,14 @@ def read_shotqa(release: ShotQARelease, choices: ShotQAChoices, defects: list[De
             )
             defects.append(defect_of(flaw, 0, "", path.name, loses_row=False))
         open_ended += open_ended_here
-    return Questions(reader.good, rows_read, open_ended)
+    return ShotQAQuestions(reader.good, rows_read, open_ended)
 
 
-def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> About:
+def about_shotqa(fingerprint: str, choices: ShotQAChoices) -> CardText:
     """Return the dataset card's description of these questions."""
     decoded = "Every still was decoded completely, and the first frame of every clip."
     trusted = "Media were not decoded; only their size and headers were checked."
-    return About(
+    return CardText(
         title="ShotQA",
         fingerprint=fingerprint,
         what="Multiple-choice questions about the language of film, for training: shot size, framing, camera angle, "
@@ -157,7 +157,7 @@ class _RowCollector:
         return True
 
     def _split(self, file: str, item: QAItem) -> str:
-        group = spelling_key(item.film_id) if item.film_id else PurePosixPath(item.media_path).name
+        group = film_id_key(item.film_id) if item.film_id else PurePosixPath(item.media_path).name
         return "dev" if is_sampled(group, self._dev_share) else SPLIT_OF_FILE[file]
 
     def _add_defect(self, flaw: Flaw, line: int, item_id: str, path: str, *, loses_row: bool) -> None:

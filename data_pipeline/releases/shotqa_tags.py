@@ -61,7 +61,7 @@ def disagreements(item: QAItem, tags: Tags) -> Iterator[Flaw]:
 @lru_cache(maxsize=8192)  # a release has some thousand distinct texts
 def _column_tags(column: str, text: str) -> Tags:
     words = [_vocabulary_word(word) for word in text.split(",")]
-    found = ((dimension, frozenset(_terms(dimension, words))) for dimension in COLUMNS[column])
+    found = ((dimension, frozenset(_named_terms(dimension, words))) for dimension in COLUMNS[column])
     return tuple((dimension.slug, terms) for dimension, terms in found if terms)
 
 
@@ -69,7 +69,7 @@ def _vocabulary_word(word: str) -> str:
     return SHOTDECK_WORDS.get(normal_form(word), word)
 
 
-def _terms(dimension: Dimension, words: list[str]) -> Iterator[str]:
+def _named_terms(dimension: Dimension, words: list[str]) -> Iterator[str]:
     for word in words:
         try:
             yield str(dimension.parse(word))

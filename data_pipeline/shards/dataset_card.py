@@ -1,9 +1,8 @@
 """The dataset card `README.md` of a shard folder, and `defects.jsonl`, the list of defects of its source.
 
-Owns the names and content of both files, also how a card is read back and gets another section, and `About`, the text
-that a caller adds. The card's YAML header is read by
-the Hub and `datasets`. Counts and the audit section are in `composition.py`, writing the folder in `write_shards.py`,
-the defect record in `defects.py`.
+Owns the names and content of both files, also how a card is read back and gets another section, and `CardText`, the
+text that a caller adds. The card's YAML header is read by the Hub and `datasets`. Counts and the audit section are in
+`composition.py`, writing the folder in `write_shards.py`, the defect record in `defects.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from lmms_eval_shotbench.remote_path import Location
 
 CARD, DEFECTS = "README.md", "defects.jsonl"
 DEFECTS_ON_CARD = 20
-ABOUT_SECTIONS = {  # titles of the sections with texts of `About`, by its field
+ABOUT_SECTIONS = {  # titles of the sections with texts of `CardText`, by its field
     "what": "What it is",
     "provenance": "Where it comes from",
     "how_made": "How it was made",
@@ -57,7 +56,7 @@ An answer that names several terms counts once for each of them.
 
 
 @dataclass(frozen=True)
-class About:
+class CardText:
     """Card text that cannot be derived from the rows, and the fingerprint of their source."""
 
     title: str
@@ -87,7 +86,7 @@ def read_defects(folder: Location) -> list[Defect]:
 
 
 def write_card(
-    folder: Path, composition: Composition, about: About, defects: Sequence[Defect], data: Collection[FinishedFile]
+    folder: Path, composition: Composition, about: CardText, defects: Sequence[Defect], data: Collection[FinishedFile]
 ) -> None:
     """Write the card: a YAML header for the Hub and `datasets`, then sections for readers."""
     from huggingface_hub import DatasetCard, DatasetCardData
@@ -125,7 +124,7 @@ def write_card(
     (folder / CARD).write_text(str(card), encoding="utf-8")
 
 
-def read_about(folder: Path) -> About:
+def read_about(folder: Path) -> CardText:
     """Read what `write_card` was given from the card of a finished shard folder; its fingerprint is not in it."""
     from huggingface_hub import DatasetCard
 
@@ -135,7 +134,7 @@ def read_about(folder: Path) -> About:
     computed = (*COMPUTED_SECTIONS, BENCHMARK_SECTION)
     own = {title: text.strip() for title, text in sections.items() if title not in computed}
     title, licence = str(data.get("pretty_name") or folder.name), str(data.get("license") or "other")
-    return About(title, "", licence=licence, tags=tuple(data.get("tags") or ()), sections=own, **texts)
+    return CardText(title, "", licence=licence, tags=tuple(data.get("tags") or ()), sections=own, **texts)
 
 
 def with_section(card: str, title: str, text: str) -> str:

@@ -26,8 +26,8 @@ def require_disk_space(path: Path, needed: int) -> None:
     free = free_bytes(path)
     if needed > free:
         raise DiskFull(
-            f"{path} needs {byte_count(needed)}, {byte_count(free)} are free on its disk: "
-            f"{byte_count(needed - free)} are missing. Free disk space or choose another path; nothing was written"
+            f"{path} needs {readable_bytes(needed)}, {readable_bytes(free)} are free on its disk: "
+            f"{readable_bytes(needed - free)} are missing. Free disk space or choose another path; nothing was written"
         )
 
 
@@ -49,9 +49,9 @@ def disk_full_reported(
         free = free_bytes(path) + discarded()
         missing = max(remaining() - free, BLOCK)
         raise DiskFull(
-            f"cannot write {path} ({os.strerror(error.errno)}): {byte_count(free)} are free on its disk, "
-            f"at least {byte_count(missing)} are missing. Existing output is untouched and finished files are kept; "
-            "free disk space and run the same command again to resume"
+            f"cannot write {path} ({os.strerror(error.errno)}): {readable_bytes(free)} are free on its disk, "
+            f"at least {readable_bytes(missing)} are missing. Existing output is untouched and finished files are "
+            "kept; free disk space and run the same command again to resume"
         ) from error
 
 
@@ -66,7 +66,7 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(next(parent for parent in (path, *path.parents) if parent.exists())).free
 
 
-def byte_count(count: int) -> str:
+def readable_bytes(count: int) -> str:
     """A number of bytes in human-readable form, e.g. 12.3 GB."""
     amount, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):

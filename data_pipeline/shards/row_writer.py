@@ -66,7 +66,7 @@ class RowWriter:
     def write(self, rows: Iterable[PendingRow], read_at_once: int) -> Composition:
         """Write all rows except those in finished files; returns the composition of all rows."""
         try:
-            for row, medium in read_ahead(self._unfinished(rows), read_at_once):
+            for row, medium in read_media_ahead(self._unfinished(rows), read_at_once):
                 if self._add(row, medium):
                     self._composition.add(row.split, row.item)
             with self._disk_full_reported():
@@ -114,7 +114,7 @@ class RowWriter:
         return sum(writer.bytes_on_disk for writer in self._writers.values())
 
 
-def read_ahead(rows: Iterable[PendingRow], at_once: int) -> Iterator[tuple[PendingRow, Callable[[], bytes]]]:
+def read_media_ahead(rows: Iterable[PendingRow], at_once: int) -> Iterator[tuple[PendingRow, Callable[[], bytes]]]:
     """Yield the rows in order, each with a function that returns its medium; `at_once` media are read in threads."""
     if at_once <= 1:
         yield from ((row, row.read) for row in rows)

@@ -23,7 +23,7 @@ from data_pipeline.defects import Defect, loss_summary
 from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import Draft, WriteRefused, atomic_folder, replaced_path, restore_replaced
 from data_pipeline.shards.composition import Counts, in_card_order
-from data_pipeline.shards.dataset_card import CARD, DEFECTS, About, write_card, write_defects
+from data_pipeline.shards.dataset_card import CARD, DEFECTS, CardText, write_card, write_defects
 from data_pipeline.shards.finished_files import DATA, FinishedFiles, ShardFiles
 from data_pipeline.shards.folder_lock import only_writer
 from data_pipeline.shards.full_disk import disk_full_reported, require_disk_space
@@ -52,7 +52,7 @@ class WrittenShards(NamedTuple):
 def write_shards(
     rows: Iterable[PendingRow],
     out: Location,
-    about: About,
+    about: CardText,
     *,
     splits: Sequence[str],
     overwrite: bool = False,
@@ -143,7 +143,7 @@ def finished_manifest(out: Location, fingerprint: str) -> dict[str, Any] | None:
     return manifest if complete else None
 
 
-def _key(about: About, splits: Sequence[str]) -> dict[str, Any]:
+def _key(about: CardText, splits: Sequence[str]) -> dict[str, Any]:
     """What finished files depend on: format, source, splits and file sizes."""
     sizes = [split_writer.ROW_GROUP_ROWS, split_writer.ROW_GROUP_BYTES, split_writer.FILE_BYTES]
     return {

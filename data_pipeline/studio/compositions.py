@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from data_pipeline.studio.figures import Figure, Pose
 from data_pipeline.studio.film_style import INDOORS
-from data_pipeline.studio.lighting_presets import blend, corridor, day, overcast
+from data_pipeline.studio.lighting_presets import blend, corridor_lamps, day, overcast
 from data_pipeline.studio.staging import Recipe, Staging, below_headroom, camera_on
 from data_pipeline.studio.take import Take
 
@@ -56,7 +56,7 @@ def _symmetrical(take: Take) -> Staging:
     height = take.between(2.0, 3.2) if where == "avenue" else take.between(1.9, 2.4)
     camera = camera_on((0, 0, _middle(figures, height) + 0.1), height, take.between(22, 32))
     if where == "corridor":
-        lighting = corridor(take.rng)
+        lighting = corridor_lamps(take.rng)
     elif take.chance(0.5):
         lighting = overcast(take.rng)
     else:

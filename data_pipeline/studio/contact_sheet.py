@@ -29,10 +29,12 @@ def stills_sheet(seed: int = 0, per_term: int = 1, width: int = 200) -> bytes:
                 shot = staged_still(film_style(seed, len(pictures)), dimension, term, number)
                 pictures.append(shot.frames[0].rgb)
                 captions.append(f"{dimension.paper_name.removeprefix('Shot ')}: {term.name}")
-    return encode(pictures, captions, width)
+    return encode_sheet(pictures, captions, width)
 
 
-def encode(pictures: Sequence[Picture], captions: Sequence[str], width: int = 200, columns: int = COLUMNS) -> bytes:
+def encode_sheet(
+    pictures: Sequence[Picture], captions: Sequence[str], width: int = 200, columns: int = COLUMNS
+) -> bytes:
     """Arrange uint8 RGB images (h, w, 3) with captions in a grid, as JPEG."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -50,6 +52,6 @@ def encode(pictures: Sequence[Picture], captions: Sequence[str], width: int = 20
     return target.getvalue()
 
 
-def write_sheet(path: Path, seed: int = 0, per_term: int = 1) -> None:
+def write_contact_sheet(path: Path, seed: int = 0, per_term: int = 1) -> None:
     """Write the sheet of stills to a file."""
     path.write_bytes(stills_sheet(seed, per_term))

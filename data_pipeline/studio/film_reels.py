@@ -37,7 +37,7 @@ COLUMNS = ("film_id", "media", "start", "end", "shot_id", "licence", *slugs())
 LETTERBOXED = 3  # every n-th film is letterboxed in a 4:3 frame
 SEPARATE_STILLS = 4  # stills of a film written as separate files
 
-Row = dict[str, str]
+ReelRow = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ReelOrder:
 class ReelShot(NamedTuple):
     """A shot of a film, as a row of either table."""
 
-    annotation: Row
+    annotation: ReelRow
     truth: TruthRow
 
 
@@ -85,7 +85,7 @@ def make_reel(order: ReelOrder) -> list[ReelShot]:
     with disk_full_reported(order.out):
         if not record.exists():
             write_atomic(record, json.dumps([(shot.annotation, shot.truth.to_cells()) for shot in _shoot_reel(order)]))
-    rows: list[tuple[Row, Row]] = json.loads(record.read_text(encoding="utf-8"))
+    rows: list[tuple[ReelRow, ReelRow]] = json.loads(record.read_text(encoding="utf-8"))
     return [ReelShot(annotation, TruthRow.from_cells(truth)) for annotation, truth in rows]
 
 
@@ -102,7 +102,7 @@ def _shoot_reel(order: ReelOrder) -> list[ReelShot]:
     return [*reel.rows, *rows]
 
 
-def write_table(path: Path, rows: Iterable[Row]) -> None:
+def write_table(path: Path, rows: Iterable[ReelRow]) -> None:
     """Write the annotation table."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
@@ -178,6 +178,6 @@ def _write_still(order: ReelOrder, plan: PlannedShot, index: int) -> ReelShot:
     return ReelShot(_annotation(shot, name), truth)
 
 
-def _annotation(shot: FilmedShot, media: str) -> Row:
+def _annotation(shot: FilmedShot, media: str) -> ReelRow:
     shot_fields = {"film_id": shot.plan.film_id, "media": media, "shot_id": shot.plan.shot_id, "licence": LICENCE}
     return shot_fields | shot.labels

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.studio.contact_sheet import encode
+from data_pipeline.studio.contact_sheet import encode_sheet
 from data_pipeline.studio.encoding import Picture
 from data_pipeline.studio.films import film_plan, staged_clip
 from data_pipeline.studio.render import render
@@ -26,4 +26,4 @@ def write_filmstrips(path: Path, seed: int = 0, width: int = 148) -> None:
         for number in np.linspace(0, clip.frames - 1, FRAMES).round().astype(int):
             pictures.append(render(*clip.at(int(number))).rgb)
         captions += [plan.label] + [""] * (FRAMES - 1)
-    path.write_bytes(encode(pictures, captions, width, FRAMES))
+    path.write_bytes(encode_sheet(pictures, captions, width, FRAMES))

@@ -99,7 +99,7 @@ def cup(take: Take, solids: Assembly) -> None:
     solids.cone((-0.10, -0.03, TOP + 0.005), (-0.085, 0.08, TOP + 0.006), (0.002, 0.003), STEEL)
 
 
-def watch(take: Take, solids: Assembly) -> None:
+def pocket_watch(take: Take, solids: Assembly) -> None:
     """A pocket watch, its chain laid in a curve."""
     solids.ellipsoid((0, 0, TOP + 0.008), (0.036, 0.036, 0.009), BRASS)
     solids.ellipsoid((0, 0, TOP + 0.0125), (0.031, 0.031, 0.006), Material((0.92, 0.90, 0.84), gloss=0.5))
@@ -126,5 +126,11 @@ def watch(take: Take, solids: Assembly) -> None:
         solids.ellipsoid((x, y, TOP + 0.004), (0.0042, 0.0030, 0.0028), BRASS, heading_rotation(link * 50))
 
 
-SUBJECTS = (letter, keys, telephone, cup, watch)
-FRAMES = {letter: (0.26, 0.34), keys: (0.19, 0.26), telephone: (0.19, 0.26), cup: (0.24, 0.34), watch: (0.15, 0.22)}
+SUBJECTS = (letter, keys, telephone, cup, pocket_watch)
+FRAMES = {
+    letter: (0.26, 0.34),
+    keys: (0.19, 0.26),
+    telephone: (0.19, 0.26),
+    cup: (0.24, 0.34),
+    pocket_watch: (0.15, 0.22),
+}

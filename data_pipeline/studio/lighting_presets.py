@@ -70,7 +70,7 @@ def indoors(rng: np.random.Generator, azimuth: float | None = None, warmth: floa
     )
 
 
-def corridor(rng: np.random.Generator) -> Lighting:
+def corridor_lamps(rng: np.random.Generator) -> Lighting:
     """A row of ceiling lamps in a corridor, and one next to the camera."""
     tone = kelvin(blend(rng, 3800, 5200))
     return Lighting(

@@ -64,7 +64,7 @@ class Take:
     def lighting(self, where: str) -> Lighting:
         """Sample general lighting for a set, for shots whose term is not about light."""
         if where == "corridor":
-            return lighting_presets.corridor(self.rng)
+            return lighting_presets.corridor_lamps(self.rng)
         if where in (*INDOORS, "bare wall"):
             return lighting_presets.indoors(self.rng)
         if self.chance(0.2):

@@ -117,7 +117,7 @@ def checks(x: float, y: float, pixel: float) -> float:
 
 
 @kernel
-def brightness(texture: int, x: float, y: float, pixel: float) -> float:
+def texture_brightness(texture: int, x: float, y: float, pixel: float) -> float:
     """Relative brightness of a texture at a point, around 1."""
     if texture == CLOTH:
         return cloth(x, y, pixel)
@@ -178,5 +178,5 @@ def texture_tint(texture: int, x: float, y: float, pixel: float) -> Vector:
         red = 1 + (1.6 * lattice_hash(book, shelf) - 0.8) * kept
         green = 1 + (1.4 * lattice_hash(book, shelf + 31.0) - 0.7) * kept
         return tone * red, tone * green, tone * (1 + (1.4 * lattice_hash(book, shelf + 57.0) - 0.7) * kept)
-    tone = max(0.0, brightness(texture, x, y, pixel))
+    tone = max(0.0, texture_brightness(texture, x, y, pixel))
     return tone, tone, tone

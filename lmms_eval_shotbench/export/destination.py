@@ -62,7 +62,7 @@ def export_run(
     if destination.push:
         return _push(arguments, format, request, destination.push, data, split, tags)
     if destination.card:
-        request = replace(request, card=_text(destination.card))
+        request = replace(request, card=_card_text(destination.card))
     files = exported_files(read_exported_run(arguments, request, data, split, tags), format)
     if destination.card:
         write_atomic(destination.card, files[CARD])
@@ -104,7 +104,7 @@ def _push(
     return f"{'already open' if found.existed else 'opened'}: {found.url}"
 
 
-def _text(card: Path) -> str:
+def _card_text(card: Path) -> str:
     try:
         return card.read_bytes().decode()  # not `read_text`, which changes line breaks
     except UnicodeDecodeError as error:

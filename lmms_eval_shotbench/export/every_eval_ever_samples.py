@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmms_eval_shotbench.export.exported_run import OVERALL, ExportedRun
-from lmms_eval_shotbench.export.graded_questions import Answer, GradedQuestion, graded_questions
+from lmms_eval_shotbench.export.graded_questions import GradedAnswer, GradedQuestion, graded_questions
 from lmms_eval_shotbench.grading.grade import Protocol
 from lmms_eval_shotbench.prompts import user_text
 
@@ -58,7 +58,7 @@ def _shared(question: GradedQuestion) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _graded(question: GradedQuestion, protocol: Protocol, answer: Answer) -> dict[str, Any]:
+def _graded(question: GradedQuestion, protocol: Protocol, answer: GradedAnswer) -> dict[str, Any]:
     facts = question.metadata | {"protocol": protocol, "rule": answer.rule}
     facts["finish_reason"] = ", ".join(one.finish_reason for one in question.responses if one.finish_reason)
     if len(answer.letters) > 1:

@@ -61,7 +61,7 @@ class Result(NamedTuple):
     n: int  # number of questions
 
 
-class Generation(NamedTuple):
+class ExportedGeneration(NamedTuple):
     """Settings of the generation, as asked for."""
 
     temperature: float
@@ -216,7 +216,7 @@ class ExportedRun:
         return self.request.date or str(self.how.get("date") or "")
 
     @property
-    def generation(self) -> Generation | None:
+    def generation(self) -> ExportedGeneration | None:
         """Settings of the generation; None if the run has no record."""
         if not self.how.get("model"):
             return None
@@ -225,7 +225,7 @@ class ExportedRun:
         other.pop("max_new_tokens", None)
         temperature = float(str(self.how.get("temperature") or other.pop("temperature", 0)))
         seed = self.how.get("seed")
-        return Generation(temperature, max_new_tokens(arguments), self.run.stored.samples, seed, other)
+        return ExportedGeneration(temperature, max_new_tokens(arguments), self.run.stored.samples, seed, other)
 
 
 def read_exported_run(

@@ -23,7 +23,7 @@ from lmms_eval_shotbench.runs.stored_runs import tags_of_record
 from lmms_eval_shotbench.vocabulary import dimension_named
 
 
-class Answer(NamedTuple):
+class GradedAnswer(NamedTuple):
     """What the responses to one question answer under one protocol."""
 
     letters: tuple[str | None, ...]  # of each sample; None: undecided
@@ -46,7 +46,7 @@ class GradedQuestion(NamedTuple):
     item: QAItem
     responses: tuple[StoredResponse, ...]
     thoughts: tuple[str, ...]  # of each response, by its tags; "" without one
-    answers: Mapping[Protocol, Answer]
+    answers: Mapping[Protocol, GradedAnswer]
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -107,10 +107,10 @@ def _rows(scores: Mapping[str, Any] | None) -> dict[int, Mapping[str, Any]]:
     return {row["index"]: row for row in scores["items"]} if scores else {}
 
 
-def _answer(row: Mapping[str, Any]) -> Answer:
+def _answer(row: Mapping[str, Any]) -> GradedAnswer:
     letters = tuple(row.get("letters") or [row["letter"]])
     share = row.get("share_correct", float(row["correct"]))
-    return Answer(letters, row["letter"], row["correct"], share, row.get("how") or "")
+    return GradedAnswer(letters, row["letter"], row["correct"], share, row.get("how") or "")
 
 
 def run_digest(run: ExportedRun) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmms_eval_shotbench.export.exported_run import ExportedRun
-from lmms_eval_shotbench.export.graded_questions import Answer, GradedQuestion, graded_questions
+from lmms_eval_shotbench.export.graded_questions import GradedAnswer, GradedQuestion, graded_questions
 from lmms_eval_shotbench.prompts import prompt_style, user_text
 from lmms_eval_shotbench.runs.responses import StoredResponse
 
@@ -77,7 +77,7 @@ def _output(response: StoredResponse, model: str) -> Json:
     return found | ({"time": response.seconds} if response.seconds is not None else {})
 
 
-def _score(answer: Answer, epoch: int, correct: str) -> Json:
+def _score(answer: GradedAnswer, epoch: int, correct: str) -> Json:
     letter = answer.letters[epoch - 1]
     value = CORRECT if letter == correct else INCORRECT if letter else NO_ANSWER
     rule = answer.rule if len(answer.letters) == 1 else ""  # of several samples, only the rule of one is stored

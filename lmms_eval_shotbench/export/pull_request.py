@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-class PushRefused(RuntimeError):
+class PullRequestRefused(RuntimeError):
     """The Hub did not accept the files; the message gives the reason and what to do."""
 
 
@@ -95,13 +95,13 @@ def _refused(name: str) -> Iterator[HfApi]:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     if not get_token():
-        raise PushRefused("--push needs a token of the Hub: log in with `hf auth login`, or set $HF_TOKEN")
+        raise PullRequestRefused("--push needs a token of the Hub: log in with `hf auth login`, or set $HF_TOKEN")
     try:
         yield HfApi()
     except RepositoryNotFoundError as error:
-        raise PushRefused(f"--push {name}: the Hub has no such model, or your token does not see it") from error
+        raise PullRequestRefused(f"--push {name}: the Hub has no such model, or your token does not see it") from error
     except HFValidationError as error:
-        raise PushRefused(f"--push {name}: {first_line(error)}; give ORG/MODEL") from error
+        raise PullRequestRefused(f"--push {name}: {first_line(error)}; give ORG/MODEL") from error
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
         advice = (
@@ -109,9 +109,9 @@ def _refused(name: str) -> Iterator[HfApi]:
             if status in (401, 403)
             else ("nothing was proposed; try again later")
         )
-        raise PushRefused(f"--push {name}: {first_line(error)}; {advice}") from error
+        raise PullRequestRefused(f"--push {name}: {first_line(error)}; {advice}") from error
     except (httpx.HTTPError, OSError) as error:
         reason = first_line(error)
-        raise PushRefused(f"--push {name}: the Hub cannot be reached ({reason}); check the network") from error
+        raise PullRequestRefused(f"--push {name}: the Hub cannot be reached ({reason}); check the network") from error
     except ValueError as error:  # of metadata that the Hub refuses
-        raise PushRefused(f"--push {name}: {' '.join(str(error).split())}") from error
+        raise PullRequestRefused(f"--push {name}: {' '.join(str(error).split())}") from error

@@ -90,7 +90,7 @@ class JudgeReport:
         ).rstrip()
 
 
-class _Task(NamedTuple):
+class _JudgeTask(NamedTuple):
     item: QAItem
     prompt: str
     key: str  # cache key of the reply
@@ -179,12 +179,12 @@ def judge_texts(
     )
 
 
-def _task(judge: Judge, item: QAItem, prompt: str, version: int) -> _Task:
+def _task(judge: Judge, item: QAItem, prompt: str, version: int) -> _JudgeTask:
     parts = json.dumps([judge.model, judge.base_url.rstrip("/"), version, prompt])
-    return _Task(item, prompt, hashlib.sha256(parts.encode()).hexdigest())
+    return _JudgeTask(item, prompt, hashlib.sha256(parts.encode()).hexdigest())
 
 
-def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, ChatReply]:
+def _ask_all(judge: Judge, tasks: Sequence[_JudgeTask], cache: sqlite3.Connection) -> dict[str, ChatReply]:
     """Send batches of requests and stop after a batch that failed entirely, so that the outcome is deterministic."""
     answers: dict[str, ChatReply] = {}
     size = max(GIVE_UP_AFTER, 2 * judge.workers)
@@ -202,7 +202,7 @@ def _ask_all(judge: Judge, tasks: Sequence[_Task], cache: sqlite3.Connection) ->
     return answers
 
 
-def _ask(client: Any, judge: Judge, task: _Task) -> ChatReply:
+def _ask(client: Any, judge: Judge, task: _JudgeTask) -> ChatReply:
     """Send requests until a reply settles the item, at most `tries`; the last reply counts."""
     for attempt in range(1, judge.tries + 1):
         answer = request_reply(client, judge.model, task.prompt)
@@ -227,7 +227,7 @@ def _open_cache(path: Path) -> Iterator[sqlite3.Connection]:
         raise ValueError(f"{path} cannot be used as the judge's cache ({error}); {advice}") from error
 
 
-def _known(tasks: Sequence[_Task], cache: sqlite3.Connection) -> dict[str, ChatReply]:
+def _known(tasks: Sequence[_JudgeTask], cache: sqlite3.Connection) -> dict[str, ChatReply]:
     """Cached replies by key."""
     query = "SELECT reply FROM replies WHERE key = ?"
     return {task.key: ChatReply(str(row[0])) for task in tasks for row in cache.execute(query, (task.key,))}

@@ -41,7 +41,7 @@ from lmms_eval_shotbench.harness.eval_plan import (
     resolve_tasks,
 )
 from lmms_eval_shotbench.harness.lmms_eval import HarnessOutcome, is_main_process, run_harness, time_position_warning
-from lmms_eval_shotbench.harness.recorder import Recorder, Sampling, request_timeout
+from lmms_eval_shotbench.harness.recorder import Recorder, SamplePlan, request_timeout
 from lmms_eval_shotbench.harness.request_keys import determining
 from lmms_eval_shotbench.harness.run_files import RESPONSES, is_complete, write_run
 from lmms_eval_shotbench.harness.run_record import describe_run, versions
@@ -185,7 +185,7 @@ def _recorder(request: EvalRequest, one: Pass, ours: Sequence[Task]) -> Recorder
         "versions": versions(),
     }
     rank = int(os.environ.get("RANK", 0))
-    sampling = Sampling(request.samples, request.temperature, request.seed)
+    sampling = SamplePlan(request.samples, request.temperature, request.seed)
     tasks, timeout = {task.name for task in ours}, request_timeout(one.model_args)
     return Recorder(settings, _responses_folder(request), tasks, sampling, rank, timeout)
 

@@ -123,7 +123,9 @@ def read_preset(name: str) -> Preset:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise PresetError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
-    kinds = {kind: _shown(content.get(kind), f"{file}, {kind}") for kind in _checked(content, Preset, file) & KINDS}
+    kinds = {
+        kind: _shown(content.get(kind), f"{file}, {kind}") for kind in _checked_keys(content, Preset, file) & KINDS
+    }
     arguments = _arguments(content.get("model_args", {}), file)
     preset = Preset(**{**content, **kinds, "model_args": arguments, "name": Path(name).name.removesuffix(SUFFIX)})
     if preset.stills.fps or preset.stills.frames or preset.stills.shown_as in ("pictures", "video"):
@@ -146,7 +148,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {  # of the values of a file, by key
 }
 
 
-def _checked(content: Any, form: type, place: str) -> set[str]:
+def _checked_keys(content: Any, form: type, place: str) -> set[str]:
     """Check keys and types of a mapping against the fields of a dataclass; return its keys."""
     if not isinstance(content, dict):
         raise PresetError(f"{place}: a mapping is expected, not {content!r}")
@@ -165,7 +167,7 @@ def _checked(content: Any, form: type, place: str) -> set[str]:
 
 
 def _shown(content: Any, place: str) -> Shown:
-    _checked(content, Shown, place)
+    _checked_keys(content, Shown, place)
     values = dict(content)
     arguments = _arguments(values.get("model_args", {}), place)
     shown = Shown(values.pop("as"), **{**values, "model_args": arguments})

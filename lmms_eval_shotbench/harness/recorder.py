@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplePlan:
     """Number of samples of each question, their temperature (None: the task's settings), and the seed of the first."""
 
     samples: int = 1
@@ -73,7 +73,7 @@ class Recorder:
     settings: Mapping[str, Any]  # what determines a response in addition to its request
     folder: Path | None
     tasks: Collection[str]
-    sampling: Sampling = Sampling()
+    sampling: SamplePlan = SamplePlan()
     rank: int = 0
     timeout: float | None = None  # of a request in seconds; lmms-eval's `openai` ignores its own argument
     batch_size: str = "1"  # as given to lmms-eval

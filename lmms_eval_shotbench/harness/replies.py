@@ -148,10 +148,10 @@ def replies_checked(model: Any) -> Iterator[None]:
         return
 
     def create_checked(**payload: Any) -> Any:
-        return _checked(create(**_with_seed(payload)))
+        return _checked_reply(create(**_with_seed(payload)))
 
     async def create_checked_async(**payload: Any) -> Any:
-        return _checked(await create(**_with_seed(payload)))
+        return _checked_reply(await create(**_with_seed(payload)))
 
     is_async = inspect.iscoroutinefunction(inspect.unwrap(create))
     with patch.object(completions, "create", create_checked_async if is_async else create_checked):
@@ -163,7 +163,7 @@ def _with_seed(payload: dict[str, Any]) -> dict[str, Any]:
     return payload if seed is None else {"seed": seed} | payload
 
 
-def _checked(reply: Any) -> Any:
+def _checked_reply(reply: Any) -> Any:
     """Return a reply whose content is text, and note why its generation ended; raises `BadReply`."""
     choice = next(iter(getattr(reply, "choices", None) or ()), None)
     message = getattr(choice, "message", None)

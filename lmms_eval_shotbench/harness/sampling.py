@@ -46,7 +46,7 @@ def sampling_temperature(
         )
     if samples == 1 and temperature is None:
         return None
-    if twice := [name for name in SETTINGS if name in generation_settings(passed_on)]:
+    if twice := [name for name in SETTINGS if name in given_generation_settings(passed_on)]:
         raise EvaluationError(
             f"--gen_kwargs sets {', '.join(twice)}, which --samples and --temperature set too; give them as "
             "--temperature and --seed only"
@@ -66,7 +66,7 @@ def _settings(config: Path) -> dict[str, Any]:
     return settings
 
 
-def generation_settings(passed_on: Sequence[str]) -> dict[str, str]:
+def given_generation_settings(passed_on: Sequence[str]) -> dict[str, str]:
     """Return the settings of --gen_kwargs in arguments of lmms-eval."""
     return parse_model_args(value_of(passed_on, GENERATION) or "")
 

@@ -13,7 +13,7 @@ from lmms_eval_shotbench.labelling.corrections import (
     BadCorrections,
     Correction,
     corrections_csv,
-    merge,
+    merge_corrections,
     read_corrections,
     stored_corrections,
 )
@@ -46,8 +46,8 @@ def apply_corrections(folder: Path, file: Path) -> Applied:
     read = read_corrections(file, sheet)
     if read and not overlay(sheet, read).applied:
         raise BadCorrections(f"{file}: none of its shots is in {folder}; name the folder that it was saved for")
-    overlaid = overlay(sheet, merge(stored_corrections(folder), read))
-    kept = merge(overlaid.applied, overlaid.lost)
+    overlaid = overlay(sheet, merge_corrections(stored_corrections(folder), read))
+    kept = merge_corrections(overlaid.applied, overlaid.lost)
     write_atomic(folder / CORRECTIONS, corrections_csv(kept))
     write_label_files_again(folder, overlaid.sheet)
     return Applied(len(read), len(kept) - len(overlaid.lost), overlaid.lost)

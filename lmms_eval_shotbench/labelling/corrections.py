@@ -169,7 +169,7 @@ def corrections_csv(corrections: Iterable[Correction]) -> str:
     return text.getvalue()
 
 
-def merge(*files: Iterable[Correction]) -> list[Correction]:
+def merge_corrections(*files: Iterable[Correction]) -> list[Correction]:
     """Return the corrections of several files in order of time: of each cell the latest, of equal times the last."""
     latest: dict[tuple[str, str, str, float | None], Correction] = {}
     for one in sorted((one for file in files for one in file), key=lambda one: one.time):  # the order is stable

@@ -65,10 +65,10 @@ def read_chat(messages: Sequence[Mapping[str, Any]], generation: Mapping[str, An
             else:
                 raise UnsupportedRequest(f"shotvl accepts text, stills and clips, not {part['type']}")
         templated.append({"role": message["role"], "content": parts})
-    return Chat(templated, media, generation_settings(generation))
+    return Chat(templated, media, parse_generation_settings(generation))
 
 
-def generation_settings(generation: Mapping[str, Any]) -> GenerationSettings:
+def parse_generation_settings(generation: Mapping[str, Any]) -> GenerationSettings:
     """Parse a task's `generation_kwargs`; raises `UnsupportedRequest` for unsupported settings."""
     given = {name: value for name, value in generation.items() if name not in IGNORED_SETTINGS}
     if int(given.pop("num_beams", 1) or 1) > 1:

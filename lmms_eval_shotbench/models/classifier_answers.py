@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 from typing import NamedTuple
 
-from lmms_eval_shotbench.models.label_map import LabelMap
+from lmms_eval_shotbench.models.label_map import ClassMap
 from lmms_eval_shotbench.qa_item import QAItem
 
 Classes = tuple[tuple[int, ...], ...]  # of one option: for each of its terms, the indices of its classes
@@ -38,7 +38,7 @@ class Options(NamedTuple):
         return all(self.classes) and len(set(self.classes)) == len(self.classes)
 
 
-def options_of(item: QAItem, labels: LabelMap) -> Options:
+def options_of(item: QAItem, labels: ClassMap) -> Options:
     """Return the options of a question with the classes that stand for them."""
     classes_of_terms: Mapping[str, tuple[int, ...]] = labels.classes_of_terms.get(item.dimension, {})
     classes: list[Classes] = []

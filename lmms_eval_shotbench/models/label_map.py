@@ -30,7 +30,7 @@ class BadLabelMap(RunStopped, ValueError):
 
 
 @dataclass(frozen=True)
-class LabelMap:
+class ClassMap:
     """Terms of each class, by slug of the dimension and name of the class."""
 
     classes: Sequence[str]  # all of the checkpoint, by index
@@ -54,7 +54,7 @@ class LabelMap:
         return [name for name in self.classes if name not in mentioned]
 
 
-def read_label_map(path: Path, classes: Sequence[str] | None = None) -> LabelMap:
+def read_label_map(path: Path, classes: Sequence[str] | None = None) -> ClassMap:
     """Read the file of labels of a checkpoint.
 
     Args:
@@ -92,7 +92,7 @@ def read_label_map(path: Path, classes: Sequence[str] | None = None) -> LabelMap
         defects = ["no class stands for any term"]
     if defects:
         raise BadLabelMap(f"the file of labels {path}: {'; '.join(defects)}")
-    return LabelMap(classes, terms)
+    return ClassMap(classes, terms)
 
 
 def _terms_of_classes(
@@ -146,7 +146,7 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:MOST_SHOWN])) + more
 
 
-def unmapped_warning(labels: LabelMap) -> str:
+def unmapped_warning(labels: ClassMap) -> str:
     """Return a warning of the classes that the file does not mention, or ""."""
     if not labels.unmapped:
         return ""

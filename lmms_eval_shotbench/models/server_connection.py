@@ -60,7 +60,7 @@ class ServerArguments(NamedTuple):
         return arguments
 
 
-class Completion(NamedTuple):
+class ServerReply(NamedTuple):
     """A response of a server."""
 
     text: str
@@ -101,7 +101,7 @@ class Connection:
         self.model, self.kind = arguments.model, models[arguments.model]
         self.version = self._version()
 
-    def complete(self, request: Mapping[str, Any]) -> Completion:
+    def complete(self, request: Mapping[str, Any]) -> ServerReply:
         """Complete a chat, with retries after errors that may pass.
 
         Args:
@@ -141,7 +141,7 @@ class Connection:
                 return EngineFailed(f"the server at {self._arguments.base_url} no longer answers: {error}")
         return RequestFailed(reply.error)
 
-    def _completed(self, **request: Any) -> Completion | ChatReply:
+    def _completed(self, **request: Any) -> ServerReply | ChatReply:
         body = request_completion(self._client, max_bytes=BODY_BYTES, **request)
         if isinstance(body, ChatReply):
             return body
@@ -187,7 +187,7 @@ class Connection:
             return ChatReply(None, f"{url} is no JSON", retryable=False)
 
 
-def read_completion(reply: Any) -> Completion:
+def read_completion(reply: Any) -> ServerReply:
     """Read a server's reply.
 
     Raises:
@@ -205,7 +205,7 @@ def read_completion(reply: Any) -> Completion:
         if not isinstance(text, str):
             raise RequestFailed(f"the server's reply has {json.dumps(text)} for content")
     listed = ((choice.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs") or []
-    return Completion(
+    return ServerReply(
         encodable(text or ""),
         token_ids,
         usage.get("completion_tokens"),

@@ -18,7 +18,7 @@ from lmms_eval_shotbench.models.chats import GenerationSettings
 from lmms_eval_shotbench.models.engine import EngineFailed, truncate_at
 from lmms_eval_shotbench.models.host_memory import tokens_in_host_memory
 from lmms_eval_shotbench.models.planning import Plan, Planner
-from lmms_eval_shotbench.models.server_connection import Completion, Connection, RequestFailed, ServerArguments
+from lmms_eval_shotbench.models.server_connection import Connection, RequestFailed, ServerArguments, ServerReply
 from lmms_eval_shotbench.models.server_media import EncodedMedium, encoded_medium
 from lmms_eval_shotbench.models.server_requests import VLLM, chat_request, check_prompts, prompt_difference
 from lmms_eval_shotbench.models.vllm_sampling import sampling_fields
@@ -37,7 +37,7 @@ WAIT_SECONDS = 1.0  # at most, because a Ctrl-C just before a wait is noticed af
 class Sent(NamedTuple):
     """The completion of a request, its share of the server's time, and the media that it was sent with."""
 
-    completion: Completion
+    completion: ServerReply
     seconds: float  # as defined in `run_time.py`
     media: list[Patches]  # without pixel values
 

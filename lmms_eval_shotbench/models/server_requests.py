@@ -15,7 +15,7 @@ import torch
 from lmms_eval_shotbench.models.chats import KINDS, Chat, GenerationSettings
 from lmms_eval_shotbench.models.engine import EngineFailed
 from lmms_eval_shotbench.models.planning import Planner
-from lmms_eval_shotbench.models.server_connection import Completion, Connection, RequestFailed
+from lmms_eval_shotbench.models.server_connection import Connection, RequestFailed, ServerReply
 from lmms_eval_shotbench.models.server_media import EncodedMedium, encoded_medium
 from lmms_eval_shotbench.models.vllm_sampling import sampling_fields
 from lmms_eval_shotbench.qwen.input_rules import InputRules
@@ -65,7 +65,7 @@ def chat_request(
     }
 
 
-def prompt_difference(completion: Completion, expected: torch.Tensor) -> str:
+def prompt_difference(completion: ServerReply, expected: torch.Tensor) -> str:
     """Return how the prompt that a server made differs from the expected token ids, "" if it does not."""
     found, ids = completion.prompt_token_ids, expected.tolist()
     length = completion.prompt_tokens if found is None else len(found)
@@ -93,7 +93,7 @@ def check_prompts(connection: Connection, planner: Planner, kind: MediaKind) -> 
     chat = Chat([{"role": "user", "content": [{"type": PARTS[kind]}, text]}], [], GenerationSettings(1))
     ids = rules.processor.tokenizer(planner.rendered(chat))["input_ids"]
 
-    def completed(shown: Patches) -> Completion:
+    def completed(shown: Patches) -> ServerReply:
         encoded = encoded_medium(shown, rules, connection.kind == VLLM)
         request = chat_request(chat, [encoded], rules, planner.template, "")
         try:
@@ -127,7 +127,7 @@ def _pattern(medium: Patches) -> Patches:
     return medium._replace(values=values[:, None].expand_as(medium.values).contiguous())
 
 
-def _distance(one: Completion, other: Completion) -> float:
+def _distance(one: ServerReply, other: ServerReply) -> float:
     """Return the largest difference between log-probabilities of the first token."""
     a, b = one.log_probabilities, other.log_probabilities
     return max((abs(a[token] - b[token]) for token in a.keys() & b.keys()), default=float("inf") if a or b else 0.0)

@@ -41,12 +41,12 @@ def processed_item(medium: Patches, rules: InputRules, dtype: torch.dtype) -> Mu
     one, rows = MultiModalBatchedField(keep_on_cpu=True), MultiModalFlatField(slices=[slice(0, medium.grid.patches)])
     elements = {values_name: MultiModalFieldElem(values, rows), grid_name: MultiModalFieldElem(grids[0], one)}
     if medium.grid.fps and rules.architecture.rule.tokens_per_second:
-        seconds = seconds_per_grid(medium.grid, rules.architecture.rule)
+        seconds = vllm_seconds_per_grid(medium.grid, rules.architecture.rule)
         elements["second_per_grid_ts"] = MultiModalFieldElem(torch.tensor(seconds, dtype=torch.float64), one)
     return MultiModalKwargsItem(elements)
 
 
-def seconds_per_grid(grid: Grid, rule: PositionRule) -> float:
+def vllm_seconds_per_grid(grid: Grid, rule: PositionRule) -> float:
     """Return the seconds between temporal patches with which vLLM computes the time positions of `rope_positions.py`.
 
     vLLM multiplies floats and truncates: floor(t * (seconds * tokens_per_second)). The exact seconds, as a float, may

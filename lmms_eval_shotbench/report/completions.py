@@ -21,7 +21,7 @@ from lmms_eval_shotbench.report.gather import one_line
 from lmms_eval_shotbench.report.rows import evenly_spaced
 from lmms_eval_shotbench.report.thumbnails import ThumbnailSource, thumbnails
 from lmms_eval_shotbench.report.training import TrainingCurves
-from lmms_eval_shotbench.runs.completions import MEDIA, Completion, Steps
+from lmms_eval_shotbench.runs.completions import MEDIA, Completion, CompletionsByStep
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, MediaKind
 
 SHOWN = 1200  # completions on the page, of all runs and both kinds
@@ -37,7 +37,7 @@ REMARKS = {
 }
 
 
-def completions_json(steps: Steps) -> dict[str, Any]:
+def completions_json(steps: CompletionsByStep) -> dict[str, Any]:
     """Return the numbers of one kind of completions (docs/report.md)."""
     return {
         "n": sum(map(len, steps.values())),
@@ -87,7 +87,7 @@ def remarks_of(step: Sequence[Completion]) -> list[list[str]]:
 Remarked = tuple[Completion, list[str]]  # with keys of `REMARKS`
 
 
-def sampled_completions(steps: Steps, most: int) -> list[Remarked]:
+def sampled_completions(steps: CompletionsByStep, most: int) -> list[Remarked]:
     """Return a sample with remarks: all responses to some questions, of evenly spaced steps with the first and last.
 
     Which questions depends only on their ids, so that those of a validation can be followed over the steps.
@@ -129,7 +129,7 @@ def completions_section(training: Sequence[TrainingCurves], thumbnails_mb: float
     sample = [(run, kind, sampled_completions(steps, SHOWN // len(kinds))) for run, kind, steps in kinds]
     media: dict[str, ThumbnailSource] = {}
     for run, _, several in sample:
-        media |= _media(training[run].path, [one for one, _ in several])
+        media |= _training_media(training[run].path, [one for one, _ in several])
     pictures = thumbnails(media, round(thumbnails_mb * MB))
     data = _plain([one_line(one.path.absolute().name) for one in training], sample)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -148,7 +148,7 @@ def completions_section(training: Sequence[TrainingCurves], thumbnails_mb: float
     return ExplorerParts(html, package_file("explorer.css"), package_file("completions.js"))
 
 
-def _media(run: Path, completions: Sequence[Completion]) -> dict[str, ThumbnailSource]:
+def _training_media(run: Path, completions: Sequence[Completion]) -> dict[str, ThumbnailSource]:
     """Return the media among the training rows of a run, by name."""
     folder = run / MEDIA
     kinds = {one.medium: MediaKind(one.media_kind) for one in completions if one.media_kind in list(MediaKind)}

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.report.gather import ReportRun
-from lmms_eval_shotbench.report.thumbnails import Thumbnail, stored_media, thumbnails
+from lmms_eval_shotbench.report.thumbnails import Thumbnail, media_of_runs, thumbnails
 from lmms_eval_shotbench.runs.stored_runs import AnsweredItem
 from lmms_eval_shotbench.scoring.option_prior import blind_letters
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
@@ -23,7 +23,7 @@ from lmms_eval_shotbench.vocabulary import DIMENSIONS, dimension_named
 RESPONSES_MB = 4.0  # budget of all responses; three runs of 3,572 responses with thoughts take 2.6
 MB = 1_000_000
 
-Asked = tuple[str, str]  # item id and fingerprint, which identify a question across runs
+QuestionKey = tuple[str, str]  # item id and fingerprint, which identify a question across runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def explorer_section(runs: Sequence[ReportRun], thumbnails_mb: float) -> Explore
     """Build the explorer of these runs, empty without runs; `thumbnails_mb` limits the pictures, in megabytes."""
     if not runs:
         return ExplorerParts()
-    media = stored_media(runs)
+    media = media_of_runs(runs)
     pictures = thumbnails(media, round(thumbnails_mb * MB))
     return explorer_parts([run.name for run in runs], explorer_records(runs), pictures, len(media) - len(pictures))
 
@@ -78,7 +78,7 @@ def explorer_records(runs: Sequence[ReportRun]) -> list[ExplorerRecord]:
     """Return the items of all runs, each once, in order of first occurrence."""
     questions, priors = _items_asked(runs), _priors(runs)
     answered = [{(one.item_id, one.asked): one for one in run.stored.items} for run in runs]
-    first: dict[Asked, AnsweredItem] = {}
+    first: dict[QuestionKey, AnsweredItem] = {}
     for items in answered:
         first |= {asked: one for asked, one in items.items() if asked not in first}
     responses = [one for run in runs for sample in run.responses for one in sample.values()]
@@ -94,7 +94,7 @@ def explorer_records(runs: Sequence[ReportRun]) -> list[ExplorerRecord]:
     ]
 
 
-def _items_asked(runs: Sequence[ReportRun]) -> dict[Asked, QAItem]:
+def _items_asked(runs: Sequence[ReportRun]) -> dict[QuestionKey, QAItem]:
     return {
         (one.item_id, one.asked): item
         for run in runs
@@ -103,9 +103,9 @@ def _items_asked(runs: Sequence[ReportRun]) -> dict[Asked, QAItem]:
     }
 
 
-def _priors(runs: Sequence[ReportRun]) -> dict[Asked, str]:
+def _priors(runs: Sequence[ReportRun]) -> dict[QuestionKey, str]:
     """Return the option prior's letters, estimated from each run's own questions as in scores.json."""
-    letters: dict[Asked, str] = {}
+    letters: dict[QuestionKey, str] = {}
     for run in runs:
         if run.items:
             asked = [(one.item_id, one.asked) for one in run.stored.items]

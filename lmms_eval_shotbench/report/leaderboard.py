@@ -130,22 +130,24 @@ def _run_row(run: Mapping[str, Any]) -> dict[str, Any]:
     accuracy = run["strict"]["accuracy"]
     figures = {slug: 100 * one["value"] for slug, one in accuracy["by_dimension"].items()}
     averages = {"average": 100 * accuracy["macro"]["value"], "micro": 100 * accuracy["micro"]["value"]}
-    return _row("run", run["name"], figures, **averages, questions=run["strict"]["n"], protocol="strict grading")
+    return _leaderboard_row(
+        "run", run["name"], figures, **averages, questions=run["strict"]["n"], protocol="strict grading"
+    )
 
 
 def _published_row(numbers: Mapping[str, Any], index: int) -> dict[str, Any]:
     row, n = numbers["published"][index], numbers["published_items"]
     about = {"test_set": SHOTBENCH, "questions": n, "source": row["source"]}
-    return _row("published", row["model"], row["by_dimension"], average=row["average"], **about)
+    return _leaderboard_row("published", row["model"], row["by_dimension"], average=row["average"], **about)
 
 
 def _third_party_row(row: Mapping[str, Any]) -> dict[str, Any]:
     about = {name: row[name] for name in ("test_set", "questions", "options", "protocol", "address", "date")}
     about |= {"average": row["overall"], "source": row["measured_by"]}
-    return _row("third party", row["model"], row["by_dimension"], **about)
+    return _leaderboard_row("third party", row["model"], row["by_dimension"], **about)
 
 
-def _row(kind: str, model: str, figures: Mapping[str, float], **about: Any) -> dict[str, Any]:
+def _leaderboard_row(kind: str, model: str, figures: Mapping[str, float], **about: Any) -> dict[str, Any]:
     known = {dimension.abbreviation: figures.get(dimension.slug) for dimension in DIMENSIONS}
     return dict.fromkeys(FIELDS) | {"kind": kind, "model": model} | known | about
 

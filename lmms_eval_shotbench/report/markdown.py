@@ -13,7 +13,7 @@ from lmms_eval_shotbench.vocabulary import dimension_named
 SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]()#+!|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
 
 
-def model_card(numbers: Mapping[str, Any]) -> str:
+def report_markdown(numbers: Mapping[str, Any]) -> str:
     """Format Markdown: accuracy by dimension and on average, in percent, and the settings of each run."""
     names = [run["name"].translate(SPECIAL) for run in numbers["runs"]]
     if not names:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lmms_eval_shotbench.report.explorer import ExplorerParts
 
-Step = str | int | tuple[str | int, ...]  # of the path to a number
+PathStep = str | int | tuple[str | int, ...]  # of the path to a number
 FORMS: dict[str, Callable[[Any], str]] = {
     "percent": lambda share: f"{100 * share:.2f}",
     "short": lambda share: f"{100 * share:.1f}",
@@ -90,7 +90,7 @@ def _environment() -> Environment:
         rows.training_rows,
         rows.step_rows,
         rows.how_rows,
-        rows.sample_rows,
+        rows.averages_of_samples,
         rows.shown_passes,
     ):
         environment.globals[table.__name__] = table
@@ -125,7 +125,7 @@ class Figures:
     def __init__(self, numbers: Mapping[str, Any]) -> None:
         self._numbers = numbers
 
-    def __call__(self, form: str, *path: Step) -> Markup:
+    def __call__(self, form: str, *path: PathStep) -> Markup:
         """Return one number in a format of `FORMS`; a dash if it is absent."""
         from markupsafe import Markup
 
@@ -137,25 +137,25 @@ class Figures:
             len(value) if form == "length" else repr(value), form, location, FORMS[form](value)
         )
 
-    def at(self, *path: Step) -> Any:
+    def at(self, *path: PathStep) -> Any:
         """Return the value at a path; None if it does not exist."""
         found: Any = self._numbers
-        for step in steps(path):
+        for step in path_steps(path):
             try:
                 found = found[step]
             except (KeyError, IndexError, TypeError):
                 return None
         return found
 
-    def interval(self, *path: Step) -> Markup:
+    def interval(self, *path: PathStep) -> Markup:
         """Return the interval of an estimate, in percent."""
         return self._ends("short", "{} – {}", path)
 
-    def signed(self, *path: Step) -> Markup:
+    def signed(self, *path: PathStep) -> Markup:
         """Return the interval of a difference, in percentage points."""
         return self._ends("points", "{} to {}", path)
 
-    def _ends(self, form: str, template: str, path: Sequence[Step]) -> Markup:
+    def _ends(self, form: str, template: str, path: Sequence[PathStep]) -> Markup:
         from markupsafe import Markup
 
         if self.at(*path) is None:
@@ -164,15 +164,15 @@ class Figures:
         return Markup('<span class="interval">{}</span>').format(ends)
 
 
-def pointer(*path: Step) -> str:
+def pointer(*path: PathStep) -> str:
     """Return the JSON pointer (RFC 6901) of a path."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps(path))
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path_steps(path))
 
 
-def steps(path: Sequence[Step]) -> Iterator[str | int]:
+def path_steps(path: Sequence[PathStep]) -> Iterator[str | int]:
     """Yield the steps of a path with nested tuples."""
     for step in path:
         if isinstance(step, tuple):
-            yield from steps(step)
+            yield from path_steps(step)
         else:
             yield step

@@ -47,7 +47,7 @@ def comparison_rows(one: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     yield MACRO, ("macro",)
 
 
-def sample_rows(run: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
+def averages_of_samples(run: Mapping[str, Any]) -> Iterator[tuple[str, KeyPath]]:
     """Yield the rows of one run's `accuracy`, and of the averages of its `samples` (docs/scores.md)."""
     yield from _dimensions(run["strict"]["accuracy"]["by_dimension"])
     yield MICRO, ("micro",)

@@ -86,7 +86,7 @@ def parse_rows(text: str, name: str) -> list[ThirdPartyRow]:
         if sorted(reader.fieldnames or ()) != sorted(COLUMNS):
             raise ValueError(_wrong_columns(reader.fieldnames or ()))
         for cells in reader:
-            row = _row(cells)
+            row = _parsed_row(cells)
             if row.setting in found:
                 raise ValueError(f"same model, test set, options, protocol and source as in line {found[row.setting]}")
             found[row.setting] = reader.line_num
@@ -103,7 +103,7 @@ def _wrong_columns(names: Sequence[str]) -> str:
     return f"{'; '.join(problems)}; the columns are {','.join(COLUMNS)}"
 
 
-def _row(cells: Mapping[str | None, str | None]) -> ThirdPartyRow:
+def _parsed_row(cells: Mapping[str | None, str | None]) -> ThirdPartyRow:
     if None in cells or None in cells.values():
         raise ValueError(f"not {len(COLUMNS)} cells; quote cells that contain commas")
     row = {str(name): str(cell).strip() for name, cell in cells.items()}

@@ -46,7 +46,7 @@ class Thumbnail(NamedTuple):
     frames: int
 
 
-def stored_media(runs: Sequence[ReportRun]) -> dict[str, ThumbnailSource]:
+def media_of_runs(runs: Sequence[ReportRun]) -> dict[str, ThumbnailSource]:
     """Return the media of all runs with shards, each once, by `QAItem.medium`."""
     media: dict[str, ThumbnailSource] = {}
     for run in runs:

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from lmms_eval_shotbench.runs.completions import Kind, Steps, read_completions
+from lmms_eval_shotbench.runs.completions import CompletionsByStep, Kind, read_completions
 from lmms_eval_shotbench.runs.scores_schema import BadRun
 from lmms_eval_shotbench.vocabulary import slugs
 
@@ -38,7 +38,7 @@ class TrainingCurves:
     single: Mapping[str, Curve]  # reward, format (share of well-formed responses), loss, validation_loss
     trained: Mapping[str, Curve]  # accuracy in the batches trained on, by slug
     validated: Mapping[str, Curve]  # accuracy in validation, by slug
-    completions: Mapping[Kind, Steps]  # of each kind; without steps if none were kept
+    completions: Mapping[Kind, CompletionsByStep]  # of each kind; without steps if none were kept
 
 
 def read_training(run: Path) -> TrainingCurves:

@@ -11,7 +11,7 @@ from lmms_eval_shotbench.report.assemble import ReportData
 from lmms_eval_shotbench.report.charts import all_charts
 from lmms_eval_shotbench.report.completions import completions_section
 from lmms_eval_shotbench.report.explorer import MB, explorer_section
-from lmms_eval_shotbench.report.markdown import model_card
+from lmms_eval_shotbench.report.markdown import report_markdown
 from lmms_eval_shotbench.report.numbers import report_numbers
 from lmms_eval_shotbench.report.page import page
 from lmms_eval_shotbench.runs.scores_schema import BadRun
@@ -33,7 +33,7 @@ def write_report(data: ReportData, out: Path, thumbnails_mb: float | None = None
     _require_own_folder(out)
     numbers = report_numbers(data)
     html = _page(data, numbers, thumbnails_mb)
-    written = {out.parent / NUMBERS: json.dumps(numbers, indent=1) + "\n", out.parent / CARD: model_card(numbers)}
+    written = {out.parent / NUMBERS: json.dumps(numbers, indent=1) + "\n", out.parent / CARD: report_markdown(numbers)}
     try:
         for path, text in (written | {out: html}).items():
             write_atomic(path, text)

@@ -43,7 +43,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True)
-class AuditReport:
+class QuestionStatistics:
     """Statistics of the questions of one dimension, or of all dimensions."""
 
     items: int
@@ -67,8 +67,8 @@ class Audit:
     """Result of `shotbench audit`."""
 
     splits: Mapping[str, int]  # number of items by split
-    overall: AuditReport
-    by_dimension: Mapping[str, AuditReport]  # by slug
+    overall: QuestionStatistics
+    by_dimension: Mapping[str, QuestionStatistics]  # by slug
     media_asked_again: Mapping[int, int]  # number of media by their number of questions, if it is at least 2
     media_in_two_splits: Sequence[str]
     spellings: Mapping[str, Spellings]  # by slug
@@ -124,9 +124,9 @@ def audit_questions(
     )
 
 
-def health(items: Sequence[QAItem]) -> AuditReport:
+def health(items: Sequence[QAItem]) -> QuestionStatistics:
     """Compute all statistics of these items; raises `ValueError` if there are none."""
-    return AuditReport(
+    return QuestionStatistics(
         items=len(items),
         media=len({item.medium for item in items}),
         chance=chance(items),

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from textwrap import fill
 from typing import Any
 
-from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, AuditReport, Fault, items_needed
+from lmms_eval_shotbench.runs.audit import PAIRED, UNPAIRED, Audit, Fault, QuestionStatistics, items_needed
 from lmms_eval_shotbench.runs.blind_run import BlindRun
 from lmms_eval_shotbench.runs.formatting import first_few, p_text
 from lmms_eval_shotbench.runs.response_counts import not_measured_text
@@ -41,7 +41,7 @@ def audit_json(audit: Audit) -> dict[str, Any]:
     } | ({"blind": asdict(audit.blind)} if audit.blind else {})
 
 
-def _health_json(health: AuditReport) -> dict[str, Any]:
+def _health_json(health: QuestionStatistics) -> dict[str, Any]:
     letters = health.letters
     return {
         "items": health.items,
@@ -66,8 +66,8 @@ def audit_table(audit: Audit) -> str:
         f"{'letter':>10}{'p':>8}{'detects':>9}"
     )
     splits = ", ".join(f"{name} {count:,}" for name, count in audit.splits.items())
-    rows = [_row(_name(slug), health) for slug, health in _sections(audit)]
-    remarks = map(_wrap_remark, _remarks(audit))
+    rows = [_statistics_row(_name(slug), health) for slug, health in _sections(audit)]
+    remarks = map(_wrap_remark, _remarks_on_questions(audit))
     return "\n".join([f"{splits}; {audit.overall.media:,} media", "", head, *rows, "", *remarks])
 
 
@@ -75,7 +75,7 @@ def _wrap_remark(remark: str) -> str:
     return fill(remark, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _row(name: str, health: AuditReport) -> str:
+def _statistics_row(name: str, health: QuestionStatistics) -> str:
     letters = health.letters
     interval = f"{100 * health.prior.low:.1f} – {100 * health.prior.high:.1f}"
     return (
@@ -85,11 +85,11 @@ def _row(name: str, health: AuditReport) -> str:
     )
 
 
-def _remarks(audit: Audit) -> Iterator[str]:
+def _remarks_on_questions(audit: Audit) -> Iterator[str]:
     guessable = [slug for slug, health in audit.by_dimension.items() if health.prior.low > health.chance]
-    yield f"guessable from the options significantly above chance: {_names(guessable)}"
+    yield f"guessable from the options significantly above chance: {_dimension_names(guessable)}"
     biased = [slug for slug, health in audit.by_dimension.items() if (health.letters.p or 1.0) < LEVEL]
-    yield f"correct letters significantly unbalanced (p below 0.05 / 8): {_names(biased)}"
+    yield f"correct letters significantly unbalanced (p below 0.05 / 8): {_dimension_names(biased)}"
     if audit.blind:
         yield _blind(audit.blind)
     yield from (_fault(fault, ids) for fault, ids in audit.overall.faults.items())
@@ -101,7 +101,8 @@ def _remarks(audit: Audit) -> Iterator[str]:
     if len(audit.splits) > 1:
         yield f"media in two splits: {len(audit.media_in_two_splits)}"
     points, needed = 100 * audit.difference, items_needed(audit.difference, PAIRED)
-    yield f"too small to detect a difference of {points:g} points ({needed:,} items): {_names(audit.too_small)}"
+    too_small = _dimension_names(audit.too_small)
+    yield f"too small to detect a difference of {points:g} points ({needed:,} items): {too_small}"
 
 
 def _blind(run: BlindRun) -> str:
@@ -123,12 +124,12 @@ def audit_section(audit: Audit) -> str:
             "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
             *(_markdown_row(f"**{ALL}**" if slug == ALL else _name(slug), health) for slug, health in _sections(audit)),
             "",
-            *(f"* {remark[:1].upper()}{remark[1:]}" for remark in _remarks(audit)),
+            *(f"* {remark[:1].upper()}{remark[1:]}" for remark in _remarks_on_questions(audit)),
         ]
     )
 
 
-def _markdown_row(name: str, health: AuditReport) -> str:
+def _markdown_row(name: str, health: QuestionStatistics) -> str:
     prior = health.prior
     letters = ", ".join(f"{letter} {count:,}" for letter, count in health.letters.counts.items())
     interval = f"{prior.low:.1%} to {prior.high:.1%}"
@@ -136,7 +137,7 @@ def _markdown_row(name: str, health: AuditReport) -> str:
     return f"| {name} | {health.items:,} | {shares} | {letters} |"
 
 
-def _sections(audit: Audit) -> list[tuple[str, AuditReport]]:
+def _sections(audit: Audit) -> list[tuple[str, QuestionStatistics]]:
     return [*audit.by_dimension.items(), (ALL, audit.overall)]
 
 
@@ -144,7 +145,7 @@ def _name(slug: str) -> str:
     return slug if slug == ALL else dimension_named(slug).paper_name
 
 
-def _names(slugs: Sequence[str]) -> str:
+def _dimension_names(slugs: Sequence[str]) -> str:
     return ", ".join(map(_name, slugs)) or "none"
 
 

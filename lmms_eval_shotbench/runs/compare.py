@@ -27,7 +27,7 @@ class NotComparable(ValueError):
     """Two runs that cannot be compared; the message states what differs, and where."""
 
 
-class LeftOut(NamedTuple):
+class UnpairedItems(NamedTuple):
     """Indices of items that cannot be paired."""
 
     only_a: list[int]
@@ -54,7 +54,7 @@ class Comparison:
     agreement: Agreement
     gained: list[int]  # indices of items that only B answered correctly, or in a larger share of its samples
     lost: list[int]  # the same for A
-    left_out: LeftOut
+    left_out: UnpairedItems
     remarks: list[str]
 
     @property
@@ -81,13 +81,13 @@ def compare_runs(a: StoredRun, b: StoredRun, common: bool = False) -> Comparison
         gained=[one.index for one, other in answered if other.share > one.share],
         lost=[one.index for one, other in answered if one.share > other.share],
         left_out=left_out,
-        remarks=_remarks(a, b, answered, left_out),
+        remarks=_remarks_on_comparison(a, b, answered, left_out),
     )
 
 
 def paired_answers(
     a: StoredRun, b: StoredRun, common: bool = False
-) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], LeftOut]:
+) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], UnpairedItems]:
     """Pair the answers of two runs to the same questions; raises `NotComparable` like `compare_runs`."""
     _require_same("grading protocol", a.protocol, b.protocol)
     _require_same("view of the media", _media_view(a), _media_view(b))
@@ -110,12 +110,12 @@ def _media_view(run: StoredRun) -> str:
     return ", ".join(sorted(changed)) or "original"
 
 
-def _paired(a: StoredRun, b: StoredRun) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], LeftOut]:
+def _paired(a: StoredRun, b: StoredRun) -> tuple[list[tuple[AnsweredItem, AnsweredItem]], UnpairedItems]:
     first, second = a.by_index, b.by_index
     both = [(item, second[item.index]) for item in a.items if item.index in second]
     answered = [pair for pair in both if _is_same_question(*pair)]
     otherwise = {one.index for one, _ in both} - {one.index for one, _ in answered}
-    return answered, LeftOut(sorted(first.keys() - second), sorted(second.keys() - first), sorted(otherwise))
+    return answered, UnpairedItems(sorted(first.keys() - second), sorted(second.keys() - first), sorted(otherwise))
 
 
 def _is_same_question(one: AnsweredItem, other: AnsweredItem) -> bool:
@@ -128,8 +128,8 @@ def is_same_medium(one: str, other: str) -> bool:
     return one == other or ("." in one) != ("." in other)
 
 
-def _remarks(
-    a: StoredRun, b: StoredRun, answered: Sequence[tuple[AnsweredItem, AnsweredItem]], left_out: LeftOut
+def _remarks_on_comparison(
+    a: StoredRun, b: StoredRun, answered: Sequence[tuple[AnsweredItem, AnsweredItem]], left_out: UnpairedItems
 ) -> list[str]:
     """Return remarks needed to interpret the numbers."""
     remarks = [f"left out: {left_out}"] if any(left_out) else []
@@ -186,11 +186,19 @@ def comparison_table(comparison: Comparison, with_items: bool = False) -> str:
     one, found = comparison, comparison.found
     names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
     rows = [
-        _row(names[slug], each, p_text(each.p), p_text(found.p_holm[slug])) for slug, each in found.by_dimension.items()
+        _difference_row(names[slug], each, p_text(each.p), p_text(found.p_holm[slug]))
+        for slug, each in found.by_dimension.items()
     ]
-    rows += ["", _row("over items (micro)", found.overall, p_text(found.overall.p))]
-    rows += [_row("  decided by both", one.decided, p_text(one.decided.p))] if one.decided else []
-    rows += [_row("over dimensions (macro)", found.macro), "", *_agreement_rows(one), "", _verdict(one), *one.remarks]
+    rows += ["", _difference_row("over items (micro)", found.overall, p_text(found.overall.p))]
+    rows += [_difference_row("  decided by both", one.decided, p_text(one.decided.p))] if one.decided else []
+    rows += [
+        _difference_row("over dimensions (macro)", found.macro),
+        "",
+        *_agreement_rows(one),
+        "",
+        _verdict(one),
+        *one.remarks,
+    ]
     if with_items:
         for name, indices in (("gained", one.gained), ("lost", one.lost)):
             rows += ["", fill(f"{name} ({len(indices)}): {', '.join(map(str, indices))}", 118)]
@@ -203,7 +211,7 @@ _HEAD = (
 )
 
 
-def _row(name: str, one: Difference, p: str = "", p_holm: str = "") -> str:
+def _difference_row(name: str, one: Difference, p: str = "", p_holm: str = "") -> str:
     interval = f"{100 * one.low:+.2f} – {100 * one.high:+.2f}"
     return (
         f"{name:24}{one.n:>6}{100 * one.a:>8.2f}{100 * one.b:>8.2f}{100 * one.difference:>+8.2f}{interval:>19}"

@@ -24,7 +24,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 FOLDER = "completions"
 MEDIA = Path("rows") / "media"  # in the run folder: the media of the training rows
 LAST_BYTES = 1_000_000  # read to find the last step
-Steps = dict[int, list["Completion"]]
+CompletionsByStep = dict[int, list["Completion"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Completion:
         return json.dumps(asdict(self), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
-def read_completions(run: Path) -> dict[Kind, Steps]:
+def read_completions(run: Path) -> dict[Kind, CompletionsByStep]:
     """Read all completions of a run by kind and step, in the order of steps; empty if none were kept."""
-    found: dict[Kind, Steps] = {kind: {} for kind in KINDS}
+    found: dict[Kind, CompletionsByStep] = {kind: {} for kind in KINDS}
     for attempt in sorted({path.name for path in (run / FOLDER).glob("*/*.jsonl")}):
         logged = {kind: by_step(_completions(run / FOLDER / kind / attempt)) for kind in KINDS}
         first = min((step for steps in logged.values() for step in steps), default=None)
@@ -75,7 +75,7 @@ def last_completions(run: Path, kind: Kind) -> list[Completion]:
     return []
 
 
-def by_step(completions: Iterable[Completion]) -> Steps:
+def by_step(completions: Iterable[Completion]) -> CompletionsByStep:
     """Group completions by step, in order of first occurrence."""
     steps: defaultdict[int, list[Completion]] = defaultdict(list)
     for completion in completions:

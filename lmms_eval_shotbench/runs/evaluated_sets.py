@@ -53,7 +53,7 @@ class SetRun(NamedTuple):
     questions: Sequence[QAItem]  # original questions of the set, as read for this run
 
 
-class Questions(NamedTuple):
+class SetQuestions(NamedTuple):
     """Questions as read from one place."""
 
     data: str
@@ -81,7 +81,7 @@ def read_set_runs(
         BadRun: A run is invalid, or its questions are not found.
         BadResponses, DatasetNotFound, BadRow: Responses or questions cannot be read.
     """
-    names, plain = _names(arguments)
+    names, plain = _named_arguments(arguments)
     reader = _QuestionReader()
     sets: list[EvaluatedSet] = []
     found: list[tuple[SetRun, str]] = []
@@ -99,7 +99,7 @@ def read_set_runs(
     return [one._replace(model=shown[model]) for one, model in found]
 
 
-def _names(arguments: Sequence[str]) -> tuple[dict[int, str], list[str]]:
+def _named_arguments(arguments: Sequence[str]) -> tuple[dict[int, str], list[str]]:
     """Separate `NAME=` from arguments; names are by position. An existing path is no name."""
     names, plain = {}, []
     for position, argument in enumerate(arguments):
@@ -114,9 +114,9 @@ class _QuestionReader:
     """Reads the questions of each place once."""
 
     def __init__(self) -> None:
-        self._read: dict[tuple[str, str], Questions] = {}
+        self._read: dict[tuple[str, str], SetQuestions] = {}
 
-    def questions_of(self, run: StoredRun, data: Sequence[str], split: str | None) -> Questions:
+    def questions_of(self, run: StoredRun, data: Sequence[str], split: str | None) -> SetQuestions:
         """Return the first questions of these places, or of the run's record, that the run was asked."""
         recorded = str(run.how.get("data") or "")
         places = list(dict.fromkeys(filter(None, (*data, recorded))))
@@ -136,22 +136,22 @@ class _QuestionReader:
             problems.append(f"{place} has others")
         raise BadRun(f"{run.name}: its questions were not found; give them with --data ({'; '.join(problems)})")
 
-    def _questions(self, data: str, split: str) -> Questions:
+    def _questions(self, data: str, split: str) -> SetQuestions:
         if (data, split) not in self._read:
             items = read_questions(data, split)
             asked = {item.item_id: (fingerprint(item), item.medium) for item in items}
-            self._read[data, split] = Questions(data, items, asked)
+            self._read[data, split] = SetQuestions(data, items, asked)
         return self._read[data, split]
 
 
-def _is_asked(one: AnsweredItem, questions: Questions) -> bool:
+def _is_asked(one: AnsweredItem, questions: SetQuestions) -> bool:
     """Whether a run's question is among these; of a variant's, whether its original is."""
     asked, medium = questions.asked.get(original_id(one.item_id), ("", ""))
     same_question = one.asked == asked or variant_named_in(one.item_id) is not None
     return bool(asked) and same_question and is_same_medium(one.medium, medium)
 
 
-def _parts(run: StoredRun, questions: Questions, sets: list[EvaluatedSet]) -> Iterator[SetRun]:
+def _parts(run: StoredRun, questions: SetQuestions, sets: list[EvaluatedSet]) -> Iterator[SetRun]:
     """Yield the parts of a run on each source of its questions; sets that are new are added to `sets`."""
     of_source: defaultdict[str, list[QAItem]] = defaultdict(list)
     for item in questions.items:

@@ -28,12 +28,12 @@ from typing import Any
 
 from lmms_eval_shotbench.runs.stored_response import BadResponses
 
-Row = Mapping[str, Any]
+ResponseRow = Mapping[str, Any]
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".txt", ".xlsx")  # each also with .gz
 DELIMITERS = "\t,;"
 
 
-def rows(path: Path) -> Iterator[tuple[str, Row]]:
+def rows(path: Path) -> Iterator[tuple[str, ResponseRow]]:
     """Yield (position in the file, row) in file order; a table's names are in lower case.
 
     Raises:
@@ -45,14 +45,14 @@ def rows(path: Path) -> Iterator[tuple[str, Row]]:
     content = _content(path)
     if content.startswith(b"PK") or ".xlsx" in suffixes:
         return _sheet_rows(path, content)
-    text = _text(path, content)
+    text = _decoded(path, content)
     return _json_rows(path, text) if text.lstrip()[:1] in ("{", "[") else _table_rows(path, text)
 
 
 def holds_responses(path: Path) -> bool:
     """Whether a .json file is one of responses, not of scores: lines, an array, or responses by index."""
     try:
-        text = _text(path, _content(path)).lstrip()
+        text = _decoded(path, _content(path)).lstrip()
         first, _ = json.JSONDecoder().raw_decode(text)
     except (OSError, ValueError):
         return False
@@ -69,7 +69,7 @@ def _content(path: Path) -> bytes:
         raise BadResponses(f"{path}: broken gzip ({error}); copy it again") from None
 
 
-def _text(path: Path, content: bytes) -> str:
+def _decoded(path: Path, content: bytes) -> str:
     """Return the decoded text; a byte order mark selects the encoding, and is left out."""
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding = "utf-16" if marked else "utf-8-sig"
@@ -83,7 +83,7 @@ def _text(path: Path, content: bytes) -> str:
 # --------------------------------------------------------------------------------------------------------------- JSON
 
 
-def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Row]]:
+def _json_rows(path: Path, text: str) -> Iterator[tuple[str, ResponseRow]]:
     """Yield the rows of lines if the first line is a complete object of several, else those of one array or object."""
     first, _, others = text.strip().partition("\n")
     try:
@@ -117,7 +117,7 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, dict) and bool(value) and all(name.strip().isdecimal() for name in value)
 
 
-def _rows_by_index(path: Path, responses: Mapping[str, Any]) -> list[Row]:
+def _rows_by_index(path: Path, responses: Mapping[str, Any]) -> list[ResponseRow]:
     if not _is_mapping(responses):
         raise BadResponses(
             f"{path}: an object with {', '.join(islice(responses, 5))} holds no responses; expected lines or an array "
@@ -146,7 +146,7 @@ def _parsed(where: str, text: str) -> Any:
 # -------------------------------------------------------------------------------------------------------------- tables
 
 
-def _table_rows(path: Path, text: str) -> Iterator[tuple[str, Row]]:
+def _table_rows(path: Path, text: str) -> Iterator[tuple[str, ResponseRow]]:
     """Yield the rows of a table; a row with fewer or more cells than the header raises, instead of losing text."""
     csv.field_size_limit(sys.maxsize)
     delimiter = max(DELIMITERS, key=text.lstrip("\r\n").partition("\n")[0].count)
@@ -156,7 +156,7 @@ def _table_rows(path: Path, text: str) -> Iterator[tuple[str, Row]]:
     try:
         for number, cells in enumerate((cells for cells in lines if cells), start=1):
             if not names:
-                names = _names(cells)
+                names = _column_names(cells)
                 continue
             if len(cells) < len(names):
                 raise BadResponses(
@@ -175,11 +175,11 @@ def _table_rows(path: Path, text: str) -> Iterator[tuple[str, Row]]:
         ) from None
 
 
-def _names(cells: Sequence[Any]) -> list[str]:
+def _column_names(cells: Sequence[Any]) -> list[str]:
     return ["" if cell is None else str(cell).strip().lower() for cell in cells]
 
 
-def _sheet_rows(path: Path, content: bytes) -> Iterator[tuple[str, Row]]:
+def _sheet_rows(path: Path, content: bytes) -> Iterator[tuple[str, ResponseRow]]:
     """Yield the rows of an xlsx's first sheet, as written by the reference script; blank rows are skipped."""
     try:
         import openpyxl
@@ -192,7 +192,7 @@ def _sheet_rows(path: Path, content: bytes) -> Iterator[tuple[str, Row]]:
     except (zipfile.BadZipFile, KeyError, OSError) as error:
         raise BadResponses(f"{path}: not a readable xlsx ({error})") from None
     lines = book.worksheets[0].iter_rows(values_only=True)
-    names = _names(next(lines, ()))
+    names = _column_names(next(lines, ()))
     for number, values in enumerate(lines, start=2):
         if any(value is not None for value in values):
             cells = ["" if value is None else value for value in values]

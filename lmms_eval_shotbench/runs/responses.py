@@ -24,7 +24,7 @@ from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.runs.formatting import first_few
 from lmms_eval_shotbench.runs.lmms_eval_samples import is_sample, logged_response, question_index, sample_files
-from lmms_eval_shotbench.runs.response_files import Row, rows
+from lmms_eval_shotbench.runs.response_files import ResponseRow, rows
 from lmms_eval_shotbench.runs.stored_response import SAMPLES, BadResponses, Entry, StoredResponse
 
 __all__ = [
@@ -139,7 +139,7 @@ def _entries(path: Path) -> Iterator[Entry]:
             yield Entry(position, _integer(where, row, "index"), _response(where, row), sample)
 
 
-def _integer(where: str, row: Row, column: str) -> int:
+def _integer(where: str, row: ResponseRow, column: str) -> int:
     try:
         number = float(row[column])
         if isinstance(row[column], bool) or not number.is_integer():
@@ -149,7 +149,7 @@ def _integer(where: str, row: Row, column: str) -> int:
         raise BadResponses(f"{where}: no integer in column `{column}` (columns: {', '.join(row)})") from None
 
 
-def _response(where: str, row: Row) -> StoredResponse:
+def _response(where: str, row: ResponseRow) -> StoredResponse:
     """Return the response of a row; one that is recorded as unanswered, null or NaN is no text."""
     reported: dict[str, Any] = {"finish_reason": str(row.get("finish_reason") or "")}
     for name in ("input_tokens", "output_tokens", "seconds", "wall_seconds"):
@@ -172,7 +172,7 @@ def _amount(value: Any, whole: bool) -> Any:
     return value if is_number and 0 <= value < math.inf else None
 
 
-def _response_name(where: str, row: Row) -> str:
+def _response_name(where: str, row: ResponseRow) -> str:
     names = [name for name in NAMES if name in row][:1] or [name for name in OTHER_NAMES if name in row]
     if len(names) != 1:
         found = f"several columns may be the response ({', '.join(names)})" if names else "no column `response`"

@@ -31,7 +31,7 @@ from lmms_eval_shotbench.scoring.metrics import Estimate
 from lmms_eval_shotbench.scoring.robustness import Robustness, VariantAnswers, VariantScores, variant_scores
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-Letters = Mapping[int, str | None]
+LettersByItem = Mapping[int, str | None]
 SCHEMA = 2  # of the JSON; incremented when a field changes its meaning
 
 
@@ -94,7 +94,7 @@ def variant_of(run: StoredRun) -> Variant:
     return variant_named(named.pop())
 
 
-def letters_of(run: StoredRun, items: Sequence[QAItem]) -> Letters:
+def letters_of(run: StoredRun, items: Sequence[QAItem]) -> LettersByItem:
     """Return letters by index; raises `BadRun` if the run has other questions than `items`."""
     known = {item.source_index: fingerprint(item) for item in items}
     unknown = [one.index for one in run.items if known.get(one.index) != one.asked]
@@ -106,7 +106,7 @@ def letters_of(run: StoredRun, items: Sequence[QAItem]) -> Letters:
     return {one.index: one.letter for one in run.items}
 
 
-def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, original: StoredRun) -> VariantScores:
+def _scores(originals: Sequence[QAItem], letters: LettersByItem, run: StoredRun, original: StoredRun) -> VariantScores:
     if run.protocol != original.protocol:
         raise BadRun(f"{run.name} is graded by protocol {run.protocol}, the original by {original.protocol}")
     variant = variant_of(run)
@@ -116,12 +116,12 @@ def _scores(originals: Sequence[QAItem], letters: Letters, run: StoredRun, origi
     return replace(
         variant_scores(variant, asked, measured=not refused_too_often),
         left_out=[item.source_index for item in variant.left_out(originals)],
-        remarks=remarks + _remarks(original, run, missing),
+        remarks=remarks + _remarks_on_variant(original, run, missing),
     )
 
 
 def variant_answers(
-    originals: Sequence[QAItem], letters: Letters, run: StoredRun, variant: Variant
+    originals: Sequence[QAItem], letters: LettersByItem, run: StoredRun, variant: Variant
 ) -> tuple[list[VariantAnswers], int]:
     """Pair the answers to original questions with those of a variant's run.
 
@@ -155,7 +155,7 @@ def variant_answers(
     return asked, len(known) - len(complete)
 
 
-def _remarks(original: StoredRun, run: StoredRun, missing: int) -> list[str]:
+def _remarks_on_variant(original: StoredRun, run: StoredRun, missing: int) -> list[str]:
     """Return remarks on differences between the two runs other than the variant."""
     remarks = []
     if missing:
@@ -192,13 +192,13 @@ def _lines(one: VariantScores) -> list[str]:
     names = {dimension.slug: dimension.paper_name for dimension in DIMENSIONS}
     lines = [f"{one.variant:24}{'items':>7}{'original':>10}{one.variant:>10}{'consistent':>12}{'both':>8}"]
     lines[0] += f"{'robust':>9}{'of':>6}{'95 % interval':>17}"
-    lines += [_row(names[slug], numbers) for slug, numbers in one.by_dimension.items()]
-    lines += ["", _row("over items (micro)", one.overall)]
+    lines += [_robustness_row(names[slug], numbers) for slug, numbers in one.by_dimension.items()]
+    lines += ["", _robustness_row("over items (micro)", one.overall)]
     left_out = [f"left out, because the correct answer is unknown in this variant: {len(one.left_out)} questions"]
     return [*lines, *(left_out if one.left_out else []), *one.remarks]
 
 
-def _row(name: str, one: Robustness) -> str:
+def _robustness_row(name: str, one: Robustness) -> str:
     changed = f"{_percent(one.changed):>10}{_percent(one.consistency):>12}" if one.changed else f"{NOT_MEASURED:>22}"
     known = f"{name:24}{one.n:>7}{_percent(one.original):>10}{changed}{_percent(one.both):>8}{_percent(one.robust):>9}"
     if one.robust is None:

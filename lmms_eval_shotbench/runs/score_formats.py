@@ -45,10 +45,10 @@ def scores_table(scored: ScoredRun) -> str:
         accuracy = f"{100 * estimate.value:>9.2f} {interval:>17}" if scored.measured else f"{NOT_MEASURED:>27}"
         accuracy += "".join(f"{100 * column[name].value:>10.2f}" for column in further.values() if scored.measured)
         lines.append(f"{names[name]:24}{estimate.n:>7}{accuracy}")
-    return "\n".join([*lines, "", *_remarks(scored)])
+    return "\n".join([*lines, "", *_remarks_on_scores(scored)])
 
 
-def _remarks(scored: ScoredRun) -> list[str]:
+def _remarks_on_scores(scored: ScoredRun) -> list[str]:
     scores = scored.scores
     remarks = [
         f"protocol {scored.protocol}: {scores.correct} of {len(scored.graded)} right, "

@@ -36,7 +36,7 @@ MAIN_SOURCE = SHOTBENCH  # the reference, if it is among the sets; otherwise the
 MACRO = "macro"  # key of the row over all common dimensions
 # Of a lead that is significant on the reference. Survives: significant on the other set; smaller: also significantly
 # smaller there; lost: significantly smaller, and not significant there; undecided: neither.
-Verdict = Literal["no lead", "survives", "smaller", "lost", "reversed", "undecided"]
+LeadVerdict = Literal["no lead", "survives", "smaller", "lost", "reversed", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class LeadOnBoth:
     above_chance: Contrast  # difference of the leads above chance
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> LeadVerdict:
         """What became of the lead on the other set, from the intervals above chance."""
         sign, other, lost = self.reference.above_chance.sign, self.other.above_chance.sign, self.above_chance.sign
         if not sign:

@@ -29,7 +29,7 @@ from lmms_eval_shotbench.scoring.option_prior import blind_letters, chance, mean
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Term, dimension_named
 
 WithPrior = tuple[Graded, Graded]  # one item with the grade of the model's answer, and with that of the option prior
-Mean = Callable[[Sequence[Graded]], Estimate]
+Averaging = Callable[[Sequence[Graded]], Estimate]
 Confusion = list[tuple[str, str | None, int]]  # correct label, answered label (None: undecided), count
 
 
@@ -77,7 +77,7 @@ def prior_aware(graded: Sequence[Graded]) -> PriorAware:
     pairs_of = _by_dimension(pairs)
     groups = {slug: [entry for entry, _ in group] for slug, group in pairs_of.items()}
     chances = {slug: _chance(group) for slug, group in groups.items()}
-    single = [entry for entry in graded if _terms(entry, entry.item.answer) and not is_compound(entry.item)]
+    single = [entry for entry in graded if _option_terms(entry, entry.item.answer) and not is_compound(entry.item)]
     return PriorAware(
         prior=_split(pairs),
         prior_macro=_macro_split(pairs_of),
@@ -187,7 +187,7 @@ def _macro_split(pairs_of: Mapping[str, Sequence[WithPrior]]) -> PriorSplit:
     return PriorSplit(macro_accuracy(guesses), *_accuracies([pair for pairs in both for pair in pairs], macro_accuracy))
 
 
-def _accuracies(pairs: Sequence[WithPrior], mean: Mean) -> tuple[Estimate | None, Estimate | None]:
+def _accuracies(pairs: Sequence[WithPrior], mean: Averaging) -> tuple[Estimate | None, Estimate | None]:
     """Accuracy where the prior is right, and where it is wrong."""
     right = [entry for entry, guess in pairs if guess.grade.correct]
     wrong = [entry for entry, guess in pairs if not guess.grade.correct]
@@ -198,23 +198,23 @@ def _recalls(dimension: Dimension, graded: Sequence[Graded]) -> dict[str, Estima
     """Recall by term name: of the items with the term in the correct answer, the share with it in the model's."""
     by_term: defaultdict[Term, list[Graded]] = defaultdict(list)
     for entry in graded:
-        answered = _terms(entry, entry.grade.letter)
-        for term in _terms(entry, entry.item.answer):
+        answered = _option_terms(entry, entry.grade.letter)
+        for term in _option_terms(entry, entry.item.answer):
             by_term[term].append(replace(entry, grade=replace(entry.grade, correct=term in answered)))
     return {term.name: accuracy(by_term[term]) for term in dimension.terms if term in by_term}
 
 
-def _terms(entry: Graded, letter: str | None) -> frozenset[Term]:
+def _option_terms(entry: Graded, letter: str | None) -> frozenset[Term]:
     return meaning(entry.item.dimension, entry.item.choices[letter]).terms if letter else frozenset()
 
 
 def _confusion(graded: Sequence[Graded]) -> Confusion:
     """Non-zero cells of the confusion matrix, sorted by frequency of the correct label, then of the answered label."""
-    pairs = [(_text(entry, entry.item.answer), _text(entry, entry.grade.letter)) for entry in graded]
+    pairs = [(_option_text(entry, entry.item.answer), _option_text(entry, entry.grade.letter)) for entry in graded]
     total = Counter(gold for gold, _ in pairs)
     counts = sorted(Counter(pairs).items(), key=lambda each: (-total[each[0][0]], each[0][0], -each[1], each[0][1]))
     return [(gold, answered or None, count) for (gold, answered), count in counts]
 
 
-def _text(entry: Graded, letter: str | None) -> str:
+def _option_text(entry: Graded, letter: str | None) -> str:
     return meaning(entry.item.dimension, entry.item.choices[letter]).text if letter else ""

@@ -224,10 +224,10 @@ def refineshot_table(settings: Mapping[str, PromptVariant], protocol: Protocol) 
         if any(estimates):
             cells = (f"{100 * estimate.value:.2f}" if estimate else "-" for estimate in estimates)
             lines.append(f"{name:24}" + "".join(f"{cell:>{(14, 10)[number % 2]}}" for number, cell in enumerate(cells)))
-    return "\n".join([*lines, "", *_remarks(settings), f"protocol {protocol}"])
+    return "\n".join([*lines, "", *_remarks_on_settings(settings), f"protocol {protocol}"])
 
 
-def _remarks(settings: Mapping[str, PromptVariant]) -> list[str]:
+def _remarks_on_settings(settings: Mapping[str, PromptVariant]) -> list[str]:
     remarks = []
     for name, setting in settings.items():
         frs, counts = setting.frs, _counts(setting)

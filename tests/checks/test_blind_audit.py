@@ -10,7 +10,7 @@ from data_pipeline.checks.audit import AuditReport, audit, is_gradable
 from data_pipeline.checks.blind_audit import MARGIN, audit_blind
 from data_pipeline.checks.decontaminate import BenchmarkMedium
 from data_pipeline.checks.media_hashes import HashedItem
-from data_pipeline.questions.write_questions import QuestionPolicy, ask
+from data_pipeline.questions.write_questions import QuestionPolicy, questions_of_shots
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.support.drawn_shots import shot
@@ -24,7 +24,7 @@ def questions(number: int, balance: bool = True, first: int = 0) -> list[QAItem]
     shots = [
         shot(first + index, {SHOT_SIZE.slug: str(draw.choices(SHOT_SIZE.terms, weights)[0])}) for index in range(number)
     ]
-    return ask(shots, QuestionPolicy(balance=balance, fewest_options=4), [], first_index=first)
+    return questions_of_shots(shots, QuestionPolicy(balance=balance, fewest_options=4), [], first_index=first)
 
 
 def audited(items: list[QAItem], split: str = "test", **checks: object) -> AuditReport:

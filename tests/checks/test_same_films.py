@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from data_pipeline.checks.duplicates import is_featureless, picture_hash
-from data_pipeline.checks.same_films import look_alikes, same_films, spelling_key
+from data_pipeline.checks.same_films import film_id_key, look_alikes, same_films
 from data_pipeline.defects import DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind
@@ -34,11 +34,11 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("ids", ONE_FILM, ids=lambda ids: ids[0])
 def test_spellings_of_one_id_are_equal(ids: tuple[str, ...]) -> None:
-    assert len({spelling_key(film_id) for film_id in ids}) == 1
+    assert len({film_id_key(film_id) for film_id in ids}) == 1
 
 
 def test_ids_of_different_films_stay_different() -> None:
-    assert len({spelling_key(film_id) for film_id in DIFFERENT}) == len(DIFFERENT)
+    assert len({film_id_key(film_id) for film_id in DIFFERENT}) == len(DIFFERENT)
 
 
 def picture(seed: int, brightness: float = 1.0) -> str:

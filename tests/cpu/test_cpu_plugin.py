@@ -25,7 +25,7 @@ from lmms_eval_shotbench.qwen.decoding import Sampling
 from tests.support.warm_runs import execute
 from verl_recipes.cpu import PATCHES, equal_lengths
 from verl_recipes.cpu.answers import RolloutRequest, Unanswered
-from verl_recipes.cpu.generation import ResponseSettings, SampledResponse, choose
+from verl_recipes.cpu.generation import ResponseSettings, SampledResponse, sample_tokens
 from verl_recipes.cpu.hf_server import HFServer, RequestRefused, ServerSettings, load_weights
 from verl_recipes.cpu.request_inputs import MEDIA
 from verl_recipes.cpu.seeded_agent_loop import response_seed
@@ -216,7 +216,7 @@ def test_prompts_are_prefilled_once_for_any_number_of_requests(
 def test_media_placeholders_are_never_sampled_and_keep_their_probability() -> None:
     logits = torch.tensor([[4.0, 1.0, 0.0]])
     suppressed = torch.tensor([True, False, False])
-    drawn = [choose(logits, [Sampling(1.0)], [random.Random(seed)], suppressed) for seed in range(50)]
+    drawn = [sample_tokens(logits, [Sampling(1.0)], [random.Random(seed)], suppressed) for seed in range(50)]
     assert {int(ids) for ids, _ in drawn} == {1, 2}
     for token, log_prob in drawn:
         assert float(log_prob) == pytest.approx(float(logits.log_softmax(-1)[0, int(token)]))
@@ -226,7 +226,7 @@ def test_tokens_are_sampled_by_their_probability() -> None:
     logits, count = torch.tensor([[0.0, 1.0, 2.0, -1.0]]), 4000
     randoms = [random.Random(seed) for seed in range(count)]
     suppressed = torch.zeros(4, dtype=torch.bool)
-    ids, _ = choose(logits.expand(count, -1), [Sampling(0.5)] * count, randoms, suppressed)
+    ids, _ = sample_tokens(logits.expand(count, -1), [Sampling(0.5)] * count, randoms, suppressed)
     found = Counter(ids.tolist())
     for token, share in enumerate((logits[0] / 0.5).softmax(-1).tolist()):
         assert abs(found[token] / count - share) < 4 * (share * (1 - share) / count) ** 0.5
@@ -247,7 +247,7 @@ def test_tokens_are_sampled_by_their_probability() -> None:
 def test_tokens_beyond_top_k_and_top_p_have_no_probability(sampling: Sampling, kept: set[int]) -> None:
     logits = torch.tensor([0.1, 0.25, 0.6, 0.05]).log()[None].expand(50, -1)
     suppressed = torch.zeros(4, dtype=torch.bool)
-    ids, log_probs = choose(logits, [sampling] * 50, [random.Random(seed) for seed in range(50)], suppressed)
+    ids, log_probs = sample_tokens(logits, [sampling] * 50, [random.Random(seed) for seed in range(50)], suppressed)
     assert set(ids.tolist()) == kept
     shares = {int(token): float(share) for token, share in zip(ids, log_probs.exp(), strict=True)}
     if sampling.temperature:

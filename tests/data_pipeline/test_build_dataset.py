@@ -19,7 +19,7 @@ from data_pipeline.checks.media_hashes import hash_shards
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot
 from data_pipeline.questions.write_questions import QuestionPolicy
-from data_pipeline.shards.dataset_card import About, read_defects
+from data_pipeline.shards.dataset_card import CardText, read_defects
 from data_pipeline.shards.write_shards import write_shards
 from data_pipeline.workers import Workers
 from lmms_eval_shotbench.cli import main
@@ -29,7 +29,7 @@ from lmms_eval_shotbench.vocabulary import SHOT_SIZE, MediaKind
 from tests.support.drawn_shots import draw, drawn_film
 from tests.support.shard_rows import rows
 
-ABOUT = About("Drawn", "drawn-1", "Drawn stills.", "Drawn for a test.", "By hand.", "cc0-1.0")
+ABOUT = CardText("Drawn", "drawn-1", "Drawn stills.", "Drawn for a test.", "By hand.", "cc0-1.0")
 SPLITS = ["sft", "grpo", "dev", "test"]
 HERE = Workers(0)
 

@@ -20,7 +20,7 @@ pytest.importorskip("openai")
 from loguru import logger as host_logger
 
 from lmms_eval_shotbench.cli import main
-from lmms_eval_shotbench.harness.recorder import MOST_FAILURES, Asked, Recorder, RunStopped, Sampling
+from lmms_eval_shotbench.harness.recorder import MOST_FAILURES, Asked, Recorder, RunStopped, SamplePlan
 from lmms_eval_shotbench.harness.request_keys import determining
 from lmms_eval_shotbench.media.stills import BrokenMedium
 from lmms_eval_shotbench.runs.response_store import Answer, Failure, Response
@@ -178,7 +178,7 @@ def test_samples_differ_by_the_generators_of_this_process_and_a_model_of_transfo
             Instance("generate_until", (f"question {number}", {}, lambda _: [], number, TASK, "test"), 0, metadata)
             for number in range(4)
         ]
-        recorder = Recorder({}, None, {TASK}, Sampling(2, 0.6), batch_size="2")
+        recorder = Recorder({}, None, {TASK}, SamplePlan(2, 0.6), batch_size="2")
         recorder.attach(model).generate_until(asked)
         return list(map(timeless, recorder.answers.values())), model
 

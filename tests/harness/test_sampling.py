@@ -12,11 +12,11 @@ import pytest
 
 from lmms_eval_shotbench.cli import main
 from lmms_eval_shotbench.harness.eval_plan import EvaluationError
-from lmms_eval_shotbench.harness.recorder import Sampling
+from lmms_eval_shotbench.harness.recorder import SamplePlan
 from lmms_eval_shotbench.harness.sampling import (
     SAMPLES_TEMPERATURE,
     first_seed,
-    generation_settings,
+    given_generation_settings,
     sampling_temperature,
 )
 from tests.support.openai_server import Endpoint, serve
@@ -61,14 +61,14 @@ def test_the_first_seed_is_that_of_lmms_eval() -> None:
     assert first_seed([]) == 0 and first_seed(["--seed", "7"]) == first_seed(["--seed=7", "-b", "4"]) == 7
     with pytest.raises(EvaluationError, match="1,2,3"):
         first_seed(["--seed", "1,2,3"])
-    assert generation_settings(["--gen_kwargs", "a=1", "--limit", "3", "--gen_kwargs=b=2"]) == {"b": "2"}
+    assert given_generation_settings(["--gen_kwargs", "a=1", "--limit", "3", "--gen_kwargs=b=2"]) == {"b": "2"}
 
 
 def test_questions_and_samples_have_seeds_of_their_own_that_repeat_with_the_first() -> None:
     """One seed for all questions would let a model make the same random choices in each."""
 
     def seeds(first: int) -> list[int]:
-        sampling = Sampling(4, 0.6, first)
+        sampling = SamplePlan(4, 0.6, first)
         return [
             sampling.settings({"max_new_tokens": 9}, sample, f"task {question}")["seed"]
             for question in range(50)
@@ -77,8 +77,8 @@ def test_questions_and_samples_have_seeds_of_their_own_that_repeat_with_the_firs
 
     assert len(set(seeds(1))) == 200 and seeds(1) == seeds(1) and not set(seeds(1)) & set(seeds(5))
     assert all(0 <= seed < 2**31 for seed in seeds(1))
-    assert Sampling(4, 0.6, 10).settings({}, 3) == {"temperature": 0.6, "do_sample": True, "seed": 12}
-    assert Sampling().settings({"temperature": 0}, 1) == {"temperature": 0}
+    assert SamplePlan(4, 0.6, 10).settings({}, 3) == {"temperature": 0.6, "do_sample": True, "seed": 12}
+    assert SamplePlan().settings({"temperature": 0}, 1) == {"temperature": 0}
 
 
 # ---------------------------------------------------------------------------------------------------- inside lmms-eval

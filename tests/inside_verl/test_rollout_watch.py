@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from verl_recipes.inside_verl import engine_warnings, rollout_watch
-from verl_recipes.inside_verl.rollout_watch import ProgressWatch, RolloutHangs, time_limit, watch
+from verl_recipes.inside_verl.rollout_watch import ProgressWatch, RolloutHangs, time_limit, watch_rollouts
 
 
 class Clock:
@@ -81,7 +81,7 @@ def test_verls_buffer_has_what_is_watched() -> None:
 
 def test_slow_responses_are_waited_for_and_missing_ones_are_not(clock: Clock) -> None:
     slow = Buffer(clock, {9: 1, 18: 1, 27: 2})
-    watch(slow, 10)
+    watch_rollouts(slow, 10)
     assert slow.sample(4) == 4
     clock.now += 1000  # the update of the weights
     with pytest.raises(RolloutHangs, match="no response was finished for 10 s: 2 prompts are running, 0 are finished"):

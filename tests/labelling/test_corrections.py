@@ -15,7 +15,7 @@ from lmms_eval_shotbench.labelling.corrections import (
     BadCorrections,
     Correction,
     corrections_csv,
-    merge,
+    merge_corrections,
     read_corrections,
     stored_corrections,
 )
@@ -100,9 +100,9 @@ def test_a_movement_of_a_still_is_refused(tmp_path: Path, sheet: ShotSheet) -> N
 def test_of_each_cell_the_latest_correction_counts() -> None:
     later = replace(CLOSE, label="Medium", time=LATE)
     other = replace(CLOSE, dimension=CAMERA_ANGLE.slug, label="Low angle")
-    assert merge([later, other], [CLOSE]) == [other, later]
+    assert merge_corrections([later, other], [CLOSE]) == [other, later]
     again = replace(CLOSE, label="Wide")
-    assert merge([CLOSE], [again]) == [again]
+    assert merge_corrections([CLOSE], [again]) == [again]
 
 
 def test_a_corrected_cell_is_a_persons_and_keeps_the_models_label(sheet: ShotSheet) -> None:

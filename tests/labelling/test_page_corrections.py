@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lmms_eval_shotbench.labelling.apply_corrections import apply_corrections, overlay
-from lmms_eval_shotbench.labelling.corrections import COLUMNS, corrections_csv, merge, read_corrections
+from lmms_eval_shotbench.labelling.corrections import COLUMNS, corrections_csv, merge_corrections, read_corrections
 from lmms_eval_shotbench.labelling.deciding.contradictions import contradictions_of
 from lmms_eval_shotbench.labelling.label_cell import PERSON, LabelCell, Status
 from lmms_eval_shotbench.labelling.page.write_page import sheet_identity, write_page
@@ -193,7 +193,9 @@ def test_a_file_of_other_cuts_is_matched_by_time_and_what_matches_nothing_is_nam
         ("film-0-0004", "Wide", 6.0),
     ]
     overlaid = overlay(page.sheet, read_corrections(file))
-    of_page, of_apply = ([(one.shot_id, one.label) for one in some] for some in (made, merge(overlaid.applied)))
+    of_page, of_apply = (
+        [(one.shot_id, one.label) for one in some] for some in (made, merge_corrections(overlaid.applied))
+    )
     assert of_page == of_apply and len(overlaid.lost) == 3
 
 

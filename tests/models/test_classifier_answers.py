@@ -10,7 +10,7 @@ from lmms_eval_shotbench.grading.grade import PROTOCOLS, grade
 from lmms_eval_shotbench.models.classifier_answers import options_of, response_text, undecided_text
 from lmms_eval_shotbench.models.label_map import (
     BadLabelMap,
-    LabelMap,
+    ClassMap,
     label_map_skeleton,
     read_label_map,
     unmapped_warning,
@@ -29,13 +29,13 @@ LS = ["Wide", "Extreme Wide"]
 """
 
 
-def label_map(folder: Path, text: str, classes: list[str]) -> LabelMap:
+def label_map(folder: Path, text: str, classes: list[str]) -> ClassMap:
     file = folder / "labels.toml"
     file.write_text(text, encoding="utf-8")
     return read_label_map(file, classes)
 
 
-def answered(item: QAItem, labels: LabelMap, *probabilities: float) -> str | None:
+def answered(item: QAItem, labels: ClassMap, *probabilities: float) -> str | None:
     """The letter that both protocols read in the response, or None if it is undecided."""
     options = options_of(item, labels)
     text = undecided_text(options.undecided) if options.undecided else response_text(options, probabilities)

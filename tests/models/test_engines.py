@@ -19,7 +19,7 @@ from lmms_eval_shotbench.models.engines import EngineSettings, open_engine
 from lmms_eval_shotbench.models.planning import Planner
 from lmms_eval_shotbench.models.shotvl_settings import BadModelArgs, load_shotvl, media_limits
 from lmms_eval_shotbench.models.transformers_engine import TransformersEngine
-from lmms_eval_shotbench.models.vllm_inputs import seconds_per_grid
+from lmms_eval_shotbench.models.vllm_inputs import vllm_seconds_per_grid
 from lmms_eval_shotbench.models.vllm_start import rank_environment
 from lmms_eval_shotbench.qwen.input_rules import InputRules
 from lmms_eval_shotbench.qwen.rope_positions import Grid, PositionRule, time_positions
@@ -132,7 +132,7 @@ def test_the_seconds_between_patches_give_vllm_the_exact_time_positions(tokens_p
             wanted, exact = time_positions(grid, rule).numpy(), float(2 / rate)
             found, plain = (
                 (numpy.arange(patches) * (seconds * tokens_per_second)).astype(numpy.int64)
-                for seconds in (seconds_per_grid(grid, rule), exact)
+                for seconds in (vllm_seconds_per_grid(grid, rule), exact)
             )
             assert (found == wanted).all()
             too_small += int((plain != wanted).any())

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.host
 torch = pytest.importorskip("torch")
 pytest.importorskip("lmms_eval")
 
-from lmms_eval_shotbench.models.chats import UnsupportedRequest, generation_settings
+from lmms_eval_shotbench.models.chats import UnsupportedRequest, parse_generation_settings
 from lmms_eval_shotbench.questions.shards import ShardFolder
 from lmms_eval_shotbench.qwen.checkpoint import Checkpoint
 from lmms_eval_shotbench.qwen.decoding import Sampling, draw
@@ -59,7 +59,7 @@ def test_tokens_are_drawn_by_their_probabilities_and_suppressed_ones_never() -> 
     ],
 )
 def test_the_temperature_decides_whether_to_sample(given: dict[str, Any], wanted: Sampling | None) -> None:
-    assert generation_settings(given).sampling == wanted
+    assert parse_generation_settings(given).sampling == wanted
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_the_temperature_decides_whether_to_sample(given: dict[str, Any], wanted
 )
 def test_invalid_sampling_settings_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedRequest, match="invalid sampling settings"):
-        generation_settings(given)
+        parse_generation_settings(given)

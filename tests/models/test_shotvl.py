@@ -25,7 +25,7 @@ from PIL import Image
 from lmms_eval_shotbench import prompts
 from lmms_eval_shotbench.grading.strict import REQUEST_FAILED
 from lmms_eval_shotbench.media.stored_medium import StoredMedium
-from lmms_eval_shotbench.models.chats import Chat, UnsupportedRequest, generation_settings, read_chat
+from lmms_eval_shotbench.models.chats import Chat, UnsupportedRequest, parse_generation_settings, read_chat
 from lmms_eval_shotbench.models.media_threads import media_threads
 from lmms_eval_shotbench.models.shotvl import ShotVL
 from lmms_eval_shotbench.prompts import PROMPT_STYLES, PromptStyle
@@ -364,7 +364,7 @@ def test_a_broken_medium_is_reported_as_a_failed_request(
 )
 def test_unsupported_generation_settings_are_refused(setting: dict[str, Any], words: str) -> None:
     with pytest.raises(UnsupportedRequest, match=words):
-        generation_settings(setting)
+        parse_generation_settings(setting)
 
 
 # -------------------------------------------------------------------------------------------------- the checkpoint

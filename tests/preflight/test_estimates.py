@@ -191,11 +191,11 @@ def test_a_gpu_that_is_too_small_is_reported_for_each_phase(size_7b: ModelSize) 
         f"{model}.enable_gradient_checkpointing=true",
     )
     memory = estimates.memory(config, "grpo", size_7b, 4096, 2000)
-    answering, training = memory_and_disk.memory_problems(config, "grpo", memory, 80 * GB)
+    answering, training = memory_and_disk.gpu_memory_problems(config, "grpo", memory, 80 * GB)
     assert "48.00 GB of the rollout" in answering.what
     assert "training takes about" in training.what
     assert "GB of a card of 80.00 GB, most of it Adam 66.34 GB" in training.what
-    assert not list(memory_and_disk.memory_problems(config, "grpo", memory, 500 * GB))
+    assert not list(memory_and_disk.gpu_memory_problems(config, "grpo", memory, 500 * GB))
     notes = "\n".join(memory_and_disk.memory_notes(config, "grpo", memory))
     for name in terms(memory):
         assert name in notes
@@ -217,7 +217,7 @@ def test_the_lora_recipes_fit_on_a_gpu_of_24_gb_and_would_not_with_a_base_model_
     for base, problems in (([], 0), ([f"{engine}.model_dtype=fp32"], 1)):
         config = recipes.compose(method, "3b_lora", base)
         memory = estimates.memory(config, method, size, 5120, 5000)
-        assert len(list(memory_and_disk.memory_problems(config, method, memory, card))) == problems
+        assert len(list(memory_and_disk.gpu_memory_problems(config, method, memory, card))) == problems
         found, frozen = terms(memory), size.parameters - size.trained
         assert found["weights"] == frozen * (FULL if base else HALF) + size.trained * FULL
         assert (found["gradients"], found["Adam"]) == (size.trained * FULL, size.trained * 2 * FULL)
@@ -229,7 +229,7 @@ def test_sending_adapters_needs_the_weights_of_trainer_and_rollout_together(size
     size, frozen = size_3b_lora, size_3b_lora.parameters - size_3b_lora.trained
     memory = estimates.memory(config, "grpo", size, 1, 0)
     assert memory.while_sending == size.parameters * FULL + frozen * HALF + estimates.CONTEXT, "offloaded or not"
-    sending, *_ = memory_and_disk.memory_problems(config, "grpo", memory, 24 * GB)
+    sending, *_ = memory_and_disk.gpu_memory_problems(config, "grpo", memory, 24 * GB)
     assert "while adapters are sent, the trainer's and the rollout's weights take 25.01 GB" in sending.what
     assert "model_dtype=bf16" in sending.next_step
     streamed = recipes.compose("grpo", "3b_lora", [f"{engine}.offload_policy=true"])

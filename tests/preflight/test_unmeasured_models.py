@@ -84,10 +84,10 @@ def test_pixel_values_are_those_of_the_processor(make_run: Callable[[str], Run],
 
 def test_a_step_that_does_not_fit_into_the_host_is_a_problem() -> None:
     values = host_memory.PixelValues(20 * 10**9, 26 * 10**9, "8 rows of up to 268.0 MB, x 12 responses")
-    (problem,) = host_memory.memory_problems(values, "grpo", 16 * 10**9)
+    (problem,) = host_memory.host_memory_problems(values, "grpo", 16 * 10**9)
     assert "20.00 GB a step on average, up to 26.00 GB" in problem.what
     assert "the machine has 16.00 GB" in problem.what
-    assert not list(host_memory.memory_problems(values, "grpo", 32 * 10**9))
+    assert not list(host_memory.host_memory_problems(values, "grpo", 32 * 10**9))
     assert "may not fit into the 32.00 GB" in host_memory.memory_note(values, 32 * 10**9)
     assert "may not fit" not in host_memory.memory_note(values, 64 * 10**9)
 

@@ -18,10 +18,10 @@ from data_pipeline.questions.difficulty import (
     Chosen,
     DifficultySettings,
     NoneChosen,
-    choose,
+    choose_items,
     write_difficulty,
 )
-from data_pipeline.questions.sampled_responses import PassRate, tally
+from data_pipeline.questions.sampled_responses import PassRate, count_correct
 from data_pipeline.questions.source_split import SourceSplit
 from data_pipeline.shards.dataset_card import read_defects
 from lmms_eval_shotbench.cli import main
@@ -107,7 +107,7 @@ def test_runs_with_other_seeds_are_counted_together(tmp_path: Path) -> None:
         )
         for seed in (0, 1)
     ]
-    counted = tally(SourceSplit(str(shards), "grpo"), runs)
+    counted = count_correct(SourceSplit(str(shards), "grpo"), runs)
     assert counted.rates == dict.fromkeys(range(6), PassRate(2, 1))
     assert counted.settings["sampling"] == "temperature=1.0"
 
@@ -122,11 +122,11 @@ def test_samples_of_one_run_are_counted_with_those_of_others(tmp_path: Path) -> 
     lines[1] = {"index": 0, "sample": 2, "unanswered": "HTTP 500"}
     sampled = eval_folder(tmp_path / "sampled", lines, samples=3, temperature=1.0, seed=5)
     single = eval_folder(tmp_path / "one", answers(2, 1, 1), passed_on=["--gen_kwargs", "temperature=1.0,seed=1"])
-    counted = tally(source, [sampled, single])
+    counted = count_correct(source, [sampled, single])
     assert counted.rates == {0: PassRate(2, 0), 1: PassRate(3, 1), 2: PassRate(4, 3), 3: PassRate(3, 0)}
     other = eval_folder(tmp_path / "cold", answers(2, 1, 2), samples=2, temperature=0.2)
     with pytest.raises(BadResponses, match=r"sampling is 'temperature=0.2'"):
-        tally(source, [sampled, other])
+        count_correct(source, [sampled, other])
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_runs_with_other_settings_are_refused(tmp_path: Path, change: dict[str, 
     first = eval_folder(tmp_path / "first", answers(0, 1, 1))
     second = eval_folder(tmp_path / "second", answers(0, 0, 1), **change)
     with pytest.raises(BadResponses, match=named):
-        tally(source, [first, second])
+        count_correct(source, [first, second])
 
 
 def test_a_duplicate_run_or_one_of_other_questions_is_refused(tmp_path: Path) -> None:
@@ -152,19 +152,21 @@ def test_a_duplicate_run_or_one_of_other_questions_is_refused(tmp_path: Path) ->
     lines = answers(0, 1, 1)
     once, again = eval_folder(tmp_path / "a", lines), write_jsonl(tmp_path / "b.jsonl", lines)
     with pytest.raises(BadResponses, match="holds the same responses"):
-        tally(source, [once, again])
+        count_correct(source, [once, again])
     with pytest.raises(BadResponses, match="was asked other questions"):
-        tally(source, [eval_folder(tmp_path / "c", lines, data_sha256="0" * 64)])
+        count_correct(source, [eval_folder(tmp_path / "c", lines, data_sha256="0" * 64)])
     with pytest.raises(BadResponses, match="line 1: no question 99"):
-        tally(source, [write_jsonl(tmp_path / "d.jsonl", [{"index": 99, "response": "A"}])])
+        count_correct(source, [write_jsonl(tmp_path / "d.jsonl", [{"index": 99, "response": "A"}])])
     with pytest.raises(BadResponses, match="no responses; give a folder"):
-        tally(source, [tmp_path / "in"])
+        count_correct(source, [tmp_path / "in"])
 
 
 def test_blank_responses_and_failed_requests_are_no_samples(tmp_path: Path) -> None:
     source = SourceSplit(str(small_shards(tmp_path / "in", 3, "grpo")), "grpo")
     blank = [{"index": 0, "response": text} for text in ("", " ", "[LMMS_EVAL_REQUEST_FAILED after 3]", None)]
-    assert tally(source, [write_jsonl(tmp_path / "r.jsonl", blank + answers(0, 1, 2))]).rates[0] == PassRate(2, 1)
+    assert count_correct(source, [write_jsonl(tmp_path / "r.jsonl", blank + answers(0, 1, 2))]).rates[0] == PassRate(
+        2, 1
+    )
 
 
 def many(count: int = 400) -> tuple[list[QAItem], dict[int, PassRate]]:
@@ -179,7 +181,7 @@ def many(count: int = 400) -> tuple[list[QAItem], dict[int, PassRate]]:
 
 def test_the_uniform_share_is_even_over_dimensions_and_ignores_difficulty() -> None:
     items, rates = many(2000)
-    chosen = choose(items, rates, DifficultySettings(size=400, uniform_share=0.4))
+    chosen = choose_items(items, rates, DifficultySettings(size=400, uniform_share=0.4))
     assert len(chosen) == 400
     by_id = {item.item_id: item for item in items}
     uniform = [by_id[item_id] for item_id, why in chosen.items() if why is Chosen.UNIFORM]
@@ -193,7 +195,7 @@ def test_the_uniform_share_is_even_over_dimensions_and_ignores_difficulty() -> N
 def test_with_a_small_middle_the_uniform_share_keeps_its_proportion() -> None:
     items, rates = many(400)
     middle = sum(rate.right == 4 for rate in rates.values())
-    chosen = choose(items, rates, DifficultySettings(size=8000, uniform_share=0.2))
+    chosen = choose_items(items, rates, DifficultySettings(size=8000, uniform_share=0.2))
     counts = Counter(chosen.values())
     assert counts[Chosen.UNIFORM] == round(middle / 0.8 * 0.2)
     outside_middle = sum(rates[int(item_id[2:])].right != 4 for item_id in chosen)
@@ -203,10 +205,10 @@ def test_with_a_small_middle_the_uniform_share_keeps_its_proportion() -> None:
 def test_the_selection_depends_only_on_the_seed() -> None:
     items, rates = many()
     settings = DifficultySettings(size=60)
-    chosen = choose(items, rates, settings)
-    assert choose(items[::-1], rates, settings) == chosen
-    assert choose(items, rates, replace(settings, seed=1)).keys() != chosen.keys()
-    fewer = choose(items, rates, replace(settings, size=30))
+    chosen = choose_items(items, rates, settings)
+    assert choose_items(items[::-1], rates, settings) == chosen
+    assert choose_items(items, rates, replace(settings, seed=1)).keys() != chosen.keys()
+    fewer = choose_items(items, rates, replace(settings, size=30))
     assert fewer.keys() <= chosen.keys()
 
 

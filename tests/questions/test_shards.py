@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("datasets")
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.environment import dataset_in_use
@@ -26,7 +26,7 @@ from lmms_eval_shotbench.questions.shards import FORMAT_VERSION, DatasetNotFound
 from tests.support import REPOSITORY
 from tests.support.items import make_item
 
-ABOUT = About("Test", "fingerprint", "what", "where from", "how", "apache-2.0")
+ABOUT = CardText("Test", "fingerprint", "what", "where from", "how", "apache-2.0")
 
 
 def item_and_bytes(index: int) -> tuple[QAItem, bytes]:

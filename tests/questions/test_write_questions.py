@@ -13,7 +13,7 @@ import pytest
 from data_pipeline.defects import Defect, DefectKind
 from data_pipeline.labelled_shot import LabelledShot, label_text
 from data_pipeline.questions.distractors import canonical, is_wrong, shape
-from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy, ask
+from data_pipeline.questions.write_questions import Difficulty, QuestionPolicy, questions_of_shots
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.scoring.option_prior import blind_letters, chance
 from lmms_eval_shotbench.vocabulary import (
@@ -44,7 +44,7 @@ def skewed(dimension: Dimension, shots: int = 400) -> list[LabelledShot]:
 
 
 def asked(shots: Sequence[LabelledShot], policy: QuestionPolicy = PLAIN) -> list[QAItem]:
-    return ask(shots, policy, [])
+    return questions_of_shots(shots, policy, [])
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS, ids=lambda dimension: dimension.slug)
@@ -94,7 +94,7 @@ def test_every_label_becomes_a_question_or_a_defect() -> None:
     shots = [one for dimension in DIMENSIONS for one in skewed(dimension, 60)]
     shots = [replace(one, shot_id=f"s{number}") for number, one in enumerate(shots)]
     defects: list[Defect] = []
-    items = ask(shots, PLAIN, defects)
+    items = questions_of_shots(shots, PLAIN, defects)
     assert len(items) + len(defects) == len(shots)
     assert {defect.kind for defect in defects} == {DefectKind.SURPLUS, DefectKind.TOO_FEW_DISTRACTORS}
     assert all(defect.loses_row for defect in defects)
@@ -103,7 +103,7 @@ def test_every_label_becomes_a_question_or_a_defect() -> None:
 def test_practical_light_is_not_asked_about() -> None:
     defects: list[Defect] = []
     shots = shots_of(LIGHTING_TYPE, {"Practical light": 3, "Daylight": 2, "Moonlight": 2, "Mixed light": 2})
-    items = ask(shots, PLAIN, defects)
+    items = questions_of_shots(shots, PLAIN, defects)
     assert len(items) == 6
     assert Counter(defect.kind for defect in defects) == {DefectKind.TOO_FEW_DISTRACTORS: 3}
     assert "Practical light" in defects[0].detail
@@ -145,7 +145,7 @@ def test_a_movement_in_two_steps_is_offered_in_reverse() -> None:
 def test_a_single_term_is_dropped_for_balance_unless_balance_is_off() -> None:
     shots = shots_of(SHOT_SIZE, {"Wide": 7})
     defects: list[Defect] = []
-    assert ask(shots, PLAIN, defects) == []
+    assert questions_of_shots(shots, PLAIN, defects) == []
     assert [defect.kind for defect in defects] == [DefectKind.SURPLUS] * 7
     items = asked(shots, QuestionPolicy(balance=False))
     assert [len(item.options) for item in items] == [4] * 7
@@ -190,7 +190,7 @@ def test_hard_options_are_adjacent_and_easy_ones_are_not(seed: int) -> None:
 def test_items_carry_the_metadata_of_their_shots() -> None:
     shots = shots_of(SHOT_SIZE, {"Wide": 1, "CU": 1})
     shots = [replace(one, start_seconds=1.5, end_seconds=2.0, licence="cc0-1.0") for one in shots]
-    items = ask(shots, PLAIN, [], first_index=10)
+    items = questions_of_shots(shots, PLAIN, [], first_index=10)
     assert [item.source_index for item in items] == [10, 11]
     assert [item.item_id for item in items] == ["drawn-s0000-SS", "drawn-s0001-SS"]
     for item, one in zip(items, shots, strict=True):

@@ -24,7 +24,7 @@ from lmms_eval_shotbench.report.explorer import (
     shared_limit,
 )
 from lmms_eval_shotbench.report.gather import ReportRun, read_report_run
-from lmms_eval_shotbench.report.thumbnails import FRAMES, ThumbnailSource, stored_media, thumbnails
+from lmms_eval_shotbench.report.thumbnails import FRAMES, ThumbnailSource, media_of_runs, thumbnails
 from lmms_eval_shotbench.report.write import write_report
 from lmms_eval_shotbench.vocabulary import MediaKind
 
@@ -72,7 +72,7 @@ def test_items_of_scores_without_data_have_no_question_or_response(report_runs: 
     record = explorer_records([bare])[0]
     assert (record.question, list(record.options), record.prior) == ("", [], None)
     assert record.answers[0] == RunAnswer(record.answer, True, None, 0)
-    assert not stored_media([bare])
+    assert not media_of_runs([bare])
 
 
 def test_runs_with_different_questions_have_separate_items(report_runs: list[ReportRun]) -> None:
@@ -121,7 +121,7 @@ def test_without_a_budget_responses_are_empty() -> None:
 def test_every_medium_has_one_picture_within_the_budget(report_runs: list[ReportRun], items: list[QAItem]) -> None:
     from PIL import Image
 
-    media = stored_media(report_runs)
+    media = media_of_runs(report_runs)
     assert set(media) == {item.medium for item in items}
     pictures = thumbnails(media, 400_000)
     assert set(pictures) == set(media)
@@ -136,7 +136,7 @@ def test_every_medium_has_one_picture_within_the_budget(report_runs: list[Report
 
 
 def test_a_larger_budget_gives_larger_pictures_and_the_same_budget_the_same(report_runs: list[ReportRun]) -> None:
-    media = dict(list(stored_media(report_runs).items())[:8])
+    media = dict(list(media_of_runs(report_runs).items())[:8])
     small, large = thumbnails(media, 5_000), thumbnails(media, 50_000)
     assert sum(len(one.uri) for one in large.values()) > sum(len(one.uri) for one in small.values())
     assert thumbnails(media, 5_000) == small
@@ -151,7 +151,7 @@ def test_a_medium_that_cannot_be_decoded_has_no_picture() -> None:
 
 
 def test_the_page_states_how_many_pictures_are_missing(report_runs: list[ReportRun]) -> None:
-    media = stored_media(report_runs)
+    media = media_of_runs(report_runs)
     assert f"{len(media)} media have no picture here" in explorer_section(report_runs, 0.0).html
     assert "have no picture" not in explorer_section(report_runs, 1.0).html
     assert (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from verl_recipes.run.changed_settings import Change
-from verl_recipes.run.run_folder import Record, RunFolder, RunRefused, TrainingRequest, is_run, read_metrics
+from verl_recipes.run.run_folder import Record, RunFolder, RunRefused, TrainingRequest, is_run_folder, read_metrics
 
 ORDER = TrainingRequest("grpo", "tiny", "shards", Path("run"), "model", ("trainer.total_epochs=2",))
 
@@ -20,7 +20,7 @@ def test_the_record_of_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert folder.recorded() is None
     with folder.locked():
         folder.begin(record)
-    assert is_run(folder.path)
+    assert is_run_folder(folder.path)
     assert folder.recorded() == record
 
 

@@ -12,7 +12,7 @@ from data_pipeline.shards import split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
 from data_pipeline.shards.push_result import PushRefused
 from data_pipeline.shards.push_to_url import require_free_target
-from data_pipeline.shards.row_writer import PendingRow, read_ahead
+from data_pipeline.shards.row_writer import PendingRow, read_media_ahead
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.questions.shards import MANIFEST, DatasetNotFound, ShardFolder, locate_shards
 from lmms_eval_shotbench.remote_path import RemotePath, StorageFailed
@@ -177,6 +177,6 @@ def test_media_that_are_read_ahead_come_in_order_and_bounded() -> None:
             taken.append(number)
             yield one
 
-    for number, (row, read) in enumerate(read_ahead(source(), 3)):
+    for number, (row, read) in enumerate(read_media_ahead(source(), 3)):
         assert row.item.item_id == f"t-{number}" and read() == rows(10)[number].read()
         assert len(taken) <= number + 3

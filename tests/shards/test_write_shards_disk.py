@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.shards.full_disk import DiskFull, byte_count
+from data_pipeline.shards.full_disk import DiskFull, readable_bytes
 from data_pipeline.shards.write_shards import write_shards
 from tests.support import REPOSITORY
 from tests.support.shard_rows import ABOUT, checksums, rows
@@ -139,4 +139,4 @@ def test_a_disk_that_is_too_small_is_reported_in_advance(tmp_path: Path) -> None
 
 
 def test_byte_counts_are_human_readable() -> None:
-    assert [byte_count(n) for n in (0, 999, 12_345, 4_100_000_000)] == ["0 bytes", "999 bytes", "12.3 kB", "4.1 GB"]
+    assert [readable_bytes(n) for n in (0, 999, 12_345, 4_100_000_000)] == ["0 bytes", "999 bytes", "12.3 kB", "4.1 GB"]

@@ -15,7 +15,7 @@ import pytest
 
 from data_pipeline.shards import atomic_folder, finished_files, split_writer
 from data_pipeline.shards.atomic_folder import WriteRefused
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.questions.question_files import read_questions
@@ -71,7 +71,7 @@ def journal(out: Path) -> list[dict[str, object]]:
         return []
 
 
-def uninterrupted(folder: Path, rows: Iterable[PendingRow] | None = None, about: About = ABOUT) -> dict[str, str]:
+def uninterrupted(folder: Path, rows: Iterable[PendingRow] | None = None, about: CardText = ABOUT) -> dict[str, str]:
     write_shards(many_rows() if rows is None else rows, folder, about, splits=SPLITS)
     return checksums(folder)
 
@@ -141,7 +141,7 @@ def test_a_run_stopped_in_the_last_steps_ends_with_the_same_bytes(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def interrupted_write(out: Path, error: BaseException, about: About = ABOUT) -> None:
+def interrupted_write(out: Path, error: BaseException, about: CardText = ABOUT) -> None:
     def rows_until_it_fails() -> Iterator[PendingRow]:
         yield from many_rows(until=200)
         raise error

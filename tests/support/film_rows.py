@@ -11,14 +11,14 @@ from typing import Any, Literal
 import numpy
 from PIL import Image
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
 from verl_recipes.training_rows import Purpose, write_training_rows
 
-ABOUT = About("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0")
+ABOUT = CardText("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0")
 Medium = tuple[MediaKind, bytes]
 
 

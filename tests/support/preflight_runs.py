@@ -22,7 +22,7 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.prompts import DIRECT, REASONING
@@ -34,7 +34,7 @@ from verl_recipes.preflight import preflight
 from verl_recipes.preflight.problem import Problem
 from verl_recipes.training_rows import write_training_rows
 
-ABOUT = About("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0")
+ABOUT = CardText("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0")
 SPLITS = ("sft", "grpo", "dev", "test")
 THOUGHT = "<think>The head fills the frame.</think><answer>{}</answer>"
 SIZES = ((64, 48), (333, 97), (1280, 544))  # below, within and above the tiny checkpoint's limits

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.questions.shards import file_sha256
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE, MediaKind
 
-ABOUT = About("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0", ("film",))
+ABOUT = CardText("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0", ("film",))
 
 
 @cache

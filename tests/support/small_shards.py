@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.qa_item import QAItem
 from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, DIMENSIONS, MediaKind
 from tests.support.releases import clip, still
 
-ABOUT = About("Small", "small-1", "A test.", "Nowhere.", "By hand.", "apache-2.0", ("film",))
+ABOUT = CardText("Small", "small-1", "A test.", "Nowhere.", "By hand.", "apache-2.0", ("film",))
 CLIP_FRAMES = 12
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.prompts import plain_reasoning
 from lmms_eval_shotbench.questions.shards import ShardFolder
 
 SHARES = {"sft": 4, "grpo": 2, "dev": 1, "test": 1}  # eighths
-ABOUT = About("Four films", "four-films", "A test.", "The studio's.", "By a test.", "apache-2.0")
+ABOUT = CardText("Four films", "four-films", "A test.", "The studio's.", "By a test.", "apache-2.0")
 
 
 def write_split_shards(studio_shards: Path, out: Path) -> Path:

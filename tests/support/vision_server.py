@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.grading import chat_endpoint
@@ -30,7 +30,7 @@ from tests.support.judge_server import Act, says
 from tests.support.openai_server import Request
 
 KEY = "sk-vision-0123456789-never-shown"
-ABOUT = About("Small", "print-1", "A test.", "Nowhere.", "By hand.", "cc-by-4.0")
+ABOUT = CardText("Small", "print-1", "A test.", "Nowhere.", "By hand.", "cc-by-4.0")
 SEEN = (
     "A woman stands in the middle of the frame beneath a lamp, and the room behind her is soft. Her head takes about a "
     "third of the height, both elbows can be seen, and the lower edge of the frame crosses her body well below the "

@@ -33,7 +33,7 @@ from verl_recipes.tiny_base.exercises import LABEL_END, Exercise, ExerciseMaker
 from verl_recipes.tiny_base.forward import exclusion_loss
 from verl_recipes.tiny_base.held_out import HeldOutScores, label_scores
 from verl_recipes.tiny_base.learner import Learner, make_learner, teach_labelling
-from verl_recipes.tiny_base.media_batches import UnevenPictures, media_of
+from verl_recipes.tiny_base.media_batches import UnevenPictures, stack_media
 from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot
 
 HEIGHT, WIDTH, LENGTH = 28, 56, 6
@@ -229,7 +229,7 @@ def test_an_uncertain_shot_rules_out_the_terms_that_are_wrong(learner: Learner, 
 
 def test_the_loss_of_an_uncertain_shot_is_added_after_the_beginning_of_the_thought(maker: ExerciseMaker) -> None:
     learner = make_learner(None, seed=0)
-    fast_model, media = learner.fast_model(maker), media_of([STILL, STILL], learner.positions)
+    fast_model, media = learner.fast_model(maker), stack_media([STILL, STILL], learner.positions)
     ruled, plain = maker.ruling_out(SHOT_SIZE, ["Wide", "Close Up"]), maker.naming_of(COMPOSITION)
     with torch.no_grad():
         beginnings = fast_model.loss([ruled._replace(excluded=frozenset()), plain], media)
@@ -264,7 +264,7 @@ def test_scores_count_true_terms_and_labels_where_there_is_none() -> None:
     teach_labelling(again)
     maker = again.exercise_maker([], Random(0))
     fast_model = again.fast_model(maker)
-    media = media_of([STILL], again.positions)
+    media = stack_media([STILL], again.positions)
     exercise = maker.naming_of(CAMERA_ANGLE)
     with torch.no_grad():
         states, _ = fast_model.hidden([exercise.prompt + exercise.answer], [exercise.gap], media)

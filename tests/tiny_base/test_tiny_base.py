@@ -32,10 +32,10 @@ from tests.support.items import make_item
 from tests.support.truth_films import FILE, write_truth_films
 from verl_recipes.tiny_base.architecture import MAX_PIXELS, MIN_PIXELS, save_checkpoint
 from verl_recipes.tiny_base.curriculum import BATCH, LABELLING, ExerciseSampler, Phase, Practice
-from verl_recipes.tiny_base.exercises import ExerciseMaker, labels_of
-from verl_recipes.tiny_base.held_out import accuracy
+from verl_recipes.tiny_base.exercises import ExerciseMaker, correct_labels
+from verl_recipes.tiny_base.held_out import held_out_accuracy
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner
-from verl_recipes.tiny_base.media_batches import UnevenPictures, media_of
+from verl_recipes.tiny_base.media_batches import UnevenPictures, stack_media
 from verl_recipes.tiny_base.shots import Shot, make_shot, mirrored, time_reversed
 from verl_recipes.tiny_base.train import TrainingSettings, train_steps, train_tiny_base
 from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot
@@ -100,7 +100,7 @@ def test_naming_exercises_are_what_labelling_asks(learner: Learner, dimension: D
     """The checkpoint states the gap after the medium that most exercises have."""
     options = tuple(term.name for term in dimension.terms[:4])
     item = replace(make_item(options, dimension=dimension.slug), question=dimension.question)
-    exercise_maker = ExerciseMaker(learner.processor.tokenizer, labels_of([item]), Random(0))
+    exercise_maker = ExerciseMaker(learner.processor.tokenizer, correct_labels([item]), Random(0))
     exercises = [exercise_maker.naming(item) for _ in range(50)]
     rule = NamingRule.of(learner.model.config)
     assert mode(exercise.gap for exercise in exercises) == rule.gap > 0
@@ -144,7 +144,7 @@ def test_the_fast_model_computes_the_logits_of_the_evaluation(
     pixels = vision_inputs([medium], learner.patches, checkpoint.device, model.dtype)
     with torch.no_grad():
         expected = model(**padded, **pixels).logits[0, -len(text) :]
-        media = media_of([shot], learner.positions)
+        media = stack_media([shot], learner.positions)
         states, start = learner.fast_model(exercise_maker).hidden([text], [0], media)
         found = model.lm_head(states[0, start:])
     torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-3)
@@ -246,7 +246,7 @@ def test_a_check_reports_every_dimension(shots: list[Shot]) -> None:
     learner = make_learner(None, seed=0)
     exercise_maker = learner.exercise_maker(shots, Random(0))
     some = [next(shot for shot in shots if shot.item.dimension == dimension.slug) for dimension in DIMENSIONS]
-    found = accuracy(learner.fast_model(exercise_maker), exercise_maker, some, learner.positions)
+    found = held_out_accuracy(learner.fast_model(exercise_maker), exercise_maker, some, learner.positions)
     assert set(found) == {dimension.slug for dimension in DIMENSIONS}
 
 

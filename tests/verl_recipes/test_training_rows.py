@@ -19,7 +19,7 @@ pytest.importorskip("torch")
 from omegaconf import OmegaConf
 from PIL import Image
 
-from data_pipeline.shards.dataset_card import About
+from data_pipeline.shards.dataset_card import CardText
 from data_pipeline.shards.row_writer import PendingRow
 from data_pipeline.shards.write_shards import write_shards
 from lmms_eval_shotbench.prompts import DIRECT, REASONING, user_text
@@ -29,7 +29,7 @@ from lmms_eval_shotbench.vocabulary import CAMERA_MOVEMENT, SHOT_SIZE
 from tests.support.rendered_clips import Rendering, render
 from verl_recipes.training_rows import RowsRefused, write_training_rows
 
-ABOUT = About("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0")
+ABOUT = CardText("Small", "print-1", "A test.", "Nowhere.", "By hand.", "apache-2.0")
 SPLITS = ("sft", "grpo", "test")
 THOUGHT = "<think>The head fills the frame.</think><answer>{}</answer>"
 

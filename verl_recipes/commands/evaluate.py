@@ -53,9 +53,9 @@ def evaluate(
     """
     from verl_recipes.run.evaluate_run import evaluate_model
     from verl_recipes.run.merge import merge_run
-    from verl_recipes.run.run_folder import is_run
+    from verl_recipes.run.run_folder import is_run_folder
 
-    model = merge_run(training_run) if is_run(training_run) else training_run
+    model = merge_run(training_run) if is_run_folder(training_run) else training_run
     folder = out or training_run / "eval"
     found = evaluate_model(model, data, folder, split=split, blank=blank, max_new_tokens=max_new_tokens)
     for task, scores in found.items():

@@ -80,7 +80,7 @@ def generate(
 
     def step(ids: torch.Tensor, logits: torch.Tensor, rows: list[int]) -> tuple[torch.Tensor, list[bool]]:
         settings = [requests[row].settings for row in rows]
-        chosen, of_chosen = choose(
+        chosen, of_chosen = sample_tokens(
             logits, [one.sampling for one in settings], [randoms[row] for row in rows], suppressed
         )
         for row, log_prob in zip(rows, of_chosen.tolist(), strict=True):
@@ -93,7 +93,7 @@ def generate(
     return [SampledResponse(ids, of_ids[: len(ids)]) for ids, of_ids in zip(answers, log_probs, strict=True)]
 
 
-def choose(
+def sample_tokens(
     logits: torch.Tensor, samplings: Sequence[Sampling], randoms: Sequence[Random], suppressed: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sample the next token of each row.

@@ -27,7 +27,7 @@ from verl_recipes.inside_verl import completions
 from verl_recipes.inside_verl.checkpoint_rotation import rotated
 from verl_recipes.inside_verl.dimension_metrics import Rollout, dimension_metrics
 from verl_recipes.inside_verl.divergence import NonFiniteSteps, TrainingDiverged
-from verl_recipes.inside_verl.rollout_watch import time_limit, watch
+from verl_recipes.inside_verl.rollout_watch import time_limit, watch_rollouts
 from verl_recipes.inside_verl.stop_request import stop_ppo_when_requested
 
 TRAINER_MODE = "shotbench_sync"
@@ -57,7 +57,7 @@ class DimensionTrainer(PPOTrainerSync):  # type: ignore[misc]
         self._nonfinite_steps = NonFiniteSteps(config.trainer.get("max_nonfinite_steps"))
         self._timeout: float | None = config.trainer.get("rollout_timeout_s")
         if self._timeout is not None:
-            watch(self.replay_buffer, self._timeout)
+            watch_rollouts(self.replay_buffer, self._timeout)
         kept = config.trainer.get("completions") or {}
         self._rollout_groups = kept.get("rollout_groups", 0)
         self._completion_files = {

@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 Media = dict[str, list[Any]]  # verl's `images` (PIL) and `videos` (pairs of frames and metadata)
-Features = dict[str, Any]  # outputs of the processor except the token ids
+ProcessorOutputs = dict[str, Any]  # outputs of the processor except the token ids
 Result = TypeVar("Result")
 
 
@@ -74,7 +74,7 @@ class PromptMedia:
         self._cache = cache
         self._results: dict[Hashable, asyncio.Task[Any]] = {}
         self._decoded: dict[int, Any] = {}  # by id(); holding them here keeps their ids unique
-        self._features: dict[tuple[int, ...], Features] = {}
+        self._features: dict[tuple[int, ...], ProcessorOutputs] = {}
 
     async def once(self, name: Hashable, compute: Callable[[], Awaitable[Result]]) -> Result:
         """The result of this name, computed by the first call; every call raises the error of a failed computation."""
@@ -101,11 +101,13 @@ class PromptMedia:
         """Whether all of these were decoded by `media`, so that the other responses have the same objects."""
         return all(id(medium) in self._decoded for medium in media)
 
-    def keep_features(self, images: Sequence[Any] | None, videos: Sequence[Any] | None, features: Features) -> None:
+    def keep_features(
+        self, images: Sequence[Any] | None, videos: Sequence[Any] | None, features: ProcessorOutputs
+    ) -> None:
         """Keep what the processor returned for these shared media."""
         self._features[_ids(images, videos)] = features
 
-    def features(self, images: Sequence[Any] | None, videos: Sequence[Any] | None) -> Features | None:
+    def features(self, images: Sequence[Any] | None, videos: Sequence[Any] | None) -> ProcessorOutputs | None:
         """What the processor returned for these media, or None if they are not shared."""
         return self._features.get(_ids(images, videos))
 

@@ -45,7 +45,7 @@ class ProgressWatch:
             raise RolloutHangs(f"no response was finished for {self._seconds:,g} s: {waiting_for}. {NEXT_STEP}")
 
 
-def watch(buffer: Any, seconds: float) -> None:
+def watch_rollouts(buffer: Any, seconds: float) -> None:
     """Let verl's replay buffer raise `RolloutHangs` if no response is finished for `seconds` while it waits."""
     progress = ProgressWatch(seconds)
     sample, wait = buffer.sample, buffer._wait_for_next_poll

@@ -34,7 +34,7 @@ from verl.trainer.ppo.v1 import agent_loop_tq
 
 from verl_recipes.inside_verl import prompt_media
 from verl_recipes.inside_verl.media_references import PromptInputs, ReferencingClient, StoredInputs, put
-from verl_recipes.inside_verl.prompt_media import DecodedMediaCache, Features, Media, PromptMedia
+from verl_recipes.inside_verl.prompt_media import DecodedMediaCache, Media, ProcessorOutputs, PromptMedia
 
 CACHE_KEY = "decoded_media_cache_mb"  # in the section `data`
 NO_MODEL_INPUTS = ("input_ids", "attention_mask")  # of the processor's outputs, which verl removes
@@ -109,7 +109,7 @@ class SharingWorker(AgentLoopWorkerTQ):  # type: ignore[misc]  # verl has no typ
         return inputs
 
     @staticmethod
-    def _shared(output: Any) -> tuple[PromptMedia | None, Features | None]:
+    def _shared(output: Any) -> tuple[PromptMedia | None, ProcessorOutputs | None]:
         """The prompt's media, and what the processor returned for them if the response has no others."""
         shared, media = prompt_media.current(), output.multi_modal_data or {}
         if shared is None or media.get("audios"):
@@ -146,7 +146,7 @@ def references_allowed(config: Any) -> bool:
     return config.trainer.v1.trainer_mode == "sync" and not config.skip.rollout_tq.enable
 
 
-def model_inputs(features: Features) -> dict[str, Any]:
+def model_inputs(features: ProcessorOutputs) -> dict[str, Any]:
     """What verl's `_compute_multi_modal_inputs` returns, from the outputs of the processor."""
     inputs = {name: value for name, value in features.items() if name not in NO_MODEL_INPUTS}
     if (grids := inputs.get("image_grid_thw")) is not None:
@@ -176,10 +176,10 @@ def share_in_agent_loops(base: Any = AgentLoopBase) -> None:
         images: list[Any] | None = None,
         videos: list[Any] | None = None,
         audios: list[Any] | None = None,
-        mm_inputs_out: Features | None = None,
+        mm_inputs_out: ProcessorOutputs | None = None,
     ) -> list[int]:
-        async def rendered() -> tuple[list[int], Features]:
-            features: Features = {}
+        async def rendered() -> tuple[list[int], ProcessorOutputs]:
+            features: ProcessorOutputs = {}
             ids = await render(loop, messages, tools, images, videos, audios, mm_inputs_out=features)
             return ids, features
 

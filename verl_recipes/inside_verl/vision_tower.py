@@ -33,7 +33,7 @@ FUNCTION = "_get_input_embeds"  # called by the forward of these modules, by thi
 BLANK_GRID = (1, 4, 4)  # time, height and width in patches; four tokens
 
 
-class Features(NamedTuple):
+class TowerFeatures(NamedTuple):
     """Features of the tokens of all stills or all clips, (tokens, width), in the form of transformers' output."""
 
     pooler_output: torch.Tensor
@@ -53,7 +53,7 @@ class Blank(NamedTuple):
         return self.pooler_output.mean()
 
 
-class Media(NamedTuple):
+class TowerMedia(NamedTuple):
     """All stills or all clips of a micro-batch."""
 
     patches: torch.Tensor  # float (patches, values of a patch)
@@ -85,9 +85,9 @@ def with_one_vision_pass(input_embeds: Callable[..., Any]) -> Callable[..., Any]
         video_grid_thw: torch.Tensor | None = None,
     ) -> Any:
         given = ((pixel_values, image_grid_thw), (pixel_values_videos, video_grid_thw))
-        media = [Media(patches, grids) for patches, grids in given if patches is not None and grids is not None]
+        media = [TowerMedia(patches, grids) for patches, grids in given if patches is not None and grids is not None]
         # Before verl embeds the tokens on every rank: the order of the collectives must be the same, too.
-        features = iter(encode(model.visual, media) if media else [encode_blank(model, input_ids.device)])
+        features = iter(encode_media(model.visual, media) if media else [encode_blank(model, input_ids.device)])
 
         def tower(*_: Any, **__: Any) -> Any:
             return next(features)
@@ -100,7 +100,7 @@ def with_one_vision_pass(input_embeds: Callable[..., Any]) -> Callable[..., Any]
     return embed
 
 
-def encode(tower: Any, media: Sequence[Media]) -> list[Features]:
+def encode_media(tower: Any, media: Sequence[TowerMedia]) -> list[TowerFeatures]:
     """Encode all media in one call.
 
     Args:
@@ -119,7 +119,7 @@ def encode(tower: Any, media: Sequence[Media]) -> list[Features]:
     last, intermediate = unpack_visual_output(tower(values, grid_thw=grids))
     tokens = [int(one.grids.prod(-1).sum()) // tower.spatial_merge_size**2 for one in media]
     layers = (layer.split(tokens) for layer in (last, *(intermediate or ())))
-    return [Features(features, more) for features, *more in zip(*layers, strict=True)]
+    return [TowerFeatures(features, more) for features, *more in zip(*layers, strict=True)]
 
 
 def encode_blank(model: Any, device: torch.device) -> Blank:
@@ -129,8 +129,8 @@ def encode_blank(model: Any, device: torch.device) -> Blank:
     vision = model.config.vision_config
     values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     grid = torch.tensor([BLANK_GRID], device=device)
-    blank = Media(torch.zeros((int(grid.prod()), values), device=device), grid)
-    ((features, more),) = encode(model.visual, [blank])
+    blank = TowerMedia(torch.zeros((int(grid.prod()), values), device=device), grid)
+    ((features, more),) = encode_media(model.visual, [blank])
     return Blank(torch.stack([layer.mean() for layer in (features, *more)]))
 
 

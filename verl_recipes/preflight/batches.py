@@ -44,7 +44,7 @@ def rows_used(config: DictConfig, part: Part, rows: int) -> int:
     return min(rows, limit) if limit and limit > 0 else rows
 
 
-def steps(config: DictConfig, rows: int) -> Steps:
+def training_steps(config: DictConfig, rows: int) -> Steps:
     """Compute the steps of a training run on `rows` rows."""
     batch = config.data.train_batch_size
     given = config.trainer.get("total_training_steps")

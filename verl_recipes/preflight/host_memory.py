@@ -71,7 +71,7 @@ def machine_bytes() -> int:
     return int(psutil.virtual_memory().total)
 
 
-def memory_problems(values: PixelValues, method: str, machine: int) -> Iterator[Problem]:
+def host_memory_problems(values: PixelValues, method: str, machine: int) -> Iterator[Problem]:
     """Yield a problem if an average step does not fit into the machine's memory of `machine` bytes."""
     if values.mean > machine:
         batch = "data.train_batch_size" if method == "grpo" else "data.num_workers"

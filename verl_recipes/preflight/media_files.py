@@ -50,7 +50,7 @@ def media_shapes(rows: Iterable[TrainingRow]) -> tuple[dict[str, Shape], list[Pr
     clips = [medium for medium in first_row if medium.kind is MediaKind.CLIP]
     read = set(clips[:: -(-len(clips) // CLIPS_READ) or 1])
     with reject_truncated_images(), ThreadPoolExecutor(THREADS) as threads:
-        found = threads.map(lambda medium: _checked(medium, medium in read), first_row, chunksize=64)
+        found = threads.map(lambda medium: _checked_medium(medium, medium in read), first_row, chunksize=64)
         results = list(with_progress(found, "media", len(first_row), "file"))
     shapes, problems = dict[str, Shape](), list[Problem]()
     for (medium, location), result in zip(first_row.items(), results, strict=True):
@@ -67,7 +67,7 @@ def _notes(stills: int, clips: int, read: int) -> Iterator[str]:
         yield f"media: {read:,} of the clips were read to their end, only the header of the others"
 
 
-def _checked(medium: RowMedium, to_the_end: bool) -> Shape | str:
+def _checked_medium(medium: RowMedium, to_the_end: bool) -> Shape | str:
     """Shape of a file, or what is wrong with it."""
     path = Path(medium.path)
     if not medium.path:

@@ -43,7 +43,7 @@ def memory_notes(config: DictConfig, method: str, memory: estimates.Memory) -> I
         )
 
 
-def memory_problems(config: DictConfig, method: str, memory: estimates.Memory, card: int) -> Iterator[Problem]:
+def gpu_memory_problems(config: DictConfig, method: str, memory: estimates.Memory, card: int) -> Iterator[Problem]:
     """Yield a problem for each phase that needs more memory than a GPU has; `card` is the GPU's memory in bytes."""
     share = 0
     if method == "grpo" and config.actor_rollout_ref.rollout.name in GPU_ROLLOUTS:

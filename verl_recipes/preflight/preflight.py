@@ -98,7 +98,7 @@ def check(config: DictConfig, method: str, *, shards: str | None = None, nodes_a
     longest = _check_lengths(config, method, rows, shapes, model, nodes_are_here, report)
     counts: dict[Part, int] = {part: batches.rows_used(config, part, _count(rows, part)) for part in ("train", "val")}
     report.problems += batches.batch_problems(config, method, counts, model.heads)
-    report.steps = batches.steps(config, counts["train"]).steps
+    report.steps = batches.training_steps(config, counts["train"]).steps
     if model.config is not None:
         _estimate(config, method, model, longest, counts["train"], nodes_are_here, report)
     problems, notes = cluster.cluster_problems(config, method)
@@ -169,7 +169,7 @@ def _check_lengths(
         values = host_memory.pixel_values(config, method, media, model.processor)
         machine = host_memory.machine_bytes() if nodes_are_here else None
         report.notes.append(host_memory.memory_note(values, machine))
-        report.problems += host_memory.memory_problems(values, method, machine) if machine else ()
+        report.problems += host_memory.host_memory_problems(values, method, machine) if machine else ()
     dataset = str((config.data.get("custom_cls") or {}).get("path"))
     if not any(name in dataset for name in NAMES_OF_OUR_ROWS):
         report.notes.append(f"lengths are those of {OUR_ROWS}; the configuration uses another dataset")
@@ -189,7 +189,7 @@ def _estimate(
 
     size = model_size(model.config, model_folder.model_settings(config, method))
     report.notes.append(f"model: {size.parameters:,} parameters, {size.trained:,} of them trained")
-    steps = batches.steps(config, rows)
+    steps = batches.training_steps(config, rows)
     checkpoints = Path(config.trainer.default_local_dir)
     saved = checkpoint_space.existing_steps(checkpoints)
     planned = checkpoint_space.SavedSteps(steps.steps, steps.rows // steps.batch, max(saved, default=0), len(saved))
@@ -214,4 +214,4 @@ def _memory_problems(
 ) -> Iterator[Problem]:
     card = memory_and_disk.card_bytes() if nodes_are_here and config.trainer.device != "cpu" else None
     if card:
-        yield from memory_and_disk.memory_problems(config, method, memory, card)
+        yield from memory_and_disk.gpu_memory_problems(config, method, memory, card)

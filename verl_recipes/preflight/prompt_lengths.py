@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lmms_eval_shotbench.qwen.inputs import PatchRule
 
 TOKENIZER_BATCH = 2000  # texts
-Chat = tuple[tuple[str, str], ...]
+ChatTurns = tuple[tuple[str, str], ...]
 Shapes = Mapping[str, Shape]
 
 
@@ -67,7 +67,7 @@ class Ruler:
     def _media(self, row: TrainingRow, shapes: Shapes) -> list[MediumTokens]:
         return [self._medium_tokens(medium, shapes[medium.path]) for medium in row.media]
 
-    def _text_lengths(self, chats: Iterable[Chat]) -> dict[Chat, int]:
+    def _text_lengths(self, chats: Iterable[ChatTurns]) -> dict[ChatTurns, int]:
         known, counts = list(chats), list[int]()
         with progress_bar("prompts", len(known), "text") as progress:
             for start in range(0, len(known), TOKENIZER_BATCH):
@@ -77,7 +77,7 @@ class Ruler:
                 progress.update(len(texts))
         return dict(zip(known, counts, strict=True))
 
-    def _text(self, chat: Chat) -> str:
+    def _text(self, chat: ChatTurns) -> str:
         """The rendered chat, with one placeholder per medium."""
         turns = [{"role": role, "content": _message_parts(content)} for role, content in chat]
         rendered: str = self.processor.apply_chat_template(

@@ -42,7 +42,7 @@ class TrainingRow:
     columns: dict[str, Any]  # all other columns
 
 
-class Columns(NamedTuple):
+class RowColumns(NamedTuple):
     """Names of the columns, from the configuration."""
 
     chat: str
@@ -51,7 +51,7 @@ class Columns(NamedTuple):
     reward: bool  # whether the rows are for GRPO
 
     @classmethod
-    def of(cls, config: DictConfig, method: str) -> Columns:
+    def of(cls, config: DictConfig, method: str) -> RowColumns:
         """Read the column names from a configuration."""
         data, reward = config.data, method == "grpo"
         chat = data.get("prompt_key", "prompt") if reward else data.get("messages_key", "messages")
@@ -68,7 +68,7 @@ def named_files(config: DictConfig, part: Part) -> list[str]:
 
 def read_training_rows(config: DictConfig, method: str) -> tuple[list[TrainingRow], list[Problem]]:
     """All rows of the training and validation files, and problems of the files themselves."""
-    columns, rows, problems = Columns.of(config, method), list[TrainingRow](), list[Problem]()
+    columns, rows, problems = RowColumns.of(config, method), list[TrainingRow](), list[Problem]()
     parts: tuple[Part, ...] = ("train", "val")
     for part in parts:
         files = named_files(config, part)
@@ -82,7 +82,7 @@ def read_training_rows(config: DictConfig, method: str) -> tuple[list[TrainingRo
     return rows, problems
 
 
-def _file_problems(file: str, columns: Columns) -> Iterator[Problem]:
+def _file_problems(file: str, columns: RowColumns) -> Iterator[Problem]:
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -106,7 +106,7 @@ def _file_problems(file: str, columns: Columns) -> Iterator[Problem]:
             yield Problem(f"column {name} {found}, verl expects {expected}", file, f"{WRITE_ROWS} again")
 
 
-def _expected_columns(columns: Columns) -> Iterator[tuple[str, str, Any]]:
+def _expected_columns(columns: RowColumns) -> Iterator[tuple[str, str, Any]]:
     """Name, type in words and a predicate of the Arrow type for each column."""
     from pyarrow import types
 
@@ -126,19 +126,19 @@ def _expected_columns(columns: Columns) -> Iterator[tuple[str, str, Any]]:
         yield "extra_info", "a struct with item", lambda kind: has(kind, "item")
 
 
-def _training_rows(path: Path, part: Part, columns: Columns) -> Iterator[TrainingRow]:
+def _training_rows(path: Path, part: Part, columns: RowColumns) -> Iterator[TrainingRow]:
     import pyarrow.parquet as parquet
 
     number = 0
     for batch in parquet.ParquetFile(path).iter_batches():
         for row in batch.to_pylist():
             chat = tuple((turn["role"], turn["content"]) for turn in row.pop(columns.chat) or ())
-            media = (*_media(row, columns.stills, MediaKind.STILL), *_media(row, columns.clips, MediaKind.CLIP))
+            media = (*_row_media(row, columns.stills, MediaKind.STILL), *_row_media(row, columns.clips, MediaKind.CLIP))
             yield TrainingRow(f"{path.name} row {number}", part, chat, media, row)
             number += 1
 
 
-def _media(row: dict[str, Any], column: str, kind: MediaKind) -> Iterator[RowMedium]:
+def _row_media(row: dict[str, Any], column: str, kind: MediaKind) -> Iterator[RowMedium]:
     for medium in row.pop(column, None) or ():
         named = dict(medium) if isinstance(medium, dict) else {_key(kind): medium}
         path = named.pop(_key(kind), None)

@@ -56,7 +56,7 @@ def fault_of(checkpoint: Path) -> str | None:
         workers = json.loads((engine / "fsdp_config.json").read_text(encoding="utf-8"))["world_size"]
     except (ValueError, KeyError):
         return "fsdp_config.json is truncated"
-    kinds = {found[1] for found in map(_OF_RANK_0.fullmatch, _names(engine)) if found}
+    kinds = {found[1] for found in map(_OF_RANK_0.fullmatch, _folder_names(engine)) if found}
     if "model" not in kinds:
         return "it contains no weights"
     shards = [engine / f"{kind}_world_size_{workers}_rank_{rank}.pt" for kind in kinds for rank in range(workers)]
@@ -67,7 +67,7 @@ def fault_of(checkpoint: Path) -> str | None:
     return f"{broken.relative_to(checkpoint)} is missing or truncated" if broken else None
 
 
-def _names(folder: Path) -> list[str]:
+def _folder_names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 

@@ -93,7 +93,7 @@ def _total_steps(folder: RunFolder) -> int | None:
     try:
         config = OmegaConf.load(folder.config)
         rows = sum(parquet.read_metadata(path).num_rows for path in named_files(config, "train"))
-        return batches.steps(config, batches.rows_used(config, "train", rows)).steps
+        return batches.training_steps(config, batches.rows_used(config, "train", rows)).steps
     except Exception:  # a configuration by hand, or rows that are gone: only the total is missing
         return None
 

@@ -19,7 +19,7 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from verl_recipes.run import checkpoints
 from verl_recipes.run.changed_settings import Change
 from verl_recipes.run.checksums import data_checksum, model_checksum
-from verl_recipes.run.run_folder import Record, RunFolder, TrainingRequest, is_run
+from verl_recipes.run.run_folder import Record, RunFolder, TrainingRequest, is_run_folder
 from verl_recipes.run.warm_start import PY_EXECUTABLE, WARM_START
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _merge_model(order: TrainingRequest, *, resuming: bool) -> None:
     """Merge the run that is the start model. A resuming run keeps the merged model, as merging could replace it."""
     from verl_recipes.run.merge import merge_run
 
-    if not order.model or not is_run(trained := Path(order.model).expanduser()):
+    if not order.model or not is_run_folder(trained := Path(order.model).expanduser()):
         return
     if not (resuming and RunFolder(trained).model.is_dir()):
         merge_run(trained)
@@ -170,7 +170,7 @@ def _model_key(method: str) -> str:
 def _model_path(model: str) -> str:
     """The order's model as verl expects it: an absolute path or a Hub id; for a run folder, its merged model."""
     path = Path(model).expanduser()
-    if is_run(path):
+    if is_run_folder(path):
         path = RunFolder(path).model
     elif not path.exists():
         return model

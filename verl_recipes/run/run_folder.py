@@ -183,6 +183,6 @@ def read_metrics(run: Path) -> dict[int, dict[str, float]]:
     return logged
 
 
-def is_run(folder: Path) -> bool:
+def is_run_folder(folder: Path) -> bool:
     """Whether a folder is a readable run folder, that is, contains an `order.json`."""
     return (folder / "order.json").is_file() and os.access(folder, os.R_OK)

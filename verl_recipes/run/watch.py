@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lmms_eval_shotbench.runs.completions import KINDS, Completion, Kind, last_completions
 from verl_recipes.run.last_figures import duration, figures, is_training_step
-from verl_recipes.run.run_folder import RunFolder, is_run, read_metrics
+from verl_recipes.run.run_folder import RunFolder, is_run_folder, read_metrics
 
 SILENT_SECONDS = 600  # without output, after which the run may have stopped
 RESPONSE_LINES = 6  # of each completion
@@ -39,7 +39,7 @@ def watched(run: Path, width: int = 80, completions: int = 2) -> str:
     Raises:
         NothingToWatch: The folder is no training run.
     """
-    if not is_run(run):
+    if not is_run_folder(run):
         what = "there is no such folder" if not run.exists() else "this is no folder of a training run"
         raise NothingToWatch(f"{run}: {what}; give the --out of shotbench train sft, cot-sft or grpo")
     folder = RunFolder(run)
@@ -101,13 +101,13 @@ def _completions(kind: Kind, step: list[Completion], count: int, width: int) -> 
         parts = ", ".join(f"{name} {value:g}" for name, value in one.rewards.items() if name != "score")
         length = f"{one.tokens:,} tokens{'' if one.finished else ', cut off'}"
         yield f"- reward {one.score:g} ({parts}), {length}, right answer {one.ground_truth}, {one.item_id}"
-        response = textwrap.wrap(printable(one.response), max(width - 4, 20)) or ["(an empty response)"]
+        response = textwrap.wrap(terminal_text(one.response), max(width - 4, 20)) or ["(an empty response)"]
         yield from (f"    {line}" for line in response[:RESPONSE_LINES])
         if len(response) > RESPONSE_LINES:
             yield "    …"
 
 
-def printable(text: str) -> str:
+def terminal_text(text: str) -> str:
     """Text on one line; characters that control a terminal are replaced by blanks."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
@@ -115,4 +115,6 @@ def printable(text: str) -> str:
 def _fitted(lines: Iterable[str], width: int) -> Iterator[str]:
     for line in lines:
         indent = line[: len(line) - len(line.lstrip())]
-        yield from textwrap.wrap(printable(line), width, initial_indent=indent, subsequent_indent=indent + "  ") or [""]
+        yield from textwrap.wrap(
+            terminal_text(line), width, initial_indent=indent, subsequent_indent=indent + "  "
+        ) or [""]

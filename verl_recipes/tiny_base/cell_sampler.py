@@ -19,8 +19,8 @@ from lmms_eval_shotbench.labelling.vote import NO_TERM
 from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.vocabulary import DIMENSIONS, Dimension, Label, MediaKind, View
 from verl_recipes.tiny_base.exercises import Exercise, ExerciseMaker
-from verl_recipes.tiny_base.forward import Media
-from verl_recipes.tiny_base.media_batches import media_of, require_one_size
+from verl_recipes.tiny_base.forward import MediaBatch
+from verl_recipes.tiny_base.media_batches import require_one_size, stack_media
 from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot, truth_in_view
 
 NONE_SHARE = 0.4  # maximum share of "none" among the certain exercises of a dimension
@@ -48,13 +48,13 @@ class CellSampler:
                     self._uncertain.setdefault(dimension, []).append(shot)
         self._weights = {dimension: _weights(by_name) for dimension, by_name in self._certain.items()}
 
-    def step(self, kind: MediaKind, size: int, pairs: int) -> tuple[list[Exercise], Media]:
+    def step(self, kind: MediaKind, size: int, pairs: int) -> tuple[list[Exercise], MediaBatch]:
         """`size` exercises on stills or clips, any dimension equally likely, and their media; `pairs` as in `Phase`."""
         dimensions = [dimension for dimension in self._certain if dimension.media_kind is kind]
         if not dimensions:
             raise BadTruth(f"no {kind} of the films has a dimension of which the truth is certain")
         drawn = [self._exercise(self._draw.choice(dimensions)) for _ in range(size)]
-        media = media_of([shown for _, shown in drawn], self._rule, pairs, self._draw)
+        media = stack_media([shown for _, shown in drawn], self._rule, pairs, self._draw)
         return [exercise for exercise, _ in drawn], media
 
     def _exercise(self, dimension: Dimension) -> tuple[Exercise, ShotFrames]:

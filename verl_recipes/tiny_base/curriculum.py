@@ -19,8 +19,8 @@ from lmms_eval_shotbench.qwen.rope_positions import PositionRule
 from lmms_eval_shotbench.vocabulary import MediaKind
 from verl_recipes.tiny_base.cell_sampler import CellSampler
 from verl_recipes.tiny_base.exercises import Exercise, ExerciseMaker
-from verl_recipes.tiny_base.forward import Media
-from verl_recipes.tiny_base.media_batches import media_of, require_one_size
+from verl_recipes.tiny_base.forward import MediaBatch
+from verl_recipes.tiny_base.media_batches import require_one_size, stack_media
 from verl_recipes.tiny_base.shots import Shot, mirrored, time_reversed
 from verl_recipes.tiny_base.whole_shots import WholeShot
 
@@ -115,7 +115,7 @@ class ExerciseSampler:
         for shot in self._all_clips:
             self._clips.setdefault(len(shot.frames), []).append(shot)
 
-    def step(self, practice: Practice, pairs: int) -> tuple[list[Exercise], Media | None]:
+    def step(self, practice: Practice, pairs: int) -> tuple[list[Exercise], MediaBatch | None]:
         """A batch of exercises of one kind, and their media; `pairs` as in `Phase`."""
         size = BATCH[practice]
         if practice is Practice.BINDING:
@@ -135,13 +135,13 @@ class ExerciseSampler:
             self._maker.naming(shot.item) if named else self._maker.reasoning(self._maker.with_new_options(shot.item))
             for shot in shots
         ]
-        return exercises, media_of(shots, self._rule, pairs, self._draw)
+        return exercises, stack_media(shots, self._rule, pairs, self._draw)
 
-    def _binding_with_media(self, size: int, pairs: int) -> tuple[list[Exercise], Media]:
+    def _binding_with_media(self, size: int, pairs: int) -> tuple[list[Exercise], MediaBatch]:
         shots = self._draw.choice((self._stills, self._all_clips))
         shown, questioned = (self._draw.choices(shots, k=size) for _ in range(2))
         exercises = [self._maker.binding(self._maker.random_question([shot.item])) for shot in questioned]
-        return exercises, media_of(shown, self._rule, pairs, self._draw)
+        return exercises, stack_media(shown, self._rule, pairs, self._draw)
 
     def _drawn_clips(self, size: int, pairs: int) -> list[Shot]:
         """Random clips; if all of their frames are shown, clips of one length."""

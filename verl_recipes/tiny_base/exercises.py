@@ -134,7 +134,7 @@ class ExerciseMaker:
         return ids
 
 
-def labels_of(items: Sequence[QAItem]) -> dict[str, dict[tuple[int, ...], list[str]]]:
+def correct_labels(items: Sequence[QAItem]) -> dict[str, dict[tuple[int, ...], list[str]]]:
     """All correct options, by dimension and shape (terms per step)."""
     labels: dict[str, dict[tuple[int, ...], list[str]]] = {}
     for item in items:

@@ -22,7 +22,7 @@ from verl_recipes.tiny_base.exercises import Exercise
 IGNORED = -100  # label of a token that is excluded from the loss
 
 
-class Media(NamedTuple):
+class MediaBatch(NamedTuple):
     """A batch of media of one size, as pairs of frames with their time positions."""
 
     frames: torch.Tensor  # uint8 (media, pairs, 2, 3, height, width)
@@ -52,7 +52,7 @@ class FastModel:
         embed = model.model.visual.patch_embed
         embed.forward = MethodType(_embed_patches, embed)
 
-    def loss(self, exercises: Sequence[Exercise], media: Media | None) -> torch.Tensor:
+    def loss(self, exercises: Sequence[Exercise], media: MediaBatch | None) -> torch.Tensor:
         """Sum of the cross-entropy over all target tokens, divided by the number of exercises; float32 scalar.
 
         For an exercise with excluded tokens, -log(1 - p) is added, where p is their probability after the answer.
@@ -81,7 +81,7 @@ class FastModel:
         self,
         texts: Sequence[Sequence[int]],
         gaps: Sequence[int],
-        media: Media | None,
+        media: MediaBatch | None,
         owner: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, int]:
         """Last hidden states of right-padded rows.
@@ -113,7 +113,7 @@ class FastModel:
         states = language(inputs_embeds=embedded, position_ids=positions, use_cache=False).last_hidden_state
         return states, embedded.shape[1] - length
 
-    def media_embeddings(self, media: Media) -> torch.Tensor:
+    def media_embeddings(self, media: MediaBatch) -> torch.Tensor:
         """Output of the vision tower, float (media, tokens per medium, width)."""
         count, pairs = media.frames.shape[:2]
         values, grid = self._patches(media.frames.flatten(0, 1))
@@ -131,7 +131,7 @@ class FastModel:
         values = values.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
         return values.reshape(pairs * rows * columns * merge**2, -1), (rows * merge, columns * merge)
 
-    def _media_positions(self, media: Media) -> torch.Tensor:
+    def _media_positions(self, media: MediaBatch) -> torch.Tensor:
         """Rotary positions (time, row, column) of media tokens, int64 (3, media, tokens)."""
         side = self.patches.side * self.patches.merge
         rows, columns = (size // side for size in media.frames.shape[-2:])
@@ -156,7 +156,7 @@ def exclusion_loss(logits: torch.Tensor, excluded: Sequence[Collection[int]]) ->
     return (logits.logsumexp(-1) - allowed.logsumexp(-1)).sum()
 
 
-def times_of(frames: int, fps: Fraction, rule: PositionRule) -> torch.Tensor:
+def pair_times(frames: int, fps: Fraction, rule: PositionRule) -> torch.Tensor:
     """Time position of each pair of frames, int64 (pairs,)."""
     return time_positions(Grid(-(-frames // rule.frames_a_patch), 0, 0, fps), rule)
 

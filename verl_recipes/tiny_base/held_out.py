@@ -23,7 +23,7 @@ from verl_recipes.tiny_base.architecture import LETTERS
 from verl_recipes.tiny_base.cell_sampler import answers
 from verl_recipes.tiny_base.exercises import ExerciseMaker
 from verl_recipes.tiny_base.forward import FastModel
-from verl_recipes.tiny_base.media_batches import media_of
+from verl_recipes.tiny_base.media_batches import stack_media
 from verl_recipes.tiny_base.shots import Shot
 from verl_recipes.tiny_base.whole_shots import ShotFrames, WholeShot
 
@@ -56,7 +56,7 @@ def _format(shares: Mapping[str, float]) -> str:
     return f"{mean:.3f} ({', '.join(f'{slug} {share:.2f}' for slug, share in shares.items())})"
 
 
-def accuracy(
+def held_out_accuracy(
     fast_model: FastModel, exercise_maker: ExerciseMaker, shots: Sequence[Shot], rule: PositionRule
 ) -> dict[str, float]:
     """Share of correct letters (0 to 1) by dimension."""
@@ -74,7 +74,7 @@ def accuracy(
 def _correct(
     fast_model: FastModel, exercise_maker: ExerciseMaker, shots: Sequence[Shot], rule: PositionRule
 ) -> list[bool]:
-    media = media_of(shots, rule)
+    media = stack_media(shots, rule)
     openings = (exercise_maker.ids(f"<think>{opening(shot.item.dimension)}") for shot in shots)
     texts = [exercise_maker.reasoning(shot.item).prompt + first for shot, first in zip(shots, openings, strict=True)]
     generated: list[list[int]] = [[] for _ in shots]
@@ -130,7 +130,7 @@ def _named(
             batch = group[first : first + BATCH_SIZE]
             texts = [exercise.prompt + exercise.answer] * len(batch)
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                media = media_of([shown for shown, _ in batch], rule)
+                media = stack_media([shown for shown, _ in batch], rule)
                 states, _ = fast_model.hidden(texts, [exercise.gap] * len(batch), media)
                 best = fast_model.model.lm_head(states[:, -1])[:, tokens].argmax(-1)
             found += [(names[index], truth) for index, (_, truth) in zip(best.tolist(), batch, strict=True)]

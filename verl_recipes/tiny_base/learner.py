@@ -22,7 +22,7 @@ from verl_recipes.tiny_base.architecture import (
     make_processor,
     positions_of_options,
 )
-from verl_recipes.tiny_base.exercises import ExerciseMaker, labels_of
+from verl_recipes.tiny_base.exercises import ExerciseMaker, correct_labels
 from verl_recipes.tiny_base.forward import FastModel
 from verl_recipes.tiny_base.shots import Shot
 
@@ -41,7 +41,7 @@ class Learner:
 
     def exercise_maker(self, shots: Sequence[Shot], draw: Random) -> ExerciseMaker:
         """Create the exercise maker, with the labels of these shots."""
-        return ExerciseMaker(self.processor.tokenizer, labels_of([shot.item for shot in shots]), draw)
+        return ExerciseMaker(self.processor.tokenizer, correct_labels([shot.item for shot in shots]), draw)
 
     def fast_model(self, exercise_maker: ExerciseMaker) -> FastModel:
         """Patch the model for the fast forward pass; afterwards it accepts only batches of media of one size."""

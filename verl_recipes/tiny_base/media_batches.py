@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 
 from lmms_eval_shotbench.qwen.rope_positions import PositionRule
-from verl_recipes.tiny_base.forward import Media, times_of
+from verl_recipes.tiny_base.forward import MediaBatch, pair_times
 
 
 class UnevenPictures(ValueError):
@@ -37,7 +37,7 @@ def require_one_size(pictures: Iterable[torch.Tensor]) -> None:
         raise UnevenPictures(f"pictures of one shape are required, such as 16:9; these are resized to {sorted(sizes)}")
 
 
-def media_of(shots: Sequence[Footage], rule: PositionRule, pairs: int = 0, draw: Random | None = None) -> Media:
+def stack_media(shots: Sequence[Footage], rule: PositionRule, pairs: int = 0, draw: Random | None = None) -> MediaBatch:
     """Stack the media of shots, which must be all stills or all clips.
 
     Args:
@@ -48,14 +48,14 @@ def media_of(shots: Sequence[Footage], rule: PositionRule, pairs: int = 0, draw:
     """
     if not shots[0].fps:  # stills: one frame, repeated
         frames = torch.stack([shot.frames for shot in shots])[:, None].expand(-1, -1, 2, -1, -1, -1)
-        return Media(frames, torch.zeros((len(shots), 1), dtype=torch.long))
+        return MediaBatch(frames, torch.zeros((len(shots), 1), dtype=torch.long))
     chosen, times = [], []
     for shot in shots:
-        all_pairs, when = shot.frames.unflatten(0, (-1, 2)), times_of(len(shot.frames), shot.fps, rule)
+        all_pairs, when = shot.frames.unflatten(0, (-1, 2)), pair_times(len(shot.frames), shot.fps, rule)
         indices = _drawn_indices(len(all_pairs), pairs, draw) if draw and pairs else list(range(len(all_pairs)))
         chosen.append(all_pairs[indices])
         times.append(when[indices])
-    return Media(torch.stack(chosen), torch.stack(times))
+    return MediaBatch(torch.stack(chosen), torch.stack(times))
 
 
 def _drawn_indices(length: int, count: int, draw: Random) -> list[int]:

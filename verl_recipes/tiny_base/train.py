@@ -24,7 +24,7 @@ from lmms_eval_shotbench.questions.shards import DatasetNotFound
 from verl_recipes.tiny_base.architecture import save_checkpoint
 from verl_recipes.tiny_base.curriculum import BINDING, FINISHING, LABELLING, NAMING, ExerciseSampler, Phase, Practice
 from verl_recipes.tiny_base.forward import FastModel
-from verl_recipes.tiny_base.held_out import HeldOutScores, accuracy, label_scores
+from verl_recipes.tiny_base.held_out import HeldOutScores, held_out_accuracy, label_scores
 from verl_recipes.tiny_base.learner import SHOWN, Learner, make_learner, teach_labelling
 from verl_recipes.tiny_base.shots import Shot, read_shots
 from verl_recipes.tiny_base.whole_shots import WholeShot, read_whole_shots, split_by_film
@@ -112,7 +112,7 @@ def train_tiny_base(
     def check(progress: str) -> None:
         nonlocal scores
         learner.model.eval()
-        answers = accuracy(fast_model, exercise_maker, held_out, learner.positions)
+        answers = held_out_accuracy(fast_model, exercise_maker, held_out, learner.positions)
         scores = HeldOutScores(answers, *label_scores(fast_model, exercise_maker, held_out_films, learner.positions))
         learner.model.train()
         save_checkpoint(learner.model, learner.processor, out)

@@ -23,7 +23,7 @@ _FRAME = re.compile(r"frame_(\d+)")
 Statements = frozenset[tuple[str, str]]  # names and values that hold
 
 
-class _Task(NamedTuple):
+class _CvatTask(NamedTuple):
     media: tuple[str, ...]
     end: int | None  # number after that of its last frame
     step: int  # from one frame to the next
@@ -56,24 +56,24 @@ def read_cvat(root: Element) -> ToolFile:
     return ToolFile(found, unread)
 
 
-def _tasks(root: Element) -> dict[str, _Task]:
+def _tasks(root: Element) -> dict[str, _CvatTask]:
     """The tasks by id; "" is the only or first one."""
     meta = root.find("meta")
     described = [] if meta is None else [one for tag in ("task", "job") for one in meta.iter(tag)]
     tasks = {one.findtext("id") or "": _task(one, meta) for one in described}
-    return {"": next(iter(tasks.values()), _Task((), None, 1)), **tasks}
+    return {"": next(iter(tasks.values()), _CvatTask((), None, 1)), **tasks}
 
 
-def _task(described: Element, meta: Element | None) -> _Task:
+def _task(described: Element, meta: Element | None) -> _CvatTask:
     source = described.findtext("source") or (meta.findtext("source") if meta is not None else "")
     names = (source, described.findtext("name"))
     stop = (described.findtext("stop_frame") or "").strip()
     step = _STEP.search(described.findtext("frame_filter") or "")
     media = tuple(name.strip() for name in names if name and name.strip())
-    return _Task(media, int(stop) + 1 if stop.isdigit() else None, int(step[1]) if step else 1)
+    return _CvatTask(media, int(stop) + 1 if stop.isdigit() else None, int(step[1]) if step else 1)
 
 
-def _read_track(track: Element, task: _Task, where: str, found: list[ToolAnnotation], unread: list[Unread]) -> None:
+def _read_track(track: Element, task: _CvatTask, where: str, found: list[ToolAnnotation], unread: list[Unread]) -> None:
     shapes = sorted(
         (shape for shape in track if (shape.get("frame") or "").isdigit()), key=lambda shape: int(shape.get("frame", 0))
     )
@@ -101,7 +101,7 @@ def _attributes(element: Element) -> set[tuple[str, str]]:
 
 
 def _read_tags(
-    images: Sequence[Element], tasks: Mapping[str, _Task], found: list[ToolAnnotation], unread: list[Unread]
+    images: Sequence[Element], tasks: Mapping[str, _CvatTask], found: list[ToolAnnotation], unread: list[Unread]
 ) -> None:
     of_films: dict[str, dict[int, Statements]] = {}
     for image in images:

@@ -38,7 +38,7 @@ def read_elan(root: Element) -> ToolFile:
     units = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
     if units != "milliseconds":
         raise BadAnnotations(f"its times are {units}; save it with a version of ELAN that writes milliseconds")
-    media, origin, remarks = _media(header)
+    media, origin, remarks = _linked_film(header)
     slots = {slot.get("TIME_SLOT_ID", ""): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
     annotations = dict(_annotations(root))
     found: list[ToolAnnotation] = []
@@ -53,7 +53,7 @@ def read_elan(root: Element) -> ToolFile:
     return ToolFile(found, unread, remarks)
 
 
-def _media(header: Element | None) -> tuple[tuple[str, ...], Fraction, list[str]]:
+def _linked_film(header: Element | None) -> tuple[tuple[str, ...], Fraction, list[str]]:
     """Names of the film, the time in it at which the annotations' time 0 is, and remarks."""
     described = [] if header is None else list(header.iter("MEDIA_DESCRIPTOR"))
     films = [one for one in described if not one.get("MIME_TYPE", "").startswith(SOUND)] or described

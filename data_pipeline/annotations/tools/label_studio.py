@@ -46,7 +46,7 @@ def read_label_studio(tasks: Sequence[Any], rate: Fraction | None) -> ToolFile:
             continue
         where = f"task {task.get('id', number)}"
         if "data" in task or "annotations" in task:
-            media = _media(task.get("data") or {})
+            media = _media_addresses(task.get("data") or {})
             for one in _list(task.get("annotations") or task.get("completions")):
                 if one.get("was_cancelled"):
                     unread.append(Unread(f"{where}, annotation {one.get('id')}", "it was cancelled"))
@@ -56,7 +56,13 @@ def read_label_studio(tasks: Sequence[Any], rate: Fraction | None) -> ToolFile:
                 unread.append(Unread(where, f"{len(predictions)} predictions of a model are no annotations"))
         else:
             _read_results(
-                list(_results_of_min(task)), _media(task), where, str(task.get("annotator", "")), rate, found, unread
+                list(_results_of_min(task)),
+                _media_addresses(task),
+                where,
+                str(task.get("annotator", "")),
+                rate,
+                found,
+                unread,
             )
     return ToolFile(found, unread)
 
@@ -65,7 +71,7 @@ def _list(value: Any) -> list[Any]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _media(data: Object) -> tuple[str, ...]:
+def _media_addresses(data: Object) -> tuple[str, ...]:
     """Addresses of the medium: the texts of a task's data that are names of media."""
     texts = {name: value for name, value in data.items() if isinstance(value, str)}
     named = [
@@ -78,7 +84,7 @@ def _media(data: Object) -> tuple[str, ...]:
 
 def _results_of_min(task: Object) -> Iterator[dict[str, Any]]:
     """The results of a task of JSON-MIN in the form of JSON."""
-    media = set(_media(task))
+    media = set(_media_addresses(task))
     for name, value in task.items():
         if name in ABOUT_TASK or value is None or (isinstance(value, str) and value in media):
             continue

@@ -30,7 +30,7 @@ MEASURED = frozenset(
 )
 
 
-class Scene(NamedTuple):
+class ListedScene(NamedTuple):
     """One row: the half-open range of frames, counted from 0, and all cells."""
 
     line: int
@@ -39,7 +39,7 @@ class Scene(NamedTuple):
     cells: Mapping[str, str]
 
 
-def read_scenes(path: Path) -> list[Scene] | None:
+def read_scenes(path: Path) -> list[ListedScene] | None:
     """Read the scenes of a list; None if the file is another table.
 
     Raises:
@@ -54,13 +54,13 @@ def read_scenes(path: Path) -> list[Scene] | None:
     return list(_scenes(path, rows[0], rows[1:], header + 2))
 
 
-def _scenes(path: Path, names: list[str], rows: list[list[str]], first_line: int) -> Iterator[Scene]:
+def _scenes(path: Path, names: list[str], rows: list[list[str]], first_line: int) -> Iterator[ListedScene]:
     for line, cells in enumerate(rows, start=first_line):
         if not any(cells):
             continue
         row = dict(zip(names, cells, strict=False))
         try:
-            yield Scene(line, int(row[FIRST]) - 1, int(row[LAST]), row)
+            yield ListedScene(line, int(row[FIRST]) - 1, int(row[LAST]), row)
         except (KeyError, ValueError):
             detail = f"no scene with the columns {FIRST} and {LAST} of PySceneDetect"
             raise TableRefused(f"{path} line {line}: {detail}") from None

@@ -25,7 +25,7 @@ def read_via(project: Object) -> ToolFile:
     attributes = project.get("attribute") or {}
     for key, metadata in (project.get("metadata") or {}).items():
         where = f"metadata {key}"
-        media = _media(project, str(metadata.get("vid") or key.partition("_")[0]))
+        media = _first_files(project, str(metadata.get("vid") or key.partition("_")[0]))
         span = _span(metadata.get("z") or [])
         if isinstance(span, str):
             unread.append(Unread(where, span))
@@ -40,7 +40,7 @@ def read_via(project: Object) -> ToolFile:
     return ToolFile(found, unread)
 
 
-def _media(project: Object, view: str) -> tuple[str, ...]:
+def _first_files(project: Object, view: str) -> tuple[str, ...]:
     """Names of the first file of a view that is no sound."""
     ids = ((project.get("view") or {}).get(view) or {}).get("fid_list") or [view]
     files = [one for fid in ids if isinstance(one := (project.get("file") or {}).get(str(fid)), dict)]

@@ -73,20 +73,24 @@ def _options(dimension: Dimension, terms: frozenset[Term], asked: frozenset[Term
     static = dimension.term(STATIC)
     opposites = {term: _opposite(dimension, term) for term in dimension.terms}  # in the vocabulary's order
     if static in terms and len(terms) > 1:
-        raise LeftOut(DefectKind.CONTRADICTORY_LABELS, f"static, and {_text(dimension, terms - {static})}")
+        raise LeftOut(DefectKind.CONTRADICTORY_LABELS, f"static, and {_terms_text(dimension, terms - {static})}")
     if both := {term for term in terms if opposites[term] in terms}:
-        raise LeftOut(DefectKind.CONTRADICTORY_LABELS, f"{_text(dimension, both)}, in an unknown order")
+        raise LeftOut(DefectKind.CONTRADICTORY_LABELS, f"{_terms_text(dimension, both)}, in an unknown order")
     if len(terms) == 1:
         movements = [term for term in opposites if term in asked - {static}]
         movement = draw.choice(movements) if static in terms else next(iter(terms))
         texts = [str(term) for term in (static, movement, opposites[movement]) if term]
-        return sorted(texts, key=lambda text: text != _text(dimension, terms))
+        return sorted(texts, key=lambda text: text != _terms_text(dimension, terms))
     opposable = [term for term, other in opposites.items() if other and term in terms]
     if not opposable:
-        raise LeftOut(DefectKind.TOO_FEW_DISTRACTORS, f"no other movement is excluded by {_text(dimension, terms)}")
+        raise LeftOut(
+            DefectKind.TOO_FEW_DISTRACTORS, f"no other movement is excluded by {_terms_text(dimension, terms)}"
+        )
     exchanged = draw.sample(opposable, min(2, len(opposable)))
     subsets = [[], *([term] for term in exchanged), *([exchanged] if len(exchanged) > 1 else [])]
-    return [_text(dimension, {opposites[term] or term if term in one else term for term in terms}) for one in subsets]
+    return [
+        _terms_text(dimension, {opposites[term] or term if term in one else term for term in terms}) for one in subsets
+    ]
 
 
 def _opposite(dimension: Dimension, term: Term) -> Term | None:
@@ -95,5 +99,5 @@ def _opposite(dimension: Dimension, term: Term) -> Term | None:
     return other if other != term else None
 
 
-def _text(dimension: Dimension, terms: Collection[Term]) -> str:
+def _terms_text(dimension: Dimension, terms: Collection[Term]) -> str:
     return str(dimension.canonical(Label((tuple(terms),))))

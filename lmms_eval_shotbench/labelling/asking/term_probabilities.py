@@ -108,7 +108,7 @@ class ProbabilityAsker:
         with progress_bar(f"{self.model}: {len(shots):,} shots", len(shots), "shot", bar_format=form) as bar:
             for start in range(0, len(shots), WINDOW):
                 window = shots[start : start + WINDOW]
-                plans = [self._runner.plan(one, folder, _media(window, one.kind)) for one in asked]
+                plans = [self._runner.plan(one, folder, _media_paths(window, one.kind)) for one in asked]
                 tokens = sum(plan.tokens for plan in plans)
                 for plan in plans:
                     for finished in self._runner.run(plan, store):
@@ -127,7 +127,7 @@ class ProbabilityAsker:
     ) -> tuple[FilmShot, list[Vote]]:
         remarks, votes = [shot.remark] if shot.remark else [], list[Vote]()
         for plan in plans:
-            for path in _media([shot], plan.questions.kind):
+            for path in _media_paths([shot], plan.questions.kind):
                 if failure := plan.failure(path):
                     remark = f"not asked about its {plan.questions.kind}: {failure}"
                     remarks += [remark] if remark not in shot.remark else []  # another model may have made it
@@ -165,7 +165,7 @@ class ProbabilityAsker:
                 by_first[first].append((shot, votes))
         for first, some in by_first.items():
             questions = second_movement_questions(self._processor, self._rule, first)
-            plan = self._runner.plan(questions, folder, _media([shot for shot, _ in some], MediaKind.CLIP))
+            plan = self._runner.plan(questions, folder, _media_paths([shot for shot, _ in some], MediaKind.CLIP))
             for _tokens in self._runner.run(plan, store):
                 pass
             for shot, votes in some:
@@ -191,7 +191,7 @@ class ProbabilityAsker:
             )
 
 
-def _media(shots: Sequence[FilmShot], kind: MediaKind) -> list[str]:
+def _media_paths(shots: Sequence[FilmShot], kind: MediaKind) -> list[str]:
     """Paths of the shots' media of a kind, each once."""
     paths = (shot.still if kind is MediaKind.STILL else shot.clip for shot in shots)
     return list(dict.fromkeys(filter(None, paths)))

@@ -101,7 +101,7 @@ class FilmTimeline:
         return frame_timecode(self.start, self.rate, drop_frame=self.drop_frame)
 
 
-def printable(text: str) -> str:
+def timeline_text(text: str) -> str:
     """The text on one line, with "?" for characters that no encoding has or XML forbids."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip, printable
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip, timeline_text
 from lmms_eval_shotbench.labelling.timecode import frame_timecode, timecode_rate
 
 TITLE_LENGTH = 70  # characters
@@ -27,11 +27,11 @@ def edl(timeline: FilmTimeline) -> str:
         return frame_timecode((timeline.start + frame) * counted, rate, drop_frame=timeline.drop_frame)
 
     head = [
-        f"TITLE: {printable(timeline.film.film_id)[:TITLE_LENGTH]}",
+        f"TITLE: {timeline_text(timeline.film.film_id)[:TITLE_LENGTH]}",
         f"FCM: {'DROP FRAME' if timeline.drop_frame else 'NON-DROP FRAME'}",
     ]
     events = [_event(number, clip, timeline.media, timecode) for number, clip in enumerate(timeline.clips, start=1)]
-    comments = [f"* COMMENT: {printable(note)}" for note in notes]  # after an event: readers refuse them before
+    comments = [f"* COMMENT: {timeline_text(note)}" for note in notes]  # after an event: readers refuse them before
     return "\n".join([*head, "", events[0], *comments, *events[1:]]) + "\n"
 
 
@@ -41,8 +41,8 @@ def _event(number: int, clip: TimelineClip, media: Path, timecode: Callable[[int
     marker = clip.marker.replace(" · ", ", ").encode("ascii", "replace").decode()
     lines = [
         f"{number:03}  AX       V     C        {' '.join(map(timecode, times))}",
-        f"* FROM CLIP NAME: {printable(media.name)}",
-        f"* SOURCE FILE: {printable(str(media))}",
+        f"* FROM CLIP NAME: {timeline_text(media.name)}",
+        f"* SOURCE FILE: {timeline_text(str(media))}",
         f"* COMMENT: {clip.name}{': ' if clip.all_labels else ''}{clip.all_labels}",
         f"* LOC: {timecode(clip.position)} GREEN   {marker}",
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from xml.etree import ElementTree
 
-from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip, printable
+from lmms_eval_shotbench.labelling.exports.film_timeline import FilmTimeline, TimelineClip, timeline_text
 from lmms_eval_shotbench.labelling.timecode import timecode_rate
 
 Element = ElementTree.Element
@@ -32,10 +32,10 @@ def fcpxml(timeline: FilmTimeline) -> str:
     _child(resources, "format", id="r1", frameDuration=f"{rate.denominator}/{rate.numerator}s", **size)
     if rate != timeline.rate:
         _child(resources, "format", id="r3", frameDuration=f"{timeline.rate.denominator}/{scale}s", **size)
-    name, start = printable(timeline.media.name), time(timeline.start)
+    name, start = timeline_text(timeline.media.name), time(timeline.start)
     asset = {"src": timeline.media.as_uri(), "start": start, "duration": time(timeline.frames), "hasVideo": "1"}
     _child(resources, "asset", id="r2", name=name, **asset, format=media_format)
-    project = _child(root, "project", name=printable(timeline.film.film_id))
+    project = _child(root, "project", name=timeline_text(timeline.film.film_id))
     sequence = _child(project, "sequence", format="r1", duration=time(timeline.end), tcStart=start, **form)
     spine = _child(sequence, "spine")
     position = 0
@@ -49,14 +49,14 @@ def fcpxml(timeline: FilmTimeline) -> str:
         made = _child(spine, "asset-clip", name=clip.name, ref="r2", **times, format=media_format, **form)
         _child(made, "marker", start=first, duration=time(1), value=clip.marker, note=clip.all_labels)
         position = clip.position + length
-    return _text(root, "fcpxml", timeline)
+    return _xml_text(root, "fcpxml", timeline)
 
 
 def xmeml(timeline: FilmTimeline) -> str:
     """The timeline as the text of a Final Cut Pro 7 .xml file."""
     root = Element("xmeml", version="4")
     sequence = _child(root, "sequence", id="sequence-1")
-    _texts(sequence, name=printable(timeline.film.film_id), duration=timeline.end)
+    _texts(sequence, name=timeline_text(timeline.film.film_id), duration=timeline.end)
     _add_rate(sequence, timeline.rate)
     _add_timecode(sequence, timeline)
     video = _child(_child(sequence, "media"), "video")
@@ -64,7 +64,7 @@ def xmeml(timeline: FilmTimeline) -> str:
     track = _child(video, "track")
     for number, clip in enumerate(timeline.clips, start=1):
         _add_item(track, number, clip, timeline)
-    return _text(root, "xmeml", timeline)
+    return _xml_text(root, "xmeml", timeline)
 
 
 def _add_item(track: Element, number: int, clip: TimelineClip, timeline: FilmTimeline) -> None:
@@ -76,7 +76,7 @@ def _add_item(track: Element, number: int, clip: TimelineClip, timeline: FilmTim
         _child(item, name).text = str(frame)
     file = _child(item, "file", id="file-1")
     if number == 1:  # later items refer to it by its id
-        _texts(file, name=printable(timeline.media.name), pathurl=timeline.media.as_uri())
+        _texts(file, name=timeline_text(timeline.media.name), pathurl=timeline.media.as_uri())
         _add_rate(file, timeline.rate)
         _texts(file, duration=timeline.frames)
         _add_timecode(file, timeline)
@@ -115,8 +115,8 @@ def _texts(parent: Element, **texts: object) -> None:
         _child(parent, tag).text = str(text)
 
 
-def _text(root: Element, doctype: str, timeline: FilmTimeline) -> str:
+def _xml_text(root: Element, doctype: str, timeline: FilmTimeline) -> str:
     ElementTree.indent(root, " ")
-    notes = "".join(f"<!-- {printable(note).replace('--', '- -')} -->\n" for note in timeline.notes)
+    notes = "".join(f"<!-- {timeline_text(note).replace('--', '- -')} -->\n" for note in timeline.notes)
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE {doctype}>\n{notes}{body}\n'

@@ -47,7 +47,7 @@ def page_media(folder: Path, shots: Sequence[FilmShot], budget: int) -> PageMedi
     share = _share(folder, shots, budget - sum(map(len, stills)))
     clips = _in_threads(partial(_clip_uri, folder, share), shots, "clips of the page", "clip")
     addresses = {shot.shot_id: (still, clip) for shot, still, clip in zip(shots, stills, clips, strict=True)}
-    return PageMedia(addresses, True, _remarks(shots, stills, clips))
+    return PageMedia(addresses, True, _remarks_on_media(shots, stills, clips))
 
 
 def _in_threads(made: Callable[[FilmShot], str], shots: Sequence[FilmShot], label: str, unit: str) -> list[str]:
@@ -55,7 +55,7 @@ def _in_threads(made: Callable[[FilmShot], str], shots: Sequence[FilmShot], labe
         return list(with_progress(threads.map(made, shots), label, len(shots), unit))
 
 
-def _remarks(shots: Sequence[FilmShot], stills: Sequence[str], clips: Sequence[str]) -> list[str]:
+def _remarks_on_media(shots: Sequence[FilmShot], stills: Sequence[str], clips: Sequence[str]) -> list[str]:
     """Return sentences on media that the page lacks."""
     no_still = sum(bool(shot.still) and not uri for shot, uri in zip(shots, stills, strict=True))
     no_clip = sum(bool(shot.clip) and not uri for shot, uri in zip(shots, clips, strict=True))

@@ -33,10 +33,10 @@ PAGE = "labels.html"
 SCORES = "scores.json"  # of `shotbench label score`, in the folder of the labels
 PAGE_BYTES = 25_000_000  # maximum size of the page
 SCRIPTS = ("cells.js", "corrections.js", "strip.js", "grid.js", "inspector.js", "charts.js", "filters.js", "page.js")
-Scores = Mapping[str, Any]
+ScoreFields = Mapping[str, Any]
 
 
-def write_page(folder: Path, sheet: ShotSheet, scores: Scores | None = None) -> Path:
+def write_page(folder: Path, sheet: ShotSheet, scores: ScoreFields | None = None) -> Path:
     """Write LABELS/labels.html and return its path; `scores` are those of `shotbench label score`."""
     without = page_html(sheet, PageMedia({}, True, []), scores)
     media = page_media(folder, [row.shot for row in sheet.shots], PAGE_BYTES - len(without.encode()) - 100_000)
@@ -45,7 +45,7 @@ def write_page(folder: Path, sheet: ShotSheet, scores: Scores | None = None) -> 
     return path
 
 
-def stored_scores(folder: Path, sheet: ShotSheet) -> Scores | None:
+def stored_scores(folder: Path, sheet: ShotSheet) -> ScoreFields | None:
     """Return LABELS/scores.json; None if there is none that can be read, or it is of other labels."""
     try:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def stored_scores(folder: Path, sheet: ShotSheet) -> Scores | None:
     return scores if is_of_sheet else None
 
 
-def page_html(sheet: ShotSheet, media: PageMedia, scores: Scores | None = None) -> str:
+def page_html(sheet: ShotSheet, media: PageMedia, scores: ScoreFields | None = None) -> str:
     """Return the page."""
     script = package_file("elements.js") + "(() => {\n" + "".join(map(_asset, SCRIPTS)) + "})();\n"
     from markupsafe import Markup
@@ -88,7 +88,7 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def _scores_section(scores: Scores) -> str:
+def _scores_section(scores: ScoreFields) -> str:
     """Return the figures of `shotbench label score` as a section of the page."""
     rows = [(dimension_named(slug).paper_name, _with_answers(row)) for slug, row in scores["dimensions"].items()]
     mean = {**scores["macro"], "labelled_cells": 0, "none_cells": 0, "reliability": {}, "confusion": {}}

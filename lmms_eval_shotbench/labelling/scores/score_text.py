@@ -8,15 +8,15 @@ from typing import Any
 from lmms_eval_shotbench.labelling.deciding.calibration import Calibration
 from lmms_eval_shotbench.vocabulary import DIMENSIONS
 
-Row = Mapping[str, Any]
+ScoreRow = Mapping[str, Any]
 
 
-def scores_text(scores: Row) -> str:
+def scores_text(scores: ScoreRow) -> str:
     """`score_labels` as text."""
     return "\n".join(_scores_lines(scores))
 
 
-def _scores_lines(scores: Row) -> Iterator[str]:
+def _scores_lines(scores: ScoreRow) -> Iterator[str]:
     shots, cuts, dimensions = scores["shots"], scores["cuts"], scores["dimensions"]
     yield f"{len(scores['films'])} films, {shots['matched']:,} of {shots['truth']:,} true shots found"
     if cuts["f1"] is not None:
@@ -39,7 +39,7 @@ def _scores_lines(scores: Row) -> Iterator[str]:
     yield from _reliability_table([*named, ("All cells", scores)])
 
 
-def _reliability_table(named: Iterable[tuple[str, Row]]) -> Iterator[str]:
+def _reliability_table(named: Iterable[tuple[str, ScoreRow]]) -> Iterator[str]:
     titles = (
         "error %",
         "equal width %",
@@ -60,7 +60,7 @@ def _in_order(by_slug: Mapping[str, Any]) -> list[Any]:
     return [dimension for dimension in DIMENSIONS if dimension.slug in by_slug]
 
 
-def _score_cells(row: Row) -> list[str]:
+def _score_cells(row: ScoreRow) -> list[str]:
     accuracy = row["accuracy"]
     interval = f"{100 * accuracy['low']:.0f} – {100 * accuracy['high']:.0f}" if accuracy else ""
     return [
@@ -76,7 +76,7 @@ def _score_cells(row: Row) -> list[str]:
     ]
 
 
-def _reliability_cells(row: Row) -> list[str]:
+def _reliability_cells(row: ScoreRow) -> list[str]:
     constant = row["constant"] or {"error_equal_count": None, "brier": None}  # None: there is one film only
     return [
         _percent(row["error_equal_count"]),
@@ -90,7 +90,7 @@ def _reliability_cells(row: Row) -> list[str]:
     ]
 
 
-def _percent(share: Row | float | None) -> str:
+def _percent(share: ScoreRow | float | None) -> str:
     if share is None:
         return "–"
     return f"{100 * (share if isinstance(share, int | float) else share['value']):.1f}"
@@ -120,7 +120,7 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
             yield f"\nmost accurate way of asking {model}: {best}"
 
 
-def _source_lines(named: Sequence[tuple[str, Row]], settings: Row) -> Iterator[str]:
+def _source_lines(named: Sequence[tuple[str, ScoreRow]], settings: ScoreRow) -> Iterator[str]:
     target = f"for {100 * settings['target']:g} %"
     titles = ("cells", "films", "none", "labelled %", "whole %", "parameters", target, "covers %")
     yield from text_table(("Dimension", *titles), [[name, *_calibration_cells(row)] for name, row in named])
@@ -137,7 +137,7 @@ def _source_lines(named: Sequence[tuple[str, Row]], settings: Row) -> Iterator[s
     yield from text_table(("Accuracy % of the most certain", *coverages), rows)
 
 
-def _calibration_cells(row: Row) -> list[str]:
+def _calibration_cells(row: ScoreRow) -> list[str]:
     threshold = row["min_confidence"]
     return [
         str(row["cells"]),
@@ -151,7 +151,7 @@ def _calibration_cells(row: Row) -> list[str]:
     ]
 
 
-def _bins_text(row: Row) -> str:
+def _bins_text(row: ScoreRow) -> str:
     bins = row["reliability"]["bins_equal_count"]
     return "  ".join(f"{100 * one['confidence']:.0f}:{100 * one['accuracy']:.0f}" for one in bins)
 
