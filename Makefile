@@ -69,7 +69,7 @@ test-ray: $(STAMP)
 test-rest: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not ray and not slurm and not gpu and not browser and not package and not network and not readme and not repeat and not vllm and not s3 and not formats"
 
-# The default tier, in two to three minutes on two cores: no host framework, no training, no film longer than a few shots.
+# The default tier, in under 90 seconds on two free cores: no host framework, no training, no film longer than a few shots.
 test-quick: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 

@@ -138,8 +138,13 @@ def imported(path: Path) -> frozenset[str]:
     return frozenset(_imported(path))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -214,7 +219,7 @@ def test_a_class_or_public_function_has_a_name_of_its_own() -> None:
     """Commands are named as on the command line, and modules of one kind have functions of one name."""
     defined: dict[str, list[str]] = {}
     for module, path in MODULES.items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             is_function = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
             if isinstance(node, ast.ClassDef) or (is_function and ".commands." not in module):
                 defined.setdefault(node.name, []).append(module)

@@ -6,6 +6,8 @@ import json
 import random
 from dataclasses import replace
 
+import pytest
+
 from data_pipeline.checks.audit import AuditReport, audit, is_gradable
 from data_pipeline.checks.blind_audit import MARGIN, audit_blind
 from data_pipeline.checks.decontaminate import BenchmarkMedium
@@ -31,6 +33,7 @@ def audited(items: list[QAItem], split: str = "test", **checks: object) -> Audit
     return audit([HashedItem(split, item, f"{item.source_index:0400x}") for item in items], **checks)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_balanced_questions_pass_the_gate() -> None:
     report = audited(questions(400))
     assert report.failures == ()
@@ -38,6 +41,7 @@ def test_balanced_questions_pass_the_gate() -> None:
     assert blind.accuracy.value <= blind.chance == 0.25
 
 
+@pytest.mark.slow
 def test_questions_that_can_be_answered_blind_fail_with_their_figures() -> None:
     report = audited(questions(400, balance=False))
     [failure] = report.failures
@@ -46,6 +50,7 @@ def test_questions_that_can_be_answered_blind_fail_with_their_figures() -> None:
     assert SHOT_SIZE.slug in failure and f"{blind.accuracy.value:.1%}" in failure and "chance is 25.0%" in failure
 
 
+@pytest.mark.slow
 def test_without_a_gate_blind_accuracy_is_only_reported() -> None:
     report = audited(questions(400, balance=False), margin=None)
     assert report.failures == ()

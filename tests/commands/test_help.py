@@ -120,6 +120,7 @@ def test_help_in_a_pipe_is_plain_and_no_wider_than_80_columns(
     assert not set(printed) & set("╭│╰\x1b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [(), ("data", "films"), ("eval",)], ids=" ".join)
 def test_help_in_a_terminal_is_framed_and_fits_80_columns(path: tuple[str, ...]) -> None:
     printed = help_in_a_terminal(*path)
@@ -174,6 +175,7 @@ def test_a_completion_script_is_generated(shell: str) -> None:
     assert printed.returncode == 0 and "_SHOTBENCH_COMPLETE" in printed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -84,6 +84,7 @@ def test_no_film_is_in_two_splits_and_no_shot_is_lost_without_a_reason(
     assert {defect.kind for defect in defects} == {DefectKind.SURPLUS, DefectKind.TOO_FEW_DISTRACTORS}
 
 
+@pytest.mark.slow
 def test_the_card_and_the_audit_are_in_the_folder(shards: Path) -> None:
     card = (shards / "README.md").read_text()
     assert "## Audit" in card and "surplus to the balance" in card and "## Known limits" in card

@@ -39,6 +39,7 @@ def film_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_one_command_makes_shards_of_films_and_cleans_up(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(COMMAND) == 0
     captured = capsys.readouterr()
@@ -53,6 +54,7 @@ def test_one_command_makes_shards_of_films_and_cleans_up(film_folder: Path, caps
     assert "All thresholds were the defaults" in card
 
 
+@pytest.mark.slow
 def test_a_second_call_reports_the_same_defects(film_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*COMMAND, "--max-per-term", "1", "--report", "lost.jsonl"]
     outputs = []
@@ -84,6 +86,7 @@ def test_if_no_question_is_left_the_reasons_are_reported(film_folder: Path, caps
     assert not Path("shards").exists()
 
 
+@pytest.mark.slow
 def test_questions_that_can_be_answered_blind_are_not_written(
     film_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

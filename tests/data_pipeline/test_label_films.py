@@ -73,6 +73,7 @@ def test_every_shot_of_every_film_and_still_is_in_the_sheet(tmp_path: Path) -> N
     assert [row.to_row() for row in read_sheet(tmp_path / "labels").shots] == [row.to_row() for row in sheet.shots]
 
 
+@pytest.mark.slow
 def test_the_same_command_cuts_and_asks_nothing_again(tmp_path: Path) -> None:
     films, asker, again = films_in(tmp_path / "films"), DrawnVotes(), DrawnVotes()
     label_folder(films, tmp_path / "labels", asker)
@@ -96,6 +97,7 @@ def test_a_film_that_was_replaced_is_cut_again_and_the_others_are_not(tmp_path: 
     assert kept.stat().st_mtime_ns == time
 
 
+@pytest.mark.slow
 def test_labels_of_other_films_are_not_lost_in_silence(tmp_path: Path) -> None:
     films = films_in(tmp_path / "films")
     label_folder(films, tmp_path / "labels")
@@ -121,6 +123,7 @@ def test_what_a_run_does_not_write_is_not_left_from_an_earlier_one(tmp_path: Pat
     assert label_folder(films, labels, page=False, timelines=False).removed == []
 
 
+@pytest.mark.slow
 def test_a_film_that_became_unreadable_leaves_no_timeline(tmp_path: Path) -> None:
     films, labels = films_in(tmp_path / "films"), tmp_path / "labels"
     label_folder(films, labels)
@@ -129,6 +132,7 @@ def test_a_film_that_became_unreadable_leaves_no_timeline(tmp_path: Path) -> Non
     assert {path.stem for path in (labels / "timelines").iterdir()} == {"film-1"}
 
 
+@pytest.mark.slow
 def test_timelines_of_films_with_long_names_are_removed_with_their_films(tmp_path: Path) -> None:
     films, labels = tmp_path / "films", tmp_path / "labels"
     films.mkdir()
@@ -275,6 +279,7 @@ def test_a_cell_that_a_person_has_set_is_kept_when_another_model_labels_again(tm
     assert "other@2" in labelled.sheet.shots[0].cells["shot_size"].source
 
 
+@pytest.mark.slow
 def test_a_film_that_was_replaced_by_another_is_named_if_a_person_had_set_cells(tmp_path: Path) -> None:
     films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
     label_folder(films, labels)
@@ -320,6 +325,7 @@ def test_a_disk_that_is_full_while_a_model_is_asked_is_named(tmp_path: Path) -> 
         label_folder(films_in(tmp_path / "films", 1), tmp_path / "labels", FullDisk())
 
 
+@pytest.mark.slow
 def test_scores_are_on_the_page_only_while_they_are_of_its_labels(tmp_path: Path) -> None:
     films, labels = films_in(tmp_path / "films", 1), tmp_path / "labels"
     label_folder(films, labels)

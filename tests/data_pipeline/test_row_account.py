@@ -132,6 +132,7 @@ def test_each_label_of_each_row_is_a_question_or_has_a_reason(
     assert counts["left out"] >= 9 and counts.total() - counts["left out"] > 3
 
 
+@pytest.mark.slow
 def test_a_medium_that_is_lost_when_it_is_written_is_lost_in_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_film_that_vanishes_while_others_are_cut_costs_its_own_rows(
     assert all("No such file" in defect.detail for defect in cut.defects)
 
 
+@pytest.mark.slow
 def test_checking_a_table_names_the_rows_of_a_film_that_raises_and_checks_all_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

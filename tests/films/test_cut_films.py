@@ -58,6 +58,7 @@ def test_bars_are_cropped_equally_from_clips_and_stills(tmp_path: Path) -> None:
     assert [cut.numbers(shot)[0] for shot in cut.shots] == [36, 60, 96]
 
 
+@pytest.mark.slow
 def test_a_film_of_two_formats_is_cropped_shot_by_shot(tmp_path: Path) -> None:
     shots = (MadeShot(36, 1), MadeShot(72, 2, bars=0))
     one_keyframe = {"x264-params": "scenecut=0:keyint=999"}  # so that the film's outline is that of its first shot

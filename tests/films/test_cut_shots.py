@@ -43,6 +43,7 @@ def test_every_shot_has_a_still_of_its_middle_and_a_clip_of_all_its_frames(tmp_p
     assert not any(shot.remark for shot in cut.shots)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flash_frames", [0, 6])
 @pytest.mark.parametrize("detector", ["adaptive", "histogram", "content", "threshold"])
 def test_the_cuts_are_those_of_a_scan_of_the_complete_film(tmp_path: Path, detector: str, flash_frames: int) -> None:

@@ -30,6 +30,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("detector", "times"), [("adaptive", 1), ("histogram", 1), ("content", 2)])
 def test_a_film_is_decoded_once_unless_the_detector_needs_all_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str, times: int

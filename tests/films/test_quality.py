@@ -139,6 +139,7 @@ def test_a_shot_is_cropped_like_its_film_unless_its_own_frames_contradict() -> N
     assert choose_crop(merge_outlines([scope] * 5), mixed, 300, 200) == cropped
 
 
+@pytest.mark.slow
 def test_defects_of_a_film_report_the_measured_values(tmp_path: Path) -> None:
     shots = (MadeShot(48, 1, light=0.1), MadeShot(48, 2, drift=0.0, numbered=False), MadeShot(48, 3))
     MadeFilm(shots=shots).write(tmp_path / "heat.mp4")

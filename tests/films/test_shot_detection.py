@@ -140,6 +140,7 @@ def test_every_real_film_has_the_cuts_of_pyscenedetect(real_data: Path, detector
     assert compared >= 8
 
 
+@pytest.mark.slow
 def test_the_real_flash_and_fade_in_are_no_cuts(real_data: Path) -> None:
     media = real_data / "failing_media"
     flash = detected(probe_film(media / "flash.mp4"))

@@ -67,6 +67,7 @@ def test_a_still_may_be_given_in_every_notation(tmp_path: Path, still: dict[str,
     assert [cut.numbers(shot) for shot in cut.shots] == [[48]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cells", "kind", "message"),
     [

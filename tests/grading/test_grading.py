@@ -286,6 +286,7 @@ REPEATED_TEXTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("name", REPEATED_TEXTS)
 def test_grading_time_is_linear_in_the_length_of_the_response(name: str) -> None:

@@ -137,6 +137,7 @@ def test_a_second_run_resumes_after_an_endpoint_failed_midway(endpoint: Endpoint
     assert len(endpoint.requests) == 170
 
 
+@pytest.mark.slow
 def test_single_failures_do_not_stop_the_rest(endpoint: Endpoint, judge: Judge) -> None:
     endpoint.script = {index: [error(400)] for index in range(0, 100, 2)}
     report = ask(judge, count=100)

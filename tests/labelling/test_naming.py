@@ -49,6 +49,7 @@ def test_a_term_that_begins_others_loses_what_goes_on_to_them() -> None:
     assert [math.exp(one) for one in found] == pytest.approx([0.2, 0.2, 0.1, 0.2])
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3), min_size=1, max_size=8, unique_by=tuple),
     st.lists(st.floats(0.05, 1.0), min_size=39, max_size=39),

@@ -130,6 +130,7 @@ def test_the_order_of_movements_matters_only_if_both_have_one() -> None:
     assert is_true(CAMERA_MOVEMENT, truth, "Tilt up")
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(some.randoms(use_true_random=False))
 def test_the_order_of_films_and_shots_changes_nothing(chance: random.Random) -> None:

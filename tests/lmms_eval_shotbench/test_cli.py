@@ -55,6 +55,7 @@ def shotbench(environment: dict[str, str], *arguments: str) -> subprocess.Comple
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_another_package_adds_a_command(tmp_path: Path) -> None:
     environment = installed_package(tmp_path, COMMANDS)
     finished = shotbench(environment, "transcribe", "--shots", "all", "--debug")

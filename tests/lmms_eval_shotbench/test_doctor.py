@@ -67,6 +67,7 @@ def test_a_version_outside_its_range_is_a_problem(tmp_path: Path, examined: Exam
     assert ended.printed.splitlines()[-2:] == ["Problems", f"  {expected}"]
 
 
+@pytest.mark.slow
 def test_a_library_that_cannot_be_imported_is_a_problem(tmp_path: Path, examined: Examine) -> None:
     installed(tmp_path, "lmms-eval-shotbench", "9", "decord>=0.6; extra == 'evaluate'", extra="evaluate")
     installed(tmp_path, "decord", "0.7", code="import distutils_of_python_3_11")

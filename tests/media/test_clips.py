@@ -119,6 +119,7 @@ def test_sampled_frames_are_those_of_qwen_vl_utils(frames: int, rate: float) -> 
     assert sampled_frames(frames, rate) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*CLIPS, *BEYOND_DECORD])
 def test_every_frame_is_the_requested_one(name: str) -> None:
     rendering = (CLIPS | BEYOND_DECORD)[name]
@@ -161,6 +162,7 @@ MANY_B_FRAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", MANY_B_FRAMES.values(), ids=MANY_B_FRAMES)
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts", "flv"])
 def test_skipping_frames_does_not_change_the_decoded_pixels(container: str, options: dict[str, str]) -> None:
@@ -310,6 +312,7 @@ def test_memory_is_bounded_with_a_slow_consumer() -> None:
             assert process.memory_info().rss - before < 64 * frame
 
 
+@pytest.mark.slow
 def test_clips_are_read_by_several_threads_concurrently() -> None:
     sources = [render(Rendering(frames)) for frames in (20, 48, 72)] * 6
     with ThreadPoolExecutor(4) as threads:

@@ -101,6 +101,7 @@ def test_chance_level_before_and_after_refinement(
     assert [round(level, 2) for level in levels] == [25.0, 27.55, 27.79]
 
 
+@pytest.mark.slow
 def test_refinement_is_independent_of_order_and_idempotent(real_items: dict[int, QAItem]) -> None:
     items = list(real_items.values())
     shuffled = random.Random(1).sample(items, len(items))

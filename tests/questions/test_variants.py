@@ -158,6 +158,7 @@ def test_rotations_put_every_option_at_every_position() -> None:
         assert {one.options[position] for one in turned} == set(item.options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_the_id_of_a_transformed_question_names_its_variant_and_its_original(
     variant: Variant, real_items: dict[int, QAItem]

@@ -55,12 +55,14 @@ def assert_scaled(size: Size, scaled: Size) -> None:
     assert torch.equal(scaled_frames(pictures, *scaled), by_torch(pictures, *scaled))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "scaled"), SIZES, ids=str)
 def test_pictures_are_scaled_as_by_the_libraries_and_frames_without_them(size: Size, scaled: Size) -> None:
     assert_scaled(size, scaled)
     assert scale.compiled_sums_agree(*size, *scaled)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(some.tuples(*[some.integers(4, 160)] * 2), some.tuples(*[some.integers(1, 12)] * 2))
 def test_any_size_is_scaled_as_by_the_libraries(size: Size, tokens: Size) -> None:

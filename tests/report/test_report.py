@@ -222,6 +222,7 @@ def test_published_figures_are_tested_by_two_proportions_and_holm(real_report: R
     assert (found["above"], found["below"]) == (3, 0)  # the run above GPT-4o in shot size, camera angle and lens size
 
 
+@pytest.mark.slow
 def test_published_rows_are_shown_for_shotbench_only_unless_requested(
     questions: Path, items: list[QAItem], synthetic_report: Report, tmp_path: Path
 ) -> None:
@@ -286,6 +287,7 @@ def test_the_protocols_differences_are_counted(real_report: Report) -> None:
         assert f"#item={one['item_id']}" in links
 
 
+@pytest.mark.slow
 def test_truncated_responses_are_counted(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
     texts = ["<think>On and on", "<think>a</think><answer>B", "<answer>B</answer>", "B", ""]
 
@@ -406,6 +408,7 @@ def test_a_run_s_own_scores_are_never_overwritten(
     report(tmp_path / "page", run)  # a report may be overwritten
 
 
+@pytest.mark.slow
 def test_scores_of_an_earlier_version_are_regraded_or_refused(
     questions: Path, items: list[QAItem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -467,6 +470,7 @@ def test_broken_scores_are_refused_with_the_field(
     assert not (tmp_path / "r.html").exists()
 
 
+@pytest.mark.slow
 def test_a_run_without_its_questions_is_still_reported(items: list[QAItem], tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", items, always_right, tmp_path / "nowhere.tsv")
     assert report(tmp_path / "page", run).numbers["runs"][0]["strict"]["correct"] == 12
@@ -480,6 +484,7 @@ def test_questions_of_another_run_are_refused(
     assert "other questions" in refused(capsys, "report", run, "--data", others, "--out", tmp_path / "r.html")
 
 
+@pytest.mark.slow
 def test_runs_on_different_questions_are_shown_with_the_reason(
     questions: Path, items: list[QAItem], tmp_path: Path
 ) -> None:
@@ -490,6 +495,7 @@ def test_runs_on_different_questions_are_shown_with_the_reason(
     assert "different questions" in written.page.by_id("comparison").text
 
 
+@pytest.mark.slow
 def test_runs_of_the_same_name_get_unique_names(questions: Path, items: list[QAItem], tmp_path: Path) -> None:
     runs = [write_run(tmp_path / folder / "run", items, always_b, questions) for folder in ("one", "two")]
     assert [run["name"] for run in report(tmp_path / "page", *runs).numbers["runs"]] == ["one/run", "two/run"]

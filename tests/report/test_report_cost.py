@@ -70,6 +70,7 @@ def test_the_page_has_the_costs_that_are_known_and_a_chart_of_them(runs: dict[st
     assert "1,500 in and 250 out tokens a response" in found.card and "cost: EUR 0.0600" not in found.card
 
 
+@pytest.mark.slow
 def test_without_any_cost_there_is_no_section(runs: dict[str, Path], tmp_path: Path) -> None:
     found = report(tmp_path / "old", runs["old"])
     assert "Cost" not in [one.text for one in found.page.all("h2")] and 'href="#cost"' not in found.html

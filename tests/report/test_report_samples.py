@@ -67,6 +67,7 @@ def test_statistics_of_responses_and_counts_are_of_all_samples(written: Report) 
     assert "permutation test" in re.sub(r"\s+", " ", written.html)
 
 
+@pytest.mark.slow
 def test_a_report_of_single_responses_has_no_word_of_samples(
     questions: Path, items: list[QAItem], tmp_path: Path
 ) -> None:

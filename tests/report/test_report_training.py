@@ -35,6 +35,7 @@ def run(tmp_path: Path) -> Path:
     return write_grpo_run(tmp_path / "grpo")
 
 
+@pytest.mark.slow
 def test_a_training_run_needs_no_scores_for_a_report(run: Path, tmp_path: Path) -> None:
     page, numbers = page_of(run, out=tmp_path / "page" / "report.html")
     assert numbers["runs"] == []

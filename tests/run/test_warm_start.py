@@ -137,6 +137,7 @@ def test_an_incomplete_request_is_ignored(tmp_path: Path, sent: bytes) -> None:
     assert "served" in trainer.communicate()[0]
 
 
+@pytest.mark.slow
 def test_workers_draw_different_random_numbers(tmp_path: Path) -> None:
     draw = 'import numpy, os, random; os.write(1, f"{numpy.random.random()} {random.random()}\\n".encode())'
     (tmp_path / "worker.py").write_text(draw)  # one write, as the workers share a pipe

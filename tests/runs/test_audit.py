@@ -149,6 +149,7 @@ def test_items_needed_and_the_detectable_difference_are_consistent() -> None:
     assert audit_questions({"test": enough[1:]}, 0.1).too_small == [SHOT_SIZE.slug]
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_of_100_columns(real_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", str(real_data / "shotbench" / "test.tsv")]) == 0
     table = capsys.readouterr().out

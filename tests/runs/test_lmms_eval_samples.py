@@ -148,6 +148,7 @@ def test_samples_of_a_variant_are_scored_and_compared_by_its_questions(
     assert f"lmms-eval's samples of {variant or 'the original questions'}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compare_and_report_take_a_folder_of_samples_and_an_array_of_responses_to_the_same_questions(
     tmp_path: Path,
 ) -> None:

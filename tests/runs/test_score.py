@@ -280,6 +280,7 @@ def test_responses_to_published_refined_questions_are_graded_by_them_and_robust_
     assert main(["robust", *map(str, files), "--data", str(tsv)]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
@@ -303,6 +304,7 @@ def test_a_missing_library_is_named_with_its_extra(arguments: list[str], extra: 
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_scoring_imports_no_numerical_library(questions: Path, tmp_path: Path) -> None:
     responses = write_responses(tmp_path / "r.jsonl", {1: "A", 2: "B", 3: "C", 4: "D"})
     code = (

@@ -189,6 +189,7 @@ def test_p_of_items_that_all_change_alike_is_mcnemars(gained: int, lost: int, sa
     assert sign_flip([one] * gained + [-one] * lost + [Fraction(0)] * same) == mcnemar(gained, lost)
 
 
+@pytest.mark.slow
 def test_p_of_thousands_of_items_of_several_samples_is_near_the_normal_one() -> None:
     draw = random.Random(6)
     changes = [Fraction(draw.randint(-4, 4), 4) - Fraction(draw.randint(-3, 3), 7) for _ in range(2500)]

@@ -112,6 +112,7 @@ def test_rules_approximate_the_published_frs_of_shotvl(setting_of: Any, real_dat
     assert 100 * setting_of(SHOTVL, "direct").after_check.micro.value == pytest.approx(59.0, abs=0.05)  # 58.9
 
 
+@pytest.mark.slow
 def test_direct_responses_of_qwen_hardly_contain_a_thought(setting_of: Any) -> None:
     direct = setting_of(QWEN, "direct")
     assert sum(check.thinks for check in direct.checks) == 14

@@ -70,6 +70,7 @@ def plain_stderr(answered: Sequence[tuple[QAItem, object]], shares: Sequence[flo
     return math.sqrt(clusters / max(clusters - 1, 1) * sum(residual**2 for residual in sums.values()))
 
 
+@pytest.mark.slow
 @given(answers())
 def test_accuracy_is_the_mean_share_of_correct_samples_and_its_interval_is_of_these_shares(
     answered: list[tuple[QAItem, list[str | None]]],
@@ -84,6 +85,7 @@ def test_accuracy_is_the_mean_share_of_correct_samples_and_its_interval_is_of_th
     assert found.correct == sum(letters.count(item.answer) for item, letters in answered)
 
 
+@pytest.mark.slow
 @given(answers())
 def test_pass_at_j_is_the_share_of_sets_of_j_samples_with_a_correct_one(
     answered: list[tuple[QAItem, list[str | None]]],
@@ -100,6 +102,7 @@ def test_pass_at_j_is_the_share_of_sets_of_j_samples_with_a_correct_one(
     assert found.micro_of_sample == pytest.approx([fmean(one[number] for one in right) for number in range(found.k)])
 
 
+@pytest.mark.slow
 @given(answers())
 def test_the_majority_vote_is_a_most_frequent_letter(answered: list[tuple[QAItem, list[str | None]]]) -> None:
     found = sample_scores(graded(answered))

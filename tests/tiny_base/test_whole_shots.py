@@ -44,6 +44,7 @@ def numbers_on(frames: torch.Tensor) -> list[int]:
     return [number_on(frame.permute(1, 2, 0).numpy()) for frame in frames]
 
 
+@pytest.mark.slow
 def test_stills_and_clips_are_frames_of_their_shot_without_bars(tmp_path: Path) -> None:
     first, second, third, still = read_whole_shots(write_truth_films(tmp_path, ROWS), LARGE, PATCHES)
     assert numbers_on(first.stills) == [18, 13, 22]  # the middle frame, then others of the middle third

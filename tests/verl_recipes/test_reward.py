@@ -38,6 +38,7 @@ def test_there_are_at_least_40_attacks_with_unique_names() -> None:
     assert len(names) == len(set(names)) >= 40
 
 
+@pytest.mark.slow
 @given(TEXTS)
 def test_any_text_gets_one_of_the_allowed_rewards_under_the_same_keys(response: str) -> None:
     earned = reward_by_verl(SIZES, response)
@@ -48,6 +49,7 @@ def test_any_text_gets_one_of_the_allowed_rewards_under_the_same_keys(response: 
     assert (earned["score"] == 1.5) == bool(earned["acc"] and earned["format"])
 
 
+@pytest.mark.slow
 @given(TEXTS)
 def test_no_text_is_correct_for_two_letters(response: str) -> None:
     """So hedging cannot be worth more than naming one letter."""
@@ -61,6 +63,7 @@ def test_a_response_that_is_not_text_gets_zero_under_the_same_keys(response: obj
     assert reward_by_verl(SIZES, response) == dict.fromkeys(KEYS, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "piece",
