@@ -111,7 +111,7 @@ def thumbnail(picture: Image) -> numpy.ndarray:
 
 
 def thumbnail_distance(one: numpy.ndarray, other: numpy.ndarray) -> float:
-    """RMS difference of two thumbnails relative to their contrast: 0 if identical, about 1.4 if unrelated."""
+    """RMS difference of two thumbnails [18, 32] relative to their contrast: 0 if identical, 1.4 if unrelated."""
     difference = float(((one - other) ** 2).mean() ** 0.5)
     return difference / max(float(one.std()), float(other.std()), MIN_CONTRAST)
 

@@ -131,7 +131,10 @@ def trace_ray(
 
 @kernel
 def is_edge(light: Array, hit: npt.NDArray[np.int64], j: int, i: int) -> bool:
-    """Return whether a pixel shows another solid than a neighbour, or differs from it by `EDGE_THRESHOLD`."""
+    """Return whether a pixel shows another solid than a neighbour, or differs from it by `EDGE_THRESHOLD`.
+
+    `light` is float64 (rows, columns, 3), linear RGB; `hit` is int64 (rows, columns), the index of the solid.
+    """
     own = math.sqrt(light[j, i, 0]) + math.sqrt(light[j, i, 1]) + math.sqrt(light[j, i, 2])
     for k in range(4):
         jj, ii = j + (k == 0) - (k == 1), i + (k == 2) - (k == 3)

@@ -66,7 +66,7 @@ def chat_request(
 
 
 def prompt_difference(completion: ServerReply, expected: torch.Tensor) -> str:
-    """Return how the prompt that a server made differs from the expected token ids, "" if it does not."""
+    """Return how the prompt that a server made differs from the expected token ids (length,), "" if not."""
     found, ids = completion.prompt_token_ids, expected.tolist()
     length = completion.prompt_tokens if found is None else len(found)
     if length is None:

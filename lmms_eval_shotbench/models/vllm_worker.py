@@ -47,6 +47,6 @@ class WorkerExtension:
 
 
 def digest(values: torch.Tensor) -> str:
-    """Return the SHA-256 of a tensor's bytes, with its dtype."""
+    """Return dtype and SHA-256 of the bytes of a tensor of any shape."""
     plain = values.detach().cpu().contiguous()
     return f"{plain.dtype} {hashlib.sha256(plain.view(torch.uint8).numpy().tobytes()).hexdigest()}"

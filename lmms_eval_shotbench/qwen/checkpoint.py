@@ -121,7 +121,7 @@ class Checkpoint(InputRules):
         ]
 
     def padded(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
-        """Expand and pad prompts to one batch on the model's device."""
+        """Expand and pad prompts to one batch, as returned by `left_padded`, on the model's device."""
         return {name: values.to(self.device) for name, values in self.architecture.padded(prompts).items()}
 
     def _vision(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:

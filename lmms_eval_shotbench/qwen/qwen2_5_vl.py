@@ -21,7 +21,7 @@ class Qwen2_5VL(Architecture):
         return cls(placeholder_tokens(config), position_rule(config))
 
     def expanded(self, prompt: Prompt) -> torch.Tensor:
-        """Repeat each placeholder for every token of its medium."""
+        """Repeat each placeholder for every token of its medium: int64 (length,)."""
         media, placeholders = iter(prompt.media), set(self.placeholders.values())
         counts = [self.medium_tokens(next(media).grid) if token in placeholders else 1 for token in prompt.ids]
         return torch.tensor(prompt.ids).repeat_interleave(torch.tensor(counts))

@@ -51,6 +51,9 @@ class Qwen3VL(Architecture):
     def expanded(self, prompt: Prompt) -> torch.Tensor:
         """Repeat the placeholder of a still for each of its tokens, and write a clip as a row of pictures.
 
+        Returns:
+            Token ids, int64 (length,).
+
         Raises:
             ValueError: The placeholder of a clip is not between the tokens that begin and end a picture.
         """

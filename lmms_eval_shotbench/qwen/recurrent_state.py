@@ -24,5 +24,5 @@ class RecurrentLayer(LinearAttentionLayer):  # type: ignore[misc]
         return layer
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows, in this order; a row may be repeated."""
+        """Keep the rows with these indices, int64 (rows,), in this order; a row may be repeated."""
         self.conv_states, self.recurrent_states = self.conv_states[indices], self.recurrent_states[indices]

@@ -203,7 +203,7 @@ def suppressed_tokens(config: Any, known: int) -> torch.Tensor:
 
 
 def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Load a complete set of weights into a model.
+    """Load a complete set of weights, each of the shape of its parameter, into a model.
 
     Raises:
         ValueError: A name is unknown, or a parameter has no weight; for tied parameters one weight is enough.

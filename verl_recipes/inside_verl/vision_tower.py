@@ -49,7 +49,7 @@ class Blank(NamedTuple):
     pooler_output: torch.Tensor
 
     def mean(self) -> torch.Tensor:
-        """Mean of the values."""
+        """Mean of the values, of shape ()."""
         return self.pooler_output.mean()
 
 

@@ -22,7 +22,7 @@ class Footage(Protocol):
 
     @property
     def frames(self) -> torch.Tensor:
-        """The frames; their number is even for a clip."""
+        """uint8 (frames, 3, height, width); the number of frames is even for a clip."""
         ...
 
     @property

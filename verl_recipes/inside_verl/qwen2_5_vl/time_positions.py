@@ -127,7 +127,7 @@ class _MediaGrids:
         }
 
     def grids_of(self, ids: torch.Tensor) -> Iterator[Grid]:
-        """Yield the grids of the media in one row of tokens; rows must be given in the order of the batch."""
+        """Yield the grids of the media in one row of token ids (length,); rows are given in the order of the batch."""
         for token in ids[1:][ids[:-1] == self._start].tolist():
             if token in self._remaining:
                 yield next(self._remaining[token])
