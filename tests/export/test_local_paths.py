@@ -14,7 +14,8 @@ from lmms_eval_shotbench.export.local_paths import without_folders
         ("--out=/scratch/run,device=cpu ~anna/films/a.mp4", "--out=run,device=cpu a.mp4"),
         ("""--model_args '{"pretrained": "/mnt/weights/grpo"}'""", """--model_args '{"pretrained": "grpo"}'"""),
         ("decoded (/tmp/a/b.mp4): file:///home/anna/c.tsv", "decoded (b.mp4): c.tsv"),
-        ("'/home/anna/my films/a.mp4'", "'my films/a.mp4'"),
+        ("'/home/anna/my films/a.mp4' '--data=/home/anna b/x'", "'a.mp4' '--data=x'"),
+        ("/home/anna/[take 1].mp4 /home/anna/(1)/#2 /home/anna/größe.mp4", "[take 1].mp4 #2 größe.mp4"),
     ],
 )
 def test_an_absolute_path_is_shortened_to_its_last_part(text: str, shortened: str) -> None:
